@@ -1,0 +1,1 @@
+"""Student in, policy.onnx and C out."""

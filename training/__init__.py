@@ -1,0 +1,1 @@
+"""Teacher in, sparse student out."""
