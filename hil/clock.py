@@ -1,0 +1,111 @@
+"""How the device's clock relates to the host's.
+
+A TIMESYNC exchange gives three readings: host at sending, device when it answered, host at
+receiving. The device's reading fell somewhere inside the round trip, so half of the round trip
+bounds the error of one exchange. Of each burst only the exchange with the shortest round trip is
+kept; a straight line through those gives offset and drift (Cristian 1989; NTP's minimum filter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from common.errors import UserError
+
+BURST_GAP_NS = 50_000_000
+"""Exchanges closer than this belong to one burst."""
+MIN_DRIFT_SPAN_NS = 1_000_000_000
+"""Bursts over less time than this say nothing of drift: read it as zero."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One round trip: host clock in ns before and after, device clock in us between."""
+
+    sent_ns: int
+    device_us: int
+    received_ns: int
+
+    @property
+    def round_trip_ns(self) -> int:
+        """The time the exchange took, by the host's clock."""
+        return self.received_ns - self.sent_ns
+
+    @property
+    def middle_ns(self) -> float:
+        """The host's time at which the device most likely read its clock."""
+        return (self.sent_ns + self.received_ns) / 2
+
+
+@dataclass(frozen=True)
+class ClockRelation:
+    """host_ns = host_origin_ns + (device_us - device_origin_us) * 1000 * (1 + drift_ppm / 1e6)."""
+
+    device_origin_us: int
+    host_origin_ns: int
+    drift_ppm: float
+    """How much faster the host's clock runs than the device's, in parts a million."""
+    error_us: float
+    """Bound on the error: half of the shortest round trip and the largest residual of the line."""
+    exchanges: int
+    bursts: int
+
+    def host_ns(self, device_us: int) -> int:
+        """The host's monotonic time, in ns, of a device time in us."""
+        elapsed_ns = (device_us - self.device_origin_us) * 1000
+        return self.host_origin_ns + elapsed_ns + round(elapsed_ns * self.drift_ppm * 1e-6)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON."""
+        return asdict(self)
+
+
+def shortest_of_bursts(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """The exchange with the shortest round trip of each burst, oldest burst first."""
+    kept: list[Exchange] = []
+    previous_ns = None
+    for exchange in sorted(exchanges, key=lambda one: one.sent_ns):
+        if previous_ns is None or exchange.sent_ns - previous_ns > BURST_GAP_NS:
+            kept.append(exchange)
+        elif exchange.round_trip_ns < kept[-1].round_trip_ns:
+            kept[-1] = exchange
+        previous_ns = exchange.sent_ns
+    return kept
+
+
+def fit_clock(exchanges: Sequence[Exchange]) -> ClockRelation:
+    """Relate the clocks by the shortest exchanges; drift too when they span a second or more.
+
+    Bursts whose best round trip is over twice the overall best are left out of the fit: something
+    held them up, on one of the two ways, and which one is not known.
+
+    Raises:
+        UserError: no exchange was answered.
+    """
+    if not exchanges:
+        raise UserError("no TIMESYNC exchange was answered; check the cable and the firmware")
+    best = shortest_of_bursts(exchanges)
+    shortest_ns = min(one.round_trip_ns for one in best)
+    used = [one for one in best if one.round_trip_ns <= 2 * shortest_ns]
+    device_origin_us = used[0].device_us
+    host_origin_ns = round(used[0].middle_ns)
+    elapsed_ns = np.array([(one.device_us - device_origin_us) * 1000.0 for one in used])
+    ahead_ns = np.array([one.middle_ns - host_origin_ns for one in used]) - elapsed_ns
+    drift, offset_ns = 0.0, float(np.mean(ahead_ns))
+    if len(used) > 1 and elapsed_ns[-1] >= MIN_DRIFT_SPAN_NS:
+        weights = 1.0 / np.array([max(one.round_trip_ns, 1) for one in used])
+        slope, intercept = np.polyfit(elapsed_ns, ahead_ns, 1, w=weights)
+        drift, offset_ns = float(slope), float(intercept)
+    residual_ns = ahead_ns - (drift * elapsed_ns + offset_ns)
+    return ClockRelation(
+        device_origin_us=device_origin_us,
+        host_origin_ns=host_origin_ns + round(offset_ns),
+        drift_ppm=round(drift * 1e6, 4),
+        error_us=round((shortest_ns / 2 + float(np.max(np.abs(residual_ns)))) / 1000 + 1.0, 3),
+        exchanges=len(exchanges),
+        bursts=len(used),
+    )

@@ -1,0 +1,60 @@
+"""What a trial and a report are asked to do. Imports nothing heavy: `--help` reads this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Mode = Literal["device", "pil"]
+Clock = Literal["realtime", "lockstep", "fast"]
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """Run a policy on a pendulum, hardware or virtual, and account for every tick."""
+
+    policy: Path
+    """Folder that `sparsectl export` wrote: policy.onnx and the C files."""
+    port: str = "virtual"
+    """/dev/ttyACM0, socket://HOST:PORT, rfc2217://HOST:PORT, or virtual: no hardware needed."""
+    mode: Mode = "device"
+    """device: the board runs policy and pendulum; pil: the board runs the policy, the plant is here."""
+    clock: Clock = "realtime"
+    """Of the virtual rig: realtime; lockstep, tick by tick and repeatable; fast, unpaced."""
+    seconds: float = 30.0
+    """How long to balance after the pole is up, in seconds."""
+    seed: int = 0
+    """Seed of the virtual plant and of the disturbances."""
+    out: Path | None = None
+    """Folder for journal and report, replacing an earlier trial there; by default a new one in runs/."""
+    rig: str | None = None
+    """Rig name or parameter file (TOML); by default the one that the policy names."""
+    baud: int = 230400
+    """Speed of a real serial port, in bits a second."""
+    disturbances: int = 1
+    """Number of kicks while balancing: one comes near the middle, several are spread at random."""
+    disturbance_duty: float = 0.25
+    """Motor duty that a kick adds to the policy's, 0 to 1, of random sign."""
+    disturbance_s: float = 0.06
+    """How long a kick lasts, in seconds."""
+    recovery_s: float = 2.0
+    """How long after a kick the pole may be outside the upright band, in seconds."""
+    swing_up_limit_s: float = 20.0
+    """The trial ends when the pole is not up by then, in seconds."""
+    randomised: bool = False
+    """Draw the virtual plant's friction, masses and delays from the rig's ranges."""
+    start: Literal["hanging", "upright"] = "hanging"
+    """How the virtual or simulated pole begins."""
+    report: bool = True
+    """Write report.html after the trial."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Make a self-contained HTML report of a run or of a trial."""
+
+    path: Path
+    """A run's folder, a trial's folder, or a journal."""
+    out: Path | None = None
+    """The HTML file; by default report.html in the folder."""

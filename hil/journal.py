@@ -1,0 +1,216 @@
+"""The journal: every frame that crossed the link, raw, with the host's clock.
+
+A file is an 8-byte signature and then records:
+
+    length u32 | kind u8 | host time u64, ns, CLOCK_MONOTONIC | payload | CRC-32 of all before
+
+`length` counts the payload. A record is one `write` to an unbuffered descriptor: what has been
+written is the kernel's, so a killed process loses at most the record that it was writing. The
+reader stops at the first record that is not whole and says how many bytes it left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from common.errors import UserError
+
+SIGNATURE = b"SPARSEJ\x01"
+MAX_PAYLOAD = 1 << 20
+_HEAD = struct.Struct("<IBQ")
+_CRC = struct.Struct("<I")
+
+
+class Kind(IntEnum):
+    """What a record holds."""
+
+    FROM_DEVICE = 0
+    """A frame's bytes as they came, delimiters left out."""
+    TO_DEVICE = 1
+    """A frame's bytes as they were sent."""
+    HEADER = 2
+    """JSON: configuration, digest, revision, seeds. The first record of every journal."""
+    NOTE = 3
+    """JSON: what the host did or learnt meanwhile (clock fits, phases, kicks)."""
+    GARBAGE = 4
+    """Bytes from the device that were no valid frame."""
+
+
+_KINDS = frozenset(int(kind) for kind in Kind)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: its kind, the host's monotonic time in ns, and the payload."""
+
+    kind: Kind
+    host_ns: int
+    payload: bytes
+
+    def json(self) -> Any:
+        """The payload of a HEADER or NOTE record."""
+        return json.loads(self.payload)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A journal that was read: its header, all records after it, and the bytes of a torn tail."""
+
+    header: dict[str, Any]
+    records: list[Record]
+    dropped_bytes: int
+
+    def notes(self, name: str) -> list[dict[str, Any]]:
+        """The notes called `name`, oldest first, each with its `host_ns`."""
+        found = []
+        for record in self.records:
+            if record.kind is Kind.NOTE and (note := record.json()).get("note") == name:
+                found.append({**note, "host_ns": record.host_ns})
+        return found
+
+
+class JournalWriter:
+    """Appends records to a new journal. Safe to call from several threads.
+
+    Each record is a single `os.write` in append mode, which the kernel keeps whole against other
+    threads; there is no buffer in this process to lose.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        """Start the journal at `path`, replacing an earlier one.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644
+            )
+        except OSError as error:
+            raise UserError(
+                f"cannot write the journal {path}: {error.strerror}; name another folder by --out"
+            ) from error
+        self._append(SIGNATURE)
+        self.write(Kind.HEADER, _to_json(header))
+
+    def write(self, kind: Kind, payload: bytes, host_ns: int | None = None) -> None:
+        """Append one record.
+
+        Args:
+            kind: what the payload is.
+            payload: at most MAX_PAYLOAD bytes.
+            host_ns: when it happened, by `time.monotonic_ns`; now when not given.
+
+        Raises:
+            UserError: the disk is full or failed.
+        """
+        if len(payload) > MAX_PAYLOAD:
+            raise ValueError(f"a record of {len(payload)} bytes, at most {MAX_PAYLOAD}")
+        stamp = time.monotonic_ns() if host_ns is None else host_ns
+        body = _HEAD.pack(len(payload), kind, stamp) + payload
+        self._append(body + _CRC.pack(zlib.crc32(body)))
+
+    def note(self, name: str, host_ns: int | None = None, **fields: Any) -> None:
+        """Append a NOTE record: JSON of the fields under the name `name`."""
+        self.write(Kind.NOTE, _to_json({"note": name, **fields}), host_ns)
+
+    def close(self) -> None:
+        """Flush to the disk and close; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> JournalWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _append(self, record: bytes) -> None:
+        try:
+            written = os.write(self._descriptor, record)
+        except OSError as error:
+            raise UserError(
+                f"cannot write the journal {self.path}: {error.strerror}; free the disk"
+            ) from error
+        if written != len(record):  # a full disk takes a part; the reader drops it as a torn tail
+            raise UserError(f"cannot write the journal {self.path}: the disk is full; free some")
+
+
+def read_journal(path: Path) -> Journal:
+    """Read a journal, whole or torn.
+
+    Raises:
+        UserError: the file is missing, is no journal, or ends before its header does.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"cannot read the journal {path}: {error.strerror}; name a journal.bin"
+        ) from error
+    if content[: len(SIGNATURE)] != SIGNATURE:
+        raise UserError(
+            f"{path} is not a sparsectl journal: it starts with {content[:8]!r}; name a journal.bin"
+        )
+    records = list(_records(content))
+    header = _header(records[0]) if records else None
+    if header is None:
+        raise UserError(
+            f"{path} has no header: {len(content)} bytes, cut at the start; run the trial again"
+        )
+    return Journal(
+        header=header,
+        records=records[1:],
+        dropped_bytes=len(content) - len(SIGNATURE) - sum(_size(record) for record in records),
+    )
+
+
+def _header(record: Record) -> dict[str, Any] | None:
+    if record.kind is not Kind.HEADER:
+        return None
+    try:
+        header = record.json()
+    except ValueError:
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def _records(content: bytes) -> Iterator[Record]:
+    """The whole records from the start, up to the first that is cut or damaged."""
+    position = len(SIGNATURE)
+    while position + _HEAD.size + _CRC.size <= len(content):
+        length, kind, host_ns = _HEAD.unpack_from(content, position)
+        end = position + _HEAD.size + length
+        if length > MAX_PAYLOAD or kind not in _KINDS or end + _CRC.size > len(content):
+            return
+        if _CRC.unpack_from(content, end)[0] != zlib.crc32(content[position:end]):
+            return
+        yield Record(Kind(kind), host_ns, content[position + _HEAD.size : end])
+        position = end + _CRC.size
+
+
+def _size(record: Record) -> int:
+    return _HEAD.size + len(record.payload) + _CRC.size
+
+
+def _to_json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hil.timing import NoiseFloor, intervals, percentiles
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    assert percentiles(range(1, 102)) == {"p50": 51.0, "p99": 100.0, "max": 101.0}
+    assert percentiles([7]) == {"p50": 7.0, "p99": 7.0, "max": 7.0}
+    assert percentiles([]) is None
+
+
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=300))
+def test_percentiles_are_ordered_members(values: list[int]) -> None:
+    found = percentiles(values)
+    assert found is not None
+    assert found["p50"] <= found["p99"] <= found["max"] == max(values)
+    assert {found["p50"], found["p99"]} <= {float(value) for value in values}
+
+
+def test_a_lost_tick_makes_no_double_period() -> None:
+    times_us = np.array([0, 20_000, 40_100, 80_000, 99_900])
+    ticks = np.array([0, 1, 2, 4, 5])
+    assert intervals(times_us, ticks).tolist() == [20_000, 20_100, 19_900]
+
+
+def test_the_noise_floor_is_measured_and_the_child_ends() -> None:
+    with NoiseFloor(period_us=1000) as floor:
+        found = floor.finish()
+    assert found is not None
+    assert 0 < found["p50"] <= found["p99"] <= found["max"]
+    assert floor.finish() is None
+
+
+def test_an_abandoned_noise_floor_is_ended() -> None:
+    with NoiseFloor(period_us=1000) as floor:
+        pass
+    assert floor._child.returncode is not None
