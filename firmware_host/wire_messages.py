@@ -1,0 +1,265 @@
+"""The message table: every message, each way, field by field with type, unit and meaning.
+
+Types: u8 u16 u32 u64 i32 f32, ``bytes[n]`` raw, ``char[n]`` ASCII filled up with zero bytes. All
+little-endian and unpadded, in the order given. "" as a unit: a pure number or an enum's value.
+HELLO's number, and `protocol_hash` as the first field of its answer, never change.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i", "f32": "f"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value of a payload."""
+
+    name: str
+    type: str
+    unit: str
+    doc: str
+
+    @property
+    def length(self) -> int:
+        """Elements of ``bytes[n]`` and ``char[n]``; 0 for a single number."""
+        match = re.fullmatch(r"(?:bytes|char)\[(\d+)\]", self.type)
+        return int(match.group(1)) if match else 0
+
+    @property
+    def code(self) -> str:
+        """The field's code for Python's struct module."""
+        return f"{self.length}s" if self.length else _CODES[self.type]
+
+
+Fields = tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message: its number and what it carries each way; None where it does not go that way."""
+
+    name: str
+    id: int
+    doc: str
+    to_board: Fields | None = None
+    to_host: Fields | None = None
+
+
+_STATE = Field("state", "u8", "", "State after this")
+_FAULT = Field("fault", "u8", "", "Fault that is latched, NONE outside of FAULT")
+_DIGEST = Field("policy_digest", "bytes[32]", "", "SHA-256 of the policy's canonical bytes")
+_PERIOD = Field("period_us", "u32", "us", "nominal control period")
+_SCALES = (
+    Field("base_unit_per_count", "f32", "m or rad", "base travel of one encoder count"),
+    Field("pole_rad_per_count", "f32", "rad", "pole turn of one encoder count"),
+)
+_SIZES = (
+    Field("observation_size", "u16", "", "values the policy takes, all frames together"),
+    Field("action_size", "u16", "", "values the policy gives"),
+    Field("frames", "u16", "", "frames of history in an observation"),
+)
+_ECHO = (
+    Field("echo_type", "u8", "", "number of the message answered"),
+    Field("echo_sequence", "u16", "", "its sequence"),
+)
+_ACTUATION = (
+    Field("duty", "f32", "1", "duty applied to the motor, -1 to 1; 0 unless ACTIVE"),
+    Field("policy_output", "f32", "1", "what the policy gave, before state, kick and clamp"),
+    Field("inference_ns", "u32", "ns", "time of the policy call; the model's, on a virtual clock"),
+)
+
+MESSAGES: Final = (
+    Message(
+        "HELLO",
+        1,
+        "Who are you? Allowed at any time, by any version: its CRC has the plain seed.",
+        to_board=(),
+        to_host=(
+            Field("protocol_hash", "u32", "", "hash of the board's message table; always first"),
+            Field("clock_hz", "u32", "Hz", "resolution of the timer behind inference_ns"),
+            _DIGEST,
+            Field("board", "char[16]", "", "name in the board registry"),
+            Field("firmware_version", "char[16]", "", "version of the firmware"),
+            *_SIZES,
+            Field("vector_count", "u16", "", "golden vectors that BENCH can replay"),
+            _PERIOD,
+            *_SCALES,
+            Field("base_limit", "f32", "m or rad", "travel from home at which the board faults"),
+            Field("max_duty", "f32", "1", "clamp of the duty"),
+            Field("base_rate_limit", "f32", "m/s or rad/s", "base speed that faults"),
+            Field("pole_rate_limit", "f32", "rad/s", "pole speed that faults"),
+            Field("link_timeout_ticks", "u16", "ticks", "silence of the host that ends a run"),
+            Field("arm_nonce", "u32", "", "what ARM must carry; another after each ARM"),
+            Field("tick", "u32", "ticks", "last control tick run; 0: none yet"),
+            _STATE,
+            _FAULT,
+            Field("mode", "u8", "", "Mode"),
+            Field("clock", "u8", "", "Clock"),
+        ),
+    ),
+    Message(
+        "CONFIG",
+        2,
+        "What the host believes. ACK when all of it is the board's own, bit for bit; else NACK "
+        "names the first that differs. Starts the TICKs. Refused in ARMED, ACTIVE and STOPPING.",
+        to_board=(_DIGEST, _PERIOD, *_SCALES, *_SIZES),
+    ),
+    Message("ACK", 3, "Accepted.", to_host=_ECHO),
+    Message(
+        "NACK",
+        4,
+        "Refused; nothing has changed.",
+        to_host=(*_ECHO, Field("reason", "u8", "", "Reason")),
+    ),
+    Message(
+        "HOME",
+        5,
+        "Find zero: from SAFE, HOMED or FAULT to HOMING. The base stands in its middle, the pole "
+        "hangs at rest; 0.5 s without a count zeroes both encoders (HOMED), 10 s with is a FAULT.",
+        to_board=(),
+    ),
+    Message(
+        "ARM",
+        6,
+        "From HOMED to ARMED; the next control tick is ACTIVE. CONFIG must have been accepted.",
+        to_board=(Field("nonce", "u32", "", "arm_nonce of the latest HELLO"),),
+    ),
+    Message(
+        "DISARM",
+        7,
+        "Motor off. ACTIVE → STOPPING, ARMED → HOMED, HOMING and FAULT → SAFE, else no change. "
+        "Never refused.",
+        to_board=(),
+    ),
+    Message(
+        "ESTOP",
+        8,
+        "Motor off at once, FAULT(ESTOP) from any state; a fault latched before stays. "
+        "Never refused.",
+        to_board=(),
+    ),
+    Message(
+        "MODE",
+        9,
+        "Choose the mode; a change forgets home (SAFE), the history and the PLANT_STEP count. "
+        "Refused in ARMED, ACTIVE and STOPPING.",
+        to_board=(Field("mode", "u8", "", "Mode"),),
+    ),
+    Message(
+        "TICK",
+        10,
+        "One control tick in device mode, after actuation; each tick since CONFIG was accepted.",
+        to_host=(
+            Field("tick", "u32", "ticks", "number since boot, from 1; a gap is deadlines skipped"),
+            Field(
+                "sample_time_us", "u64", "us", "device clock (0 at boot) when encoders were read"
+            ),
+            Field("base_count", "i32", "counts", "from home"),
+            Field("pole_count", "i32", "counts", "from home; 0 hangs"),
+            *_ACTUATION,
+            Field("actuation_us", "u32", "us", "from sampling to the motor's new duty"),
+            Field("lateness_us", "i32", "us", "sampling after the tick's deadline"),
+            _STATE,
+            _FAULT,
+            Field("missed", "u16", "ticks", "deadlines skipped since boot, modulo 65536"),
+        ),
+    ),
+    Message(
+        "TIMESYNC",
+        11,
+        "Relate the clocks; also the keep-alive.",
+        to_board=(
+            Field("host_time_ns", "u64", "ns", "host clock at sending; comes back as it is"),
+        ),
+        to_host=(
+            Field("host_time_ns", "u64", "ns", "as it came"),
+            Field("receive_time_us", "u64", "us", "device clock when the request was read"),
+            Field("transmit_time_us", "u64", "us", "device clock when this was sent"),
+        ),
+    ),
+    Message(
+        "PLANT_STEP",
+        12,
+        "Processor in the loop: run one control tick on these counts. `tick` starts anywhere and "
+        "grows by 1; the last one again is answered again without running.",
+        to_board=(
+            Field("tick", "u32", "ticks", "number the host gives"),
+            Field("base_count", "i32", "counts", "of the simulated plant"),
+            Field("pole_count", "i32", "counts", "of the simulated plant; 0 hangs"),
+        ),
+    ),
+    Message(
+        "PLANT_ACT",
+        13,
+        "The answer to PLANT_STEP.",
+        to_host=(
+            Field("tick", "u32", "ticks", "as it came"),
+            *_ACTUATION,
+            _STATE,
+            _FAULT,
+        ),
+    ),
+    Message(
+        "STEP",
+        14,
+        "Lockstep clock, device mode: run the control ticks up to and including `until_tick`. ACK "
+        "comes when they have run, after their TICKs; at once when they had run before. The board "
+        "reads nothing meanwhile, so ARMED or ACTIVE it takes fewer than link_timeout_ticks.",
+        to_board=(Field("until_tick", "u32", "ticks", "number of the last tick to run"),),
+    ),
+    Message(
+        "DISTURB",
+        15,
+        "Kick the rig: this duty is added to the policy's, then clamped. ACTIVE only.",
+        to_board=(
+            Field("duty", "f32", "1", "to add; finite"),
+            Field("ticks", "u16", "ticks", "how long, from the next tick"),
+        ),
+    ),
+    Message(
+        "BENCH",
+        16,
+        "Replay a golden vector, timed. Refused in ARMED, ACTIVE and STOPPING.",
+        to_board=(Field("index", "u16", "", "0 to vector_count - 1"),),
+        to_host=(
+            Field("index", "u16", "", "as it came"),
+            Field("action", "f32", "1", "first action, every bit"),
+            Field("max_error", "f32", "1", "largest |action - golden action|"),
+            Field("inference_ns", "u32", "ns", "least of several calls, by a real timer"),
+        ),
+    ),
+    Message(
+        "STATS",
+        17,
+        "Counters since boot.",
+        to_board=(),
+        to_host=(
+            Field("uptime_us", "u64", "us", "device clock"),
+            Field("frames_ok", "u32", "", "good frames received"),
+            Field("frames_corrupt", "u32", "", "damaged frames received"),
+            Field("frames_overlong", "u32", "", "received frames too long for any message"),
+            Field("frames_unknown", "u32", "", "whole frames of no known type, length or way"),
+            Field("frames_dropped", "u32", "", "frames not sent: the line was full"),
+            Field("ticks", "u32", "ticks", "control ticks run"),
+            Field("deadline_misses", "u32", "ticks", "deadlines skipped"),
+            Field("max_lateness_us", "u32", "us", "latest tick"),
+            Field("max_inference_ns", "u32", "ns", "slowest policy call in a tick"),
+        ),
+    ),
+    Message(
+        "EVENT",
+        18,
+        "The safety state has changed.",
+        to_host=(
+            Field("tick", "u32", "ticks", "last control tick run (PLANT_STEP's number in pil)"),
+            Field("time_us", "u64", "us", "device clock"),
+            Field("previous", "u8", "", "State before"),
+            _STATE,
+            _FAULT,
+        ),
+    ),
+)
