@@ -1,0 +1,146 @@
+"""Networks that only act: plain numpy, or an ONNX graph in onnxruntime. Neither needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+
+Array = NDArray[np.float32]
+
+ONNX_BYTES_LIMIT = 256 * 2**20
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x: np.where(x > 0, x, np.float32(0.01) * x),
+    "sigmoid": lambda x: np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x)),
+    "silu": lambda x: x * np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x)),
+}
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """A multilayer perceptron between physical units, in float32.
+
+    Attributes:
+        weights: one [out, in] matrix a layer.
+        biases: one [out] vector a layer.
+        activations: one name of `ACTIVATIONS` a layer.
+        observation_offset, observation_scale: [n]; normalised = (physical - offset) / scale.
+        action_offset, action_scale, action_low, action_high: [m];
+            physical = clip(normalised * scale + offset, low, high).
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    activations: tuple[str, ...]
+    observation_offset: Array
+    observation_scale: Array
+    action_offset: Array
+    action_scale: Array
+    action_low: Array
+    action_high: Array
+
+    @property
+    def observation_size(self) -> int:
+        return int(self.weights[0].shape[1])
+
+    @property
+    def action_size(self) -> int:
+        return int(self.weights[-1].shape[0])
+
+    def __call__(self, observations: Array) -> Array:
+        """Actions [B, m] for observations [B, n]."""
+        hidden: Array = (observations - self.observation_offset) / self.observation_scale
+        for weight, bias, activation in zip(
+            self.weights, self.biases, self.activations, strict=True
+        ):
+            summed: Array = hidden @ weight.T + bias
+            hidden = ACTIVATIONS[activation](summed)
+        physical = hidden * self.action_scale + self.action_offset
+        clipped: Array = np.clip(physical, self.action_low, self.action_high)
+        return clipped
+
+
+class OnnxNetwork:
+    """An ONNX graph with one input [batch, n] and one output [batch, m], on one thread.
+
+    Raises:
+        UserError: the file is missing, too large, not ONNX, or has other inputs and outputs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _check_size(path)
+        self._session = _open_session(path)
+        self._input, self.observation_size = _only(self._session.get_inputs(), "input", path)
+        self._output, self.action_size = _only(self._session.get_outputs(), "output", path)
+
+    def __call__(self, observations: Array) -> Array:
+        """Actions [B, m] for observations [B, n]."""
+        actions: Array = self._session.run([self._output], {self._input: observations})[0]
+        return actions
+
+    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[Path]]:
+        return OnnxNetwork, (self.path,)  # a worker process gets the path
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The graph's metadata_props."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+
+def _check_size(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if size > ONNX_BYTES_LIMIT:
+        raise UserError(f"{path} has {size} bytes; a policy may have {ONNX_BYTES_LIMIT} at most")
+
+
+def _open_session(path: Path) -> Any:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # the error below says it once, in one line
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NoSuchFile,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    ) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise UserError(f"{path} is not an ONNX policy ({reason}); export it again") from error
+
+
+def _only(values: list[Any], kind: str, path: Path) -> tuple[str, int]:
+    if len(values) != 1:
+        names = ", ".join(value.name for value in values)
+        raise UserError(f"{path} has {len(values)} {kind}s ({names}); a policy has exactly one")
+    value = values[0]
+    if value.type != "tensor(float)" or len(value.shape) != 2 or type(value.shape[1]) is not int:
+        raise UserError(
+            f"{path}: {kind} {value.name} is {value.type} {value.shape}; "
+            "a policy takes and gives float32 [batch, size] with a fixed size"
+        )
+    return value.name, value.shape[1]

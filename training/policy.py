@@ -1,0 +1,179 @@
+"""Policies from files: Stable-Baselines3 zip, ONNX, student.safetensors, policy directory.
+
+Nothing here unpickles: loading a policy that someone sent runs none of their code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from common.errors import UserError
+from training.networks import Array, Mlp, OnnxNetwork
+from training.students.storage import read_student
+
+JSON = dict[str, Any]
+
+
+class Network(Protocol):
+    """What maps observations [B, n] to actions [B, m], both float32 in physical units."""
+
+    @property
+    def observation_size(self) -> int: ...
+
+    @property
+    def action_size(self) -> int: ...
+
+    def __call__(self, observations: Array) -> Array: ...
+
+
+class _OwnSize(Protocol):
+    observation_size: int
+    action_size: int
+
+    def __call__(self, observations: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A deterministic policy in the environment's physical units; it travels to worker processes.
+
+    Attributes:
+        network: observations [B, n] → actions [B, m].
+        parameters: weights and biases of the acting network, all of them, zero or not.
+        sha256: of the file it came from, hex.
+        signals: names, units, scales and limits of observations and actions, if the file says.
+        environment: the Gymnasium id it was trained in, if the file says.
+    """
+
+    network: Network | _OwnSize
+    parameters: int
+    sha256: str
+    signals: JSON | None = None
+    environment: str | None = None
+
+    @property
+    def observation_size(self) -> int:
+        return self.network.observation_size
+
+    @property
+    def action_size(self) -> int:
+        return self.network.action_size
+
+    def act(self, observations: Array) -> Array:
+        """Deterministic actions [B, m] for observations [B, n], float32.
+
+        Raises:
+            UserError: the observations have another size than the policy's.
+        """
+        observations = np.asarray(observations, dtype=np.float32)
+        if observations.ndim != 2 or observations.shape[1] != self.observation_size:
+            raise UserError(
+                f"observations of shape {observations.shape} do not fit a policy that takes "
+                f"[batch, {self.observation_size}]; use the environment it was trained in"
+            )
+        return self.network(observations)
+
+
+def load_policy(
+    path: Path,
+    *,
+    activation: str | None = None,
+    action_low: Sequence[float] | None = None,
+    action_high: Sequence[float] | None = None,
+) -> Policy:
+    """Load a policy, whatever its form.
+
+    Args:
+        path: a Stable-Baselines3 `.zip`, an `.onnx`, a `.safetensors` student, or a folder that
+            holds `policy.onnx`.
+        activation: of a zip's hidden layers, where the zip does not say.
+        action_low, action_high: a zip's action bounds, where the zip does not say.
+
+    Raises:
+        UserError: the file is missing, truncated, foreign or hostile.
+    """
+    if path.is_dir():
+        path = path / "policy.onnx"
+    if not path.is_file():
+        raise UserError(f"no policy at {path}; give an SB3 .zip, an .onnx or a student.safetensors")
+    if path.suffix == ".onnx":
+        return _from_onnx(path)
+    if path.suffix == ".safetensors":
+        return _from_student(path)
+    if path.suffix == ".zip":
+        from training.sb3 import read_sb3
+
+        network = read_sb3(path, activation, action_low, action_high)
+        return Policy(network, _count(network), file_sha256(path))
+    raise UserError(
+        f"{path} is no policy: {path.suffix or 'no'} extension; "
+        "give an SB3 .zip, an .onnx or a student.safetensors"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """The file's SHA-256, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_onnx(path: Path) -> Policy:
+    network = OnnxNetwork(path)
+    metadata = network.metadata
+    signals = metadata.get("sparsectl.signals")
+    try:
+        parsed = json.loads(signals) if signals else None
+    except ValueError as error:
+        raise UserError(f"{path}: sparsectl.signals is not JSON; export it again") from error
+    return Policy(
+        network,
+        _count_onnx(path),
+        file_sha256(path),
+        parsed,
+        metadata.get("sparsectl.environment") or None,
+    )
+
+
+def _from_student(path: Path) -> Policy:
+    student = read_student(path)
+    network = student.network()
+    environment = student.metadata.get("environment")
+    return Policy(
+        network, _count(network), file_sha256(path), student.metadata["signals"], environment
+    )
+
+
+def _count(network: Mlp) -> int:
+    return sum(array.size for array in (*network.weights, *network.biases))
+
+
+def _count_onnx(path: Path) -> int:
+    """Elements of the constants that layers use; those of a normaliser before them don't count."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    sizes |= {sparse.values.name: int(np.prod(sparse.dims)) for sparse in graph.sparse_initializer}
+    sizes |= {
+        node.output[0]: int(np.prod(attribute.t.dims))
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.HasField("t")
+    }
+    products = {output for node in graph.node if node.op_type == "MatMul" for output in node.output}
+    used = {
+        name
+        for node in graph.node
+        if node.op_type in {"Gemm", "MatMul", "Conv"}
+        or (node.op_type == "Add" and products.intersection(node.input))
+        for name in node.input
+    }
+    return sum(sizes.get(name, 0) for name in used)

@@ -1,0 +1,1 @@
+"""Students: networks that are distilled, and the file they are kept in."""

@@ -1,0 +1,156 @@
+"""`student.safetensors`: the posterior, its signals and its history, readable without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save_file
+
+from common.errors import UserError
+from common.files import atomic_path
+from training.networks import ACTIVATIONS, Array, Mlp
+from training.signals import check_signals, normaliser
+
+FORMAT = "sparsectl.student"
+VERSION = 1
+LOG_ALPHA_LIMIT = 10.0
+BYTES_LIMIT = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class StudentLayer:
+    """One layer's posterior: mean and log σ [out, in], bias [out]; mask [out, in] once fixed."""
+
+    mean: Array
+    log_sigma: Array
+    bias: Array
+    mask: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+
+    @property
+    def log_alpha(self) -> Array:
+        """log α = 2 log σ - 2 log|W|, clamped (Molchanov et al. 2017, section 4.2)."""
+        with np.errstate(divide="ignore"):
+            log_alpha = 2 * self.log_sigma - 2 * np.log(np.abs(self.mean))
+        clamped: Array = np.clip(log_alpha, -LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
+        return clamped
+
+    def kept(self, threshold: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which weights are kept: the mask, or where there is none log α < threshold."""
+        return self.log_alpha < threshold if self.mask is None else self.mask
+
+
+@dataclass(frozen=True)
+class StudentFile:
+    """What `student.safetensors` holds; `metadata` is its JSON."""
+
+    layers: tuple[StudentLayer, ...]
+    metadata: dict[str, Any]
+
+    @property
+    def threshold(self) -> float:
+        return float(self.metadata["log_alpha_threshold"])
+
+    @property
+    def kept_weights(self) -> int:
+        return sum(int(layer.kept(self.threshold).sum()) for layer in self.layers)
+
+    def network(self) -> Mlp:
+        """The deterministic masked mean, in physical units."""
+        weights = tuple(
+            np.where(layer.kept(self.threshold), layer.mean, np.float32(0)) for layer in self.layers
+        )
+        return Mlp(
+            weights,
+            tuple(layer.bias for layer in self.layers),
+            tuple(self.metadata["activations"]),
+            *normaliser(self.metadata["signals"]),
+        )
+
+
+def write_student(path: Path, student: StudentFile) -> None:
+    """Write the student atomically; the format and version go into the metadata here."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for index, layer in enumerate(student.layers):
+        arrays[f"layers.{index}.mean"] = np.ascontiguousarray(layer.mean, np.float32)
+        arrays[f"layers.{index}.log_sigma"] = np.ascontiguousarray(layer.log_sigma, np.float32)
+        arrays[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias, np.float32)
+        if layer.mask is not None:
+            arrays[f"layers.{index}.mask"] = np.ascontiguousarray(layer.mask, np.uint8)
+    metadata = {"format": FORMAT, "version": VERSION, **student.metadata}
+    with atomic_path(path) as temporary:
+        save_file(arrays, temporary, {"sparsectl": json.dumps(metadata, allow_nan=False)})
+
+
+def read_student(path: Path) -> StudentFile:
+    """Read a student.
+
+    Raises:
+        UserError: the file is missing, truncated, foreign, of another version, or inconsistent.
+    """
+    try:
+        if path.stat().st_size > BYTES_LIMIT:
+            raise UserError(f"{path} is over {BYTES_LIMIT} bytes; that is no student")
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = _metadata(path, file.metadata())
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is no student ({error}); distil it again") from error
+    layers = tuple(_layer(path, arrays, index) for index in range(len(metadata["activations"])))
+    _check_chain(path, layers, metadata)
+    return StudentFile(layers, metadata)
+
+
+def _metadata(path: Path, header: dict[str, str] | None) -> dict[str, Any]:
+    try:
+        metadata = json.loads((header or {}).get("sparsectl", "null"))
+    except ValueError as error:
+        raise UserError(f"{path}: its metadata is not JSON; distil it again") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise UserError(f"{path} is not a {FORMAT} file; make one with `sparsectl distill`")
+    if metadata.get("version") != VERSION:
+        raise UserError(
+            f"{path} has version {metadata.get('version')}; this program reads {VERSION}"
+        )
+    activations = metadata.get("activations")
+    if not isinstance(activations, list) or not set(activations) <= set(ACTIVATIONS):
+        raise UserError(f"{path}: activations {activations} are not among {sorted(ACTIVATIONS)}")
+    if not isinstance(metadata.get("log_alpha_threshold"), (int, float)):
+        raise UserError(f"{path}: log_alpha_threshold is missing; distil it again")
+    check_signals(metadata.get("signals"), path)
+    return metadata
+
+
+def _layer(path: Path, arrays: dict[str, Any], index: int) -> StudentLayer:
+    values: dict[str, Array] = {}
+    for name in ("mean", "log_sigma", "bias"):
+        array = arrays.get(f"layers.{index}.{name}")
+        if array is None or array.dtype != np.float32:
+            raise UserError(f"{path}: layers.{index}.{name} is missing or not float32")
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: layers.{index}.{name} has NaN or infinity; distil it again")
+        values[name] = array
+    mask = arrays.get(f"layers.{index}.mask")
+    shapes = {values["mean"].shape, values["log_sigma"].shape}
+    if mask is not None:
+        shapes.add(mask.shape)
+    if len(shapes) != 1 or values["bias"].shape != values["mean"].shape[:1]:
+        raise UserError(f"{path}: the shapes of layer {index} do not fit together: {shapes}")
+    return StudentLayer(**values, mask=None if mask is None else mask.astype(bool))
+
+
+def _check_chain(path: Path, layers: tuple[StudentLayer, ...], metadata: dict[str, Any]) -> None:
+    offset, _, action_offset, *_ = normaliser(metadata["signals"])
+    sizes = [offset.size, *(layer.mean.shape[0] for layer in layers)]
+    inputs = [layer.mean.shape[1] for layer in layers]
+    if not layers or inputs != sizes[:-1] or sizes[-1] != action_offset.size:
+        raise UserError(
+            f"{path}: layers of {inputs} inputs do not chain from {offset.size} observations "
+            f"to {action_offset.size} actions"
+        )
