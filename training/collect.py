@@ -1,0 +1,76 @@
+"""`sparsectl collect`: a teacher's transitions, labelled with what it does without noise."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.provenance import provenance
+from training.config import CollectConfig
+from training.dataset import Dataset, write_dataset
+from training.policy import Policy, load_policy
+from training.rollouts import Behaviour, Rollouts
+
+
+def collect(config: CollectConfig) -> dict[str, Any]:
+    """Roll the teacher out in parallel and write the dataset.
+
+    Returns:
+        dict: dataset (path), transitions, episodes, return_mean (of whole episodes), seconds.
+
+    Raises:
+        UserError: a setting, the teacher or the environment does not fit.
+    """
+    _check(config)
+    started = time.monotonic()
+    teacher = load_policy(config.teacher, activation=config.activation)
+    behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
+    with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
+        dataset = rollouts.transitions(behaviour, config.seed, config.transitions, "collect")
+    dataset = replace(dataset, metadata=_metadata(config, teacher, dataset))
+    _write(config.out, dataset)
+    ends = int((dataset.terminations | dataset.truncations).sum())
+    return {
+        "dataset": str(config.out),
+        "transitions": len(dataset),
+        "episodes": ends,
+        "return_mean": float(dataset.rewards.sum(dtype="float64")) / ends,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _check(config: CollectConfig) -> None:
+    if config.transitions < 1:
+        raise UserError(f"transitions is {config.transitions}; ask for at least 1")
+    if not 0 <= config.noise <= 10 or not 0 <= config.noise_fraction <= 1:
+        raise UserError(
+            f"noise is {config.noise}, noise_fraction {config.noise_fraction}; "
+            "give a deviation from 0 and a share from 0 to 1"
+        )
+    if config.out.suffix != ".npz" and not str(config.out).startswith("minari:"):
+        raise UserError(f"out is {config.out}; give an .npz or minari:NAMESPACE/NAME-v0")
+
+
+def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[str, Any]:
+    settings = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(config).items()}
+    return {
+        "signals": dataset.signals,
+        "environment": config.env,
+        "teacher": {"parameters": teacher.parameters, "sha256": teacher.sha256},
+        "seed": config.seed,
+        "config": settings,
+        "provenance": provenance(),
+    }
+
+
+def _write(out: Path, dataset: Dataset) -> None:
+    if str(out).startswith("minari:"):
+        from training.minari_store import write_minari
+
+        write_minari(str(out).removeprefix("minari:"), dataset)
+    else:
+        write_dataset(out, dataset)

@@ -1,0 +1,246 @@
+"""Episodes in parallel processes: the same transitions however many workers there are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count, islice
+from types import TracebackType
+from typing import Any
+
+import gymnasium
+import numpy as np
+from tqdm import tqdm
+
+from common.errors import UserError
+from training.dataset import Dataset, joined
+from training.networks import Array
+from training.policy import Policy
+from training.signals import environment_signals, normaliser
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Who acts in an episode, and who labels.
+
+    Attributes:
+        actor: its actions are executed.
+        teacher: its actions are recorded as the labels; the actor where it is None.
+        noise: standard deviation of Gaussian action noise, a fraction of half the action's range.
+        noise_fraction: the share of episodes that have it.
+    """
+
+    actor: Policy
+    teacher: Policy | None = None
+    noise: float = 0.0
+    noise_fraction: float = 1.0
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode: its transitions, and `info["is_success"]` at its end where there is one."""
+
+    transitions: Dataset
+    success: bool | None = field(default=None)
+
+    @property
+    def episode_return(self) -> float:
+        return float(self.transitions.rewards.sum(dtype=np.float64))
+
+
+def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnasium.Env[Any, Any]:
+    """Make a registered environment; sparsectl's own are registered here.
+
+    Raises:
+        UserError: there is no such environment, it lacks something, or refuses the options.
+    """
+    import training.plants  # noqa: F401  registers sparsectl/...
+
+    try:
+        return gymnasium.make(name, **(options or {}))
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"cannot make the environment {name!r}: {reason}; "
+            "name a Gymnasium id such as sparsectl/sensorsini_cartpole-v0"
+        ) from error
+
+
+def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
+    """Check that a policy's observations and actions have the environment's sizes.
+
+    Raises:
+        UserError: they have not.
+    """
+    offset, _, action_offset, *_ = normaliser(signals)
+    have = (policy.observation_size, policy.action_size)
+    want = (offset.size, action_offset.size)
+    if have != want:
+        raise UserError(
+            f"the policy takes {have[0]} observations and gives {have[1]} actions, {environment} "
+            f"has {want[0]} and {want[1]}; use the environment it was trained in"
+        )
+
+
+class Rollouts:
+    """A pool of worker processes, each with the environment; use it as a context manager."""
+
+    def __init__(
+        self, environment: str, workers: int, options: dict[str, Any] | None = None
+    ) -> None:
+        probe = make_environment(environment, options)
+        self.signals = environment_signals(probe)
+        probe.close()
+        self.environment = environment
+        self.workers = max(1, workers)
+        self._options = options or {}
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Rollouts:
+        self._pool = ProcessPoolExecutor(
+            self.workers,
+            multiprocessing.get_context("spawn"),  # fork would copy torch's and MuJoCo's threads
+            _start_worker,
+            (self.environment, self._options),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def episodes(self, behaviour: Behaviour, seed: int) -> Iterator[Episode]:
+        """Episodes 0, 1, 2, … without end, in order; episode k depends on (seed, k) alone."""
+        assert self._pool is not None, "use Rollouts as a context manager"
+        check_fit(behaviour.actor, self.signals, self.environment)
+        if behaviour.teacher is not None:
+            check_fit(behaviour.teacher, self.signals, self.environment)
+        numbers = count()
+        waiting: list[Future[Episode]] = []
+        try:
+            while True:
+                while len(waiting) < 2 * self.workers:
+                    waiting.append(self._submit(behaviour, seed, next(numbers)))
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def transitions(self, behaviour: Behaviour, seed: int, number: int, label: str) -> Dataset:
+        """The first `number` transitions of `episodes`, the last episode cut."""
+        parts: list[Dataset] = []
+        have = 0
+        with tqdm(total=number, desc=label, unit="tr", disable=None) as progress:
+            for episode in self.episodes(behaviour, seed):
+                parts.append(episode.transitions)
+                have += len(parts[-1])
+                progress.update(min(len(parts[-1]), number - progress.n))
+                if have >= number:
+                    break
+        return joined(parts).first(number)
+
+    def returns(self, policy: Policy, seed: int, number: int) -> Array:
+        """The returns of the first `number` episodes, [number]."""
+        episodes = self.episodes(Behaviour(policy), seed)
+        values = [episode.episode_return for episode in islice(episodes, number)]
+        return np.asarray(values, dtype=np.float32)
+
+    def _submit(self, behaviour: Behaviour, seed: int, number: int) -> Future[Episode]:
+        assert self._pool is not None
+        with _one_thread():
+            return self._pool.submit(_episode, behaviour, seed, number)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Worker processes start within `submit`; they read these when numpy is first imported."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_worker_environment: gymnasium.Env[Any, Any] | None = None
+
+
+def _start_worker(environment: str, options: dict[str, Any]) -> None:
+    import signal
+
+    global _worker_environment
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    _worker_environment = make_environment(environment, options)
+
+
+def _episode(behaviour: Behaviour, seed: int, number: int) -> Episode:
+    assert _worker_environment is not None
+    return run_episode(_worker_environment, behaviour, seed, number)
+
+
+def run_episode(
+    environment: gymnasium.Env[Any, Any], behaviour: Behaviour, seed: int, number: int
+) -> Episode:
+    """Run one episode in this process; its start and its noise follow from (seed, number).
+
+    Returns:
+        Episode: transitions; an episode ends by termination or truncation of the environment.
+    """
+    environment_seed, noise_seed = np.random.SeedSequence([seed, number]).generate_state(2)
+    random = np.random.default_rng(int(noise_seed))
+    signals = environment_signals(environment)
+    *_, scale, low, high = normaliser(signals)
+    deviation = scale * (behaviour.noise if random.random() < behaviour.noise_fraction else 0.0)
+    columns: list[list[Any]] = [[], [], [], [], [], [], []]
+    observation, _ = environment.reset(seed=int(environment_seed))
+    ended = False
+    info: dict[str, Any] = {}
+    while not ended:
+        row = np.array(observation, np.float32)
+        action, label = _act(behaviour, row[None])
+        executed = np.clip(action + deviation * random.standard_normal(action.shape), low, high)
+        executed = executed.astype(np.float32)
+        observation, reward, terminated, truncated, info = environment.step(executed)
+        ended = terminated or truncated
+        after = np.array(observation, np.float32)
+        values = (row, executed, label, reward, after, terminated, truncated)
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    return Episode(_dataset(columns, signals), info.get("is_success"))
+
+
+def _act(behaviour: Behaviour, observations: Array) -> tuple[Array, Array]:
+    action = behaviour.actor.act(observations)[0]
+    if behaviour.teacher is None:
+        return action, action
+    return action, behaviour.teacher.act(observations)[0]
+
+
+def _dataset(columns: list[list[Any]], signals: dict[str, Any]) -> Dataset:
+    observations, actions, labels, rewards, after, terminations, truncations = columns
+    return Dataset(
+        np.stack(observations),
+        np.stack(actions),
+        np.stack(labels),
+        np.asarray(rewards, np.float32),
+        np.stack(after),
+        np.asarray(terminations, np.bool_),
+        np.asarray(truncations, np.bool_),
+        {"signals": signals},
+    )
