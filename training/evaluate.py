@@ -1,0 +1,181 @@
+"""The return of a policy in an environment, with a confidence interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from tqdm import tqdm
+
+import training.plants  # noqa: F401  registers the plants' environments
+from common.errors import UserError
+from common.files import atomic_path
+from training.config import EvaluateConfig
+
+Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Observations [episodes, n] to actions [episodes, m], in the environment's units."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What a batch of episodes gave, arrays of shape [episodes]."""
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    successes: NDArray[np.bool_]
+
+
+def make_env(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """Make a Gymnasium environment with continuous actions and flat observations.
+
+    Raises:
+        UserError: no such environment, or not one that a policy of this project can control.
+    """
+    try:
+        env = gymnasium.make(env_id, **kwargs)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        plants = [name for name in gymnasium.registry if name.startswith("sparsectl/")]
+        raise UserError(
+            f"no environment {env_id!r} ({error}); the rigs here: {', '.join(plants)}"
+        ) from error
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name)
+        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+            raise UserError(
+                f"{env_id}: its {name} is {space}; it must be a Box of one dimension "
+                "(continuous control with a flat observation)"
+            )
+    return env
+
+
+def run_episodes(
+    env_id: str,
+    act: Act,
+    *,
+    episodes: int,
+    seed: int,
+    env_kwargs: dict[str, Any] | None = None,
+    progress: str | None = None,
+) -> Episodes:
+    """Run whole episodes side by side, one environment each, the policy on the batch of them.
+
+    Episode i is seeded with `seed + i`, so two policies meet the same units and starts.
+    """
+    envs = [make_env(env_id, **(env_kwargs or {})) for _ in range(episodes)]
+    observations = np.stack([env.reset(seed=seed + i)[0] for i, env in enumerate(envs)])
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+    successes = np.zeros(episodes, np.bool_)
+    running = list(range(episodes))
+    bar = tqdm(total=episodes, desc=progress, unit="episode", disable=progress is None)
+    while running:
+        actions = act(observations[running].astype(np.float32))
+        still = []
+        for i, action in zip(running, actions, strict=True):
+            observations[i], reward, terminated, truncated, info = envs[i].step(action)
+            returns[i] += float(reward)
+            lengths[i] += 1
+            if terminated or truncated:
+                successes[i] = bool(info.get("is_success", not terminated))
+                bar.update()
+            else:
+                still.append(i)
+        running = still
+    bar.close()
+    for env in envs:
+        env.close()
+    return Episodes(returns, lengths, successes)
+
+
+def mean_interval(values: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean (BCa; percentile where BCa is degenerate)."""
+    if len(values) < 2 or np.ptp(values) == 0:
+        return float(values.mean()), float(values.mean())
+    result = stats.bootstrap(
+        (values,), np.mean, confidence_level=0.95, rng=np.random.default_rng(seed)
+    )
+    low, high = result.confidence_interval
+    return float(low), float(high)
+
+
+def summarise(episodes: Episodes) -> dict[str, Any]:
+    """The keys that `sparsectl evaluate` promises."""
+    low, high = mean_interval(episodes.returns)
+    return {
+        "return_mean": float(episodes.returns.mean()),
+        "return_low": low,
+        "return_high": high,
+        "return_min": float(episodes.returns.min()),
+        "success_rate": float(episodes.successes.mean()),
+        "episodes": len(episodes.returns),
+    }
+
+
+def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.float64]]:
+    """One episode of a plant's environment as arrays over time: what the report draws."""
+    env = make_env(env_id)
+    plant = getattr(env.unwrapped, "plant", None)
+    if plant is None:
+        raise UserError(f"{env_id} has no plant to trace; traces are of sparsectl's own rigs")
+    observation, _ = env.reset(seed=seed)
+    rows, done = [], False
+    while not done:
+        action = act(observation[None].astype(np.float32))[0]
+        observation, _, terminated, truncated, _ = env.step(action)
+        position, _, angle_rad, _ = plant.state()
+        rows.append((plant.time_s, position, angle_rad, float(action[0])))
+        done = terminated or truncated
+    env.close()
+    columns = np.array(rows).T
+    names = ("time_s", "base_position", "pole_angle_rad", "duty")
+    return dict(zip(names, columns, strict=True))
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Run `sparsectl evaluate`.
+
+    Raises:
+        UserError: the policy or the environment does not load, or they do not fit each other.
+    """
+    from training.policy import load_policy
+
+    policy = load_policy(config.policy)
+    env_id = config.env or policy.environment
+    if env_id is None:
+        raise UserError(f"{config.policy} names no environment; give one with --env")
+    check_fit(policy.act, env_id)
+    episodes = run_episodes(
+        env_id, policy.act, episodes=config.episodes, seed=config.seed, progress="evaluate"
+    )
+    if config.trace is not None:
+        save_trace(config.trace, trace_episode(env_id, policy.act, seed=config.seed))
+    return summarise(episodes) | {"env": env_id, "policy": str(config.policy), "seed": config.seed}
+
+
+def save_trace(path: Path, trace: dict[str, NDArray[np.float64]]) -> None:
+    """Write a trace as `.npz`."""
+    with atomic_path(path.with_suffix(".npz")) as temporary:
+        np.savez(temporary, **trace)  # type: ignore[arg-type]
+
+
+def check_fit(act: Act, env_id: str) -> None:
+    """Try the policy on one observation of the environment.
+
+    Raises:
+        UserError: the policy's sizes are not the environment's.
+    """
+    env = make_env(env_id)
+    assert env.observation_space.shape and env.action_space.shape
+    observation, _ = env.reset(seed=0)
+    action = act(observation[None].astype(np.float32))[0]
+    env.close()
+    if action.shape != env.action_space.shape:
+        raise UserError(
+            f"the policy gives {action.shape[0]} actions, {env_id} takes "
+            f"{env.action_space.shape[0]}; evaluate it where it was trained"
+        )

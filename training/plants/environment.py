@@ -1,0 +1,118 @@
+"""Swing-up and balance of a rig as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gymnasium
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from training.plants.observation import Observer
+from training.plants.plant import Plant
+from training.plants.rig import load_rig
+
+EPISODE_STEPS = 500
+BALANCED_RAD = 0.2
+"""Within this angle of upright the pole counts as balanced."""
+
+SUCCESS_STEPS = 100
+"""An episode is a success when the pole was balanced for these last steps (2 s at 20 ms)."""
+
+Observation = NDArray[np.float32]
+
+
+class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """A pendulum on a motor-driven base: swing it up and keep it there.
+
+    Observation: `rig.frames` frames of 5 signals, oldest first, from encoder counts (see
+    `training.plants.observation`), in SI units. Action: the motor's duty, shape [1], -1 to 1. A
+    command takes effect a transport delay after the sample it answers, and the period jitters.
+
+    The reward of a step is within 0 and 1: the product of how upright, centred, calm and sparing of
+    the motor the rig is, as in the swing-up tasks of dm_control. An episode ends when the base
+    reaches its limit, and is cut after 500 steps; `info["is_success"]` then says whether the pole
+    was balanced (within 0.2 rad) through the last 100 steps.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}
+
+    def __init__(
+        self,
+        rig: str = "sensorsini_cartpole",
+        *,
+        randomised: bool = True,
+        start: Literal["hanging", "anywhere", "mixed"] = "hanging",
+        render_mode: str | None = None,
+    ) -> None:
+        self.rig = load_rig(rig)
+        self.signals = self.rig.signals()
+        self.dt = self.rig.period_s
+        self.randomised = randomised
+        self.start = start
+        self.render_mode = render_mode
+        self.plant = Plant(self.rig)
+        self.observer = Observer(self.rig)
+        size = self.rig.frames * len(self.signals["observation"])
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self._renderer: mujoco.Renderer | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a start and, when randomised, a new unit of the rig."""
+        super().reset(seed=seed)
+        anywhere = self.start == "anywhere" or (
+            self.start == "mixed" and self.np_random.random() < 0.5
+        )
+        self.plant.reset(self.np_random, randomised=self.randomised, anywhere=anywhere)
+        self._steps = 0
+        self._balanced_steps = 0
+        return self.observer.reset(self.plant.counts()), {}
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Let one control period pass; the duty takes effect after the transport delay."""
+        duty = float(np.clip(action[0], -1.0, 1.0))
+        period_s = self.rig.period_s
+        jitter = self.plant.parameters.period_jitter
+        this_period_s = period_s * (1.0 + jitter * self.np_random.uniform(-1.0, 1.0))
+        delay_s = min(period_s * self.plant.parameters.transport_delay_periods, this_period_s)
+        self.plant.advance(delay_s)
+        self.plant.set_duty(duty)
+        self.plant.advance(this_period_s - delay_s)
+        observation = self.observer.observe(self.plant.counts())
+        return observation, self._reward(duty), *self._ending()
+
+    def render(self) -> Any:
+        """The rig as an RGB picture, [480, 640, 3]."""
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(self.plant.model, 480, 640)
+        self._renderer.update_scene(self.plant.data)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _reward(self, duty: float) -> float:
+        position, _, angle_rad, pole_velocity = self.plant.state()
+        upright = (1.0 + np.cos(angle_rad)) / 2.0
+        centred = 1.0 - min(abs(position) / self.rig.base.limit, 1.0) ** 2
+        calm = 1.0 / (1.0 + (2.0 * pole_velocity / self.rig.pole.velocity_scale) ** 2)
+        sparing = 1.0 - duty**2
+        return float(upright * (1.0 + centred) / 2.0 * (1.0 + calm) / 2.0 * (4.0 + sparing) / 5.0)
+
+    def _ending(self) -> tuple[bool, bool, dict[str, Any]]:
+        position, _, angle_rad, _ = self.plant.state()
+        self._steps += 1
+        self._balanced_steps = self._balanced_steps + 1 if abs(angle_rad) < BALANCED_RAD else 0
+        terminated = abs(position) >= self.rig.base.limit
+        truncated = self._steps >= EPISODE_STEPS
+        success = not terminated and self._balanced_steps >= SUCCESS_STEPS
+        return terminated, truncated, {"is_success": success}

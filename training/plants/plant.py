@@ -1,0 +1,170 @@
+"""The plant: one pendulum rig in MuJoCo, from the motor's duty to the encoders' counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from training.plants.rig import Motor, Rig
+
+MODELS_FOLDER = Path(__file__).parent / "models"
+
+LONGEST_STEP_S = 0.002
+"""Longest integration step. Halving it moves a 2 s free swing by less than an encoder count."""
+
+BASE, POLE = 0, 1
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What differs from one unit of a rig to the next; the defaults are the rig's own values."""
+
+    base_mass_factor: float = 1.0
+    pole_mass_factor: float = 1.0
+    pole_length_factor: float = 1.0
+    viscous_friction_factor: float = 1.0
+    coulomb_friction_factor: float = 1.0
+    supply_factor: float = 1.0
+    dead_zone_factor: float = 1.0
+    rest_angle_bias_rad: float = 0.0
+    transport_delay_periods: float = 0.0
+    period_jitter: float = 0.0
+
+
+def draw_parameters(rig: Rig, rng: np.random.Generator) -> Parameters:
+    """Draw each parameter uniformly from the rig's range."""
+    ranges = rig.randomisation
+    return Parameters(
+        **{field.name: rng.uniform(*getattr(ranges, field.name)) for field in fields(ranges)}
+    )
+
+
+class Plant:
+    """A pendulum whose time passes only in `advance`.
+
+    The motor's effort is constant within a call of `advance` but for the back-EMF, which acts as
+    damping of the driven axis and is integrated implicitly with it. The transport delay and the
+    period's jitter are the caller's: the environment draws them, firmware has them by nature.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.model = mujoco.MjModel.from_xml_path(str(MODELS_FOLDER / rig.model))
+        self.data = mujoco.MjData(self.model)
+        self.parameters = Parameters()
+        self._set_parameters(self.parameters)
+
+    def reset(
+        self,
+        seed: int | np.random.Generator,
+        *,
+        randomised: bool = False,
+        anywhere: bool = False,
+    ) -> None:
+        """Start a new episode at time 0 with the motor off.
+
+        Args:
+            seed: seed of the start state and the parameters, or the generator to draw them from.
+            randomised: draw the parameters from the rig's ranges rather than take its own values.
+            anywhere: start at any angle and speed, rather than at rest with the pole hanging.
+        """
+        rng = np.random.default_rng(seed)
+        parameters = draw_parameters(self.rig, rng) if randomised else Parameters()
+        self._set_parameters(parameters)
+        mujoco.mj_resetData(self.model, self.data)
+        start, base, pole = self.rig.start, self.rig.base, self.rig.pole
+        spread = rng.uniform(-1.0, 1.0, 4)
+        if anywhere:
+            self.data.qpos[:] = 0.6 * base.limit * spread[0], math.pi * spread[1]
+            self.data.qvel[:] = (
+                0.5 * base.velocity_scale * spread[2],
+                pole.velocity_scale * spread[3],
+            )
+        else:
+            self.data.qpos[:] = start.base * spread[0], math.pi + start.pole_rad * spread[1]
+            self.data.qvel[:] = start.base_velocity * spread[2], start.pole_velocity * spread[3]
+        self.set_duty(0.0)
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since the reset."""
+        return float(self.data.time)
+
+    def set_duty(self, duty: float) -> None:
+        """Set the H-bridge's duty, -1 to 1, from now on."""
+        self.data.ctrl[0] = self.effort_per_volt * self._bridge_volts(duty)
+
+    def advance(self, duration_s: float) -> None:
+        """Let `duration_s` seconds pass under the duty that is set."""
+        if duration_s <= 0.0:
+            return
+        steps = math.ceil(duration_s / LONGEST_STEP_S)
+        self.model.opt.timestep = duration_s / steps
+        mujoco.mj_step(self.model, self.data, steps)
+
+    def counts(self) -> tuple[int, int]:
+        """The encoders: base counts from the middle, pole counts from hanging at rest."""
+        pole_rad = self.data.qpos[POLE] - math.pi - self.parameters.rest_angle_bias_rad
+        return (
+            math.floor(self.data.qpos[BASE] / self.rig.base.unit_per_count),
+            math.floor(pole_rad / self.rig.pole_rad_per_count),
+        )
+
+    def state(self) -> tuple[float, float, float, float]:
+        """The truth: base position and velocity (SI), pole angle (rad, 0 upright) and velocity."""
+        position, angle = (float(value) for value in self.data.qpos)
+        velocity, pole_velocity = (float(value) for value in self.data.qvel)
+        return position, velocity, wrap_angle(angle), pole_velocity
+
+    def _bridge_volts(self, duty: float) -> float:
+        """Volts that drive the motor: supply limit, then what the dead zone swallows."""
+        motor: Motor = self.rig.motor
+        duty = min(max(duty, -motor.max_duty), motor.max_duty)
+        volts = duty * motor.supply_v * self.parameters.supply_factor
+        dead_zone_v = motor.dead_zone_v * self.parameters.dead_zone_factor
+        return math.copysign(max(abs(volts) - dead_zone_v, 0.0), volts)
+
+    def _set_parameters(self, parameters: Parameters) -> None:
+        """Write the rig's masses, inertias and friction into the MuJoCo model."""
+        self.parameters = parameters
+        base, pole, motor, model = self.rig.base, self.rig.pole, self.rig.motor, self.model
+        self.effort_per_volt = motor.effort_per_volt
+        base_id, pole_id = model.body("base").id, model.body("pole").id
+        _set_rod(
+            model, base_id, base.mass_kg * parameters.base_mass_factor, (base.length_m, 0.0, 0.0)
+        )
+        _set_rod(
+            model,
+            pole_id,
+            pole.mass_kg * parameters.pole_mass_factor,
+            (0.0, 0.0, pole.length_m * parameters.pole_length_factor),
+        )
+        model.body_pos[pole_id] = (base.length_m, 0.0, 0.0)
+        back_emf = motor.effort_per_volt * motor.back_emf_v
+        viscous, coulomb = parameters.viscous_friction_factor, parameters.coulomb_friction_factor
+        model.dof_damping[BASE] = base.viscous_friction * viscous + back_emf
+        model.dof_damping[POLE] = pole.viscous_friction * viscous
+        model.dof_frictionloss[BASE] = base.coulomb_friction * coulomb
+        model.dof_frictionloss[POLE] = pole.coulomb_friction * coulomb
+        mujoco.mj_setConst(model, self.data)
+
+
+def wrap_angle(angle_rad: float) -> float:
+    """The same angle within -π and π."""
+    return math.remainder(angle_rad, 2.0 * math.pi)
+
+
+def _set_rod(
+    model: mujoco.MjModel, body: int, mass_kg: float, end_m: tuple[float, float, float]
+) -> None:
+    """Make a body a thin uniform rod from its origin to `end_m`."""
+    end = np.asarray(end_m)
+    model.body_mass[body] = mass_kg
+    model.body_ipos[body] = end / 2.0
+    across = np.sum(end**2) - end**2  # squared length seen from each axis
+    # MuJoCo wants positive inertias; a thin rod has none about its own axis, a sliding cart none.
+    model.body_inertia[body] = np.maximum(mass_kg * across / 12.0, 1e-9)

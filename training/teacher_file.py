@@ -1,0 +1,109 @@
+"""A teacher as ONNX: a dense MLP with its normaliser folded in, weights only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from common.files import atomic_path
+
+Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Weight [out, in] and bias [out] of each layer; ReLU between them, tanh after the last."""
+
+
+def in_physical_units(weights: Weights, signals: dict[str, Any]) -> Weights:
+    """Fold the normaliser x = (observation - offset) / scale into the first layer."""
+    rows = signals["observation"] * signals["frames"]
+    scale = np.array([row["scale"] for row in rows], np.float64)
+    offset = np.array([row["offset"] for row in rows], np.float64)
+    weight, bias = weights[0]
+    folded = weight / scale
+    return [
+        (folded.astype(np.float32), (bias - folded @ offset).astype(np.float32)),
+        *weights[1:],
+    ]
+
+
+def teacher_act(
+    weights: Weights, signals: dict[str, Any]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The policy of normalised weights: observations [B, n] to actions [B, m], physical units."""
+    layers = in_physical_units(weights, signals)
+    scale, offset = _action_map(signals)
+
+    def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        x = observations
+        for weight, bias in layers[:-1]:
+            x = np.maximum(x @ weight.T + bias, 0.0)
+        weight, bias = layers[-1]
+        return np.tanh(x @ weight.T + bias) * scale + offset
+
+    return act
+
+
+def write_teacher(
+    path: Path, weights: Weights, signals: dict[str, Any], env_id: str, origin: dict[str, Any]
+) -> None:
+    """Write an ONNX MLP from observations to actions in the environment's units.
+
+    Args:
+        path: where to; replaced atomically.
+        weights: layers that take normalised observations.
+        signals: the environment's signals; their scales go into the first layer.
+        env_id: the environment it was trained in.
+        origin: what made it, for `sparsectl.provenance`.
+    """
+    nodes, constants, value = [], [], "observation"
+    layers = in_physical_units(weights, signals)
+    for i, (weight, bias) in enumerate(layers):
+        last = i == len(layers) - 1
+        constants += [
+            numpy_helper.from_array(weight, f"layers.{i}.weight"),
+            numpy_helper.from_array(bias, f"layers.{i}.bias"),
+        ]
+        gemm = [value, f"layers.{i}.weight", f"layers.{i}.bias"]
+        nodes.append(helper.make_node("Gemm", gemm, [f"sum.{i}"], name=f"layer.{i}", transB=1))
+        value = f"value.{i}"
+        kind = "Tanh" if last else "Relu"
+        nodes.append(helper.make_node(kind, [f"sum.{i}"], [value], name=f"activation.{i}"))
+    scale, offset = _action_map(signals)
+    if np.any(scale != 1.0) or np.any(offset != 0.0):
+        constants += [
+            numpy_helper.from_array(scale, "action.scale"),
+            numpy_helper.from_array(offset, "action.offset"),
+        ]
+        nodes.append(helper.make_node("Mul", [value, "action.scale"], ["scaled"], name="scale"))
+        nodes.append(helper.make_node("Add", ["scaled", "action.offset"], ["shifted"], name="add"))
+        value = "shifted"
+    nodes[-1].output[0] = "action"
+    inputs, outputs = layers[0][0].shape[1], layers[-1][0].shape[0]
+    graph = helper.make_graph(
+        nodes,
+        "teacher",
+        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["batch", inputs])],
+        [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", outputs])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    unscaled = [row | {"scale": 1.0, "offset": 0.0} for row in signals["observation"]]
+    metadata = {
+        "sparsectl.signals": json.dumps(signals | {"observation": unscaled}),
+        "sparsectl.environment": env_id,
+        "sparsectl.provenance": json.dumps(origin),
+    }
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    with atomic_path(path) as temporary:
+        onnx.save(model, str(temporary))
+
+
+def _action_map(signals: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    scale = np.array([row["scale"] for row in signals["action"]], np.float32)
+    return scale, np.array([row["offset"] for row in signals["action"]], np.float32)
