@@ -1,0 +1,326 @@
+"""PolicyGraph: the waist of the project. Everything upstream makes one, everything downstream
+takes one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from common.errors import UserError
+from export.activations import ACTIVATIONS, Float32, Float64
+
+MAX_WIDTH = 65_535
+"""Neurons a layer or signals a side at most: what an index of 16 bits can name."""
+MAX_WEIGHTS = 16_000_000
+"""Weights of a whole graph at most: 64 MB, far above any policy for a microcontroller."""
+MAX_LAYERS = 64
+
+_CHUNK = 256  # observations at a time: keeps a layer's activations in the processor's cache
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One element of an observation's frame or of the action, in physical units.
+
+    normalised = (physical - offset) / scale for observations;
+    physical = clip(normalised * scale + offset, low, high) for actions.
+    A limit of None is none.
+    """
+
+    name: str
+    unit: str = "1"
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        with np.errstate(over="ignore"):
+            scale, offset = np.float32(self.scale), np.float32(self.offset)
+        if not np.isfinite(scale) or scale == 0:
+            raise UserError(
+                f"signal {self.name!r} has scale {self.scale}; give a finite one that is not 0"
+            )
+        if not np.isfinite(offset):
+            raise UserError(f"signal {self.name!r} has offset {self.offset}; give a finite one")
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if not low <= high:
+            raise UserError(
+                f"signal {self.name!r} has limits [{self.low}, {self.high}]; give low <= high"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """activation(weight @ x + bias), float32; the arrays are read-only copies.
+
+    weight: [out, in]; bias: [out]; a weight of 0 is a weight that is not there.
+    """
+
+    weight: Float32
+    bias: Float32
+    activation: str = "identity"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
+        object.__setattr__(self, "bias", _frozen(self.bias, 1, "biases"))
+        outputs, inputs = self.weight.shape
+        if not (1 <= inputs <= MAX_WIDTH and 1 <= outputs <= MAX_WIDTH):
+            raise UserError(
+                f"a layer of {outputs} x {inputs} weights; give 1 to {MAX_WIDTH} neurons a layer"
+            )
+        if self.bias.shape != (outputs,):
+            raise UserError(f"{self.bias.size} biases for {outputs} neurons; give one a neuron")
+        if self.activation not in ACTIVATIONS:
+            raise UserError(
+                f"activation {self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
+            )
+
+    @property
+    def inputs(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        return int(self.weight.shape[0])
+
+    @cached_property
+    def kept_weights(self) -> int:
+        return int(np.count_nonzero(self.weight))
+
+    @cached_property
+    def _columns(self) -> list[tuple[int, NDArray[np.intp] | slice, Float32]]:
+        """(column, its rows that have a weight, those weights [rows, 1]), columns ascending."""
+        columns: list[tuple[int, NDArray[np.intp] | slice, Float32]] = []
+        for column in range(self.inputs):
+            weight = self.weight[:, column]
+            rows = np.flatnonzero(weight)
+            if rows.size == self.outputs:
+                columns.append((column, slice(None), weight[:, None].copy()))
+            elif rows.size:
+                columns.append((column, rows, weight[rows, None]))
+        return columns
+
+    def forward(self, x: Float32) -> Float32:
+        """x [in, batch] -> [out, batch]: the bias first, then the columns in ascending order."""
+        total = np.repeat(self.bias[:, None], x.shape[1], axis=1)
+        for column, rows, weight in self._columns:
+            total[rows] += weight * x[column]
+        return ACTIVATIONS[self.activation].forward(total)
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyGraph:
+    """A controller, complete: layers, the signals at both ends, history and control period.
+
+    The observation vector is `frames` x `observation`, the oldest frame first:
+    index = frame * len(observation) + signal. Two graphs are the same controller when their
+    digests are equal.
+
+    Raises:
+        UserError: a NaN or infinite weight, shapes that do not fit, sizes over the limits.
+    """
+
+    layers: tuple[Layer, ...]
+    observation: tuple[Signal, ...]
+    action: tuple[Signal, ...]
+    frames: int = 1
+    period_s: float = 0.0
+    """Control period in seconds; 0 where it is not known."""
+    rig: str | None = None
+    environment: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "observation", "action"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise UserError(f"a policy of {len(self.layers)} layers; give 1 to {MAX_LAYERS}")
+        if not (isinstance(self.frames, int) and self.frames >= 1):
+            raise UserError(f"frames is {self.frames!r}; give a whole number from 1")
+        if not (math.isfinite(self.period_s) and self.period_s >= 0):
+            raise UserError(f"period_s is {self.period_s}; give seconds, or 0 if not known")
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        inputs = self.observation_size
+        for index, layer in enumerate(self.layers):
+            if layer.inputs != inputs:
+                before = f"layer {index - 1}" if index else "the observation"
+                raise UserError(
+                    f"layer {index} takes {layer.inputs} values but {before} has {inputs}; "
+                    "make the sizes equal"
+                )
+            inputs = layer.outputs
+        if inputs != len(self.action):
+            raise UserError(
+                f"the last layer gives {inputs} values but there are {len(self.action)} action "
+                "signals; make the sizes equal"
+            )
+        weights = sum(layer.weight.size for layer in self.layers)
+        if weights > MAX_WEIGHTS:
+            raise UserError(f"a policy of {weights} weights; give at most {MAX_WEIGHTS}")
+
+    @property
+    def observation_size(self) -> int:
+        return self.frames * len(self.observation)
+
+    @property
+    def action_size(self) -> int:
+        return len(self.action)
+
+    @cached_property
+    def kept_weights(self) -> int:
+        """Weights that are not 0; biases are not counted."""
+        return sum(layer.kept_weights for layer in self.layers)
+
+    @cached_property
+    def observation_scale(self) -> Float64:
+        """Scale of each element of the observation vector, [observation_size]."""
+        return np.tile([signal.scale for signal in self.observation], self.frames)
+
+    @cached_property
+    def observation_offset(self) -> Float64:
+        """Offset of each element of the observation vector, [observation_size]."""
+        return np.tile([signal.offset for signal in self.observation], self.frames)
+
+    @cached_property
+    def is_folded(self) -> bool:
+        """Whether the observation's normaliser is the identity (see `export.passes`)."""
+        return bool(np.all(self.observation_scale == 1) and np.all(self.observation_offset == 0))
+
+    def forward(self, observation: ArrayLike) -> Float32:
+        """The action for an observation, in physical units, float32, as the C computes it.
+
+        observation: [batch, observation_size] or [observation_size]; the result is [batch,
+        action_size] or [action_size]. Finite observations agree bit for bit with the C; NaN in an
+        observation comes out as NaN wherever a weight leads there.
+
+        Raises:
+            UserError: an observation of the wrong size.
+        """
+        batch = self._batch(np.asarray(observation, dtype=np.float32))
+        action = np.empty((batch.shape[0], self.action_size), np.float32)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for start in range(0, len(batch), _CHUNK):
+                chunk = np.ascontiguousarray(batch[start : start + _CHUNK].T)
+                action[start : start + _CHUNK] = self._forward_columns(chunk).T
+        return action[0] if np.ndim(observation) == 1 else action
+
+    def _batch(self, observation: NDArray[Any]) -> NDArray[Any]:
+        batch = observation[None, :] if observation.ndim == 1 else observation
+        if batch.ndim != 2 or batch.shape[1] != self.observation_size:
+            raise UserError(
+                f"an observation of shape {list(observation.shape)}; this policy takes "
+                f"{self.observation_size} values ({self.frames} frames of "
+                f"{len(self.observation)} signals)"
+            )
+        return batch
+
+    def _forward_columns(self, x: Float32) -> Float32:
+        if not self.is_folded:
+            offset = self.observation_offset.astype(np.float32)[:, None]
+            x = (x - offset) / self.observation_scale.astype(np.float32)[:, None]
+        for layer in self.layers:
+            x = layer.forward(x)
+        return np.stack([_output(signal, row) for signal, row in zip(self.action, x, strict=True)])
+
+    def forward_exact(self, observation: ArrayLike) -> Float64:
+        """The same function in float64 with the exact activations: what rounding is measured
+        against. Shapes as `forward`."""
+        x = self._batch(np.asarray(observation, dtype=np.float64))
+        x = (x - self.observation_offset) / self.observation_scale
+        for layer in self.layers:
+            x = ACTIVATIONS[layer.activation].exact(
+                x @ layer.weight.T.astype(np.float64) + layer.bias
+            )
+        x = x * [signal.scale for signal in self.action] + [s.offset for s in self.action]
+        low = [-math.inf if signal.low is None else signal.low for signal in self.action]
+        high = [math.inf if signal.high is None else signal.high for signal in self.action]
+        action: Float64 = np.clip(x, low, high)
+        return action[0] if np.ndim(observation) == 1 else action
+
+    def signals(self) -> dict[str, Any]:
+        """The signals as JSON: what `sparsectl.signals` holds in every artefact."""
+        return {
+            "observation": [asdict(signal) for signal in self.observation],
+            "action": [asdict(signal) for signal in self.action],
+            "frames": self.frames,
+            "period_s": self.period_s,
+            "rig": self.rig,
+        }
+
+    def canonical_bytes(self) -> bytes:
+        """What the digest is taken over; it does not depend on where or when the graph was made.
+
+        The line "sparsectl.policy 1", a line of JSON (the signals and each layer's [out, in,
+        activation]; keys sorted, no spaces, ASCII, numbers as Python's shortest repr), then each
+        layer's weights, row by row, and biases as little-endian float32, with -0 written as 0.
+        The environment's name and the provenance are left out: they do not change the controller.
+        """
+        shape = [[layer.outputs, layer.inputs, layer.activation] for layer in self.layers]
+        head = json.dumps(
+            {"signals": _canonical(self.signals()), "layers": shape},
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+        arrays = [array for layer in self.layers for array in (layer.weight, layer.bias)]
+        return b"".join(
+            [f"sparsectl.policy 1\n{head}\n".encode("ascii")]
+            + [array.astype("<f4").tobytes() for array in arrays]
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `canonical_bytes`, 64 hexadecimal digits."""
+        return hashlib.sha256(self.canonical_bytes()).hexdigest()
+
+
+def _frozen(values: ArrayLike, dimensions: int, what: str) -> Float32:
+    """A read-only float32 copy with -0 made 0, so that equal controllers have equal bytes."""
+    with np.errstate(over="ignore"):
+        array: Float32 = np.array(values, dtype=np.float32, order="C")
+    if array.ndim != dimensions:
+        raise UserError(f"{what} of shape {list(array.shape)}; give {dimensions} dimensions")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        place = ", ".join(str(i) for i in bad[0])
+        raise UserError(
+            f"{len(bad)} of the {what} are not finite (the first: {array[tuple(bad[0])]} at "
+            f"[{place}]); train again or load an earlier checkpoint"
+        )
+    array += np.float32(0)
+    array.flags.writeable = False
+    return array
+
+
+def _output(signal: Signal, value: Float32) -> Float32:
+    """The action's map, skipping what does nothing, as the C does."""
+    if signal.scale != 1:
+        value = value * np.float32(signal.scale)
+    if signal.offset != 0:
+        value = value + np.float32(signal.offset)
+    if signal.low is not None:
+        value = np.where(value < np.float32(signal.low), np.float32(signal.low), value)
+    if signal.high is not None:
+        value = np.where(value > np.float32(signal.high), np.float32(signal.high), value)
+    return value
+
+
+def _canonical(value: Any) -> Any:
+    """Numbers as floats with -0 made 0, so that 1 and 1.0 give the same bytes."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) + 0.0
+    return value
