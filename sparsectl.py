@@ -1,7 +1,135 @@
-"""The command line of sparsectl."""
+"""The command line: a subcommand is one config dataclass and one function, imported when called."""
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+import export.config
+import firmware_host.config
+import tyro
+
+import commands.config
+import hil.config
+import training.config
+from common.errors import UserError
+
+DESCRIPTION = """\
+From a trained controller to a sparse one on a microcontroller, proven on a pendulum.
+
+Start with `sparsectl demo`: the whole pipeline, no hardware needed.
+Every command also takes --json (the result for machines, on stdout) and --debug (tracebacks)."""
+
+EXTRA_OF_MODULE = {
+    "torch": "train",
+    "stable_baselines3": "train",
+    "tensorboard": "train",
+    "minari": "minari",
+    "sbx": "jax",
+}
+"""Packages that an extra brings; the rest comes with sparsectl itself."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: what it is asked, and `module:function` that answers with a dict."""
+
+    config: type
+    function: str
+
+
+COMMANDS = {
+    "demo": Command(commands.config.DemoConfig, "commands.demo:demo"),
+    "teach": Command(training.config.TeachConfig, "training.teach:teach"),
+    "collect": Command(training.config.CollectConfig, "training.collect:collect"),
+    "distill": Command(training.config.DistillConfig, "training.distill:distill"),
+    "evaluate": Command(training.config.EvaluateConfig, "training.evaluate:evaluate"),
+    "export": Command(export.config.ExportConfig, "export.pipeline:export_policy"),
+    "build": Command(commands.config.BuildConfig, "commands.build:build"),
+    "bench": Command(firmware_host.config.BenchConfig, "firmware_host.bench:bench"),
+    "trial": Command(hil.config.TrialConfig, "hil.trial:run_trial"),
+    "report": Command(hil.config.ReportConfig, "hil.report:write_report"),
+    "doctor": Command(commands.config.DoctorConfig, "commands.doctor:doctor"),
+}
+
 
 def main() -> None:
-    """Run one subcommand."""
+    """Run the subcommand that the arguments name; exit code 2 for a user's mistake."""
+    arguments = sys.argv[1:]
+    as_json, debug = "--json" in arguments, "--debug" in arguments
+    arguments = [word for word in arguments if word not in ("--json", "--debug")]
+    name, config = parse(arguments)
+    # Two torch or BLAS threads collapse when another process is busy; work is spread by processes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        result = load(COMMANDS[name].function)(config)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"sparsectl {name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print(f"\nsparsectl {name}: stopped", file=sys.stderr)
+        sys.exit(130)
+    show(name, result, as_json)
+
+
+def parse(arguments: list[str]) -> tuple[str, Any]:
+    """The subcommand's name and its config; tyro prints help and mistakes, and exits with 2."""
+    kinds = tuple(
+        Annotated[command.config, tyro.conf.subcommand(name=name)]
+        for name, command in COMMANDS.items()
+    )
+    config = tyro.cli(
+        Union[kinds],  # type: ignore[arg-type]  # noqa: UP007  made from the registry
+        prog="sparsectl",
+        description=DESCRIPTION,
+        args=arguments or ["--help"],
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
+    )
+    names = {command.config: name for name, command in COMMANDS.items()}
+    return names[type(config)], config
+
+
+def load(function: str) -> Callable[[Any], dict[str, Any]]:
+    """Import `module:function`.
+
+    Raises:
+        UserError: it needs a package of an extra that is not installed.
+    """
+    module_name, function_name = function.split(":")
+    try:
+        loaded: Callable[[Any], dict[str, Any]] = getattr(
+            importlib.import_module(module_name), function_name
+        )
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF_MODULE.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        raise UserError(
+            f"this command needs {error.name}; pip install 'sparsectl[{extra}]'"
+        ) from error
+    return loaded
+
+
+def show(name: str, result: dict[str, Any], as_json: bool) -> None:
+    """Print the result: JSON for machines, else a line a figure."""
+    if as_json:
+        print(json.dumps(result, indent=2, default=str))
+        return
+    from commands.terminal import print_result
+
+    print_result(name, result)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    main()

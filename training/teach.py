@@ -172,6 +172,8 @@ class _Keeper(BaseCallback):
     def evaluate(self) -> None:
         """Measure the present actor on the true start distribution; keep it if it is the best."""
         config = self.config
+        if self.curve and self.curve[-1]["steps"] == self.num_timesteps:
+            return
         weights = self.weights_of(self.model)
         episodes = run_episodes(
             config.env,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import gymnasium
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,28 +35,23 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     was balanced (within 0.2 rad) through the last 100 steps.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}
-
     def __init__(
         self,
         rig: str = "sensorsini_cartpole",
         *,
         randomised: bool = True,
         start: Literal["hanging", "anywhere", "mixed"] = "hanging",
-        render_mode: str | None = None,
     ) -> None:
         self.rig = load_rig(rig)
         self.signals = self.rig.signals()
         self.dt = self.rig.period_s
         self.randomised = randomised
         self.start = start
-        self.render_mode = render_mode
         self.plant = Plant(self.rig)
         self.observer = Observer(self.rig)
         size = self.rig.frames * len(self.signals["observation"])
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
-        self._renderer: mujoco.Renderer | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -86,19 +80,6 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.plant.advance(this_period_s - delay_s)
         observation = self.observer.observe(self.plant.counts())
         return observation, self._reward(duty), *self._ending()
-
-    def render(self) -> Any:
-        """The rig as an RGB picture, [480, 640, 3]."""
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(self.plant.model, 480, 640)
-        self._renderer.update_scene(self.plant.data)
-        return self._renderer.render()
-
-    def close(self) -> None:
-        """Free the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
 
     def _reward(self, duty: float) -> float:
         position, _, angle_rad, pole_velocity = self.plant.state()

@@ -1,0 +1,38 @@
+# Each target sets up .venv first; a second run starts at once.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FIRMWARE_C := $(shell find firmware_host export -name '*.[ch]' 2>/dev/null)
+# Work is spread over processes: two threads of one library each on two busy cores collapse.
+export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo    the whole pipeline on the virtual pendulum"
+	@echo "make test    the tests"
+	@echo "make lint    style, types, direction of imports"
+	@echo "make clean   remove the environment and the runs"
+
+demo: $(READY)
+	$(BIN)/sparsectl demo
+
+test: $(READY)
+	$(BIN)/pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror $(FIRMWARE_C)
+
+# torch comes first: what depends on it must find the version that is wanted here.
+$(READY): setup.cfg pyproject.toml constraints.txt
+	python3 -m venv $(VENV) || { echo "python3 cannot make an environment: apt install python3-venv"; exit 1; }
+	$(BIN)/pip install --constraint constraints.txt torch
+	$(BIN)/pip install --constraint constraints.txt --editable '.[train,minari,dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,1 @@
+"""Commands that join several packages: demo, build, doctor."""

@@ -1,0 +1,29 @@
+"""`sparsectl build`: an exported policy and its rig become firmware."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from export.onnx_reader import read_onnx
+from firmware_host.build import RigConstants, build_firmware
+
+from commands.config import BuildConfig
+from common.errors import UserError
+from training.plants.rig import load_rig
+
+
+def build(config: BuildConfig) -> dict[str, Any]:
+    """Compile the firmware; the rig's constants come from the rig that the policy names.
+
+    Raises:
+        UserError: not a policy's folder, an unknown rig or board, or no compiler for it.
+    """
+    graph = read_onnx(config.policy / "policy.onnx")
+    rig_name = config.rig or graph.rig
+    if rig_name is None:
+        raise UserError(
+            f"{config.policy} names no rig; give one with --rig NAME or --rig FILE.toml"
+        )
+    constants = RigConstants(**load_rig(rig_name).firmware_constants())
+    out = config.out or config.policy.parent / "firmware"
+    return build_firmware(config.policy, config.board, constants, out)

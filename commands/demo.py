@@ -1,0 +1,203 @@
+"""`sparsectl demo`: from the shipped teacher to a finished trial, no hardware needed."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from export.config import ExportConfig
+from export.pipeline import export_policy
+from firmware_host.bench import bench
+from firmware_host.config import BenchConfig
+from hil.report import write_report
+from hil.trial import run_trial
+from training.distill import distill
+
+from commands.build import build
+from commands.config import BuildConfig, DemoConfig
+from common.errors import UserError
+from common.files import atomic_path, read_json, write_json
+from common.provenance import provenance
+from hil.config import ReportConfig, TrialConfig
+from training.collect import collect
+from training.config import CollectConfig, DistillConfig, EvaluateConfig
+from training.evaluate import evaluate
+from training.plants.rig import rig_names
+
+TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
+
+Stage = Callable[[DemoConfig], dict[str, Any]]
+
+
+def environment(config: DemoConfig) -> str:
+    """The Gymnasium id of the demo's rig."""
+    return f"sparsectl/{config.rig}-v0"
+
+
+def take_teacher(config: DemoConfig) -> dict[str, Any]:
+    """Copy the teacher that comes with the rig into the run's folder."""
+    shipped = TEACHERS_FOLDER / f"{config.rig}.onnx"
+    if not shipped.is_file():
+        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(rig_names())}")
+    with atomic_path(config.out / "teacher.onnx") as temporary:
+        shutil.copyfile(shipped, temporary)
+    return {"teacher": str(config.out / "teacher.onnx"), "shipped_as": shipped.name}
+
+
+def evaluate_teacher(config: DemoConfig) -> dict[str, Any]:
+    """The teacher's return."""
+    return _evaluate(config, config.out / "teacher.onnx", "evaluate_teacher_trace.npz")
+
+
+def collect_dataset(config: DemoConfig) -> dict[str, Any]:
+    """The teacher's transitions."""
+    return collect(
+        CollectConfig(
+            teacher=config.out / "teacher.onnx",
+            env=environment(config),
+            out=config.out / "dataset.npz",
+            seed=config.seed,
+        )
+    )
+
+
+def distill_student(config: DemoConfig) -> dict[str, Any]:
+    """The sparse student."""
+    return distill(
+        DistillConfig(
+            dataset=config.out / "dataset.npz",
+            teacher=config.out / "teacher.onnx",
+            env=environment(config),
+            out=config.out / "student.safetensors",
+            seed=config.seed,
+        )
+    )
+
+
+def evaluate_student(config: DemoConfig) -> dict[str, Any]:
+    """The student's return, in the same episodes as the teacher's."""
+    return _evaluate(config, config.out / "student.safetensors", "evaluate_student_trace.npz")
+
+
+def export_student(config: DemoConfig) -> dict[str, Any]:
+    """policy.onnx and C, verified."""
+    return export_policy(
+        ExportConfig(model=config.out / "student.safetensors", out=config.out / "policy")
+    )
+
+
+def build_firmware(config: DemoConfig) -> dict[str, Any]:
+    """The firmware for this machine."""
+    return build(BuildConfig(policy=config.out / "policy", out=config.out / "firmware"))
+
+
+def bench_policy(config: DemoConfig) -> dict[str, Any]:
+    """Time and size of the policy on this machine."""
+    return bench(BenchConfig(policy=config.out / "policy", board="host"))
+
+
+def trial(config: DemoConfig) -> dict[str, Any]:
+    """A trial on the virtual rig, in real time."""
+    return run_trial(
+        TrialConfig(
+            policy=config.out / "policy",
+            port="virtual",
+            seconds=config.seconds,
+            seed=config.seed,
+            out=config.out / "trial",
+            report=False,
+        )
+    )
+
+
+STAGES: dict[str, Stage] = {
+    "teacher": take_teacher,
+    "evaluate_teacher": evaluate_teacher,
+    "collect": collect_dataset,
+    "distill": distill_student,
+    "evaluate_student": evaluate_student,
+    "export": export_student,
+    "build": build_firmware,
+    "bench": bench_policy,
+    "trial": trial,
+}
+
+
+def demo(config: DemoConfig) -> dict[str, Any]:
+    """Run the stages that the run's folder does not have yet, then write the report.
+
+    Raises:
+        UserError: an unknown rig, or a stage's own.
+    """
+    summary_path = config.out / "summary.json"
+    summary = _begun(summary_path, config)
+    for number, (name, stage) in enumerate(STAGES.items(), 1):
+        title = f"[{number}/{len(STAGES) + 1}] {name}"
+        if name in summary:
+            print(f"{title}: kept from before", file=sys.stderr)
+            continue
+        print(f"{title}: {stage.__doc__}", file=sys.stderr)
+        summary[name] = stage(config)
+        write_json(summary_path, summary)
+    print(f"[{len(STAGES) + 1}/{len(STAGES) + 1}] report", file=sys.stderr)
+    summary["report"] = write_report(ReportConfig(path=config.out))
+    summary["complete"] = True
+    write_json(summary_path, summary)
+    return summary | {"table": table(summary)}
+
+
+def _begun(summary_path: Path, config: DemoConfig) -> dict[str, Any]:
+    """The unfinished run of this same config, or a fresh one."""
+    plain = {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in asdict(config).items()
+    }
+    if summary_path.is_file():
+        summary: dict[str, Any] = read_json(summary_path)
+        if summary.get("config") == plain and not summary.get("complete"):
+            return summary
+    shutil.rmtree(config.out, ignore_errors=True)
+    return {"config": plain, "provenance": provenance()}
+
+
+def _evaluate(config: DemoConfig, policy: Path, trace: str) -> dict[str, Any]:
+    return evaluate(
+        EvaluateConfig(
+            policy=policy,
+            env=environment(config),
+            episodes=config.episodes,
+            trace=config.out / trace,
+        )
+    )
+
+
+def table(summary: dict[str, Any]) -> list[list[str]]:
+    """Teacher beside student, then the trial's figures."""
+    teacher, student = summary["evaluate_teacher"], summary["evaluate_student"]
+    distilled, benched, driven = summary["distill"], summary["bench"], summary["trial"]
+    parameters = distilled["teacher_parameters"]
+    return [
+        ["", "teacher", "student"],
+        ["return, mean of episodes", _interval(teacher), _interval(student)],
+        ["worst episode", f"{teacher['return_min']:.0f}", f"{student['return_min']:.0f}"],
+        ["episodes balanced", f"{teacher['success_rate']:.0%}", f"{student['success_rate']:.0%}"],
+        ["weights kept", f"{parameters:,}", f"{distilled['kept_weights']:,}"],
+        ["bytes of flash", f"{4 * parameters:,}", f"{benched['flash_bytes']:,}"],
+        ["inference in the trial, p50", "", f"{driven['inference_us']['p50']:.2f} us"],
+        ["control period, p50 / max", "", _pair(driven["period_us"])],
+        ["jitter, p99 / max", "", _pair(driven["jitter_us"], "p99")],
+        ["balanced in the trial", "", f"{driven['balanced_seconds']:.1f} s"],
+        ["report", "", str(summary["report"]["report"])],
+    ]
+
+
+def _interval(result: dict[str, Any]) -> str:
+    return f"{result['return_mean']:.1f} [{result['return_low']:.1f}, {result['return_high']:.1f}]"
+
+
+def _pair(figures: dict[str, float], first: str = "p50") -> str:
+    return f"{figures[first]:.0f} / {figures['max']:.0f} us"

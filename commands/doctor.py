@@ -1,0 +1,95 @@
+"""`sparsectl doctor`: what is installed, what is missing, and the command that gets it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from firmware_host.boards import BOARDS
+from serial.tools import list_ports
+
+from commands.config import DoctorConfig
+from training.plants.rig import rig_names
+
+TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a command needs, or could use."""
+
+    name: str
+    found: str | None
+    """What is there: a version, a path; None when it is missing."""
+    serves: str
+    """The commands that want it."""
+    mend: str
+    """The command that gets it."""
+
+
+def doctor(config: DoctorConfig) -> dict[str, Any]:
+    """Run `sparsectl doctor`."""
+    checks = [*_python(), *_packages(), *_tools(), *_boards(), *_teachers(), *_ports()]
+    rows = [["what", "found", "for", "to get it"]]
+    for check in checks:
+        missing = check.found is None
+        found = "[red]missing[/]" if missing else str(check.found)
+        rows.append([check.name, found, check.serves, check.mend if missing else ""])
+    return {"checks": [asdict(check) for check in checks], "table": rows}
+
+
+def _python() -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Check("python", version, "everything", "install Python 3.11 or newer")
+
+
+def _packages() -> Iterator[Check]:
+    wanted = {
+        "numpy onnx onnxruntime safetensors": ("export, bench", "pip install -e ."),
+        "mujoco gymnasium pyserial": ("trial, evaluate", "pip install -e ."),
+        "torch": (
+            "teach, collect, distill",
+            "pip install torch==2.13.0, then pip install -e '.[train]'",
+        ),
+        "stable-baselines3 tensorboard": ("teach, distill", "pip install -e '.[train]'"),
+        "minari": ("collect and distill with Minari datasets", "pip install -e '.[minari]'"),
+        "sbx-rl": ("teach --backend sbx", "pip install -e '.[jax]'"),
+    }
+    for names, (serves, mend) in wanted.items():
+        for name in names.split():
+            yield Check(name, _version(name), serves, mend)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _tools() -> Iterator[Check]:
+    yield Check("cc", shutil.which("cc"), "export, build, trial", "sudo apt install gcc")
+    yield Check("git", shutil.which("git"), "the revision in results", "sudo apt install git")
+
+
+def _boards() -> Iterator[Check]:
+    for name, board in BOARDS.items():
+        compiler = shutil.which(board.compiler)
+        yield Check(f"board {name}", compiler, "build, bench", f"sudo apt install {board.package}")
+
+
+def _teachers() -> Iterator[Check]:
+    for name in rig_names():
+        path = TEACHERS_FOLDER / f"{name}.onnx"
+        mend = f"sparsectl teach --env sparsectl/{name}-v0"
+        yield Check(f"teacher {name}", str(path) if path.is_file() else None, "demo", mend)
+
+
+def _ports() -> Iterator[Check]:
+    for port in sorted(list_ports.comports()):
+        yield Check(f"port {port.device}", port.description, f"trial --port {port.device}", "")

@@ -1,0 +1,131 @@
+"""The plant against the physics that it stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.plants.plant import Parameters, Plant, draw_parameters, wrap_angle
+from training.plants.rig import Rig, load_rig, rig_names
+
+RIGS = rig_names()
+
+
+def quiet(rig: Rig) -> Rig:
+    """The rig with a still start, no friction and no back-EMF."""
+    return dataclasses.replace(
+        rig,
+        base=dataclasses.replace(rig.base, viscous_friction=0.0, coulomb_friction=0.0),
+        pole=dataclasses.replace(rig.pole, viscous_friction=0.0, coulomb_friction=0.0),
+        motor=dataclasses.replace(rig.motor, back_emf_v=0.0),
+        start=dataclasses.replace(rig.start, base=0.0, pole_rad=0.0, pole_velocity=0.0),
+    )
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_small_swings_have_the_period_of_a_rod(name: str) -> None:
+    """A uniform rod on a fixed hinge swings with 2π √(2L / 3g)."""
+    plant = Plant(quiet(load_rig(name)))
+    plant.reset(0)
+    plant._set_parameters(Parameters(base_mass_factor=1e6))  # as good as a fixed hinge
+    plant.data.qpos[1] = math.pi + 0.05
+    crossings, before = [], plant.data.qpos[1] - math.pi
+    while len(crossings) < 3:
+        plant.advance(0.0005)
+        now = plant.data.qpos[1] - math.pi
+        if before < 0 <= now:
+            crossings.append(plant.time_s)
+        before = now
+    expected_s = 2 * math.pi * math.sqrt(2 * plant.rig.pole.length_m / (3 * 9.81))
+    assert crossings[2] - crossings[1] == pytest.approx(expected_s, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_without_friction_a_swing_keeps_its_energy(name: str) -> None:
+    plant = Plant(quiet(load_rig(name)))
+    plant.reset(0)
+    plant._set_parameters(Parameters(base_mass_factor=1e6))
+    plant.data.qpos[1] = math.pi / 2
+    highest = 0.0
+    for _ in range(2000):
+        plant.advance(0.002)
+        highest = max(highest, abs(wrap_angle(plant.data.qpos[1] - math.pi)))
+    assert highest == pytest.approx(math.pi / 2, abs=0.01)
+
+
+def test_the_cart_reaches_the_speed_at_which_friction_and_motor_balance() -> None:
+    rig = load_rig("sensorsini_cartpole")
+    plant = Plant(rig)
+    plant.reset(0)
+    plant._set_parameters(Parameters(pole_mass_factor=1e-6))
+    plant.set_duty(1.0)
+    plant.advance(3.0)
+    motor = rig.motor
+    force_n = motor.effort_per_volt * (motor.supply_v - motor.dead_zone_v)
+    damping = rig.base.viscous_friction + motor.effort_per_volt * motor.back_emf_v
+    expected = (force_n - rig.base.coulomb_friction) / damping
+    assert plant.state()[1] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_a_duty_inside_the_dead_zone_moves_nothing(name: str) -> None:
+    rig = load_rig(name)
+    rig = dataclasses.replace(rig, start=quiet(rig).start)
+    plant = Plant(rig)
+    plant.reset(0)
+    plant.set_duty(0.9 * rig.motor.dead_zone_v / rig.motor.supply_v)
+    plant.advance(0.5)
+    assert plant.state()[0] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_the_supply_limits_what_a_duty_can_do(name: str) -> None:
+    plant = Plant(load_rig(name))
+    plant.reset(0)
+    plant.set_duty(1.0)
+    at_full = plant.data.ctrl[0]
+    plant.set_duty(50.0)
+    assert plant.data.ctrl[0] == at_full
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_one_turn_of_the_pole_is_the_encoders_turn(name: str) -> None:
+    plant = Plant(load_rig(name))
+    plant.reset(3)
+    before = plant.counts()[1]
+    plant.data.qpos[1] += 2 * math.pi
+    assert plant.counts()[1] - before == plant.rig.pole.counts_per_turn
+
+
+@pytest.mark.parametrize("name", RIGS)
+@settings(max_examples=30, deadline=None)
+@given(duties=st.lists(st.floats(-1, 1), min_size=1, max_size=10), seed=st.integers(0, 2**32 - 1))
+def test_the_same_seed_and_duties_give_the_same_counts(
+    name: str, duties: list[float], seed: int
+) -> None:
+    def run() -> list[tuple[int, int]]:
+        plant = Plant(load_rig(name))
+        plant.reset(seed, randomised=True, anywhere=True)
+        seen = []
+        for duty in duties:
+            plant.set_duty(duty)
+            plant.advance(0.0137)
+            seen.append(plant.counts())
+        return seen
+
+    assert run() == run()
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_drawn_parameters_stay_within_the_rigs_ranges_and_differ(name: str) -> None:
+    rig = load_rig(name)
+    draws = [draw_parameters(rig, np.random.default_rng(seed)) for seed in range(50)]
+    for field in dataclasses.fields(Parameters):
+        low, high = getattr(rig.randomisation, field.name)
+        values = [getattr(draw, field.name) for draw in draws]
+        assert low <= min(values) < max(values) <= high, field.name
