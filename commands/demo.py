@@ -9,22 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from export.config import ExportConfig
-from export.pipeline import export_policy
-from firmware_host.bench import bench
-from firmware_host.config import BenchConfig
-from hil.report import write_report
-from hil.trial import run_trial
-from training.distill import distill
-
 from commands.build import build
 from commands.config import BuildConfig, DemoConfig
 from common.errors import UserError
 from common.files import atomic_path, read_json, write_json
 from common.provenance import provenance
+from export.config import ExportConfig
+from export.pipeline import export_policy
+from firmware_host.bench import bench
+from firmware_host.config import BenchConfig
 from hil.config import ReportConfig, TrialConfig
+from hil.report import write_report
+from hil.trial import run_trial
 from training.collect import collect
 from training.config import CollectConfig, DistillConfig, EvaluateConfig
+from training.distill import distill
 from training.evaluate import evaluate
 from training.plants.rig import rig_names
 

@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from firmware_host.boards import BOARDS
 from serial.tools import list_ports
 
 from commands.config import DoctorConfig
+from firmware_host.boards import BOARDS
 from training.plants.rig import rig_names
 
 TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
