@@ -29,7 +29,8 @@ def cobs_encode(packet: bytes) -> bytes:
             run = run[254:]
         out.append(len(run) + 1)
         out += run
-    if len(out) > 1 and out[-1] == 1 and packet[-1:] != b"\x00":
+    last_run = packet[packet.rfind(b"\x00") + 1 :]
+    if last_run and len(last_run) % 254 == 0:
         out.pop()  # a packet that ends in a full block needs no empty block behind it
     return bytes(out)
 
