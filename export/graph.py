@@ -18,8 +18,8 @@ from export.activations import ACTIVATIONS, Float32, Float64
 
 MAX_WIDTH = 65_535
 """Neurons a layer or signals a side at most: what an index of 16 bits can name."""
-MAX_WEIGHTS = 16_000_000
-"""Weights of a whole graph at most: 64 MB, far above any policy for a microcontroller."""
+MAX_WEIGHTS = 4_000_000
+"""Weights of a whole graph at most: 16 MB, far above any policy for a microcontroller."""
 MAX_LAYERS = 64
 
 _CHUNK = 256  # observations at a time: keeps a layer's activations in the processor's cache
@@ -31,7 +31,7 @@ class Signal:
 
     normalised = (physical - offset) / scale for observations;
     physical = clip(normalised * scale + offset, low, high) for actions.
-    A limit of None is none.
+    A limit of None is none; one beyond float32 becomes None.
     """
 
     name: str
@@ -50,12 +50,17 @@ class Signal:
             )
         if not np.isfinite(offset):
             raise UserError(f"signal {self.name!r} has offset {self.offset}; give a finite one")
-        low = -math.inf if self.low is None else self.low
-        high = math.inf if self.high is None else self.high
-        if not low <= high:
+        with np.errstate(over="ignore"):
+            low = np.float32(-math.inf if self.low is None else self.low)
+            high = np.float32(math.inf if self.high is None else self.high)
+        if not (low <= high and low < math.inf and high > -math.inf):
             raise UserError(
                 f"signal {self.name!r} has limits [{self.low}, {self.high}]; give low <= high"
             )
+        if low == -math.inf:
+            object.__setattr__(self, "low", None)
+        if high == math.inf:
+            object.__setattr__(self, "high", None)
 
 
 @dataclass(frozen=True, eq=False)

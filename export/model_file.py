@@ -1,0 +1,26 @@
+"""The file of a model, before any of it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import UserError
+
+
+def check_model_file(path: Path, limit_bytes: int) -> None:
+    """Refuse a path that is no file, and a file over the limit, before any of it is read.
+
+    Raises:
+        UserError: missing, a folder, empty, or over the limit.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the file of a model in it")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give a student.safetensors or an .onnx file")
+    size = path.stat().st_size
+    if size == 0:
+        raise UserError(f"{path} is empty; make it again")
+    if size > limit_bytes:
+        raise UserError(
+            f"{path} has {size} bytes; a policy for a microcontroller has at most {limit_bytes}"
+        )
