@@ -2,7 +2,7 @@
 
 A TIMESYNC exchange gives three readings: host at sending, device when it answered, host at
 receiving. The device's reading fell somewhere inside the round trip, so half of the round trip
-bounds the error of one exchange. Of each burst only the exchange with the shortest round trip is
+bounds the error of one exchange. Of each second only the exchange with the shortest round trip is
 kept; a straight line through those gives offset and drift (Cristian 1989; NTP's minimum filter).
 """
 
@@ -16,10 +16,10 @@ import numpy as np
 
 from common.errors import UserError
 
-BURST_GAP_NS = 50_000_000
-"""Exchanges closer than this belong to one burst."""
-MIN_DRIFT_SPAN_NS = 1_000_000_000
-"""Bursts over less time than this say nothing of drift: read it as zero."""
+WINDOW_NS = 1_000_000_000
+"""Of the exchanges within this time only the shortest is kept."""
+MIN_DRIFT_SPAN_NS = 2_000_000_000
+"""Exchanges over less time than this say nothing of drift: it is taken for zero."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class ClockRelation:
     error_us: float
     """Bound on the error: half of the shortest round trip and the largest residual of the line."""
     exchanges: int
-    bursts: int
+    windows: int
+    """Exchanges that the line was fitted to, the shortest of each second."""
 
     def host_ns(self, device_us: int) -> int:
         """The host's monotonic time, in ns, of a device time in us."""
@@ -64,23 +65,23 @@ class ClockRelation:
         return asdict(self)
 
 
-def shortest_of_bursts(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    """The exchange with the shortest round trip of each burst, oldest burst first."""
+def shortest_of_windows(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """The exchange with the shortest round trip of each window, oldest first."""
     kept: list[Exchange] = []
-    previous_ns = None
+    window_start_ns = 0
     for exchange in sorted(exchanges, key=lambda one: one.sent_ns):
-        if previous_ns is None or exchange.sent_ns - previous_ns > BURST_GAP_NS:
+        if not kept or exchange.sent_ns - window_start_ns >= WINDOW_NS:
             kept.append(exchange)
+            window_start_ns = exchange.sent_ns
         elif exchange.round_trip_ns < kept[-1].round_trip_ns:
             kept[-1] = exchange
-        previous_ns = exchange.sent_ns
     return kept
 
 
 def fit_clock(exchanges: Sequence[Exchange]) -> ClockRelation:
-    """Relate the clocks by the shortest exchanges; drift too when they span a second or more.
+    """Relate the clocks by the shortest exchanges; drift too when they span two seconds or more.
 
-    Bursts whose best round trip is over twice the overall best are left out of the fit: something
+    Windows whose best round trip is over twice the overall best are left out of the fit: something
     held them up, on one of the two ways, and which one is not known.
 
     Raises:
@@ -88,7 +89,7 @@ def fit_clock(exchanges: Sequence[Exchange]) -> ClockRelation:
     """
     if not exchanges:
         raise UserError("no TIMESYNC exchange was answered; check the cable and the firmware")
-    best = shortest_of_bursts(exchanges)
+    best = shortest_of_windows(exchanges)
     shortest_ns = min(one.round_trip_ns for one in best)
     used = [one for one in best if one.round_trip_ns <= 2 * shortest_ns]
     device_origin_us = used[0].device_us
@@ -107,5 +108,5 @@ def fit_clock(exchanges: Sequence[Exchange]) -> ClockRelation:
         drift_ppm=round(drift * 1e6, 4),
         error_us=round((shortest_ns / 2 + float(np.max(np.abs(residual_ns)))) / 1000 + 1.0, 3),
         exchanges=len(exchanges),
-        bursts=len(used),
+        windows=len(used),
     )

@@ -19,7 +19,7 @@ class TrialConfig:
     port: str = "virtual"
     """/dev/ttyACM0, socket://HOST:PORT, rfc2217://HOST:PORT, or virtual: no hardware needed."""
     mode: Mode = "device"
-    """device: the board runs policy and pendulum; pil: the board runs the policy, the plant is here."""
+    """device: the board drives the pendulum; pil: the board acts on a plant simulated here."""
     clock: Clock = "realtime"
     """Of the virtual rig: realtime; lockstep, tick by tick and repeatable; fast, unpaced."""
     seconds: float = 30.0
@@ -27,7 +27,7 @@ class TrialConfig:
     seed: int = 0
     """Seed of the virtual plant and of the disturbances."""
     out: Path | None = None
-    """Folder for journal and report, replacing an earlier trial there; by default a new one in runs/."""
+    """Folder of journal and report; replaces an earlier trial there. By default new, in runs/."""
     rig: str | None = None
     """Rig name or parameter file (TOML); by default the one that the policy names."""
     baud: int = 230400
@@ -44,8 +44,8 @@ class TrialConfig:
     """The trial ends when the pole is not up by then, in seconds."""
     randomised: bool = False
     """Draw the virtual plant's friction, masses and delays from the rig's ranges."""
-    start: Literal["hanging", "upright"] = "hanging"
-    """How the virtual or simulated pole begins."""
+    firmware: Path | None = None
+    """Folder of the virtual rig's firmware, built when needed; by default firmware/ in `out`."""
     report: bool = True
     """Write report.html after the trial."""
 

@@ -126,6 +126,11 @@ class JournalWriter:
         """Append a NOTE record: JSON of the fields under the name `name`."""
         self.write(Kind.NOTE, _to_json({"note": name, **fields}), host_ns)
 
+    def move(self, path: Path) -> None:
+        """Give the open journal another name in the same folder, in place of what had it."""
+        os.replace(self.path, path)
+        self.path = path
+
     def close(self) -> None:
         """Flush to the disk and close; a second call does nothing."""
         if self._descriptor >= 0:

@@ -34,9 +34,20 @@ def percentiles(values: ArrayLike) -> Percentiles | None:
     }
 
 
-def intervals(times_us: NDArray[np.int64], ticks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Periods in us between neighbouring ticks; a pair with a lost tick between is left out."""
-    neighbours = np.diff(ticks) == 1
+def intervals(
+    times_us: NDArray[np.int64], ticks: NDArray[np.int64], missed: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Periods in us from each tick to the next that ran.
+
+    A deadline that the board let pass makes a long period; a tick whose frame was lost makes none,
+    since nothing is known of it.
+
+    Args:
+        times_us: sampling times.
+        ticks: their numbers.
+        missed: the board's count of deadlines that passed, modulo 65536.
+    """
+    neighbours = np.diff(ticks) - 1 == np.diff(missed) & 0xFFFF
     return np.asarray(np.diff(times_us)[neighbours], dtype=np.float64)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from hil.clock import BURST_GAP_NS, Exchange, fit_clock, shortest_of_bursts
+from hil.clock import WINDOW_NS, Exchange, fit_clock, shortest_of_windows
 
 
 class SkewedDevice:
@@ -42,7 +42,7 @@ def test_the_error_is_within_its_bound(
     for host_ns in (10**12, 10**12 + (bursts - 1) * 10**9):
         found_ns = relation.host_ns(device.device_us(host_ns))
         # one burst cannot know the drift; several do, and only then the far end is promised
-        if bursts == 1 or relation.bursts > bursts // 2:
+        if bursts == 1 or relation.windows > bursts // 2:
             assert abs(found_ns - host_ns) / 1000 <= 2 * relation.error_us
 
 
@@ -52,12 +52,12 @@ def test_the_drift_is_found() -> None:
     assert relation.error_us < 40
 
 
-def test_of_a_burst_the_shortest_is_kept() -> None:
+def test_of_a_window_the_shortest_is_kept() -> None:
     burst = [
         Exchange(i * 1_000_000, i, i * 1_000_000 + length) for i, length in enumerate([9, 4, 7])
     ]
-    later = Exchange(BURST_GAP_NS * 3, 50, BURST_GAP_NS * 3 + 5)
-    assert shortest_of_bursts([later, *burst]) == [burst[1], later]
+    later = Exchange(WINDOW_NS, 50, WINDOW_NS + 5)
+    assert shortest_of_windows([later, *burst]) == [burst[1], later]
 
 
 def test_a_burst_that_was_held_up_does_not_bend_the_line() -> None:

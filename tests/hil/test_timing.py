@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +24,14 @@ def test_percentiles_are_ordered_members(values: list[int]) -> None:
 def test_a_lost_tick_makes_no_double_period() -> None:
     times_us = np.array([0, 20_000, 40_100, 80_000, 99_900])
     ticks = np.array([0, 1, 2, 4, 5])
-    assert intervals(times_us, ticks).tolist() == [20_000, 20_100, 19_900]
+    none_missed = np.zeros(5, dtype=np.int64)
+    assert intervals(times_us, ticks, none_missed).tolist() == [20_000, 20_100, 19_900]
+
+
+def test_a_deadline_that_passed_is_a_long_period() -> None:
+    times_us = np.array([0, 20_000, 60_000, 80_000])
+    ticks, missed = np.array([0, 1, 3, 4]), np.array([65_535, 65_535, 0, 0])
+    assert intervals(times_us, ticks, missed).tolist() == [20_000, 40_000, 20_000]
 
 
 def test_the_noise_floor_is_measured_and_the_child_ends() -> None:

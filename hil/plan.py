@@ -1,0 +1,144 @@
+"""What a trial is going to do, settled before any board is touched."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from export.onnx_reader import read_onnx
+
+from common.errors import UserError
+from common.provenance import provenance
+from export.graph import PolicyGraph
+from hil.balance import Kick, plan_kicks
+from hil.config import TrialConfig
+from hil.session import Expectation
+from training.plants.rig import Rig, load_rig
+
+VIRTUAL = "virtual"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A policy, a rig that fits it, a folder, and when to kick."""
+
+    config: TrialConfig
+    folder: Path
+    graph: PolicyGraph
+    rig: Rig
+    kicks: list[Kick]
+
+    @property
+    def virtual(self) -> bool:
+        """No hardware: the firmware runs here, as a process."""
+        return self.config.port == VIRTUAL
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the board has to be."""
+        return Expectation(
+            digest=self.graph.digest,
+            observation_size=self.graph.observation_size,
+            action_size=len(self.graph.action),
+            frames=self.graph.frames,
+            rig_name=self.rig.name,
+            rig=self.rig.firmware_constants(),
+        )
+
+    def header(self) -> dict[str, Any]:
+        """The journal's header: all that is needed to repeat the trial."""
+        config = {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in asdict(self.config).items()
+        }
+        return {
+            "format": "sparsectl.journal",
+            "version": 1,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "config": config,
+            "virtual": self.virtual,
+            "digest": self.graph.digest,
+            "signals": self.graph.signals(),
+            "rig": self.rig.name,
+            "rig_constants": self.rig.firmware_constants(),
+            "kicks": [asdict(kick) for kick in self.kicks],
+            "provenance": provenance(),
+        }
+
+
+def make_plan(config: TrialConfig) -> Plan:
+    """Read the policy and the rig, and see that they fit each other and the numbers make sense.
+
+    Raises:
+        UserError: a missing or foreign file, sizes or rates that differ, a number out of range.
+    """
+    _check_numbers(config)
+    graph = read_onnx(_policy_file(config.policy))
+    name = config.rig or graph.rig
+    if name is None:
+        raise UserError(f"the policy in {config.policy} names no rig; name one by --rig")
+    rig = load_rig(name)
+    _check_fit(graph, rig)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Plan(
+        config=config,
+        folder=config.out or Path("runs") / f"trial-{stamp}",
+        graph=graph,
+        rig=rig,
+        kicks=plan_kicks(
+            config.disturbances,
+            config.seconds,
+            config.disturbance_duty,
+            config.disturbance_s,
+            rig.period_s,
+            config.seed,
+        ),
+    )
+
+
+def _policy_file(folder: Path) -> Path:
+    if folder.is_dir() and (folder / "policy.onnx").is_file():
+        return folder / "policy.onnx"
+    raise UserError(f"no policy.onnx in {folder}; name the folder that `sparsectl export` wrote")
+
+
+def _check_numbers(config: TrialConfig) -> None:
+    limits = {
+        "seconds": (config.seconds, 0.1, 86_400.0),
+        "disturbances": (config.disturbances, 0, 10_000),
+        "disturbance-duty": (config.disturbance_duty, 0.0, 1.0),
+        "disturbance-s": (config.disturbance_s, 0.0, 10.0),
+        "recovery-s": (config.recovery_s, 0.0, 60.0),
+        "swing-up-limit-s": (config.swing_up_limit_s, 0.1, 3_600.0),
+        "baud": (config.baud, 300, 20_000_000),
+        "seed": (config.seed, 0, 2**63),
+    }
+    for name, (value, low, high) in limits.items():
+        if not low <= value <= high:
+            raise UserError(f"--{name} is {value}; give {low:g} to {high:g}")
+
+
+def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
+    given = rig.frames * len(rig.signals()["observation"])
+    if graph.observation_size != given:
+        raise UserError(
+            f"the policy takes {graph.observation_size} values, rig {rig.name} gives {given}; "
+            "name the rig that it was trained for by --rig"
+        )
+    if len(graph.action) != 1:
+        raise UserError(
+            f"the policy gives {len(graph.action)} actions, rig {rig.name} has 1 motor; "
+            "name the rig that it was trained for by --rig"
+        )
+    if graph.frames != rig.frames:
+        raise UserError(
+            f"the policy stacks {graph.frames} frames, rig {rig.name} {rig.frames}; "
+            "name the rig that it was trained for by --rig"
+        )
+    if graph.period_s and abs(graph.period_s - rig.period_s) > 1e-9:
+        raise UserError(
+            f"the policy was trained at a period of {graph.period_s * 1e3:g} ms, rig {rig.name} "
+            f"runs at {rig.period_s * 1e3:g} ms; train for this rate, or mend the rig's period_s"
+        )

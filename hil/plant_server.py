@@ -1,0 +1,101 @@
+"""The simulated pendulum behind the virtual rig, in a process of its own.
+
+It answers the firmware over a socket, little-endian: a request `{u64 time_ns, f32 duty}` means
+"bring the plant to that time under the duty in force, then apply this one"; the answer is
+`{i32 base_count, i32 pole_count}`. Time passes only by requests, so the firmware's clock rules.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.plants.plant import Plant
+
+REQUEST = struct.Struct("<Qf")
+ANSWER = struct.Struct("<ii")
+READY = "READY"
+
+
+@dataclass(frozen=True)
+class PlantStart:
+    """Which plant to simulate."""
+
+    rig: str
+    """Name or TOML file."""
+    seed: int
+    randomised: bool
+
+    def arguments(self) -> list[str]:
+        """The command line of a server that simulates this."""
+        return [self.rig, str(self.seed), str(int(self.randomised))]
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> PlantStart:
+        """The inverse of `arguments`."""
+        rig, seed, randomised = arguments
+        return cls(rig, int(seed), randomised == "1")
+
+    def make(self) -> Plant:
+        """The plant at time 0, at rest as homing needs it: base in the middle, pole hanging.
+
+        Raises:
+            UserError: no such rig, or its file is wrong.
+        """
+        from training.plants.plant import Plant
+        from training.plants.rig import load_rig
+
+        plant = Plant(load_rig(self.rig))
+        plant.reset(self.seed, randomised=self.randomised)
+        plant.data.qpos[:] = 0.0, math.pi
+        plant.data.qvel[:] = 0.0
+        return plant
+
+
+def serve(plant: Plant, channel: socket.socket) -> None:
+    """Answer requests until the firmware closes its end."""
+    now_ns: int | None = None
+    while len(request := _receive(channel, REQUEST.size)) == REQUEST.size:
+        time_ns, duty = REQUEST.unpack(request)
+        if now_ns is not None and time_ns > now_ns:
+            plant.advance((time_ns - now_ns) * 1e-9)
+        now_ns = time_ns
+        plant.set_duty(duty if math.isfinite(duty) else 0.0)
+        channel.sendall(ANSWER.pack(*plant.counts()))
+
+
+def _receive(channel: socket.socket, size: int) -> bytes:
+    """`size` bytes, or fewer when the other end closed."""
+    received = b""
+    while len(received) < size:
+        try:
+            part = channel.recv(size - len(received))
+        except ConnectionResetError:
+            break
+        if not part:
+            break
+        received += part
+    return received
+
+
+def main() -> None:
+    """Serve on the descriptor and with the plant that the command line names."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trial ends this process, in its own order
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    PlantStart.parse(sys.argv[2:]).make().advance(1e-3)  # MuJoCo's first step takes its time
+    plant = PlantStart.parse(sys.argv[2:]).make()
+    print(READY, flush=True)
+    try:
+        serve(plant, channel)
+    except BrokenPipeError:
+        pass  # the firmware ended between its request and our answer
+
+
+if __name__ == "__main__":
+    main()

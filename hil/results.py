@@ -1,0 +1,166 @@
+"""The result of a trial, worked out from its journal alone.
+
+What `trial` prints, what `summary.json` keeps and what the report shows all come from here, so a
+journal whose writer was killed gives the same figures as far as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from firmware_host.wire import Fault, State, decode
+from hil.balance import assess_balance
+from hil.clock import Exchange, fit_clock
+from hil.journal import Journal, Kind
+from hil.link import Counters
+from hil.samples import Trace, read_trace
+from hil.session import make_exchange
+from hil.timing import Percentiles, intervals, percentiles
+
+UNKNOWN_STATE = "unknown"
+
+
+def assess(journal: Journal) -> dict[str, Any]:
+    """The figures of a trial under the keys that scripts rely on; times in us where they say so.
+
+    A figure that the journal does not hold is None. Ticks, skipped ticks, period and jitter are of
+    the ticks in which the policy drove the motor.
+    """
+    header = journal.header
+    config, rig = header["config"], header["rig_constants"]
+    trace = read_trace(journal)
+    active = active_part(trace)
+    kicks = journal.notes("kick")
+    period_us = intervals(active.time_us, active.tick, active.missed)
+    return {
+        "digest": header["digest"],
+        "mode": config["mode"],
+        "clock": clock_name(journal),
+        "ticks": len(active),
+        "skipped": _skipped(active),
+        **_frames(journal),
+        **assess_balance(
+            np.asarray(active.time_us * 1e-6, dtype=np.float64),
+            active.pole_angle_rad,
+            [kick["time_us"] * 1e-6 for kick in kicks],
+            config["seconds"],
+            config["recovery_s"],
+        ).to_json(),
+        **_ending(journal, trace),
+        "period_us": percentiles(period_us),
+        "jitter_us": percentiles(np.abs(period_us - rig["period_us"])),
+        "round_trip_us": percentiles(round_trips_us(journal)),
+        "inference_us": percentiles(active.inference_ns / 1000),
+        "actuation_us": percentiles(active.actuation_us),
+        "deadline_misses": _skipped(active) + _late_actuations(active, rig["period_us"]),
+        "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
+        "disturbances": [
+            {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"]}
+            for kick in kicks
+        ],
+        "clock_relation": _clock_relation(journal),
+        "board": _last(journal, "hello").get("board"),
+        "stats": _last(journal, "end").get("stats"),
+    }
+
+
+def active_part(trace: Trace) -> Trace:
+    """The ticks in which the policy drove the motor."""
+    active = trace.state == State.ACTIVE
+    return Trace(**{name: column[active] for name, column in vars(trace).items()})
+
+
+def clock_name(journal: Journal) -> str:
+    """The clock that the board runs by; a board of iron runs in real time."""
+    clock = journal.header["config"]["clock"]
+    return str(clock) if journal.header["virtual"] else "realtime"
+
+
+def is_virtual_time(journal: Journal) -> bool:
+    """Whether the board's time is made up, so that it has no relation to the host's."""
+    return clock_name(journal) != "realtime" or journal.header["config"]["mode"] == "pil"
+
+
+def exchanges(journal: Journal) -> Iterator[Exchange]:
+    """Every TIMESYNC round trip."""
+    for record in journal.records:
+        if record.kind is Kind.FROM_DEVICE and (frame := decode(record.payload)) is not None:
+            if frame.name == "TIMESYNC":
+                yield make_exchange(frame.values, record.host_ns)
+
+
+def round_trips_us(journal: Journal) -> list[float]:
+    """Round trips in us: TIMESYNC ones, or PLANT_STEP to PLANT_ACT with the plant on the host."""
+    if journal.header["config"]["mode"] == "pil":
+        return list(_pil_round_trips_us(journal))
+    return [one.round_trip_ns / 1000 for one in exchanges(journal)]
+
+
+def _pil_round_trips_us(journal: Journal) -> Iterator[float]:
+    sent_ns: dict[int, int] = {}
+    for record in journal.records:
+        if record.kind not in (Kind.FROM_DEVICE, Kind.TO_DEVICE):
+            continue
+        frame = decode(record.payload)
+        if frame is not None and frame.name == "PLANT_STEP":
+            sent_ns[frame["tick"]] = record.host_ns
+        elif frame is not None and frame.name == "PLANT_ACT" and frame["tick"] in sent_ns:
+            yield (record.host_ns - sent_ns.pop(frame["tick"])) / 1000
+
+
+def _frames(journal: Journal) -> dict[str, int]:
+    """Lost, corrupt, duplicate and late frames from the device; recounted where no end is noted."""
+    counters = Counters()
+    for record in journal.records:
+        if record.kind is Kind.FROM_DEVICE and (frame := decode(record.payload)) is not None:
+            counters.take(frame.sequence)
+        counters.corrupt += record.kind is Kind.GARBAGE
+    counted = _last(journal, "end").get("link") or counters.to_json()
+    return {f"{name}_frames": counted[name] for name in ("lost", "corrupt", "duplicate", "late")}
+
+
+def _ending(journal: Journal, trace: Trace) -> dict[str, Any]:
+    end = _last(journal, "end")
+    state, fault = UNKNOWN_STATE, Fault.NONE.name
+    if len(trace):
+        state, fault = State(int(trace.state[-1])).name, Fault(int(trace.fault[-1])).name
+    return {
+        "final_state": end.get("state", state),
+        "fault": end.get("fault", fault),
+        "ended": end.get("why", "the journal stops in the middle of the trial"),
+    }
+
+
+def _clock_relation(journal: Journal) -> dict[str, Any] | None:
+    found = [] if is_virtual_time(journal) else list(exchanges(journal))
+    return fit_clock(found).to_json() if found else None
+
+
+def _skipped(active: Trace) -> int:
+    """Deadlines that the board let pass; a gap in the ticks alone may be a lost frame."""
+    return int(np.sum(np.diff(active.missed) & 0xFFFF))
+
+
+def _late_actuations(active: Trace, period_us: int) -> int:
+    """Ticks whose new duty reached the motor only after the next tick was due."""
+    return int(np.sum(active.lateness_us + active.actuation_us > period_us))
+
+
+def _since_start(time_us: int, active: Trace) -> float:
+    start_us = int(active.time_us[0]) if len(active) else 0
+    return round((time_us - start_us) * 1e-6, 3)
+
+
+def _last(journal: Journal, name: str) -> dict[str, Any]:
+    notes = journal.notes(name)
+    return notes[-1] if notes else {}
+
+
+def quantity(values: Percentiles | None, unit: str = "us") -> str:
+    """A median with its tail, for one line of text."""
+    if values is None:
+        return "not measured"
+    return f"{values['p50']:.4g} {unit}, p99 {values['p99']:.4g}, max {values['max']:.4g}"

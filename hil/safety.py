@@ -1,0 +1,107 @@
+"""What the host watches over: the person's interrupt, and frames that stop coming.
+
+The board keeps itself safe whatever the host does (it stops the motor when the host falls silent).
+This is the host's own part: an interrupt ends a trial in order, and silence ends it at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+
+from hil.link import Link, LinkLost
+
+SILENCE_S = 1.0
+"""A board that sends nothing for this long is taken for lost."""
+ESTOP_FRAMES = 3
+"""Times that an unanswered ESTOP is sent: it must get through a damaged line."""
+
+
+class Interrupted(Exception):
+    """The person (SIGINT) or the system (SIGTERM) asked the trial to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class InterruptGuard:
+    """Turns SIGINT and SIGTERM into a flag for as long as the context lasts.
+
+    The flag is looked at between frames, so that nothing is cut in the middle: no frame half sent,
+    no record half written. A second signal changes nothing; the way down is bounded in time.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> InterruptGuard:
+        if threading.current_thread() is threading.main_thread():
+            for number in self.SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous.clear()
+
+    def check(self) -> None:
+        """Do nothing, unless a signal has come.
+
+        Raises:
+            Interrupted: one has.
+        """
+        if self._number:
+            raise Interrupted(self._number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._number = number
+
+
+class FrameWatchdog:
+    """Complains when no frame has come for `SILENCE_S`."""
+
+    def __init__(self, port: str) -> None:
+        self._port = port
+        self._fed_ns = time.monotonic_ns()
+
+    def feed(self) -> None:
+        """A frame has come."""
+        self._fed_ns = time.monotonic_ns()
+
+    def check(self) -> None:
+        """Do nothing while frames come.
+
+        Raises:
+            LinkLost: none has come for too long.
+        """
+        silent_s = (time.monotonic_ns() - self._fed_ns) * 1e-9
+        if silent_s > SILENCE_S:
+            raise LinkLost(
+                f"the board on {self._port} has sent nothing for {silent_s:.1f} s; "
+                "check cable and supply, reset it and retry"
+            )
+
+
+def emergency_stop(link: Link) -> bool:
+    """Send ESTOP until it is acknowledged; False when the board can no longer be reached.
+
+    The board latches FAULT(ESTOP) with the motor off. One that cannot be reached stops by itself
+    after `link_timeout_ticks`.
+    """
+    try:
+        link.request("ESTOP", timeout_s=0.1, attempts=ESTOP_FRAMES)
+    except LinkLost:
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""One control tick as the host knows it, and a whole trial's ticks as arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_host.wire import Frame, decode
+from hil.journal import Journal, Kind
+
+BALANCED_RAD = 0.2
+"""Within this angle of upright the pole counts as balanced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A control tick: what the board measured and did, and when the host heard of it."""
+
+    tick: int
+    time_us: int
+    """Device clock at sampling; in processor-in-the-loop mode the simulated plant's clock."""
+    host_ns: int
+    base_count: int
+    pole_count: int
+    duty: float
+    policy_output: float
+    inference_ns: int
+    actuation_us: int
+    """From sampling to the motor's new duty; 0 in processor-in-the-loop mode."""
+    lateness_us: int
+    state: int
+    fault: int
+    missed: int
+
+    @classmethod
+    def from_tick(cls, frame: Frame, host_ns: int) -> Sample:
+        """The sample in a TICK frame."""
+        values = dict(frame.values)
+        return cls(time_us=values.pop("sample_time_us"), host_ns=host_ns, **values)
+
+    @classmethod
+    def from_act(cls, frame: Frame, host_ns: int, time_us: int, counts: tuple[int, int]) -> Sample:
+        """The sample that a PLANT_ACT frame completes."""
+        base_count, pole_count = counts
+        return cls(
+            time_us=time_us,
+            host_ns=host_ns,
+            base_count=base_count,
+            pole_count=pole_count,
+            actuation_us=0,
+            lateness_us=0,
+            missed=0,
+            **frame.values,
+        )
+
+    def angle_rad(self, pole_rad_per_count: float) -> float:
+        """The pole's angle, 0 upright, within -π and π; count 0 hangs."""
+        return math.remainder(math.pi + self.pole_count * pole_rad_per_count, 2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All ticks of a trial, one array entry a tick; units as in `Sample`, positions in SI."""
+
+    tick: NDArray[np.int64]
+    time_us: NDArray[np.int64]
+    host_ns: NDArray[np.int64]
+    base_position: NDArray[np.float64]
+    base_velocity: NDArray[np.float64]
+    pole_angle_rad: NDArray[np.float64]
+    pole_velocity: NDArray[np.float64]
+    duty: NDArray[np.float64]
+    policy_output: NDArray[np.float64]
+    inference_ns: NDArray[np.int64]
+    actuation_us: NDArray[np.int64]
+    lateness_us: NDArray[np.int64]
+    state: NDArray[np.int64]
+    fault: NDArray[np.int64]
+    missed: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.tick.size)
+
+
+def make_trace(
+    samples: Sequence[Sample], base_unit_per_count: float, pole_rad_per_count: float
+) -> Trace:
+    """Stack samples; velocities are the differences of neighbouring counts over their time."""
+
+    def column(name: str) -> NDArray[np.int64]:
+        return np.array([getattr(sample, name) for sample in samples], dtype=np.int64)
+
+    time_us, base, pole = column("time_us"), column("base_count"), column("pole_count")
+    elapsed_s = np.maximum(np.diff(time_us, prepend=time_us[:1]), 1) * 1e-6
+    angle_rad = np.pi + pole * pole_rad_per_count
+    return Trace(
+        tick=column("tick"),
+        time_us=time_us,
+        host_ns=column("host_ns"),
+        base_position=np.asarray(base * base_unit_per_count, dtype=np.float64),
+        base_velocity=np.diff(base, prepend=base[:1]) * base_unit_per_count / elapsed_s,
+        pole_angle_rad=np.remainder(angle_rad + np.pi, 2 * np.pi) - np.pi,
+        pole_velocity=np.diff(pole, prepend=pole[:1]) * pole_rad_per_count / elapsed_s,
+        duty=np.array([sample.duty for sample in samples], dtype=np.float64),
+        policy_output=np.array([sample.policy_output for sample in samples], dtype=np.float64),
+        inference_ns=column("inference_ns"),
+        actuation_us=column("actuation_us"),
+        lateness_us=column("lateness_us"),
+        state=column("state"),
+        fault=column("fault"),
+        missed=column("missed"),
+    )
+
+
+def read_trace(journal: Journal) -> Trace:
+    """The ticks of a journal: TICK frames, or PLANT_STEP paired with PLANT_ACT."""
+    rig: dict[str, Any] = journal.header["rig_constants"]
+    return make_trace(
+        list(_samples(journal, int(rig["period_us"]))),
+        float(rig["base_unit_per_count"]),
+        float(rig["pole_rad_per_count"]),
+    )
+
+
+def _samples(journal: Journal, period_us: int) -> Iterator[Sample]:
+    steps: dict[int, tuple[int, int]] = {}
+    seen = -1
+    for record in journal.records:
+        if record.kind not in (Kind.FROM_DEVICE, Kind.TO_DEVICE):
+            continue
+        frame = decode(record.payload)
+        if frame is None:
+            continue
+        if frame.name == "PLANT_STEP" and not frame.to_host:
+            steps[frame["tick"]] = (frame["base_count"], frame["pole_count"])
+        elif frame.name in ("TICK", "PLANT_ACT") and frame["tick"] > seen:
+            seen = frame["tick"]  # a repeated answer is the same tick
+            if frame.name == "TICK":
+                yield Sample.from_tick(frame, record.host_ns)
+            elif seen in steps:
+                yield Sample.from_act(frame, record.host_ns, seen * period_us, steps[seen])

@@ -1,0 +1,204 @@
+"""The conversation with a board around a trial: greet, check, prove, home, arm, disarm."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import UserError
+from firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
+from hil.clock import ClockRelation, Exchange, fit_clock
+from hil.journal import JournalWriter
+from hil.link import Link, LinkLost, Refused
+
+SYNC_EXCHANGES = 16
+BOOT_S = 3.0
+"""How long a board may take to answer its first HELLO: opening the port resets many boards."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the host believes of the board; a board that differs is not armed."""
+
+    digest: str
+    """64 hex digits of the policy."""
+    observation_size: int
+    action_size: int
+    frames: int
+    rig_name: str
+    rig: Mapping[str, Any]
+    """`Rig.firmware_constants()`."""
+
+    def config(self) -> dict[str, Any]:
+        """The fields of CONFIG."""
+        return {
+            "policy_digest": bytes.fromhex(self.digest),
+            "period_us": self.rig["period_us"],
+            "base_unit_per_count": self.rig["base_unit_per_count"],
+            "pole_rad_per_count": self.rig["pole_rad_per_count"],
+            "observation_size": self.observation_size,
+            "action_size": self.action_size,
+            "frames": self.frames,
+        }
+
+    def check(self, hello: Mapping[str, Any]) -> None:
+        """Compare with what the board says of itself.
+
+        Raises:
+            UserError: the first difference, with both values and the mend.
+        """
+        if hello["protocol_hash"] != PROTOCOL_HASH:
+            raise UserError(
+                f"the board speaks another protocol ({hello['protocol_hash']:08x}, the host "
+                f"{PROTOCOL_HASH:08x}); build and flash it again"
+            )
+        if hello["policy_digest"].hex() != self.digest:
+            raise UserError(
+                f"the board holds policy {hello['policy_digest'].hex()[:12]}, policy.onnx is "
+                f"{self.digest[:12]}; export, build and flash it again"
+            )
+        for name, expected in (*self.config().items(), *self._limits().items()):
+            if (
+                name != "policy_digest"
+                and hello[name] != expected
+                and hello[name] != _f32(expected)
+            ):
+                raise UserError(
+                    f"{name} is {_short(hello[name])} on the board, {_short(expected)} in rig "
+                    f"{self.rig_name} and its policy; build and flash for this rig, or name its "
+                    "own by --rig"
+                )
+
+    def _limits(self) -> dict[str, Any]:
+        names = ("base_limit", "max_duty", "base_rate_limit", "pole_rate_limit")
+        return {name: self.rig[name] for name in names}
+
+
+class Session:
+    """Requests to one board, each noted in the journal where it brings knowledge."""
+
+    def __init__(self, link: Link, journal: JournalWriter) -> None:
+        self.link = link
+        self.journal = journal
+
+    def hello(self) -> dict[str, Any]:
+        """Ask who the board is; waits for a board that is still booting.
+
+        Raises:
+            LinkLost: nothing that speaks this protocol answers.
+        """
+        attempts = max(1, round(BOOT_S / 0.25))
+        return self.link.request("HELLO", timeout_s=0.25, attempts=attempts).frame.values
+
+    def greet(self, expectation: Expectation) -> dict[str, Any]:
+        """HELLO, checked, and noted in the journal.
+
+        Raises:
+            UserError: the board differs from what the host expects.
+        """
+        hello = self.hello()
+        self.journal.note("hello", **_plain(hello))
+        expectation.check(hello)
+        return hello
+
+    def configure(self, expectation: Expectation, mode: Mode) -> None:
+        """Leave any earlier run, choose the mode, and have the board check CONFIG bit for bit.
+
+        Raises:
+            Refused: the board found a difference.
+        """
+        self.link.request("DISARM")
+        self.link.request("MODE", mode=int(mode))
+        self.link.request("CONFIG", **expectation.config())
+
+    def replay_golden_vectors(self, count: int) -> list[dict[str, Any]]:
+        """Let the board compute its golden vectors; returns each one's error and time.
+
+        Raises:
+            UserError: an action differs from the exporter's in any bit.
+        """
+        replies = [self._replay(index) for index in range(count)]
+        self.journal.note("bench", inference_ns=[reply["inference_ns"] for reply in replies])
+        return replies
+
+    def synchronise(self) -> ClockRelation:
+        """Relate the clocks by a burst of exchanges, and note the relation."""
+        exchanges = [self.exchange() for _ in range(SYNC_EXCHANGES)]
+        relation = fit_clock(exchanges)
+        self.journal.note("clock", **relation.to_json())
+        return relation
+
+    def exchange(self) -> Exchange:
+        """One TIMESYNC round trip."""
+        sent_ns = time.monotonic_ns()
+        reply = self.link.request(
+            "TIMESYNC",
+            host_time_ns=sent_ns,
+            attempts=1,
+            timeout_s=1.0,
+            matches=lambda frame: frame["host_time_ns"] == sent_ns,
+        )
+        return make_exchange(reply.frame.values, reply.host_ns)
+
+    def home(self) -> None:
+        """Start homing; `HOMED` shows in a later tick."""
+        self._once("HOME", {State.HOMING, State.HOMED})
+
+    def arm(self) -> None:
+        """Arm with the board's present nonce; the next tick is ACTIVE."""
+        self._once("ARM", {State.ARMED, State.ACTIVE}, nonce=self.hello()["arm_nonce"])
+
+    def disturb(self, duty: float, ticks: int) -> None:
+        """Kick: add `duty` to the policy's for `ticks` control ticks."""
+        self.link.request("DISTURB", duty=duty, ticks=ticks)
+
+    def disarm(self) -> None:
+        """Motor off."""
+        self.link.request("DISARM")
+
+    def stats(self) -> dict[str, Any]:
+        """The board's counters."""
+        return self.link.request("STATS").frame.values
+
+    def _replay(self, index: int) -> dict[str, Any]:
+        def is_this(frame: Frame) -> bool:
+            return bool(frame["index"] == index)
+
+        reply = self.link.request("BENCH", index=index, timeout_s=2.0, matches=is_this).frame.values
+        if reply["max_error"] != 0.0:
+            raise UserError(
+                f"golden vector {index} differs on the board by {reply['max_error']:.3g}; "
+                "export, build and flash again, or report this compiler"
+            )
+        return reply
+
+    def _once(self, name: str, reached: set[State], **values: Any) -> None:
+        """A request that must not run twice: when the answer is lost, look whether it ran."""
+        try:
+            self.link.request(name, attempts=1, **values)
+        except Refused:
+            raise
+        except LinkLost:
+            if self.hello()["state"] not in reached:
+                raise
+
+
+def make_exchange(reply: Mapping[str, Any], received_ns: int) -> Exchange:
+    """The exchange that a TIMESYNC reply completes; the device's time is the middle of its two."""
+    device_us = (reply["receive_time_us"] + reply["transmit_time_us"]) // 2
+    return Exchange(reply["host_time_ns"], device_us, received_ns)
+
+
+def _plain(hello: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value.hex() if isinstance(value, bytes) else value for key, value in hello.items()}
+
+
+def _f32(value: Any) -> float:
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

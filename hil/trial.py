@@ -1,0 +1,287 @@
+"""A hardware-in-the-loop trial: one policy, one pendulum, every tick accounted for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firmware_host.build import RigConstants, build_firmware
+
+from common.errors import UserError
+from common.files import write_json
+from firmware_host.wire import Fault, Mode, State
+from hil.balance import CaptureWatch, Kick
+from hil.config import TrialConfig
+from hil.drives import Drive, LockstepDrive, PilDrive, StreamDrive, advance_until
+from hil.journal import JournalWriter, read_journal
+from hil.link import Link, LinkLost, Refused
+from hil.plan import Plan, make_plan
+from hil.plant_server import PlantStart
+from hil.progress import Progress
+from hil.results import assess
+from hil.safety import Interrupted, InterruptGuard, emergency_stop
+from hil.samples import Sample
+from hil.session import Session
+from hil.timing import NoiseFloor
+from hil.virtual_rig import VirtualRig
+
+if TYPE_CHECKING:
+    from training.plants.plant import Plant
+
+HOMING_LIMIT_S = 12.0
+"""The board itself gives homing up after 10 s."""
+STOPPING_LIMIT_S = 3.0
+COMPLETED = "completed"
+
+
+def run_trial(config: TrialConfig) -> dict[str, Any]:
+    """Run one trial and write its journal, summary and report.
+
+    A trial that is refused before arming leaves no files. From arming on, however it ends, the
+    journal is closed and `summary.json` written.
+
+    Returns:
+        The keys of `hil.results.assess`, and `journal` and `report`, the paths of both.
+
+    Raises:
+        UserError: bad input, a board that differs, or one that vanished (files are written).
+        SystemExit: SIGINT or SIGTERM ended the trial, motor off (files are written).
+    """
+    plan = make_plan(config)
+    ending: BaseException | None = None
+    with InterruptGuard() as guard, _journal(plan) as journal:
+        try:
+            with _board(plan) as (port, plant):
+                _Trial(plan, journal, guard).run(port, plant)
+        except (LinkLost, Interrupted) as error:
+            ending = error
+        if not _armed(plan):
+            _abandon(ending)
+    result = finish(plan)
+    if isinstance(ending, Interrupted):
+        print(f"trial ended by {ending}: motor off, journal {result['journal']}", file=sys.stderr)
+        raise SystemExit(128 + ending.number)
+    if ending is not None:
+        raise UserError(f"{ending} (the journal is kept: {result['journal']})")
+    return result
+
+
+def finish(plan: Plan) -> dict[str, Any]:
+    """Work the result out from the journal; write `summary.json` and the report."""
+    path = plan.folder / "journal.bin"
+    journal = read_journal(path)
+    result = {**assess(journal), "journal": str(path), "report": None}
+    report = plan.folder / "report.html" if plan.config.report else None
+    result["report"] = str(report) if report else None
+    write_json(
+        plan.folder / "summary.json",
+        {
+            "trial": result,
+            "config": journal.header["config"],
+            "provenance": journal.header["provenance"],
+        },
+    )
+    if report:
+        from hil.config import ReportConfig
+        from hil.report import write_report
+
+        write_report(ReportConfig(plan.folder, report))
+    return result
+
+
+class _Trial:
+    """The phases of one trial, in the order in which they are written."""
+
+    def __init__(self, plan: Plan, journal: JournalWriter, guard: InterruptGuard) -> None:
+        self.plan, self.journal, self.guard = plan, journal, guard
+        self.config = plan.config
+        self.last: Sample | None = None
+
+    def run(self, port: str, plant: Plant | None) -> None:
+        """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
+        with Link(port, self.config.baud, self.journal) as link:
+            session = Session(link, self.journal)
+            try:
+                why = self._phases(session, plant)
+                self._end(session, why)
+            except LinkLost as error:
+                self._note_end(link, str(error), None)
+                raise
+            except (Interrupted, UserError) as error:
+                reached = emergency_stop(link)
+                word = "motor off" if reached else "the board did not answer the stop"
+                self._note_end(link, f"{error}; {word}", Fault.ESTOP if reached else None)
+                raise
+
+    def _phases(self, session: Session, plant: Plant | None) -> str:
+        plan = self.plan
+        self._phase("check")
+        hello = session.greet(plan.expectation)
+        self.guard.check()
+        session.configure(plan.expectation, Mode.PIL if plant else Mode.DEVICE)
+        self._phase("golden vectors")
+        session.replay_golden_vectors(hello["vector_count"])
+        self.guard.check()
+        if self._is_realtime():
+            session.synchronise()
+        drive = self._drive(session, plant)
+        with (
+            NoiseFloor(hello["period_us"]) if self._is_realtime() else nullcontext() as noise_floor
+        ):
+            self._home(session, drive)
+            self._phase("arm")
+            self.journal.move(plan.folder / "journal.bin")
+            session.arm()
+            why = self._balance(session, drive)
+            if noise_floor is not None:
+                self.journal.note("noise_floor", lateness_us=noise_floor.finish())
+        self._stop(session, drive)
+        return why
+
+    def _home(self, session: Session, drive: Drive) -> None:
+        """Zero the encoders; base and pole must stand still for it."""
+        self._phase("home")
+        session.home()
+        ends: set[int] = {State.HOMED, State.FAULT}
+        self.last = advance_until(drive, ends, HOMING_LIMIT_S, "homing")
+        if self.last.state == State.FAULT:
+            fault = Fault(self.last.fault).name
+            raise UserError(f"homing failed: {fault}; let base and pole come to rest, then retry")
+
+    def _balance(self, session: Session, drive: Drive) -> str:
+        """Swing up, balance, kick, until all is done or something ends it; the reason."""
+        watch, kicks = CaptureWatch(), list(self.plan.kicks)
+        start_us: int | None = None
+        self._phase("swing up")
+        with Progress(self.config.seconds) as progress:
+            while True:
+                for sample in drive.advance():
+                    self.last = sample
+                    if sample.state == State.FAULT:
+                        return f"the board stopped the trial: {Fault(sample.fault).name}"
+                    if sample.state != State.ACTIVE:
+                        continue
+                    start_us = sample.time_us if start_us is None else start_us
+                    watch.take(sample.time_us, self._angle_rad(sample))
+                    progress.show(sample, watch.captured_us, self._angle_rad(sample))
+                if start_us is None or self.last is None:
+                    continue
+                now_us = self.last.time_us
+                if watch.captured_us is None:
+                    if now_us - start_us > self.config.swing_up_limit_s * 1e6:
+                        return f"the pole was not up within {self.config.swing_up_limit_s:g} s"
+                    continue
+                held_s = (now_us - watch.captured_us) * 1e-6
+                if held_s >= self.config.seconds:
+                    return COMPLETED
+                if kicks and held_s >= kicks[0].after_s:
+                    self._kick(session, kicks.pop(0), now_us)
+
+    def _kick(self, session: Session, kick: Kick, now_us: int) -> None:
+        try:
+            session.disturb(kick.duty, kick.ticks)
+        except Refused:
+            return  # the board has just stopped; its next tick says why
+        self.journal.note("kick", time_us=now_us, duty=kick.duty, ticks=kick.ticks)
+
+    def _stop(self, session: Session, drive: Drive) -> None:
+        """Motor off. A fault stays latched, for the next person to see."""
+        self._phase("stop")
+        if self.last is None or self.last.state == State.FAULT:
+            return
+        session.disarm()
+        stopped = {State.HOMED, State.SAFE, State.FAULT}
+        deadline_us = self.last.time_us + STOPPING_LIMIT_S * 1e6
+        while self.last.state not in stopped and self.last.time_us < deadline_us:
+            for sample in drive.advance():
+                self.last = sample
+
+    def _end(self, session: Session, why: str) -> None:
+        stats = session.stats()
+        self._note_end(session.link, why, None, stats)
+
+    def _note_end(
+        self, link: Link, why: str, fault: Fault | None, stats: dict[str, Any] | None = None
+    ) -> None:
+        state = State(self.last.state) if self.last else State.SAFE
+        latched = Fault(self.last.fault) if self.last else Fault.NONE
+        if fault is not None:
+            state, latched = State.FAULT, fault
+        self.journal.note(
+            "end",
+            why=why,
+            state=state.name,
+            fault=latched.name,
+            link=link.counters.to_json(),
+            stats=stats,
+        )
+
+    def _phase(self, name: str) -> None:
+        self.journal.note("phase", phase=name)
+
+    def _is_realtime(self) -> bool:
+        on_wall_clock = not self.plan.virtual or self.config.clock == "realtime"
+        return on_wall_clock and self.config.mode == "device"
+
+    def _drive(self, session: Session, plant: Plant | None) -> Drive:
+        if plant is not None:
+            return PilDrive(session.link, self.guard, plant)
+        if self.plan.virtual and self.config.clock == "lockstep":
+            hello = session.hello()
+            return LockstepDrive(
+                session.link, self.guard, hello["tick"], hello["link_timeout_ticks"]
+            )
+        return StreamDrive(session.link, self.guard, self.plan.expectation.rig["period_us"])
+
+    def _angle_rad(self, sample: Sample) -> float:
+        return sample.angle_rad(self.plan.rig.pole_rad_per_count)
+
+
+@contextmanager
+def _journal(plan: Plan) -> Iterator[JournalWriter]:
+    """The journal, under a hidden name until the board is armed: a refusal leaves nothing."""
+    hidden = plan.folder / ".journal.bin"
+    with JournalWriter(hidden, plan.header()) as journal:
+        try:
+            yield journal
+        finally:
+            hidden.unlink(missing_ok=True)
+            if not any(plan.folder.iterdir()):
+                plan.folder.rmdir()  # a trial that never began
+
+
+@contextmanager
+def _board(plan: Plan) -> Iterator[tuple[str, Plant | None]]:
+    """The port to open, the virtual rig behind it when asked for, and the plant of pil mode."""
+    config = plan.config
+    start = PlantStart(config.rig or plan.rig.name, config.seed, config.randomised)
+    plant = start.make() if config.mode == "pil" else None
+    with ExitStack() as stack:
+        port = config.port
+        if plan.virtual:
+            rig = VirtualRig(_firmware(plan), config.clock, None if plant else start)
+            port = stack.enter_context(rig).port
+        yield port, plant
+
+
+def _firmware(plan: Plan) -> Path:
+    folder = plan.config.firmware or plan.folder / "firmware"
+    constants = RigConstants(**plan.rig.firmware_constants())
+    built = build_firmware(plan.config.policy, "host", constants, folder)
+    return Path(built["elf"])
+
+
+def _armed(plan: Plan) -> bool:
+    return not (plan.folder / ".journal.bin").exists()
+
+
+def _abandon(ending: BaseException | None) -> None:
+    """Nothing was driven: no result, only the reason."""
+    if isinstance(ending, Interrupted):
+        print(f"trial ended by {ending} before the motor was armed", file=sys.stderr)
+        raise SystemExit(128 + ending.number)
+    if ending is not None:
+        raise ending

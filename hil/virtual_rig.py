@@ -1,0 +1,129 @@
+"""The virtual rig: the real firmware as a process, and a simulated pendulum behind it.
+
+`VirtualRig` starts both and gives the path of the serial port that the firmware opened. It ends
+only the processes that it started. Both ignore the terminal's Ctrl-C (a session of their own), so
+that an interrupted trial can still stop the motor before the rig goes away.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from common.errors import UserError
+from hil.config import Clock
+from hil.plant_server import READY, PlantStart
+
+START_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 2.0
+
+
+class VirtualRig:
+    """Context manager around the firmware's process and the plant's."""
+
+    def __init__(self, firmware: Path, clock: Clock, plant: PlantStart | None) -> None:
+        """Start nothing yet.
+
+        Args:
+            firmware: the executable that the host board's build made.
+            clock: how the firmware's time passes.
+            plant: the pendulum; None leaves the encoders at rest (processor in the loop).
+        """
+        self.firmware, self.clock, self.plant = firmware, clock, plant
+        self.port = ""
+        self._children: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> VirtualRig:
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    @property
+    def firmware_process(self) -> subprocess.Popen[str]:
+        """The running firmware."""
+        return self._children[-1]
+
+    def _start(self) -> None:
+        command = [str(self.firmware), "--clock", self.clock]
+        if self.plant is None:
+            self.port = self._start_firmware(command, ())
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours, theirs:
+            server = self._start_child(
+                [sys.executable, "-m", "hil.plant_server", str(ours.fileno())]
+                + self.plant.arguments(),
+                (ours.fileno(),),
+            )
+            if _first_line(server, "the simulated plant") != READY:
+                raise UserError("the simulated plant did not start; see its message above")
+            command += ["--plant-fd", str(theirs.fileno())]
+            self.port = self._start_firmware(command, (theirs.fileno(),))
+
+    def _start_firmware(self, command: list[str], descriptors: tuple[int, ...]) -> str:
+        child = self._start_child(command, descriptors)
+        word, _, path = _first_line(child, "the firmware").partition(" ")
+        if word != "PTY" or not path:
+            raise UserError(f"{self.firmware} opened no port; build it again")
+        return path
+
+    def _start_child(
+        self, command: list[str], descriptors: tuple[int, ...]
+    ) -> subprocess.Popen[str]:
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UserError(
+                f"cannot start {command[0]}: {error.strerror}; build it again"
+            ) from error
+        self._children.append(child)
+        return child
+
+    def _end(self) -> None:
+        """Firmware first, so that the plant sees its end of file."""
+        for child in reversed(self._children):
+            if child.poll() is None:
+                child.terminate()
+            try:
+                child.wait(END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
+        self._children.clear()
+
+
+def _first_line(child: subprocess.Popen[str], what: str) -> str:
+    assert child.stdout is not None
+    stream: IO[str] = child.stdout
+    deadline = time.monotonic() + START_TIMEOUT_S
+    ready, _, _ = select.select([stream], [], [], START_TIMEOUT_S)
+    line = stream.readline().strip() if ready else ""
+    if not line and time.monotonic() < deadline and child.poll() is not None:
+        raise UserError(f"{what} ended at once with code {child.returncode}; see its message above")
+    return line
