@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import mujoco
 import numpy as np
@@ -17,6 +18,8 @@ LONGEST_STEP_S = 0.002
 """Longest integration step. Halving it moves a 2 s free swing by less than an encoder count."""
 
 BASE, POLE = 0, 1
+
+StartKind = Literal["hanging", "upright", "anywhere"]
 
 
 @dataclass(frozen=True)
@@ -63,30 +66,20 @@ class Plant:
         seed: int | np.random.Generator,
         *,
         randomised: bool = False,
-        anywhere: bool = False,
+        start: StartKind = "hanging",
     ) -> None:
         """Start a new episode at time 0 with the motor off.
 
         Args:
             seed: seed of the start state and the parameters, or the generator to draw them from.
             randomised: draw the parameters from the rig's ranges rather than take its own values.
-            anywhere: start at any angle and speed, rather than at rest with the pole hanging.
+            start: near rest with the pole hanging, near upright, or at any angle and speed.
         """
         rng = np.random.default_rng(seed)
         parameters = draw_parameters(self.rig, rng) if randomised else Parameters()
         self._set_parameters(parameters)
         mujoco.mj_resetData(self.model, self.data)
-        start, base, pole = self.rig.start, self.rig.base, self.rig.pole
-        spread = rng.uniform(-1.0, 1.0, 4)
-        if anywhere:
-            self.data.qpos[:] = 0.6 * base.limit * spread[0], math.pi * spread[1]
-            self.data.qvel[:] = (
-                0.5 * base.velocity_scale * spread[2],
-                pole.velocity_scale * spread[3],
-            )
-        else:
-            self.data.qpos[:] = start.base * spread[0], math.pi + start.pole_rad * spread[1]
-            self.data.qvel[:] = start.base_velocity * spread[2], start.pole_velocity * spread[3]
+        self.data.qpos[:], self.data.qvel[:] = self._draw_start(start, rng)
         self.set_duty(0.0)
 
     @property
@@ -119,6 +112,27 @@ class Plant:
         position, angle = (float(value) for value in self.data.qpos)
         velocity, pole_velocity = (float(value) for value in self.data.qvel)
         return position, velocity, wrap_angle(angle), pole_velocity
+
+    def _draw_start(
+        self, start: StartKind, rng: np.random.Generator
+    ) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Positions and velocities of base and pole at reset."""
+        rest, base, pole = self.rig.start, self.rig.base, self.rig.pole
+        spread = rng.uniform(-1.0, 1.0, 4)
+        if start == "anywhere":
+            return (
+                (0.6 * base.limit * spread[0], math.pi * spread[1]),
+                (0.5 * base.velocity_scale * spread[2], pole.velocity_scale * spread[3]),
+            )
+        if start == "upright":
+            return (
+                (0.6 * base.limit * spread[0], 0.3 * spread[1]),
+                (0.2 * base.velocity_scale * spread[2], 0.1 * pole.velocity_scale * spread[3]),
+            )
+        return (
+            (rest.base * spread[0], math.pi + rest.pole_rad * spread[1]),
+            (rest.base_velocity * spread[2], rest.pole_velocity * spread[3]),
+        )
 
     def _bridge_volts(self, duty: float) -> float:
         """Volts that drive the motor: supply limit, then what the dead zone swallows."""
