@@ -1,0 +1,81 @@
+"""Runs a board's C compiler and reads what came out; its complaints become one line."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from firmware_host.boards.board import Board
+
+TIMEOUT_S = 300.0
+
+
+def find_compiler(board: Board) -> str:
+    """Path of the first of the board's compilers that is installed.
+
+    Raises:
+        UserError: none is.
+    """
+    for name in board.compilers:
+        if path := shutil.which(name):
+            return path
+    raise UserError(
+        f"no C compiler for board {board.name} (tried {', '.join(board.compilers)}); "
+        f"install one: apt-get install {board.compiler_package}"
+    )
+
+
+def compile_object(board: Board, source: Path, out: Path, flags: Iterable[str]) -> None:
+    """Compile one C file to an object.
+
+    Raises:
+        UserError: no compiler, or it refuses; the message holds its first error.
+    """
+    _run([find_compiler(board), *board.flags, *flags, "-c", str(source), "-o", str(out)], source)
+
+
+def link(board: Board, objects: Sequence[Path], out: Path, flags: Iterable[str]) -> None:
+    """Link objects to an executable.
+
+    Raises:
+        UserError: no compiler, or it refuses; the message holds its first error.
+    """
+    command = [find_compiler(board), *board.flags, *flags, *map(str, objects), "-o", str(out)]
+    _run(command, out)
+
+
+def section_sizes(path: Path) -> dict[str, int]:
+    """Bytes of text (read-only data included), data and bss of an object or executable.
+
+    Raises:
+        UserError: binutils' `size` is missing.
+    """
+    if shutil.which("size") is None:
+        raise UserError("the program `size` is missing; install it: apt-get install binutils")
+    answer = subprocess.run(["size", str(path)], capture_output=True, text=True, check=True)
+    text, data, bss = answer.stdout.splitlines()[1].split()[:3]
+    return {"text_bytes": int(text), "data_bytes": int(data), "bss_bytes": int(bss)}
+
+
+def _run(command: list[str], subject: Path) -> None:
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"{subject} takes the compiler over {TIMEOUT_S:.0f} s; shrink it"
+        ) from error
+    if answer.returncode != 0:
+        raise UserError(f"{subject} does not compile: {_first_error(answer.stderr)}")
+
+
+def _first_error(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\berror\b|undefined|multiple definition", line)]
+    return (errors or lines or ["the compiler gave no reason"])[0]

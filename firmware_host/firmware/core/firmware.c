@@ -1,0 +1,200 @@
+#include "firmware.h"
+
+#include "firmware_config.h"
+#include "port.h"
+#include "timer.h"
+
+/* One motor and two encoders: any other policy needs another board. */
+typedef char
+    policy_takes_the_rig[POLICY_OBSERVATION_SIZE == POLICY_FRAMES * OBSERVATION_SIGNALS ? 1 : -1];
+typedef char policy_gives_one_duty[POLICY_ACTION_SIZE == 1 ? 1 : -1];
+
+static const struct observation_scale SCALE = {
+    .base_unit_per_count = RIG_BASE_UNIT_PER_COUNT,
+    .base_speed_per_count = RIG_BASE_SPEED_PER_COUNT,
+    .pole_speed_per_count = RIG_POLE_SPEED_PER_COUNT,
+    .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
+};
+
+static const struct safety_limits LIMITS = {
+    .base_travel = RIG_BASE_TRAVEL_COUNTS,
+    .base_step = RIG_BASE_STEP_COUNTS,
+    .pole_step = RIG_POLE_STEP_COUNTS,
+    .still_ticks = SAFETY_STILL_TICKS,
+    .homing_ticks = SAFETY_HOMING_TICKS,
+    .rest_ticks = SAFETY_REST_TICKS,
+    .stopping_ticks = SAFETY_STOPPING_TICKS,
+    .stuck_ticks = SAFETY_STUCK_TICKS,
+    .stuck_travel = SAFETY_STUCK_TRAVEL_COUNTS,
+    .link_ticks = SAFETY_LINK_TICKS,
+    .stuck_duty = SAFETY_STUCK_DUTY,
+    .max_duty = RIG_MAX_DUTY,
+};
+
+void firmware_send(struct firmware *firmware, uint8_t type, const uint8_t *payload, uint16_t size) {
+    uint8_t bytes[FRAME_MAX];
+    const size_t length = frame_build(bytes, type, firmware->sequence, payload, size);
+    firmware->sequence++;
+    if (!port_write(bytes, length)) {
+        firmware->frames_dropped++;
+    }
+}
+
+void firmware_ack(struct firmware *firmware, uint8_t type, uint16_t sequence) {
+    uint8_t payload[WIRE_ACK_SIZE];
+    const struct wire_ack ack = {.echo_type = type, .echo_sequence = sequence};
+    wire_ack_pack(&ack, payload);
+    firmware_send(firmware, WIRE_ACK, payload, WIRE_ACK_SIZE);
+}
+
+void firmware_tell(struct firmware *firmware) {
+    const struct safety *safety = &firmware->safety;
+    uint8_t payload[WIRE_EVENT_SIZE];
+    if (safety->state == firmware->told && safety->fault == firmware->told_fault) {
+        return;
+    }
+    const struct wire_event event = {
+        .tick = firmware->mode == WIRE_MODE_PIL ? firmware->plant_tick : firmware->tick,
+        .time_us = port_time_us(),
+        .previous = (uint8_t)firmware->told,
+        .state = (uint8_t)safety->state,
+        .fault = (uint8_t)safety->fault,
+    };
+    wire_event_pack(&event, payload);
+    firmware_send(firmware, WIRE_EVENT, payload, WIRE_EVENT_SIZE);
+    firmware->told = safety->state;
+    firmware->told_fault = safety->fault;
+}
+
+static void infer(struct firmware *firmware) {
+    float action[POLICY_ACTION_SIZE];
+    const uint32_t start = port_timer();
+    policy_act(firmware->history, action);
+    firmware->act.inference_ns = port_inference_ns(timer_ns(port_timer() - start));
+    firmware->act.output = action[0];
+    if (firmware->act.inference_ns > firmware->max_inference_ns) {
+        firmware->max_inference_ns = firmware->act.inference_ns;
+    }
+}
+
+static float take_kick(struct firmware *firmware) {
+    if (firmware->kick_ticks == 0) {
+        return 0.0f;
+    }
+    firmware->kick_ticks--;
+    return firmware->kick;
+}
+
+void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
+                      uint32_t periods) {
+    struct safety *safety = &firmware->safety;
+    if (safety_sample(safety, base_raw, pole_raw, periods)) {
+        observation_reset(&firmware->observation);
+    }
+    observation_push(&firmware->observation, safety->base_count, safety->pole_count, periods);
+    infer(firmware); /* in every state: an output is not permission to drive */
+    firmware->act.duty = safety_drive(safety, firmware->act.output, take_kick(firmware));
+}
+
+static void send_tick(struct firmware *firmware, const struct port_tick *due, uint64_t sampled_us,
+                      uint64_t actuated_us) {
+    uint8_t payload[WIRE_TICK_SIZE];
+    const struct safety *safety = &firmware->safety;
+    const struct wire_tick tick = {
+        .tick = firmware->tick,
+        .sample_time_us = sampled_us,
+        .base_count = safety->base_count,
+        .pole_count = safety->pole_count,
+        .duty = firmware->act.duty,
+        .policy_output = firmware->act.output,
+        .inference_ns = firmware->act.inference_ns,
+        .actuation_us = (uint32_t)(actuated_us - sampled_us),
+        .lateness_us = due->lateness_us,
+        .state = (uint8_t)safety->state,
+        .fault = (uint8_t)safety->fault,
+        .missed = (uint16_t)firmware->ticks_skipped,
+    };
+    wire_tick_pack(&tick, payload);
+    firmware_send(firmware, WIRE_TICK, payload, WIRE_TICK_SIZE);
+}
+
+static void count_tick(struct firmware *firmware, const struct port_tick *due) {
+    firmware->tick += due->periods;
+    firmware->ticks_run++;
+    firmware->ticks_skipped += due->periods - 1;
+    if (due->lateness_us > 0 && (uint32_t)due->lateness_us > firmware->max_lateness_us) {
+        firmware->max_lateness_us = (uint32_t)due->lateness_us;
+    }
+}
+
+/* A control tick in device mode, from encoders to motor to report. */
+static void device_tick(struct firmware *firmware, const struct port_tick *due) {
+    int32_t base_raw, pole_raw;
+    count_tick(firmware, due);
+    const uint64_t sampled_us = port_time_us();
+    port_encoders(&base_raw, &pole_raw);
+    firmware_control(firmware, base_raw, pole_raw, due->periods);
+    port_motor(firmware->act.duty);
+    const uint64_t actuated_us = port_time_us();
+    if (firmware->configured) {
+        send_tick(firmware, due, sampled_us, actuated_us);
+    }
+    firmware_tell(firmware);
+    if (firmware->step_open && (int32_t)(firmware->step_until - firmware->tick) <= 0) {
+        firmware->step_open = false;
+        firmware_ack(firmware, WIRE_STEP, firmware->step_sequence);
+    }
+}
+
+/* Work off the bytes read; a STEP ends that until its ticks have run. */
+static void serial_input(struct firmware *firmware) {
+    struct frame frame;
+    while (firmware->input_next < firmware->input_size && !firmware->step_open) {
+        const uint8_t byte = firmware->input[firmware->input_next++];
+        if (!frame_receive(&firmware->receiver, byte, &frame)) {
+            continue;
+        }
+        if ((frame.flags & WIRE_FLAG_TO_HOST) != 0) {
+            firmware->frames_unknown++; /* an echo of what was sent */
+            continue;
+        }
+        safety_heard(&firmware->safety);
+        firmware_answer(firmware, &frame);
+        firmware_tell(firmware);
+    }
+}
+
+static void boot(struct firmware *firmware) {
+    observation_init(&firmware->observation, &SCALE, firmware->history, POLICY_FRAMES);
+    safety_init(&firmware->safety, &LIMITS);
+    firmware->told = firmware->safety.state;
+    firmware->mode = WIRE_MODE_DEVICE;
+    firmware->nonce = (uint32_t)port_time_us() ^ 0x2545F491u; /* not 0, which xorshift keeps */
+    port_motor(0.0f);
+    safety_start(&firmware->safety);
+    firmware->told = firmware->safety.state; /* nobody listens yet; HELLO tells */
+}
+
+void firmware_run(struct firmware *firmware) {
+    struct port_tick due;
+    boot(firmware);
+    for (;;) {
+        serial_input(firmware);
+        port_watchdog();
+        switch (port_wait(&due)) {
+        case PORT_TICK:
+            if (firmware->mode == WIRE_MODE_DEVICE) {
+                device_tick(firmware, &due);
+            }
+            break;
+        case PORT_SERIAL:
+            firmware->input_size = (uint8_t)port_read(firmware->input, sizeof firmware->input);
+            firmware->input_next = 0;
+            firmware->heard_us = port_time_us();
+            break;
+        case PORT_STOP:
+            port_motor(0.0f);
+            return;
+        }
+    }
+}

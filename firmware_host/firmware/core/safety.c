@@ -1,0 +1,236 @@
+#include "safety.h"
+
+#include <string.h>
+
+#define DITHER 1u /* counts an encoder at rest may flicker */
+
+static void enter(struct safety *safety, enum wire_state state) {
+    safety->state = state;
+    safety->fault = WIRE_FAULT_NONE;
+    safety->state_ticks = 0;
+    safety->still_ticks = 0;
+    safety->base_anchor = safety->base_count;
+    safety->pole_anchor = safety->pole_count;
+    safety->base_stuck_ticks = 0;
+    safety->pole_stuck_ticks = 0;
+    safety->pole_stuck_travel = 0;
+    if (state != WIRE_STATE_ACTIVE) {
+        safety->duty = 0.0f;
+    }
+}
+
+static void fail(struct safety *safety, enum wire_fault fault) {
+    enter(safety, WIRE_STATE_FAULT);
+    safety->fault = fault;
+}
+
+static uint32_t distance(int32_t a, int32_t b) {
+    return a > b ? (uint32_t)a - (uint32_t)b : (uint32_t)b - (uint32_t)a;
+}
+
+static int32_t minus(int32_t a, int32_t b) {
+    const uint32_t wrapped = (uint32_t)a - (uint32_t)b;
+    int32_t result;
+    memcpy(&result, &wrapped, sizeof result);
+    return result;
+}
+
+bool safety_is_finite(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0x7F800000u) != 0x7F800000u;
+}
+
+void safety_init(struct safety *safety, const struct safety_limits *limits) {
+    memset(safety, 0, sizeof *safety);
+    safety->limits = limits;
+    safety->state = WIRE_STATE_BOOT;
+    safety->fault = WIRE_FAULT_NONE;
+}
+
+void safety_start(struct safety *safety) {
+    if (safety->state == WIRE_STATE_BOOT) {
+        enter(safety, WIRE_STATE_SAFE);
+    }
+}
+
+bool safety_home(struct safety *safety) {
+    switch (safety->state) {
+    case WIRE_STATE_SAFE:
+    case WIRE_STATE_HOMED:
+    case WIRE_STATE_FAULT:
+        enter(safety, WIRE_STATE_HOMING);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool safety_arm(struct safety *safety) {
+    if (safety->state != WIRE_STATE_HOMED) {
+        return false;
+    }
+    enter(safety, WIRE_STATE_ARMED);
+    return true;
+}
+
+void safety_disarm(struct safety *safety) {
+    switch (safety->state) {
+    case WIRE_STATE_ACTIVE:
+        enter(safety, WIRE_STATE_STOPPING);
+        break;
+    case WIRE_STATE_ARMED:
+        enter(safety, WIRE_STATE_HOMED);
+        break;
+    case WIRE_STATE_HOMING:
+    case WIRE_STATE_FAULT:
+        enter(safety, WIRE_STATE_SAFE);
+        break;
+    default:
+        break;
+    }
+}
+
+void safety_estop(struct safety *safety) {
+    if (safety->state != WIRE_STATE_FAULT) {
+        fail(safety, WIRE_FAULT_ESTOP);
+    }
+}
+
+bool safety_idle(const struct safety *safety) {
+    return safety->state != WIRE_STATE_ARMED && safety->state != WIRE_STATE_ACTIVE &&
+           safety->state != WIRE_STATE_STOPPING;
+}
+
+void safety_forget_home(struct safety *safety) {
+    safety->base_zero = 0;
+    safety->pole_zero = 0;
+    safety->sampled = false;
+    if (safety->state != WIRE_STATE_FAULT && safety->state != WIRE_STATE_BOOT) {
+        enter(safety, WIRE_STATE_SAFE);
+    }
+}
+
+void safety_heard(struct safety *safety) {
+    safety->silent_ticks = 0;
+}
+
+/* Count the ticks that the encoders stay within a count of where they were. */
+static void watch_still(struct safety *safety, bool pole_too, uint32_t periods) {
+    const bool base_moved = distance(safety->base_count, safety->base_anchor) > DITHER;
+    const bool pole_moved = distance(safety->pole_count, safety->pole_anchor) > DITHER;
+    safety->still_ticks += periods;
+    if (base_moved || (pole_too && pole_moved)) {
+        safety->still_ticks = 0;
+        safety->base_anchor = safety->base_count;
+        safety->pole_anchor = safety->pole_count;
+    }
+}
+
+static bool homing_tick(struct safety *safety, int32_t base_raw, int32_t pole_raw,
+                        uint32_t periods) {
+    watch_still(safety, true, periods);
+    if (safety->still_ticks >= safety->limits->still_ticks) {
+        safety->base_zero = base_raw;
+        safety->pole_zero = pole_raw;
+        safety->base_count = 0;
+        safety->pole_count = 0;
+        enter(safety, WIRE_STATE_HOMED);
+        return true;
+    }
+    if (safety->state_ticks >= safety->limits->homing_ticks) {
+        fail(safety, WIRE_FAULT_HOMING_TIMEOUT);
+    }
+    return false;
+}
+
+static void stopping_tick(struct safety *safety, uint32_t periods) {
+    watch_still(safety, false, periods);
+    if (safety->still_ticks >= safety->limits->rest_ticks ||
+        safety->state_ticks >= safety->limits->stopping_ticks) {
+        enter(safety, WIRE_STATE_HOMED);
+    }
+}
+
+/* Whether an encoder stands still though it must move; counts are since the last tick. */
+static enum wire_fault stuck_encoder(struct safety *safety, uint32_t base_step, uint32_t pole_step,
+                                     uint32_t periods) {
+    const struct safety_limits *limits = safety->limits;
+    const bool driven = safety->duty >= limits->stuck_duty || safety->duty <= -limits->stuck_duty;
+
+    safety->base_stuck_ticks = driven && base_step == 0 ? safety->base_stuck_ticks + periods : 0;
+    safety->pole_stuck_ticks = pole_step == 0 ? safety->pole_stuck_ticks + periods : 0;
+    safety->pole_stuck_travel = pole_step == 0 ? safety->pole_stuck_travel + (int32_t)base_step : 0;
+    if (safety->base_stuck_ticks >= limits->stuck_ticks) {
+        return WIRE_FAULT_STUCK_BASE;
+    }
+    if (safety->pole_stuck_ticks >= limits->stuck_ticks &&
+        safety->pole_stuck_travel >= limits->stuck_travel) {
+        return WIRE_FAULT_STUCK_POLE;
+    }
+    return WIRE_FAULT_NONE;
+}
+
+/* What forbids to drive in ARMED and ACTIVE; NONE when nothing does. */
+static enum wire_fault check(struct safety *safety, uint32_t base_step, uint32_t pole_step,
+                             uint32_t periods) {
+    const struct safety_limits *limits = safety->limits;
+    if (distance(safety->base_count, 0) > (uint32_t)limits->base_travel) {
+        return WIRE_FAULT_BASE_TRAVEL;
+    }
+    if (base_step / periods > (uint32_t)limits->base_step) {
+        return WIRE_FAULT_BASE_RATE;
+    }
+    if (pole_step / periods > (uint32_t)limits->pole_step) {
+        return WIRE_FAULT_POLE_RATE;
+    }
+    if (safety->silent_ticks >= limits->link_ticks) {
+        return WIRE_FAULT_LINK_LOST;
+    }
+    return stuck_encoder(safety, base_step, pole_step, periods);
+}
+
+bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, uint32_t periods) {
+    const int32_t base_count = minus(base_raw, safety->base_zero);
+    const int32_t pole_count = minus(pole_raw, safety->pole_zero);
+    const uint32_t base_step = safety->sampled ? distance(base_count, safety->base_count) : 0;
+    const uint32_t pole_step = safety->sampled ? distance(pole_count, safety->pole_count) : 0;
+
+    safety->base_count = base_count;
+    safety->pole_count = pole_count;
+    safety->sampled = true;
+    safety->state_ticks += periods;
+    safety->silent_ticks += periods;
+    if (safety->state == WIRE_STATE_HOMING) {
+        return homing_tick(safety, base_raw, pole_raw, periods);
+    }
+    if (safety->state == WIRE_STATE_STOPPING) {
+        stopping_tick(safety, periods);
+    } else if (safety->state == WIRE_STATE_ARMED || safety->state == WIRE_STATE_ACTIVE) {
+        const enum wire_fault fault = check(safety, base_step, pole_step, periods);
+        if (fault != WIRE_FAULT_NONE) {
+            fail(safety, fault);
+        } else if (safety->state == WIRE_STATE_ARMED) {
+            enter(safety, WIRE_STATE_ACTIVE);
+        }
+    }
+    return false;
+}
+
+float safety_drive(struct safety *safety, float output, float kick) {
+    const float most = safety->limits->max_duty;
+    if (!safety_is_finite(output) && safety->state != WIRE_STATE_FAULT) {
+        fail(safety, WIRE_FAULT_NON_FINITE);
+    }
+    if (safety->state != WIRE_STATE_ACTIVE) {
+        safety->duty = 0.0f;
+        return 0.0f;
+    }
+    safety->duty = output + kick;
+    if (safety->duty > most) {
+        safety->duty = most;
+    } else if (safety->duty < -most) {
+        safety->duty = -most;
+    }
+    return safety->duty;
+}

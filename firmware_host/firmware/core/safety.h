@@ -1,0 +1,82 @@
+/* The safety states: who may drive the motor, and what stops it. Knows no policy and no board.
+ *
+ *   BOOT → SAFE → HOMING → HOMED → ARMED → ACTIVE → STOPPING → HOMED
+ *                                                 ↘ FAULT, latched until disarm or home
+ *
+ * All times are in control ticks, all distances in encoder counts, so that every check is exact. */
+#ifndef SAFETY_H
+#define SAFETY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire_table.h"
+
+struct safety_limits {
+    int32_t base_travel;     /* counts from home at which ARMED and ACTIVE fault */
+    int32_t base_step;       /* counts a tick, likewise */
+    int32_t pole_step;       /* counts a tick, likewise */
+    uint32_t still_ticks;    /* both encoders within a count for so long: home */
+    uint32_t homing_ticks;   /* without: HOMING_TIMEOUT */
+    uint32_t rest_ticks;     /* the base within a count for so long: stopped */
+    uint32_t stopping_ticks; /* longest STOPPING */
+    uint32_t stuck_ticks;    /* driven for so long without a count: STUCK_BASE, STUCK_POLE */
+    int32_t stuck_travel;    /* counts the base travels before a still pole is stuck */
+    uint32_t link_ticks;     /* silence of the host that faults ARMED and ACTIVE */
+    float stuck_duty;        /* duty that must move the base, 0 to 1 */
+    float max_duty;          /* clamp, 0 to 1 */
+};
+
+struct safety {
+    const struct safety_limits *limits;
+    enum wire_state state;
+    enum wire_fault fault;
+    uint32_t state_ticks;  /* in this state */
+    uint32_t silent_ticks; /* since the host was heard */
+    uint32_t still_ticks;  /* encoders within a count of the anchor */
+    int32_t base_anchor;
+    int32_t pole_anchor;
+    int32_t base_zero; /* raw counts at home */
+    int32_t pole_zero;
+    int32_t base_count; /* of the last tick, from home */
+    int32_t pole_count;
+    bool sampled;              /* base_count and pole_count are of this run */
+    uint32_t base_stuck_ticks; /* driven hard without a base count */
+    uint32_t pole_stuck_ticks; /* base under way without a pole count */
+    int32_t pole_stuck_travel; /* counts the base went meanwhile */
+    float duty;                /* applied at the last tick */
+};
+
+/* Start in BOOT. */
+void safety_init(struct safety *safety, const struct safety_limits *limits);
+
+/* Leave BOOT for SAFE; nothing in any other state. */
+void safety_start(struct safety *safety);
+
+/* Requests of the host. False: not in this state, and nothing has changed. */
+bool safety_home(struct safety *safety);
+bool safety_arm(struct safety *safety);
+void safety_disarm(struct safety *safety);
+void safety_estop(struct safety *safety);
+
+/* True where nothing moves and settings may change: not ARMED, ACTIVE or STOPPING. */
+bool safety_idle(const struct safety *safety);
+
+/* Other encoders from now on: forget home. Only while safety_idle(). FAULT stays. */
+void safety_forget_home(struct safety *safety);
+
+/* A good frame came from the host. */
+void safety_heard(struct safety *safety);
+
+/* The tick's first half: check raw counts, `periods` nominal periods after the tick before; then
+ * base_count and pole_count are from home. True when home was found: older counts mean nothing. */
+bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, uint32_t periods);
+
+/* The tick's second half: the duty that may be applied, given the policy's output and a kick to
+ * add to it. 0 unless ACTIVE; not finite: FAULT and 0. */
+float safety_drive(struct safety *safety, float output, float kick);
+
+/* Neither NaN nor infinite, without libm. */
+bool safety_is_finite(float value);
+
+#endif

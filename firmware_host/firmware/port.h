@@ -1,0 +1,64 @@
+/* What a board must have: the whole of a port. The core calls these from one thread; only an
+ * interrupt that fills the receive buffer may run beside them.
+ *
+ * A port also owns main(): it sets the board up, gives firmware_run() a zeroed struct firmware and,
+ * should that return, leaves the motor off. */
+#ifndef PORT_H
+#define PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What port_wait() waited for. */
+enum port_event {
+    PORT_TICK,   /* a control tick is due */
+    PORT_SERIAL, /* port_read() has bytes */
+    PORT_STOP    /* the port ends: no board does, a process may */
+};
+
+/* A control tick that is due. */
+struct port_tick {
+    uint32_t periods;    /* since the tick before: 1, or more where deadlines were skipped */
+    int32_t lateness_us; /* now, after the newest deadline */
+};
+
+/* Device clock, us since boot. Monotonic. */
+uint64_t port_time_us(void);
+
+/* Free-running timer for measuring code, at FIRMWARE_TIMER_HZ; wraps. */
+uint32_t port_timer(void);
+
+/* Account for a policy call that was measured to take `ns`, and give the time to report. A board
+ * gives `ns` back; a virtual clock moves on by its modelled time and gives that. */
+uint32_t port_inference_ns(uint32_t ns);
+
+/* Sleep until the next event. Ticks stand on a fixed grid of RIG_PERIOD_US: a late one does not
+ * move those after it, and deadlines that passed meanwhile are counted, not run. A port with a
+ * real clock gives PORT_TICK precedence. */
+enum port_event port_wait(struct port_tick *tick);
+
+/* Allow `ticks` control ticks before the next bytes are read. False where the clock moves itself.
+ */
+bool port_grant(uint32_t ticks);
+
+/* Which clock this is (enum wire_clock). */
+uint8_t port_clock(void);
+
+/* Take up to `size` received bytes; never waits. */
+size_t port_read(uint8_t *bytes, size_t size);
+
+/* Send all of `bytes` (at most FRAME_MAX) or, when the line is full, nothing (false). Never delays
+ * the control tick. */
+bool port_write(const uint8_t *bytes, size_t size);
+
+/* Raw encoder counts. */
+void port_encoders(int32_t *base_count, int32_t *pole_count);
+
+/* Duty of the motor, -1 to 1; 0 lets it coast. Holds until the next call. */
+void port_motor(float duty);
+
+/* Restart the hardware watchdog, which turns the motor off when this stays away. */
+void port_watchdog(void);
+
+#endif

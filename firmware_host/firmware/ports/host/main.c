@@ -1,0 +1,75 @@
+/* The firmware as a process: `firmware [--clock C] [--plant-fd N] [--compute-us N]`. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "firmware.h"
+#include "firmware_config.h"
+#include "host.h"
+
+static const char USAGE[] =
+    "usage: firmware [--clock realtime|lockstep|fast] [--plant-fd N] [--compute-us N]\n"
+    "  --clock       what moves time; by default realtime\n"
+    "  --plant-fd    open socket to whoever simulates the plant; by default the encoders stay at "
+    "0\n"
+    "  --compute-us  time of a policy call on the virtual clocks\n"
+    "Prints `PTY path` and serves there until that is closed, or SIGTERM.\n";
+
+static bool read_clock(const char *text, enum wire_clock *clock) {
+    static const char *const NAMES[] = {
+        [WIRE_CLOCK_REALTIME] = "realtime",
+        [WIRE_CLOCK_LOCKSTEP] = "lockstep",
+        [WIRE_CLOCK_FAST] = "fast",
+    };
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, NAMES[i]) == 0) {
+            *clock = (enum wire_clock)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_number(const char *text, long most, long *number) {
+    char *end;
+    errno = 0;
+    *number = strtol(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0' && *number >= 0 && *number <= most;
+}
+
+static bool read_option(const char *name, const char *value, struct host_options *options) {
+    long number;
+    if (strcmp(name, "--clock") == 0) {
+        return read_clock(value, &options->clock);
+    }
+    if (strcmp(name, "--plant-fd") == 0 && read_number(value, 1 << 20, &number)) {
+        options->plant_fd = (int)number;
+        return true;
+    }
+    if (strcmp(name, "--compute-us") == 0 && read_number(value, RIG_PERIOD_US - 1, &number)) {
+        options->compute_ns = (uint64_t)number * NS_PER_US;
+        return true;
+    }
+    return false;
+}
+
+int main(int count, char **arguments) {
+    static struct firmware firmware;
+    struct host_options options = {
+        .clock = WIRE_CLOCK_REALTIME,
+        .plant_fd = -1,
+        .compute_ns = FIRMWARE_COMPUTE_NS,
+    };
+    for (int i = 1; i < count; i += 2) {
+        if (i + 1 == count || !read_option(arguments[i], arguments[i + 1], &options)) {
+            fprintf(stderr, "firmware: cannot take %s\n%s", arguments[i], USAGE);
+            return 2;
+        }
+    }
+    if (!host_open(&options)) {
+        return 1;
+    }
+    firmware_run(&firmware);
+    return 0;
+}

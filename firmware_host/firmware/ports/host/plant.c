@@ -1,0 +1,56 @@
+/* The plant behind the host port's encoders and motor: whoever simulates it answers on a socket.
+ *
+ * Request, little-endian: u64 time_ns, f32 duty. Answer: i32 base_count, i32 pole_count. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "host.h"
+#include "wire_codec.h"
+
+#define REQUEST_SIZE 12u
+#define ANSWER_SIZE 8u
+#define PATIENCE_NS (10 * (int64_t)NS_PER_S) /* a simulator that takes longer has hung */
+
+static bool send_request(int fd, uint64_t time_ns, float duty) {
+    uint8_t request[REQUEST_SIZE];
+    wire_put_f32(wire_put_u64(request, time_ns), duty);
+    ssize_t sent;
+    do {
+        sent = write(fd, request, sizeof request);
+    } while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)sizeof request;
+}
+
+static bool receive_answer(int fd, uint8_t answer[ANSWER_SIZE]) {
+    size_t have = 0;
+    while (have < ANSWER_SIZE && !host_stopping()) {
+        struct pollfd polled = {.fd = fd, .events = POLLIN};
+        const int ready = host_poll(&polled, 1, PATIENCE_NS);
+        if (ready == 0) {
+            return false;
+        }
+        if (ready < 0) {
+            continue; /* a signal; host_stopping() tells which */
+        }
+        const ssize_t got = read(fd, answer + have, ANSWER_SIZE - have);
+        if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
+            return false;
+        }
+        have += got > 0 ? (size_t)got : 0;
+    }
+    return have == ANSWER_SIZE;
+}
+
+void plant_exchange(int fd, uint64_t time_ns, float duty, int32_t *base_count,
+                    int32_t *pole_count) {
+    uint8_t answer[ANSWER_SIZE];
+    const bool sent = send_request(fd, time_ns, duty);
+    if (host_stopping()) {
+        return; /* the last word, motor off, needs no answer */
+    }
+    if (!sent || !receive_answer(fd, answer)) {
+        host_stop(host_stopping() ? NULL : "the plant behind --plant-fd has gone or hangs");
+        return;
+    }
+    wire_get_i32(wire_get_i32(answer, base_count), pole_count);
+}

@@ -1,0 +1,202 @@
+/* The host port: a POSIX process in the place of a board. */
+#include "port.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "firmware_config.h"
+#include "host.h"
+
+#define PERIOD_NS ((uint64_t)RIG_PERIOD_US * NS_PER_US)
+
+static struct {
+    struct host_options options;
+    volatile sig_atomic_t stopping;
+    sigset_t poll_mask;  /* signals blocked while polling: those from before host_open() */
+    uint64_t start_ns;   /* CLOCK_MONOTONIC at boot; of real time alone */
+    uint64_t virtual_ns; /* device clock of the virtual clocks */
+    uint64_t next_ns;    /* device clock of the next deadline */
+    uint32_t granted;    /* lockstep: ticks that may run */
+    uint32_t unheard;    /* fast: ticks run since bytes came */
+    float duty;          /* of the motor */
+    int32_t base_count;  /* last seen */
+    int32_t pole_count;
+} board;
+
+static void on_signal(int number) {
+    (void)number;
+    board.stopping = 1;
+}
+
+bool host_open(const struct host_options *options) {
+    const int stops[] = {SIGTERM, SIGINT, SIGHUP};
+    struct sigaction stop = {.sa_handler = on_signal};
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        sigaddset(&blocked, stops[i]);
+        sigaction(stops[i], &stop, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN); /* a plant that has gone is found by write() */
+    sigprocmask(SIG_BLOCK, &blocked, &board.poll_mask);
+    board.options = *options;
+    board.start_ns = host_monotonic_ns();
+    board.next_ns = PERIOD_NS;
+    const char *name = line_open();
+    if (name == NULL) {
+        perror("cannot open a pty");
+        return false;
+    }
+    printf("PTY %s\n", name);
+    return fflush(stdout) == 0;
+}
+
+int host_poll(struct pollfd *polled, nfds_t count, int64_t wait_ns) {
+    struct timespec wait;
+    if (wait_ns >= 0) {
+        wait.tv_sec = (time_t)(wait_ns / NS_PER_S);
+        wait.tv_nsec = (long)(wait_ns % NS_PER_S);
+    }
+    return ppoll(polled, count, wait_ns >= 0 ? &wait : NULL, &board.poll_mask);
+}
+
+bool host_stopping(void) {
+    return board.stopping != 0;
+}
+
+void host_stop(const char *why) {
+    if (why != NULL) {
+        fprintf(stderr, "firmware: %s\n", why);
+    }
+    board.stopping = 1;
+}
+
+uint64_t host_monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static bool is_virtual(void) {
+    return board.options.clock != WIRE_CLOCK_REALTIME;
+}
+
+static uint64_t device_ns(void) {
+    return is_virtual() ? board.virtual_ns : host_monotonic_ns() - board.start_ns;
+}
+
+uint64_t port_time_us(void) {
+    return device_ns() / NS_PER_US;
+}
+
+uint32_t port_timer(void) {
+    return (uint32_t)host_monotonic_ns();
+}
+
+uint32_t port_inference_ns(uint32_t ns) {
+    if (!is_virtual()) {
+        return ns;
+    }
+    board.virtual_ns += board.options.compute_ns;
+    return (uint32_t)board.options.compute_ns;
+}
+
+/* The newest deadline's tick; those that passed before it are skipped. */
+static enum port_event due_tick(uint64_t now_ns, struct port_tick *tick) {
+    const uint64_t late_ns = now_ns - board.next_ns;
+    tick->periods = 1 + (uint32_t)(late_ns / PERIOD_NS);
+    tick->lateness_us = (int32_t)(late_ns % PERIOD_NS / NS_PER_US);
+    board.next_ns += tick->periods * PERIOD_NS;
+    return PORT_TICK;
+}
+
+static enum port_event virtual_tick(struct port_tick *tick) {
+    if (board.virtual_ns < board.next_ns) {
+        board.virtual_ns = board.next_ns;
+    }
+    return due_tick(board.virtual_ns, tick);
+}
+
+/* How long to sleep before a tick may run; 0: it may now; negative: until the host writes. */
+static int64_t tick_wait_ns(void) {
+    const uint64_t now_ns = device_ns();
+    switch (board.options.clock) {
+    case WIRE_CLOCK_LOCKSTEP:
+        return board.granted > 0 ? 0 : -1;
+    case WIRE_CLOCK_FAST: /* ahead of the host, but never so far that it seems lost */
+        return board.unheard + 1 < SAFETY_LINK_TICKS ? 0 : (int64_t)(SAFETY_LINK_TICKS * PERIOD_NS);
+    default:
+        return now_ns < board.next_ns ? (int64_t)(board.next_ns - now_ns) : 0;
+    }
+}
+
+static enum port_event take_tick(struct port_tick *tick) {
+    if (!is_virtual()) {
+        return due_tick(device_ns(), tick);
+    }
+    board.granted -= board.options.clock == WIRE_CLOCK_LOCKSTEP ? 1 : 0;
+    board.unheard++;
+    return virtual_tick(tick);
+}
+
+enum port_event port_wait(struct port_tick *tick) {
+    while (!host_stopping()) {
+        const int64_t wait_ns = tick_wait_ns();
+        if (wait_ns == 0 && board.options.clock != WIRE_CLOCK_FAST) {
+            return take_tick(tick);
+        }
+        switch (line_wait(wait_ns)) {
+        case LINE_BYTES:
+            board.unheard = 0;
+            return PORT_SERIAL;
+        case LINE_CLOSED:
+            return PORT_STOP;
+        case LINE_NOTHING:
+            break;
+        }
+        if (board.options.clock == WIRE_CLOCK_FAST && !host_stopping()) {
+            return take_tick(tick);
+        }
+    }
+    return PORT_STOP;
+}
+
+bool port_grant(uint32_t ticks) {
+    board.granted = ticks;
+    return board.options.clock == WIRE_CLOCK_LOCKSTEP;
+}
+
+uint8_t port_clock(void) {
+    return (uint8_t)board.options.clock;
+}
+
+size_t port_read(uint8_t *bytes, size_t size) {
+    return line_read(bytes, size);
+}
+
+bool port_write(const uint8_t *bytes, size_t size) {
+    return line_write(bytes, size, is_virtual()); /* virtual time waits: nothing need be lost */
+}
+
+void port_encoders(int32_t *base_count, int32_t *pole_count) {
+    if (board.options.plant_fd >= 0) {
+        plant_exchange(board.options.plant_fd, device_ns(), board.duty, &board.base_count,
+                       &board.pole_count);
+    }
+    *base_count = board.base_count;
+    *pole_count = board.pole_count;
+}
+
+void port_motor(float duty) {
+    int32_t base_count, pole_count; /* of the moment of actuation: not a sample, not kept */
+    board.duty = duty;
+    if (board.options.plant_fd >= 0) {
+        plant_exchange(board.options.plant_fd, device_ns(), duty, &base_count, &pole_count);
+    }
+}
+
+void port_watchdog(void) {
+    /* The system ends a process whole, and with it the motor's duty. */
+}

@@ -1,0 +1,131 @@
+"""What a firmware is told of its rig, and the C header that tells it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from importlib import metadata
+from typing import TYPE_CHECKING, Final
+
+from common.errors import UserError
+from firmware_host.policy_header import PolicyHeader
+
+if TYPE_CHECKING:
+    from firmware_host.boards.board import Board
+
+LINK_TIMEOUT_TICKS: Final = 10
+"""Silence of the host that ends a run, in control ticks."""
+
+_STILL_S = 0.5  # both encoders at rest for so long: that is home
+_HOMING_S = 10.0
+_REST_S = 0.1  # the base at rest for so long: it has stopped
+_STOPPING_S = 2.0
+_STUCK_S = 0.5
+_STUCK_DUTY = 0.5  # of the largest; well over any dead zone
+_STUCK_TRAVEL = 0.25  # of the base's limit: no pole stays still over that
+_COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
+
+
+@dataclass(frozen=True)
+class RigConstants:
+    """One rig, as its parameter file has it; positions in the base's unit, m or rad."""
+
+    base_unit_per_count: float
+    """Base travel of one encoder count, in m or rad."""
+    pole_rad_per_count: float
+    """Turn of the pole of one encoder count, in rad."""
+    base_limit: float
+    """Travel from home at which the board faults."""
+    period_us: int
+    """Nominal control period, in us."""
+    max_duty: float
+    """Clamp of the motor's duty, 0 to 1."""
+    base_rate_limit: float
+    """Speed of the base at which the board faults, in m/s or rad/s."""
+    pole_rate_limit: float
+    """Speed of the pole at which the board faults, in rad/s."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (math.isfinite(value) and value > 0):
+                raise UserError(f"the rig's {field.name} is {value}; it must be a number above 0")
+        if not 500 <= self.period_us <= 1_000_000 or self.period_us != int(self.period_us):
+            raise UserError(f"the rig's period_us is {self.period_us}; give 500 to 1000000, whole")
+        if self.max_duty > 1.0:
+            raise UserError(f"the rig's max_duty is {self.max_duty}; it is at most 1")
+        if max(self.base_limit, self.base_rate_limit) / self.base_unit_per_count >= 2**30:
+            raise UserError(
+                f"the rig's base_unit_per_count is {self.base_unit_per_count}; "
+                "its limits are over 2^30 counts, mend the unit"
+            )
+        if self.pole_rad_per_count > math.pi:
+            raise UserError(
+                f"the rig's pole_rad_per_count is {self.pole_rad_per_count}; at most half a turn"
+            )
+
+
+def config_header(rig: RigConstants, policy: PolicyHeader, board: Board) -> str:
+    """The text of ``firmware_config.h``: rig, board and safety, as macros."""
+    lines = ["/* One firmware's rig and board. Generated when it was built. */"]
+    lines += ["#ifndef FIRMWARE_CONFIG_H", "#define FIRMWARE_CONFIG_H", ""]
+    lines += [f"/* Policy {policy.digest} */"]
+    macros = {**_board(board), **_rig(rig), **_safety(rig)}
+    lines += [f"#define {name} {value}" for name, value in macros.items()]
+    return "\n".join([*lines, "", "#endif", ""])
+
+
+def _board(board: Board) -> dict[str, str]:
+    return {
+        "FIRMWARE_BOARD": f'"{board.name}"',
+        "FIRMWARE_VERSION": f'"{metadata.version("sparsectl")[:15]}"',
+        "FIRMWARE_TIMER_HZ": f"{board.timer_hz}u",
+        "FIRMWARE_COMPUTE_NS": f"{_COMPUTE_NS}u",
+    }
+
+
+def _rig(rig: RigConstants) -> dict[str, str]:
+    period_s = rig.period_us * 1e-6
+    phase = round(rig.pole_rad_per_count / (2.0 * math.pi) * 2.0**64)
+    return {
+        "RIG_PERIOD_US": f"{rig.period_us}u",
+        "RIG_BASE_UNIT_PER_COUNT": _float(rig.base_unit_per_count),
+        "RIG_POLE_RAD_PER_COUNT": _float(rig.pole_rad_per_count),
+        "RIG_BASE_SPEED_PER_COUNT": _float(rig.base_unit_per_count / period_s),
+        "RIG_POLE_SPEED_PER_COUNT": _float(rig.pole_rad_per_count / period_s),
+        "RIG_POLE_PHASE_PER_COUNT": f"0x{phase:016X}u",
+        "RIG_BASE_LIMIT": _float(rig.base_limit),
+        "RIG_BASE_RATE_LIMIT": _float(rig.base_rate_limit),
+        "RIG_POLE_RATE_LIMIT": _float(rig.pole_rate_limit),
+        "RIG_MAX_DUTY": _float(rig.max_duty),
+        "RIG_BASE_TRAVEL_COUNTS": str(math.floor(rig.base_limit / rig.base_unit_per_count)),
+        "RIG_BASE_STEP_COUNTS": str(
+            math.ceil(rig.base_rate_limit * period_s / rig.base_unit_per_count)
+        ),
+        "RIG_POLE_STEP_COUNTS": str(
+            math.ceil(rig.pole_rate_limit * period_s / rig.pole_rad_per_count)
+        ),
+    }
+
+
+def _safety(rig: RigConstants) -> dict[str, str]:
+    def ticks(seconds: float) -> str:
+        return f"{math.ceil(seconds * 1e6 / rig.period_us)}u"
+
+    travel = math.ceil(rig.base_limit * _STUCK_TRAVEL / rig.base_unit_per_count)
+    return {
+        "SAFETY_STILL_TICKS": ticks(_STILL_S),
+        "SAFETY_HOMING_TICKS": ticks(_HOMING_S),
+        "SAFETY_REST_TICKS": ticks(_REST_S),
+        "SAFETY_STOPPING_TICKS": ticks(_STOPPING_S),
+        "SAFETY_STUCK_TICKS": ticks(_STUCK_S),
+        "SAFETY_STUCK_DUTY": _float(rig.max_duty * _STUCK_DUTY),
+        "SAFETY_STUCK_TRAVEL_COUNTS": str(travel),
+        "SAFETY_LINK_TICKS": f"{LINK_TIMEOUT_TICKS}u",
+    }
+
+
+def _float(value: float) -> str:
+    """Digits enough for every bit of a float."""
+    text = f"{value:.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
