@@ -79,8 +79,9 @@ def _tools() -> Iterator[Check]:
 
 def _boards() -> Iterator[Check]:
     for name, board in BOARDS.items():
-        compiler = shutil.which(board.compiler)
-        yield Check(f"board {name}", compiler, "build, bench", f"sudo apt install {board.package}")
+        compilers = filter(None, map(shutil.which, board.compilers))
+        mend = f"sudo apt install {board.compiler_package}"
+        yield Check(f"board {name}", next(compilers, None), "build, bench", mend)
 
 
 def _teachers() -> Iterator[Check]:

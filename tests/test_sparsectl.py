@@ -1,0 +1,104 @@
+"""The command line as a user meets it: help, mistakes in one line, results for machines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sparsectl
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "sparsectl.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+    )
+
+
+def test_help_lists_every_command() -> None:
+    shown = run("--help")
+    assert shown.returncode == 0
+    for name in sparsectl.COMMANDS:
+        assert name in shown.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What makes `--help` slow is an import, so the imports are what is watched."""
+    code = (
+        "import sys, sparsectl\n"
+        "heavy = {'torch', 'mujoco', 'onnx', 'onnxruntime', 'gymnasium', 'scipy', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sparsectl.COMMANDS)
+def test_every_commands_help_answers(name: str) -> None:
+    shown = run(name, "--help")
+    assert shown.returncode == 0
+    assert "usage: sparsectl" in shown.stdout
+
+
+@pytest.mark.parametrize("name", sparsectl.COMMANDS)
+def test_every_commands_function_is_there(name: str) -> None:
+    assert callable(sparsectl.load(sparsectl.COMMANDS[name].function))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["evaluate", "--policy", "missing.onnx"], "missing.onnx"),
+        (["evaluate", "--policy", "README.md"], "README.md"),
+        (["collect", "--teacher", "missing.zip", "--env", "Pendulum-v1"], "missing.zip"),
+        (["distill", "--dataset", "missing.npz"], "missing.npz"),
+        (["export", "missing.onnx"], "missing.onnx"),
+        (["export", "LICENSE"], "LICENSE"),
+        (["build", "missing-folder"], "missing-folder"),
+        (["bench", "missing-folder"], "missing-folder"),
+        (["trial", "--policy", "missing-folder"], "missing-folder"),
+        (["report", "missing-folder"], "missing-folder"),
+        (["demo", "--rig", "seesaw", "--out", "OUT"], "seesaw"),
+        (["teach", "--env", "NoSuch-v0", "--out", "OUT"], "NoSuch-v0"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(
+    arguments: list[str], named: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = run(*[str(out) if word == "OUT" else word for word in arguments])
+    assert result.returncode == 2, result.stderr
+    assert named in result.stderr
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"sparsectl {arguments[0]}: ")
+    assert not list(out.rglob("*.onnx"))
+
+
+def test_an_unknown_command_exits_with_2() -> None:
+    result = run("expart")
+    assert result.returncode == 2
+    assert "expart" in result.stderr + result.stdout
+
+
+def test_debug_shows_the_traceback() -> None:
+    result = run("evaluate", "--policy", "missing.onnx", "--debug")
+    assert "Traceback" in result.stderr
+
+
+def test_json_is_json() -> None:
+    result = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert checks["numpy"]["found"]
+    assert checks["board host"]["found"]
