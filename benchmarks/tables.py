@@ -1,0 +1,108 @@
+"""Write the README's tables from the results.
+
+python benchmarks/tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from common.files import atomic_path, read_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+
+
+def students() -> list[str]:
+    """A row a seed: return and kept weights of the demo's recipe, and of the same offline."""
+    results = read_json(RESULTS / "students_sensorsini_cartpole.json")
+    teacher = results["teacher"]
+    parameters = results["full"][0]["distill"]["teacher_parameters"]
+    lines = [
+        f"Students of the cart-pole's teacher ({parameters:,} parameters; return "
+        f"{_interval(teacher)}, worst {teacher['return_min']:.0f}, "
+        f"{teacher['success_rate']:.0%} of {teacher['episodes']} randomised episodes balanced), "
+        f"in the same {teacher['episodes']} episodes:",
+        "",
+        "| seed | weights kept | return (95 % interval) | of the teacher's | worst episode "
+        "| offline alone: weights | return |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for full, offline in zip(results["full"], results["offline"], strict=True):
+        lines.append(_student_row(full, offline, teacher["return_mean"]))
+    return lines
+
+
+def _student_row(full: dict[str, Any], offline: dict[str, Any], teacher_return: float) -> str:
+    distilled, returned = full["distill"], full["evaluate"]
+    cells = [
+        str(full["seed"]),
+        f"{distilled['kept_weights']:,} ({distilled['kept_fraction']:.2%})",
+        _interval(returned),
+        f"{returned['return_mean'] / teacher_return:.1%}",
+        f"{returned['return_min']:.0f}",
+        f"{offline['distill']['kept_weights']:,}",
+        f"{offline['evaluate']['return_mean'] / teacher_return:.1%}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def trials() -> list[str]:
+    """One line: how many trials balanced."""
+    results = read_json(RESULTS / "trials.json")
+    rows = results["trials"]
+    slowest = max(row["swing_up_seconds"] or 0.0 for row in rows)
+    return [
+        f"The exported C on the `host` board, in {len(rows)} trials on the virtual rig, each "
+        f"with a unit drawn anew from the rig's ranges, 30 s of balance and a kick: "
+        f"**{results['balanced']} of {len(rows)} balanced**; the slowest swing-up took "
+        f"{slowest:.1f} s."
+    ]
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {"students": students, "trials": trials}
+
+
+def _interval(result: dict[str, Any]) -> str:
+    return f"{result['return_mean']:.1f} [{result['return_low']:.1f}, {result['return_high']:.1f}]"
+
+
+def filled(text: str) -> str:
+    """The README's text with each table between its marks made anew."""
+    for name, table in TABLES.items():
+        head, found, rest = text.partition(f"<!-- table: {name} -->\n")
+        _, closed, tail = rest.partition("<!-- end -->")
+        if not found or not closed:
+            raise ValueError(f"README.md has no place for the table {name!r}")
+        text = head + found + "\n".join(table()) + "\n" + closed + tail
+    return text
+
+
+@dataclass(frozen=True)
+class TablesConfig:
+    """Write the tables into README.md."""
+
+    check: bool = False
+    """Only say whether they are up to date; exit code 1 when not."""
+
+
+def main(config: TablesConfig) -> None:
+    """Write or check."""
+    text = README.read_text(encoding="utf-8")
+    wanted = filled(text)
+    if config.check and wanted != text:
+        sys.exit("README.md's tables are not those of benchmarks/results; run benchmarks/tables.py")
+    if not config.check:
+        with atomic_path(README) as temporary:
+            temporary.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(TablesConfig))
