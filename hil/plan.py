@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.onnx_reader import read_onnx
-
 from common.errors import UserError
 from common.provenance import provenance
 from export.graph import PolicyGraph
+from export.onnx_reader import read_onnx
 from hil.balance import Kick, plan_kicks
 from hil.config import TrialConfig
 from hil.session import Expectation

@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware_host.build import RigConstants, build_firmware
-
 from common.errors import UserError
 from common.files import write_json
+from firmware_host.build import RigConstants, build_firmware
 from firmware_host.wire import Fault, Mode, State
 from hil.balance import CaptureWatch, Kick
 from hil.config import TrialConfig
