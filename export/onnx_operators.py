@@ -189,6 +189,15 @@ def _identity(node: Node) -> Operand:
     return node.input(0)
 
 
+@operator("Expand")
+def _expand(node: Node) -> Operand:
+    """Stable-Baselines3's Gaussian policies expand the mean to its own shape: nothing to do.
+
+    An expansion to more numbers than come in shows in the output's declared shape.
+    """
+    return node.stream()
+
+
 @operator("Constant")
 def _constant(node: Node) -> Operand:
     for name, value in node.attributes.items():

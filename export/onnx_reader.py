@@ -55,10 +55,15 @@ def read_onnx(path: Path) -> PolicyGraph:
 def _graph(model: ModelProto, path: Path) -> PolicyGraph:
     opset = _opset(model)
     output = _output(model.graph)
-    tensors = TensorReader(path.parent)
-    stream = _run(model.graph, output, opset, tensors)
+    stream = _run(model.graph, output.name, opset, TensorReader(path.parent))
     if not stream.layers:
         raise UserError("there is no Gemm or MatMul between input and output; give an MLP")
+    declared = [d.dim_value for d in output.type.tensor_type.shape.dim]
+    if declared and declared[-1] not in (0, stream.width):
+        raise UserError(
+            f"output {short(output.name)} is declared with {declared[-1]} values but the network "
+            f"gives {stream.width}; export it again"
+        )
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     signals = _signals(metadata, stream)
     provenance = metadata.get("sparsectl.provenance")
@@ -81,11 +86,11 @@ def _opset(model: ModelProto) -> int:
     return int(versions[0])
 
 
-def _output(graph: GraphProto) -> str:
-    names: list[str] = [output.name for output in graph.output]
-    if not names:
+def _output(graph: GraphProto) -> ValueInfoProto:
+    outputs: list[ValueInfoProto] = list(graph.output)
+    if not outputs:
         raise UserError("the model has no output; export it again")
-    return next((name for name in names if name.lower() in ACTION_NAMES), names[0])
+    return next((o for o in outputs if o.name.lower() in ACTION_NAMES), outputs[0])
 
 
 def _run(graph: GraphProto, output: str, opset: int, tensors: TensorReader) -> Stream:
@@ -123,10 +128,16 @@ def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
         if index is None or index in found:
             continue
         found.add(index)
-        fresh = set(graph.node[index].input) - names
+        fresh = set(_read(graph.node[index])) - names
         names |= fresh
         waiting += fresh
     return [graph.node[index] for index in sorted(found)], names
+
+
+def _read(node: NodeProto) -> list[str]:
+    """The inputs whose numbers matter: of Expand's second only the shape does."""
+    names = list(node.input)
+    return names[:1] if node.op_type == "Expand" else names
 
 
 def _observation(value: ValueInfoProto) -> Stream:
@@ -155,14 +166,14 @@ def _apply(
     domain = "" if node.domain in ("", "ai.onnx") else node.domain + "."
     handler = OPERATORS.get(domain + node.op_type)
     operator = short(domain + node.op_type)[1:-1]
-    for needed in node.input:
+    for needed in _read(node):
         if needed not in values:
             raise UserError(
                 f"{label} ({operator}) reads {short(needed)}, which nothing before it makes (a "
                 "cycle, or nodes out of order); export it again"
             )
     attributes = {a.name: _attribute(a) for a in node.attribute}
-    inputs = tuple(values[needed] for needed in node.input)
+    inputs = tuple(values[needed] for needed in _read(node))
     call = Node(label, operator, inputs, attributes, opset, tensors)
     if handler is None:
         call.refuse("this operator is not supported")

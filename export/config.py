@@ -1,0 +1,26 @@
+"""What `sparsectl export` takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write a policy as ONNX and as C, and prove that both compute the same controller."""
+
+    model: Path
+    """student.safetensors as `distill` writes it, any ONNX MLP, or a folder with policy.onnx."""
+    out: Path
+    """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
+    encoding: str = "auto"
+    """How the weights lie in flash: dense, csr, or auto for the smaller tables."""
+    error: float = 1e-6
+    """Greatest difference allowed between ways to run it, relative to the action's range."""
+    vectors: int = 32
+    """Golden vectors to write into policy_vectors.h."""
+    observations: int = 10_000
+    """Observations to verify on."""
+    seed: int = 0
+    """Seed of those observations and of the golden vectors."""

@@ -1,0 +1,84 @@
+"""The generated C, compiled for this machine and called from Python."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from export.activations import Float32
+from export.c_writer import POLICY_SOURCE
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = "-std=c99 -O2 -ffp-contract=off -Wall -Wextra -Wdouble-promotion -Wfloat-conversion".split()
+COMPILE_SECONDS = 120
+
+_BATCH = """\
+#include "policy.h"
+
+void policy_act_batch(const float *observation, float *action, unsigned long count);
+
+void policy_act_batch(const float *observation, float *action, unsigned long count)
+{
+    for (unsigned long i = 0; i < count; i++) {
+        policy_act(observation + i * POLICY_OBSERVATION_SIZE, action + i * POLICY_ACTION_SIZE);
+    }
+}
+"""
+
+
+def find_compiler() -> str:
+    """The path of a C compiler.
+
+    Raises:
+        UserError: there is none.
+    """
+    for name in COMPILERS:
+        path = shutil.which(name)
+        if path:
+            return path
+    raise UserError(
+        f"no C compiler found (looked for {', '.join(COMPILERS)}); install the package gcc"
+    )
+
+
+def run_c(sources: Path, observations: Float32, action_size: int, folder: Path) -> Float32:
+    """Compile policy.c in `sources` into `folder` and run it on [count, observation_size].
+
+    Raises:
+        UserError: there is no C compiler, or it fails.
+    """
+    batch, library = folder / "batch.c", folder / "policy.so"
+    batch.write_text(_BATCH, encoding="utf-8")
+    compile_c([sources / POLICY_SOURCE, batch], library, sources, ["-shared", "-fPIC"])
+    function = ctypes.CDLL(str(library)).policy_act_batch
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
+    function.restype = None
+    given: NDArray[np.float32] = np.ascontiguousarray(observations, np.float32)
+    actions = np.empty((len(given), action_size), np.float32)
+    function(given.ctypes.data, actions.ctypes.data, len(given))
+    return actions
+
+
+def compile_c(sources: list[Path], output: Path, include: Path, flags: list[str]) -> None:
+    """Compile and link; warnings do not fail it here, the tests' -Werror does.
+
+    Raises:
+        UserError: there is no C compiler, or it fails.
+    """
+    files = [str(path) for path in sources]
+    command = [find_compiler(), *FLAGS, *flags, f"-I{include}", "-o", str(output), *files]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"{command[0]} took over {COMPILE_SECONDS} s; give a smaller policy"
+        ) from None
+    if result.returncode != 0:
+        said = next((line for line in result.stderr.splitlines() if "error" in line), "no message")
+        raise UserError(f"{command[0]} does not compile the policy: {said}; try another compiler")

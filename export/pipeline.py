@@ -1,0 +1,173 @@
+"""`sparsectl export`: a model in; policy.onnx and C out, verified before they are there."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from common.errors import UserError
+from common.provenance import provenance, revision
+from export.c_writer import c_files
+from export.config import ExportConfig
+from export.encodings.encoding import table_bytes
+from export.encodings.registry import choose_encoding
+from export.graph import PolicyGraph
+from export.observations import spread_observations
+from export.onnx_reader import read_onnx
+from export.onnx_writer import write_onnx
+from export.passes import hidden_neurons, simplify
+from export.student import read_student
+from export.verify import verify
+
+POLICY_ONNX = "policy.onnx"
+
+READERS: dict[str, Callable[[Path], PolicyGraph]] = {
+    ".safetensors": read_student,
+    ".onnx": read_onnx,
+}
+
+MAX_VECTORS = 100_000
+MAX_OBSERVATIONS = 10_000_000
+
+_STEPS = 8
+
+
+def export_policy(config: ExportConfig) -> dict[str, Any]:
+    """Read, simplify, encode, write and verify; the files appear only when all of it succeeded.
+
+    Returns the digest, encoding, kept_weights (after the passes), source_weights (before),
+    folded_neurons, table_bytes, files, max_abs_error and the rest of `export.verify.verify`.
+
+    Raises:
+        UserError: anything wrong with the model, the settings, the folder or the verification.
+    """
+    _check(config)
+    started_ns = time.monotonic_ns()
+    with (
+        tqdm(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False) as bar,
+        _staging(config.out) as folder,
+    ):
+
+        def step(name: str) -> None:
+            bar.set_postfix_str(name, refresh=False)
+            bar.update()
+
+        step("read")
+        source = read_model(config.model)
+        step("simplify")
+        graph = replace(simplify(source), provenance=_provenance(config, source))
+        encoding = choose_encoding(config.encoding, graph)
+        step("write")
+        golden = spread_observations(source, config.vectors, config.seed + 1)
+        for name, text in c_files(graph, encoding, golden, revision()).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        write_onnx(graph, folder / POLICY_ONNX)
+        if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
+            raise AssertionError("policy.onnx does not read back as the policy it was written from")
+        verified = verify(
+            source,
+            graph,
+            encoding,
+            folder,
+            error=config.error,
+            count=config.observations,
+            seed=config.seed,
+            with_torch=config.model.suffix == ".safetensors",
+            progress=step,
+        )
+        files = _publish(folder, config.out)
+    return {
+        "digest": graph.digest,
+        "encoding": encoding.name,
+        "kept_weights": graph.kept_weights,
+        "source_weights": source.kept_weights,
+        "folded_neurons": hidden_neurons(source) - hidden_neurons(graph),
+        "layers": [[layer.outputs, layer.inputs, layer.activation] for layer in graph.layers],
+        "table_bytes": table_bytes(encoding, graph),
+        "files": files,
+        **verified,
+        "seconds": (time.monotonic_ns() - started_ns) / 1e9,
+    }
+
+
+def read_model(path: Path) -> PolicyGraph:
+    """A policy from a student, an ONNX file, or a folder that `export` wrote.
+
+    Raises:
+        UserError: another kind of file, or what the readers raise.
+    """
+    if path.is_dir():
+        path = path / POLICY_ONNX
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path} is not a model that can be exported; give a file that ends in "
+            f"{' or '.join(READERS)} (torch.onnx.export makes one of any other model)"
+        )
+    return reader(path)
+
+
+def _check(config: ExportConfig) -> None:
+    if not 0 < config.error < float("inf"):
+        raise UserError(f"error is {config.error}; give a number over 0, such as 1e-6")
+    for name, greatest in (("vectors", MAX_VECTORS), ("observations", MAX_OBSERVATIONS)):
+        value = getattr(config, name)
+        if not 1 <= value <= greatest:
+            raise UserError(f"{name} is {value}; give 1 to {greatest}")
+    if config.seed < 0:
+        raise UserError(f"seed is {config.seed}; give a whole number from 0")
+
+
+def _provenance(config: ExportConfig, source: PolicyGraph) -> dict[str, Any]:
+    path = config.model / POLICY_ONNX if config.model.is_dir() else config.model
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {
+        "export": provenance(),
+        "source": {"file": path.name, "sha256": digest, "provenance": source.provenance},
+    }
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A temporary folder on the same file system as `out`, gone when the block ends.
+
+    Raises:
+        UserError: `out` is a file, or its parent cannot be made or written.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; name a folder for the policy")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise UserError(
+            f"cannot write beside {out}: {error.strerror}; name a folder you may write"
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, out: Path) -> list[str]:
+    """Move the files of `folder` into `out`; each takes its name in one step."""
+    try:
+        out.mkdir(exist_ok=True)
+        files = []
+        for path in sorted(folder.iterdir()):
+            path.chmod(0o644)
+            files.append(str(path.replace(out / path.name)))
+    except OSError as error:
+        raise UserError(
+            f"cannot write {out}: {error.strerror}; name a folder you may write"
+        ) from error
+    return files

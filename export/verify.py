@@ -1,0 +1,136 @@
+"""Proof that an export is the policy: every way to run it, on the same observations."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from common.errors import UserError
+from export.activations import Float32, Float64
+from export.encodings.encoding import Encoding
+from export.graph import PolicyGraph
+from export.host_c import run_c
+from export.observations import spread_observations
+
+Progress = Callable[[str], None]
+
+
+def verify(
+    source: PolicyGraph,
+    exported: PolicyGraph,
+    encoding: Encoding,
+    folder: Path,
+    *,
+    error: float,
+    count: int,
+    seed: int,
+    with_torch: bool,
+    progress: Progress = lambda path: None,
+) -> dict[str, Any]:
+    """Compare all paths on `count` observations; the files are `folder`'s policy.onnx and policy.c.
+
+    max_abs_error holds, in units of the action: "numpy", the encoding's reference against `source`
+    (the model before the passes) in float64; "onnxruntime", "host_c" and, if measured, "torch" (the
+    model before the passes in float32), each against the encoding's reference. `spread` is the
+    greatest difference between any two of the paths. `error` is relative to the range of each
+    action.
+
+    Raises:
+        UserError: a path differs by more than `error`; the C differs in any bit; no C compiler.
+    """
+    observations = spread_observations(source, count, seed)
+    progress("numpy")
+    reference = encoding.forward(exported, observations)
+    truth = source.forward_exact(observations)
+    paths: dict[str, Float32] = {}
+    progress("onnxruntime")
+    paths["onnxruntime"] = run_onnx(folder / "policy.onnx", observations)
+    progress("host C")
+    with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
+        paths["host_c"] = run_c(folder, observations, exported.action_size, Path(scratch))
+    if with_torch and importlib.util.find_spec("torch") is not None:
+        progress("torch")
+        paths["torch"] = run_torch(source, observations)
+    _require_same_bits(reference, paths["host_c"])
+    limit = error * action_range(exported, truth)
+    differences: dict[str, Float64] = {"numpy": reference - truth}
+    differences |= {name: actions - reference.astype(np.float64) for name, actions in paths.items()}
+    for name, difference in differences.items():
+        _require_within(name, difference, limit, error)
+    spread = np.ptp(np.stack([reference, *paths.values()]).astype(np.float64), axis=0)
+    _require_within("one way to run it from another", spread, limit, error)
+    return {
+        "max_abs_error": {n: float(np.abs(d).max()) for n, d in differences.items()},
+        "spread": float(spread.max()),
+        "error_limit": float(limit.min()),
+        "observations": count,
+    }
+
+
+def action_range(graph: PolicyGraph, actions: Float64) -> Float64:
+    """high - low of each action; where a limit is missing, what the actions span, at least 1."""
+    span = np.maximum(np.ptp(actions, axis=0), 1.0)
+    limits = [(s.low, s.high) for s in graph.action]
+    known = [np.nan if low is None or high is None else high - low for low, high in limits]
+    return np.where(np.isnan(known) | (np.array(known) == 0), span, known)
+
+
+def run_onnx(path: Path, observations: Float32) -> Float32:
+    """policy.onnx in onnxruntime, one thread. [count, observation_size] -> [count, action_size]."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    actions: Float32 = session.run(["action"], {"observation": observations})[0]
+    return actions
+
+
+def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
+    """The graph as it stands in torch, float32; needs torch."""
+    import torch
+
+    functions = {"identity": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
+
+    def row(values: Any) -> torch.Tensor:
+        return torch.tensor(np.asarray(values, np.float32))
+
+    with torch.no_grad():
+        x = (row(observations) - row(graph.observation_offset)) / row(graph.observation_scale)
+        for layer in graph.layers:
+            linear = torch.nn.functional.linear(x, row(layer.weight), row(layer.bias))
+            x = functions[layer.activation](linear)
+        x = x * row([s.scale for s in graph.action]) + row([s.offset for s in graph.action])
+        low = row([-np.inf if s.low is None else s.low for s in graph.action])
+        high = row([np.inf if s.high is None else s.high for s in graph.action])
+        actions: Float32 = torch.clamp(x, low, high).numpy()
+    return actions
+
+
+def _require_same_bits(reference: Float32, host_c: Float32) -> None:
+    different = np.argwhere(reference.view(np.uint32) != host_c.view(np.uint32))
+    if len(different):
+        row, column = different[0]
+        raise UserError(
+            f"host C differs from the numpy reference in {len(different)} of {reference.size} "
+            f"actions (the first: {host_c[row, column]!r}, not {reference[row, column]!r}); use a "
+            "compiler with IEEE float32 arithmetic (gcc or clang)"
+        )
+
+
+def _require_within(name: str, difference: Float64, limit: Float64, error: float) -> None:
+    over = np.abs(difference) / limit
+    worst = np.unravel_index(np.argmax(np.where(np.isnan(over), np.inf, over)), over.shape)
+    if not over[worst] <= 1:
+        found, allowed = abs(difference[worst]), np.broadcast_to(limit, over.shape)[worst]
+        raise UserError(
+            f"{name} differs by {found:.3g} where {allowed:.3g} is allowed ({error:g} of the "
+            f"action's range); give a larger --error (at least {over[worst] * error:.2g}) if "
+            "that is small enough for the plant"
+        )
