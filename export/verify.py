@@ -60,7 +60,8 @@ def verify(
     _require_same_bits(reference, paths["host_c"])
     limit = error * action_range(exported, truth)
     differences: dict[str, Float64] = {"numpy": reference - truth}
-    differences |= {name: actions - reference.astype(np.float64) for name, actions in paths.items()}
+    baseline = reference.astype(np.float64)
+    differences |= {name: actions.astype(np.float64) - baseline for name, actions in paths.items()}
     for name, difference in differences.items():
         _require_within(name, difference, limit, error)
     spread = np.ptp(np.stack([reference, *paths.values()]).astype(np.float64), axis=0)
