@@ -13,7 +13,7 @@ from common.provenance import provenance
 from training.config import CollectConfig
 from training.dataset import Dataset, write_dataset
 from training.policy import Policy, load_policy
-from training.rollouts import Behaviour, Rollouts
+from training.rollouts import COLLECT, Behaviour, Rollouts
 
 
 def collect(config: CollectConfig) -> dict[str, Any]:
@@ -30,7 +30,9 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     teacher = load_policy(config.teacher, activation=config.activation)
     behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
     with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
-        dataset = rollouts.transitions(behaviour, config.seed, config.transitions, "collect")
+        dataset = rollouts.transitions(
+            behaviour, (COLLECT, config.seed), config.transitions, "collect"
+        )
     dataset = replace(dataset, metadata=_metadata(config, teacher, dataset))
     _write(config.out, dataset)
     ends = int((dataset.terminations | dataset.truncations).sum())

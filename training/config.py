@@ -85,3 +85,167 @@ class EvaluateConfig:
     """Seed of the first episode; the next ones count up from it."""
     trace: Path | None = None
     """Also save angle, position and duty of the first episode here (.npz)."""
+
+
+@dataclass(frozen=True)
+class BpdSettings:
+    """Bayesian Policy Distillation; the defaults are the paper's and its authors'."""
+
+    steps: int = 1_000_000
+    """Minibatches; the student learns from every second one."""
+
+    hidden: tuple[int, ...] = (128, 128)
+    """Neurons of the student's hidden layers."""
+
+    batch_size: int = 256
+    """Transitions in a minibatch."""
+
+    learning_rate: float = 3e-4
+    """Of the student's Adam."""
+
+    critic_learning_rate: float = 3e-4
+    """Of the critics' Adam."""
+
+    value_weight: float = 0.5
+    """h of the value term -λ Q1, λ = h |D| / mean|Q1|; 0: no value term and no critics."""
+
+    kl_rate: float = 4.0
+    """ν: the divergence's weight is ν · step / steps …"""
+
+    kl_cap: float = 2.0
+    """… up to this …"""
+
+    kl_multiplier: float = 1.0
+    """… times this: the knob that trades return for fewer weights."""
+
+    kl_schedule: str = "linear"
+    """How the weight grows."""
+
+    prior: str = "log-uniform"
+    """The weights' prior."""
+
+    log_alpha_threshold: float = 2.0
+    """Weights with log α at or over it are cut."""
+
+    weight_std: float = 0.02
+    """Deviation of the weights at the start."""
+
+    log_sigma_start: float = -5.0
+    """Log deviation of the weights' noise at the start."""
+
+    discount: float = 0.99
+    """γ, per step."""
+
+    target_rate: float = 0.005
+    """τ: the share of the online networks that the targets take at each student update."""
+
+    student_interval: int = 2
+    """Critic updates a student update."""
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """Imitation under the mask."""
+
+    steps: int = 20_000
+    """Minibatches; 0: none."""
+
+    learning_rate: float = 2e-3
+    """Of Adam at the start; it falls to zero."""
+
+    batch_size: int = 256
+    """Transitions in a minibatch."""
+
+
+@dataclass(frozen=True)
+class DaggerSettings:
+    """Rounds of student-driven data that the teacher labels (Ross et al. 2011)."""
+
+    rounds: int = 0
+    """How many; 0: purely offline."""
+
+    transitions: int = 10_000
+    """Transitions of each round."""
+
+    steps: int = 0
+    """Further steps of distillation after each round."""
+
+    noise: float = 0.1
+    """Deviation of the student's action noise, as a fraction of half the action's range."""
+
+    noise_fraction: float = 0.5
+    """The share of episodes that have the noise."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Distil a teacher's dataset into a sparse student; what is not given is the preset's."""
+
+    dataset: Path
+    """The teacher's transitions: an .npz, or minari:ID."""
+
+    out: Path = Path("runs/distill")
+    """Folder for student.safetensors, the checkpoint and TensorBoard's logs."""
+
+    preset: Literal["paper", "quick"] = "paper"
+    """paper: a million steps with the paper's settings. quick: about two minutes."""
+
+    method: Literal["bpd"] = "bpd"
+    """Bayesian Policy Distillation."""
+
+    env: str | None = None
+    """Gymnasium id: the return is measured there after each stage. Without it: purely offline."""
+
+    teacher: Path | None = None
+    """Labels the states that the student meets (DAgger); it needs --env."""
+
+    steps: int | None = None
+    """Minibatches of the distillation (paper 1,000,000)."""
+
+    hidden: tuple[int, ...] | None = None
+    """Neurons of the student's hidden layers (128 128)."""
+
+    batch_size: int | None = None
+    """Transitions in a minibatch (256)."""
+
+    learning_rate: float | None = None
+    """Of the student's Adam (paper 3e-4); short runs need more, or few weights are cut."""
+
+    value_weight: float | None = None
+    """h of the value term (paper 0.5); 0: no value term and no critics."""
+
+    kl_multiplier: float | None = None
+    """Times the paper's weight of the divergence: more cuts more weights (paper 1)."""
+
+    log_alpha_threshold: float | None = None
+    """Weights with log α at or over it are cut (2)."""
+
+    finetune_steps: int | None = None
+    """Minibatches of imitation under the mask, at the end; 0: none."""
+
+    dagger_rounds: int | None = None
+    """Rounds of student-driven data that the teacher labels; 0: none. Needs --env and --teacher."""
+
+    dagger_transitions: int | None = None
+    """Transitions of each round."""
+
+    dagger_steps: int | None = None
+    """Further minibatches of distillation after each round."""
+
+    seed: int = 0
+    """Of the start, the minibatches, the weight noise and the rounds."""
+
+    episodes: int = 20
+    """Episodes that measure the return after each stage, where there is an environment."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1 …; auto: CUDA where there is one."""
+
+    workers: int = 0
+    """Processes for episodes; 0: one a core."""
+
+    checkpoint_seconds: float = 30.0
+    """Between checkpoints: what a kill loses at most."""
+
+    restart: bool = False
+    """Begin anew where `out` holds a checkpoint."""

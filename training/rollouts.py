@@ -22,6 +22,11 @@ from training.networks import Array
 from training.policy import Policy
 from training.signals import environment_signals, normaliser
 
+Seed = tuple[int, ...]
+"""Entropy of a series of episodes; the first number keeps series of different purposes apart."""
+
+COLLECT, DAGGER, MEASURE = range(3)
+
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
@@ -121,7 +126,7 @@ class Rollouts:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def episodes(self, behaviour: Behaviour, seed: int) -> Iterator[Episode]:
+    def episodes(self, behaviour: Behaviour, seed: Seed) -> Iterator[Episode]:
         """Episodes 0, 1, 2, … without end, in order; episode k depends on (seed, k) alone."""
         assert self._pool is not None, "use Rollouts as a context manager"
         check_fit(behaviour.actor, self.signals, self.environment)
@@ -138,7 +143,7 @@ class Rollouts:
             for future in waiting:
                 future.cancel()
 
-    def transitions(self, behaviour: Behaviour, seed: int, number: int, label: str) -> Dataset:
+    def transitions(self, behaviour: Behaviour, seed: Seed, number: int, label: str) -> Dataset:
         """The first `number` transitions of `episodes`, the last episode cut."""
         parts: list[Dataset] = []
         have = 0
@@ -151,13 +156,13 @@ class Rollouts:
                     break
         return joined(parts).first(number)
 
-    def returns(self, policy: Policy, seed: int, number: int) -> Array:
+    def returns(self, policy: Policy, seed: Seed, number: int) -> Array:
         """The returns of the first `number` episodes, [number]."""
         episodes = self.episodes(Behaviour(policy), seed)
         values = [episode.episode_return for episode in islice(episodes, number)]
         return np.asarray(values, dtype=np.float32)
 
-    def _submit(self, behaviour: Behaviour, seed: int, number: int) -> Future[Episode]:
+    def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
         assert self._pool is not None
         with _one_thread():
             return self._pool.submit(_episode, behaviour, seed, number)
@@ -189,20 +194,20 @@ def _start_worker(environment: str, options: dict[str, Any]) -> None:
     _worker_environment = make_environment(environment, options)
 
 
-def _episode(behaviour: Behaviour, seed: int, number: int) -> Episode:
+def _episode(behaviour: Behaviour, seed: Seed, number: int) -> Episode:
     assert _worker_environment is not None
     return run_episode(_worker_environment, behaviour, seed, number)
 
 
 def run_episode(
-    environment: gymnasium.Env[Any, Any], behaviour: Behaviour, seed: int, number: int
+    environment: gymnasium.Env[Any, Any], behaviour: Behaviour, seed: Seed, number: int
 ) -> Episode:
     """Run one episode in this process; its start and its noise follow from (seed, number).
 
     Returns:
         Episode: transitions; an episode ends by termination or truncation of the environment.
     """
-    environment_seed, noise_seed = np.random.SeedSequence([seed, number]).generate_state(2)
+    environment_seed, noise_seed = np.random.SeedSequence([*seed, number]).generate_state(2)
     random = np.random.default_rng(int(noise_seed))
     signals = environment_signals(environment)
     *_, scale, low, high = normaliser(signals)

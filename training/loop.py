@@ -1,0 +1,130 @@
+"""The loop that all stages of a distillation share: progress, checkpoints, logs, stopping."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+from torch import Tensor
+from tqdm import tqdm
+
+from common.errors import UserError
+
+CHECK_EVERY = 50
+"""Updates between looks at the clock and at a wish to stop."""
+
+
+class Trainer(Protocol):
+    """What is trained step by step."""
+
+    steps_done: int
+    losses: dict[str, Tensor]
+
+    def update(self) -> None:
+        """One minibatch."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next update depends on."""
+
+
+class Stop:
+    """Whether SIGINT came; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Stop]:
+    """While the block runs, SIGINT is a wish that the loop grants at its next look."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may have handlers
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Loop:
+    """Runs a trainer, saving and logging at intervals.
+
+    Args:
+        save: writes a checkpoint.
+        stop: whether to stop.
+        board: a TensorBoard writer.
+        checkpoint_seconds: between checkpoints.
+    """
+
+    def __init__(
+        self, save: Callable[[], None], stop: Stop, board: Any, checkpoint_seconds: float
+    ) -> None:
+        self.save = save
+        self.stop = stop
+        self.board = board
+        self.checkpoint_seconds = checkpoint_seconds
+
+    def run(
+        self,
+        trainer: Trainer,
+        until: int,
+        name: str,
+        log_every: int,
+        figures: Callable[[], dict[str, float]],
+    ) -> None:
+        """Update until `trainer.steps_done` is `until`.
+
+        Raises:
+            UserError: SIGINT came (a checkpoint is written), or a loss is no number any more.
+        """
+        saved_at = time.monotonic()
+        with tqdm(
+            total=until, initial=trainer.steps_done, desc=name, unit="step", disable=None
+        ) as progress:
+            while trainer.steps_done < until:
+                trainer.update()
+                done = trainer.steps_done
+                if done % log_every == 0 or done == until:
+                    self._log(trainer, name, figures(), progress)
+                if done % CHECK_EVERY and done < until:
+                    continue
+                progress.update(done - progress.n)
+                if self.stop.wanted:
+                    self.save()
+                    raise UserError(
+                        f"stopped in {name} after step {done}; the same command goes on from there"
+                    )
+                if time.monotonic() - saved_at >= self.checkpoint_seconds:
+                    self.save()
+                    saved_at = time.monotonic()
+
+    def _log(
+        self, trainer: Trainer, name: str, figures: dict[str, float], progress: tqdm[Any]
+    ) -> None:
+        losses = {key: value.item() for key, value in trainer.losses.items()}
+        for key, value in losses.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{name} diverged: loss {key} is {value} at step {trainer.steps_done}; "
+                    "give a smaller learning rate, or no value term (value weight 0)"
+                )
+        stage = name.split()[0]
+        for key, value in {**losses, **figures}.items():
+            self.board.add_scalar(f"{stage}/{key}", value, trainer.steps_done)
+        shown = {"imitation": f"{losses['imitation']:.2g}"}
+        if "kept_weights" in figures:
+            shown["kept"] = f"{figures['kept_weights']:.0f}"
+        progress.set_postfix(shown, refresh=False)

@@ -1,0 +1,88 @@
+"""Named sets of settings for `sparsectl distill`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from common.errors import UserError
+from training.config import BpdSettings, DaggerSettings, DistillConfig, FinetuneSettings
+
+Settings = TypeVar("Settings", BpdSettings, FinetuneSettings, DaggerSettings)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The settings of every stage."""
+
+    bpd: BpdSettings
+    finetune: FinetuneSettings
+    dagger: DaggerSettings
+
+
+PRESETS = {
+    "paper": Preset(BpdSettings(), FinetuneSettings(), DaggerSettings()),
+    "quick": Preset(
+        BpdSettings(steps=8_000, learning_rate=2e-3, kl_multiplier=16.0),
+        FinetuneSettings(steps=10_000),
+        DaggerSettings(rounds=3, steps=2_000),
+    ),
+}
+
+
+def resolved(config: DistillConfig) -> Preset:
+    """The preset's settings with what the config gives in their place.
+
+    Rounds of student-driven data are dropped where the config has no environment and teacher.
+
+    Raises:
+        UserError: a setting is out of its range, or rounds are asked for without a teacher.
+    """
+    preset = PRESETS[config.preset]
+    online = config.env is not None and config.teacher is not None
+    if config.dagger_rounds and not online:
+        raise UserError(
+            f"dagger_rounds is {config.dagger_rounds} but env is {config.env} and teacher "
+            f"{config.teacher}; rounds of student-driven data need both"
+        )
+    dagger = _override(preset.dagger, config, "dagger_")
+    result = Preset(
+        _override(preset.bpd, config, ""),
+        _override(preset.finetune, config, "finetune_"),
+        dagger if online else replace(dagger, rounds=0),
+    )
+    _check(result)
+    return result
+
+
+def _override(settings: Settings, config: DistillConfig, prefix: str) -> Settings:
+    names = {field.name for field in fields(settings)}
+    given: dict[str, Any] = {
+        name: value for name in names if (value := getattr(config, prefix + name, None)) is not None
+    }
+    return replace(settings, **given)
+
+
+def _check(preset: Preset) -> None:
+    bpd = preset.bpd
+    positive = {
+        "steps": bpd.steps,
+        "batch_size": bpd.batch_size,
+        "learning_rate": bpd.learning_rate,
+        "dagger_transitions": preset.dagger.transitions,
+        "hidden layers": len(bpd.hidden),
+        "narrowest hidden layer": min(bpd.hidden, default=0),
+    }
+    for name, value in positive.items():
+        if not value > 0:
+            raise UserError(f"{name} is {value}; it must be more than 0")
+    not_negative = {
+        "value_weight": bpd.value_weight,
+        "kl_multiplier": bpd.kl_multiplier,
+        "finetune_steps": preset.finetune.steps,
+        "dagger_rounds": preset.dagger.rounds,
+        "dagger_steps": preset.dagger.steps,
+    }
+    for name, value in not_negative.items():
+        if not value >= 0:
+            raise UserError(f"{name} is {value}; it must be 0 or more")
