@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Union
 
-import export.config
-import firmware_host.config
 import tyro
 
 import commands.config
+import export.config
+import firmware_host.config
 import hil.config
 import training.config
 from common.errors import UserError
@@ -51,7 +51,7 @@ COMMANDS = {
     "distill": Command(training.config.DistillConfig, "training.distill:distill"),
     "evaluate": Command(training.config.EvaluateConfig, "training.evaluate:evaluate"),
     "export": Command(export.config.ExportConfig, "export.pipeline:export_policy"),
-    "build": Command(commands.config.BuildConfig, "commands.build:build"),
+    "build": Command(firmware_host.config.BuildConfig, "commands.build:build"),
     "bench": Command(firmware_host.config.BenchConfig, "firmware_host.bench:bench"),
     "trial": Command(hil.config.TrialConfig, "hil.trial:run_trial"),
     "report": Command(hil.config.ReportConfig, "hil.report:write_report"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from commands.config import BuildConfig
 from common.errors import UserError
 from export.onnx_reader import read_onnx
 from firmware_host.build import RigConstants, build_firmware
+from firmware_host.config import BuildConfig
 from training.plants.rig import load_rig
 
 

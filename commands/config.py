@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -22,20 +20,6 @@ class DemoConfig:
     """How long the trial balances, in seconds."""
     episodes: int = 100
     """Episodes that compare teacher and student."""
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """Compile an exported policy into firmware for a board."""
-
-    policy: tyro.conf.Positional[Path]
-    """Folder that `sparsectl export` wrote."""
-    board: str = "host"
-    """Board of the registry; `sparsectl doctor` lists them."""
-    rig: str | None = None
-    """Rig name or parameter file (TOML); by default the one that the policy names."""
-    out: Path | None = None
-    """Folder of the firmware; by default firmware/ beside the policy's folder."""
 
 
 @dataclass(frozen=True)

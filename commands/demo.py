@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from commands.build import build
-from commands.config import BuildConfig, DemoConfig
+from commands.config import DemoConfig
 from common.errors import UserError
 from common.files import atomic_path, read_json, write_json
 from common.provenance import provenance
 from export.config import ExportConfig
 from export.pipeline import export_policy
 from firmware_host.bench import bench
-from firmware_host.config import BenchConfig
+from firmware_host.config import BenchConfig, BuildConfig
 from hil.config import ReportConfig, TrialConfig
 from hil.report import write_report
 from hil.trial import run_trial
@@ -71,7 +71,7 @@ def distill_student(config: DemoConfig) -> dict[str, Any]:
             dataset=config.out / "dataset.npz",
             teacher=config.out / "teacher.onnx",
             env=environment(config),
-            out=config.out / "student.safetensors",
+            out=config.out,
             seed=config.seed,
         )
     )
