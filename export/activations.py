@@ -64,7 +64,7 @@ def relu(x: Float32) -> Float32:
 def tanh(x: Float32) -> Float32:
     """tanh in float32 from sums, products and one quotient; error at most 3.6e-7, |tanh| <= 1."""
     limit, one = np.float32(TANH_SATURATION), np.float32(1)
-    with np.errstate(under="ignore"):
+    with np.errstate(under="ignore", invalid="ignore"):
         x = np.where(x > limit, limit, np.where(x < -limit, -limit, x))
         squared = x * x
         ratio = x * _horner(TANH_NUMERATOR, squared) / _horner(TANH_DENOMINATOR, squared)

@@ -41,7 +41,7 @@ def parse_json_object(text: str, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is not JSON ({error}); make the file again") from error
     if not isinstance(value, dict):
-        raise UserError(f"{where} is {_shown(value)}, not a JSON object; make the file again")
+        raise UserError(f"{where} is {shown(value)}, not a JSON object; make the file again")
     return value
 
 
@@ -52,12 +52,12 @@ def parse_signals(value: Any, where: str) -> Signals:
         UserError: a field is missing or of the wrong kind; `where` and the field are named.
     """
     if not isinstance(value, dict):
-        raise UserError(f"{where} is {_shown(value)}; give an object with observation and action")
+        raise UserError(f"{where} is {shown(value)}; give an object with observation and action")
     frames, period_s, rig = value.get("frames", 1), value.get("period_s", 0.0), value.get("rig")
     if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= MAX_WIDTH:
-        raise UserError(f"{where}.frames is {_shown(frames)}; give a whole number from 1")
+        raise UserError(f"{where}.frames is {shown(frames)}; give a whole number from 1")
     if rig is not None and not isinstance(rig, str):
-        raise UserError(f"{where}.rig is {_shown(rig)}; give a name or null")
+        raise UserError(f"{where}.rig is {shown(rig)}; give a name or null")
     return Signals(
         observation=_parse_side(value.get("observation"), f"{where}.observation"),
         action=_parse_side(value.get("action"), f"{where}.action"),
@@ -69,16 +69,16 @@ def parse_signals(value: Any, where: str) -> Signals:
 
 def _parse_side(value: Any, where: str) -> tuple[Signal, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_WIDTH:
-        raise UserError(f"{where} is {_shown(value)}; give a list of 1 to {MAX_WIDTH} signals")
+        raise UserError(f"{where} is {shown(value)}; give a list of 1 to {MAX_WIDTH} signals")
     return tuple(_parse_signal(item, f"{where}[{index}]") for index, item in enumerate(value))
 
 
 def _parse_signal(value: Any, where: str) -> Signal:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        raise UserError(f"{where} is {_shown(value)}; give an object with a name")
+        raise UserError(f"{where} is {shown(value)}; give an object with a name")
     unit = value.get("unit", "1")
     if not isinstance(unit, str):
-        raise UserError(f"{where}.unit is {_shown(unit)}; give text")
+        raise UserError(f"{where}.unit is {shown(unit)}; give text")
     return Signal(
         name=value["name"],
         unit=unit,
@@ -95,13 +95,14 @@ def _limit(value: Any, where: str) -> float | None:
 
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise UserError(f"{where} is {_shown(value)}; give a number")
+        raise UserError(f"{where} is {shown(value)}; give a number")
     try:
         return float(value)
     except OverflowError:
         raise UserError(f"{where} is a number of {len(str(value))} digits; give a float") from None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value from a file, on one line and not too long."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

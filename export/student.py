@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from common.errors import UserError
 from export.activations import ACTIVATIONS, Float32
 from export.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph
 from export.model_file import check_model_file
-from export.signals import parse_json_object, parse_signals
+from export.signals import parse_json_object, parse_signals, shown
 
 MAX_FILE_BYTES = 12 * MAX_WEIGHTS
 """Mean, log sigma and mask of the largest graph, and room for the rest."""
@@ -34,20 +35,24 @@ def read_student(path: Path) -> PolicyGraph:
     check_model_file(path, MAX_FILE_BYTES)
     try:
         with safe_open(path, framework="np") as tensors:
-            metadata = _metadata(tensors.metadata(), path)
-            layers = tuple(
-                _layer(tensors, index, activation, metadata, path)
-                for index, activation in enumerate(_activations(metadata, path))
-            )
+            return _graph(tensors)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"{path} is not a whole safetensors file ({error}); give a student.safetensors as "
             "`sparsectl distill` writes it"
         ) from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _graph(tensors: Any) -> PolicyGraph:
+    metadata = _metadata(tensors.metadata())
+    names = _activations(metadata)
+    layers = tuple(_layer(tensors, i, name, metadata) for i, name in enumerate(names))
     environment = metadata.get("environment")
     return PolicyGraph(
         layers,
-        **parse_signals(metadata.get("signals"), f"{path}: signals")._asdict(),
+        **parse_signals(metadata.get("signals"), "signals")._asdict(),
         environment=environment if isinstance(environment, str) else None,
         provenance={"student": metadata.get("provenance", {}), "seed": metadata.get("seed")},
     )
@@ -61,75 +66,70 @@ def log_alpha(mean: Float32, log_sigma: Float32) -> Float32:
     return clipped
 
 
-def _metadata(metadata: dict[str, str] | None, path: Path) -> dict[str, Any]:
+def _metadata(metadata: dict[str, str] | None) -> dict[str, Any]:
     text = (metadata or {}).get("sparsectl")
     if text is None:
         raise UserError(
-            f"{path} holds tensors but no sparsectl metadata; give a student.safetensors as "
+            "it holds tensors but no sparsectl metadata; give a student.safetensors as "
             "`sparsectl distill` writes it, or export the model to ONNX"
         )
-    value = parse_json_object(text, f"{path}: its sparsectl metadata")
+    value = parse_json_object(text, "its sparsectl metadata")
     if (value.get("format"), value.get("version")) != (FORMAT, VERSION):
-        raise UserError(
-            f"{path} is {value.get('format')!r} version {value.get('version')!r}; this sparsectl "
-            f"reads {FORMAT!r} version {VERSION}"
-        )
+        found = f"{shown(value.get('format'))} version {shown(value.get('version'))}"
+        raise UserError(f"it is {found}; this sparsectl reads {FORMAT!r} version {VERSION}")
     return value
 
 
-def _activations(metadata: dict[str, Any], path: Path) -> list[str]:
+def _activations(metadata: dict[str, Any]) -> list[str]:
     names = metadata.get("activations")
     if not isinstance(names, list) or not 1 <= len(names) <= MAX_LAYERS:
-        raise UserError(f"{path}: activations is not a list of 1 to {MAX_LAYERS}; distill again")
+        raise UserError(f"activations is not a list of 1 to {MAX_LAYERS}; distill again")
     for name in names:
         if not isinstance(name, str) or name not in ACTIVATIONS:
             raise UserError(
-                f"{path}: activation {name!r} is not known; use one of {', '.join(ACTIVATIONS)}"
+                f"activation {shown(name)} is not known; use one of {', '.join(ACTIVATIONS)}"
             )
     return names
 
 
-def _layer(
-    tensors: Any, index: int, activation: str, metadata: dict[str, Any], path: Path
-) -> Layer:
-    mean = _tensor(tensors, f"layers.{index}.mean", "F32", path)
-    bias = _tensor(tensors, f"layers.{index}.bias", "F32", path)
-    if f"layers.{index}.mask" in tensors.keys():
-        kept = _tensor(tensors, f"layers.{index}.mask", "U8", path) != 0
-    else:
-        log_sigma = _tensor(tensors, f"layers.{index}.log_sigma", "F32", path)
-        if log_sigma.shape != mean.shape or np.isnan(log_sigma).any():
-            raise UserError(
-                f"{path}: layers.{index}.log_sigma has NaN or not the shape of its mean; "
-                "distill again"
-            )
-        kept = log_alpha(mean, log_sigma) < _threshold(metadata, path)
-    if kept.shape != mean.shape:
-        raise UserError(
-            f"{path}: layers.{index}.mask is {list(kept.shape)} but its mean is "
-            f"{list(mean.shape)}; distill again"
-        )
+def _layer(tensors: Any, index: int, activation: str, metadata: dict[str, Any]) -> Layer:
+    mean = _tensor(tensors, f"layers.{index}.mean", "F32")
+    bias = _tensor(tensors, f"layers.{index}.bias", "F32")
+    kept = _kept(tensors, index, mean, metadata)
     try:  # the pruned weights must be finite too: a NaN there is a broken training
         Layer(mean, bias, activation)
         return Layer(np.where(kept, mean, np.float32(0)), bias, activation)
     except UserError as error:
-        raise UserError(f"{path}: layer {index}: {error}") from error
+        raise UserError(f"layer {index}: {error}") from error
 
 
-def _tensor(tensors: Any, name: str, dtype: str, path: Path) -> np.ndarray:
+def _kept(tensors: Any, index: int, mean: Float32, metadata: dict[str, Any]) -> NDArray[np.bool_]:
+    """Which weights stay, [out, in]: the mask's, or without one those under the threshold."""
+    has_mask = f"layers.{index}.mask" in tensors.keys()
+    name, dtype = (
+        (f"layers.{index}.mask", "U8") if has_mask else (f"layers.{index}.log_sigma", "F32")
+    )
+    array = _tensor(tensors, name, dtype)
+    if array.shape != mean.shape or np.isnan(array).any():
+        raise UserError(
+            f"{name} is {list(array.shape)} and its mean {list(mean.shape)}, or it has NaN; "
+            "distill again"
+        )
+    return array != 0 if has_mask else log_alpha(mean, array) < _threshold(metadata)
+
+
+def _tensor(tensors: Any, name: str, dtype: str) -> np.ndarray:
     if name not in tensors.keys():
-        raise UserError(f"{path} has no tensor {name}; distill again")
+        raise UserError(f"it has no tensor {name}; distill again")
     found = tensors.get_slice(name).get_dtype()
     if found != dtype:
-        raise UserError(f"{path}: {name} is {found}, not {dtype}; distill again")
+        raise UserError(f"{name} is {found}, not {dtype}; distill again")
     array: np.ndarray = tensors.get_tensor(name)
     return array
 
 
-def _threshold(metadata: dict[str, Any], path: Path) -> float:
+def _threshold(metadata: dict[str, Any]) -> float:
     value = metadata.get("log_alpha_threshold")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise UserError(
-            f"{path}: log_alpha_threshold is {value!r}; give a number (the paper has 2)"
-        )
+        raise UserError(f"log_alpha_threshold is {shown(value)}; give a number (the paper has 2)")
     return float(value)
