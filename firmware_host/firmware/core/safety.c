@@ -196,11 +196,15 @@ bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, ui
     const uint32_t base_step = safety->sampled ? distance(base_count, safety->base_count) : 0;
     const uint32_t pole_step = safety->sampled ? distance(pole_count, safety->pole_count) : 0;
 
+    if (!safety->sampled) { /* nothing to have moved from */
+        safety->base_anchor = base_count;
+        safety->pole_anchor = pole_count;
+    }
     safety->base_count = base_count;
     safety->pole_count = pole_count;
     safety->sampled = true;
     safety->state_ticks += periods;
-    safety->silent_ticks += periods;
+    safety->silent_ticks++; /* a board that stalled itself cannot blame the host */
     if (safety->state == WIRE_STATE_HOMING) {
         return homing_tick(safety, base_raw, pole_raw, periods);
     }

@@ -32,7 +32,7 @@ struct safety {
     enum wire_state state;
     enum wire_fault fault;
     uint32_t state_ticks;  /* in this state */
-    uint32_t silent_ticks; /* since the host was heard */
+    uint32_t silent_ticks; /* run since the host was heard */
     uint32_t still_ticks;  /* encoders within a count of the anchor */
     int32_t base_anchor;
     int32_t pole_anchor;

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import ctypes
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_host.wire import Fault, State
+from tests.firmware_host.core_library import Core
+
+# The limits that core_shim.c sets, in ticks and counts.
+STILL, HOMING, REST, STOPPING, STUCK, LINK = 5, 20, 3, 10, 6, 8
+TRAVEL, BASE_STEP, POLE_STEP, MAX_DUTY = 1000, 300, 400, 0.8
+
+S = State
+REQUESTS: dict[str, dict[State, State]] = {
+    "start": {S.BOOT: S.SAFE},
+    "home": {S.SAFE: S.HOMING, S.HOMED: S.HOMING, S.FAULT: S.HOMING},
+    "arm": {S.HOMED: S.ARMED},
+    "disarm": {S.ACTIVE: S.STOPPING, S.ARMED: S.HOMED, S.HOMING: S.SAFE, S.FAULT: S.SAFE},
+    "estop": {state: S.FAULT for state in State},
+    "forget_home": {state: S.SAFE for state in State if state not in (S.BOOT, S.FAULT)},
+}
+"""Where each request leads; from any other state it changes nothing."""
+
+TICK = {S.ARMED: S.ACTIVE}
+"""Where one still tick leads."""
+
+CASES = [(state, request) for request in REQUESTS for state in State]
+
+
+def _now(core: Core) -> tuple[State, Fault]:
+    return State(core.c.shim_safety_state()), Fault(core.c.shim_safety_fault())
+
+
+@pytest.mark.parametrize(("state", "request_name"), CASES)
+def test_every_request_in_every_state(core: Core, state: State, request_name: str) -> None:
+    core.c.shim_safety_begin(state)
+    accepted = getattr(core.c, f"shim_safety_{request_name}")()
+    after, fault = _now(core)
+    assert after == REQUESTS[request_name].get(state, state)
+    if request_name in ("home", "arm"):
+        assert bool(accepted) == (state in REQUESTS[request_name])
+    if request_name == "estop" and state != S.FAULT:
+        assert fault == Fault.ESTOP
+    elif after == S.FAULT:
+        assert fault == Fault.POLE_RATE  # the first fault stays
+    else:
+        assert fault == Fault.NONE
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_still_tick_in_every_state(core: Core, state: State) -> None:
+    core.c.shim_safety_begin(state)
+    core.c.shim_safety_sample(0, 0, 1)
+    duty = core.c.shim_safety_drive(0.3, 0.0)
+    after, _ = _now(core)
+    assert after == TICK.get(state, state)
+    assert duty == (pytest.approx(0.3) if after == S.ACTIVE else 0.0)
+
+
+@pytest.mark.parametrize("state", [s for s in State if s != S.FAULT])
+@pytest.mark.parametrize("output", [math.nan, math.inf, -math.inf])
+def test_non_finite_output_faults(core: Core, state: State, output: float) -> None:
+    core.c.shim_safety_begin(state)
+    core.c.shim_safety_sample(0, 0, 1)
+    assert core.c.shim_safety_drive(output, 0.0) == 0.0
+    assert _now(core) == (S.FAULT, Fault.NON_FINITE)
+
+
+def _tick(core: Core, base: int, pole: int, output: float = 0.0, heard: bool = True) -> float:
+    if heard:
+        core.c.shim_safety_heard()
+    core.c.shim_safety_sample(base, pole, 1)
+    return float(core.c.shim_safety_drive(output, 0.0))
+
+
+def _active(core: Core) -> None:
+    core.c.shim_safety_begin(S.ARMED)
+    _tick(core, 0, 0)
+    assert _now(core)[0] == S.ACTIVE
+
+
+def test_homing_zeroes_the_counts_where_they_stand(core: Core) -> None:
+    core.c.shim_safety_begin(S.SAFE)
+    _tick(core, 1234, -50)
+    core.c.shim_safety_home()
+    for _ in range(STILL - 1):
+        _tick(core, 1235, -50)  # a count of dither is rest
+        assert _now(core)[0] == S.HOMING
+    core.c.shim_safety_heard()
+    assert core.c.shim_safety_sample(1234, -50, 1) == 1
+    assert _now(core)[0] == S.HOMED
+    _tick(core, 1244, -60)
+    counts = (ctypes.c_int32 * 2)()
+    core.c.shim_safety_counts(counts)
+    assert list(counts) == [10, -10]
+
+
+def test_homing_without_rest_times_out(core: Core) -> None:
+    core.c.shim_safety_begin(S.SAFE)
+    core.c.shim_safety_home()
+    for tick in range(HOMING):
+        assert _now(core)[0] == S.HOMING
+        _tick(core, 0, 3 * (tick % 2))
+    assert _now(core) == (S.FAULT, Fault.HOMING_TIMEOUT)
+
+
+def test_stopping_waits_for_the_base_alone(core: Core) -> None:
+    _active(core)
+    for tick in range(5):
+        _tick(core, 20 * tick, 0)
+    core.c.shim_safety_disarm()
+    for tick in range(4):
+        assert _tick(core, 80 + 20 * tick, 0, output=0.7) == 0.0
+        assert _now(core)[0] == S.STOPPING
+    for tick in range(REST):
+        assert _now(core)[0] == S.STOPPING
+        _tick(core, 140, 30 * tick)
+    assert _now(core)[0] == S.HOMED
+
+
+def test_stopping_ends(core: Core) -> None:
+    _active(core)
+    core.c.shim_safety_disarm()
+    for tick in range(STOPPING):
+        assert _now(core)[0] == S.STOPPING
+        _tick(core, 20 * tick, 0)
+    assert _now(core)[0] == S.HOMED
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("state", [S.ARMED, S.ACTIVE])
+def test_limits(core: Core, state: State, way: int) -> None:
+    for path, fault in (
+        ([(way * n * 200, n % 2) for n in range(6)], Fault.NONE),
+        ([(way * n * 200, n % 2) for n in range(7)], Fault.BASE_TRAVEL),
+        ([(0, 0), (way * BASE_STEP, 1)], Fault.NONE),
+        ([(0, 0), (way * (BASE_STEP + 1), 1)], Fault.BASE_RATE),
+        ([(0, 0), (1, way * POLE_STEP)], Fault.NONE),
+        ([(0, 0), (1, way * (POLE_STEP + 1))], Fault.POLE_RATE),
+    ):
+        core.c.shim_safety_begin(state)
+        for base, pole in path:
+            _tick(core, base, pole)
+        expected = (S.FAULT, fault) if fault else (S.ACTIVE, Fault.NONE)
+        assert _now(core) == expected, path
+
+
+def test_rates_are_over_the_periods_that_passed(core: Core) -> None:
+    _active(core)
+    core.c.shim_safety_sample(2 * BASE_STEP, 2 * POLE_STEP, 2)
+    assert _now(core)[0] == S.ACTIVE
+
+
+@pytest.mark.parametrize("state", [S.ARMED, S.ACTIVE])
+def test_silence_of_the_host_faults(core: Core, state: State) -> None:
+    core.c.shim_safety_begin(state)
+    for tick in range(LINK - 1):
+        assert _tick(core, tick, tick, output=0.1, heard=False) == pytest.approx(0.1)
+    assert _tick(core, 9, 9, output=0.1, heard=False) == 0.0
+    assert _now(core) == (S.FAULT, Fault.LINK_LOST)
+
+
+def test_silence_does_not_matter_at_rest(core: Core) -> None:
+    core.c.shim_safety_begin(S.HOMED)
+    for _ in range(5 * LINK):
+        _tick(core, 0, 0, heard=False)
+    assert _now(core)[0] == S.HOMED
+
+
+@pytest.mark.parametrize(("duty", "fault"), [(0.6, Fault.STUCK_BASE), (0.3, Fault.NONE)])
+def test_stuck_base(core: Core, duty: float, fault: Fault) -> None:
+    _active(core)
+    for tick in range(STUCK + 1):
+        assert _now(core)[0] == S.ACTIVE
+        _tick(core, 0, tick, output=duty)
+    assert _now(core)[1] == fault
+
+
+def test_stuck_pole(core: Core) -> None:
+    _active(core)
+    for tick in range(1, STUCK + 1):
+        assert _now(core)[0] == S.ACTIVE
+        _tick(core, 20 * tick, 0, output=0.2)
+    assert _now(core) == (S.FAULT, Fault.STUCK_POLE)
+
+
+def test_balanced_pole_is_not_stuck(core: Core) -> None:
+    """The base dithers by a count, the pole stands: too little travel to tell."""
+    _active(core)
+    for tick in range(4 * STUCK):
+        _tick(core, tick % 2, 0, output=0.2)
+    assert _now(core)[0] == S.ACTIVE
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.floats(-1e6, 1e6, width=32))
+def test_duty_is_clamped(core: Core, output: float, kick: float) -> None:
+    _active(core)
+    duty = core.c.shim_safety_drive(output, kick)
+    assert abs(duty) <= MAX_DUTY + 1e-7
+    if abs(output + kick) < MAX_DUTY:
+        assert duty == pytest.approx(output + kick, rel=1e-6, abs=1e-12)
+
+
+_ACTIONS = st.one_of(
+    st.sampled_from(["home", "arm", "disarm", "estop", "start", "heard"]),
+    st.tuples(
+        st.integers(-(2**31), 2**31 - 1) | st.integers(-5, 5),
+        st.integers(-(2**31), 2**31 - 1) | st.integers(-5, 5),
+        st.floats(width=32),
+    ),
+)
+
+
+@given(st.lists(_ACTIONS, max_size=60))
+def test_no_way_to_drive_but_active(
+    core: Core, actions: list[str | tuple[int, int, float]]
+) -> None:
+    core.c.shim_safety_begin(S.BOOT)
+    for action in actions:
+        if isinstance(action, str):
+            getattr(core.c, f"shim_safety_{action}")()
+            continue
+        base, pole, output = action
+        core.c.shim_safety_sample(base, pole, 1)
+        duty = core.c.shim_safety_drive(output, 0.0)
+        state, fault = _now(core)
+        assert duty == 0.0 or state == S.ACTIVE
+        assert (fault != Fault.NONE) == (state == S.FAULT)
