@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def read_onnx(path: Path) -> PolicyGraph:
 
 def _graph(model: ModelProto, path: Path) -> PolicyGraph:
     opset = _opset(model)
+    if any(isinstance(text, bytes) for text in _texts(model)):
+        raise UserError("it has a name that is not UTF-8; the file is damaged, export it again")
     output = _output(model.graph)
     stream = _run(model.graph, output.name, opset, TensorReader(path.parent))
     if not stream.layers:
@@ -73,6 +76,18 @@ def _graph(model: ModelProto, path: Path) -> PolicyGraph:
         environment=metadata.get("sparsectl.environment"),
         provenance=parse_json_object(provenance, "sparsectl.provenance") if provenance else {},
     )
+
+
+def _texts(model: ModelProto) -> Iterator[str | bytes]:
+    """Every name and value the reader looks at; protobuf gives bytes where they are not UTF-8."""
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
+    for node in model.graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    yield from (value.name for value in (*model.graph.input, *model.graph.output))
+    yield from (tensor.name for tensor in model.graph.initializer)
+    yield from (tensor.values.name for tensor in model.graph.sparse_initializer)
 
 
 def _opset(model: ModelProto) -> int:

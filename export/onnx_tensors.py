@@ -146,7 +146,7 @@ def _external_info(tensor: TensorProto, what: str) -> ExternalDataInfo:
         int(info.offset or 0)
     except (ValueError, TypeError) as error:
         raise UserError(f"{what} has broken external data ({error}); export it again") from error
-    if not info.location or "\0" in info.location:
+    if not isinstance(info.location, str) or not info.location or "\0" in info.location:
         raise UserError(f"{what} names no file for its external data; export it again")
     return info
 
