@@ -57,7 +57,7 @@ def read_policy_header(policy: Path) -> PolicyHeader:
         period_us=_number(text, "POLICY_PERIOD_US", path, least=0),
         kept_weights=_number(text, "POLICY_KEPT_WEIGHTS", path, least=0),
         digest=digest.lower(),
-        encoding=_text(text, "POLICY_ENCODING"),
+        encoding=_encoding(text),
     )
 
 
@@ -68,6 +68,12 @@ def _number(text: str, name: str, path: Path, least: int) -> int:
     if int(match.group(1)) < least:
         raise UserError(f"{path}: {name} is {match.group(1)}; export the policy again")
     return int(match.group(1))
+
+
+def _encoding(text: str) -> str | None:
+    """From the provenance at the head of the file: `* encoding     csr: ...`."""
+    match = re.search(r"^ \*[ \t]+encoding[ \t]+([\w-]+)", text, re.M)
+    return match.group(1) if match else None
 
 
 def _text(text: str, name: str) -> str | None:

@@ -119,7 +119,7 @@ MESSAGES: Final = (
         "HOME",
         5,
         "Find zero: from SAFE, HOMED or FAULT to HOMING. The base stands in its middle, the pole "
-        "hangs at rest; 0.5 s without a count zeroes both encoders (HOMED), 10 s with is a FAULT.",
+        "hangs at rest. 0.5 s within a count zeroes both encoders (HOMED); 10 s without it: FAULT.",
         to_board=(),
     ),
     Message(

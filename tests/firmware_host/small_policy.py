@@ -37,6 +37,9 @@ void policy_act(const float observation[POLICY_OBSERVATION_SIZE],
 """
 
 _POLICY_H = """\
+/*
+ * encoding     dense: by hand
+ */
 #ifndef POLICY_H
 #define POLICY_H
 #define POLICY_OBSERVATION_SIZE {size}

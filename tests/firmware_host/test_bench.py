@@ -21,7 +21,7 @@ def test_bench_on_the_host(policy_dir: Path, policy: SmallPolicy) -> None:
     assert result.keys() >= KEYS
     json.dumps(result, allow_nan=False)
     assert (result["board"], result["digest"]) == ("host", policy.digest)
-    assert result["max_abs_error"] == 0.0
+    assert (result["encoding"], result["max_abs_error"]) == ("dense", 0.0)
     assert 0 < result["microseconds"] <= result["median_microseconds"]
     assert result["flash_bytes"] > 4 * 208  # its weights alone
     assert result["cycles"] is None and "no cycle count" in result["note"]

@@ -182,7 +182,7 @@ static inline void wire_nack_pack(const struct wire_nack *values, uint8_t *at) {
 }
 
 /* HOME: Find zero: from SAFE, HOMED or FAULT to HOMING. The base stands in its middle, the pole
- * hangs at rest; 0.5 s without a count zeroes both encoders (HOMED), 10 s with is a FAULT. */
+ * hangs at rest. 0.5 s within a count zeroes both encoders (HOMED); 10 s without it: FAULT. */
 #define WIRE_HOME 5u
 #define WIRE_HOME_REQUEST_SIZE 0u
 

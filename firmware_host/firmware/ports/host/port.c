@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "firmware_config.h"
 #include "host.h"
@@ -41,6 +44,9 @@ bool host_open(const struct host_options *options) {
     }
     signal(SIGPIPE, SIG_IGN); /* a plant that has gone is found by write() */
     sigprocmask(SIG_BLOCK, &blocked, &board.poll_mask);
+#ifdef __linux__
+    prctl(PR_SET_TIMERSLACK, 1ul); /* wake at the deadline, not up to 50 us behind it */
+#endif
     board.options = *options;
     board.start_ns = host_monotonic_ns();
     board.next_ns = PERIOD_NS;
