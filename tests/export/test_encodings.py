@@ -1,0 +1,82 @@
+"""Every registered encoding, on any graph: the C gives the bits of its reference."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from common.errors import UserError
+from export.c_writer import c_files
+from export.encodings.encoding import table_bytes
+from export.encodings.registry import ENCODINGS, choose_encoding
+from export.graph import PolicyGraph
+from export.host_c import run_c
+from export.passes import fold_normaliser, simplify
+from tests.export.graphs import graphs, observations, random_graph
+
+
+def same_bits(graph: PolicyGraph, name: str, x: np.ndarray) -> None:
+    encoding = ENCODINGS[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for file, text in c_files(graph, encoding, x[:1], "r").items():
+            (folder / file).write_text(text)
+        found = run_c(folder, x, graph.action_size, folder)
+    expected = encoding.forward(graph, x)
+    assert np.array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@settings(max_examples=25, deadline=None)
+@given(graph=graphs())
+def test_any_graph(name: str, graph: PolicyGraph) -> None:
+    same_bits(fold_normaliser(graph), name, observations(graph))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@settings(max_examples=8, deadline=None)
+@given(graph=graphs())
+def test_any_simplified_graph(name: str, graph: PolicyGraph) -> None:
+    same_bits(simplify(graph), name, observations(graph))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_widths_around_8_bits(name: str) -> None:
+    for width in (255, 256, 257):
+        graph = random_graph((width, 300, 1), 0.05)
+        same_bits(graph, name, observations(graph, 20))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_extreme_observations(name: str) -> None:
+    graph = random_graph((6, 20, 2), 1.0)
+    tiny, large = np.float32(1e-42), np.float32(3e38)
+    x = np.array([[tiny] * 6, [-tiny] * 6, [large, -large] * 3, [0.0, -0.0] * 3], np.float32)
+    same_bits(graph, name, x[[0, 1, 3]])
+    same_bits(random_graph((6, 2), 1.0), name, x)
+
+
+def test_columns_take_16_bits_only_where_a_layer_needs_them() -> None:
+    narrow, wide = random_graph((256, 4, 1), 0.1), random_graph((257, 4, 1), 0.1)
+    csr = ENCODINGS["csr"]
+    assert "typedef uint8_t policy_column" in csr.runtime(narrow)
+    assert "typedef uint16_t policy_column" in csr.runtime(wide)
+    rows = 5
+    assert table_bytes(csr, narrow) == narrow.kept_weights * 5 + rows * (4 + 1)
+    assert table_bytes(csr, wide) == wide.kept_weights * 6 + rows * (4 + 1)
+    assert table_bytes(ENCODINGS["dense"], narrow) == 4 * (256 * 4 + 4 + 4 + 1)
+
+
+def test_auto_takes_the_smaller_tables() -> None:
+    assert choose_encoding("auto", random_graph((30, 30, 1), 0.1)).name == "csr"
+    assert choose_encoding("auto", random_graph((30, 30, 1), 1.0)).name == "dense"
+    assert choose_encoding("dense", random_graph((30, 30, 1), 0.1)).name == "dense"
+
+
+def test_an_unknown_encoding_is_named() -> None:
+    with pytest.raises(UserError, match="encoding 'zip' is not known; use auto, dense, csr"):
+        choose_encoding("zip", random_graph((2, 1)))

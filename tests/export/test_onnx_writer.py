@@ -1,0 +1,80 @@
+"""write_onnx: the round trip, the sparse form, what other tools make of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+
+from export.graph import Layer, PolicyGraph, Signal
+from export.onnx_reader import read_onnx
+from export.onnx_writer import onnx_model, write_onnx
+from export.passes import fold_normaliser
+from export.verify import run_onnx
+from tests.export.graphs import graphs, observations, random_graph
+
+
+@settings(max_examples=60, deadline=None)
+@given(graph=graphs())
+def test_round_trip_and_onnxruntime(
+    tmp_path_factory: pytest.TempPathFactory, graph: PolicyGraph
+) -> None:
+    graph = fold_normaliser(graph)
+    path = tmp_path_factory.getbasetemp() / "round.onnx"
+    write_onnx(graph, path)
+    again = read_onnx(path)
+    assert again.digest == graph.digest
+    assert again.signals() == graph.signals()
+    assert (again.environment, again.provenance) == (graph.environment, graph.provenance)
+    x = observations(graph, 50)
+    assert np.allclose(run_onnx(path, x), graph.forward(x), rtol=1e-5, atol=2e-4)
+
+
+def test_limits_and_scales_that_float32_cannot_hold_survive(tmp_path: Path) -> None:
+    graph = PolicyGraph(
+        (Layer([[0.5]], [0.1], "tanh"),),
+        (Signal("o", "rad", low=-0.1, high=0.1),),
+        (Signal("a", "N", scale=0.3, offset=0.7, low=-0.1, high=0.9),),
+        period_s=0.003,
+    )
+    write_onnx(graph, tmp_path / "p.onnx")
+    assert read_onnx(tmp_path / "p.onnx").digest == graph.digest
+
+
+def test_same_graph_same_bytes(tmp_path: Path) -> None:
+    graph = random_graph((20, 30, 2), 0.1)
+    for name in ("a", "b"):
+        write_onnx(graph, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_weights_are_sparse_where_that_is_smaller(tmp_path: Path) -> None:
+    sparse = onnx_model(random_graph((40, 40, 1), 0.05)).graph
+    dense = onnx_model(random_graph((40, 40, 1), 0.9)).graph
+    assert [s.values.name for s in sparse.sparse_initializer] == ["layer0.weight"]
+    assert not dense.sparse_initializer
+    assert sparse.ByteSize() < 0.3 * dense.ByteSize()
+
+
+def test_a_complete_artefact() -> None:
+    graph = random_graph((4, 3, 1), action_map=True)
+    model = onnx_model(graph)
+    onnx.checker.check_model(model, full_check=True)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["sparsectl.digest"] == graph.digest
+    assert json.loads(metadata["sparsectl.signals"]) == graph.signals()
+    assert metadata["sparsectl.environment"] == "env"
+    assert json.loads(metadata["sparsectl.provenance"]) == {}
+    assert [n.op_type for n in model.graph.node] == [
+        "Gemm", "Relu", "Gemm", "Tanh", "Mul", "Add", "Max", "Min",
+    ]  # fmt: skip
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_an_unfolded_graph_is_a_defect() -> None:
+    with pytest.raises(ValueError, match="fold the normaliser"):
+        onnx_model(random_graph((4, 3, 1), normalised=True))

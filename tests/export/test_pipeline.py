@@ -1,0 +1,189 @@
+"""export_policy: from a file to a folder that is right, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import export.pipeline
+from common.errors import UserError
+from export.config import ExportConfig
+from export.graph import PolicyGraph, Signal
+from export.observations import spread_observations
+from export.onnx_reader import read_onnx
+from export.onnx_writer import write_onnx
+from export.passes import fold_normaliser, simplify
+from export.pipeline import export_policy
+from export.verify import run_torch
+from tests.export.graphs import (
+    observations,
+    random_graph,
+    student_metadata,
+    student_tensors,
+    write_student,
+)
+
+STUDENT = random_graph((25, 128, 128, 1), 0.05, frames=5, normalised=True)
+FILES = ["policy.c", "policy.h", "policy.onnx", "policy_vectors.h"]
+
+
+def student(tmp_path: Path, graph: PolicyGraph = STUDENT) -> Path:
+    path = tmp_path / "student.safetensors"
+    return write_student(path, student_tensors(graph), student_metadata(graph))
+
+
+def test_a_student_becomes_a_verified_policy(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "policy"
+    result = export_policy(ExportConfig(student(tmp_path), out))
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert [path.name for path in out.parent.iterdir()] == ["policy"]
+    assert result["files"] == [str(out / name) for name in FILES]
+    expected = simplify(STUDENT)
+    assert result["digest"] == expected.digest
+    assert result["encoding"] == "csr"
+    assert result["kept_weights"] == expected.kept_weights < STUDENT.kept_weights
+    assert result["source_weights"] == STUDENT.kept_weights
+    assert result["folded_neurons"] > 0
+    errors = result["max_abs_error"]
+    assert errors["host_c"] == 0
+    assert {"numpy", "onnxruntime", "host_c"} <= set(errors)
+    assert max(errors.values()) <= result["error_limit"] == 2e-6
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_policy_onnx_is_the_policy(tmp_path: Path) -> None:
+    result = export_policy(ExportConfig(student(tmp_path), tmp_path / "p", observations=100))
+    graph = read_onnx(tmp_path / "p" / "policy.onnx")
+    assert graph.digest == result["digest"]
+    assert (graph.frames, graph.rig, graph.environment) == (5, "bench", "env")
+    assert graph.provenance["source"]["file"] == "student.safetensors"
+    assert graph.provenance["source"]["provenance"]["seed"] == 3
+    assert "revision" in graph.provenance["export"]
+
+
+def test_an_exported_folder_exports_to_itself(tmp_path: Path) -> None:
+    first = export_policy(ExportConfig(student(tmp_path), tmp_path / "a", observations=100))
+    second = export_policy(ExportConfig(tmp_path / "a", tmp_path / "b", observations=100))
+    assert second["digest"] == first["digest"]
+    assert (tmp_path / "a" / "policy.c").read_bytes() == (tmp_path / "b" / "policy.c").read_bytes()
+
+
+def test_any_onnx_mlp_and_a_forced_encoding(tmp_path: Path) -> None:
+    graph = random_graph((3, 16, 2), 1.0, activations=("tanh", "identity"), action_map=True)
+    write_onnx(graph, tmp_path / "mlp.onnx")
+    config = ExportConfig(tmp_path / "mlp.onnx", tmp_path / "p", encoding="csr", vectors=1)
+    result = export_policy(config)
+    assert result["encoding"] == "csr" and result["digest"] == graph.digest
+    assert "torch" not in result["max_abs_error"]
+
+
+def test_a_wide_dense_teacher_agrees(tmp_path: Path) -> None:
+    write_onnx(random_graph((25, 256, 256, 1), frames=5), tmp_path / "teacher.onnx")
+    config = ExportConfig(tmp_path / "teacher.onnx", tmp_path / "p", observations=1000)
+    assert export_policy(config)["encoding"] == "dense"
+
+
+def test_torch_computes_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    graph = replace(STUDENT, action=(Signal("duty", scale=2, offset=0.5, low=-1, high=None),))
+    x = observations(graph, 500)
+    assert np.allclose(run_torch(graph, x), graph.forward(x), rtol=0, atol=2e-6)
+    config = ExportConfig(student(tmp_path), tmp_path / "p", observations=500)
+    assert export_policy(config)["max_abs_error"]["torch"] <= 2e-6
+
+
+def refused(tmp_path: Path, model: Path, **settings: Any) -> str:
+    """The message; and neither the folder nor anything beside it was left."""
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError) as caught:
+        export_policy(ExportConfig(model, tmp_path / "policy", **settings))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encoding": "zip"}, "encoding 'zip' is not known"),
+        ({"error": 0.0}, "error is 0.0"),
+        ({"error": float("nan")}, "error is nan"),
+        ({"vectors": 0}, "vectors is 0; give 1 to"),
+        ({"observations": -3}, "observations is -3"),
+        ({"seed": -1}, "seed is -1"),
+        ({"error": 1e-12}, "differs by .* give a larger --error"),
+    ],
+)
+def test_wrong_settings(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    text = refused(tmp_path, student(tmp_path), **settings)
+    assert re.search(message, text)
+
+
+def test_wrong_models(tmp_path: Path) -> None:
+    assert "does not exist" in refused(tmp_path, tmp_path / "none.onnx")
+    archive = tmp_path / "model.zip"
+    archive.write_bytes(b"PK")
+    assert "give a file that ends in .safetensors or .onnx" in refused(tmp_path, archive)
+    (tmp_path / "folder").mkdir()
+    assert "policy.onnx does not exist" in refused(tmp_path, tmp_path / "folder")
+    tensors = student_tensors(STUDENT)
+    tensors["layers.0.mean"][0, 0] = np.nan
+    nan = write_student(tmp_path / "nan.safetensors", tensors, student_metadata(STUDENT))
+    assert "layer 0: 1 of the weights are not finite" in refused(tmp_path, nan)
+
+
+def test_an_output_that_is_a_file(tmp_path: Path) -> None:
+    model = student(tmp_path)
+    with pytest.raises(UserError, match="is a file; name a folder"):
+        export_policy(ExportConfig(model, model))
+    with pytest.raises(UserError, match="name a folder you may write"):
+        export_policy(ExportConfig(model, model / "below"))
+
+
+def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "install the package gcc" in refused(tmp_path, student(tmp_path), observations=10)
+
+
+def test_c_that_computes_something_else_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_files = export.pipeline.c_files
+
+    def off_by_a_bit(*arguments: Any) -> dict[str, str]:
+        files = true_files(*arguments)
+        files["policy.c"] = files["policy.c"].replace("sum = bias[row]", "sum = -bias[row]")
+        return files
+
+    monkeypatch.setattr(export.pipeline, "c_files", off_by_a_bit)
+    message = refused(tmp_path, student(tmp_path), observations=200)
+    assert "host C differs from the numpy reference" in message
+
+
+def test_a_failed_export_leaves_the_one_before(tmp_path: Path) -> None:
+    out = tmp_path / "policy"
+    export_policy(ExportConfig(student(tmp_path), out, observations=10))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    other = random_graph((25, 8, 1), frames=5)
+    with pytest.raises(UserError):
+        export_policy(ExportConfig(student(tmp_path, other), out, error=1e-12, observations=10))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    shutil.rmtree(out)
+
+
+def test_observations_are_spread_over_the_limits() -> None:
+    graph = fold_normaliser(STUDENT)
+    x = spread_observations(graph, 10_000, 0)
+    assert x.shape == (10_000, 25) and x.dtype == np.float32
+    assert np.array_equal(x, spread_observations(graph, 10_000, 0))
+    bounded = x[:, 1]
+    assert (bounded.min(), bounded.max()) == (-4, 4)
+    assert np.histogram(bounded, 8, (-4, 4))[0].min() > 300
+    assert np.abs(x[:, 0]).max() > 2.9
