@@ -50,7 +50,7 @@ def student_of(config: StudentsConfig, seed: int, *, offline: bool) -> dict[str,
         collect(CollectConfig(teacher=teacher, env=env, out=dataset, seed=seed))
     coverage = {} if offline else {"teacher": teacher, "env": env}
     distilled = distill(
-        DistillConfig(dataset=dataset, out=folder, seed=seed, **coverage)
+        DistillConfig(dataset=dataset, out=folder, preset="quick", seed=seed, **coverage)
     )
     returned = evaluate(EvaluateConfig(policy=folder / "student.safetensors", env=env))
     result = {"seed": seed, "distill": distilled, "evaluate": returned}

@@ -72,6 +72,7 @@ def distill_student(config: DemoConfig) -> dict[str, Any]:
             teacher=config.out / "teacher.onnx",
             env=environment(config),
             out=config.out,
+            preset="quick",
             seed=config.seed,
         )
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tyro.conf import Positional
+
 
 @dataclass(frozen=True)
 class ExportConfig:
     """Write a policy as ONNX and as C, and prove that both compute the same controller."""
 
-    model: Path
+    model: Positional[Path]
     """student.safetensors as `distill` writes it, any ONNX MLP, or a folder with policy.onnx."""
     out: Path
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tyro.conf import Positional
+
 
 @dataclass(frozen=True)
 class BuildConfig:
     """Compile an exported policy into a board's firmware."""
 
-    policy: Path
+    policy: Positional[Path]
     """Folder that `sparsectl export` wrote: policy.c, policy.h, policy_vectors.h."""
     board: str = "host"
     """Name in the board registry; host is a process on a pty."""
@@ -24,7 +26,7 @@ class BuildConfig:
 class BenchConfig:
     """Measure an exported policy on a board: time, flash, RAM, stack, error."""
 
-    policy: Path
+    policy: Positional[Path]
     """Folder that `sparsectl export` wrote: policy.c, policy.h, policy_vectors.h."""
     board: str = "host"
     """Name in the board registry."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import Positional
+
 Mode = Literal["device", "pil"]
 Clock = Literal["realtime", "lockstep", "fast"]
 
@@ -54,7 +56,7 @@ class TrialConfig:
 class ReportConfig:
     """Make a self-contained HTML report of a run or of a trial."""
 
-    path: Path
+    path: Positional[Path]
     """A run's folder, a trial's folder, or a journal."""
     out: Path | None = None
     """The HTML file; by default report.html in the folder."""
