@@ -11,6 +11,7 @@ from common.errors import UserError
 from common.provenance import provenance
 from export.graph import PolicyGraph
 from export.onnx_reader import read_onnx
+from firmware_host.policy_header import read_policy_header
 from hil.balance import Kick, plan_kicks
 from hil.config import TrialConfig
 from hil.session import Expectation
@@ -75,6 +76,8 @@ def make_plan(config: TrialConfig) -> Plan:
     """
     _check_numbers(config)
     graph = read_onnx(_policy_file(config.policy))
+    if config.port == VIRTUAL:
+        _check_source(config.policy, graph)
     name = config.rig or graph.rig
     if name is None:
         raise UserError(f"the policy in {config.policy} names no rig; name one by --rig")
@@ -101,6 +104,16 @@ def _policy_file(folder: Path) -> Path:
     if folder.is_dir() and (folder / "policy.onnx").is_file():
         return folder / "policy.onnx"
     raise UserError(f"no policy.onnx in {folder}; name the folder that `sparsectl export` wrote")
+
+
+def _check_source(folder: Path, graph: PolicyGraph) -> None:
+    """The firmware is going to be built from policy.c: it has to be the same policy."""
+    digest = read_policy_header(folder).digest
+    if digest != graph.digest:
+        raise UserError(
+            f"policy.h in {folder} has digest {digest[:12]}, policy.onnx beside it "
+            f"{graph.digest[:12]}; export the policy again"
+        )
 
 
 def _check_numbers(config: TrialConfig) -> None:

@@ -54,7 +54,7 @@ def assess(journal: Journal) -> dict[str, Any]:
         "jitter_us": percentiles(np.abs(period_us - rig["period_us"])),
         "round_trip_us": percentiles(round_trips_us(journal)),
         "inference_us": percentiles(active.inference_ns / 1000),
-        "actuation_us": percentiles(active.actuation_us),
+        "actuation_us": None if config["mode"] == "pil" else percentiles(active.actuation_us),
         "deadline_misses": _skipped(active) + _late_actuations(active, rig["period_us"]),
         "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
         "disturbances": [

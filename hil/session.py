@@ -15,6 +15,8 @@ from hil.journal import JournalWriter
 from hil.link import Link, LinkLost, Refused
 
 SYNC_EXCHANGES = 16
+STOPPING_S = 4.0
+"""How long a board that an earlier host left running may take to come to rest."""
 BOOT_S = 3.0
 """How long a board may take to answer its first HELLO: opening the port resets many boards."""
 
@@ -57,7 +59,7 @@ class Expectation:
             )
         if hello["policy_digest"].hex() != self.digest:
             raise UserError(
-                f"the board holds policy {hello['policy_digest'].hex()[:12]}, policy.onnx is "
+                f"the board's policy has digest {hello['policy_digest'].hex()[:12]}, policy.onnx "
                 f"{self.digest[:12]}; export, build and flash it again"
             )
         for name, expected in (*self.config().items(), *self._limits().items()):
@@ -111,6 +113,9 @@ class Session:
             Refused: the board found a difference.
         """
         self.link.request("DISARM")
+        patience_ns = time.monotonic_ns() + round(STOPPING_S * 1e9)
+        while self.hello()["state"] == State.STOPPING and time.monotonic_ns() < patience_ns:
+            time.sleep(0.05)
         self.link.request("MODE", mode=int(mode))
         self.link.request("CONFIG", **expectation.config())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -55,7 +56,7 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
         try:
             with _board(plan) as (port, plant):
                 _Trial(plan, journal, guard).run(port, plant)
-        except (LinkLost, Interrupted) as error:
+        except (UserError, Interrupted) as error:
             ending = error
         if not _armed(plan):
             _abandon(ending)
@@ -242,14 +243,15 @@ class _Trial:
 @contextmanager
 def _journal(plan: Plan) -> Iterator[JournalWriter]:
     """The journal, under a hidden name until the board is armed: a refusal leaves nothing."""
-    hidden = plan.folder / ".journal.bin"
+    hidden, is_new = plan.folder / ".journal.bin", not plan.folder.exists()
     with JournalWriter(hidden, plan.header()) as journal:
         try:
             yield journal
         finally:
-            hidden.unlink(missing_ok=True)
-            if not any(plan.folder.iterdir()):
-                plan.folder.rmdir()  # a trial that never began
+            if not _armed(plan):
+                hidden.unlink()
+                if is_new:
+                    shutil.rmtree(plan.folder)  # with the firmware that was built for nothing
 
 
 @contextmanager

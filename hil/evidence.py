@@ -1,0 +1,121 @@
+"""What a run's or a trial's folder holds, read for the report."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.files import read_json
+from export.graph import PolicyGraph
+from export.onnx_reader import read_onnx
+from hil.journal import Journal, read_journal
+from hil.results import assess
+
+STAGES = {
+    "teach": "no teacher was trained here",
+    "collect": "no dataset was collected here",
+    "distill": "no student was distilled here",
+    "evaluate_teacher": "the teacher was not evaluated",
+    "evaluate_student": "the student was not evaluated",
+    "export": "no policy was exported here",
+    "bench": "the policy was not benchmarked on a board",
+    "trial": "no trial was run",
+}
+EPISODE_KEYS = ("time_s", "base_position", "pole_angle_rad", "duty")
+
+Episode = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was found; what was not is named in `missing`."""
+
+    folder: Path
+    stages: dict[str, Any]
+    """`summary.json`: an object a stage, and provenance."""
+    journal: Journal | None
+    journal_path: Path | None
+    trial: dict[str, Any] | None
+    """The trial's result, worked out anew from the journal where there is one."""
+    graph: PolicyGraph | None
+    episodes: dict[str, Episode] = field(default_factory=dict)
+    """Simulated episodes of teacher and student from the same start."""
+    missing: list[str] = field(default_factory=list)
+
+
+def gather(path: Path) -> Evidence:
+    """Read a run's folder, a trial's folder, or a journal.
+
+    Raises:
+        UserError: nothing there, nothing of ours there, or a file that is damaged.
+    """
+    folder, journal_path, stages = _locate(path)
+    journal = read_journal(journal_path) if journal_path else None
+    trial = stages.get("trial")
+    if journal is not None:
+        trial = {**(trial or {}), **assess(journal), "journal": str(journal_path)}
+    graph = _policy(folder, journal, trial)
+    episodes = {
+        who: episode
+        for who in ("teacher", "student")
+        if (episode := _episode(folder / f"evaluate_{who}_trace.npz")) is not None
+    }
+    found = stages | {"trial": trial}
+    missing = [words for stage, words in STAGES.items() if not found.get(stage)]
+    missing += [] if graph else ["no policy.onnx with the trial's digest, so no network's picture"]
+    missing += [] if len(episodes) == 2 else ["no simulated episodes of teacher and student"]
+    return Evidence(folder, stages, journal, journal_path, trial, graph, episodes, missing)
+
+
+def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
+    """The folder, its journal and its summary."""
+    if path.is_file():
+        return path.parent, path, {}
+    if not path.exists():
+        raise UserError(f"no {path}; name a run's folder, a trial's folder, or a journal.bin")
+    candidates = (path / "journal.bin", path / "trial" / "journal.bin")
+    journal = next((one for one in candidates if one.is_file()), None)
+    summary = path / "summary.json"
+    stages = read_json(summary) if summary.is_file() else {}
+    if not isinstance(stages, dict):
+        raise UserError(f"{summary} is no object with a stage a key; run the pipeline again")
+    if journal is None and not summary.is_file():
+        raise UserError(
+            f"{path} holds neither summary.json nor journal.bin; name a run's or a trial's folder"
+        )
+    return path, journal, stages
+
+
+def _policy(
+    folder: Path, journal: Journal | None, trial: dict[str, Any] | None
+) -> PolicyGraph | None:
+    """The policy that was tried: only the one whose digest the journal has."""
+    places = [folder / "policy", folder.parent / "policy", folder]
+    if journal is not None:
+        places.append(Path(journal.header["config"]["policy"]))
+    for place in places:
+        if (place / "policy.onnx").is_file():
+            graph = read_onnx(place / "policy.onnx")
+            if trial is None or graph.digest == trial.get("digest", graph.digest):
+                return graph
+    return None
+
+
+def _episode(path: Path) -> Episode | None:
+    """Arrays of one simulated episode, all of one length."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            episode = {key: np.asarray(stored[key], dtype=np.float64) for key in EPISODE_KEYS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no recorded episode: {error}; evaluate again") from error
+    if len({value.shape for value in episode.values()}) != 1 or episode["time_s"].ndim != 1:
+        raise UserError(f"{path} holds arrays of different lengths; evaluate again")
+    return episode
