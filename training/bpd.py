@@ -73,10 +73,12 @@ class BayesianPolicyDistillation:
 
     def update(self) -> None:
         """One minibatch: the critics, and every second time the student and the targets."""
-        batch = self.batches.sample(self.random)
+        students_turn = self.steps_done % self.settings.student_interval == 0
+        if self.settings.value_weight or students_turn:
+            batch = self.batches.sample(self.random)
         if self.settings.value_weight:
             self._update_critics(batch)
-        if self.steps_done % self.settings.student_interval == 0:
+        if students_turn:
             self._update_student(batch)
             self._follow()
         self.steps_done += 1
