@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import export.pipeline
+import export.verify
 from common.errors import UserError
 from export.config import ExportConfig
-from export.graph import PolicyGraph, Signal
+from export.graph import Layer, PolicyGraph, Signal
 from export.observations import spread_observations
 from export.onnx_reader import read_onnx
 from export.onnx_writer import write_onnx
@@ -55,6 +56,7 @@ def test_a_student_becomes_a_verified_policy(tmp_path: Path) -> None:
     assert errors["host_c"] == 0
     assert {"numpy", "onnxruntime", "host_c"} <= set(errors)
     assert max(errors.values()) <= result["error_limit"] == 2e-6
+    assert result["within_error"]
     assert json.loads(json.dumps(result)) == result
 
 
@@ -90,6 +92,19 @@ def test_a_wide_dense_teacher_agrees(tmp_path: Path) -> None:
     assert export_policy(config)["encoding"] == "dense"
 
 
+def test_a_steep_policy_passes_by_its_rounding_and_says_so(tmp_path: Path) -> None:
+    gentle = random_graph((25, 60, 1), 0.5, frames=5)
+    last = gentle.layers[-1]
+    steep = Layer(last.weight * 300, last.bias, "tanh")
+    write_onnx(replace(gentle, layers=(gentle.layers[0], steep)), tmp_path / "steep.onnx")
+    model, out = tmp_path / "steep.onnx", tmp_path / "p"
+    result = export_policy(ExportConfig(model, out, observations=2000))
+    assert not result["within_error"]
+    assert result["error_limit"] < result["spread"] < result["float32_rounding"]
+    with pytest.raises(UserError, match="is allowed; give an --error at least"):
+        export_policy(ExportConfig(model, out, error=1e-6, observations=2000))
+
+
 def test_torch_computes_the_same(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     graph = replace(STUDENT, action=(Signal("duty", scale=2, offset=0.5, low=-1, high=None),))
@@ -118,7 +133,7 @@ def refused(tmp_path: Path, model: Path, **settings: Any) -> str:
         ({"vectors": 0}, "vectors is 0; give 1 to"),
         ({"observations": -3}, "observations is -3"),
         ({"seed": -1}, "seed is -1"),
-        ({"error": 1e-12}, "differs by .* give a larger --error"),
+        ({"error": 1e-12}, "differs by .* give an --error at least"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -165,6 +180,15 @@ def test_c_that_computes_something_else_is_found(
     monkeypatch.setattr(export.pipeline, "c_files", off_by_a_bit)
     message = refused(tmp_path, student(tmp_path), observations=200)
     assert "host C differs from the numpy reference" in message
+
+
+def test_onnx_that_computes_something_else_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_run = export.verify.run_onnx
+    monkeypatch.setattr(export.verify, "run_onnx", lambda *a: true_run(*a) + np.float32(1e-4))
+    message = refused(tmp_path, student(tmp_path), observations=200)
+    assert "onnxruntime differs by" in message
 
 
 def test_a_failed_export_leaves_the_one_before(tmp_path: Path) -> None:
