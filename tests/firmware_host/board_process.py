@@ -69,6 +69,7 @@ class BoardProcess:
         self.frames: list[Frame] = []
         """All frames received, in order."""
         self.sequence = 0
+        self._waited = 0
 
     def __enter__(self) -> BoardProcess:
         descriptors: tuple[int, ...] = ()
@@ -145,16 +146,17 @@ class BoardProcess:
         os.write(self.fd, data)
 
     def wait_for(self, wanted: Callable[[Frame], bool]) -> Frame:
-        """Read until such a frame comes; it and those before it are in `frames`."""
+        """Give the next such frame that was not waited past yet; all are kept in `frames`."""
         assert self.fd is not None
         while True:
-            ready, _, _ = select.select([self.fd], [], [], PATIENCE_S)
-            assert ready, f"the firmware is silent; last heard: {self.frames[-3:]}"
-            found = self.decoder.feed(os.read(self.fd, 4096))
-            self.frames += found
-            for frame in found:
+            while self._waited < len(self.frames):
+                frame = self.frames[self._waited]
+                self._waited += 1
                 if wanted(frame):
                     return frame
+            ready, _, _ = select.select([self.fd], [], [], PATIENCE_S)
+            assert ready, f"the firmware is silent; last heard: {self.frames[-3:]}"
+            self.frames += self.decoder.feed(os.read(self.fd, 4096))
 
     def ask(self, name: str, **values: Any) -> Frame:
         """Send a request and give its answer: ACK, NACK or the message of the same name."""
