@@ -86,12 +86,12 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _reward(self, duty: float) -> float:
         position, _, angle_rad, pole_velocity = self.plant.state()
-        upright = ((1.0 + math.cos(angle_rad)) / 2.0) ** 2
+        upright = (1.0 + math.cos(angle_rad)) / 2.0
         centred = 1.0 - min(abs(position) / self.rig.base.limit, 1.0) ** 2
-        # Calm counts in full, or the best that a young policy finds is to let the pole spin.
+        # Calm counts for much, or the best that a young policy finds is to let the pole spin.
         calm = 1.0 / (1.0 + (3.0 * pole_velocity / self.rig.pole.velocity_scale) ** 2)
         sparing = 1.0 - duty**2
-        return upright * calm * (1.0 + centred) / 2.0 * (4.0 + sparing) / 5.0
+        return upright * (1.0 + 4.0 * calm) / 5.0 * (1.0 + centred) / 2.0 * (4.0 + sparing) / 5.0
 
     def _ending(self) -> tuple[bool, bool, dict[str, Any]]:
         position, _, angle_rad, _ = self.plant.state()

@@ -1,0 +1,108 @@
+"""The whole way by the command line: teacher, dataset, student, C, firmware, trial, report.
+
+The student here is trained for seconds and need not balance; the trials that must balance are
+driven by the teacher that comes with the rig, through the same export, firmware and virtual rig.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.plants.rig import rig_names
+
+ROOT = Path(__file__).resolve().parent.parent
+TEACHERS = ROOT / "training" / "teachers"
+RIG = "sensorsini_cartpole"
+ENV = f"sparsectl/{RIG}-v0"
+
+
+def sparsectl(*arguments: object, code: int = 0) -> dict[str, Any]:
+    """Run a command with --json; its result."""
+    words = [sys.executable, str(ROOT / "sparsectl.py"), *map(str, arguments), "--json"]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert result.returncode == code, result.stderr[-2000:]
+    loaded: dict[str, Any] = json.loads(result.stdout) if code == 0 else {"error": result.stderr}
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder with dataset, student and policy."""
+    folder = tmp_path_factory.mktemp("run")
+    teacher = TEACHERS / f"{RIG}.onnx"
+    sparsectl(
+        *("collect", "--teacher", teacher, "--env", ENV),
+        *("--out", folder / "dataset.npz", "--transitions", 4000),
+    )
+    distilled = sparsectl(
+        *("distill", "--dataset", folder / "dataset.npz", "--out", folder, "--preset", "quick"),
+        *("--steps", 800, "--finetune-steps", 400),
+    )
+    assert distilled["teacher_parameters"] == 72_705
+    assert 0 < distilled["kept_weights"] < 25 * 128 + 128 * 128 + 128
+    exported = sparsectl("export", folder / "student.safetensors", "--out", folder / "policy")
+    assert exported["max_abs_error"]["host_c"] == 0.0
+    assert exported["kept_weights"] <= distilled["kept_weights"]
+    return folder
+
+
+def test_student_onnx_and_c_are_one_controller(run: Path) -> None:
+    """The same return, to the last digit that rounding leaves, from student and policy.onnx."""
+    words = ("--env", ENV, "--episodes", 3)
+    student = sparsectl("evaluate", "--policy", run / "student.safetensors", *words)
+    policy = sparsectl("evaluate", "--policy", run / "policy", *words)
+    assert policy["return_mean"] == pytest.approx(student["return_mean"], rel=1e-2)
+    assert student["return_low"] <= student["return_mean"] <= student["return_high"]
+
+
+def test_export_twice_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
+    sparsectl("export", run / "student.safetensors", "--out", tmp_path)
+    for name in ("policy.h", "policy_vectors.h"):
+        assert (tmp_path / name).read_bytes() == (run / "policy" / name).read_bytes()
+
+
+def test_build_and_bench_report_the_same_policy(run: Path) -> None:
+    built = sparsectl("build", run / "policy", "--board", "host")
+    benched = sparsectl("bench", run / "policy", "--board", "host")
+    assert built["digest"] == benched["digest"]
+    assert benched["max_abs_error"] == 0.0
+    assert benched["flash_bytes"] > 4 * benched["kept_weights"]
+
+
+@pytest.mark.parametrize("rig", rig_names())
+@pytest.mark.parametrize("mode", ["device", "pil"])
+def test_the_shipped_teacher_balances_in_the_virtual_rig(
+    rig: str, mode: str, tmp_path: Path
+) -> None:
+    sparsectl("export", TEACHERS / f"{rig}.onnx", "--out", tmp_path / "policy")
+    result = sparsectl(
+        *("trial", "--policy", tmp_path / "policy", "--port", "virtual", "--mode", mode),
+        *("--clock", "lockstep", "--seconds", 8, "--out", tmp_path / "trial"),
+    )
+    assert result["balanced"], result["ended"]
+    assert result["lost_frames"] == result["corrupt_frames"] == 0
+    assert result["balanced_seconds"] >= 4
+    assert (tmp_path / "trial" / "report.html").is_file()
+
+
+def test_a_trial_of_another_policy_than_the_firmwares_is_refused(run: Path, tmp_path: Path) -> None:
+    """The folder's policy.onnx is exchanged for another one behind the C's back."""
+    policy = tmp_path / "policy"
+    sparsectl("export", TEACHERS / f"{RIG}.onnx", "--out", policy)
+    (policy / "policy.onnx").write_bytes((run / "policy" / "policy.onnx").read_bytes())
+    refused = sparsectl("trial", "--policy", policy, "--out", tmp_path / "trial", code=2)
+    assert "digest" in refused["error"]
+    assert not (tmp_path / "trial").exists()
+
+
+@pytest.mark.parametrize("rig", rig_names())
+def test_every_shipped_teacher_succeeds_and_has_the_papers_size(rig: str) -> None:
+    """A sample of the 100 episodes that `evaluate` runs by default."""
+    result = sparsectl("evaluate", "--policy", TEACHERS / f"{rig}.onnx", "--episodes", 20)
+    assert result["success_rate"] >= 0.9
