@@ -319,5 +319,8 @@ def _answers(frame: Frame, question: _Question) -> bool:
 
 
 def _plain(error: Exception) -> str:
-    reason = getattr(error, "strerror", None)
-    return str(reason or error).splitlines()[0].lower() if str(error) else "closed"
+    """The cause in a word or two; pyserial tells of a hang-up in a sentence of its own."""
+    text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    if not text or "returned no data" in text or isinstance(error, TypeError):
+        return "hang-up"
+    return text.splitlines()[0].lower()

@@ -1,0 +1,42 @@
+"""Policies, exported for real, and trials of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hil.config import TrialConfig
+from tests.hil.policies import EASY_POLICY, export_graph, export_into, timid_graph
+
+
+@pytest.fixture(scope="session")
+def timid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an exported policy that leaves the pole hanging."""
+    return export_graph(timid_graph(), tmp_path_factory.mktemp("timid") / "policies")
+
+
+@pytest.fixture(scope="session")
+def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an exported policy that swings up and balances on the easy rig."""
+    return export_into(EASY_POLICY, tmp_path_factory.mktemp("easy") / "policy")
+
+
+@pytest.fixture
+def short(timid: Path, tmp_path: Path) -> Callable[..., TrialConfig]:
+    """Configs of a lockstep trial of the timid policy that gives the swing-up up after 1 s."""
+
+    def config(**changes: Any) -> TrialConfig:
+        fields: dict[str, Any] = {
+            "policy": timid,
+            "clock": "lockstep",
+            "seconds": 1.0,
+            "swing_up_limit_s": 1.0,
+            "out": tmp_path / "trial",
+            "report": False,
+        }
+        return TrialConfig(**{**fields, **changes})
+
+    return config

@@ -1,0 +1,56 @@
+"""Policies for trials: one that hardly moves, and one that balances on a rig that is easy.
+
+`easy_rig.toml` is the cart-pole with a strong motor and little friction. `easy_policy.onnx` was
+cloned from a hand-written swing-up and balance controller on it, then pruned by magnitude.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.config import ExportConfig
+from export.graph import Layer, PolicyGraph, Signal
+from export.onnx_writer import write_onnx
+from export.passes import fold_normaliser
+from export.pipeline import export_policy
+from training.plants.rig import load_rig
+
+HERE = Path(__file__).parent
+EASY_RIG = HERE / "easy_rig.toml"
+EASY_POLICY = HERE / "easy_policy.onnx"
+RIG = "sensorsini_cartpole"
+
+
+def timid_graph(seed: int = 0, **changes: Any) -> PolicyGraph:
+    """25-6-1 for the cart-pole, with weights so small that the motor hardly turns."""
+    random = np.random.default_rng(seed)
+    signals = load_rig(RIG).signals()
+    hidden = random.normal(0, 0.1, (6, 25)) * (random.random((6, 25)) < 0.4)
+    layers = (
+        Layer(hidden.astype(np.float32), np.full(6, 0.1, np.float32), "relu"),
+        Layer(random.normal(0, 0.02, (1, 6)).astype(np.float32), np.zeros(1, np.float32), "tanh"),
+    )
+    fields = {
+        "layers": layers,
+        "observation": tuple(Signal(**signal) for signal in signals["observation"]),
+        "action": tuple(Signal(**signal) for signal in signals["action"]),
+        "frames": 5,
+        "period_s": 0.02,
+        "rig": RIG,
+    }
+    return fold_normaliser(PolicyGraph(**{**fields, **changes}))
+
+
+def export_graph(graph: PolicyGraph, folder: Path) -> Path:
+    """Export a graph with all that a firmware needs."""
+    folder.mkdir(parents=True)
+    write_onnx(graph, folder / "source.onnx")
+    return export_into(folder / "source.onnx", folder / "policy")
+
+
+def export_into(model: Path, folder: Path) -> Path:
+    export_policy(ExportConfig(model=model, out=folder, observations=100, vectors=4))
+    return folder

@@ -1,0 +1,188 @@
+"""Whatever ends a trial, the journal is readable, the motor is off and no process is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import UserError
+from firmware_host.wire import State
+from hil.balance import CaptureWatch
+from hil.config import TrialConfig
+from hil.drives import LockstepDrive
+from hil.journal import JournalWriter, read_journal
+from hil.results import assess
+from hil.samples import Sample, read_trace
+from hil.trial import run_trial
+from hil.virtual_rig import VirtualRig
+
+Short = Callable[..., TrialConfig]
+
+TRIAL = """
+    import sys
+    from pathlib import Path
+    from hil.config import TrialConfig
+    from hil.trial import run_trial
+
+    policy, out = map(Path, sys.argv[1:])
+    run_trial(TrialConfig(policy, out=out, swing_up_limit_s=60, report=False))
+"""
+
+
+def start_trial(policy: Path, out: Path) -> subprocess.Popen[str]:
+    """A realtime trial in a process of its own; returns once the policy drives the motor."""
+    code = "\n".join(line.strip() for line in TRIAL.splitlines())
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(policy), str(out)], stderr=subprocess.PIPE, text=True
+    )
+    journal = out / "journal.bin"
+    for _ in range(3000):
+        if journal.is_file() and assess(read_journal(journal))["ticks"] > 5:
+            return child
+        if child.poll() is not None:
+            break
+        time.sleep(0.02)
+    child.kill()
+    raise AssertionError(f"the trial did not begin: {child.communicate()[1]}")
+
+
+def children_of(process: int) -> list[int]:
+    task = Path(f"/proc/{process}/task/{process}/children")
+    return [int(word) for word in task.read_text().split()]
+
+
+def is_running(process: int) -> bool:
+    """Whether it runs; one that ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def all_end(processes: list[int]) -> bool:
+    for _ in range(500):
+        if not any(map(is_running, processes)):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def rigs_as_they_start(monkeypatch: pytest.MonkeyPatch) -> list[VirtualRig]:
+    """Fills with each virtual rig once its processes run."""
+    started: list[VirtualRig] = []
+    enter = VirtualRig.__enter__
+
+    def remember(rig: VirtualRig) -> VirtualRig:
+        started.append(enter(rig))
+        return started[-1]
+
+    monkeypatch.setattr(VirtualRig, "__enter__", remember)
+    return started
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_the_motor(timid: Path, tmp_path: Path, number: signal.Signals) -> None:
+    child = start_trial(timid, tmp_path / "trial")
+    helpers = children_of(child.pid)
+    assert len(helpers) >= 2  # firmware and plant
+    child.send_signal(number)
+    _, complaint = child.communicate(timeout=30)
+    assert child.returncode == 128 + number
+    assert f"trial ended by {number.name}: motor off" in complaint
+    journal = read_journal(tmp_path / "trial" / "journal.bin")
+    assert journal.dropped_bytes == 0
+    result = assess(journal)
+    assert (result["final_state"], result["fault"]) == ("FAULT", "ESTOP")
+    assert not result["balanced"]
+    assert json.loads((tmp_path / "trial" / "summary.json").read_text())["trial"]["ticks"] > 5
+    assert all_end(helpers)
+
+
+def test_kill_9_of_the_host_loses_no_tick_and_leaves_no_process(
+    timid: Path, tmp_path: Path
+) -> None:
+    child = start_trial(timid, tmp_path / "trial")
+    helpers = children_of(child.pid)
+    child.kill()
+    child.communicate()
+    journal = read_journal(tmp_path / "trial" / "journal.bin")
+    ticks = read_trace(journal).tick
+    assert ticks.size > 5 and (ticks[1:] > ticks[:-1]).all()
+    assert assess(journal)["ended"] == "the journal stops in the middle of the trial"
+    assert all_end(helpers)
+
+
+def test_a_vanished_firmware_closes_the_journal(
+    short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The firmware is killed once it drives the motor."""
+    started = rigs_as_they_start(monkeypatch)
+    take = CaptureWatch.take
+
+    def kill_at_ten(watch: CaptureWatch, time_us: int, angle_rad: float) -> None:
+        take(watch, time_us, angle_rad)
+        seen.append(time_us)
+        if len(seen) == 10:
+            os.kill(started[0].firmware_process.pid, signal.SIGKILL)
+
+    seen: list[int] = []
+    monkeypatch.setattr(CaptureWatch, "take", kill_at_ten)
+    with pytest.raises(
+        UserError, match=r"vanished .*; check cable .*\(the journal"
+    ) as caught:
+        run_trial(short())
+    assert "\n" not in str(caught.value)
+    journal = read_journal(tmp_path / "trial" / "journal.bin")
+    assert journal.dropped_bytes == 0
+    result = assess(journal)
+    assert result["ticks"] >= 10 and "vanished" in result["ended"]
+    assert json.loads((tmp_path / "trial" / "summary.json").read_text())["trial"] == {
+        **result,
+        "journal": str(tmp_path / "trial" / "journal.bin"),
+        "report": None,
+    }
+
+
+def test_a_board_that_falls_silent_is_given_up(
+    short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The firmware is stopped, not killed: the port stays, but nothing comes."""
+    started = rigs_as_they_start(monkeypatch)
+    note = JournalWriter.note
+
+    def stop_at_swing_up(
+        journal: JournalWriter, name: str, host_ns: int | None = None, **fields: Any
+    ) -> None:
+        note(journal, name, host_ns, **fields)
+        if fields.get("phase") == "swing up":
+            os.kill(started[0].firmware_process.pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(JournalWriter, "note", stop_at_swing_up)
+    with pytest.raises(UserError, match="has sent nothing for 1.* s; check cable"):
+        run_trial(short(clock="realtime"))
+    assert read_journal(tmp_path / "trial" / "journal.bin").dropped_bytes == 0
+
+
+def test_a_board_that_faults_ends_the_trial(short: Short, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step as long as the board's patience: its own watch stops the motor."""
+    advance = LockstepDrive.advance
+
+    def step_too_far(drive: LockstepDrive) -> list[Sample]:
+        samples = advance(drive)
+        if samples and samples[-1].state == State.ACTIVE:
+            drive._stride = 40
+        return samples
+
+    monkeypatch.setattr(LockstepDrive, "advance", step_too_far)
+    result = run_trial(short())
+    assert result["ended"] == "the board stopped the trial: LINK_LOST"
+    assert (result["final_state"], result["fault"]) == (State.FAULT.name, "LINK_LOST")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hil.config import TrialConfig
+from hil.journal import read_journal
+from hil.results import assess
+from hil.samples import read_trace
+from hil.trial import run_trial
+from tests.hil.policies import EASY_RIG
+
+Short = Callable[..., TrialConfig]
+
+DESIGN_KEYS = {
+    *("digest", "mode", "clock", "ticks", "skipped", "lost_frames", "corrupt_frames"),
+    *("balanced_seconds", "final_state", "period_us", "jitter_us", "round_trip_us"),
+    *("inference_us", "journal", "report"),
+}
+
+
+@pytest.mark.parametrize("mode", ["device", "pil"])
+def test_a_policy_swings_up_balances_and_survives_kicks(
+    easy: Path, tmp_path: Path, mode: str
+) -> None:
+    result = run_trial(
+        TrialConfig(
+            policy=easy,
+            rig=str(EASY_RIG),
+            mode=mode,  # type: ignore[arg-type]
+            clock="lockstep",
+            seconds=6.0,
+            disturbances=2,
+            out=tmp_path / "trial",
+            report=False,
+        )
+    )
+    assert result.keys() >= DESIGN_KEYS
+    assert result["balanced"] and result["ended"] == "completed", result
+    assert len(result["disturbances"]) == 2
+    assert result["balanced_seconds"] > 1.0 and result["swing_up_seconds"] > 0.2
+    assert result["final_state"] in ("HOMED", "STOPPING") and result["fault"] == "NONE"
+    assert result["lost_frames"] == result["corrupt_frames"] == result["skipped"] == 0
+    summary = json.loads((tmp_path / "trial" / "summary.json").read_text())
+    assert summary["trial"] == result
+    assert read_journal(tmp_path / "trial" / "journal.bin").dropped_bytes == 0
+
+
+@pytest.mark.parametrize("mode", ["device", "pil"])
+def test_two_lockstep_trials_measure_the_same(short: Short, tmp_path: Path, mode: str) -> None:
+    counts = []
+    for name in ("one", "two"):
+        run_trial(short(mode=mode, out=tmp_path / name, seed=5, randomised=True))
+        trace = read_trace(read_journal(tmp_path / name / "journal.bin"))
+        columns = (trace.base_position, trace.pole_angle_rad, trace.duty)
+        counts.append([column.tolist() for column in columns])
+    assert counts[0] == counts[1]
+    assert any(duty != 0 for duty in counts[0][2])
+
+
+@pytest.mark.parametrize("clock", ["realtime", "fast"])
+def test_the_other_clocks_run_the_same_trial(short: Short, clock: str) -> None:
+    result = run_trial(short(clock=clock))
+    assert result["ended"] == "the pole was not up within 1 s"
+    assert result["clock"] == clock and not result["balanced"]
+    assert result["ticks"] + result["skipped"] >= 50
+    assert (result["noise_floor_us"] is None) == (clock == "fast")
+    assert (result["clock_relation"] is None) == (clock == "fast")
+
+
+def test_a_torn_journal_gives_the_figures_as_far_as_it_goes(short: Short, tmp_path: Path) -> None:
+    whole = run_trial(short())
+    path = tmp_path / "trial" / "journal.bin"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    torn = assess(read_journal(path))
+    assert torn["digest"] == whole["digest"]
+    assert 0 < torn["ticks"] < whole["ticks"]
+    assert torn["ended"] == "the journal stops in the middle of the trial"
+
+
+def test_a_trial_replaces_an_earlier_one(short: Short, tmp_path: Path) -> None:
+    run_trial(short(seed=1))
+    run_trial(short(seed=2))
+    assert read_journal(tmp_path / "trial" / "journal.bin").header["config"]["seed"] == 2
+
+
+def test_the_header_holds_what_is_needed_to_repeat(short: Short, tmp_path: Path) -> None:
+    result = run_trial(short(seed=7))
+    header = read_journal(tmp_path / "trial" / "journal.bin").header
+    assert header["digest"] == result["digest"]
+    assert header["config"]["seed"] == 7
+    assert header["rig"] == "sensorsini_cartpole"
+    assert {"revision", "python", "command"} <= header["provenance"].keys()
