@@ -132,7 +132,7 @@ def refused(tmp_path: Path, model: Path, **settings: Any) -> str:
         ({"vectors": 0}, "vectors is 0; give 1 to"),
         ({"observations": -3}, "observations is -3"),
         ({"seed": -1}, "seed is -1"),
-        ({"error": 1e-12}, "differs by .* give an --error at least"),
+        ({"error": 1e-12}, "differs by .* give an --error"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
