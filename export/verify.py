@@ -35,10 +35,11 @@ def verify(
 ) -> dict[str, Any]:
     """Compare all paths on `count` observations; the files are `folder`'s policy.onnx and policy.c.
 
-    max_abs_error holds, in units of the action: "numpy", the encoding's reference against `source`
-    (the model before the passes) in float64; "onnxruntime", "host_c" and, if measured, "torch" (the
-    model before the passes in float32), each against the encoding's reference. `spread` is the
-    greatest difference between any two of the paths.
+    max_abs_error holds, in units of the action: "numpy", the encoding's reference against exact
+    arithmetic (float64), which says what float32 costs; "onnxruntime", "host_c" and, if measured,
+    "torch" (the model before the passes), each against the encoding's reference. `spread` is the
+    greatest difference between any two of these float32 paths; `passes` is what the passes changed,
+    in float64.
 
     `error` is the greatest difference allowed, relative to the range of each action.
 
@@ -61,15 +62,17 @@ def verify(
     _require_same_bits(reference, paths["host_c"])
     limit = error * action_range(exported, truth)
     baseline = reference.astype(np.float64)
-    differences: dict[str, Float64] = {"numpy": baseline - truth}
-    differences |= {name: actions.astype(np.float64) - baseline for name, actions in paths.items()}
+    exact = exported.forward_exact(observations)
+    differences = {name: actions.astype(np.float64) - baseline for name, actions in paths.items()}
     spread = np.ptp(np.stack([reference, *paths.values()]).astype(np.float64), axis=0)
-    compared = differences | {"one way to run it from another": spread}
-    for name, difference in compared.items():
-        _require_within(name, difference, limit)
+    compared = {"what the passes left": exact - truth, "one way to run it from another": spread}
+    for name, difference in (differences | compared).items():
+        _require_within(name, difference, limit, error)
+    differences = {"numpy": baseline - exact} | differences
     return {
         "max_abs_error": {n: float(np.abs(d).max()) for n, d in differences.items()},
         "spread": float(spread.max()),
+        "passes": float(np.abs(exact - truth).max()),
         "error_limit": float(limit.min()),
         "observations": count,
     }
@@ -126,13 +129,13 @@ def _require_same_bits(reference: Float32, host_c: Float32) -> None:
         )
 
 
-def _require_within(name: str, difference: Float64, limit: Float64) -> None:
+def _require_within(name: str, difference: Float64, limit: Float64, error: float) -> None:
     over = np.abs(difference) / limit
     over[np.isnan(over)] = np.inf
     worst = np.unravel_index(np.argmax(over), over.shape)
     if over[worst] > 1:
         found, allowed = abs(difference[worst]), limit[worst[1]]
         raise UserError(
-            f"{name} differs by {found:.3g} where {allowed:.3g} is allowed; give an --error "
-            f"{over[worst]:.2g} times as large if that is small enough for the plant"
+            f"{name} differs by {found:.3g} where {allowed:.3g} is allowed; if that is small "
+            f"enough for the plant, give --error {1.1 * error * over[worst]:.1e}"
         )
