@@ -53,7 +53,8 @@ class PlantStart:
 
         plant = Plant(load_rig(self.rig))
         plant.reset(self.seed, randomised=self.randomised)
-        plant.data.qpos[:] = 0.0, math.pi
+        # half a count and a hair off the edge between two counts, where rounding would flicker
+        plant.data.qpos[:] = plant.rig.base.unit_per_count / 2, math.pi + 1e-5
         plant.data.qvel[:] = 0.0
         return plant
 

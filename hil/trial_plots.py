@@ -26,7 +26,6 @@ from hil.figures import (
     side_by_side,
     timing_plot,
     unwrapped_gaps,
-    write_word,
 )
 from hil.journal import Journal
 from hil.results import active_part, exchanges, round_trips_us
@@ -64,7 +63,6 @@ def motion_plot(trace: Trace, result: dict[str, Any], rig: dict[str, Any], unit:
             _bands(axes, trace, time_s, up_s)
             _kick_lines(axes, kicks)
             axes.margins(x=0.01)
-        _band_words(angle, time_s, up_s, kicks)
 
     description = (
         f"Pole angle, base position and motor duty over {time_s[-1] - time_s[0]:.0f} seconds; "
@@ -80,7 +78,7 @@ def _position(
     line(axes, time_s, trace.base_position * factor, FIRST)
     for edge in (-limit, limit):
         axes.axhline(edge * factor, color=BAD, linewidth=1.0, linestyle=(0, (4, 3)))
-    axes.set_title(f"Base position ({shown}), the board stops the motor at the dashed lines")
+    axes.set_title(f"Base position ({shown})")
 
 
 def _bands(axes: Axes, trace: Trace, time_s: NDArray[np.float64], up_s: float | None) -> None:
@@ -105,17 +103,6 @@ def _kick_lines(axes: Axes, kicks: Sequence[float]) -> None:
         axes.axvline(kick_s, color=BAD, linewidth=1.2)
 
 
-def _band_words(
-    axes: Axes, time_s: NDArray[np.float64], up_s: float | None, kicks: Sequence[float]
-) -> None:
-    if up_s is not None:
-        write_word(axes, "swing-up", 0.0, 0.03)
-        write_word(axes, "balance", up_s, 0.03)
-    for number, kick_s in enumerate(kicks):
-        if number == 0 or kick_s - kicks[number - 1] > 0.08 * (time_s[-1] - time_s[0]):
-            write_word(axes, "kick", kick_s, 0.87)
-
-
 def phase_plot(trace: Trace) -> Plot:
     """Pole angle against its velocity: the whole path, and the part near upright."""
     active = active_part(trace)
@@ -127,13 +114,12 @@ def phase_plot(trace: Trace) -> Plot:
     def draw(figure: Figure, narrow: bool) -> None:
         whole, near = side_by_side(figure, narrow, (1, 1))
         for axes in (whole, near):
-            line(axes, degrees[: up + 1], active.pole_velocity[: up + 1], WARN, label="swing-up")
-            line(axes, degrees[up:], active.pole_velocity[up:], FIRST, 0.9, label="balance")
+            line(axes, degrees[: up + 1], active.pole_velocity[: up + 1], WARN)
+            line(axes, degrees[up:], active.pole_velocity[up:], FIRST, 0.9)
             axes.set_xlabel("pole angle (°)")
             axes.set_ylabel("pole velocity (rad/s)")
         whole.set_xticks(FULL_TURN)
         whole.set_title("Whole path")
-        whole.legend(loc="lower right")
         near.set_title("Near upright")
         near.set_xlim(-ZOOM_DEGREES, ZOOM_DEGREES)
         near.set_ylim(*_near_limits(active.pole_velocity[up:]))

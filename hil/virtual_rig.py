@@ -11,7 +11,6 @@ import select
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -121,9 +120,9 @@ class VirtualRig:
 def _first_line(child: subprocess.Popen[str], what: str) -> str:
     assert child.stdout is not None
     stream: IO[str] = child.stdout
-    deadline = time.monotonic() + START_TIMEOUT_S
     ready, _, _ = select.select([stream], [], [], START_TIMEOUT_S)
     line = stream.readline().strip() if ready else ""
-    if not line and time.monotonic() < deadline and child.poll() is not None:
-        raise UserError(f"{what} ended at once with code {child.returncode}; see its message above")
+    if ready and not line:
+        code = child.wait(END_TIMEOUT_S)
+        raise UserError(f"{what} ended at once with code {code}; see its message above")
     return line

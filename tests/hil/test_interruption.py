@@ -136,9 +136,7 @@ def test_a_vanished_firmware_closes_the_journal(
 
     seen: list[int] = []
     monkeypatch.setattr(CaptureWatch, "take", kill_at_ten)
-    with pytest.raises(
-        UserError, match=r"vanished .*; check cable .*\(the journal"
-    ) as caught:
+    with pytest.raises(UserError, match=r"vanished .*; check cable .*\(the journal") as caught:
         run_trial(short())
     assert "\n" not in str(caught.value)
     journal = read_journal(tmp_path / "trial" / "journal.bin")
