@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,17 +13,6 @@ from hil.samples import BALANCED_RAD
 
 CAPTURE_S = 0.5
 """The pole is up once it has stayed in the band for this long; it was up where it entered."""
-QUIET_S = 2.0
-"""No kick within this time after the capture."""
-
-
-@dataclass(frozen=True)
-class Kick:
-    """A disturbance: `duty` added to the policy's for `ticks`, this long after the capture."""
-
-    after_s: float
-    duty: float
-    ticks: int
 
 
 @dataclass(frozen=True)
@@ -43,24 +31,6 @@ class Balance:
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON."""
         return asdict(self)
-
-
-def plan_kicks(
-    count: int, seconds: float, duty: float, kick_s: float, period_s: float, seed: int
-) -> list[Kick]:
-    """Kicks spread over the balancing time: one in each equal part, at random near its middle.
-
-    The last leaves time to show a recovery; a trial too short for that gets them all the same.
-    """
-    dice = random.Random(seed)
-    ticks = max(1, round(kick_s / period_s))
-    first = min(QUIET_S, seconds / 4)
-    part = (seconds - 2 * first) / max(count, 1)
-    kicks = []
-    for number in range(count):
-        after_s = first + part * (number + 0.5 + dice.uniform(-0.25, 0.25))
-        kicks.append(Kick(round(after_s, 3), duty * dice.choice((-1.0, 1.0)), ticks))
-    return kicks
 
 
 def longest_run(inside: NDArray[np.bool_], time_s: NDArray[np.float64]) -> float:

@@ -36,8 +36,8 @@ class TrialConfig:
     """Speed of a real serial port, in bits a second."""
     disturbances: int = 1
     """Number of kicks while balancing: one comes near the middle, several are spread at random."""
-    disturbance_duty: float = 0.25
-    """Motor duty that a kick adds to the policy's, 0 to 1, of random sign."""
+    disturbance_duty: float | None = None
+    """Motor duty that a kick adds, 0 to 1, of random sign; by default what the rig's pole feels."""
     disturbance_s: float = 0.06
     """How long a kick lasts, in seconds."""
     recovery_s: float = 2.0
@@ -45,7 +45,7 @@ class TrialConfig:
     swing_up_limit_s: float = 20.0
     """The trial ends when the pole is not up by then, in seconds."""
     randomised: bool = False
-    """Draw the virtual plant's friction, masses and delays from the rig's ranges."""
+    """Draw the virtual plant's friction, masses and supply from the rig's ranges."""
     firmware: Path | None = None
     """Folder of the virtual rig's firmware, built when needed; by default firmware/ in `out`."""
     report: bool = True

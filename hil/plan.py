@@ -12,8 +12,8 @@ from common.provenance import provenance
 from export.graph import PolicyGraph
 from export.onnx_reader import read_onnx
 from firmware_host.policy_header import read_policy_header
-from hil.balance import Kick, plan_kicks
 from hil.config import TrialConfig
+from hil.disturbance import Kick, knocking_duty, plan_kicks
 from hil.session import Expectation
 from training.plants.rig import Rig, load_rig
 
@@ -92,7 +92,9 @@ def make_plan(config: TrialConfig) -> Plan:
         kicks=plan_kicks(
             config.disturbances,
             config.seconds,
-            config.disturbance_duty,
+            knocking_duty(rig, config.disturbance_s)
+            if config.disturbance_duty is None
+            else config.disturbance_duty,
             config.disturbance_s,
             rig.period_s,
             config.seed,
@@ -120,7 +122,7 @@ def _check_numbers(config: TrialConfig) -> None:
     limits = {
         "seconds": (config.seconds, 0.1, 86_400.0),
         "disturbances": (config.disturbances, 0, 10_000),
-        "disturbance-duty": (config.disturbance_duty, 0.0, 1.0),
+        "disturbance-duty": (config.disturbance_duty or 0.0, 0.0, 1.0),
         "disturbance-s": (config.disturbance_s, 0.0, 10.0),
         "recovery-s": (config.recovery_s, 0.0, 60.0),
         "swing-up-limit-s": (config.swing_up_limit_s, 0.1, 3_600.0),

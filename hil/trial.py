@@ -13,8 +13,9 @@ from common.errors import UserError
 from common.files import write_json
 from firmware_host.build import RigConstants, build_firmware
 from firmware_host.wire import Fault, Mode, State
-from hil.balance import CaptureWatch, Kick
+from hil.balance import CaptureWatch
 from hil.config import TrialConfig
+from hil.disturbance import Kick
 from hil.drives import Drive, LockstepDrive, PilDrive, StreamDrive, advance_until
 from hil.journal import JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.balance import CAPTURE_S, Balance, CaptureWatch, assess_balance, find_capture, plan_kicks
+from hil.balance import CAPTURE_S, Balance, CaptureWatch, assess_balance, find_capture
+from hil.disturbance import knocking_duty, plan_kicks
+from training.plants.rig import load_rig, rig_names
 
 PERIOD_S = 0.02
 
@@ -65,3 +68,11 @@ def test_kicks_are_in_order_within_the_trial_and_repeatable(
     assert len(kicks) == count and times == sorted(times)
     assert all(0 < time_s < seconds for time_s in times)
     assert all(abs(kick.duty) == 0.3 and kick.ticks == 3 for kick in kicks)
+
+
+@pytest.mark.parametrize("rig", rig_names())
+def test_a_default_kick_is_within_what_the_motor_can_and_stronger_for_a_shorter_time(
+    rig: str,
+) -> None:
+    long, short = (knocking_duty(load_rig(rig), kick_s) for kick_s in (0.2, 0.06))
+    assert 0.05 <= long < short <= load_rig(rig).motor.max_duty
