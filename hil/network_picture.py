@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -36,8 +37,15 @@ class NetworkPicture:
     use: InputUse
 
 
-def draw_network(graph: PolicyGraph) -> NetworkPicture:
-    """Draw the neurons that matter: those with a path from an input and to the output."""
+def draw_network(graph: PolicyGraph, reached: Sequence[float] | None = None) -> NetworkPicture:
+    """Draw the neurons that matter: those with a path from an input and to the output.
+
+    Args:
+        graph: the policy.
+        reached: how large each signal of a frame becomes, in its unit. A weight on metres and one
+            on rad/s compare only through it; by default the signals' own scales and limits.
+    """
+    sizes = np.tile(reached or _nominal_sizes(graph), graph.frames)
     alive = live_neurons(graph)
     height = max(_inputs_height(graph), max(10 * int(np.sum(a)) for a in alive[1:]), 220)
     height = min(height, 1100) + 40
@@ -45,7 +53,7 @@ def draw_network(graph: PolicyGraph) -> NetworkPicture:
         _neuron_places(alive[index + 1], index + 1, len(graph.layers), height)
         for index in range(len(graph.layers))
     ]
-    edges, drawn, whole = _edges(graph, alive, places)
+    edges, drawn, whole = _edges(graph, alive, places, sizes)
     body = edges + _input_labels(graph, alive[0], places[0]) + _neurons(graph, alive, places)
     svg = (
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="The network, drawn">'
@@ -116,13 +124,25 @@ def _neuron_places(
     return places
 
 
+def _nominal_sizes(graph: PolicyGraph) -> list[float]:
+    """A signal's scale, or its upper limit where the scale has been folded into the weights."""
+    return [
+        abs(signal.scale) if signal.scale != 1.0 else abs(signal.high or 1.0)
+        for signal in graph.observation
+    ]
+
+
 def _edges(
-    graph: PolicyGraph, alive: list[NDArray[np.bool_]], places: list[NDArray[np.float64]]
+    graph: PolicyGraph,
+    alive: list[NDArray[np.bool_]],
+    places: list[NDArray[np.float64]],
+    sizes: NDArray[np.float64],
 ) -> tuple[str, int, int]:
     """Lines, thick where the weight is large in its layer; the weakest first, below the others."""
     found: list[tuple[float, int, int, int]] = []
     for index, layer in enumerate(graph.layers):
-        strengths = np.abs(layer.weight) / max(float(np.max(np.abs(layer.weight))), 1e-30)
+        strengths = np.abs(layer.weight) * (sizes[None, :] if index == 0 else 1.0)
+        strengths = strengths / max(float(np.max(strengths)), 1e-30)
         strengths = strengths * alive[index][None, :] * alive[index + 1][:, None]
         for row, column in np.argwhere(strengths > 0):
             found.append((float(strengths[row, column]), index, int(row), int(column)))
@@ -206,4 +226,7 @@ def _caption(graph: PolicyGraph, drawn: int, whole: int) -> str:
         text += f", {idle} of them with no path from an input to the output (not drawn)"
     if drawn < whole:
         text += f"; the {drawn} strongest are drawn"
-    return text + ". Blue adds, orange subtracts; thicker is stronger within its layer."
+    return (
+        f"{text}. Blue adds, orange subtracts; thicker is stronger within its layer, an input's "
+        "weight times the size that its signal reaches."
+    )

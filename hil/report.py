@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from matplotlib.figure import Figure
 
 from common.files import atomic_path
@@ -15,7 +16,8 @@ from common.provenance import provenance
 from hil.config import ReportConfig, TrialConfig
 from hil.evidence import Episode, Evidence, gather
 from hil.figures import FIRST, SECOND, Plot, draw_plot, line, unwrapped_gaps
-from hil.network_picture import draw_network
+from hil.network_picture import NetworkPicture, draw_network
+from hil.results import active_part
 from hil.samples import read_trace
 from hil.trial_plots import (
     inference_plot,
@@ -88,7 +90,7 @@ def _page(evidence: Evidence) -> dict[str, Any]:
         "timings": _rows(trial, TIMINGS),
         "counts": _rows(trial, COUNTS),
         "disturbances": (trial or {}).get("disturbances", []),
-        "network": draw_network(evidence.graph) if evidence.graph else None,
+        "network": _network(evidence),
         "comparison": _comparison(evidence),
         "steps": _table((evidence.stages.get("distill") or {}).get("steps")),
         "stages": _stages(evidence.stages),
@@ -96,6 +98,25 @@ def _page(evidence: Evidence) -> dict[str, Any]:
         "missing": evidence.missing,
         "torn_bytes": evidence.journal.dropped_bytes if evidence.journal else 0,
     }
+
+
+def _network(evidence: Evidence) -> NetworkPicture | None:
+    """The policy's picture, its inputs weighed by how large their signals became in the trial."""
+    if evidence.graph is None:
+        return None
+    if evidence.journal is None or not (evidence.trial or {}).get("ticks"):
+        return draw_network(evidence.graph)
+    trace = active_part(read_trace(evidence.journal))
+    columns = (
+        trace.base_position,
+        trace.base_velocity,
+        np.sin(trace.pole_angle_rad),
+        np.cos(trace.pole_angle_rad),
+        trace.pole_velocity,
+    )
+    reached = [max(float(np.percentile(np.abs(column), 95)), 1e-6) for column in columns]
+    matches = len(reached) == len(evidence.graph.observation)
+    return draw_network(evidence.graph, reached if matches else None)
 
 
 def _title(evidence: Evidence) -> str:

@@ -12,6 +12,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hil.priority import raise_priority
+
 Percentiles = dict[str, float]
 
 MIN_WAKE_UPS = 20
@@ -58,7 +60,8 @@ class NoiseFloor:
     disturb the figure. A control loop on the same machine cannot be expected to do better.
     """
 
-    def __init__(self, period_us: int) -> None:
+    def __init__(self, period_us: int, as_virtual_rig: bool = False) -> None:
+        """Start to measure, with the virtual rig's priority where it stands for that loop."""
         self._child = subprocess.Popen(
             [sys.executable, "-m", "hil.timing", str(period_us)],
             stdin=subprocess.PIPE,
@@ -66,6 +69,8 @@ class NoiseFloor:
             text=True,
             start_new_session=True,  # Ctrl-C is for the trial, which then ends this child
         )
+        if as_virtual_rig:
+            raise_priority(self._child.pid)
 
     def finish(self) -> Percentiles | None:
         """End the measurement; the lateness in us."""

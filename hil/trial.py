@@ -55,7 +55,7 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     ending: BaseException | None = None
     with InterruptGuard() as guard, _journal(plan) as journal:
         try:
-            with _board(plan) as (port, plant):
+            with _board(plan, journal) as (port, plant):
                 _Trial(plan, journal, guard).run(port, plant)
         except (UserError, Interrupted) as error:
             ending = error
@@ -100,6 +100,7 @@ class _Trial:
         self.plan, self.journal, self.guard = plan, journal, guard
         self.config = plan.config
         self.last: Sample | None = None
+        self.armed = False
 
     def run(self, port: str, plant: Plant | None) -> None:
         """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
@@ -112,6 +113,8 @@ class _Trial:
                 self._note_end(link, str(error), None)
                 raise
             except (Interrupted, UserError) as error:
+                if not (self.armed or isinstance(error, Interrupted)):
+                    raise  # refused: a board that we do not know is none of ours to latch
                 reached = emergency_stop(link)
                 word = "motor off" if reached else "the board did not answer the stop"
                 self._note_end(link, f"{error}; {word}", Fault.ESTOP if reached else None)
@@ -129,16 +132,16 @@ class _Trial:
         if self._is_realtime():
             session.synchronise()
         drive = self._drive(session, plant)
-        with (
-            NoiseFloor(hello["period_us"]) if self._is_realtime() else nullcontext() as noise_floor
-        ):
+        floor = NoiseFloor(hello["period_us"], plan.virtual) if self._is_realtime() else None
+        with floor or nullcontext():
             self._home(session, drive)
             self._phase("arm")
             self.journal.move(plan.folder / "journal.bin")
+            self.armed = True
             session.arm()
             why = self._balance(session, drive)
-            if noise_floor is not None:
-                self.journal.note("noise_floor", lateness_us=noise_floor.finish())
+            if floor is not None:
+                self.journal.note("noise_floor", lateness_us=floor.finish())
         self._stop(session, drive)
         return why
 
@@ -256,7 +259,7 @@ def _journal(plan: Plan) -> Iterator[JournalWriter]:
 
 
 @contextmanager
-def _board(plan: Plan) -> Iterator[tuple[str, Plant | None]]:
+def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[str, Plant | None]]:
     """The port to open, the virtual rig behind it when asked for, and the plant of pil mode."""
     config = plan.config
     start = PlantStart(config.rig or plan.rig.name, config.seed, config.randomised)
@@ -266,6 +269,7 @@ def _board(plan: Plan) -> Iterator[tuple[str, Plant | None]]:
         if plan.virtual:
             rig = VirtualRig(_firmware(plan), config.clock, None if plant else start)
             port = stack.enter_context(rig).port
+            journal.note("priority", virtual_rig=rig.has_priority)
         yield port, plant
 
 

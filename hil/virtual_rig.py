@@ -18,6 +18,7 @@ from typing import IO
 from common.errors import UserError
 from hil.config import Clock
 from hil.plant_server import READY, PlantStart
+from hil.priority import raise_priority
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 2.0
@@ -36,6 +37,7 @@ class VirtualRig:
         """
         self.firmware, self.clock, self.plant = firmware, clock, plant
         self.port = ""
+        self.has_priority = False
         self._children: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> VirtualRig:
@@ -100,6 +102,7 @@ class VirtualRig:
                 f"cannot start {command[0]}: {error.strerror}; build it again"
             ) from error
         self._children.append(child)
+        self.has_priority = raise_priority(child.pid)
         return child
 
     def _end(self) -> None:
