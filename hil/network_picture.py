@@ -220,12 +220,12 @@ def _column_words(graph: PolicyGraph, alive: list[NDArray[np.bool_]], height: in
 
 def _caption(graph: PolicyGraph, drawn: int, whole: int) -> str:
     possible = sum(layer.weight.size for layer in graph.layers)
-    text = f"{graph.kept_weights} weights in {possible} places"
+    text = f"{graph.kept_weights:,} weights in {possible:,} places"
     idle = graph.kept_weights - whole
     if idle:
         text += f", {idle} of them with no path from an input to the output (not drawn)"
     if drawn < whole:
-        text += f"; the {drawn} strongest are drawn"
+        text += f"; the {drawn:,} strongest are drawn"
     return (
         f"{text}. Blue adds, orange subtracts; thicker is stronger within its layer, an input's "
         "weight times the size that its signal reaches."

@@ -256,7 +256,7 @@ def _repeat(evidence: Evidence) -> dict[str, Any]:
             facts.append(
                 (
                     "Clocks",
-                    f"host = device × (1 + {relation['drift_ppm']:+.2f} ppm) + offset, within "
+                    f"host = device × (1 {relation['drift_ppm']:+.2f} ppm) + offset, within "
                     f"{relation['error_us']:.0f} µs, from {relation['exchanges']:,} exchanges",
                 )
             )
