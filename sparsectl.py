@@ -79,17 +79,19 @@ def main() -> None:
             raise
         print(f"\nsparsectl {name}: stopped", file=sys.stderr)
         sys.exit(130)
-    show(name, result, as_json)
+    show(result, as_json)
 
 
 def parse(arguments: list[str]) -> tuple[str, Any]:
     """The subcommand's name and its config; tyro prints help and mistakes, and exits with 2."""
-    kinds = tuple(
-        Annotated[command.config, tyro.conf.subcommand(name=name)]
-        for name, command in COMMANDS.items()
-    )
-    config = tyro.cli(
-        Union[kinds],  # type: ignore[arg-type]  # noqa: UP007  made from the registry
+    kinds: Any = Union[
+        tuple(
+            Annotated[command.config, tyro.conf.subcommand(name=name)]
+            for name, command in COMMANDS.items()
+        )
+    ]
+    config: Any = tyro.cli(
+        kinds,
         prog="sparsectl",
         description=DESCRIPTION,
         args=arguments or ["--help"],
@@ -120,14 +122,14 @@ def load(function: str) -> Callable[[Any], dict[str, Any]]:
     return loaded
 
 
-def show(name: str, result: dict[str, Any], as_json: bool) -> None:
+def show(result: dict[str, Any], as_json: bool) -> None:
     """Print the result: JSON for machines, else a line a figure."""
     if as_json:
         print(json.dumps(result, indent=2, default=str))
         return
     from commands.terminal import print_result
 
-    print_result(name, result)
+    print_result(result)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,8 @@ def doctor(config: DoctorConfig) -> dict[str, Any]:
     checks = [*_python(), *_packages(), *_tools(), *_boards(), *_teachers(), *_ports()]
     rows = [["what", "found", "for", "to get it"]]
     for check in checks:
-        missing = check.found is None
-        found = "[red]missing[/]" if missing else str(check.found)
-        rows.append([check.name, found, check.serves, check.mend if missing else ""])
+        mend = check.mend if check.found is None else ""
+        rows.append([check.name, check.found or "missing", check.serves, mend])
     return {"checks": [asdict(check) for check in checks], "table": rows}
 
 
@@ -88,7 +87,7 @@ def _teachers() -> Iterator[Check]:
     for name in rig_names():
         path = TEACHERS_FOLDER / f"{name}.onnx"
         mend = f"sparsectl teach --env sparsectl/{name}-v0"
-        yield Check(f"teacher {name}", str(path) if path.is_file() else None, "demo", mend)
+        yield Check(f"teacher {name}", path.name if path.is_file() else None, "demo", mend)
 
 
 def _ports() -> Iterator[Check]:

@@ -5,38 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+LEFT_OUT = ("config", "provenance", "table")
+WIDE = 160
+"""Columns where there is no terminal to ask."""
 
-def print_result(name: str, result: dict[str, Any]) -> None:
-    """Print a command's result as a table of names and figures; nested objects one level deep."""
-    console = Console(soft_wrap=True)
-    lines = result.get("table")
-    if lines is not None:
-        print_table(console, lines)
+
+def print_result(result: dict[str, Any]) -> None:
+    """Print a result: its table where it has one, else a line a figure."""
+    if "table" in result:
+        print_table(result["table"])
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for key, value in result.items():
-        if key in ("config", "provenance"):
-            continue
-        table.add_row(f"[bold]{key}[/]", form(value))
-    console.print(table)
+    shown = {key: form(value) for key, value in result.items() if key not in LEFT_OUT}
+    width = max(map(len, shown), default=0)
+    for key, text in shown.items():
+        print(f"{key:<{width}}  {text}")
 
 
-def print_table(console: Console, lines: list[list[str]]) -> None:
-    """Print rows of text whose first row is the head."""
+def print_table(lines: list[list[str]]) -> None:
+    """Print rows of text; the first row is the head."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDE)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, title in enumerate(lines[0]):
-        table.add_column(title, justify="left" if i == 0 else "right")
+    for title in lines[0]:
+        table.add_column(title, overflow="fold")
     for row in lines[1:]:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
 def form(value: Any) -> str:
     """A figure as people read it."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.5g}"
     if isinstance(value, dict):
         return ", ".join(f"{key} {form(item)}" for key, item in value.items())
     if isinstance(value, list):
