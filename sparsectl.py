@@ -84,7 +84,7 @@ def main() -> None:
 
 def parse(arguments: list[str]) -> tuple[str, Any]:
     """The subcommand's name and its config; tyro prints help and mistakes, and exits with 2."""
-    kinds: Any = Union[
+    kinds: Any = Union[  # noqa: UP007  a union made from the registry
         tuple(
             Annotated[command.config, tyro.conf.subcommand(name=name)]
             for name, command in COMMANDS.items()
