@@ -148,7 +148,10 @@ class FinetuneSettings:
     """Imitation under the mask."""
 
     steps: int = 20_000
-    """Minibatches; 0: none."""
+    """Minibatches, and again after each round; 0: none."""
+
+    rounds: int = 0
+    """Rounds of data that the fine-tuned student drives and the teacher labels."""
 
     learning_rate: float = 2e-3
     """Of Adam at the start; it falls to zero."""
@@ -222,6 +225,9 @@ class DistillConfig:
 
     finetune_steps: int | None = None
     """Minibatches of imitation under the mask, at the end; 0: none."""
+
+    finetune_rounds: int | None = None
+    """Rounds of data from the fine-tuned student, each with as much fine-tuning again."""
 
     dagger_rounds: int | None = None
     """Rounds of student-driven data that the teacher labels; 0: none. Needs --env and --teacher."""

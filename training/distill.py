@@ -1,7 +1,8 @@
 """`sparsectl distill`: a teacher's dataset in, a sparse student out, stage by stage.
 
-Stages: distillation (bpd.py); rounds of student-driven data (dagger.py), where an environment and a
-teacher are given; fine-tuning under the mask (finetune.py). A run goes on from its checkpoint.
+Stages: distillation (bpd.py), then fine-tuning under the mask (finetune.py), both with rounds of
+student-driven data (dagger.py) where an environment and a teacher are given. A run goes on from its
+checkpoint.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ JSON = dict[str, Any]
 LOGS_A_STAGE = 100
 RETURNS_A_STAGE = 10
 LOGGED_EPISODES = 5
+FINETUNE_SEEDS = 1_000_003
+"""Between the seeds of one round's minibatches and the next's."""
 
 
 def distill(config: DistillConfig) -> JSON:
@@ -91,6 +94,7 @@ class Distillation:
             dataset, self.signals, preset.bpd, config.seed, self.device
         )
         self.finetuning: Finetuning | None = None
+        self.finetune_number = 0
         self.stages = self._stages()
         self.stage = 0
         self.report: list[JSON] = []
@@ -113,7 +117,9 @@ class Distillation:
         for number in range(1, self.preset.dagger.rounds + 1):
             stages.append((f"dagger-{number}", partial(self._dagger, number)))
         if self.preset.finetune.steps:
-            stages.append(("finetune", self._finetune))
+            stages.append(("finetune", partial(self._finetune, 0)))
+            for number in range(1, self.preset.finetune.rounds + 1):
+                stages.append((f"finetune-{number}", partial(self._finetune, number)))
         return stages
 
     def _distil(self) -> None:
@@ -124,10 +130,13 @@ class Distillation:
         until = self.preset.bpd.steps + number * self.preset.dagger.steps
         self._train(f"dagger-{number}", self.bpd, until)
 
-    def _finetune(self) -> None:
-        if self.finetuning is None:
-            self.finetuning = self._new_finetuning()
-        self._train("finetune", self.finetuning, self.preset.finetune.steps)
+    def _finetune(self, number: int) -> None:
+        if self.finetuning is None or self.finetune_number != number:
+            if number:
+                self._add_round(self.preset.dagger.rounds + number)
+            self._begin_finetuning(number)
+        assert self.finetuning is not None
+        self._train(self.stages[self.stage][0], self.finetuning, self.preset.finetune.steps)
 
     def _train(self, name: str, trainer: Trainer, until: int) -> None:
         every = max(1, until // LOGS_A_STAGE)
@@ -145,15 +154,12 @@ class Distillation:
         self.parts.append(data)
         self.bpd.batches.extend(data)
 
-    def _new_finetuning(self) -> Finetuning:
-        return Finetuning(
-            joined(self.parts),
-            self.signals,
-            self.layers(),
-            self.preset.finetune,
-            self.config.seed,
-            self.device,
-        )
+    def _begin_finetuning(self, number: int) -> None:
+        data, layers = joined(self.parts), self.layers()
+        seed = self.config.seed + number * FINETUNE_SEEDS
+        settings = self.preset.finetune
+        self.finetuning = Finetuning(data, self.signals, layers, settings, seed, self.device)
+        self.finetune_number = number
 
     def layers(self) -> tuple[StudentLayer, ...]:
         """The student as it is now, masked.
@@ -181,6 +187,7 @@ class Distillation:
             state = self.finetuning.state()
             tensors |= {f"finetune/{name}": tensor for name, tensor in state.items()}
             steps["finetune"] = self.finetuning.steps_done
+            steps["finetune_number"] = self.finetune_number
         seconds = time.monotonic() - self.started
         checkpoint = Checkpoint(self.identity, self.stage, steps, self.report, seconds, tensors)
         write_checkpoint(self._checkpoint_path, checkpoint)
@@ -209,14 +216,17 @@ class Distillation:
             )
         self.stage, self.report = checkpoint.stage, checkpoint.report
         self.started -= checkpoint.seconds
+        number = checkpoint.steps.get("finetune_number", 0)
         for name, _ in self.stages[: self.stage]:
             if name.startswith("dagger-"):
                 self._add_round(int(name.removeprefix("dagger-")))
+        for finetune_round in range(1, number + 1):
+            self._add_round(self.preset.dagger.rounds + finetune_round)
         self.bpd.load(_part(checkpoint, "bpd/"), checkpoint.steps["bpd"])
         if "finetune" in checkpoint.steps:
-            finetuning = self._new_finetuning()
-            finetuning.load(_part(checkpoint, "finetune/"), checkpoint.steps["finetune"])
-            self.finetuning = finetuning
+            self._begin_finetuning(number)
+            assert self.finetuning is not None
+            self.finetuning.load(_part(checkpoint, "finetune/"), checkpoint.steps["finetune"])
 
     def _figures(self, trainer: Trainer, until: int) -> dict[str, float]:
         threshold = self.preset.bpd.log_alpha_threshold

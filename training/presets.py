@@ -23,9 +23,9 @@ class Preset:
 PRESETS = {
     "paper": Preset(BpdSettings(), FinetuneSettings(), DaggerSettings()),
     "quick": Preset(
-        BpdSettings(steps=8_000, learning_rate=2e-3, kl_multiplier=16.0),
-        FinetuneSettings(steps=10_000),
-        DaggerSettings(rounds=3, steps=2_000),
+        BpdSettings(steps=4_000, learning_rate=4e-3, student_interval=1),
+        FinetuneSettings(steps=5_000, rounds=3),
+        DaggerSettings(rounds=3, transitions=15_000, steps=1_000),
     ),
 }
 
@@ -40,17 +40,17 @@ def resolved(config: DistillConfig) -> Preset:
     """
     preset = PRESETS[config.preset]
     online = config.env is not None and config.teacher is not None
-    if config.dagger_rounds and not online:
+    asked = config.dagger_rounds or config.finetune_rounds
+    if asked and not online:
         raise UserError(
-            f"dagger_rounds is {config.dagger_rounds} but env is {config.env} and teacher "
-            f"{config.teacher}; rounds of student-driven data need both"
+            f"{asked} rounds are asked for but env is {config.env} and teacher {config.teacher}; "
+            "rounds of student-driven data need both"
         )
+    finetune = _override(preset.finetune, config, "finetune_")
     dagger = _override(preset.dagger, config, "dagger_")
-    result = Preset(
-        _override(preset.bpd, config, ""),
-        _override(preset.finetune, config, "finetune_"),
-        dagger if online else replace(dagger, rounds=0),
-    )
+    if not online:
+        finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
+    result = Preset(_override(preset.bpd, config, ""), finetune, dagger)
     _check(result)
     return result
 
@@ -80,6 +80,7 @@ def _check(preset: Preset) -> None:
         "value_weight": bpd.value_weight,
         "kl_multiplier": bpd.kl_multiplier,
         "finetune_steps": preset.finetune.steps,
+        "finetune_rounds": preset.finetune.rounds,
         "dagger_rounds": preset.dagger.rounds,
         "dagger_steps": preset.dagger.steps,
     }

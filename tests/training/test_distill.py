@@ -59,6 +59,7 @@ def test_a_short_distillation_balances_with_few_weights(
         dagger_rounds=1,
         dagger_transitions=1000,
         dagger_steps=300,
+        finetune_rounds=0,
     )
     result = distill(config)
     assert [step["name"] for step in result["steps"]] == ["bpd", "dagger-1", "finetune"]
@@ -108,7 +109,8 @@ def resumable(dataset: Path, teacher: Path, out: Path) -> DistillConfig:
         dagger_rounds=1,
         dagger_transitions=200,
         dagger_steps=100,
-        finetune_steps=150,
+        finetune_steps=100,
+        finetune_rounds=1,
         checkpoint_seconds=0.0,
     )
 
@@ -148,7 +150,7 @@ def test_resuming_after_sigkill_is_bit_for_bit(
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     distill(resumable(balancing, balancer, whole))
-    for stage in (0, 2):
+    for stage in (0, 3):
         child = start([balancing, balancer, killed], tmp_path)
         wait_for(child, killed / "checkpoint.safetensors", stage)
         child.kill()
