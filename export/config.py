@@ -14,7 +14,7 @@ class ExportConfig:
 
     model: Positional[Path]
     """student.safetensors as `distill` writes it, any ONNX MLP, or a folder with policy.onnx."""
-    out: Path
+    out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     encoding: str = "auto"
     """How the weights lie in flash: dense, csr, or auto for the smaller tables."""
