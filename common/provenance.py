@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parent.parent
 
 @cache
 def revision() -> str:
-    """The source tree's git revision with "+" when files differ from it, or "unknown" outside git."""
+    """The source tree's git revision, with "+" when files differ from it; "unknown" outside git."""
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no")

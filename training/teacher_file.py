@@ -43,7 +43,8 @@ def teacher_act(
         for weight, bias in layers[:-1]:
             x = np.maximum(x @ weight.T + bias, 0.0)
         weight, bias = layers[-1]
-        return np.tanh(x @ weight.T + bias) * scale + offset
+        action: NDArray[np.float32] = np.tanh(x @ weight.T + bias) * scale + offset
+        return action
 
     return act
 
