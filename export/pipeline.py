@@ -117,7 +117,7 @@ def read_model(path: Path) -> PolicyGraph:
 
 
 def _check(config: ExportConfig) -> None:
-    if not 0 < config.error < float("inf"):
+    if config.error is not None and not 0 < config.error < float("inf"):
         raise UserError(f"error is {config.error}; give a number over 0, such as 1e-6")
     for name, greatest in (("vectors", MAX_VECTORS), ("observations", MAX_OBSERVATIONS)):
         value = getattr(config, name)

@@ -1,0 +1,40 @@
+"""How far float32 itself may move an action: what no order of summation can be blamed for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from export.activations import ACTIVATIONS, Float32, Float64
+from export.graph import PolicyGraph
+
+UNIT_ROUNDOFF = 2.0**-24
+TANH_ERROR = 6 * UNIT_ROUNDOFF
+"""3.6e-7: this project's tanh; those of onnxruntime and torch are better."""
+
+
+def float32_rounding(graph: PolicyGraph, observations: Float32) -> Float64:
+    """A first-order estimate, from above, of each action's rounding error. [count, action_size].
+
+    A sum's error is taken as one unit roundoff of the sum of its terms' magnitudes and passes on
+    through the weights' magnitudes and the activation's slope (Higham, Accuracy and Stability of
+    Numerical Algorithms, section 3.1, with 1 for the factor n, which is met only by the worst
+    order of the worst numbers).
+    """
+    offset, scale = graph.observation_offset, graph.observation_scale
+    x = (observations.astype(np.float64) - offset) / scale
+    error = UNIT_ROUNDOFF * (np.abs(observations) + np.abs(offset)) / np.abs(scale)
+    for layer in graph.layers:
+        weight = layer.weight.T.astype(np.float64)
+        magnitude = np.abs(x) @ np.abs(weight) + np.abs(layer.bias)
+        error = error @ np.abs(weight) + UNIT_ROUNDOFF * magnitude
+        total = x @ weight + layer.bias
+        x = ACTIVATIONS[layer.activation].exact(total)
+        if layer.activation == "relu":
+            error = np.where(total + error > 0, error, 0.0)
+        elif layer.activation == "tanh":
+            nearest_zero = np.maximum(np.abs(total) - error, 0.0)
+            error = error * (1 - np.tanh(nearest_zero) ** 2) + TANH_ERROR
+    action_scale = np.array([signal.scale for signal in graph.action])
+    action_offset = np.array([signal.offset for signal in graph.action])
+    mapped = np.abs(x * action_scale) + np.abs(action_offset)
+    return np.asarray(error * np.abs(action_scale) + UNIT_ROUNDOFF * mapped, np.float64)
