@@ -109,6 +109,7 @@ def trial(config: DemoConfig) -> dict[str, Any]:
             seconds=config.seconds,
             seed=config.seed,
             out=config.out / "trial",
+            firmware=config.out / "firmware",
             report=False,
         )
     )
