@@ -29,8 +29,6 @@ from training.schedules import SCHEDULES
 from training.students.storage import StudentLayer
 from training.students.variational import VariationalStudent
 
-CRITIC_HIDDEN = (256, 256)
-
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -62,7 +60,7 @@ class BayesianPolicyDistillation:
         self.student = VariationalStudent(
             (n, *settings.hidden, m), start, settings.weight_std, settings.log_sigma_start
         ).to(device)
-        self.critics = TwinCritics(n + m, CRITIC_HIDDEN, start).to(device)
+        self.critics = TwinCritics(n + m, settings.critic_hidden, start).to(device)
         self.student_adam = FlatAdam(self.student, settings.learning_rate)
         self.critics_adam = FlatAdam(self.critics, settings.critic_learning_rate)
         self.target_student, self.target_student_values = _target(self.student)

@@ -133,6 +133,9 @@ class BpdSettings:
     log_sigma_start: float = -5.0
     """Log deviation of the weights' noise at the start."""
 
+    critic_hidden: tuple[int, ...] = (256, 256)
+    """Neurons of each critic's hidden layers."""
+
     discount: float = 0.99
     """γ, per step."""
 

@@ -8,6 +8,7 @@ checkpoint.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -324,9 +325,7 @@ def _identity(config: DistillConfig, preset: Preset, dataset: Dataset) -> JSON:
     return {
         "method": config.method,
         "preset": config.preset,
-        "bpd": {**asdict(preset.bpd), "hidden": list(preset.bpd.hidden)},
-        "dagger": asdict(preset.dagger),
-        "finetune": asdict(preset.finetune),
+        **json.loads(json.dumps(asdict(preset))),  # as a checkpoint gives it back: no tuples
         "environment": config.env,
         "seed": config.seed,
         "dataset": digest.hexdigest(),
