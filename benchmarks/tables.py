@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import tyro
@@ -54,6 +55,34 @@ def _student_row(full: dict[str, Any], offline: dict[str, Any], teacher_return: 
     return "| " + " | ".join(cells) + " |"
 
 
+def stages() -> list[str]:
+    """What each stage of the recipe brought, as means over the seeds."""
+    results = read_json(RESULTS / "students_sensorsini_cartpole.json")
+    teacher = results["teacher"]["return_mean"]
+    lines = ["| after | weights kept | return, of the teacher's | worst episode |"]
+    lines.append("| --- | --- | --- | --- |")
+    for kind in ("full", "offline"):
+        for steps in zip(*(row["distill"]["steps"] for row in results[kind]), strict=True):
+            kept = mean(step["kept_weights"] for step in steps)
+            returned = mean(step["return_mean"] for step in steps) / teacher
+            worst = min(step["return_min"] for step in steps)
+            name = _stage_name(steps[0]["name"], kind)
+            lines.append(f"| {name} | {kept:,.0f} | {returned:.1%} | {worst:.0f} |")
+    return lines
+
+
+def _stage_name(name: str, kind: str) -> str:
+    stage, _, number = name.partition("-")
+    words = {
+        "bpd": "distillation (BPD) on the teacher's data",
+        "dagger": f"further distillation, round {number} of student-driven data",
+        "finetune": f"fine-tuning under the mask, round {number}"
+        if number
+        else "fine-tuning under the mask",
+    }
+    return ("offline alone: " if kind == "offline" else "") + words[stage]
+
+
 def trials() -> list[str]:
     """One line: how many trials balanced."""
     results = read_json(RESULTS / "trials.json")
@@ -67,7 +96,11 @@ def trials() -> list[str]:
     ]
 
 
-TABLES: dict[str, Callable[[], list[str]]] = {"students": students, "trials": trials}
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "students": students,
+    "stages": stages,
+    "trials": trials,
+}
 
 
 def _interval(result: dict[str, Any]) -> str:

@@ -101,6 +101,29 @@ def test_a_trial_of_another_policy_than_the_firmwares_is_refused(run: Path, tmp_
     assert not (tmp_path / "trial").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("build", "POLICY", "--board", "potato"), "potato"),
+        (("bench", "POLICY", "--board", "potato"), "potato"),
+        (("build", "POLICY", "--rig", "seesaw"), "seesaw"),
+        (("trial", "--policy", "POLICY", "--port", "/dev/ttyNONE", "--out", "OUT"), "/dev/ttyNONE"),
+        (("trial", "--policy", "POLICY", "--rig", "seesaw", "--out", "OUT"), "seesaw"),
+        (("evaluate", "--policy", "POLICY", "--env", "Pendulum-v1"), "25"),
+        (("export", "POLICY", "--out", "OUT", "--encoding", "zip"), "zip"),
+        (("export", "POLICY", "--out", "OUT", "--error", "1e-12"), "--error"),
+    ],
+)
+def test_what_does_not_fit_the_policy_is_named_and_leaves_nothing(
+    run: Path, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    places = {"POLICY": run / "policy", "OUT": tmp_path / "out"}
+    refused = sparsectl(*[places.get(word, word) for word in arguments], code=2)
+    assert named in refused["error"]
+    assert "Traceback" not in refused["error"]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("rig", rig_names())
 def test_every_shipped_teacher_succeeds_and_has_the_papers_size(rig: str) -> None:
     """A sample of the 100 episodes that `evaluate` runs by default."""
