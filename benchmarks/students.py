@@ -36,7 +36,7 @@ class StudentsConfig:
     """A rig that comes with a teacher."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of dataset and student."""
-    episodes: int = 100
+    episodes: int = 50
     """Episodes that measure the return after each stage."""
     runs: Path = ROOT / "runs" / "students"
     """Folder of the runs."""
