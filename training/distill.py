@@ -86,7 +86,7 @@ class Distillation:
         self.rollouts = rollouts
         self.teacher = load_policy(config.teacher) if config.teacher else None
         self.teacher_facts = _teacher_facts(dataset, self.teacher)
-        self.identity = _identity(config, preset, dataset)
+        self.identity = _identity(config, preset, dataset, self.teacher)
         self.environment = config.env or dataset.metadata.get("environment")
         self.signals = standardised(dataset.signals, dataset.observations)
         self.device = _device(config.device)
@@ -233,10 +233,12 @@ class Distillation:
         threshold = self.preset.bpd.log_alpha_threshold
         figures = {}
         if trainer is self.bpd:
+            if 2 * trainer.steps_done >= self.preset.bpd.steps:
+                self.layers()  # raises where no weight is left; before, η is still small
             figures = layer_figures(self.bpd.posterior(), threshold)
             figures["kl_weight"] = self.bpd.kl_weight()
-        every = max(1, until // RETURNS_A_STAGE)
-        if self.rollouts is not None and trainer.steps_done % every == 0:
+        log = trainer.steps_done // max(1, until // LOGS_A_STAGE)
+        if self.rollouts is not None and log % (LOGS_A_STAGE // RETURNS_A_STAGE) == 0:
             returns = self.rollouts.returns(self.policy(), (MEASURE, 1), LOGGED_EPISODES)
             figures["return"] = float(returns.mean())
         return figures
@@ -317,7 +319,9 @@ def _teacher_facts(dataset: Dataset, teacher: Policy | None) -> JSON | None:
     return facts
 
 
-def _identity(config: DistillConfig, preset: Preset, dataset: Dataset) -> JSON:
+def _identity(
+    config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
+) -> JSON:
     """What makes two runs the same: what a checkpoint is compared by, and what is kept with it."""
     digest = hashlib.sha256()
     for name in ARRAYS:
@@ -327,6 +331,7 @@ def _identity(config: DistillConfig, preset: Preset, dataset: Dataset) -> JSON:
         "preset": config.preset,
         **json.loads(json.dumps(asdict(preset))),  # as a checkpoint gives it back: no tuples
         "environment": config.env,
+        "teacher": teacher.sha256 if teacher else None,
         "seed": config.seed,
         "dataset": digest.hexdigest(),
     }

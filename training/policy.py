@@ -33,13 +33,6 @@ class Network(Protocol):
     def __call__(self, observations: Array) -> Array: ...
 
 
-class _OwnSize(Protocol):
-    observation_size: int
-    action_size: int
-
-    def __call__(self, observations: Array) -> Array: ...
-
-
 @dataclass(frozen=True)
 class Policy:
     """A deterministic policy in the environment's physical units; it travels to worker processes.
@@ -52,7 +45,7 @@ class Policy:
         environment: the Gymnasium id it was trained in, if the file says.
     """
 
-    network: Network | _OwnSize
+    network: Network
     parameters: int
     sha256: str
     signals: JSON | None = None

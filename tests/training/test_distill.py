@@ -129,7 +129,7 @@ def wait_for(child: subprocess.Popen[str], checkpoint: Path, stage: int) -> None
     while time.monotonic() < deadline and child.poll() is None:
         if checkpoint.exists() and read_checkpoint(checkpoint).stage >= stage:
             return
-        time.sleep(0.01)
+        time.sleep(0.1)
     child.kill()
     pytest.fail(f"the child never reached stage {stage}")
 
@@ -184,7 +184,7 @@ def test_sigint_leaves_a_checkpoint_and_a_line(
         ({"hidden": (0,)}, "narrowest hidden layer is 0"),
         ({"env": "Pendulum-v1", "steps": 10}, "the policy takes 4 observations"),
         ({"learning_rate": 1e12}, "diverged: loss .* is (nan|inf) at step"),
-        ({"kl_multiplier": 1e9, "steps": 200}, "lost every weight by step .*smaller one"),
+        ({"kl_multiplier": 1e9, "steps": 200}, "lost every weight by step 1.. .*smaller one"),
     ],
 )
 def test_mistakes_are_one_line(
