@@ -41,7 +41,12 @@ from training.students.storage import StudentFile, StudentLayer, write_student
 JSON = dict[str, Any]
 
 LOGS_A_STAGE = 100
-RETURNS_A_STAGE = 10
+STEPS_A_LOG = 20
+"""At least."""
+
+RETURN_SECONDS = 20.0
+"""Between returns for TensorBoard, so that measuring them stays a small part of the time."""
+
 LOGGED_EPISODES = 5
 FINETUNE_SEEDS = 1_000_003
 """Between the seeds of one round's minibatches and the next's."""
@@ -99,7 +104,7 @@ class Distillation:
         self.stages = self._stages()
         self.stage = 0
         self.report: list[JSON] = []
-        self.started = time.monotonic()
+        self.started = self.returned_at = time.monotonic()
         self._begin()
         self.board = _board(config.out / "tensorboard")
         self.loop = Loop(self.save, stop, self.board, config.checkpoint_seconds)
@@ -140,8 +145,8 @@ class Distillation:
         self._train(self.stages[self.stage][0], self.finetuning, self.preset.finetune.steps)
 
     def _train(self, name: str, trainer: Trainer, until: int) -> None:
-        every = max(1, until // LOGS_A_STAGE)
-        self.loop.run(trainer, until, name, every, partial(self._figures, trainer, until))
+        every = max(STEPS_A_LOG, until // LOGS_A_STAGE)
+        self.loop.run(trainer, until, name, every, partial(self._figures, trainer))
 
     def _add_round(self, number: int) -> None:
         assert self.rollouts is not None and self.teacher is not None
@@ -229,7 +234,7 @@ class Distillation:
             assert self.finetuning is not None
             self.finetuning.load(_part(checkpoint, "finetune/"), checkpoint.steps["finetune"])
 
-    def _figures(self, trainer: Trainer, until: int) -> dict[str, float]:
+    def _figures(self, trainer: Trainer) -> dict[str, float]:
         threshold = self.preset.bpd.log_alpha_threshold
         figures = {}
         if trainer is self.bpd:
@@ -237,10 +242,12 @@ class Distillation:
                 self.layers()  # raises where no weight is left; before, η is still small
             figures = layer_figures(self.bpd.posterior(), threshold)
             figures["kl_weight"] = self.bpd.kl_weight()
-        log = trainer.steps_done // max(1, until // LOGS_A_STAGE)
-        if self.rollouts is not None and log % (LOGS_A_STAGE // RETURNS_A_STAGE) == 0:
+        alive = figures.get("kept_weights", 1) > 0
+        due = time.monotonic() - self.returned_at > RETURN_SECONDS
+        if self.rollouts is not None and alive and due:
             returns = self.rollouts.returns(self.policy(), (MEASURE, 1), LOGGED_EPISODES)
             figures["return"] = float(returns.mean())
+            self.returned_at = time.monotonic()
         return figures
 
     def _measured(self, name: str) -> JSON:
@@ -257,6 +264,7 @@ class Distillation:
             returns = self.rollouts.returns(self.policy(), (MEASURE, 0), self.config.episodes)
             entry["return_mean"] = float(returns.mean())
             entry["return_min"] = float(returns.min())
+            self.board.add_scalar(f"{name}/return", entry["return_mean"], trainer.steps_done)
         return entry
 
     def _imitation_error(self) -> float:

@@ -121,9 +121,8 @@ class Loop:
                     f"{name} diverged: loss {key} is {value} at step {trainer.steps_done}; "
                     "give a smaller learning rate, or no value term (value weight 0)"
                 )
-        stage = name.split()[0]
         for key, value in {**losses, **figures}.items():
-            self.board.add_scalar(f"{stage}/{key}", value, trainer.steps_done)
+            self.board.add_scalar(f"{name}/{key}", value, trainer.steps_done)
         shown = {"imitation": f"{losses['imitation']:.2g}"}
         if "kept_weights" in figures:
             shown["kept"] = f"{figures['kept_weights']:.0f}"
