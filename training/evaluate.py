@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from tqdm import tqdm
 
-import training.plants  # noqa: F401  registers the plants' environments
 from common.errors import UserError
 from common.files import atomic_path
 from training.config import EvaluateConfig
+from training.policy import load_policy
+from training.rollouts import check_fit, make_environment
+from training.signals import environment_signals
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Observations [episodes, n] to actions [episodes, m], in the environment's units."""
@@ -29,29 +30,6 @@ class Episodes:
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
     successes: NDArray[np.bool_]
-
-
-def make_env(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
-    """Make a Gymnasium environment with continuous actions and flat observations.
-
-    Raises:
-        UserError: no such environment, or not one that a policy of this project can control.
-    """
-    try:
-        env = gymnasium.make(env_id, **kwargs)
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        plants = [name for name in gymnasium.registry if name.startswith("sparsectl/")]
-        raise UserError(
-            f"no environment {env_id!r} ({error}); the rigs here: {', '.join(plants)}"
-        ) from error
-    for name in ("observation_space", "action_space"):
-        space = getattr(env, name)
-        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            raise UserError(
-                f"{env_id}: its {name} is {space}; it must be a Box of one dimension "
-                "(continuous control with a flat observation)"
-            )
-    return env
 
 
 def run_episodes(
@@ -67,7 +45,7 @@ def run_episodes(
 
     Episode i is seeded with `seed + i`, so two policies meet the same units and starts.
     """
-    envs = [make_env(env_id, **(env_kwargs or {})) for _ in range(episodes)]
+    envs = [make_environment(env_id, env_kwargs) for _ in range(episodes)]
     observations = np.stack([env.reset(seed=seed + i)[0] for i, env in enumerate(envs)])
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     successes = np.zeros(episodes, np.bool_)
@@ -118,7 +96,7 @@ def summarise(episodes: Episodes) -> dict[str, Any]:
 
 def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.float64]]:
     """One episode of a plant's environment as arrays over time: what the report draws."""
-    env = make_env(env_id)
+    env = make_environment(env_id)
     plant = getattr(env.unwrapped, "plant", None)
     if plant is None:
         raise UserError(f"{env_id} has no plant to trace; traces are of sparsectl's own rigs")
@@ -142,13 +120,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         UserError: the policy or the environment does not load, or they do not fit each other.
     """
-    from training.policy import load_policy
-
     policy = load_policy(config.policy)
     env_id = config.env or policy.environment
     if env_id is None:
         raise UserError(f"{config.policy} names no environment; give one with --env")
-    check_fit(policy.act, env_id)
+    probe = make_environment(env_id)
+    check_fit(policy, environment_signals(probe), env_id)
+    probe.close()
     episodes = run_episodes(
         env_id, policy.act, episodes=config.episodes, seed=config.seed, progress="evaluate"
     )
@@ -161,21 +139,3 @@ def save_trace(path: Path, trace: dict[str, NDArray[np.float64]]) -> None:
     """Write a trace as `.npz`."""
     with atomic_path(path.with_suffix(".npz")) as temporary:
         np.savez(temporary, **trace)  # type: ignore[arg-type]
-
-
-def check_fit(act: Act, env_id: str) -> None:
-    """Try the policy on one observation of the environment.
-
-    Raises:
-        UserError: the policy's sizes are not the environment's.
-    """
-    env = make_env(env_id)
-    assert env.observation_space.shape and env.action_space.shape
-    observation, _ = env.reset(seed=0)
-    action = act(observation[None].astype(np.float32))[0]
-    env.close()
-    if action.shape != env.action_space.shape:
-        raise UserError(
-            f"the policy gives {action.shape[0]} actions, {env_id} takes "
-            f"{env.action_space.shape[0]}; evaluate it where it was trained"
-        )

@@ -16,7 +16,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
 from stable_baselines3.common.env_util import make_vec_env
 
@@ -24,7 +23,9 @@ from common.errors import UserError
 from common.files import atomic_path, write_json
 from common.provenance import provenance
 from training.config import TeachConfig
-from training.evaluate import make_env, run_episodes, summarise
+from training.evaluate import run_episodes, summarise
+from training.rollouts import make_environment
+from training.signals import environment_signals, normaliser
 from training.teacher_file import Weights, teacher_act, write_teacher
 
 
@@ -90,56 +91,19 @@ def teach(config: TeachConfig) -> dict[str, Any]:
 
 def signals_of(env_id: str) -> dict[str, Any]:
     """The signals of an environment: its own, or plain ones without units."""
-    env = make_env(env_id)
-    signals = getattr(env.unwrapped, "signals", None) or _plain_signals(env)
+    env = make_environment(env_id)
+    signals = environment_signals(env)
     env.close()
-    return dict(signals)
-
-
-def _plain_signals(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-    assert env.observation_space.shape is not None
-    action = env.action_space
-    assert isinstance(action, gymnasium.spaces.Box)
-    unit = {"unit": "1", "offset": 0.0}
-    observation = [
-        {"name": f"o{i}", "scale": 1.0, "low": None, "high": None} | unit
-        for i in range(env.observation_space.shape[0])
-    ]
-    actions = [
-        {
-            "name": f"a{i}",
-            "unit": "1",
-            "scale": float(high - low) / 2.0,
-            "offset": float(high + low) / 2.0,
-            "low": float(low),
-            "high": float(high),
-        }
-        for i, (low, high) in enumerate(zip(action.low, action.high, strict=True))
-    ]
-    period_s = float(getattr(env.unwrapped, "dt", 0.0))
-    return {
-        "observation": observation,
-        "action": actions,
-        "frames": 1,
-        "period_s": period_s,
-        "rig": None,
-    }
+    return signals
 
 
 def _training_env(env_id: str, signals: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     """The environment as the learner sees it: normalised, and for our rigs from any start."""
-    env = make_env(env_id, **({"start": "mixed"} if signals["rig"] else {}))
-    scale, offset = normaliser(signals)
+    env = make_environment(env_id, {"start": "mixed"} if signals["rig"] else None)
+    offset, scale, *_ = normaliser(signals)
     return gymnasium.wrappers.TransformObservation(
         env, lambda o: ((o - offset) / scale).astype(np.float32), env.observation_space
     )
-
-
-def normaliser(signals: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scale and offset of the whole observation vector, each shape [frames * signals]."""
-    rows = signals["observation"] * signals["frames"]
-    scale = np.array([row["scale"] for row in rows], np.float32)
-    return scale, np.array([row["offset"] for row in rows], np.float32)
 
 
 def _import(module_name: str) -> Any:

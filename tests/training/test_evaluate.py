@@ -84,8 +84,8 @@ def test_summary_has_the_promised_keys() -> None:
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        ("NoSuchEnv-v0", "no environment 'NoSuchEnv-v0'"),
-        ("CartPole-v1", "action_space is Discrete"),
+        ("NoSuchEnv-v0", "environment 'NoSuchEnv-v0'"),
+        ("CartPole-v1", "actions Discrete"),
         ("InvertedPendulum-v5", "25"),
     ],
 )

@@ -11,7 +11,8 @@ from stable_baselines3 import SAC, TD3
 
 from training.config import TeachConfig
 from training.policy import load_policy
-from training.teach import normaliser, sb3_weights, signals_of, teach
+from training.signals import normaliser
+from training.teach import sb3_weights, signals_of, teach
 from training.teacher_file import write_teacher
 
 ENV = "sparsectl/sensorsini_cartpole-v0"
@@ -27,7 +28,7 @@ def test_the_file_acts_as_the_network_does(
     path = tmp_path / "teacher.onnx"
     write_teacher(path, sb3_weights(model), signals, env, {})
     policy = load_policy(path)
-    scale, offset = normaliser(signals)
+    offset, scale, *_ = normaliser(signals)
     size = len(scale)
     observations = np.random.default_rng(0).normal(0, 2, (200, size)).astype(np.float32)
     expected, _ = model.predict((observations - offset) / scale, deterministic=True)
