@@ -7,7 +7,6 @@ imitation mends both in a small part of the time that the distillation took.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,7 +48,6 @@ class Finetuning:
         self.student = MaskedStudent(layers).on(device)
         self.adam = FlatAdam(self.student, settings.learning_rate)
         self.losses: dict[str, Tensor] = {}
-        self._layers = layers
 
     def update(self) -> None:
         """One minibatch of imitation; the learning rate falls to zero along a cosine."""
@@ -63,18 +61,9 @@ class Finetuning:
         self.losses["imitation"] = loss.detach()
         self.steps_done += 1
 
-    @torch.no_grad()
     def layers(self) -> tuple[StudentLayer, ...]:
         """The student's layers as they are now; what is cut stays zero."""
-        tuned = zip(self._layers, self.student.weights, self.student.biases, strict=True)
-        return tuple(
-            replace(
-                layer,
-                mean=weight.cpu().numpy() * layer.kept(math.inf),
-                bias=bias.cpu().numpy().copy(),
-            )
-            for layer, weight, bias in tuned
-        )
+        return self.student.layers()
 
     def state(self) -> dict[str, Tensor]:
         """All that the next update depends on, but the data, the masks and the count of steps."""

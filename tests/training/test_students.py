@@ -138,11 +138,15 @@ def test_a_higher_threshold_keeps_more(threshold: float, more: float) -> None:
     np.testing.assert_array_equal(fewer, layer.log_alpha < threshold)
 
 
-def test_the_masked_student_is_what_its_file_acts() -> None:
-    layers = random_layers(3, (5, 8, 8, 2), 0.4)
+@pytest.mark.parametrize("kept", [0.1, 0.4, 1.0])
+def test_the_masked_student_is_what_its_file_acts(kept: float) -> None:
+    layers = random_layers(3, (5, 8, 8, 2), kept)
     observations = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
     actions = MaskedStudent(layers)(torch.from_numpy(observations)).detach().numpy()
-    np.testing.assert_allclose(actions, forward(layers, observations), atol=1e-6)
+    np.testing.assert_allclose(actions, forward(layers, observations), atol=1e-5)
+    for layer, back in zip(layers, MaskedStudent(layers).layers(), strict=True):
+        np.testing.assert_array_equal(back.mean, layer.mean * layer.mask)
+        np.testing.assert_array_equal(back.bias, layer.bias)
 
 
 def student_file() -> StudentFile:

@@ -18,18 +18,27 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 class MaskedStudent(nn.Module):
     """ReLU layers and a tanh output, normalised in and out; weights outside the mask are zero.
 
+    Only neurons that something feeds or that feed something are computed: of a student with a
+    few hundred weights that is a small part.
+
     Attributes:
-        weights: [out, in] a layer; what stands outside the mask has no effect and no gradient.
-        biases: [out] a layer.
-        masks: [out, in] a layer, float32 of 0 and 1.
+        weights: [live out, live in] a layer; what stands outside the mask has no effect.
+        biases: [live out] a layer.
+        masks: [live out, live in] a layer, float32 of 0 and 1.
     """
 
     def __init__(self, layers: Sequence[StudentLayer]) -> None:
         super().__init__()
-        self.weights = nn.ParameterList(torch.from_numpy(layer.mean.copy()) for layer in layers)
-        self.biases = nn.ParameterList(torch.from_numpy(layer.bias.copy()) for layer in layers)
-        masks = [layer.kept(np.inf) for layer in layers]
-        self.masks = [torch.from_numpy(mask.astype(np.float32)) for mask in masks]
+        self._layers = tuple(layers)
+        kept = [layer.kept(np.inf) for layer in layers]
+        self._live = _live(kept)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        self.masks = []
+        for layer, mask, into, out in zip(layers, kept, self._live, self._live[1:], strict=False):
+            block = np.ix_(out, into)
+            self.weights.append(torch.from_numpy(layer.mean[block]))
+            self.biases.append(torch.from_numpy(layer.bias[out]))
+            self.masks.append(torch.from_numpy(mask[block].astype(np.float32)))
 
     def on(self, device: torch.device) -> MaskedStudent:
         """The student moved to the device, masks too."""
@@ -44,6 +53,27 @@ class MaskedStudent(nn.Module):
             observations = torch.addmm(bias, observations, (weight * mask).t())
             observations = observations.relu() if index < last else observations.tanh()
         return observations
+
+    @torch.no_grad()
+    def layers(self) -> tuple[StudentLayer, ...]:
+        """The layers as they are now, at their full size; what is cut is zero."""
+        result = []
+        for index, layer in enumerate(self._layers):
+            into, out = self._live[index], self._live[index + 1]
+            mean, bias = np.zeros_like(layer.mean), layer.bias.copy()
+            masked = self.weights[index] * self.masks[index]
+            mean[np.ix_(out, into)] = masked.cpu().numpy()
+            bias[out] = self.biases[index].cpu().numpy()
+            result.append(replace(layer, mean=mean, bias=bias))
+        return tuple(result)
+
+
+def _live(masks: Sequence[Mask]) -> list[Mask]:
+    """Which inputs, hidden neurons of each layer and outputs are computed: [n], [out] a layer."""
+    inputs = np.ones(masks[0].shape[1], np.bool_)
+    pairs = zip(masks, masks[1:], strict=False)
+    hidden = [np.logical_or(mask.any(axis=1), after.any(axis=0)) for mask, after in pairs]
+    return [inputs, *hidden, np.ones(masks[-1].shape[0], np.bool_)]
 
 
 def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[StudentLayer, ...]:
