@@ -1,7 +1,7 @@
 """How often an exported student balances in the virtual rig; writes results/trials.json.
 
-Each trial is a new unit of the rig, drawn from its ranges, driven by the same C firmware in
-lockstep: swing up, 30 s of balance, one kick.
+Each trial is driven by the same C firmware in lockstep: swing up, 30 s of balance, one kick; on the
+rig as its file has it, and on a unit drawn anew from the file's ranges.
 
     python benchmarks/trials.py --policy runs/demo/policy [--trials 20]
 """
@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from common.files import write_json
 from common.provenance import provenance
+from export.onnx_reader import read_onnx
 from hil.config import TrialConfig
 from hil.trial import run_trial
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+KEYS = ("balanced", "balanced_seconds", "swing_up_seconds", "final_state", "ended", "ticks")
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class TrialsConfig:
     """Folder of the journals."""
 
 
-def main(config: TrialsConfig) -> None:
-    """Run the trials and write what became of each."""
+def trials(config: TrialsConfig, *, randomised: bool) -> list[dict[str, Any]]:
+    """Run the trials; what became of each."""
     rows = []
     for seed in range(config.trials):
         result = run_trial(
@@ -46,25 +49,26 @@ def main(config: TrialsConfig) -> None:
                 clock="lockstep",
                 seconds=config.seconds,
                 seed=seed,
-                randomised=True,
-                out=config.runs / f"{seed:02d}",
+                randomised=randomised,
+                out=config.runs / f"{'randomised' if randomised else 'nominal'}-{seed:02d}",
                 report=False,
             )
         )
-        keys = ("balanced", "balanced_seconds", "swing_up_seconds", "final_state", "ticks")
-        rows.append({"seed": seed} | {key: result[key] for key in keys})
+        rows.append({"seed": seed} | {key: result[key] for key in KEYS})
         print(rows[-1])
-    balanced = sum(row["balanced"] for row in rows)
-    print(f"{balanced} of {len(rows)} balanced")
-    write_json(
-        RESULTS / "trials.json",
-        {
-            "digest": result["digest"],
-            "balanced": balanced,
-            "trials": rows,
-            "provenance": provenance(),
-        },
-    )
+    return rows
+
+
+def main(config: TrialsConfig) -> None:
+    """Run the trials on the rig as its file has it, and on units drawn from its ranges."""
+    results = {
+        "digest": read_onnx(config.policy / "policy.onnx").digest,
+        "seconds": config.seconds,
+        "nominal": trials(config, randomised=False),
+        "randomised": trials(config, randomised=True),
+        "provenance": provenance(),
+    }
+    write_json(RESULTS / "trials.json", results)
 
 
 if __name__ == "__main__":
