@@ -104,7 +104,15 @@ def _render(salt: str, size_in: tuple[float, float], narrow: bool, draw: Draw) -
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", metadata=nothing)
-    return _themed(buffer.getvalue())
+    return _renumbered(_themed(buffer.getvalue()), salt)
+
+
+def _renumbered(svg: str, name: str) -> str:
+    """Ids by their order: matplotlib hashes coordinates, whose last bit differs between runs."""
+    for number, old in enumerate(dict.fromkeys(re.findall(r' id="([^"]+)"', svg))):
+        for before, after in ((' id="', '"'), ("url(#", ")"), ('href="#', '"')):
+            svg = svg.replace(f"{before}{old}{after}", f"{before}{name}-{number}{after}")
+    return svg
 
 
 def _themed(svg: str) -> str:
