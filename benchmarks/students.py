@@ -66,9 +66,18 @@ def student_of(config: StudentsConfig, seed: int, *, offline: bool) -> dict[str,
         )
     )
     returned = evaluate(EvaluateConfig(policy=folder / "student.safetensors", env=env))
-    result = {"seed": seed, "distill": distilled, "evaluate": returned}
+    result = without_paths({"seed": seed, "distill": distilled, "evaluate": returned})
     write_json(folder / "result.json", result)
     return result
+
+
+def without_paths(result: dict[str, Any]) -> dict[str, Any]:
+    """The result without the places of its files, which differ from machine to machine."""
+    return {
+        key: without_paths(value) if isinstance(value, dict) else value
+        for key, value in result.items()
+        if key not in ("policy", "student")
+    }
 
 
 def main(config: StudentsConfig) -> None:
@@ -77,7 +86,7 @@ def main(config: StudentsConfig) -> None:
     env = f"sparsectl/{config.rig}-v0"
     results = {
         "rig": config.rig,
-        "teacher": evaluate(EvaluateConfig(policy=teacher, env=env)),
+        "teacher": without_paths(evaluate(EvaluateConfig(policy=teacher, env=env))),
         "full": [student_of(config, seed, offline=False) for seed in config.seeds],
         "offline": [student_of(config, seed, offline=True) for seed in config.seeds],
         "provenance": provenance(),
