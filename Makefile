@@ -6,12 +6,13 @@ FIRMWARE_C := $(shell find firmware_host export -name '*.[ch]' 2>/dev/null)
 # Work is spread over processes: two threads of one library each on two busy cores collapse.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint toolchain clean
 
 help:
 	@echo "make demo    the whole pipeline on the virtual pendulum"
 	@echo "make test    the tests"
 	@echo "make lint    style, types, direction of imports"
+	@echo "make toolchain  compilers and emulators of the boards (Debian; asks for root)"
 	@echo "make clean   remove the environment and the runs"
 
 demo: $(READY)
@@ -26,6 +27,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $(FIRMWARE_C)
+
+toolchain:
+	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends \
+	    $$(python3 -m firmware_host.tools)
 
 # torch comes first: what depends on it must find the version that is wanted here.
 $(READY): setup.cfg pyproject.toml constraints.txt

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from common.errors import UserError
 from firmware_host.bench import bench
 from firmware_host.config import BenchConfig
 from tests.firmware_host.small_policy import SmallPolicy, small_policy
+from tests.tools import need
 
 KEYS = {"board", "encoding", "cycles", "cycles_kind", "instructions", "flash_bytes", "ram_bytes"}
 KEYS |= {"stack_bytes", "max_abs_error", "clock_hz", "microseconds"}
@@ -27,8 +27,8 @@ def test_bench_on_the_host(policy_dir: Path, policy: SmallPolicy) -> None:
     assert result["cycles"] is None and "no cycle count" in result["note"]
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 def test_instructions_are_counted(policy_dir: Path) -> None:
+    need("valgrind")
     first, second = (bench(BenchConfig(policy_dir, runs=1))["instructions"] for _ in range(2))
     assert first == second
     assert 2 * 208 < first < 100 * 208  # at least a multiplication and an addition a weight
