@@ -32,6 +32,7 @@ EXTRA_OF_MODULE = {
     "tensorboard": "train",
     "minari": "minari",
     "sbx": "jax",
+    "nicegui": "live",
 }
 """Packages that an extra brings; the rest comes with sparsectl itself."""
 

@@ -57,6 +57,7 @@ def _packages() -> Iterator[Check]:
         ),
         "stable-baselines3 tensorboard": ("teach, distill", "pip install -e '.[train]'"),
         "minari": ("collect and distill with Minari datasets", "pip install -e '.[minari]'"),
+        "nicegui": ("trial --live", "pip install -e '.[live]'"),
         "sbx-rl": ("teach --backend sbx", "pip install -e '.[jax]'"),
     }
     for names, (serves, mend) in wanted.items():

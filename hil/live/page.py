@@ -1,0 +1,202 @@
+"""The live page's process: `python -m hil.live.page DESCRIPTOR PORT SETUP`.
+
+It reads what the trial sends, draws it for every browser that looks, and sends the buttons that a
+person presses. NiceGUI brings its own scripts and fonts: no network is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import app, ui
+
+from hil.live.channel import Channel, channel_of
+from hil.live.guard import LoopbackOnly
+from hil.live.picture import Shape, pendulum
+from hil.live.view import EDGES_US, HISTORY_S, Setup, View
+
+READY = "READY"
+DRAW_S, PLOT_S = 0.05, 0.25
+LINGER_S = 1.0
+"""Between the trial's end and this process's: browsers still get the last of it."""
+COLUMN_OF = {"sample to motor": 5, "inference": 6}
+
+STYLE = """
+<style>
+  body { background: #f6f7f9; color: #1d2733 }
+  .body--dark { background: #12171d; color: #dfe6ee }
+  .card { background: rgba(127,127,127,.09); border-radius: 12px; padding: 14px 18px }
+  .figure { font-variant-numeric: tabular-nums }
+  .estop { font-size: 1.7rem !important; font-weight: 700; min-height: 5.5rem }
+  #popup { display: none !important }
+</style>
+"""
+STATE_COLOURS = {"ACTIVE": "#1a8f5a", "ARMED": "#c98a00", "STOPPING": "#c98a00", "FAULT": "#c62f2f"}
+POLE_COLOUR = "#d2651a"
+
+
+class Page:
+    """What is shared by all who look: the view, and the way to the trial."""
+
+    def __init__(self, channel: Channel, setup: Setup) -> None:
+        self.channel, self.setup, self.view = channel, setup, View()
+        self.shape = Shape(setup.is_rotary, setup.base_limit)
+
+    def listen(self) -> None:
+        """Take the trial's messages as they come, until it closes its end."""
+        asyncio.get_running_loop().add_reader(self.channel.descriptor, self._read)
+
+    def build(self) -> None:
+        """The page, for one browser."""
+        ui.add_head_html(STYLE)
+        ui.dark_mode(None)
+        with ui.column().classes("w-full max-w-5xl mx-auto gap-4 p-2"):
+            self._heading()
+            with ui.row().classes("w-full gap-4 items-stretch wrap"):
+                with ui.column().classes("card grow").style("flex: 2 1 380px"):
+                    picture = ui.html(sanitize=False).classes("w-full")
+                with ui.column().classes("grow gap-3").style("flex: 1 1 250px"):
+                    self._buttons()
+                    figures = ui.html(sanitize=False).classes("card w-full figure")
+            chart, histogram = self._charts()
+
+        def draw() -> None:
+            picture.set_content(self._picture())
+            figures.set_content(self._figures())
+
+        def plot() -> None:
+            angle, base = self.view.lines()
+            chart.options["series"][0]["data"] = angle
+            chart.options["series"][1]["data"] = base
+            histogram.options["series"][0]["data"] = self.view.histogram
+            chart.update()
+            histogram.update()
+
+        ui.timer(DRAW_S, draw)
+        ui.timer(PLOT_S, plot)
+        ui.keyboard(on_key=self._on_key)
+
+    def _read(self) -> None:
+        try:
+            for message in self.channel.receive():
+                self.view.take(message, COLUMN_OF[self.setup.latency_of])
+        except EOFError:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self.channel.descriptor)
+            self.view.ended = self.view.ended or "the trial's process has ended"
+            loop.call_later(LINGER_S, app.shutdown)
+
+    def _ask(self, command: str) -> Callable[[], None]:
+        return lambda: void(self.channel.send({"command": command}))
+
+    def _on_key(self, event: Any) -> None:
+        if event.action.keydown and event.key.name in (" ", "Escape", "Enter"):
+            self._ask("estop")()
+
+    def _heading(self) -> None:
+        with ui.row().classes("w-full items-baseline justify-between wrap"):
+            ui.label(self.setup.title).classes("text-xl font-bold")
+            ended = ui.label().classes("text-base")
+            ended.bind_text_from(self.view, "ended", lambda why: f"ended: {why}" if why else "")
+
+    def _buttons(self) -> None:
+        stop = ui.button("E-STOP", on_click=self._ask("estop"), color="red-8")
+        stop.classes("estop w-full").props('id="estop" aria-keyshortcuts="Space Enter Escape"')
+        ui.label("Space, Enter or Esc do the same").classes("text-xs opacity-70")
+        with ui.row().classes("w-full gap-3 no-wrap"):
+            for word in ("arm", "disarm"):
+                button = ui.button(word, on_click=self._ask(word), color="blue-grey-7")
+                button.classes("grow").props(f'id="{word}"')
+
+    def _picture(self) -> str:
+        base = self.view.base[-1] if self.view.base else 0.0
+        angle_deg = self.view.angle_deg[-1] if self.view.angle_deg else 180.0
+        return pendulum(self.shape, base, angle_deg * 0.017453292519943295, POLE_COLOUR)
+
+    def _figures(self) -> str:
+        view, unit = self.view, self.setup.base_unit
+        colour = STATE_COLOURS.get(view.state, "#5c6b7a")
+        chip = (
+            f'<span id="state" style="background:{colour};color:#fff;border-radius:6px;'
+            f'padding:2px 10px;font-weight:700">{view.state}</span>'
+        )
+        fault = "" if view.fault == "NONE" else f' <b id="fault">{view.fault}</b>'
+        rows = {
+            "now": view.phase,
+            "angle": f"{view.angle_deg[-1] if view.angle_deg else 180.0:+.1f}°",
+            "position": f"{view.base[-1] if view.base else 0.0:+.4f} {unit}",
+            "motor duty": f"{view.duty:+.2f}",
+            "missed deadlines": str(view.missed),
+            **{f"frames {name}": str(count) for name, count in view.counters.items()},
+        }
+        cells = "".join(
+            f'<tr><td style="opacity:.7;padding-right:1em">{name}</td><td>{value}</td></tr>'
+            for name, value in rows.items()
+        )
+        return f'<div>{chip}{fault}</div><table class="mt-2">{cells}</table>'
+
+    def _charts(self) -> tuple[ui.echart, ui.echart]:
+        with ui.row().classes("w-full gap-4 wrap"):
+            with ui.column().classes("card grow").style("flex: 2 1 380px"):
+                chart = ui.echart(_lines(self.setup.base_unit)).classes("w-full h-64")
+            with ui.column().classes("card grow").style("flex: 1 1 250px"):
+                histogram = ui.echart(_bars(self.setup.latency_of)).classes("w-full h-64")
+        return chart, histogram
+
+
+def _lines(unit: str) -> dict[str, Any]:
+    axis = {"type": "value", "scale": True, "splitLine": {"show": False}}
+    series = [
+        {"name": name, "type": "line", "yAxisIndex": index, "showSymbol": False, "data": []}
+        for index, name in enumerate(("angle, °", f"position, {unit}"))
+    ]
+    return {
+        "animation": False,
+        "legend": {"top": 0, "textStyle": {"color": "#8794a3"}},
+        "grid": {"left": 48, "right": 56, "top": 34, "bottom": 42},
+        "xAxis": {
+            "type": "value", "name": f"last {HISTORY_S:g} s", "nameLocation": "middle",
+            "nameGap": 26, "min": "dataMin", "max": "dataMax", "splitLine": {"show": False},
+            "axisLabel": {"formatter": "{value}", "showMinLabel": False, "showMaxLabel": False},
+        },
+        "yAxis": [{**axis, "min": -180, "max": 180, "interval": 90}, axis],
+        "series": series,
+    }  # fmt: skip
+
+
+def _bars(latency_of: str) -> dict[str, Any]:
+    return {
+        "animation": False,
+        "title": {
+            "text": f"{latency_of}, µs",
+            "textStyle": {"fontSize": 13, "fontWeight": "normal", "color": "#8794a3"},
+        },
+        "grid": {"left": 48, "right": 12, "top": 34, "bottom": 42},
+        "xAxis": {
+            "type": "category", "data": [str(edge) for edge in EDGES_US[:-1]],
+            "name": "from … to the next", "nameLocation": "middle", "nameGap": 26,
+        },
+        "yAxis": {"type": "value", "name": "ticks", "splitLine": {"show": False}},
+        "series": [{"type": "bar", "data": [], "barCategoryGap": "10%"}],
+    }  # fmt: skip
+
+
+def void(_: object) -> None:
+    """Drop a result: NiceGUI takes what a handler returns for an event's answer."""
+
+
+def main(descriptor: int, port: int, setup: Setup) -> None:
+    """Serve until the trial closes its end of the channel."""
+    page = Page(channel_of(descriptor), setup)
+    app.on_startup(page.listen)
+    app.on_startup(lambda: print(READY, flush=True))
+    app.add_middleware(LoopbackOnly, port=port)
+    ui.page("/", title=f"sparsectl: {setup.title}")(page.build)
+    ui.run(host="127.0.0.1", port=port, reload=False, show=False, show_welcome_message=False)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Setup.from_json(sys.argv[3]))

@@ -1,0 +1,96 @@
+"""What the live page knows: the last bunch of ticks, a few seconds of history, the counts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+HISTORY_S = 10.0
+MOST_POINTS = 400
+"""Of a plotted line; more ticks than that are thinned."""
+EDGES_US = tuple(round(10 ** (power / 4)) for power in range(21))
+"""Of the latency histogram: four bins a decade, 1 us to 100 ms."""
+OPEN_LOOP = ("SAFE", "HOMED", "HOMING", "BOOT")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a trial tells its page at the start."""
+
+    title: str
+    is_rotary: bool
+    base_unit: str
+    base_limit: float
+    latency_of: str
+    """What the histogram counts: `sample to motor` or `inference`."""
+
+    def to_json(self) -> str:
+        """As the argument that the page's process gets."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Setup:
+        """What `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclass
+class View:
+    """The state that all browsers of a page share; `take` brings it up to date."""
+
+    phase: str = "check"
+    state: str = "BOOT"
+    fault: str = "NONE"
+    ended: str | None = None
+    missed: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+    time_s: deque[float] = field(default_factory=deque)
+    angle_deg: deque[float] = field(default_factory=deque)
+    base: deque[float] = field(default_factory=deque)
+    duty: float = 0.0
+    histogram: list[int] = field(default_factory=lambda: [0] * (len(EDGES_US) - 1))
+
+    def take(self, message: Mapping[str, Any], latency_column: int) -> None:
+        """Bring the view up to date with a message of the trial's."""
+        for name in ("phase", "state", "fault", "ended", "missed", "counters"):
+            if name in message:
+                setattr(self, name, message[name])
+        for tick in message.get("ticks", ()):
+            self._tick(tick, latency_column)
+
+    def lines(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Angle in degrees and base position over time, thinned; each a list of [s, value]."""
+        step = max(1, len(self.time_s) // MOST_POINTS)
+        times = list(self.time_s)[::step]
+        angle, base = list(self.angle_deg)[::step], list(self.base)[::step]
+        return (
+            [list(pair) for pair in zip(times, angle, strict=True)],
+            [list(pair) for pair in zip(times, base, strict=True)],
+        )
+
+    def _tick(self, tick: list[float], latency_column: int) -> None:
+        if self.time_s and tick[0] < self.time_s[-1]:
+            self._forget(math.inf)  # the board's clock began again
+        self.time_s.append(tick[0])
+        self.angle_deg.append(round(math.degrees(tick[1]), 2))
+        self.base.append(tick[2])
+        self.duty = tick[3]
+        if self.state not in OPEN_LOOP:
+            self.histogram[_bin(tick[latency_column])] += 1
+        self._forget(tick[0] - HISTORY_S)
+
+    def _forget(self, before_s: float) -> None:
+        while self.time_s and self.time_s[0] < before_s:
+            for history in (self.time_s, self.angle_deg, self.base):
+                history.popleft()
+
+
+def _bin(value_us: float) -> int:
+    for index, edge in enumerate(EDGES_US[1:]):
+        if value_us < edge:
+            return index
+    return len(EDGES_US) - 2
