@@ -13,6 +13,7 @@ over a threshold) are cut. Observations and actions are normalised by the signal
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -65,7 +66,7 @@ class BayesianPolicyDistillation:
         self.critics_adam = FlatAdam(self.critics, settings.critic_learning_rate)
         self.target_student, self.target_student_values = _target(self.student)
         self.target_critics, self.target_critics_values = _target(self.critics)
-        self.divergence = PRIORS[settings.prior]
+        self.divergence = partial(PRIORS[settings.prior], scale=settings.prior_scale)
         self.schedule = SCHEDULES[settings.kl_schedule]
         self.losses: dict[str, Tensor] = {}
 

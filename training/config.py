@@ -124,6 +124,9 @@ class BpdSettings:
     prior: str = "log-uniform"
     """The weights' prior."""
 
+    prior_scale: float = 1.0
+    """Width of the Gaussian, Laplace and uniform priors."""
+
     log_alpha_threshold: float = 2.0
     """Weights with log α at or over it are cut."""
 

@@ -1,17 +1,32 @@
-"""Kullback-Leibler divergences of a weight's posterior N(W, σ²) from its prior."""
+"""Kullback-Leibler divergences of a weight's posterior N(W, σ²) from its prior.
+
+Each is elementwise, so that leading dimensions (several students at once) pass through; each is in
+nats, log-uniform's up to a constant as that prior is improper. `scale` is the prior's width.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
-"""(W, log σ) of any one shape → the divergence, summed, in nats up to a constant."""
+"""(W, log σ) of any one shape → the divergence of each weight, the same shape."""
+
+
+class Prior(Protocol):
+    """(W, log σ) and the prior's scale → the divergence of each weight."""
+
+    def __call__(self, mean: Tensor, log_sigma: Tensor, scale: float) -> Tensor: ...
+
 
 LOG_ALPHA_LIMIT = 10.0
+ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
+"""Of a standard Gaussian; log σ more for one of deviation σ."""
 
 
 def log_alpha(mean: Tensor, log_sigma: Tensor) -> Tensor:
@@ -20,14 +35,70 @@ def log_alpha(mean: Tensor, log_sigma: Tensor) -> Tensor:
     return ratio.clamp(-LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
 
 
-def log_uniform(mean: Tensor, log_sigma: Tensor) -> Tensor:
-    """Divergence from the improper log-uniform prior p(w) ∝ 1/|w|.
+def log_uniform(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
+    """Divergence from the improper log-uniform prior p(w) ∝ 1/|w|; it has no scale.
 
     The approximation of Molchanov et al. 2017, equation 14, without its constant: it falls from
     0.63576 + … at α → 0 to 0 … -0.63576 at α → ∞, so that noise in a weight is rewarded.
     """
-    ratio = log_alpha(mean, log_sigma)
-    return -(0.63576 * torch.sigmoid(1.8732 + 1.48695 * ratio) - 0.5 * softplus(-ratio)).sum()
+    return of_log_alpha(log_alpha(mean, log_sigma))
 
 
-PRIORS: dict[str, Divergence] = {"log-uniform": log_uniform}
+def of_log_alpha(ratio: Tensor) -> Tensor:
+    """The log-uniform prior's divergence from log α alone, for a weight or for a whole neuron."""
+    return 0.5 * softplus(-ratio) - 0.63576 * torch.sigmoid(1.8732 + 1.48695 * ratio)
+
+
+def relevance(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
+    """Divergence from N(0, s²) with the best s for each weight, s² = W² + σ²: ½ log(1 + 1/α).
+
+    Automatic relevance determination; closed. Kharitonov, Molchanov, Vetrov: "Variational Dropout
+    via Empirical Bayes", 2018, equation 10. It has no scale.
+    """
+    return 0.5 * softplus(-log_alpha(mean, log_sigma))
+
+
+def gaussian(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
+    """Divergence from N(0, s²), closed: log(s/σ) + (σ² + W²) / 2s² - ½."""
+    squares = (2 * log_sigma).exp() + mean.square()
+    return math.log(scale) - log_sigma + squares / (2 * scale**2) - 0.5
+
+
+def laplace(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
+    """Divergence from Laplace(0, b), closed: log 2b + E|w|/b - the posterior's entropy.
+
+    E|w| is the mean of the folded normal (Leone, Nelson, Nottingham 1961).
+    """
+    sigma = log_sigma.exp()
+    ratio = mean / sigma
+    folded = sigma * math.sqrt(2 / math.pi) * torch.exp(-0.5 * ratio.square())
+    folded = folded + mean * torch.erf(ratio / math.sqrt(2))
+    return math.log(2 * scale) + folded / scale - ENTROPY - log_sigma
+
+
+def uniform(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
+    """Divergence from the uniform prior on [-a, a], closed for the posterior truncated to it.
+
+    A Gaussian that reaches beyond the support has no finite divergence, so what is compared is the
+    Gaussian cut at ±a: log 2a minus its entropy (Johnson, Kotz, Balakrishnan: Continuous Univariate
+    Distributions 1, section 13.10.1). A mean beyond ±a counts as at the edge.
+    """
+    mean = mean.clamp(-scale, scale)
+    sigma = log_sigma.exp()
+    low, high = (-scale - mean) / sigma, (scale - mean) / sigma
+    inside = 0.5 * (torch.erf(high / math.sqrt(2)) - torch.erf(low / math.sqrt(2)))
+    slopes = (low * _density(low) - high * _density(high)) / (2 * inside)
+    return math.log(2 * scale) - (ENTROPY + log_sigma + torch.log(inside) + slopes)
+
+
+def _density(value: Tensor) -> Tensor:
+    return torch.exp(-0.5 * value.square()) / math.sqrt(2 * math.pi)
+
+
+PRIORS: dict[str, Prior] = {
+    "log-uniform": log_uniform,
+    "relevance": relevance,
+    "gaussian": gaussian,
+    "laplace": laplace,
+    "uniform": uniform,
+}

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 Schedule = Callable[[float, float, float], float]
-"""(progress 0 … 1, rate ν, cap) → η."""
+"""(progress 0 … 1, rate ν, cap) → η; but for constant, η is at the cap from progress cap / ν on."""
+
+STEEPNESS = 5.0
+"""Of the exponential: it starts at e⁻⁵, under a hundredth, of the linear one's mean slope."""
+
+
+def constant(progress: float, rate: float, cap: float) -> float:
+    """η is the cap from the start."""
+    return cap
 
 
 def linear(progress: float, rate: float, cap: float) -> float:
@@ -13,4 +22,24 @@ def linear(progress: float, rate: float, cap: float) -> float:
     return min(rate * progress, cap)
 
 
-SCHEDULES: dict[str, Schedule] = {"linear": linear}
+def exponential(progress: float, rate: float, cap: float) -> float:
+    """Slow at first: η = cap · (e^5r - 1) / (e^5 - 1) with r the linear schedule's share."""
+    share = _share(progress, rate, cap)
+    return cap * math.expm1(STEEPNESS * share) / math.expm1(STEEPNESS)
+
+
+def cosine(progress: float, rate: float, cap: float) -> float:
+    """Slow at both ends: η = cap · (1 - cos πr) / 2 with r the linear schedule's share."""
+    return cap * (1 - math.cos(math.pi * _share(progress, rate, cap))) / 2
+
+
+def _share(progress: float, rate: float, cap: float) -> float:
+    return min(rate * progress / cap, 1.0) if cap else 0.0
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "linear": linear,
+    "exponential": exponential,
+    "cosine": cosine,
+}

@@ -11,54 +11,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
 
 from common.errors import UserError
 from tests.training.test_dataset import small
 from training.critics import TwinCritics
 from training.flat import FlatAdam
 from training.networks import Mlp
-from training.priors import log_alpha, log_uniform
-from training.schedules import linear
+from training.schedules import SCHEDULES
 from training.students.masked import MaskedStudent, kept_weights, simplified
 from training.students.storage import StudentFile, StudentLayer, read_student, write_student
 from training.students.variational import VariationalLinear, VariationalStudent
-
-
-def exact_divergence(log_alpha_value: float) -> float:
-    """KL(N(1, α) ‖ log-uniform) up to a constant, -½ log α + E log|w|, by quadrature."""
-    sigma = math.exp(log_alpha_value / 2)
-
-    def integrand(w: float) -> float:
-        return float(stats.norm.pdf(w, 1, sigma)) * math.log(abs(w) + 1e-300)
-
-    points = [0.0, 1.0, 1 - 4 * sigma, 1 + 4 * sigma]
-    expected, _ = integrate.quad(
-        integrand, 1 - 12 * sigma, 1 + 12 * sigma, points=sorted(points), limit=500
-    )
-    return expected - log_alpha_value / 2
-
-
-def approximate_divergence(log_alpha_value: float) -> float:
-    one = torch.ones(1, dtype=torch.float64)
-    return float(log_uniform(one, torch.full_like(one, log_alpha_value / 2)))
-
-
-def test_divergence_is_the_integral_up_to_its_constant() -> None:
-    values = np.linspace(-8, 8, 17)
-    differences = [approximate_divergence(v) - exact_divergence(v) for v in values]
-    assert np.ptp(differences) < 0.02  # Molchanov et al. give the approximation 2e-2
-
-
-def test_divergence_does_not_depend_on_the_scale_of_a_weight() -> None:
-    mean, log_sigma = torch.tensor([0.3, -2.0]), torch.tensor([-2.0, 0.5])
-    scaled = log_uniform(mean * 10, log_sigma + math.log(10))
-    torch.testing.assert_close(scaled, log_uniform(mean, log_sigma))
-
-
-def test_log_alpha_is_clamped_and_finite_at_zero() -> None:
-    mean, log_sigma = torch.tensor([0.0, 1.0, 1e3]), torch.tensor([0.0, -1.0, -30.0])
-    torch.testing.assert_close(log_alpha(mean, log_sigma), torch.tensor([10.0, -2.0, -10.0]))
 
 
 def test_local_reparameterisation_has_the_moments_of_sampled_weights() -> None:
@@ -231,4 +193,13 @@ def test_flat_adam_is_adam_and_leaves_other_modules_alone() -> None:
 
 
 def test_the_papers_schedule() -> None:
-    assert [linear(p, 4, 2) for p in (0, 0.25, 0.5, 1)] == [0, 1, 2, 2]
+    assert [SCHEDULES["linear"](p, 4, 2) for p in (0, 0.25, 0.5, 1)] == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_rise_to_the_cap_where_the_linear_one_does(name: str) -> None:
+    values = [SCHEDULES[name](p, 4, 2) for p in np.linspace(0, 1, 21)]
+    assert values == sorted(values)
+    assert values[10:] == pytest.approx([2.0] * 11)
+    assert values[0] == (2 if name == "constant" else 0)
+    assert SCHEDULES[name](0.5, 4, 0) == 0

@@ -81,7 +81,7 @@ class VariationalStudent(nn.Module):
 
     def divergence(self, prior: Divergence) -> Tensor:
         """The posterior's divergence from the prior, summed over all weights, a scalar."""
-        parts = [prior(layer.mean, layer.log_sigma) for layer in self.linear_layers()]
+        parts = [prior(layer.mean, layer.log_sigma).sum() for layer in self.linear_layers()]
         return torch.stack(parts).sum()
 
     @torch.no_grad()
