@@ -12,12 +12,13 @@ from common.provenance import provenance
 from export.graph import PolicyGraph
 from export.onnx_reader import read_onnx
 from firmware_host.policy_header import read_policy_header
+from firmware_host.rig_constants import RigConstants
 from hil.config import TrialConfig
 from hil.disturbance import Kick, knocking_duty, plan_kicks
+from hil.plant_server import PlantStart
+from hil.ports import PortKind, PortRequest, kind_of
 from hil.session import Expectation
 from training.plants.rig import Rig, load_rig
-
-VIRTUAL = "virtual"
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,35 @@ class Plan:
     kicks: list[Kick]
 
     @property
+    def port_kind(self) -> PortKind:
+        """What stands behind --port."""
+        return kind_of(self.config.port)
+
+    @property
     def virtual(self) -> bool:
-        """No hardware: the firmware runs here, as a process."""
-        return self.config.port == VIRTUAL
+        """The board's time passes as --clock says; a board of iron has its own."""
+        return self.port_kind.has_virtual_clock
+
+    @property
+    def plant(self) -> PlantStart:
+        """The pendulum to simulate, here or behind a virtual board's encoders."""
+        config = self.config
+        return PlantStart(config.rig or self.rig.name, config.seed, config.randomised)
+
+    def port_request(self) -> PortRequest:
+        """What the port has to open."""
+        config = self.config
+        return PortRequest(
+            port=config.port,
+            baud=config.baud,
+            mode=config.mode,
+            clock=config.clock,
+            policy=config.policy,
+            digest=self.graph.digest,
+            rig=RigConstants(**self.rig.firmware_constants()),
+            plant=None if config.mode == "pil" else self.plant,
+            firmware=config.firmware or self.folder / "firmware",
+        )
 
     @property
     def expectation(self) -> Expectation:
@@ -76,7 +103,7 @@ def make_plan(config: TrialConfig) -> Plan:
     """
     _check_numbers(config)
     graph = read_onnx(_policy_file(config.policy))
-    if config.port == VIRTUAL:
+    if kind_of(config.port).builds:
         _check_source(config.policy, graph)
     name = config.rig or graph.rig
     if name is None:

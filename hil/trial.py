@@ -5,13 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import write_json
-from firmware_host.build import RigConstants, build_firmware
 from firmware_host.wire import Fault, Mode, State
 from hil.balance import CaptureWatch
 from hil.config import TrialConfig
@@ -20,14 +18,12 @@ from hil.drives import Drive, LockstepDrive, PilDrive, StreamDrive, advance_unti
 from hil.journal import JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused
 from hil.plan import Plan, make_plan
-from hil.plant_server import PlantStart
 from hil.progress import Progress
 from hil.results import assess
 from hil.safety import Interrupted, InterruptGuard, emergency_stop
 from hil.samples import Sample
 from hil.session import Session
 from hil.timing import NoiseFloor
-from hil.virtual_rig import VirtualRig
 
 if TYPE_CHECKING:
     from training.plants.plant import Plant
@@ -260,24 +256,11 @@ def _journal(plan: Plan) -> Iterator[JournalWriter]:
 
 @contextmanager
 def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[str, Plant | None]]:
-    """The port to open, the virtual rig behind it when asked for, and the plant of pil mode."""
-    config = plan.config
-    start = PlantStart(config.rig or plan.rig.name, config.seed, config.randomised)
-    plant = start.make() if config.mode == "pil" else None
-    with ExitStack() as stack:
-        port = config.port
-        if plan.virtual:
-            rig = VirtualRig(_firmware(plan), config.clock, None if plant else start)
-            port = stack.enter_context(rig).port
-            journal.note("priority", virtual_rig=rig.has_priority)
-        yield port, plant
-
-
-def _firmware(plan: Plan) -> Path:
-    folder = plan.config.firmware or plan.folder / "firmware"
-    constants = RigConstants(**plan.rig.firmware_constants())
-    built = build_firmware(plan.config.policy, "host", constants, folder)
-    return Path(built["elf"])
+    """The address for the link, and the plant of pil mode."""
+    plant = plan.plant.make() if plan.config.mode == "pil" else None
+    with plan.port_kind.open(plan.port_request()) as port:
+        journal.note("port", address=port.address, **port.notes)
+        yield port.address, plant
 
 
 def _armed(plan: Plan) -> bool:

@@ -1,0 +1,21 @@
+"""The kinds of port that a trial can run on, one module each: a new one is a file and a line here.
+
+The first kind that claims what follows `--port` opens it; `Line` claims all that is left.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hil.ports.line import Line
+from hil.ports.port import OpenPort, PortKind, PortRequest
+from hil.ports.virtual import Virtual
+
+__all__ = ["KINDS", "OpenPort", "PortKind", "PortRequest", "kind_of"]
+
+KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Line())
+
+
+def kind_of(port: str) -> PortKind:
+    """The kind of port that `port` names."""
+    return next(kind for kind in KINDS if kind.claims(port))

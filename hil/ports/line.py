@@ -1,0 +1,24 @@
+"""A line to a board that is there already: a serial device, or a URL that pyserial opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hil.ports.port import OpenPort, PortRequest
+
+
+class Line:
+    """See `PortKind`."""
+
+    has_virtual_clock = False
+    builds = False
+
+    def claims(self, port: str) -> bool:
+        """Everything: what is no device and no URL, pyserial refuses with the system's reason."""
+        return True
+
+    @contextmanager
+    def open(self, request: PortRequest) -> Iterator[OpenPort]:
+        """Nothing to prepare."""
+        yield OpenPort(request.port)

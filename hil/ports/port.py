@@ -1,0 +1,64 @@
+"""What a trial asks of a port, and what a kind of port promises."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from firmware_host.rig_constants import RigConstants
+from hil.config import Clock, Mode
+from hil.plant_server import PlantStart
+
+
+@dataclass(frozen=True)
+class PortRequest:
+    """All that a port may need to open: most need little of it."""
+
+    port: str
+    """As the user gave it."""
+    baud: int
+    mode: Mode
+    clock: Clock
+    policy: Path
+    """Folder that `sparsectl export` wrote."""
+    digest: str
+    """64 hex digits: of the policy that the board has to hold."""
+    rig: RigConstants
+    plant: PlantStart | None
+    """The pendulum to simulate behind the board's encoders; None where the trial itself does."""
+    firmware: Path
+    """Folder for a firmware that is built for this trial."""
+
+
+@dataclass(frozen=True)
+class OpenPort:
+    """A port that is ready for the link."""
+
+    address: str
+    """What pyserial opens: a device path, a pty, or a URL."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the journal should know of it."""
+
+
+class PortKind(Protocol):
+    """A kind of port."""
+
+    @property
+    def has_virtual_clock(self) -> bool:
+        """Whether --clock chooses how the board's time passes; others run in real time."""
+
+    @property
+    def builds(self) -> bool:
+        """Whether the board's firmware is built here, from the policy's C files."""
+
+    def claims(self, port: str) -> bool:
+        """Whether `port` names one of these."""
+
+    def open(self, request: PortRequest) -> AbstractContextManager[OpenPort]:
+        """Have the port there for as long as the context lasts, and whatever stands behind it.
+
+        Raises:
+            UserError: it cannot be had.
+        """

@@ -1,0 +1,31 @@
+"""The virtual rig: the firmware as a process of this machine, a simulated pendulum behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from firmware_host.build import build_firmware
+from hil.ports.port import OpenPort, PortRequest
+from hil.virtual_rig import VirtualRig
+
+NAME = "virtual"
+
+
+class Virtual:
+    """See `PortKind`."""
+
+    has_virtual_clock = True
+    builds = True
+
+    def claims(self, port: str) -> bool:
+        """The word alone."""
+        return port == NAME
+
+    @contextmanager
+    def open(self, request: PortRequest) -> Iterator[OpenPort]:
+        """Build the firmware, and run it for as long as the context lasts."""
+        built = build_firmware(request.policy, "host", request.rig, request.firmware)
+        with VirtualRig(Path(built["elf"]), request.clock, request.plant) as rig:
+            yield OpenPort(rig.port, {"virtual_rig_has_priority": rig.has_priority})
