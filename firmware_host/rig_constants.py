@@ -13,8 +13,10 @@ from firmware_host.policy_header import PolicyHeader
 if TYPE_CHECKING:
     from firmware_host.boards.board import Board
 
-LINK_TIMEOUT_TICKS: Final = 10
-"""Silence of the host that ends a run, in control ticks."""
+LINK_TIMEOUT_TICKS: Final = 3
+"""Silence of the host that ends a run, in control ticks, unless CONFIG asks for another."""
+COMMAND_TICKS: Final = 2
+"""Longest time to live of a COMMAND: the motor is off within three ticks of the last one."""
 
 _STILL_S = 0.5  # both encoders at rest for so long: that is home
 _HOMING_S = 10.0
@@ -23,6 +25,8 @@ _STOPPING_S = 2.0
 _STUCK_S = 0.5
 _STUCK_DUTY = 0.5  # of the largest; well over any dead zone
 _STUCK_TRAVEL = 0.25  # of the base's limit: no pole stays still over that
+_LINK_MOST_S = 0.2  # no host may ask for more patience
+_OVERRUN_S = 0.1  # a duty as stale as that drives blindly
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
 
 
@@ -44,11 +48,14 @@ class RigConstants:
     """Speed of the base at which the board faults, in m/s or rad/s."""
     pole_rate_limit: float
     """Speed of the pole at which the board faults, in rad/s."""
+    current_limit_a: float = math.inf
+    """Current of the motor at which the board faults, in A; infinite: never."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (math.isfinite(value) and value > 0):
+            unlimited = field.name == "current_limit_a" and value == math.inf
+            if not (unlimited or (math.isfinite(value) and value > 0)):
                 raise UserError(f"the rig's {field.name} is {value}; it must be a number above 0")
         if not 500 <= self.period_us <= 1_000_000 or self.period_us != int(self.period_us):
             raise UserError(f"the rig's period_us is {self.period_us}; give 500 to 1000000, whole")
@@ -98,6 +105,7 @@ def _rig(rig: RigConstants) -> dict[str, str]:
         "RIG_BASE_RATE_LIMIT": _float(rig.base_rate_limit),
         "RIG_POLE_RATE_LIMIT": _float(rig.pole_rate_limit),
         "RIG_MAX_DUTY": _float(rig.max_duty),
+        "RIG_CURRENT_LIMIT_MA": str(round(min(rig.current_limit_a, 1000.0) * 1000)),
         "RIG_BASE_TRAVEL_COUNTS": str(math.floor(rig.base_limit / rig.base_unit_per_count)),
         "RIG_BASE_STEP_COUNTS": str(
             math.ceil(rig.base_rate_limit * period_s / rig.base_unit_per_count)
@@ -112,6 +120,9 @@ def _safety(rig: RigConstants) -> dict[str, str]:
     def ticks(seconds: float) -> str:
         return f"{math.ceil(seconds * 1e6 / rig.period_us)}u"
 
+    def at_least_three(seconds: float) -> str:
+        return f"{max(3, math.ceil(seconds * 1e6 / rig.period_us))}u"
+
     travel = math.ceil(rig.base_limit * _STUCK_TRAVEL / rig.base_unit_per_count)
     return {
         "SAFETY_STILL_TICKS": ticks(_STILL_S),
@@ -122,6 +133,9 @@ def _safety(rig: RigConstants) -> dict[str, str]:
         "SAFETY_STUCK_DUTY": _float(rig.max_duty * _STUCK_DUTY),
         "SAFETY_STUCK_TRAVEL_COUNTS": str(travel),
         "SAFETY_LINK_TICKS": f"{LINK_TIMEOUT_TICKS}u",
+        "SAFETY_LINK_MOST_TICKS": at_least_three(_LINK_MOST_S),
+        "SAFETY_COMMAND_TICKS": f"{COMMAND_TICKS}u",
+        "SAFETY_OVERRUN_TICKS": at_least_three(_OVERRUN_S),
     }
 
 

@@ -49,6 +49,18 @@ class Fault(IntEnum):
     """The host fell silent while the board was ARMED or ACTIVE."""
     ESTOP = 9
     """The host asked for an emergency stop."""
+    COMMAND_LATE = 10
+    """Host mode: the newest COMMAND outlived its time to live."""
+    OVERRUN = 11
+    """The board itself skipped so many ticks that the duty was long stale."""
+    OVER_CURRENT = 12
+    """The motor took more than `current_limit_ma`: a short, a jam."""
+    REVERSED_BASE = 13
+    """The base went against the motor for longer than any inertia allows: encoder swapped."""
+    REVERSED_POLE = 14
+    """The pole swung the wrong way at the base's jerks: its encoder is swapped."""
+    WATCHDOG = 15
+    """The hardware watchdog restarted the board: its firmware hung."""
 
 
 class Reason(IntEnum):
@@ -75,7 +87,8 @@ class Reason(IntEnum):
     WRONG_NONCE = 10
     """ARM: not the nonce of the latest HELLO; a stale or repeated frame."""
     WRONG_TICK = 11
-    """PLANT_STEP: neither the next tick nor the last one again."""
+    """PLANT_STEP: neither the next tick nor the last one again. COMMAND: for a tick to come, one
+    that has its command, or one whose time to live is over."""
     BAD_INDEX = 12
     """BENCH: no such golden vector."""
     BAD_VALUE = 13
@@ -89,6 +102,8 @@ class Mode(IntEnum):
     """Policy and control tick on the board, real (or virtual-rig) encoders and motor."""
     PIL = 1
     """Processor in the loop: policy on the board, plant on the host, a tick for each PLANT_STEP."""
+    HOST = 2
+    """Policy on the host: the board samples, drives what COMMAND says, and keeps itself safe."""
 
 
 class Clock(IntEnum):

@@ -71,6 +71,14 @@ _ACTUATION = (
     Field("policy_output", "f32", "1", "what the policy gave, before state, kick and clamp"),
     Field("inference_ns", "u32", "ns", "time of the policy call; the model's, on a virtual clock"),
 )
+_LINK = Field("link_timeout_ticks", "u16", "ticks", "silence of the host that ends a run")
+_TICK = Field("tick", "u32", "ticks", "number since boot, from 1; a gap is deadlines skipped")
+_SAMPLE = (
+    _TICK,
+    Field("sample_time_us", "u64", "us", "device clock (0 at boot) when encoders were read"),
+    Field("base_count", "i32", "counts", "from home"),
+    Field("pole_count", "i32", "counts", "from home; 0 hangs"),
+)
 
 MESSAGES: Final = (
     Message(
@@ -92,7 +100,8 @@ MESSAGES: Final = (
             Field("max_duty", "f32", "1", "clamp of the duty"),
             Field("base_rate_limit", "f32", "m/s or rad/s", "base speed that faults"),
             Field("pole_rate_limit", "f32", "rad/s", "pole speed that faults"),
-            Field("link_timeout_ticks", "u16", "ticks", "silence of the host that ends a run"),
+            Field("current_limit_ma", "u32", "mA", "motor current that faults; 0: not measured"),
+            _LINK,
             Field("arm_nonce", "u32", "", "what ARM must carry; another after each ARM"),
             Field("tick", "u32", "ticks", "last control tick run; 0: none yet"),
             _STATE,
@@ -105,8 +114,10 @@ MESSAGES: Final = (
         "CONFIG",
         2,
         "What the host believes. ACK when all of it is the board's own, bit for bit; else NACK "
-        "names the first that differs. Starts the TICKs. Refused in ARMED, ACTIVE and STOPPING.",
-        to_board=(_DIGEST, _PERIOD, *_SCALES, *_SIZES),
+        "names the first that differs. In host mode the policy's digest and sizes are the host's "
+        "own affair. Sets the link time-out, 1 to 0.2 s or 3 ticks, whichever is longer. Starts "
+        "the TICKs. Refused in ARMED, ACTIVE and STOPPING.",
+        to_board=(_DIGEST, _PERIOD, *_SCALES, *_SIZES, _LINK),
     ),
     Message("ACK", 3, "Accepted.", to_host=_ECHO),
     Message(
@@ -145,21 +156,18 @@ MESSAGES: Final = (
     Message(
         "MODE",
         9,
-        "Choose the mode; a change forgets home (SAFE), the history and the PLANT_STEP count. "
-        "Refused in ARMED, ACTIVE and STOPPING.",
+        "Choose the mode; a change forgets home (SAFE), CONFIG, the history and the PLANT_STEP "
+        "count. Refused in ARMED, ACTIVE and STOPPING.",
         to_board=(Field("mode", "u8", "", "Mode"),),
     ),
     Message(
         "TICK",
         10,
-        "One control tick in device mode, after actuation; each tick since CONFIG was accepted.",
+        "One control tick in device and host mode, after actuation; each tick since CONFIG was "
+        "accepted. In host mode it answers the tick's COMMAND; without one it comes before the "
+        "next tick, with the duty that held.",
         to_host=(
-            Field("tick", "u32", "ticks", "number since boot, from 1; a gap is deadlines skipped"),
-            Field(
-                "sample_time_us", "u64", "us", "device clock (0 at boot) when encoders were read"
-            ),
-            Field("base_count", "i32", "counts", "from home"),
-            Field("pole_count", "i32", "counts", "from home; 0 hangs"),
+            *_SAMPLE,
             *_ACTUATION,
             Field("actuation_us", "u32", "us", "from sampling to the motor's new duty"),
             Field("lateness_us", "i32", "us", "sampling after the tick's deadline"),
@@ -206,9 +214,10 @@ MESSAGES: Final = (
     Message(
         "STEP",
         14,
-        "Lockstep clock, device mode: run the control ticks up to and including `until_tick`. ACK "
-        "comes when they have run, after their TICKs; at once when they had run before. The board "
-        "reads nothing meanwhile, so ARMED or ACTIVE it takes fewer than link_timeout_ticks.",
+        "Lockstep clock, device and host mode: run the control ticks up to and including "
+        "`until_tick`. ACK comes when they have run, after their TICKs; at once when they had run "
+        "before. The board reads nothing meanwhile, so ARMED or ACTIVE it takes fewer than "
+        "link_timeout_ticks.",
         to_board=(Field("until_tick", "u32", "ticks", "number of the last tick to run"),),
     ),
     Message(
@@ -260,6 +269,25 @@ MESSAGES: Final = (
             Field("previous", "u8", "", "State before"),
             _STATE,
             _FAULT,
+        ),
+    ),
+    Message(
+        "OBSERVATION",
+        19,
+        "Host mode: what a control tick sampled, at once; each tick since CONFIG was accepted.",
+        to_host=(*_SAMPLE, _STATE, _FAULT),
+    ),
+    Message(
+        "COMMAND",
+        20,
+        "Host mode: the policy's output for a tick, applied on arrival and held until the next "
+        "one. TICK answers it (ACK, when the tick is over and it still lives). ARMED and ACTIVE "
+        "fault at the first sampling more than `time_to_live` ticks after `tick`.",
+        to_board=(
+            Field("tick", "u32", "ticks", "the OBSERVATION that it answers"),
+            Field("output", "f32", "1", "the policy's; not finite: FAULT"),
+            Field("inference_ns", "u32", "ns", "time of the policy call; TICK brings it back"),
+            Field("time_to_live", "u8", "ticks", "1 or 2"),
         ),
     ),
 )

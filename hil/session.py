@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import UserError
+from firmware_host.rig_constants import LINK_TIMEOUT_TICKS
 from firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
 from hil.clock import ClockRelation, Exchange, fit_clock
 from hil.journal import JournalWriter
@@ -33,6 +34,10 @@ class Expectation:
     rig_name: str
     rig: Mapping[str, Any]
     """`Rig.firmware_constants()`."""
+    link_timeout_ticks: int = LINK_TIMEOUT_TICKS
+    """Silence of the host that ends a run."""
+    policy_on_host: bool = False
+    """Host mode: the board may hold any policy, of any size."""
 
     def config(self) -> dict[str, Any]:
         """The fields of CONFIG."""
@@ -44,6 +49,7 @@ class Expectation:
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "frames": self.frames,
+            "link_timeout_ticks": self.link_timeout_ticks,
         }
 
     def check(self, hello: Mapping[str, Any]) -> None:
@@ -57,26 +63,30 @@ class Expectation:
                 f"the board speaks another protocol ({hello['protocol_hash']:08x}, the host "
                 f"{PROTOCOL_HASH:08x}); build and flash it again"
             )
-        if hello["policy_digest"].hex() != self.digest:
+        if not self.policy_on_host and hello["policy_digest"].hex() != self.digest:
             raise UserError(
                 f"the board's policy has digest {hello['policy_digest'].hex()[:12]}, policy.onnx "
                 f"{self.digest[:12]}; export, build and flash it again"
             )
-        for name, expected in (*self.config().items(), *self._limits().items()):
-            if (
-                name != "policy_digest"
-                and hello[name] != expected
-                and hello[name] != _f32(expected)
-            ):
+        for name, expected in self._fixed().items():
+            if hello[name] != expected and hello[name] != _f32(expected):
                 raise UserError(
                     f"{name} is {_short(hello[name])} on the board, {_short(expected)} in rig "
                     f"{self.rig_name} and its policy; build and flash for this rig, or name its "
                     "own by --rig"
                 )
 
-    def _limits(self) -> dict[str, Any]:
-        names = ("base_limit", "max_duty", "base_rate_limit", "pole_rate_limit")
-        return {name: self.rig[name] for name in names}
+    def _fixed(self) -> dict[str, Any]:
+        """What was built into the board, beside the policy itself."""
+        names = ("period_us", "base_unit_per_count", "pole_rad_per_count", "base_limit")
+        names += ("max_duty", "base_rate_limit", "pole_rate_limit")
+        fixed = {name: self.rig[name] for name in names}
+        if not self.policy_on_host:
+            fixed |= {name: getattr(self, name) for name in _SIZES}
+        return fixed
+
+
+_SIZES = ("observation_size", "action_size", "frames")
 
 
 class Session:

@@ -55,10 +55,18 @@ bool port_write(const uint8_t *bytes, size_t size);
 /* Raw encoder counts. */
 void port_encoders(int32_t *base_count, int32_t *pole_count);
 
+/* Current of the motor in mA, of either sign, at the latest port_encoders(); PORT_CURRENT_UNKNOWN
+ * on a board that cannot measure it. */
+#define PORT_CURRENT_UNKNOWN INT32_MIN
+int32_t port_current_ma(void);
+
 /* Duty of the motor, -1 to 1; 0 lets it coast. Holds until the next call. */
 void port_motor(float duty);
 
 /* Restart the hardware watchdog, which turns the motor off when this stays away. */
 void port_watchdog(void);
+
+/* Whether it was the watchdog that started the board this time. Asked once, at boot. */
+bool port_watchdog_fired(void);
 
 #endif

@@ -174,7 +174,8 @@ class BoardProcess:
         hello = self.ask("HELLO")
         names = ("policy_digest", "period_us", "base_unit_per_count", "pole_rad_per_count")
         names += ("observation_size", "action_size", "frames")
-        return self.ask("CONFIG", **({name: hello[name] for name in names} | changes))
+        fields = {name: hello[name] for name in names} | {"link_timeout_ticks": 3}
+        return self.ask("CONFIG", **(fields | changes))
 
     def named(self, name: str) -> list[Frame]:
         """Frames of one message received so far."""

@@ -85,6 +85,7 @@ static const struct safety_limits LIMITS = {
     .stuck_ticks = 6,
     .stuck_travel = 50,
     .link_ticks = 8,
+    .overrun_ticks = 4,
     .stuck_duty = 0.5f,
     .max_duty = 0.8f,
 };
@@ -111,7 +112,7 @@ void shim_safety_counts(int32_t counts[2]) {
 }
 
 void shim_safety_start(void) {
-    safety_start(&safety);
+    safety_start(&safety, false);
 }
 
 int shim_safety_home(void) {

@@ -117,8 +117,8 @@ def test_pil_is_the_policy_bit_for_bit(
 
 
 def test_pil_goes_through_the_states(board: BoardProcess) -> None:
-    board.configure()
     board.ask("MODE", mode=Mode.PIL)
+    board.configure()
     board.ask("HOME")
     acts = [board.ask("PLANT_STEP", tick=t, base_count=4, pole_count=0) for t in range(25)]
     assert [act["state"] for act in acts] == [State.HOMING] * 24 + [State.HOMED]

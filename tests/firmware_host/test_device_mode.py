@@ -14,7 +14,7 @@ from tests.firmware_host.board_process import BoardProcess, Plant
 from tests.firmware_host.small_policy import small_policy
 
 PERIOD_US = 20_000
-LINK_TICKS = 10
+LINK_TICKS = 3
 
 
 def _steps(board: BoardProcess, first: int, last: int) -> None:

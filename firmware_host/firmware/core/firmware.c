@@ -27,6 +27,7 @@ static const struct safety_limits LIMITS = {
     .stuck_ticks = SAFETY_STUCK_TICKS,
     .stuck_travel = SAFETY_STUCK_TRAVEL_COUNTS,
     .link_ticks = SAFETY_LINK_TICKS,
+    .overrun_ticks = SAFETY_OVERRUN_TICKS,
     .stuck_duty = SAFETY_STUCK_DUTY,
     .max_duty = RIG_MAX_DUTY,
 };
@@ -66,15 +67,19 @@ void firmware_tell(struct firmware *firmware) {
     firmware->told_fault = safety->fault;
 }
 
+static void take_output(struct firmware *firmware, float output, uint32_t inference_ns) {
+    firmware->act.output = output;
+    firmware->act.inference_ns = port_inference_ns(inference_ns);
+    if (firmware->act.inference_ns > firmware->max_inference_ns) {
+        firmware->max_inference_ns = firmware->act.inference_ns;
+    }
+}
+
 static void infer(struct firmware *firmware) {
     float action[POLICY_ACTION_SIZE];
     const uint32_t start = port_timer();
     policy_act(firmware->history, action);
-    firmware->act.inference_ns = port_inference_ns(timer_ns(port_timer() - start));
-    firmware->act.output = action[0];
-    if (firmware->act.inference_ns > firmware->max_inference_ns) {
-        firmware->max_inference_ns = firmware->act.inference_ns;
-    }
+    take_output(firmware, action[0], timer_ns(port_timer() - start));
 }
 
 static float take_kick(struct firmware *firmware) {
@@ -85,59 +90,123 @@ static float take_kick(struct firmware *firmware) {
     return firmware->kick;
 }
 
-void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
-                      uint32_t periods) {
+/* Check the counts; a motor that may no longer run is off before anything else is computed. */
+static void sense(struct firmware *firmware, int32_t base_raw, int32_t pole_raw, uint32_t periods) {
     struct safety *safety = &firmware->safety;
+    const bool drove = safety->state == WIRE_STATE_ACTIVE;
     if (safety_sample(safety, base_raw, pole_raw, periods)) {
         observation_reset(&firmware->observation);
     }
-    observation_push(&firmware->observation, safety->base_count, safety->pole_count, periods);
-    infer(firmware); /* in every state: an output is not permission to drive */
-    firmware->act.duty = safety_drive(safety, firmware->act.output, take_kick(firmware));
+    if (drove && safety->state != WIRE_STATE_ACTIVE) {
+        port_motor(0.0f);
+    }
 }
 
-static void send_tick(struct firmware *firmware, const struct port_tick *due, uint64_t sampled_us,
-                      uint64_t actuated_us) {
+static void drive(struct firmware *firmware) {
+    const float kick = take_kick(firmware);
+    firmware->act.duty = safety_drive(&firmware->safety, firmware->act.output, kick);
+}
+
+void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
+                      uint32_t periods) {
+    const struct safety *safety = &firmware->safety;
+    sense(firmware, base_raw, pole_raw, periods);
+    observation_push(&firmware->observation, safety->base_count, safety->pole_count, periods);
+    infer(firmware); /* in every state: an output is not permission to drive */
+    drive(firmware);
+}
+
+static void send_observation(struct firmware *firmware) {
+    uint8_t payload[WIRE_OBSERVATION_SIZE];
+    const struct safety *safety = &firmware->safety;
+    const struct wire_observation observation = {
+        .tick = firmware->tick,
+        .sample_time_us = firmware->sampled_us,
+        .base_count = safety->base_count,
+        .pole_count = safety->pole_count,
+        .state = (uint8_t)safety->state,
+        .fault = (uint8_t)safety->fault,
+    };
+    if (firmware->configured) {
+        wire_observation_pack(&observation, payload);
+        firmware_send(firmware, WIRE_OBSERVATION, payload, WIRE_OBSERVATION_SIZE);
+    }
+}
+
+/* Report the last tick as done, with the duty that holds. */
+static void send_tick(struct firmware *firmware) {
     uint8_t payload[WIRE_TICK_SIZE];
     const struct safety *safety = &firmware->safety;
     const struct wire_tick tick = {
         .tick = firmware->tick,
-        .sample_time_us = sampled_us,
+        .sample_time_us = firmware->sampled_us,
         .base_count = safety->base_count,
         .pole_count = safety->pole_count,
-        .duty = firmware->act.duty,
+        .duty = safety->duty,
         .policy_output = firmware->act.output,
         .inference_ns = firmware->act.inference_ns,
-        .actuation_us = (uint32_t)(actuated_us - sampled_us),
-        .lateness_us = due->lateness_us,
+        .actuation_us = (uint32_t)(port_time_us() - firmware->sampled_us),
+        .lateness_us = firmware->lateness_us,
         .state = (uint8_t)safety->state,
         .fault = (uint8_t)safety->fault,
         .missed = (uint16_t)firmware->ticks_skipped,
     };
-    wire_tick_pack(&tick, payload);
-    firmware_send(firmware, WIRE_TICK, payload, WIRE_TICK_SIZE);
+    if (firmware->configured) {
+        wire_tick_pack(&tick, payload);
+        firmware_send(firmware, WIRE_TICK, payload, WIRE_TICK_SIZE);
+    }
 }
 
 static void count_tick(struct firmware *firmware, const struct port_tick *due) {
     firmware->tick += due->periods;
     firmware->ticks_run++;
     firmware->ticks_skipped += due->periods - 1;
+    firmware->lateness_us = due->lateness_us;
     if (due->lateness_us > 0 && (uint32_t)due->lateness_us > firmware->max_lateness_us) {
         firmware->max_lateness_us = (uint32_t)due->lateness_us;
     }
 }
 
-/* A control tick in device mode, from encoders to motor to report. */
-static void device_tick(struct firmware *firmware, const struct port_tick *due) {
-    int32_t base_raw, pole_raw;
-    count_tick(firmware, due);
-    const uint64_t sampled_us = port_time_us();
-    port_encoders(&base_raw, &pole_raw);
-    firmware_control(firmware, base_raw, pole_raw, due->periods);
+/* Host mode's half of a tick; firmware_command() is the other, unless the next tick comes first. */
+static void await_command(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
+                          uint32_t periods) {
+    sense(firmware, base_raw, pole_raw, periods);
+    firmware->tick_open = true;
+    send_observation(firmware);
+}
+
+bool firmware_command(struct firmware *firmware, const struct wire_command_request *command) {
+    const uint32_t age = firmware->tick - command->tick;
+    if (!safety_command(&firmware->safety, age, command->time_to_live)) {
+        return false;
+    }
+    take_output(firmware, command->output, command->inference_ns);
+    drive(firmware);
     port_motor(firmware->act.duty);
-    const uint64_t actuated_us = port_time_us();
-    if (firmware->configured) {
-        send_tick(firmware, due, sampled_us, actuated_us);
+    if (age != 0) {
+        return true; /* late, but alive: this tick still waits for its own */
+    }
+    firmware->tick_open = false;
+    send_tick(firmware);
+    return true;
+}
+
+/* A control tick, from encoders to motor to report, or, in host mode, to the host. */
+static void control_tick(struct firmware *firmware, const struct port_tick *due) {
+    int32_t base_raw, pole_raw;
+    if (firmware->tick_open) { /* the last one's COMMAND has not come */
+        firmware->tick_open = false;
+        send_tick(firmware);
+    }
+    count_tick(firmware, due);
+    firmware->sampled_us = port_time_us();
+    port_encoders(&base_raw, &pole_raw);
+    if (firmware->mode == WIRE_MODE_HOST) {
+        await_command(firmware, base_raw, pole_raw, due->periods);
+    } else {
+        firmware_control(firmware, base_raw, pole_raw, due->periods);
+        port_motor(firmware->act.duty);
+        send_tick(firmware);
     }
     firmware_tell(firmware);
     if (firmware->step_open && (int32_t)(firmware->step_until - firmware->tick) <= 0) {
@@ -171,7 +240,7 @@ static void boot(struct firmware *firmware) {
     firmware->mode = WIRE_MODE_DEVICE;
     firmware->nonce = (uint32_t)port_time_us() ^ 0x2545F491u; /* not 0, which xorshift keeps */
     port_motor(0.0f);
-    safety_start(&firmware->safety);
+    safety_start(&firmware->safety, port_watchdog_fired());
     firmware->told = firmware->safety.state; /* nobody listens yet; HELLO tells */
 }
 
@@ -183,8 +252,8 @@ void firmware_run(struct firmware *firmware) {
         port_watchdog();
         switch (port_wait(&due)) {
         case PORT_TICK:
-            if (firmware->mode == WIRE_MODE_DEVICE) {
-                device_tick(firmware, &due);
+            if (firmware->mode != WIRE_MODE_PIL) {
+                control_tick(firmware, &due);
             }
             break;
         case PORT_SERIAL:

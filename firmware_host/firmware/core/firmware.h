@@ -29,6 +29,9 @@ struct firmware {
     enum wire_fault told_fault;
     uint8_t mode;        /* enum wire_mode */
     bool configured;     /* CONFIG was accepted */
+    bool tick_open;      /* host mode: the tick still waits for its COMMAND */
+    int32_t lateness_us; /* of the last tick */
+    uint64_t sampled_us; /* when its encoders were read */
     bool plant_begun;    /* plant_tick has come */
     bool step_open;      /* step_* is to be acknowledged */
     uint32_t tick;       /* control ticks since boot, skipped ones too */
@@ -55,9 +58,14 @@ struct firmware {
 void firmware_run(struct firmware *firmware);
 
 /* One control tick on raw counts, `periods` nominal periods after the one before: check, observe,
- * infer, and say which duty may be applied. Drives nothing. */
+ * infer, and say which duty may be applied. Drives nothing, but stops a motor at once that may no
+ * longer run. */
 void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
                       uint32_t periods);
+
+/* Host mode: apply what the host's policy gave. False: too old, too early or not the first for its
+ * tick, and nothing has changed. */
+bool firmware_command(struct firmware *firmware, const struct wire_command_request *command);
 
 /* Answer a frame of the host (requests.c). */
 void firmware_answer(struct firmware *firmware, const struct frame *frame);

@@ -54,7 +54,9 @@ static void hello(struct firmware *firmware, const struct frame *frame) {
         .max_duty = RIG_MAX_DUTY,
         .base_rate_limit = RIG_BASE_RATE_LIMIT,
         .pole_rate_limit = RIG_POLE_RATE_LIMIT,
-        .link_timeout_ticks = SAFETY_LINK_TICKS,
+        .current_limit_ma =
+            port_current_ma() == PORT_CURRENT_UNKNOWN ? 0u : (uint32_t)RIG_CURRENT_LIMIT_MA,
+        .link_timeout_ticks = firmware->safety.link_ticks,
         .arm_nonce = firmware->nonce,
         .tick = firmware->tick,
         .state = (uint8_t)firmware->safety.state,
@@ -72,12 +74,20 @@ static bool same_bits(float a, float b) {
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
-static uint8_t compare(const struct wire_config_request *host) {
+static uint8_t compare_policy(const struct wire_config_request *host) {
     uint8_t digest[32];
     policy_digest(digest);
     if (memcmp(digest, host->policy_digest, sizeof digest) != 0) {
         return WIRE_REASON_WRONG_DIGEST;
     }
+    if (host->observation_size != POLICY_OBSERVATION_SIZE ||
+        host->action_size != POLICY_ACTION_SIZE || host->frames != POLICY_FRAMES) {
+        return WIRE_REASON_WRONG_SIZES;
+    }
+    return ACCEPTED;
+}
+
+static uint8_t compare_rig(const struct wire_config_request *host) {
     if (host->period_us != RIG_PERIOD_US) {
         return WIRE_REASON_WRONG_PERIOD;
     }
@@ -87,9 +97,8 @@ static uint8_t compare(const struct wire_config_request *host) {
     if (!same_bits(host->pole_rad_per_count, RIG_POLE_RAD_PER_COUNT)) {
         return WIRE_REASON_WRONG_POLE_SCALE;
     }
-    if (host->observation_size != POLICY_OBSERVATION_SIZE ||
-        host->action_size != POLICY_ACTION_SIZE || host->frames != POLICY_FRAMES) {
-        return WIRE_REASON_WRONG_SIZES;
+    if (host->link_timeout_ticks == 0 || host->link_timeout_ticks > SAFETY_LINK_MOST_TICKS) {
+        return WIRE_REASON_BAD_VALUE;
     }
     return ACCEPTED;
 }
@@ -101,8 +110,17 @@ static void config(struct firmware *firmware, const struct frame *frame) {
         nack(firmware, frame, WIRE_REASON_WRONG_STATE);
         return;
     }
-    const uint8_t reason = compare(&request);
+    uint8_t reason = ACCEPTED;
+    if (firmware->mode != WIRE_MODE_HOST) { /* else the board's policy does not matter */
+        reason = compare_policy(&request);
+    }
+    if (reason == ACCEPTED) {
+        reason = compare_rig(&request);
+    }
     firmware->configured = reason == ACCEPTED;
+    if (firmware->configured) {
+        firmware->safety.link_ticks = request.link_timeout_ticks;
+    }
     verdict(firmware, frame, reason);
 }
 
@@ -150,12 +168,15 @@ static void mode(struct firmware *firmware, const struct frame *frame) {
     struct wire_mode_request request;
     uint8_t reason = ACCEPTED;
     wire_mode_request_unpack(&request, frame->payload);
-    if (request.mode != WIRE_MODE_DEVICE && request.mode != WIRE_MODE_PIL) {
+    if (request.mode > WIRE_MODE_HOST) {
         reason = WIRE_REASON_UNKNOWN_MODE;
     } else if (!safety_idle(&firmware->safety)) {
         reason = WIRE_REASON_WRONG_STATE;
     } else if (request.mode != firmware->mode) {
         firmware->mode = request.mode;
+        firmware->safety.commanded = request.mode == WIRE_MODE_HOST;
+        firmware->configured = false;
+        firmware->tick_open = false;
         firmware->plant_begun = false;
         safety_forget_home(&firmware->safety);
         observation_reset(&firmware->observation);
@@ -215,7 +236,7 @@ static void step(struct firmware *firmware, const struct frame *frame) {
     struct wire_step_request request;
     wire_step_request_unpack(&request, frame->payload);
     const int32_t wanted = (int32_t)(request.until_tick - firmware->tick);
-    if (firmware->mode != WIRE_MODE_DEVICE || port_clock() != WIRE_CLOCK_LOCKSTEP) {
+    if (firmware->mode == WIRE_MODE_PIL || port_clock() != WIRE_CLOCK_LOCKSTEP) {
         nack(firmware, frame, WIRE_REASON_WRONG_MODE);
     } else if (wanted <= 0) {
         firmware_ack(firmware, frame->type, frame->sequence);
@@ -225,6 +246,20 @@ static void step(struct firmware *firmware, const struct frame *frame) {
         firmware->step_open = true;
         firmware->step_until = request.until_tick;
         firmware->step_sequence = frame->sequence;
+    }
+}
+
+static void command(struct firmware *firmware, const struct frame *frame) {
+    struct wire_command_request request;
+    wire_command_request_unpack(&request, frame->payload);
+    if (firmware->mode != WIRE_MODE_HOST) {
+        nack(firmware, frame, WIRE_REASON_WRONG_MODE);
+    } else if (request.time_to_live == 0 || request.time_to_live > SAFETY_COMMAND_TICKS) {
+        nack(firmware, frame, WIRE_REASON_BAD_VALUE);
+    } else if (!firmware_command(firmware, &request)) {
+        nack(firmware, frame, WIRE_REASON_WRONG_TICK);
+    } else if (request.tick != firmware->tick) {
+        firmware_ack(firmware, frame->type, frame->sequence); /* else its TICK has answered */
     }
 }
 
@@ -303,6 +338,7 @@ static const struct request REQUESTS[] = {
     {WIRE_PLANT_STEP, WIRE_PLANT_STEP_REQUEST_SIZE, plant_step},
     {WIRE_STEP, WIRE_STEP_REQUEST_SIZE, step},
     {WIRE_DISTURB, WIRE_DISTURB_REQUEST_SIZE, disturb},
+    {WIRE_COMMAND, WIRE_COMMAND_REQUEST_SIZE, command},
     {WIRE_BENCH, WIRE_BENCH_REQUEST_SIZE, bench},
     {WIRE_STATS, WIRE_STATS_REQUEST_SIZE, stats},
 };

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#define DITHER 1u /* counts an encoder at rest may flicker */
+#define DITHER 1u         /* counts an encoder at rest may flicker */
+#define NEVER 0x7FFFFFFFu /* age of a command that has not come */
 
 static void enter(struct safety *safety, enum wire_state state) {
     safety->state = state;
@@ -46,10 +47,17 @@ void safety_init(struct safety *safety, const struct safety_limits *limits) {
     safety->limits = limits;
     safety->state = WIRE_STATE_BOOT;
     safety->fault = WIRE_FAULT_NONE;
+    safety->link_ticks = limits->link_ticks;
+    safety->command_age = NEVER;
 }
 
-void safety_start(struct safety *safety) {
-    if (safety->state == WIRE_STATE_BOOT) {
+void safety_start(struct safety *safety, bool watchdog_fired) {
+    if (safety->state != WIRE_STATE_BOOT) {
+        return;
+    }
+    if (watchdog_fired) {
+        fail(safety, WIRE_FAULT_WATCHDOG);
+    } else {
         enter(safety, WIRE_STATE_SAFE);
     }
 }
@@ -113,6 +121,15 @@ void safety_forget_home(struct safety *safety) {
 
 void safety_heard(struct safety *safety) {
     safety->silent_ticks = 0;
+}
+
+bool safety_command(struct safety *safety, uint32_t age, uint8_t life) {
+    if (age > life || age >= safety->command_age) {
+        return false;
+    }
+    safety->command_age = age;
+    safety->command_life = life;
+    return true;
 }
 
 /* Count the ticks that the encoders stay within a count of where they were. */
@@ -184,8 +201,14 @@ static enum wire_fault check(struct safety *safety, uint32_t base_step, uint32_t
     if (pole_step / periods > (uint32_t)limits->pole_step) {
         return WIRE_FAULT_POLE_RATE;
     }
-    if (safety->silent_ticks >= limits->link_ticks) {
+    if (safety->silent_ticks >= safety->link_ticks) {
         return WIRE_FAULT_LINK_LOST;
+    }
+    if (safety->commanded && safety->command_age > safety->command_life) {
+        return WIRE_FAULT_COMMAND_LATE;
+    }
+    if (periods > limits->overrun_ticks) {
+        return WIRE_FAULT_OVERRUN;
     }
     return stuck_encoder(safety, base_step, pole_step, periods);
 }
@@ -205,6 +228,9 @@ bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, ui
     safety->sampled = true;
     safety->state_ticks += periods;
     safety->silent_ticks++; /* a board that stalled itself cannot blame the host */
+    if (safety->command_age < NEVER) {
+        safety->command_age += periods;
+    }
     if (safety->state == WIRE_STATE_HOMING) {
         return homing_tick(safety, base_raw, pole_raw, periods);
     }

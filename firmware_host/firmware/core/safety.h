@@ -22,7 +22,8 @@ struct safety_limits {
     uint32_t stopping_ticks; /* longest STOPPING */
     uint32_t stuck_ticks;    /* driven for so long without a count: STUCK_BASE, STUCK_POLE */
     int32_t stuck_travel;    /* counts the base travels before a still pole is stuck */
-    uint32_t link_ticks;     /* silence of the host that faults ARMED and ACTIVE */
+    uint16_t link_ticks;     /* silence of the host that faults ARMED and ACTIVE, at first */
+    uint32_t overrun_ticks;  /* periods between two ticks that fault them */
     float stuck_duty;        /* duty that must move the base, 0 to 1 */
     float max_duty;          /* clamp, 0 to 1 */
 };
@@ -33,6 +34,10 @@ struct safety {
     enum wire_fault fault;
     uint32_t state_ticks;  /* in this state */
     uint32_t silent_ticks; /* run since the host was heard */
+    uint16_t link_ticks;   /* so many of them fault */
+    bool commanded;        /* host mode: commands must be fresh */
+    uint8_t command_life;  /* ticks that the last command may be old */
+    uint32_t command_age;  /* ticks since the one it was for */
     uint32_t still_ticks;  /* encoders within a count of the anchor */
     int32_t base_anchor;
     int32_t pole_anchor;
@@ -50,8 +55,8 @@ struct safety {
 /* Start in BOOT. */
 void safety_init(struct safety *safety, const struct safety_limits *limits);
 
-/* Leave BOOT for SAFE; nothing in any other state. */
-void safety_start(struct safety *safety);
+/* Leave BOOT for SAFE, or for FAULT when the watchdog had to restart the board. */
+void safety_start(struct safety *safety, bool watchdog_fired);
 
 /* Requests of the host. False: not in this state, and nothing has changed. */
 bool safety_home(struct safety *safety);
@@ -67,6 +72,10 @@ void safety_forget_home(struct safety *safety);
 
 /* A good frame came from the host. */
 void safety_heard(struct safety *safety);
+
+/* A command of the host's policy came, `age` ticks after the one that it is for, good for `life`
+ * ticks. False: it is dead, or not newer than the last one. */
+bool safety_command(struct safety *safety, uint32_t age, uint8_t life);
 
 /* The tick's first half: check raw counts, `periods` nominal periods after the tick before; then
  * base_count and pole_count are from home. True when home was found: older counts mean nothing. */

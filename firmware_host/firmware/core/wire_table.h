@@ -10,12 +10,12 @@
 #include "wire_codec.h"
 
 /* Hash of the table; the CRC of all messages but HELLO starts from its low half. */
-#define WIRE_PROTOCOL_HASH 0x75FFAA5Du
-#define WIRE_CRC_SEED 0xAA5Du
+#define WIRE_PROTOCOL_HASH 0x53C245FFu
+#define WIRE_CRC_SEED 0x45FFu
 #define WIRE_FLAG_TO_HOST 0x01u
 /* Bytes of the longest packet, and of it stuffed, without its zeros. */
-#define WIRE_MAX_PACKET 128u
-#define WIRE_MAX_STUFFED 129u
+#define WIRE_MAX_PACKET 132u
+#define WIRE_MAX_STUFFED 133u
 
 /* Safety state of the board. The motor can move in ACTIVE alone. */
 enum wire_state {
@@ -41,6 +41,12 @@ enum wire_fault {
     WIRE_FAULT_HOMING_TIMEOUT = 7,
     WIRE_FAULT_LINK_LOST = 8,
     WIRE_FAULT_ESTOP = 9,
+    WIRE_FAULT_COMMAND_LATE = 10,
+    WIRE_FAULT_OVERRUN = 11,
+    WIRE_FAULT_OVER_CURRENT = 12,
+    WIRE_FAULT_REVERSED_BASE = 13,
+    WIRE_FAULT_REVERSED_POLE = 14,
+    WIRE_FAULT_WATCHDOG = 15,
 };
 
 /* Why a request was refused (NACK). */
@@ -64,6 +70,7 @@ enum wire_reason {
 enum wire_mode {
     WIRE_MODE_DEVICE = 0,
     WIRE_MODE_PIL = 1,
+    WIRE_MODE_HOST = 2,
 };
 
 /* What moves the board's time. */
@@ -76,7 +83,7 @@ enum wire_clock {
 /* HELLO: Who are you? Allowed at any time, by any version: its CRC has the plain seed. */
 #define WIRE_HELLO 1u
 #define WIRE_HELLO_REQUEST_SIZE 0u
-#define WIRE_HELLO_SIZE 122u
+#define WIRE_HELLO_SIZE 126u
 struct wire_hello {
     uint32_t protocol_hash; /* hash of the board's message table; always first */
     uint32_t clock_hz; /* Hz: resolution of the timer behind inference_ns */
@@ -94,6 +101,7 @@ struct wire_hello {
     float max_duty; /* 1: clamp of the duty */
     float base_rate_limit; /* m/s or rad/s: base speed that faults */
     float pole_rate_limit; /* rad/s: pole speed that faults */
+    uint32_t current_limit_ma; /* mA: motor current that faults; 0: not measured */
     uint16_t link_timeout_ticks; /* ticks: silence of the host that ends a run */
     uint32_t arm_nonce; /* what ARM must carry; another after each ARM */
     uint32_t tick; /* ticks: last control tick run; 0: none yet */
@@ -119,6 +127,7 @@ static inline void wire_hello_pack(const struct wire_hello *values, uint8_t *at)
     at = wire_put_f32(at, values->max_duty);
     at = wire_put_f32(at, values->base_rate_limit);
     at = wire_put_f32(at, values->pole_rate_limit);
+    at = wire_put_u32(at, values->current_limit_ma);
     at = wire_put_u16(at, values->link_timeout_ticks);
     at = wire_put_u32(at, values->arm_nonce);
     at = wire_put_u32(at, values->tick);
@@ -130,9 +139,11 @@ static inline void wire_hello_pack(const struct wire_hello *values, uint8_t *at)
 }
 
 /* CONFIG: What the host believes. ACK when all of it is the board's own, bit for bit; else NACK
- * names the first that differs. Starts the TICKs. Refused in ARMED, ACTIVE and STOPPING. */
+ * names the first that differs. In host mode the policy's digest and sizes are the host's own
+ * affair. Sets the link time-out, 1 to 0.2 s or 3 ticks, whichever is longer. Starts the TICKs.
+ * Refused in ARMED, ACTIVE and STOPPING. */
 #define WIRE_CONFIG 2u
-#define WIRE_CONFIG_REQUEST_SIZE 50u
+#define WIRE_CONFIG_REQUEST_SIZE 52u
 struct wire_config_request {
     uint8_t policy_digest[32]; /* SHA-256 of the policy's canonical bytes */
     uint32_t period_us; /* us: nominal control period */
@@ -141,6 +152,7 @@ struct wire_config_request {
     uint16_t observation_size; /* values the policy takes, all frames together */
     uint16_t action_size; /* values the policy gives */
     uint16_t frames; /* frames of history in an observation */
+    uint16_t link_timeout_ticks; /* ticks: silence of the host that ends a run */
 };
 static inline void wire_config_request_unpack(struct wire_config_request *values, const uint8_t *at) {
     at = wire_get_bytes(at, values->policy_digest, 32);
@@ -150,6 +162,7 @@ static inline void wire_config_request_unpack(struct wire_config_request *values
     at = wire_get_u16(at, &values->observation_size);
     at = wire_get_u16(at, &values->action_size);
     at = wire_get_u16(at, &values->frames);
+    at = wire_get_u16(at, &values->link_timeout_ticks);
     (void)at;
 }
 
@@ -207,8 +220,8 @@ static inline void wire_arm_request_unpack(struct wire_arm_request *values, cons
 #define WIRE_ESTOP 8u
 #define WIRE_ESTOP_REQUEST_SIZE 0u
 
-/* MODE: Choose the mode; a change forgets home (SAFE), the history and the PLANT_STEP count.
- * Refused in ARMED, ACTIVE and STOPPING. */
+/* MODE: Choose the mode; a change forgets home (SAFE), CONFIG, the history and the PLANT_STEP
+ * count. Refused in ARMED, ACTIVE and STOPPING. */
 #define WIRE_MODE 9u
 #define WIRE_MODE_REQUEST_SIZE 1u
 struct wire_mode_request {
@@ -219,7 +232,9 @@ static inline void wire_mode_request_unpack(struct wire_mode_request *values, co
     (void)at;
 }
 
-/* TICK: One control tick in device mode, after actuation; each tick since CONFIG was accepted. */
+/* TICK: One control tick in device and host mode, after actuation; each tick since CONFIG was
+ * accepted. In host mode it answers the tick's COMMAND; without one it comes before the next
+ * tick, with the duty that held. */
 #define WIRE_TICK 10u
 #define WIRE_TICK_SIZE 44u
 struct wire_tick {
@@ -312,9 +327,10 @@ static inline void wire_plant_act_pack(const struct wire_plant_act *values, uint
     (void)at;
 }
 
-/* STEP: Lockstep clock, device mode: run the control ticks up to and including `until_tick`. ACK
- * comes when they have run, after their TICKs; at once when they had run before. The board reads
- * nothing meanwhile, so ARMED or ACTIVE it takes fewer than link_timeout_ticks. */
+/* STEP: Lockstep clock, device and host mode: run the control ticks up to and including
+ * `until_tick`. ACK comes when they have run, after their TICKs; at once when they had run
+ * before. The board reads nothing meanwhile, so ARMED or ACTIVE it takes fewer than
+ * link_timeout_ticks. */
 #define WIRE_STEP 14u
 #define WIRE_STEP_REQUEST_SIZE 4u
 struct wire_step_request {
@@ -409,6 +425,47 @@ static inline void wire_event_pack(const struct wire_event *values, uint8_t *at)
     at = wire_put_u8(at, values->previous);
     at = wire_put_u8(at, values->state);
     at = wire_put_u8(at, values->fault);
+    (void)at;
+}
+
+/* OBSERVATION: Host mode: what a control tick sampled, at once; each tick since CONFIG was
+ * accepted. */
+#define WIRE_OBSERVATION 19u
+#define WIRE_OBSERVATION_SIZE 22u
+struct wire_observation {
+    uint32_t tick; /* ticks: number since boot, from 1; a gap is deadlines skipped */
+    uint64_t sample_time_us; /* us: device clock (0 at boot) when encoders were read */
+    int32_t base_count; /* counts: from home */
+    int32_t pole_count; /* counts: from home; 0 hangs */
+    uint8_t state; /* State after this */
+    uint8_t fault; /* Fault that is latched, NONE outside of FAULT */
+};
+static inline void wire_observation_pack(const struct wire_observation *values, uint8_t *at) {
+    at = wire_put_u32(at, values->tick);
+    at = wire_put_u64(at, values->sample_time_us);
+    at = wire_put_i32(at, values->base_count);
+    at = wire_put_i32(at, values->pole_count);
+    at = wire_put_u8(at, values->state);
+    at = wire_put_u8(at, values->fault);
+    (void)at;
+}
+
+/* COMMAND: Host mode: the policy's output for a tick, applied on arrival and held until the next
+ * one. TICK answers it (ACK, when the tick is over and it still lives). ARMED and ACTIVE fault
+ * at the first sampling more than `time_to_live` ticks after `tick`. */
+#define WIRE_COMMAND 20u
+#define WIRE_COMMAND_REQUEST_SIZE 13u
+struct wire_command_request {
+    uint32_t tick; /* ticks: the OBSERVATION that it answers */
+    float output; /* 1: the policy's; not finite: FAULT */
+    uint32_t inference_ns; /* ns: time of the policy call; TICK brings it back */
+    uint8_t time_to_live; /* ticks: 1 or 2 */
+};
+static inline void wire_command_request_unpack(struct wire_command_request *values, const uint8_t *at) {
+    at = wire_get_u32(at, &values->tick);
+    at = wire_get_f32(at, &values->output);
+    at = wire_get_u32(at, &values->inference_ns);
+    at = wire_get_u8(at, &values->time_to_live);
     (void)at;
 }
 

@@ -26,6 +26,7 @@ static struct {
     float duty;          /* of the motor */
     int32_t base_count;  /* last seen */
     int32_t pole_count;
+    int32_t current_ma;
 } board;
 
 static void on_signal(int number) {
@@ -48,6 +49,7 @@ bool host_open(const struct host_options *options) {
     prctl(PR_SET_TIMERSLACK, 1ul); /* wake at the deadline, not up to 50 us behind it */
 #endif
     board.options = *options;
+    board.current_ma = PORT_CURRENT_UNKNOWN;
     board.start_ns = host_monotonic_ns();
     board.next_ns = PERIOD_NS;
     const char *name = line_open();
@@ -195,6 +197,10 @@ void port_encoders(int32_t *base_count, int32_t *pole_count) {
     *pole_count = board.pole_count;
 }
 
+int32_t port_current_ma(void) {
+    return board.current_ma;
+}
+
 void port_motor(float duty) {
     int32_t base_count, pole_count; /* of the moment of actuation: not a sample, not kept */
     board.duty = duty;
@@ -205,4 +211,8 @@ void port_motor(float duty) {
 
 void port_watchdog(void) {
     /* The system ends a process whole, and with it the motor's duty. */
+}
+
+bool port_watchdog_fired(void) {
+    return false;
 }
