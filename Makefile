@@ -36,7 +36,7 @@ toolchain:
 $(READY): setup.cfg pyproject.toml constraints.txt
 	python3 -m venv $(VENV) || { echo "python3 cannot make an environment: apt install python3-venv"; exit 1; }
 	$(BIN)/pip install --constraint constraints.txt torch
-	$(BIN)/pip install --constraint constraints.txt --editable '.[train,minari,live,dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[train,minari,live,convert,dev]'
 	touch $(READY)
 
 clean:

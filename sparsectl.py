@@ -17,6 +17,7 @@ import commands.config
 import export.config
 import firmware_host.config
 import hil.config
+import hil.convert.config
 import training.config
 from common.errors import UserError
 
@@ -30,7 +31,9 @@ EXTRA_OF_MODULE = {
     "torch": "train",
     "stable_baselines3": "train",
     "tensorboard": "train",
+    "mcap": "convert",
     "minari": "minari",
+    "pyarrow": "convert",
     "sbx": "jax",
     "nicegui": "live",
 }
@@ -55,6 +58,8 @@ COMMANDS = {
     "build": Command(firmware_host.config.BuildConfig, "commands.build:build"),
     "bench": Command(firmware_host.config.BenchConfig, "firmware_host.bench:bench"),
     "trial": Command(hil.config.TrialConfig, "hil.trial:run_trial"),
+    "convert": Command(hil.convert.config.ConvertConfig, "hil.convert.convert:convert"),
+    "identify": Command(hil.config.IdentifyConfig, "hil.identification.identify:identify"),
     "report": Command(hil.config.ReportConfig, "hil.report:write_report"),
     "doctor": Command(commands.config.DoctorConfig, "commands.doctor:doctor"),
 }

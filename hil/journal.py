@@ -25,6 +25,7 @@ from typing import Any
 
 from common.errors import UserError
 
+NAME = "journal.bin"
 SIGNATURE = b"SPARSEJ\x01"
 MAX_PAYLOAD = 1 << 20
 _HEAD = struct.Struct("<IBQ")
@@ -158,6 +159,16 @@ class JournalWriter:
             ) from error
         if written != len(record):  # a full disk takes a part; the reader drops it as a torn tail
             raise UserError(f"cannot write the journal {self.path}: the disk is full; free some")
+
+
+def find_journal(path: Path) -> Path:
+    """The journal that `path` names: itself, or the one in a trial's or a run's folder."""
+    if not path.is_dir():
+        return path
+    for inside in (path / NAME, path / "trial" / NAME):
+        if inside.is_file():
+            return inside
+    raise UserError(f"no {NAME} in {path}; name a trial's folder or its journal")
 
 
 def read_journal(path: Path) -> Journal:

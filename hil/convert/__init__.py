@@ -1,0 +1,1 @@
+"""`sparsectl convert`: a journal as MCAP or Parquet, for other people's tools."""
