@@ -60,3 +60,15 @@ class ReportConfig:
     """A run's folder, a trial's folder, or a journal."""
     out: Path | None = None
     """The HTML file; by default report.html in the folder."""
+
+
+@dataclass(frozen=True)
+class IdentifyConfig:
+    """Find delay, friction, dead zone, masses and quantisation of a rig from one journal."""
+
+    journal: Positional[Path]
+    """A trial's journal.bin; the more the pendulum moved, the better."""
+    out: Path = Path("runs/identify/rig.toml")
+    """The rig file, for `trial --rig`, `build --rig` and training; a picture goes beside it."""
+    rig: str | None = None
+    """Rig name or file to start from; by default the journal's."""

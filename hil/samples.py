@@ -121,10 +121,15 @@ def read_trace(journal: Journal) -> Trace:
     """The ticks of a journal: TICK frames, or PLANT_STEP paired with PLANT_ACT."""
     rig: dict[str, Any] = journal.header["rig_constants"]
     return make_trace(
-        list(_samples(journal, int(rig["period_us"]))),
+        read_samples(journal),
         float(rig["base_unit_per_count"]),
         float(rig["pole_rad_per_count"]),
     )
+
+
+def read_samples(journal: Journal) -> list[Sample]:
+    """The ticks of a journal, in their order, each once."""
+    return list(_samples(journal, int(journal.header["rig_constants"]["period_us"])))
 
 
 def _samples(journal: Journal, period_us: int) -> Iterator[Sample]:

@@ -1,0 +1,193 @@
+"""Least squares over windows: the unknowns that all share, and the start of each.
+
+Multiple shooting (Bock 1981) by Levenberg-Marquardt; the starts are eliminated window by window
+(Schur complement). The intervals come from leaving out one window at a time (the jackknife, CR3 of
+MacKinnon and White 1985, to first order), which holds also where residuals are not independent or
+the model lacks something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from hil.identification.unknowns import UNKNOWNS, Guess, scales
+from hil.identification.windows import Simulator, Window, first_states
+
+Float = NDArray[np.float64]
+
+MOST_ITERATIONS = 40
+CONVERGED = 1e-2
+"""Iteration ends when no unknown moves by more than this part of its standard error."""
+STEP = 1e-3
+"""Of the finite differences, in the unknowns' scales."""
+STATE_STEPS = np.array([0.05, 0.05, 2.0, 2.0])
+"""Of the finite differences of a start, in counts and counts a second."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was found."""
+
+    guess: Guess
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    """Ends of the 95 % intervals, in the order of `UNKNOWNS`."""
+    residual_counts: tuple[float, float]
+    """Root mean square of base and pole; quantisation alone leaves 0.29."""
+    windows: int
+    iterations: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class _Normal:
+    """The reduced normal equations at one point."""
+
+    hessian: Float
+    gradient: Float
+    of_window: list[tuple[Float, Float]]
+    """Each window's share of the hessian and of the gradient, its start eliminated."""
+    back: list[tuple[Float, Float, Float]]
+    """Each window's A, B and A's right side, to step its start."""
+
+
+def fit(
+    windows: Sequence[Window],
+    guess: Guess,
+    progress: Callable[[int, float], None] = lambda iteration, rms: None,
+) -> Fit:
+    """Fit from `guess` on; `progress` gets the iteration and the residuals' rms in counts."""
+    scale = np.array(scales(guess.base))
+    values, states = np.array(guess.values), first_states(windows)
+    damping, converged, iteration = 1e-2, False, 0
+    residuals = _residuals(windows, _guess(guess, values), states)
+    for iteration in range(1, MOST_ITERATIONS + 1):
+        normal = _normal(windows, guess, values, states, scale, residuals)
+        values, states, residuals, damping, step = _descend(
+            windows, guess, values, states, scale, residuals, normal, damping
+        )
+        progress(iteration, float(np.sqrt(np.mean(np.square(residuals)))))
+        if np.all(np.abs(step) < CONVERGED * _errors(normal)):
+            converged = True
+            break
+    normal = _normal(windows, guess, values, states, scale, residuals)
+    reach = _errors(normal) * scale * stats.t.ppf(0.5 + CONFIDENCE / 2, len(windows) - 1)
+    low = [
+        value - r if u.lowest is None else max(u.lowest, value - r)
+        for u, value, r in zip(UNKNOWNS, values, reach, strict=True)
+    ]
+    base, pole = np.sqrt(np.mean(np.square(residuals), axis=(0, 1)))
+    return Fit(
+        _guess(guess, values),
+        tuple(map(float, low)),
+        tuple(map(float, values + reach)),
+        (float(base), float(pole)),
+        len(windows),
+        iteration,
+        converged,
+    )
+
+
+def _guess(guess: Guess, values: Float) -> Guess:
+    return Guess(guess.base, tuple(map(float, values)))
+
+
+def _residuals(windows: Sequence[Window], guess: Guess, states: Float) -> Float:
+    """[windows, ticks, 2] in counts."""
+    simulator = Simulator(guess)
+    return np.array(
+        [
+            simulator.counts(window, state) - window.counts
+            for window, state in zip(windows, states, strict=True)
+        ]
+    )
+
+
+def _normal(
+    windows: Sequence[Window],
+    guess: Guess,
+    values: Float,
+    states: Float,
+    scale: Float,
+    residuals: Float,
+) -> _Normal:
+    count = len(windows)
+    by_value = np.empty((count, residuals[0].size, len(values)))
+    for index, width in enumerate(scale):
+        moved = values.copy()
+        moved[index] += STEP * width
+        change = _residuals(windows, _guess(guess, moved), states) - residuals
+        by_value[:, :, index] = change.reshape(count, -1) / STEP
+    by_state = np.empty((count, residuals[0].size, 4))
+    for index, width in enumerate(STATE_STEPS):
+        moved_states = states.copy()
+        moved_states[:, index] += width
+        change = _residuals(windows, _guess(guess, values), moved_states) - residuals
+        by_state[:, :, index] = change.reshape(count, -1) / width
+    return _reduce(by_value, by_state, residuals.reshape(count, -1))
+
+
+def _reduce(by_value: Float, by_state: Float, residuals: Float) -> _Normal:
+    shares, back = [], []
+    for jacobian, own, residual in zip(by_value, by_state, residuals, strict=True):
+        a, b, c = own.T @ own, own.T @ jacobian, own.T @ residual
+        solved = np.linalg.solve(a + 1e-9 * np.trace(a) * np.eye(4), np.column_stack([b, c]))
+        hessian = jacobian.T @ jacobian - b.T @ solved[:, :-1]
+        shares.append((hessian, jacobian.T @ residual - b.T @ solved[:, -1]))
+        back.append((a, b, c))
+    hessians, gradients = zip(*shares, strict=True)
+    return _Normal(np.sum(hessians, axis=0), np.sum(gradients, axis=0), shares, back)
+
+
+def _descend(
+    windows: Sequence[Window],
+    guess: Guess,
+    values: Float,
+    states: Float,
+    scale: Float,
+    residuals: Float,
+    normal: _Normal,
+    damping: float,
+) -> tuple[Float, Float, Float, float, Float]:
+    """One accepted step, with more damping until one lowers the sum of squares."""
+    cost = float(np.sum(np.square(residuals)))
+    lowest = np.array([-np.inf if u.lowest is None else u.lowest for u in UNKNOWNS])
+    while damping < 1e9:
+        damped = normal.hessian + damping * np.diag(np.diag(normal.hessian) + 1e-12)
+        step = -np.linalg.solve(damped, normal.gradient)
+        moved = np.maximum(values + scale * step, lowest)
+        moved[0] = min(moved[0], 1.0)  # a delay of over a period is another tick's duty
+        step = (moved - values) / scale
+        moved_states = states + _state_steps(normal, step)
+        try:
+            new = _residuals(windows, _guess(guess, moved), moved_states)
+        except ValueError:  # a mass or a length below zero
+            new = np.full_like(residuals, np.inf)
+        if float(np.sum(np.square(new))) <= cost:
+            return moved, moved_states, new, max(damping / 10, 1e-9), step
+        damping *= 10
+    return values, states, residuals, 1e-2, np.zeros_like(values)
+
+
+def _state_steps(normal: _Normal, step: Float) -> Float:
+    ridge = 1e-9 * np.eye(4)
+    return np.array(
+        [-np.linalg.solve(a + np.trace(a) * ridge, c + b @ step) for a, b, c in normal.back]
+    )
+
+
+def _errors(normal: _Normal) -> Float:
+    """Standard errors in scales, by leaving out one window at a time."""
+    count = len(normal.of_window)
+    moves = [
+        np.linalg.pinv(normal.hessian - hessian) @ gradient
+        for hessian, gradient in normal.of_window
+    ]
+    spread = np.array(moves) - np.mean(moves, axis=0)
+    return np.asarray(np.sqrt((count - 1) / count * np.sum(spread**2, axis=0)))

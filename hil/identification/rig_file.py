@@ -1,0 +1,93 @@
+"""A rig file with the numbers that were found, and ranges that are their intervals."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from hil.identification.fit import Fit
+from hil.identification.unknowns import UNKNOWNS, key
+from training.plants.rig import Base, Motor, Pole, Range, Rig, Start
+
+LEAST_HALF_RANGE = 0.05
+"""Training sees at least ±5 % of a number: a policy fitted to one day's friction is brittle."""
+
+
+def rig_toml(fit: Fit, source: str) -> str:
+    """The rig file; `source` says what it was found from.
+
+    What was not found (starts, limits, jitter) stands as in the rig that was started from.
+    """
+    rig = _with_ranges(fit)
+    sections: dict[str, Base | Pole | Motor | Start] = {
+        "base": rig.base,
+        "pole": rig.pole,
+        "motor": rig.motor,
+        "start": rig.start,
+    }
+    interval = {key(u): (fit.low[i], fit.high[i]) for i, u in enumerate(UNKNOWNS)}
+    lines = [
+        f"# Found by `sparsectl identify` from {source}, starting from rig {rig.name}.",
+        "# SI units; [a, b] behind a number is its 95 % interval.",
+        "",
+        f"title = {_value(rig.title)}",
+        f"model = {_value(rig.model)}",
+        f"period_s = {_value(rig.period_s)}",
+        f"frames = {rig.frames}",
+    ]
+    for name, section in sections.items():
+        lines += ["", f"[{name}]"]
+        for field, value in asdict(section).items():
+            low_high = interval.get(f"{name}.{field}")
+            behind = f"  # [{low_high[0]:.6g}, {low_high[1]:.6g}]" if low_high else ""
+            lines.append(f"{field} = {_value(value)}{behind}")
+    lines += ["", "[randomisation]"]
+    for range_field in fields(rig.randomisation):
+        low, high = getattr(rig.randomisation, range_field.name)
+        lines.append(f"{range_field.name} = [{_value(low)}, {_value(high)}]")
+    return "\n".join(lines) + "\n"
+
+
+def _with_ranges(fit: Fit) -> Rig:
+    rig = fit.guess.rig()
+    at = {key(unknown): index for index, unknown in enumerate(UNKNOWNS)}
+
+    def around(name: str) -> Range:
+        index = at[name]
+        value, low, high = fit.guess.values[index], fit.low[index], fit.high[index]
+        if value <= 0:
+            return (1.0, 1.0)
+        return (
+            min(low / value, 1 - LEAST_HALF_RANGE),
+            max(high / value, 1 + LEAST_HALF_RANGE),
+        )
+
+    ranges = replace(
+        rig.randomisation,
+        base_mass_factor=around("base.mass_kg"),
+        pole_length_factor=around("pole.length_m"),
+        viscous_friction_factor=around("base.viscous_friction"),
+        coulomb_friction_factor=around("base.coulomb_friction"),
+        dead_zone_factor=around("motor.dead_zone_v"),
+        supply_factor=around("motor.effort_per_volt"),
+        rest_angle_bias_rad=_absolute(fit, at["rest_angle_bias_rad"], 0.005),
+        transport_delay_periods=_delay(fit, at["delay_periods"]),
+    )
+    return replace(rig, randomisation=ranges)
+
+
+def _absolute(fit: Fit, index: int, least: float) -> Range:
+    value = fit.guess.values[index]
+    return (min(fit.low[index], value - least), max(fit.high[index], value + least))
+
+
+def _delay(fit: Fit, index: int) -> Range:
+    low, high = _absolute(fit, index, LEAST_HALF_RANGE)
+    return (max(0.0, low), min(1.0, high))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(float(f"{value:.7g}"))
