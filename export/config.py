@@ -17,10 +17,14 @@ class ExportConfig:
     out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     encoding: str = "auto"
-    """How the weights lie in flash: dense, csr, or auto for the smaller tables."""
+    """How the weights lie in flash: an encoding, or auto for the smaller of dense and csr."""
+    calibration: Path | None = None
+    """A dataset (.npz with "observations") for the scales of fixed-point encodings; not given:
+    observations spread over the signals' limits."""
     error: float | None = None
     """Greatest difference allowed between ways to run it, relative to the action's range. Not
-    given: 1e-6 or, where a steep policy is beyond it, what float32's own rounding explains."""
+    given: 1e-6 (float16, int16: 5e-3, int8: 5e-2) or, where a steep policy is beyond it, what
+    float32's own rounding explains."""
     vectors: int = 32
     """Golden vectors to write into policy_vectors.h."""
     observations: int = 10_000

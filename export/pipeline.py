@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.provenance import provenance, revision
-from export.c_writer import c_files
+from export.c_writer import POLICY_ASSEMBLY, c_files
+from export.calibration import calibration_observations
 from export.config import ExportConfig
-from export.encodings.encoding import table_bytes
-from export.encodings.registry import choose_encoding
+from export.encodings.registry import encode
 from export.graph import PolicyGraph
 from export.observations import spread_observations
 from export.onnx_reader import read_onnx
@@ -65,18 +65,17 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         source = read_model(config.model)
         step("simplify")
         graph = replace(simplify(source), provenance=_provenance(config, source))
-        encoding = choose_encoding(config.encoding, graph)
+        policy = encode(config.encoding, graph, calibration_observations(config, source))
         step("write")
         golden = spread_observations(source, config.vectors, config.seed + 1)
-        for name, text in c_files(graph, encoding, golden, revision()).items():
+        for name, text in c_files(policy, golden, revision()).items():
             (folder / name).write_text(text, encoding="utf-8")
         write_onnx(graph, folder / POLICY_ONNX)
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
         verified = verify(
             source,
-            graph,
-            encoding,
+            policy,
             folder,
             error=config.error,
             count=config.observations,
@@ -87,12 +86,13 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         files = _publish(folder, config.out)
     return {
         "digest": graph.digest,
-        "encoding": encoding.name,
+        "encoding": policy.encoding.name,
+        "kind": policy.encoding.kind,
         "kept_weights": graph.kept_weights,
         "source_weights": source.kept_weights,
         "folded_neurons": hidden_neurons(source) - hidden_neurons(graph),
         "layers": [[layer.outputs, layer.inputs, layer.activation] for layer in graph.layers],
-        "table_bytes": table_bytes(encoding, graph),
+        "table_bytes": policy.table_bytes,
         "files": files,
         **verified,
         "seconds": (time.monotonic_ns() - started_ns) / 1e9,
@@ -162,6 +162,8 @@ def _publish(folder: Path, out: Path) -> list[str]:
     """Move the files of `folder` into `out`; each takes its name in one step."""
     try:
         out.mkdir(exist_ok=True)
+        if not (folder / POLICY_ASSEMBLY).exists():  # an earlier export's would be linked
+            (out / POLICY_ASSEMBLY).unlink(missing_ok=True)
         files = []
         for path in sorted(folder.iterdir()):
             path.chmod(0o644)

@@ -13,7 +13,7 @@ import onnxruntime
 
 from common.errors import UserError
 from export.activations import Float32, Float64
-from export.encodings.encoding import Encoding
+from export.encodings.encoding import EncodedPolicy
 from export.graph import PolicyGraph
 from export.host_c import run_c
 from export.observations import spread_observations
@@ -21,13 +21,13 @@ from export.rounding import float32_rounding
 
 Progress = Callable[[str], None]
 
-DEFAULT_ERROR = 1e-6
+DEFAULT_ERROR = {"float32": 1e-6, "float16": 5e-3, "int16": 5e-3, "int8": 5e-2}
+"""Greatest difference from the model, relative to the action's range, by the form of a weight."""
 
 
 def verify(
     source: PolicyGraph,
-    exported: PolicyGraph,
-    encoding: Encoding,
+    policy: EncodedPolicy,
     folder: Path,
     *,
     error: float | None,
@@ -43,16 +43,17 @@ def verify(
     model before the passes in float32), each against the encoding's reference. `spread` is the
     greatest difference between any two of the paths.
 
-    `error` is relative to the range of each action, and strict. None allows DEFAULT_ERROR or, for
-    an observation where a policy is so steep that float32 cannot resolve that, its rounding
-    (`export.rounding`); `within_error` says whether that was needed.
+    `error` is relative to the range of each action, and strict. None allows DEFAULT_ERROR of the
+    encoding's kind or, for an observation where a policy is so steep that float32 cannot resolve
+    that, its rounding (`export.rounding`); `within_error` says whether that was needed.
 
     Raises:
         UserError: a path differs by more than that; the C differs in any bit; no C compiler.
     """
     observations = spread_observations(source, count, seed)
     progress("numpy")
-    reference = encoding.forward(exported, observations)
+    exported = policy.graph
+    reference = policy.forward(observations)
     truth = source.forward_exact(observations)
     paths: dict[str, Float32] = {}
     progress("onnxruntime")
@@ -65,7 +66,8 @@ def verify(
         paths["torch"] = run_torch(source, observations)
     _require_same_bits(reference, paths["host_c"])
     rounding = float32_rounding(source, observations) + float32_rounding(exported, observations)
-    limit = (DEFAULT_ERROR if error is None else error) * action_range(exported, truth)
+    allowed_share = DEFAULT_ERROR[policy.encoding.kind] if error is None else error
+    limit = allowed_share * action_range(exported, truth)
     allowed = np.broadcast_to(limit, truth.shape)
     if error is None:
         allowed = np.maximum(allowed, rounding)

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from export.activations import Float32
-from export.encodings.encoding import EncodedLayer, Table, smallest_unsigned
+from export.encodings.encoding import EncodedPolicy, Kind
+from export.encodings.float_layers import FloatLayer, float_policy
+from export.encodings.table import (
+    Table,
+    part_name,
+    part_offset,
+    reader,
+    row_parts,
+    smallest_unsigned,
+)
 from export.graph import Layer, PolicyGraph
 
 RUNTIME = """\
@@ -21,9 +29,11 @@ static void csr(const float *weight, const policy_column *column, const policy_c
                 const float *bias, const float *x, float *y, unsigned outputs)
 {
     for (unsigned row = 0; row < outputs; row++) {
-        float sum = bias[row];
-        for (unsigned left = count[row]; left > 0; left--) {
-            sum += *weight++ * x[*column++];
+        float sum = POLICY_READ_FLOAT(bias + row);
+        for (unsigned left = READ_COUNT(count + row); left > 0; left--) {
+            sum += POLICY_READ_FLOAT(weight) * x[READ_COLUMN(column)];
+            weight++;
+            column++;
         }
         y[row] = sum;
     }
@@ -34,38 +44,51 @@ static void csr(const float *weight, const policy_column *column, const policy_c
 class Csr:
     name = "csr"
     summary = "the kept weights as float32, a column of 8 or 16 bits beside each, a count a row"
+    kind: Kind = "float32"
+    constant_time = True
+    cores: frozenset[str] | None = None
 
-    def layers(self, graph: PolicyGraph) -> list[EncodedLayer]:
-        column_type, count_type = _index_types(graph)
-        encoded = []
-        for index, layer in enumerate(graph.layers):
-            rows, columns = np.nonzero(layer.weight)  # row by row, columns ascending
-            tables = (
-                Table(f"layer{index}_weight", layer.weight[rows, columns]),
-                Table(f"layer{index}_column", columns.astype(column_type)),
-                Table(f"layer{index}_count", _counts(layer).astype(count_type)),
-                Table(f"layer{index}_bias", layer.bias),
-            )
-            names = ", ".join(table.name for table in tables)
-            encoded.append(EncodedLayer(tables, f"csr({names}, {{x}}, {{y}}, {layer.outputs});"))
-        return encoded
+    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+        types = index_types(graph)
+        layers = [_encode(index, layer, *types) for index, layer in enumerate(graph.layers)]
+        return float_policy(self, graph, layers, _runtime(*types))
 
-    def runtime(self, graph: PolicyGraph) -> str:
-        column_type, count_type = _index_types(graph)
-        runtime = RUNTIME.replace("COLUMN", f"{column_type.name}_t")
-        return runtime.replace("COUNT", f"{count_type.name}_t")
 
-    def forward(self, graph: PolicyGraph, observation: ArrayLike) -> Float32:
-        return graph.forward(observation)
+def index_types(graph: PolicyGraph) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """One type of columns and one of counts for all layers, so that one function reads them."""
+    columns = max(layer.inputs - 1 for layer in graph.layers)
+    counts = max(int(_counts(layer).max()) for layer in graph.layers)
+    return smallest_unsigned(columns), smallest_unsigned(counts)
+
+
+def _encode(
+    index: int, layer: Layer, column_type: np.dtype[Any], count_type: np.dtype[Any]
+) -> FloatLayer:
+    tables: list[Table] = []
+    calls = []
+    parts = row_parts(4 * _counts(layer))
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        rows, columns = np.nonzero(layer.weight[part])  # row by row, columns ascending
+        added = (
+            Table(f"{name}_weight", layer.weight[part][rows, columns]),
+            Table(f"{name}_column", columns.astype(column_type)),
+            Table(f"{name}_count", _counts(layer)[part].astype(count_type)),
+            Table(f"{name}_bias", layer.bias[part]),
+        )
+        arguments = ", ".join(table.name for table in added)
+        outputs = part.stop - part.start
+        calls.append(f"csr({arguments}, {{x}}, {{y}}{part_offset(part)}, {outputs});")
+        tables += added
+    return FloatLayer(tuple(tables), tuple(calls))
+
+
+def _runtime(column_type: np.dtype[Any], count_type: np.dtype[Any]) -> str:
+    runtime = RUNTIME.replace("READ_COLUMN", reader(column_type))
+    runtime = runtime.replace("READ_COUNT", reader(count_type))
+    return runtime.replace("COLUMN", f"{column_type}_t").replace("COUNT", f"{count_type}_t")
 
 
 def _counts(layer: Layer) -> np.ndarray:
     counts: np.ndarray = np.count_nonzero(layer.weight, axis=1)
     return counts
-
-
-def _index_types(graph: PolicyGraph) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """One type of columns and one of counts for all layers, so that one function reads them."""
-    columns = max(layer.inputs - 1 for layer in graph.layers)
-    counts = max(int(_counts(layer).max()) for layer in graph.layers)
-    return smallest_unsigned(columns), smallest_unsigned(counts)

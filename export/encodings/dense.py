@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
+import numpy as np
 
 from export.activations import Float32
-from export.encodings.encoding import EncodedLayer, Table
-from export.graph import PolicyGraph
+from export.encodings.encoding import EncodedPolicy, Kind
+from export.encodings.float_layers import FloatLayer, float_policy
+from export.encodings.table import Table, part_name, part_offset, row_parts
+from export.graph import Layer, PolicyGraph
 
 RUNTIME = """\
 /* y = weight x + bias, the weights row by row; each sum starts at its bias, columns ascending. */
@@ -14,9 +16,10 @@ static void dense(const float *weight, const float *bias, const float *x, unsign
                   float *y, unsigned outputs)
 {
     for (unsigned row = 0; row < outputs; row++) {
-        float sum = bias[row];
+        float sum = POLICY_READ_FLOAT(bias + row);
         for (unsigned column = 0; column < inputs; column++) {
-            sum += *weight++ * x[column];
+            sum += POLICY_READ_FLOAT(weight) * x[column];
+            weight++;
         }
         y[row] = sum;
     }
@@ -27,20 +30,23 @@ static void dense(const float *weight, const float *bias, const float *x, unsign
 class Dense:
     name = "dense"
     summary = "every weight as float32, row by row"
+    kind: Kind = "float32"
+    constant_time = True
+    cores: frozenset[str] | None = None
 
-    def layers(self, graph: PolicyGraph) -> list[EncodedLayer]:
-        encoded = []
-        for index, layer in enumerate(graph.layers):
-            tables = (
-                Table(f"layer{index}_weight", layer.weight),
-                Table(f"layer{index}_bias", layer.bias),
-            )
-            arguments = f"layer{index}_weight, layer{index}_bias, {{x}}, {layer.inputs}"
-            encoded.append(EncodedLayer(tables, f"dense({arguments}, {{y}}, {layer.outputs});"))
-        return encoded
+    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+        layers = [_encode(index, layer) for index, layer in enumerate(graph.layers)]
+        return float_policy(self, graph, layers, RUNTIME)
 
-    def runtime(self, graph: PolicyGraph) -> str:
-        return RUNTIME
 
-    def forward(self, graph: PolicyGraph, observation: ArrayLike) -> Float32:
-        return graph.forward(observation)
+def _encode(index: int, layer: Layer) -> FloatLayer:
+    tables, calls = [], []
+    parts = row_parts(np.full(layer.outputs, 4 * layer.inputs))
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        tables.append(Table(f"{name}_weight", layer.weight[part]))
+        tables.append(Table(f"{name}_bias", layer.bias[part]))
+        rows = part.stop - part.start
+        arguments = f"{name}_weight, {name}_bias, {{x}}, {layer.inputs}"
+        calls.append(f"dense({arguments}, {{y}}{part_offset(part)}, {rows});")
+    return FloatLayer(tuple(tables), tuple(calls))

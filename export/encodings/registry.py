@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from common.errors import UserError
+from export.activations import Float32
 from export.encodings.csr import Csr
 from export.encodings.dense import Dense
-from export.encodings.encoding import Encoding, table_bytes
+from export.encodings.encoding import EncodedPolicy, Encoding
 from export.graph import PolicyGraph
 
 AUTO = "auto"
+AUTO_ENCODINGS = (Dense.name, Csr.name)
+"""What "auto" chooses among: exact, small, and in plain C."""
 
 ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (Dense(), Csr())}
 
 
-def choose_encoding(name: str, graph: PolicyGraph) -> Encoding:
-    """The encoding `name`, or with "auto" the one whose tables are smallest for `graph`.
+def encode(name: str, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+    """`graph` in the encoding `name`, or with "auto" in the one whose tables are smallest.
+
+    observations: what fixed-point encodings are calibrated on, [count, observation_size].
 
     Raises:
-        UserError: no encoding of that name.
+        UserError: no encoding of that name, or it cannot take the graph.
     """
     if name == AUTO:
-        return min(ENCODINGS.values(), key=lambda encoding: table_bytes(encoding, graph))
+        encoded = [ENCODINGS[each].encode(graph, observations) for each in AUTO_ENCODINGS]
+        return min(encoded, key=lambda policy: policy.table_bytes)
     if name not in ENCODINGS:
         raise UserError(f"encoding {name!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}")
-    return ENCODINGS[name]
+    return ENCODINGS[name].encode(graph, observations)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from export.c_writer import c_files
-from export.encodings.registry import ENCODINGS
+from export.encodings.registry import ENCODINGS, encode
 from export.graph import Layer, PolicyGraph, Signal
 from tests.export.graphs import observations, random_graph
 
@@ -30,19 +30,19 @@ TINY = PolicyGraph(
 )
 
 TINY_CSR_TABLES = """\
-static const float layer0_weight[3] = {
+static const float layer0_weight[3] POLICY_FLASH = {
     0x1p-1f, -0x1p+0f, 0x1p-2f,
 };
 
-static const uint8_t layer0_column[3] = {
+static const uint8_t layer0_column[3] POLICY_FLASH = {
     0, 0, 1,
 };
 
-static const uint8_t layer0_count[2] = {
+static const uint8_t layer0_count[2] POLICY_FLASH = {
     1, 2,
 };
 
-static const float layer0_bias[2] = {
+static const float layer0_bias[2] POLICY_FLASH = {
     0x1p-3f, 0x0p+0f,
 };
 """
@@ -76,6 +76,7 @@ TINY_HEADER = """\
 #define POLICY_FRAMES 1
 #define POLICY_PERIOD_US 20000
 #define POLICY_KEPT_WEIGHTS 4
+#define POLICY_ENCODING "csr"
 #define POLICY_DIGEST "{digest}"
 """
 
@@ -83,18 +84,24 @@ TINY_VECTORS = """\
 #define POLICY_VECTOR_COUNT 2
 
 static const float
-    policy_vector_observation[POLICY_VECTOR_COUNT][POLICY_OBSERVATION_SIZE] = {
+    policy_vector_observation[POLICY_VECTOR_COUNT][POLICY_OBSERVATION_SIZE] POLICY_FLASH = {
         {0x0p+0f, 0x0p+0f},
         {-0x1p+0f, 0x1p+1f},
 };
 
 static const float
-    policy_vector_action[POLICY_VECTOR_COUNT][POLICY_ACTION_SIZE] = {
+    policy_vector_action[POLICY_VECTOR_COUNT][POLICY_ACTION_SIZE] POLICY_FLASH = {
 """
 
 
 def tiny(encoding: str) -> dict[str, str]:
-    return c_files(TINY, ENCODINGS[encoding], np.float32([[0, 0], [-1, 2]]), "abc+")
+    return files_of(TINY, encoding, np.float32([[0, 0], [-1, 2]]), "abc+")
+
+
+def files_of(
+    graph: PolicyGraph, encoding: str, golden: np.ndarray, revision: str = "r"
+) -> dict[str, str]:
+    return c_files(encode(encoding, graph, observations(graph)), golden, revision)
 
 
 def test_exact_text() -> None:
@@ -121,7 +128,7 @@ def test_names_from_a_file_cannot_leave_a_comment() -> None:
     graph = replace(
         TINY, rig=evil, observation=(Signal(evil, evil), Signal("rate")), environment=evil
     )
-    for text in c_files(graph, ENCODINGS["csr"], np.zeros((1, 2), np.float32), "r").values():
+    for text in files_of(graph, "csr", np.zeros((1, 2), np.float32)).values():
         assert text.isascii()
         comments = re.findall(r"/\*.*?\*/", text, re.S)
         assert all("/*" not in comment[2:] for comment in comments)
@@ -130,7 +137,7 @@ def test_names_from_a_file_cannot_leave_a_comment() -> None:
 
 def test_long_lines_are_only_in_comments() -> None:
     graph = random_graph((30, 20, 2), 0.3, action_map=True)
-    files = c_files(graph, ENCODINGS["csr"], observations(graph, 5), "r")
+    files = files_of(graph, "csr", observations(graph, 5))
     for text in files.values():
         assert max(len(line) for line in text.splitlines()) <= 110
 
@@ -170,16 +177,24 @@ FLAGS = {
 }
 
 
+def has_sanitizers(compiler: str, folder: Path) -> bool:
+    (folder / "empty.c").write_text("int main(void)\n{\n    return 0;\n}\n")
+    command = [compiler, "-fsanitize=address,undefined", "empty.c", "-o", "empty"]
+    return subprocess.run(command, cwd=folder, capture_output=True).returncode == 0
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_golden_vectors_replay(tmp_path: Path, compiler: str, flags: str, encoding: str) -> None:
     graph = random_graph((25, 40, 33, 3), 0.2, frames=5, action_map=True)
-    files = c_files(graph, ENCODINGS[encoding], observations(graph, 100), "r")
+    files = files_of(graph, encoding, observations(graph, 100))
     for name, text in (files | {"replay.c": REPLAY}).items():
         (tmp_path / name).write_text(text)
     sources = [str(tmp_path / name) for name in ("policy.c", "replay.c")]
     program = tmp_path / "replay"
+    if flags == "sanitized" and not has_sanitizers(compiler, tmp_path):
+        pytest.skip(f"{compiler} is installed without its sanitizers (libclang-rt-dev)")
     command = [compiler, *FLAGS[flags], *sources, "-o", str(program)]
     compiled = subprocess.run(command, capture_output=True, text=True)
     assert compiled.returncode == 0, compiled.stderr
@@ -190,7 +205,7 @@ def test_golden_vectors_replay(tmp_path: Path, compiler: str, flags: str, encodi
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_library_is_needed(tmp_path: Path, encoding: str) -> None:
     graph = random_graph((25, 40, 3), 0.2)
-    files = c_files(graph, ENCODINGS[encoding], observations(graph, 1), "r")
+    files = files_of(graph, encoding, observations(graph, 1))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     command = ["cc", *STRICT, "-O1", "-c", str(tmp_path / "policy.c"), "-o", str(tmp_path / "p.o")]
@@ -211,4 +226,4 @@ def test_fast_math_is_refused(tmp_path: Path) -> None:
 def test_an_unfolded_graph_is_a_defect() -> None:
     graph = random_graph((4, 3, 1), normalised=True)
     with pytest.raises(ValueError, match="fold the normaliser"):
-        c_files(graph, ENCODINGS["csr"], observations(graph, 1), "r")
+        files_of(graph, "csr", observations(graph, 1))

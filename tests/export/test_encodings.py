@@ -11,8 +11,7 @@ from hypothesis import given, settings
 
 from common.errors import UserError
 from export.c_writer import c_files
-from export.encodings.encoding import table_bytes
-from export.encodings.registry import ENCODINGS, choose_encoding
+from export.encodings.registry import ENCODINGS, encode
 from export.graph import PolicyGraph
 from export.host_c import run_c
 from export.passes import fold_normaliser, simplify
@@ -20,13 +19,13 @@ from tests.export.graphs import graphs, observations, random_graph
 
 
 def same_bits(graph: PolicyGraph, name: str, x: np.ndarray) -> None:
-    encoding = ENCODINGS[name]
+    policy = encode(name, graph, x)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for file, text in c_files(graph, encoding, x[:1], "r").items():
+        for file, text in c_files(policy, x[:1], "r").items():
             (folder / file).write_text(text)
         found = run_c(folder, x, graph.action_size, folder)
-    expected = encoding.forward(graph, x)
+    expected = policy.forward(x)
     assert np.array_equal(found.view(np.uint32), expected.view(np.uint32))
 
 
@@ -62,21 +61,26 @@ def test_extreme_observations(name: str) -> None:
 
 def test_columns_take_16_bits_only_where_a_layer_needs_them() -> None:
     narrow, wide = random_graph((256, 4, 1), 0.1), random_graph((257, 4, 1), 0.1)
-    csr = ENCODINGS["csr"]
-    assert "typedef uint8_t policy_column" in csr.runtime(narrow)
-    assert "typedef uint16_t policy_column" in csr.runtime(wide)
+    x = np.zeros((1, 256), np.float32)
+    small, large = encode("csr", narrow, x), encode("csr", wide, x)
+    assert "typedef uint8_t policy_column" in small.functions
+    assert "typedef uint16_t policy_column" in large.functions
     rows = 5
-    assert table_bytes(csr, narrow) == narrow.kept_weights * 5 + rows * (4 + 1)
-    assert table_bytes(csr, wide) == wide.kept_weights * 6 + rows * (4 + 1)
-    assert table_bytes(ENCODINGS["dense"], narrow) == 4 * (256 * 4 + 4 + 4 + 1)
+    assert small.table_bytes == narrow.kept_weights * 5 + rows * (4 + 1)
+    assert large.table_bytes == wide.kept_weights * 6 + rows * (4 + 1)
+    assert encode("dense", narrow, x).table_bytes == 4 * (256 * 4 + 4 + 4 + 1)
+
+
+def chosen(name: str, graph: PolicyGraph) -> str:
+    return encode(name, graph, observations(graph)).encoding.name
 
 
 def test_auto_takes_the_smaller_tables() -> None:
-    assert choose_encoding("auto", random_graph((30, 30, 1), 0.1)).name == "csr"
-    assert choose_encoding("auto", random_graph((30, 30, 1), 1.0)).name == "dense"
-    assert choose_encoding("dense", random_graph((30, 30, 1), 0.1)).name == "dense"
+    assert chosen("auto", random_graph((30, 30, 1), 0.1)) == "csr"
+    assert chosen("auto", random_graph((30, 30, 1), 1.0)) == "dense"
+    assert chosen("dense", random_graph((30, 30, 1), 0.1)) == "dense"
 
 
 def test_an_unknown_encoding_is_named() -> None:
     with pytest.raises(UserError, match="encoding 'zip' is not known; use auto, dense, csr"):
-        choose_encoding("zip", random_graph((2, 1)))
+        chosen("zip", random_graph((2, 1)))

@@ -174,7 +174,7 @@ def test_c_that_computes_something_else_is_found(
 
     def off_by_a_bit(*arguments: Any) -> dict[str, str]:
         files = true_files(*arguments)
-        files["policy.c"] = files["policy.c"].replace("sum = bias[row]", "sum = -bias[row]")
+        files["policy.c"] = files["policy.c"].replace("sum = POLICY", "sum = -POLICY")
         return files
 
     monkeypatch.setattr(export.pipeline, "c_files", off_by_a_bit)

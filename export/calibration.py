@@ -1,0 +1,68 @@
+"""Observations that fixed-point scales are calibrated on."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from common.errors import UserError
+from export.activations import Float32
+from export.config import ExportConfig
+from export.graph import PolicyGraph
+from export.observations import spread_observations
+
+KEY = "observations"
+COUNT = 4000
+"""Observations that are used; of more, this many at even distances."""
+MAX_BYTES = 2**32
+
+
+def calibration_observations(config: ExportConfig, graph: PolicyGraph) -> Float32:
+    """[count, observation_size] from `config.calibration`, else spread over the signals' limits.
+
+    Raises:
+        UserError: the file is missing, no .npz with observations of this policy, or not finite.
+    """
+    if config.calibration is None:
+        return spread_observations(graph, COUNT, config.seed + 2)
+    return read_observations(config.calibration, graph.observation_size)
+
+
+def read_observations(path: Path, size: int) -> Float32:
+    """At most `COUNT` rows of the array "observations", [any, size], of an .npz.
+
+    Raises:
+        UserError: as `calibration_observations`.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give an .npz with {KEY!r}, as `collect` writes it")
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{KEY}.npy") as member:
+            shape = _shape(member)
+            if len(shape) != 2 or shape[1] != size or shape[0] < 1:
+                raise UserError(
+                    f"{path} has {KEY} of shape {list(shape)}; this policy takes [any, {size}]"
+                )
+        with np.load(path, allow_pickle=False) as arrays:
+            rows = arrays[KEY]
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path} is not an .npz with an array {KEY!r}; give a dataset") from error
+    step = -(-len(rows) // COUNT)
+    observations = np.ascontiguousarray(rows[::step], np.float32)
+    if not np.isfinite(observations).all():
+        raise UserError(f"{path} has {KEY} that are not finite; collect the dataset again")
+    return observations
+
+
+def _shape(member: IO[bytes]) -> tuple[int, ...]:
+    """Of an array of plain numbers no larger than `MAX_BYTES`, from its head alone."""
+    version = npy.read_magic(member)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(member)
+    if dtype.kind not in "fiu" or np.prod(shape, dtype=np.float64) * dtype.itemsize > MAX_BYTES:
+        raise ValueError("not plain numbers of a size that can be read")
+    return shape

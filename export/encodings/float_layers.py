@@ -1,0 +1,118 @@
+"""policy_act of the encodings that compute a layer after the other in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from export.activations import ACTIVATIONS, c_float
+from export.encodings.encoding import EncodedPolicy, Encoding
+from export.encodings.table import Table
+from export.graph import PolicyGraph, Signal
+
+RANGES = {"tanh": (-1.0, 1.0)}
+"""What an activation's values lie within, whatever its inputs: limits beyond do nothing."""
+
+_AT_LEAST = """\
+static float at_least(float x, float low)
+{
+    return x < low ? low : x;
+}
+"""
+
+_AT_MOST = """\
+static float at_most(float x, float high)
+{
+    return x > high ? high : x;
+}
+"""
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """A layer's tables and the statements that compute it.
+
+    `calls` are C with the places {x} and {y} for the layer's input and output arrays; they leave
+    the sums before the activation in {y}.
+    """
+
+    tables: tuple[Table, ...]
+    calls: tuple[str, ...]
+
+
+def float_policy(
+    encoding: Encoding,
+    graph: PolicyGraph,
+    layers: Sequence[FloatLayer],
+    runtime: str,
+    computed: PolicyGraph | None = None,
+) -> EncodedPolicy:
+    """The whole policy; `computed` is the graph with its weights as stored, if they differ."""
+    return EncodedPolicy(
+        encoding,
+        graph,
+        tuple(table for layer in layers for table in layer.tables),
+        "\n".join([runtime, *activation_functions(graph), *limit_functions(graph)]),
+        float_body(graph, layers),
+        (computed or graph).forward,
+    )
+
+
+def float_body(graph: PolicyGraph, layers: Sequence[FloatLayer]) -> tuple[str, ...]:
+    """Layers pass their values to and fro between two arrays on the stack."""
+    widths = [layer.outputs for layer in graph.layers]
+    lines = [f"float even[{max(widths[0::2])}];"]
+    lines += [f"float odd[{max(widths[1::2])}];"] if widths[1:] else []
+    lines.append("")
+    x = "observation"
+    for index, (layer, encoded) in enumerate(zip(graph.layers, layers, strict=True)):
+        y = "odd" if index % 2 else "even"
+        lines += [call.format(x=x, y=y) for call in encoded.calls]
+        lines += activation_call(layer.activation, y, layer.outputs)
+        x = y
+    return (*lines, *action_lines(graph, x))
+
+
+def activation_call(activation: str, array: str, width: int) -> list[str]:
+    return [f"{activation}_all({array}, {width});"] if ACTIVATIONS[activation].c_source else []
+
+
+def activation_functions(graph: PolicyGraph) -> list[str]:
+    """The C of the graph's activations, each once."""
+    used = dict.fromkeys(ACTIVATIONS[layer.activation].c_source for layer in graph.layers)
+    return [source for source in used if source]
+
+
+def limit_functions(graph: PolicyGraph) -> list[str]:
+    """The C that `action_lines` needs."""
+    lows, highs = zip(*(_limits(graph, signal) for signal in graph.action), strict=True)
+    functions = [_AT_LEAST] if any(low is not None for low in lows) else []
+    return functions + ([_AT_MOST] if any(high is not None for high in highs) else [])
+
+
+def action_lines(graph: PolicyGraph, values: str) -> list[str]:
+    """action = clip(scale * values + offset, low, high), leaving out what does nothing."""
+    return [_action(graph, signal, i, f"{values}[{i}]") for i, signal in enumerate(graph.action)]
+
+
+def _action(graph: PolicyGraph, signal: Signal, index: int, value: str) -> str:
+    low, high = _limits(graph, signal)
+    if signal.scale != 1:
+        value = f"{value} * {c_float(signal.scale)}"
+    if signal.offset != 0:
+        value = f"{value} + {c_float(signal.offset)}"
+    if low is not None:
+        value = f"at_least({value}, {c_float(low)})"
+    if high is not None:
+        value = f"at_most({value}, {c_float(high)})"
+    return f"action[{index}] = {value};"
+
+
+def _limits(graph: PolicyGraph, signal: Signal) -> tuple[float | None, float | None]:
+    """The limits that can ever bind."""
+    bounds = RANGES.get(graph.layers[-1].activation)
+    if bounds is None or signal.scale != 1 or signal.offset != 0:
+        return signal.low, signal.high
+    low = None if signal.low is not None and signal.low <= bounds[0] else signal.low
+    high = None if signal.high is not None and signal.high >= bounds[1] else signal.high
+    return low, high
