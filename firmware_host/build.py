@@ -28,13 +28,13 @@ SUMMARY: Final = "build.json"
 
 
 def build_firmware(
-    policy_dir: Path, board: str, rig: RigConstants, out: Path, flags: Iterable[str] = ()
+    policy_dir: Path, board: str | Board, rig: RigConstants, out: Path, flags: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Compile policy, core and port into ``out/firmware.elf``; replaces an earlier build there.
 
     Args:
         policy_dir: what `export` wrote: policy.c, policy.h, policy_vectors.h.
-        board: name in the registry.
+        board: name in the registry, or one that is not in it.
         rig: scaling, limits and period.
         out: folder of the firmware; it appears whole or not at all.
         flags: further compiler flags, such as sanitizers.
@@ -47,17 +47,17 @@ def build_firmware(
             period or rig, or `out` holds something else.
     """
     start = time.monotonic()
-    target = find_board(board)
+    target = find_board(board) if isinstance(board, str) else board
     policy = read_policy_header(policy_dir)
-    _check_fit(policy, rig, policy_dir)
-    with _new_folder(out) as folder:
+    check_fit(policy, rig, policy_dir)
+    with new_folder(out) as folder:
         (folder / "firmware_config.h").write_text(config_header(rig, policy, target))
         objects = _compile(target, policy_dir, folder, tuple(flags))
         link(target, objects, folder / ELF, flags)
         for path in objects:
             path.unlink()
         sizes = section_sizes(folder / ELF)
-        result = {"elf": str(out / ELF), "board": board, "digest": policy.digest, **sizes}
+        result = {"elf": str(out / ELF), "board": target.name, "digest": policy.digest, **sizes}
         result["seconds"] = round(time.monotonic() - start, 3)
         write_json(folder / SUMMARY, result)
     return result
@@ -78,7 +78,12 @@ def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...
     return objects
 
 
-def _check_fit(policy: PolicyHeader, rig: RigConstants, policy_dir: Path) -> None:
+def check_fit(policy: PolicyHeader, rig: RigConstants, policy_dir: Path) -> None:
+    """See that the policy is one for this rig.
+
+    Raises:
+        UserError: other signals, actions or period.
+    """
     if policy.signals != OBSERVATION_SIGNALS or policy.action_size != 1:
         raise UserError(
             f"{policy_dir} takes {policy.signals} signals and gives {policy.action_size} actions; "
@@ -97,8 +102,12 @@ def _check_fit(policy: PolicyHeader, rig: RigConstants, policy_dir: Path) -> Non
 
 
 @contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `out` when the block ends without error."""
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `out` when the block ends without error.
+
+    Raises:
+        UserError: `out` cannot be written, or holds something else than an earlier build.
+    """
     if out.exists() and not _is_ours(out):
         raise UserError(f"{out} holds something else than a firmware; name another folder")
     try:
