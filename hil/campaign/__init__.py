@@ -1,0 +1,1 @@
+"""Campaigns: many trials, one policy or two, and an answer with its uncertainty."""

@@ -1,0 +1,83 @@
+"""What a campaign says: each policy's figures, and which is the better one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hil.campaign.journalled import Outcome
+from hil.campaign.score import Interval, looks, mean_interval, share_interval
+
+A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference", "not clear yet"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of A against B."""
+
+    words: str
+    difference: Interval
+    """Score of A minus that of B, seed by seed; the interval holds for all looks together."""
+    pairs: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether more trials would be for nothing."""
+        return self.words != OPEN
+
+
+def answer(
+    a: Sequence[Outcome], b: Sequence[Outcome], margin: float, most_pairs: int
+) -> Answer | None:
+    """Compare seeds that both have; None before there are two.
+
+    The whole interval within ± margin is no difference worth the name, even one that is certain.
+    """
+    of_b = {outcome.seed: outcome.score for outcome in b}
+    differences = [o.score - of_b[o.seed] for o in a if o.seed in of_b]
+    if len(differences) < 2:
+        return None
+    found = mean_interval(differences, len(looks(most_pairs)))
+    words = OPEN
+    if -margin < found.low and found.high < margin:
+        words = ALIKE
+    elif found.excludes(0.0):
+        words = A_BETTER if found.value > 0 else B_BETTER
+    return Answer(words, found, len(differences))
+
+
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """A policy's trials in numbers."""
+    times_s = [o.swing_up_seconds for o in outcomes if o.swing_up_seconds is not None]
+    score = mean_interval([outcome.score for outcome in outcomes])
+    return {
+        "trials": len(outcomes),
+        "score": asdict(score),
+        "worst_score": min(outcome.score for outcome in outcomes),
+        "balanced": asdict(share_interval(sum(o.balanced for o in outcomes), len(outcomes))),
+        "swing_up_seconds_median": statistics.median(times_s) if times_s else None,
+        "failed_seeds": [outcome.seed for outcome in outcomes if not outcome.balanced],
+    }
+
+
+def table(by_label: dict[str, Sequence[Outcome]], names: dict[str, str]) -> list[list[str]]:
+    """The figures for a terminal."""
+    rows = [["policy", "trials", "upright, share of the time", "worst", "balanced", "swing-up"]]
+    for label, outcomes in by_label.items():
+        of = figures(outcomes)
+        score, balanced = of["score"], of["balanced"]
+        median = of["swing_up_seconds_median"]
+        count = round(balanced["value"] * of["trials"])
+        rows.append(
+            [
+                f"{label}  {names[label]}",
+                str(of["trials"]),
+                f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]",
+                f"{of['worst_score']:.3f}",
+                f"{count} [{balanced['low']:.0%}, {balanced['high']:.0%}]",
+                "never" if median is None else f"{median:.1f} s",
+            ]
+        )
+    return rows

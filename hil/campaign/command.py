@@ -1,0 +1,113 @@
+"""`sparsectl trial`: one trial, or a campaign of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from common.errors import UserError
+from common.files import write_json
+from common.provenance import provenance
+from hil.campaign.answer import Answer, answer, figures, table
+from hil.campaign.config import TrialCommand
+from hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
+from hil.campaign.picture import draw
+from hil.campaign.score import looks
+from hil.trial import run_trial
+
+MOST_TRIALS = 100_000
+
+
+def trial(command: TrialCommand) -> dict[str, Any]:
+    """Run one trial, or a campaign when more than one or two policies are asked for.
+
+    Raises:
+        UserError: as `run_trial`, or settings that do not go together.
+        SystemExit: SIGINT or SIGTERM ended it, motor off.
+    """
+    if not 1 <= command.repeat <= MOST_TRIALS:
+        raise UserError(f"--repeat is {command.repeat}; give 1 to {MOST_TRIALS}")
+    if command.repeat == 1 and command.compare is None:
+        return run_trial(command.one())
+    if command.compare is not None and command.repeat < 2:
+        raise UserError(f"--compare needs trials to compare; give --repeat 100, not {1}")
+    if not command.margin > 0:
+        raise UserError(f"--margin is {command.margin}; give a share over 0, such as 0.02")
+    return _Campaign(command).run()
+
+
+class _Campaign:
+    """Trials by seed until all are run or the answer is clear."""
+
+    def __init__(self, command: TrialCommand) -> None:
+        self.command = command
+        self.folder = command.out or Path("runs") / f"campaign-{time.strftime('%Y%m%d-%H%M%S')}"
+        self.outcomes: dict[str, list[Outcome]] = {}
+        folders = command.compare or (command.policy,)
+        self.names = dict(zip("AB", map(str, folders), strict=False))
+
+    def run(self) -> dict[str, Any]:
+        """All of it; a trial that was finished in an earlier run is not run again."""
+        command = self.command
+        claim(command, self.folder)
+        rounds = slots(command, self.folder)
+        self.outcomes = {label: [] for label in sorted({slot.label for slot in rounds[0]})}
+        planned = looks(command.repeat)
+        found: Answer | None = None
+        with tqdm(total=command.repeat, unit="seed", desc="campaign", disable=None) as bar:
+            for number, of_seed in enumerate(rounds, start=1):
+                for slot in of_seed:
+                    self.outcomes[slot.label].append(recorded(slot) or self._run(slot))
+                bar.update()
+                if command.compare and number in planned:
+                    found = self._answer()
+                    if found and found.is_clear:
+                        break
+        return self._finish(found)
+
+    def _run(self, slot: Slot) -> Outcome:
+        firmware = self.folder / f"firmware-{slot.label}"
+        config = self.command.one(
+            policy=slot.policy, seed=slot.seed, out=slot.folder, firmware=firmware, report=False
+        )
+        run_trial(config)
+        return record(slot, self.command.seconds)
+
+    def _answer(self) -> Answer | None:
+        a, b = self.outcomes["A"], self.outcomes["B"]
+        return answer(a, b, self.command.margin, self.command.repeat)
+
+    def _finish(self, found: Answer | None) -> dict[str, Any]:
+        picture = self.folder / "campaign.png"
+        by_label: dict[str, Sequence[Outcome]] = dict(self.outcomes)
+        draw(by_label, self.names, self.command.margin, self.command.repeat, picture)
+        result: dict[str, Any] = {
+            "policies": {
+                label: {"policy": self.names[label], **figures(outcomes)}
+                for label, outcomes in by_label.items()
+            },
+            "answer": found.words if found else None,
+            "difference": asdict(found.difference) if found else None,
+            "pairs": found.pairs if found else None,
+            "seconds": self.command.seconds,
+            "picture": str(picture),
+            "folder": str(self.folder),
+        }
+        write_json(self.folder / "summary.json", {"campaign": result, "provenance": provenance()})
+        return {**result, "table": self._table(by_label, found)}
+
+    def _table(
+        self, by_label: dict[str, Sequence[Outcome]], found: Answer | None
+    ) -> list[list[str]]:
+        rows = table(by_label, self.names)
+        if found:
+            low, high = found.difference.low, found.difference.high
+            words = f"{found.words}: A minus B {found.difference.value:+.3f}"
+            rows.append([words, str(found.pairs), f"[{low:+.3f}, {high:+.3f}]", "", "", ""])
+        rows.append([f"picture: {self.folder / 'campaign.png'}", "", "", "", "", ""])
+        return rows

@@ -1,0 +1,125 @@
+"""A campaign's trials on disk: what has been done is found again after a kill."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.files import read_json, write_json
+from hil.campaign.config import TrialCommand
+from hil.campaign.score import upright_share
+from hil.journal import read_journal
+from hil.samples import read_trace
+
+CAMPAIGN = "campaign.json"
+SUMMARY = "summary.json"
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial gave."""
+
+    label: str
+    """A or B."""
+    seed: int
+    score: float
+    """Share of the time upright, 0 to 1."""
+    balanced: bool
+    swing_up_seconds: float | None
+    ended: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A trial to be run."""
+
+    label: str
+    policy: Path
+    seed: int
+    folder: Path
+
+
+def slots(command: TrialCommand, folder: Path) -> list[list[Slot]]:
+    """The trials by seed; which policy goes first is drawn, so that drift favours neither."""
+    policies = {"A": command.policy}
+    if command.compare:
+        policies = dict(zip("AB", command.compare, strict=True))
+    rounds = []
+    for seed in range(command.seed, command.seed + command.repeat):
+        of_seed = [
+            Slot(label, policy, seed, folder / "trials" / f"{seed:05d}-{label}")
+            for label, policy in policies.items()
+        ]
+        random.Random(seed).shuffle(of_seed)
+        rounds.append(of_seed)
+    return rounds
+
+
+def claim(command: TrialCommand, folder: Path) -> None:
+    """Make the campaign's folder, or take up the one that is there.
+
+    Raises:
+        UserError: another campaign is there, or the folder cannot be written.
+    """
+    settings = _settings(command)
+    path = folder / CAMPAIGN
+    if path.exists():
+        there = read_json(path)
+        for name, value in settings.items():
+            if there.get(name) != value:
+                raise UserError(
+                    f"{folder} holds a campaign with {name} {there.get(name)}, now {value}; "
+                    "name another folder by --out, or give the same settings to go on"
+                )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds something else than a campaign; name another by --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, settings)
+
+
+def recorded(slot: Slot) -> Outcome | None:
+    """The outcome of a trial that was finished before; None when it has to be run."""
+    path = slot.folder / OUTCOME
+    return Outcome(**read_json(path)) if path.exists() else None
+
+
+def record(slot: Slot, seconds: float) -> Outcome:
+    """Score the trial that has just been run, and keep that beside it."""
+    trial: dict[str, Any] = read_json(slot.folder / SUMMARY)["trial"]
+    trace = read_trace(read_journal(slot.folder / "journal.bin"))
+    outcome = Outcome(
+        label=slot.label,
+        seed=slot.seed,
+        score=upright_share(trace, seconds),
+        balanced=bool(trial["balanced"]),
+        swing_up_seconds=trial["swing_up_seconds"],
+        ended=str(trial["ended"]),
+    )
+    write_json(slot.folder / OUTCOME, asdict(outcome))
+    return outcome
+
+
+def _settings(command: TrialCommand) -> dict[str, Any]:
+    """What has to be the same for two runs to be one campaign; not how far it goes."""
+    free = {"out", "repeat", "report", "firmware", "live", "live_port", "margin"}
+    settings = {key: value for key, value in asdict(command).items() if key not in free}
+    if command.compare:
+        del settings["policy"]
+    return {key: _plain(value) for key, value in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
