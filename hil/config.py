@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-Mode = Literal["device", "pil"]
+Mode = Literal["device", "host", "pil"]
 Clock = Literal["realtime", "lockstep", "fast"]
 
 
@@ -21,7 +21,8 @@ class TrialConfig:
     port: str = "virtual"
     """/dev/ttyACM0, socket://HOST:PORT, rfc2217://HOST:PORT, or virtual: no hardware needed."""
     mode: Mode = "device"
-    """device: the board drives the pendulum; pil: the board acts on a plant simulated here."""
+    """device: the board drives the pendulum; host: the policy runs here, the board does the I/O and
+    keeps it safe; pil: the board acts on a plant simulated here."""
     clock: Clock = "realtime"
     """Of the virtual rig: realtime; lockstep, tick by tick and repeatable; fast, unpaced."""
     seconds: float = 30.0
@@ -34,6 +35,8 @@ class TrialConfig:
     """Rig name or parameter file (TOML); by default the one that the policy names."""
     baud: int = 230400
     """Speed of a real serial port, in bits a second."""
+    link_timeout_ticks: int = 3
+    """The board stops the motor after so many control periods without a word of this program."""
     disturbances: int = 1
     """Number of kicks while balancing: one comes near the middle, several are spread at random."""
     disturbance_duty: float | None = None

@@ -37,8 +37,8 @@ class Drive(Protocol):
 class StreamDrive:
     """The board ticks by its own clock and sends each tick; real boards, and realtime and fast.
 
-    Each tick is answered by a TIMESYNC at once: the board's proof that the host lives, and a
-    measure of the round trip.
+    Each tick is answered by a TIMESYNC at once: the board's proof that the host lives and hears
+    it, and a measure of the round trip. A board that the host cannot hear stops by itself.
     """
 
     def __init__(self, link: Link, guard: InterruptGuard, period_us: int) -> None:
@@ -51,7 +51,6 @@ class StreamDrive:
         received = self._link.next_frame(self._period_s)
         if received is None:
             self._watchdog.check()
-            self._link.send_timesync()
             return []
         self._watchdog.feed()
         if received.frame.name != "TICK":

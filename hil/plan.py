@@ -72,6 +72,8 @@ class Plan:
             frames=self.graph.frames,
             rig_name=self.rig.name,
             rig=self.rig.firmware_constants(),
+            link_timeout_ticks=self.config.link_timeout_ticks,
+            policy_on_host=self.config.mode == "host",
         )
 
     def header(self) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def make_plan(config: TrialConfig) -> Plan:
     """
     _check_numbers(config)
     graph = read_onnx(_policy_file(config.policy))
-    if kind_of(config.port).builds:
+    if kind_of(config.port).builds or config.mode == "host":
         _check_source(config.policy, graph)
     name = config.rig or graph.rig
     if name is None:
@@ -136,7 +138,7 @@ def _policy_file(folder: Path) -> Path:
 
 
 def _check_source(folder: Path, graph: PolicyGraph) -> None:
-    """The firmware is going to be built from policy.c: it has to be the same policy."""
+    """policy.c is going to be compiled: it has to be the same policy."""
     digest = read_policy_header(folder).digest
     if digest != graph.digest:
         raise UserError(
@@ -154,11 +156,14 @@ def _check_numbers(config: TrialConfig) -> None:
         "recovery-s": (config.recovery_s, 0.0, 60.0),
         "swing-up-limit-s": (config.swing_up_limit_s, 0.1, 3_600.0),
         "baud": (config.baud, 300, 20_000_000),
+        "link-timeout-ticks": (config.link_timeout_ticks, 1, 400),
         "seed": (config.seed, 0, 2**63),
     }
     for name, (value, low, high) in limits.items():
         if not low <= value <= high:
             raise UserError(f"--{name} is {value}; give {low:g} to {high:g}")
+    if config.mode == "host" and config.clock == "fast":
+        raise UserError("--clock is fast, which waits for no command; take lockstep in host mode")
 
 
 def _check_fit(graph: PolicyGraph, rig: Rig) -> None:

@@ -78,15 +78,17 @@ class Expectation:
 
     def _fixed(self) -> dict[str, Any]:
         """What was built into the board, beside the policy itself."""
-        names = ("period_us", "base_unit_per_count", "pole_rad_per_count", "base_limit")
-        names += ("max_duty", "base_rate_limit", "pole_rate_limit")
-        fixed = {name: self.rig[name] for name in names}
+        fixed = {name: self.rig[name] for name in _BUILT_IN}
         if not self.policy_on_host:
             fixed |= {name: getattr(self, name) for name in _SIZES}
         return fixed
 
 
 _SIZES = ("observation_size", "action_size", "frames")
+_BUILT_IN = (
+    *("period_us", "base_unit_per_count", "pole_rad_per_count"),
+    *("base_limit", "max_duty", "base_rate_limit", "pole_rate_limit"),
+)
 
 
 class Session:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import write_json
+from firmware_host.policy_library import build_policy_library
+from firmware_host.rig_constants import RigConstants
 from firmware_host.wire import Fault, Mode, State
 from hil.balance import CaptureWatch
 from hil.config import TrialConfig
 from hil.disturbance import Kick
 from hil.drives import Drive, LockstepDrive, PilDrive, StreamDrive, advance_until
+from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
 from hil.journal import JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused
 from hil.plan import Plan, make_plan
@@ -32,6 +35,7 @@ HOMING_LIMIT_S = 12.0
 """The board itself gives homing up after 10 s."""
 STOPPING_LIMIT_S = 3.0
 COMPLETED = "completed"
+MODES = {"device": Mode.DEVICE, "host": Mode.HOST, "pil": Mode.PIL}
 
 
 def run_trial(config: TrialConfig) -> dict[str, Any]:
@@ -97,9 +101,12 @@ class _Trial:
         self.config = plan.config
         self.last: Sample | None = None
         self.armed = False
+        self.commander: Commander | None = None
 
     def run(self, port: str, plant: Plant | None) -> None:
         """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
+        if self.config.mode == "host":
+            self.commander = self._host_policy()
         with Link(port, self.config.baud, self.journal) as link:
             session = Session(link, self.journal)
             try:
@@ -107,6 +114,7 @@ class _Trial:
                 self._end(session, why)
             except LinkLost as error:
                 self._note_end(link, str(error), None)
+                emergency_stop(link)  # in case that it is only we who cannot hear
                 raise
             except (Interrupted, UserError) as error:
                 if not (self.armed or isinstance(error, Interrupted)):
@@ -121,9 +129,10 @@ class _Trial:
         self._phase("check")
         hello = session.greet(plan.expectation)
         self.guard.check()
-        session.configure(plan.expectation, Mode.PIL if plant else Mode.DEVICE)
+        session.configure(plan.expectation, MODES[self.config.mode])
         self._phase("golden vectors")
-        session.replay_golden_vectors(hello["vector_count"])
+        if self.commander is None:  # else the host has replayed them
+            session.replay_golden_vectors(hello["vector_count"])
         self.guard.check()
         if self._is_realtime():
             session.synchronise()
@@ -224,17 +233,29 @@ class _Trial:
 
     def _is_realtime(self) -> bool:
         on_wall_clock = not self.plan.virtual or self.config.clock == "realtime"
-        return on_wall_clock and self.config.mode == "device"
+        return on_wall_clock and self.config.mode != "pil"
+
+    def _host_policy(self) -> Commander:
+        """The policy, compiled for this machine and proven by its golden vectors."""
+        constants = RigConstants(**self.plan.rig.firmware_constants())
+        library = build_policy_library(
+            self.config.policy, constants, self.plan.folder / "host_policy"
+        )
+        library.check_golden_vectors()
+        return Commander(library)
 
     def _drive(self, session: Session, plant: Plant | None) -> Drive:
         if plant is not None:
             return PilDrive(session.link, self.guard, plant)
+        link, guard, period_us = session.link, self.guard, self.plan.expectation.rig["period_us"]
         if self.plan.virtual and self.config.clock == "lockstep":
             hello = session.hello()
-            return LockstepDrive(
-                session.link, self.guard, hello["tick"], hello["link_timeout_ticks"]
-            )
-        return StreamDrive(session.link, self.guard, self.plan.expectation.rig["period_us"])
+            if self.commander is not None:
+                return HostLockstepDrive(link, guard, hello["tick"], self.commander)
+            return LockstepDrive(link, guard, hello["tick"], hello["link_timeout_ticks"])
+        if self.commander is not None:
+            return HostStreamDrive(link, guard, period_us, self.commander)
+        return StreamDrive(link, guard, period_us)
 
     def _angle_rad(self, sample: Sample) -> float:
         return sample.angle_rad(self.plan.rig.pole_rad_per_count)

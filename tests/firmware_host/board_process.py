@@ -14,7 +14,7 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from firmware_host.wire import Decoder, Frame, encode
 
@@ -71,7 +71,7 @@ class BoardProcess:
         self.sequence = 0
         self._waited = 0
 
-    def __enter__(self) -> BoardProcess:
+    def __enter__(self) -> Self:
         descriptors: tuple[int, ...] = ()
         theirs = None
         if self.plant is not None:
@@ -172,8 +172,8 @@ class BoardProcess:
     def configure(self, **changes: Any) -> Frame:
         """Send what HELLO says back as CONFIG, with `changes`; gives the verdict."""
         hello = self.ask("HELLO")
-        names = ("policy_digest", "period_us", "base_unit_per_count", "pole_rad_per_count")
-        names += ("observation_size", "action_size", "frames")
+        names = ["policy_digest", "period_us", "base_unit_per_count", "pole_rad_per_count"]
+        names += ["observation_size", "action_size", "frames"]
         fields = {name: hello[name] for name in names} | {"link_timeout_ticks": 3}
         return self.ask("CONFIG", **(fields | changes))
 

@@ -1,0 +1,104 @@
+"""An exported policy as a shared library of this machine: what runs where the policy is the host's.
+
+It is compiled from the policy's own C and from the firmware's observation code, so its outputs are
+those of a board, bit for bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from pathlib import Path
+from typing import Final
+
+from common.errors import UserError
+from common.files import write_json
+from firmware_host.boards import find_board
+from firmware_host.boards.board import FIRMWARE, WARNINGS
+from firmware_host.build import SUMMARY, check_fit, new_folder
+from firmware_host.compiler import compile_object, link
+from firmware_host.policy_header import read_policy_header
+from firmware_host.rig_constants import RigConstants, config_header
+
+CORE: Final = ("angle", "golden", "observation")
+LIBRARY: Final = "policy.so"
+
+
+class PolicyLibrary:
+    """A policy with its history of observations."""
+
+    def __init__(self, path: Path) -> None:
+        """Load what `build_policy_library` made."""
+        self._c = ctypes.CDLL(str(path.resolve()))
+        self._c.host_policy_digest.restype = ctypes.c_char_p
+        self._c.host_policy_size.restype = ctypes.c_size_t
+        self._c.host_policy_error.restype = ctypes.c_float
+        self._c.host_policy_act.restype = ctypes.c_float
+        self._c.host_policy_act.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_uint32),
+            ctypes.POINTER(ctypes.c_uint32),
+        ]
+        self._memory = ctypes.create_string_buffer(self._c.host_policy_size())
+        self._c.host_policy_init(self._memory)
+        self._inference_ns = ctypes.c_uint32()
+
+    @property
+    def digest(self) -> str:
+        """64 hex digits."""
+        return bytes(self._c.host_policy_digest()).decode("ascii")
+
+    def check_golden_vectors(self) -> None:
+        """Replay the golden vectors that came with the policy.
+
+        Raises:
+            UserError: an output differs from the exporter's in any bit.
+        """
+        error = float(self._c.host_policy_error())
+        if error != 0.0 or math.isnan(error):
+            raise UserError(
+                f"a golden vector differs on this machine by {error:.3g}; export the policy "
+                "again, or report this compiler"
+            )
+
+    def reset(self) -> None:
+        """Forget the history: the next counts fill it, with no velocity."""
+        self._c.host_policy_reset(self._memory)
+
+    def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
+        """The output (an exact float32) for raw counts from home, and the policy's time in ns.
+
+        Args:
+            base_count: of the base's encoder.
+            pole_count: of the pole's encoder; 0 hangs.
+            periods: nominal control periods since the counts before.
+        """
+        output = self._c.host_policy_act(
+            self._memory, base_count, pole_count, periods, ctypes.byref(self._inference_ns)
+        )
+        return float(output), self._inference_ns.value
+
+
+def build_policy_library(policy_dir: Path, rig: RigConstants, out: Path) -> PolicyLibrary:
+    """Compile ``out/policy.so`` and load it; replaces an earlier one there.
+
+    Raises:
+        UserError: no compiler, policy files missing or foreign, or a policy for another rig.
+    """
+    board = find_board("host")
+    policy = read_policy_header(policy_dir)
+    check_fit(policy, rig, policy_dir)
+    with new_folder(out) as folder:
+        (folder / "firmware_config.h").write_text(config_header(rig, policy, board))
+        includes = [
+            f"-I{path.resolve()}" for path in (folder, policy_dir, FIRMWARE / "core", FIRMWARE)
+        ]
+        sources = [FIRMWARE / "core" / f"{name}.c" for name in CORE]
+        sources += [FIRMWARE / "library" / "host_policy.c", policy_dir / "policy.c"]
+        objects = [folder / f"{source.stem}.o" for source in sources]
+        for source, path in zip(sources, objects, strict=True):
+            compile_object(board, source, path, (*WARNINGS, *includes, "-fPIC"))
+        link(board, objects, folder / LIBRARY, ("-shared",))
+        for path in objects:
+            path.unlink()
+        write_json(folder / SUMMARY, {"library": str(out / LIBRARY), "digest": policy.digest})
+    return PolicyLibrary(out / LIBRARY)

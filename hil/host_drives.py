@@ -1,0 +1,99 @@
+"""Host mode's drives: the board samples, the policy runs here, the board does what it says.
+
+The policy is the exported C, compiled for this machine; see `firmware_host.policy_library`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firmware_host.policy_library import PolicyLibrary
+from firmware_host.rig_constants import COMMAND_TICKS
+from firmware_host.wire import Frame, State
+from hil.link import Link
+from hil.safety import FrameWatchdog, InterruptGuard
+from hil.samples import Sample
+
+
+class Commander:
+    """Answers each OBSERVATION as the board itself would in device mode."""
+
+    def __init__(self, policy: PolicyLibrary) -> None:
+        self._policy = policy
+        self._tick: int | None = None
+        self._homing = False
+
+    def command(self, observation: Frame) -> dict[str, Any]:
+        """The fields of COMMAND for the tick that `observation` sampled."""
+        tick, homing = observation["tick"], observation["state"] == State.HOMING
+        if self._homing and not homing:
+            self._policy.reset()  # counts from another zero mean nothing
+        periods = 1 if self._tick is None else max(1, tick - self._tick)
+        self._tick, self._homing = tick, homing
+        output, inference_ns = self._policy.act(
+            observation["base_count"], observation["pole_count"], periods
+        )
+        return {
+            "tick": tick,
+            "output": output,
+            "inference_ns": inference_ns,
+            "time_to_live": COMMAND_TICKS,
+        }
+
+
+class HostStreamDrive:
+    """The board ticks by its own clock; each OBSERVATION is answered by a COMMAND at once."""
+
+    def __init__(
+        self, link: Link, guard: InterruptGuard, period_us: int, commander: Commander
+    ) -> None:
+        self._link, self._guard, self._commander = link, guard, commander
+        self._period_s = period_us * 1e-6
+        self._watchdog = FrameWatchdog(link.port)
+
+    def advance(self) -> list[Sample]:
+        """See `hil.drives.Drive`."""
+        self._guard.check()
+        received = self._link.next_frame(self._period_s)
+        if received is None:
+            self._watchdog.check()
+            return []
+        self._watchdog.feed()
+        if received.frame.name == "OBSERVATION":
+            self._link.send("COMMAND", **self._commander.command(received.frame))
+        if received.frame.name != "TICK":
+            return []
+        self._link.send_timesync()  # after the command, which is in a hurry
+        return [Sample.from_tick(received.frame, received.host_ns)]
+
+
+class HostLockstepDrive:
+    """A tick a step: the board samples, waits, and acts on the command; the same every time."""
+
+    def __init__(
+        self, link: Link, guard: InterruptGuard, last_tick: int, commander: Commander
+    ) -> None:
+        self._link, self._guard, self._commander = link, guard, commander
+        self._tick = last_tick
+
+    def advance(self) -> list[Sample]:
+        """See `hil.drives.Drive`."""
+        self._guard.check()
+        self._tick += 1
+        self._link.send_timesync()
+        self._link.request("STEP", until_tick=self._tick, timeout_s=2.0)
+        samples = []
+        while (received := self._link.next_frame(0)) is not None:
+            if received.frame.name == "TICK":  # of a tick whose answer was lost
+                samples.append(Sample.from_tick(received.frame, received.host_ns))
+            if received.frame.name == "OBSERVATION":
+                samples.append(self._answer(received.frame))
+        return samples
+
+    def _answer(self, observation: Frame) -> Sample:
+        def is_this(frame: Frame) -> bool:
+            return bool(frame["tick"] == observation["tick"])
+
+        command = self._commander.command(observation)
+        done = self._link.request("COMMAND", answer="TICK", matches=is_this, **command)
+        return Sample.from_tick(done.frame, done.host_ns)

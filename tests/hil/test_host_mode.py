@@ -1,0 +1,66 @@
+"""Host mode from end to end: the policy runs here, the board does the I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from hil.config import TrialConfig
+from hil.journal import Kind, read_journal
+from hil.results import active_part
+from hil.samples import Trace, read_trace
+from hil.trial import run_trial
+from tests.hil.policies import EASY_RIG
+
+Short = Callable[..., TrialConfig]
+
+
+def _trace(config: TrialConfig) -> Trace:
+    result = run_trial(config)
+    assert result["mode"] == config.mode
+    assert config.out is not None
+    return read_trace(read_journal(config.out / "journal.bin"))
+
+
+def test_the_host_drives_as_the_board_would_bit_for_bit(easy: Path, tmp_path: Path) -> None:
+    traces = [
+        _trace(
+            TrialConfig(
+                policy=easy,
+                rig=str(EASY_RIG),
+                mode=mode,  # type: ignore[arg-type]
+                clock="lockstep",
+                seconds=1.0,
+                disturbances=0,
+                out=tmp_path / mode,
+                report=False,
+            )
+        )
+        for mode in ("device", "host")
+    ]
+    active = [active_part(trace) for trace in traces]
+    length = min(map(len, active))  # they are armed, and end, some ticks apart
+    assert length > 80
+    for column in ("base_position", "pole_angle_rad", "duty", "policy_output"):
+        device, host = (getattr(trace, column)[:length] for trace in active)
+        assert np.array_equal(device, host), column
+    assert np.abs(active[1].duty).max() > 0.3
+
+
+def test_in_real_time(short: Short) -> None:
+    config = short(mode="host", clock="realtime", link_timeout_ticks=10)
+    trace = _trace(config)
+    assert config.out is not None
+    journal = read_journal(config.out / "journal.bin")
+    assert sum(record.kind is Kind.TO_DEVICE for record in journal.records) > len(trace)
+    answered = trace.actuation_us < 20_000
+    assert answered.mean() > 0.5 and (trace.inference_ns[answered] > 0).all()
+
+
+def test_the_fast_clock_waits_for_no_command(short: Short) -> None:
+    with pytest.raises(UserError, match="--clock is fast.*; take lockstep in host mode"):
+        run_trial(short(mode="host", clock="fast"))
