@@ -1,88 +1,138 @@
-"""What a policy costs on a board: time, flash, RAM, stack, error."""
+"""What a policy costs on a board or bare core: cycles, flash, RAM, stack, error."""
 
 from __future__ import annotations
 
-import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
+import numpy as np
+
 from common.errors import UserError
-from firmware_host.boards import Board, Timing, find_board
-from firmware_host.boards.board import WARNINGS
-from firmware_host.compiler import compile_object, section_sizes
+from firmware_host.boards import BOARDS
 from firmware_host.config import BenchConfig
-from firmware_host.policy_header import read_policy_header
+from firmware_host.cores import CORES, Core, Measurement
+from firmware_host.cores.coverage import coverage
+from firmware_host.cores.golden_vectors import GoldenVectors, read_golden_vectors
+from firmware_host.policy_header import PolicyHeader, read_policy_header
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a policy is measured on: a core, with a board's clock and limits or its own."""
+
+    name: str
+    core: Core
+    clock_hz: int | None
+    flash_bytes: int | None
+    ram_bytes: int | None
+
+
+def find_target(name: str) -> Target:
+    """The bare core or the board called `name`.
+
+    Raises:
+        UserError: there is none; the message names those there are.
+    """
+    if name in CORES:
+        core = CORES[name]
+        return Target(name, core, core.clock_hz, core.flash_bytes, core.ram_bytes)
+    if name in BOARDS:
+        board = BOARDS[name]
+        return Target(name, board.core, board.clock_hz, board.flash_bytes, board.ram_bytes)
+    known = ", ".join(dict.fromkeys((*CORES, *BOARDS)))
+    raise UserError(f"no board {name!r}; known: {known}")
 
 
 def bench(config: BenchConfig) -> dict[str, Any]:
-    """Compile the policy for the board and measure it.
+    """Compile the policy in the folder `config.policy` for the board's core and measure it.
 
     Returns:
-        board, encoding, cycles, cycles_kind (exact or modelled), instructions, flash_bytes (code
-        and tables), ram_bytes (static), stack_bytes (all frames of policy.c, an upper bound),
-        max_abs_error (over the golden vectors), clock_hz, microseconds, median_microseconds,
-        digest, kept_weights, note. None where the board cannot tell.
+        board, encoding; cycles (of a typical call: the median of the golden vectors), cycles_least
+        and cycles_worst over all observations, constant_time, cycles_kind (exact or modelled),
+        instructions (typical), flash_bytes and flash (by section: code, tables, data), ram_bytes
+        (static), stack_bytes, activation_share, max_abs_error (over the golden vectors),
+        bit_exact, clock_hz, microseconds (typical; on the host of the fastest call),
+        median_microseconds, observations, digest, kept_weights, note. None where the core cannot
+        tell. Flash and RAM are over a firmware with an empty policy.
 
     Raises:
-        UserError: unknown board, no compiler, policy files missing or foreign, actions that are not
-            finite, or over a limit.
+        UserError: unknown board, no compiler or emulator, policy files missing or foreign, actions
+            that are not finite, or over a limit.
     """
-    board = find_board(config.board)
+    target = find_target(config.board)
     policy = read_policy_header(config.policy)
+    golden = read_golden_vectors(config.policy, policy)
     if config.runs < 1:
         raise UserError(f"runs is {config.runs}; time at least one call")
+    observations = coverage(golden.observations)
     with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as name:
-        sizes = _sizes(board, config.policy, Path(name))
-        timing = board.time_policy(config.policy, Path(name), config.runs)
-    if not math.isfinite(timing.max_abs_error):
-        raise UserError(f"{config.policy} gives actions that are not finite; export it again")
-    result = {"board": board.name, "encoding": policy.encoding, **_cost(timing, sizes)}
-    result |= {"clock_hz": board.clock_hz, "digest": policy.digest}
-    result |= {"kept_weights": policy.kept_weights, "note": timing.note}
-    _check_limits(config, result)
+        found = target.core.measure(config.policy, Path(name), observations, config.runs)
+    result = {"board": target.name, "encoding": policy.encoding}
+    result |= _time(target, found, len(golden.actions)) | _memory(found)
+    result |= _error(config.policy, found, golden) | _identity(policy, found)
+    check_limits(config, result, target)
     return result
 
 
-def _cost(timing: Timing, sizes: dict[str, int | None]) -> dict[str, Any]:
+def _time(target: Target, found: Measurement, golden: int) -> dict[str, Any]:
+    cycles = None if found.cycles is None else median_low(found.cycles[:golden])
+    instructions = None if found.instructions is None else median_low(found.instructions[:golden])
+    microseconds = found.microseconds
+    if cycles is not None and target.clock_hz is not None:
+        microseconds = cycles / target.clock_hz * 1e6
+    counts = found.cycles or (found.instructions if len(found.instructions or ()) > 1 else None)
     return {
-        "cycles": timing.cycles,
-        "cycles_kind": timing.cycles_kind,
-        "instructions": timing.instructions,
-        **sizes,
-        "max_abs_error": timing.max_abs_error,
-        "microseconds": timing.microseconds,
-        "median_microseconds": timing.median_microseconds,
+        "cycles": cycles,
+        "cycles_kind": found.cycles_kind,
+        "cycles_least": min(found.cycles) if found.cycles else None,
+        "cycles_worst": max(found.cycles) if found.cycles else None,
+        "instructions": instructions,
+        "instructions_worst": max(found.instructions) if found.instructions else None,
+        "constant_time": None if counts is None else min(counts) == max(counts),
+        "clock_hz": target.clock_hz,
+        "microseconds": microseconds,
+        "median_microseconds": found.median_microseconds,
+        "activation_share": found.activation_share,
     }
 
 
-def _sizes(board: Board, policy: Path, folder: Path) -> dict[str, int | None]:
-    path = folder / "policy.o"
-    compile_object(board, policy / "policy.c", path, (*WARNINGS, "-fstack-usage"))
-    sections = section_sizes(path)
+def _memory(found: Measurement) -> dict[str, Any]:
     return {
-        "flash_bytes": sections["text_bytes"] + sections["data_bytes"],
-        "ram_bytes": sections["data_bytes"] + sections["bss_bytes"],
-        "stack_bytes": _stack_bytes(path.with_suffix(".su")),
+        "flash_bytes": sum(found.flash.values()),
+        "flash": found.flash,
+        "ram_bytes": found.ram_bytes,
+        "stack_bytes": found.stack_bytes,
     }
 
 
-def _stack_bytes(usage: Path) -> int | None:
-    """All frames of the file one upon another: more than that no call can take."""
-    if not usage.is_file():
-        return None
-    return sum(int(line.split("\t")[1]) for line in usage.read_text().splitlines())
+def _error(policy: Path, found: Measurement, golden: GoldenVectors) -> dict[str, Any]:
+    count = min(len(golden.actions), len(found.actions))
+    given, wanted = found.actions[:count], golden.actions[:count]
+    if not np.isfinite(found.actions).all():
+        raise UserError(f"{policy} gives actions that are not finite; export it again")
+    difference = given.astype(np.float64) - wanted.astype(np.float64)
+    return {
+        "max_abs_error": float(np.abs(difference).max()),
+        "bit_exact": bool((given.view(np.uint32) == wanted.view(np.uint32)).all()),
+        "golden_vectors": count,
+        "observations": len(found.actions),
+    }
 
 
-def _check_limits(config: BenchConfig, result: dict[str, Any]) -> None:
-    ram = result["ram_bytes"] + (result["stack_bytes"] or 0)
-    limits = (
-        ("flash", config.flash, result["flash_bytes"], "bytes"),
-        ("ram", config.ram, ram, "bytes"),
-        ("cycles", config.cycles, result["cycles"], "cycles"),
-        ("error", config.error, result["max_abs_error"], "of the action"),
-    )
-    for name, limit, value, unit in limits:
+def _identity(policy: PolicyHeader, found: Measurement) -> dict[str, Any]:
+    return {"digest": policy.digest, "kept_weights": policy.kept_weights, "note": found.note}
+
+
+def check_limits(config: BenchConfig, result: dict[str, Any], target: Target) -> None:
+    """Compare what was measured with the limits given and with what the board has.
+
+    Raises:
+        UserError: over a limit, or a limit on what the board cannot tell.
+    """
+    for name, limit, value, unit in _limits(config, result):
         if limit is None:
             continue
         if value is None:
@@ -92,3 +142,27 @@ def _check_limits(config: BenchConfig, result: dict[str, Any]) -> None:
                 f"{config.policy} takes {value:g} {unit} on {config.board}, over --{name} "
                 f"{limit:g}; keep fewer weights or choose another encoding"
             )
+    taken = {"flash_bytes": result["flash_bytes"], "ram_bytes": ram_with_stack(result)}
+    for name, value in taken.items():
+        there = getattr(target, name)
+        if there is not None and value > there:
+            raise UserError(
+                f"{config.policy} takes {value} bytes of {name.split('_')[0]}, {target.name} has "
+                f"{there}; keep fewer weights or choose another encoding"
+            )
+
+
+def _limits(
+    config: BenchConfig, result: dict[str, Any]
+) -> list[tuple[str, float | None, float | None, str]]:
+    return [
+        ("flash", config.flash, result["flash_bytes"], "bytes"),
+        ("ram", config.ram, ram_with_stack(result), "bytes"),
+        ("cycles", config.cycles, result["cycles_worst"], "cycles"),
+        ("error", config.error, result["max_abs_error"], "of the action"),
+    ]
+
+
+def ram_with_stack(result: dict[str, Any]) -> int:
+    """Static RAM and the deepest stack of a result of `bench`, in bytes."""
+    return int(result["ram_bytes"]) + int(result["stack_bytes"] or 0)

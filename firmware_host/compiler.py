@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from common.errors import UserError
 
 if TYPE_CHECKING:
-    from firmware_host.boards.board import Board
+    from firmware_host.cores.core import ToolChain
 
 TIMEOUT_S = 300.0
 
 
-def find_compiler(board: Board) -> str:
-    """Path of the first of the board's compilers that is installed.
+def find_compiler(board: ToolChain) -> str:
+    """Path of the first of the core's or board's compilers that is installed.
 
     Raises:
         UserError: none is.
@@ -32,7 +32,7 @@ def find_compiler(board: Board) -> str:
     )
 
 
-def compile_object(board: Board, source: Path, out: Path, flags: Iterable[str]) -> None:
+def compile_object(board: ToolChain, source: Path, out: Path, flags: Iterable[str]) -> None:
     """Compile one C file to an object.
 
     Raises:
@@ -41,13 +41,20 @@ def compile_object(board: Board, source: Path, out: Path, flags: Iterable[str]) 
     _run([find_compiler(board), *board.flags, *flags, "-c", str(source), "-o", str(out)], source)
 
 
-def link(board: Board, objects: Sequence[Path], out: Path, flags: Iterable[str]) -> None:
-    """Link objects to an executable.
+def link(
+    board: ToolChain,
+    objects: Sequence[Path],
+    out: Path,
+    flags: Iterable[str],
+    libraries: Iterable[str] = (),
+) -> None:
+    """Link objects, then libraries such as -lm, to an executable.
 
     Raises:
         UserError: no compiler, or it refuses; the message holds its first error.
     """
-    command = [find_compiler(board), *board.flags, *flags, *map(str, objects), "-o", str(out)]
+    command = [find_compiler(board), *board.flags, *flags, *map(str, objects), *libraries]
+    command += ["-o", str(out)]
     _run(command, out)
 
 
@@ -77,5 +84,9 @@ def _run(command: list[str], subject: Path) -> None:
 
 def _first_error(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"\berror\b|undefined|multiple definition", line)]
+    errors = [
+        line
+        for line in lines
+        if re.search(r"\berror\b|undefined|multiple definition|not within region|overflowed", line)
+    ]
     return (errors or lines or ["the compiler gave no reason"])[0]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from tyro.conf import Positional
+from tyro.constructors import PrimitiveConstructorSpec
+
+from common.quantities import bytes_from
 
 
 @dataclass(frozen=True)
@@ -22,21 +26,36 @@ class BuildConfig:
     """Folder of the firmware; by default firmware/ beside the policy's folder."""
 
 
+Size = Annotated[
+    int,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="BYTES",
+        instance_from_str=lambda words: bytes_from(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+"""Bytes; on the command line also 8K."""
+
+
 @dataclass(frozen=True)
 class BenchConfig:
-    """Measure an exported policy on a board: time, flash, RAM, stack, error."""
+    """Measure a policy on a board or bare core: cycles, flash, RAM, stack, error."""
 
     policy: Positional[Path]
-    """Folder that `sparsectl export` wrote: policy.c, policy.h, policy_vectors.h."""
+    """Folder that `sparsectl export` wrote, or a model that export takes."""
     board: str = "host"
-    """Name in the board registry."""
+    """A board, a bare core such as cortex-m4f, or all: a table of every core."""
     runs: int = 2000
     """Timed calls of the policy where time is measured by a clock; the least counts."""
-    flash: int | None = None
-    """Refuse a policy that takes more flash, in bytes."""
-    ram: int | None = None
+    encoding: str = "auto"
+    """How to store the weights of a model that is exported for this."""
+    flash: Size | None = None
+    """Refuse a policy that takes more flash, in bytes; 8K is 8192."""
+    ram: Size | None = None
     """Refuse a policy that takes more RAM, its stack included, in bytes."""
     cycles: int | None = None
-    """Refuse a policy that takes more cycles a call."""
+    """Refuse a policy that takes more cycles in the worst call seen."""
     error: float | None = None
     """Refuse a policy whose actions are further than this from the golden vectors'."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from common.errors import UserError
-from firmware_host.boards.board import Board, Timing
+from firmware_host.boards.board import Board
 from firmware_host.boards.host import HostBoard
 
-__all__ = ["BOARDS", "Board", "Timing", "find_board"]
+__all__ = ["BOARDS", "Board", "find_board"]
 
 BOARDS: Final[dict[str, Board]] = {board.name: board for board in (HostBoard(),)}
 

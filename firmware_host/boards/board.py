@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-FIRMWARE: Final = Path(__file__).parent.parent / "firmware"
-"""The C sources: core/, port.h, ports/, bench/."""
+from firmware_host.cores.core import FIRMWARE, WARNINGS, Core, ToolChain
 
-WARNINGS: Final = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wfloat-conversion")
-"""Of the generated policy too; our own sources take -Wconversion besides."""
+__all__ = ["FIRMWARE", "WARNINGS", "Board"]
 
 
-@dataclass(frozen=True)
-class Timing:
-    """What one call of the policy costs; None where the board cannot tell."""
-
-    cycles: int | None
-    cycles_kind: str | None
-    """exact or modelled; None without cycles."""
-    instructions: int | None
-    microseconds: float
-    """Of the fastest call."""
-    median_microseconds: float | None
-    max_abs_error: float
-    """Over the golden vectors, as the compiled policy computes them."""
-    note: str
-    """What the figures are and are not, one sentence."""
-
-
-class Board(Protocol):
-    """A board in the registry. All paths are absolute."""
+class Board(ToolChain, Protocol):
+    """A board in the registry. All paths are absolute; compilers and flags are its core's."""
 
     @property
     def name(self) -> str:
         """At most 15 ASCII characters; HELLO carries it."""
 
     @property
-    def compilers(self) -> tuple[str, ...]:
-        """C compilers that will do, best first."""
-
-    @property
-    def compiler_package(self) -> str:
-        """How to get one: a Debian package."""
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Flags for compiling and linking."""
+    def core(self) -> Core:
+        """The processor; `bench` measures policies on it."""
 
     @property
     def port(self) -> Path:
@@ -71,10 +43,3 @@ class Board(Protocol):
 
     def run_command(self, elf: Path) -> list[str]:
         """The command that runs a firmware: the board's emulator, or the process itself."""
-
-    def time_policy(self, policy: Path, folder: Path, runs: int) -> Timing:
-        """Measure the policy in the folder `policy`; `folder` is for what that takes.
-
-        Raises:
-            UserError: a tool is missing, or the policy does not compile.
-        """

@@ -1,14 +1,17 @@
-/* Times the policy on the host: `bench RUNS` prints the least and the median ns of a call and the
- * largest error over the golden vectors. RUNS 0 calls the policy once a vector, for a profiler. */
-#include <math.h>
+/* `bench RUNS FILE` prints the least and the median ns of a call, then the actions for the
+ * observations in FILE (both plain float32). With RUNS 0 nothing is timed, for a profiler. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "policy.h"
-#include "policy_vectors.h"
 
 #define BATCH 16 /* calls between two readings of the clock, which takes tens of ns itself */
+
+typedef struct {
+    float *observations;
+    size_t count;
+} inputs;
 
 static float action[POLICY_ACTION_SIZE];
 
@@ -18,50 +21,64 @@ static double now_ns(void) {
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static double largest_error(void) {
-    double largest = 0.0;
-    for (size_t v = 0; v < POLICY_VECTOR_COUNT; v++) {
-        policy_act(policy_vector_observation[v], action);
-        for (size_t i = 0; i < POLICY_ACTION_SIZE; i++) {
-            const double error = fabs((double)action[i] - (double)policy_vector_action[v][i]);
-            if (!(error <= largest)) { /* so that NaN is the largest */
-                largest = error;
-            }
-        }
-    }
-    return largest;
-}
-
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double time_batch(size_t first) {
+static inputs read_inputs(const char *path) {
+    inputs read = {NULL, 0};
+    FILE *file = fopen(path, "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+        return read;
+    }
+    const size_t row = sizeof(float) * POLICY_OBSERVATION_SIZE;
+    const long bytes = ftell(file);
+    rewind(file);
+    read.count = bytes > 0 ? (size_t)bytes / row : 0;
+    read.observations = malloc(read.count * row + 1);
+    if (read.observations == NULL ||
+        fread(read.observations, row, read.count, file) != read.count) {
+        read.count = 0;
+    }
+    fclose(file);
+    return read;
+}
+
+static void act(const inputs *from, size_t index) {
+    policy_act(from->observations + (index % from->count) * POLICY_OBSERVATION_SIZE, action);
+}
+
+static double time_batch(const inputs *from, size_t first) {
     const double start = now_ns();
     for (size_t i = 0; i < BATCH; i++) {
-        policy_act(policy_vector_observation[(first + i) % POLICY_VECTOR_COUNT], action);
+        act(from, first + i);
     }
     return (now_ns() - start) / BATCH;
 }
 
 int main(int count, char **arguments) {
-    const long runs = count == 2 ? strtol(arguments[1], NULL, 10) : -1;
+    const long runs = count == 3 ? strtol(arguments[1], NULL, 10) : -1;
     if (runs < 0 || runs > 100000000) {
-        fputs("usage: bench RUNS\n", stderr);
+        fputs("usage: bench RUNS FILE\n", stderr);
         return 2;
     }
-    const double error = largest_error();
+    const inputs from = read_inputs(arguments[2]);
     const size_t batches = ((size_t)runs + BATCH - 1) / BATCH;
     double *times = calloc(batches + 1, sizeof *times);
-    if (times == NULL) {
+    if (times == NULL || from.count == 0) {
         return 1;
     }
     for (size_t i = 0; i < batches; i++) {
-        times[i] = time_batch(i);
+        times[i] = time_batch(&from, i * BATCH);
     }
     qsort(times, batches, sizeof *times, ascending);
-    printf("%.3f %.3f %.9g %d\n", times[0], times[batches / 2], error, (int)POLICY_VECTOR_COUNT);
+    printf("%.3f %.3f\n", times[0], times[batches / 2]);
+    for (size_t i = 0; i < from.count; i++) {
+        act(&from, i);
+        fwrite(action, sizeof(float), POLICY_ACTION_SIZE, stdout);
+    }
     free(times);
+    free(from.observations);
     return 0;
 }

@@ -1,0 +1,34 @@
+"""8-bit AVR chips: compiled by avr-gcc, run by simavr, which counts cycles exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_host.cores.core import C_FLAGS, Float32, Measurement
+from firmware_host.tools import TOOLS
+
+
+@dataclass(frozen=True)
+class Avr:
+    """See `Core`. The name is the chip's for avr-gcc and simavr."""
+
+    name: str
+    flash_bytes: int
+    ram_bytes: int
+    clock_hz: int = 16_000_000
+    compilers: tuple[str, ...] = ("avr-gcc",)
+
+    @property
+    def compiler_package(self) -> str:
+        return TOOLS["avr-gcc"]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (f"-mmcu={self.name}", *C_FLAGS)
+
+    def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
+        """By simavr's cycles, which are the chip's."""
+        from firmware_host.cores.avr_measuring import measure
+
+        return measure(self, policy, folder, observations)

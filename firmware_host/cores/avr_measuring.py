@@ -1,0 +1,104 @@
+"""Measures a policy on an AVR chip in simavr, instruction by instruction: the cycles are exact."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from firmware_host.compiler import find_compiler
+from firmware_host.cores.activation_share import activation_addresses
+from firmware_host.cores.bench_program import BENCH, Port, Program, build_program, symbols
+from firmware_host.cores.core import Float32, Measurement
+from firmware_host.cores.host import HOST
+from firmware_host.policy_header import read_policy_header
+from firmware_host.tools import TOOLS
+
+if TYPE_CHECKING:
+    from firmware_host.cores.avr import Avr
+
+PORT: Final = Port(sources=(BENCH / "avr" / "core.c",), link_flags=())
+RUN_TIMEOUT_S: Final = 300.0
+_SIMAVR_HEADER: Final = Path("/usr/include/simavr/sim_avr.h")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the simulator wrote."""
+
+    calls: NDArray[Any]
+    """Fields cycles, instructions, stack, action."""
+    spent: NDArray[np.uint64]
+    """Cycles at each word of the flash."""
+
+
+def measure(core: Avr, policy: Path, folder: Path, observations: Float32) -> Measurement:
+    """See `Core.measure`."""
+    program = build_program(core, PORT, policy, folder)
+    run = _simulate(core, program, policy, folder, observations)
+    addresses = [address >> 1 for address in activation_addresses(core, program.elf)]
+    inside = int(run.spent[addresses].sum()) if addresses else 0
+    return Measurement(
+        actions=run.calls["action"].astype(np.float32),
+        cycles=tuple(map(int, run.calls["cycles"])),
+        cycles_kind="exact",
+        instructions=tuple(map(int, run.calls["instructions"])),
+        flash=program.flash,
+        ram_bytes=program.ram_bytes,
+        stack_bytes=int(run.calls["stack"].max()),
+        activation_share=inside / max(1, int(run.spent.sum())),
+        note="cycles are exact (simavr, instruction by instruction)",
+    )
+
+
+def _simulate(
+    core: Avr, program: Program, policy: Path, folder: Path, observations: Float32
+) -> Run:
+    simulator = build_simulator(folder)
+    given, out = folder / "observations", folder / "calls"
+    given.write_bytes(observations.tobytes())
+    actions = read_policy_header(policy).action_size
+    entry = symbols(core, program.elf)["policy_act"]
+    command = [str(simulator), core.name, str(program.elf), hex(entry), str(4 * actions)]
+    try:
+        answer = subprocess.run(
+            [*command, str(given), str(out)], capture_output=True, timeout=RUN_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"{policy} runs over {RUN_TIMEOUT_S:.0f} s in simavr; shrink it") from error
+    if answer.returncode != 0:
+        raise UserError(
+            f"{policy} crashes on {core.name} (more stack than RAM, or an address that is not "
+            "there); keep fewer weights or choose another encoding"
+        )
+    fields = [(name, "<u8") for name in ("cycles", "instructions", "stack")]
+    row = np.dtype([*fields, ("action", "<f4", (actions,))])
+    written = out.read_bytes()
+    calls = np.frombuffer(written, row, len(observations))
+    return Run(calls, np.frombuffer(written, np.uint64, offset=calls.nbytes))
+
+
+def build_simulator(folder: Path) -> Path:
+    """Compile the program that steps simavr, on this machine.
+
+    Raises:
+        UserError: no compiler of this machine, or no simavr to link with.
+    """
+    out = folder / "simulator"
+    source = BENCH / "avr" / "simulator.c"
+    command = [find_compiler(HOST), "-std=gnu99", "-O2", str(source), "-o", str(out)]
+    answer = subprocess.run(
+        [*command, "-lsimavr", "-lelf", "-lm"], capture_output=True, text=True, timeout=60
+    )
+    if answer.returncode != 0:
+        missing = "" if _SIMAVR_HEADER.is_file() else " is not installed"
+        raise UserError(
+            f"simavr's library{missing or ' does not link'}; get it: sudo apt install "
+            f"{TOOLS['simavr']}"
+        )
+    return out

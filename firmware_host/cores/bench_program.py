@@ -1,0 +1,129 @@
+"""The program that runs a policy on a bare core, and what the policy adds to it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.errors import UserError
+from firmware_host.compiler import compile_object, find_compiler, link
+from firmware_host.cores.core import FIRMWARE, WARNINGS, Core
+
+BENCH: Final = FIRMWARE / "bench"
+SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
+
+_CODE: Final = (".text", ".init", ".fini", ".vectors")
+_TABLES: Final = (".rodata", ".ARM.exidx", ".progmem", ".eh_frame")
+_DATA: Final = (".data",)
+_ZEROED: Final = (".bss", ".noinit")
+
+
+@dataclass(frozen=True)
+class Port:
+    """A core's part of the bench program: start-up code, line, linker script."""
+
+    sources: tuple[Path, ...]
+    link_flags: tuple[str, ...]
+    libraries: tuple[str, ...] = ("-lm",)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A linked bench program."""
+
+    elf: Path
+    flash: dict[str, int]
+    """Bytes that the policy adds, a section: code, tables, data (RAM's image)."""
+    ram_bytes: int
+    """Static RAM that the policy adds."""
+
+
+def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program:
+    """Compile and link the policy's bench program and, to compare, one with an empty policy.
+
+    Raises:
+        UserError: no compiler, or it refuses.
+    """
+    include = (f"-I{policy.resolve()}", f"-I{BENCH}")
+    frame = [
+        _compile(core, source, folder, (*WARNINGS, "-Wconversion", *include))
+        for source in (BENCH / "bench.c", *port.sources)
+    ]
+    empty = _compile(core, BENCH / "empty.c", folder, (*WARNINGS, *include))
+    own = [
+        _compile(core, policy / name, folder, (*WARNINGS, *include))
+        for name in ("policy.c", "policy.S")
+        if (policy / name).is_file()
+    ]
+    before = _sections(core, _link(core, port, [*frame, empty], folder / "empty.elf"))
+    elf = _link(core, port, [*frame, *own], folder / "bench.elf")
+    after = _sections(core, elf)
+    added = {name: after[name] - before[name] for name in after}
+    flash = {"code": added["code"], "tables": added["tables"], "data": added["data"]}
+    _check_fit(core, policy, sum(flash.values()), added["data"] + added["zeroed"])
+    return Program(elf, flash, added["data"] + added["zeroed"])
+
+
+def binutil(core: Core, name: str) -> str:
+    """Path of a binary utility that comes with the core's compiler: size, objdump, nm.
+
+    Raises:
+        UserError: it is not there.
+    """
+    compiler = Path(find_compiler(core)).name
+    prefix = compiler[: compiler.rfind("-") + 1] if "-" in compiler else ""
+    path = shutil.which(prefix + name)
+    if path is None:
+        raise UserError(
+            f"{prefix}{name} is missing beside {compiler}; install it: "
+            f"apt-get install {core.compiler_package}"
+        )
+    return path
+
+
+def symbols(core: Core, elf: Path) -> dict[str, int]:
+    """Address of each symbol."""
+    lines = _output([binutil(core, "nm"), str(elf)]).splitlines()
+    rows = (line.split() for line in lines)
+    return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
+
+
+def _compile(core: Core, source: Path, folder: Path, flags: Sequence[str]) -> Path:
+    out = folder / f"{source.stem}{source.suffix.replace('.', '_')}.o"
+    compile_object(core, source, out, (*SECTION_FLAGS, *flags))
+    return out
+
+
+def _link(core: Core, port: Port, objects: list[Path], out: Path) -> Path:
+    flags = (*port.link_flags, "-Wl,--gc-sections")
+    link(core, objects, out, flags, port.libraries)
+    return out
+
+
+def _sections(core: Core, elf: Path) -> dict[str, int]:
+    """Bytes of code, tables, data and zeroed RAM."""
+    kinds = {"code": _CODE, "tables": _TABLES, "data": _DATA, "zeroed": _ZEROED}
+    sizes = dict.fromkeys(kinds, 0)
+    for line in _output([binutil(core, "size"), "-A", str(elf)]).splitlines():
+        words = line.split()
+        for kind, names in kinds.items():
+            if len(words) == 3 and words[0] in names:
+                sizes[kind] += int(words[1])
+    return sizes
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _check_fit(core: Core, policy: Path, flash: int, ram: int) -> None:
+    for name, taken, there in (("flash", flash, core.flash_bytes), ("RAM", ram, core.ram_bytes)):
+        if there is not None and taken > there:
+            raise UserError(
+                f"{policy} takes {taken} bytes of {name}, {core.name} has {there}; keep fewer "
+                "weights or choose another encoding"
+            )

@@ -1,0 +1,87 @@
+"""Measures a policy on a Cortex-M core: an exact trace of instructions, priced by its timing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from firmware_host.cores.activation_share import activation_addresses
+from firmware_host.cores.bench_program import (
+    BENCH,
+    Port,
+    Program,
+    binutil,
+    build_program,
+    symbols,
+)
+from firmware_host.cores.core import Float32, Measurement
+from firmware_host.cores.cortex_m_trace import CortexMachine
+from firmware_host.cores.thumb import disassemble
+from firmware_host.cores.trace_pricing import Pricing
+
+if TYPE_CHECKING:
+    from firmware_host.cores.cortex_m import CortexM
+
+PORT: Final = Port(
+    sources=(BENCH / "cortex_m" / "core.c",),
+    link_flags=(
+        "--specs=nosys.specs",
+        "-nostartfiles",
+        f"-T{BENCH / 'cortex_m' / 'core.ld'}",
+        "-Wl,--no-warn-rwx-segments",
+    ),
+)
+
+MAX_BLOCKS: Final = 6_000_000
+"""Blocks to trace in all, about ten seconds: a slow policy is measured on fewer observations."""
+
+
+def measure(core: CortexM, policy: Path, folder: Path, observations: Float32) -> Measurement:
+    """See `Core.measure`; a slow policy runs on the first of `observations` only."""
+    program = build_program(core, PORT, policy, folder)
+    code = disassemble(binutil(core, "objdump"), program.elf)
+    pricing = Pricing(code, core.model)
+    machine = _machine(core, program, pricing.watched_its)
+    size = _action_bytes(core, program)
+    actions, costs, stack, blocks = [], [], 0, 0
+    for observation in observations:
+        call = machine.call(observation.tobytes(), size)
+        costs.append(pricing.price(call))
+        actions.append(np.frombuffer(call.action, np.float32))
+        stack, blocks = max(stack, call.stack_bytes), blocks + len(call.blocks)
+        if blocks > MAX_BLOCKS:
+            break
+    share = pricing.share(activation_addresses(core, program.elf))
+    return Measurement(
+        actions=np.stack(actions),
+        cycles=tuple(cost.cycles for cost in costs),
+        cycles_kind="modelled",
+        instructions=tuple(cost.instructions for cost in costs),
+        flash=program.flash,
+        ram_bytes=program.ram_bytes,
+        stack_bytes=stack,
+        activation_share=share,
+        note=f"{core.model.source}; instructions are exact",
+    )
+
+
+def _machine(core: CortexM, program: Program, watched_its: list[int]) -> CortexMachine:
+    image = program.elf.with_suffix(".bin")
+    command = [binutil(core, "objcopy"), "-O", "binary", str(program.elf), str(image)]
+    subprocess.run(command, check=True, capture_output=True)
+    names = symbols(core, program.elf)
+    return CortexMachine(core.unicorn_model, image.read_bytes(), names, watched_its)
+
+
+def _action_bytes(core: CortexM, program: Program) -> int:
+    """Of bench_action, as the linker placed it."""
+    command = [binutil(core, "nm"), "-S", str(program.elf)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return next(
+        int(words[1], 16)
+        for words in map(str.split, text.splitlines())
+        if len(words) == 4 and words[3] == "bench_action"
+    )

@@ -1,0 +1,117 @@
+"""Runs a Cortex-M program in Unicorn, call by call, and records which blocks ran.
+
+A hook for each instruction costs a call into Python each; here a block of instructions without a
+branch costs one. What ran is still exact: all instructions of a block run, a branch at its end was
+taken if another block follows than the next in memory, and where a condition (an IT instruction)
+decides over an instruction that takes several cycles, the flags are read at that IT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import unicorn
+from numpy.typing import NDArray
+from unicorn import arm_const as arm
+
+from common.errors import UserError
+
+FLASH: Final = 0x00000000
+RAM: Final = 0x20000000
+MEMORY_BYTES: Final = 4 << 20
+_DEVICES: Final = ((0x40004000, 0x1000), (0xE000E000, 0x1000))
+"""The UART, which the start-up code sets, and the system control space."""
+_STACK_PAINTED: Final = 64 << 10
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the policy."""
+
+    action: bytes
+    blocks: NDArray[np.uint64]
+    """Each block that ran, in order: address | size << 32."""
+    flags: dict[int, dict[int, int]]
+    """Position in `blocks` to IT instruction's address to the flags NZCV (bits 3 to 0) there."""
+    stack_bytes: int
+
+
+class CortexMachine:
+    """A program in memory, started up, that calls of the policy are made on."""
+
+    def __init__(
+        self, model: str, image: bytes, symbols: dict[str, int], watched_its: list[int]
+    ) -> None:
+        self._symbols = symbols
+        self._unicorn = unicorn.Uc(
+            unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
+        )
+        self._unicorn.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{model}"))
+        for start, size in ((FLASH, MEMORY_BYTES), (RAM, MEMORY_BYTES), *_DEVICES):
+            self._unicorn.mem_map(start, size)
+        self._unicorn.mem_write(FLASH, image)
+        self._blocks: list[int] = []
+        self._flags: dict[int, dict[int, int]] = {}
+        self._paint = np.random.default_rng(0).bytes(_STACK_PAINTED)
+        self._start_up()
+        self._watch(watched_its)
+
+    def call(self, observation: bytes, action_bytes: int) -> Call:
+        """policy_act once.
+
+        Raises:
+            UserError: it does not come back, or reaches for memory that is not there.
+        """
+        names, top = self._symbols, self._symbols["bench_stack_top"]
+        painted = top - _STACK_PAINTED
+        self._unicorn.mem_write(painted, self._paint)
+        self._unicorn.mem_write(names["bench_observation"], observation)
+        self._blocks.clear()
+        self._flags.clear()
+        for register, value in (
+            (arm.UC_ARM_REG_SP, top),
+            (arm.UC_ARM_REG_LR, names["bench_stop"] | 1),
+            (arm.UC_ARM_REG_R0, names["bench_observation"]),
+            (arm.UC_ARM_REG_R1, names["bench_action"]),
+        ):
+            self._unicorn.reg_write(register, value)
+        self._run(names["policy_act"], names["bench_stop"])
+        action = bytes(self._unicorn.mem_read(names["bench_action"], action_bytes))
+        stack = bytes(self._unicorn.mem_read(painted, _STACK_PAINTED))
+        blocks = np.array(self._blocks, np.uint64)
+        return Call(action, blocks, dict(self._flags), _depth(stack, self._paint))
+
+    def _start_up(self) -> None:
+        self._unicorn.reg_write(arm.UC_ARM_REG_SP, self._symbols["bench_stack_top"])
+        self._run(self._symbols["bench_reset"], self._symbols["bench_receive"])
+
+    def _run(self, start: int, end: int) -> None:
+        try:
+            self._unicorn.emu_start(start | 1, end & ~1, count=0)
+        except unicorn.UcError as error:
+            at = self._unicorn.reg_read(arm.UC_ARM_REG_PC)
+            raise UserError(
+                f"the compiled policy fails at {at:#x} ({error}); export it again"
+            ) from error
+
+    def _watch(self, its: list[int]) -> None:
+        note = self._blocks.append
+
+        def on_block(_: Any, address: int, size: int, __: Any) -> None:
+            note(address | size << 32)
+
+        def on_it(machine: unicorn.Uc, address: int, _: int, __: Any) -> None:
+            flags = machine.reg_read(arm.UC_ARM_REG_CPSR) >> 28
+            self._flags.setdefault(len(self._blocks) - 1, {})[address] = flags
+
+        self._unicorn.hook_add(unicorn.UC_HOOK_BLOCK, on_block)
+        for address in its:
+            self._unicorn.hook_add(unicorn.UC_HOOK_CODE, on_it, begin=address, end=address)
+
+
+def _depth(stack: bytes, paint: bytes) -> int:
+    """Bytes from the top down to the lowest that differs from the paint."""
+    differ = np.flatnonzero(np.frombuffer(stack, np.uint8) != np.frombuffer(paint, np.uint8))
+    return 0 if not len(differ) else (len(stack) - int(differ[0]) + 3) // 4 * 4

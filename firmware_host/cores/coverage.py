@@ -1,0 +1,33 @@
+"""Observations that a policy's time is measured on: golden, extreme and random ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from firmware_host.cores.core import Float32
+
+RANDOM: int = 64
+_SEED: int = 20
+_FAR: float = 1e3
+"""Times the golden vectors' range: every activation in its tail."""
+
+
+def coverage(golden: Float32, random: int = RANDOM) -> Float32:
+    """Golden vectors first, then corners of their range, then `random` within it.
+
+    The range of a signal is what the golden vectors span. Corners: all low, all high, one signal
+    high with the others low and the other way round, and all far outside.
+
+    Args:
+        golden: [count, observation_size].
+
+    Returns:
+        [count + corners + random, observation_size].
+    """
+    low, high = golden.min(axis=0), golden.max(axis=0)
+    size = golden.shape[1]
+    one = np.eye(min(size, 16), size, dtype=bool)
+    corners = [low[None], high[None], np.where(one, high, low), np.where(one, low, high)]
+    far = [_FAR * low[None], _FAR * high[None]]
+    drawn = np.random.default_rng(_SEED).uniform(low, high, (random, size))
+    return np.concatenate([golden, *corners, *far, drawn]).astype(np.float32)

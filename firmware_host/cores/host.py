@@ -1,0 +1,30 @@
+"""This machine: time by its clock, instructions by valgrind where that is installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_host.cores.core import C_FLAGS, Float32, Measurement
+
+
+@dataclass(frozen=True)
+class Host:
+    """See `Core`."""
+
+    name: str = "host"
+    compilers: tuple[str, ...] = ("gcc", "clang", "cc")
+    compiler_package: str = "gcc"
+    flags: tuple[str, ...] = (*C_FLAGS, "-D_GNU_SOURCE")
+    clock_hz: int | None = None
+    flash_bytes: int | None = None
+    ram_bytes: int | None = None
+
+    def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
+        """By the machine's own clock."""
+        from firmware_host.cores.host_measuring import measure
+
+        return measure(self, policy, folder, observations, runs)
+
+
+HOST = Host()

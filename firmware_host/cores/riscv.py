@@ -1,0 +1,36 @@
+"""32-bit RISC-V cores: compiled by GCC, run by QEMU, which counts instructions, not cycles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_host.cores.core import C_FLAGS, Float32, Measurement
+from firmware_host.tools import TOOLS
+
+
+@dataclass(frozen=True)
+class RiscV:
+    """See `Core`."""
+
+    name: str
+    architecture_flags: tuple[str, ...]
+    clock_hz: int | None = None
+    compilers: tuple[str, ...] = ("riscv64-unknown-elf-gcc",)
+    flash_bytes: int | None = None
+    ram_bytes: int | None = None
+
+    @property
+    def compiler_package(self) -> str:
+        return TOOLS["riscv64-unknown-elf-gcc"]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """-msave-restore stays off: its calls cost what they save."""
+        return (*self.architecture_flags, "--specs=picolibc.specs", *C_FLAGS)
+
+    def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
+        """By the count of retired instructions, which is exact under QEMU's -icount."""
+        from firmware_host.cores.riscv_measuring import measure
+
+        return measure(self, policy, folder, observations)

@@ -1,0 +1,96 @@
+"""Measures a policy on a RISC-V core: QEMU's virt machine counts the instructions retired."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+import numpy as np
+
+from common.errors import UserError
+from firmware_host.cores.bench_program import BENCH, Port, build_program
+from firmware_host.cores.core import Float32, Measurement
+from firmware_host.policy_header import read_policy_header
+from firmware_host.tools import find_tool
+
+if TYPE_CHECKING:
+    from firmware_host.cores.riscv import RiscV
+
+PORT: Final = Port(
+    sources=(BENCH / "riscv" / "start.S", BENCH / "riscv" / "core.c"),
+    link_flags=(
+        "-nostartfiles",
+        f"-T{BENCH / 'riscv' / 'core.ld'}",
+        "-Wl,--no-warn-rwx-segments",
+    ),
+)
+
+RUN_TIMEOUT_S: Final = 120.0
+
+
+def measure(core: RiscV, policy: Path, folder: Path, observations: Float32) -> Measurement:
+    """See `Core.measure`."""
+    program = build_program(core, PORT, policy, folder)
+    actions = read_policy_header(policy).action_size
+    row = np.dtype([("instructions", "<u4"), ("stack", "<u4"), ("action", "<f4", (actions,))])
+    answer = _run(program.elf, observations.tobytes(), len(observations) * row.itemsize, policy)
+    rows = np.frombuffer(answer, row)
+    return Measurement(
+        actions=rows["action"].astype(np.float32),
+        cycles=None,
+        cycles_kind=None,
+        instructions=tuple(int(count) - 1 for count in rows["instructions"]),  # without the call
+        flash=program.flash,
+        ram_bytes=program.ram_bytes,
+        stack_bytes=int(rows["stack"].max()),
+        activation_share=None,
+        note="instructions are exact (QEMU counts them); cycles depend on the implementation",
+    )
+
+
+def _run(elf: Path, observations: bytes, expected: int, policy: Path) -> bytes:
+    """Give the program its observations and take what it sends; it never ends by itself.
+
+    Raises:
+        UserError: no QEMU, or no answer.
+    """
+    command = [find_tool("qemu-system-riscv32"), "-machine", "virt", "-icount", "shift=0"]
+    command += ["-bios", "none", "-display", "none", "-monitor", "none", "-net", "none"]
+    command += ["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"]
+    command += ["-m", "128", "-kernel", str(elf)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            answer = _exchange(process, observations, expected)
+        finally:
+            process.kill()
+    if len(answer) < expected:
+        raise UserError(
+            f"{policy} does not come back on RISC-V within {RUN_TIMEOUT_S:.0f} s; export it again"
+        )
+    return answer
+
+
+def _exchange(process: subprocess.Popen[bytes], observations: bytes, expected: int) -> bytes:
+    """Write and read side by side: the line's buffers are small."""
+    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+    ends = time.monotonic() + RUN_TIMEOUT_S
+    writer = threading.Thread(target=_write, args=(stdin, observations), daemon=True)
+    writer.start()
+    answer = b""
+    while len(answer) < expected and time.monotonic() < ends and process.poll() is None:
+        if select.select([stdout], [], [], 1.0)[0]:
+            answer += os.read(stdout.fileno(), 1 << 16)
+    return answer
+
+
+def _write(stdin: IO[bytes], observations: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the reader says what is wrong
+        stdin.write(observations)
+        stdin.flush()

@@ -1,0 +1,9 @@
+"""RV32IMAC, such as the FE310: no FPU; every float operation is a call."""
+
+from __future__ import annotations
+
+from firmware_host.cores.riscv import RiscV
+
+RV32IMAC = RiscV(
+    "rv32imac", ("-march=rv32imac", "-misa-spec=2.2", "-mabi=ilp32", "-mcmodel=medany")
+)

@@ -1,0 +1,188 @@
+"""From the blocks that ran to cycles and instructions: each kind of block is priced once.
+
+Two visits of a block cost the same if the same block ran before it and after it (was its branch
+taken?) and if the flags at its conditions were the same; so a trace of a million blocks has a few
+hundred prices.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from firmware_host.cores.cortex_m_trace import Call
+from firmware_host.cores.cycle_model import CycleModel, Outcome
+from firmware_host.cores.thumb import Code, Instruction
+
+_BEFORE: Final = 5
+"""Instructions before a block that a model may look at: the longest latency there is."""
+
+Visit = tuple[int, tuple[tuple[int, int], ...]]
+"""A block's address | size << 32, and the flags at its watched IT instructions."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one call."""
+
+    cycles: int
+    instructions: int
+
+
+class Pricing:
+    """Prices traces of one program by one model."""
+
+    def __init__(self, code: Code, model: CycleModel) -> None:
+        self._code = code
+        self._model = model
+        self._blocks: dict[int, tuple[Instruction, ...]] = {}
+        self._prices: dict[tuple[Visit | None, Visit, bool], tuple[int, ...]] = {}
+        self._visits: Counter[tuple[Visit | None, Visit, bool]] = Counter()
+        self.watched_its = _watched_its(code)
+        """Addresses of the IT instructions where the flags decide over cycles."""
+
+    def price(self, call: Call) -> Cost:
+        """Cycles and instructions of a call, from policy_act's first to its return."""
+        cycles = instructions = 0
+        for key, count in _transitions(call).items():
+            self._visits[key] += count
+            prices = self._price(key)
+            cycles += count * sum(prices)
+            instructions += count * len(prices)
+        return Cost(cycles, instructions)
+
+    def share(self, addresses: Collection[int]) -> float:
+        """The part of all cycles priced so far that instructions at `addresses` took."""
+        part = whole = 0
+        for key, count in self._visits.items():
+            for instruction, cycles in zip(self._block(key[1][0]), self._price(key), strict=True):
+                whole += count * cycles
+                part += count * cycles if instruction.address in addresses else 0
+        return part / whole if whole else 0.0
+
+    def _block(self, key: int) -> tuple[Instruction, ...]:
+        if key not in self._blocks:
+            block = self._code.block(key & 0xFFFFFFFF, key >> 32)
+            if sum(instruction.size for instruction in block) != key >> 32:
+                raise AssertionError(f"the disassembly has gaps at {key & 0xFFFFFFFF:#x}")
+            self._blocks[key] = block
+        return self._blocks[key]
+
+    def _price(self, key: tuple[Visit | None, Visit, bool]) -> tuple[int, ...]:
+        if key not in self._prices:
+            previous, visit, taken = key
+            ran = list(self._ran(previous)) if previous else []
+            prices = []
+            for instruction, outcome in _outcomes(self._block(visit[0]), dict(visit[1]), taken):
+                prices.append(self._model.cycles(ran[-_BEFORE:], instruction, outcome))
+                ran.append(instruction)
+            self._prices[key] = tuple(prices)
+        return self._prices[key]
+
+    def _ran(self, visit: Visit) -> tuple[Instruction, ...]:
+        return self._block(visit[0])[-_BEFORE:]
+
+
+def _transitions(call: Call) -> Counter[tuple[Visit | None, Visit, bool]]:
+    """How often each visit happened after each other, and whether it ended elsewhere."""
+    visits, numbers = _numbered(call)
+    ends = (call.blocks & np.uint64(0xFFFFFFFF)) + (call.blocks >> np.uint64(32))
+    starts = call.blocks & np.uint64(0xFFFFFFFF)
+    taken = np.ones(len(numbers), np.int64)  # the last returns
+    taken[:-1] = ends[:-1] != starts[1:]
+    before = np.concatenate([[len(visits)], numbers[:-1]])
+    codes = (before * len(visits) + numbers) * 2 + taken
+    unique, counts = np.unique(codes, return_counts=True)
+    found: Counter[tuple[Visit | None, Visit, bool]] = Counter()
+    for code, count in zip(unique.tolist(), counts.tolist(), strict=True):
+        pair, was_taken = divmod(code, 2)
+        previous, current = divmod(pair, len(visits))
+        earlier = visits[previous] if previous < len(visits) else None
+        found[earlier, visits[current], bool(was_taken)] = count
+    return found
+
+
+def _numbered(call: Call) -> tuple[list[Visit], np.ndarray]:
+    """The kinds of visits, and the kind of each block that ran."""
+    unique, numbers = np.unique(call.blocks, return_inverse=True)
+    visits: list[Visit] = [(int(block), ()) for block in unique]
+    known: dict[Visit, int] = {}
+    for position, flags in call.flags.items():
+        visit = (int(call.blocks[position]), tuple(sorted(flags.items())))
+        if visit not in known:
+            known[visit] = len(visits)
+            visits.append(visit)
+        numbers[position] = known[visit]
+    return visits, numbers.astype(np.int64)
+
+
+def _outcomes(
+    block: tuple[Instruction, ...], flags: dict[int, int], taken: bool
+) -> list[tuple[Instruction, Outcome]]:
+    """What each instruction of the block did."""
+    outcomes = []
+    now: int | None = None
+    for instruction in block:
+        if instruction.operation.startswith("it"):
+            now = flags.get(instruction.address)
+        holds = now is None or not instruction.condition or _holds(instruction.condition, now)
+        conditional = instruction.in_it_block and not instruction.is_branch
+        skipped = conditional and not holds
+        outcomes.append((instruction, Outcome.SKIPPED if skipped else Outcome.RUN))
+    if taken:
+        outcomes[-1] = (outcomes[-1][0], Outcome.TAKEN)
+    return outcomes
+
+
+def _watched_its(code: Code) -> list[int]:
+    """ITs over something that takes more than a cycle when it runs."""
+    watched: list[int] = []
+    latest = 0
+    for instruction in code.instructions:
+        if instruction.operation.startswith("it"):
+            latest = instruction.address
+        elif instruction.in_it_block and _costs_more(instruction) and latest not in watched[-1:]:
+            watched.append(latest)
+    return watched
+
+
+def _costs_more(instruction: Instruction) -> bool:
+    slow = (
+        "ldr",
+        "str",
+        "ldm",
+        "stm",
+        "pop",
+        "push",
+        "v",
+        "mla",
+        "mls",
+        "sm",
+        "um",
+        "sdiv",
+        "udiv",
+    )
+    return instruction.operation.startswith(slow)
+
+
+def _holds(condition: str, flags: int) -> bool:
+    """Does the condition hold? flags: N, Z, C, V as bits 3 to 0 (ARMv7-M ARM, table A7-1)."""
+    n, z, c, v = (bool(flags >> bit & 1) for bit in (3, 2, 1, 0))
+    holds = {
+        "eq": z,
+        "cs": c,
+        "hs": c,
+        "mi": n,
+        "vs": v,
+        "hi": c and not z,
+        "ge": n == v,
+        "gt": not z and n == v,
+        "al": True,
+    }
+    opposites = {"ne": "eq", "cc": "cs", "lo": "cs", "pl": "mi", "vc": "vs", "ls": "hi"}
+    opposites |= {"lt": "ge", "le": "gt"}
+    return holds[condition] if condition in holds else not holds[opposites[condition]]

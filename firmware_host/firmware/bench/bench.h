@@ -1,0 +1,13 @@
+/* What the bench program needs of a core, beside policy.h. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stddef.h>
+
+/* Fills `bytes`; ends the program where there is no more. */
+void bench_receive(void *bytes, size_t count);
+void bench_send(const void *bytes, size_t count);
+/* Calls policy_act once, and sends what the core itself counts of that call, if it counts. */
+void bench_call(const float *observation, float *action);
+
+#endif
