@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from training.signals import normaliser
 
 
 class Batch(NamedTuple):
-    """Normalised rows: state_action [B, n + m], labels [B, m], next_observations [B, n], …"""
+    """Normalised rows: state_action [S, B, n + m], labels [S, B, m], rewards [S, B], …"""
 
     observations: Tensor
     state_action: Tensor
@@ -27,7 +28,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """All transitions as rows of one table, so that a minibatch is one gather.
+    """All transitions as rows of one table, so that S students' minibatches are one gather.
 
     Raises:
         UserError: there are fewer transitions than a minibatch has.
@@ -47,6 +48,7 @@ class Batches:
         self._signals = signals
         self._device = device
         self._table = self._rows(dataset)
+        self._drawn = torch.empty(0, batch_size, dtype=torch.int64, device=device)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -55,21 +57,26 @@ class Batches:
         """Add transitions."""
         self._table = torch.cat([self._table, self._rows(dataset)])
 
-    def sample(self, random: torch.Generator) -> Batch:
-        """A minibatch, drawn with replacement."""
-        size = (self.batch_size,)
-        rows = torch.randint(len(self._table), size, generator=random, device=self._device)
-        table = self._table.index_select(0, rows)
+    def sample(self, generators: Sequence[torch.Generator]) -> Batch:
+        """A minibatch for each generator's student, drawn with replacement."""
+        if len(self._drawn) != len(generators):
+            self._drawn = self._drawn.new_empty(len(generators), self.batch_size)
+        for row, generator in zip(self._drawn, generators, strict=True):
+            row.random_(0, len(self._table), generator=generator)
+        table = self._table.index_select(0, self._drawn.view(-1))
+        return self._batch(table.view(len(generators), self.batch_size, -1))
+
+    def _batch(self, table: Tensor) -> Batch:
         n, m = self.observation_size, self.action_size
         labels = n + m
         after = labels + m
         return Batch(
-            observations=table[:, :n],
-            state_action=table[:, :labels],
-            labels=table[:, labels:after],
-            next_observations=table[:, after : after + n],
-            rewards=table[:, after + n],
-            goes_on=table[:, after + n + 1],
+            observations=table[..., :n],
+            state_action=table[..., :labels],
+            labels=table[..., labels:after],
+            next_observations=table[..., after : after + n],
+            rewards=table[..., after + n],
+            goes_on=table[..., after + n + 1],
         )
 
     def _rows(self, dataset: Dataset) -> Tensor:

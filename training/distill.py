@@ -97,7 +97,7 @@ class Distillation:
         self.device = _device(config.device)
         self.parts = [dataset]
         self.bpd = BayesianPolicyDistillation(
-            dataset, self.signals, preset.bpd, config.seed, self.device
+            dataset, self.signals, preset.bpd, [config.seed], self.device
         )
         self.finetuning: Finetuning | None = None
         self.finetune_number = 0
@@ -241,7 +241,7 @@ class Distillation:
             if 2 * trainer.steps_done >= self.preset.bpd.steps:
                 self.layers()  # raises where no weight is left; before, η is still small
             figures = layer_figures(self.bpd.posterior(), threshold)
-            figures["kl_weight"] = self.bpd.kl_weight()
+            figures["kl_weight"] = self.bpd.kl_weights().item()
         alive = figures.get("kept_weights", 1) > 0
         due = time.monotonic() - self.returned_at > RETURN_SECONDS
         if self.rollouts is not None and alive and due:

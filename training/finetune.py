@@ -54,8 +54,8 @@ class Finetuning:
         progress = self.steps_done / self.settings.steps
         rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
         self.adam.set_learning_rate(rate)
-        batch = self.batches.sample(self.random)
-        error = self.student(batch.observations) - batch.labels
+        batch = self.batches.sample([self.random])
+        error = self.student(batch.observations[0]) - batch.labels[0]
         loss = error.square().sum(dim=1).mean()
         self.adam.step(loss)
         self.losses["imitation"] = loss.detach()

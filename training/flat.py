@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+from math import prod
+
 import torch
 from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+def views(values: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
+    """Consecutive parts of a flat tensor [P], each as a tensor of its shape, sharing its memory."""
+    ends = list(accumulate(prod(shape) for shape in shapes))
+    starts = [0, *ends]
+    return [
+        values[start:end].view(shape)
+        for start, end, shape in zip(starts, ends, shapes, strict=False)
+    ]
 
 
 def flat_values(module: nn.Module) -> Tensor:
     """Move the module's parameters into one tensor [P]; they become views of it and stay in use."""
     parameters = list(module.parameters())
-    total = sum(parameter.numel() for parameter in parameters)
-    values = torch.empty(total, device=parameters[0].device)
-    start = 0
-    for parameter in parameters:
-        view = values[start : start + parameter.numel()].view_as(parameter)
-        view.copy_(parameter.detach())
+    values = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    shapes = [tuple(parameter.shape) for parameter in parameters]
+    for parameter, view in zip(parameters, views(values, shapes), strict=True):
         parameter.data = view
-        start += parameter.numel()
     return values
 
 
-class FlatAdam:
-    """Adam over a module's parameters as one tensor, fused.
+class VectorAdam:
+    """Adam over one tensor, fused.
 
     Attributes:
-        values: [P], all parameters; changing it changes the module.
+        values: [P], what is learnt.
+        gradient: [P], to be filled before each step.
     """
 
-    def __init__(self, module: nn.Module, learning_rate: float) -> None:
-        self.values = flat_values(module)
-        self._parameters = list(module.parameters())
-        self._gradient = torch.zeros_like(self.values)
-        start = 0
-        for parameter in self._parameters:
-            end = start + parameter.numel()
-            parameter.grad = self._gradient[start:end].view_as(parameter)
-            start = end
-        self._leaf = nn.Parameter(self.values)
-        self._leaf.grad = self._gradient
+    def __init__(self, values: Tensor, learning_rate: float) -> None:
+        self.values = values
+        self.gradient = torch.zeros_like(values)
+        self._leaf = nn.Parameter(values)
+        self._leaf.grad = self.gradient
         self._adam = torch.optim.Adam([self._leaf], lr=learning_rate, fused=True)
         # Adam makes its moments at the first step; made here, a checkpoint can fill them.
         self._adam.state[self._leaf] = {
-            "step": torch.zeros((), device=self.values.device),
-            "exp_avg": torch.zeros_like(self.values),
-            "exp_avg_sq": torch.zeros_like(self.values),
+            "step": torch.zeros((), device=values.device),
+            "exp_avg": torch.zeros_like(values),
+            "exp_avg_sq": torch.zeros_like(values),
         }
 
-    def step(self, loss: Tensor) -> None:
-        """One step of Adam down the loss's gradient; other modules in the loss are left alone."""
-        self._gradient.zero_()
-        torch.autograd.backward(loss, inputs=self._parameters)
+    def apply(self) -> None:
+        """One step of Adam along the gradient as it stands."""
         self._adam.step()
 
     def set_learning_rate(self, learning_rate: float) -> None:
@@ -65,3 +70,25 @@ class FlatAdam:
             f"{name}.second_moment": own["exp_avg_sq"],
             f"{name}.count": own["step"],
         }
+
+
+class FlatAdam(VectorAdam):
+    """Adam over a module's parameters as one tensor; changing `values` changes the module."""
+
+    def __init__(self, module: nn.Module, learning_rate: float) -> None:
+        super().__init__(flat_values(module), learning_rate)
+        self._parameters = list(module.parameters())
+        shapes = [tuple(parameter.shape) for parameter in self._parameters]
+        for parameter, view in zip(self._parameters, views(self.gradient, shapes), strict=True):
+            parameter.grad = view
+
+    def step(self, *losses: Tensor, slopes: Sequence[Tensor | None] | None = None) -> None:
+        """One step of Adam down the losses; other modules in them are left alone.
+
+        Args:
+            losses: scalars; or tensors with, in `slopes`, what the whole loss changes by as each
+                of their elements does.
+        """
+        self.gradient.zero_()
+        torch.autograd.backward(losses, slopes, inputs=self._parameters)
+        self.apply()

@@ -212,11 +212,11 @@ def test_the_value_term_can_be_left_out(balancing: Path) -> None:
     dataset = read_dataset(balancing)
     settings = BpdSettings(steps=10, batch_size=32, value_weight=0.0)
     cpu = torch.device("cpu")
-    trainer = BayesianPolicyDistillation(dataset, dataset.signals, settings, 0, cpu)
-    before = trainer.critics_adam.values.clone()
+    trainer = BayesianPolicyDistillation(dataset, dataset.signals, settings, [0], cpu)
+    before = trainer.critics.values.clone()
     student = trainer.student_adam.values.clone()
     trainer.update()
-    assert torch.equal(before, trainer.critics_adam.values)
+    assert torch.equal(before, trainer.critics.values)
     assert not torch.equal(student, trainer.student_adam.values)
     assert "critics" not in trainer.losses
 
@@ -234,10 +234,11 @@ def test_critics_learn_the_value_of_a_known_process(balancing: Path) -> None:
             truncations=np.zeros(count, bool),
         )
         settings = BpdSettings(steps=10_000, batch_size=64, hidden=(8,), critic_learning_rate=2e-3)
-        trainer = BayesianPolicyDistillation(known, known.signals, settings, 0, torch.device("cpu"))
+        cpu = torch.device("cpu")
+        trainer = BayesianPolicyDistillation(known, known.signals, settings, [0], cpu)
         for _ in range(300):
             trainer.update()
-        batch = trainer.batches.sample(torch.Generator().manual_seed(0))
+        batch = trainer.batches.sample([torch.Generator().manual_seed(0)])
         values.append(trainer.critics.first(batch.state_action).mean().item())
     assert values[0] == pytest.approx(1, abs=0.1)
     assert values[1] > 1.3

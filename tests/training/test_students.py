@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from tests.training.test_dataset import small
-from training.critics import TwinCritics
 from training.flat import FlatAdam
 from training.networks import Mlp
 from training.schedules import SCHEDULES
@@ -25,16 +24,17 @@ from training.students.variational import VariationalLinear, VariationalStudent
 
 def test_local_reparameterisation_has_the_moments_of_sampled_weights() -> None:
     random = torch.Generator().manual_seed(0)
-    layer = VariationalLinear(6, 3, random, weight_std=1.0)
+    layer = VariationalLinear(6, 3, [random], weight_std=1.0)
     with torch.no_grad():
-        layer.log_sigma.copy_(torch.randn(3, 6, generator=random) - 1)
-        layer.bias.copy_(torch.randn(3, generator=random))
+        layer.log_sigma.copy_(torch.randn(1, 3, 6, generator=random) - 1)
+        layer.bias.copy_(torch.randn(1, 1, 3, generator=random))
         inputs = torch.randn(6, generator=random)
         count = 100_000
-        outputs = layer(inputs.expand(count, 6), random)
+        drawn = torch.randn(1, count, 3, generator=random)
+        outputs = layer(inputs.expand(1, count, 6), drawn)[0]
         noise = torch.randn(count, 3, 6, generator=random)
-        weights = layer.mean + noise * layer.log_sigma.exp()
-        sampled = weights @ inputs + layer.bias
+        weights = layer.mean[0] + noise * layer.log_sigma[0].exp()
+        sampled = weights @ inputs + layer.bias[0, 0]
     error = 5 * sampled.std(dim=0) / math.sqrt(count)  # five standard errors
     assert ((outputs.mean(dim=0) - sampled.mean(dim=0)).abs() < 2 * error).all()
     torch.testing.assert_close(outputs.std(dim=0), sampled.std(dim=0), rtol=0.02, atol=0)
@@ -43,8 +43,9 @@ def test_local_reparameterisation_has_the_moments_of_sampled_weights() -> None:
 
 def test_zero_inputs_have_finite_gradients() -> None:
     random = torch.Generator().manual_seed(0)
-    student = VariationalStudent((4, 8, 2), random)
-    student(torch.zeros(5, 4), random).sum().backward()  # type: ignore[no-untyped-call]
+    student = VariationalStudent((4, 8, 2), [random])
+    noise = [torch.randn(1, 5, width, generator=random) for width in (8, 2)]
+    student(torch.zeros(1, 5, 4), noise).sum().backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in student.parameters())
 
 
@@ -159,18 +160,6 @@ def test_bad_student_files_are_one_line(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(UserError, match="is no student"):
             read_student(path)
-
-
-def test_twin_critics_are_two_separate_networks() -> None:
-    critics = TwinCritics(3, (8, 8), torch.Generator().manual_seed(0))
-    inputs = torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
-    for index in range(2):
-        hidden = inputs
-        for layer, (weight, bias) in enumerate(zip(critics.weights, critics.biases, strict=True)):
-            hidden = hidden @ weight[index] + bias[index]
-            hidden = hidden.relu() if layer < 2 else hidden
-        torch.testing.assert_close(critics(inputs)[index], hidden[:, 0])
-    torch.testing.assert_close(critics.first(inputs), critics(inputs)[0])
 
 
 def test_flat_adam_is_adam_and_leaves_other_modules_alone() -> None:

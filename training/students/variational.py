@@ -1,4 +1,4 @@
-"""A student with variational dropout on each weight (Molchanov et al. 2017)."""
+"""Students with variational dropout on each weight (Molchanov et al. 2017), S of them at once."""
 
 from __future__ import annotations
 
@@ -13,41 +13,44 @@ from training.students.storage import StudentLayer
 VARIANCE_FLOOR = 1e-12
 """Keeps the root's slope finite where an input is all zeros, as behind dead ReLUs."""
 
+Generators = Sequence[torch.Generator]
+"""One a student, so that a student does not depend on which others are trained beside it."""
+
 
 class VariationalLinear(nn.Module):
-    """A linear layer whose weights are N(W, σ²), independently; the bias is a point.
+    """S linear layers whose weights are N(W, σ²), independently; the bias is a point.
 
     Attributes:
-        mean, log_sigma: [out, in].
-        bias: [out].
+        mean, log_sigma: [S, out, in].
+        bias: [S, 1, out].
     """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        generator: torch.Generator,
+        generators: Generators,
         weight_std: float = 0.02,
         log_sigma: float = -5.0,
     ) -> None:
         super().__init__()
-        start = torch.randn(outputs, inputs, generator=generator) * weight_std
-        self.mean = nn.Parameter(start)
-        self.log_sigma = nn.Parameter(torch.full((outputs, inputs), log_sigma))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        start = [torch.randn(outputs, inputs, generator=generator) for generator in generators]
+        self.mean = nn.Parameter(torch.stack(start) * weight_std)
+        self.log_sigma = nn.Parameter(torch.full_like(self.mean, log_sigma))
+        self.bias = nn.Parameter(torch.zeros(len(generators), 1, outputs))
 
-    def forward(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """A sample of the outputs [B, out] for inputs [B, in], by local reparameterisation.
+    def forward(self, inputs: Tensor, noise: Tensor) -> Tensor:
+        """A sample of the outputs [S, B, out] for inputs [S, B, in], by local reparameterisation.
 
-        The outputs are drawn, not the weights: N(x Wᵀ + b, x² (σ²)ᵀ), independent in each row.
+        The outputs are drawn, not the weights: N(x Wᵀ + b, x² (σ²)ᵀ), independent in each row;
+        `noise` [S, B, out] is standard normal.
         """
-        mean = torch.addmm(self.bias, inputs, self.mean.t())
-        variance = inputs.square() @ (2 * self.log_sigma).exp().t()
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        mean = torch.baddbmm(self.bias, inputs, self.mean.transpose(1, 2))
+        variance = torch.bmm(inputs.square(), (2 * self.log_sigma).exp().transpose(1, 2))
         return torch.addcmul(mean, (variance + VARIANCE_FLOOR).sqrt(), noise)
 
     def log_alpha(self) -> Tensor:
-        """log α [out, in], from the parameters as they are now."""
+        """log α [S, out, in], from the parameters as they are now."""
         return log_alpha(self.mean, self.log_sigma)
 
 
@@ -57,13 +60,13 @@ class VariationalStudent(nn.Module):
     def __init__(
         self,
         sizes: Sequence[int],
-        generator: torch.Generator,
+        generators: Generators,
         weight_std: float = 0.02,
         log_sigma: float = -5.0,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            VariationalLinear(inputs, outputs, generator, weight_std, log_sigma)
+            VariationalLinear(inputs, outputs, generators, weight_std, log_sigma)
             for inputs, outputs in zip(sizes, sizes[1:], strict=False)
         )
 
@@ -71,27 +74,48 @@ class VariationalStudent(nn.Module):
         """The layers, first to last."""
         return [layer for layer in self.layers if isinstance(layer, VariationalLinear)]
 
-    def forward(self, observations: Tensor, generator: torch.Generator) -> Tensor:
-        """Sampled actions [B, m] in [-1, 1] for observations [B, n]."""
+    def forward(self, observations: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """Sampled actions [S, B, m] in [-1, 1] for observations [S, B, n].
+
+        Args:
+            observations: of each student's own minibatch.
+            noise: standard normal, [S, B, out] for each layer.
+        """
         *hidden, last = self.linear_layers()
-        for layer in hidden:
-            observations = layer(observations, generator).relu()
-        actions: Tensor = last(observations, generator).tanh()
+        for layer, drawn in zip(hidden, noise, strict=False):
+            observations = layer(observations, drawn).relu()
+        actions: Tensor = last(observations, noise[-1]).tanh()
         return actions
 
-    def divergence(self, prior: Divergence) -> Tensor:
-        """The posterior's divergence from the prior, summed over all weights, a scalar."""
-        parts = [prior(layer.mean, layer.log_sigma).sum() for layer in self.linear_layers()]
-        return torch.stack(parts).sum()
+    def divergences(self, prior: Divergence) -> list[Tensor]:
+        """The divergence of each weight from the prior, [S, out, in] a layer."""
+        return [prior(layer.mean, layer.log_sigma) for layer in self.linear_layers()]
 
     @torch.no_grad()
-    def posterior(self) -> tuple[StudentLayer, ...]:
-        """The layers as arrays."""
+    def posterior(self, student: int = 0) -> tuple[StudentLayer, ...]:
+        """One student's layers as arrays."""
         return tuple(
             StudentLayer(
-                layer.mean.cpu().numpy().copy(),
-                layer.log_sigma.cpu().numpy().copy(),
-                layer.bias.cpu().numpy().copy(),
+                layer.mean[student].cpu().numpy().copy(),
+                layer.log_sigma[student].cpu().numpy().copy(),
+                layer.bias[student, 0].cpu().numpy().copy(),
             )
             for layer in self.linear_layers()
         )
+
+
+class Noise:
+    """Standard normal numbers for every layer of S students, in buffers made once."""
+
+    def __init__(
+        self, widths: Sequence[int], students: int, rows: int, device: torch.device
+    ) -> None:
+        self._all = torch.empty(students, sum(widths) * rows, device=device)
+        parts = self._all.split_with_sizes([width * rows for width in widths], dim=1)
+        self.layers = [part.view(students, rows, -1) for part in parts]
+
+    def draw(self, generators: Generators) -> list[Tensor]:
+        """New numbers, [S, B, out] a layer; they hold until the next call."""
+        for row, generator in zip(self._all, generators, strict=True):
+            row.normal_(generator=generator)
+        return self.layers
