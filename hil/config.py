@@ -53,6 +53,11 @@ class TrialConfig:
     """Folder of the virtual rig's firmware, built when needed; by default firmware/ in `out`."""
     report: bool = True
     """Write report.html after the trial."""
+    live: bool = False
+    """Serve a page for a browser of this machine: the pendulum, the figures, arm, disarm, e-stop.
+    The trial then waits for its Arm button."""
+    live_port: int = 8770
+    """Port of the live page, on 127.0.0.1 alone; 0 takes a free one."""
 
 
 @dataclass(frozen=True)

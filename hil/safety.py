@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from hil.link import Link, LinkLost
@@ -19,12 +20,16 @@ ESTOP_FRAMES = 3
 """Times that an unanswered ESTOP is sent: it must get through a damaged line."""
 
 
-class Interrupted(Exception):
-    """The person (SIGINT) or the system (SIGTERM) asked the trial to end."""
+ESTOP_EXIT_CODE = 130
+"""Of a trial that a button ended; as after SIGINT."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
+
+class Interrupted(Exception):
+    """A person (SIGINT, an e-stop button) or the system (SIGTERM) asked the trial to end."""
+
+    def __init__(self, name: str, exit_code: int) -> None:
+        super().__init__(name)
+        self.exit_code = exit_code
 
 
 class InterruptGuard:
@@ -39,6 +44,7 @@ class InterruptGuard:
     def __init__(self) -> None:
         self._number = 0
         self._previous: dict[int, object] = {}
+        self._buttons: dict[str, Callable[[], bool]] = {}
 
     def __enter__(self) -> InterruptGuard:
         if threading.current_thread() is threading.main_thread():
@@ -56,14 +62,21 @@ class InterruptGuard:
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._previous.clear()
 
+    def add_button(self, name: str, is_pressed: Callable[[], bool]) -> None:
+        """Ask `is_pressed` too, between frames; it must not wait."""
+        self._buttons[name] = is_pressed
+
     def check(self) -> None:
-        """Do nothing, unless a signal has come.
+        """Do nothing, unless a signal has come or a button was pressed.
 
         Raises:
             Interrupted: one has.
         """
         if self._number:
-            raise Interrupted(self._number)
+            raise Interrupted(signal.Signals(self._number).name, 128 + self._number)
+        for name, is_pressed in self._buttons.items():
+            if is_pressed():
+                raise Interrupted(name, ESTOP_EXIT_CODE)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._number = number

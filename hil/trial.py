@@ -20,6 +20,8 @@ from hil.drives import Drive, LockstepDrive, PilDrive, StreamDrive, advance_unti
 from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
 from hil.journal import JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused
+from hil.live.drive import ShownDrive, live_feed
+from hil.live.feed import LiveFeed
 from hil.plan import Plan, make_plan
 from hil.progress import Progress
 from hil.results import assess
@@ -55,8 +57,8 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     ending: BaseException | None = None
     with InterruptGuard() as guard, _journal(plan) as journal:
         try:
-            with _board(plan, journal) as (port, plant):
-                _Trial(plan, journal, guard).run(port, plant)
+            with live_feed(plan, guard) as feed, _board(plan, journal) as (port, plant):
+                _Trial(plan, journal, guard, feed).run(port, plant)
         except (UserError, Interrupted) as error:
             ending = error
         if not _armed(plan):
@@ -64,7 +66,7 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     result = finish(plan)
     if isinstance(ending, Interrupted):
         print(f"trial ended by {ending}: motor off, journal {result['journal']}", file=sys.stderr)
-        raise SystemExit(128 + ending.number)
+        raise SystemExit(ending.exit_code)
     if ending is not None:
         raise UserError(f"{ending} (the journal is kept: {result['journal']})")
     return result
@@ -96,8 +98,10 @@ def finish(plan: Plan) -> dict[str, Any]:
 class _Trial:
     """The phases of one trial, in the order in which they are written."""
 
-    def __init__(self, plan: Plan, journal: JournalWriter, guard: InterruptGuard) -> None:
-        self.plan, self.journal, self.guard = plan, journal, guard
+    def __init__(
+        self, plan: Plan, journal: JournalWriter, guard: InterruptGuard, feed: LiveFeed | None
+    ) -> None:
+        self.plan, self.journal, self.guard, self.feed = plan, journal, guard, feed
         self.config = plan.config
         self.last: Sample | None = None
         self.armed = False
@@ -140,6 +144,7 @@ class _Trial:
         floor = NoiseFloor(hello["period_us"], plan.virtual) if self._is_realtime() else None
         with floor or nullcontext():
             self._home(session, drive)
+            self._await_arm(drive)
             self._phase("arm")
             self.journal.move(plan.folder / "journal.bin")
             self.armed = True
@@ -160,6 +165,14 @@ class _Trial:
             fault = Fault(self.last.fault).name
             raise UserError(f"homing failed: {fault}; let base and pole come to rest, then retry")
 
+    def _await_arm(self, drive: Drive) -> None:
+        """Where there is a live page, until its Arm button is pressed."""
+        if self.feed is None:
+            return
+        self._phase("homed: waiting for Arm")
+        while not self.feed.asked("arm"):
+            drive.advance()
+
     def _balance(self, session: Session, drive: Drive) -> str:
         """Swing up, balance, kick, until all is done or something ends it; the reason."""
         watch, kicks = CaptureWatch(), list(self.plan.kicks)
@@ -176,6 +189,8 @@ class _Trial:
                     start_us = sample.time_us if start_us is None else start_us
                     watch.take(sample.time_us, self._angle_rad(sample))
                     progress.show(sample, watch.captured_us, self._angle_rad(sample))
+                if self.feed is not None and self.feed.asked("disarm"):
+                    return "disarmed on the live page"
                 if start_us is None or self.last is None:
                     continue
                 now_us = self.last.time_us
@@ -219,6 +234,8 @@ class _Trial:
         latched = Fault(self.last.fault) if self.last else Fault.NONE
         if fault is not None:
             state, latched = State.FAULT, fault
+        if self.feed is not None:
+            self.feed.end(why, state.name, latched.name)
         self.journal.note(
             "end",
             why=why,
@@ -230,6 +247,8 @@ class _Trial:
 
     def _phase(self, name: str) -> None:
         self.journal.note("phase", phase=name)
+        if self.feed is not None:
+            self.feed.phase(name)
 
     def _is_realtime(self) -> bool:
         on_wall_clock = not self.plan.virtual or self.config.clock == "realtime"
@@ -245,6 +264,10 @@ class _Trial:
         return Commander(library)
 
     def _drive(self, session: Session, plant: Plant | None) -> Drive:
+        drive = self._bare_drive(session, plant)
+        return drive if self.feed is None else ShownDrive(drive, self.feed, session.link)
+
+    def _bare_drive(self, session: Session, plant: Plant | None) -> Drive:
         if plant is not None:
             return PilDrive(session.link, self.guard, plant)
         link, guard, period_us = session.link, self.guard, self.plan.expectation.rig["period_us"]
@@ -292,6 +315,6 @@ def _abandon(ending: BaseException | None) -> None:
     """Nothing was driven: no result, only the reason."""
     if isinstance(ending, Interrupted):
         print(f"trial ended by {ending} before the motor was armed", file=sys.stderr)
-        raise SystemExit(128 + ending.number)
+        raise SystemExit(ending.exit_code)
     if ending is not None:
         raise ending

@@ -36,6 +36,8 @@ def trial(command: TrialCommand) -> dict[str, Any]:
         return run_trial(command.one())
     if command.compare is not None and command.repeat < 2:
         raise UserError(f"--compare needs trials to compare; give --repeat 100, not {1}")
+    if command.live:
+        raise UserError("--live shows one trial and waits for its Arm button; leave --repeat out")
     if not command.margin > 0:
         raise UserError(f"--margin is {command.margin}; give a share over 0, such as 0.02")
     return _Campaign(command).run()

@@ -24,11 +24,6 @@ class TrialCommand(TrialConfig):
     """Two policies' folders in place of --policy: paired trials, at most --repeat of each."""
     margin: float = 0.02
     """A campaign that compares also stops once the scores differ by less than this."""
-    live: bool = False
-    """Serve a page for a browser of this machine: the pendulum, the figures, arm, disarm, e-stop.
-    The trial then waits for its Arm button."""
-    live_port: int = 8770
-    """Port of the live page, on 127.0.0.1 alone; 0 takes a free one."""
 
     def one(self, **changes: object) -> TrialConfig:
         """The config of one trial of these."""
