@@ -7,13 +7,16 @@ from export.activations import Float32
 from export.encodings.csr import Csr
 from export.encodings.dense import Dense
 from export.encodings.encoding import EncodedPolicy, Encoding
+from export.encodings.straight import StraightFloat32
 from export.graph import PolicyGraph
 
 AUTO = "auto"
 AUTO_ENCODINGS = (Dense.name, Csr.name)
 """What "auto" chooses among: exact, small, and in plain C."""
 
-ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (Dense(), Csr())}
+ENCODINGS: dict[str, Encoding] = {
+    encoding.name: encoding for encoding in (Dense(), Csr(), StraightFloat32())
+}
 
 
 def encode(name: str, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:

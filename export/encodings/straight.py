@@ -1,0 +1,130 @@
+"""straight: the network written out, the weights in the instruction stream; the fastest code."""
+
+from __future__ import annotations
+
+from common.errors import UserError
+from export.activations import Float32, c_float, c_functions
+from export.encodings import cortex_m4f
+from export.encodings.encoding import EncodedPolicy, Kind
+from export.encodings.float_layers import (
+    action_lines,
+    activation_call,
+    limit_functions,
+)
+from export.encodings.unit_weights import with_unit_weights
+from export.graph import Layer, PolicyGraph
+
+MAX_WEIGHTS = 20_000
+"""About 240 KB of code; a stream or a dense encoding is smaller and, by then, no slower."""
+
+FUNCTION = "policy_sums"
+
+
+class StraightFloat32:
+    name = "straight-float32"
+    summary = "float32 weights as constants in code without loops; on Cortex-M4F in assembly"
+    kind: Kind = "float32"
+    constant_time = True
+    cores: frozenset[str] | None = None
+
+    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+        check_size(self.name, graph)
+        scaled = with_unit_weights(graph, [1.0, *[2.0] * (len(graph.layers) - 2)])
+        has_assembly = cortex_m4f.serves(scaled)
+        functions = _functions(scaled, has_assembly)
+        last = graph.layers[-1]
+        body = (
+            "float hidden[HIDDEN];",
+            f"float sums[{last.outputs}];",
+            "",
+            f"{FUNCTION}(observation, hidden, sums);",
+            *activation_call(last, "sums"),
+            *action_lines(graph, "sums"),
+        )
+        assembly = cortex_m4f.assembly(scaled, FUNCTION) if has_assembly else ""
+        return EncodedPolicy(self, graph, (), functions, body, scaled.forward, assembly)
+
+
+def check_size(name: str, graph: PolicyGraph) -> None:
+    """Raises:
+    UserError: more weights than code without loops is good for.
+    """
+    if graph.kept_weights > MAX_WEIGHTS:
+        raise UserError(
+            f"encoding {name!r} writes each weight out as code, {graph.kept_weights} weights are "
+            f"more than {MAX_WEIGHTS}; choose a dense, csr or packed one"
+        )
+
+
+def _functions(graph: PolicyGraph, has_assembly: bool) -> str:
+    """The activations of the last layer and the limits, and the sums in both forms."""
+    c_form = _c_form(graph)
+    if has_assembly:
+        c_form = (
+            f"#if {cortex_m4f.CONDITION}\n"
+            f"#define HIDDEN {cortex_m4f.hidden_size(graph)}\n\n"
+            "/* The last layer's sums; written out in policy.S. */\n"
+            f"void {FUNCTION}(const float *observation, float *hidden, float *sums);\n"
+            f"#else\n{c_form}#endif\n"
+        )
+    return "\n".join([*c_functions([graph.layers[-1].activation]), c_form, *limit_functions(graph)])
+
+
+def _c_form(graph: PolicyGraph) -> str:
+    """A function a layer, and `policy_sums` that calls them."""
+    *hidden, last = graph.layers
+    names = [layer.activation for layer in hidden]
+    written = c_functions([last.activation])
+    inline = c_functions(["relu"], loops=False) if "relu" in names else []
+    loops = c_functions(name for name in names if name != "relu")
+    activations = [text for text in dict.fromkeys([*inline, *loops]) if text not in written]
+    functions = [_layer(i, layer, layer.activation == "relu") for i, layer in enumerate(hidden)]
+    functions.append(_layer(len(hidden), last, False))
+    return "\n".join(
+        [f"#define HIDDEN {_hidden_size(graph)}\n", *activations, *functions, _sums(graph)]
+    )
+
+
+def _layer(index: int, layer: Layer, with_relu: bool) -> str:
+    """A neuron after the other: the bias, then the inputs it has, columns ascending."""
+    lines = ["float sum;", ""]
+    if not layer.kept_weights:
+        lines = [*lines, "(void)x;"]
+    for row in range(layer.outputs):
+        lines.append(f"sum = {c_float(layer.bias[row])};")
+        lines += [_product(float(layer.weight[row, j]), j) for j in layer.weight[row].nonzero()[0]]
+        lines.append(f"y[{row}] = {'relu_of(sum)' if with_relu else 'sum'};")
+    return f"static void layer{index}(const float *x, float *y)\n{braces(lines)}"
+
+
+def _product(weight: float, column: int) -> str:
+    if abs(weight) == 1:
+        return f"sum {'+' if weight > 0 else '-'}= x[{column}];"
+    return f"sum += {c_float(weight)} * x[{column}];"
+
+
+def _sums(graph: PolicyGraph) -> str:
+    """Layers pass their values to and fro between two parts of `hidden`."""
+    odd = max([1, *(layer.outputs for layer in graph.layers[:-1][0::2])])
+    lines, x = [], "observation"
+    if len(graph.layers) == 1:
+        lines.append("(void)hidden;")
+    for index, layer in enumerate(graph.layers):
+        last = index == len(graph.layers) - 1
+        y = "sums" if last else (f"hidden + {odd}" if index % 2 else "hidden")
+        lines.append(f"layer{index}({x}, {y});")
+        if not last and layer.activation != "relu":
+            lines += activation_call(layer, y)
+        x = y
+    head = f"static void {FUNCTION}(const float *observation, float *hidden, float *sums)"
+    return f"{head}\n{braces(lines)}"
+
+
+def _hidden_size(graph: PolicyGraph) -> int:
+    widths = [layer.outputs for layer in graph.layers[:-1]]
+    return max([1, *widths[0::2]]) + max(widths[1::2], default=0)
+
+
+def braces(lines: list[str]) -> str:
+    body = "".join(f"    {line}".rstrip() + "\n" for line in lines)
+    return f"{{\n{body}}}\n"
