@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,28 +16,41 @@ if TYPE_CHECKING:
     from firmware_host.cores.core import Core
 
 ACTIVATIONS: Final = re.compile(
-    r"^_*(relu|leaky|tanh|sigmoid|softmax|elu|selu|celu|gelu|silu|swish|softplus|softsign|exp|"
-    r"hard|mish|argmax|activat)"
+    r"^_*(relu|leaky|tanh|sigmoid|logistic|softmax|elu|selu|celu|gelu|silu|swish|softplus|softsign|"
+    r"exp|erf|hard|mish|argmax|activat|layer_activat|eml_net_activation)"
 )
 """How functions of activations begin; libm's too, which a rival may call."""
 
 
-def activation_addresses(core: Core, elf: Path) -> frozenset[int]:
-    """Addresses of all instructions of functions named like an activation.
+@dataclass(frozen=True)
+class Owners:
+    """Addresses of instructions. What is in neither set is the rest of the policy."""
 
-    An inlined function counts by its debug information; what such a function calls (a float
-    division of libgcc, say) does not count.
-    """
-    addresses = _addresses(core, elf)
+    activations: frozenset[int]
+    """Of functions named like an activation, inlined or not."""
+    libraries: frozenset[int]
+    """Of functions whose source is not on this machine, such as libgcc's float operations: their
+    time is their caller's."""
+
+
+def owners(core: Core, elf: Path) -> Owners:
+    """Of all instructions of the program, by its debug information."""
     command = [binutil(core, "addr2line"), "-a", "-i", "-f", "-e", str(elf)]
-    lines = subprocess.run(
+    answer = subprocess.run(
         command,
-        input="\n".join(f"{address:#x}" for address in addresses),
+        input="\n".join(f"{address:#x}" for address in _addresses(core, elf)),
         capture_output=True,
         text=True,
         check=True,
-    ).stdout.splitlines()
-    return frozenset(_named(lines))
+    ).stdout
+    activations, libraries = set(), set()
+    is_here = cache(lambda place: Path(place).is_file())
+    for address, functions, place in _rows(answer.splitlines()):
+        if any(ACTIVATIONS.match(name) for name in functions):
+            activations.add(address)
+        elif not is_here(place):
+            libraries.add(address)
+    return Owners(frozenset(activations), frozenset(libraries))
 
 
 def _addresses(core: Core, elf: Path) -> list[int]:
@@ -43,15 +59,13 @@ def _addresses(core: Core, elf: Path) -> list[int]:
     return [int(found, 16) for found in re.findall(r"^ *([0-9a-f]+):\t", text, re.MULTILINE)]
 
 
-def _named(lines: list[str]) -> set[int]:
-    """From addr2line's answer: an address, then pairs of a function and its place in a file."""
-    found: set[int] = set()
-    address, expect_function = 0, False
-    for line in lines:
-        if line.startswith("0x"):
-            address, expect_function = int(line, 16), True
-            continue
-        if expect_function and ACTIVATIONS.match(line):
-            found.add(address)
-        expect_function = not expect_function
-    return found
+def _rows(lines: list[str]) -> Iterator[tuple[int, list[str], str]]:
+    """addr2line's answer: an address, its functions from the innermost on, its source file."""
+    start = 0
+    while start < len(lines):
+        end = start + 1
+        while end < len(lines) and not lines[end].startswith("0x"):
+            end += 1
+        functions, places = lines[start + 1 : end : 2], lines[start + 2 : end : 2]
+        yield int(lines[start], 16), functions, places[0].rsplit(":", 1)[0]
+        start = end

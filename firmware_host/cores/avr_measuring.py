@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from firmware_host.compiler import find_compiler
-from firmware_host.cores.activation_share import activation_addresses
+from firmware_host.cores.activation_share import owners
 from firmware_host.cores.bench_program import BENCH, Port, Program, build_program, symbols
 from firmware_host.cores.core import Float32, Measurement
 from firmware_host.cores.host import HOST
@@ -33,16 +33,14 @@ class Run:
 
     calls: NDArray[Any]
     """Fields cycles, instructions, stack, action."""
-    spent: NDArray[np.uint64]
-    """Cycles at each word of the flash."""
+    activation_cycles: int
+    """Of all calls, with what activations called."""
 
 
 def measure(core: Avr, policy: Path, folder: Path, observations: Float32) -> Measurement:
     """See `Core.measure`."""
     program = build_program(core, PORT, policy, folder)
     run = _simulate(core, program, policy, folder, observations)
-    addresses = [address >> 1 for address in activation_addresses(core, program.elf)]
-    inside = int(run.spent[addresses].sum()) if addresses else 0
     return Measurement(
         actions=run.calls["action"].astype(np.float32),
         cycles=tuple(map(int, run.calls["cycles"])),
@@ -51,7 +49,7 @@ def measure(core: Avr, policy: Path, folder: Path, observations: Float32) -> Mea
         flash=program.flash,
         ram_bytes=program.ram_bytes,
         stack_bytes=int(run.calls["stack"].max()),
-        activation_share=inside / max(1, int(run.spent.sum())),
+        activation_share=run.activation_cycles / int(run.calls["cycles"].sum()),
         note="cycles are exact (simavr, instruction by instruction)",
     )
 
@@ -60,14 +58,15 @@ def _simulate(
     core: Avr, program: Program, policy: Path, folder: Path, observations: Float32
 ) -> Run:
     simulator = build_simulator(folder)
-    given, out = folder / "observations", folder / "calls"
+    given, out, owned = folder / "observations", folder / "calls", folder / "owners"
     given.write_bytes(observations.tobytes())
+    owned.write_bytes(_owner_bytes(core, program))
     actions = read_policy_header(policy).action_size
     entry = symbols(core, program.elf)["policy_act"]
     command = [str(simulator), core.name, str(program.elf), hex(entry), str(4 * actions)]
     try:
         answer = subprocess.run(
-            [*command, str(given), str(out)], capture_output=True, timeout=RUN_TIMEOUT_S
+            [*command, str(owned), str(given), str(out)], capture_output=True, timeout=RUN_TIMEOUT_S
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{policy} runs over {RUN_TIMEOUT_S:.0f} s in simavr; shrink it") from error
@@ -80,7 +79,17 @@ def _simulate(
     row = np.dtype([*fields, ("action", "<f4", (actions,))])
     written = out.read_bytes()
     calls = np.frombuffer(written, row, len(observations))
-    return Run(calls, np.frombuffer(written, np.uint64, offset=calls.nbytes))
+    return Run(calls, int.from_bytes(written[calls.nbytes :], "little"))
+
+
+def _owner_bytes(core: Avr, program: Program) -> bytes:
+    """A byte for each word of the flash: 1 an activation's, 2 a library's, 0 another."""
+    owned = owners(core, program.elf)
+    words = bytearray(core.flash_bytes // 2)
+    for number, addresses in ((1, owned.activations), (2, owned.libraries)):
+        for address in addresses:
+            words[address >> 1] = number
+    return bytes(words)
 
 
 def build_simulator(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from firmware_host.cores.activation_share import activation_addresses
+from firmware_host.cores.activation_share import owners
 from firmware_host.cores.bench_program import (
     BENCH,
     Port,
@@ -43,7 +43,7 @@ def measure(core: CortexM, policy: Path, folder: Path, observations: Float32) ->
     """See `Core.measure`; a slow policy runs on the first of `observations` only."""
     program = build_program(core, PORT, policy, folder)
     code = disassemble(binutil(core, "objdump"), program.elf)
-    pricing = Pricing(code, core.model)
+    pricing = Pricing(code, core.model, owners(core, program.elf))
     machine = _machine(core, program, pricing.watched_its)
     size = _action_bytes(core, program)
     actions, costs, stack, blocks = [], [], 0, 0
@@ -54,7 +54,6 @@ def measure(core: CortexM, policy: Path, folder: Path, observations: Float32) ->
         stack, blocks = max(stack, call.stack_bytes), blocks + len(call.blocks)
         if blocks > MAX_BLOCKS:
             break
-    share = pricing.share(activation_addresses(core, program.elf))
     return Measurement(
         actions=np.stack(actions),
         cycles=tuple(cost.cycles for cost in costs),
@@ -63,7 +62,7 @@ def measure(core: CortexM, policy: Path, folder: Path, observations: Float32) ->
         flash=program.flash,
         ram_bytes=program.ram_bytes,
         stack_bytes=stack,
-        activation_share=share,
+        activation_share=pricing.activation_share(),
         note=f"{core.model.source}; instructions are exact",
     )
 

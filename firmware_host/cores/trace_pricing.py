@@ -8,12 +8,12 @@ hundred prices.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from firmware_host.cores.activation_share import Owners
 from firmware_host.cores.cortex_m_trace import Call
 from firmware_host.cores.cycle_model import CycleModel, Outcome
 from firmware_host.cores.thumb import Code, Instruction
@@ -23,6 +23,17 @@ _BEFORE: Final = 5
 
 Visit = tuple[int, tuple[tuple[int, int], ...]]
 """A block's address | size << 32, and the flags at its watched IT instructions."""
+
+
+class Passage(NamedTuple):
+    """A visit and what decides over its price."""
+
+    before: Visit | None
+    visit: Visit
+    taken: bool
+    """It ended elsewhere than at the next address."""
+    for_activation: bool
+    """Library code that an activation called."""
 
 
 @dataclass(frozen=True)
@@ -36,33 +47,64 @@ class Cost:
 class Pricing:
     """Prices traces of one program by one model."""
 
-    def __init__(self, code: Code, model: CycleModel) -> None:
+    def __init__(self, code: Code, model: CycleModel, owners: Owners) -> None:
         self._code = code
         self._model = model
+        self._owners = owners
         self._blocks: dict[int, tuple[Instruction, ...]] = {}
-        self._prices: dict[tuple[Visit | None, Visit, bool], tuple[int, ...]] = {}
-        self._visits: Counter[tuple[Visit | None, Visit, bool]] = Counter()
+        self._prices: dict[Passage, tuple[int, ...]] = {}
+        self._passages: Counter[Passage] = Counter()
         self.watched_its = _watched_its(code)
         """Addresses of the IT instructions where the flags decide over cycles."""
 
     def price(self, call: Call) -> Cost:
         """Cycles and instructions of a call, from policy_act's first to its return."""
         cycles = instructions = 0
-        for key, count in _transitions(call).items():
-            self._visits[key] += count
-            prices = self._price(key)
+        for passage, count in self._count(call).items():
+            self._passages[passage] += count
+            prices = self._price(passage)
             cycles += count * sum(prices)
             instructions += count * len(prices)
         return Cost(cycles, instructions)
 
-    def share(self, addresses: Collection[int]) -> float:
-        """The part of all cycles priced so far that instructions at `addresses` took."""
+    def activation_share(self) -> float:
+        """The part of all cycles priced so far that activations took."""
         part = whole = 0
-        for key, count in self._visits.items():
-            for instruction, cycles in zip(self._block(key[1][0]), self._price(key), strict=True):
-                whole += count * cycles
-                part += count * cycles if instruction.address in addresses else 0
+        for passage, count in self._passages.items():
+            block, prices = self._block(passage.visit[0]), self._price(passage)
+            whole += count * sum(prices)
+            for instruction, cycles in zip(block, prices, strict=True):
+                inside = instruction.address in self._owners.activations
+                part += count * cycles if inside or passage.for_activation else 0
         return part / whole if whole else 0.0
+
+    def _count(self, call: Call) -> Counter[Passage]:
+        """How often each kind of passage happened."""
+        visits, numbers = _numbered(call)
+        starts = call.blocks & np.uint64(0xFFFFFFFF)
+        ends = starts + (call.blocks >> np.uint64(32))
+        taken = np.ones(len(numbers), np.int64)  # the last returns
+        taken[:-1] = ends[:-1] != starts[1:]
+        before = np.concatenate([[len(visits)], numbers[:-1]])
+        inside = self._called_by_activation(visits, numbers)
+        codes = ((before * len(visits) + numbers) * 2 + taken) * 2 + inside
+        unique, counts = np.unique(codes, return_counts=True)
+        found: Counter[Passage] = Counter()
+        for code, count in zip(unique.tolist(), counts.tolist(), strict=True):
+            pair, bits = divmod(code, 4)
+            previous, current = divmod(pair, len(visits))
+            earlier = visits[previous] if previous < len(visits) else None
+            found[Passage(earlier, visits[current], bool(bits & 2), bool(bits & 1))] = count
+        return found
+
+    def _called_by_activation(self, visits: list[Visit], numbers: np.ndarray) -> np.ndarray:
+        """Is it library code, and was an activation the last of the policy's own to run?"""
+        lasts = [self._block(visit[0])[-1].address for visit in visits]
+        library = np.array([address in self._owners.libraries for address in lasts])[numbers]
+        inside = np.array([address in self._owners.activations for address in lasts])[numbers]
+        own = np.maximum.accumulate(np.where(library, 0, np.arange(len(numbers))))
+        called: np.ndarray = (library & inside[own]).astype(np.int64)
+        return called
 
     def _block(self, key: int) -> tuple[Instruction, ...]:
         if key not in self._blocks:
@@ -72,38 +114,20 @@ class Pricing:
             self._blocks[key] = block
         return self._blocks[key]
 
-    def _price(self, key: tuple[Visit | None, Visit, bool]) -> tuple[int, ...]:
-        if key not in self._prices:
-            previous, visit, taken = key
-            ran = list(self._ran(previous)) if previous else []
+    def _price(self, passage: Passage) -> tuple[int, ...]:
+        if passage not in self._prices:
+            visit = passage.visit
+            ran = list(self._ran(passage.before)) if passage.before else []
             prices = []
-            for instruction, outcome in _outcomes(self._block(visit[0]), dict(visit[1]), taken):
+            block, flags = self._block(visit[0]), dict(visit[1])
+            for instruction, outcome in _outcomes(block, flags, passage.taken):
                 prices.append(self._model.cycles(ran[-_BEFORE:], instruction, outcome))
                 ran.append(instruction)
-            self._prices[key] = tuple(prices)
-        return self._prices[key]
+            self._prices[passage] = tuple(prices)
+        return self._prices[passage]
 
     def _ran(self, visit: Visit) -> tuple[Instruction, ...]:
         return self._block(visit[0])[-_BEFORE:]
-
-
-def _transitions(call: Call) -> Counter[tuple[Visit | None, Visit, bool]]:
-    """How often each visit happened after each other, and whether it ended elsewhere."""
-    visits, numbers = _numbered(call)
-    ends = (call.blocks & np.uint64(0xFFFFFFFF)) + (call.blocks >> np.uint64(32))
-    starts = call.blocks & np.uint64(0xFFFFFFFF)
-    taken = np.ones(len(numbers), np.int64)  # the last returns
-    taken[:-1] = ends[:-1] != starts[1:]
-    before = np.concatenate([[len(visits)], numbers[:-1]])
-    codes = (before * len(visits) + numbers) * 2 + taken
-    unique, counts = np.unique(codes, return_counts=True)
-    found: Counter[tuple[Visit | None, Visit, bool]] = Counter()
-    for code, count in zip(unique.tolist(), counts.tolist(), strict=True):
-        pair, was_taken = divmod(code, 2)
-        previous, current = divmod(pair, len(visits))
-        earlier = visits[previous] if previous < len(visits) else None
-        found[earlier, visits[current], bool(was_taken)] = count
-    return found
 
 
 def _numbered(call: Call) -> tuple[list[Visit], np.ndarray]:

@@ -1,9 +1,10 @@
-/* Runs a bench program in simavr: `simulator CHIP ELF POLICY_ACT ACTION_BYTES IN OUT`.
+/* Runs a bench program in simavr: `simulator CHIP ELF POLICY_ACT ACTION_BYTES OWNERS IN OUT`.
  *
  * Feeds the observations in the file IN to GPIOR1, takes actions from GPIOR2, and writes a record a
  * call to OUT: cycles u64, instructions u64, stack u64 and the action's bytes. OUT then ends with
- * the cycles spent at each word of the flash in all calls, u64 each. A call is what runs from
- * policy_act's first instruction to its return. */
+ * the cycles that activations took in all calls, u64. A call is what runs from policy_act's first
+ * instruction to its return. OWNERS has a byte for each word of the flash: 1 an activation's, 2 a
+ * library's (its time is its caller's), 0 another. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,9 @@ typedef struct {
     FILE *in, *out;
     size_t action_bytes, sent;
     uint64_t call[3]; /* cycles, instructions, stack */
+    uint64_t activation_cycles;
+    const uint8_t *owners;
+    int in_activation;
     int finished;
 } bench;
 
@@ -51,7 +55,7 @@ static unsigned stack_pointer(const avr_t *avr) {
 }
 
 /* One call, instruction by instruction: it is over when the return has popped its address. */
-static int run_call(avr_t *avr, bench *state, uint64_t *spent) {
+static int run_call(avr_t *avr, bench *state) {
     const unsigned entered = stack_pointer(avr);
     const uint64_t start = avr->cycle;
     unsigned lowest = entered, now = entered;
@@ -63,7 +67,9 @@ static int run_call(avr_t *avr, bench *state, uint64_t *spent) {
         if (run == cpu_Done || run == cpu_Crashed) {
             return 0;
         }
-        spent[at >> 1] += avr->cycle - before;
+        const uint8_t owner = state->owners[at >> 1];
+        state->in_activation = owner == 2 ? state->in_activation : owner == 1;
+        state->activation_cycles += state->in_activation ? avr->cycle - before : 0;
         instructions++;
         now = stack_pointer(avr);
         lowest = now < lowest ? now : lowest;
@@ -75,13 +81,9 @@ static int run_call(avr_t *avr, bench *state, uint64_t *spent) {
 }
 
 static int run_all(avr_t *avr, bench *state, avr_flashaddr_t policy_act) {
-    uint64_t *const spent = calloc(avr->flashend / 2 + 1, sizeof *spent);
-    if (spent == NULL) {
-        return 0;
-    }
     while (!state->finished) {
         if (avr->pc == policy_act) {
-            if (!run_call(avr, state, spent)) {
+            if (!run_call(avr, state)) {
                 return 0;
             }
             continue;
@@ -91,23 +93,38 @@ static int run_all(avr_t *avr, bench *state, avr_flashaddr_t policy_act) {
             return 0;
         }
     }
-    fwrite(spent, sizeof *spent, avr->flashend / 2 + 1, state->out);
-    free(spent);
-    return 1;
+    return fwrite(&state->activation_cycles, sizeof state->activation_cycles, 1, state->out) == 1;
+}
+
+static const uint8_t *read_owners(const char *path, size_t words) {
+    uint8_t *const owners = calloc(words, 1);
+    FILE *const file = fopen(path, "rb");
+    if (owners == NULL || file == NULL || fread(owners, 1, words, file) == 0) {
+        return NULL;
+    }
+    fclose(file);
+    return owners;
 }
 
 int main(int count, char **arguments) {
-    if (count != 7) {
-        fputs("usage: simulator CHIP ELF POLICY_ACT ACTION_BYTES IN OUT\n", stderr);
+    if (count != 8) {
+        fputs("usage: simulator CHIP ELF POLICY_ACT ACTION_BYTES OWNERS IN OUT\n", stderr);
         return 2;
     }
     elf_firmware_t program;
     memset(&program, 0, sizeof program);
     avr_t *const avr = avr_make_mcu_by_name(arguments[1]);
-    bench state = {fopen(arguments[5], "rb"), fopen(arguments[6], "wb"), 0, 0, {0, 0, 0}, 0};
+    bench state;
+    memset(&state, 0, sizeof state);
+    state.in = fopen(arguments[6], "rb");
+    state.out = fopen(arguments[7], "wb");
     state.action_bytes = strtoul(arguments[4], NULL, 10);
     if (avr == NULL || state.in == NULL || state.out == NULL || state.action_bytes == 0 ||
         elf_read_firmware(arguments[2], &program) != 0) {
+        return 2;
+    }
+    state.owners = read_owners(arguments[5], avr->flashend / 2 + 1);
+    if (state.owners == NULL) {
         return 2;
     }
     avr_init(avr);
