@@ -1,11 +1,5 @@
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -122,38 +116,3 @@ def test_notes_are_found_by_name(tmp_path: Path) -> None:
         journal.note("phase", host_ns=7, phase="balance")
     notes = read_journal(tmp_path / "journal.bin").notes("phase")
     assert [(note["host_ns"], note["phase"]) for note in notes] == [(5, "arm"), (7, "balance")]
-
-
-WRITER = """
-    import sys
-    from pathlib import Path
-    from hil.journal import JournalWriter, Kind
-
-    journal = JournalWriter(Path(sys.argv[1]), {"pid": 1})
-    for count in range(10_000_000):
-        journal.write(Kind.FROM_DEVICE, count.to_bytes(4, "little") * 10)
-        sys.stdout.write(f"{count}\\n")  # told only after the record is written
-        sys.stdout.flush()
-"""
-
-
-def test_kill_9_loses_nothing_that_was_written(tmp_path: Path) -> None:
-    dice = random.Random(1)
-    for round_number in range(20):
-        path = tmp_path / f"journal{round_number}.bin"
-        child = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(WRITER), str(path)], stdout=subprocess.PIPE
-        )
-        assert child.stdout is not None
-        child.stdout.readline()
-        for _ in range(dice.randrange(3000)):
-            child.stdout.readline()
-        os.kill(child.pid, signal.SIGKILL)
-        told = [int(line) for line in child.stdout.read().split(b"\n")[:-1]]
-        child.stdout.close()
-        child.wait()
-        journal = read_journal(path)
-        counts = [int.from_bytes(record.payload[:4], "little") for record in journal.records]
-        assert counts == list(range(len(counts)))
-        assert not told or len(counts) >= told[-1] + 1
-        assert journal.dropped_bytes < 17 + 40

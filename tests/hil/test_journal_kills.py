@@ -1,0 +1,78 @@
+"""kill -9 of the logger, at random moments: the journal always opens and lacks one tick at most.
+
+`SPARSECTL_KILLS=1000 pytest tests/hil/test_journal_kills.py` kills it a thousand times.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import os
+import random
+import signal
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from firmware_host.wire import decode, encode
+from hil.journal import JournalWriter, Kind, read_journal
+
+KILLS = int(os.environ.get("SPARSECTL_KILLS", "100"))
+MOST_S = 0.03
+"""A kill comes at random within this time after the first tick."""
+EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}
+_COUNT = struct.Struct("<Q")
+
+
+def frame_of(tick: int) -> bytes:
+    return encode("EVENT", tick, to_host=True, tick=tick, **EVENT)[1:-1]
+
+
+def answer_to(tick: int) -> bytes:
+    return encode("TIMESYNC", tick, host_time_ns=tick)[1:-1]
+
+
+def log_for_ever(path: str, told: mmap.mmap) -> None:
+    """Log ticks as a link does, two records each; tell of a tick once both are written."""
+    journal = JournalWriter(Path(path), {"seed": 1})
+    tick = 0
+    while True:
+        journal.write(Kind.FROM_DEVICE, frame_of(tick))
+        journal.write(Kind.TO_DEVICE, answer_to(tick))
+        tick += 1
+        told[: _COUNT.size] = _COUNT.pack(tick)
+
+
+def killed_after(seconds: float, path: Path) -> int:
+    """Kill a logger this long after its first tick; the number of ticks that it told of."""
+    told = mmap.mmap(-1, _COUNT.size)  # shared with the child
+    child = multiprocessing.get_context("fork").Process(target=log_for_ever, args=(str(path), told))
+    child.start()
+    assert child.pid is not None
+    while _COUNT.unpack(told[: _COUNT.size])[0] == 0:
+        assert child.is_alive()
+        time.sleep(0.0005)
+    time.sleep(seconds)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    return int(_COUNT.unpack(told[: _COUNT.size])[0])
+
+
+def ticks_of(path: Path) -> list[int]:
+    """The ticks whose frame the journal holds; every record decodes."""
+    frames = [decode(record.payload) for record in read_journal(path).records]
+    assert all(frame is not None for frame in frames)
+    return [frame["tick"] for frame in frames if frame is not None and frame.to_host]
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_kill_9_loses_no_tick_that_was_written(tmp_path: Path) -> None:
+    dice = random.Random(1)
+    for _ in range(KILLS):
+        told = killed_after(dice.uniform(0, MOST_S), tmp_path / "journal.bin")
+        ticks = ticks_of(tmp_path / "journal.bin")
+        assert ticks == list(range(len(ticks)))
+        assert told <= len(ticks) <= told + 1  # the last may be half logged, never less
