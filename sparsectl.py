@@ -18,6 +18,7 @@ import export.config
 import firmware_host.config
 import hil.config
 import hil.convert.config
+import hil.replay.config
 import training.config
 from common.errors import UserError
 
@@ -56,8 +57,9 @@ COMMANDS = {
     "evaluate": Command(training.config.EvaluateConfig, "training.evaluate:evaluate"),
     "export": Command(export.config.ExportConfig, "export.pipeline:export_policy"),
     "build": Command(firmware_host.config.BuildConfig, "commands.build:build"),
-    "bench": Command(firmware_host.config.BenchConfig, "firmware_host.bench:bench"),
+    "bench": Command(firmware_host.config.BenchConfig, "commands.bench:bench"),
     "trial": Command(hil.config.TrialConfig, "hil.trial:run_trial"),
+    "replay": Command(hil.replay.config.ReplayConfig, "hil.replay.replay:replay"),
     "convert": Command(hil.convert.config.ConvertConfig, "hil.convert.convert:convert"),
     "identify": Command(hil.config.IdentifyConfig, "hil.identification.identify:identify"),
     "report": Command(hil.config.ReportConfig, "hil.report:write_report"),

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from commands.bench import bench
 from commands.build import build
 from commands.config import DemoConfig
 from common.errors import UserError
@@ -16,7 +17,6 @@ from common.files import atomic_path, read_json, write_json
 from common.provenance import provenance
 from export.config import ExportConfig
 from export.pipeline import export_policy
-from firmware_host.bench import bench
 from firmware_host.config import BenchConfig, BuildConfig
 from hil.config import ReportConfig, TrialConfig
 from hil.report import write_report

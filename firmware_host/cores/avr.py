@@ -25,7 +25,7 @@ class Avr:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        return (f"-mmcu={self.name}", *C_FLAGS)
+        return (f"-mmcu={self.name}", *C_FLAGS, "-gdwarf-2")  # its -g says nothing of inlining
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
         """By simavr's cycles, which are the chip's."""

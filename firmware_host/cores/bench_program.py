@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from firmware_host.cores.core import FIRMWARE, WARNINGS, Core
 BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
 
+_OUT_OF_ROOM: Final = re.compile("not within region|overflowed")
 _CODE: Final = (".text", ".init", ".fini", ".vectors")
 _TABLES: Final = (".rodata", ".ARM.exidx", ".progmem", ".eh_frame")
 _DATA: Final = (".data",)
@@ -60,7 +62,7 @@ def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program
         if (policy / name).is_file()
     ]
     before = _sections(core, _link(core, port, [*frame, empty], folder / "empty.elf"))
-    elf = _link(core, port, [*frame, *own], folder / "bench.elf")
+    elf = _link_policy(core, port, policy, [*frame, *own], folder / "bench.elf")
     after = _sections(core, elf)
     added = {name: after[name] - before[name] for name in after}
     flash = {"code": added["code"], "tables": added["tables"], "data": added["data"]}
@@ -102,6 +104,18 @@ def _link(core: Core, port: Port, objects: list[Path], out: Path) -> Path:
     flags = (*port.link_flags, "-Wl,--gc-sections")
     link(core, objects, out, flags, port.libraries)
     return out
+
+
+def _link_policy(core: Core, port: Port, policy: Path, objects: list[Path], out: Path) -> Path:
+    try:
+        return _link(core, port, objects, out)
+    except UserError as error:
+        if not _OUT_OF_ROOM.search(str(error)):
+            raise
+        raise UserError(
+            f"{policy} does not fit the memory of {core.name}; keep fewer weights or choose "
+            "another encoding"
+        ) from error
 
 
 def _sections(core: Core, elf: Path) -> dict[str, int]:

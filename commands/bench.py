@@ -1,0 +1,110 @@
+"""`sparsectl bench`: a policy's folder or any model, on one board or on every core."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from common.errors import UserError
+from export.config import ExportConfig
+from export.onnx_reader import read_onnx
+from export.pipeline import POLICY_ONNX, export_policy
+from firmware_host.bench import bench as bench_policy
+from firmware_host.bench import find_target
+from firmware_host.config import BenchConfig
+from firmware_host.cores import CORES
+
+ALL = "all"
+POLICY_SOURCE = "policy.c"
+
+
+def bench(config: BenchConfig) -> dict[str, Any]:
+    """Measure a policy; a model is exported first, into a folder that is then forgotten.
+
+    Returns:
+        What `firmware_host.bench.bench` does, its max_abs_error against the model in float64 over
+        the golden vectors' observations. For board "all": cores, one such result or a reason each,
+        and a table.
+
+    Raises:
+        UserError: what `export` and `firmware_host.bench.bench` raise.
+    """
+    if config.board != ALL:
+        find_target(config.board)
+    with policy_folder(config.policy, config.encoding) as folder:
+        if config.board == ALL:
+            return _on_all(config, folder)
+        return on_board(replace(config, policy=folder)) | {"policy": str(config.policy)}
+
+
+def on_board(config: BenchConfig) -> dict[str, Any]:
+    """Measure the policy in the folder `config.policy`, compared with its policy.onnx."""
+    model = config.policy / POLICY_ONNX
+    exact = read_onnx(model).forward_exact if model.is_file() else None
+    return bench_policy(config, exact)
+
+
+@contextmanager
+def policy_folder(model: Path, encoding: str) -> Iterator[Path]:
+    """The folder itself where it holds C in that encoding's choice; else a temporary export.
+
+    Raises:
+        UserError: what `export` raises.
+    """
+    if (model / POLICY_SOURCE).is_file() and encoding == "auto":
+        yield model
+        return
+    if model.is_dir() and not (model / POLICY_ONNX).is_file():
+        raise UserError(
+            f"{model} holds neither {POLICY_SOURCE} nor {POLICY_ONNX}; give the folder that "
+            "`sparsectl export` wrote, or a model"
+        )
+    with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as name:
+        folder = Path(name) / "policy"
+        export_policy(ExportConfig(model=model, out=folder, encoding=encoding))
+        yield folder
+
+
+def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    for name in tqdm(CORES, desc="bench", unit="core", leave=False):
+        try:
+            results[name] = on_board(replace(config, policy=folder, board=name))
+        except UserError as error:
+            results[name] = {"reason": str(error)}
+    return {"policy": str(config.policy), "cores": results, "table": table(results)}
+
+
+def table(results: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """A row a core; a core that could not be measured has the reason."""
+    head = "board,cycles,worst,kind,instructions,us,flash,RAM,stack,activations,max error".split(
+        ","
+    )
+    return [head, *(_row(name, result) for name, result in results.items())]
+
+
+def _row(name: str, result: dict[str, Any]) -> list[str]:
+    if "reason" in result:
+        return [name, result["reason"], *[""] * 9]
+    figures = ("cycles", "cycles_worst", "cycles_kind", "instructions")
+    share = result["activation_share"]
+    return [
+        name,
+        *(_figure(result[key]) for key in figures),
+        _figure(result["microseconds"], ".4g"),
+        *(_figure(result[key]) for key in ("flash_bytes", "ram_bytes", "stack_bytes")),
+        "-" if share is None else f"{share:.1%}",
+        f"{result['max_abs_error']:.2g}",
+    ]
+
+
+def _figure(value: Any, form: str = ",") -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else format(value, form)
