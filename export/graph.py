@@ -67,12 +67,14 @@ class Signal:
 class Layer:
     """activation(weight @ x + bias), float32; the arrays are read-only copies.
 
-    weight: [out, in]; bias: [out]; a weight of 0 is a weight that is not there.
+    weight: [out, in]; bias: [out]; a weight of 0 is a weight that is not there. parameters are the
+    activation's (alpha, limits), rounded to float32; none given takes its defaults.
     """
 
     weight: Float32
     bias: Float32
     activation: str = "identity"
+    parameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
@@ -88,6 +90,20 @@ class Layer:
             raise UserError(
                 f"activation {self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
             )
+        object.__setattr__(self, "parameters", self._parameters())
+
+    def _parameters(self) -> tuple[float, ...]:
+        wanted = ACTIVATIONS[self.activation].parameters
+        given = self.parameters or [default for _, default in wanted]
+        with np.errstate(over="ignore"):
+            values = tuple(float(np.float32(value)) + 0.0 for value in given)
+        if len(values) != len(wanted) or not all(map(math.isfinite, values)):
+            names = ", ".join(name for name, _ in wanted) or "none"
+            raise UserError(
+                f"activation {self.activation!r} has the parameters {list(self.parameters)[:9]}; "
+                f"give finite numbers for: {names}"
+            )
+        return values
 
     @property
     def inputs(self) -> int:
@@ -96,6 +112,17 @@ class Layer:
     @property
     def outputs(self) -> int:
         return int(self.weight.shape[0])
+
+    @property
+    def results(self) -> int:
+        """Numbers after the activation: argmax gives 1, all others one a neuron."""
+        return 1 if ACTIVATIONS[self.activation].gives_one else self.outputs
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether the activation is an approximation, beyond rounding a sum or product."""
+        activation = ACTIVATIONS[self.activation]
+        return activation.absolute_error > 0 or activation.relative_error > 0
 
     @cached_property
     def kept_weights(self) -> int:
@@ -119,7 +146,19 @@ class Layer:
         total = np.repeat(self.bias[:, None], x.shape[1], axis=1)
         for column, rows, weight in self._columns:
             total[rows] += weight * x[column]
-        return ACTIVATIONS[self.activation].forward(total)
+        return self.activate(total)
+
+    def activate(self, x: Float32) -> Float32:
+        """The activation alone, as the C computes it; the neurons (or some) along axis 0."""
+        return ACTIVATIONS[self.activation].forward(x, *self.parameters)
+
+    def activate_exact(self, x: Float64) -> Float64:
+        """The activation alone in float64; the neurons along axis 0."""
+        return ACTIVATIONS[self.activation].exact(x, *self.parameters)
+
+    def activation_rounding(self, x: Float64, error: Float64) -> Float64:
+        """How far `activate` may be off where x may be off by `error`; the neurons along axis 0."""
+        return ACTIVATIONS[self.activation].rounding(x, error, *self.parameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +203,13 @@ class PolicyGraph:
                     f"layer {index} takes {layer.inputs} values but {before} has {inputs}; "
                     "make the sizes equal"
                 )
-            inputs = layer.outputs
+            inputs = layer.results
+        for layer in self.layers[:-1]:
+            if ACTIVATIONS[layer.activation].needs_whole_layer:
+                raise UserError(
+                    f"activation {layer.activation!r} between layers; it is only possible after "
+                    "the last"
+                )
         if inputs != len(self.action):
             raise UserError(
                 f"the last layer gives {inputs} values but there are {len(self.action)} action "
@@ -244,9 +289,7 @@ class PolicyGraph:
         x = self._batch(np.asarray(observation, dtype=np.float64))
         x = (x - self.observation_offset) / self.observation_scale
         for layer in self.layers:
-            x = ACTIVATIONS[layer.activation].exact(
-                x @ layer.weight.T.astype(np.float64) + layer.bias
-            )
+            x = layer.activate_exact((x @ layer.weight.T.astype(np.float64) + layer.bias).T).T
         x = x * [signal.scale for signal in self.action] + [s.offset for s in self.action]
         low = [-math.inf if signal.low is None else signal.low for signal in self.action]
         high = [math.inf if signal.high is None else signal.high for signal in self.action]
@@ -267,11 +310,12 @@ class PolicyGraph:
         """What the digest is taken over; it does not depend on where or when the graph was made.
 
         The line "sparsectl.policy 1", a line of JSON (the signals and each layer's [out, in,
-        activation]; keys sorted, no spaces, ASCII, numbers as Python's shortest repr), then each
-        layer's weights, row by row, and biases as little-endian float32, with -0 written as 0.
+        activation, its parameters]; keys sorted, no spaces, ASCII, numbers as Python's shortest
+        repr), then each layer's weights, row by row, and biases as little-endian float32, with -0
+        written as 0.
         The environment's name and the provenance are left out: they do not change the controller.
         """
-        shape = [[layer.outputs, layer.inputs, layer.activation] for layer in self.layers]
+        shape = [[la.outputs, la.inputs, la.activation, *la.parameters] for la in self.layers]
         head = json.dumps(
             {"signals": _canonical(self.signals()), "layers": shape},
             sort_keys=True,

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.activations import ACTIVATIONS
 from export.graph import Layer, PolicyGraph
 
 
@@ -32,7 +31,7 @@ def fold_normaliser(graph: PolicyGraph) -> PolicyGraph:
     first = graph.layers[0]
     weight = first.weight / graph.observation_scale
     bias = first.bias - weight @ graph.observation_offset
-    folded = Layer(_float32(weight), _float32(bias), first.activation)
+    folded = replace(first, weight=_float32(weight), bias=_float32(bias))
     observation = tuple(replace(s, scale=1.0, offset=0.0) for s in graph.observation)
     return replace(graph, layers=(folded, *graph.layers[1:]), observation=observation)
 
@@ -54,10 +53,10 @@ def _fold_constants(layers: list[Layer]) -> list[Layer]:
     for layer in layers[1:]:
         before = folded[-1]
         constant = ~np.any(before.weight, axis=1)
-        value = ACTIVATIONS[before.activation].forward(before.bias[constant])
+        value = before.activate(before.bias[constant])
         bias = layer.bias + layer.weight[:, constant].astype(np.float64) @ value
         weight = np.where(constant, np.float32(0), layer.weight)
-        folded.append(Layer(weight, _float32(bias), layer.activation))
+        folded.append(replace(layer, weight=weight, bias=_float32(bias)))
     return folded
 
 
@@ -68,9 +67,9 @@ def _drop_unused(layers: list[Layer], observation_size: int) -> list[Layer]:
         used = np.any(after.weight, axis=0)
         if not used.any():  # nothing reaches the rest: it is a constant of no input
             weight = np.zeros((after.outputs, observation_size), np.float32)
-            return [Layer(weight, after.bias, after.activation), *kept[1:]]
-        kept[0] = Layer(after.weight[:, used], after.bias, after.activation)
-        kept.insert(0, Layer(layer.weight[used], layer.bias[used], layer.activation))
+            return [replace(after, weight=weight), *kept[1:]]
+        kept[0] = replace(after, weight=after.weight[:, used])
+        kept.insert(0, replace(layer, weight=layer.weight[used], bias=layer.bias[used]))
     return kept
 
 

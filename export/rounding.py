@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations import ACTIVATIONS, Float32, Float64
+from export.activations import Float32, Float64
 from export.graph import PolicyGraph
 
 UNIT_ROUNDOFF = 2.0**-24
-TANH_ERROR = 6 * UNIT_ROUNDOFF
-"""3.6e-7: this project's tanh; those of onnxruntime and torch are better."""
+LIBRARY_ERROR = 5 * UNIT_ROUNDOFF
+"""3e-7 of the result: what tanh, exp and erf of onnxruntime and torch may be off."""
 
 
 def float32_rounding(graph: PolicyGraph, observations: Float32) -> Float64:
@@ -28,12 +28,10 @@ def float32_rounding(graph: PolicyGraph, observations: Float32) -> Float64:
         magnitude = np.abs(x) @ np.abs(weight) + np.abs(layer.bias)
         error = error @ np.abs(weight) + UNIT_ROUNDOFF * magnitude
         total = x @ weight + layer.bias
-        x = ACTIVATIONS[layer.activation].exact(total)
-        if layer.activation == "relu":
-            error = np.where(total + error > 0, error, 0.0)
-        elif layer.activation == "tanh":
-            nearest_zero = np.maximum(np.abs(total) - error, 0.0)
-            error = error * (1 - np.tanh(nearest_zero) ** 2) + TANH_ERROR
+        x = layer.activate_exact(total.T).T
+        error = layer.activation_rounding(total.T, error.T).T
+        if layer.is_approximate:
+            error = error + LIBRARY_ERROR * np.abs(x)
     action_scale = np.array([signal.scale for signal in graph.action])
     action_offset = np.array([signal.offset for signal in graph.action])
     mapped = np.abs(x * action_scale) + np.abs(action_offset)

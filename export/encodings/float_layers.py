@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from export.activations import ACTIVATIONS, c_float
+from export.activations import c_call, c_float, c_functions
 from export.encodings.encoding import EncodedPolicy, Encoding
 from export.encodings.table import Table
-from export.graph import PolicyGraph, Signal
+from export.graph import Layer, PolicyGraph, Signal
 
 RANGES = {"tanh": (-1.0, 1.0)}
 """What an activation's values lie within, whatever its inputs: limits beyond do nothing."""
@@ -52,7 +52,13 @@ def float_policy(
         encoding,
         graph,
         tuple(table for layer in layers for table in layer.tables),
-        "\n".join([runtime, *activation_functions(graph), *limit_functions(graph)]),
+        "\n".join(
+            [
+                runtime,
+                *activation_functions(graph),
+                *limit_functions(graph),
+            ]
+        ),
         float_body(graph, layers),
         (computed or graph).forward,
     )
@@ -68,19 +74,19 @@ def float_body(graph: PolicyGraph, layers: Sequence[FloatLayer]) -> tuple[str, .
     for index, (layer, encoded) in enumerate(zip(graph.layers, layers, strict=True)):
         y = "odd" if index % 2 else "even"
         lines += [call.format(x=x, y=y) for call in encoded.calls]
-        lines += activation_call(layer.activation, y, layer.outputs)
+        lines += activation_call(layer, y)
         x = y
     return (*lines, *action_lines(graph, x))
 
 
-def activation_call(activation: str, array: str, width: int) -> list[str]:
-    return [f"{activation}_all({array}, {width});"] if ACTIVATIONS[activation].c_source else []
+def activation_call(layer: Layer, array: str) -> list[str]:
+    call = c_call(layer.activation, layer.parameters, array, layer.outputs)
+    return [call] if call else []
 
 
 def activation_functions(graph: PolicyGraph) -> list[str]:
     """The C of the graph's activations, each once."""
-    used = dict.fromkeys(ACTIVATIONS[layer.activation].c_source for layer in graph.layers)
-    return [source for source in used if source]
+    return c_functions(layer.activation for layer in graph.layers)
 
 
 def limit_functions(graph: PolicyGraph) -> list[str]:

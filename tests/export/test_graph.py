@@ -139,7 +139,7 @@ LAYER = Layer([[1]], [0])
         (lambda: Layer([1], [0]), "weights of shape .1.; give 2 dimensions"),
         (lambda: Layer(np.zeros((0, 3)), []), "a layer of 0 x 3"),
         (lambda: Layer(np.zeros((1, 70_000)), [0]), "give 1 to 65535 neurons"),
-        (lambda: Layer([[1]], [0], "gelu"), "activation 'gelu' is not known; use one of"),
+        (lambda: Layer([[1]], [0], "mish"), "activation 'mish' is not known; use one of"),
         (lambda: Signal("v", scale=0), "signal 'v' has scale 0"),
         (lambda: Signal("v", scale=math.nan), "signal 'v' has scale nan"),
         (lambda: Signal("v", offset=math.inf), "signal 'v' has offset inf"),

@@ -1,0 +1,105 @@
+"""What an activation is, and what its numpy and its C form share.
+
+Both forms do the same float32 operations in the same order, so they agree bit for bit wherever the
+C compiler may not contract a product and a sum into one rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation function. Arrays have a layer's neurons along axis 0: [out] or [out, batch].
+
+    The parameters (leaky_relu's alpha, clip's limits) follow x in every call, as float32.
+    """
+
+    name: str
+    forward: Callable[..., Float32]
+    """float32, bit for bit what the C computes."""
+    exact: Callable[..., Float64]
+    """float64, the mathematical function."""
+    c_one: str = ""
+    """Hand-written C99: `static float NAME_of(float x, …)`; empty where the function is not
+    elementwise."""
+    c_all: str = ""
+    """`static void NAME_all(float *x, unsigned n, …)`, in place; empty if nothing is to be done."""
+    c_helpers: tuple[str, ...] = ()
+    """C that both need, in order; equal texts are written once."""
+    parameters: tuple[tuple[str, float], ...] = ()
+    """The name (ONNX's, where it has one) and default of each parameter."""
+    onnx_operator: str = ""
+    """The operator of ONNX's default domain that does all of it; empty if there is none."""
+    slope: Callable[..., float] = lambda *parameters: 1.0
+    """The greatest slope anywhere, given the parameters."""
+    absolute_error: float = 0.0
+    relative_error: float = 0.0
+    """|forward - exact| <= absolute_error + relative_error |exact|, measured and tested over all
+    of float32; the absolute part times the greatest parameter over 1."""
+    carried: Callable[..., Float64] | None = None
+    """(x, error, *parameters): how far an error of x moves the result, where that is far below
+    `slope` times the error in places; None otherwise."""
+    needs_whole_layer: bool = False
+    """Whether a result depends on other neurons, so that it can only be the last layer's."""
+    gives_one: bool = False
+    """Whether one number comes out, whatever the neurons."""
+
+    def rounding(self, x: Float64, error: Float64, *parameters: float) -> Float64:
+        """How far the result may be off where x may be off by `error`: a first-order bound."""
+        if self.carried is None:
+            carried = error * self.slope(*parameters)
+        else:
+            carried = self.carried(x, error, *parameters)
+        size = np.abs(self.exact(x, *parameters))
+        own = self.absolute_error * max((1.0, *map(abs, parameters)))
+        return np.asarray(carried + own + self.relative_error * size, np.float64)
+
+
+def c_float(value: float | np.floating) -> str:
+    """A float32 as a C99 hexadecimal literal: every bit survives, no digit is superfluous."""
+    mantissa, exponent = float(np.float32(value)).hex().split("p")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}p{exponent}f"
+
+
+def coefficients(*values: str) -> tuple[float, ...]:
+    """Of a polynomial, the constant term first, from hexadecimal."""
+    return tuple(float.fromhex(value) for value in values)
+
+
+def horner(polynomial: tuple[float, ...], x: Float32) -> Float32:
+    value = np.full_like(x, polynomial[-1])
+    for coefficient in polynomial[-2::-1]:
+        value = value * x + np.float32(coefficient)
+    return value
+
+
+def horner_c(name: str, polynomial: tuple[float, ...], x: str) -> str:
+    """Statements that leave the polynomial of `x` in a new float `name`."""
+    lines = [f"    float {name} = {c_float(polynomial[-1])};"]
+    lines += [f"    {name} = {name} * {x} + {c_float(c)};" for c in polynomial[-2::-1]]
+    return "\n".join(lines)
+
+
+def each_c(name: str, *parameters: str) -> str:
+    """NAME_all as a loop over NAME_of."""
+    taken = "".join(f", float {parameter}" for parameter in parameters)
+    passed = "".join(f", {parameter}" for parameter in parameters)
+    return f"""\
+static void {name}_all(float *x, unsigned n{taken})
+{{
+    for (unsigned i = 0; i < n; i++) {{
+        x[i] = {name}_of(x[i]{passed});
+    }}
+}}
+"""

@@ -1,0 +1,59 @@
+"""The activations there are, and their C."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from export.activations.activation import Activation, c_float
+from export.activations.argmax import ARGMAX
+from export.activations.clip import CLIP
+from export.activations.elu import ELU
+from export.activations.gelu import GELU, GELU_TANH
+from export.activations.identity import IDENTITY
+from export.activations.leaky_relu import LEAKY_RELU
+from export.activations.relu import RELU
+from export.activations.selu import SELU
+from export.activations.sigmoid import SIGMOID
+from export.activations.silu import SILU
+from export.activations.softmax import SOFTMAX
+from export.activations.softplus import SOFTPLUS
+from export.activations.tanh import TANH
+
+ACTIVATIONS: dict[str, Activation] = {
+    activation.name: activation
+    for activation in (
+        IDENTITY,
+        RELU,
+        LEAKY_RELU,
+        ELU,
+        SELU,
+        SOFTPLUS,
+        SILU,
+        GELU,
+        GELU_TANH,
+        SIGMOID,
+        TANH,
+        SOFTMAX,
+        CLIP,
+        ARGMAX,
+    )
+}
+
+
+def c_functions(names: Iterable[str], *, loops: bool = True) -> list[str]:
+    """The C functions of these activations, each once, what they call before them.
+
+    loops: NAME_all, which works on an array in place; otherwise NAME_of alone, on one number.
+    """
+    texts: list[str] = []
+    for name in names:
+        activation = ACTIVATIONS[name]
+        texts += [*activation.c_helpers, activation.c_one, activation.c_all if loops else ""]
+    return [text for text in dict.fromkeys(texts) if text]
+
+
+def c_call(name: str, parameters: tuple[float, ...], array: str, count: int) -> str:
+    """The statement that applies an activation to `array` in place; empty if nothing is to do."""
+    if not ACTIVATIONS[name].c_all:
+        return ""
+    return f"{name}_all({', '.join([array, str(count), *map(c_float, parameters)])});"
