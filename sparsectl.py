@@ -14,7 +14,6 @@ from typing import Annotated, Any, Union
 import tyro
 
 import commands.config
-import export.config
 import firmware_host.config
 import hil.config
 import hil.convert.config
@@ -55,7 +54,7 @@ COMMANDS = {
     "collect": Command(training.config.CollectConfig, "training.collect:collect"),
     "distill": Command(training.config.DistillConfig, "training.distill:distill"),
     "evaluate": Command(training.config.EvaluateConfig, "training.evaluate:evaluate"),
-    "export": Command(export.config.ExportConfig, "export.pipeline:export_policy"),
+    "export": Command(commands.config.ChooseConfig, "commands.choose:export"),
     "build": Command(firmware_host.config.BuildConfig, "commands.build:build"),
     "bench": Command(firmware_host.config.BenchConfig, "commands.bench:bench"),
     "trial": Command(hil.config.TrialConfig, "hil.trial:run_trial"),

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tyro.conf import UseAppendAction
+
+from export.config import ExportConfig
+from firmware_host.config import Size
+
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -25,3 +30,21 @@ class DemoConfig:
 @dataclass(frozen=True)
 class DoctorConfig:
     """Say what is installed, what is missing and the command that gets it."""
+
+
+@dataclass(frozen=True)
+class ChooseConfig(ExportConfig):
+    """Write a policy as ONNX and as C, and prove that both compute the same controller. With a
+    board, the encoding is the fastest there that keeps to the limits, found by measuring all."""
+
+    board: UseAppendAction[tuple[str, ...]] = ()
+    """A board or bare core, such as cortex-m4f. May be given several times: the encoding is chosen
+    on the first, and each must compute what the reference does, bit for bit."""
+    flash: Size | None = None
+    """Greatest flash, in bytes over an empty firmware; 8K is 8192."""
+    ram: Size | None = None
+    """Greatest RAM, the stack included, in bytes."""
+    cycles: int | None = None
+    """Most cycles of the worst call seen."""
+    episodes: int = 0
+    """Episodes that compare the return of the C with the model's, where an environment is known."""

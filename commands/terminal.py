@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-LEFT_OUT = ("config", "provenance", "table")
+LEFT_OUT = ("config", "provenance", "table", "choice", "boards")
+"""Of a result: for machines, or shown before."""
 WIDE = 160
 """Columns where there is no terminal to ask."""
 
@@ -24,11 +25,11 @@ def print_result(result: dict[str, Any]) -> None:
         print(f"{key:<{width}}  {text}")
 
 
-def print_table(lines: list[list[str]]) -> None:
-    """Print rows of text; the first row is the head."""
-    console = Console(highlight=False)
+def print_table(lines: list[list[str]], file: IO[str] | None = None) -> None:
+    """Print rows of text, on stdout if no file is given; the first row is the head."""
+    console = Console(highlight=False, file=file)
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
+        console = Console(highlight=False, width=WIDE, file=file)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in lines[0]:
         table.add_column(title, overflow="fold")

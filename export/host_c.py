@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,9 @@ def find_compiler() -> str:
     )
 
 
-def run_c(sources: Path, observations: Float32, action_size: int, folder: Path) -> Float32:
-    """Compile policy.c in `sources` into `folder` and run it on [count, observation_size].
+def load_c(sources: Path, action_size: int, folder: Path) -> Callable[[Float32], Float32]:
+    """Compile policy.c in `sources` into `folder`; what comes back maps [count, observation_size]
+    to [count, action_size].
 
     Raises:
         UserError: there is no C compiler, or it fails.
@@ -59,10 +61,23 @@ def run_c(sources: Path, observations: Float32, action_size: int, folder: Path) 
     function = ctypes.CDLL(str(library)).policy_act_batch
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     function.restype = None
-    given: NDArray[np.float32] = np.ascontiguousarray(observations, np.float32)
-    actions = np.empty((len(given), action_size), np.float32)
-    function(given.ctypes.data, actions.ctypes.data, len(given))
-    return actions
+
+    def act(observations: Float32) -> Float32:
+        given: NDArray[np.float32] = np.ascontiguousarray(observations, np.float32)
+        actions = np.empty((len(given), action_size), np.float32)
+        function(given.ctypes.data, actions.ctypes.data, len(given))
+        return actions
+
+    return act
+
+
+def run_c(sources: Path, observations: Float32, action_size: int, folder: Path) -> Float32:
+    """Compile policy.c in `sources` into `folder` and run it on [count, observation_size].
+
+    Raises:
+        UserError: there is no C compiler, or it fails.
+    """
+    return load_c(sources, action_size, folder)(observations)
 
 
 def compile_c(sources: list[Path], output: Path, include: Path, flags: list[str]) -> None:

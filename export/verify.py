@@ -82,6 +82,7 @@ def verify(
         "max_abs_error": {n: float(np.abs(d).max()) for n, d in differences.items()},
         "spread": float(spread.max()),
         "error_limit": float(limit.min()),
+        "action_range": float(action_range(exported, truth).min()),
         "float32_rounding": float(rounding.max()),
         "within_error": all(bool(np.all(np.abs(d) <= limit)) for d in compared.values()),
         "observations": count,

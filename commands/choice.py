@@ -1,0 +1,138 @@
+"""A choice of encoding: candidates as they were measured, limits, the front, what fits best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from commands.front import pareto_front
+
+UNITS: Final = {"flash": "bytes", "ram": "bytes", "cycles": "cycles", "error": "of the range"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An encoding, measured on a board; or the reason why it could not be."""
+
+    encoding: str
+    kind: str = ""
+    """The form of a weight."""
+    time: float = float("inf")
+    """Of the worst call seen, in the board's unit of time."""
+    flash: int = 0
+    """Bytes over an empty firmware."""
+    ram: int = 0
+    """Static bytes over an empty firmware, and the stack."""
+    error: float = float("inf")
+    """Greatest difference from the model over the verified observations, of the action's range."""
+    reason: str = ""
+    """Why it was not measured; empty where it was."""
+
+    def figure(self, name: str) -> float:
+        """What the limit `name` is for."""
+        return self.time if name == "cycles" else float(getattr(self, name))
+
+    @property
+    def axes(self) -> tuple[float, ...]:
+        """What the front is taken over; less is better in each."""
+        return (self.time, self.flash, self.ram, self.error)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was measured, and what follows from the limits."""
+
+    board: str
+    unit: str
+    """Of the time: cycles, instructions or microseconds."""
+    limits: dict[str, float]
+    """flash, ram, cycles and error, where there is one."""
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def measured(self) -> list[Candidate]:
+        return [candidate for candidate in self.candidates if not candidate.reason]
+
+    @property
+    def front(self) -> list[Candidate]:
+        """What no other beats in time, flash, RAM and error at once; the fastest first."""
+        measured = self.measured
+        front = [measured[i] for i in pareto_front([c.axes for c in measured])]
+        return sorted(front, key=lambda candidate: candidate.axes)
+
+    @property
+    def best(self) -> Candidate | None:
+        """The fastest within all limits; of equally fast ones the smallest."""
+        fitting = [candidate for candidate in self.measured if not self.over(candidate)]
+        return min(fitting, key=lambda candidate: candidate.axes, default=None)
+
+    @property
+    def nearest(self) -> Candidate | None:
+        """What goes least beyond its worst limit."""
+        return min(self.measured, key=self._excess, default=None)
+
+    def over(self, candidate: Candidate) -> list[str]:
+        """The names of the limits that it is over."""
+        return [n for n, limit in self.limits.items() if not candidate.figure(n) <= limit]
+
+    def summary(self) -> dict[str, Any]:
+        """For choice.json."""
+        front = {candidate.encoding for candidate in self.front}
+        best = self.best
+        rows = [
+            {name: value for name, value in asdict(c).items() if value not in (float("inf"), "")}
+            | {"front": c.encoding in front, "over": [] if c.reason else self.over(c)}
+            for c in self.candidates
+        ]
+        return {
+            "board": self.board,
+            "time_unit": self.unit,
+            "limits": self.limits,
+            "encoding": best.encoding if best else None,
+            "candidates": rows,
+        }
+
+    def table(self) -> list[list[str]]:
+        """A row a candidate, the fastest first."""
+        front = {candidate.encoding for candidate in self.front}
+        best = self.best
+        head = ["encoding", self.unit, "flash", "RAM", "error", "front", ""]
+        rows = [
+            [
+                c.encoding,
+                f"{c.time:,.6g}",
+                f"{c.flash:,}",
+                f"{c.ram:,}",
+                f"{c.error:.2g}",
+                "*" if c.encoding in front else "",
+                "chosen" if c is best else self._why_not(c),
+            ]
+            for c in sorted(self.measured, key=lambda candidate: candidate.axes)
+        ]
+        failed = [[c.encoding, *["-"] * 4, "", c.reason] for c in self.candidates if c.reason]
+        return [head, *rows, *failed]
+
+    def _why_not(self, candidate: Candidate) -> str:
+        over = self.over(candidate)
+        return f"over {', '.join(over)}" if over else ""
+
+    def _excess(self, candidate: Candidate) -> float:
+        shares = [candidate.figure(n) / limit for n, limit in self.limits.items() if limit > 0]
+        return max(shares, default=0.0)
+
+
+def nothing_fits(choice: Choice) -> str:
+    """One line: what nothing keeps to, and what came nearest."""
+    wanted = " ".join(f"--{name} {limit:g}" for name, limit in choice.limits.items())
+    nearest = choice.nearest
+    if nearest is None:
+        reasons: Sequence[str] = [f"{c.encoding}: {c.reason}" for c in choice.candidates]
+        return f"no encoding runs on {choice.board} ({'; '.join(reasons)}); take another board"
+    parts = ", ".join(
+        f"{name} {nearest.figure(name):.6g} {UNITS[name]}" for name in choice.over(nearest)
+    )
+    return (
+        f"no encoding keeps to {wanted} on {choice.board}; the nearest, {nearest.encoding}, takes "
+        f"{parts}; allow that or keep fewer weights"
+    )

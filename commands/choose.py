@@ -1,0 +1,178 @@
+"""`sparsectl export`: with a board named, the encoding is chosen by measuring all that serve it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from tqdm import tqdm
+
+from commands.bench import on_board
+from commands.choice import Candidate, Choice, nothing_fits
+from commands.choice_plot import draw_choice
+from commands.closed_loop import closed_loop
+from commands.config import ChooseConfig
+from commands.terminal import print_table
+from common.errors import UserError
+from common.files import write_json
+from common.provenance import provenance
+from export.config import ExportConfig
+from export.encodings.registry import AUTO, ENCODINGS
+from export.pipeline import export_policy
+from firmware_host.bench import Target, find_target, ram_with_stack
+from firmware_host.config import BenchConfig
+
+CHOICE_JSON: Final = "choice.json"
+CHOICE_SVG: Final = "choice.svg"
+LIMITS: Final = ("flash", "ram", "cycles", "error")
+CANDIDATE_OBSERVATIONS: Final = 2000
+_LOOSE: Final = 10.0
+"""An error that every candidate keeps to: what is too inexact is shown, not refused."""
+
+
+def export(config: ChooseConfig) -> dict[str, Any]:
+    """Export; on the first board named choose the encoding, on all of them verify.
+
+    Returns:
+        What `export.pipeline.export_policy` does; with boards also choice (what was measured),
+        boards (`bench` on each), verified and, with episodes, closed_loop.
+
+    Raises:
+        UserError: limits without a board; nothing fits; a board gives other bits than the
+            reference; and what `export_policy` and `bench` raise.
+    """
+    targets = [find_target(name) for name in config.board]
+    if not targets and any(getattr(config, name) is not None for name in LIMITS[:3]):
+        raise UserError("limits are measured on a board: name one, such as --board cortex-m4f")
+    plain = export_config(config)
+    choice = None
+    if targets:
+        choice = measure_all(config, targets[0])
+        print_choice(choice)
+        if choice.best is None:
+            raise UserError(nothing_fits(choice))
+        plain = replace(plain, encoding=choice.best.encoding)
+    result = export_policy(plain)
+    if choice is not None:
+        result |= _write_choice(choice, config.out)
+        result["boards"] = {name: verify_on(config, name) for name in config.board}
+        result["verified"] = {name: _proof(found) for name, found in result["boards"].items()}
+    if config.episodes:
+        result["closed_loop"] = closed_loop(config.out, config.episodes, config.seed)
+    return result
+
+
+def export_config(config: ChooseConfig) -> ExportConfig:
+    """The part of it that export itself takes."""
+    return ExportConfig(**{f.name: getattr(config, f.name) for f in fields(ExportConfig)})
+
+
+def candidates(encoding: str, core: str) -> list[str]:
+    """The encodings to measure for a core: the one asked for, or all that serve it.
+
+    Raises:
+        UserError: no encoding of that name.
+    """
+    if encoding != AUTO:
+        if encoding not in ENCODINGS:
+            raise UserError(
+                f"encoding {encoding!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}"
+            )
+        return [encoding]
+    return [n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores]
+
+
+def measure_all(config: ChooseConfig, target: Target) -> Choice:
+    """Export with each encoding into a temporary folder and measure it on the board."""
+    names = candidates(config.encoding, target.core.name)
+    found, units = [], {"cycles"}
+    with tempfile.TemporaryDirectory(prefix="sparsectl-choose-") as scratch:
+        bar = tqdm(names, desc=f"measure on {target.name}", unit="encoding", leave=False)
+        for name in bar:
+            bar.set_postfix_str(name)
+            candidate, unit = _measure(config, target, name, Path(scratch) / name)
+            found.append(candidate)
+            units = {unit} if unit else units
+    return Choice(target.name, units.pop(), _limits(config, target), tuple(found))
+
+
+def verify_on(config: ChooseConfig, board: str) -> dict[str, Any]:
+    """`bench` of what was exported, and the proof that the board computes the same.
+
+    Raises:
+        UserError: it does not; and what `bench` raises.
+    """
+    result = on_board(BenchConfig(policy=config.out, board=board))
+    if not result["bit_exact"]:
+        raise UserError(
+            f"{board} differs from the reference by {result['max_abs_error']:.3g}: its compiler "
+            "does not keep IEEE float32 arithmetic; do not use this export there"
+        )
+    return result
+
+
+def print_choice(choice: Choice) -> None:
+    """The table, on stderr: stdout is the result's."""
+    print_table(choice.table(), file=sys.stderr)
+
+
+def _proof(result: dict[str, Any]) -> str:
+    unit, time = _time(result)
+    return f"{result['golden_vectors']} golden vectors bit for bit, {time:,.6g} {unit} at worst"
+
+
+def _measure(
+    config: ChooseConfig, target: Target, name: str, folder: Path
+) -> tuple[Candidate, str]:
+    """The candidate and its unit of time; "" where it could not be measured."""
+    wanted = replace(
+        export_config(config),
+        out=folder,
+        encoding=name,
+        error=None if config.error is None else max(config.error, _LOOSE),
+        observations=min(config.observations, CANDIDATE_OBSERVATIONS),
+    )
+    try:
+        exported = export_policy(wanted)
+        measured = on_board(BenchConfig(policy=folder, board=target.name, runs=500))
+    except UserError as error:
+        return Candidate(name, reason=str(error).replace(str(folder), "the policy")), ""
+    unit, time = _time(measured)
+    worst = max(exported["max_abs_error"].values())
+    return Candidate(
+        name,
+        exported["kind"],
+        time,
+        measured["flash_bytes"],
+        ram_with_stack(measured),
+        worst / exported["action_range"],
+    ), unit
+
+
+def _time(measured: dict[str, Any]) -> tuple[str, float]:
+    """The best clock that the board has: cycles, else instructions, else microseconds."""
+    if measured["cycles_worst"] is not None:
+        return "cycles", float(measured["cycles_worst"])
+    if measured["microseconds"] is None:
+        return "instructions", float(measured["instructions_worst"])
+    return "microseconds", float(measured["microseconds"])
+
+
+def _limits(config: ChooseConfig, target: Target) -> dict[str, float]:
+    """Those given, and the board's own memory where it is less."""
+    given = {name: getattr(config, name) for name in LIMITS}
+    for name, there in (("flash", target.flash_bytes), ("ram", target.ram_bytes)):
+        if there is not None:
+            given[name] = there if given[name] is None else min(given[name], there)
+    return {name: float(limit) for name, limit in given.items() if limit is not None}
+
+
+def _write_choice(choice: Choice, out: Path) -> dict[str, Any]:
+    """choice.json and choice.svg beside the policy."""
+    summary = choice.summary()
+    write_json(out / CHOICE_JSON, summary | {"provenance": provenance()})
+    draw_choice(choice, out / CHOICE_SVG)
+    return {"choice": summary}
