@@ -1,8 +1,8 @@
 """The wire between host and board: the one message table, and what codes and decodes it.
 
-A frame is ``00 | COBS(type u8, flags u8, sequence u16, payload, CRC-16) | 00``, little-endian. The
+A frame is ``00 | COBS(type u8, flags u8, sequence u16, payload, CRC-32) | 00``, little-endian. The
 CRC starts from `SEED`, taken from the hash of this table, so two versions of the table never
-misread each other; HELLO alone starts from the plain 0xFFFF, so they can still greet and say which
+misread each other; HELLO alone starts from zero, so they can still greet and say which
 table they speak. The C header ``firmware/core/wire_table.h`` is generated from this table by
 ``python -m firmware_host.wire_header``.
 
@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from firmware_host.framing import PLAIN_SEED, cobs_decode, cobs_encode, crc16
+from firmware_host.framing import PLAIN_SEED, cobs_decode, cobs_encode, crc32
 from firmware_host.wire_enums import ENUMS, Clock, Fault, Mode, Reason, State
 from firmware_host.wire_messages import MESSAGES, Field, Message
 
@@ -61,7 +61,7 @@ FLAG_TO_HOST: Final = 0x01
 """Set in the flags of what the board sends: neither end mistakes an echo of its own for speech."""
 
 _HEADER = struct.Struct("<BBH")
-_CRC = struct.Struct("<H")
+_CRC = struct.Struct("<I")
 _HASH = struct.Struct("<I")
 
 
@@ -79,7 +79,7 @@ def _table_text() -> str:
 PROTOCOL_HASH: Final[int] = _HASH.unpack(hashlib.sha256(_table_text().encode()).digest()[:4])[0]
 """32 bits of the table's SHA-256; HELLO carries it."""
 
-SEED: Final = PROTOCOL_HASH & 0xFFFF
+SEED: Final = PROTOCOL_HASH
 """Where the CRC of every message but HELLO starts."""
 
 
@@ -116,7 +116,7 @@ _LAYOUTS = {
 _BY_NAME = {(layout.message.name, way): layout for (_, way), layout in _LAYOUTS.items()}
 _HELLO = _BY_NAME["HELLO", True].message.id
 
-MAX_PACKET: Final = 6 + max(layout.struct.size for layout in _LAYOUTS.values())
+MAX_PACKET: Final = 8 + max(layout.struct.size for layout in _LAYOUTS.values())
 """Bytes of the longest packet: header, payload and CRC."""
 
 MAX_STUFFED: Final = MAX_PACKET + 1 + MAX_PACKET // 254
@@ -158,20 +158,24 @@ def encode(name: str, sequence: int, *, to_host: bool = False, **values: Any) ->
     layout = _BY_NAME[name, to_host]
     message = layout.message
     flags = FLAG_TO_HOST if to_host else 0
-    packet = _HEADER.pack(message.id, flags, sequence & 0xFFFF) + layout.pack(values)
-    packet += _CRC.pack(crc16(packet, _seed(message.id)))
-    return b"\x00" + cobs_encode(packet) + b"\x00"
+    return frame_bytes(_HEADER.pack(message.id, flags, sequence & 0xFFFF) + layout.pack(values))
+
+
+def frame_bytes(packet: bytes) -> bytes:
+    """Guard, stuff and delimit a packet: type, flags, sequence and payload."""
+    guarded = packet + _CRC.pack(crc32(packet, _seed(packet[0])))
+    return b"\x00" + cobs_encode(guarded) + b"\x00"
 
 
 def decode(stuffed: bytes) -> Frame | None:
     """Read what stood between two zeros; None when it is not a whole message of this table."""
     packet = cobs_decode(stuffed)
-    if packet is None or len(packet) < 6:
+    if packet is None or len(packet) < 8:
         return None
     kind, flags, sequence = _HEADER.unpack_from(packet)
-    body, check = packet[:-2], _CRC.unpack(packet[-2:])[0]
+    body, check = packet[:-4], _CRC.unpack(packet[-4:])[0]
     layout = _LAYOUTS.get((kind, bool(flags & FLAG_TO_HOST)))
-    if crc16(body, _seed(kind)) != check or layout is None:
+    if crc32(body, _seed(kind)) != check or layout is None:
         return None
     values = _values(layout, body[4:])
     if values is None:

@@ -3,7 +3,6 @@ firmware_host.wire_header`` after any change of the table; a test fails when the
 
 from __future__ import annotations
 
-import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -57,9 +56,9 @@ def write_header(path: Path = HEADER) -> None:
 
 
 def _constants() -> Iterator[str]:
-    yield "/* Hash of the table; the CRC of all messages but HELLO starts from its low half. */"
+    yield "/* Hash of the table; the CRC of all messages but HELLO starts from it. */"
     yield f"#define WIRE_PROTOCOL_HASH 0x{wire.PROTOCOL_HASH:08X}u"
-    yield f"#define WIRE_CRC_SEED 0x{wire.SEED:04X}u"
+    yield f"#define WIRE_CRC_SEED 0x{wire.SEED:08X}u"
     yield f"#define WIRE_FLAG_TO_HOST 0x{wire.FLAG_TO_HOST:02X}u"
     yield "/* Bytes of the longest packet, and of it stuffed, without its zeros. */"
     yield f"#define WIRE_MAX_PACKET {wire.MAX_PACKET}u"
@@ -88,7 +87,7 @@ def _comment(text: str) -> str:
 
 
 def _layout(name: str, fields: Fields, packs: bool) -> Iterator[str]:
-    yield f"#define WIRE_{name.upper()}_SIZE {sum(_size(field) for field in fields)}u"
+    yield f"#define WIRE_{name.upper()}_SIZE {sum(field.size for field in fields)}u"
     if not fields:
         return
     yield f"struct wire_{name} {{"
@@ -105,10 +104,6 @@ def _member(field: Field) -> str:
         kind = _C_TYPES[field.type]
     unit = f"{field.unit}: " if field.unit else ""
     return f"    {kind} {field.name}{length}; /* {unit}{field.doc} */"
-
-
-def _size(field: Field) -> int:
-    return field.length or int(re.sub(r"\D", "", field.type)) // 8
 
 
 def _packer(name: str, fields: Fields) -> Iterator[str]:

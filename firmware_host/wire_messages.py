@@ -8,6 +8,7 @@ HELLO's number, and `protocol_hash` as the first field of its answer, never chan
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,11 @@ class Field:
         """Elements of ``bytes[n]`` and ``char[n]``; 0 for a single number."""
         match = re.fullmatch(r"(?:bytes|char)\[(\d+)\]", self.type)
         return int(match.group(1)) if match else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return struct.calcsize(f"<{self.code}")
 
     @property
     def code(self) -> str:
@@ -84,7 +90,7 @@ MESSAGES: Final = (
     Message(
         "HELLO",
         1,
-        "Who are you? Allowed at any time, by any version: its CRC has the plain seed.",
+        "Who are you? Allowed at any time, by any version: its CRC starts from zero.",
         to_board=(),
         to_host=(
             Field("protocol_hash", "u32", "", "hash of the board's message table; always first"),

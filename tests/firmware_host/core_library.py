@@ -28,7 +28,7 @@ RIG = RigConstants(
 )
 """The SensorsINI cart-pole's scaling and limits."""
 
-MODULES = ("angle", "crc16", "frame", "observation", "safety")
+MODULES = ("angle", "crc32", "frame", "observation", "safety")
 STRICT = (
     "-Wpedantic",
     "-Wconversion",
@@ -54,14 +54,14 @@ class Core:
         self.c = ctypes.CDLL(str(library))
         self.c.shim_receive.restype = ctypes.c_size_t
         self.c.frame_build.restype = ctypes.c_size_t
-        self.c.crc16.restype = ctypes.c_uint16
+        self.c.crc32.restype = ctypes.c_uint32
         self.c.shim_observe.restype = ctypes.POINTER(ctypes.c_float)
         self.c.shim_safety_drive.restype = ctypes.c_float
         self.c.shim_safety_drive.argtypes = [ctypes.c_float, ctypes.c_float]
 
     def receive(self, data: bytes) -> list[tuple[int, int, int, bytes]]:
         """Feed the receiver; gives (type, flags, sequence, payload) of each good frame."""
-        room = 2 * len(data) + 64
+        room = 2 * len(data) + 1024
         out = ctypes.create_string_buffer(room)
         size = self.c.shim_receive(data, ctypes.c_size_t(len(data)), out, ctypes.c_size_t(room))
         frames, at = [], 0

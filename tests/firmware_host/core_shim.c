@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "angle.h"
-#include "crc16.h"
+#include "crc32.h"
 #include "firmware_config.h"
 #include "frame.h"
 #include "observation.h"

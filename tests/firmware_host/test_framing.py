@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_host.framing import cobs_decode, cobs_encode, crc16
+from firmware_host.framing import cobs_decode, cobs_encode, crc32
 
 
 def test_crc_check_value() -> None:
-    assert crc16(b"123456789") == 0x29B1
+    assert crc32(b"123456789") == 0xCBF43926
 
 
 def test_crc_chains() -> None:
-    assert crc16(b"6789", crc16(b"12345")) == 0x29B1
+    assert crc32(b"6789", crc32(b"12345")) == 0xCBF43926
 
 
 @pytest.mark.parametrize(

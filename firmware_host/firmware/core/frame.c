@@ -1,14 +1,14 @@
 #include "frame.h"
 
-#include "crc16.h"
+#include "crc32.h"
 #include "wire_codec.h"
 
 #define HEADER_SIZE 4u
-#define CRC_SIZE 2u
+#define CRC_SIZE 4u
 #define FULL_BLOCK 0xFFu /* COBS code of 254 bytes without a zero behind them */
 
-static uint16_t seed_of(uint8_t type) {
-    return type == WIRE_HELLO ? CRC16_PLAIN_SEED : WIRE_CRC_SEED;
+static uint32_t seed_of(uint8_t type) {
+    return type == WIRE_HELLO ? CRC32_PLAIN_SEED : WIRE_CRC_SEED;
 }
 
 static void append(struct frame_receiver *receiver, uint8_t byte) {
@@ -20,7 +20,7 @@ static void append(struct frame_receiver *receiver, uint8_t byte) {
 }
 
 static bool read_packet(const struct frame_receiver *receiver, struct frame *out) {
-    uint16_t check;
+    uint32_t check;
     if (receiver->left != 0 || receiver->size < HEADER_SIZE + CRC_SIZE) {
         return false;
     }
@@ -29,8 +29,8 @@ static bool read_packet(const struct frame_receiver *receiver, struct frame *out
     at = wire_get_u8(at, &out->flags);
     out->payload = wire_get_u16(at, &out->sequence);
     out->size = (uint16_t)(end - HEADER_SIZE);
-    wire_get_u16(receiver->packet + end, &check);
-    return crc16(seed_of(out->type), receiver->packet, end) == check;
+    wire_get_u32(receiver->packet + end, &check);
+    return crc32(seed_of(out->type), receiver->packet, end) == check;
 }
 
 static bool end_packet(struct frame_receiver *receiver, struct frame *out) {
@@ -94,7 +94,7 @@ size_t frame_build(uint8_t *out, uint8_t type, uint16_t sequence, const uint8_t 
     at = wire_put_u8(at, WIRE_FLAG_TO_HOST);
     at = wire_put_u16(at, sequence);
     at = wire_put_bytes(at, payload, size);
-    at = wire_put_u16(at, crc16(seed_of(type), packet, (size_t)(at - packet)));
+    at = wire_put_u32(at, crc32(seed_of(type), packet, (size_t)(at - packet)));
     out[0] = 0;
     uint8_t *end = stuff(out + 1, packet, (size_t)(at - packet));
     *end++ = 0;

@@ -1,4 +1,4 @@
-/* Frames on the line: 00 | COBS(type u8, flags u8, sequence u16, payload, CRC-16) | 00. */
+/* Frames on the line: 00 | COBS(type u8, flags u8, sequence u16, payload, CRC-32) | 00. */
 #ifndef FRAME_H
 #define FRAME_H
 
@@ -37,7 +37,7 @@ struct frame_receiver {
 bool frame_receive(struct frame_receiver *receiver, uint8_t byte, struct frame *out);
 
 /* Write the frame of a message to `out` (FRAME_MAX bytes) and give its length. The flags say that
- * it comes from the board. `size` is at most WIRE_MAX_PACKET - 6. */
+ * it comes from the board. `size` is at most WIRE_MAX_PACKET - 8. */
 size_t frame_build(uint8_t *out, uint8_t type, uint16_t sequence, const uint8_t *payload,
                    uint16_t size);
 

@@ -9,13 +9,13 @@
 
 #include "wire_codec.h"
 
-/* Hash of the table; the CRC of all messages but HELLO starts from its low half. */
+/* Hash of the table; the CRC of all messages but HELLO starts from it. */
 #define WIRE_PROTOCOL_HASH 0x53C245FFu
-#define WIRE_CRC_SEED 0x45FFu
+#define WIRE_CRC_SEED 0x53C245FFu
 #define WIRE_FLAG_TO_HOST 0x01u
 /* Bytes of the longest packet, and of it stuffed, without its zeros. */
-#define WIRE_MAX_PACKET 132u
-#define WIRE_MAX_STUFFED 133u
+#define WIRE_MAX_PACKET 134u
+#define WIRE_MAX_STUFFED 135u
 
 /* Safety state of the board. The motor can move in ACTIVE alone. */
 enum wire_state {
@@ -80,7 +80,7 @@ enum wire_clock {
     WIRE_CLOCK_FAST = 2,
 };
 
-/* HELLO: Who are you? Allowed at any time, by any version: its CRC has the plain seed. */
+/* HELLO: Who are you? Allowed at any time, by any version: its CRC starts from zero. */
 #define WIRE_HELLO 1u
 #define WIRE_HELLO_REQUEST_SIZE 0u
 #define WIRE_HELLO_SIZE 126u
