@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import write_json
 from firmware_host.boards import Board, find_board
 from firmware_host.boards.board import FIRMWARE, WARNINGS
-from firmware_host.compiler import compile_object, link, section_sizes
+from firmware_host.compiler import compile_object, convert, link, section_sizes
 from firmware_host.policy_header import PolicyHeader, read_policy_header
 from firmware_host.rig_constants import RigConstants, config_header
 
@@ -22,6 +22,9 @@ __all__ = ["RigConstants", "build_firmware"]
 
 OBSERVATION_SIGNALS: Final = 5
 """Values a frame that a board makes from its two encoders."""
+
+CONTROL_STACK_BYTES: Final = 256
+"""Stack of the control tick above the policy's own, at the most."""
 
 ELF: Final = "firmware.elf"
 SUMMARY: Final = "build.json"
@@ -40,11 +43,13 @@ def build_firmware(
         flags: further compiler flags, such as sanitizers.
 
     Returns:
-        elf (path), board, digest, text_bytes, data_bytes, bss_bytes, seconds.
+        elf (path), images (paths, as the board's tools want them), board, digest, text_bytes,
+        data_bytes, bss_bytes, stack_bytes (an upper bound), flash_bytes and ram_bytes (stack
+        included), flash_limit and ram_limit (None where it does not matter), seconds.
 
     Raises:
         UserError: unknown board, no compiler, policy files missing or foreign, a policy for another
-            period or rig, or `out` holds something else.
+            period or rig, a firmware larger than the board, or `out` holds something else.
     """
     start = time.monotonic()
     target = find_board(board) if isinstance(board, str) else board
@@ -53,29 +58,74 @@ def build_firmware(
     with new_folder(out) as folder:
         (folder / "firmware_config.h").write_text(config_header(rig, policy, target))
         objects = _compile(target, policy_dir, folder, tuple(flags))
-        link(target, objects, folder / ELF, flags)
-        for path in objects:
-            path.unlink()
-        sizes = section_sizes(folder / ELF)
-        result = {"elf": str(out / ELF), "board": target.name, "digest": policy.digest, **sizes}
+        link(target, objects, folder / ELF, (*target.link_flags, *flags))
+        sizes = _sizes(target, folder / ELF, _policy_stack_bytes(objects[0]))
+        _check_sizes(target, sizes, policy_dir)
+        for path in folder.iterdir():
+            if path.suffix in (".o", ".su"):
+                path.unlink()
+        images = [str(out / name) for name in _images(target, folder)]
+        result: dict[str, Any] = {"elf": str(out / ELF), "images": images, "board": target.name}
+        result |= {"digest": policy.digest, **sizes}
         result["seconds"] = round(time.monotonic() - start, 3)
         write_json(folder / SUMMARY, result)
     return result
 
 
 def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...]) -> list[Path]:
-    """Objects of the policy, the core and the port."""
+    """Objects of the policy (the first; assembly, where its encoding has some), core and port."""
     core = FIRMWARE / "core"
-    includes = tuple(f"-I{path.resolve()}" for path in (folder, policy_dir, core, FIRMWARE))
-    own = [*sorted(core.glob("*.c")), *sorted(board.port.glob("*.c"))]
-    objects = [
-        folder / "policy.o",
-        *(folder / f"{source.parent.name}-{source.stem}.o" for source in own),
-    ]
-    compile_object(board, policy_dir / "policy.c", objects[0], (*WARNINGS, *flags))
-    for source, path in zip(own, objects[1:], strict=True):
-        compile_object(board, source, path, (*WARNINGS, "-Wconversion", *includes, *flags))
+    places = (folder, policy_dir, core, FIRMWARE, *board.includes)
+    includes = tuple(f"-I{path.resolve()}" for path in places)
+    objects = []
+    for name, extra in (("policy.c", ("-fstack-usage",)), ("policy.S", ())):
+        if (policy_dir / name).is_file():
+            objects.append(folder / f"{name.replace('.', '-')}.o")
+            compile_object(board, policy_dir / name, objects[-1], (*WARNINGS, *extra, *flags))
+    for source in (*sorted(core.glob("*.c")), *board.sources):
+        objects.append(folder / f"{source.parent.name}-{source.stem}.o")
+        compile_object(board, source, objects[-1], (*WARNINGS, "-Wconversion", *includes, *flags))
     return objects
+
+
+def _policy_stack_bytes(policy: Path) -> int:
+    """All frames of policy.c one upon another: more than that no call takes."""
+    usage = policy.with_suffix(".su")
+    if not usage.is_file():
+        return 0
+    return sum(int(line.split("\t")[1]) for line in usage.read_text().splitlines())
+
+
+def _sizes(board: Board, elf: Path, policy_stack: int) -> dict[str, Any]:
+    sections = section_sizes(elf)
+    stack = max(board.stack_bytes, CONTROL_STACK_BYTES + policy_stack)
+    return {
+        **sections,
+        "stack_bytes": stack,
+        "flash_bytes": sections["text_bytes"] + sections["data_bytes"],
+        "flash_limit": board.flash_bytes,
+        "ram_bytes": sections["data_bytes"] + sections["bss_bytes"] + stack,
+        "ram_limit": board.ram_bytes,
+    }
+
+
+def _check_sizes(board: Board, sizes: dict[str, Any], policy_dir: Path) -> None:
+    for name in ("flash", "ram"):
+        taken, there = sizes[f"{name}_bytes"], sizes[f"{name}_limit"]
+        if there is not None and taken > there:
+            raise UserError(
+                f"firmware with {policy_dir} takes {taken} bytes of {name} on {board.name}, which "
+                f"has {there}; keep fewer weights, or export for that board"
+            )
+
+
+def _images(board: Board, folder: Path) -> list[str]:
+    """Files beside the ELF, as the board's tools want them."""
+    names = []
+    for kind in board.images:
+        names.append(f"firmware.{kind}")
+        convert(board, folder / ELF, folder / names[-1], kind)
+    return names
 
 
 def check_fit(policy: PolicyHeader, rig: RigConstants, policy_dir: Path) -> None:

@@ -71,6 +71,20 @@ def section_sizes(path: Path) -> dict[str, int]:
     return {"text_bytes": int(text), "data_bytes": int(data), "bss_bytes": int(bss)}
 
 
+def convert(board: ToolChain, elf: Path, out: Path, kind: str) -> None:
+    """Write an executable as Intel hex (`kind` hex) or as raw bytes (bin).
+
+    Raises:
+        UserError: the compiler's objcopy is missing.
+    """
+    compiler = find_compiler(board)
+    tool = compiler.removesuffix("gcc") + "objcopy"
+    if shutil.which(tool) is None:
+        raise UserError(f"{tool} is missing; install it: apt-get install {board.compiler_package}")
+    form = {"hex": "ihex", "bin": "binary"}[kind]
+    _run([tool, "-O", form, "-R", ".eeprom", str(elf), str(out)], elf)
+
+
 def _run(command: list[str], subject: Path) -> None:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)

@@ -20,6 +20,9 @@ TOOLS: Final[dict[str, str]] = {
     "qemu-system-arm": "qemu-system-arm",
     "qemu-system-riscv32": "qemu-system-misc",
     "simavr": "simavr libsimavr-dev libelf-dev",
+    "st-flash": "stlink-tools",
+    "openocd": "openocd",
+    "avrdude": "avrdude",
     "valgrind": "valgrind",
     "chromium": "chromium",
 }

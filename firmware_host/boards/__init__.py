@@ -5,12 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from common.errors import UserError
+from firmware_host.boards.arduino_mega2560 import ARDUINO_MEGA2560
+from firmware_host.boards.arduino_uno import ARDUINO_UNO
 from firmware_host.boards.board import Board
+from firmware_host.boards.hifive1 import HIFIVE1
 from firmware_host.boards.host import HostBoard
+from firmware_host.boards.microbit import MICROBIT
+from firmware_host.boards.mps2_an386 import MPS2_AN386
+from firmware_host.boards.stm32f405 import STM32F405
 
 __all__ = ["BOARDS", "Board", "find_board"]
 
-BOARDS: Final[dict[str, Board]] = {board.name: board for board in (HostBoard(),)}
+_ALL: Final[tuple[Board, ...]] = (
+    HostBoard(),
+    STM32F405,
+    MPS2_AN386,
+    MICROBIT,
+    ARDUINO_UNO,
+    ARDUINO_MEGA2560,
+    HIFIVE1,
+)
+
+BOARDS: Final[dict[str, Board]] = {board.name: board for board in _ALL}
 
 
 def find_board(name: str) -> Board:

@@ -1,4 +1,4 @@
-"""What the host must know of a board to build for it, run it and measure on it."""
+"""What the host must know of a board to build for it, run it, flash it and measure on it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,34 @@ from pathlib import Path
 from typing import Protocol
 
 from firmware_host.cores.core import FIRMWARE, WARNINGS, Core, ToolChain
+from firmware_host.emulators.emulator import Emulator
+from firmware_host.programmers import Programmer
 
 __all__ = ["FIRMWARE", "WARNINGS", "Board"]
 
 
 class Board(ToolChain, Protocol):
-    """A board in the registry. All paths are absolute; compilers and flags are its core's."""
+    """A board in the registry. All paths are absolute; compilers are its core's."""
 
     @property
     def name(self) -> str:
-        """At most 15 ASCII characters; HELLO carries it."""
+        """At most 16 ASCII characters; HELLO carries it."""
 
     @property
     def core(self) -> Core:
         """The processor; `bench` measures policies on it."""
 
     @property
-    def port(self) -> Path:
-        """Folder of the port: its C sources are all compiled."""
+    def sources(self) -> tuple[Path, ...]:
+        """C and assembly of the port."""
+
+    @property
+    def includes(self) -> tuple[Path, ...]:
+        """Folders of the port's headers."""
+
+    @property
+    def link_flags(self) -> tuple[str, ...]:
+        """Flags for linking alone: the linker script and where it is."""
 
     @property
     def timer_hz(self) -> int:
@@ -35,11 +45,32 @@ class Board(ToolChain, Protocol):
 
     @property
     def flash_bytes(self) -> int | None:
-        """Flash there is, in bytes; None where it does not matter."""
+        """Flash there is for a program, in bytes; None where it does not matter."""
 
     @property
     def ram_bytes(self) -> int | None:
         """RAM there is, in bytes; None where it does not matter."""
 
-    def run_command(self, elf: Path) -> list[str]:
-        """The command that runs a firmware: the board's emulator, or the process itself."""
+    @property
+    def stack_bytes(self) -> int:
+        """Stack that the firmware itself needs, at the deepest, in bytes."""
+
+    @property
+    def baud(self) -> int:
+        """Speed of its serial line, in bits a second."""
+
+    @property
+    def usb_ids(self) -> tuple[tuple[int, int], ...]:
+        """(vendor, product) of the USB interfaces it is sold with; the first guess, HELLO tells."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Forms beside ELF that its tools want: hex, bin."""
+
+    @property
+    def emulator(self) -> Emulator | None:
+        """What runs its firmware here; None where nothing does."""
+
+    @property
+    def programmer(self) -> Programmer | None:
+        """What writes its flash; None where there is none."""

@@ -8,6 +8,9 @@ from pathlib import Path
 from firmware_host.boards.board import FIRMWARE
 from firmware_host.cores import Core
 from firmware_host.cores.host import HOST
+from firmware_host.emulators.emulator import Emulator
+from firmware_host.emulators.process import Process
+from firmware_host.programmers import Programmer
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class HostBoard:
     clock_hz: int | None = None
     flash_bytes: int | None = None
     ram_bytes: int | None = None
+    stack_bytes: int = 0
+    baud: int = 230_400
+    usb_ids: tuple[tuple[int, int], ...] = ()
+    images: tuple[str, ...] = ()
+    link_flags: tuple[str, ...] = ()
+    emulator: Emulator | None = Process()
+    programmer: Programmer | None = None
 
     @property
     def compilers(self) -> tuple[str, ...]:
@@ -34,6 +44,10 @@ class HostBoard:
     def flags(self) -> tuple[str, ...]:
         return self.core.flags
 
-    def run_command(self, elf: Path) -> list[str]:
-        """The process itself."""
-        return [str(elf)]
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        return tuple(sorted(self.port.glob("*.c")))
+
+    @property
+    def includes(self) -> tuple[Path, ...]:
+        return (self.port,)

@@ -36,9 +36,10 @@ def test_build_gives_an_executable_and_its_sizes(
 def test_registered_boards_are_whole(name: str) -> None:
     board = BOARDS[name]
     assert board.name == name
-    assert len(name) < 16 and name.isascii()
-    assert board.compilers and board.timer_hz > 0
-    assert (board.port / "port.c").is_file()
+    assert len(name) <= 16 and name.isascii()
+    assert board.compilers and board.timer_hz > 0 and board.baud > 0
+    assert board.sources and all(path.is_file() for path in board.sources)
+    assert all((path.is_dir()) for path in board.includes)
 
 
 def test_core_knows_no_board_and_no_library() -> None:

@@ -1,0 +1,29 @@
+"""Arduino Mega 2560: a real ATmega2560, with 256 KB of flash and 8 KB of RAM."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from firmware_host.boards.microcontroller import COMMON, PORTS, Microcontroller
+from firmware_host.cores.atmega2560 import ATMEGA2560
+from firmware_host.emulators.simavr import Simavr
+from firmware_host.programmers import Avrdude
+
+ARDUINO_MEGA2560: Final = Microcontroller(
+    name="arduino-mega2560",
+    core=ATMEGA2560,
+    port=PORTS / "arduino-mega2560",
+    clock_hz=16_000_000,
+    timer_hz=2_000_000,
+    flash_bytes=(256 << 10) - 8192,  # the boot loader has the rest
+    ram_bytes=8 << 10,
+    stack_bytes=768,
+    baud=250_000,
+    shared=(COMMON / "avr" / "board.c",),
+    extra_flags=("-Os",),
+    link_flags=("-Wl,--gc-sections",),
+    usb_ids=((0x2341, 0x0042), (0x2341, 0x0010), (0x2A03, 0x0042), (0x1A86, 0x7523)),
+    images=("hex",),
+    emulator=Simavr("atmega2560", clock_hz=16_000_000),
+    programmer=Avrdude(part="atmega2560", protocol="wiring", baud=115_200),
+)

@@ -1,0 +1,29 @@
+"""Arduino Uno and Nano: a real ATmega328P, with 32 KB of flash and 2 KB of RAM."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from firmware_host.boards.microcontroller import COMMON, PORTS, Microcontroller
+from firmware_host.cores.atmega328p import ATMEGA328P
+from firmware_host.emulators.simavr import Simavr
+from firmware_host.programmers import Avrdude
+
+ARDUINO_UNO: Final = Microcontroller(
+    name="arduino-uno",
+    core=ATMEGA328P,
+    port=PORTS / "arduino-uno",
+    clock_hz=16_000_000,
+    timer_hz=2_000_000,
+    flash_bytes=(32 << 10) - 512,  # the boot loader has the rest
+    ram_bytes=2 << 10,
+    stack_bytes=720,
+    baud=250_000,
+    shared=(COMMON / "avr" / "board.c",),
+    extra_flags=("-Os",),
+    link_flags=("-Wl,--gc-sections",),
+    usb_ids=((0x2341, 0x0043), (0x2341, 0x0001), (0x2A03, 0x0043), (0x1A86, 0x7523)),
+    images=("hex",),
+    emulator=Simavr("atmega328p", clock_hz=16_000_000),
+    programmer=Avrdude(part="atmega328p", protocol="arduino", baud=115_200),
+)

@@ -1,0 +1,31 @@
+"""BBC micro:bit, first version: a real Cortex-M0 (nRF51822)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from firmware_host.boards.cortex_m import STARTUP, link_flags
+from firmware_host.boards.microcontroller import PORTS, Microcontroller
+from firmware_host.cores.cortex_m0 import CORTEX_M0
+from firmware_host.emulators.qemu import Qemu
+from firmware_host.programmers import UsbDrive
+
+_PORT: Final = PORTS / "microbit"
+
+MICROBIT: Final = Microcontroller(
+    name="microbit",
+    core=CORTEX_M0,
+    port=_PORT,
+    clock_hz=16_000_000,
+    timer_hz=16_000_000,
+    flash_bytes=256 << 10,
+    ram_bytes=16 << 10,
+    stack_bytes=2048,
+    baud=115_200,
+    shared=(STARTUP,),
+    link_flags=link_flags(_PORT),
+    usb_ids=((0x0D28, 0x0204),),  # Arm's DAPLink
+    images=("hex",),
+    emulator=Qemu("qemu-system-arm", "microbit", ns_shift=6),
+    programmer=UsbDrive(label="MICROBIT", details="DETAILS.TXT"),
+)

@@ -1,0 +1,31 @@
+"""STM32F405 boards (Olimex STM32-H405, Adafruit Feather, Netduino Plus 2): a real Cortex-M4F."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from firmware_host.boards.cortex_m import STARTUP, SYSTICK, link_flags
+from firmware_host.boards.microcontroller import PORTS, Microcontroller
+from firmware_host.cores.cortex_m4f import CORTEX_M4F
+from firmware_host.emulators.qemu import Qemu
+from firmware_host.programmers import StFlash
+
+_PORT: Final = PORTS / "stm32f405"
+
+STM32F405: Final = Microcontroller(
+    name="stm32f405",
+    core=CORTEX_M4F,
+    port=_PORT,
+    clock_hz=168_000_000,
+    timer_hz=168_000_000,
+    flash_bytes=1 << 20,
+    ram_bytes=128 << 10,
+    stack_bytes=2048,
+    baud=230_400,
+    shared=(STARTUP, SYSTICK),
+    link_flags=link_flags(_PORT),
+    usb_ids=((0x0483, 0x374B), (0x0483, 0x3748)),  # ST-Link's serial ports
+    images=("bin",),
+    emulator=Qemu("qemu-system-arm", "netduinoplus2", ns_shift=3),
+    programmer=StFlash(address=0x0800_0000),
+)

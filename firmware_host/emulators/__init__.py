@@ -1,0 +1,1 @@
+"""Emulators: what runs a board's firmware on this machine, its serial line a pty."""

@@ -1,0 +1,44 @@
+"""QEMU's system emulators, with time bound to instructions so that timers count those exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_host.tools import find_tool
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """See `Emulator`."""
+
+    program: str
+    """qemu-system-…"""
+    machine: str
+    ns_shift: int
+    """An instruction takes 2^ns_shift ns of emulated time: about what it takes on the chip."""
+    counts_at_hz: int | None = None
+    """Where the firmware's timer counts instructions themselves: the rate it believes in."""
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        return (self.program,)
+
+    @property
+    def note(self) -> str:
+        return "instructions are exact (QEMU); it has no model of cycles, caches or flash waits"
+
+    def command(self, elf: Path, scratch: Path) -> list[str]:
+        """QEMU prints the pty as it starts; sleep=on lets an idle core idle."""
+        return [
+            find_tool(self.program),
+            *("-machine", self.machine, "-kernel", str(elf), "-bios", "none"),
+            *("-icount", f"shift={self.ns_shift},sleep=on"),
+            *("-display", "none", "-monitor", "none", "-serial", "pty"),
+        ]
+
+    def instructions(self, seconds: float) -> int | None:
+        """Exact but for the resolution of the firmware's timer."""
+        if self.counts_at_hz is not None:
+            return round(seconds * self.counts_at_hz)
+        return round(seconds * 1e9 / (1 << self.ns_shift))

@@ -1,0 +1,96 @@
+"""A board that runs here, in its emulator, for as long as a context lasts."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from common.errors import UserError
+from firmware_host.boards import Board
+from firmware_host.emulators.emulator import PORT_PATTERN
+
+START_TIMEOUT_S: Final = 20.0
+END_TIMEOUT_S: Final = 2.0
+
+
+class RunningBoard:
+    """Context manager around the emulator's process; `port` is the pty of the serial line.
+
+    The process ignores the terminal's Ctrl-C (a session of its own): who started it ends it.
+    """
+
+    def __init__(self, board: Board, elf: Path) -> None:
+        """Start nothing yet.
+
+        Raises:
+            UserError: nothing emulates this board.
+        """
+        if board.emulator is None:
+            raise UserError(f"board {board.name} has no emulator; plug one in and name its --port")
+        self.board, self.elf, self.emulator = board, elf, board.emulator
+        self.port = ""
+
+    def __enter__(self) -> RunningBoard:
+        self._scratch = tempfile.TemporaryDirectory(prefix="sparsectl-board-")
+        try:
+            command = self.emulator.command(self.elf, Path(self._scratch.name))
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._scratch.cleanup()
+            raise
+        try:
+            self.port = self._find_port()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _find_port(self) -> str:
+        """The path that the process prints."""
+        assert self.process.stdout is not None
+        descriptor, said = self.process.stdout.fileno(), ""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([descriptor], [], [], left)[0]:
+                break
+            part = os.read(descriptor, 4096).decode("utf-8", errors="replace")
+            said += part
+            if (match := PORT_PATTERN.search(said)) and said.endswith("\n"):
+                return match.group(1)
+            if not part:
+                break
+        what = said.strip().splitlines() or ["it said nothing"]
+        raise UserError(f"the emulator of {self.board.name} did not start: {what[-1]}")
+
+    def _end(self) -> None:
+        process = self.process
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        self._scratch.cleanup()

@@ -1,0 +1,53 @@
+"""simavr: AVR chips, cycle by cycle. Its library is driven by a small program of ours."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.errors import UserError
+from firmware_host.compiler import find_compiler
+from firmware_host.cores.host import HOST
+from firmware_host.tools import TOOLS, find_tool
+
+SOURCE: Final = Path(__file__).parent / "simavr_bridge.c"
+
+
+@dataclass(frozen=True)
+class Simavr:
+    """See `Emulator`."""
+
+    chip: str
+    clock_hz: int
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        return ("simavr",)
+
+    @property
+    def note(self) -> str:
+        return "cycles are exact (simavr)"
+
+    def command(self, elf: Path, scratch: Path) -> list[str]:
+        """Compiles the program that joins simavr's serial line to a pty; half a second.
+
+        Raises:
+            UserError: no simavr, or no compiler of this machine.
+        """
+        find_tool("simavr")
+        program = scratch / "simavr_bridge"
+        compiler = [find_compiler(HOST), "-std=gnu99", "-O2", str(SOURCE), "-o", str(program)]
+        answer = subprocess.run(
+            [*compiler, "-lsimavr", "-lelf"], capture_output=True, text=True, timeout=60
+        )
+        if answer.returncode != 0:
+            raise UserError(
+                f"simavr's library does not link; get it: sudo apt install {TOOLS['simavr']}"
+            )
+        return [str(program), self.chip, str(self.clock_hz), str(elf)]
+
+    def instructions(self, seconds: float) -> int | None:
+        """It counts cycles, which say more."""
+        return None

@@ -1,0 +1,124 @@
+/* port.h for any microcontroller, on the few functions of board.h. */
+#include "board.h"
+#include "board_config.h"
+#include "deadlines.h"
+#include "firmware.h"
+#include "firmware_config.h"
+#include "port.h"
+#include "ring.h"
+
+#define TICKS_PER_US (FIRMWARE_TIMER_HZ / 1000000u)
+
+typedef char timer_counts_whole_mhz[FIRMWARE_TIMER_HZ % 1000000u == 0 ? 1 : -1];
+typedef char a_frame_fits_the_send_buffer[BOARD_SEND_SIZE > FRAME_MAX ? 1 : -1];
+
+static volatile uint8_t received_bytes[BOARD_RECEIVE_SIZE];
+static volatile uint8_t sent_bytes[BOARD_SEND_SIZE];
+static struct ring received = {.bytes = received_bytes, .size = BOARD_RECEIVE_SIZE};
+static struct ring sent = {.bytes = sent_bytes, .size = BOARD_SEND_SIZE};
+
+static struct {
+    uint64_t time_us;
+    uint64_t due_us; /* next control tick */
+    uint32_t timer;  /* at time_us */
+} port_clock_state = {.due_us = RIG_PERIOD_US};
+
+void serial_received(uint8_t byte) {
+    ring_put(&received, byte);
+}
+
+bool serial_waiting(void) {
+    return received.first != received.end;
+}
+
+bool serial_take(uint8_t *byte) {
+    return ring_take(&sent, byte);
+}
+
+/* Extends the timer; runs in every turn of port_wait(), far more often than the timer wraps. */
+uint64_t port_time_us(void) {
+    const uint32_t us = (board_timer() - port_clock_state.timer) / TICKS_PER_US;
+    port_clock_state.timer += us * TICKS_PER_US;
+    port_clock_state.time_us += us;
+    return port_clock_state.time_us;
+}
+
+uint32_t port_timer(void) {
+    return board_timer();
+}
+
+uint32_t port_inference_ns(uint32_t ns) {
+    return ns;
+}
+
+enum port_event port_wait(struct port_tick *tick) {
+    for (;;) {
+        board_watchdog(); /* a period may be longer than the watchdog's patience */
+        board_serial();
+        const uint64_t now_us = port_time_us();
+        const uint64_t due_us = port_clock_state.due_us;
+        if (now_us >= due_us) {
+            port_clock_state.due_us = deadlines_take(due_us, now_us, RIG_PERIOD_US, tick);
+            return PORT_TICK;
+        }
+        if (serial_waiting()) {
+            return PORT_SERIAL;
+        }
+        board_nap((uint32_t)(due_us - now_us));
+    }
+}
+
+bool port_grant(uint32_t ticks) {
+    (void)ticks;
+    return false;
+}
+
+uint8_t port_clock(void) {
+    return WIRE_CLOCK_REALTIME;
+}
+
+size_t port_read(uint8_t *bytes, size_t size) {
+    size_t count = 0;
+    while (count < size && ring_take(&received, &bytes[count])) {
+        count++;
+    }
+    return count;
+}
+
+bool port_write(const uint8_t *bytes, size_t size) {
+    if (ring_room(&sent) < size) {
+        return false;
+    }
+    for (size_t i = 0; i < size; i++) {
+        ring_put(&sent, bytes[i]);
+    }
+    board_serial();
+    return true;
+}
+
+void port_encoders(int32_t *base_count, int32_t *pole_count) {
+    board_encoders(base_count, pole_count);
+}
+
+int32_t port_current_ma(void) {
+    return board_current_ma();
+}
+
+void port_motor(float duty) {
+    board_motor(duty);
+}
+
+void port_watchdog(void) {
+    board_watchdog();
+}
+
+bool port_watchdog_fired(void) {
+    return board_watchdog_fired();
+}
+
+int main(void) {
+    static struct firmware firmware;
+    board_start();
+    firmware_run(&firmware); /* a board never stops */
+    return 0;
+}

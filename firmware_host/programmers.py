@@ -1,0 +1,107 @@
+"""What writes a board's flash: the usual tool of each, as a command that is shown and run."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from common.errors import UserError
+from firmware_host.tools import find_tool
+
+
+class Programmer(Protocol):
+    """Writes firmware to boards of one kind."""
+
+    @property
+    def needs_port(self) -> bool:
+        """Whether it goes through the board's serial port."""
+
+    def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
+        """The commands that write what `sparsectl build` left in `folder`, in order.
+
+        Raises:
+            UserError: the tool is not installed, or the board is not there.
+        """
+
+
+@dataclass(frozen=True)
+class StFlash:
+    """An ST-Link probe, by the open tools of the same name."""
+
+    address: int
+    needs_port: bool = False
+
+    def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
+        """Flash a raw image at its address."""
+        tool = find_tool("st-flash")
+        return [(tool, "--reset", "write", str(folder / "firmware.bin"), hex(self.address))]
+
+
+@dataclass(frozen=True)
+class OpenOcd:
+    """OpenOCD with one of the board files that it comes with."""
+
+    config: str
+    needs_port: bool = False
+
+    def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
+        """Write, compare, start."""
+        tool = find_tool("openocd")
+        image = folder / "firmware.hex"
+        if any(mark in str(image) for mark in ' "{}[]$'):
+            raise UserError(f"openocd cannot take the path {image}; build into a plainer folder")
+        return [(tool, "-f", self.config, "-c", f"program {image} verify reset exit")]
+
+
+@dataclass(frozen=True)
+class Avrdude:
+    """An Arduino's boot loader, through its serial port."""
+
+    part: str
+    protocol: str
+    baud: int
+    needs_port: bool = True
+
+    def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
+        """Write and compare; the boot loader is left alone (-D)."""
+        tool = find_tool("avrdude")
+        line = ("-P", str(port), "-b", str(self.baud))
+        image = f"flash:w:{folder / 'firmware.hex'}:i"
+        return [(tool, "-p", self.part, "-c", self.protocol, *line, "-D", "-U", image)]
+
+
+@dataclass(frozen=True)
+class UsbDrive:
+    """A board that shows up as a drive: what is copied there is flashed."""
+
+    label: str
+    details: str
+    """A file that such a drive has, to know it by."""
+    needs_port: bool = False
+
+    def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
+        """Copy the hex file; `port` may name where the drive is mounted."""
+        drive = Path(port) if port is not None else self._mounted()
+        if not (drive / self.details).is_file():
+            raise UserError(f"{drive} is no {self.label} drive (it has no {self.details})")
+        copy = shutil.which("cp") or "cp"
+        return [(copy, str(folder / "firmware.hex"), str(drive / "firmware.hex"))]
+
+    def _mounted(self) -> Path:
+        user = getpass.getuser()
+        places = [
+            Path("/media") / user,
+            Path("/run/media") / user,
+            Path("/media"),
+            Path("/Volumes"),
+        ]
+        for place in places:
+            if (place / self.label / self.details).is_file():
+                return place / self.label
+        raise UserError(
+            f"no drive {self.label} is mounted; plug the board in, or give its folder as --port"
+        )
