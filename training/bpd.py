@@ -28,10 +28,11 @@ from training.config import BpdSettings
 from training.critics import DTYPES, TwinCritics
 from training.dataset import Dataset
 from training.flat import FlatAdam, flat_values
-from training.priors import PRIORS
+from training.penalties import WEIGHT_COSTS
 from training.schedules import SCHEDULES
+from training.students.registry import STUDENTS
 from training.students.storage import StudentLayer
-from training.students.variational import Noise, VariationalStudent
+from training.students.variational import NOISES, Noise, VariationalStudent
 
 
 class BayesianPolicyDistillation:
@@ -67,9 +68,10 @@ class BayesianPolicyDistillation:
         starts = [torch.Generator().manual_seed(2 * seed) for seed in seeds]
         n, m = self.batches.observation_size, self.batches.action_size
         sizes = (n, *settings.hidden, m)
-        self.student = VariationalStudent(
-            sizes, starts, settings.weight_std, settings.log_sigma_start
-        ).to(device)
+        kind = STUDENTS[settings.student]
+        self.student = kind(sizes, starts, settings.weight_std, settings.log_sigma_start).to(device)
+        if isinstance(self.student, VariationalStudent):
+            self.student.use(NOISES[settings.noise])
         self.critics = TwinCritics(
             (n + m, *settings.critic_hidden, 1),
             starts,
@@ -81,8 +83,10 @@ class BayesianPolicyDistillation:
         self.student_adam = FlatAdam(self.student, settings.learning_rate)
         self.target_student = copy.deepcopy(self.student).requires_grad_(False)
         self.target_student_values = flat_values(self.target_student)
-        self.noise = Noise(sizes[1:], len(seeds), settings.batch_size, device)
-        self.divergence = partial(PRIORS[settings.prior], scale=settings.prior_scale)
+        self.noise = Noise(
+            self.student.noise_widths(sizes), len(seeds), settings.batch_size, device
+        )
+        self.divergence = partial(WEIGHT_COSTS[settings.prior], scale=settings.prior_scale)
         self.schedule = SCHEDULES[settings.kl_schedule]
         multipliers = kl_multipliers or [settings.kl_multiplier] * len(seeds)
         self.kl_multipliers = torch.tensor(multipliers, device=device)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,17 @@ class BpdSettings:
     """… times this: the knob that trades return for fewer weights."""
 
     kl_schedule: str = "linear"
-    """How the weight grows."""
+    """How the weight grows: constant, linear, exponential or cosine."""
+
+    student: str = "variational"
+    """variational: dropout on each weight. group: on each neuron. deterministic: none."""
+
+    noise: str = "local"
+    """local: the local reparameterisation. authors: their form of it, with more noise."""
 
     prior: str = "log-uniform"
-    """The weights' prior."""
+    """log-uniform, relevance, gaussian, laplace or uniform; of a deterministic student l1 or
+    group-lasso."""
 
     prior_scale: float = 1.0
     """Width of the Gaussian, Laplace and uniform priors."""
@@ -154,13 +163,25 @@ class BpdSettings:
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """Imitation under the mask."""
+    """Imitation under the mask, and cutting to fewer weights."""
 
     steps: int = 20_000
     """Minibatches, and again after each round; 0: none."""
 
     rounds: int = 0
     """Rounds of data that the fine-tuned student drives and the teacher labels."""
+
+    prune_rounds: int = 8
+    """Of a wanted size: fine-tunings over which the count falls to it; then come the rounds."""
+
+    cuts: int = 10
+    """Times in such a fine-tuning at which weights go, over its first half."""
+
+    score: str = "activation"
+    """Which weights stay: activation, magnitude or neuron."""
+
+    encoding: str = "float32"
+    """What the export will make of the weights: float32, float16, int16 or int8."""
 
     learning_rate: float = 2e-3
     """Of Adam at the start; it falls to zero."""
@@ -202,8 +223,31 @@ class DistillConfig:
     preset: Literal["paper", "quick"] = "paper"
     """paper: a million steps with the paper's settings. quick: about two minutes."""
 
-    method: Literal["bpd"] = "bpd"
-    """Bayesian Policy Distillation."""
+    method: Literal[
+        "bpd",
+        "group",
+        "deterministic",
+        "gradual",
+        "magnitude",
+        "one-shot",
+        "neurons",
+        "l1",
+        "group-lasso",
+        "small",
+        "td3bc",
+        "bc",
+    ] = "bpd"
+    """bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have no noise,
+    and weights or neurons go while fine-tuning; small, td3bc and bc are small dense networks."""
+
+    keep: int | None = None
+    """Wish: the best student with this many weights at most."""
+
+    return_share: Annotated[float | None, arg(name="return")] = None
+    """Wish: the fewest weights with this share of the teacher's return, such as 0.97."""
+
+    flash: int | None = None
+    """Wish: the best student within this many bytes of tables after export, indices counted."""
 
     env: str | None = None
     """Gymnasium id: the return is measured there after each stage. Without it: purely offline."""
@@ -235,11 +279,35 @@ class DistillConfig:
     log_alpha_threshold: float | None = None
     """Weights with log α at or over it are cut (2)."""
 
+    prior: str | None = None
+    """log-uniform (the paper's), relevance, gaussian, laplace or uniform."""
+
+    prior_scale: float | None = None
+    """Width of the Gaussian, Laplace and uniform priors (1)."""
+
+    kl_schedule: str | None = None
+    """How the divergence's weight grows: constant, linear (the paper's), exponential or cosine."""
+
+    noise: str | None = None
+    """local (correct), or authors: the noise as the paper's own program has it."""
+
     finetune_steps: int | None = None
     """Minibatches of imitation under the mask, at the end; 0: none."""
 
     finetune_rounds: int | None = None
     """Rounds of data from the fine-tuned student, each with as much fine-tuning again."""
+
+    finetune_prune_rounds: int | None = None
+    """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""
+
+    finetune_score: str | None = None
+    """Which weights stay: activation, magnitude or neuron."""
+
+    finetune_encoding: str | None = None
+    """The encoding that fine-tuning sees coming: float32, float16, int16 or int8."""
+
+    finetune_learning_rate: float | None = None
+    """Of Adam at the start of each fine-tuning (2e-3)."""
 
     dagger_rounds: int | None = None
     """Rounds of student-driven data that the teacher labels; 0: none. Needs --env and --teacher."""
@@ -255,6 +323,9 @@ class DistillConfig:
 
     episodes: int = 20
     """Episodes that measure the return after each stage, where there is an environment."""
+
+    evidence_episodes: int = 100
+    """Episodes that measure the finished student; they had no say in choosing it."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1 …; auto: CUDA where there is one."""

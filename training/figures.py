@@ -23,14 +23,11 @@ def layer_figures(layers: Sequence[StudentLayer], threshold: float) -> dict[str,
     return figures
 
 
-def check_alive(layers: Sequence[StudentLayer], kl_multiplier: float, step: int) -> None:
+def check_alive(layers: Sequence[StudentLayer], setting: str, mend: str) -> None:
     """Check that a masked student still has a way from an observation to an action.
 
     Raises:
         UserError: it has none.
     """
     if not kept_weights(layers):
-        raise UserError(
-            f"the student lost every weight by step {step} with kl_multiplier {kl_multiplier:g}; "
-            "give a smaller one, or more steps"
-        )
+        raise UserError(f"the student lost every weight {setting}; give {mend}")

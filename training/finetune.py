@@ -1,7 +1,9 @@
 """Fine-tuning under the mask: the kept weights imitate the teacher once more, without noise.
 
 Variational dropout shrinks what it keeps and leaves behind what it cut. With the mask held, plain
-imitation mends both in a small part of the time that the distillation took.
+imitation mends both in a small part of the time that the distillation took. Where fewer weights are
+wanted, the least of them are cut on the way, a few at a time, so that the others can take over
+(gradual magnitude pruning: Zhu and Gupta 2017).
 """
 
 from __future__ import annotations
@@ -9,15 +11,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from training.batches import Batches
 from training.config import FinetuneSettings
 from training.dataset import Dataset
+from training.encodings import ENCODINGS
 from training.flat import FlatAdam
-from training.students.masked import MaskedStudent
+from training.pruning import SCORES
+from training.students.masked import MaskedStudent, kept_weights
 from training.students.storage import StudentLayer
+
+SCORED = 8
+"""Minibatches whose activations say what a weight adds."""
 
 
 class Finetuning:
@@ -30,6 +38,8 @@ class Finetuning:
         settings: steps, rate and batch.
         seed: of the minibatches.
         device: where everything lives.
+        keep: weights at the end, at most; 0: all that the masks have.
+        number: of this fine-tuning in its run.
     """
 
     def __init__(
@@ -40,17 +50,23 @@ class Finetuning:
         settings: FinetuneSettings,
         seed: int,
         device: torch.device,
+        keep: int = 0,
+        number: int = 0,
     ) -> None:
         self.settings = settings
+        self.keep = keep
+        self.number = number
         self.steps_done = 0
         self.batches = Batches(dataset, signals, settings.batch_size, device)
         self.random = torch.Generator(device).manual_seed(seed)
-        self.student = MaskedStudent(layers).on(device)
+        self.start = layers
+        self.student = MaskedStudent(layers, ENCODINGS[settings.encoding]).on(device)
         self.adam = FlatAdam(self.student, settings.learning_rate)
         self.losses: dict[str, Tensor] = {}
 
     def update(self) -> None:
         """One minibatch of imitation; the learning rate falls to zero along a cosine."""
+        self._cut_when_due()
         progress = self.steps_done / self.settings.steps
         rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
         self.adam.set_learning_rate(rate)
@@ -61,18 +77,49 @@ class Finetuning:
         self.losses["imitation"] = loss.detach()
         self.steps_done += 1
 
+    def _cut_when_due(self) -> None:
+        """At each of the cuts, the count falls by the same factor."""
+        cuts = self.settings.cuts
+        number, rest = divmod(self.steps_done, max(1, self.settings.steps // (2 * cuts)))
+        before = kept_weights(self.start)
+        if rest or number >= cuts or not 0 < self.keep < before:
+            return
+        goal = round(before * (self.keep / before) ** ((number + 1) / cuts))
+        batches = [self.batches.sample([self.random]).observations[0] for _ in range(SCORED)]
+        self.student.cut(SCORES[self.settings.score], torch.cat(batches), goal)
+
     def layers(self) -> tuple[StudentLayer, ...]:
         """The student's layers as they are now; what is cut stays zero."""
         return self.student.layers()
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next update depends on, but the data, the masks and the count of steps."""
-        return {**self.adam.state("finetune"), "random": self.random.get_state()}
+        """All that the next update depends on, but the data, the seed and the count of steps."""
+        masks = {f"mask.{index}": mask for index, mask in enumerate(self.student.masks)}
+        return {**self.adam.state("finetune"), **masks, "random": self.random.get_state()}
 
     def load(self, state: dict[str, Tensor], steps_done: int) -> None:
         """Go on from a checkpoint."""
         self.random.set_state(state["random"])
         with torch.no_grad():
-            for name, tensor in self.adam.state("finetune").items():
-                tensor.copy_(state[name])
+            for name, tensor in self.state().items():
+                if name != "random":
+                    tensor.copy_(state[name])
         self.steps_done = steps_done
+
+    def start_state(self) -> dict[str, Tensor]:
+        """The student that the fine-tuning began with."""
+        return {
+            f"layer.{index}.{name}": torch.from_numpy(np.ascontiguousarray(getattr(layer, name)))
+            for index, layer in enumerate(self.start)
+            for name in ("mean", "log_sigma", "bias", "mask")
+        }
+
+
+def start_layers(state: dict[str, Tensor]) -> tuple[StudentLayer, ...]:
+    """The student of a `start_state`."""
+    layers: list[StudentLayer] = []
+    while f"layer.{len(layers)}.mean" in state:
+        prefix = f"layer.{len(layers)}."
+        parts = {name: state[prefix + name].numpy() for name in ("mean", "log_sigma", "bias")}
+        layers.append(StudentLayer(**parts, mask=state[prefix + "mask"].numpy().astype(bool)))
+    return tuple(layers)

@@ -84,15 +84,16 @@ class Loop:
         name: str,
         log_every: int,
         figures: Callable[[], dict[str, float]],
+        beside: str = "",
     ) -> None:
-        """Update until `trainer.steps_done` is `until`.
+        """Update until `trainer.steps_done` is `until`; `beside` the name stands what else is left.
 
         Raises:
             UserError: SIGINT came (a checkpoint is written), or a loss is no number any more.
         """
         saved_at = time.monotonic()
         with tqdm(
-            total=until, initial=trainer.steps_done, desc=name, unit="step", disable=None
+            total=until, initial=trainer.steps_done, desc=name + beside, unit="step", disable=None
         ) as progress:
             while trainer.steps_done < until:
                 trainer.update()
@@ -119,7 +120,7 @@ class Loop:
             if not math.isfinite(value):
                 raise UserError(
                     f"{name} diverged: loss {key} is {value} at step {trainer.steps_done}; "
-                    "give a smaller learning rate, or no value term (value weight 0)"
+                    "give a smaller --learning-rate, or no value term (--value-weight 0)"
                 )
         for key, value in {**losses, **figures}.items():
             self.board.add_scalar(f"{name}/{key}", value, trainer.steps_done)

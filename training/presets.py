@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from common.errors import UserError
 from training.config import BpdSettings, DaggerSettings, DistillConfig, FinetuneSettings
+from training.dataset import Dataset
+from training.encodings import ENCODINGS
+from training.methods import METHODS, small_hidden
+from training.penalties import WEIGHT_COSTS
+from training.pruning import SCORES
+from training.schedules import SCHEDULES
+from training.students.registry import STUDENTS
+from training.students.variational import NOISES
 
 Settings = TypeVar("Settings", BpdSettings, FinetuneSettings, DaggerSettings)
 
@@ -18,6 +27,15 @@ class Preset:
     bpd: BpdSettings
     finetune: FinetuneSettings
     dagger: DaggerSettings
+    online: bool = False
+    """Whether there are a simulator and a teacher for rounds of student-driven data."""
+
+    @property
+    def coverage(self) -> str:
+        """Which states the student has seen, in words."""
+        if self.online and (self.finetune.rounds or self.dagger.rounds):
+            return "student-driven rounds: the teacher labelled states that the student met"
+        return "purely offline: only states of the dataset; give --env and --teacher for more"
 
 
 PRESETS = {
@@ -35,26 +53,59 @@ PRESETS = {
 def resolved(config: DistillConfig) -> Preset:
     """The preset's settings with what the config gives in their place.
 
-    Rounds of student-driven data are dropped where the config has no environment and teacher.
+    A method's settings stand over the preset's, and what the config gives over both. Rounds of
+    student-driven data are dropped where the config has no environment and teacher.
 
     Raises:
         UserError: a setting is out of its range, or rounds are asked for without a teacher.
     """
-    preset = PRESETS[config.preset]
+    preset, method = PRESETS[config.preset], METHODS[config.method]
     online = config.env is not None and config.teacher is not None
+    _check_wishes(config, online)
+    finetune = replace(preset.finetune, **method.finetune)
+    finetune = _override(finetune, config, "finetune_")
+    dagger = _override(preset.dagger, config, "dagger_")
+    if not online:
+        finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
+    bpd = _override(replace(preset.bpd, **method.bpd), config, "")
+    result = Preset(bpd, finetune, dagger, online)
+    _check(result)
+    return result
+
+
+def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
+    """The preset with the hidden layers of a small network, which the dataset's sizes decide."""
+    if not METHODS[config.method].small or config.hidden is not None:
+        return preset
+    sizes = dataset.observations.shape[1], dataset.actions.shape[1]
+    assert config.keep is not None
+    hidden = small_hidden(config.keep, *sizes, len(preset.bpd.hidden))
+    return replace(preset, bpd=replace(preset.bpd, hidden=hidden))
+
+
+def _check_wishes(config: DistillConfig, online: bool) -> None:
     asked = config.dagger_rounds or config.finetune_rounds
     if asked and not online:
         raise UserError(
             f"{asked} rounds are asked for but env is {config.env} and teacher {config.teacher}; "
             "rounds of student-driven data need both"
         )
-    finetune = _override(preset.finetune, config, "finetune_")
-    dagger = _override(preset.dagger, config, "dagger_")
-    if not online:
-        finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
-    result = Preset(_override(preset.bpd, config, ""), finetune, dagger)
-    _check(result)
-    return result
+    if config.return_share is not None and not online:
+        raise UserError(
+            f"return {config.return_share} is asked for but env is {config.env} and teacher "
+            f"{config.teacher}; a return is measured, give both"
+        )
+    wishes = {"keep": config.keep, "return": config.return_share, "flash": config.flash}
+    given = [name for name, value in wishes.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} are asked for at once; give one of them")
+    for name in given:
+        if not wishes[name] > 0:  # type: ignore[operator]
+            raise UserError(f"{name} is {wishes[name]}; it must be more than 0")
+    if METHODS[config.method].small and config.hidden is None and config.keep is None:
+        raise UserError(
+            f"method {config.method} has the size it is asked for; give --keep or --hidden"
+        )
 
 
 def _override(settings: Settings, config: DistillConfig, prefix: str) -> Settings:
@@ -67,9 +118,23 @@ def _override(settings: Settings, config: DistillConfig, prefix: str) -> Setting
 
 def _check(preset: Preset) -> None:
     bpd = preset.bpd
+    known: dict[str, tuple[str, Mapping[str, Any]]] = {
+        "prior": (bpd.prior, WEIGHT_COSTS),
+        "kl_schedule": (bpd.kl_schedule, SCHEDULES),
+        "student": (bpd.student, STUDENTS),
+        "noise": (bpd.noise, NOISES),
+        "finetune_score": (preset.finetune.score, SCORES),
+        "finetune_encoding": (preset.finetune.encoding, ENCODINGS),
+    }
+    for name, (choice, registry) in known.items():
+        if choice not in registry:
+            raise UserError(f"{name} is {choice!r}; take one of {', '.join(registry)}")
     positive = {
         "steps": bpd.steps,
         "batch_size": bpd.batch_size,
+        "prior_scale": bpd.prior_scale,
+        "finetune_cuts": preset.finetune.cuts,
+        "finetune_prune_rounds": preset.finetune.prune_rounds,
         "learning_rate": bpd.learning_rate,
         "dagger_transitions": preset.dagger.transitions,
         "hidden layers": len(bpd.hidden),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.encodings import Encoding, as_it_is
+from training.pruning import Mask, Score, cut
 from training.students.storage import StudentLayer
-
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class MaskedStudent(nn.Module):
@@ -21,15 +20,20 @@ class MaskedStudent(nn.Module):
     Only neurons that something feeds or that feed something are computed: of a student with a
     few hundred weights that is a small part.
 
+    Args:
+        layers: the student, with its masks.
+        encode: what the export will make of the weights; they are computed with as it leaves them.
+
     Attributes:
         weights: [live out, live in] a layer; what stands outside the mask has no effect.
         biases: [live out] a layer.
         masks: [live out, live in] a layer, float32 of 0 and 1.
     """
 
-    def __init__(self, layers: Sequence[StudentLayer]) -> None:
+    def __init__(self, layers: Sequence[StudentLayer], encode: Encoding = as_it_is) -> None:
         super().__init__()
         self._layers = tuple(layers)
+        self._encode = encode
         kept = [layer.kept(np.inf) for layer in layers]
         self._live = _live(kept)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
@@ -50,22 +54,43 @@ class MaskedStudent(nn.Module):
         last = len(self.masks) - 1
         layers = zip(self.weights, self.biases, self.masks, strict=True)
         for index, (weight, bias, mask) in enumerate(layers):
-            observations = torch.addmm(bias, observations, (weight * mask).t())
+            observations = torch.addmm(bias, observations, self._encode(weight * mask).t())
             observations = observations.relu() if index < last else observations.tanh()
         return observations
 
     @torch.no_grad()
+    def inputs(self, observations: Tensor) -> list[Tensor]:
+        """Root mean square of each layer's inputs, [live in] a layer."""
+        sizes = []
+        for weight, bias, mask in zip(self.weights, self.biases, self.masks, strict=True):
+            sizes.append(observations.square().mean(dim=0).sqrt())
+            observations = torch.addmm(bias, observations, (weight * mask).t()).relu()
+        return sizes
+
+    @torch.no_grad()
+    def cut(self, score: Score, observations: Tensor, keep: int) -> None:
+        """Keep `keep` weights at most, those with the best scores."""
+        weights = [weight * mask for weight, mask in zip(self.weights, self.masks, strict=True)]
+        scores = [value.cpu().numpy() for value in score(weights, self.inputs(observations))]
+        masks = cut(scores, [mask.cpu().numpy() > 0 for mask in self.masks], keep)
+        for before, mask in zip(self.masks, masks, strict=True):
+            before.copy_(torch.from_numpy(mask))
+
+    @torch.no_grad()
     def layers(self) -> tuple[StudentLayer, ...]:
-        """The layers as they are now, at their full size; what is cut is zero."""
-        result = []
+        """The layers as they are now, at their full size and simplified; what is cut is zero."""
+        result, masks = [], []
         for index, layer in enumerate(self._layers):
             into, out = self._live[index], self._live[index + 1]
             mean, bias = np.zeros_like(layer.mean), layer.bias.copy()
-            masked = self.weights[index] * self.masks[index]
-            mean[np.ix_(out, into)] = masked.cpu().numpy()
+            weights = self._encode(self.weights[index] * self.masks[index])
+            mean[np.ix_(out, into)] = weights.cpu().numpy()
             bias[out] = self.biases[index].cpu().numpy()
+            mask = np.zeros(mean.shape, np.bool_)
+            mask[np.ix_(out, into)] = self.masks[index].cpu().numpy() > 0
             result.append(replace(layer, mean=mean, bias=bias))
-        return tuple(result)
+            masks.append(mask)
+        return simplified(result, masks)
 
 
 def _live(masks: Sequence[Mask]) -> list[Mask]:

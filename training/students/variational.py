@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,24 @@ VARIANCE_FLOOR = 1e-12
 
 Generators = Sequence[torch.Generator]
 """One a student, so that a student does not depend on which others are trained beside it."""
+
+
+Deviation = Callable[[Tensor, Tensor], Tensor]
+"""(inputs [S, B, in], log σ [S, out, in]) → deviation of the outputs' noise [S, B, out]."""
+
+
+def local(inputs: Tensor, log_sigma: Tensor) -> Tensor:
+    """√(Σ x² σ²): what independent weights add up to (Kingma, Salimans, Welling 2015)."""
+    variance = torch.bmm(inputs.square(), (2 * log_sigma).exp().transpose(1, 2))
+    return (variance + VARIANCE_FLOOR).sqrt()
+
+
+def authors(inputs: Tensor, log_sigma: Tensor) -> Tensor:
+    """Σ |x| σ², as the paper's own program has it; for its figures, not for new work."""
+    return torch.bmm(inputs.abs(), (2 * log_sigma).exp().transpose(1, 2))
+
+
+NOISES: dict[str, Deviation] = {"local": local, "authors": authors}
 
 
 class VariationalLinear(nn.Module):
@@ -38,6 +56,7 @@ class VariationalLinear(nn.Module):
         self.mean = nn.Parameter(torch.stack(start) * weight_std)
         self.log_sigma = nn.Parameter(torch.full_like(self.mean, log_sigma))
         self.bias = nn.Parameter(torch.zeros(len(generators), 1, outputs))
+        self.deviation: Deviation = local
 
     def forward(self, inputs: Tensor, noise: Tensor) -> Tensor:
         """A sample of the outputs [S, B, out] for inputs [S, B, in], by local reparameterisation.
@@ -46,8 +65,7 @@ class VariationalLinear(nn.Module):
         `noise` [S, B, out] is standard normal.
         """
         mean = torch.baddbmm(self.bias, inputs, self.mean.transpose(1, 2))
-        variance = torch.bmm(inputs.square(), (2 * self.log_sigma).exp().transpose(1, 2))
-        return torch.addcmul(mean, (variance + VARIANCE_FLOOR).sqrt(), noise)
+        return torch.addcmul(mean, self.deviation(inputs, self.log_sigma), noise)
 
     def log_alpha(self) -> Tensor:
         """log α [S, out, in], from the parameters as they are now."""
@@ -69,6 +87,16 @@ class VariationalStudent(nn.Module):
             VariationalLinear(inputs, outputs, generators, weight_std, log_sigma)
             for inputs, outputs in zip(sizes, sizes[1:], strict=False)
         )
+
+    @staticmethod
+    def noise_widths(sizes: Sequence[int]) -> list[int]:
+        """Random numbers that a layer needs for an observation: one an output."""
+        return list(sizes[1:])
+
+    def use(self, deviation: Deviation) -> None:
+        """Take this form of the noise."""
+        for layer in self.linear_layers():
+            layer.deviation = deviation
 
     def linear_layers(self) -> list[VariationalLinear]:
         """The layers, first to last."""

@@ -1,0 +1,85 @@
+"""Targets: which sizes come next, and which student is the one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.targets import Flash, Keep, Return, Rounds, Target
+
+JSON = dict[str, Any]
+
+
+def entry(keep: int, kept: int, value: float = 0.0, **more: Any) -> JSON:
+    returns = {"return_mean": value, "return_worst_tenth": value}
+    return {"keep": keep, "kept_weights": kept, **returns, **more}
+
+
+def run(target: Target, start: int, value: Any = lambda kept: 0.0, bytes_a_weight: int = 5) -> Any:
+    """The entries of a run whose student has exactly the weights that are asked for."""
+    done: list[JSON] = []
+    while (keep := target.next(done)) is not None:
+        kept = min(keep or start, done[-1]["kept_weights"] if done else start)
+        done.append(entry(keep, kept, value(kept), flash_bytes=kept * bytes_a_weight))
+        assert len(done) < 200
+    return done
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 9), st.integers(0, 4))
+def test_keep_goes_down_to_the_size_and_stays_for_the_rounds(
+    start: int, weights: int, prune_rounds: int, rounds: int
+) -> None:
+    target = Keep(weights, prune_rounds, rounds)
+    done = run(target, start)
+    kept = [step["kept_weights"] for step in done]
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] == min(weights, start)
+    assert kept.count(kept[-1]) >= 1 + rounds
+    assert len(done) == target.fine_tunings()
+    best = target.best(done)
+    assert best is not None and kept[best] <= weights
+
+
+def test_keep_takes_the_best_that_fits() -> None:
+    target = Keep(100, 2, 3)
+    done = [entry(0, 400, 9.0), entry(100, 100, 5.0), entry(100, 99, 7.0), entry(100, 99, 6.0)]
+    assert target.best(done) == 2
+    assert target.best(done[:1]) is None
+
+
+def test_return_shrinks_while_it_is_there() -> None:
+    target = Return(0.9, 100.0, patience=3)
+    done = run(target, 1000, value=lambda kept: 95.0 if kept >= 300 else 50.0)
+    assert [step["kept_weights"] for step in done[-3:]] == [done[-1]["kept_weights"]] * 3
+    best = target.best(done)
+    assert best is not None
+    assert 300 <= done[best]["kept_weights"] < 300 / 0.8
+    assert target.best([entry(0, 10, 89.0)]) is None
+    assert target.next(done) is None
+
+
+@pytest.mark.parametrize(("value", "reached"), [(-104.0, True), (-106.0, False)])
+def test_a_share_of_a_negative_return_is_a_loss(value: float, reached: bool) -> None:
+    assert (Return(0.95, -100.0, 1).best([entry(0, 10, value)]) == 0) is reached
+
+
+@given(st.integers(10, 5000), st.integers(20, 30_000), st.integers(0, 3))
+def test_flash_goes_down_until_it_fits(start: int, flash_bytes: int, rounds: int) -> None:
+    target = Flash(flash_bytes, rounds)
+    done = run(target, start)
+    fits = [step for step in done if step["flash_bytes"] <= flash_bytes]
+    assert len(fits) == rounds + 1
+    assert done[-1] in fits
+    best = target.best(done)
+    assert best is not None and done[best] in fits
+
+
+def test_rounds_takes_the_best() -> None:
+    done = [entry(0, 10, 3.0), entry(0, 10, 5.0), entry(0, 10, 4.0)]
+    assert Rounds(2).next(done) is None
+    assert Rounds(2).best(done) == 1
+    offline = [{"keep": 0, "kept_weights": 9, "imitation_error": e} for e in (0.3, 0.2)]
+    assert Rounds(1).best(offline) == 1

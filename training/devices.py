@@ -1,0 +1,25 @@
+"""Where a student is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from common.errors import UserError
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; auto is CUDA where there is one.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if available else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"device is {name!r}; give auto, cpu or cuda") from error
+    if device.type == "cuda" and not available:
+        raise UserError(f"device is {name!r} but torch sees no CUDA here; give cpu or auto")
+    return device

@@ -1,0 +1,62 @@
+"""The returns that steer and judge a distillation, where there is an environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from training.config import DistillConfig
+from training.evaluate import mean_interval
+from training.networks import Array
+from training.policy import Policy
+from training.rollouts import MEASURE, Rollouts
+
+LOGGED_EPISODES = 5
+
+
+def return_figures(returns: Array) -> dict[str, float]:
+    """Mean, least, and mean of the worst tenth of the episodes' returns [episodes]."""
+    worst = np.sort(returns)[: max(1, len(returns) // 10)]
+    return {
+        "return_mean": float(returns.mean()),
+        "return_min": float(returns.min()),
+        "return_worst_tenth": float(worst.mean()),
+    }
+
+
+class Measurement:
+    """Episodes of policies: always the same ones for the same purpose."""
+
+    def __init__(self, rollouts: Rollouts | None, config: DistillConfig) -> None:
+        self.rollouts = rollouts
+        self.config = config
+
+    def of_stage(self, policy: Policy) -> dict[str, float]:
+        """What the choice among the stages goes by."""
+        if self.rollouts is None:
+            return {}
+        return return_figures(self.rollouts.returns(policy, (MEASURE, 0), self.config.episodes))
+
+    def logged(self, policy: Policy) -> dict[str, float]:
+        """A few episodes, for TensorBoard."""
+        if self.rollouts is None:
+            return {}
+        returns = self.rollouts.returns(policy, (MEASURE, 1), LOGGED_EPISODES)
+        return {"return": float(returns.mean())}
+
+    def teacher_return(self, teacher: Policy | None) -> float | None:
+        """The teacher's, in the episodes that the choice goes by."""
+        if teacher is None or self.rollouts is None:
+            return None
+        return self.of_stage(teacher)["return_mean"]
+
+    def evidence(self, policy: Policy) -> dict[str, Any]:
+        """Of the finished student, with a 95 % interval, in episodes that chose nothing."""
+        if self.rollouts is None:
+            return {}
+        count = self.config.evidence_episodes
+        returns = self.rollouts.returns(policy, (MEASURE, 2), count)
+        low, high = mean_interval(returns.astype(np.float64))
+        interval = {"return_low": low, "return_high": high, "episodes": count}
+        return {"evidence": return_figures(returns) | interval}

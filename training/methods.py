@@ -1,0 +1,114 @@
+"""The ways to make a student, by name: the paper's, its variants, and baselines to hold it against.
+
+All share data, rounds of student-driven data, fine-tuning and measurement; a method says what the
+first training is and by what the weights are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from common.errors import UserError
+from training.dataset import Dataset
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method puts in the place of the preset's settings.
+
+    Attributes:
+        summary: one line for the user.
+        bpd: of `BpdSettings`.
+        finetune: of `FinetuneSettings`.
+        small: a dense network of the size asked for, nothing is cut.
+        imitates: the teacher's answers (labels), or the actions that were executed.
+    """
+
+    summary: str
+    bpd: Settings = field(default_factory=dict)
+    finetune: Settings = field(default_factory=dict)
+    small: bool = False
+    imitates: str = "labels"
+
+    def imitated(self, dataset: Dataset) -> Dataset:
+        """The dataset with what is imitated as `teacher_actions`."""
+        if self.imitates == "labels":
+            return dataset
+        return replace(dataset, teacher_actions=dataset.actions)
+
+
+PLAIN: Settings = {"student": "deterministic", "value_weight": 0.0, "kl_multiplier": 0.0}
+"""A deterministic student that imitates, no more."""
+
+METHODS: dict[str, Method] = {
+    "bpd": Method("Bayesian Policy Distillation: variational dropout on each weight"),
+    "group": Method(
+        "the same with dropout on whole neurons (Louizos et al. 2017): small and dense",
+        {"student": "group"},
+        {"score": "neuron"},
+    ),
+    "deterministic": Method(
+        "the same without noise and divergence; weights go by what they add, gradually",
+        {"student": "deterministic", "kl_multiplier": 0.0},
+    ),
+    "gradual": Method("imitation, then weights go gradually by what they add", PLAIN),
+    "magnitude": Method(
+        "imitation, then the smallest weights go gradually", PLAIN, {"score": "magnitude"}
+    ),
+    "one-shot": Method(
+        "imitation, then the smallest weights go at once",
+        PLAIN,
+        {"score": "magnitude", "prune_rounds": 1, "cuts": 1},
+    ),
+    "neurons": Method(
+        "imitation, then whole neurons go gradually: small and dense", PLAIN, {"score": "neuron"}
+    ),
+    "l1": Method(
+        "imitation with an L1 penalty, then the smallest weights go gradually",
+        {**PLAIN, "prior": "l1", "kl_multiplier": 1.0},
+        {"score": "magnitude"},
+    ),
+    "group-lasso": Method(
+        "imitation with a group lasso on neurons, then whole neurons go gradually",
+        {**PLAIN, "prior": "group-lasso", "kl_multiplier": 1.0},
+        {"score": "neuron"},
+    ),
+    "small": Method("a small dense network from scratch", PLAIN, small=True),
+    "td3bc": Method(
+        "TD3+BC (Fujimoto and Gu 2021) of the student's size, on the executed actions",
+        {"student": "deterministic", "kl_multiplier": 0.0, "value_weight": 2.5},
+        small=True,
+        imitates="executed",
+    ),
+    "bc": Method(
+        "behaviour cloning of the executed actions, at the student's size",
+        PLAIN,
+        small=True,
+        imitates="executed",
+    ),
+}
+
+
+def small_hidden(weights: int, observations: int, actions: int, layers: int) -> tuple[int, ...]:
+    """Equal hidden layers of a dense network with at most this many weights, as wide as they can.
+
+    Raises:
+        UserError: not even one neuron a layer fits.
+    """
+
+    def count(width: int) -> int:
+        return width * (observations + (layers - 1) * width + actions)
+
+    width = 0
+    while count(width + 1) <= weights:
+        width += 1
+    if not width:
+        raise UserError(
+            f"keep is {weights}; a dense network of {layers} hidden layers from {observations} "
+            f"observations to {actions} actions has {count(1)} weights or more"
+        )
+    return (width,) * layers

@@ -1,0 +1,72 @@
+"""Students whose weights are points, S of them at once: the Bayesian ones without the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from training.priors import Divergence
+from training.students.storage import StudentLayer
+from training.students.variational import Generators
+
+LOG_SIGMA = -5.0
+"""Written into the student's file; it is not used where there is a mask."""
+
+
+class DeterministicStudent(nn.Module):
+    """ReLU layers and a tanh output, between normalised observations and normalised actions.
+
+    Attributes:
+        means: [S, out, in] a layer.
+        biases: [S, 1, out] a layer.
+    """
+
+    pruned_by_noise = False
+    """Every weight is kept; what goes is cut in fine-tuning."""
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        generators: Generators,
+        weight_std: float = 0.02,
+        log_sigma: float = LOG_SIGMA,
+    ) -> None:
+        """`weight_std` and `log_sigma` are a Bayesian student's; these start as He et al. 2015."""
+        super().__init__()
+        self.means, self.biases = nn.ParameterList(), nn.ParameterList()
+        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+            start = [torch.randn(outputs, inputs, generator=one) for one in generators]
+            self.means.append(torch.stack(start) * (2 / inputs) ** 0.5)
+            self.biases.append(torch.zeros(len(generators), 1, outputs))
+        self.means[-1].data *= 0.3  # the tanh does not start saturated
+
+    @staticmethod
+    def noise_widths(sizes: Sequence[int]) -> list[int]:
+        """Random numbers that a layer needs for an observation: none."""
+        return []
+
+    def forward(self, observations: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
+        """Actions [S, B, m] in [-1, 1] for observations [S, B, n]."""
+        last = len(self.means) - 1
+        for index, (mean, bias) in enumerate(zip(self.means, self.biases, strict=True)):
+            observations = torch.baddbmm(bias, observations, mean.transpose(1, 2))
+            observations = observations.relu() if index < last else observations.tanh()
+        return observations
+
+    def divergences(self, prior: Divergence) -> list[Tensor]:
+        """What the weights cost, a tensor a layer."""
+        return [prior(mean, mean) for mean in self.means]
+
+    @torch.no_grad()
+    def posterior(self, student: int = 0) -> tuple[StudentLayer, ...]:
+        """One student's layers as arrays; every weight is in the mask."""
+        layers = []
+        for mean, bias in zip(self.means, self.biases, strict=True):
+            weights = mean[student].cpu().numpy().copy()
+            log_sigma, mask = weights * 0 + LOG_SIGMA, weights == weights
+            layers.append(
+                StudentLayer(weights, log_sigma, bias[student, 0].cpu().numpy().copy(), mask)
+            )
+        return tuple(layers)

@@ -1,0 +1,16 @@
+"""The kinds of student, and the noise of the Bayesian ones, by name."""
+
+from __future__ import annotations
+
+from training.students.deterministic import DeterministicStudent
+from training.students.group import GroupStudent
+from training.students.variational import VariationalStudent
+
+Student = VariationalStudent | GroupStudent | DeterministicStudent
+
+STUDENTS: dict[str, type[Student]] = {
+    "variational": VariationalStudent,
+    "group": GroupStudent,
+    "deterministic": DeterministicStudent,
+}
+"""Variational dropout on each weight, on each neuron, or none."""

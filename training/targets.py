@@ -1,0 +1,170 @@
+"""What a user wants of a student, and so how many weights the next fine-tuning may leave.
+
+A target looks at the fine-tunings that are done and says what comes next, so a run that was killed
+goes on as it would have. Those it looks at are entries of the report: `keep` (weights asked for),
+`kept_weights`, and where there is an environment `return_mean` and `return_worst_tenth`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from training.config import DistillConfig, FinetuneSettings
+from training.methods import METHODS
+
+JSON = dict[str, Any]
+Done = Sequence[JSON]
+
+
+PATIENCE = 4
+"""Fine-tunings at one size before a wanted return is given up."""
+
+
+class Target(Protocol):
+    """How the sizes go on, and which of the students is the one."""
+
+    def next(self, done: Done) -> int | None:
+        """Weights at most after the next fine-tuning; 0: no fewer than now; None: it is enough."""
+
+    def best(self, done: Done) -> int | None:
+        """Which of them fulfils the wish best; None where none does."""
+
+    def fine_tunings(self) -> int | None:
+        """How many there will be, where that is known."""
+
+
+def score(entry: JSON) -> float:
+    """Mean return plus that of the worst tenth; offline, how close the actions are."""
+    if "return_mean" in entry:
+        return float(entry["return_mean"] + entry["return_worst_tenth"])
+    return -float(entry["imitation_error"])
+
+
+def best_of(done: Done, allowed: Sequence[int]) -> int | None:
+    """The best by `score` among the allowed; the later of equals."""
+    return max(allowed, key=lambda index: (score(done[index]), index), default=None)
+
+
+def target_of(
+    config: DistillConfig, settings: FinetuneSettings, teacher_return: float | None
+) -> Target:
+    """What the config wants."""
+    if config.keep and not METHODS[config.method].small:
+        return Keep(config.keep, settings.prune_rounds, settings.rounds)
+    if config.return_share is not None and teacher_return is not None:
+        return Return(config.return_share, teacher_return, PATIENCE)
+    if config.flash:
+        return Flash(config.flash, settings.rounds)
+    return Rounds(settings.rounds)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """No wish: what the distillation kept, fine-tuned once and once more a round."""
+
+    rounds: int
+
+    def next(self, done: Done) -> int | None:
+        return 0 if len(done) <= self.rounds else None
+
+    def best(self, done: Done) -> int | None:
+        return best_of(done, range(len(done)))
+
+    def fine_tunings(self) -> int | None:
+        return 1 + self.rounds
+
+
+@dataclass(frozen=True)
+class Keep:
+    """At most `weights`: a few fine-tunings on the way down, then rounds at that size."""
+
+    weights: int
+    prune_rounds: int
+    rounds: int
+
+    def next(self, done: Done) -> int | None:
+        if not done:
+            return 0 if self.prune_rounds > 1 else self.weights
+        number, start = len(done), max(int(done[0]["kept_weights"]), self.weights)
+        if number >= self.fine_tunings():
+            return None
+        share = min(number / self.prune_rounds, 1.0)
+        shrunk: float = start * (self.weights / start) ** share
+        return math.ceil(shrunk)
+
+    def best(self, done: Done) -> int | None:
+        fits = [i for i, entry in enumerate(done) if entry["kept_weights"] <= self.weights]
+        return best_of(done, fits)
+
+    def fine_tunings(self) -> int:
+        down = self.prune_rounds if self.prune_rounds > 1 else 0
+        return 1 + down + self.rounds
+
+
+SHRINK = 0.8
+"""From one size to the next while the wish is fulfilled."""
+
+
+@dataclass(frozen=True)
+class Return:
+    """The fewest weights with this share of the teacher's return.
+
+    The size falls for as long as the return is there within `patience` fine-tunings at each.
+    """
+
+    share: float
+    teacher_return: float
+    patience: int
+
+    def next(self, done: Done) -> int | None:
+        if not done:
+            return 0
+        size = int(done[-1]["keep"])
+        here = [entry for entry in done if entry["keep"] == size]
+        if any(self._reached(entry) for entry in here):
+            return max(1, int(SHRINK * min(int(entry["kept_weights"]) for entry in here)))
+        return size if len(here) < self.patience else None
+
+    def best(self, done: Done) -> int | None:
+        reached = [i for i, entry in enumerate(done) if self._reached(entry)]
+        fewest = min((done[i]["kept_weights"] for i in reached), default=0)
+        return best_of(done, [i for i in reached if done[i]["kept_weights"] == fewest])
+
+    def fine_tunings(self) -> None:
+        return None
+
+    def _reached(self, entry: JSON) -> bool:
+        # A teacher whose return is negative, as Pendulum-v1's: a share of it is a loss.
+        allowed = (1 - self.share) * abs(self.teacher_return)
+        return bool(entry["return_mean"] >= self.teacher_return - allowed)
+
+
+@dataclass(frozen=True)
+class Flash:
+    """At most this many bytes after export; entries have `flash_bytes`.
+
+    The size falls by the factor that is missing, half of it a fine-tuning at most; then rounds.
+    """
+
+    flash_bytes: int
+    rounds: int
+
+    def next(self, done: Done) -> int | None:
+        if not done:
+            return 0
+        taken, kept = int(done[-1]["flash_bytes"]), int(done[-1]["kept_weights"])
+        if taken > self.flash_bytes:
+            factor = max(self.flash_bytes / taken, SHRINK**3)
+            return max(1, min(int(factor * kept), kept - 1))
+        fits = sum(entry["flash_bytes"] <= self.flash_bytes for entry in done)
+        return int(done[-1]["keep"]) if fits <= self.rounds else None
+
+    def best(self, done: Done) -> int | None:
+        fits = [i for i, entry in enumerate(done) if entry["flash_bytes"] <= self.flash_bytes]
+        return best_of(done, fits)
+
+    def fine_tunings(self) -> None:
+        return None
