@@ -1,0 +1,184 @@
+"""Students of every method and size beside their teacher; writes results/methods_RIG.json.
+
+Each recipe over seeds: dataset, student, return in the same 100 episodes, bytes after export. What
+is finished is not run again, so the script can be stopped and called anew, for some recipes or all.
+
+    python benchmarks/methods.py [--recipes gradual-363 small-363] [--seeds 0 1 2 3 4]
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from commands.flash import flash_bytes
+from common.files import read_json, write_json
+from common.provenance import provenance
+from export.config import ExportConfig
+from export.pipeline import export_policy
+from training.collect import collect
+from training.config import CollectConfig, DistillConfig, EvaluateConfig
+from training.distill import distill
+from training.evaluate import evaluate
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a row of the table is made with; `rounds`: with student-driven data."""
+
+    settings: JSON
+    rounds: bool = True
+    transitions: int = 100_000
+    noise: float = 0.1
+
+
+SMALLEST: JSON = {"hidden": (64, 64), "episodes": 60, "finetune_rounds": 8}
+"""What the marks are reached with: the quick preset, but a narrower start and more rounds."""
+
+SMALL: JSON = {"episodes": 60, "finetune_rounds": 16}
+"""As many fine-tunings as the students have that are cut down."""
+
+OFFLINE: JSON = {"hidden": (64, 64), "steps": 12_000, "finetune_steps": 12_000}
+
+RECIPES = {
+    **{
+        f"{method}-{keep}": Recipe({"method": method, "keep": keep, **SMALLEST})
+        for keep in (363, 250, 180)
+        for method in (
+            "gradual",
+            "bpd",
+            "group",
+            "deterministic",
+            "magnitude",
+            "one-shot",
+            "neurons",
+            "l1",
+            "group-lasso",
+        )
+    },
+    **{
+        f"{method}-{keep}": Recipe({"method": method, "keep": keep, **SMALL})
+        for keep in (363, 250, 180)
+        for method in ("small", "td3bc", "bc")
+    },
+    "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
+    "offline-noisy-727": Recipe(
+        {"method": "gradual", "keep": 727, **OFFLINE}, False, transitions=200_000, noise=0.3
+    ),
+}
+
+
+@dataclass(frozen=True)
+class MethodsConfig:
+    """What to run."""
+
+    recipes: tuple[str, ...] = ()
+    """Names of recipes; none: only gather what is finished."""
+    rig: str = "sensorsini_cartpole"
+    """A rig that comes with a teacher."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Seeds of dataset and student."""
+    workers: int = 1
+    """Processes for episodes."""
+    runs: Path = ROOT / "runs" / "methods"
+    """Folder of the runs."""
+
+
+def student_of(config: MethodsConfig, name: str, seed: int) -> JSON:
+    """Distil one student and measure it; its result is kept."""
+    recipe, folder = RECIPES[name], config.runs / config.rig / f"{name}-{seed}"
+    teacher, env = _teacher(config), _environment(config)
+    dataset = _dataset(config, recipe, seed)
+    settings = {"preset": "quick", **recipe.settings}
+    if recipe.rounds:
+        settings["teacher"] = teacher
+    out = {"out": folder, "seed": seed, "workers": config.workers, "env": env}
+    distilled = distill(DistillConfig(dataset=dataset, **out, **settings))
+    student = folder / "student.safetensors"
+    evaluated = evaluate(EvaluateConfig(policy=student, env=env))
+    exported = export_policy(ExportConfig(model=student, out=folder / "policy"))
+    result = without_paths(
+        {
+            "recipe": name,
+            "seed": seed,
+            "distill": distilled,
+            "evaluate": evaluated,
+            "flash_bytes": flash_bytes(student),
+            "float32_rounding": exported["float32_rounding"],
+            "max_abs_error": exported["max_abs_error"],
+            "provenance": provenance(),
+        }
+    )
+    write_json(folder / "result.json", result)
+    shutil.rmtree(folder / "rounds", ignore_errors=True)
+    return result
+
+
+def _teacher(config: MethodsConfig) -> Path:
+    return ROOT / "training" / "teachers" / f"{config.rig}.onnx"
+
+
+def _environment(config: MethodsConfig) -> str:
+    return f"sparsectl/{config.rig}-v0"
+
+
+def _dataset(config: MethodsConfig, recipe: Recipe, seed: int) -> Path:
+    words = f"dataset-{recipe.transitions}-{recipe.noise}-{seed}.npz"
+    path = config.runs / config.rig / words
+    if not path.is_file():
+        collect(
+            CollectConfig(
+                teacher=_teacher(config),
+                env=_environment(config),
+                out=path,
+                transitions=recipe.transitions,
+                noise=recipe.noise,
+                seed=seed,
+                workers=config.workers,
+            )
+        )
+    return path
+
+
+def without_paths(result: JSON) -> JSON:
+    """The result without the places of its files, which differ from machine to machine."""
+    return {
+        key: without_paths(value) if isinstance(value, dict) else value
+        for key, value in result.items()
+        if key not in ("policy", "student", "files")
+    }
+
+
+def main(config: MethodsConfig) -> None:
+    """Run what is missing and write all that is finished."""
+    for seed in config.seeds:
+        for name in config.recipes:
+            if not (config.runs / config.rig / f"{name}-{seed}" / "result.json").is_file():
+                student_of(config, name, seed)
+                gather(config)
+    gather(config)
+
+
+def gather(config: MethodsConfig) -> None:
+    """Write the results of all finished students."""
+    finished = sorted((config.runs / config.rig).glob("*/result.json"))
+    path = RESULTS / f"methods_{config.rig}.json"
+    teacher = read_json(path)["teacher"] if path.is_file() else None
+    if teacher is None:
+        measured = evaluate(EvaluateConfig(policy=_teacher(config), env=_environment(config)))
+        teacher = without_paths(measured)
+    results = {"rig": config.rig, "teacher": teacher, "students": [read_json(p) for p in finished]}
+    write_json(path, results)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(MethodsConfig))
