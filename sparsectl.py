@@ -56,6 +56,7 @@ COMMANDS = {
     "evaluate": Command(training.config.EvaluateConfig, "training.evaluate:evaluate"),
     "export": Command(commands.config.ChooseConfig, "commands.choose:export"),
     "build": Command(firmware_host.config.BuildConfig, "commands.build:build"),
+    "flash": Command(firmware_host.config.FlashConfig, "firmware_host.flash:flash"),
     "bench": Command(firmware_host.config.BenchConfig, "commands.bench:bench"),
     "trial": Command(hil.config.TrialConfig, "hil.trial:run_trial"),
     "replay": Command(hil.replay.config.ReplayConfig, "hil.replay.replay:replay"),

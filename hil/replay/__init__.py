@@ -1,0 +1,1 @@
+"""`sparsectl replay`: a journal run again through the compiled policy and the firmware's core."""

@@ -1,0 +1,38 @@
+"""Host mode: the commands that the host gave, computed again from what the board sampled."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from firmware_host.policy_library import build_policy_library
+from firmware_host.rig_constants import RigConstants
+from firmware_host.wire import decode
+from hil.host_drives import Commander
+from hil.journal import Journal, Kind
+from hil.replay.player import Difference
+
+
+def first_other_command(
+    journal: Journal, policy: Path, rig: RigConstants, folder: Path
+) -> Difference | None:
+    """The first COMMAND whose output is not what the compiled policy gives for its OBSERVATION."""
+    commander = Commander(build_policy_library(policy, rig, folder))
+    outputs: dict[int, float] = {}
+    for record in journal.records:
+        if record.kind not in (Kind.FROM_DEVICE, Kind.TO_DEVICE):
+            continue
+        frame = decode(record.payload)
+        if frame is None or frame.name not in ("OBSERVATION", "COMMAND"):
+            continue
+        tick = frame["tick"]
+        if frame.name == "OBSERVATION":
+            outputs[tick] = commander.command(frame)["output"]
+        elif (ours := outputs.pop(tick, None)) is not None:
+            if _bits(ours) != _bits(frame["output"]):
+                return Difference(tick, "COMMAND's output", frame["output"], ours)
+    return None
+
+
+def _bits(value: float) -> bytes:
+    return struct.pack("<f", value)

@@ -1,0 +1,105 @@
+"""The firmware as a process that a script drives: see firmware/ports/replay/port.c."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from common.errors import UserError
+from firmware_host.boards import find_board
+from firmware_host.boards.board import FIRMWARE
+from firmware_host.boards.host import HostBoard
+from firmware_host.build import build_firmware
+from firmware_host.rig_constants import RigConstants
+from firmware_host.wire import Decoder, Frame, encode
+
+CURRENT_UNKNOWN = -(2**31)
+_TICK = struct.Struct("<BIQiii")
+_SIZE = struct.Struct("<H")
+_CHUNK = 255
+
+
+def build_engine(policy: Path, rig: RigConstants, folder: Path) -> Path:
+    """Compile policy and core with the host's flags, around the replay port; gives the program.
+
+    Raises:
+        UserError: no compiler, or a policy that does not fit the rig.
+    """
+    host = find_board("host")
+    assert isinstance(host, HostBoard)
+    board = replace(host, name="replay", port=FIRMWARE / "ports" / "replay")
+    return Path(build_firmware(policy, board, rig, folder)["elf"])
+
+
+class Engine:
+    """Runs the program; each call gives the frames that it brought about. A context manager."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+        self._sequence = 0
+
+    def __enter__(self) -> Engine:
+        self._process = subprocess.Popen(
+            [str(self._program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._decoder = Decoder()
+        self._answers()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.communicate()
+
+    def tick(
+        self,
+        periods: int,
+        time_us: int,
+        base_raw: int,
+        pole_raw: int,
+        current_ma: int = CURRENT_UNKNOWN,
+    ) -> list[Frame]:
+        """Run one control tick on raw counts, `periods` after the one before."""
+        return self._play(_TICK.pack(ord("T"), periods, time_us, base_raw, pole_raw, current_ma))
+
+    def hear(self, name: str, **values: Any) -> list[Frame]:
+        """Let the board hear a message."""
+        frame = encode(name, self._sequence, **values)
+        self._sequence += 1
+        chunks = (frame[at : at + _CHUNK] for at in range(0, len(frame), _CHUNK))
+        return [found for chunk in chunks for found in self._play(b"S%c" % len(chunk) + chunk)]
+
+    def _play(self, script: bytes) -> list[Frame]:
+        stdin: IO[bytes] | None = self._process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(script)
+            stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+        return self._answers()
+
+    def _answers(self) -> list[Frame]:
+        """All frames up to the mark that the script has been worked off."""
+        frames = []
+        while size := _SIZE.unpack(self._read(_SIZE.size))[0]:
+            frames += self._decoder.feed(self._read(size))
+        return frames
+
+    def _read(self, size: int) -> bytes:
+        assert self._process.stdout is not None
+        content = self._process.stdout.read(size)
+        if len(content) != size:
+            raise self._died()
+        return content
+
+    def _died(self) -> UserError:
+        code = self._process.wait()
+        return UserError(f"the replayed firmware ended with code {code}; export the policy again")

@@ -1,0 +1,153 @@
+"""Plays a script to the firmware and compares what it does with what the board told.
+
+The firmware wants raw counts, and the journal has counts from home. Where zero was makes no
+difference to anything that is compared, so it is put where the replayed firmware finds it. Before
+the first HOME the board had a life that the journal does not know: nothing is compared until then,
+and the policy's output not before home is found, when its history starts anew.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from firmware_host.wire import Fault, Frame, Mode, State
+from hil.replay.engine import CURRENT_UNKNOWN, Engine
+from hil.replay.script import Action, Heard, Outcome, Request, Sampling
+
+COMPARED = ("state", "fault", "duty", "policy_output")
+NEVER = 2**63
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first thing that the replay did otherwise."""
+
+    tick: int
+    field: str
+    journal: float | str
+    replay: float | str
+
+    def __str__(self) -> str:
+        return (
+            f"tick {self.tick}: {self.field} is {self.journal} in the journal, "
+            f"{self.replay} in the replay"
+        )
+
+
+class Player:
+    """One replay."""
+
+    def __init__(self, engine: Engine, frames: int) -> None:
+        """Take the firmware and the number of frames in its policy's history."""
+        self._engine = engine
+        self._frames = frames
+        self.compared: set[int] = set()
+        """Ticks that agree in all that is known of them."""
+        self.lost = 0
+        """Ticks whose frames were lost: played on counts between their neighbours'."""
+        self.outside = 0
+        """Ticks before the first HOME."""
+        self._homing = False
+        self._output_from = NEVER
+        self._zero, self._raw = (0, 0), (0, 0)
+        self._state = int(State.SAFE)
+        self._ours: dict[tuple[str, int], Frame] = {}
+        self._unmatched: Frame | None = None
+
+    def play(self, action: Action) -> Difference | None:
+        """Play one action; what it brought about that differs."""
+        match action:
+            case Sampling():
+                self._sample(action)
+                return self._overdue()
+            case Request():
+                self._obey(action.frame)
+            case Heard():
+                self._keep(self._engine.hear("TIMESYNC", host_time_ns=0))
+            case Outcome():
+                return self._compare(action.frame)
+        return None
+
+    def _sample(self, at: Sampling) -> None:
+        found_home = at.state == State.HOMED and self._state == State.HOMING
+        if not found_home and not (at.lost and at.state == State.HOMING):
+            self._raw = (at.base_count + self._zero[0], at.pole_count + self._zero[1])
+        # the current is not in the journal: that it was too large is the board's word
+        over = at.fault == Fault.OVER_CURRENT
+        current_ma = 2**31 - 1 if over else CURRENT_UNKNOWN
+        for frame in self._engine.tick(at.periods, at.time_us, *self._raw, current_ma):
+            self._keep([frame])
+            if frame.name in ("TICK", "OBSERVATION") and frame["tick"] == at.tick:
+                counts = frame["base_count"], frame["pole_count"]
+                self._zero = (self._raw[0] - counts[0], self._raw[1] - counts[1])
+        if at.lost:
+            self.lost += 1
+            self._output_from = max(self._output_from, at.tick + self._frames + 2)
+        self._note_state(at.tick, at.state)
+
+    def _note_state(self, tick: int, state: int) -> None:
+        if state == State.HOMED and self._state == State.HOMING:
+            self._output_from = tick
+        self._state = state
+
+    def _obey(self, frame: Frame) -> None:
+        values: dict[str, Any] = dict(frame.values)
+        if frame.name == "HOME":
+            self._homing = True
+        elif frame.name == "ARM":
+            values["nonce"] = self._nonce()
+        self._keep(self._engine.hear(frame.name, **values))
+
+    def _nonce(self) -> int:
+        hello = [f for f in self._engine.hear("HELLO") if f.name == "HELLO"]
+        return int(hello[0]["arm_nonce"])
+
+    def _keep(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if frame.name in ("TICK", "PLANT_ACT", "OBSERVATION"):
+                self._ours[frame.name, frame["tick"]] = frame
+
+    def _compare(self, theirs: Frame) -> Difference | None:
+        tick = theirs["tick"]
+        if theirs.name == "PLANT_ACT":
+            self._note_state(tick, theirs["state"])
+        ours = self._ours.pop((theirs.name, tick), None)
+        if not self._homing:
+            self.outside += theirs.name != "OBSERVATION"
+            return None
+        if ours is None:  # of a tick whose COMMAND did not come, TICK tells before the next
+            self._unmatched = theirs
+            return None
+        for name in self._known(theirs):
+            if _bits(theirs[name]) != _bits(ours[name]):
+                return Difference(tick, name, _plain(name, theirs), _plain(name, ours))
+        self.compared.add(tick)
+        return None
+
+    def _overdue(self) -> Difference | None:
+        """What was not told in its own time has to be told now."""
+        theirs, self._unmatched = self._unmatched, None
+        if theirs is None:
+            return None
+        if (theirs.name, theirs["tick"]) in self._ours:
+            return self._compare(theirs)
+        return Difference(theirs["tick"], theirs.name, "there", "missing")
+
+    def _known(self, theirs: Frame) -> list[str]:
+        """The fields to compare; what follows from the policy's history not where that is lost."""
+        follows = (
+            ("policy_output", "duty") if theirs["state"] == State.ACTIVE else ("policy_output",)
+        )
+        unknown = () if theirs["tick"] >= self._output_from else follows
+        return [name for name in COMPARED if name in theirs.values and name not in unknown]
+
+
+def _bits(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+def _plain(name: str, frame: Frame) -> float | str:
+    kinds: dict[str, Any] = {"state": State, "fault": Fault, "mode": Mode}
+    return kinds[name](frame[name]).name if name in kinds else float(frame[name])

@@ -1,0 +1,103 @@
+"""The command: find the policy that the journal names, build it again, play, and judge."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from common.errors import UserError
+from export.onnx_reader import read_onnx
+from firmware_host.rig_constants import RigConstants
+from hil.journal import Journal, find_journal, read_journal
+from hil.replay.commands import first_other_command
+from hil.replay.config import ReplayConfig
+from hil.replay.engine import Engine, build_engine
+from hil.replay.player import Difference, Player
+from hil.replay.script import read_script
+
+
+def replay(config: ReplayConfig) -> dict[str, Any]:
+    """Run `sparsectl replay`.
+
+    Returns:
+        `verdict` (a sentence), `agrees`, `ticks` (that agree), `first_difference` (tick, field,
+        journal, replay; or None), `lost_ticks`, `ticks_before_home` (not compared), `digest`,
+        `dropped_bytes` of the journal's torn tail.
+
+    Raises:
+        UserError: no journal, or the policy that it names is not to be found.
+    """
+    path = find_journal(config.journal)
+    journal = read_journal(path)
+    policy = find_policy(journal, path, config.policy)
+    rig = RigConstants(**journal.header["rig_constants"])
+    with tempfile.TemporaryDirectory(prefix="sparsectl-replay-") as folder:
+        program = build_engine(policy, rig, Path(folder) / "firmware")
+        with Engine(program) as engine:
+            player = Player(engine, int(journal.header["signals"]["frames"]))
+            difference = play(journal, player)
+        if journal.header["config"]["mode"] == "host":
+            other = first_other_command(journal, policy, rig, Path(folder) / "host_policy")
+            difference = min(filter(None, (other, difference)), key=_tick, default=None)
+    return {
+        "verdict": _verdict(difference, player),
+        "agrees": difference is None,
+        "ticks": len(player.compared),
+        "first_difference": vars(difference) if difference else None,
+        "lost_ticks": player.lost,
+        "ticks_before_home": player.outside,
+        "digest": journal.header["digest"],
+        "dropped_bytes": journal.dropped_bytes,
+    }
+
+
+def _tick(difference: Difference) -> int:
+    return difference.tick
+
+
+def play(journal: Journal, player: Player) -> Difference | None:
+    """Play all of a journal, up to the first difference."""
+    for action in tqdm(read_script(journal), "replay", unit=" actions", disable=None):
+        if (difference := player.play(action)) is not None:
+            return difference
+    return None
+
+
+def find_policy(journal: Journal, path: Path, named: Path | None) -> Path:
+    """The folder with the C of the policy that the journal was made with.
+
+    Raises:
+        UserError: it is not where it was, nor beside the journal; or it is another policy.
+    """
+    digest = journal.header["digest"]
+    folder = path.parent
+    there = Path(journal.header["config"]["policy"])
+    places = [named] if named else [there, folder / "policy", folder.parent / "policy"]
+    found = {place: _digest(place) for place in places if (place / "policy.onnx").is_file()}
+    for place, held in found.items():
+        if held == digest:
+            return place
+    if named and found:
+        raise UserError(
+            f"the journal is of policy {digest[:12]}, {named} holds {found[named][:12]}; "
+            "name the folder of the one that ran"
+        )
+    raise UserError(
+        f"policy {digest[:12]} is not in {' or '.join(map(str, places))}; name its folder by "
+        "--policy"
+    )
+
+
+def _digest(folder: Path) -> str:
+    return read_onnx(folder / "policy.onnx").digest
+
+
+def _verdict(difference: Difference | None, player: Player) -> str:
+    if difference is not None:
+        return f"{difference}; {len(player.compared)} ticks before it agree"
+    if not player.compared:
+        return "no tick to compare: the journal ends before the board was homed"
+    return f"all {len(player.compared)} ticks agree"

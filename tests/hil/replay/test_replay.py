@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from firmware_host.wire import decode, encode
+from hil.config import TrialConfig
+from hil.journal import Journal, JournalWriter, Kind, Record, read_journal
+from hil.replay.config import ReplayConfig
+from hil.replay.replay import replay
+from hil.trial import run_trial
+from tests.hil.policies import EASY_RIG, export_graph, timid_graph
+
+Edit = Callable[[Record], Record | None]
+
+
+@pytest.fixture(scope="module", params=["device", "host", "pil"])
+def trial(
+    request: pytest.FixtureRequest, easy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A trial's folder: a swing-up, a kick, a balance."""
+    return run(easy, tmp_path_factory.mktemp("replay") / "trial", mode=request.param)
+
+
+def run(policy: Path, out: Path, **changes: object) -> Path:
+    fields: dict[str, object] = {"clock": "lockstep", "rig": str(EASY_RIG), "seconds": 2.5}
+    run_trial(TrialConfig(policy, out=out, report=False, **{**fields, **changes}))  # type: ignore[arg-type]
+    return out
+
+
+def edited(trial: Path, folder: Path, edit: Edit) -> Path:
+    """A copy of the trial's journal with each record as `edit` gives it."""
+    journal = read_journal(trial / "journal.bin")
+    with JournalWriter(folder / "journal.bin", journal.header) as writer:
+        for record in journal.records:
+            if (kept := edit(record)) is not None:
+                writer.write(kept.kind, kept.payload, kept.host_ns)
+    return folder
+
+
+def frames(journal: Journal, name: str) -> list[int]:
+    """The ticks of all frames of that name."""
+    decoded = (decode(record.payload) for record in journal.records if record.kind <= 1)
+    return [frame["tick"] for frame in decoded if frame is not None and frame.name == name]
+
+
+def told(trial: Path) -> tuple[str, list[int]]:
+    """The message that tells of a tick in this trial, and its ticks."""
+    journal = read_journal(trial / "journal.bin")
+    name = "PLANT_ACT" if journal.header["config"]["mode"] == "pil" else "TICK"
+    return name, frames(journal, name)
+
+
+def test_all_ticks_of_a_trial_agree(trial: Path) -> None:
+    result = replay(ReplayConfig(trial))
+    assert result["agrees"] and result["first_difference"] is None, result
+    assert result["verdict"] == f"all {result['ticks']} ticks agree"
+    _, ticks = told(trial)
+    assert result["ticks"] + result["ticks_before_home"] == len(ticks)
+    assert result["ticks"] > 150 and result["lost_ticks"] == 0
+
+
+def test_a_tick_that_was_changed_is_named(trial: Path, tmp_path: Path) -> None:
+    name, ticks = told(trial)
+    wanted = ticks[-40]
+    field = {"device": "policy_output", "host": "duty", "pil": "state"}[mode_of(trial)]
+
+    def change(record: Record) -> Record:
+        frame = decode(record.payload) if record.kind is Kind.FROM_DEVICE else None
+        if frame is None or frame.name != name or frame["tick"] != wanted:
+            return record
+        value = 7 if field == "state" else frame[field] * (1 + 2e-7) + 1e-30
+        content = encode(name, frame.sequence, to_host=True, **{**frame.values, field: value})
+        return Record(record.kind, record.host_ns, content[1:-1])
+
+    found = replay(ReplayConfig(edited(trial, tmp_path, change), trial_policy(trial)))
+    first = found["first_difference"]
+    assert (first["tick"], first["field"]) == (wanted, field)
+    assert f"tick {wanted}: {field}" in found["verdict"]
+
+
+def mode_of(trial: Path) -> str:
+    return str(read_journal(trial / "journal.bin").header["config"]["mode"])
+
+
+def trial_policy(trial: Path) -> Path:
+    return Path(read_journal(trial / "journal.bin").header["config"]["policy"])
+
+
+def test_a_kick_that_was_left_out_is_found(trial: Path, tmp_path: Path) -> None:
+    def leave_out(record: Record) -> Record | None:
+        frame = decode(record.payload) if record.kind is Kind.TO_DEVICE else None
+        return None if frame is not None and frame.name == "DISTURB" else record
+
+    found = replay(ReplayConfig(edited(trial, tmp_path, leave_out)))
+    assert not found["agrees"] and found["first_difference"]["field"] == "duty"
+    assert found["ticks"] > 50
+
+
+def test_a_command_that_was_changed_is_named(easy: Path, tmp_path: Path) -> None:
+    trial = run(easy, tmp_path / "trial", mode="host", seconds=1.0)
+    wanted = frames(read_journal(trial / "journal.bin"), "COMMAND")[100]
+
+    def change(record: Record) -> Record:
+        frame = decode(record.payload) if record.kind <= Kind.TO_DEVICE else None
+        if frame is None or frame.values.get("tick") != wanted:
+            return record
+        values = dict(frame.values)
+        for name in {"output", "policy_output", "duty"} & values.keys():
+            values[name] = 0.123
+        content = encode(frame.name, frame.sequence, to_host=frame.to_host, **values)
+        return Record(record.kind, record.host_ns, content[1:-1])
+
+    found = replay(ReplayConfig(edited(trial, tmp_path / "changed", change), easy))
+    assert found["first_difference"]["tick"] == wanted
+    assert found["first_difference"]["field"] == "COMMAND's output"
+
+
+def test_ticks_whose_frames_were_lost_are_played_but_not_judged(easy: Path, tmp_path: Path) -> None:
+    trial = run(easy, tmp_path / "trial")
+    _, ticks = told(trial)
+    gone = {ticks[-100], ticks[-60], ticks[-59]}
+
+    def lose(record: Record) -> Record | None:
+        frame = decode(record.payload) if record.kind is Kind.FROM_DEVICE else None
+        return None if frame and frame.name == "TICK" and frame["tick"] in gone else record
+
+    found = replay(ReplayConfig(edited(trial, tmp_path / "lossy", lose)))
+    assert found["lost_ticks"] == 3
+    assert found["first_difference"] is None, found
+
+
+@pytest.mark.parametrize("mode", ["device", "host"])
+def test_a_realtime_journal_agrees(timid: Path, tmp_path: Path, mode: str) -> None:
+    out = run(
+        timid, tmp_path / "trial", mode=mode, clock="realtime", rig=None, swing_up_limit_s=1.0
+    )
+    found = replay(ReplayConfig(out))
+    assert found["agrees"], found
+    assert found["ticks"] > 50
+
+
+def test_a_torn_journal_agrees_as_far_as_it_goes(trial: Path, tmp_path: Path) -> None:
+    content = (trial / "journal.bin").read_bytes()
+    (tmp_path / "journal.bin").write_bytes(content[: len(content) // 2])
+    found = replay(ReplayConfig(tmp_path))
+    assert found["agrees"] and found["dropped_bytes"] > 0 and found["ticks"] > 50
+
+
+def test_a_journal_that_ends_before_homing_says_so(trial: Path, tmp_path: Path) -> None:
+    journal = read_journal(trial / "journal.bin")
+    with JournalWriter(tmp_path / "journal.bin", journal.header):
+        pass
+    found = replay(ReplayConfig(tmp_path))
+    assert found["verdict"] == "no tick to compare: the journal ends before the board was homed"
+
+
+def test_another_policy_is_refused(trial: Path, timid: Path) -> None:
+    with pytest.raises(UserError, match="the journal is of policy .*, .* holds .*; name the"):
+        replay(ReplayConfig(trial, timid))
+
+
+def test_a_policy_that_is_gone_gets_one_line(tmp_path: Path) -> None:
+    policy = export_graph(timid_graph(3), tmp_path / "policies")
+    out = run(policy, tmp_path / "trials" / "one", rig=None, swing_up_limit_s=0.5)
+    policy.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="name its folder by --policy") as caught:
+        replay(ReplayConfig(out))
+    assert "\n" not in str(caught.value)
+    assert replay(ReplayConfig(out, tmp_path / "elsewhere"))["agrees"]
