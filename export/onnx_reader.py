@@ -13,10 +13,22 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from common.errors import UserError
 from export.activations import Float64
-from export.graph import MAX_WEIGHTS, PolicyGraph, Signal
+from export.graph import MAX_WEIGHTS, MAX_WIDTH, PolicyGraph, Signal
 from export.model_file import check_model_file
+from export.onnx_curve import Curve, known_as
+from export.onnx_node import Node
 from export.onnx_operators import OPERATORS
-from export.onnx_stream import BLOCK, COLUMNS, ROWS, VECTOR, Node, Operand, Stream
+from export.onnx_operators.registry import Value
+from export.onnx_stream import (
+    BATCH,
+    BLOCK,
+    COLUMNS,
+    ROWS,
+    VECTOR,
+    Stream,
+    StreamError,
+    finished,
+)
 from export.onnx_tensors import TensorReader, short
 from export.signals import Signals, generic_signals, parse_json_object, parse_signals
 
@@ -26,7 +38,7 @@ OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
 
 ACTION_NAMES = ("action", "actions")
 
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
 
 def read_onnx(path: Path) -> PolicyGraph:
@@ -62,7 +74,7 @@ def _graph(model: ModelProto, path: Path) -> PolicyGraph:
     if not stream.layers:
         raise UserError("there is no Gemm or MatMul between input and output; give an MLP")
     declared = [d.dim_value for d in output.type.tensor_type.shape.dim]
-    if declared and declared[-1] not in (0, stream.width):
+    if len(declared) > 1 and declared[-1] not in (0, stream.width):
         raise UserError(
             f"output {short(output.name)} is declared with {declared[-1]} values but the network "
             f"gives {stream.width}; export it again"
@@ -111,7 +123,7 @@ def _output(graph: GraphProto) -> ValueInfoProto:
 def _run(graph: GraphProto, output: str, opset: int, tensors: TensorReader) -> Stream:
     """Run the nodes that lead to `output`, in the file's order, on a Stream."""
     nodes, names = _needed(graph, output)
-    values: dict[str, Operand] = {"": None}
+    values: dict[str, Value] = {"": None}
     for tensor in graph.initializer:
         if tensor.name in names:
             values[tensor.name] = tensors.dense(tensor)
@@ -124,14 +136,21 @@ def _run(graph: GraphProto, output: str, opset: int, tensors: TensorReader) -> S
         raise UserError(f"it has {len(inputs)} inputs ({shown}); a policy has one, the observation")
     values[inputs[0].name] = _observation(inputs[0])
     for node in nodes:
-        result = _apply(node, values, opset, tensors)
-        values.update({node.output[0]: result} if node.output[0] else {})
-    action = values.get(output)
+        results = _apply(node, values, opset, tensors)
+        values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
+    return _action_stream(values.get(output), output, tensors)
+
+
+def _action_stream(value: Value, output: str, tensors: TensorReader) -> Stream:
+    action = known_as(value, tensors.spend) if isinstance(value, Curve) else value
     if not isinstance(action, Stream):
         raise UserError(f"output {short(output)} does not depend on the observation; export again")
-    if action.layout not in (ROWS, VECTOR):
+    if action.layout not in (ROWS, VECTOR, BATCH):
         raise UserError(f"output {short(output)} is not [batch, actions]; transpose it back")
-    return action
+    try:
+        return finished(action, tensors.spend)
+    except StreamError as error:
+        raise UserError(f"output {short(output)} cannot be exported: {error}") from error
 
 
 def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
@@ -170,12 +189,17 @@ def _observation(value: ValueInfoProto) -> Stream:
         return Stream(sizes[0], COLUMNS)
     known = [size for size in sizes[1:] if size is not None]
     width = int(np.prod(known, dtype=object)) if len(known) == len(sizes) - 1 else None
-    return Stream(width, ROWS if len(sizes) == 2 else BLOCK)
+    if width is not None and width > MAX_WIDTH:
+        raise UserError(f"input {short(value.name)} has {width} values; give at most {MAX_WIDTH}")
+    single = sizes[0] == 1
+    if len(sizes) == 2:
+        return Stream(width, ROWS, is_single=single)
+    return Stream(width, BLOCK, block=tuple(known) if width is not None else (), is_single=single)
 
 
 def _apply(
-    node: NodeProto, values: dict[str, Operand], opset: int, tensors: TensorReader
-) -> Operand:
+    node: NodeProto, values: dict[str, Value], opset: int, tensors: TensorReader
+) -> tuple[Value, ...]:
     name = short(node.name) if node.name else f"that makes {short((*node.output, '?')[0])}"
     label = f"node {name}"
     domain = "" if node.domain in ("", "ai.onnx") else node.domain + "."
@@ -189,17 +213,23 @@ def _apply(
             )
     attributes = {a.name: _attribute(a) for a in node.attribute}
     inputs = tuple(values[needed] for needed in _read(node))
-    call = Node(label, operator, inputs, attributes, opset, tensors)
+    outputs = len([name for name in node.output if name])
+    call = Node(label, operator, inputs, attributes, opset, tensors, outputs)
     if handler is None:
         call.refuse("this operator is not supported")
-    return handler(call)
+    try:
+        result = handler(call)
+    except StreamError as error:
+        call.refuse(str(error))
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _attribute(attribute: AttributeProto) -> Any:
-    """The value of a number, numbers or tensor; None for kinds that no operator here takes."""
+    """The value of a number, numbers, text or tensor; None for kinds that no operator takes."""
     fields: dict[int, str] = {
         AttributeProto.FLOAT: "f",
         AttributeProto.INT: "i",
+        AttributeProto.STRING: "s",
         AttributeProto.TENSOR: "t",
         AttributeProto.SPARSE_TENSOR: "sparse_tensor",
         AttributeProto.FLOATS: "floats",
@@ -213,7 +243,7 @@ def _attribute(attribute: AttributeProto) -> Any:
 def _signals(metadata: dict[str, str], stream: Stream) -> Signals:
     """Names, units and limits from the metadata; scales from the nodes, which are what runs."""
     text = metadata.get("sparsectl.signals")
-    observations, actions = stream.layers[0].inputs, stream.layers[-1].outputs
+    observations, actions = stream.layers[0].inputs, stream.layers[-1].results
     if text is None:
         signals = generic_signals(observations, actions)
     else:

@@ -36,11 +36,12 @@ _TYPED_FIELD: dict[int, str] = {
 
 
 class TensorReader:
-    """Decodes the tensors of one file; all of them together may hold 4 times the largest graph."""
+    """Decodes the tensors of one file; all of them and the layers made of them
+    together may hold 6 times the largest graph."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._elements_left = 4 * MAX_WEIGHTS
+        self._elements_left = 6 * MAX_WEIGHTS
 
     def spend(self, elements: int, what: str) -> None:
         """Take `elements` numbers from what one file may hold.

@@ -23,7 +23,7 @@ from common.files import atomic_path
 from export.activations import ACTIVATIONS, Float32
 from export.graph import Layer, PolicyGraph
 
-OPSET = 13
+OPSET, GELU_OPSET = 13, 20
 IR_VERSION = 8
 
 _SPARSE_OVERHEAD_BYTES = 128  # names, shapes and tags of a sparse tensor's two parts
@@ -51,11 +51,17 @@ def onnx_model(graph: PolicyGraph) -> ModelProto:
         built.graph,
         producer_name="sparsectl",
         ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", _opset(graph))],
     )
     helper.set_model_props(model, _metadata(graph))
     checker.check_model(model, full_check=False)
     return model
+
+
+def _opset(graph: PolicyGraph) -> int:
+    """The oldest that has all that is needed, for the sake of old runtimes."""
+    has_gelu = any(layer.activation.startswith("gelu") for layer in graph.layers)
+    return GELU_OPSET if has_gelu else OPSET
 
 
 def _metadata(graph: PolicyGraph) -> dict[str, str]:
@@ -114,9 +120,27 @@ class _Builder:
         weight = self._weight(f"{name}.weight", layer.weight)
         bias = self._constant(f"{name}.bias", layer.bias)
         self._append("Gemm", name, weight, bias, transB=1)
-        operator = ACTIVATIONS[layer.activation].onnx_operator
-        if operator:
-            self._append(operator, f"{name}.{layer.activation}")
+        self._activation(f"{name}.{layer.activation}", layer)
+
+    def _activation(self, name: str, layer: Layer) -> None:
+        if layer.activation == "silu":
+            before = self.value
+            self._append("Sigmoid", f"{name}.sigmoid")
+            self._append("Mul", name, before)
+        elif layer.activation == "clip":
+            limits = zip(("low", "high"), layer.parameters, strict=True)
+            constants = [self._constant(f"{name}.{n}", np.array(v, np.float32)) for n, v in limits]
+            self._append("Clip", name, *constants)
+        elif layer.activation == "argmax":
+            self._append("ArgMax", f"{name}.index", axis=1, keepdims=1)
+            self._append("Cast", name, to=TensorProto.FLOAT)
+        elif layer.activation == "gelu_tanh":
+            self._append("Gelu", name, approximate="tanh")
+        elif layer.activation != "identity":
+            activation = ACTIVATIONS[layer.activation]
+            names = [parameter for parameter, _ in activation.parameters]
+            values = dict(zip(names, layer.parameters, strict=True))
+            self._append(activation.onnx_operator, name, **values)
 
     def _action(self, graph: PolicyGraph) -> None:
         """scale * y + offset, then the limits; what does nothing is left out."""

@@ -1,0 +1,41 @@
+"""Discrete actions: Softmax, ArgMax."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from export.onnx_node import Node
+from export.onnx_operators.registry import Result, operator
+from export.onnx_stream import BATCH, COLUMNS, ROWS, VECTOR, Stream, activate
+
+_AXES = {ROWS: (2, 1), COLUMNS: (2, 0), VECTOR: (1, 0)}
+"""Layout to its dimensions and which of them is the neurons'."""
+
+
+def _check_axis(node: Node, stream: Stream, default: int) -> None:
+    dimensions, neurons = _AXES.get(stream.layout, (0, 0))
+    if not dimensions or node.axis(dimensions, default) != neurons:
+        node.refuse("it goes across the observations of a batch")
+
+
+@operator("Softmax")
+def softmax(node: Node) -> Result:
+    stream = node.stream()
+    default = -1 if node.opset >= 13 or stream.layout == VECTOR else 1
+    _check_axis(node, stream, default)
+    return activate(stream, "softmax", (), node.tensors.spend)
+
+
+@operator("ArgMax")
+def argmax(node: Node) -> Result:
+    """After a softmax the same as before it."""
+    stream = node.stream()
+    _check_axis(node, stream, 0)
+    if node.whole("select_last_index", 0):
+        node.refuse("it takes the last of equals")
+    last = stream.layers[-1] if stream.layers else None
+    if last is not None and last.activation == "softmax" and stream.is_bare:
+        layers = (*stream.layers[:-1], replace(last, activation="identity"))
+        stream = replace(stream, layers=layers, is_open=True)
+    found = activate(stream, "argmax", (), node.tensors.spend)
+    return found if node.whole("keepdims", 1) else replace(found, layout=BATCH)
