@@ -6,11 +6,12 @@ FIRMWARE_C := $(shell find firmware_host export -name '*.[ch]' 2>/dev/null)
 # Work is spread over processes: two threads of one library each on two busy cores collapse.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint toolchain clean
+.PHONY: help demo test bench lint toolchain clean
 
 help:
 	@echo "make demo    the whole pipeline on the virtual pendulum"
 	@echo "make test    the tests"
+	@echo "make bench   cycles and bytes of the exported code, beside its peers"
 	@echo "make lint    style, types, direction of imports"
 	@echo "make toolchain  compilers and emulators of the boards (Debian; asks for root)"
 	@echo "make clean   remove the environment and the runs"
@@ -20,6 +21,12 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 2
+
+# The table of cycles and bytes beside a plain C loop and emlearn, about ten minutes; into the README.
+bench: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/marks.py
+	$(BIN)/python benchmarks/tables.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

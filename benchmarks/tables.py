@@ -5,6 +5,7 @@ python benchmarks/tables.py [--check]
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,10 +105,52 @@ def trials() -> list[str]:
     return lines
 
 
+def marks() -> list[str]:
+    """A row a mark: what was measured, and the peers beside it."""
+    rows = read_json(RESULTS / "marks.json")["marks"]
+    head = ["target", "mark", "encoding", "cycles", "flash", "RAM", "error", *rows[0]["peers"]]
+    return [_cells(head), _cells(["---"] * len(head)), *(_cells(_mark_row(row)) for row in rows)]
+
+
+def _mark_row(row: dict[str, Any]) -> list[str]:
+    best, mark = row["best"], row["mark"]
+    figures = ["nothing keeps to it", "", "", "", ""]
+    if best:
+        times = row["times_faster_than_teacher"]
+        figures = [
+            best["name"] + ("" if row["met"] else " (missed)"),
+            f"{best['cycles']:,}" + (f", {times:.0f}x fewer" if times else ""),
+            f"{best['flash']:,} B",
+            f"{best['ram'] + best['stack']:,} B",
+            f"{best['error']:.1e}",
+        ]
+    peers = [
+        "does not fit" if peer["reason"] else f"{peer['cycles']:,}, {peer['flash']:,} B"
+        for peer in row["peers"].values()
+    ]
+    return [mark["name"], _mark_limits(mark), *figures, *peers]
+
+
+def _mark_limits(mark: dict[str, Any]) -> str:
+    shown = {
+        "times_faster_than_teacher": "{:.0f}x fewer cycles",
+        "cycles": "{:,} cycles",
+        "flash": "{:,} B flash",
+        "ram": "{:,} B RAM",
+        "error": "error {:.0e}",
+    }
+    return ", ".join(f.format(mark[n]) for n, f in shown.items() if mark[n] is not None)
+
+
+def _cells(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "students": students,
     "stages": stages,
     "trials": trials,
+    "marks": marks,
 }
 
 
@@ -117,12 +160,12 @@ def _interval(result: dict[str, Any]) -> str:
 
 def filled(text: str) -> str:
     """The README's text with each table between its marks made anew."""
-    for name, table in TABLES.items():
+    for name in re.findall(r"<!-- table: (\w+) -->\n", text):
         head, found, rest = text.partition(f"<!-- table: {name} -->\n")
         _, closed, tail = rest.partition("<!-- end -->")
-        if not found or not closed:
-            raise ValueError(f"README.md has no place for the table {name!r}")
-        text = head + found + "\n".join(table()) + "\n" + closed + tail
+        if name not in TABLES or not closed:
+            raise ValueError(f"README.md has a place for the table {name!r}, which there is not")
+        text = head + found + "\n".join(TABLES[name]()) + "\n" + closed + tail
     return text
 
 

@@ -8,7 +8,12 @@ from typing import Any, Final
 
 from commands.front import pareto_front
 
-UNITS: Final = {"flash": "bytes", "ram": "bytes", "cycles": "cycles", "error": "of the range"}
+_WORDS: Final = {
+    "flash": "{:.0f} bytes of flash",
+    "ram": "{:.0f} bytes of RAM",
+    "cycles": "{:.0f} cycles",
+    "error": "an error of {:.2g} of the action's range",
+}
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,7 @@ def nothing_fits(choice: Choice) -> str:
     if nearest is None:
         reasons: Sequence[str] = [f"{c.encoding}: {c.reason}" for c in choice.candidates]
         return f"no encoding runs on {choice.board} ({'; '.join(reasons)}); take another board"
-    parts = ", ".join(
-        f"{name} {nearest.figure(name):.6g} {UNITS[name]}" for name in choice.over(nearest)
-    )
+    parts = " and ".join(_WORDS[n].format(nearest.figure(n)) for n in choice.over(nearest))
     return (
         f"no encoding keeps to {wanted} on {choice.board}; the nearest, {nearest.encoding}, takes "
         f"{parts}; allow that or keep fewer weights"

@@ -1,0 +1,283 @@
+"""What the exported code costs on small cores, beside the marks that were set and its peers.
+
+    python benchmarks/marks.py [--only c] [--out benchmarks/results/marks.json]
+
+Measures every encoding that serves the core on the networks of `benchmarks.networks`, a plain C
+loop and emlearn with the same compiler and flags, and prints a row a mark: the fastest encoding
+that keeps to the mark's other limits. Cycles are of a typical call, the median of 32 standard
+normal observations, worst of a wider coverage in brackets; flash and RAM (stack included) are over
+an empty firmware, KB of 1000 bytes; the error is the greatest of those 32, against the network in
+float64.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median_low
+from typing import Any, Final
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a script, its folder is on the path, not the root
+
+from benchmarks.networks import network_observations, networks  # noqa: E402
+from benchmarks.peers import PEERS  # noqa: E402
+from commands.terminal import print_table  # noqa: E402
+from common.errors import UserError  # noqa: E402
+from common.files import write_json  # noqa: E402
+from common.provenance import provenance  # noqa: E402
+from export.config import ExportConfig  # noqa: E402
+from export.encodings.registry import ENCODINGS  # noqa: E402
+from export.graph import PolicyGraph  # noqa: E402
+from export.onnx_writer import write_onnx  # noqa: E402
+from export.pipeline import export_policy  # noqa: E402
+from firmware_host.cores import CORES  # noqa: E402
+from firmware_host.cores.coverage import coverage  # noqa: E402
+
+TYPICAL: Final = 32
+CALIBRATION: Final = 4096
+LOOSE: Final = 10.0
+"""Greatest error that export is to allow: a mark judges it here."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something to reach on a core with a network; None: no limit."""
+
+    name: str
+    core: str
+    network: str
+    cycles: int | None = None
+    flash: int | None = None
+    ram: int | None = None
+    error: float | None = None
+    kinds: tuple[str, ...] = ("float32", "float16", "int16", "int8")
+    """Forms of weights that may serve."""
+    times_faster_than_teacher: float | None = None
+    """Against the plain C loop of the network `teacher`."""
+
+
+FLOAT: Final = ("float32",)
+MARKS: Final = (
+    Mark("M4F, c float32", "cortex-m4f", "c", 3_300, 14_000, 800, 2e-7, FLOAT),
+    Mark("M4F, c small", "cortex-m4f", "c", 9_000, 3_000, error=1e-2),
+    Mark("M4F, d float32", "cortex-m4f", "d", 6_600, kinds=FLOAT),
+    Mark("M4F, a dense float32", "cortex-m4f", "a", 120_000, kinds=FLOAT),
+    Mark("M4F, b dense float32", "cortex-m4f", "b", 35_000, kinds=FLOAT),
+    Mark("M3, c int16", "cortex-m3", "c", 5_000, kinds=("int16",)),
+    Mark("M0, c int16", "cortex-m0", "c", 11_000, kinds=("int16",)),
+    Mark("328P, c fast", "atmega328p", "c", 14_000),
+    Mark("328P, c in 4.7 KB", "atmega328p", "c", 35_000, 4_700, error=1e-3),
+    Mark("328P, d in 7.7 KB", "atmega328p", "d", 72_000, 7_700, error=1e-3),
+    Mark("M4F, p, 100x under its teacher", "cortex-m4f", "p", times_faster_than_teacher=100.0),
+    Mark("M4F, p in 4.43 KB", "cortex-m4f", "p", flash=4_430, error=5e-3),
+)
+
+
+@dataclass(frozen=True)
+class MarksConfig:
+    """Measure and print the table; write it as JSON."""
+
+    only: str | None = None
+    """Only the marks whose name contains this; nothing is written."""
+    out: Path = ROOT / "benchmarks" / "results" / "marks.json"
+    """Where the figures go."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One encoding or peer of a network on a core; reason: why it could not be measured."""
+
+    core: str
+    network: str
+    name: str
+    kind: str = ""
+    cycles: int = 0
+    cycles_worst: int = 0
+    instructions: int = 0
+    flash: int = 0
+    ram: int = 0
+    stack: int = 0
+    error: float = 0.0
+    activation_share: float | None = None
+    constant_time: bool = False
+    cycles_kind: str | None = None
+    reason: str = ""
+
+    def keeps_to(self, mark: Mark) -> bool:
+        """All limits of the mark but that on cycles, which is what is to be told."""
+        limits = ((mark.flash, self.flash), (mark.ram, self.memory), (mark.error, self.error))
+        within = all(limit is None or value <= limit for limit, value in limits)
+        return not self.reason and within and self.kind in mark.kinds
+
+    @property
+    def memory(self) -> int:
+        """Static RAM and stack."""
+        return self.ram + self.stack
+
+
+class Bench:
+    """Measures each encoding and peer of each network on each core once."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._networks = networks()
+        self._known: dict[tuple[str, str], list[Figures]] = {}
+        self._peers: dict[tuple[str, str, str], Figures] = {}
+
+    def encodings(self, core: str, network: str) -> list[Figures]:
+        """Every encoding that serves the core."""
+        key = (core, network)
+        if key not in self._known:
+            names = [n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores]
+            bar = tqdm(names, desc=f"{network} on {core}", unit="encoding", leave=False)
+            self._known[key] = [self._encoding(core, network, name) for name in bar]
+        return self._known[key]
+
+    def peer(self, core: str, network: str, name: str) -> Figures:
+        """A peer of `benchmarks.peers`."""
+        key = (core, network, name)
+        if key not in self._peers:
+            folder = self._scratch / network / name.replace(" ", "-")
+            if not folder.exists():
+                PEERS[name](self._networks[network], folder)
+            self._peers[key] = self._measured(core, network, name, "float32", folder)
+        return self._peers[key]
+
+    def all(self) -> Iterator[Figures]:
+        """All that was measured."""
+        for group in self._known.values():
+            yield from group
+        yield from self._peers.values()
+
+    def _encoding(self, core: str, network: str, name: str) -> Figures:
+        try:
+            folder = self._exported(network, name)
+        except UserError as error:
+            return Figures(core, network, name, reason=str(error))
+        return self._measured(core, network, name, ENCODINGS[name].kind, folder)
+
+    def _exported(self, network: str, name: str) -> Path:
+        """The policy's folder; fixed-point scales are calibrated on what the network is for."""
+        folder = self._scratch / network / name
+        if not folder.exists():
+            graph = self._networks[network]
+            model, data = self._scratch / f"{network}.onnx", self._scratch / f"{network}.npz"
+            write_onnx(graph, model)
+            np.savez(data, observations=network_observations(graph, CALIBRATION, seed=2))
+            export_policy(ExportConfig(model, folder, name, data, error=LOOSE, observations=2000))
+        return folder
+
+    def _measured(self, core: str, network: str, name: str, kind: str, folder: Path) -> Figures:
+        graph = self._networks[network]
+        observations = network_observations(graph, TYPICAL)
+        with tempfile.TemporaryDirectory(dir=self._scratch) as work:
+            try:
+                found = CORES[core].measure(folder, Path(work), coverage(observations), 1)
+            except UserError as error:
+                return Figures(core, network, name, kind, reason=str(error).split("; ")[-1])
+        assert found.cycles is not None and found.instructions is not None
+        return Figures(
+            core,
+            network,
+            name,
+            kind,
+            median_low(found.cycles[:TYPICAL]),
+            max(found.cycles),
+            median_low(found.instructions[:TYPICAL]),
+            sum(found.flash.values()),
+            found.ram_bytes,
+            found.stack_bytes or 0,
+            _error(graph, observations, found.actions),
+            found.activation_share,
+            min(found.cycles) == max(found.cycles),
+            found.cycles_kind,
+        )
+
+
+def _error(graph: PolicyGraph, observations: np.ndarray, actions: np.ndarray) -> float:
+    count = min(len(observations), len(actions))
+    exact = graph.forward_exact(observations[:count])
+    return float(np.abs(actions[:count] - exact).max())
+
+
+def judge(mark: Mark, bench: Bench) -> dict[str, Any]:
+    """The mark, the best encoding that keeps to it, whether it is met, and the peers."""
+    measured = bench.encodings(mark.core, mark.network)
+    fitting = [figures for figures in measured if figures.keeps_to(mark)]
+    best = min(fitting, key=lambda figures: figures.cycles, default=None)
+    peers = {name: bench.peer(mark.core, mark.network, name) for name in PEERS}
+    ratio = None
+    if best and mark.times_faster_than_teacher:
+        ratio = bench.peer(mark.core, "teacher", "plain C").cycles / best.cycles
+    met = best is not None and (mark.cycles is None or best.cycles <= mark.cycles)
+    if mark.times_faster_than_teacher:
+        met = ratio is not None and ratio >= mark.times_faster_than_teacher
+    return {
+        "mark": asdict(mark),
+        "best": asdict(best) if best else None,
+        "times_faster_than_teacher": ratio,
+        "met": met,
+        "peers": {name: asdict(figures) for name, figures in peers.items()},
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A row a mark."""
+    head = ["target", "mark", "met", "encoding", "cycles (worst)", "flash", "RAM", "error"]
+    return [[*head, *PEERS], *(_row(row) for row in rows)]
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    best, mark = row["best"], row["mark"]
+    cells = ["-"] * 5
+    if best:
+        cells = [
+            best["name"],
+            f"{best['cycles']:,} ({best['cycles_worst']:,})",
+            f"{best['flash']:,}",
+            f"{best['ram'] + best['stack']:,}",
+            f"{best['error']:.1e}",
+        ]
+    if row["times_faster_than_teacher"]:
+        cells[1] += f", {row['times_faster_than_teacher']:.0f}x"
+    peers = [_peer(figures) for figures in row["peers"].values()]
+    return [mark["name"], _limits(mark), "yes" if row["met"] else "no", *cells, *peers]
+
+
+def _limits(mark: dict[str, Any]) -> str:
+    shown = {
+        "cycles": "{:,} cycles",
+        "flash": "{:,} B flash",
+        "ram": "{:,} B RAM",
+        "error": "error {:.0e}",
+        "times_faster_than_teacher": "{:.0f}x",
+    }
+    return ", ".join(f.format(mark[n]) for n, f in shown.items() if mark[n] is not None)
+
+
+def _peer(figures: dict[str, Any]) -> str:
+    return "does not fit" if figures["reason"] else f"{figures['cycles']:,}, {figures['flash']:,} B"
+
+
+def main(config: MarksConfig) -> None:
+    """Measure, print, write."""
+    marks = [mark for mark in MARKS if config.only is None or config.only in mark.name]
+    with tempfile.TemporaryDirectory(prefix="sparsectl-marks-") as scratch:
+        bench = Bench(Path(scratch))
+        rows = [judge(mark, bench) for mark in tqdm(marks, desc="marks", unit="mark")]
+        figures = [asdict(each) for each in bench.all()]
+    print_table(table(rows))
+    if config.only is None:
+        write_json(config.out, {"provenance": provenance(), "marks": rows, "figures": figures})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(MarksConfig))

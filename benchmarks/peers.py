@@ -1,0 +1,115 @@
+"""Other ways to put the same network on a chip, measured beside ours: a plain C loop, emlearn.
+
+Each writes a folder as `export` does, of the network as it was given: no pass has been over it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from export.graph import PolicyGraph
+
+_HEADER = """\
+#ifndef POLICY_H
+#define POLICY_H
+#define POLICY_OBSERVATION_SIZE {inputs}
+#define POLICY_ACTION_SIZE {outputs}
+#define POLICY_SIGNALS {inputs}
+#define POLICY_FRAMES 1
+#define POLICY_PERIOD_US 0
+#define POLICY_KEPT_WEIGHTS {weights}
+#define POLICY_DIGEST "{digest}"
+void policy_act(const float observation[POLICY_OBSERVATION_SIZE], float action[POLICY_ACTION_SIZE]);
+#endif
+"""
+
+_PLAIN_LAYER = """\
+    for (int row = 0; row < {outputs}; row++) {{
+        float sum = bias{index}[row];
+        for (int column = 0; column < {inputs}; column++) {{
+            sum += weight{index}[row * {inputs} + column] * {x}[column];
+        }}
+        {y}[row] = {activation};
+    }}
+"""
+
+_PLAIN_ACTIVATIONS = {
+    "relu": "sum > 0.0f ? sum : 0.0f",
+    "tanh": "tanhf(sum)",
+    "identity": "sum",
+}
+
+_EMLEARN_ACT = """
+
+void policy_act(const float *observation, float *action)
+{{
+    (void)eml_net_regress(&net, observation, {inputs}, action, {outputs});
+}}
+"""
+
+
+def write_plain_c(graph: PolicyGraph, folder: Path) -> None:
+    """Two nested loops a layer over every weight, zero or not, and libm's tanhf."""
+    widest = max(layer.outputs for layer in graph.layers)
+    parts = ['#include "policy.h"\n#include <math.h>\n']
+    body = [f"    static float even[{widest}], odd[{widest}];\n"]
+    x = "observation"
+    for index, layer in enumerate(graph.layers):
+        y = "action" if index == len(graph.layers) - 1 else ("odd" if index % 2 else "even")
+        parts += [_array(f"weight{index}", layer.weight), _array(f"bias{index}", layer.bias)]
+        activation = _PLAIN_ACTIVATIONS[layer.activation]
+        form = {"index": index, "inputs": layer.inputs, "outputs": layer.outputs}
+        body.append(_PLAIN_LAYER.format(x=x, y=y, activation=activation, **form))
+        x = y
+    parts.append("void policy_act(const float *observation, float *action)\n{\n")
+    _write(graph, folder, "".join([*parts, *body, "}\n"]))
+
+
+def write_emlearn(graph: PolicyGraph, folder: Path) -> None:
+    """What emlearn generates, with its runtime beside it.
+
+    Raises:
+        ModuleNotFoundError: emlearn is not installed (the extra `bench`).
+    """
+    import emlearn
+    from emlearn.net import c_generate_net_loadable
+
+    code = c_generate_net_loadable(
+        [layer.activation for layer in graph.layers],
+        [layer.weight.T.astype(np.float64) for layer in graph.layers],
+        [layer.bias.astype(np.float64) for layer in graph.layers],
+        prefix="net",
+    )
+    last = graph.layers[-1]
+    act = _EMLEARN_ACT.format(inputs=graph.layers[0].inputs, outputs=last.outputs)
+    _write(graph, folder, '#include "policy.h"\n' + code + act)
+    for header in Path(emlearn.__file__).parent.glob("eml_*.h"):
+        shutil.copy(header, folder)
+
+
+PEERS: dict[str, Callable[[PolicyGraph, Path], None]] = {
+    "plain C": write_plain_c,
+    "emlearn": write_emlearn,
+}
+
+
+def _array(name: str, values: np.ndarray) -> str:
+    numbers = ", ".join(f"{float(value).hex()}f" for value in values.reshape(-1))
+    return f"static const float {name}[] = {{{numbers}}};\n"
+
+
+def _write(graph: PolicyGraph, folder: Path, source: str) -> None:
+    folder.mkdir(parents=True)
+    header = _HEADER.format(
+        inputs=graph.observation_size,
+        outputs=graph.action_size,
+        weights=sum(layer.weight.size for layer in graph.layers),
+        digest=graph.digest,
+    )
+    (folder / "policy.h").write_text(header)
+    (folder / "policy.c").write_text(source)
+    (folder / "policy_vectors.h").write_text("/* not needed: the actions are compared outside */\n")
