@@ -22,12 +22,15 @@ _STILL_S = 0.5  # both encoders at rest for so long: that is home
 _HOMING_S = 10.0
 _REST_S = 0.1  # the base at rest for so long: it has stopped
 _STOPPING_S = 2.0
-_STUCK_S = 0.5
+_STUCK_S = 0.2
+_REVERSED_S = 0.2
+_BASE_STOP, _POLE_STOP = 1 / 8, 1 / 16  # of the rate limits: nothing stops dead from there
 _STUCK_DUTY = 0.5  # of the largest; well over any dead zone
 _STUCK_TRAVEL = 0.25  # of the base's limit: no pole stays still over that
 _LINK_MOST_S = 0.2  # no host may ask for more patience
 _OVERRUN_S = 0.1  # a duty as stale as that drives blindly
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
+_UNLIMITED = ("current_limit_a", "telling_acceleration")
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,27 @@ class RigConstants:
     """Speed of the pole at which the board faults, in rad/s."""
     current_limit_a: float = math.inf
     """Current of the motor at which the board faults, in A; infinite: never."""
+    telling_acceleration: float = math.inf
+    """Acceleration of the base, in m/s^2 or rad/s^2, that gravity cannot hide at a pole near the
+    vertical; infinite: a reversed pole encoder is not looked for."""
+    pole_sense: int = 1
+    """1: the hanging pole's count grows when the base jerks forward; -1: it shrinks."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            unlimited = field.name == "current_limit_a" and value == math.inf
-            if not (unlimited or (math.isfinite(value) and value > 0)):
+            unlimited = field.name in _UNLIMITED and value == math.inf
+            sense = field.name == "pole_sense" and value in (-1, 1)
+            if not (unlimited or sense or (math.isfinite(value) and value > 0)):
                 raise UserError(f"the rig's {field.name} is {value}; it must be a number above 0")
         if not 500 <= self.period_us <= 1_000_000 or self.period_us != int(self.period_us):
             raise UserError(f"the rig's period_us is {self.period_us}; give 500 to 1000000, whole")
         if self.max_duty > 1.0:
             raise UserError(f"the rig's max_duty is {self.max_duty}; it is at most 1")
-        if max(self.base_limit, self.base_rate_limit) / self.base_unit_per_count >= 2**30:
+        if max(self.base_limit, self.base_rate_limit) / self.base_unit_per_count >= 2**24:
             raise UserError(
                 f"the rig's base_unit_per_count is {self.base_unit_per_count}; "
-                "its limits are over 2^30 counts, mend the unit"
+                "its limits are over 2^24 counts, mend the unit"
             )
         if self.pole_rad_per_count > math.pi:
             raise UserError(
@@ -105,6 +114,8 @@ def _rig(rig: RigConstants) -> dict[str, str]:
         "RIG_BASE_RATE_LIMIT": _float(rig.base_rate_limit),
         "RIG_POLE_RATE_LIMIT": _float(rig.pole_rate_limit),
         "RIG_MAX_DUTY": _float(rig.max_duty),
+        "RIG_TELLING_JERK_COUNTS": str(_telling_jerk(rig)),
+        "RIG_POLE_SENSE": str(rig.pole_sense),
         "RIG_CURRENT_LIMIT_MA": str(round(min(rig.current_limit_a, 1000.0) * 1000)),
         "RIG_BASE_TRAVEL_COUNTS": str(math.floor(rig.base_limit / rig.base_unit_per_count)),
         "RIG_BASE_STEP_COUNTS": str(
@@ -120,6 +131,9 @@ def _safety(rig: RigConstants) -> dict[str, str]:
     def ticks(seconds: float) -> str:
         return f"{math.ceil(seconds * 1e6 / rig.period_us)}u"
 
+    def counts(speed: float, unit: float) -> str:
+        return str(math.ceil(speed * rig.period_us * 1e-6 / unit))
+
     def at_least_three(seconds: float) -> str:
         return f"{max(3, math.ceil(seconds * 1e6 / rig.period_us))}u"
 
@@ -130,6 +144,11 @@ def _safety(rig: RigConstants) -> dict[str, str]:
         "SAFETY_REST_TICKS": ticks(_REST_S),
         "SAFETY_STOPPING_TICKS": ticks(_STOPPING_S),
         "SAFETY_STUCK_TICKS": ticks(_STUCK_S),
+        "SAFETY_BASE_STOP_COUNTS": counts(
+            _BASE_STOP * rig.base_rate_limit, rig.base_unit_per_count
+        ),
+        "SAFETY_POLE_STOP_COUNTS": counts(_POLE_STOP * rig.pole_rate_limit, rig.pole_rad_per_count),
+        "SAFETY_REVERSED_TICKS": ticks(_REVERSED_S),
         "SAFETY_STUCK_DUTY": _float(rig.max_duty * _STUCK_DUTY),
         "SAFETY_STUCK_TRAVEL_COUNTS": str(travel),
         "SAFETY_LINK_TICKS": f"{LINK_TIMEOUT_TICKS}u",
@@ -137,6 +156,15 @@ def _safety(rig: RigConstants) -> dict[str, str]:
         "SAFETY_COMMAND_TICKS": f"{COMMAND_TICKS}u",
         "SAFETY_OVERRUN_TICKS": at_least_three(_OVERRUN_S),
     }
+
+
+def _telling_jerk(rig: RigConstants) -> int:
+    """Counts by which two steps of the base differ; the largest of an int32: never."""
+    if rig.telling_acceleration == math.inf:
+        return 2**31 - 1
+    return math.ceil(
+        rig.telling_acceleration * (rig.period_us * 1e-6) ** 2 / rig.base_unit_per_count
+    )
 
 
 def _float(value: float) -> str:

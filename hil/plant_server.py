@@ -2,7 +2,8 @@
 
 It answers the firmware over a socket, little-endian: a request `{u64 time_ns, f32 duty}` means
 "bring the plant to that time under the duty in force, then apply this one"; the answer is
-`{i32 base_count, i32 pole_count}`. Time passes only by requests, so the firmware's clock rules.
+`{i32 base_count, i32 pole_count, i32 current_ma}`, the last the motor's. Time passes only by
+requests, so the firmware's clock rules.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from training.plants.plant import Plant
 
 REQUEST = struct.Struct("<Qf")
-ANSWER = struct.Struct("<ii")
+ANSWER = struct.Struct("<iii")
 READY = "READY"
 
 
@@ -68,7 +69,7 @@ def serve(plant: Plant, channel: socket.socket) -> None:
             plant.advance((time_ns - now_ns) * 1e-9)
         now_ns = time_ns
         plant.set_duty(duty if math.isfinite(duty) else 0.0)
-        channel.sendall(ANSWER.pack(*plant.counts()))
+        channel.sendall(ANSWER.pack(*plant.counts(), round(1000 * plant.current_a())))
 
 
 def _receive(channel: socket.socket, size: int) -> bytes:

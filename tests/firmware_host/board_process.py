@@ -33,6 +33,7 @@ class Plant:
         self.position = self.speed = self.pole = self.pole_speed = 0.0
         self.requests: list[tuple[int, float]] = []
         self.stuck = False
+        self.current_ma = -(2**31)  # no such sensor
         self._time_ns = 0
         self._duty = 0.0
 
@@ -128,7 +129,8 @@ class BoardProcess:
         try:
             while request := self._ours.recv(12):
                 time_ns, duty = struct.unpack("<Qf", request)
-                self._ours.sendall(struct.pack("<ii", *self.plant.exchange(time_ns, duty)))
+                counts = self.plant.exchange(time_ns, duty)
+                self._ours.sendall(struct.pack("<iii", *counts, self.plant.current_ma))
         except (BrokenPipeError, ConnectionResetError):
             pass
 
@@ -160,6 +162,8 @@ class BoardProcess:
 
     def ask(self, name: str, **values: Any) -> Frame:
         """Send a request and give its answer: ACK, NACK or the message of the same name."""
+        if name == "STEP":
+            self.send("TIMESYNC", host_time_ns=0)  # a sign of life, which STEP is none
         sequence = self.send(name, **values)
 
         def answers(frame: Frame) -> bool:

@@ -107,6 +107,13 @@ class Plant:
             math.floor(pole_rad / self.rig.pole_rad_per_count),
         )
 
+    def current_a(self) -> float:
+        """Current of the motor under the duty that is set; 0 where the rig's file has none."""
+        motor: Motor = self.rig.motor
+        volts = float(self.data.ctrl[0]) / self.effort_per_volt
+        back_emf_v = motor.back_emf_v * float(self.data.qvel[BASE])
+        return motor.stall_current_a * (volts - back_emf_v) / motor.supply_v
+
     def state(self) -> tuple[float, float, float, float]:
         """The truth: base position and velocity (SI), pole angle (rad, 0 upright) and velocity."""
         position, angle = (float(value) for value in self.data.qpos)

@@ -14,6 +14,8 @@ RIGS_FOLDER = Path(__file__).parent / "rigs"
 
 Range = tuple[float, float]
 
+GRAVITY = 9.81
+
 
 @dataclass(frozen=True)
 class Base:
@@ -53,6 +55,10 @@ class Motor:
     back_emf_v: float
     dead_zone_v: float
     max_duty: float
+    stall_current_a: float = 0.0
+    """Current at standstill and full duty; 0: not known, none is simulated."""
+    current_limit_a: float = 0.0
+    """Current at which a board that can measure it faults; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,8 @@ class Rig:
 
     def firmware_constants(self) -> dict[str, Any]:
         """What a board must know of the rig; see `firmware_host.build.RigConstants`."""
-        return {
+        sense, part_of_gravity = _ANSWERS.get(self.model, (1, math.inf))
+        constants = {
             "base_unit_per_count": self.base.unit_per_count,
             "pole_rad_per_count": self.pole_rad_per_count,
             "base_limit": self.base.limit,
@@ -129,7 +136,24 @@ class Rig:
             "max_duty": self.motor.max_duty,
             "base_rate_limit": self.base.rate_limit,
             "pole_rate_limit": self.pole.rate_limit,
+            "pole_sense": sense,
         }
+        if math.isfinite(part_of_gravity):
+            lever = self.base.length_m or 1.0
+            constants["telling_acceleration"] = part_of_gravity * GRAVITY / lever
+        if self.motor.current_limit_a:
+            constants["current_limit_a"] = self.motor.current_limit_a
+        return constants
+
+
+_OPTIONAL: dict[type, set[str]] = {
+    Base: {"length_m"},
+    Motor: {"stall_current_a", "current_limit_a"},
+}
+_ANSWERS = {"linear.xml": (1, 0.4), "rotary.xml": (-1, 1.2)}
+"""How a pole answers a jerk of its base: the sign of the hanging pole's step, and the acceleration
+at its hinge, in g, that neither gravity within 11 degrees of the vertical nor an arm's rotation can
+outweigh."""
 
 
 def rig_names() -> list[str]:
@@ -188,7 +212,7 @@ def _section(kind: type[Section], table: Any, name: str, path: Path) -> Section:
     if not isinstance(table, dict):
         raise UserError(f"{path}: {name} is {table!r}; make it a table, [{name}]")
     known = {field.name for field in fields(kind)}
-    needed = known - {"length_m"} if kind is Base else known
+    needed = known - _OPTIONAL.get(kind, set())
     _check_keys(table, known, needed, f"{path} [{name}]")
     values: dict[str, Any] = {}
     for key, value in table.items():

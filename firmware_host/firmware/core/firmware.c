@@ -24,12 +24,22 @@ static const struct safety_limits LIMITS = {
     .homing_ticks = SAFETY_HOMING_TICKS,
     .rest_ticks = SAFETY_REST_TICKS,
     .stopping_ticks = SAFETY_STOPPING_TICKS,
-    .stuck_ticks = SAFETY_STUCK_TICKS,
-    .stuck_travel = SAFETY_STUCK_TRAVEL_COUNTS,
     .link_ticks = SAFETY_LINK_TICKS,
     .overrun_ticks = SAFETY_OVERRUN_TICKS,
-    .stuck_duty = SAFETY_STUCK_DUTY,
+    .current_ma = RIG_CURRENT_LIMIT_MA,
     .max_duty = RIG_MAX_DUTY,
+    .motion =
+        {
+            .stuck_ticks = SAFETY_STUCK_TICKS,
+            .stuck_travel = SAFETY_STUCK_TRAVEL_COUNTS,
+            .stuck_duty = SAFETY_STUCK_DUTY,
+            .base_stop = SAFETY_BASE_STOP_COUNTS,
+            .pole_stop = SAFETY_POLE_STOP_COUNTS,
+            .reversed_ticks = SAFETY_REVERSED_TICKS,
+            .telling_jerk = RIG_TELLING_JERK_COUNTS,
+            .pole_sense = RIG_POLE_SENSE,
+            .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
+        },
 };
 
 void firmware_send(struct firmware *firmware, uint8_t type, const uint8_t *payload, uint16_t size) {
@@ -92,9 +102,11 @@ static float take_kick(struct firmware *firmware) {
 
 /* Check the counts; a motor that may no longer run is off before anything else is computed. */
 static void sense(struct firmware *firmware, int32_t base_raw, int32_t pole_raw, uint32_t periods) {
+    const bool in_loop = firmware->mode == WIRE_MODE_PIL; /* no motor to measure */
+    const int32_t current_ma = in_loop ? PORT_CURRENT_UNKNOWN : port_current_ma();
     struct safety *safety = &firmware->safety;
     const bool drove = safety->state == WIRE_STATE_ACTIVE;
-    if (safety_sample(safety, base_raw, pole_raw, periods)) {
+    if (safety_sample(safety, base_raw, pole_raw, current_ma, periods)) {
         observation_reset(&firmware->observation);
     }
     if (drove && safety->state != WIRE_STATE_ACTIVE) {
@@ -227,7 +239,9 @@ static void serial_input(struct firmware *firmware) {
             firmware->frames_unknown++; /* an echo of what was sent */
             continue;
         }
-        safety_heard(&firmware->safety);
+        if (frame.type != WIRE_STEP) { /* the virtual clock's hand, not the host's voice */
+            safety_heard(&firmware->safety);
+        }
         firmware_answer(firmware, &frame);
         firmware_tell(firmware);
     }

@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-#define DITHER 1u         /* counts an encoder at rest may flicker */
-#define NEVER 0x7FFFFFFFu /* age of a command that has not come */
+#define DITHER 1u             /* counts an encoder at rest may flicker */
+#define OVER_CURRENT_TICKS 2u /* one may be the inrush of a turning motor */
+#define NEVER 0x7FFFFFFFu     /* age of a command that has not come */
 
 static void enter(struct safety *safety, enum wire_state state) {
     safety->state = state;
@@ -12,9 +13,8 @@ static void enter(struct safety *safety, enum wire_state state) {
     safety->still_ticks = 0;
     safety->base_anchor = safety->base_count;
     safety->pole_anchor = safety->pole_count;
-    safety->base_stuck_ticks = 0;
-    safety->pole_stuck_ticks = 0;
-    safety->pole_stuck_travel = 0;
+    safety->over_current = 0;
+    motion_reset(&safety->motion);
     if (state != WIRE_STATE_ACTIVE) {
         safety->duty = 0.0f;
     }
@@ -169,36 +169,25 @@ static void stopping_tick(struct safety *safety, uint32_t periods) {
     }
 }
 
-/* Whether an encoder stands still though it must move; counts are since the last tick. */
-static enum wire_fault stuck_encoder(struct safety *safety, uint32_t base_step, uint32_t pole_step,
-                                     uint32_t periods) {
-    const struct safety_limits *limits = safety->limits;
-    const bool driven = safety->duty >= limits->stuck_duty || safety->duty <= -limits->stuck_duty;
-
-    safety->base_stuck_ticks = driven && base_step == 0 ? safety->base_stuck_ticks + periods : 0;
-    safety->pole_stuck_ticks = pole_step == 0 ? safety->pole_stuck_ticks + periods : 0;
-    safety->pole_stuck_travel = pole_step == 0 ? safety->pole_stuck_travel + (int32_t)base_step : 0;
-    if (safety->base_stuck_ticks >= limits->stuck_ticks) {
-        return WIRE_FAULT_STUCK_BASE;
-    }
-    if (safety->pole_stuck_ticks >= limits->stuck_ticks &&
-        safety->pole_stuck_travel >= limits->stuck_travel) {
-        return WIRE_FAULT_STUCK_POLE;
-    }
-    return WIRE_FAULT_NONE;
+static bool over_current(struct safety *safety, int32_t current_ma) {
+    const int32_t limit = safety->limits->current_ma;
+    const bool over = current_ma != INT32_MIN && (current_ma > limit || current_ma < -limit);
+    safety->over_current = over ? (uint8_t)(safety->over_current + 1u) : 0;
+    return safety->over_current >= OVER_CURRENT_TICKS;
 }
 
-/* What forbids to drive in ARMED and ACTIVE; NONE when nothing does. */
-static enum wire_fault check(struct safety *safety, uint32_t base_step, uint32_t pole_step,
+/* What forbids to drive in ARMED and ACTIVE; NONE when nothing does. Steps are counts since the
+ * last tick. */
+static enum wire_fault check(struct safety *safety, int32_t base_step, int32_t pole_step,
                              uint32_t periods) {
     const struct safety_limits *limits = safety->limits;
     if (distance(safety->base_count, 0) > (uint32_t)limits->base_travel) {
         return WIRE_FAULT_BASE_TRAVEL;
     }
-    if (base_step / periods > (uint32_t)limits->base_step) {
+    if (distance(base_step, 0) / periods > (uint32_t)limits->base_step) {
         return WIRE_FAULT_BASE_RATE;
     }
-    if (pole_step / periods > (uint32_t)limits->pole_step) {
+    if (distance(pole_step, 0) / periods > (uint32_t)limits->pole_step) {
         return WIRE_FAULT_POLE_RATE;
     }
     if (safety->silent_ticks >= safety->link_ticks) {
@@ -210,14 +199,16 @@ static enum wire_fault check(struct safety *safety, uint32_t base_step, uint32_t
     if (periods > limits->overrun_ticks) {
         return WIRE_FAULT_OVERRUN;
     }
-    return stuck_encoder(safety, base_step, pole_step, periods);
+    return motion_check(&safety->motion, &limits->motion, base_step, pole_step, safety->pole_count,
+                        periods, safety->duty);
 }
 
-bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, uint32_t periods) {
+bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, int32_t current_ma,
+                   uint32_t periods) {
     const int32_t base_count = minus(base_raw, safety->base_zero);
     const int32_t pole_count = minus(pole_raw, safety->pole_zero);
-    const uint32_t base_step = safety->sampled ? distance(base_count, safety->base_count) : 0;
-    const uint32_t pole_step = safety->sampled ? distance(pole_count, safety->pole_count) : 0;
+    const int32_t base_step = safety->sampled ? minus(base_count, safety->base_count) : 0;
+    const int32_t pole_step = safety->sampled ? minus(pole_count, safety->pole_count) : 0;
 
     if (!safety->sampled) { /* nothing to have moved from */
         safety->base_anchor = base_count;
@@ -237,7 +228,9 @@ bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, ui
     if (safety->state == WIRE_STATE_STOPPING) {
         stopping_tick(safety, periods);
     } else if (safety->state == WIRE_STATE_ARMED || safety->state == WIRE_STATE_ACTIVE) {
-        const enum wire_fault fault = check(safety, base_step, pole_step, periods);
+        const enum wire_fault fault = over_current(safety, current_ma)
+                                          ? WIRE_FAULT_OVER_CURRENT
+                                          : check(safety, base_step, pole_step, periods);
         if (fault != WIRE_FAULT_NONE) {
             fail(safety, fault);
         } else if (safety->state == WIRE_STATE_ARMED) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "motion.h"
 #include "wire_table.h"
 
 struct safety_limits {
@@ -20,12 +21,11 @@ struct safety_limits {
     uint32_t homing_ticks;   /* without: HOMING_TIMEOUT */
     uint32_t rest_ticks;     /* the base within a count for so long: stopped */
     uint32_t stopping_ticks; /* longest STOPPING */
-    uint32_t stuck_ticks;    /* driven for so long without a count: STUCK_BASE, STUCK_POLE */
-    int32_t stuck_travel;    /* counts the base travels before a still pole is stuck */
     uint16_t link_ticks;     /* silence of the host that faults ARMED and ACTIVE, at first */
     uint32_t overrun_ticks;  /* periods between two ticks that fault them */
-    float stuck_duty;        /* duty that must move the base, 0 to 1 */
+    int32_t current_ma;      /* of the motor, that faults when it lasts */
     float max_duty;          /* clamp, 0 to 1 */
+    struct motion_limits motion;
 };
 
 struct safety {
@@ -45,11 +45,10 @@ struct safety {
     int32_t pole_zero;
     int32_t base_count; /* of the last tick, from home */
     int32_t pole_count;
-    bool sampled;              /* base_count and pole_count are of this run */
-    uint32_t base_stuck_ticks; /* driven hard without a base count */
-    uint32_t pole_stuck_ticks; /* base under way without a pole count */
-    int32_t pole_stuck_travel; /* counts the base went meanwhile */
-    float duty;                /* applied at the last tick */
+    bool sampled;         /* base_count and pole_count are of this run */
+    uint8_t over_current; /* ticks in a row */
+    float duty;           /* applied at the last tick */
+    struct motion motion;
 };
 
 /* Start in BOOT. */
@@ -77,9 +76,11 @@ void safety_heard(struct safety *safety);
  * ticks. False: it is dead, or not newer than the last one. */
 bool safety_command(struct safety *safety, uint32_t age, uint8_t life);
 
-/* The tick's first half: check raw counts, `periods` nominal periods after the tick before; then
- * base_count and pole_count are from home. True when home was found: older counts mean nothing. */
-bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, uint32_t periods);
+/* The tick's first half: check the motor's current and raw counts, `periods` nominal periods after
+ * the tick before; then base_count and pole_count are from home. True when home was found: older
+ * counts mean nothing. A current of INT32_MIN is not known. */
+bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, int32_t current_ma,
+                   uint32_t periods);
 
 /* The tick's second half: the duty that may be applied, given the policy's output and a kick to
  * add to it. 0 unless ACTIVE; not finite: FAULT and 0. */

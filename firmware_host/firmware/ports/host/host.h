@@ -46,8 +46,15 @@ size_t line_read(uint8_t *bytes, size_t size);
 /* Queue all of `bytes` or nothing (false); with `patient`, wait until there is room. */
 bool line_write(const uint8_t *bytes, size_t size, bool patient);
 
-/* Give whoever simulates the plant the time and the duty that holds from then on; take the counts
- * of that time. */
-void plant_exchange(int fd, uint64_t time_ns, float duty, int32_t *base_count, int32_t *pole_count);
+/* What the plant's sensors read at one time. */
+struct plant_sensors {
+    int32_t base_count;
+    int32_t pole_count;
+    int32_t current_ma; /* of the motor; INT32_MIN: no such sensor */
+};
+
+/* Give whoever simulates the plant the time and the duty that holds from then on; take what the
+ * sensors read at that time. */
+void plant_exchange(int fd, uint64_t time_ns, float duty, struct plant_sensors *sensors);
 
 #endif

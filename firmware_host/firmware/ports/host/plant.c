@@ -1,6 +1,7 @@
 /* The plant behind the host port's encoders and motor: whoever simulates it answers on a socket.
  *
- * Request, little-endian: u64 time_ns, f32 duty. Answer: i32 base_count, i32 pole_count. */
+ * Request, little-endian: u64 time_ns, f32 duty. Answer: i32 base_count, i32 pole_count, i32
+ * current_ma, the least of an int32 where there is no such sensor. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -8,7 +9,7 @@
 #include "wire_codec.h"
 
 #define REQUEST_SIZE 12u
-#define ANSWER_SIZE 8u
+#define ANSWER_SIZE 12u
 #define PATIENCE_NS (10 * (int64_t)NS_PER_S) /* a simulator that takes longer has hung */
 
 static bool send_request(int fd, uint64_t time_ns, float duty) {
@@ -41,8 +42,7 @@ static bool receive_answer(int fd, uint8_t answer[ANSWER_SIZE]) {
     return have == ANSWER_SIZE;
 }
 
-void plant_exchange(int fd, uint64_t time_ns, float duty, int32_t *base_count,
-                    int32_t *pole_count) {
+void plant_exchange(int fd, uint64_t time_ns, float duty, struct plant_sensors *sensors) {
     uint8_t answer[ANSWER_SIZE];
     const bool sent = send_request(fd, time_ns, duty);
     if (host_stopping()) {
@@ -52,5 +52,7 @@ void plant_exchange(int fd, uint64_t time_ns, float duty, int32_t *base_count,
         host_stop(host_stopping() ? NULL : "the plant behind --plant-fd has gone or hangs");
         return;
     }
-    wire_get_i32(wire_get_i32(answer, base_count), pole_count);
+    const uint8_t *at = wire_get_i32(answer, &sensors->base_count);
+    at = wire_get_i32(at, &sensors->pole_count);
+    wire_get_i32(at, &sensors->current_ma);
 }

@@ -17,16 +17,14 @@
 static struct {
     struct host_options options;
     volatile sig_atomic_t stopping;
-    sigset_t poll_mask;  /* signals blocked while polling: those from before host_open() */
-    uint64_t start_ns;   /* CLOCK_MONOTONIC at boot; of real time alone */
-    uint64_t virtual_ns; /* device clock of the virtual clocks */
-    uint64_t next_ns;    /* device clock of the next deadline */
-    uint32_t granted;    /* lockstep: ticks that may run */
-    uint32_t unheard;    /* fast: ticks run since bytes came */
-    float duty;          /* of the motor */
-    int32_t base_count;  /* last seen */
-    int32_t pole_count;
-    int32_t current_ma;
+    sigset_t poll_mask;           /* signals blocked while polling: those from before host_open() */
+    uint64_t start_ns;            /* CLOCK_MONOTONIC at boot; of real time alone */
+    uint64_t virtual_ns;          /* device clock of the virtual clocks */
+    uint64_t next_ns;             /* device clock of the next deadline */
+    uint32_t granted;             /* lockstep: ticks that may run */
+    uint32_t unheard;             /* fast: ticks run since bytes came */
+    float duty;                   /* of the motor */
+    struct plant_sensors sensors; /* as last seen */
 } board;
 
 static void on_signal(int number) {
@@ -49,7 +47,7 @@ bool host_open(const struct host_options *options) {
     prctl(PR_SET_TIMERSLACK, 1ul); /* wake at the deadline, not up to 50 us behind it */
 #endif
     board.options = *options;
-    board.current_ma = PORT_CURRENT_UNKNOWN;
+    board.sensors.current_ma = PORT_CURRENT_UNKNOWN;
     board.start_ns = host_monotonic_ns();
     board.next_ns = PERIOD_NS;
     const char *name = line_open();
@@ -190,22 +188,21 @@ bool port_write(const uint8_t *bytes, size_t size) {
 
 void port_encoders(int32_t *base_count, int32_t *pole_count) {
     if (board.options.plant_fd >= 0) {
-        plant_exchange(board.options.plant_fd, device_ns(), board.duty, &board.base_count,
-                       &board.pole_count);
+        plant_exchange(board.options.plant_fd, device_ns(), board.duty, &board.sensors);
     }
-    *base_count = board.base_count;
-    *pole_count = board.pole_count;
+    *base_count = board.sensors.base_count;
+    *pole_count = board.sensors.pole_count;
 }
 
 int32_t port_current_ma(void) {
-    return board.current_ma;
+    return board.sensors.current_ma;
 }
 
 void port_motor(float duty) {
-    int32_t base_count, pole_count; /* of the moment of actuation: not a sample, not kept */
+    struct plant_sensors sensors; /* of the moment of actuation: not a sample, not kept */
     board.duty = duty;
     if (board.options.plant_fd >= 0) {
-        plant_exchange(board.options.plant_fd, device_ns(), duty, &base_count, &pole_count);
+        plant_exchange(board.options.plant_fd, device_ns(), duty, &sensors);
     }
 }
 

@@ -1,0 +1,106 @@
+#include "motion.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "angle.h"
+
+#define STOP_TICKS 2u             /* a dead stop lasts; a turning point does not */
+#define WRONG_ANSWERS 4u          /* chance and noise do not make so many */
+#define TELLING_ANSWER 2          /* counts a tick, over the noise of two differences */
+#define NEAR_VERTICAL 0x08000000u /* 11 degrees: gravity there is a fifth of what it can be */
+
+void motion_reset(struct motion *motion) {
+    memset(motion, 0, sizeof *motion);
+}
+
+static int32_t magnitude(int32_t value) {
+    return value < 0 ? -value : value;
+}
+
+static uint16_t add(uint16_t ticks, uint32_t periods) {
+    const uint32_t sum = ticks + periods;
+    return (uint16_t)(sum < UINT16_MAX ? sum : UINT16_MAX);
+}
+
+/* An encoder that counted fast and does not count at all any more. */
+static bool stopped_dead(uint16_t *still, int32_t *speed, int32_t step, int32_t stop,
+                         uint32_t periods) {
+    if (step != 0) {
+        *still = 0;
+        *speed = magnitude(step) / (int32_t)periods;
+        return false;
+    }
+    *still = add(*still, periods);
+    return *still >= STOP_TICKS && *speed >= stop;
+}
+
+/* The base goes against the motor and does not slow down. */
+static bool reversed_base(struct motion *motion, const struct motion_limits *limits,
+                          int32_t base_step, uint32_t periods, float duty) {
+    const bool back = duty >= limits->stuck_duty && base_step < 0;
+    const bool forth = duty <= -limits->stuck_duty && base_step > 0;
+    const bool slower = magnitude(base_step) + 1 < magnitude(motion->base_step);
+    motion->against = (back || forth) && !slower ? add(motion->against, periods) : 0;
+    return motion->against >= limits->reversed_ticks;
+}
+
+/* Near the vertical a jerk of the base turns the pole one way, whatever else it does. */
+static bool reversed_pole(struct motion *motion, const struct motion_limits *limits,
+                          int32_t base_jerk, int32_t pole_jerk, int32_t pole_count) {
+    if (magnitude(base_jerk) < limits->telling_jerk || magnitude(pole_jerk) < TELLING_ANSWER) {
+        return false;
+    }
+    const uint32_t phase = angle_pole_phase(pole_count, limits->pole_phase_per_count);
+    const bool upright = phase + NEAR_VERTICAL < 2u * NEAR_VERTICAL;
+    const bool hanging = phase - 0x80000000u + NEAR_VERTICAL < 2u * NEAR_VERTICAL;
+    if (!upright && !hanging) {
+        return false;
+    }
+    const bool same_sign = (base_jerk > 0) == (pole_jerk > 0);
+    const bool right = same_sign == ((limits->pole_sense > 0) == hanging);
+    if (!right) {
+        motion->wrong_answers++;
+    } else if (motion->wrong_answers > 0) {
+        motion->wrong_answers--;
+    }
+    return motion->wrong_answers >= WRONG_ANSWERS;
+}
+
+static bool stuck_base(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
+                       uint32_t periods, float duty) {
+    const bool driven = duty >= limits->stuck_duty || duty <= -limits->stuck_duty;
+    const bool dead = stopped_dead(&motion->base_still, &motion->base_speed, base_step,
+                                   limits->base_stop, periods);
+    motion->driven_still = driven && base_step == 0 ? add(motion->driven_still, periods) : 0;
+    return dead || motion->driven_still >= limits->stuck_ticks;
+}
+
+static bool stuck_pole(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
+                       int32_t pole_step, uint32_t periods) {
+    const bool dead = stopped_dead(&motion->pole_still, &motion->pole_speed, pole_step,
+                                   limits->pole_stop, periods);
+    motion->still_travel = pole_step == 0 ? motion->still_travel + magnitude(base_step) : 0;
+    return dead || (motion->pole_still >= limits->stuck_ticks &&
+                    motion->still_travel >= limits->stuck_travel);
+}
+
+enum wire_fault motion_check(struct motion *motion, const struct motion_limits *limits,
+                             int32_t base_step, int32_t pole_step, int32_t pole_count,
+                             uint32_t periods, float duty) {
+    enum wire_fault fault = WIRE_FAULT_NONE;
+    const int32_t base_jerk = base_step - motion->base_step;
+    const int32_t pole_jerk = pole_step - motion->pole_step;
+    if (stuck_base(motion, limits, base_step, periods, duty)) {
+        fault = WIRE_FAULT_STUCK_BASE;
+    } else if (stuck_pole(motion, limits, base_step, pole_step, periods)) {
+        fault = WIRE_FAULT_STUCK_POLE;
+    } else if (reversed_base(motion, limits, base_step, periods, duty)) {
+        fault = WIRE_FAULT_REVERSED_BASE;
+    } else if (periods == 1 && reversed_pole(motion, limits, base_jerk, pole_jerk, pole_count)) {
+        fault = WIRE_FAULT_REVERSED_POLE;
+    }
+    motion->base_step = base_step;
+    motion->pole_step = pole_step;
+    return fault;
+}
