@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tyro.conf import UseAppendAction
+from tyro.conf import Positional, UseAppendAction
 
 from export.config import ExportConfig
 from firmware_host.config import Size
@@ -48,3 +48,19 @@ class ChooseConfig(ExportConfig):
     """Most cycles of the worst call seen."""
     episodes: int = 0
     """Episodes that compare the return of the C with the model's, where an environment is known."""
+
+
+@dataclass(frozen=True)
+class ParetoConfig:
+    """Return against kept weights and against bytes after export, as a picture and as numbers."""
+
+    students: Positional[tuple[Path, ...]]
+    """Folders of `distill` (all the sizes that it went through) or files of students."""
+    env: str | None = None
+    """Gymnasium environment; by default the one that a student was made for."""
+    teacher: Path | None = None
+    """The teacher, drawn as a line."""
+    episodes: int = 100
+    """Episodes of each student, the same for all."""
+    out: Path = Path("runs/pareto")
+    """Folder for pareto.json and pareto.png."""

@@ -120,6 +120,12 @@ class BpdSettings:
     kl_multiplier: float = 1.0
     """… times this: the knob that trades return for fewer weights."""
 
+    kl_weights: int = 0
+    """Steer the multiplier to this many kept weights; 0: do not."""
+
+    kl_return: float = 0.0
+    """Steer the multiplier to this share of the teacher's return; 0: do not."""
+
     kl_schedule: str = "linear"
     """How the weight grows: constant, linear, exponential or cosine."""
 
@@ -284,6 +290,12 @@ class DistillConfig:
 
     prior_scale: float | None = None
     """Width of the Gaussian, Laplace and uniform priors (1)."""
+
+    kl_weights: int | None = None
+    """Steer the divergence's weight to this many kept weights while distilling."""
+
+    kl_return: float | None = None
+    """Steer it to this share of the teacher's return; needs --env and --teacher."""
 
     kl_schedule: str | None = None
     """How the divergence's weight grows: constant, linear (the paper's), exponential or cosine."""

@@ -23,6 +23,7 @@ from common.provenance import provenance
 from training.bpd import BayesianPolicyDistillation
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.config import DistillConfig
+from training.controllers import controller_of, steered
 from training.coverage import Coverage
 from training.dataset import Dataset, read_dataset
 from training.devices import chosen_device
@@ -116,6 +117,7 @@ class Distillation:
         self.report: list[JSON] = []
         self.measurement = Measurement(rollouts, config)
         self.teacher_return = self.measurement.teacher_return(self.teacher)
+        self.controller = controller_of(preset.bpd, self.teacher_return)
         self.target: Target = target_of(config, preset.finetune, self.teacher_return)
         self.started = self.returned_at = time.monotonic()
         self.finetune_seconds: list[float] = []
@@ -275,12 +277,25 @@ class Distillation:
                 self.layers()  # raises where no weight is left; before, η is still small
             figures = layer_figures(self.bpd.posterior(), self.preset.bpd.log_alpha_threshold)
             figures["kl_weight"] = self.bpd.kl_weights().item()
+            figures |= self._steered(figures)
         alive = figures.get("kept_weights", 1) > 0
         due = time.monotonic() - self.returned_at > RETURN_SECONDS
         if alive and due:
             figures |= self.measurement.logged(self.policy())
             self.returned_at = time.monotonic()
         return figures
+
+    def _steered(self, figures: dict[str, float]) -> dict[str, float]:
+        """Steer the divergence's weight, where that is wanted; what was measured for it."""
+        if self.controller is None:
+            return {}
+        measured: dict[str, float] = {}
+        progress = self.bpd.steps_done / self.preset.bpd.steps
+        if self.controller.wants_return and figures["kept_weights"]:
+            measured = self.measurement.logged(self.policy())
+        known = figures | measured | {"progress": progress}
+        self.bpd.kl_multipliers *= steered(self.controller, known, self.preset.bpd)
+        return measured
 
     def _measured(self, name: str) -> JSON:
         """The entry of a finished stage; a fine-tuned student is written to `students/`."""

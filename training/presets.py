@@ -95,6 +95,11 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
             f"return {config.return_share} is asked for but env is {config.env} and teacher "
             f"{config.teacher}; a return is measured, give both"
         )
+    if config.kl_return is not None and not online:
+        raise UserError(
+            f"kl_return is {config.kl_return} but env is {config.env} and teacher "
+            f"{config.teacher}; a return is measured, give both"
+        )
     wishes = {"keep": config.keep, "return": config.return_share, "flash": config.flash}
     given = [name for name, value in wishes.items() if value is not None]
     if len(given) > 1:

@@ -1,0 +1,18 @@
+"""`sparsectl distill`: the training, with a student's size after export where that is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.config import DistillConfig
+from training.distill import distill
+
+
+def run(config: DistillConfig) -> dict[str, Any]:
+    """Distil; with `--flash` every fine-tuned student is measured as the export would write it."""
+    if config.flash is None:
+        return distill(config)
+    from commands.flash import flash_bytes
+
+    result = distill(config, flash_bytes)
+    return result | {"flash_bytes": flash_bytes(config.out / "student.safetensors")}

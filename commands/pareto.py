@@ -1,0 +1,117 @@
+"""`sparsectl pareto`: students' return against their weights and against their bytes, as a picture.
+
+A student is on the front where none with as few weights (or bytes) has a higher return.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from commands.config import ParetoConfig
+from commands.flash import flash_bytes
+from common.errors import UserError
+from common.files import atomic_path, write_json
+from training.config import EvaluateConfig
+from training.evaluate import evaluate
+from training.students.storage import read_student
+
+JSON = dict[str, Any]
+
+SIZES = {"kept_weights": "kept weights", "flash_bytes": "bytes of tables after export"}
+
+
+def pareto(config: ParetoConfig) -> JSON:
+    """Measure every student, write `pareto.json` and `pareto.png`.
+
+    Raises:
+        UserError: there is no student, or one does not load or fit.
+    """
+    paths = [path for source in config.students for path in students_in(source)]
+    points = [point_of(config, path) for path in tqdm(paths, desc="pareto", unit="student")]
+    for size in SIZES:
+        for index in front(points, size):
+            points[index].setdefault("front_of", []).append(size)
+    result: JSON = {"points": points}
+    if config.teacher is not None:
+        result["teacher"] = measured(config, config.teacher)
+    write_json(config.out / "pareto.json", result)
+    with atomic_path(config.out / "pareto.png") as temporary:
+        draw(result, temporary)
+    return result | {"picture": str(config.out / "pareto.png")}
+
+
+def students_in(source: Path) -> list[Path]:
+    """A student's file; or of a run's folder its students of each size, or its only one.
+
+    Raises:
+        UserError: there is none.
+    """
+    if source.is_file():
+        return [source]
+    found = sorted((source / "students").glob("*.safetensors"))
+    if not found and (source / "student.safetensors").is_file():
+        found = [source / "student.safetensors"]
+    if not found:
+        raise UserError(f"no student in {source}; give a student.safetensors or a distill's folder")
+    return found
+
+
+def point_of(config: ParetoConfig, path: Path) -> JSON:
+    """A student's sizes and return."""
+    student = read_student(path)
+    folder = path.parent.parent if path.parent.name == "students" else path.parent
+    return {
+        "student": f"{folder.name}/{path.stem}",
+        "kept_weights": student.kept_weights,
+        "flash_bytes": flash_bytes(path),
+        **measured(config, path),
+    }
+
+
+def measured(config: ParetoConfig, policy: Path) -> JSON:
+    """Return with its interval, as `evaluate` gives it."""
+    asked = EvaluateConfig(policy=policy, env=config.env, episodes=config.episodes)
+    result = evaluate(asked)
+    return {key: value for key, value in result.items() if key.startswith("return_")}
+
+
+def front(points: list[JSON], size: str) -> list[int]:
+    """Which points no other beats in both size and mean return, from small to large."""
+    order = sorted(range(len(points)), key=lambda i: (points[i][size], -points[i]["return_mean"]))
+    best, chosen = -np.inf, []
+    for index in order:
+        if points[index]["return_mean"] > best:
+            best = points[index]["return_mean"]
+            chosen.append(index)
+    return chosen
+
+
+def draw(result: JSON, path: Path) -> None:
+    """Return against each size, the front joined, the teacher as a line."""
+    from matplotlib.figure import Figure
+
+    points = result["points"]
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    for axes, (size, label) in zip(figure.subplots(1, 2, sharey=True), SIZES.items(), strict=True):
+        sizes = np.array([point[size] for point in points])
+        means = np.array([point["return_mean"] for point in points])
+        below = means - [point["return_low"] for point in points]
+        above = [point["return_high"] for point in points] - means
+        axes.errorbar(sizes, means, (below, above), fmt="o", color="0.6", markersize=4, lw=1)
+        on_front = front(points, size)
+        axes.plot(
+            sizes[on_front], means[on_front], "o-", color="tab:blue", label="best at its size"
+        )
+        worst = [points[index]["return_min"] for index in on_front]
+        axes.plot(sizes[on_front], worst, "v:", color="tab:red", label="its worst episode")
+        if "teacher" in result:
+            axes.axhline(result["teacher"]["return_mean"], color="0.3", ls="--", label="teacher")
+        axes.set(xscale="log", xlabel=label)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("return, mean and 95 % interval")
+    figure.axes[0].legend(loc="lower right")
+    figure.savefig(path, format="png", dpi=130)
