@@ -25,4 +25,4 @@ def build(config: BuildConfig) -> dict[str, Any]:
         )
     constants = RigConstants(**load_rig(rig_name).firmware_constants())
     out = config.out or config.policy.parent / "firmware"
-    return build_firmware(config.policy, config.board, constants, out)
+    return build_firmware(config.policy, config.board, constants, out, measure=True)

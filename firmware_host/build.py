@@ -17,6 +17,7 @@ from firmware_host.boards.board import FIRMWARE, WARNINGS
 from firmware_host.compiler import compile_object, convert, link, section_sizes
 from firmware_host.policy_header import PolicyHeader, read_policy_header
 from firmware_host.rig_constants import RigConstants, config_header
+from firmware_host.tick_cost import worst_tick
 
 __all__ = ["RigConstants", "build_firmware"]
 
@@ -31,7 +32,12 @@ SUMMARY: Final = "build.json"
 
 
 def build_firmware(
-    policy_dir: Path, board: str | Board, rig: RigConstants, out: Path, flags: Iterable[str] = ()
+    policy_dir: Path,
+    board: str | Board,
+    rig: RigConstants,
+    out: Path,
+    flags: Iterable[str] = (),
+    measure: bool = False,
 ) -> dict[str, Any]:
     """Compile policy, core and port into ``out/firmware.elf``; replaces an earlier build there.
 
@@ -41,15 +47,18 @@ def build_firmware(
         rig: scaling, limits and period.
         out: folder of the firmware; it appears whole or not at all.
         flags: further compiler flags, such as sanitizers.
+        measure: run it in the board's emulator for the worst case of its control tick.
 
     Returns:
         elf (path), images (paths, as the board's tools want them), board, digest, text_bytes,
         data_bytes, bss_bytes, stack_bytes (an upper bound), flash_bytes and ram_bytes (stack
-        included), flash_limit and ram_limit (None where it does not matter), seconds.
+        included), flash_limit and ram_limit (None where it does not matter), seconds; measured,
+        also the keys of `firmware_host.tick_cost.worst_tick`.
 
     Raises:
         UserError: unknown board, no compiler, policy files missing or foreign, a policy for another
-            period or rig, a firmware larger than the board, or `out` holds something else.
+            period or rig, a firmware larger than the board or (measured) slower than the period,
+            or `out` holds something else.
     """
     start = time.monotonic()
     target = find_board(board) if isinstance(board, str) else board
@@ -67,6 +76,8 @@ def build_firmware(
         images = [str(out / name) for name in _images(target, folder)]
         result: dict[str, Any] = {"elf": str(out / ELF), "images": images, "board": target.name}
         result |= {"digest": policy.digest, **sizes}
+        if measure:
+            result |= worst_tick(target, folder / ELF, policy_dir, rig.period_us)
         result["seconds"] = round(time.monotonic() - start, 3)
         write_json(folder / SUMMARY, result)
     return result
@@ -81,7 +92,8 @@ def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...
     for name, extra in (("policy.c", ("-fstack-usage",)), ("policy.S", ())):
         if (policy_dir / name).is_file():
             objects.append(folder / f"{name.replace('.', '-')}.o")
-            compile_object(board, policy_dir / name, objects[-1], (*WARNINGS, *extra, *flags))
+            # with the core's flags, as it is measured: a board may want its own code smaller
+            compile_object(board.core, policy_dir / name, objects[-1], (*WARNINGS, *extra, *flags))
     for source in (*sorted(core.glob("*.c")), *board.sources):
         objects.append(folder / f"{source.parent.name}-{source.stem}.o")
         compile_object(board, source, objects[-1], (*WARNINGS, "-Wconversion", *includes, *flags))

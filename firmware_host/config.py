@@ -1,4 +1,4 @@
-"""What `sparsectl build` and `sparsectl bench` are asked to do. Imports nothing heavy."""
+"""What `sparsectl build`, `flash` and `bench` are asked to do. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ class BuildConfig:
     """Rig name or parameter file (TOML); by default the one that the policy names."""
     out: Path | None = None
     """Folder of the firmware; by default firmware/ beside the policy's folder."""
+
+
+@dataclass(frozen=True)
+class FlashConfig:
+    """Write a firmware to its board, by the board's usual tool."""
+
+    firmware: Positional[Path]
+    """Folder that `sparsectl build` wrote, or the policy's folder beside it."""
+    board: str | None = None
+    """Name in the board registry; by default the one that the firmware was built for."""
+    port: str | None = None
+    """Serial port of a board with a boot loader; the mounted folder of a board that is a drive."""
 
 
 Size = Annotated[

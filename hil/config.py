@@ -20,6 +20,9 @@ class TrialConfig:
     """Folder that `sparsectl export` wrote: policy.onnx and the C files."""
     port: str = "virtual"
     """/dev/ttyACM0, socket://HOST:PORT, rfc2217://HOST:PORT, or virtual: no hardware needed."""
+    board: str = "host"
+    """Board behind the port: its line's speed is taken. With --port virtual and --mode pil any
+    board of `sparsectl build` runs here, in its emulator (the same as --port emulated:BOARD)."""
     mode: Mode = "device"
     """device: the board drives the pendulum; host: the policy runs here, the board does the I/O and
     keeps it safe; pil: the board acts on a plant simulated here."""
@@ -33,8 +36,8 @@ class TrialConfig:
     """Folder of journal and report; replaces an earlier trial there. By default new, in runs/."""
     rig: str | None = None
     """Rig name or parameter file (TOML); by default the one that the policy names."""
-    baud: int = 230400
-    """Speed of a real serial port, in bits a second."""
+    baud: int | None = None
+    """Speed of a real serial port, in bits a second; by default the board's."""
     link_timeout_ticks: int = 3
     """The board stops the motor after so many control periods without a word of this program."""
     disturbances: int = 1

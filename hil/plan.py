@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,19 @@ from common.errors import UserError
 from common.provenance import provenance
 from export.graph import PolicyGraph
 from export.onnx_reader import read_onnx
+from firmware_host.boards import find_board
 from firmware_host.policy_header import read_policy_header
 from firmware_host.rig_constants import RigConstants
 from hil.config import TrialConfig
 from hil.disturbance import Kick, knocking_duty, plan_kicks
 from hil.plant_server import PlantStart
 from hil.ports import PortKind, PortRequest, kind_of
+from hil.ports.emulated import PREFIX as EMULATED
+from hil.ports.virtual import NAME as VIRTUAL
 from hil.session import Expectation
 from training.plants.rig import Rig, load_rig
+
+HOST = "host"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,16 @@ class Plan:
         return self.port_kind.has_virtual_clock
 
     @property
+    def is_lockstep(self) -> bool:
+        """Nothing passes but by our steps: the journal is the same, byte for byte, each time."""
+        return self.virtual and self.config.clock == "lockstep"
+
+    @property
+    def baud(self) -> int:
+        """Speed of the line, in bits a second."""
+        return self.config.baud or find_board(self.config.board).baud
+
+    @property
     def plant(self) -> PlantStart:
         """The pendulum to simulate, here or behind a virtual board's encoders."""
         config = self.config
@@ -52,7 +67,7 @@ class Plan:
         config = self.config
         return PortRequest(
             port=config.port,
-            baud=config.baud,
+            baud=self.baud,
             mode=config.mode,
             clock=config.clock,
             policy=config.policy,
@@ -76,16 +91,26 @@ class Plan:
             policy_on_host=self.config.mode == "host",
         )
 
-    def header(self) -> dict[str, Any]:
-        """The journal's header: all that is needed to repeat the trial."""
-        config = {
+    def plain_config(self) -> dict[str, Any]:
+        """What was asked for, as JSON."""
+        return {
             key: str(value) if isinstance(value, Path) else value
             for key, value in asdict(self.config).items()
         }
+
+    def header(self) -> dict[str, Any]:
+        """The journal's header: all that is needed to repeat the trial.
+
+        In lockstep it leaves out when and where to: the same trial has the same header.
+        """
+        config, origin = self.plain_config(), provenance()
+        if self.is_lockstep:
+            config |= {"out": None, "firmware": None}
+            origin.pop("command")
         return {
             "format": "sparsectl.journal",
             "version": 1,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "host_clock": "virtual" if self.is_lockstep else "monotonic",
             "config": config,
             "virtual": self.virtual,
             "digest": self.graph.digest,
@@ -93,7 +118,7 @@ class Plan:
             "rig": self.rig.name,
             "rig_constants": self.rig.firmware_constants(),
             "kicks": [asdict(kick) for kick in self.kicks],
-            "provenance": provenance(),
+            "provenance": origin,
         }
 
 
@@ -104,6 +129,8 @@ def make_plan(config: TrialConfig) -> Plan:
         UserError: a missing or foreign file, sizes or rates that differ, a number out of range.
     """
     _check_numbers(config)
+    if config.port == VIRTUAL and find_board(config.board).name != HOST:
+        config = replace(config, port=EMULATED + config.board)
     graph = read_onnx(_policy_file(config.policy))
     if kind_of(config.port).builds or config.mode == "host":
         _check_source(config.policy, graph)
@@ -155,7 +182,7 @@ def _check_numbers(config: TrialConfig) -> None:
         "disturbance-s": (config.disturbance_s, 0.0, 10.0),
         "recovery-s": (config.recovery_s, 0.0, 60.0),
         "swing-up-limit-s": (config.swing_up_limit_s, 0.1, 3_600.0),
-        "baud": (config.baud, 300, 20_000_000),
+        "baud": (config.baud or 230_400, 300, 20_000_000),
         "link-timeout-ticks": (config.link_timeout_ticks, 1, 400),
         "seed": (config.seed, 0, 2**63),
     }

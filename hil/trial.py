@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import write_json
+from common.provenance import provenance
 from firmware_host.policy_library import build_policy_library
 from firmware_host.rig_constants import RigConstants
 from firmware_host.wire import Fault, Mode, State
 from hil.balance import CaptureWatch
 from hil.config import TrialConfig
 from hil.disturbance import Kick
-from hil.drives import Drive, LockstepDrive, PilDrive, StreamDrive, advance_until
+from hil.drives import Drive, LockstepDrive, PilDrive, Steps, StreamDrive, advance_until
 from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
+from hil.host_time import MonotonicTime, VirtualTime
 from hil.journal import JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused
 from hil.live.drive import ShownDrive, live_feed
 from hil.live.feed import LiveFeed
 from hil.plan import Plan, make_plan
 from hil.progress import Progress
+from hil.recorder import LiveRecorder, LockstepRecorder
 from hil.results import assess
 from hil.safety import Interrupted, InterruptGuard, emergency_stop
 from hil.samples import Sample
@@ -83,8 +87,8 @@ def finish(plan: Plan) -> dict[str, Any]:
         plan.folder / "summary.json",
         {
             "trial": result,
-            "config": journal.header["config"],
-            "provenance": journal.header["provenance"],
+            "config": plan.plain_config(),
+            "provenance": provenance(),
         },
     )
     if report:
@@ -111,7 +115,8 @@ class _Trial:
         """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
         if self.config.mode == "host":
             self.commander = self._host_policy()
-        with Link(port, self.config.baud, self.journal) as link:
+        recorder = LockstepRecorder if self.plan.is_lockstep else LiveRecorder
+        with Link(port, self.plan.baud, recorder(self.journal)) as link:
             session = Session(link, self.journal)
             try:
                 why = self._phases(session, plant)
@@ -269,13 +274,14 @@ class _Trial:
 
     def _bare_drive(self, session: Session, plant: Plant | None) -> Drive:
         if plant is not None:
-            return PilDrive(session.link, self.guard, plant)
+            return PilDrive(session.link, self.guard, plant, self.journal.now)
         link, guard, period_us = session.link, self.guard, self.plan.expectation.rig["period_us"]
-        if self.plan.virtual and self.config.clock == "lockstep":
+        if self.plan.is_lockstep:
             hello = session.hello()
+            steps = Steps(link, self.journal.now, hello["tick"], period_us)
             if self.commander is not None:
-                return HostLockstepDrive(link, guard, hello["tick"], self.commander)
-            return LockstepDrive(link, guard, hello["tick"], hello["link_timeout_ticks"])
+                return HostLockstepDrive(link, guard, steps, self.commander)
+            return LockstepDrive(link, guard, steps, hello["link_timeout_ticks"])
         if self.commander is not None:
             return HostStreamDrive(link, guard, period_us, self.commander)
         return StreamDrive(link, guard, period_us)
@@ -288,7 +294,10 @@ class _Trial:
 def _journal(plan: Plan) -> Iterator[JournalWriter]:
     """The journal, under a hidden name until the board is armed: a refusal leaves nothing."""
     hidden, is_new = plan.folder / ".journal.bin", not plan.folder.exists()
-    with JournalWriter(hidden, plan.header()) as journal:
+    now = VirtualTime() if plan.is_lockstep else MonotonicTime()
+    with JournalWriter(hidden, plan.header(), now) as journal:
+        if not plan.is_lockstep:
+            journal.note("started", unix_ns=time.time_ns())
         try:
             yield journal
         finally:
@@ -303,7 +312,8 @@ def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[str, Plant | No
     """The address for the link, and the plant of pil mode."""
     plant = plan.plant.make() if plan.config.mode == "pil" else None
     with plan.port_kind.open(plan.port_request()) as port:
-        journal.note("port", address=port.address, **port.notes)
+        address = {} if plan.is_lockstep else {"address": port.address}
+        journal.note("port", **address, **port.notes)
         yield port.address, plant
 
 

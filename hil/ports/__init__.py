@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from hil.ports.emulated import Emulated
 from hil.ports.line import Line
 from hil.ports.port import OpenPort, PortKind, PortRequest
 from hil.ports.virtual import Virtual
 
 __all__ = ["KINDS", "OpenPort", "PortKind", "PortRequest", "kind_of"]
 
-KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Line())
+KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Emulated(), Line())
 
 
 def kind_of(port: str) -> PortKind:

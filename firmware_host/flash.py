@@ -1,0 +1,75 @@
+"""`sparsectl flash`: write a firmware to its board, by the board's usual tool."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from common.errors import UserError
+from common.files import read_json
+from firmware_host.boards import Board, find_board
+from firmware_host.build import SUMMARY
+from firmware_host.config import FlashConfig
+
+TIMEOUT_S: Final = 300.0
+
+
+def flash(config: FlashConfig) -> dict[str, Any]:
+    """Write the firmware in the folder `config.firmware`; the command is shown, then run.
+
+    Returns:
+        board, digest, commands.
+
+    Raises:
+        UserError: no firmware there or another board's, no tool, no port, or the tool fails.
+    """
+    folder, built = _built(config.firmware)
+    board = find_board(config.board or built["board"])
+    if board.name != built["board"]:
+        raise UserError(
+            f"the firmware in {folder} is for {built['board']}, not {board.name}; build it for "
+            f"{board.name}: sparsectl build POLICY --board {board.name}"
+        )
+    commands = _commands(board, folder, config.port)
+    for command in commands:
+        _run(command)
+    return {"board": board.name, "digest": built["digest"], "commands": commands}
+
+
+def _built(given: Path) -> tuple[Path, dict[str, Any]]:
+    """The firmware's folder and what its build said; a policy's folder has it beside."""
+    for folder in (given, given.parent / "firmware"):
+        if (folder / SUMMARY).is_file():
+            return folder.resolve(), read_json(folder / SUMMARY)
+    raise UserError(f"no firmware in {given}; name the folder that `sparsectl build` wrote")
+
+
+def _commands(board: Board, folder: Path, port: str | None) -> list[str]:
+    if board.programmer is None:
+        raise UserError(f"board {board.name} has no flash to write; it runs here")
+    if board.programmer.needs_port and port is None:
+        raise UserError(
+            f"--port is missing; {board.name} is written through its serial port, such as "
+            "/dev/ttyACM0 (`sparsectl doctor` lists them)"
+        )
+    return [shlex.join(command) for command in board.programmer.commands(folder, port)]
+
+
+def _run(command: str) -> None:
+    print(f"$ {command}", file=sys.stderr, flush=True)
+    try:
+        code = subprocess.run(
+            shlex.split(command), stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=TIMEOUT_S
+        ).returncode
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"{shlex.split(command)[0]} takes over {TIMEOUT_S:.0f} s; is the board there?"
+        ) from error
+    if code != 0:
+        raise UserError(
+            f"{shlex.split(command)[0]} ended with code {code}; its message is above: check the "
+            "cable, the port and that no other program holds it"
+        )

@@ -1,0 +1,44 @@
+"""A board in its emulator: the firmware that the chip would run, its serial line a pty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from common.errors import UserError
+from firmware_host.boards import find_board
+from firmware_host.build import build_firmware
+from firmware_host.emulators.running import RunningBoard
+from hil.ports.port import OpenPort, PortRequest
+
+PREFIX: Final = "emulated:"
+
+
+class Emulated:
+    """See `PortKind`. Its time is the emulator's, so only processor in the loop means anything."""
+
+    has_virtual_clock = False
+    builds = True
+
+    def claims(self, port: str) -> bool:
+        """emulated:BOARD."""
+        return port.startswith(PREFIX)
+
+    @contextmanager
+    def open(self, request: PortRequest) -> Iterator[OpenPort]:
+        """Build the firmware, and run it for as long as the context lasts.
+
+        Raises:
+            UserError: another mode, no such board, or nothing that emulates it.
+        """
+        board = find_board(request.port.removeprefix(PREFIX))
+        if request.mode != "pil":
+            raise UserError(
+                f"--mode is {request.mode}; an emulated {board.name} has no pendulum on its pins, "
+                "take --mode pil"
+            )
+        built = build_firmware(request.policy, board, request.rig, request.firmware)
+        with RunningBoard(board, Path(built["elf"])) as running:
+            yield OpenPort(running.port, {"emulated": board.name})
