@@ -10,7 +10,8 @@ with twin critics Q1, Q2 trained beside it as in TD3. Weights that are mostly no
 over a threshold) are cut. Observations and actions are normalised by the signals throughout.
 
 S students, of several seeds or KL weights, are trained at once, each exactly as if it were alone:
-it has its own critics, minibatches and noise. One student is S = 1.
+it has its own critics, minibatches and noise. One student is S = 1. Critics that were fitted to the
+teacher before are shared by all and not trained any more.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from training.batches import Batch, Batches
 from training.config import BpdSettings
 from training.critics import DTYPES, TwinCritics
 from training.dataset import Dataset
+from training.fitted import FittedCritics
 from training.flat import FlatAdam, flat_values
+from training.noise import Noise
 from training.penalties import WEIGHT_COSTS
 from training.schedules import SCHEDULES
-from training.students.registry import STUDENTS
+from training.students.registry import STUDENTS, Student
 from training.students.storage import StudentLayer
-from training.students.variational import NOISES, Noise, VariationalStudent
+from training.students.variational import NOISES, VariationalStudent
 
 
 class BayesianPolicyDistillation:
@@ -45,6 +48,7 @@ class BayesianPolicyDistillation:
         seeds: one a student: of its start, minibatches and weight noise.
         device: where everything lives.
         kl_multipliers: one a student in place of the settings' one.
+        fitted: critics to take in place of live ones.
 
     Attributes:
         losses: after an update, by name, each [S].
@@ -59,6 +63,7 @@ class BayesianPolicyDistillation:
         seeds: Sequence[int],
         device: torch.device,
         kl_multipliers: Sequence[float] | None = None,
+        fitted: FittedCritics | None = None,
     ) -> None:
         self.settings = settings
         self.steps_done = 0
@@ -72,20 +77,23 @@ class BayesianPolicyDistillation:
         self.student = kind(sizes, starts, settings.weight_std, settings.log_sigma_start).to(device)
         if isinstance(self.student, VariationalStudent):
             self.student.use(NOISES[settings.noise])
+        rows, dtype = settings.batch_size, DTYPES[settings.critic_dtype]
         self.critics = TwinCritics(
             (n + m, *settings.critic_hidden, 1),
             starts,
-            settings.batch_size,
+            rows,
             settings.critic_learning_rate,
-            DTYPES[settings.critic_dtype],
+            dtype,
             device,
         )
+        self.live = bool(settings.value_weight) and fitted is None
+        shared = fitted and fitted.for_students(len(seeds), rows, dtype, device)
+        self.first = shared or self.critics.first
         self.student_adam = FlatAdam(self.student, settings.learning_rate)
-        self.target_student = copy.deepcopy(self.student).requires_grad_(False)
-        self.target_student_values = flat_values(self.target_student)
-        self.noise = Noise(
-            self.student.noise_widths(sizes), len(seeds), settings.batch_size, device
-        )
+        self.target = Target(self.student, self.student_adam.values, dtype)
+        widths = self.student.noise_widths(sizes)
+        self.noise = Noise(widths, len(seeds), rows, device)
+        self.target_noise = Noise(widths, len(seeds), rows, device, dtype)
         self.divergence = partial(WEIGHT_COSTS[settings.prior], scale=settings.prior_scale)
         self.schedule = SCHEDULES[settings.kl_schedule]
         multipliers = kl_multipliers or [settings.kl_multiplier] * len(seeds)
@@ -95,9 +103,9 @@ class BayesianPolicyDistillation:
     def update(self) -> None:
         """One minibatch: the critics, and every second time the students and the targets."""
         students_turn = self.steps_done % self.settings.student_interval == 0
-        if self.settings.value_weight or students_turn:
+        if self.live or students_turn:
             batch = self.batches.sample(self.randoms)
-        if self.settings.value_weight:
+        if self.live:
             self._update_critics(batch)
         if students_turn:
             self._update_students(batch)
@@ -107,8 +115,8 @@ class BayesianPolicyDistillation:
     @torch.no_grad()
     def _update_critics(self, batch: Batch) -> None:
         # The target policy stays in training mode: the noise of its weights smooths the target.
-        noise = self.noise.draw(self.randoms)
-        next_actions = self.target_student(batch.next_observations, noise)
+        noise = self.target_noise.draw(self.randoms)
+        next_actions = self.target(batch.next_observations, noise)
         self.losses["critics"] = self.critics.learn(
             batch.state_action,
             batch.next_observations,
@@ -135,17 +143,16 @@ class BayesianPolicyDistillation:
 
     def _value_slope(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Slopes of -λ mean Q1 in the actions, [S, B, m]."""
-        q1, slope = self.critics.first_and_slope(observations, actions)
+        q1, slope = self.first.value_and_slope(observations, actions)
         self.losses["q1"] = q1.mean(dim=1)
         lambda_ = self.settings.value_weight * len(self.batches) / q1.abs().mean(dim=1)
         return slope * (-lambda_ / q1.shape[1])[:, None, None]
 
     @torch.no_grad()
     def _follow(self) -> None:
-        rate = self.settings.target_rate
-        self.target_student_values.lerp_(self.student_adam.values, rate)
-        if self.settings.value_weight:
-            self.critics.follow(rate)
+        if self.live:
+            self.target.follow(self.student_adam.values, self.settings.target_rate)
+            self.critics.follow(self.settings.target_rate)
 
     def kl_weights(self) -> Tensor:
         """η of each student as it is now, [S]."""
@@ -162,7 +169,8 @@ class BayesianPolicyDistillation:
         return {
             **self.student_adam.state("student"),
             **self.critics.state(),
-            "target_student": self.target_student_values,
+            "target_student": self.target.values,
+            "kl_multipliers": self.kl_multipliers,
             "random": torch.stack([random.get_state() for random in self.randoms]),
         }
 
@@ -175,4 +183,34 @@ class BayesianPolicyDistillation:
                 if name != "random":
                     tensor.copy_(state[name])
         self.critics.loaded()
+        self.target.refresh()
         self.steps_done = steps_done
+
+
+class Target:
+    """A copy of the students that follows slowly, as the policy of the critics' targets.
+
+    Attributes:
+        values: [P] float32, its parameters; it acts with them rounded to `dtype`.
+    """
+
+    def __init__(self, student: Student, values: Tensor, dtype: torch.dtype) -> None:
+        self._network = copy.deepcopy(student).requires_grad_(False).to(dtype)
+        self._acting = flat_values(self._network)
+        self._dtype = dtype
+        self.values = self._acting if dtype == values.dtype else values.clone()
+
+    def __call__(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
+        """Sampled actions [S, B, m] for observations [S, B, n]."""
+        actions: Tensor = self._network(observations.to(self._dtype), noise)
+        return actions
+
+    def follow(self, values: Tensor, rate: float) -> None:
+        """Take this share of the students' parameters."""
+        self.values.lerp_(values, rate)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Round the values anew, after they changed."""
+        if self._acting is not self.values:
+            self._acting.copy_(self.values)

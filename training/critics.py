@@ -165,6 +165,50 @@ class Pass:
         return torch.bmm(self.slopes[0], weights[0][:, after:].transpose(1, 2)).float()
 
 
+class FirstCritics:
+    """Q1 of S students: a network each, or one that all share.
+
+    Args:
+        networks: of which the first are Q1.
+        sizes: observations and actions, hidden neurons, 1.
+        students: S.
+        rows: transitions in a student's minibatch, B.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        sizes: Sequence[int],
+        students: int,
+        rows: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self._networks = networks
+        self._shape = (students, rows, sizes[0])
+        self._count = 1 if shared else students
+        self._pass = Pass(sizes, self._count, students * rows // self._count, dtype, device)
+
+    @torch.no_grad()
+    def value(self, state_action: Tensor) -> Tensor:
+        """Q1's values [S, B] for observations beside actions [S, B, n + m]."""
+        self._pass.inputs.view(self._shape).copy_(state_action)
+        return self._pass.values(*self._networks.first(self._count)).view(self._shape[:2])
+
+    @torch.no_grad()
+    def value_and_slope(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Q1's values [S, B] and their slopes in the actions [S, B, m]."""
+        inputs, n = self._pass.inputs.view(self._shape), observations.shape[2]
+        inputs[..., :n] = observations
+        inputs[..., n:] = actions
+        weights, biases, last_weight, last_bias = self._networks.first(self._count)
+        values = self._pass.values(weights, biases, last_weight, last_bias)
+        slope = self._pass.input_slopes(torch.ones_like(values), weights, last_weight, n)
+        return values.view(self._shape[:2]), slope.view_as(actions)
+
+
 class TwinCritics:
     """Q1 and Q2 of S students, their targets and their optimiser.
 
@@ -178,6 +222,7 @@ class TwinCritics:
 
     Attributes:
         values: [P] float32, all parameters; network s is student s's Q1, network S + s its Q2.
+        first: the students' Q1.
     """
 
     def __init__(
@@ -198,7 +243,7 @@ class TwinCritics:
         self.target = Networks(self.target_values, sizes, count, dtype)
         self._gradient = Networks(self.adam.gradient, sizes, count, dtype)
         self._pass = Pass(sizes, count, batch_size, dtype, device)
-        self._first = Pass(sizes, self.students, batch_size, dtype, device)
+        self.first = FirstCritics(self.online, sizes, self.students, batch_size, dtype, device)
 
     @torch.no_grad()
     def learn(
@@ -234,22 +279,6 @@ class TwinCritics:
         self.adam.apply()
         self.online.refresh()
         return errors.square().sum(dim=(0, 2)) / rewards.shape[1]
-
-    @torch.no_grad()
-    def first(self, state_action: Tensor) -> Tensor:
-        """Q1's values [S, B] for observations beside actions [S, B, n + m]."""
-        self._first.inputs.copy_(state_action)
-        return self._first.values(*self.online.first(self.students))
-
-    @torch.no_grad()
-    def first_and_slope(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Q1's values [S, B] and their slopes in the actions [S, B, m]."""
-        run, n = self._first, observations.shape[2]
-        run.inputs[..., :n] = observations
-        run.inputs[..., n:] = actions
-        weights, biases, last_weight, last_bias = self.online.first(self.students)
-        values = run.values(weights, biases, last_weight, last_bias)
-        return values, run.input_slopes(torch.ones_like(values), weights, last_weight, n)
 
     @torch.no_grad()
     def follow(self, rate: float) -> None:

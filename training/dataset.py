@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 import zlib
@@ -57,6 +58,13 @@ class Dataset:
         """Names, units, scales and limits of observations and actions."""
         signals: dict[str, Any] = self.metadata["signals"]
         return signals
+
+    def digest(self) -> str:
+        """SHA-256 of the arrays."""
+        digest = hashlib.sha256()
+        for name in ARRAYS:
+            digest.update(getattr(self, name).tobytes())
+        return digest.hexdigest()
 
     def first(self, count: int) -> Dataset:
         """The first `count` transitions; an episode that this cuts is truncated there."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from typing import Any
 
 from training.config import DistillConfig
-from training.dataset import ARRAYS, Dataset
+from training.dataset import Dataset
 from training.policy import Policy
 from training.presets import Preset
 
@@ -19,9 +18,6 @@ def identity(
     config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
 ) -> JSON:
     """Settings, and the digests of what came in."""
-    digest = hashlib.sha256()
-    for name in ARRAYS:
-        digest.update(getattr(dataset, name).tobytes())
     return {
         "method": config.method,
         "preset": config.preset,
@@ -31,7 +27,7 @@ def identity(
         "environment": config.env,
         "teacher": teacher.sha256 if teacher else None,
         "seed": config.seed,
-        "dataset": digest.hexdigest(),
+        "dataset": dataset.digest(),
     }
 
 

@@ -75,10 +75,10 @@ def test_slopes_in_the_actions_are_those_of_autograd(hidden: tuple[int, ...]) ->
     inputs = torch.cat([observations, actions], dim=2)
     values = torch.stack([plain_values(own.online, k, inputs[k]) for k in range(2)])
     (slope,) = torch.autograd.grad(values.sum(), actions)
-    its_values, its_slope = own.first_and_slope(observations, actions.detach())
+    its_values, its_slope = own.first.value_and_slope(observations, actions.detach())
     torch.testing.assert_close(its_values, values.detach())
     torch.testing.assert_close(its_slope, slope)
-    torch.testing.assert_close(own.first(inputs.detach()), values.detach())
+    torch.testing.assert_close(own.first.value(inputs.detach()), values.detach())
 
 
 def test_bfloat16_rounds_products_and_nothing_else() -> None:

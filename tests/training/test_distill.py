@@ -239,7 +239,7 @@ def test_critics_learn_the_value_of_a_known_process(balancing: Path) -> None:
         for _ in range(300):
             trainer.update()
         batch = trainer.batches.sample([torch.Generator().manual_seed(0)])
-        values.append(trainer.critics.first(batch.state_action).mean().item())
+        values.append(trainer.critics.first.value(batch.state_action).mean().item())
     assert values[0] == pytest.approx(1, abs=0.1)
     assert values[1] > 1.3
 

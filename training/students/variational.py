@@ -130,20 +130,3 @@ class VariationalStudent(nn.Module):
             )
             for layer in self.linear_layers()
         )
-
-
-class Noise:
-    """Standard normal numbers for every layer of S students, in buffers made once."""
-
-    def __init__(
-        self, widths: Sequence[int], students: int, rows: int, device: torch.device
-    ) -> None:
-        self._all = torch.empty(students, sum(widths) * rows, device=device)
-        parts = self._all.split_with_sizes([width * rows for width in widths], dim=1)
-        self.layers = [part.view(students, rows, -1) for part in parts]
-
-    def draw(self, generators: Generators) -> list[Tensor]:
-        """New numbers, [S, B, out] a layer; they hold until the next call."""
-        for row, generator in zip(self._all, generators, strict=True):
-            row.normal_(generator=generator)
-        return self.layers
