@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from firmware_host.wire import Frame
+from hil.host_time import HostTime
 from hil.link import Link, LinkLost
 from hil.safety import FrameWatchdog, InterruptGuard
 from hil.samples import Sample
@@ -59,21 +60,33 @@ class StreamDrive:
         return [Sample.from_tick(received.frame, received.host_ns)]
 
 
+class Steps:
+    """Leads a board's virtual clock from tick to tick, and the journal's time with it."""
+
+    def __init__(self, link: Link, now: HostTime, last_tick: int, period_us: int) -> None:
+        self._link, self._now = link, now
+        self._tick, self._period_us = last_tick, period_us
+
+    def run(self, ticks: int) -> None:
+        """Let the board run so many ticks more, after a proof that the host lives."""
+        self._tick += ticks
+        self._now.reach(self._tick * self._period_us)
+        self._link.request("TIMESYNC", host_time_ns=self._now())
+        self._link.request("STEP", until_tick=self._tick, timeout_s=2.0)
+
+
 class LockstepDrive:
     """The board's virtual clock runs only as far as we step it: the same every time."""
 
     def __init__(
-        self, link: Link, guard: InterruptGuard, last_tick: int, link_timeout_ticks: int
+        self, link: Link, guard: InterruptGuard, steps: Steps, link_timeout_ticks: int
     ) -> None:
-        self._link, self._guard = link, guard
-        self._tick = last_tick
+        self._link, self._guard, self._steps = link, guard, steps
         self._stride = max(1, min(STEP_TICKS, link_timeout_ticks - 1))
 
     def advance(self) -> list[Sample]:
         self._guard.check()
-        self._tick += self._stride
-        self._link.send_timesync()
-        self._link.request("STEP", until_tick=self._tick, timeout_s=2.0)
+        self._steps.run(self._stride)
         samples = []
         while (received := self._link.next_frame(0)) is not None:
             if received.frame.name == "TICK":
@@ -87,8 +100,8 @@ class PilDrive:
     The duty takes effect after the plant's own transport delay, as in the training environment.
     """
 
-    def __init__(self, link: Link, guard: InterruptGuard, plant: Plant) -> None:
-        self._link, self._guard, self._plant = link, guard, plant
+    def __init__(self, link: Link, guard: InterruptGuard, plant: Plant, now: HostTime) -> None:
+        self._link, self._guard, self._plant, self._now = link, guard, plant, now
         self._period_us = round(plant.rig.period_s * 1e6)
         self._delay_s = plant.rig.period_s * min(1.0, plant.parameters.transport_delay_periods)
         self._tick = 0
@@ -97,6 +110,7 @@ class PilDrive:
         self._guard.check()
         self._tick += 1
         tick, counts = self._tick, self._plant.counts()
+        self._now.reach(tick * self._period_us)
 
         def is_this(frame: Frame) -> bool:
             return bool(frame["tick"] == tick)

@@ -10,6 +10,7 @@ from typing import Any
 from firmware_host.policy_library import PolicyLibrary
 from firmware_host.rig_constants import COMMAND_TICKS
 from firmware_host.wire import Frame, State
+from hil.drives import Steps
 from hil.link import Link
 from hil.safety import FrameWatchdog, InterruptGuard
 from hil.samples import Sample
@@ -71,17 +72,15 @@ class HostLockstepDrive:
     """A tick a step: the board samples, waits, and acts on the command; the same every time."""
 
     def __init__(
-        self, link: Link, guard: InterruptGuard, last_tick: int, commander: Commander
+        self, link: Link, guard: InterruptGuard, steps: Steps, commander: Commander
     ) -> None:
         self._link, self._guard, self._commander = link, guard, commander
-        self._tick = last_tick
+        self._steps = steps
 
     def advance(self) -> list[Sample]:
         """See `hil.drives.Drive`."""
         self._guard.check()
-        self._tick += 1
-        self._link.send_timesync()
-        self._link.request("STEP", until_tick=self._tick, timeout_s=2.0)
+        self._steps.run(1)
         samples = []
         while (received := self._link.next_frame(0)) is not None:
             if received.frame.name == "TICK":  # of a tick whose answer was lost
@@ -94,6 +93,6 @@ class HostLockstepDrive:
         def is_this(frame: Frame) -> bool:
             return bool(frame["tick"] == observation["tick"])
 
-        command = self._commander.command(observation)
+        command = {**self._commander.command(observation), "inference_ns": 0}  # the board's model
         done = self._link.request("COMMAND", answer="TICK", matches=is_this, **command)
         return Sample.from_tick(done.frame, done.host_ns)

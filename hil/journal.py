@@ -2,7 +2,10 @@
 
 A file is an 8-byte signature and then records:
 
-    length u32 | kind u8 | host time u64, ns, CLOCK_MONOTONIC | payload | CRC-32 of all before
+    length u32 | kind u8 | host time u64, ns | payload | CRC-32 of all before
+
+The host's time is CLOCK_MONOTONIC; in a lockstep trial (`host_clock` "virtual" in the header) it is
+the board's virtual time, so that the same trial gives the same bytes.
 
 `length` counts the payload. A record is one `write` to an unbuffered descriptor: what has been
 written is the kernel's, so a killed process loses at most the record that it was writing. The
@@ -14,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from types import TracebackType
 from typing import Any
 
 from common.errors import UserError
+from hil.host_time import HostTime, MonotonicTime
 
 NAME = "journal.bin"
 SIGNATURE = b"SPARSEJ\x01"
@@ -87,13 +90,14 @@ class JournalWriter:
     threads; there is no buffer in this process to lose.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        """Start the journal at `path`, replacing an earlier one.
+    def __init__(self, path: Path, header: dict[str, Any], now: HostTime | None = None) -> None:
+        """Start the journal at `path`, replacing an earlier one; `now` is the machine's clock.
 
         Raises:
             UserError: the file cannot be written.
         """
         self.path = path
+        self.now = now or MonotonicTime()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(
@@ -112,14 +116,14 @@ class JournalWriter:
         Args:
             kind: what the payload is.
             payload: at most MAX_PAYLOAD bytes.
-            host_ns: when it happened, by `time.monotonic_ns`; now when not given.
+            host_ns: when it happened, by the host's clock; now when not given.
 
         Raises:
             UserError: the disk is full or failed.
         """
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a record of {len(payload)} bytes, at most {MAX_PAYLOAD}")
-        stamp = time.monotonic_ns() if host_ns is None else host_ns
+        stamp = self.now() if host_ns is None else host_ns
         body = _HEAD.pack(len(payload), kind, stamp) + payload
         self._append(body + _CRC.pack(zlib.crc32(body)))
 

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,14 +18,12 @@ import serial
 
 from common.errors import UserError
 from firmware_host.wire import Decoder, Frame, Reason, encode
-from hil.journal import JournalWriter, Kind
+from hil.counters import Counters
+from hil.recorder import Recorder
+from hil.serial_line import LineStalled, SerialLine
 
-READ_TIMEOUT_S = 0.1
-WRITE_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 0.5
 ATTEMPTS = 4
-REMEMBERED = 1024
-"""Sequence numbers of lost frames that may still come late."""
 
 
 class LinkLost(UserError):
@@ -49,45 +47,6 @@ class Received:
 
 
 @dataclass
-class Counters:
-    """What became of the frames from the device."""
-
-    received: int = 0
-    lost: int = 0
-    duplicate: int = 0
-    late: int = 0
-    corrupt: int = 0
-    _expected: int | None = field(default=None, repr=False)
-    _missing: dict[int, None] = field(default_factory=dict, repr=False)
-
-    def take(self, sequence: int) -> None:
-        """Count a frame by its sequence number, which the board raises by one a frame."""
-        self.received += 1
-        expected = sequence if self._expected is None else self._expected
-        ahead = (sequence - expected) & 0xFFFF
-        if ahead < 0x8000:
-            self.lost += ahead
-            for offset in range(max(0, ahead - REMEMBERED), ahead):
-                self._missing[(expected + offset) & 0xFFFF] = None
-            self._forget()
-            self._expected = (sequence + 1) & 0xFFFF
-        elif sequence in self._missing:
-            del self._missing[sequence]
-            self.lost -= 1
-            self.late += 1
-        else:
-            self.duplicate += 1
-
-    def to_json(self) -> dict[str, int]:
-        """The counts as plain JSON."""
-        return {key: value for key, value in asdict(self).items() if not key.startswith("_")}
-
-    def _forget(self) -> None:
-        while len(self._missing) > REMEMBERED:
-            del self._missing[next(iter(self._missing))]
-
-
-@dataclass
 class _Question:
     """A request that waits for its answer."""
 
@@ -97,43 +56,10 @@ class _Question:
     answer: queue.SimpleQueue[Received | None]
 
 
-def open_port(port: str, baud: int) -> serial.SerialBase:
-    """Open a serial port (device path, pty, socket:// or rfc2217://) for this process alone.
-
-    Raises:
-        UserError: no such port, no permission, in use by another program, or a speed it refuses.
-    """
-    try:
-        opened = serial.serial_for_url(
-            port,
-            baudrate=baud,
-            timeout=READ_TIMEOUT_S,
-            write_timeout=WRITE_TIMEOUT_S,
-            exclusive=True if "://" not in port else None,
-        )
-    except (serial.SerialException, OSError, ValueError) as error:
-        raise UserError(_why_not(port, baud, error)) from error
-    opened.reset_input_buffer()  # what an earlier session left in the line is not ours
-    return opened
-
-
-def _why_not(port: str, baud: int, error: Exception) -> str:
-    text = str(error).replace("\n", " ")
-    if "lock" in text or "Resource busy" in text or "Device or resource busy" in text:
-        return f"port {port} is in use by another program; close it (a serial monitor?) and retry"
-    if "No such file" in text:
-        return (
-            f"no port {port}; plug the board in and see `sparsectl doctor`, or use --port virtual"
-        )
-    if "Permission denied" in text:
-        return f"no permission for port {port}; join its group (dialout) and log in again"
-    return f"cannot open port {port} at {baud} baud: {text}"
-
-
 class Link:
     """An open port with its reading thread. Use as a context manager; send from one thread."""
 
-    def __init__(self, port: str, baud: int, journal: JournalWriter) -> None:
+    def __init__(self, port: str, baud: int, recorder: Recorder) -> None:
         """Open `port` and start to read.
 
         Raises:
@@ -141,15 +67,14 @@ class Link:
         """
         self.port = port
         self.counters = Counters()
-        self._journal = journal
-        self._serial = open_port(port, baud)
+        self._recorder = recorder
+        self._line = SerialLine(port, baud)
         self._decoder = Decoder()
         self._frames: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
         self._question: _Question | None = None
         self._lock = threading.Lock()
         self._sequence = 0
         self._why_lost: str | None = None
-        self._closing = False
         self._thread = threading.Thread(target=self._read, name="link", daemon=True)
         self._thread.start()
 
@@ -166,9 +91,10 @@ class Link:
 
     def close(self) -> None:
         """Stop reading and close the port."""
-        self._closing = True
+        self._line.stop()
         self._thread.join()
-        self._serial.close()
+        self._line.close()
+        self._recorder.flush()
 
     def send(self, name: str, **values: Any) -> int:
         """Send one frame; returns its sequence number.
@@ -182,10 +108,10 @@ class Link:
             sequence = self._sequence
             self._sequence = (sequence + 1) & 0xFFFF
             frame = encode(name, sequence, **values)
-            self._journal.write(Kind.TO_DEVICE, frame[1:-1])
+            self._recorder.sent(frame[1:-1])
             try:
-                self._serial.write(frame)
-            except serial.SerialTimeoutException as error:
+                self._line.write(frame)
+            except LineStalled as error:
                 raise LinkLost(
                     f"the board on {self.port} reads nothing any more; reset it"
                 ) from error
@@ -228,7 +154,7 @@ class Link:
                 with self._lock:
                     question.sequences.add(self._sequence)
                 self.send(name, **values)
-                received = self._wait(question.answer, timeout_s)
+                received = self._wait(question.answer, timeout_s * self._recorder.patience)
                 if received is not None:
                     return self._accepted(name, received)
         finally:
@@ -265,38 +191,37 @@ class Link:
         raise Refused(f"the board refused {name}: {word}", reason)
 
     def _read(self) -> None:
-        while not self._closing:
+        while True:
             try:
-                first = self._serial.read(1)
-                chunk = first + self._serial.read(self._serial.in_waiting) if first else b""
+                chunk = self._line.read()
             except (serial.SerialException, OSError, TypeError) as error:
                 # TypeError: pyserial on a descriptor that a hang-up closed under it
                 self._lose(self._vanished(error))
                 return
-            if chunk and not self._take(chunk, time.monotonic_ns()):
+            if not (chunk and self._take(chunk, time.monotonic_ns())):
                 return
 
     def _take(self, chunk: bytes, host_ns: int) -> bool:
-        """Count, journal and hand on what a chunk completes; False when the journal failed."""
+        """Count, record and hand on what a chunk completes; False when the journal failed."""
         decoder = self._decoder
-        frames = decoder.feed(chunk)
+        frames = [Received(frame, host_ns) for frame in decoder.feed(chunk)]
         try:
             if decoder.corrupt + decoder.overlong > self.counters.corrupt:
-                self._journal.write(Kind.GARBAGE, chunk, host_ns)
-            for frame in frames:
-                self._journal.write(Kind.FROM_DEVICE, frame.raw, host_ns)
+                self._recorder.garbage(chunk, host_ns)
+            self.counters.corrupt = decoder.corrupt + decoder.overlong
+            for received in frames:
+                self._hand_on(received)
         except UserError as error:
             self._lose(str(error))
             return False
-        self.counters.corrupt = decoder.corrupt + decoder.overlong
-        for frame in frames:
-            self.counters.take(frame.sequence)
-            self._hand_on(Received(frame, host_ns))
         return True
 
     def _hand_on(self, received: Received) -> None:
         question, frame = self._question, received.frame
-        if question is not None and _answers(frame, question):
+        answers = question is not None and _answers(frame, question)
+        self._recorder.received(frame.raw, received.host_ns, answers)
+        self.counters.take(frame.sequence)
+        if question is not None and answers:
             question.answer.put(received)
         else:
             self._frames.put(received)

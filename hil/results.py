@@ -14,8 +14,8 @@ import numpy as np
 from firmware_host.wire import Fault, State, decode
 from hil.balance import assess_balance
 from hil.clock import Exchange, fit_clock
+from hil.counters import Counters
 from hil.journal import Journal, Kind
-from hil.link import Counters
 from hil.samples import Trace, read_trace
 from hil.session import make_exchange
 from hil.timing import Percentiles, intervals, percentiles
@@ -93,7 +93,12 @@ def exchanges(journal: Journal) -> Iterator[Exchange]:
 
 
 def round_trips_us(journal: Journal) -> list[float]:
-    """Round trips in us: TIMESYNC ones, or PLANT_STEP to PLANT_ACT with the plant on the host."""
+    """Round trips in us: TIMESYNC ones, or PLANT_STEP to PLANT_ACT with the plant on the host.
+
+    None in a lockstep journal, which knows no time but the board's.
+    """
+    if journal.header.get("host_clock") == "virtual":
+        return []
     if journal.header["config"]["mode"] == "pil":
         return list(_pil_round_trips_us(journal))
     return [one.round_trip_ns / 1000 for one in exchanges(journal)]

@@ -240,7 +240,7 @@ class _Trial:
         if fault is not None:
             state, latched = State.FAULT, fault
         if self.feed is not None:
-            self.feed.end(why, state.name, latched.name)
+            self.feed.end(why, state=state.name, fault=latched.name)
         self.journal.note(
             "end",
             why=why,
@@ -312,8 +312,8 @@ def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[str, Plant | No
     """The address for the link, and the plant of pil mode."""
     plant = plan.plant.make() if plan.config.mode == "pil" else None
     with plan.port_kind.open(plan.port_request()) as port:
-        address = {} if plan.is_lockstep else {"address": port.address}
-        journal.note("port", **address, **port.notes)
+        found = {**port.notes} if plan.is_lockstep else {"address": port.address, **port.notes}
+        journal.note("port", None, **found)
         yield port.address, plant
 
 

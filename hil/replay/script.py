@@ -83,16 +83,14 @@ class _Reader:
             if frame.to_host:
                 yield from self._from_board(frame)
             else:
-                yield from self._to_board(frame)
+                self._to_board(frame)
 
-    def _to_board(self, frame: Frame) -> Iterator[Action]:
+    def _to_board(self, frame: Frame) -> None:
         self._open[frame.sequence] = frame
         if frame.name == "PLANT_STEP":
             self._steps[frame["tick"]] = frame
         elif frame.name == "COMMAND":
             self._commands[frame["tick"]] = frame
-        elif frame.name == "STEP":
-            yield Heard()  # its ACK comes only behind the ticks that it lets run
 
     def _from_board(self, frame: Frame) -> Iterator[Action]:
         match frame.name:

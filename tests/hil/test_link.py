@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from firmware_host.wire import MESSAGES, Decoder, Frame, Reason, encode
+from hil.counters import Counters
 from hil.journal import JournalWriter, Kind, read_journal
-from hil.link import Counters, Link, LinkLost, Refused
+from hil.link import Link, LinkLost, Refused
+from hil.recorder import LiveRecorder
 
 EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}
 
@@ -86,7 +88,7 @@ def ticks_heard(link: Link, until: int) -> list[int]:
 
 def test_frames_survive_garbage_between_them(board: BoardEnd, journal: JournalWriter) -> None:
     dice = random.Random(5)
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         for tick in range(200):
             noise = bytes(dice.randrange(256) for _ in range(dice.randrange(40)))
             board.write(noise + board.frame(tick))
@@ -101,7 +103,7 @@ def test_frames_survive_garbage_between_them(board: BoardEnd, journal: JournalWr
 
 
 def test_each_fate_of_a_frame_is_counted(board: BoardEnd, journal: JournalWriter) -> None:
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         for sequence in (65533, 65534, 65534, 1, 2, 0, 3):  # 65535 and 0 missing, 0 late
             board.write(board.frame(sequence, sequence))
         ticks_heard(link, 3)
@@ -132,7 +134,7 @@ def test_a_request_is_asked_again_until_it_is_answered(
         board.write(board.frame(7))  # something else comes between
         board.ack(board.hear())
 
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         thread = threading.Thread(target=answer_the_third)
         thread.start()
         assert link.request("HOME", timeout_s=0.2).frame.name == "ACK"
@@ -148,7 +150,7 @@ def test_an_answer_to_the_first_asking_still_counts(
         board.hear()
         board.ack(first)
 
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         thread = threading.Thread(target=answer_late)
         thread.start()
         assert link.request("HOME", timeout_s=0.2).frame.name == "ACK"
@@ -157,7 +159,7 @@ def test_an_answer_to_the_first_asking_still_counts(
 
 def test_a_refusal_names_its_reason(board: BoardEnd, journal: JournalWriter) -> None:
     thread = threading.Thread(target=lambda: board.ack(board.hear(), Reason.WRONG_PERIOD))
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         thread.start()
         with pytest.raises(Refused, match="refused HOME: WRONG_PERIOD"):
             link.request("HOME")
@@ -165,14 +167,14 @@ def test_a_refusal_names_its_reason(board: BoardEnd, journal: JournalWriter) -> 
 
 
 def test_a_silent_board_gets_one_line(board: BoardEnd, journal: JournalWriter) -> None:
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         with pytest.raises(LinkLost, match="does not answer HELLO") as caught:
             link.request("HELLO", timeout_s=0.01, attempts=2)
     assert board.path in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_vanished_port_gets_one_line(board: BoardEnd, journal: JournalWriter) -> None:
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         board.write(board.frame(1))
         ticks_heard(link, 1)
         board.close()
@@ -190,7 +192,7 @@ def test_a_vanished_port_ends_a_request_at_once(board: BoardEnd, journal: Journa
         board.hear()
         board.close()
 
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         thread = threading.Thread(target=hear_and_close)
         thread.start()
         with pytest.raises(LinkLost, match="vanished"):
@@ -201,8 +203,8 @@ def test_a_vanished_port_ends_a_request_at_once(board: BoardEnd, journal: Journa
 def test_a_board_that_stopped_reading_gets_one_line(
     board: BoardEnd, journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hil.link.WRITE_TIMEOUT_S", 0.05)
-    with Link(board.path, 230400, journal) as link:
+    monkeypatch.setattr("hil.serial_line.WRITE_TIMEOUT_S", 0.05)
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         with pytest.raises(LinkLost, match="reads nothing any more"):
             for _ in range(100_000):
                 link.send_timesync()
@@ -210,20 +212,20 @@ def test_a_board_that_stopped_reading_gets_one_line(
 
 def test_a_missing_port_gets_one_line(journal: JournalWriter) -> None:
     with pytest.raises(UserError, match="no port /dev/ttyACM77; plug the board in"):
-        Link("/dev/ttyACM77", 230400, journal)
+        Link("/dev/ttyACM77", 230400, LiveRecorder(journal))
 
 
 def test_a_busy_port_gets_one_line(board: BoardEnd, journal: JournalWriter) -> None:
     with serial.Serial(board.path, exclusive=True):
         with pytest.raises(UserError, match="in use by another program") as caught:
-            Link(board.path, 230400, journal)
+            Link(board.path, 230400, LiveRecorder(journal))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("port", ["socket://127.0.0.1:1", "rfc2217://127.0.0.1:1", "nonsense://x"])
 def test_a_dead_address_gets_one_line(port: str, journal: JournalWriter) -> None:
     with pytest.raises(UserError, match="cannot open port") as caught:
-        Link(port, 230400, journal)
+        Link(port, 230400, LiveRecorder(journal))
     assert "\n" not in str(caught.value)
 
 
@@ -232,7 +234,7 @@ def test_a_socket_port_carries_frames(journal: JournalWriter) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with Link(f"socket://127.0.0.1:{port}", 230400, journal) as link:
+        with Link(f"socket://127.0.0.1:{port}", 230400, LiveRecorder(journal)) as link:
             far, _ = server.accept()
             with far:
                 far.sendall(encode("EVENT", 0, to_host=True, tick=3, **EVENT))
@@ -240,7 +242,7 @@ def test_a_socket_port_carries_frames(journal: JournalWriter) -> None:
 
 
 def test_frames_carry_the_time_they_came(board: BoardEnd, journal: JournalWriter) -> None:
-    with Link(board.path, 230400, journal) as link:
+    with Link(board.path, 230400, LiveRecorder(journal)) as link:
         before_ns = time.monotonic_ns()
         board.write(board.frame(1))
         received = link.next_frame(5.0)

@@ -98,7 +98,7 @@ uint64_t port_time_us(void) {
 }
 
 uint32_t port_timer(void) {
-    return (uint32_t)host_monotonic_ns();
+    return (uint32_t)(is_virtual() ? board.virtual_ns : host_monotonic_ns());
 }
 
 uint32_t port_inference_ns(uint32_t ns) {

@@ -1,0 +1,94 @@
+"""In which order, and under which time, the frames of a link go into its journal.
+
+A trial in real time writes each frame as it passes, with the host's clock. A lockstep trial is to
+give the same bytes each time, so its journal knows no clock of the host: its records carry the
+board's virtual time, and their order is that of question and answer. An event that the board sends
+*behind* an answer races against the host's next question; it is always written after that question.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+from hil.journal import JournalWriter, Kind
+
+
+class Recorder(Protocol):
+    """What a link tells of the bytes that pass."""
+
+    patience: float
+    """How many times longer than usual an answer is waited for."""
+
+    def sent(self, packet: bytes) -> None:
+        """A frame is going to be sent."""
+
+    def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
+        """A frame came; it `answers` what was asked, or does not."""
+
+    def garbage(self, chunk: bytes, host_ns: int) -> None:
+        """Bytes came that hold something that is no frame."""
+
+    def flush(self) -> None:
+        """The link is closed: nothing comes any more."""
+
+
+class LiveRecorder:
+    """Writes all as it passes."""
+
+    patience = 1.0
+
+    def __init__(self, journal: JournalWriter) -> None:
+        self._journal = journal
+
+    def sent(self, packet: bytes) -> None:
+        self._journal.write(Kind.TO_DEVICE, packet)
+
+    def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
+        self._journal.write(Kind.FROM_DEVICE, packet, host_ns)
+
+    def garbage(self, chunk: bytes, host_ns: int) -> None:
+        self._journal.write(Kind.GARBAGE, chunk, host_ns)
+
+    def flush(self) -> None:
+        pass
+
+
+class LockstepRecorder:
+    """Writes in the order of question and answer, under the journal's own (virtual) time."""
+
+    patience = 20.0
+    """A busy machine may be slow; asking twice would be another journal."""
+
+    def __init__(self, journal: JournalWriter) -> None:
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._asked = False
+        self._held: list[bytes] = []
+
+    def sent(self, packet: bytes) -> None:
+        with self._lock:
+            self._journal.write(Kind.TO_DEVICE, packet)
+            self._asked = True
+            self._write_held()
+
+    def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
+        with self._lock:
+            if not self._asked:
+                self._held.append(packet)
+                return
+            self._journal.write(Kind.FROM_DEVICE, packet)
+            self._asked = not answers
+
+    def garbage(self, chunk: bytes, host_ns: int) -> None:
+        with self._lock:
+            self._journal.write(Kind.GARBAGE, chunk)
+
+    def flush(self) -> None:
+        with self._lock:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        for packet in self._held:
+            self._journal.write(Kind.FROM_DEVICE, packet)
+        self._held.clear()
