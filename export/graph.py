@@ -257,7 +257,7 @@ class PolicyGraph:
         Raises:
             UserError: an observation of the wrong size.
         """
-        batch = self._batch(np.asarray(observation, dtype=np.float32))
+        batch = self.batch(np.asarray(observation, dtype=np.float32))
         action = np.empty((batch.shape[0], self.action_size), np.float32)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for start in range(0, len(batch), _CHUNK):
@@ -265,7 +265,12 @@ class PolicyGraph:
                 action[start : start + _CHUNK] = self._forward_columns(chunk).T
         return action[0] if np.ndim(observation) == 1 else action
 
-    def _batch(self, observation: NDArray[Any]) -> NDArray[Any]:
+    def batch(self, observation: NDArray[Any]) -> NDArray[Any]:
+        """One observation or several as [batch, observation_size].
+
+        Raises:
+            UserError: an observation of the wrong size.
+        """
         batch = observation[None, :] if observation.ndim == 1 else observation
         if batch.ndim != 2 or batch.shape[1] != self.observation_size:
             raise UserError(
@@ -281,12 +286,17 @@ class PolicyGraph:
             x = (x - offset) / self.observation_scale.astype(np.float32)[:, None]
         for layer in self.layers:
             x = layer.forward(x)
-        return np.stack([_output(signal, row) for signal, row in zip(self.action, x, strict=True)])
+        return self.outputs(x)
+
+    def outputs(self, values: Float32) -> Float32:
+        """What the action's map makes of the last layer's values; [action_size, batch] both."""
+        pairs = zip(self.action, values, strict=True)
+        return np.stack([_output(signal, value) for signal, value in pairs])
 
     def forward_exact(self, observation: ArrayLike) -> Float64:
         """The same function in float64 with the exact activations: what rounding is measured
         against. Shapes as `forward`."""
-        x = self._batch(np.asarray(observation, dtype=np.float64))
+        x = self.batch(np.asarray(observation, dtype=np.float64))
         x = (x - self.observation_offset) / self.observation_scale
         for layer in self.layers:
             x = layer.activate_exact((x @ layer.weight.T.astype(np.float64) + layer.bias).T).T

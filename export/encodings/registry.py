@@ -7,7 +7,9 @@ from export.activations import Float32
 from export.encodings.csr import Csr
 from export.encodings.dense import Dense
 from export.encodings.encoding import EncodedPolicy, Encoding
+from export.encodings.packed import PACKED_INT8, PACKED_INT16
 from export.encodings.straight import StraightFloat32
+from export.encodings.straight_fixed import STRAIGHT_INT8, STRAIGHT_INT16
 from export.graph import PolicyGraph
 
 AUTO = "auto"
@@ -15,7 +17,16 @@ AUTO_ENCODINGS = (Dense.name, Csr.name)
 """What "auto" chooses among: exact, small, and in plain C."""
 
 ENCODINGS: dict[str, Encoding] = {
-    encoding.name: encoding for encoding in (Dense(), Csr(), StraightFloat32())
+    encoding.name: encoding
+    for encoding in (
+        Dense(),
+        Csr(),
+        PACKED_INT16,
+        PACKED_INT8,
+        StraightFloat32(),
+        STRAIGHT_INT16,
+        STRAIGHT_INT8,
+    )
 }
 
 

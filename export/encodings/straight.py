@@ -19,6 +19,16 @@ MAX_WEIGHTS = 20_000
 
 FUNCTION = "policy_sums"
 
+APART = """\
+/* A layer stays a function of its own: in one function for all of them a compiler would keep
+ * hundreds of values at a time, most of them on the stack. */
+#if defined(__GNUC__)
+#define APART __attribute__((noinline))
+#else
+#define APART
+#endif
+"""
+
 
 class StraightFloat32:
     name = "straight-float32"
@@ -81,7 +91,7 @@ def _c_form(graph: PolicyGraph) -> str:
     functions = [_layer(i, layer, layer.activation == "relu") for i, layer in enumerate(hidden)]
     functions.append(_layer(len(hidden), last, False))
     return "\n".join(
-        [f"#define HIDDEN {_hidden_size(graph)}\n", *activations, *functions, _sums(graph)]
+        [f"#define HIDDEN {_hidden_size(graph)}\n", APART, *activations, *functions, _sums(graph)]
     )
 
 
@@ -94,7 +104,7 @@ def _layer(index: int, layer: Layer, with_relu: bool) -> str:
         lines.append(f"sum = {c_float(layer.bias[row])};")
         lines += [_product(float(layer.weight[row, j]), j) for j in layer.weight[row].nonzero()[0]]
         lines.append(f"y[{row}] = {'relu_of(sum)' if with_relu else 'sum'};")
-    return f"static void layer{index}(const float *x, float *y)\n{braces(lines)}"
+    return f"static APART void layer{index}(const float *x, float *y)\n{braces(lines)}"
 
 
 def _product(weight: float, column: int) -> str:

@@ -1,0 +1,206 @@
+"""policy_act of the encodings that compute in whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.activations import c_functions
+from export.encodings import fixed_tanh
+from export.encodings.encoding import EncodedPolicy, Encoding
+from export.encodings.fixed_point import SHIFTED, FixedLayer, FixedPolicy
+from export.encodings.float_layers import action_lines, activation_call, limit_functions
+from export.encodings.table import Table
+
+OBSERVE = """\
+/* The observation in fixed point, round(value 2^exponent) cut off at its limit: made from the
+ * float's bits, as most cores that fixed point is for have no FPU. Gives the place of a NaN, else
+ * the size. */
+static unsigned observe(const float *observation, VALUE *x)
+{
+    for (unsigned i = 0; i < POLICY_OBSERVATION_SIZE; i++) {
+        union {
+            float value;
+            uint32_t bits;
+        } number;
+        number.value = observation[i];
+        if ((number.bits << 1) > 0xff000000u) {
+            return i;
+        }
+        const VALUE size = fixed_size(number.bits, READ_I8(input_exponent + i),
+                                      READ_I16(input_limit + i));
+        x[i] = number.bits >> 31 ? (VALUE)-size : size;
+    }
+    return POLICY_OBSERVATION_SIZE;
+}
+"""
+
+FIXED_SIZE = """\
+static VALUE fixed_size(uint32_t bits, int exponent, int16_t limit)
+{
+    const int drop = 150 - exponent - (int)((bits >> 23) & 0xffu);
+    const uint32_t mantissa = (bits & 0x7fffffu) | 0x800000u;
+    if (drop > 24) {
+        return 0;
+    }
+    const uint32_t size = drop < 9 ? 0xffffu : ((mantissa >> (drop - 1)) + 1u) >> 1;
+    return size > (uint32_t)limit ? limit : (VALUE)size;
+}
+"""
+
+TANH_ALL = """\
+/* Sums, each a multiple of 2^-exponent, to tanh of them in multiples of 2^-15. */
+static void fixed_tanh_all(SUM *x, const int8_t *exponent, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        x[i] = fixed_tanh(x[i] >> (READ_I8(exponent + i) - 12));
+    }
+}
+"""
+
+TO_FLOATS = """\
+/* Sums to floats, for an activation that is not computed in whole numbers. */
+static void to_floats(const SUM *sum, const float *unit, float *y, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        y[i] = (float)sum[i] * POLICY_READ_FLOAT(unit + i);
+    }
+}
+"""
+
+TO_FIXED = """\
+static void to_fixed(const float *x, const int8_t *exponent, VALUE *y, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        union {
+            float value;
+            uint32_t bits;
+        } number;
+        number.value = x[i];
+        const VALUE size = fixed_size(number.bits, READ_I8(exponent + i), LIMIT);
+        y[i] = number.bits >> 31 ? (VALUE)-size : size;
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class FixedCode:
+    """A layer's tables and the statements that compute it, with the places {x} and {y}.
+
+    They leave in {y} the shifted and limited values where the layer is `is_shifted`, else its sums.
+    """
+
+    tables: tuple[Table, ...]
+    calls: tuple[str, ...]
+
+
+def is_shifted(policy: FixedPolicy, index: int) -> bool:
+    hidden = index < len(policy.layers) - 1
+    return hidden and policy.layers[index].layer.activation in SHIFTED
+
+
+def fixed_encoded(
+    encoding: Encoding,
+    policy: FixedPolicy,
+    codes: Sequence[FixedCode],
+    runtime: Sequence[str],
+    *,
+    assembly: str = "",
+) -> EncodedPolicy:
+    """The whole policy; values and sums both lie in arrays of int32_t."""
+    own = [table for code in codes for table in code.tables]
+    tables = [*_input_tables(policy), *own]
+    for index, layer in enumerate(policy.layers):
+        if not is_shifted(policy, index):
+            tables += _activation_tables(index, layer, index == len(policy.layers) - 1)
+    return EncodedPolicy(
+        encoding,
+        policy.graph,
+        tuple(tables + ([fixed_tanh.TABLE] if _has_tanh(policy) else [])),
+        "\n".join([*_functions(policy), *runtime, *limit_functions(policy.graph)]),
+        _body(policy, codes),
+        policy.forward,
+        assembly,
+    )
+
+
+def _input_tables(policy: FixedPolicy) -> list[Table]:
+    return [
+        Table("input_exponent", policy.input_exponent.astype(np.int8)),
+        Table("input_limit", policy.input_limit.astype(np.int16)),
+    ]
+
+
+def _activation_tables(index: int, layer: FixedLayer, last: bool) -> list[Table]:
+    if layer.integer:
+        return [Table(f"layer{index}_exponent", layer.exponent.astype(np.int8))]
+    unit = np.exp2(-layer.exponent.astype(np.float32)).astype(np.float32)
+    tables = [Table(f"layer{index}_unit", unit)]
+    if not last:
+        tables.append(Table(f"layer{index}_exponent", layer.value_exponent.astype(np.int8)))
+    return tables
+
+
+def _has_tanh(policy: FixedPolicy) -> bool:
+    return any(
+        layer.integer and not is_shifted(policy, index) for index, layer in enumerate(policy.layers)
+    )
+
+
+def _functions(policy: FixedPolicy) -> list[str]:
+    floats = [layer for layer in policy.layers if not layer.integer]
+    functions = [f"#define LIMIT {policy.limit}\n", FIXED_SIZE, OBSERVE]
+    if _has_tanh(policy):
+        functions += [fixed_tanh.C_SOURCE, TANH_ALL]
+    if floats:
+        functions += [TO_FLOATS, *c_functions(layer.layer.activation for layer in floats)]
+    if any(not layer.integer for layer in policy.layers[:-1]):
+        functions.append(TO_FIXED)
+    return [text.replace("VALUE", "int32_t").replace("SUM", "int32_t") for text in functions]
+
+
+def _body(policy: FixedPolicy, codes: Sequence[FixedCode]) -> tuple[str, ...]:
+    graph = policy.graph
+    widths = [graph.observation_size, *(layer.outputs for layer in graph.layers)]
+    lines = [f"int32_t even[{max(widths[0::2])}];", f"int32_t odd[{max(widths[1::2])}];"]
+    floats = [layer.layer.outputs for layer in policy.layers if not layer.integer]
+    if not policy.layers[-1].integer or policy.layers[-1].layer.activation == "tanh":
+        floats.append(graph.layers[-1].outputs)
+    lines += [f"float values[{max(floats)}];", "", *_observe_lines()]
+    x = "even"
+    for index, (layer, code) in enumerate(zip(policy.layers, codes, strict=True)):
+        y = "even" if index % 2 else "odd"
+        lines += [call.format(x=x, y=y) for call in code.calls]
+        if not is_shifted(policy, index):
+            lines += _activate(index, layer, y, index == len(policy.layers) - 1)
+        x = y
+    return (*lines, *action_lines(graph, "values"))
+
+
+def _observe_lines() -> list[str]:
+    return [
+        "const unsigned seen = observe(observation, even);",
+        "if (seen < POLICY_OBSERVATION_SIZE) { /* a broken input must not look like a calm one */",
+        "    for (unsigned i = 0; i < POLICY_ACTION_SIZE; i++) {",
+        "        action[i] = observation[seen];",
+        "    }",
+        "    return;",
+        "}",
+    ]
+
+
+def _activate(index: int, layer: FixedLayer, y: str, last: bool) -> list[str]:
+    outputs = layer.layer.outputs
+    if layer.integer:
+        lines = [f"fixed_tanh_all({y}, layer{index}_exponent, {outputs});"]
+        if last:
+            lines += [f"values[{i}] = (float){y}[{i}] * 0x1p-15f;" for i in range(outputs)]
+        return lines
+    lines = [f"to_floats({y}, layer{index}_unit, values, {outputs});"]
+    lines += activation_call(layer.layer, "values")
+    if not last:
+        lines.append(f"to_fixed(values, layer{index}_exponent, {y}, {outputs});")
+    return lines

@@ -1,0 +1,124 @@
+"""straight in whole numbers: the network written out, the weights in the instruction stream."""
+
+from __future__ import annotations
+
+from export.activations import Float32
+from export.encodings.encoding import EncodedPolicy, Kind
+from export.encodings.fixed_layers import FixedCode, fixed_encoded, is_shifted
+from export.encodings.fixed_point import FixedLayer, FixedPolicy, Format, fixed_policy
+from export.encodings.straight import APART, braces, check_size
+from export.graph import PolicyGraph
+
+_SATURATE = """\
+#if defined(__ARM_FEATURE_SAT)
+#include <arm_acle.h>
+#endif
+"""
+
+_POSITIVE = """\
+/* A hidden value from its sum: shifted, and 0 for one under 0. */
+static int32_t positive(int32_t sum)
+{
+#if defined(__ARM_FEATURE_SAT)
+    return (int32_t)__usat(sum >> SHIFT, VALUE_BITS);
+#else
+    return (sum & ~(sum >> 31)) >> SHIFT;
+#endif
+}
+"""
+
+_LIMITED = """\
+/* The same, cut off. */
+static int32_t positive_limited(int32_t sum)
+{
+#if defined(__ARM_FEATURE_SAT)
+    return (int32_t)__usat(sum >> SHIFT, VALUE_BITS);
+#else
+    const int32_t value = (sum & ~(sum >> 31)) >> SHIFT;
+    return value > LIMIT ? LIMIT : value;
+#endif
+}
+"""
+
+_BOTH_SIDES = """\
+/* A hidden value from its sum: shifted, and cut off on both sides. */
+static int32_t limited(int32_t sum)
+{
+    const int32_t value = sum >> SHIFT;
+    return value > LIMIT ? LIMIT : (value < -LIMIT ? -LIMIT : value);
+}
+"""
+
+_HELPERS = {"positive": _POSITIVE, "positive_limited": _LIMITED, "limited": _BOTH_SIDES}
+
+
+class StraightFixed:
+    """A statement a weight."""
+
+    constant_time = True
+    cores: frozenset[str] | None = None
+
+    def __init__(self, name: str, kind: Kind, summary: str, form: Format) -> None:
+        self.name = name
+        self.kind: Kind = kind
+        self.summary = summary
+        self._form = form
+
+    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+        check_size(self.name, graph)
+        policy = fixed_policy(graph, observations, self._form)
+        helpers: dict[str, None] = {}
+        codes, layers = [], []
+        for index in range(len(policy.layers)):
+            names = _value_functions(policy, index)
+            helpers |= dict.fromkeys(name for name in names if name)
+            layers.append(_layer(index, policy.layers[index], names))
+            codes.append(FixedCode((), (f"layer{index}({{x}}, {{y}});",)))
+        runtime = [_HELPERS[name] for name in helpers]
+        shift = [_SATURATE, _defines(policy)] if runtime else []
+        return fixed_encoded(self, policy, codes, [*shift, APART, *runtime, *layers])
+
+
+def _defines(policy: FixedPolicy) -> str:
+    return f"#define SHIFT {policy.shift}\n#define VALUE_BITS {policy.limit.bit_length()}\n"
+
+
+def _value_functions(policy: FixedPolicy, index: int) -> list[str]:
+    """The function from each neuron's sum to its value; empty where the sum itself goes on."""
+    layer = policy.layers[index]
+    if not is_shifted(policy, index):
+        return [""] * layer.layer.outputs
+    if layer.layer.activation == "identity":
+        return ["limited"] * layer.layer.outputs
+    over = layer.greatest > policy.limit
+    return ["positive_limited" if each else "positive" for each in over.tolist()]
+
+
+def _layer(index: int, layer: FixedLayer, value_functions: list[str]) -> str:
+    lines = ["int32_t sum;", ""]
+    if not layer.weight.any():
+        lines.append("(void)x;")
+    for row, function in enumerate(value_functions):
+        lines.append(f"sum = {layer.bias[row]};")
+        lines += [_product(int(layer.weight[row, j]), j) for j in layer.weight[row].nonzero()[0]]
+        lines.append(f"y[{row}] = {function}(sum);" if function else f"y[{row}] = sum;")
+    return f"static APART void layer{index}(const int32_t *x, int32_t *y)\n{braces(lines)}"
+
+
+def _product(weight: int, column: int) -> str:
+    sign, size = ("+", weight) if weight > 0 else ("-", -weight)
+    return f"sum {sign}= {size} * x[{column}];"
+
+
+STRAIGHT_INT16 = StraightFixed(
+    "straight-int16",
+    "int16",
+    "16-bit weights as constants in code without loops",
+    Format((32767,), 32, (15,)),
+)
+STRAIGHT_INT8 = StraightFixed(
+    "straight-int8",
+    "int8",
+    "8-bit weights and their sign as constants in code without loops",
+    Format((255,), 24, (8,)),
+)
