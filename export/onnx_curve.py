@@ -15,9 +15,10 @@ from common.errors import UserError
 from export.activations import ACTIVATIONS, Float64
 from export.onnx_stream import Spend, Stream, StreamError, activate, apply_affine
 
-POINTS = np.concatenate([np.linspace(-8, 8, 81), np.linspace(-1, 1, 21) + 0.013])
+_FAR = np.array([10.0, 12, 15, 19, 21, 30, 60])
+POINTS = np.concatenate([np.linspace(-8, 8, 81), np.linspace(-1, 1, 21) + 0.013, _FAR, -_FAR])
 TOLERANCE = 1e-6
-"""Of the greatest value: constants in a file are float32; gelu's two forms differ by 5e-4."""
+"""Relative: constants in a file are float32; gelu's two forms differ by 5e-4."""
 CANDIDATES = ("identity", "sigmoid", "silu", "gelu", "gelu_tanh", "softplus", "tanh", "elu", "relu")
 
 _MOST_MAPS = 8
@@ -74,6 +75,17 @@ def together(
     return Curve(a, values, _together(first.maps, second.maps), label)
 
 
+def chosen(where: Curve, first: Curve, second: Curve, label: str) -> Curve:
+    """first where `where` is not 0, second elsewhere: torch's softplus beyond its threshold.
+
+    Raises:
+        StreamError: they are of different streams.
+    """
+    both = together(first, second, lambda a, b: a, label)
+    whole = together(where, both, lambda a, b: b, label)
+    return replace(whole, values=np.where(where.values != 0, first.values, second.values))
+
+
 def known_as(curve: Curve, spend: Spend) -> Stream:
     """The stream after the activation that the curve is.
 
@@ -122,10 +134,10 @@ def _outer_map(values: Float64, name: str, x: Float64) -> Map | None:
     span = wanted[high] - wanted[low]
     scale = (values[high] - values[low]) / span if span > 0 else 0.0
     offset = values[low] - scale * wanted[low]
-    size = np.abs(values).max()
-    if scale == 0 or np.abs(scale * wanted + offset - values).max() > TOLERANCE * size:
+    allowed = TOLERANCE * (np.abs(values) + abs(scale))
+    if scale == 0 or (np.abs(scale * wanted + offset - values) > allowed).any():
         return None
-    return _exactly(scale, 1.0, 1.0), _exactly(offset, 0.0, size)
+    return _exactly(scale, 1.0, 1.0), _exactly(offset, 0.0, abs(scale))
 
 
 def _exactly(value: float, wanted: float, size: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.errors import UserError
 from export.onnx_curve import Curve, known_as
-from export.onnx_stream import Operand, Stream
+from export.onnx_stream import Operand, Shared, Shifted, Stream
 from export.onnx_tensors import Array, TensorReader
 
 
@@ -43,6 +43,8 @@ class Node:
         value = self.input(index)
         if isinstance(value, Curve):
             return known_as(value, self.tensors.spend)
+        if isinstance(value, (Shifted, Shared)):
+            self.refuse("a logarithm of a sum before it is only possible before Softmax or ArgMax")
         if not isinstance(value, Stream):
             self.refuse(f"its input {index} does not come from the observation")
         return value

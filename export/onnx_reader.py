@@ -24,7 +24,10 @@ from export.onnx_stream import (
     BLOCK,
     COLUMNS,
     ROWS,
+    STACKED,
     VECTOR,
+    Shared,
+    Shifted,
     Stream,
     StreamError,
     finished,
@@ -74,7 +77,8 @@ def _graph(model: ModelProto, path: Path) -> PolicyGraph:
     if not stream.layers:
         raise UserError("there is no Gemm or MatMul between input and output; give an MLP")
     declared = [d.dim_value for d in output.type.tensor_type.shape.dim]
-    if len(declared) > 1 and declared[-1] not in (0, stream.width):
+    is_flat = len(declared) < 2 or stream.layout == STACKED
+    if not is_flat and declared[-1] not in (0, stream.width):
         raise UserError(
             f"output {short(output.name)} is declared with {declared[-1]} values but the network "
             f"gives {stream.width}; export it again"
@@ -143,9 +147,11 @@ def _run(graph: GraphProto, output: str, opset: int, tensors: TensorReader) -> S
 
 def _action_stream(value: Value, output: str, tensors: TensorReader) -> Stream:
     action = known_as(value, tensors.spend) if isinstance(value, Curve) else value
+    if isinstance(action, (Shared, Shifted)):
+        raise UserError(f"output {short(output)} is a logarithm; give the output of the actions")
     if not isinstance(action, Stream):
         raise UserError(f"output {short(output)} does not depend on the observation; export again")
-    if action.layout not in (ROWS, VECTOR, BATCH):
+    if action.layout not in (ROWS, VECTOR, BATCH, STACKED):
         raise UserError(f"output {short(output)} is not [batch, actions]; transpose it back")
     try:
         return finished(action, tensors.spend)

@@ -19,6 +19,7 @@ from export.graph import MAX_WIDTH, Layer
 from export.onnx_tensors import Array
 
 VECTOR, ROWS, COLUMNS, BLOCK, BATCH = "vector", "rows", "columns", "block", "batch"
+STACKED = "stacked"
 
 Spend = Callable[[int, str], None]
 """Takes a number of array elements from what one file may hold; raises UserError."""
@@ -36,7 +37,8 @@ class Stream:
     width: int | None
     """Numbers an observation has here; None until a layer or constant tells."""
     layout: str
-    """[width], [batch, width], [width, batch], [batch, *block], or [batch] (width 1)."""
+    """[width], [batch, width], [width, batch], [batch, *block], [batch] (width 1), or [batch *
+    width, 1] (skl2onnx's regressors, as the output only)."""
     layers: tuple[Layer, ...] = ()
     is_open: bool = False
     """Whether the last layer may still take an activation."""
@@ -70,7 +72,19 @@ class Stream:
         )
 
 
-Operand = Stream | Array | None
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """A number of each observation, the same beside all neurons: the log of a sum of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted:
+    """A stream plus a number that is the same for all neurons: what softmax and argmax ignore."""
+
+    stream: Stream
+
+
+Operand = Stream | Shifted | Shared | Array | None
 
 
 def append_layer(stream: Stream, weight: Array, bias: Array | None, spend: Spend) -> Stream:
@@ -289,7 +303,7 @@ def _onto_all(weight: Array, stream: Stream, spend: Spend) -> Array:
 def _with_bias(stream: Stream, bias: Float64) -> Stream:
     last = stream.layers[-1]
     with np.errstate(over="ignore"):
-        rounded = spread(bias, last.outputs).astype(np.float32)
+        rounded = (last.bias + spread(bias, last.outputs)).astype(np.float32)
     try:
         layer = replace(last, bias=rounded)
     except UserError as error:

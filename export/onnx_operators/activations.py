@@ -10,7 +10,7 @@ from export.onnx_node import Node
 from export.onnx_operators.registry import OPERATORS, Result, operator
 from export.onnx_stream import Stream, activate
 
-_PLAIN = ("Relu", "LeakyRelu", "Elu", "Selu", "Softplus")
+_PLAIN = ("Relu", "LeakyRelu", "Elu", "Selu")
 _NAMES = {ACTIVATIONS[name].onnx_operator: name for name in ACTIVATIONS}
 
 

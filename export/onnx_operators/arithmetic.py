@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import erf, expit
 
 from export.activations import Float64
-from export.onnx_curve import Curve, curve_of, through, together
+from export.onnx_curve import Curve, chosen, curve_of, through, together
 from export.onnx_node import Node
-from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import Stream, along, apply_affine
+from export.onnx_operators.registry import Result, Value, operator
+from export.onnx_stream import Shared, Shifted, Stream, along, apply_affine
 from export.onnx_tensors import Array
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -21,6 +21,10 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "Mul": np.multiply,
     "Div": np.divide,
     "Pow": np.power,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
 }
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "Abs": np.abs,
@@ -29,6 +33,7 @@ _UNARY: dict[str, Callable[[Any], Any]] = {
     "Log": np.log,
     "Reciprocal": np.reciprocal,
     "Sigmoid": expit,
+    "Softplus": lambda x: np.logaddexp(x, 0),
     "Sqrt": np.sqrt,
     "Tanh": np.tanh,
 }
@@ -43,15 +48,19 @@ def binary(node: Node) -> Result:
         return _with_constant(node, node.input(0), second, constant_first=False)
     if isinstance(first, np.ndarray):
         return _with_constant(node, node.input(1), first, constant_first=True)
-    if first is None or second is None:
-        node.refuse("one of its two inputs is missing")
+    if isinstance(second, Shared) and node.operator == "Sub":
+        return Shifted(node.stream(0))
+    if not (isinstance(first, (Stream, Curve)) and isinstance(second, (Stream, Curve))):
+        node.refuse("one of its two inputs is missing, or is a logarithm of a sum")
     curves = curve_of(first, node.title), curve_of(second, node.title)
     return together(*curves, _BINARY[node.operator], node.title)
 
 
 def _with_constant(node: Node, value: Any, constant: Array, constant_first: bool) -> Result:
     """An affine map stays a stream; anything else, and all that follows it, is a curve."""
-    is_affine = node.operator != "Pow" and not (node.operator == "Div" and constant_first)
+    is_affine = node.operator in ("Add", "Sub", "Mul") or (
+        node.operator == "Div" and not constant_first
+    )
     if isinstance(value, Stream) and is_affine:
         return _affine(node, value, along(value, constant), constant_first)
     if constant.size != 1:
@@ -70,7 +79,7 @@ def _settled(
 ) -> tuple[Stream, Float64]:
     """A number for each neuron: only possible on a stream."""
     if not is_affine:
-        node.refuse("it divides by a value from the observation, or takes a power")
+        node.refuse("it is not an affine map, with a number for each neuron")
     stream = node.stream(1 if constant_first else 0)
     return stream, along(stream, constant)
 
@@ -94,12 +103,44 @@ def _folded(node: Node, first: Array, second: Array) -> Array:
     except ValueError:
         node.refuse(f"constants of shapes {list(first.shape)} and {list(second.shape)}")
     node.tensors.spend(int(np.prod(shape, dtype=object)), node.label)
-    integers = np.issubdtype(second.dtype, np.integer)
-    if node.operator in ("Div", "Pow") and integers and np.issubdtype(first.dtype, np.integer):
-        node.refuse("it divides whole numbers or takes their power")
+    if np.issubdtype(first.dtype, np.integer) and np.issubdtype(second.dtype, np.integer):
+        return _folded_wholes(node, first, second)
     with np.errstate(all="ignore"):
         result: Array = np.asarray(_BINARY[node.operator](first, second))
     return result
+
+
+def _folded_wholes(node: Node, first: Array, second: Array) -> Array:
+    """Sizes computed from sizes; a quotient is cut towards 0."""
+    if node.operator not in ("Add", "Sub", "Mul", "Div") or (
+        node.operator == "Div" and not second.all()
+    ):
+        node.refuse("it takes a power of whole numbers, compares them or divides by 0")
+    with np.errstate(all="ignore"):
+        if node.operator == "Div":
+            return np.asarray(np.sign(first) * np.sign(second) * (abs(first) // abs(second)))
+        result: Array = np.asarray(_BINARY[node.operator](first, second))
+    return result
+
+
+@operator("Where")
+def where(node: Node) -> Result:
+    """Of curves and numbers: a piecewise function."""
+    values = [node.input(index) for index in range(3)]
+    like = next((v for v in values if isinstance(v, (Stream, Curve))), None)
+    if like is None or not isinstance(values[0], Curve):
+        node.refuse("its condition does not come from the observation")
+    curves = [_as_curve(node, value, curve_of(like, node.title)) for value in values]
+    return chosen(curves[0], curves[1], curves[2], node.title)
+
+
+def _as_curve(node: Node, value: Value, like: Curve) -> Curve:
+    if isinstance(value, (Stream, Curve)):
+        return curve_of(value, node.title)
+    if not isinstance(value, np.ndarray) or value.size != 1:
+        node.refuse("it takes a constant that is not one number")
+    number = float(value.reshape(-1)[0])
+    return through(like, lambda x: np.full_like(x, number))
 
 
 @operator(*_UNARY)
@@ -112,8 +153,8 @@ def unary(node: Node) -> Result:
         node.tensors.spend(value.size, node.label)
         with np.errstate(all="ignore"):
             return np.asarray(function(value))
-    if value is None:
-        node.refuse("its input is missing")
+    if not isinstance(value, (Stream, Curve)):
+        node.refuse("its input is missing, or is a logarithm of a sum")
     return through(curve_of(value, node.title), function)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from onnx import SparseTensorProto, TensorProto
 
+from export.onnx_curve import Curve
 from export.onnx_node import Node
 from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import BATCH, BLOCK, COLUMNS, VECTOR, Stream
+from export.onnx_stream import BATCH, BLOCK, COLUMNS, VECTOR, Shifted, Stream
 from export.onnx_tensors import Array
 
 ANY_BATCH = np.iinfo(np.int64).min
@@ -89,7 +90,7 @@ def cast(node: Node) -> Result:
         if not (stream.layers and stream.layers[-1].activation == "argmax" and stream.is_bare):
             node.refuse("it casts to something else than float or double")
         return stream
-    return value
+    return value if isinstance(value, (Curve, Shifted)) else node.stream()
 
 
 def _cast_array(node: Node, value: Array, kind: type[np.generic]) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from export.onnx_node import Node
 from export.onnx_operators.constants import ANY_BATCH
 from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import BATCH, BLOCK, COLUMNS, ROWS, VECTOR, Stream
+from export.onnx_stream import BATCH, BLOCK, COLUMNS, ROWS, STACKED, VECTOR, Stream
 from export.onnx_tensors import Array
 
 
@@ -86,6 +86,8 @@ def _reshape_stream(node: Node, stream: Stream, sizes: list[int]) -> Stream:
         return replace(stream, layout=BATCH, block=())
     if len(sizes) == 1 and single and sizes[0] in (-1, stream.width):
         return replace(stream, layout=VECTOR, block=())
+    if sizes == [-1, 1] and stream.layout == ROWS and (stream.width or 1) > 1:
+        return replace(stream, layout=STACKED)
     rest = sizes[1:]
     keeps_batch = len(sizes) > 1 and sizes[0] in (-1, 0, 1, ANY_BATCH)
     if stream.width is None and len(rest) == 1 and rest[0] > 0 and keeps_batch:
