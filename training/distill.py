@@ -309,7 +309,8 @@ class Distillation:
             "kept_weights": student.kept_weights,
             "imitation_error": self.coverage.imitation_error(policy),
         }
-        entry |= self.measurement.of_stage(policy)
+        judged = self.finetuning is not None and self.target.judges(student.kept_weights)
+        entry |= self.measurement.of_stage(policy, judged)
         if "return_mean" in entry:
             self.board.add_scalar(f"{name}/return", entry["return_mean"], trainer.steps_done)
         if self.finetuning is not None:

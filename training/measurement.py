@@ -13,6 +13,7 @@ from training.policy import Policy
 from training.rollouts import MEASURE, Rollouts
 
 LOGGED_EPISODES = 5
+UNJUDGED_EPISODES = 10
 
 
 def return_figures(returns: Array) -> dict[str, float]:
@@ -32,11 +33,12 @@ class Measurement:
         self.rollouts = rollouts
         self.config = config
 
-    def of_stage(self, policy: Policy) -> dict[str, float]:
-        """What the choice among the stages goes by."""
+    def of_stage(self, policy: Policy, judged: bool = True) -> dict[str, float]:
+        """What the choice among stages goes by; one that cannot be the one gets fewer episodes."""
         if self.rollouts is None:
             return {}
-        return return_figures(self.rollouts.returns(policy, (MEASURE, 0), self.config.episodes))
+        episodes = self.config.episodes if judged else min(self.config.episodes, UNJUDGED_EPISODES)
+        return return_figures(self.rollouts.returns(policy, (MEASURE, 0), episodes))
 
     def logged(self, policy: Policy) -> dict[str, float]:
         """A few episodes, for TensorBoard."""

@@ -75,10 +75,9 @@ def resolved(config: DistillConfig) -> Preset:
 
 def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     """The preset with the hidden layers of a small network, which the dataset's sizes decide."""
-    if not METHODS[config.method].small or config.hidden is not None:
+    if not METHODS[config.method].small or config.keep is None:
         return preset
     sizes = dataset.observations.shape[1], dataset.actions.shape[1]
-    assert config.keep is not None
     hidden = small_hidden(config.keep, *sizes, len(preset.bpd.hidden))
     return replace(preset, bpd=replace(preset.bpd, hidden=hidden))
 

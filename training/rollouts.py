@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -190,8 +191,17 @@ def _start_worker(environment: str, options: dict[str, Any]) -> None:
     import signal
 
     global _worker_environment
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     _worker_environment = make_environment(environment, options)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed leaves its workers waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _episode(behaviour: Behaviour, seed: Seed, number: int) -> Episode:
@@ -212,37 +222,34 @@ def run_episode(
     signals = environment_signals(environment)
     *_, scale, low, high = normaliser(signals)
     deviation = scale * (behaviour.noise if random.random() < behaviour.noise_fraction else 0.0)
-    columns: list[list[Any]] = [[], [], [], [], [], [], []]
+    columns: list[list[Any]] = [[], [], [], [], [], []]
+    actions: list[Array] = []
     observation, _ = environment.reset(seed=int(environment_seed))
     ended = False
     info: dict[str, Any] = {}
     while not ended:
         row = np.array(observation, np.float32)
-        action, label = _act(behaviour, row[None])
+        action = behaviour.actor.act(row[None])[0]
+        actions.append(action)
         executed = np.clip(action + deviation * random.standard_normal(action.shape), low, high)
         executed = executed.astype(np.float32)
         observation, reward, terminated, truncated, info = environment.step(executed)
         ended = terminated or truncated
         after = np.array(observation, np.float32)
-        values = (row, executed, label, reward, after, terminated, truncated)
+        values = (row, executed, reward, after, terminated, truncated)
         for column, value in zip(columns, values, strict=True):
             column.append(value)
-    return Episode(_dataset(columns, signals), info.get("is_success"))
+    teacher = behaviour.teacher
+    labels = np.stack(actions) if teacher is None else teacher.act(np.stack(columns[0]))
+    return Episode(_dataset(columns, labels, signals), info.get("is_success"))
 
 
-def _act(behaviour: Behaviour, observations: Array) -> tuple[Array, Array]:
-    action = behaviour.actor.act(observations)[0]
-    if behaviour.teacher is None:
-        return action, action
-    return action, behaviour.teacher.act(observations)[0]
-
-
-def _dataset(columns: list[list[Any]], signals: dict[str, Any]) -> Dataset:
-    observations, actions, labels, rewards, after, terminations, truncations = columns
+def _dataset(columns: list[list[Any]], labels: Array, signals: dict[str, Any]) -> Dataset:
+    observations, actions, rewards, after, terminations, truncations = columns
     return Dataset(
         np.stack(observations),
         np.stack(actions),
-        np.stack(labels),
+        labels,
         np.asarray(rewards, np.float32),
         np.stack(after),
         np.asarray(terminations, np.bool_),

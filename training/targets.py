@@ -35,6 +35,9 @@ class Target(Protocol):
     def fine_tunings(self) -> int | None:
         """How many there will be, where that is known."""
 
+    def judges(self, kept_weights: int) -> bool:
+        """Whether a student of that size may be the one, so that its return must be known well."""
+
 
 def score(entry: JSON) -> float:
     """Mean return plus that of the worst tenth; offline, how close the actions are."""
@@ -76,6 +79,9 @@ class Rounds:
     def fine_tunings(self) -> int | None:
         return 1 + self.rounds
 
+    def judges(self, kept_weights: int) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Keep:
@@ -98,6 +104,9 @@ class Keep:
     def best(self, done: Done) -> int | None:
         fits = [i for i, entry in enumerate(done) if entry["kept_weights"] <= self.weights]
         return best_of(done, fits)
+
+    def judges(self, kept_weights: int) -> bool:
+        return kept_weights <= self.weights
 
     def fine_tunings(self) -> int:
         down = self.prune_rounds if self.prune_rounds > 1 else 0
@@ -136,6 +145,9 @@ class Return:
     def fine_tunings(self) -> None:
         return None
 
+    def judges(self, kept_weights: int) -> bool:
+        return True
+
     def _reached(self, entry: JSON) -> bool:
         # A teacher whose return is negative, as Pendulum-v1's: a share of it is a loss.
         allowed = (1 - self.share) * abs(self.teacher_return)
@@ -168,3 +180,6 @@ class Flash:
 
     def fine_tunings(self) -> None:
         return None
+
+    def judges(self, kept_weights: int) -> bool:
+        return True

@@ -1,0 +1,145 @@
+"""What a user wishes for: a size, a return, bytes; every method answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from commands.config import ParetoConfig
+from commands.distill import run
+from commands.flash import flash_bytes
+from commands.pareto import front, pareto
+from common.errors import UserError
+from common.files import read_json
+from tests.training.balancer import ENVIRONMENT
+from training.config import DistillConfig
+from training.distill import distill
+from training.methods import METHODS, small_hidden
+from training.students.storage import read_student
+
+
+def wish(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
+    settings: dict[str, Any] = {
+        "preset": "quick",
+        "method": "gradual",
+        "hidden": (16, 12),
+        "steps": 300,
+        "batch_size": 64,
+        "finetune_steps": 200,
+        "finetune_prune_rounds": 2,
+        "workers": 1,
+        "episodes": 3,
+        "evidence_episodes": 4,
+    }
+    return DistillConfig(dataset, out, **(settings | changes))
+
+
+def online(dataset: Path, teacher: Path, out: Path, **changes: Any) -> DistillConfig:
+    rounds = {"dagger_rounds": 0, "dagger_transitions": 300, "finetune_rounds": 1}
+    return wish(dataset, out, env=ENVIRONMENT, teacher=teacher, **(rounds | changes))
+
+
+def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
+    result = run(online(balancing, balancer, tmp_path, keep=30))
+    kept = [step["kept_weights"] for step in result["steps"][1:]]
+    assert kept == sorted(kept, reverse=True) and kept[0] > 100
+    assert 10 < result["kept_weights"] <= 30 and result["target_met"]
+    assert result["evidence"]["return_mean"] >= 0.95 * result["teacher_return"]
+    assert result["evidence"]["episodes"] == 4
+    chosen = read_student(tmp_path / "students" / f"{result['chosen']}.safetensors")
+    for layer, other in zip(
+        chosen.layers, read_student(Path(result["student"])).layers, strict=True
+    ):
+        np.testing.assert_array_equal(layer.mean, other.mean)
+    assert "student-driven" in result["coverage"]
+
+
+def test_a_wanted_return_and_its_picture(balancer: Path, balancing: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run(online(balancing, balancer, out, return_share=0.95, hidden=(8, 6)))
+    assert result["target_met"] and result["kept_weights"] < 60
+    drawn = pareto(ParetoConfig((out,), teacher=balancer, episodes=2, out=tmp_path / "pareto"))
+    written = read_json(tmp_path / "pareto" / "pareto.json")
+    assert written["points"] == drawn["points"]
+    assert len(drawn["points"]) == len(result["steps"]) - 1
+    assert (tmp_path / "pareto" / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UserError, match="no student in"):
+        pareto(ParetoConfig((tmp_path / "pareto",)))
+
+
+def test_the_front_has_what_no_other_beats() -> None:
+    points = [
+        {"kept_weights": size, "return_mean": value}
+        for size, value in ((10, 1.0), (20, 0.5), (30, 2.0), (30, 3.0), (40, 3.0))
+    ]
+    assert front(points, "kept_weights") == [0, 3]
+
+
+def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
+    result = run(wish(balancing, tmp_path, flash=500))
+    assert result["flash_bytes"] <= 500 and result["target_met"]
+    assert result["flash_bytes"] == flash_bytes(tmp_path / "student.safetensors")
+    assert result["coverage"].startswith("purely offline")
+    assert "evidence" not in result
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_a_student_of_the_size(
+    method: str, balancing: Path, tmp_path: Path
+) -> None:
+    result = distill(wish(balancing, tmp_path, method=method, keep=60))
+    assert 0 < result["kept_weights"] <= 60
+    assert result["method"] == method and result["target_met"]
+    errors = [step["imitation_error"] for step in result["steps"]]
+    assert np.isfinite(errors).all()
+    noise = 2.25 if METHODS[method].imitates == "executed" else 0.0
+    assert errors[-1] < noise + 1.0
+
+
+def test_a_small_network_is_as_wide_as_fits() -> None:
+    assert small_hidden(360, 25, 1, 2) == (10, 10)
+    assert small_hidden(359, 25, 1, 2) == (9, 9)
+    with pytest.raises(UserError, match="has 27 weights or more"):
+        small_hidden(26, 25, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keep": 9, "flash": 9}, "keep and flash are asked for at once; give one"),
+        ({"keep": 0}, "keep is 0; it must be more than 0"),
+        ({"flash": -5}, "flash is -5"),
+        ({"return_share": 0.9}, "return 0.9 is asked for but env is None"),
+        ({"kl_return": 0.9}, "kl_return is 0.9 but env is None"),
+        (
+            {"method": "small", "hidden": None},
+            "method small has the size it is asked for; give --keep or --hidden",
+        ),
+        ({"prior": "cauchy"}, "prior is 'cauchy'; take one of log-uniform"),
+        ({"finetune_encoding": "int4"}, "finetune_encoding is 'int4'; take one of float32"),
+    ],
+)
+def test_wishes_that_cannot_be_are_one_line(
+    changes: dict[str, Any], message: str, balancing: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        distill(wish(balancing, tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["float16", "int8"])
+def test_fine_tuning_leaves_weights_that_the_encoding_holds(
+    encoding: str, balancing: Path, tmp_path: Path
+) -> None:
+    config = wish(balancing, tmp_path, keep=60, finetune_encoding=encoding)
+    layers = read_student(Path(distill(config)["student"])).layers
+    for layer in layers:
+        if encoding == "float16":
+            assert (layer.mean == layer.mean.astype(np.float16)).all()
+        else:
+            step = np.abs(layer.mean).max(axis=1, keepdims=True) / 127
+            whole = np.divide(layer.mean, step, out=np.zeros_like(layer.mean), where=step > 0)
+            np.testing.assert_allclose(whole, np.round(whole), atol=1e-3)
