@@ -41,17 +41,19 @@ class Recipe:
     noise: float = 0.1
 
 
-SMALLEST: JSON = {"hidden": (64, 64), "episodes": 60, "finetune_rounds": 8}
-"""What the marks are reached with: the quick preset, but a narrower start and more rounds."""
+BUDGET: JSON = {"episodes": 40, "finetune_steps": 4_000}
 
-SMALL: JSON = {"episodes": 60, "finetune_rounds": 16}
-"""As many fine-tunings as the students have that are cut down."""
+CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 3, **BUDGET}
+"""The quick preset from a narrower start: six fine-tunings on the way down, three at the size."""
 
-OFFLINE: JSON = {"hidden": (64, 64), "steps": 12_000, "finetune_steps": 12_000}
+SMALL: JSON = {"finetune_rounds": 9, **BUDGET}
+"""As many fine-tunings and rounds at the one size."""
+
+OFFLINE: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_steps": 6_000}
 
 RECIPES = {
     **{
-        f"{method}-{keep}": Recipe({"method": method, "keep": keep, **SMALLEST})
+        f"{method}-{keep}": Recipe({"method": method, "keep": keep, **CUT})
         for keep in (363, 250, 180)
         for method in (
             "gradual",
