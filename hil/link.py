@@ -1,7 +1,8 @@
 """The serial link: frames in and out, each counted and journalled.
 
 One thread reads the port, gives every frame the host's time, writes it to the journal and hands it
-on. Whoever asks a question (`request`) gets its answer; all else waits in `next_frame`.
+on. Whoever asks a question (`request`) gets its answer; all else waits in `next_frame`. A lockstep
+link has no such thread: its board speaks only when asked, so who asks also reads, at half the cost.
 """
 
 from __future__ import annotations
@@ -75,8 +76,10 @@ class Link:
         self._lock = threading.Lock()
         self._sequence = 0
         self._why_lost: str | None = None
-        self._thread = threading.Thread(target=self._read, name="link", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        if not recorder.lockstep:
+            self._thread = threading.Thread(target=self._read, name="link", daemon=True)
+            self._thread.start()
 
     def __enter__(self) -> Link:
         return self
@@ -92,7 +95,8 @@ class Link:
     def close(self) -> None:
         """Stop reading and close the port."""
         self._line.stop()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._line.close()
         self._recorder.flush()
 
@@ -172,6 +176,9 @@ class Link:
         return self._wait(self._frames, timeout_s)
 
     def _wait(self, source: queue.SimpleQueue[Received | None], seconds: float) -> Received | None:
+        if self._thread is None and seconds > 0:
+            self._read_until(source, time.monotonic() + seconds)
+            seconds = 0
         try:
             received = source.get(timeout=seconds)
         except queue.Empty:
@@ -191,15 +198,24 @@ class Link:
         raise Refused(f"the board refused {name}: {word}", reason)
 
     def _read(self) -> None:
-        while True:
-            try:
-                chunk = self._line.read()
-            except (serial.SerialException, OSError, TypeError) as error:
-                # TypeError: pyserial on a descriptor that a hang-up closed under it
-                self._lose(self._vanished(error))
-                return
-            if not (chunk and self._take(chunk, time.monotonic_ns())):
-                return
+        """The thread."""
+        while self._read_once(None):
+            pass
+
+    def _read_until(self, source: queue.SimpleQueue[Received | None], deadline_s: float) -> None:
+        """What the thread does, done by who waits: until `source` has something, or too long."""
+        while source.empty() and self._read_once(max(0.0, deadline_s - time.monotonic())):
+            pass
+
+    def _read_once(self, timeout_s: float | None) -> bool:
+        """Take what comes next; False when nothing came, or the port or the journal is gone."""
+        try:
+            chunk = self._line.read(timeout_s)
+        except (serial.SerialException, OSError, TypeError) as error:
+            # TypeError: pyserial on a descriptor that a hang-up closed under it
+            self._lose(self._vanished(error))
+            return False
+        return bool(chunk) and self._take(chunk, time.monotonic_ns())
 
     def _take(self, chunk: bytes, host_ns: int) -> bool:
         """Count, record and hand on what a chunk completes; False when the journal failed."""

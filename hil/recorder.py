@@ -3,12 +3,11 @@
 A trial in real time writes each frame as it passes, with the host's clock. A lockstep trial is to
 give the same bytes each time, so its journal knows no clock of the host: its records carry the
 board's virtual time, and their order is that of question and answer. An event that the board sends
-*behind* an answer races against the host's next question; it is always written after that question.
+*behind* an answer races against the host's next question; it is written after that, always.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import Protocol
 
 from hil.journal import JournalWriter, Kind
@@ -17,6 +16,8 @@ from hil.journal import JournalWriter, Kind
 class Recorder(Protocol):
     """What a link tells of the bytes that pass."""
 
+    lockstep: bool
+    """Whether the board speaks only when asked."""
     patience: float
     """How many times longer than usual an answer is waited for."""
 
@@ -36,6 +37,7 @@ class Recorder(Protocol):
 class LiveRecorder:
     """Writes all as it passes."""
 
+    lockstep = False
     patience = 1.0
 
     def __init__(self, journal: JournalWriter) -> None:
@@ -57,38 +59,31 @@ class LiveRecorder:
 class LockstepRecorder:
     """Writes in the order of question and answer, under the journal's own (virtual) time."""
 
+    lockstep = True
     patience = 20.0
     """A busy machine may be slow; asking twice would be another journal."""
 
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
-        self._lock = threading.Lock()
         self._asked = False
         self._held: list[bytes] = []
 
     def sent(self, packet: bytes) -> None:
-        with self._lock:
-            self._journal.write(Kind.TO_DEVICE, packet)
-            self._asked = True
-            self._write_held()
+        self._journal.write(Kind.TO_DEVICE, packet)
+        self._asked = True
+        self.flush()
 
     def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
-        with self._lock:
-            if not self._asked:
-                self._held.append(packet)
-                return
+        if self._asked:
             self._journal.write(Kind.FROM_DEVICE, packet)
             self._asked = not answers
+        else:
+            self._held.append(packet)
 
     def garbage(self, chunk: bytes, host_ns: int) -> None:
-        with self._lock:
-            self._journal.write(Kind.GARBAGE, chunk)
+        self._journal.write(Kind.GARBAGE, chunk)
 
     def flush(self) -> None:
-        with self._lock:
-            self._write_held()
-
-    def _write_held(self) -> None:
         for packet in self._held:
             self._journal.write(Kind.FROM_DEVICE, packet)
         self._held.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import select
 import time
@@ -27,7 +28,7 @@ class LineStalled(OSError):
 
 
 class SerialLine:
-    """An open port. One thread reads, one writes, any may close."""
+    """An open port. One thread reads and one writes; any may stop the reading."""
 
     def __init__(self, port: str, baud: int) -> None:
         """Open it.
@@ -44,21 +45,21 @@ class SerialLine:
         if self._descriptor is not None:
             self._input.register(self._descriptor, select.POLLIN)
 
-    def read(self) -> bytes:
-        """Wait for bytes and take those that are there; nothing once `stop` was called.
+    def read(self, timeout_s: float | None = None) -> bytes:
+        """Wait for bytes and take those that are there; nothing after `timeout_s` or `stop`.
 
         Raises:
             OSError: the port is gone.
         """
         if self._descriptor is None:
-            return self._read_slowly()
-        ready = self._input.poll()
-        if any(descriptor == self._woken for descriptor, _ in ready):
+            return self._read_slowly(timeout_s)
+        ready = self._input.poll(None if timeout_s is None else timeout_s * 1000)
+        if not ready or ready[0][0] == self._woken:
             return b""
         try:
             content = os.read(self._descriptor, CHUNK)
         except BlockingIOError:
-            return self.read()
+            return self.read(timeout_s)
         if not content:
             raise OSError(errno.EIO, "hang-up")
         return content
@@ -71,7 +72,7 @@ class SerialLine:
             OSError: the port is gone.
         """
         if self._descriptor is None:
-            self._write_slowly(content)
+            self._serial.write(content)
             return
         try:
             sent = os.write(self._descriptor, content)
@@ -102,19 +103,14 @@ class SerialLine:
             except BlockingIOError:
                 continue
 
-    def _read_slowly(self) -> bytes:
+    def _read_slowly(self, timeout_s: float | None) -> bytes:
         """A port that is no descriptor, such as rfc2217://."""
-        while not self._input.poll(0):
+        deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while time.monotonic() <= deadline_s and not self._input.poll(0):
             first = bytes(self._serial.read(1))
             if first:
                 return first + bytes(self._serial.read(self._serial.in_waiting))
         return b""
-
-    def _write_slowly(self, content: bytes) -> None:
-        try:
-            self._serial.write(content)
-        except serial.SerialTimeoutException as error:
-            raise LineStalled(errno.EAGAIN, "nothing is read any more") from error
 
 
 def open_port(port: str, baud: int) -> serial.SerialBase:
@@ -128,7 +124,6 @@ def open_port(port: str, baud: int) -> serial.SerialBase:
             port,
             baudrate=baud,
             timeout=READ_TIMEOUT_S,
-            write_timeout=WRITE_TIMEOUT_S,
             exclusive=True if "://" not in port else None,
         )
     except (serial.SerialException, OSError, ValueError) as error:
