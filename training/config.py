@@ -276,6 +276,10 @@ class DistillConfig:
     value_weight: float | None = None
     """h of the value term (paper 0.5); 0: no value term and no critics."""
 
+    critics: Path | None = None
+    """Critics fitted once to the dataset and shared, in place of live ones; fitted where the file
+    is not there yet."""
+
     critic_dtype: Literal["float32", "bfloat16"] | None = None
     """bfloat16: critics in about half the time, on CPUs that have it (float32)."""
 

@@ -7,6 +7,7 @@ and a teacher are given. A run goes on from its checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -29,6 +30,7 @@ from training.dataset import Dataset, read_dataset
 from training.devices import chosen_device
 from training.figures import check_alive, layer_figures, masked
 from training.finetune import Finetuning, start_layers
+from training.fitted import FittedCritics, shared_critics
 from training.identity import identity, teacher_facts
 from training.loop import Loop, Stop, Trainer, stop_on_interrupt
 from training.measurement import Measurement
@@ -110,8 +112,9 @@ class Distillation:
         self.coverage = Coverage(
             dataset, self.teacher, rollouts, preset.dagger, config.seed, config.out / "rounds"
         )
+        critics = self._critics(dataset)
         self.bpd = BayesianPolicyDistillation(
-            dataset, self.signals, preset.bpd, [config.seed], self.device
+            dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
         )
         self.finetuning: Finetuning | None = None
         self.report: list[JSON] = []
@@ -133,6 +136,14 @@ class Distillation:
             self.report.append(self._measured(name))
             self.save()
         return self._result()
+
+    def _critics(self, dataset: Dataset) -> FittedCritics | None:
+        if self.config.critics is None or not self.preset.bpd.value_weight:
+            return None
+        settings, seed = self.preset.bpd, self.config.seed
+        critics = shared_critics(self.config.critics, dataset, self.signals, settings, seed)
+        self.identity["critics"] = hashlib.sha256(critics.values.numpy().tobytes()).hexdigest()
+        return critics
 
     def _next_stage(self) -> tuple[str, Callable[[], None]] | None:
         number = len(self.report)

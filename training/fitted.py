@@ -140,6 +140,21 @@ def fit_critics(
     return FittedCritics(critics.values.cpu(), facts)
 
 
+def shared_critics(
+    path: Path, dataset: Dataset, signals: dict[str, Any], settings: BpdSettings, seed: int
+) -> FittedCritics:
+    """The critics of that file; where there is none, they are fitted and it is written.
+
+    Raises:
+        UserError: the file is damaged or of another dataset, or fitting failed.
+    """
+    if not path.exists():
+        device = torch.device("cpu")
+        fitted = fit_critics(dataset, signals, settings, settings.steps, seed, device)
+        write_critics(path, fitted)
+    return read_critics(path, dataset)
+
+
 def write_critics(path: Path, critics: FittedCritics) -> None:
     """Write them whole or not at all."""
     header = {"format": FORMAT, "version": VERSION, **asdict(critics.facts)}

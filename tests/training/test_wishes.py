@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,17 @@ def test_every_method_gives_a_student_of_the_size(
     assert np.isfinite(errors).all()
     noise = 2.25 if METHODS[method].imitates == "executed" else 0.0
     assert errors[-1] < noise + 1.0
+
+
+def test_critics_are_fitted_once_and_shared(balancing: Path, tmp_path: Path) -> None:
+    critics = tmp_path / "critics.safetensors"
+    config = wish(balancing, tmp_path / "a", method="deterministic", critics=critics, keep=60)
+    distill(config)
+    written = critics.read_bytes()
+    distill(replace(config, out=tmp_path / "b", seed=1))
+    assert critics.read_bytes() == written
+    with pytest.raises(UserError, match="holds a run with another critics"):
+        distill(replace(config, critics=None))
 
 
 def test_a_small_network_is_as_wide_as_fits() -> None:
