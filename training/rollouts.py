@@ -61,15 +61,18 @@ class Episode:
 
 
 def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnasium.Env[Any, Any]:
-    """Make a registered environment; sparsectl's own are registered here.
+    """Make a registered environment (sparsectl's own are), or that of a rig file, MINE.toml.
 
     Raises:
         UserError: there is no such environment, it lacks something, or refuses the options.
     """
-    import training.plants  # noqa: F401  registers sparsectl/...
+    from training.plants import OWN_RIG  # the import registers sparsectl/...
 
+    options = options or {}
+    if name.endswith(".toml"):
+        name, options = OWN_RIG, {**options, "rig": name}
     try:
-        return gymnasium.make(name, **(options or {}))
+        return gymnasium.make(name, **options)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(

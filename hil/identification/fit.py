@@ -23,6 +23,8 @@ Float = NDArray[np.float64]
 MOST_ITERATIONS = 40
 CONVERGED = 1e-2
 """Iteration ends when no unknown moves by more than this part of its standard error."""
+LEAST_GAIN = 1e-3
+"""… and the sum of squares falls by less than this part."""
 STEP = 1e-3
 """Of the finite differences, in the unknowns' scales."""
 STATE_STEPS = np.array([0.05, 0.05, 2.0, 2.0])
@@ -69,11 +71,13 @@ def fit(
     residuals = _residuals(windows, _guess(guess, values), states)
     for iteration in range(1, MOST_ITERATIONS + 1):
         normal = _normal(windows, guess, values, states, scale, residuals)
+        before = float(np.sum(np.square(residuals)))
         values, states, residuals, damping, step = _descend(
             windows, guess, values, states, scale, residuals, normal, damping
         )
         progress(iteration, float(np.sqrt(np.mean(np.square(residuals)))))
-        if np.all(np.abs(step) < CONVERGED * _errors(normal)):
+        gain = 1 - float(np.sum(np.square(residuals))) / before
+        if gain < LEAST_GAIN and np.all(np.abs(step) < CONVERGED * _errors(normal)):
             converged = True
             break
     normal = _normal(windows, guess, values, states, scale, residuals)
@@ -164,7 +168,7 @@ def _descend(
         moved = np.maximum(values + scale * step, lowest)
         moved[0] = min(moved[0], 1.0)  # a delay of over a period is another tick's duty
         step = (moved - values) / scale
-        moved_states = states + _state_steps(normal, step)
+        moved_states = states + _state_steps(normal, step, damping)
         try:
             new = _residuals(windows, _guess(guess, moved), moved_states)
         except ValueError:  # a mass or a length below zero
@@ -175,10 +179,13 @@ def _descend(
     return values, states, residuals, 1e-2, np.zeros_like(values)
 
 
-def _state_steps(normal: _Normal, step: Float) -> Float:
-    ridge = 1e-9 * np.eye(4)
+def _state_steps(normal: _Normal, step: Float, damping: float) -> Float:
+    """Each start's step; damped too, as a pole that whirls is far from linear in its start."""
     return np.array(
-        [-np.linalg.solve(a + np.trace(a) * ridge, c + b @ step) for a, b, c in normal.back]
+        [
+            -np.linalg.solve(a + (damping + 1e-9) * np.diag(np.diag(a)), c + b @ step)
+            for a, b, c in normal.back
+        ]
     )
 
 

@@ -31,7 +31,11 @@ def live_feed(plan: Plan, guard: InterruptGuard) -> Iterator[LiveFeed | None]:
     with page as feed:
         guard.add_button(ESTOP_BUTTON, lambda: feed.asked("estop"))
         print(f"live page: {page.url} (press Arm there)", file=sys.stderr, flush=True)
-        yield feed
+        try:
+            yield feed
+        except Exception as error:
+            feed.end(str(error))
+            raise
 
 
 class ShownDrive:

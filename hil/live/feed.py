@@ -47,9 +47,9 @@ class LiveFeed:
         """Show what the trial is doing now."""
         self._send(phase=name)
 
-    def end(self, why: str, state: str, fault: str) -> None:
-        """Show how the trial ended."""
-        self._send(ended=why, state=state, fault=fault)
+    def end(self, why: str, **what: str) -> None:
+        """Show how the trial ended; `what` may have the last state and fault."""
+        self._send(ended=why, **what)
 
     def asked(self, command: str) -> bool:
         """Whether the person has pressed this button since it was last asked."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import app, ui
+from nicegui import app, background_tasks, ui
 
 from hil.live.channel import Channel, channel_of
 from hil.live.guard import LoopbackOnly
@@ -31,7 +31,6 @@ STYLE = """
   .card { background: rgba(127,127,127,.09); border-radius: 12px; padding: 14px 18px }
   .figure { font-variant-numeric: tabular-nums }
   .estop { font-size: 1.7rem !important; font-weight: 700; min-height: 5.5rem }
-  #popup { display: none !important }
 </style>
 """
 STATE_COLOURS = {"ACTIVE": "#1a8f5a", "ARMED": "#c98a00", "STOPPING": "#c98a00", "FAULT": "#c62f2f"}
@@ -188,14 +187,34 @@ def void(_: object) -> None:
     """Drop a result: NiceGUI takes what a handler returns for an event's answer."""
 
 
+async def announce(port: int) -> None:
+    """Say on stdout that the page answers; the server listens only after its start-up handlers."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.close()
+        print(READY, flush=True)
+        return
+
+
 def main(descriptor: int, port: int, setup: Setup) -> None:
     """Serve until the trial closes its end of the channel."""
     page = Page(channel_of(descriptor), setup)
     app.on_startup(page.listen)
-    app.on_startup(lambda: print(READY, flush=True))
+    app.on_startup(lambda: background_tasks.create(announce(port)))
     app.add_middleware(LoopbackOnly, port=port)
     ui.page("/", title=f"sparsectl: {setup.title}")(page.build)
-    ui.run(host="127.0.0.1", port=port, reload=False, show=False, show_welcome_message=False)
+    ui.run(
+        host="127.0.0.1",
+        port=port,
+        reload=False,
+        show=False,
+        show_welcome_message=False,
+        timeout_graceful_shutdown=1,  # browsers keep their connections; they are told, then left
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""docs/rigs.md, done as it says: the file on the page, and each command that takes it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from export.config import ExportConfig
+from export.graph import Layer, PolicyGraph, Signal
+from export.onnx_writer import write_onnx
+from export.passes import simplify
+from export.pipeline import export_policy
+from firmware_host.rig_constants import RigConstants
+from hil.config import IdentifyConfig, TrialConfig
+from hil.identification.identify import identify
+from hil.trial import run_trial
+from training.collect import collect
+from training.config import CollectConfig, EvaluateConfig
+from training.evaluate import evaluate
+from training.plants import OWN_RIG
+from training.plants.rig import load_rig
+
+PAGE = Path(__file__).parent.parent / "docs" / "rigs.md"
+
+
+@pytest.fixture(scope="module")
+def rig_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    [text] = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path_factory.mktemp("rig") / "my_rig.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def policy(rig_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy for the rig that throws the cart to and fro, a hand's breadth."""
+    rig = load_rig(rig_file)
+    signals = rig.signals()
+    weight = np.zeros((1, 25), dtype=np.float32)
+    weight[0, 20:] = (-16.0, 6.0, 0.0, 0.0, 0.0)  # back to the middle, faster and faster
+    graph = PolicyGraph(
+        layers=(Layer(weight, np.full(1, 0.5, dtype=np.float32), "tanh"),),
+        observation=tuple(Signal(**signal) for signal in signals["observation"]),
+        action=tuple(Signal(**signal) for signal in signals["action"]),
+        frames=rig.frames,
+        period_s=rig.period_s,
+        rig=rig.name,
+        environment=str(rig_file),
+        provenance={},
+    )
+    folder = tmp_path_factory.mktemp("policy")
+    write_onnx(simplify(graph), folder / "made.onnx")
+    export_policy(ExportConfig(folder / "made.onnx", folder / "policy", observations=200))
+    return folder / "policy"
+
+
+def test_the_environment_is_a_good_one(rig_file: Path) -> None:
+    check_env(gymnasium.make(OWN_RIG, rig=str(rig_file)).unwrapped, skip_render_check=True)
+
+
+def test_firmware_gets_its_numbers(rig_file: Path) -> None:
+    constants = RigConstants(**load_rig(rig_file).firmware_constants())
+    assert constants.base_limit == 0.36
+    assert constants.pole_rad_per_count == pytest.approx(2 * np.pi / 4096)
+
+
+def test_collect_and_evaluate_take_the_file(rig_file: Path, policy: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset.npz"
+    collected = collect(CollectConfig(policy, str(rig_file), dataset, transitions=600, workers=1))
+    assert collected["transitions"] >= 600 and dataset.is_file()
+    measured = evaluate(EvaluateConfig(policy, str(rig_file), episodes=2))
+    assert 0 <= measured["return_min"] <= measured["return_mean"] < 500
+
+
+def test_a_trial_and_what_it_tells_of_the_rig(rig_file: Path, policy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "trial"
+    trial: dict[str, Any] = run_trial(
+        TrialConfig(
+            policy,
+            rig=str(rig_file),
+            mode="pil",
+            seconds=5.0,
+            swing_up_limit_s=12.0,
+            disturbances=0,
+            out=out,
+            report=False,
+        )
+    )
+    assert trial["ticks"] > 250 and trial["lost_frames"] == 0
+    config = IdentifyConfig(out / "journal.bin", tmp_path / "my_unit.toml", str(rig_file))
+    found = identify(config)["parameters"]
+    assert load_rig(tmp_path / "my_unit.toml").pole.length_m == pytest.approx(0.6413, rel=0.01)
+    assert found["pole.length_m"]["low"] < 0.6413 < found["pole.length_m"]["high"]
