@@ -15,6 +15,7 @@ import tyro
 
 import commands.config
 import firmware_host.config
+import hil.campaign.config
 import hil.config
 import hil.convert.config
 import hil.replay.config
@@ -59,7 +60,7 @@ COMMANDS = {
     "build": Command(firmware_host.config.BuildConfig, "commands.build:build"),
     "flash": Command(firmware_host.config.FlashConfig, "firmware_host.flash:flash"),
     "bench": Command(firmware_host.config.BenchConfig, "commands.bench:bench"),
-    "trial": Command(hil.config.TrialConfig, "hil.trial:run_trial"),
+    "trial": Command(hil.campaign.config.TrialCommand, "hil.campaign.command:trial"),
     "replay": Command(hil.replay.config.ReplayConfig, "hil.replay.replay:replay"),
     "convert": Command(hil.convert.config.ConvertConfig, "hil.convert.convert:convert"),
     "identify": Command(hil.config.IdentifyConfig, "hil.identification.identify:identify"),
