@@ -21,7 +21,9 @@ from common.files import write_json
 from common.provenance import provenance
 from export.config import ExportConfig
 from export.encodings.registry import AUTO, ENCODINGS
-from export.pipeline import export_policy
+from export.onnx_reader import read_onnx
+from export.packaging.registry import arrange, find_package
+from export.pipeline import POLICY_ONNX, export_policy
 from firmware_host.bench import Target, find_target, ram_with_stack
 from firmware_host.config import BenchConfig
 
@@ -44,6 +46,7 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         UserError: limits without a board; nothing fits; a board gives other bits than the
             reference; and what `export_policy` and `bench` raise.
     """
+    find_package(config.package)
     targets = [find_target(name) for name in config.board]
     if not targets and any(getattr(config, name) is not None for name in LIMITS[:3]):
         raise UserError("limits are measured on a board: name one, such as --board cortex-m4f")
@@ -55,6 +58,8 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         if choice.best is None:
             raise UserError(nothing_fits(choice))
         plain = replace(plain, encoding=choice.best.encoding)
+    if targets or config.episodes:  # what measures takes the plain folder
+        plain = replace(plain, package="plain")
     result = export_policy(plain)
     if choice is not None:
         result |= _write_choice(choice, config.out)
@@ -62,6 +67,9 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         result["verified"] = {name: _proof(found) for name, found in result["boards"].items()}
     if config.episodes:
         result["closed_loop"] = closed_loop(config.out, config.episodes, config.seed)
+    if plain.package != config.package:
+        graph = read_onnx(config.out / POLICY_ONNX)
+        result["files"] = arrange(config.package, graph, config.out)
     return result
 
 
@@ -132,6 +140,7 @@ def _measure(
         export_config(config),
         out=folder,
         encoding=name,
+        package="plain",
         error=None if config.error is None else max(config.error, _LOOSE),
         observations=min(config.observations, CANDIDATE_OBSERVATIONS),
     )

@@ -12,6 +12,7 @@ from export.graph import PolicyGraph, Signal
 POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER = "policy.h", "policy.c", "policy_vectors.h"
 POLICY_ASSEMBLY = "policy.S"
 """Only some encodings have one; policy.c without it gives the same bits."""
+C_FILES = (POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY)
 
 _GUARDS = """\
 /* Each product and each sum is rounded to float32, so that every chip gives the same bits: build

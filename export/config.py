@@ -25,6 +25,8 @@ class ExportConfig:
     """Greatest difference allowed between ways to run it, relative to the action's range. Not
     given: 1e-6 (float16, int16: 5e-3, int8: 5e-2) or, where a steep policy is beyond it, what
     float32's own rounding explains."""
+    package: str = "plain"
+    """What the C comes as: plain (a folder of files), arduino, platformio, cmake or zephyr."""
     vectors: int = 32
     """Golden vectors to write into policy_vectors.h."""
     observations: int = 10_000

@@ -106,6 +106,16 @@ def known_as(curve: Curve, spend: Spend) -> Stream:
     )
 
 
+def settled(value: Stream | Curve, spend: Spend) -> Stream | Curve:
+    """The stream that a curve is, if it is an activation already: what follows is of that."""
+    if isinstance(value, Stream):
+        return value
+    try:
+        return known_as(value, spend)
+    except UserError:
+        return value
+
+
 def _stream(curve: Curve, name: str, inner: Map, outer: Map, spend: Spend) -> Stream:
     stream = _mapped(curve.base, inner)
     if name != "identity":

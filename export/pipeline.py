@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.provenance import provenance, revision
-from export.c_writer import POLICY_ASSEMBLY, c_files
+from export.c_writer import C_FILES, c_files
 from export.calibration import calibration_observations
 from export.config import ExportConfig
 from export.encodings.registry import encode
@@ -24,6 +24,7 @@ from export.graph import PolicyGraph
 from export.observations import spread_observations
 from export.onnx_reader import read_onnx
 from export.onnx_writer import write_onnx
+from export.packaging.registry import arrange, find_package
 from export.passes import hidden_neurons, simplify
 from export.student import read_student
 from export.verify import verify
@@ -83,6 +84,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
             with_torch=config.model.suffix == ".safetensors",
             progress=step,
         )
+        arrange(config.package, graph, folder)
         files = _publish(folder, config.out)
     return {
         "digest": graph.digest,
@@ -123,6 +125,7 @@ def _check(config: ExportConfig) -> None:
         value = getattr(config, name)
         if not 1 <= value <= greatest:
             raise UserError(f"{name} is {value}; give 1 to {greatest}")
+    find_package(config.package)
     if config.seed < 0:
         raise UserError(f"seed is {config.seed}; give a whole number from 0")
 
@@ -162,12 +165,15 @@ def _publish(folder: Path, out: Path) -> list[str]:
     """Move the files of `folder` into `out`; each takes its name in one step."""
     try:
         out.mkdir(exist_ok=True)
-        if not (folder / POLICY_ASSEMBLY).exists():  # an earlier export's would be linked
-            (out / POLICY_ASSEMBLY).unlink(missing_ok=True)
+        for name in C_FILES:  # an earlier export's would be taken for this one's
+            if not (folder / name).exists():
+                (out / name).unlink(missing_ok=True)
         files = []
-        for path in sorted(folder.iterdir()):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             path.chmod(0o644)
-            files.append(str(path.replace(out / path.name)))
+            place = out / path.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            files.append(str(path.replace(place)))
     except OSError as error:
         raise UserError(
             f"cannot write {out}: {error.strerror}; name a folder you may write"

@@ -13,9 +13,11 @@ from common.errors import UserError
 
 TOOLS: Final[dict[str, str]] = {
     "gcc": "gcc",
+    "cmake": "cmake",
     "clang": "clang",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "avr-gcc": "gcc-avr avr-libc",
+    "avr-g++": "gcc-avr avr-libc arduino-core-avr",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
     "qemu-system-arm": "qemu-system-arm",
     "qemu-system-riscv32": "qemu-system-misc",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import erf, expit
 
 from export.activations import Float64
-from export.onnx_curve import Curve, chosen, curve_of, through, together
+from export.onnx_curve import Curve, chosen, curve_of, settled, through, together
 from export.onnx_node import Node
 from export.onnx_operators.registry import Result, Value, operator
 from export.onnx_stream import Shared, Shifted, Stream, along, apply_affine
@@ -37,6 +37,9 @@ _UNARY: dict[str, Callable[[Any], Any]] = {
     "Sqrt": np.sqrt,
     "Tanh": np.tanh,
 }
+
+_ACTIVATIONS = ("Sigmoid", "Softplus", "Tanh")
+"""Those that may come right after another one."""
 
 
 @operator(*_BINARY)
@@ -155,6 +158,8 @@ def unary(node: Node) -> Result:
             return np.asarray(function(value))
     if not isinstance(value, (Stream, Curve)):
         node.refuse("its input is missing, or is a logarithm of a sum")
+    if node.operator in _ACTIVATIONS:
+        value = settled(value, node.tensors.spend)
     return through(curve_of(value, node.title), function)
 
 

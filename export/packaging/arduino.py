@@ -1,0 +1,50 @@
+"""An Arduino library, by the Arduino library specification 1.5 (format 2.2): library.properties,
+src/, examples/NAME/NAME.ino."""
+
+from __future__ import annotations
+
+from export.packaging.example import ARDUINO_SKETCH
+from export.packaging.package import VERSION, Files, Package, PolicySources
+
+REQUIRED = (
+    "name",
+    "version",
+    "author",
+    "maintainer",
+    "sentence",
+    "paragraph",
+    "category",
+    "url",
+    "architectures",
+)
+"""Fields that the specification requires."""
+
+LIBRARY_NAME = "Sparsectl_Policy"
+CATEGORY = "Signal Input/Output"
+"""One of the specification's categories."""
+
+
+def layout(policy: PolicySources) -> Files:
+    files = {f"src/{name}": text for name, text in policy.c_files.items()}
+    files["library.properties"] = _properties(policy)
+    files["examples/GoldenVectors/GoldenVectors.ino"] = ARDUINO_SKETCH
+    return files
+
+
+def _properties(policy: PolicySources) -> str:
+    fields = {
+        "name": LIBRARY_NAME,
+        "version": VERSION,
+        "author": "sparsectl",
+        "maintainer": "sparsectl",
+        "sentence": "A trained controller as plain C.",
+        "paragraph": f"{policy.summary}. No malloc, no libm.",
+        "category": CATEGORY,
+        "url": "https://docs.arduino.cc/libraries/",
+        "architectures": "*",
+        "includes": "policy.h",
+    }
+    return "".join(f"{name}={value}\n" for name, value in fields.items())
+
+
+ARDUINO = Package("arduino", "an Arduino library with a sketch", layout)

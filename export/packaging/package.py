@@ -1,0 +1,47 @@
+"""What a package is: where the C files go and what lies beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from export.graph import PolicyGraph
+
+Files = dict[str, str]
+"""Path inside the package, with /, to text."""
+
+VERSION = "0.1.0"
+"""Of a package's metadata, which wants one; what a policy is, its digest tells."""
+
+
+@dataclass(frozen=True)
+class PolicySources:
+    """What export wrote, as a package takes it."""
+
+    graph: PolicyGraph
+    c_files: Mapping[str, str]
+    """policy.h, policy.c, policy_vectors.h and maybe policy.S, name to text."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of what is compiled."""
+        return sorted(name for name in self.c_files if name.endswith((".c", ".S")))
+
+    @property
+    def summary(self) -> str:
+        """One line, plain ASCII."""
+        graph = self.graph
+        return (
+            f"A controller of {graph.observation_size} observations and {graph.action_size} "
+            f"actions, {graph.kept_weights} weights, digest {graph.digest[:16]}"
+        )
+
+
+@dataclass(frozen=True)
+class Package:
+    """A way to hand the C to somebody's build."""
+
+    name: str
+    summary: str
+    layout: Callable[[PolicySources], Files]
+    """All files but policy.onnx, which every package has at its root."""

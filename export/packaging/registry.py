@@ -1,0 +1,49 @@
+"""The packages there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import UserError
+from export.c_writer import C_FILES
+from export.graph import PolicyGraph
+from export.packaging.arduino import ARDUINO
+from export.packaging.cmake import CMAKE
+from export.packaging.package import Package, PolicySources
+from export.packaging.plain import PLAIN
+from export.packaging.platformio import PLATFORMIO
+from export.packaging.zephyr import ZEPHYR
+
+PACKAGES: dict[str, Package] = {
+    package.name: package for package in (PLAIN, ARDUINO, PLATFORMIO, CMAKE, ZEPHYR)
+}
+
+
+def find_package(name: str) -> Package:
+    """The package `name`.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in PACKAGES:
+        raise UserError(f"package {name!r} is not known; use one of {', '.join(PACKAGES)}")
+    return PACKAGES[name]
+
+
+def arrange(name: str, graph: PolicyGraph, folder: Path) -> list[str]:
+    """Bring the C files that lie flat in `folder` into the layout of the package `name`, in place;
+    the paths of all its files then.
+
+    Raises:
+        UserError: no package of that name.
+    """
+    package = find_package(name)
+    flat = [folder / name for name in C_FILES if (folder / name).is_file()]
+    c_files = {path.name: path.read_text(encoding="utf-8") for path in flat}
+    for path in flat:
+        path.unlink()
+    for name, text in package.layout(PolicySources(graph, c_files)).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
