@@ -49,6 +49,8 @@ class Realtime:
     """How long the policy drives the motor."""
     mode: Mode = "device"
     """Where the policy runs."""
+    fifo: bool = False
+    """Ask for SCHED_FIFO."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,20 @@ def trial(hz: float, seconds: float, **changes: Any) -> dict[str, Any]:
 
 def realtime(config: Realtime) -> dict[str, Any]:
     """Run; the figures of the trial that speak of time."""
-    result = trial(config.hz, config.minutes * 60, mode=config.mode)
+    # on a machine that stalls for longer than three ticks the board would stop the count
+    patience = round(0.2 * config.hz)
+    result = trial(
+        config.hz,
+        config.minutes * 60,
+        mode=config.mode,
+        fifo=config.fifo,
+        link_timeout_ticks=patience,
+    )
     keys = ("ticks", "skipped", "deadline_misses", "lost_frames", "corrupt_frames", "period_us")
-    keys += ("jitter_us", "round_trip_us", "actuation_us", "noise_floor_us", "ended", "mode")
-    return {"hz": config.hz, "minutes": config.minutes} | {key: result[key] for key in keys}
+    keys += ("jitter_us", "round_trip_us", "actuation_us", "noise_floor_us", "priority", "mode")
+    keys += ("ended",)
+    asked = {"hz": config.hz, "minutes": config.minutes, "load_average": os.getloadavg()}
+    return asked | {key: result[key] for key in keys}
 
 
 def lockstep(config: Lockstep) -> dict[str, Any]:

@@ -38,6 +38,9 @@ class TrialConfig:
     """Rig name or parameter file (TOML); by default the one that the policy names."""
     baud: int | None = None
     """Speed of a real serial port, in bits a second; by default the board's."""
+    fifo: bool = False
+    """Ask for SCHED_FIFO and locked memory, for this program and the virtual rig; needs root or
+    limits that allow it, and says where it was refused."""
     link_timeout_ticks: int = 3
     """The board stops the motor after so many control periods without a word of this program."""
     disturbances: int = 1

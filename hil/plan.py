@@ -75,6 +75,7 @@ class Plan:
             rig=RigConstants(**self.rig.firmware_constants()),
             plant=None if config.mode == "pil" else self.plant,
             firmware=config.firmware or self.folder / "firmware",
+            fifo=config.fifo,
         )
 
     @property

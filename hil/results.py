@@ -56,6 +56,7 @@ def assess(journal: Journal) -> dict[str, Any]:
         "inference_us": percentiles(active.inference_ns / 1000),
         "actuation_us": None if config["mode"] == "pil" else percentiles(active.actuation_us),
         "deadline_misses": _skipped(active) + _late_actuations(active, rig["period_us"]),
+        "priority": _last(journal, "priority").get("scheduling", "ordinary"),
         "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
         "disturbances": [
             {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"]}

@@ -12,7 +12,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hil.priority import raise_priority
+from hil.priority import hurry
 
 Percentiles = dict[str, float]
 
@@ -60,8 +60,8 @@ class NoiseFloor:
     disturb the figure. A control loop on the same machine cannot be expected to do better.
     """
 
-    def __init__(self, period_us: int, as_virtual_rig: bool = False) -> None:
-        """Start to measure, with the virtual rig's priority where it stands for that loop."""
+    def __init__(self, period_us: int, as_virtual_rig: bool = False, fifo: bool = False) -> None:
+        """Start to measure, with the priority of the loop that it stands for."""
         self._child = subprocess.Popen(
             [sys.executable, "-m", "hil.timing", str(period_us)],
             stdin=subprocess.PIPE,
@@ -69,8 +69,8 @@ class NoiseFloor:
             text=True,
             start_new_session=True,  # Ctrl-C is for the trial, which then ends this child
         )
-        if as_virtual_rig:
-            raise_priority(self._child.pid)
+        if as_virtual_rig or fifo:
+            hurry(self._child.pid, fifo)
 
     def finish(self) -> Percentiles | None:
         """End the measurement; the lateness in us."""

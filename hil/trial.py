@@ -26,6 +26,7 @@ from hil.link import Link, LinkLost, Refused
 from hil.live.drive import ShownDrive, live_feed
 from hil.live.feed import LiveFeed
 from hil.plan import Plan, make_plan
+from hil.priority import RealtimePriority
 from hil.progress import Progress
 from hil.recorder import LiveRecorder, LockstepRecorder
 from hil.results import assess
@@ -116,7 +117,12 @@ class _Trial:
         if self.config.mode == "host":
             self.commander = self._host_policy()
         recorder = LockstepRecorder if self.plan.is_lockstep else LiveRecorder
-        with Link(port, self.plan.baud, recorder(self.journal)) as link:
+        with (
+            RealtimePriority(self.config.fifo) as priority,
+            Link(port, self.plan.baud, recorder(self.journal)) as link,
+        ):
+            if priority.asked:
+                self.journal.note("priority", None, **priority.to_json())
             session = Session(link, self.journal)
             try:
                 why = self._phases(session, plant)
@@ -146,7 +152,7 @@ class _Trial:
         if self._is_realtime():
             session.synchronise()
         drive = self._drive(session, plant)
-        floor = NoiseFloor(hello["period_us"], plan.virtual) if self._is_realtime() else None
+        floor = self._noise_floor(hello["period_us"])
         with floor or nullcontext():
             self._home(session, drive)
             self._await_arm(drive)
@@ -258,6 +264,11 @@ class _Trial:
     def _is_realtime(self) -> bool:
         on_wall_clock = not self.plan.virtual or self.config.clock == "realtime"
         return on_wall_clock and self.config.mode != "pil"
+
+    def _noise_floor(self, period_us: int) -> NoiseFloor | None:
+        if not self._is_realtime():
+            return None
+        return NoiseFloor(period_us, self.plan.virtual, self.config.fifo)
 
     def _host_policy(self) -> Commander:
         """The policy, compiled for this machine and proven by its golden vectors."""

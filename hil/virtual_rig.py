@@ -18,7 +18,7 @@ from typing import IO
 from common.errors import UserError
 from hil.config import Clock
 from hil.plant_server import READY, PlantStart
-from hil.priority import raise_priority
+from hil.priority import hurry
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 2.0
@@ -27,17 +27,20 @@ END_TIMEOUT_S = 2.0
 class VirtualRig:
     """Context manager around the firmware's process and the plant's."""
 
-    def __init__(self, firmware: Path, clock: Clock, plant: PlantStart | None) -> None:
+    def __init__(
+        self, firmware: Path, clock: Clock, plant: PlantStart | None, fifo: bool = False
+    ) -> None:
         """Start nothing yet.
 
         Args:
             firmware: the executable that the host board's build made.
             clock: how the firmware's time passes.
             plant: the pendulum; None leaves the encoders at rest (processor in the loop).
+            fifo: ask for SCHED_FIFO.
         """
-        self.firmware, self.clock, self.plant = firmware, clock, plant
+        self.firmware, self.clock, self.plant, self.fifo = firmware, clock, plant, fifo
         self.port = ""
-        self.has_priority = False
+        self.scheduling = "ordinary"
         self._children: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> VirtualRig:
@@ -102,7 +105,7 @@ class VirtualRig:
                 f"cannot start {command[0]}: {error.strerror}; build it again"
             ) from error
         self._children.append(child)
-        self.has_priority = raise_priority(child.pid)
+        self.scheduling = hurry(child.pid, self.fifo)
         return child
 
     def _end(self) -> None:

@@ -30,6 +30,8 @@ class PortRequest:
     """The pendulum to simulate behind the board's encoders; None where the trial itself does."""
     firmware: Path
     """Folder for a firmware that is built for this trial."""
+    fifo: bool = False
+    """Ask for SCHED_FIFO for what is started here."""
 
 
 @dataclass(frozen=True)

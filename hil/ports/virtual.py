@@ -27,5 +27,6 @@ class Virtual:
     def open(self, request: PortRequest) -> Iterator[OpenPort]:
         """Build the firmware, and run it for as long as the context lasts."""
         built = build_firmware(request.policy, "host", request.rig, request.firmware)
-        with VirtualRig(Path(built["elf"]), request.clock, request.plant) as rig:
-            yield OpenPort(rig.port, {"virtual_rig_has_priority": rig.has_priority})
+        elf = Path(built["elf"])
+        with VirtualRig(elf, request.clock, request.plant, request.fifo) as rig:
+            yield OpenPort(rig.port, {"virtual_rig_scheduling": rig.scheduling})
