@@ -8,6 +8,7 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 Shape = tuple[int, ...]
 
@@ -43,32 +44,44 @@ class VectorAdam:
     def __init__(self, values: Tensor, learning_rate: float) -> None:
         self.values = values
         self.gradient = torch.zeros_like(values)
-        self._leaf = nn.Parameter(values)
-        self._leaf.grad = self.gradient
-        self._adam = torch.optim.Adam([self._leaf], lr=learning_rate, fused=True)
-        # Adam makes its moments at the first step; made here, a checkpoint can fill them.
-        self._adam.state[self._leaf] = {
-            "step": torch.zeros((), device=values.device),
-            "exp_avg": torch.zeros_like(values),
-            "exp_avg_sq": torch.zeros_like(values),
-        }
+        self._rate = learning_rate
+        self._count = torch.zeros((), device=values.device)
+        self._first, self._second = torch.zeros_like(values), torch.zeros_like(values)
 
+    @torch.no_grad()
     def apply(self) -> None:
-        """One step of Adam along the gradient as it stands."""
-        self._adam.step()
+        """One step of Adam along the gradient as it stands.
+
+        As torch.optim.Adam's, called without the class, whose own work takes as long.
+        """
+        adam(
+            [self.values],
+            [self.gradient],
+            [self._first],
+            [self._second],
+            [],
+            [self._count],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self._rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """The rate of the steps from now on."""
-        self._adam.param_groups[0]["lr"] = learning_rate
+        self._rate = learning_rate
 
     def state(self, name: str) -> dict[str, Tensor]:
         """Parameters, moments and count of steps, for a checkpoint; not copies."""
-        own = self._adam.state[self._leaf]
         return {
             f"{name}.values": self.values,
-            f"{name}.first_moment": own["exp_avg"],
-            f"{name}.second_moment": own["exp_avg_sq"],
-            f"{name}.count": own["step"],
+            f"{name}.first_moment": self._first,
+            f"{name}.second_moment": self._second,
+            f"{name}.count": self._count,
         }
 
 
