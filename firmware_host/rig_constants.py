@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 LINK_TIMEOUT_TICKS: Final = 3
 """Silence of the host that ends a run, in control ticks, unless CONFIG asks for another."""
+STUCK_DUTY: Final = 0.5
+"""Part of the largest duty that must move any base."""
+STUCK_TRAVEL: Final = 0.25
+"""Part of the base's limit over which no free pole stays still."""
 COMMAND_TICKS: Final = 2
 """Longest time to live of a COMMAND: the motor is off within three ticks of the last one."""
 
@@ -22,11 +26,10 @@ _STILL_S = 0.5  # both encoders at rest for so long: that is home
 _HOMING_S = 10.0
 _REST_S = 0.1  # the base at rest for so long: it has stopped
 _STOPPING_S = 2.0
-_STUCK_S = 0.2
-_REVERSED_S = 0.2
+_STUCK_S = 0.1
+_TELLING_DUTY = 0.35  # of the largest: no pole outweighs it for long
+_ANSWERS_S = 0.2  # a rig that is driven has given three telling answers by then
 _BASE_STOP, _POLE_STOP = 1 / 8, 1 / 16  # of the rate limits: nothing stops dead from there
-_STUCK_DUTY = 0.5  # of the largest; well over any dead zone
-_STUCK_TRAVEL = 0.25  # of the base's limit: no pole stays still over that
 _LINK_MOST_S = 0.2  # no host may ask for more patience
 _OVERRUN_S = 0.1  # a duty as stale as that drives blindly
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
@@ -91,6 +94,18 @@ def config_header(rig: RigConstants, policy: PolicyHeader, board: Board) -> str:
     return "\n".join([*lines, "", "#endif", ""])
 
 
+def safety_ticks(rig: RigConstants) -> dict[str, int]:
+    """What each check of the board has to see before it faults, in control ticks."""
+    macros = _safety(rig)
+    return {
+        "dead stop": 2,
+        "current": 2,
+        "stuck": int(macros["SAFETY_STUCK_TICKS"].rstrip("u")),
+        "answers": math.ceil(_ANSWERS_S * 1e6 / rig.period_us),
+        "homing": int(macros["SAFETY_HOMING_TICKS"].rstrip("u")),
+    }
+
+
 def _board(board: Board) -> dict[str, str]:
     return {
         "FIRMWARE_BOARD": f'"{board.name}"',
@@ -137,7 +152,7 @@ def _safety(rig: RigConstants) -> dict[str, str]:
     def at_least_three(seconds: float) -> str:
         return f"{max(3, math.ceil(seconds * 1e6 / rig.period_us))}u"
 
-    travel = math.ceil(rig.base_limit * _STUCK_TRAVEL / rig.base_unit_per_count)
+    travel = math.ceil(rig.base_limit * STUCK_TRAVEL / rig.base_unit_per_count)
     return {
         "SAFETY_STILL_TICKS": ticks(_STILL_S),
         "SAFETY_HOMING_TICKS": ticks(_HOMING_S),
@@ -148,8 +163,8 @@ def _safety(rig: RigConstants) -> dict[str, str]:
             _BASE_STOP * rig.base_rate_limit, rig.base_unit_per_count
         ),
         "SAFETY_POLE_STOP_COUNTS": counts(_POLE_STOP * rig.pole_rate_limit, rig.pole_rad_per_count),
-        "SAFETY_REVERSED_TICKS": ticks(_REVERSED_S),
-        "SAFETY_STUCK_DUTY": _float(rig.max_duty * _STUCK_DUTY),
+        "SAFETY_STUCK_DUTY": _float(rig.max_duty * STUCK_DUTY),
+        "SAFETY_TELLING_DUTY": _float(rig.max_duty * _TELLING_DUTY),
         "SAFETY_STUCK_TRAVEL_COUNTS": str(travel),
         "SAFETY_LINK_TICKS": f"{LINK_TIMEOUT_TICKS}u",
         "SAFETY_LINK_MOST_TICKS": at_least_three(_LINK_MOST_S),

@@ -13,11 +13,25 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from training.plants.plant import Plant
+
+
+class AnyPlant(Protocol):
+    """What is asked of a plant: `training.plants.plant.Plant`, or one with a fault."""
+
+    def advance(self, duration_s: float) -> None: ...
+
+    def set_duty(self, duty: float) -> None: ...
+
+    def counts(self) -> tuple[int, int]: ...
+
+    def current_a(self) -> float: ...
+
 
 REQUEST = struct.Struct("<Qf")
 ANSWER = struct.Struct("<iii")
@@ -60,16 +74,26 @@ class PlantStart:
         return plant
 
 
-def serve(plant: Plant, channel: socket.socket) -> None:
-    """Answer requests until the firmware closes its end."""
+def serve(
+    plant: AnyPlant, channel: socket.socket, note: Callable[[int, float], None] | None = None
+) -> None:
+    """Answer requests until the firmware closes its end; `note` hears each time in ns and duty."""
     now_ns: int | None = None
     while len(request := _receive(channel, REQUEST.size)) == REQUEST.size:
         time_ns, duty = REQUEST.unpack(request)
         if now_ns is not None and time_ns > now_ns:
             plant.advance((time_ns - now_ns) * 1e-9)
         now_ns = time_ns
+        if note is not None:
+            note(time_ns, duty)
         plant.set_duty(duty if math.isfinite(duty) else 0.0)
-        channel.sendall(ANSWER.pack(*plant.counts(), round(1000 * plant.current_a())))
+        counts = (_wrapped(count) for count in plant.counts())
+        channel.sendall(ANSWER.pack(*counts, round(1000 * plant.current_a())))
+
+
+def _wrapped(count: int) -> int:
+    """The count as a 32-bit counter has it."""
+    return (count + 2**31) % 2**32 - 2**31
 
 
 def _receive(channel: socket.socket, size: int) -> bytes:

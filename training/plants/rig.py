@@ -150,7 +150,7 @@ _OPTIONAL: dict[type, set[str]] = {
     Base: {"length_m"},
     Motor: {"stall_current_a", "current_limit_a"},
 }
-_ANSWERS = {"linear.xml": (1, 0.4), "rotary.xml": (-1, 1.2)}
+_ANSWERS = {"linear.xml": (1, 0.25), "rotary.xml": (-1, 0.4)}
 """How a pole answers a jerk of its base: the sign of the hanging pole's step, and the acceleration
 at its hinge, in g, that neither gravity within 11 degrees of the vertical nor an arm's rotation can
 outweigh."""

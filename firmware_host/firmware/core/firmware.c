@@ -33,9 +33,9 @@ static const struct safety_limits LIMITS = {
             .stuck_ticks = SAFETY_STUCK_TICKS,
             .stuck_travel = SAFETY_STUCK_TRAVEL_COUNTS,
             .stuck_duty = SAFETY_STUCK_DUTY,
+            .telling_duty = SAFETY_TELLING_DUTY,
             .base_stop = SAFETY_BASE_STOP_COUNTS,
             .pole_stop = SAFETY_POLE_STOP_COUNTS,
-            .reversed_ticks = SAFETY_REVERSED_TICKS,
             .telling_jerk = RIG_TELLING_JERK_COUNTS,
             .pole_sense = RIG_POLE_SENSE,
             .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
@@ -136,6 +136,7 @@ static void send_observation(struct firmware *firmware) {
         .sample_time_us = firmware->sampled_us,
         .base_count = safety->base_count,
         .pole_count = safety->pole_count,
+        .transmit_us = (uint32_t)(port_time_us() - firmware->sampled_us),
         .state = (uint8_t)safety->state,
         .fault = (uint8_t)safety->fault,
     };
@@ -157,6 +158,7 @@ static void send_tick(struct firmware *firmware) {
         .duty = safety->duty,
         .policy_output = firmware->act.output,
         .inference_ns = firmware->act.inference_ns,
+        .receive_us = firmware->receive_us,
         .actuation_us = (uint32_t)(port_time_us() - firmware->sampled_us),
         .lateness_us = firmware->lateness_us,
         .state = (uint8_t)safety->state,
@@ -198,6 +200,7 @@ bool firmware_command(struct firmware *firmware, const struct wire_command_reque
     if (age != 0) {
         return true; /* late, but alive: this tick still waits for its own */
     }
+    firmware->receive_us = (uint32_t)(firmware->heard_us - firmware->sampled_us);
     firmware->tick_open = false;
     send_tick(firmware);
     return true;
@@ -212,6 +215,7 @@ static void control_tick(struct firmware *firmware, const struct port_tick *due)
     }
     count_tick(firmware, due);
     firmware->sampled_us = port_time_us();
+    firmware->receive_us = 0;
     port_encoders(&base_raw, &pole_raw);
     if (firmware->mode == WIRE_MODE_HOST) {
         await_command(firmware, base_raw, pole_raw, due->periods);

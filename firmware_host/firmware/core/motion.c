@@ -5,9 +5,10 @@
 
 #include "angle.h"
 
+#define DITHER 1                  /* counts an encoder at rest may flicker */
 #define STOP_TICKS 2u             /* a dead stop lasts; a turning point does not */
-#define WRONG_ANSWERS 4u          /* chance and noise do not make so many */
-#define TELLING_ANSWER 2          /* counts a tick, over the noise of two differences */
+#define WRONG_ANSWERS 3u          /* chance and noise do not make so many */
+#define TELLING_STEP 3            /* counts a tick: over the noise of two differences */
 #define NEAR_VERTICAL 0x08000000u /* 11 degrees: gravity there is a fifth of what it can be */
 
 void motion_reset(struct motion *motion) {
@@ -35,20 +36,35 @@ static bool stopped_dead(uint16_t *still, int32_t *speed, int32_t step, int32_t 
     return *still >= STOP_TICKS && *speed >= stop;
 }
 
-/* The base goes against the motor and does not slow down. */
+/* Count an answer; true when too many were wrong. */
+static bool answered(uint8_t *wrong, bool right) {
+    if (!right) {
+        (*wrong)++;
+    } else if (*wrong > 0) {
+        (*wrong)--;
+    }
+    return *wrong >= WRONG_ANSWERS;
+}
+
+/* Driven for two ticks, a base at rest or under way against the motor takes speed the motor's way:
+ * friction and back-EMF help, and no pole outweighs a third of the motor for long. */
 static bool reversed_base(struct motion *motion, const struct motion_limits *limits,
-                          int32_t base_step, uint32_t periods, float duty) {
-    const bool back = duty >= limits->stuck_duty && base_step < 0;
-    const bool forth = duty <= -limits->stuck_duty && base_step > 0;
-    const bool slower = magnitude(base_step) + 1 < magnitude(motion->base_step);
-    motion->against = (back || forth) && !slower ? add(motion->against, periods) : 0;
-    return motion->against >= limits->reversed_ticks;
+                          int32_t base_jerk, float duty) {
+    const float least = limits->telling_duty;
+    const bool forth = duty >= least && motion->duty >= least && motion->base_step <= 0;
+    const bool back = duty <= -least && motion->duty <= -least && motion->base_step >= 0;
+    const int32_t gain = forth ? base_jerk : -base_jerk;
+    const bool at_rest = magnitude(motion->base_step) <= TELLING_STEP;
+    if (!(forth || back) || (at_rest && magnitude(gain) < TELLING_STEP)) {
+        return false;
+    }
+    return answered(&motion->base_answers, gain >= TELLING_STEP);
 }
 
 /* Near the vertical a jerk of the base turns the pole one way, whatever else it does. */
 static bool reversed_pole(struct motion *motion, const struct motion_limits *limits,
                           int32_t base_jerk, int32_t pole_jerk, int32_t pole_count) {
-    if (magnitude(base_jerk) < limits->telling_jerk || magnitude(pole_jerk) < TELLING_ANSWER) {
+    if (magnitude(base_jerk) < limits->telling_jerk || magnitude(pole_jerk) < TELLING_STEP) {
         return false;
     }
     const uint32_t phase = angle_pole_phase(pole_count, limits->pole_phase_per_count);
@@ -58,13 +74,7 @@ static bool reversed_pole(struct motion *motion, const struct motion_limits *lim
         return false;
     }
     const bool same_sign = (base_jerk > 0) == (pole_jerk > 0);
-    const bool right = same_sign == ((limits->pole_sense > 0) == hanging);
-    if (!right) {
-        motion->wrong_answers++;
-    } else if (motion->wrong_answers > 0) {
-        motion->wrong_answers--;
-    }
-    return motion->wrong_answers >= WRONG_ANSWERS;
+    return answered(&motion->pole_answers, same_sign == ((limits->pole_sense > 0) == hanging));
 }
 
 static bool stuck_base(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
@@ -72,7 +82,13 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
     const bool driven = duty >= limits->stuck_duty || duty <= -limits->stuck_duty;
     const bool dead = stopped_dead(&motion->base_still, &motion->base_speed, base_step,
                                    limits->base_stop, periods);
-    motion->driven_still = driven && base_step == 0 ? add(motion->driven_still, periods) : 0;
+    motion->base_drift += base_step;
+    if (magnitude(motion->base_drift) > DITHER) {
+        motion->base_drift = 0;
+        motion->driven_still = 0;
+    } else if (driven) {
+        motion->driven_still = add(motion->driven_still, periods);
+    }
     return dead || motion->driven_still >= limits->stuck_ticks;
 }
 
@@ -95,12 +111,13 @@ enum wire_fault motion_check(struct motion *motion, const struct motion_limits *
         fault = WIRE_FAULT_STUCK_BASE;
     } else if (stuck_pole(motion, limits, base_step, pole_step, periods)) {
         fault = WIRE_FAULT_STUCK_POLE;
-    } else if (reversed_base(motion, limits, base_step, periods, duty)) {
+    } else if (periods == 1 && reversed_base(motion, limits, base_jerk, duty)) {
         fault = WIRE_FAULT_REVERSED_BASE;
     } else if (periods == 1 && reversed_pole(motion, limits, base_jerk, pole_jerk, pole_count)) {
         fault = WIRE_FAULT_REVERSED_POLE;
     }
     motion->base_step = base_step;
     motion->pole_step = pole_step;
+    motion->duty = duty;
     return fault;
 }

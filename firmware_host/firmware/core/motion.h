@@ -8,14 +8,14 @@
 #include "wire_table.h"
 
 struct motion_limits {
-    uint16_t stuck_ticks;    /* driven, or under way, for so long without a count */
-    int32_t stuck_travel;    /* counts the base travels before a still pole is stuck */
-    float stuck_duty;        /* duty that must move the base, 0 to 1 */
-    int32_t base_stop;       /* counts a tick from which nothing stops dead */
-    int32_t pole_stop;       /* likewise */
-    uint16_t reversed_ticks; /* against the motor for so long, and not slowing down */
-    int32_t telling_jerk;    /* change of the base's step that outweighs gravity at the pole */
-    int8_t pole_sense;       /* sign of the hanging pole's answer to a positive one */
+    uint16_t stuck_ticks; /* driven so long without a move of the base; a still pole */
+    int32_t stuck_travel; /* counts the base travels before a still pole is stuck */
+    float stuck_duty;     /* duty that must move the base, 0 to 1 */
+    float telling_duty;   /* duty that outweighs the pole at the base */
+    int32_t base_stop;    /* counts a tick from which nothing stops dead */
+    int32_t pole_stop;    /* likewise */
+    int32_t telling_jerk; /* change of the base's step that outweighs gravity at the pole */
+    int8_t pole_sense;    /* sign of the hanging pole's answer to a positive one */
     uint64_t pole_phase_per_count;
 };
 
@@ -26,9 +26,11 @@ struct motion {
     int32_t pole_speed;
     uint16_t base_still; /* ticks without a count */
     uint16_t pole_still;
-    uint16_t driven_still; /* ticks driven hard without a base count */
-    uint16_t against;      /* ticks of going against the motor */
-    uint8_t wrong_answers; /* of the pole to jerks of the base, right ones taken off */
+    int32_t base_drift;    /* counts since the base last moved by more than one */
+    uint16_t driven_still; /* ticks driven hard since then */
+    float duty;            /* that held before the last tick */
+    uint8_t base_answers;  /* wrong ones to the motor, right ones taken off */
+    uint8_t pole_answers;  /* wrong ones to jerks of the base, likewise */
     int32_t still_travel;  /* counts the base went while the pole stood */
 };
 

@@ -1,0 +1,275 @@
+"""The fault matrix: every fault, injected into the firmware in lockstep, and how it ended.
+
+The board's firmware runs as it is, with the policy inside, a simulated rig behind it and a cable
+between it and a bare host. What is judged is what the motor was told, tick by tick.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_host.build import build_firmware
+from firmware_host.policy_library import PolicyLibrary, build_policy_library
+from firmware_host.rig_constants import STUCK_DUTY, STUCK_TRAVEL, RigConstants, safety_ticks
+from firmware_host.wire import Fault, Frame, Mode, State
+from hil.faults.host import COMMAND_FAULTS, BareHost, PolicyHost
+from hil.faults.kinds import FAULTS, FaultKind, FaultSpec
+from hil.faults.line import FaultyLine
+from hil.faults.plant import FaultyPlant
+from hil.plant_server import PlantStart, serve
+
+MARGIN_TICKS: Final = 3
+"""The motor is off within so many control periods of what the board needs to know."""
+AFTER_S: Final = 0.7
+"""When faults come: in the middle of the swing-up."""
+LONGEST_S: Final = 5.0
+"""A fault that has not ended the run by then has not ended it."""
+_START_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one fault ended."""
+
+    name: str
+    state: str
+    fault: str
+    off_ticks: int | None
+    """Control periods from the fault, or from its evidence, to the motor off; None: never on."""
+    limit_ticks: int
+    """The most that are allowed: what the check has to see, and MARGIN_TICKS."""
+    as_it_should: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Firmware and policy, built once, and the rig's limits."""
+
+    policy: Path
+    rig: str
+    constants: RigConstants
+    folder: Path
+
+    def build(self) -> Matrix:
+        """Build the firmware and the policy's library into `folder`.
+
+        Raises:
+            UserError: no compiler, or a policy that does not fit.
+        """
+        build_firmware(self.policy, "host", self.constants, self.folder / "firmware")
+        build_policy_library(self.policy, self.constants, self.folder / "library")
+        return self
+
+    def run(self, name: str) -> Outcome:
+        """Inject the fault called `name` and see what the board does.
+
+        Raises:
+            UserError: the board refused something that it should not have.
+        """
+        return _Run(self, FAULTS[name]).run()
+
+    def window_ticks(self, kind: FaultKind) -> int:
+        """Ticks that the fault's check has to see before it can know."""
+        return {"": 0, **safety_ticks(self.constants)}[kind.window]
+
+
+class _Run:
+    """One fault, from boot to its end."""
+
+    def __init__(self, matrix: Matrix, kind: FaultKind) -> None:
+        self.matrix, self.kind = matrix, kind
+        self.spec = FaultSpec(kind, AFTER_S)
+        self.period_s = matrix.constants.period_us * 1e-6
+        self.duties: list[tuple[int, float]] = []
+        plant = PlantStart(matrix.rig, 0, False).make()
+        self.truth = plant
+        self.faulty = FaultyPlant(plant, self.spec) if kind.family == "plant" else None
+        self.line: FaultyLine | None = None
+        self.failed_ns: int | None = None
+        """When the host failed."""
+        self.begun_ns: int | None = None
+        self.evident_ns: int | None = None
+        self._travel, self._position, self._driven = 0.0, 0.0, 0
+        self._driven_still = self._told_back = 0
+
+    def run(self) -> Outcome:
+        with self._board() as address:
+            line = FaultyLine(
+                address, self.spec if self.kind.family == "line" else None, is_virtual=True
+            )
+            line.keep_frames = True
+            self.line = line
+            thread = threading.Thread(target=line.run, daemon=True)
+            thread.start()
+            host = BareHost(line.address)
+            try:
+                self._drive(host, line)
+            finally:
+                host.close()
+                thread.join(_START_TIMEOUT_S)
+        return self._judge(line)
+
+    @contextmanager
+    def _board(self) -> Iterator[str]:
+        """The firmware's process, with the plant in a thread; the path of its port."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        server = threading.Thread(target=self._serve, args=(ours,), name="plant", daemon=True)
+        elf = self.matrix.folder / "firmware" / "firmware.elf"
+        command = [str(elf), "--clock", "lockstep", "--plant-fd", str(theirs.fileno())]
+        with (
+            ours,
+            subprocess.Popen(
+                command, pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE, text=True
+            ) as firmware,
+        ):
+            theirs.close()
+            server.start()
+            assert firmware.stdout is not None
+            try:
+                yield firmware.stdout.readline().split()[1]
+                firmware.wait(_START_TIMEOUT_S)
+            finally:
+                firmware.kill()
+                server.join(_START_TIMEOUT_S)
+
+    def _serve(self, channel: socket.socket) -> None:
+        try:
+            serve(self.faulty or self.truth, channel, self._note)
+        except OSError:
+            pass  # the firmware ended between its request and our answer
+
+    def _note(self, time_ns: int, duty: float) -> None:
+        """The firmware has asked for this duty; see whether the fault shows yet."""
+        self.duties.append((time_ns, duty))
+        if self.begun_ns is None and self._has_begun():
+            self.begun_ns = time_ns
+            self._position = self.truth.state()[0]
+        if self.begun_ns is not None and self.evident_ns is None and self._shows():
+            self.evident_ns = time_ns
+
+    def _has_begun(self) -> bool:
+        if self.faulty is not None:
+            driven = any(duty != 0.0 for _, duty in self.duties[-2:])
+            return self.faulty.begun_s is not None and driven
+        if self.kind.family == "line":
+            return self.line is not None and self.line.begun_s is not None
+        return self.failed_ns is not None
+
+    def _shows(self) -> bool:
+        """Whether there is anything that a board could see."""
+        position, velocity, _, _ = self.truth.state()
+        self._travel += abs(position - self._position)
+        self._position = position
+        constants = self.matrix.constants
+        at_limit = abs(position) >= constants.base_limit
+        still = abs(velocity) * self.period_s < constants.base_unit_per_count
+        hard = abs(self.duties[-1][1]) >= STUCK_DUTY * constants.max_duty
+        self._driven += hard and len(self.duties) % 2  # one of a tick's two requests
+        self._driven_still = self._driven_still + hard if still else 0
+        back = self.duties[-1][1] <= -STUCK_DUTY * constants.max_duty
+        self._told_back = self._told_back + 1 if back else 0  # twice a tick
+        return {
+            "": True,
+            "base at its limit": at_limit,
+            "base driven at rest, or at its limit": self._driven_still > 0 or at_limit,
+            "motor told to go back": self._told_back >= 4,
+            "base travelled": self._travel >= STUCK_TRAVEL * constants.base_limit,
+            "base driven": self._driven >= safety_ticks(constants)["stuck"],
+        }[self.kind.evidence]
+
+    def _drive(self, host: BareHost, line: FaultyLine) -> None:
+        """Home, arm, let the fault come, and go on until the board has stopped, or has not."""
+        by_host = self.kind.name in COMMAND_FAULTS
+        hello = host.ask("HELLO").values
+        host.ask("MODE", mode=int(Mode.HOST if by_host else Mode.DEVICE))
+        names = ("policy_digest", "period_us", "base_unit_per_count", "pole_rad_per_count")
+        sizes = ("observation_size", "action_size", "frames", "link_timeout_ticks")
+        host.ask("CONFIG", **{name: hello[name] for name in (*names, *sizes)})
+        host.ask("HOME")
+        policy = self._policy(host) if by_host else None
+        state = State.HOMING
+        while state == State.HOMING:
+            state = self._step(host, policy)
+        if state != State.HOMED:
+            return
+        host.ask("ARM", nonce=host.ask("HELLO")["arm_nonce"])
+        due_tick = host.tick + 1 + round(AFTER_S / self.period_s)
+        last_tick = host.tick + round(LONGEST_S / self.period_s)
+        while host.tick < last_tick and not self._has_ended(line):
+            if self.kind.family == "host" and host.tick >= due_tick and self.failed_ns is None:
+                self.failed_ns = round(line.device_s * 1e9)
+                self._fail(host, policy)
+            self._step(host, policy)
+        for _ in range(MARGIN_TICKS):
+            self._step(host, policy)
+
+    def _policy(self, host: BareHost) -> PolicyHost:
+        return PolicyHost(host, PolicyLibrary(self.matrix.folder / "library" / "policy.so"))
+
+    def _step(self, host: BareHost, policy: PolicyHost | None) -> State:
+        silent = self.kind.name == "silent_host" and self.failed_ns is not None
+        frames = host.step(alive=not silent)
+        if policy is not None:
+            policy.answer(frames)
+        states = [frame["state"] for frame in frames if frame.name in ("TICK", "OBSERVATION")]
+        return State(states[-1]) if states else State.ACTIVE
+
+    def _fail(self, host: BareHost, policy: PolicyHost | None) -> None:
+        if policy is not None:
+            policy.spoil(COMMAND_FAULTS[self.kind.name])
+        elif self.kind.name == "emergency_stop":
+            host.send("ESTOP")
+
+    def _has_ended(self, line: FaultyLine) -> bool:
+        last = self._last_state(line.frames)
+        return last is not None and last[0] == State.FAULT
+
+    def _last_state(self, frames: list[Frame]) -> tuple[State, Fault] | None:
+        if not frames:
+            return None
+        return State(frames[-1]["state"]), Fault(frames[-1]["fault"])
+
+    def _judge(self, line: FaultyLine) -> Outcome:
+        state, fault = self._last_state(line.frames) or (State.BOOT, Fault.NONE)
+        off_ticks = self._off_ticks()
+        limit = self.matrix.window_ticks(self.kind) + MARGIN_TICKS
+        in_time = off_ticks is None or off_ticks <= limit or self._knew_before()
+        if self.kind.state == State.ACTIVE:
+            off_ticks, in_time = None, True  # it went off when the host had seen enough
+        return Outcome(
+            name=self.kind.name,
+            state=state.name,
+            fault=fault.name,
+            off_ticks=off_ticks,
+            limit_ticks=limit,
+            as_it_should=state == self.kind.state and fault in self.kind.ends and in_time,
+        )
+
+    def _knew_before(self) -> bool:
+        """Whether the board stopped before it had to know."""
+        return bool(self.kind.evidence) and self.evident_ns is None
+
+    def _off_ticks(self) -> int | None:
+        """Periods from the fault to the last moment at which the motor was driven."""
+        last = max((i for i, (_, duty) in enumerate(self.duties) if duty != 0.0), default=None)
+        since_ns = self._since_ns()
+        if last is None or last + 1 == len(self.duties) or since_ns is None:
+            return None
+        off_ns = self.duties[last + 1][0]
+        return max(0, math.ceil((off_ns - since_ns) * 1e-9 / self.period_s - 0.01))
+
+    def _since_ns(self) -> int | None:
+        """Since when the board could know; where it knew before, since the fault came."""
+        if self.kind.evidence and self.evident_ns is not None:
+            return self.evident_ns
+        if self.kind.family == "line" and self.line is not None and self.line.begun_s is not None:
+            return round(self.line.begun_s * 1e9)
+        return self.failed_ns if self.kind.family == "host" else self.begun_ns

@@ -1,0 +1,229 @@
+"""Faults of the pendulum: its encoders, its motor, its mechanics.
+
+`FaultyPlant` stands in for a `Plant` and injects one fault once its time has come.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from hil.faults.kinds import FaultSpec
+
+if TYPE_CHECKING:
+    from training.plants.plant import Plant
+
+Counts = tuple[int, int]
+BASE, POLE = 0, 1
+
+
+class PlantFault:
+    """What a fault does to the plant; here, nothing: each method passes on what it is given."""
+
+    def begin(self, plant: Plant, counts: Counts) -> None:
+        """The fault comes; these are the last counts before."""
+
+    def counts(self, counts: Counts) -> Counts:
+        """What the encoders say."""
+        return counts
+
+    def duty(self, duty: float) -> float:
+        """What the motor gets."""
+        return duty
+
+    def current_a(self, current_a: float) -> float:
+        """What the current sensor says."""
+        return current_a
+
+    def advance(self, plant: Plant, duration_s: float) -> None:
+        """How time passes."""
+        plant.advance(duration_s)
+
+
+class _Encoder(PlantFault):
+    """A fault of one encoder."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+        self.last = 0
+
+    def begin(self, plant: Plant, counts: Counts) -> None:
+        self.last = counts[self.axis]
+
+    def counts(self, counts: Counts) -> Counts:
+        changed = list(counts)
+        changed[self.axis] = self.count(counts[self.axis])
+        return changed[0], changed[1]
+
+    def count(self, count: int) -> int:
+        """What this encoder says where it should say `count`."""
+        return count
+
+
+class _Stuck(_Encoder):
+    def count(self, count: int) -> int:
+        return self.last
+
+
+class _Unplugged(_Encoder):
+    def count(self, count: int) -> int:
+        return 0
+
+
+class _Reversed(_Encoder):
+    def count(self, count: int) -> int:
+        return 2 * self.last - count
+
+
+class _Overflowed(_Encoder):
+    def count(self, count: int) -> int:
+        return count + 2**31 if count < 0 else count - 2**31
+
+
+class _Noisy(_Encoder):
+    def __init__(self, axis: int) -> None:
+        super().__init__(axis)
+        self.dice = random.Random(axis)
+
+    def count(self, count: int) -> int:
+        return count + self.dice.choice((-1, 1)) * self.dice.randint(2_000, 20_000)
+
+
+class _Jammed(PlantFault):
+    """An axis stands where it is."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+        self.position = 0.0
+
+    def begin(self, plant: Plant, counts: Counts) -> None:
+        self.position = float(plant.data.qpos[self.axis])
+        plant.data.qvel[self.axis] = 0.0
+
+    def advance(self, plant: Plant, duration_s: float) -> None:
+        while duration_s > 1e-9:
+            step_s = min(duration_s, 0.002)
+            plant.advance(step_s)
+            plant.data.qpos[self.axis] = self.position
+            plant.data.qvel[self.axis] = 0.0
+            duration_s -= step_s
+
+
+class _Supply(PlantFault):
+    def __init__(self, part: float) -> None:
+        self.part = part
+
+    def duty(self, duty: float) -> float:
+        return duty * self.part
+
+
+class _Shorted(PlantFault):
+    def current_a(self, current_a: float) -> float:
+        return math.copysign(10.0 * abs(current_a) + 5.0, current_a)
+
+
+class _StuckBridge(PlantFault):
+    def duty(self, duty: float) -> float:
+        return 1.0
+
+
+class _Blow(PlantFault):
+    """An axis is hit so that it goes at 1.5 times the speed that the board allows."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def begin(self, plant: Plant, counts: Counts) -> None:
+        rates = (plant.rig.base.rate_limit, plant.rig.pole.rate_limit)
+        self.speed = 1.5 * rates[self.axis]
+        plant.data.qvel[self.axis] = self.speed
+
+    def advance(self, plant: Plant, duration_s: float) -> None:
+        super().advance(plant, duration_s)
+        plant.data.qvel[self.axis] = self.speed
+        self.speed = 0.0 if self.axis == BASE else self.speed
+
+
+class _Swaying(PlantFault):
+    """Somebody keeps the pole moving."""
+
+    def advance(self, plant: Plant, duration_s: float) -> None:
+        super().advance(plant, duration_s)
+        plant.data.qvel[POLE] = math.sin(5.0 * plant.time_s)
+
+
+PLANT_FAULTS: Final[dict[str, Callable[[], PlantFault]]] = {
+    "stuck_pole_encoder": lambda: _Stuck(POLE),
+    "stuck_base_encoder": lambda: _Stuck(BASE),
+    "unplugged_pole_encoder": lambda: _Unplugged(POLE),
+    "unplugged_base_encoder": lambda: _Unplugged(BASE),
+    "noisy_pole_encoder": lambda: _Noisy(POLE),
+    "noisy_base_encoder": lambda: _Noisy(BASE),
+    "overflowed_base_encoder": lambda: _Overflowed(BASE),
+    "reversed_pole_encoder": lambda: _Reversed(POLE),
+    "reversed_base_encoder": lambda: _Reversed(BASE),
+    "reversed_motor": lambda: _Supply(-1.0),
+    "jammed_base": lambda: _Jammed(BASE),
+    "jammed_pole": lambda: _Jammed(POLE),
+    "lost_supply": lambda: _Supply(0.0),
+    "sagging_supply": lambda: _Supply(0.1),
+    "shorted_motor": _Shorted,
+    "stuck_bridge": _StuckBridge,
+    "shoved_base": lambda: _Blow(BASE),
+    "whirled_pole": lambda: _Blow(POLE),
+    "swaying_pole": _Swaying,
+}
+
+
+class FaultyPlant:
+    """A plant with one fault; see `training.plants.plant.Plant` for what it stands in for."""
+
+    def __init__(self, plant: Plant, spec: FaultSpec) -> None:
+        self.plant, self.spec = plant, spec
+        self._fault = PLANT_FAULTS[spec.kind.name]()
+        self._driven_s: float | None = None
+        self._begun = False
+        self.begun_s: float | None = None
+        """When the fault came, in the plant's time; None: not yet."""
+        self._last: Counts = plant.counts()
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass."""
+        self._begin()
+        if self._begun:
+            self._fault.advance(self.plant, duration_s)
+        else:
+            self.plant.advance(duration_s)
+
+    def set_duty(self, duty: float) -> None:
+        """Set the duty that the board asks for."""
+        if duty != 0.0 and self._driven_s is None:
+            self._driven_s = self.plant.time_s
+        self.plant.set_duty(self._fault.duty(duty) if self._begun else duty)
+
+    def counts(self) -> Counts:
+        """What the encoders say, modulo 2^32 as a counter has it."""
+        self._begin()
+        truth = self.plant.counts()
+        if not self._begun:
+            self._last = truth
+            return truth
+        base, pole = self._fault.counts(truth)
+        return base, pole
+
+    def current_a(self) -> float:
+        """What the current sensor says."""
+        current_a = self.plant.current_a()
+        return self._fault.current_a(current_a) if self._begun else current_a
+
+    def _begin(self) -> None:
+        """Let the fault come once its time has."""
+        due = self._driven_s is not None and (
+            self.plant.time_s >= self._driven_s + self.spec.after_s
+        )
+        if not self._begun and (due or self.spec.kind.from_boot):
+            self._begun = True
+            self.begun_s = self.plant.time_s
+            self._fault.begin(self.plant, self._last)
