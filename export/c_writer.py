@@ -148,12 +148,16 @@ def _source(policy: EncodedPolicy) -> str:
 
 
 def _act(policy: EncodedPolicy) -> str:
-    body = "".join(f"    {line}".rstrip() + "\n" for line in policy.body)
+    body = "".join(_indented(line) + "\n" for line in policy.body)
     return (
         "void policy_act(const float observation[POLICY_OBSERVATION_SIZE],\n"
         "                float action[POLICY_ACTION_SIZE])\n"
         f"{{\n{body}}}\n"
     )
+
+
+def _indented(line: str) -> str:
+    return line if line.startswith("#") else f"    {line}".rstrip()
 
 
 def _vectors(policy: EncodedPolicy, observations: Float32) -> str:

@@ -46,23 +46,23 @@ static VALUE fixed_size(uint32_t bits, int exponent, int16_t limit)
         return 0;
     }
     const uint32_t size = drop < 9 ? 0xffffu : ((mantissa >> (drop - 1)) + 1u) >> 1;
-    return size > (uint32_t)limit ? limit : (VALUE)size;
+    return size > (uint32_t)limit ? (VALUE)limit : (VALUE)size;
 }
 """
 
 TANH_ALL = """\
 /* Sums, each a multiple of 2^-exponent, to tanh of them in multiples of 2^-15. */
-static void fixed_tanh_all(SUM *x, const int8_t *exponent, unsigned n)
+static void fixed_tanh_all(const int32_t *sum, const int8_t *exponent, VALUE *y, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        x[i] = fixed_tanh(x[i] >> (READ_I8(exponent + i) - 12));
+        y[i] = fixed_tanh(sum[i] >> (READ_I8(exponent + i) - FIRST_EXPONENT));
     }
 }
 """
 
 TO_FLOATS = """\
 /* Sums to floats, for an activation that is not computed in whole numbers. */
-static void to_floats(const SUM *sum, const float *unit, float *y, unsigned n)
+static void to_floats(const int32_t *sum, const float *unit, float *y, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         y[i] = (float)sum[i] * POLICY_READ_FLOAT(unit + i);
@@ -71,7 +71,8 @@ static void to_floats(const SUM *sum, const float *unit, float *y, unsigned n)
 """
 
 TO_FIXED = """\
-static void to_fixed(const float *x, const int8_t *exponent, VALUE *y, unsigned n)
+static void to_fixed(const float *x, const int8_t *exponent, VALUE *y, int16_t limit,
+                     unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         union {
@@ -79,7 +80,7 @@ static void to_fixed(const float *x, const int8_t *exponent, VALUE *y, unsigned 
             uint32_t bits;
         } number;
         number.value = x[i];
-        const VALUE size = fixed_size(number.bits, READ_I8(exponent + i), LIMIT);
+        const VALUE size = fixed_size(number.bits, READ_I8(exponent + i), limit);
         y[i] = number.bits >> 31 ? (VALUE)-size : size;
     }
 }
@@ -90,7 +91,8 @@ static void to_fixed(const float *x, const int8_t *exponent, VALUE *y, unsigned 
 class FixedCode:
     """A layer's tables and the statements that compute it, with the places {x} and {y}.
 
-    They leave in {y} the shifted and limited values where the layer is `is_shifted`, else its sums.
+    They leave the shifted and limited values in {y} where the layer is `is_shifted`, else its sums
+    (of int32_t) in the array `sums`.
     """
 
     tables: tuple[Table, ...]
@@ -107,10 +109,13 @@ def fixed_encoded(
     policy: FixedPolicy,
     codes: Sequence[FixedCode],
     runtime: Sequence[str],
-    *,
-    assembly: str = "",
+    value_type: str = "int32_t",
 ) -> EncodedPolicy:
-    """The whole policy; values and sums both lie in arrays of int32_t."""
+    """The whole policy.
+
+    value_type: of the arrays {x} and {y}; in uint16_t an observation is moved up by 32768, so that
+    it has no sign.
+    """
     own = [table for code in codes for table in code.tables]
     tables = [*_input_tables(policy), *own]
     for index, layer in enumerate(policy.layers):
@@ -120,10 +125,9 @@ def fixed_encoded(
         encoding,
         policy.graph,
         tuple(tables + ([fixed_tanh.TABLE] if _has_tanh(policy) else [])),
-        "\n".join([*_functions(policy), *runtime, *limit_functions(policy.graph)]),
-        _body(policy, codes),
+        "\n".join([*_functions(policy, value_type), *runtime, *limit_functions(policy.graph)]),
+        _body(policy, codes, value_type),
         policy.forward,
-        assembly,
     )
 
 
@@ -136,7 +140,8 @@ def _input_tables(policy: FixedPolicy) -> list[Table]:
 
 def _activation_tables(index: int, layer: FixedLayer, last: bool) -> list[Table]:
     if layer.integer:
-        return [Table(f"layer{index}_exponent", layer.exponent.astype(np.int8))]
+        exponent = Table(f"layer{index}_exponent", layer.exponent.astype(np.int8))
+        return [] if last else [exponent]
     unit = np.exp2(-layer.exponent.astype(np.float32)).astype(np.float32)
     tables = [Table(f"layer{index}_unit", unit)]
     if not last:
@@ -150,26 +155,31 @@ def _has_tanh(policy: FixedPolicy) -> bool:
     )
 
 
-def _functions(policy: FixedPolicy) -> list[str]:
+def _functions(policy: FixedPolicy, value_type: str) -> list[str]:
     floats = [layer for layer in policy.layers if not layer.integer]
-    functions = [f"#define LIMIT {policy.limit}\n", FIXED_SIZE, OBSERVE]
+    functions = [FIXED_SIZE, OBSERVE]
     if _has_tanh(policy):
-        functions += [fixed_tanh.C_SOURCE, TANH_ALL]
+        functions.append(fixed_tanh.C_SOURCE)
+    if any(la.integer and not is_shifted(policy, i) for i, la in enumerate(policy.layers[:-1])):
+        functions += [
+            TANH_ALL.replace("FIRST_EXPONENT", str(fixed_tanh.INPUT_BITS)),
+        ]
     if floats:
         functions += [TO_FLOATS, *c_functions(layer.layer.activation for layer in floats)]
     if any(not layer.integer for layer in policy.layers[:-1]):
         functions.append(TO_FIXED)
-    return [text.replace("VALUE", "int32_t").replace("SUM", "int32_t") for text in functions]
+    if value_type == "uint16_t":
+        signed = "number.bits >> 31 ? (VALUE)-size : size"
+        moved_up = "(VALUE)(number.bits >> 31 ? 32768u - size : 32768u + size)"
+        functions = [text.replace(signed, moved_up) for text in functions]
+    return [
+        text.replace("VALUE ", f"{value_type} ").replace("(VALUE)", f"({value_type})")
+        for text in functions
+    ]
 
 
-def _body(policy: FixedPolicy, codes: Sequence[FixedCode]) -> tuple[str, ...]:
-    graph = policy.graph
-    widths = [graph.observation_size, *(layer.outputs for layer in graph.layers)]
-    lines = [f"int32_t even[{max(widths[0::2])}];", f"int32_t odd[{max(widths[1::2])}];"]
-    floats = [layer.layer.outputs for layer in policy.layers if not layer.integer]
-    if not policy.layers[-1].integer or policy.layers[-1].layer.activation == "tanh":
-        floats.append(graph.layers[-1].outputs)
-    lines += [f"float values[{max(floats)}];", "", *_observe_lines()]
+def _body(policy: FixedPolicy, codes: Sequence[FixedCode], value_type: str) -> tuple[str, ...]:
+    lines = [*_arrays(policy, value_type), "", *_observe_lines()]
     x = "even"
     for index, (layer, code) in enumerate(zip(policy.layers, codes, strict=True)):
         y = "even" if index % 2 else "odd"
@@ -177,7 +187,18 @@ def _body(policy: FixedPolicy, codes: Sequence[FixedCode]) -> tuple[str, ...]:
         if not is_shifted(policy, index):
             lines += _activate(index, layer, y, index == len(policy.layers) - 1)
         x = y
-    return (*lines, *action_lines(graph, "values"))
+    return (*lines, *action_lines(policy.graph, "values"))
+
+
+def _arrays(policy: FixedPolicy, value_type: str) -> list[str]:
+    """Values pass to and fro between two arrays; sums and floats, where there are, have theirs."""
+    last = len(policy.layers) - 1
+    widths = [policy.graph.observation_size, *(la.outputs for la in policy.graph.layers[:-1])]
+    sums = [la.layer.outputs for i, la in enumerate(policy.layers) if not is_shifted(policy, i)]
+    floats = [la.layer.outputs for i, la in enumerate(policy.layers) if i == last or not la.integer]
+    lines = [f"{value_type} even[{max(widths[0::2])}];"]
+    lines += [f"{value_type} odd[{max(widths[1::2])}];"] if widths[1:] else []
+    return [*lines, f"int32_t sums[{max(sums)}];", f"float values[{max(floats)}];"]
 
 
 def _observe_lines() -> list[str]:
@@ -194,13 +215,14 @@ def _observe_lines() -> list[str]:
 
 def _activate(index: int, layer: FixedLayer, y: str, last: bool) -> list[str]:
     outputs = layer.layer.outputs
+    if layer.integer and last:
+        drop = (layer.exponent - fixed_tanh.INPUT_BITS).tolist()
+        tanh = [f"fixed_tanh(sums[{i}] >> {drop[i]})" for i in range(outputs)]
+        return [f"values[{i}] = (float){tanh[i]} * 0x1p-15f;" for i in range(outputs)]
     if layer.integer:
-        lines = [f"fixed_tanh_all({y}, layer{index}_exponent, {outputs});"]
-        if last:
-            lines += [f"values[{i}] = (float){y}[{i}] * 0x1p-15f;" for i in range(outputs)]
-        return lines
-    lines = [f"to_floats({y}, layer{index}_unit, values, {outputs});"]
+        return [f"fixed_tanh_all(sums, layer{index}_exponent, {y}, {outputs});"]
+    lines = [f"to_floats(sums, layer{index}_unit, values, {outputs});"]
     lines += activation_call(layer.layer, "values")
     if not last:
-        lines.append(f"to_fixed(values, layer{index}_exponent, {y}, {outputs});")
+        lines.append(f"to_fixed(values, layer{index}_exponent, {y}, {layer.limit}, {outputs});")
     return lines

@@ -24,11 +24,15 @@ from export.graph import Layer, PolicyGraph
 
 Int = NDArray[np.int64]
 
-HEADROOM = 1.25
-"""How far beyond the calibration observations a value may go before it is cut off."""
+INPUT_HEADROOM, HEADROOM = 1.6, 1.25
+"""How far beyond the calibration observations an observation, or a hidden value, may go before it
+is cut off."""
 SHIFTED = ("relu", "identity")
 """Activations whose hidden values are shifted sums."""
+_ASLEEP = 0.25
+"""Of what a neuron's sum reached below 0: the least that is expected of it above."""
 _SCALES_TRIED = 64
+_INPUT_LIMIT = 32_767  # an observation has a sign; a hidden value of 16 bits may have none
 GREATEST_SCALE = 2.0**40
 """What is smaller than its reciprocal counts as nothing."""
 
@@ -45,6 +49,10 @@ class Format:
     """From a sum to a value: what may be chosen from."""
     value_bits: tuple[int, ...] = (10, 11, 12, 13, 14, 15)
     """Of a value without its sign: what may be chosen from; 15 fits int16_t."""
+    cuts_off: bool = True
+    """Whether values are cut off; otherwise their scales leave room for every observation."""
+    bias_step: int = 1
+    """Biases are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,14 @@ class FixedLayer:
     """[out]: the same of a hidden layer's values where they come from a float activation."""
     integer: bool
     """Whether the activation is computed in whole numbers (relu, identity, tanh) or in float."""
+    limit: int
+    """Where a hidden layer's values are cut off."""
     greatest: Int
-    """[out]: the greatest magnitude a shifted sum can have before it is cut off."""
+    """[out]: the greatest magnitude a shifted sum can have before that."""
+
+    def sums(self, x: Int) -> Int:
+        """weight x + bias, [in, batch] -> [out, batch]."""
+        return self.weight @ x + self.bias[:, None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,6 @@ class FixedPolicy:
 
     graph: PolicyGraph
     shift: int
-    limit: int
     input_exponent: Int
     """[in]: an observation stands as round(value 2^exponent)."""
     input_limit: Int
@@ -88,9 +101,9 @@ class FixedPolicy:
         batch = self.graph.batch(given)
         x = to_fixed(batch.T, self.input_exponent, self.input_limit[:, None])
         for layer in self.layers[:-1]:
-            x = self._values(layer, layer.weight @ x + layer.bias[:, None])
+            x = self._values(layer, layer.sums(x))
         last = self.layers[-1]
-        action = self._action(last, last.weight @ x + last.bias[:, None]).T
+        action = self._action(last, last.sums(x)).T
         action[np.isnan(batch).any(axis=1)] = np.nan
         return action[0] if given.ndim == 1 else action
 
@@ -98,11 +111,11 @@ class FixedPolicy:
         """A hidden layer's values from its sums."""
         if not layer.integer:
             values = layer.layer.activate(to_float(sums, layer.exponent))
-            return to_fixed(values, layer.value_exponent, self.limit)
+            return to_fixed(values, layer.value_exponent, layer.limit)
         if layer.layer.activation == "tanh":
             return _tanh(sums, layer.exponent)
-        low = 0 if layer.layer.activation == "relu" else -self.limit
-        return np.asarray(np.clip(sums >> self.shift, low, self.limit), np.int64)
+        low = 0 if layer.layer.activation == "relu" else -layer.limit
+        return np.asarray(np.clip(sums >> self.shift, low, layer.limit), np.int64)
 
     def _action(self, layer: FixedLayer, sums: Int) -> Float32:
         if layer.integer:
@@ -138,23 +151,38 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
     least error over `observations`."""
     ranges = _ranges(graph, observations)
     exact = graph.forward_exact(observations)
-    found = []
-    for shift in form.shifts:
-        for bits in form.value_bits:
-            policy = _Scaling(form, shift, 2**bits - 1).policy(graph, ranges)
-            error = np.mean((policy.forward(observations).astype(np.float64) - exact) ** 2)
-            found.append((float(error), policy))
-    return min(found, key=lambda each: each[0])[1]
+
+    def tried(shift: int, bits: Sequence[int]) -> tuple[float, int, list[int], FixedPolicy]:
+        policy = _Scaling(form, shift, [2**each - 1 for each in bits]).policy(graph, ranges)
+        error = np.mean((policy.forward(observations).astype(np.float64) - exact) ** 2)
+        return float(error), shift, list(bits), policy
+
+    hidden = len(graph.layers) - 1
+    found = [tried(shift, [bits] * hidden) for shift in form.shifts for bits in form.value_bits]
+    best = min(found, key=lambda each: each[0])
+    for index in reversed(
+        range(hidden)
+    ):  # wide values leave few bits to the weights that read them
+        shift, bits = best[1], best[2]
+        found = [
+            tried(shift, [*bits[:index], each, *bits[index + 1 :]]) for each in form.value_bits
+        ]
+        best = min([best, *found], key=lambda each: each[0])
+    return best[3]
 
 
 def _ranges(graph: PolicyGraph, observations: Float32) -> list[Float64]:
     """Greatest magnitude of each observation and of each hidden layer's values, with headroom."""
     x = observations.astype(np.float64).T
-    ranges = [x]
+    ranges = [INPUT_HEADROOM * np.abs(x).max(axis=1)]
     for layer in graph.layers[:-1]:
-        x = layer.activate_exact(layer.weight.astype(np.float64) @ x + layer.bias[:, None])
-        ranges.append(x)
-    return [HEADROOM * np.abs(values).max(axis=1) for values in ranges]
+        sums = layer.weight.astype(np.float64) @ x + layer.bias[:, None]
+        x = layer.activate_exact(sums)
+        reached = np.abs(x).max(axis=1)
+        if layer.activation == "relu":  # one that hardly ever woke may wake further
+            reached = np.maximum(reached, np.abs(sums).max(axis=1) * _ASLEEP)
+        ranges.append(HEADROOM * reached)
+    return ranges
 
 
 @dataclass(frozen=True)
@@ -171,26 +199,26 @@ class _Bounds:
 
 @dataclass(frozen=True)
 class _Scaling:
-    """The choice of scales for one shift and limit."""
+    """The choice of scales for one shift and for one limit of the values a hidden layer."""
 
     form: Format
     shift: int
-    limit: int
+    limits: list[int]
 
     def policy(self, graph: PolicyGraph, ranges: Sequence[Float64]) -> FixedPolicy:
         """ranges: as `_ranges` gives them."""
-        scale = _power_of_two(_fitting(ranges[0], self.limit))
-        greatest = np.clip(np.ceil(ranges[0] * scale), 1, self.limit).astype(np.int64)
+        scale = _power_of_two(_fitting(ranges[0], _INPUT_LIMIT))
+        greatest = np.clip(np.ceil(ranges[0] * scale), 1, _INPUT_LIMIT).astype(np.int64)
         exponent, bounds = _exponent(scale), _Bounds(-greatest, greatest)
         layers = []
-        limits = self.form.weight_limit
-        for index, (layer, wanted) in enumerate(
-            zip(graph.layers, [*ranges[1:], None], strict=True)
-        ):
-            limit = limits[min(index, len(limits) - 1)]
-            fixed, scale, bounds = self._layer(layer, limit, scale, bounds, wanted)
+        weight_limits = self.form.weight_limit
+        for index, layer in enumerate(graph.layers):
+            weight_limit = weight_limits[min(index, len(weight_limits) - 1)]
+            last = index == len(graph.layers) - 1
+            wanted = None if last else (ranges[index + 1], self.limits[index])
+            fixed, scale, bounds = self._layer(layer, weight_limit, scale, bounds, wanted)
             layers.append(fixed)
-        return FixedPolicy(graph, self.shift, self.limit, exponent, greatest, tuple(layers))
+        return FixedPolicy(graph, self.shift, exponent, greatest, tuple(layers))
 
     def _layer(
         self,
@@ -198,67 +226,90 @@ class _Scaling:
         weight_limit: int,
         scale: Float64,
         inputs: _Bounds,
-        wanted: Float64 | None,
+        wanted: tuple[Float64, int] | None,
     ) -> tuple[FixedLayer, Float64, _Bounds]:
-        """The layer, its values' scales and their bounds. wanted: the values' range; None: the
-        last layer."""
+        """The layer, its values' scales and their bounds.
+
+        scale, inputs: of the values that it takes; wanted: the range of its own and their limit;
+        None: the last layer.
+        """
         shifted = wanted is not None and layer.activation in SHIFTED
+        limit = wanted[1] if wanted else 0
         sums = self._sum_scale(layer, layer.weight / scale, weight_limit, inputs)
         if wanted is not None and shifted:
-            sums = np.minimum(sums, _fitting(wanted, self.limit) * 2.0**self.shift)
+            sums = np.minimum(sums, _fitting(wanted[0], limit) * 2.0**self.shift)
+            if not self.form.cuts_off:
+                terms = _greatest_terms(layer, layer.weight / scale, inputs)
+                sums = np.minimum(sums, _fitting(terms, (limit - 1) * 2.0**self.shift))
             sums = _nearest_to_whole(layer.weight / scale, sums, inputs)
         else:
             sums = _power_of_two(sums)
         weight = np.rint(layer.weight / scale * sums[:, None]).astype(np.int64)
         is_tanh = layer.activation == "tanh" and bool(np.all(sums >= 2.0**fixed_tanh.INPUT_BITS))
+        bias = self._bias(layer, sums, shifted, is_tanh)
+        bounds = _sum_bounds(weight, bias, inputs)
+        if shifted or wanted is None:
+            values = sums / 2.0**self.shift
+        elif is_tanh:
+            values = np.full_like(sums, 2.0**fixed_tanh.OUTPUT_BITS)
+        else:
+            values = _power_of_two(_fitting(wanted[0], limit))
+        nothing = np.zeros_like(bias)
+        fixed = FixedLayer(
+            layer,
+            weight,
+            bias,
+            nothing if shifted else _exponent(sums),
+            nothing if shifted else _exponent(values),
+            shifted or is_tanh,
+            limit,
+            bounds.magnitude >> self.shift,
+        )
+        return fixed, values, self._value_bounds(fixed, bounds, shifted)
+
+    def _bias(self, layer: Layer, sums: Float64, shifted: bool, is_tanh: bool) -> Int:
+        """With half of what the shift after the sum drops, so that it rounds to the nearest."""
         bias = np.rint(layer.bias * sums).astype(np.int64)
         if shifted:
             bias += 1 << (self.shift - 1)
         elif is_tanh:
             bias += _exponent_shift(sums)
-        bounds = _sum_bounds(weight, bias, inputs)
-        values = self._value_scale(layer, sums, shifted, is_tanh, wanted)
-        fixed = FixedLayer(
-            layer,
-            weight,
-            bias,
-            np.zeros_like(bias) if shifted else _exponent(sums),
-            np.zeros_like(bias) if shifted else _exponent(values),
-            shifted or is_tanh,
-            bounds.magnitude >> self.shift,
-        )
-        return fixed, values, self._value_bounds(layer, bounds, shifted, is_tanh)
+        step = self.form.bias_step
+        return np.asarray((bias + step // 2) // step * step, np.int64)
 
     def _sum_scale(
         self, layer: Layer, weight: Float64, weight_limit: int, inputs: _Bounds
     ) -> Float64:
         """The largest scale at which weights fit and the sums of every observation do."""
         magnitude = inputs.magnitude.astype(np.float64)
-        rounding = 0.5 * (weight != 0) @ magnitude + 2.0**self.shift + 1
+        rounding = 0.5 * (weight != 0) @ magnitude + 2.0**self.shift + self.form.bias_step
         room = np.maximum(2.0 ** (self.form.sum_bits - 1) - rounding, 1.0)
-        terms = np.abs(weight) @ magnitude + np.abs(layer.bias)
+        positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
+        highest = positive @ inputs.highest + negative @ inputs.lowest + layer.bias
+        lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
+        terms = np.maximum(np.abs(highest), np.abs(lowest))
         largest = np.abs(weight).max(axis=1)
         return np.minimum(_fitting(largest, weight_limit), _fitting(terms, room))
 
-    def _value_scale(
-        self, layer: Layer, sums: Float64, shifted: bool, is_tanh: bool, wanted: Float64 | None
-    ) -> Float64:
-        if wanted is None or shifted:
-            return sums / 2.0**self.shift
-        if is_tanh:
-            return np.full_like(sums, 2.0**fixed_tanh.OUTPUT_BITS)
-        return _power_of_two(_fitting(wanted, self.limit))
-
-    def _value_bounds(self, layer: Layer, sums: _Bounds, shifted: bool, is_tanh: bool) -> _Bounds:
-        limit = fixed_tanh.ONE if is_tanh else self.limit
+    def _value_bounds(self, layer: FixedLayer, sums: _Bounds, shifted: bool) -> _Bounds:
         if not shifted:
+            limit = fixed_tanh.ONE if layer.integer else layer.limit
             everything = np.full_like(sums.highest, limit)
             return _Bounds(-everything, everything)
-        low = 0 if layer.activation == "relu" else -limit
+        low = 0 if layer.layer.activation == "relu" else -layer.limit
         return _Bounds(
-            np.clip(sums.lowest >> self.shift, low, limit),
-            np.clip(sums.highest >> self.shift, low, limit),
+            np.clip(sums.lowest >> self.shift, low, layer.limit),
+            np.clip(sums.highest >> self.shift, low, layer.limit),
         )
+
+
+def _greatest_terms(layer: Layer, weight: Float64, inputs: _Bounds) -> Float64:
+    """The greatest magnitude of a sum in units of its value, whatever the observation."""
+    positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
+    highest = positive @ inputs.highest + negative @ inputs.lowest + layer.bias
+    lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
+    reached = np.maximum(highest, 0) if layer.activation == "relu" else np.abs(highest)
+    return reached if layer.activation == "relu" else np.maximum(reached, np.abs(lowest))
 
 
 def _nearest_to_whole(weight: Float64, scale: Float64, inputs: _Bounds) -> Float64:

@@ -109,7 +109,8 @@ class Packed:
                 Table(f"{name}_bias", layer.bias[part].astype(np.int32)),
             ]
             arguments = f"{name}_word, {name}_count, {name}_bias, {bits}, {{x}}"
-            target = f"{{y}}{part_offset(part)}, {part.stop - part.start}"
+            array = "{y}" if is_shifted(policy, index) else "sums"
+            target = f"{array}{part_offset(part)}, {part.stop - part.start}"
             calls.append(f"packed({arguments}, {target}, {_limits(policy, index)});")
         return FixedCode(tuple(tables), tuple(calls))
 
@@ -130,8 +131,9 @@ PACKED_INT8 = Packed(
 def _limits(policy: FixedPolicy, index: int) -> str:
     if not is_shifted(policy, index):
         return "0, NO_LIMIT"
-    low = "0" if policy.layers[index].layer.activation == "relu" else "-LIMIT"
-    return f"{low}, LIMIT"
+    layer = policy.layers[index]
+    low = "0" if layer.layer.activation == "relu" else f"-{layer.limit}"
+    return f"{low}, {layer.limit}"
 
 
 def _counts(weight: np.ndarray) -> np.ndarray:

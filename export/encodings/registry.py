@@ -10,6 +10,7 @@ from export.encodings.encoding import EncodedPolicy, Encoding
 from export.encodings.packed import PACKED_INT8, PACKED_INT16
 from export.encodings.straight import StraightFloat32
 from export.encodings.straight_fixed import STRAIGHT_INT8, STRAIGHT_INT16
+from export.encodings.stream import StreamInt16
 from export.graph import PolicyGraph
 
 AUTO = "auto"
@@ -23,6 +24,7 @@ ENCODINGS: dict[str, Encoding] = {
         Csr(),
         PACKED_INT16,
         PACKED_INT8,
+        StreamInt16(),
         StraightFloat32(),
         STRAIGHT_INT16,
         STRAIGHT_INT8,

@@ -20,36 +20,35 @@ _POSITIVE = """\
 static int32_t positive(int32_t sum)
 {
 #if defined(__ARM_FEATURE_SAT)
-    return (int32_t)__usat(sum >> SHIFT, VALUE_BITS);
+    return (int32_t)__usat(sum >> SHIFT, 16);
 #else
     return (sum & ~(sum >> 31)) >> SHIFT;
 #endif
 }
 """
 
-_LIMITED = """\
-/* The same, cut off. */
-static int32_t positive_limited(int32_t sum)
+_CUT_OFF = """\
+/* The same, cut off at BITS bits. */
+static int32_t positive_BITS_bits(int32_t sum)
 {
 #if defined(__ARM_FEATURE_SAT)
-    return (int32_t)__usat(sum >> SHIFT, VALUE_BITS);
+    return (int32_t)__usat(sum >> SHIFT, BITS);
 #else
     const int32_t value = (sum & ~(sum >> 31)) >> SHIFT;
-    return value > LIMIT ? LIMIT : value;
+    return value >> BITS ? (1 << BITS) - 1 : value;
 #endif
 }
 """
 
 _BOTH_SIDES = """\
-/* A hidden value from its sum: shifted, and cut off on both sides. */
-static int32_t limited(int32_t sum)
+/* A hidden value from its sum: shifted, and cut off on both sides at BITS bits. */
+static int32_t limited_BITS_bits(int32_t sum)
 {
+    const int32_t limit = (1 << BITS) - 1;
     const int32_t value = sum >> SHIFT;
-    return value > LIMIT ? LIMIT : (value < -LIMIT ? -LIMIT : value);
+    return value > limit ? limit : (value < -limit ? -limit : value);
 }
 """
-
-_HELPERS = {"positive": _POSITIVE, "positive_limited": _LIMITED, "limited": _BOTH_SIDES}
 
 
 class StraightFixed:
@@ -67,31 +66,34 @@ class StraightFixed:
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         check_size(self.name, graph)
         policy = fixed_policy(graph, observations, self._form)
-        helpers: dict[str, None] = {}
+        helpers: dict[str, str] = {}
         codes, layers = [], []
         for index in range(len(policy.layers)):
-            names = _value_functions(policy, index)
-            helpers |= dict.fromkeys(name for name in names if name)
-            layers.append(_layer(index, policy.layers[index], names))
-            codes.append(FixedCode((), (f"layer{index}({{x}}, {{y}});",)))
-        runtime = [_HELPERS[name] for name in helpers]
-        shift = [_SATURATE, _defines(policy)] if runtime else []
-        return fixed_encoded(self, policy, codes, [*shift, APART, *runtime, *layers])
+            functions = _value_functions(policy, index)
+            helpers |= functions[1]
+            layers.append(_layer(index, policy.layers[index], functions[0]))
+            target = "{y}" if is_shifted(policy, index) else "sums"
+            codes.append(FixedCode((), (f"layer{index}({{x}}, {target});",)))
+        shift = [_SATURATE, f"#define SHIFT {policy.shift}\n"] if helpers else []
+        return fixed_encoded(self, policy, codes, [*shift, APART, *helpers.values(), *layers])
 
 
-def _defines(policy: FixedPolicy) -> str:
-    return f"#define SHIFT {policy.shift}\n#define VALUE_BITS {policy.limit.bit_length()}\n"
-
-
-def _value_functions(policy: FixedPolicy, index: int) -> list[str]:
-    """The function from each neuron's sum to its value; empty where the sum itself goes on."""
+def _value_functions(policy: FixedPolicy, index: int) -> tuple[list[str], dict[str, str]]:
+    """The function from each neuron's sum to its value (empty where the sum itself goes on), and
+    those functions' C by their names."""
     layer = policy.layers[index]
+    outputs = layer.layer.outputs
     if not is_shifted(policy, index):
-        return [""] * layer.layer.outputs
+        return [""] * outputs, {}
+    bits = str(layer.limit.bit_length())
+    cut, source = f"positive_{bits}_bits", _CUT_OFF
     if layer.layer.activation == "identity":
-        return ["limited"] * layer.layer.outputs
-    over = layer.greatest > policy.limit
-    return ["positive_limited" if each else "positive" for each in over.tolist()]
+        cut, source = f"limited_{bits}_bits", _BOTH_SIDES
+        names = [cut] * outputs
+    else:
+        names = [cut if over else "positive" for over in (layer.greatest > layer.limit).tolist()]
+    texts = {"positive": _POSITIVE, cut: source.replace("BITS", bits)}
+    return names, {name: texts[name] for name in dict.fromkeys(names)}
 
 
 def _layer(index: int, layer: FixedLayer, value_functions: list[str]) -> str:

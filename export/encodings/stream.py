@@ -1,0 +1,147 @@
+"""stream: one table of bytes a layer, read from its start to its end; for 8-bit cores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from common.errors import UserError
+from export.activations import Float32
+from export.encodings import avr_stream
+from export.encodings.encoding import EncodedPolicy, Kind
+from export.encodings.fixed_layers import FixedCode, fixed_encoded, is_shifted
+from export.encodings.fixed_point import FixedLayer, FixedPolicy, Format, fixed_policy
+from export.encodings.table import Table, part_name, part_offset, row_parts
+from export.graph import PolicyGraph
+
+MAX_INPUTS = avr_stream.PAGE_VALUES
+"""Of a layer: a weight's place, twice its column, is one byte."""
+_MAX_ROWS = 255
+
+RUNTIME = """\
+/* y = weight x + bias, row by row; y shifted for the next layer, or the sums where y is 0. A row of
+ * the stream is the count of its weights, the upper three bytes of its bias, then each weight's two
+ * bytes and twice its column. A sum may leave 32 bits on the way, but comes back. */
+static void policy_stream(const uint8_t *stream, const VALUE *x, VALUE *y, int32_t *sums,
+                          uint8_t rows)
+{
+    for (uint8_t row = 0; row < rows; row++) {
+        uint8_t left = READ_U8(stream);
+        uint32_t sum = (uint32_t)READ_U8(stream + 1) << 8;
+        sum |= (uint32_t)READ_U8(stream + 2) << 16;
+        sum |= (uint32_t)READ_U8(stream + 3) << 24;
+        stream += 4;
+        for (; left > 0; left--) {
+            const uint16_t high = (uint16_t)((uint16_t)READ_U8(stream + 1) << 8);
+            const int16_t weight = (int16_t)(uint16_t)(high | READ_U8(stream));
+            sum += (uint32_t)((int32_t)weight * x[READ_U8(stream + 2) / 2]);
+            stream += 3;
+        }
+        const int32_t whole = (int32_t)sum;
+        if (!y) {
+            sums[row] = whole;
+        } else {
+            y[row] = SHIFTED;
+        }
+    }
+}
+"""
+
+DECLARATION = """\
+/* Written out in policy.S, where the other form of this stands in words. */
+void policy_stream(const uint8_t *stream, const uint16_t *x, uint16_t *y, int32_t *sums,
+                   uint8_t rows);
+"""
+
+UNSIGNED = Format((32767,), 32, (15,), (12, 13, 14, 15, 16), cuts_off=False, bias_step=256)
+SIGNED = Format((32767,), 32, (16,), (12, 13, 14, 15), cuts_off=False, bias_step=256)
+"""Where not all hidden layers are relu."""
+
+MOVED_UP = 32_768
+"""What is added to an observation, so that all values are without sign; its biases take it off."""
+
+
+class StreamInt16:
+    name = "stream-int16"
+    summary = "16-bit weights, their places between them in one stream of bytes; AVR assembly"
+    kind: Kind = "int16"
+    constant_time = True
+    cores: frozenset[str] | None = frozenset({"atmega328p", "atmega2560"})
+
+    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+        widest = max(layer.inputs for layer in graph.layers)
+        if widest > MAX_INPUTS:
+            raise UserError(
+                f"encoding {self.name!r} has a byte for a place, so a layer takes at most "
+                f"{MAX_INPUTS} values, not {widest}; choose csr or packed-int16"
+            )
+        unsigned = all(layer.activation == "relu" for layer in graph.layers[:-1])
+        policy = fixed_policy(graph, observations, UNSIGNED if unsigned else SIGNED)
+        codes = [_code(policy, index, unsigned) for index in range(len(policy.layers))]
+        value_type = "uint16_t" if unsigned else "int16_t"
+        encoded = fixed_encoded(self, policy, codes, [_runtime(policy, unsigned)], value_type)
+        if not unsigned:
+            return encoded
+        body = _with_pages(encoded.body)
+        return replace(encoded, body=body, assembly=avr_stream.INT16)
+
+
+def _runtime(policy: FixedPolicy, unsigned: bool) -> str:
+    value = "uint16_t" if unsigned else "int16_t"
+    shifted = f"({value})(whole >> {policy.shift})"
+    if unsigned:
+        shifted = f"whole < 0 ? 0 : {shifted}"
+    runtime = RUNTIME.replace("VALUE", value).replace("SHIFTED", shifted)
+    if not unsigned:
+        return runtime
+    return f"#if {avr_stream.CONDITION}\n{DECLARATION}#else\n{runtime}#endif\n"
+
+
+def _with_pages(body: tuple[str, ...]) -> tuple[str, ...]:
+    """On AVR each of the two arrays starts a page of 256 bytes."""
+    even, *odd = [line for line in body[:2] if line.startswith("uint16_t")]
+    spare = odd[0][odd[0].index("[") + 1 : -2] if odd else "0"
+    return (
+        f"#if {avr_stream.CONDITION}",
+        f"uint16_t pages[128 + {spare} + 127];",
+        "uint16_t *const even = (uint16_t *)(((uintptr_t)pages + 255u) & ~(uintptr_t)255u);",
+        *(["uint16_t *const odd = even + 128;"] if odd else []),
+        "#else",
+        even,
+        *odd,
+        "#endif",
+        *body[1 + len(odd) :],
+    )
+
+
+def _code(policy: FixedPolicy, index: int, unsigned: bool) -> FixedCode:
+    layer = policy.layers[index]
+    rows = _rows(layer, MOVED_UP if unsigned and index == 0 else 0)
+    tables, calls = [], []
+    parts = [
+        slice(start, min(start + _MAX_ROWS, part.stop))
+        for part in row_parts(np.array([len(row) for row in rows]))
+        for start in range(part.start, part.stop, _MAX_ROWS)
+    ]
+    for part in parts:
+        name = f"{part_name(f'layer{index}', part, parts)}_stream"
+        tables.append(Table(name, np.array(sum(rows[part], []), np.uint8)))
+        offset = part_offset(part)
+        target = f"{{y}}{offset}, 0" if is_shifted(policy, index) else f"0, sums{offset}"
+        calls.append(f"policy_stream({name}, {{x}}, {target}, {part.stop - part.start});")
+    return FixedCode(tuple(tables), tuple(calls))
+
+
+def _rows(layer: FixedLayer, moved_up: int) -> list[list[int]]:
+    """Each row's bytes. A row without weights gets one of 0, as a loop runs at least once."""
+    rows = []
+    for weight, bias in zip(layer.weight, layer.bias, strict=True):
+        columns = np.flatnonzero(weight).tolist() or [0]
+        start = (int(bias) - moved_up * int(weight.sum())) & 0xFFFFFFFF
+        row = [len(columns), start >> 8 & 0xFF, start >> 16 & 0xFF, start >> 24]
+        for column in columns:
+            word = int(weight[column]) & 0xFFFF
+            row += [word & 0xFF, word >> 8, 2 * column]
+        rows.append(row)
+    return rows
