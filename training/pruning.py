@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Mask = NDArray[np.bool_]
+Scores = NDArray[np.float32]
 
 Score = Callable[[Sequence[Tensor], Sequence[Tensor]], list[Tensor]]
 """Weights [out, in] and root mean square inputs [in], a layer each → a score a weight; high stays.
@@ -57,13 +58,21 @@ def connected_weights(masks: Sequence[Mask]) -> int:
     return now
 
 
-def cut(scores: Sequence[NDArray[np.float32]], masks: Sequence[Mask], keep: int) -> list[Mask]:
+def cut(scores: Sequence[Scores], masks: Sequence[Mask], keep: int) -> list[Mask]:
     """The masks with the best-scored weights only, as many as leave at most `keep` connected ones.
 
     A neuron that loses all its inputs stays: it is a constant, which `simplified` folds later.
-    Weights of one score go together, so that whole neurons do. Nothing is left where not even the
-    best few fit.
+    Weights of one score go together, so that whole neurons do. Where the scores of one layer are
+    all so low that it would go first and leave nothing, each layer loses the same share instead.
+    Nothing is left where not even the best few fit.
     """
+    masks_left = _cut(scores, masks, keep)
+    if connected_weights(masks_left):
+        return masks_left
+    return _cut([_ranks(*pair) for pair in zip(scores, masks, strict=True)], masks, keep)
+
+
+def _cut(scores: Sequence[Scores], masks: Sequence[Mask], keep: int) -> list[Mask]:
     inside = [score[mask] for score, mask in zip(scores, masks, strict=True)]
     thresholds = np.unique(np.concatenate(inside))
 
@@ -81,3 +90,10 @@ def cut(scores: Sequence[NDArray[np.float32]], masks: Sequence[Mask], keep: int)
         else:
             low = middle + 1
     return at(low)
+
+
+def _ranks(scores: Scores, mask: Mask) -> Scores:
+    """Of each score the share of its layer that is no higher; the best of each layer has 1."""
+    inside = np.sort(scores[mask])
+    ranks = np.searchsorted(inside, scores, side="right") / max(len(inside), 1)
+    return np.asarray(ranks, np.float32)

@@ -39,6 +39,18 @@ def test_a_cut_keeps_the_largest() -> None:
     assert lowest > highest
 
 
+def test_a_layer_of_low_scores_does_not_go_first() -> None:
+    random = np.random.default_rng(0)
+    shapes = ((8, 30), (8, 8), (1, 8))
+    scores = [random.random(shape).astype(np.float32) for shape in shapes]
+    for low in range(3):
+        lower = [score * (1e-6 if low == index else 1) for index, score in enumerate(scores)]
+        left = [np.ones(shape, np.bool_) for shape in shapes]
+        for keep in (120, 60, 30, 10):
+            left = cut(lower, left, keep)
+            assert 0 < connected_weights(left) <= keep
+
+
 def test_scores_see_what_a_weight_adds() -> None:
     weights = [torch.tensor([[1.0, -2.0]]), torch.tensor([[3.0]])]
     inputs = [torch.tensor([4.0, 1.0]), torch.tensor([0.5])]
