@@ -1,0 +1,134 @@
+"""`export --board` and `bench MODEL` from end to end, on the emulators."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands.bench import bench
+from commands.choose import candidates, export
+from commands.config import ChooseConfig
+from common.errors import UserError
+from export.encodings.registry import ENCODINGS
+from export.graph import Layer, PolicyGraph, Signal
+from export.onnx_writer import write_onnx
+from firmware_host.config import BenchConfig
+from tests.tools import need
+
+FEW = {"observations": 200, "vectors": 8}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """3-6-1, half of the weights zero, for Gymnasium's Pendulum."""
+    random = np.random.default_rng(5)
+    first = random.normal(0, 1, (6, 3)) * (random.random((6, 3)) < 0.5)
+    first[:, 0] += 0.3
+    layers = (
+        Layer(first.astype(np.float32), random.normal(0, 0.1, 6).astype(np.float32), "relu"),
+        Layer(random.normal(0, 0.3, (1, 6)).astype(np.float32), np.zeros(1, np.float32), "tanh"),
+    )
+    limits = (("cos", 1.0), ("sin", 1.0), ("rate", 8.0))
+    signals = tuple(Signal(name, low=-high, high=high) for name, high in limits)
+    action = (Signal("torque", scale=2.0, low=-2.0, high=2.0),)
+    graph = PolicyGraph(layers, signals, action, environment="Pendulum-v1")
+    write_onnx(graph, tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+def test_the_choice_is_measured_written_and_proven(model: Path, tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc", "gcc")
+    out = tmp_path / "policy"
+    config = ChooseConfig(model, out, board=("cortex-m4f", "host"), error=1e-5, episodes=2, **FEW)
+    result = export(config)
+    choice = json.loads((out / "choice.json").read_text())
+    assert {row["encoding"] for row in choice["candidates"]} == set(
+        candidates("auto", "cortex-m4f")
+    )
+    chosen = next(c for c in choice["candidates"] if c["encoding"] == result["encoding"])
+    fitting = [c for c in choice["candidates"] if "reason" not in c and not c["over"]]
+    assert chosen["time"] == min(c["time"] for c in fitting)
+    assert chosen["kind"] == "float32" and chosen["front"]
+    assert (out / "choice.svg").read_text().count(result["encoding"]) >= 1
+    assert all(result["boards"][name]["bit_exact"] for name in config.board)
+    assert result["boards"]["cortex-m4f"]["cycles_worst"] == chosen["time"]
+    loop = result["closed_loop"]
+    assert loop["environment"] == "Pendulum-v1"
+    assert loop["greatest_return_difference"] < 1e-2
+    assert loop["host_c"]["episodes"] == 2
+
+
+def test_nothing_fits_says_what_comes_nearest(model: Path, tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc")
+    config = ChooseConfig(
+        model,
+        tmp_path / "out",
+        encoding="csr",
+        board=("cortex-m0",),
+        flash=100,
+        cycles=10**9,
+        **FEW,
+    )
+    with pytest.raises(
+        UserError, match="keeps to --flash 100 .*the nearest, csr, takes .* bytes of"
+    ):
+        export(config)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flash": 8192}, "limits are measured on a board: name one"),
+        ({"board": ("z80",)}, "no board 'z80'"),
+        ({"board": ("host",), "encoding": "origami"}, "encoding 'origami' is not known"),
+    ],
+)
+def test_mistakes(model: Path, tmp_path: Path, change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        export(ChooseConfig(model, tmp_path / "out", **change))  # type: ignore[arg-type]
+
+
+def test_episodes_need_an_environment(model: Path, tmp_path: Path) -> None:
+    graph = PolicyGraph(
+        (Layer(np.ones((1, 1), np.float32), np.zeros(1, np.float32), "tanh"),),
+        (Signal("x"),),
+        (Signal("y", low=-1.0, high=1.0),),
+    )
+    write_onnx(graph, model)
+    with pytest.raises(UserError, match="names no environment to run episodes in"):
+        export(ChooseConfig(model, tmp_path / "out", episodes=1, **FEW))
+
+
+def test_candidates_serve_the_core() -> None:
+    for core in ("cortex-m4f", "atmega328p", "rv32imac"):
+        for name in candidates("auto", core):
+            cores = ENCODINGS[name].cores
+            assert cores is None or core in cores
+    assert {"dense", "csr"} <= set(candidates("auto", "cortex-m0"))
+
+
+def test_bench_takes_a_model(model: Path) -> None:
+    need("arm-none-eabi-gcc")
+    result = bench(BenchConfig(model, board="cortex-m3", encoding="csr"))
+    assert (result["encoding"], result["bit_exact"]) == ("csr", True)
+    assert 0 < result["max_abs_error"] < 1e-5  # against the model, which float32 only nears
+    assert result["cycles_least"] <= result["cycles"] <= result["cycles_worst"]
+    assert 0 < result["activation_share"] < 1
+    assert result["flash_bytes"] == sum(result["flash"].values())
+
+
+def test_bench_on_all_cores(model: Path) -> None:
+    result = bench(BenchConfig(model, board="all", runs=10))
+    named = {row[0]: row for row in result["table"][1:]}
+    assert set(named) == set(result["cores"])
+    for found in result["cores"].values():
+        assert found.get("bit_exact") or "install" in found["reason"]
+
+
+def test_bench_of_what_is_no_policy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds neither policy.c nor policy.onnx"):
+        bench(BenchConfig(tmp_path))
