@@ -175,6 +175,7 @@ MESSAGES: Final = (
         to_host=(
             *_SAMPLE,
             *_ACTUATION,
+            Field("receive_us", "u32", "us", "from sampling to reading the COMMAND; 0 without one"),
             Field("actuation_us", "u32", "us", "from sampling to the motor's new duty"),
             Field("lateness_us", "i32", "us", "sampling after the tick's deadline"),
             _STATE,
@@ -281,7 +282,12 @@ MESSAGES: Final = (
         "OBSERVATION",
         19,
         "Host mode: what a control tick sampled, at once; each tick since CONFIG was accepted.",
-        to_host=(*_SAMPLE, _STATE, _FAULT),
+        to_host=(
+            *_SAMPLE,
+            Field("transmit_us", "u32", "us", "from sampling to handing this to the line"),
+            _STATE,
+            _FAULT,
+        ),
     ),
     Message(
         "COMMAND",

@@ -36,6 +36,8 @@ class Sample:
     state: int
     fault: int
     missed: int
+    receive_us: int = 0
+    """Host mode: from sampling to reading the COMMAND; 0 without one."""
 
     @classmethod
     def from_tick(cls, frame: Frame, host_ns: int) -> Sample:

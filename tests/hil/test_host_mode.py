@@ -36,6 +36,7 @@ def test_the_host_drives_as_the_board_would_bit_for_bit(easy: Path, tmp_path: Pa
                 clock="lockstep",
                 seconds=1.0,
                 disturbances=0,
+                link_timeout_ticks=2,  # a tick a STEP: both are armed at the same tick
                 out=tmp_path / mode,
                 report=False,
             )

@@ -32,6 +32,7 @@ struct firmware {
     bool tick_open;      /* host mode: the tick still waits for its COMMAND */
     int32_t lateness_us; /* of the last tick */
     uint64_t sampled_us; /* when its encoders were read */
+    uint32_t receive_us; /* from then to its COMMAND; 0 before that */
     bool plant_begun;    /* plant_tick has come */
     bool step_open;      /* step_* is to be acknowledged */
     uint32_t tick;       /* control ticks since boot, skipped ones too */

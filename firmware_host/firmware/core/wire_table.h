@@ -10,8 +10,8 @@
 #include "wire_codec.h"
 
 /* Hash of the table; the CRC of all messages but HELLO starts from it. */
-#define WIRE_PROTOCOL_HASH 0x53C245FFu
-#define WIRE_CRC_SEED 0x53C245FFu
+#define WIRE_PROTOCOL_HASH 0x6DEC6A30u
+#define WIRE_CRC_SEED 0x6DEC6A30u
 #define WIRE_FLAG_TO_HOST 0x01u
 /* Bytes of the longest packet, and of it stuffed, without its zeros. */
 #define WIRE_MAX_PACKET 134u
@@ -236,7 +236,7 @@ static inline void wire_mode_request_unpack(struct wire_mode_request *values, co
  * accepted. In host mode it answers the tick's COMMAND; without one it comes before the next
  * tick, with the duty that held. */
 #define WIRE_TICK 10u
-#define WIRE_TICK_SIZE 44u
+#define WIRE_TICK_SIZE 48u
 struct wire_tick {
     uint32_t tick; /* ticks: number since boot, from 1; a gap is deadlines skipped */
     uint64_t sample_time_us; /* us: device clock (0 at boot) when encoders were read */
@@ -245,6 +245,7 @@ struct wire_tick {
     float duty; /* 1: duty applied to the motor, -1 to 1; 0 unless ACTIVE */
     float policy_output; /* 1: what the policy gave, before state, kick and clamp */
     uint32_t inference_ns; /* ns: time of the policy call; the model's, on a virtual clock */
+    uint32_t receive_us; /* us: from sampling to reading the COMMAND; 0 without one */
     uint32_t actuation_us; /* us: from sampling to the motor's new duty */
     int32_t lateness_us; /* us: sampling after the tick's deadline */
     uint8_t state; /* State after this */
@@ -259,6 +260,7 @@ static inline void wire_tick_pack(const struct wire_tick *values, uint8_t *at) {
     at = wire_put_f32(at, values->duty);
     at = wire_put_f32(at, values->policy_output);
     at = wire_put_u32(at, values->inference_ns);
+    at = wire_put_u32(at, values->receive_us);
     at = wire_put_u32(at, values->actuation_us);
     at = wire_put_i32(at, values->lateness_us);
     at = wire_put_u8(at, values->state);
@@ -431,12 +433,13 @@ static inline void wire_event_pack(const struct wire_event *values, uint8_t *at)
 /* OBSERVATION: Host mode: what a control tick sampled, at once; each tick since CONFIG was
  * accepted. */
 #define WIRE_OBSERVATION 19u
-#define WIRE_OBSERVATION_SIZE 22u
+#define WIRE_OBSERVATION_SIZE 26u
 struct wire_observation {
     uint32_t tick; /* ticks: number since boot, from 1; a gap is deadlines skipped */
     uint64_t sample_time_us; /* us: device clock (0 at boot) when encoders were read */
     int32_t base_count; /* counts: from home */
     int32_t pole_count; /* counts: from home; 0 hangs */
+    uint32_t transmit_us; /* us: from sampling to handing this to the line */
     uint8_t state; /* State after this */
     uint8_t fault; /* Fault that is latched, NONE outside of FAULT */
 };
@@ -445,6 +448,7 @@ static inline void wire_observation_pack(const struct wire_observation *values, 
     at = wire_put_u64(at, values->sample_time_us);
     at = wire_put_i32(at, values->base_count);
     at = wire_put_i32(at, values->pole_count);
+    at = wire_put_u32(at, values->transmit_us);
     at = wire_put_u8(at, values->state);
     at = wire_put_u8(at, values->fault);
     (void)at;
