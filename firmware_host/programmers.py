@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +70,11 @@ class Avrdude:
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
         """Write and compare; the boot loader is left alone (-D)."""
         tool = find_tool("avrdude")
-        line = ("-P", str(port), "-b", str(self.baud))
+        if port is None or not (
+            os.name == "nt" or Path(port).exists()
+        ):  # avrdude may wait for ever
+            raise UserError(f"no port {port}; plug the board in and see `sparsectl doctor`")
+        line = ("-P", port, "-b", str(self.baud))
         image = f"flash:w:{folder / 'firmware.hex'}:i"
         return [(tool, "-p", self.part, "-c", self.protocol, *line, "-D", "-U", image)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import termios
 import time
 import tty
 from types import TracebackType
@@ -34,6 +35,7 @@ class Conversation:
     def __enter__(self) -> Conversation:
         self._line = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self._line)
+        termios.tcflush(self._line, termios.TCIFLUSH)  # what was sent to nobody
         return self
 
     def __exit__(
@@ -47,8 +49,12 @@ class Conversation:
     def send(self, name: str, **values: Any) -> int:
         """Send a message; gives its sequence."""
         self._sequence += 1
-        os.write(self._line, encode(name, self._sequence, **values))
+        self.write(encode(name, self._sequence, **values))
         return self._sequence & 0xFFFF
+
+    def write(self, data: bytes) -> None:
+        """Send bytes that need not be a frame."""
+        os.write(self._line, data)
 
     def ask(self, name: str, **values: Any) -> Frame:
         """Send a request, again when nothing comes; ACK, NACK or the message that answers.

@@ -35,6 +35,7 @@ class RunningBoard:
             raise UserError(f"board {board.name} has no emulator; plug one in and name its --port")
         self.board, self.elf, self.emulator = board, elf, board.emulator
         self.port = ""
+        self._held: int | None = None
 
     def __enter__(self) -> RunningBoard:
         self._scratch = tempfile.TemporaryDirectory(prefix="sparsectl-board-")
@@ -52,6 +53,8 @@ class RunningBoard:
             raise
         try:
             self.port = self._find_port()
+            # Held open: like a board on its cable, it stays when a program closes the port.
+            self._held = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
         except BaseException:
             self._end()
             raise
@@ -84,6 +87,9 @@ class RunningBoard:
 
     def _end(self) -> None:
         process = self.process
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         if process.poll() is None:
             process.terminate()
         try:

@@ -9,10 +9,11 @@ from typing import Final
 
 from common.errors import UserError
 from firmware_host.compiler import find_compiler
+from firmware_host.cores.core import FIRMWARE
 from firmware_host.cores.host import HOST
 from firmware_host.tools import TOOLS, find_tool
 
-SOURCE: Final = Path(__file__).parent / "simavr_bridge.c"
+SOURCE: Final = FIRMWARE / "emulation" / "simavr_bridge.c"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Simavr:
 
     chip: str
     clock_hz: int
+    encoders: str
+    """Port and first pin of the encoders, for whoever turns them: see simavr_bridge.c."""
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -46,7 +49,7 @@ class Simavr:
             raise UserError(
                 f"simavr's library does not link; get it: sudo apt install {TOOLS['simavr']}"
             )
-        return [str(program), self.chip, str(self.clock_hz), str(elf)]
+        return [str(program), self.chip, str(self.clock_hz), str(elf), self.encoders]
 
     def instructions(self, seconds: float) -> int | None:
         """It counts cycles, which say more."""

@@ -1,9 +1,9 @@
 /* Arduino Mega 2560: ATmega2560 at 16 MHz. For another wiring, change this file.
  *
  *   serial line   USART 0, through the USB chip (pins 0, 1), 250000 baud: exact at 16 MHz
- *   base encoder  pin A8 is A, pin A9 is B (PK0, PK1), pulled up
- *   pole encoder  pin A10 is A, pin A11 is B (PK2, PK3), pulled up
- *   motor         pin 11 is PWM at 20 kHz (PB5, OC1A), pin 12 is direction (PB6; high: reverse) */
+ *   base encoder  pin 53 is A, pin 52 is B (PB0, PB1), pulled up
+ *   pole encoder  pin 51 is A, pin 50 is B (PB2, PB3), pulled up
+ *   motor         pin 11 is PWM at 20 kHz (PB5, OC1A), pin 8 is direction (PH5; high: reverse) */
 #ifndef BOARD_CONFIG_H
 #define BOARD_CONFIG_H
 
@@ -12,17 +12,19 @@
 #define BOARD_SEND_SIZE 255u
 
 /* Four neighbouring pins of one port: base A, base B, pole A, pole B from ENCODER_SHIFT on. */
-#define ENCODER_IN PINK
-#define ENCODER_PULL_UP PORTK
+#define ENCODER_IN PINB
+#define ENCODER_PULL_UP PORTB
 #define ENCODER_SHIFT 0
-#define ENCODER_MASK PCMSK2
-#define ENCODER_ENABLE PCIE2
-#define ENCODER_vect PCINT2_vect
+#define ENCODER_MASK PCMSK0
+#define ENCODER_ENABLE PCIE0
+#define ENCODER_vect PCINT0_vect
 
-#define MOTOR_PORT PORTB
-#define MOTOR_DDR DDRB
-#define MOTOR_PWM PB5
-#define MOTOR_DIRECTION PB6
+#define PWM_PORT PORTB
+#define PWM_DDR DDRB
+#define PWM_PIN PB5
+#define DIRECTION_PORT PORTH
+#define DIRECTION_DDR DDRH
+#define DIRECTION_PIN PH5
 
 #define SERIAL_RECEIVED_vect USART0_RX_vect
 #define SERIAL_EMPTY_vect USART0_UDRE_vect

@@ -19,10 +19,12 @@
 #define ENCODER_ENABLE PCIE2
 #define ENCODER_vect PCINT2_vect
 
-#define MOTOR_PORT PORTB
-#define MOTOR_DDR DDRB
-#define MOTOR_PWM PB1
-#define MOTOR_DIRECTION PB0
+#define PWM_PORT PORTB
+#define PWM_DDR DDRB
+#define PWM_PIN PB1
+#define DIRECTION_PORT PORTB
+#define DIRECTION_DDR DDRB
+#define DIRECTION_PIN PB0
 
 #define SERIAL_RECEIVED_vect USART_RX_vect
 #define SERIAL_EMPTY_vect USART_UDRE_vect

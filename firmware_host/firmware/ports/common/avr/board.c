@@ -30,8 +30,10 @@ static void start_watchdog(void) {
 
 /* 16.9.4: phase-correct PWM, mode 10: TOP is ICR1, OC1A is cleared counting up. */
 static void start_motor(void) {
-    MOTOR_PORT &= (uint8_t)~(_BV(MOTOR_PWM) | _BV(MOTOR_DIRECTION));
-    MOTOR_DDR |= (uint8_t)(_BV(MOTOR_PWM) | _BV(MOTOR_DIRECTION));
+    PWM_PORT &= (uint8_t)~_BV(PWM_PIN);
+    PWM_DDR |= _BV(PWM_PIN);
+    DIRECTION_PORT &= (uint8_t)~_BV(DIRECTION_PIN);
+    DIRECTION_DDR |= _BV(DIRECTION_PIN);
     OCR1A = 0;
     ICR1 = PWM_TOP;
     TCCR1A = _BV(COM1A1) | _BV(WGM11);
@@ -129,9 +131,9 @@ void board_encoders(int32_t *base_count, int32_t *pole_count) {
 void board_motor(float duty) {
     const struct duty_pins pins = duty_pins(duty, PWM_TOP);
     if (pins.reverse) {
-        MOTOR_PORT |= _BV(MOTOR_DIRECTION);
+        DIRECTION_PORT |= _BV(DIRECTION_PIN);
     } else {
-        MOTOR_PORT &= (uint8_t)~_BV(MOTOR_DIRECTION);
+        DIRECTION_PORT &= (uint8_t)~_BV(DIRECTION_PIN);
     }
     OCR1A = pins.compare; /* taken over at TOP: no glitch */
 }

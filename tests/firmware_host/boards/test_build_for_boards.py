@@ -1,0 +1,176 @@
+"""What `sparsectl build` says of a board and what it refuses, and what `flash` runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from firmware_host.boards import BOARDS, Board
+from firmware_host.boards.arduino_uno import ARDUINO_UNO
+from firmware_host.boards.hifive1 import HIFIVE1
+from firmware_host.boards.stm32f405 import STM32F405
+from firmware_host.build import RigConstants, build_firmware
+from firmware_host.config import FlashConfig
+from firmware_host.flash import flash
+from hil.config import TrialConfig
+from hil.trial import run_trial
+from tests.firmware_host.boards.conftest import need_board
+from tests.hil.policies import EASY_RIG
+from tests.tools import need
+
+
+@pytest.mark.parametrize(
+    ("board", "cycles_kind", "counts_instructions"),
+    [(ARDUINO_UNO, "exact", False), (STM32F405, "modelled", True), (HIFIVE1, None, True)],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_build_tells_the_worst_case_of_the_control_tick(
+    board: Board,
+    cycles_kind: str | None,
+    counts_instructions: bool,
+    easy: Path,
+    rig: RigConstants,
+    tmp_path: Path,
+) -> None:
+    need_board(board)
+    result = build_firmware(easy, board, rig, tmp_path / "out", measure=True)
+    assert json.loads((tmp_path / "out" / "build.json").read_text()) == result
+    assert result["tick_cycles_kind"] == cycles_kind
+    assert (result["tick_instructions"] is not None) == counts_instructions
+    counts = result["tick_cycles"] or result["tick_instructions"]
+    # 552 weights, each of which takes several cycles; the rest of a tick is a small part of it
+    assert 552 * 3 < counts < 400_000
+    assert result["tick_share"] == pytest.approx(result["tick_microseconds"] / rig.period_us)
+    assert result["flash_bytes"] < result["flash_limit"]
+    assert result["ram_bytes"] < result["ram_limit"]
+    assert [Path(image).suffix[1:] for image in result["images"]] == list(board.images)
+    assert all(Path(image).stat().st_size > 0 for image in result["images"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "measure", "complaint"),
+    [
+        ({"flash_bytes": 8192}, False, "bytes of flash on arduino-uno, which has 8192"),
+        ({"ram_bytes": 1024}, False, "bytes of ram on arduino-uno, which has 1024"),
+        ({"clock_hz": 1_000_000}, True, "us on arduino-uno, over the period of 20000 us"),
+    ],
+)
+def test_a_firmware_that_the_board_cannot_run_is_refused(
+    changes: dict[str, int],
+    measure: bool,
+    complaint: str,
+    easy: Path,
+    rig: RigConstants,
+    tmp_path: Path,
+) -> None:
+    need_board(ARDUINO_UNO)
+    board = replace(ARDUINO_UNO, **changes)
+    with pytest.raises(UserError, match=complaint):
+        build_firmware(easy, board, rig, tmp_path / "out", measure=measure)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_an_emulator_the_tick_is_not_measured_and_build_says_so(
+    easy: Path, rig: RigConstants, tmp_path: Path
+) -> None:
+    need_board(STM32F405)
+    board = replace(STM32F405, emulator=None)
+    result = build_firmware(easy, board, rig, tmp_path / "out", measure=True)
+    assert result["tick_cycles"] is result["tick_microseconds"] is None
+    assert result["tick_note"].startswith("not measured")
+
+
+def test_trial_runs_a_named_board_in_its_emulator(easy: Path, tmp_path: Path) -> None:
+    need_board(ARDUINO_UNO)
+    config = TrialConfig(
+        policy=easy,
+        rig=str(EASY_RIG),
+        board="arduino-uno",
+        mode="pil",
+        seconds=0.5,
+        disturbances=0,
+        out=tmp_path / "trial",
+        report=False,
+    )
+    result = run_trial(config)
+    assert (result["board"], result["ended"]) == ("arduino-uno", "completed")
+    refused = replace(config, mode="device", out=tmp_path / "refused")
+    with pytest.raises(UserError, match="an emulated arduino-uno has no pendulum on its pins"):
+        run_trial(refused)
+    with pytest.raises(UserError, match="no board 'abacus'; known: host, "):
+        run_trial(replace(refused, board="abacus"))
+    assert not (tmp_path / "refused").exists()
+
+
+def built(folder: Path, board: str) -> Path:
+    """A folder as `build` leaves it, as far as `flash` looks."""
+    folder.mkdir()
+    (folder / "build.json").write_text(json.dumps({"board": board, "digest": "ab" * 32}))
+    for kind in BOARDS[board].images:
+        (folder / f"firmware.{kind}").write_bytes(b":00000001FF\n")
+    return folder
+
+
+def test_flash_copies_to_a_board_that_is_a_drive(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drive = tmp_path / "MICROBIT"
+    drive.mkdir()
+    folder = built(tmp_path / "firmware", "microbit")
+    with pytest.raises(UserError, match="is no MICROBIT drive"):
+        flash(FlashConfig(folder, port=str(drive)))
+    (drive / "DETAILS.TXT").write_text("DAPLink")
+    result = flash(FlashConfig(folder, port=str(drive)))
+    assert (drive / "firmware.hex").read_bytes() == b":00000001FF\n"
+    assert f"$ {result['commands'][0]}" in capfd.readouterr().err
+    (tmp_path / "policy").mkdir()
+    assert flash(FlashConfig(tmp_path / "policy", port=str(drive))) == result
+
+
+@pytest.mark.parametrize(
+    ("board", "tool", "package"),
+    [
+        ("stm32f405", "st-flash", "stlink-tools"),
+        ("hifive1", "openocd", "openocd"),
+        ("arduino-uno", "avrdude", "avrdude"),
+    ],
+)
+def test_flash_names_the_package_of_a_missing_tool(
+    board: str, tool: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=f"{tool} is not installed.* apt install {package}"):
+        flash(FlashConfig(built(tmp_path / "firmware", board), port="/dev/ttyACM9"))
+
+
+@pytest.mark.parametrize(("board", "tool"), [("stm32f405", "st-flash"), ("hifive1", "openocd")])
+def test_flash_passes_on_that_no_board_is_there(
+    board: str, tool: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    need(tool)
+    with pytest.raises(UserError, match=f"{tool} ended with code .*: check the cable"):
+        flash(FlashConfig(built(tmp_path / "firmware", board)))
+    assert f"$ {shutil.which(tool)} " in capfd.readouterr().err
+
+
+def test_flash_waits_for_no_port_that_is_not_there(tmp_path: Path) -> None:
+    need("avrdude")
+    with pytest.raises(UserError, match="no port /dev/ttyNONE; plug the board in"):
+        flash(FlashConfig(built(tmp_path / "firmware", "arduino-mega2560"), port="/dev/ttyNONE"))
+
+
+def test_flash_refuses_what_it_cannot_mean(tmp_path: Path) -> None:
+    folder = built(tmp_path / "firmware", "arduino-uno")
+    with pytest.raises(UserError, match="--port is missing"):
+        flash(FlashConfig(folder))
+    with pytest.raises(UserError, match="is for arduino-uno, not microbit"):
+        flash(FlashConfig(folder, board="microbit", port="x"))
+    with pytest.raises(UserError, match="no firmware in"):
+        flash(FlashConfig(tmp_path / "nowhere" / "x"))
+    with pytest.raises(UserError, match="host has no flash"):
+        flash(FlashConfig(built(tmp_path / "process", "host")))

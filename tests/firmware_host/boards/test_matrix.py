@@ -1,0 +1,116 @@
+"""The same tests on every board in the registry, each in its emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_host.boards import BOARDS, Board
+from firmware_host.cores.golden_vectors import read_golden_vectors
+from firmware_host.emulators.conversation import Conversation
+from firmware_host.emulators.running import RunningBoard
+from firmware_host.policy_header import read_policy_header
+from firmware_host.wire import PROTOCOL_HASH, Clock, Fault, Mode, Reason, State, decode
+from hil.config import TrialConfig
+from hil.journal import Kind, read_journal
+from hil.trial import run_trial
+from tests.hil.policies import EASY_RIG
+
+Firmware = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module", params=BOARDS)
+def running(request: pytest.FixtureRequest, firmware: Firmware) -> Iterator[RunningBoard]:
+    """A board with the easy policy, running."""
+    name: str = request.param
+    with RunningBoard(BOARDS[name], firmware(name)) as board:
+        yield board
+    assert board.process.returncode is not None
+
+
+@pytest.fixture
+def line(running: RunningBoard) -> Iterator[Conversation]:
+    with Conversation(running.port) as conversation:
+        yield conversation
+
+
+def test_hello_says_who_and_what_the_board_is(
+    running: RunningBoard, line: Conversation, easy: Path
+) -> None:
+    hello = line.ask("HELLO")
+    policy = read_policy_header(easy)
+    assert hello["board"] == running.board.name and hello["protocol_hash"] == PROTOCOL_HASH
+    assert hello["policy_digest"].hex() == policy.digest
+    assert (hello["observation_size"], hello["frames"]) == (25, 5)
+    assert hello["clock_hz"] == running.board.timer_hz and hello["clock"] == Clock.REALTIME
+    assert (hello["state"], hello["fault"]) == (State.SAFE, Fault.NONE)
+
+
+def test_golden_vectors_come_out_bit_for_bit(line: Conversation, easy: Path) -> None:
+    golden = read_golden_vectors(easy, read_policy_header(easy))
+    assert line.ask("HELLO")["vector_count"] == len(golden.actions) > 1
+    for index, action in enumerate(golden.actions):
+        answer = line.ask("BENCH", index=index)
+        assert (answer["max_error"], answer["action"]) == (0.0, float(action[0]))
+        assert answer["inference_ns"] > 0
+    assert line.ask("BENCH", index=len(golden.actions))["reason"] == Reason.BAD_INDEX
+
+
+def test_another_digest_is_refused(line: Conversation) -> None:
+    assert line.configure(policy_digest=bytes(32))["reason"] == Reason.WRONG_DIGEST
+    nonce = line.ask("HELLO")["arm_nonce"]
+    assert line.ask("ARM", nonce=nonce)["reason"] == Reason.NOT_CONFIGURED
+    assert line.configure().name == "ACK"
+    assert line.ask("MODE", mode=Mode.PIL).name == "ACK"  # which ends the stream of TICKs
+
+
+def test_garbage_on_the_line_costs_nothing_but_itself(line: Conversation) -> None:
+    before = line.ask("STATS")
+    line.write(bytes(range(1, 120)) + b"\x00" + b"\x07\x01\x02\x00")
+    after = line.ask("STATS")
+    assert after["frames_corrupt"] > before["frames_corrupt"]
+    assert after["frames_dropped"] == before["frames_dropped"]
+
+
+def test_balances_in_lockstep_as_the_host_does(
+    running: RunningBoard, easy: Path, tmp_path: Path, on_host: list[tuple[float, float]]
+) -> None:
+    result, outputs = balance(easy, tmp_path / "trial", running.port, running.board)
+    assert result["ended"] == "completed" and result["balanced"], result
+    assert result["balanced_seconds"] == 10.0 and len(result["disturbances"]) == 1
+    assert result["final_state"] in ("HOMED", "STOPPING") and result["fault"] == "NONE"
+    assert result["lost_frames"] == result["corrupt_frames"] == 0
+    assert result["board"] == running.board.name
+    assert outputs == on_host  # each output and each duty, every bit
+
+
+@pytest.fixture(scope="module")
+def on_host(
+    firmware: Firmware, easy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[float, float]]:
+    host = BOARDS["host"]
+    with RunningBoard(host, firmware("host")) as board:
+        return balance(easy, tmp_path_factory.mktemp("on-host") / "trial", board.port, host)[1]
+
+
+def balance(
+    policy: Path, out: Path, port: str, board: Board
+) -> tuple[dict[str, object], list[tuple[float, float]]]:
+    """Ten seconds upright, a kick on the way: the result, and (output, duty) of each tick."""
+    config = TrialConfig(
+        policy=policy,
+        rig=str(EASY_RIG),
+        port=port,
+        board=board.name,
+        mode="pil",
+        seconds=10.0,
+        out=out,
+        report=False,
+    )
+    result = run_trial(config)
+    sent = read_journal(out / "journal.bin").records
+    frames = [decode(record.payload) for record in sent if record.kind is Kind.FROM_DEVICE]
+    acts = [frame for frame in frames if frame is not None and frame.name == "PLANT_ACT"]
+    return result, [(act["policy_output"], act["duty"]) for act in acts]
