@@ -20,7 +20,6 @@ from typing import Any
 import torch
 
 from common.errors import UserError
-from common.provenance import provenance
 from training.bpd import BayesianPolicyDistillation
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.config import DistillConfig
@@ -31,16 +30,15 @@ from training.devices import chosen_device
 from training.figures import check_alive, layer_figures, masked
 from training.finetune import Finetuning, start_layers
 from training.fitted import FittedCritics, shared_critics
-from training.identity import identity, teacher_facts
+from training.identity import facts_of
 from training.loop import Loop, Stop, Trainer, stop_on_interrupt
 from training.measurement import Measurement
 from training.methods import METHODS
 from training.policy import Policy, load_policy
 from training.presets import Preset, fitted, resolved
 from training.rollouts import Rollouts
-from training.signals import standardised
-from training.students.masked import kept_weights, live_biases
-from training.students.storage import StudentFile, StudentLayer, read_student, write_student
+from training.students.masked import live_biases
+from training.students.storage import StudentLayer, read_student, write_student
 from training.targets import Target, target_of
 
 JSON = dict[str, Any]
@@ -104,10 +102,8 @@ class Distillation:
         self.preset = preset = fitted(preset, config, dataset)
         self.flash_bytes = flash_bytes
         self.teacher = load_policy(config.teacher) if config.teacher else None
-        self.teacher_facts = teacher_facts(dataset, self.teacher)
-        self.identity = identity(config, preset, dataset, self.teacher)
-        self.environment = config.env or dataset.metadata.get("environment")
-        self.signals = standardised(dataset.signals, dataset.observations)
+        self.facts = facts_of(config, preset, dataset, self.teacher)
+        self.identity, self.signals = self.facts.identity, self.facts.signals
         self.device = chosen_device(config.device)
         self.coverage = Coverage(
             dataset, self.teacher, rollouts, preset.dagger, config.seed, config.out / "rounds"
@@ -220,12 +216,7 @@ class Distillation:
 
     def policy(self) -> Policy:
         """The student as it is now, acting in physical units."""
-        return self._policy(self._file(self.layers()))
-
-    def _policy(self, student: StudentFile) -> Policy:
-        network = student.network()
-        size = sum(array.size for array in (*network.weights, *network.biases))
-        return Policy(network, size, "", self.signals, self.environment)
+        return self.facts.policy(self.facts.student(self.layers(), self.report))
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -310,8 +301,8 @@ class Distillation:
 
     def _measured(self, name: str) -> JSON:
         """The entry of a finished stage; a fine-tuned student is written to `students/`."""
-        student = self._file(self.layers())
-        policy = self._policy(student)
+        student = self.facts.student(self.layers(), self.report)
+        policy = self.facts.policy(student)
         trainer = self.bpd if self.finetuning is None else self.finetuning
         entry: JSON = {
             "name": name,
@@ -334,24 +325,6 @@ class Distillation:
     def _student_path(self, name: str) -> Path:
         return self.config.out / "students" / f"{name}.safetensors"
 
-    def _file(self, layers: tuple[StudentLayer, ...]) -> StudentFile:
-        activations = ["relu"] * (len(layers) - 1) + ["tanh"]
-        return StudentFile(
-            layers,
-            {
-                "activations": activations,
-                "log_alpha_threshold": self.preset.bpd.log_alpha_threshold,
-                "signals": self.signals,
-                "config": self.identity,
-                "seed": self.config.seed,
-                "provenance": provenance(),
-                "teacher": self.teacher_facts,
-                "environment": self.environment,
-                "kept_weights": kept_weights(layers),
-                "steps": self.report,
-            },
-        )
-
     def _chosen(self) -> tuple[str, tuple[StudentLayer, ...], bool]:
         """The stage whose student is the result, that student, and whether it is as wished."""
         done = self._fine_tuned()
@@ -364,10 +337,10 @@ class Distillation:
     def _result(self) -> JSON:
         name, layers, met = self._chosen()
         path = self.config.out / "student.safetensors"
-        student = self._file(layers)
+        student = self.facts.student(layers, self.report)
         student.metadata["chosen"] = name
         write_student(path, student)
-        parameters = (self.teacher_facts or {}).get("parameters")
+        parameters = (self.facts.teacher or {}).get("parameters")
         return {
             "student": str(path),
             "method": self.config.method,
@@ -379,7 +352,7 @@ class Distillation:
             "chosen": name,
             "target_met": met,
             "coverage": self.preset.coverage,
-            **self.measurement.evidence(self._policy(student)),
+            **self.measurement.evidence(self.facts.policy(student)),
             **({} if self.teacher_return is None else {"teacher_return": self.teacher_return}),
             "steps": self.report,
         }

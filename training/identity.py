@@ -3,21 +3,82 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from common.provenance import provenance
 from training.config import DistillConfig
 from training.dataset import Dataset
 from training.policy import Policy
 from training.presets import Preset
+from training.signals import standardised
+from training.students.masked import kept_weights
+from training.students.storage import StudentFile, StudentLayer
 
 JSON = dict[str, Any]
 
 
-def identity(
+@dataclass(frozen=True)
+class RunFacts:
+    """What holds through a run, and goes into its students' files.
+
+    Attributes:
+        identity: settings, and the digests of what came in.
+        teacher: parameters and digest of the teacher's file, or what the dataset says of it.
+        environment: Gymnasium id, if it is known.
+        signals: names, units, scales and limits of observations and actions.
+        threshold: of log α, for students without masks.
+        seed: of the run.
+    """
+
+    identity: JSON
+    teacher: JSON | None
+    environment: str | None
+    signals: JSON
+    threshold: float
+    seed: int
+
+    def student(self, layers: Sequence[StudentLayer], report: Sequence[JSON]) -> StudentFile:
+        """A student of this run, after the stages of the report."""
+        metadata = {
+            "activations": ["relu"] * (len(layers) - 1) + ["tanh"],
+            "log_alpha_threshold": self.threshold,
+            "signals": self.signals,
+            "config": self.identity,
+            "seed": self.seed,
+            "provenance": provenance(),
+            "teacher": self.teacher,
+            "environment": self.environment,
+            "kept_weights": kept_weights(layers),
+            "steps": list(report),
+        }
+        return StudentFile(tuple(layers), metadata)
+
+    def policy(self, student: StudentFile) -> Policy:
+        """The student, acting in physical units."""
+        network = student.network()
+        size = sum(array.size for array in (*network.weights, *network.biases))
+        return Policy(network, size, "", self.signals, self.environment)
+
+
+def facts_of(
+    config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
+) -> RunFacts:
+    """The facts of a run of this config on this dataset."""
+    return RunFacts(
+        identity=_identity(config, preset, dataset, teacher),
+        teacher=_teacher_facts(dataset, teacher),
+        environment=config.env or dataset.metadata.get("environment"),
+        signals=standardised(dataset.signals, dataset.observations),
+        threshold=preset.bpd.log_alpha_threshold,
+        seed=config.seed,
+    )
+
+
+def _identity(
     config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
 ) -> JSON:
-    """Settings, and the digests of what came in."""
     return {
         "method": config.method,
         "preset": config.preset,
@@ -31,8 +92,7 @@ def identity(
     }
 
 
-def teacher_facts(dataset: Dataset, teacher: Policy | None) -> JSON | None:
-    """Parameters and digest of the teacher's file, or what the dataset says of it."""
+def _teacher_facts(dataset: Dataset, teacher: Policy | None) -> JSON | None:
     if teacher is not None:
         return {"parameters": teacher.parameters, "sha256": teacher.sha256}
     facts: JSON | None = dataset.metadata.get("teacher")
