@@ -51,6 +51,15 @@ SMALL: JSON = {"finetune_rounds": 9, **BUDGET}
 
 OFFLINE: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_steps": 6_000}
 
+ABLATIONS: dict[str, JSON] = {
+    "no value term": {"value_weight": 0.0},
+    "authors' noise": {"noise": "authors"},
+    **{f"prior {name}": {"prior": name} for name in ("relevance", "gaussian", "laplace")},
+    "prior uniform": {"prior": "uniform", "prior_scale": 10.0},
+    **{f"schedule {name}": {"kl_schedule": name} for name in ("constant", "exponential", "cosine")},
+}
+"""Of the paper's method, one thing at a time."""
+
 RECIPES = {
     **{
         f"{method}-{keep}": Recipe({"method": method, "keep": keep, **CUT})
@@ -71,6 +80,10 @@ RECIPES = {
         f"{method}-{keep}": Recipe({"method": method, "keep": keep, **SMALL})
         for keep in (363, 250, 180)
         for method in ("small", "td3bc", "bc")
+    },
+    **{
+        f"bpd, {name}-363": Recipe({"method": "bpd", "keep": 363, **CUT, **changes})
+        for name, changes in ABLATIONS.items()
     },
     "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
     "offline-noisy-727": Recipe(
