@@ -56,7 +56,8 @@ def curve_of(value: Stream | Curve, label: str) -> Curve:
 def through(curve: Curve, function: Callable[[Float64], Float64], *maps: Map) -> Curve:
     """function(curve)."""
     with np.errstate(all="ignore"):
-        return replace(curve, values=function(curve.values), maps=_together(curve.maps, maps))
+        values = np.asarray(function(curve.values), np.float64)
+    return replace(curve, values=values, maps=_together(curve.maps, maps))
 
 
 def together(
@@ -71,7 +72,7 @@ def together(
     if a is not b and not (a.same_core(b) and a.is_bare and b.is_bare):
         raise StreamError("it joins two values that both come from the observation")
     with np.errstate(all="ignore"):
-        values = function(first.values, second.values)
+        values = np.asarray(function(first.values, second.values), np.float64)
     return Curve(a, values, _together(first.maps, second.maps), label)
 
 

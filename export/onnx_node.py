@@ -60,7 +60,10 @@ class Node:
         value = self.attributes.get(name)
         if value is None and self.input(index) is not None:
             value = self.constant(index).reshape(-1)[:99].tolist()
-        if value is not None and not all(isinstance(v, int) for v in value):
+        return None if value is None else self._wholes(value, name)
+
+    def _wholes(self, value: Any, name: str) -> list[int]:
+        if not isinstance(value, list) or not all(isinstance(v, int) for v in value):
             self.refuse(f"its {name} are not whole numbers")
         return value
 
@@ -68,6 +71,12 @@ class Node:
         value = self.attributes.get(name, default)
         if not isinstance(value, (int, float)):
             self.refuse(f"its attribute {name} is not a number")
+        return value
+
+    def numbers(self, name: str, default: list[float]) -> list[float]:
+        value = self.attributes.get(name, default)
+        if not isinstance(value, list) or not all(isinstance(v, (int, float)) for v in value):
+            self.refuse(f"its attribute {name} is not a list of numbers")
         return value
 
     def whole(self, name: str, default: int) -> int:
@@ -85,7 +94,7 @@ class Node:
 
     def permutation(self, dimensions: int) -> list[int]:
         """The attribute perm; without it the dimensions in reverse."""
-        value = list(self.attributes.get("perm") or range(dimensions)[::-1])
+        value = self._wholes(self.attributes.get("perm") or [*range(dimensions)[::-1]], "perm")
         if sorted(value) != list(range(dimensions)):
             self.refuse(f"perm {value[:9]} for {dimensions} dimensions")
         return value

@@ -63,7 +63,8 @@ def read_onnx(path: Path) -> PolicyGraph:
     except DecodeError as error:
         raise UserError(f"{path} is not a whole ONNX file; export it again") from error
     try:
-        return _graph(model, path)
+        with np.errstate(all="ignore"):  # what is not finite is refused where it matters
+            return _graph(model, path)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

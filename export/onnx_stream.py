@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from export.activations import ACTIVATIONS, Float64
 from export.activations.clip import GREATEST, LOWEST
-from export.graph import MAX_WIDTH, Layer
+from export.graph import MAX_LAYERS, MAX_WIDTH, Layer
 from export.onnx_tensors import Array
 
 VECTOR, ROWS, COLUMNS, BLOCK, BATCH = "vector", "rows", "columns", "block", "batch"
@@ -93,6 +93,8 @@ def append_layer(stream: Stream, weight: Array, bias: Array | None, spend: Spend
         stream = _close_limits(stream, spend)
     if stream.layers and ACTIVATIONS[stream.layers[-1].activation].needs_whole_layer:
         raise StreamError(f"{stream.layers[-1].activation} is only possible after the last layer")
+    if len(stream.layers) >= MAX_LAYERS:
+        raise StreamError(f"it is one of more than {MAX_LAYERS} layers")
     if stream.width not in (None, weight.shape[1]):
         raise StreamError(f"its weights take {weight.shape[1]} values but {stream.width} come in")
     total = np.zeros(weight.shape[0]) if bias is None else bias

@@ -35,7 +35,7 @@ def parametric_relu(node: Node) -> Result:
 def gelu(node: Node) -> Result:
     form = node.attributes.get("approximate", b"none")
     names = {b"none": "gelu", b"tanh": "gelu_tanh"}
-    if form not in names:
+    if not isinstance(form, bytes) or form not in names:
         node.refuse("its form is neither none nor tanh")
     return activate(node.stream(), names[form], (), node.tensors.spend)
 

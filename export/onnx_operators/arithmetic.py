@@ -177,9 +177,6 @@ def negate(node: Node) -> Result:
 def scaler(node: Node) -> Result:
     """(x - offset) * scale: scikit-learn's StandardScaler."""
     stream = node.stream()
-    scale, offset = (np.array(node.attributes.get(n) or [d]) for n, d in _SCALER_DEFAULTS)
-    shifted = apply_affine(stream, None, -along(stream, offset.astype(np.float64)))
-    return apply_affine(shifted, along(shifted, scale.astype(np.float64)), None)
-
-
-_SCALER_DEFAULTS = (("scale", 1.0), ("offset", 0.0))
+    scale, offset = node.numbers("scale", [1.0]), node.numbers("offset", [0.0])
+    shifted = apply_affine(stream, None, -along(stream, np.array(offset)))
+    return apply_affine(shifted, along(shifted, np.array(scale)), None)

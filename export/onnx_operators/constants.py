@@ -31,10 +31,13 @@ def constant(node: Node) -> Result:
             return node.tensors.dense(value)
         if name == "sparse_value" and isinstance(value, SparseTensorProto):
             return node.tensors.sparse(value)
-        if name in ("value_float", "value_floats") and value is not None:
-            return np.array(value, np.float32)
-        if name in ("value_int", "value_ints") and value is not None:
-            return np.array(value, np.int64)
+        if name == "value_float":
+            return np.array(node.number(name, 0.0), np.float32)
+        if name == "value_int":
+            return np.array(node.whole(name, 0), np.int64)
+        if name in ("value_floats", "value_ints"):
+            kind = np.float32 if name == "value_floats" else np.int64
+            return np.array(node.numbers(name, []), kind)
     node.refuse("it holds no numbers")
 
 

@@ -129,10 +129,10 @@ def concat(node: Node) -> Result:
     values = node.inputs
     if all(isinstance(value, np.ndarray) for value in values):
         return _concat_constants(node)
-    first = next(i for i, value in enumerate(values) if isinstance(value, (Stream, Curve)))
-    streams = [node.stream(i) if i == first else None for i in range(len(values))]
-    like = streams[first]
-    assert like is not None
+    streams = [i for i, value in enumerate(values) if isinstance(value, (Stream, Curve))]
+    if not streams:
+        node.refuse("none of its inputs comes from the observation")
+    like = node.stream(streams[0])
     dimensions, neurons, _ = _places(node, like)
     if node.axis(dimensions, 0) != neurons:
         node.refuse("it joins the observations of a batch")
