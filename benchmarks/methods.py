@@ -53,7 +53,7 @@ OFFLINE: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_steps
 
 ABLATIONS: dict[str, JSON] = {
     "no value term": {"value_weight": 0.0},
-    "authors' noise": {"noise": "authors"},
+    "authors noise": {"noise": "authors"},
     **{f"prior {name}": {"prior": name} for name in ("relevance", "gaussian", "laplace")},
     "prior uniform": {"prior": "uniform", "prior_scale": 10.0},
     **{f"schedule {name}": {"kl_schedule": name} for name in ("constant", "exponential", "cosine")},
