@@ -6,12 +6,13 @@ FIRMWARE_C := $(shell find firmware_host export -name '*.[ch]' 2>/dev/null)
 # Work is spread over processes: two threads of one library each on two busy cores collapse.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test bench lint toolchain clean
+.PHONY: help demo test bench bench-training lint toolchain clean
 
 help:
 	@echo "make demo    the whole pipeline on the virtual pendulum"
 	@echo "make test    the tests"
 	@echo "make bench   cycles and bytes of the exported code, beside its peers"
+	@echo "make bench-training  distillation's updates a second beside the plain update"
 	@echo "make lint    style, types, direction of imports"
 	@echo "make toolchain  compilers and emulators of the boards (Debian; asks for root)"
 	@echo "make clean   remove the environment and the runs"
@@ -27,6 +28,11 @@ bench: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/marks.py
 	$(BIN)/python benchmarks/tables.py
+
+# Speed of the distillation's engine beside the plain update, and whether both learn the same.
+bench-training: $(READY)
+	$(BIN)/python benchmarks/training_speed.py --write
+	$(BIN)/python benchmarks/training_curves.py --write
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,216 @@
+"""Does the fast engine learn what the plain rewrite of the authors' update learns?
+
+The same data, settings and budget on the cart-pole: imitation error, divergence, weights kept and
+closed-loop return along the way, over seeds, for the plain update and for the engine with critics
+in float32 and in bfloat16. Both have the noise √(Σ x² σ²); the students act without it, cut at
+log α 2.
+
+    python benchmarks/training_curves.py [--seeds 0 1 2 3] [--write]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from plain_bpd import PlainBpd, right_deviation
+
+from common.files import write_json
+from common.provenance import provenance
+from training.bpd import BayesianPolicyDistillation
+from training.collect import collect
+from training.config import BpdSettings, CollectConfig
+from training.dataset import Dataset, read_dataset
+from training.figures import masked
+from training.policy import Policy
+from training.rollouts import MEASURE, Rollouts
+from training.signals import normaliser, standardised
+from training.students.masked import kept_weights
+from training.students.storage import StudentFile, StudentLayer
+
+ROOT = Path(__file__).resolve().parent.parent
+RIG = "sensorsini_cartpole"
+ENVIRONMENT = f"sparsectl/{RIG}-v0"
+SETTINGS = BpdSettings(
+    steps=3000,
+    hidden=(64, 64),
+    critic_hidden=(64, 64),
+    batch_size=128,
+    learning_rate=3e-3,
+    kl_multiplier=0.5,
+    student_interval=1,
+)
+LOOKS = 3
+"""At each student on its way."""
+
+Layers = tuple[StudentLayer, ...]
+
+
+@dataclass(frozen=True)
+class CurvesConfig:
+    """What to run."""
+
+    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    """Of the students; the data are the same."""
+    episodes: int = 10
+    """For each return."""
+    transitions: int = 20_000
+    """Of the teacher."""
+    runs: Path = ROOT / "runs" / "curves"
+    """Folder for the data."""
+    write: bool = False
+    """Write results/training_curves.json."""
+
+
+class Plain:
+    """The plain update, for several seeds one after the other."""
+
+    def __init__(self, dataset: Dataset, signals: dict[str, Any], seeds: Sequence[int]) -> None:
+        offset, scale, action_offset, action_scale, *_ = normaliser(signals)
+        columns = (
+            (dataset.observations - offset) / scale,
+            (dataset.actions - action_offset) / action_scale,
+            dataset.rewards[:, None],
+            (dataset.next_observations - offset) / scale,
+            dataset.terminations[:, None],
+        )
+        rows = tuple(np.ascontiguousarray(column, np.float32) for column in columns)
+        self.students = [
+            PlainBpd(
+                rows,
+                (SETTINGS.hidden[0], SETTINGS.hidden[1]),
+                SETTINGS.steps,
+                seed,
+                critic_hidden=(SETTINGS.critic_hidden[0], SETTINGS.critic_hidden[1]),
+                learning_rate=SETTINGS.learning_rate,
+                batch_size=SETTINGS.batch_size,
+                kl_multiplier=SETTINGS.kl_multiplier,
+                student_interval=SETTINGS.student_interval,
+                deviation=right_deviation,
+            )
+            for seed in seeds
+        ]
+
+    def advance(self, steps: int) -> None:
+        for student in self.students:
+            for _ in range(steps):
+                student.update()
+
+    def losses(self, number: int) -> dict[str, float]:
+        return {name: float(value) for name, value in self.students[number].losses.items()}
+
+    def layers(self, number: int) -> Layers:
+        return tuple(
+            StudentLayer(
+                layer.mean.detach().numpy().copy(),
+                layer.log_sigma.detach().numpy().copy(),
+                layer.bias.detach().numpy()[0].copy(),
+            )
+            for layer in self.students[number].student.layers
+        )
+
+
+class Engine:
+    """The engine, all seeds at once."""
+
+    def __init__(
+        self, dataset: Dataset, signals: dict[str, Any], seeds: Sequence[int], dtype: Any
+    ) -> None:
+        settings = replace(SETTINGS, critic_dtype=dtype)
+        device = torch.device("cpu")
+        self.engine = BayesianPolicyDistillation(dataset, signals, settings, seeds, device)
+
+    def advance(self, steps: int) -> None:
+        for _ in range(steps):
+            self.engine.update()
+
+    def losses(self, number: int) -> dict[str, float]:
+        return {name: float(value[number]) for name, value in self.engine.losses.items()}
+
+    def layers(self, number: int) -> Layers:
+        return self.engine.posterior(number)
+
+
+def curves(
+    trainer: Plain | Engine, config: CurvesConfig, returned: Callable[[Layers], float]
+) -> list[list[dict[str, float]]]:
+    """For each look and seed: losses, weights kept, return."""
+    looks = []
+    for _ in range(LOOKS):
+        trainer.advance(SETTINGS.steps // LOOKS)
+        row = []
+        for number in range(len(config.seeds)):
+            layers = masked(trainer.layers(number), SETTINGS.log_alpha_threshold)
+            figures = trainer.losses(number)
+            row.append(
+                {name: figures[name] for name in ("critics", "imitation", "divergence")}
+                | {"kept_weights": kept_weights(layers), "return": returned(layers)}
+            )
+        looks.append(row)
+    return looks
+
+
+def policy(layers: Layers, signals: dict[str, Any]) -> Policy:
+    """The student as it acts."""
+    metadata = {
+        "activations": ["relu"] * (len(layers) - 1) + ["tanh"],
+        "log_alpha_threshold": SETTINGS.log_alpha_threshold,
+        "signals": signals,
+    }
+    return Policy(StudentFile(layers, metadata).network(), 0, "", signals, ENVIRONMENT)
+
+
+def main(config: CurvesConfig) -> None:
+    """Run, print and write."""
+    torch.set_num_threads(1)
+    path = config.runs / "dataset.npz"
+    if not path.is_file():
+        teacher = ROOT / "training" / "teachers" / f"{RIG}.onnx"
+        collect(CollectConfig(teacher, ENVIRONMENT, path, config.transitions, seed=0, workers=1))
+    dataset = read_dataset(path)
+    dataset = replace(dataset, teacher_actions=dataset.actions)  # as in the authors' update
+    signals = standardised(dataset.signals, dataset.observations)
+    results = {}
+    with Rollouts(ENVIRONMENT, 1) as rollouts:
+
+        def returned(layers: Layers) -> float:
+            acting = policy(layers, signals)
+            return float(rollouts.returns(acting, (MEASURE, 0), config.episodes).mean())
+
+        trainers = {
+            "engine": Engine(dataset, signals, config.seeds, "float32"),
+            "engine, bfloat16": Engine(dataset, signals, config.seeds, "bfloat16"),
+            "plain": Plain(dataset, signals, config.seeds),
+        }
+        for name, trainer in trainers.items():
+            results[name] = curves(trainer, config, returned)
+            show(name, results[name])
+    if config.write:
+        written = {
+            "rig": RIG,
+            "settings": {**SETTINGS.__dict__},
+            "seeds": config.seeds,
+            "episodes": config.episodes,
+            "curves": results,
+            "provenance": provenance(),
+        }
+        write_json(ROOT / "benchmarks" / "results" / "training_curves.json", written)
+
+
+def show(name: str, looks: list[list[dict[str, float]]]) -> None:
+    """A line a look: mean and deviation over seeds."""
+    for number, row in enumerate(looks, start=1):
+        cells = []
+        for key in row[0]:
+            values = np.array([figures[key] for figures in row])
+            cells.append(f"{key} {values.mean():.4g} ± {values.std(ddof=1):.2g}")
+        print(f"{name:18} {number * SETTINGS.steps // LOOKS:5}  " + "  ".join(cells), flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(CurvesConfig))
