@@ -5,12 +5,15 @@ The policy is the exported C, compiled for this machine; see `firmware_host.poli
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from firmware_host.policy_library import PolicyLibrary
 from firmware_host.rig_constants import COMMAND_TICKS
 from firmware_host.wire import Frame, State
+from hil.computation import Computation
 from hil.drives import Steps
+from hil.journal import JournalWriter, Kind
 from hil.link import Link
 from hil.safety import FrameWatchdog, InterruptGuard
 from hil.samples import Sample
@@ -46,9 +49,15 @@ class HostStreamDrive:
     """The board ticks by its own clock; each OBSERVATION is answered by a COMMAND at once."""
 
     def __init__(
-        self, link: Link, guard: InterruptGuard, period_us: int, commander: Commander
+        self,
+        link: Link,
+        guard: InterruptGuard,
+        period_us: int,
+        commander: Commander,
+        journal: JournalWriter,
     ) -> None:
         self._link, self._guard, self._commander = link, guard, commander
+        self._journal = journal
         self._period_s = period_us * 1e-6
         self._watchdog = FrameWatchdog(link.port)
 
@@ -61,11 +70,18 @@ class HostStreamDrive:
             return []
         self._watchdog.feed()
         if received.frame.name == "OBSERVATION":
-            self._link.send("COMMAND", **self._commander.command(received.frame))
+            self._answer(received.frame)
         if received.frame.name != "TICK":
             return []
         self._link.send_timesync()  # after the command, which is in a hurry
         return [Sample.from_tick(received.frame, received.host_ns)]
+
+    def _answer(self, observation: Frame) -> None:
+        start_ns = time.monotonic_ns()
+        command = self._commander.command(observation)
+        done = Computation(observation["tick"], start_ns, time.monotonic_ns())
+        self._journal.write(Kind.COMPUTATION, done.pack(), done.end_ns)
+        self._link.send("COMMAND", **command)
 
 
 class HostLockstepDrive:

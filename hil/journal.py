@@ -48,6 +48,8 @@ class Kind(IntEnum):
     """JSON: what the host did or learnt meanwhile (clock fits, phases, kicks)."""
     GARBAGE = 4
     """Bytes from the device that were no valid frame."""
+    COMPUTATION = 5
+    """Host mode: when the host computed a tick's command; see `hil.computation`."""
 
 
 _KINDS = frozenset(int(kind) for kind in Kind)

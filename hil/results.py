@@ -16,6 +16,7 @@ from hil.balance import assess_balance
 from hil.clock import Exchange, fit_clock
 from hil.counters import Counters
 from hil.journal import Journal, Kind
+from hil.latency import latencies, summarise
 from hil.samples import Trace, read_trace
 from hil.session import make_exchange
 from hil.timing import Percentiles, intervals, percentiles
@@ -62,7 +63,7 @@ def assess(journal: Journal) -> dict[str, Any]:
             {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"]}
             for kick in kicks
         ],
-        "clock_relation": _clock_relation(journal),
+        **_clocks(journal),
         "board": _last(journal, "hello").get("board"),
         "stats": _last(journal, "end").get("stats"),
     }
@@ -140,9 +141,14 @@ def _ending(journal: Journal, trace: Trace) -> dict[str, Any]:
     }
 
 
-def _clock_relation(journal: Journal) -> dict[str, Any] | None:
+def _clocks(journal: Journal) -> dict[str, Any]:
+    """How the clocks relate, and by that where the time of each tick went."""
     found = [] if is_virtual_time(journal) else list(exchanges(journal))
-    return fit_clock(found).to_json() if found else None
+    if not found:
+        return {"clock_relation": None, "latency_us": None}
+    relation = fit_clock(found)
+    segments = list(latencies(journal, relation))
+    return {"clock_relation": relation.to_json(), "latency_us": summarise(segments, relation)}
 
 
 def _skipped(active: Trace) -> int:

@@ -294,7 +294,7 @@ class _Trial:
                 return HostLockstepDrive(link, guard, steps, self.commander)
             return LockstepDrive(link, guard, steps, hello["link_timeout_ticks"])
         if self.commander is not None:
-            return HostStreamDrive(link, guard, period_us, self.commander)
+            return HostStreamDrive(link, guard, period_us, self.commander, self.journal)
         return StreamDrive(link, guard, period_us)
 
     def _angle_rad(self, sample: Sample) -> float:

@@ -1,8 +1,9 @@
 """A journal as timed JSON messages on topics, each topic with its JSON Schema.
 
 `/board/NAME` and `/host/NAME` are the frames of the wire, field by field as its table has them.
-`/pendulum` is each control tick in SI units. `/notes` is what the host did, `/garbage` what came
-in and was no frame. JSON has no NaN: a field that is not finite is left out of its message.
+`/pendulum` is each control tick in SI units. `/notes` is what the host did, `/computation` when it
+computed a command, `/garbage` what came in and was no frame. JSON has no NaN: a field that is not
+finite is left out of its message.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import base64
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from firmware_host.wire import MESSAGES, Field, Frame, decode
 from hil.clock import ClockRelation, fit_clock
+from hil.computation import Computation
 from hil.journal import Journal, Kind
 from hil.results import exchanges, is_virtual_time
 from hil.samples import Trace, read_trace
@@ -63,6 +65,14 @@ def schemas() -> dict[str, Schema]:
             "What the host did or learnt",
             {"note": _text("which kind"), "fields": _text("the note's own fields, as JSON")},
         ),
+        "/computation": _object(
+            "Host mode: when the host computed a tick's command",
+            {
+                "tick": _number("number of the control tick"),
+                "start_ns": _number("ns, host's clock"),
+                "end_ns": _number("ns, host's clock"),
+            },
+        ),
         "/garbage": _object("Bytes from the board that were no frame", {"bytes": _BYTES}),
     }
     for message in MESSAGES:
@@ -85,6 +95,9 @@ def messages(journal: Journal) -> Iterator[Message]:
             note = dict(record.json())
             content = {"note": note.pop("note"), "fields": json.dumps(note)}
             yield Message("/notes", log_ns, log_ns, content)
+        elif record.kind is Kind.COMPUTATION:
+            content = asdict(Computation.parse(record.payload))
+            yield Message("/computation", log_ns, log_ns, content)
         elif record.kind is Kind.GARBAGE:
             yield Message("/garbage", log_ns, log_ns, {"bytes": _base64(record.payload)})
         elif (frame := decode(record.payload)) is not None:
