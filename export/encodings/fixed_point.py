@@ -24,14 +24,13 @@ from export.graph import Layer, PolicyGraph
 
 Int = NDArray[np.int64]
 
-INPUT_HEADROOM, HEADROOM = 1.6, 1.25
-"""How far beyond the calibration observations an observation, or a hidden value, may go before it
-is cut off."""
+INPUT_HEADROOM = 1.6
+"""How far beyond the calibration observations an observation may go before it is cut off."""
 SHIFTED = ("relu", "identity")
 """Activations whose hidden values are shifted sums."""
 _ASLEEP = 0.25
 """Of what a neuron's sum reached below 0: the least that is expected of it above."""
-_SCALES_TRIED = 64
+_SCALES_TRIED = 128
 _INPUT_LIMIT = 32_767  # an observation has a sign; a hidden value of 16 bits may have none
 GREATEST_SCALE = 2.0**40
 """What is smaller than its reciprocal counts as nothing."""
@@ -51,6 +50,8 @@ class Format:
     """Of a value without its sign: what may be chosen from; 15 fits int16_t."""
     cuts_off: bool = True
     """Whether values are cut off; otherwise their scales leave room for every observation."""
+    headroom: float = 1.25
+    """How far beyond the calibration observations a hidden value may go before it is cut off."""
     bias_step: int = 1
     """Biases are multiples of it."""
 
@@ -149,13 +150,19 @@ def _tanh(sums: Int, exponent: Int) -> Int:
 def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> FixedPolicy:
     """The graph in whole numbers; of the shifts and limits that the format allows, those with the
     least error over `observations`."""
-    ranges = _ranges(graph, observations)
+    ranges = _ranges(graph, observations, form.headroom)
     exact = graph.forward_exact(observations)
 
     def tried(shift: int, bits: Sequence[int]) -> tuple[float, int, list[int], FixedPolicy]:
-        policy = _Scaling(form, shift, [2**each - 1 for each in bits]).policy(graph, ranges)
-        error = np.mean((policy.forward(observations).astype(np.float64) - exact) ** 2)
-        return float(error), shift, list(bits), policy
+        scaling = _Scaling(form, shift, [2**each - 1 for each in bits])
+        policy = scaling.policy(graph, ranges)
+        refined = scaling.policy(graph, ranges, np.exp2(policy.layers[-1].exponent))
+        errors = [
+            float(np.mean((each.forward(observations).astype(np.float64) - exact) ** 2))
+            for each in (policy, refined)
+        ]
+        better = errors[1] < errors[0]
+        return errors[better], shift, list(bits), refined if better else policy
 
     hidden = len(graph.layers) - 1
     found = [tried(shift, [bits] * hidden) for shift in form.shifts for bits in form.value_bits]
@@ -171,7 +178,7 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
     return best[3]
 
 
-def _ranges(graph: PolicyGraph, observations: Float32) -> list[Float64]:
+def _ranges(graph: PolicyGraph, observations: Float32, headroom: float) -> list[Float64]:
     """Greatest magnitude of each observation and of each hidden layer's values, with headroom."""
     x = observations.astype(np.float64).T
     ranges = [INPUT_HEADROOM * np.abs(x).max(axis=1)]
@@ -181,7 +188,7 @@ def _ranges(graph: PolicyGraph, observations: Float32) -> list[Float64]:
         reached = np.abs(x).max(axis=1)
         if layer.activation == "relu":  # one that hardly ever woke may wake further
             reached = np.maximum(reached, np.abs(sums).max(axis=1) * _ASLEEP)
-        ranges.append(HEADROOM * reached)
+        ranges.append(headroom * reached)
     return ranges
 
 
@@ -198,6 +205,26 @@ class _Bounds:
 
 
 @dataclass(frozen=True)
+class _Readers:
+    """The last layer, for the choice of the scales of the values that it reads."""
+
+    weight: Float64
+    """[out, in], times the scale of its sums."""
+    limit: int
+    scale: Float64
+
+    def error(self, own: Float64, scale: Float64, reach: Float64) -> Float64:
+        """The square error that values bring to the sums: their own, and that of the weights that
+        read them, which must be whole at the values' scale."""
+        weight = self.weight / scale
+        rounded = np.rint(weight)
+        rounding = ((rounded - weight) * scale * reach / self.scale[:, None]) ** 2
+        fits = np.all(np.abs(rounded) <= self.limit, axis=0)
+        read = ((self.weight / self.scale[:, None]) ** 2).sum(axis=0) * own
+        return np.where(fits, read + rounding.sum(axis=0), np.inf)
+
+
+@dataclass(frozen=True)
 class _Scaling:
     """The choice of scales for one shift and for one limit of the values a hidden layer."""
 
@@ -205,8 +232,11 @@ class _Scaling:
     shift: int
     limits: list[int]
 
-    def policy(self, graph: PolicyGraph, ranges: Sequence[Float64]) -> FixedPolicy:
-        """ranges: as `_ranges` gives them."""
+    def policy(
+        self, graph: PolicyGraph, ranges: Sequence[Float64], last: Float64 | None = None
+    ) -> FixedPolicy:
+        """ranges: as `_ranges` gives them. last: the scales of the last layer's sums, for which the
+        scales before are then chosen too; None where they are not yet known."""
         scale = _power_of_two(_fitting(ranges[0], _INPUT_LIMIT))
         greatest = np.clip(np.ceil(ranges[0] * scale), 1, _INPUT_LIMIT).astype(np.int64)
         exponent, bounds = _exponent(scale), _Bounds(-greatest, greatest)
@@ -214,9 +244,12 @@ class _Scaling:
         weight_limits = self.form.weight_limit
         for index, layer in enumerate(graph.layers):
             weight_limit = weight_limits[min(index, len(weight_limits) - 1)]
-            last = index == len(graph.layers) - 1
-            wanted = None if last else (ranges[index + 1], self.limits[index])
-            fixed, scale, bounds = self._layer(layer, weight_limit, scale, bounds, wanted)
+            left = len(graph.layers) - 1 - index
+            wanted = (ranges[index + 1], self.limits[index]) if left else None
+            readers = None
+            if left == 1 and last is not None:
+                readers = _Readers(graph.layers[-1].weight * last[:, None], weight_limits[-1], last)
+            fixed, scale, bounds = self._layer(layer, weight_limit, scale, bounds, wanted, readers)
             layers.append(fixed)
         return FixedPolicy(graph, self.shift, exponent, greatest, tuple(layers))
 
@@ -227,6 +260,7 @@ class _Scaling:
         scale: Float64,
         inputs: _Bounds,
         wanted: tuple[Float64, int] | None,
+        readers: _Readers | None,
     ) -> tuple[FixedLayer, Float64, _Bounds]:
         """The layer, its values' scales and their bounds.
 
@@ -241,7 +275,7 @@ class _Scaling:
             if not self.form.cuts_off:
                 terms = _greatest_terms(layer, layer.weight / scale, inputs)
                 sums = np.minimum(sums, _fitting(terms, (limit - 1) * 2.0**self.shift))
-            sums = _nearest_to_whole(layer.weight / scale, sums, inputs)
+            sums = self._nearest_to_whole(layer.weight / scale, sums, inputs, wanted[0], readers)
         else:
             sums = _power_of_two(sums)
         weight = np.rint(layer.weight / scale * sums[:, None]).astype(np.int64)
@@ -302,6 +336,26 @@ class _Scaling:
             np.clip(sums.highest >> self.shift, low, layer.limit),
         )
 
+    def _nearest_to_whole(
+        self,
+        weight: Float64,
+        scale: Float64,
+        inputs: _Bounds,
+        wanted: Float64,
+        readers: _Readers | None,
+    ) -> Float64:
+        """Of the scales from half of `scale` up to it, for each row that with the least error."""
+        reach = inputs.magnitude.astype(np.float64)
+        best, least = scale, np.full(len(scale), np.inf)
+        for share in np.linspace(1.0, 0.5, _SCALES_TRIED, endpoint=False):
+            tried = scale * share
+            rounded = np.rint(weight * tried[:, None]) / tried[:, None]
+            total = (((rounded - weight) * reach) ** 2).sum(axis=1)
+            if readers:
+                total = readers.error(total, tried / 2.0**self.shift, wanted)
+            best, least = np.where(total < least, tried, best), np.minimum(total, least)
+        return best
+
 
 def _greatest_terms(layer: Layer, weight: Float64, inputs: _Bounds) -> Float64:
     """The greatest magnitude of a sum in units of its value, whatever the observation."""
@@ -310,18 +364,6 @@ def _greatest_terms(layer: Layer, weight: Float64, inputs: _Bounds) -> Float64:
     lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
     reached = np.maximum(highest, 0) if layer.activation == "relu" else np.abs(highest)
     return reached if layer.activation == "relu" else np.maximum(reached, np.abs(lowest))
-
-
-def _nearest_to_whole(weight: Float64, scale: Float64, inputs: _Bounds) -> Float64:
-    """Of the scales from half of `scale` up to it, for each row that with the least error."""
-    reach = inputs.magnitude.astype(np.float64)
-    best, least = scale, np.full(len(scale), np.inf)
-    for share in np.linspace(1.0, 0.5, _SCALES_TRIED, endpoint=False):
-        tried = (scale * share)[:, None]
-        error = ((np.rint(weight * tried) / tried - weight) * reach) ** 2
-        total = error.sum(axis=1)
-        best, least = np.where(total < least, scale * share, best), np.minimum(total, least)
-    return best
 
 
 def _sum_bounds(weight: Int, bias: Int, inputs: _Bounds) -> _Bounds:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
 from export.activations import Float32
+from export.encodings import cortex_m_packed
 from export.encodings.encoding import EncodedPolicy, Kind
 from export.encodings.fixed_layers import FixedCode, fixed_encoded, is_shifted
 from export.encodings.fixed_point import FixedPolicy, Format, fixed_policy
@@ -22,30 +24,38 @@ from export.encodings.table import (
 from export.graph import PolicyGraph
 
 RUNTIME = """\
-#define SHIFT {shift}
-#define NO_LIMIT INT32_MAX
-
 /* y = weight x + bias, row by row. A word holds a weight and, in its low `bits`, its column; a row
- * has count words. Where there is a limit, y is shifted and cut off for the next layer. */
-static void packed(const {word} *word, const {count} *count, const int32_t *bias, unsigned bits,
-                   const int32_t *x, int32_t *y, unsigned outputs, int32_t low, int32_t high)
+ * has count words. y is shifted and cut off for the next layer, or the sums if bits has its sign
+ * set. */
+static void policy_packed(const {word} *word, const {count} *count, const int32_t *bias,
+                          const int32_t *x, int32_t *y, unsigned outputs, int32_t bits)
 {{
-    const {word} mask = ({word})((1u << bits) - 1u);
+    const unsigned shift = (unsigned)bits & 0xffu;
+    const {word} mask = ({word})((1u << shift) - 1u);
     for (unsigned row = 0; row < outputs; row++) {{
         int32_t sum = READ_I32(bias + row);
         for (unsigned left = {read_count}(count + row); left > 0; left--) {{
             const {word} entry = {read_word}(word);
-            sum += (entry >> bits) * x[entry & mask];
+            sum += (entry >> shift) * x[entry & mask];
             word++;
         }}
-        if (high != NO_LIMIT) {{
-            sum >>= SHIFT;
-            sum = sum < low ? low : (sum > high ? high : sum);
+        if (bits >= 0) {{
+            sum >>= {shift};
+            sum = sum < {low} ? {low} : (sum > {high} ? {high} : sum);
         }}
         y[row] = sum;
     }}
 }}
 """
+
+DECLARATION = """\
+/* Written out in policy.S, where the other form of this stands in words. */
+void policy_packed(const int16_t *word, const uint8_t *count, const int32_t *bias,
+                   const int32_t *x, int32_t *y, unsigned outputs, int32_t bits);
+"""
+
+_VALUE_BITS = 15
+_SUMS = "INT32_MIN + "
 
 
 class Packed:
@@ -64,18 +74,17 @@ class Packed:
         bits = [self._column_bits(layer.inputs) for layer in graph.layers]
         limits = tuple(2 ** (self._word_bits - each - 1) - 1 for each in bits)
         shifts = (15,) if self._word_bits == 32 else (7, 8, 9, 10)
-        policy = fixed_policy(graph, observations, Format(limits, 32, shifts))
+        headroom = 1.25 if self._word_bits == 32 else 2.0
+        form = Format(limits, 32, shifts, (_VALUE_BITS,), headroom=headroom)
+        policy = fixed_policy(graph, observations, form)
         count = smallest_unsigned(max(int(_counts(layer.weight).max()) for layer in policy.layers))
         word: np.dtype[Any] = np.dtype(np.int32 if self._word_bits == 32 else np.int16)
         codes = [self._code(policy, i, bits[i], word, count) for i in range(len(bits))]
-        runtime = RUNTIME.format(
-            shift=policy.shift,
-            word=f"{word}_t",
-            count=f"{count}_t",
-            read_word=reader(word),
-            read_count=reader(count),
-        )
-        return fixed_encoded(self, policy, codes, [runtime])
+        has_assembly = self._word_bits == 16 and count == np.uint8 and _is_relu(graph)
+        encoded = fixed_encoded(self, policy, codes, [_runtime(policy, word, count, has_assembly)])
+        if not has_assembly:
+            return encoded
+        return replace(encoded, assembly=cortex_m_packed.assembly(policy.shift))
 
     def _column_bits(self, inputs: int) -> int:
         if self._word_bits == 32:
@@ -108,10 +117,11 @@ class Packed:
                 Table(f"{name}_count", _counts(layer.weight[part]).astype(count)),
                 Table(f"{name}_bias", layer.bias[part].astype(np.int32)),
             ]
-            arguments = f"{name}_word, {name}_count, {name}_bias, {bits}, {{x}}"
+            arguments = f"{name}_word, {name}_count, {name}_bias, {{x}}"
             array = "{y}" if is_shifted(policy, index) else "sums"
             target = f"{array}{part_offset(part)}, {part.stop - part.start}"
-            calls.append(f"packed({arguments}, {target}, {_limits(policy, index)});")
+            form = "" if is_shifted(policy, index) else _SUMS
+            calls.append(f"policy_packed({arguments}, {target}, {form}{bits});")
         return FixedCode(tuple(tables), tuple(calls))
 
 
@@ -128,12 +138,26 @@ PACKED_INT8 = Packed(
 )
 
 
-def _limits(policy: FixedPolicy, index: int) -> str:
-    if not is_shifted(policy, index):
-        return "0, NO_LIMIT"
-    layer = policy.layers[index]
-    low = "0" if layer.layer.activation == "relu" else f"-{layer.limit}"
-    return f"{low}, {layer.limit}"
+def _runtime(
+    policy: FixedPolicy, word: np.dtype[Any], count: np.dtype[Any], has_assembly: bool
+) -> str:
+    limit = 2**_VALUE_BITS - 1
+    runtime = RUNTIME.format(
+        shift=policy.shift,
+        word=f"{word}_t",
+        count=f"{count}_t",
+        read_word=reader(word),
+        read_count=reader(count),
+        low=0 if _is_relu(policy.graph) else -limit,
+        high=limit,
+    )
+    if not has_assembly:
+        return runtime
+    return f"#if {cortex_m_packed.CONDITION}\n{DECLARATION}#else\n{runtime}#endif\n"
+
+
+def _is_relu(graph: PolicyGraph) -> bool:
+    return all(layer.activation == "relu" for layer in graph.layers[:-1])
 
 
 def _counts(weight: np.ndarray) -> np.ndarray:

@@ -1,0 +1,129 @@
+"""blocks: every weight, many rows at a time, so that their sums stay in registers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from export.activations import Float32
+from export.encodings import dense
+from export.encodings.encoding import EncodedPolicy, Kind
+from export.encodings.float_layers import FloatLayer, float_policy
+from export.encodings.table import Table, part_name, part_offset, row_parts
+from export.graph import Layer, PolicyGraph
+
+ROWS = 16
+"""Rows a block: Cortex-M4F's 32 float registers hold their sums beside weights and a value."""
+
+_BLOCKS = """\
+/* y = weight x + bias for whole blocks of ROWS rows, column by column in each block, then for the
+ * rows left over; each sum starts at its bias, columns ascending. */
+static void blocks(const float *weight, const float *bias, const float *x, unsigned inputs,
+                   float *y, unsigned outputs)
+{
+BEGIN
+    for (; outputs >= ROWS; outputs -= ROWS) {
+SUMS
+        for (unsigned i = 0; i < COUNT; i++) {
+            const float *const column = weight + START;
+            const float each = VALUE;
+PRODUCTS
+        }
+STORES
+        weight += ROWS * inputs;
+        bias += ROWS;
+        y += ROWS;
+    }
+    if (outputs > 0) {
+        dense(weight, bias, x, inputs, y, outputs);
+    }
+}
+"""
+
+_ACTIVE = """\
+    /* A value of 0 adds nothing: the others, and where in a block their weights start. */
+    float value[WIDEST];
+    unsigned start[WIDEST];
+    unsigned count = 0;
+    for (unsigned i = 0; i < inputs; i++) {
+        if (x[i] != 0.0f) {
+            value[count] = x[i];
+            start[count] = i * ROWS;
+            count++;
+        }
+    }
+"""
+
+
+class Blocks:
+    """With `skip`, a value of 0 costs nothing, as after relu about half are; the time of a call then
+    depends on the observation."""
+
+    kind: Kind = "float32"
+    cores: frozenset[str] | None = None
+
+    def __init__(self, name: str, summary: str, skip: bool) -> None:
+        self.name = name
+        self.summary = summary
+        self.constant_time = not skip
+        self._skip = skip
+
+    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+        layers = [_encode(index, layer) for index, layer in enumerate(graph.layers)]
+        widest = max(layer.inputs for layer in graph.layers)
+        defines = f"#define ROWS {ROWS}\n"
+        if self._skip:
+            defines += f"#define WIDEST {widest}\n"
+        return float_policy(
+            self, graph, layers, "\n".join([defines, dense.RUNTIME, _runtime(self._skip)])
+        )
+
+
+BLOCKS = Blocks("blocks", f"every weight as float32, in blocks of {ROWS} rows", False)
+BLOCKS_SKIP = Blocks(
+    "blocks-skip",
+    f"every weight as float32, in blocks of {ROWS} rows; values of 0 are skipped",
+    True,
+)
+
+
+def _runtime(skip: bool) -> str:
+    rows = range(ROWS)
+    lines = {
+        "BEGIN\n": _ACTIVE if skip else "",
+        "SUMS": [f"float sum{r} = POLICY_READ_FLOAT(bias + {r});" for r in rows],
+        "PRODUCTS": [f"    sum{r} += POLICY_READ_FLOAT(column + {r}) * each;" for r in rows],
+        "STORES": [f"y[{r}] = sum{r};" for r in rows],
+        "COUNT": "count" if skip else "inputs",
+        "START": "start[i]" if skip else "i * ROWS",
+        "VALUE": "value[i]" if skip else "x[i]",
+    }
+    text = _BLOCKS
+    for name, value in lines.items():
+        written = (
+            value if isinstance(value, str) else "\n".join(f"        {line}" for line in value)
+        )
+        text = text.replace(name, written)
+    return text
+
+
+def _encode(index: int, layer: Layer) -> FloatLayer:
+    tables, calls = [], []
+    blocks = np.arange(0, layer.outputs, ROWS)
+    sizes = 4 * layer.inputs * np.minimum(ROWS, layer.outputs - blocks)
+    parts = [
+        slice(part.start * ROWS, min(part.stop * ROWS, layer.outputs)) for part in row_parts(sizes)
+    ]
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        tables.append(Table(f"{name}_weight", _block_order(layer.weight[part])))
+        tables.append(Table(f"{name}_bias", layer.bias[part]))
+        arguments = f"{name}_weight, {name}_bias, {{x}}, {layer.inputs}"
+        calls.append(f"blocks({arguments}, {{y}}{part_offset(part)}, {part.stop - part.start});")
+    return FloatLayer(tuple(tables), tuple(calls))
+
+
+def _block_order(weight: Float32) -> Float32:
+    """Whole blocks column by column, then the rows left over row by row."""
+    whole = len(weight) // ROWS * ROWS
+    blocks = weight[:whole].reshape(-1, ROWS, weight.shape[1]).transpose(0, 2, 1)
+    return np.concatenate([blocks.reshape(-1), weight[whole:].reshape(-1)])
