@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from commands.bench import on_board
 from commands.choice import Candidate, Choice, nothing_fits
-from commands.choice_plot import draw_choice
 from commands.closed_loop import closed_loop
 from commands.config import ChooseConfig
 from commands.terminal import print_table
@@ -188,6 +187,8 @@ def _limits(config: ChooseConfig, target: Target) -> dict[str, float]:
 
 def _write_choice(choice: Choice, out: Path) -> dict[str, Any]:
     """choice.json and choice.svg beside the policy."""
+    from commands.choice_plot import draw_choice  # matplotlib, which other exports do not need
+
     summary = choice.summary()
     write_json(out / CHOICE_JSON, summary | {"provenance": provenance()})
     draw_choice(choice, out / CHOICE_SVG)
