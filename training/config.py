@@ -216,6 +216,23 @@ class DaggerSettings:
     """The share of episodes that have the noise."""
 
 
+MethodName = Literal[
+    "auto",
+    "bpd",
+    "group",
+    "deterministic",
+    "gradual",
+    "magnitude",
+    "one-shot",
+    "neurons",
+    "l1",
+    "group-lasso",
+    "small",
+    "td3bc",
+    "bc",
+]
+
+
 @dataclass(frozen=True)
 class DistillConfig:
     """Distil a teacher's dataset into a sparse student; what is not given is the preset's."""
@@ -229,21 +246,9 @@ class DistillConfig:
     preset: Literal["paper", "quick"] = "paper"
     """paper: a million steps with the paper's settings. quick: about two minutes."""
 
-    method: Literal[
-        "bpd",
-        "group",
-        "deterministic",
-        "gradual",
-        "magnitude",
-        "one-shot",
-        "neurons",
-        "l1",
-        "group-lasso",
-        "small",
-        "td3bc",
-        "bc",
-    ] = "bpd"
-    """bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have no noise,
+    method: MethodName = "auto"
+    """auto: bpd, or with a wish (keep, return, flash) gradual, which keeps most return at a size.
+    bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have no noise,
     and weights or neurons go while fine-tuning; small, td3bc and bc are small dense networks."""
 
     keep: int | None = None

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from training.fitted import FittedCritics, shared_critics
 from training.identity import facts_of
 from training.loop import Loop, Stop, Trainer, stop_on_interrupt
 from training.measurement import Measurement
-from training.methods import METHODS
+from training.methods import METHODS, chosen_method
 from training.policy import Policy, load_policy
 from training.presets import Preset, fitted, resolved
 from training.rollouts import Rollouts
@@ -74,6 +75,7 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
         UserError: a setting or file does not fit, training diverged or cut every weight, or SIGINT.
     """
     torch.set_num_threads(1)  # two threads collapse when another process is busy
+    config = replace(config, method=chosen_method(config))
     preset = resolved(config)
     dataset = read_dataset(config.dataset)
     with ExitStack() as stack:

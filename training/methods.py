@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from common.errors import UserError
+from training.config import DistillConfig, MethodName
 from training.dataset import Dataset
 
 Settings = Mapping[str, Any]
@@ -91,6 +92,14 @@ METHODS: dict[str, Method] = {
         imitates="executed",
     ),
 }
+
+
+def chosen_method(config: DistillConfig) -> MethodName:
+    """The method that the config names, or for auto the one that serves its wish best."""
+    if config.method != "auto":
+        return config.method
+    wishes = (config.keep, config.return_share, config.flash)
+    return "bpd" if all(wish is None for wish in wishes) else "gradual"
 
 
 def small_hidden(weights: int, observations: int, actions: int, layers: int) -> tuple[int, ...]:

@@ -115,4 +115,4 @@ def test_a_deterministic_student_pays_and_learns() -> None:
 
 def test_the_command_line_knows_every_method() -> None:
     hint = typing.get_type_hints(DistillConfig)["method"]
-    assert set(typing.get_args(hint)) == set(METHODS)
+    assert set(typing.get_args(hint)) == {"auto", *METHODS}

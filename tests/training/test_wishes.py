@@ -18,7 +18,7 @@ from common.files import read_json
 from tests.training.balancer import ENVIRONMENT
 from training.config import DistillConfig
 from training.distill import distill
-from training.methods import METHODS, small_hidden
+from training.methods import METHODS, chosen_method, small_hidden
 from training.students.storage import read_student
 
 
@@ -69,6 +69,15 @@ def test_a_wanted_return_and_its_picture(balancer: Path, balancing: Path, tmp_pa
     assert (tmp_path / "pareto" / "pareto.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="no student in"):
         pareto(ParetoConfig((tmp_path / "pareto",)))
+
+
+def test_a_wish_chooses_the_method(balancing: Path) -> None:
+    def chosen(**wishes: Any) -> str:
+        return chosen_method(DistillConfig(balancing, **wishes))
+
+    assert chosen() == "bpd"
+    assert chosen(keep=9) == chosen(return_share=0.9) == chosen(flash=900) == "gradual"
+    assert chosen(keep=9, method="bpd") == "bpd"
 
 
 def test_the_front_has_what_no_other_beats() -> None:
