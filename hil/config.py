@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+from hil.faults.kinds import fault_help
 
 Mode = Literal["device", "host", "pil"]
 Clock = Literal["realtime", "lockstep", "fast"]
@@ -55,6 +57,10 @@ class TrialConfig:
     """The trial ends when the pole is not up by then, in seconds."""
     randomised: bool = False
     """Draw the virtual plant's friction, masses and supply from the rig's ranges."""
+    fault: Annotated[str | None, arg(help=fault_help())] = None
+    """A fault to inject into the virtual rig: NAME@SECONDS after the motor was first driven."""
+    paced: bool = False
+    """Let the virtual rig's bytes through no faster than --baud has it."""
     firmware: Path | None = None
     """Folder of the virtual rig's firmware, built when needed; by default firmware/ in `out`."""
     report: bool = True

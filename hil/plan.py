@@ -16,11 +16,13 @@ from firmware_host.policy_header import read_policy_header
 from firmware_host.rig_constants import RigConstants
 from hil.config import TrialConfig
 from hil.disturbance import Kick, knocking_duty, plan_kicks
+from hil.faults.kinds import FaultSpec
 from hil.plant_server import PlantStart
 from hil.ports import PortKind, PortRequest, kind_of
 from hil.ports.emulated import PREFIX as EMULATED
 from hil.ports.virtual import NAME as VIRTUAL
 from hil.session import Expectation
+from hil.virtual_rig import LineStart
 from training.plants.rig import Rig, load_rig
 
 HOST = "host"
@@ -60,7 +62,9 @@ class Plan:
     def plant(self) -> PlantStart:
         """The pendulum to simulate, here or behind a virtual board's encoders."""
         config = self.config
-        return PlantStart(config.rig or self.rig.name, config.seed, config.randomised)
+        return PlantStart(
+            config.rig or self.rig.name, config.seed, config.randomised, self._fault("plant")
+        )
 
     def port_request(self) -> PortRequest:
         """What the port has to open."""
@@ -76,7 +80,13 @@ class Plan:
             plant=None if config.mode == "pil" else self.plant,
             firmware=config.firmware or self.folder / "firmware",
             fifo=config.fifo,
+            line=LineStart(self._fault("line"), self.baud if config.paced else None),
         )
+
+    def _fault(self, family: str) -> FaultSpec | None:
+        """The fault to inject, where it is one of this family."""
+        spec = FaultSpec.parse(self.config.fault) if self.config.fault else None
+        return spec if spec is not None and spec.kind.family == family else None
 
     @property
     def expectation(self) -> Expectation:
@@ -130,6 +140,7 @@ def make_plan(config: TrialConfig) -> Plan:
         UserError: a missing or foreign file, sizes or rates that differ, a number out of range.
     """
     _check_numbers(config)
+    _check_fault(config)
     if config.port == VIRTUAL and find_board(config.board).name != HOST:
         config = replace(config, port=EMULATED + config.board)
     graph = read_onnx(_policy_file(config.policy))
@@ -192,6 +203,17 @@ def _check_numbers(config: TrialConfig) -> None:
             raise UserError(f"--{name} is {value}; give {low:g} to {high:g}")
     if config.mode == "host" and config.clock == "fast":
         raise UserError("--clock is fast, which waits for no command; take lockstep in host mode")
+
+
+def _check_fault(config: TrialConfig) -> None:
+    """Only the virtual rig has faults to order."""
+    if config.fault is None and not config.paced:
+        return
+    if config.fault is not None:
+        FaultSpec.parse(config.fault)
+    if config.port != VIRTUAL or config.mode == "pil":
+        given = f"--fault is {config.fault}" if config.fault else "--paced is asked for"
+        raise UserError(f"{given}; take --port virtual and --mode device or host for it")
 
 
 def _check_fit(graph: PolicyGraph, rig: Rig) -> None:

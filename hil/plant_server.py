@@ -17,6 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from hil.faults.kinds import FaultSpec
+from hil.faults.plant import FaultyPlant
+
 if TYPE_CHECKING:
     from training.plants.plant import Plant
 
@@ -46,16 +49,20 @@ class PlantStart:
     """Name or TOML file."""
     seed: int
     randomised: bool
+    fault: FaultSpec | None = None
+    """What goes wrong with it."""
 
     def arguments(self) -> list[str]:
         """The command line of a server that simulates this."""
-        return [self.rig, str(self.seed), str(int(self.randomised))]
+        fault = "-" if self.fault is None else str(self.fault)
+        return [self.rig, str(self.seed), str(int(self.randomised)), fault]
 
     @classmethod
     def parse(cls, arguments: list[str]) -> PlantStart:
         """The inverse of `arguments`."""
-        rig, seed, randomised = arguments
-        return cls(rig, int(seed), randomised == "1")
+        rig, seed, randomised, fault = arguments
+        spec = None if fault == "-" else FaultSpec.parse(fault)
+        return cls(rig, int(seed), randomised == "1", spec)
 
     def make(self) -> Plant:
         """The plant at time 0, at rest as homing needs it: base in the middle, pole hanging.
@@ -114,8 +121,11 @@ def main() -> None:
     """Serve on the descriptor and with the plant that the command line names."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trial ends this process, in its own order
     channel = socket.socket(fileno=int(sys.argv[1]))
-    PlantStart.parse(sys.argv[2:]).make().advance(1e-3)  # MuJoCo's first step takes its time
-    plant = PlantStart.parse(sys.argv[2:]).make()
+    start = PlantStart.parse(sys.argv[2:])
+    start.make().advance(1e-3)  # MuJoCo's first step takes its time
+    plant: AnyPlant = start.make()
+    if start.fault is not None:
+        plant = FaultyPlant(start.make(), start.fault)
     print(READY, flush=True)
     try:
         serve(plant, channel)

@@ -116,10 +116,12 @@ class _Trial:
         """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
         if self.config.mode == "host":
             self.commander = self._host_policy()
-        recorder = LockstepRecorder if self.plan.is_lockstep else LiveRecorder
+        recorder = (LockstepRecorder if self.plan.is_lockstep else LiveRecorder)(self.journal)
+        if self.plan.port_request().line.fault is not None:
+            recorder.patience = 1.0  # an answer that does not come is lost, not late
         with (
             RealtimePriority(self.config.fifo) as priority,
-            Link(port, self.plan.baud, recorder(self.journal)) as link,
+            Link(port, self.plan.baud, recorder) as link,
         ):
             if priority.asked:
                 self.journal.note("priority", None, **priority.to_json())
@@ -235,7 +237,10 @@ class _Trial:
                 self.last = sample
 
     def _end(self, session: Session, why: str) -> None:
-        stats = session.stats()
+        try:
+            stats = session.stats()
+        except LinkLost:  # a board that stopped because of its cable
+            stats = None
         self._note_end(session.link, why, None, stats)
 
     def _note_end(

@@ -11,12 +11,14 @@ import select
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from common.errors import UserError
 from hil.config import Clock
+from hil.faults.kinds import FaultSpec
 from hil.plant_server import READY, PlantStart
 from hil.priority import hurry
 
@@ -24,11 +26,35 @@ START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 2.0
 
 
+@dataclass(frozen=True)
+class LineStart:
+    """The cable between host and firmware; as it is by default, there is none."""
+
+    fault: FaultSpec | None = None
+    """What goes wrong on it."""
+    baud: int | None = None
+    """Bits a second that it lets through; None: as fast as they come."""
+
+    def command(self, port: str, clock: Clock) -> list[str] | None:
+        """What runs it in front of the firmware's `port`; None where there is no cable."""
+        if self.fault is None and self.baud is None:
+            return None
+        fault = "-" if self.fault is None else str(self.fault)
+        kind = "realtime" if clock == "realtime" else "virtual"
+        words = [port, fault, kind, str(self.baud or 0)]
+        return [sys.executable, "-m", "hil.faults.line", *words]
+
+
 class VirtualRig:
     """Context manager around the firmware's process and the plant's."""
 
     def __init__(
-        self, firmware: Path, clock: Clock, plant: PlantStart | None, fifo: bool = False
+        self,
+        firmware: Path,
+        clock: Clock,
+        plant: PlantStart | None,
+        fifo: bool = False,
+        line: LineStart | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -37,11 +63,14 @@ class VirtualRig:
             clock: how the firmware's time passes.
             plant: the pendulum; None leaves the encoders at rest (processor in the loop).
             fifo: ask for SCHED_FIFO.
+            line: the cable, when it is to be slow or faulty.
         """
+        self.line = line or LineStart()
         self.firmware, self.clock, self.plant, self.fifo = firmware, clock, plant, fifo
         self.port = ""
         self.scheduling = "ordinary"
         self._children: list[subprocess.Popen[str]] = []
+        self._firmware: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> VirtualRig:
         try:
@@ -62,7 +91,8 @@ class VirtualRig:
     @property
     def firmware_process(self) -> subprocess.Popen[str]:
         """The running firmware."""
-        return self._children[-1]
+        assert self._firmware is not None
+        return self._firmware
 
     def _start(self) -> None:
         command = [str(self.firmware), "--clock", self.clock]
@@ -82,8 +112,13 @@ class VirtualRig:
             self.port = self._start_firmware(command, (theirs.fileno(),))
 
     def _start_firmware(self, command: list[str], descriptors: tuple[int, ...]) -> str:
-        child = self._start_child(command, descriptors)
-        word, _, path = _first_line(child, "the firmware").partition(" ")
+        self._firmware = self._start_child(command, descriptors)
+        port = self._port_of(self._firmware, "the firmware")
+        cable = self.line.command(port, self.clock)
+        return self._port_of(self._start_child(cable, ()), "the cable") if cable else port
+
+    def _port_of(self, child: subprocess.Popen[str], what: str) -> str:
+        word, _, path = _first_line(child, what).partition(" ")
         if word != "PTY" or not path:
             raise UserError(f"{self.firmware} opened no port; build it again")
         return path

@@ -256,4 +256,8 @@ def _number(word: str, text: str, optional: bool = False) -> float:
 
 def fault_help() -> str:
     """All of them, for `--help`."""
-    return "; ".join(f"{name}: {FAULTS[name].does}" for name in INJECTABLE)
+    listed = "; ".join(f"{name}: {FAULTS[name].does}" for name in INJECTABLE)
+    return (
+        "A fault of the virtual rig: NAME@SECONDS after the motor was first driven, or "
+        f"NAME=AMOUNT@SECONDS. {listed}"
+    )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from firmware_host.rig_constants import RigConstants
 from hil.config import Clock, Mode
 from hil.plant_server import PlantStart
+from hil.virtual_rig import LineStart
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class PortRequest:
     """Folder for a firmware that is built for this trial."""
     fifo: bool = False
     """Ask for SCHED_FIFO for what is started here."""
+    line: LineStart = LineStart()
+    """The cable of a virtual board."""
 
 
 @dataclass(frozen=True)

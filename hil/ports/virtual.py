@@ -28,5 +28,5 @@ class Virtual:
         """Build the firmware, and run it for as long as the context lasts."""
         built = build_firmware(request.policy, "host", request.rig, request.firmware)
         elf = Path(built["elf"])
-        with VirtualRig(elf, request.clock, request.plant, request.fifo) as rig:
+        with VirtualRig(elf, request.clock, request.plant, request.fifo, request.line) as rig:
             yield OpenPort(rig.port, {"virtual_rig_scheduling": rig.scheduling})
