@@ -130,15 +130,25 @@ def apply_affine(stream: Stream, scale: Float64 | None, offset: Float64 | None) 
             value = value * scale
         return value if offset is None or value is None else value + offset
 
-    if scale is not None and (scale <= 0).any() and stream.is_clipped:
-        raise StreamError("a scale of 0 or under after limits (Clip)")
+    low, high = through(stream.low), through(stream.high)
+    if scale is not None and (scale < 0).any() and stream.is_clipped:
+        low, high = _turned(low, high, scale)
     return replace(
         stream,
         scale=_product(stream.scale, scale),
         offset=through(stream.offset) if stream.offset is not None else offset,
-        low=through(stream.low),
-        high=through(stream.high),
+        low=low,
+        high=high,
     )
+
+
+def _turned(
+    low: Float64 | None, high: Float64 | None, scale: Float64
+) -> tuple[Float64 | None, Float64 | None]:
+    """Limits after a scale: those of negative scales change places."""
+    a = -math.inf * np.sign(scale) if low is None else low
+    b = math.inf * np.sign(scale) if high is None else high
+    return np.where(scale < 0, b, a), np.where(scale < 0, a, b)
 
 
 def apply_limits(stream: Stream, low: Float64 | None, high: Float64 | None) -> Stream:
@@ -258,6 +268,8 @@ def spread(vector: Float64, width: int) -> Float64:
 def along(stream: Stream, constant: Array) -> Float64:
     """A constant that meets the stream elementwise, as [width] or [1] float64."""
     shape = constant.shape
+    if constant.size == 0:
+        raise StreamError("a constant of no numbers meets the observation")
     if constant.size == 1:
         return constant.astype(np.float64).reshape(-1)
     if stream.layout == BLOCK and len(shape) <= len(stream.block) + 1:
