@@ -35,6 +35,8 @@ class RunningBoard:
             raise UserError(f"board {board.name} has no emulator; plug one in and name its --port")
         self.board, self.elf, self.emulator = board, elf, board.emulator
         self.port = ""
+        self.last_words = ""
+        """What the process printed after the port; complete once it has ended."""
         self._held: int | None = None
 
     def __enter__(self) -> RunningBoard:
@@ -98,5 +100,6 @@ class RunningBoard:
             process.kill()
             process.wait()
         if process.stdout is not None:
+            self.last_words = process.stdout.read().decode("utf-8", errors="replace")
             process.stdout.close()
         self._scratch.cleanup()

@@ -3,7 +3,8 @@
  * a byte from the host ends the wait at once.
  *
  * Four pins from PORT on, such as D2, are the encoders: base A, base B, pole A, pole B. SIGUSR1
- * turns the base forwards and the pole backwards, by a count each. */
+ * turns the base forwards and the pole backwards, by a count each. At its end it prints `STACK n`:
+ * the bytes of stack that the firmware has used at the deepest. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -21,8 +22,9 @@
 #include <simavr/sim_io.h>
 #include <simavr/sim_time.h>
 
-#define POLL_CYCLES 256u /* of the chip, between two looks at the pty while it works */
-#define NAP_US 500       /* naps are this long together before they are slept for real */
+#define POLL_CYCLES 256u  /* of the chip, between two looks at the pty while it works */
+#define START_CYCLES 100u /* until the stack pointer is set */
+#define NAP_US 500        /* naps are this long together before they are slept for real */
 
 static int line;
 static int clear_to_send = 1;
@@ -124,11 +126,20 @@ static struct avr_irq_t *connect_uart(avr_t *avr) {
     return avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_INPUT);
 }
 
-static volatile sig_atomic_t steps;
+static volatile sig_atomic_t steps, ended;
 
 static void on_step(int number) {
     (void)number;
     steps++;
+}
+
+static void on_end(int number) {
+    (void)number;
+    ended = 1;
+}
+
+static unsigned stack_pointer(const avr_t *avr) {
+    return avr->data[R_SPL] | (unsigned)avr->data[R_SPH] << 8;
 }
 
 /* Both go through the four states in turn, the pole the other way round. */
@@ -152,15 +163,20 @@ int main(int count, char **arguments) {
         return 2;
     }
     signal(SIGUSR1, on_step);
+    signal(SIGTERM, on_end);
     struct avr_irq_t *input = connect_uart(avr);
     printf("PTY %s\n", name);
     fflush(stdout);
     avr_cycle_count_t looked = 0;
-    for (;;) {
+    unsigned deepest = avr->ramend;
+    while (!ended) {
         const int state = avr_run(avr);
         if (state == cpu_Done || state == cpu_Crashed) {
             fputs("simavr_bridge: the firmware crashed\n", stderr);
             return 1;
+        }
+        if (avr->cycle > START_CYCLES && stack_pointer(avr) < deepest) {
+            deepest = stack_pointer(avr);
         }
         if (steps > 0) {
             steps--;
@@ -171,4 +187,6 @@ int main(int count, char **arguments) {
             feed(input);
         }
     }
+    printf("STACK %u\n", avr->ramend - deepest);
+    return 0;
 }

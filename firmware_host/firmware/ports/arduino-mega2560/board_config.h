@@ -14,7 +14,7 @@
 /* Four neighbouring pins of one port: base A, base B, pole A, pole B from ENCODER_SHIFT on. */
 #define ENCODER_IN PINB
 #define ENCODER_PULL_UP PORTB
-#define ENCODER_SHIFT 0
+#define ENCODER_SHIFT 0u
 #define ENCODER_MASK PCMSK0
 #define ENCODER_ENABLE PCIE0
 #define ENCODER_vect PCINT0_vect

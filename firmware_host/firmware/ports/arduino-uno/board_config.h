@@ -14,7 +14,7 @@
 /* Four neighbouring pins of one port: base A, base B, pole A, pole B from ENCODER_SHIFT on. */
 #define ENCODER_IN PIND
 #define ENCODER_PULL_UP PORTD
-#define ENCODER_SHIFT 2
+#define ENCODER_SHIFT 2u
 #define ENCODER_MASK PCMSK2
 #define ENCODER_ENABLE PCIE2
 #define ENCODER_vect PCINT2_vect

@@ -40,10 +40,15 @@ static void start_motor(void) {
     TCCR1B = _BV(WGM13) | _BV(CS10);
 }
 
+static uint8_t encoder_pins(void) {
+    const uint8_t pins = ENCODER_IN;
+    return (uint8_t)(pins >> ENCODER_SHIFT) & 15u;
+}
+
 /* 13.2.4: an interrupt for each change of any of the four pins. */
 static void start_encoders(void) {
     ENCODER_PULL_UP |= (uint8_t)(15u << ENCODER_SHIFT);
-    encoders_before = (uint8_t)(ENCODER_IN >> ENCODER_SHIFT & 15u);
+    encoders_before = encoder_pins();
     ENCODER_MASK |= (uint8_t)(15u << ENCODER_SHIFT);
     PCICR |= _BV(ENCODER_ENABLE);
 }
@@ -109,7 +114,7 @@ void board_serial(void) {
 }
 
 ISR(ENCODER_vect) {
-    const uint8_t now = (uint8_t)(ENCODER_IN >> ENCODER_SHIFT & 15u);
+    const uint8_t now = encoder_pins();
     const uint8_t before = encoders_before;
     base_reading += (uint16_t)quadrature_step(before, now);
     pole_reading += (uint16_t)quadrature_step((uint8_t)(before >> 2), (uint8_t)(now >> 2));
@@ -144,13 +149,12 @@ void board_nap(uint32_t most_us) {
     if (most_us <= OVERFLOW_US) {
         return; /* the next overflow might be too late */
     }
-    set_sleep_mode(SLEEP_MODE_IDLE);
     cli();
     if (!serial_waiting()) {
-        sleep_enable();
+        SMCR = _BV(SE); /* 10.11.1: the mode is idle */
         sei();
         sleep_cpu();
-        sleep_disable();
+        SMCR = 0;
     }
     sei();
 }

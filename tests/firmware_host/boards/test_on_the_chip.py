@@ -1,0 +1,72 @@
+"""What only the chip's own hardware does: the watchdog's reset, and how deep the stack goes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firmware_host.boards import BOARDS
+from firmware_host.build import RigConstants, build_firmware
+from firmware_host.emulators.conversation import Conversation
+from firmware_host.emulators.running import RunningBoard
+from firmware_host.wire import Fault, Mode, State
+from tests.firmware_host.boards.conftest import need_board
+from tests.firmware_host.small_policy import small_policy
+
+HANGS = "while (((const volatile float *)observation)[22] > 0.9f) {}"
+"""The pole's sine, in the newest frame: a policy that never comes back from a quarter turn."""
+QUARTER_TURN = -1042
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "fault"),
+    [
+        ("arduino-mega2560", State.FAULT, Fault.WATCHDOG),
+        ("mps2-an386", State.SAFE, Fault.NONE),  # which does not say why it was reset
+    ],
+)
+def test_a_policy_that_hangs_is_ended_by_the_watchdog(
+    name: str, state: State, fault: Fault, rig: RigConstants, tmp_path: Path
+) -> None:
+    board = BOARDS[name]
+    need_board(board)
+    policy = small_policy(extra=HANGS).write(tmp_path / "policy")
+    built = build_firmware(policy, board, rig, tmp_path / "firmware")
+    with RunningBoard(board, Path(built["elf"])) as running, Conversation(running.port) as line:
+        line.ask("MODE", mode=Mode.PIL)
+        line.ask("PLANT_STEP", tick=1, base_count=0, pole_count=0)
+        assert line.ask("STATS")["ticks"] > 0
+        line.send("PLANT_STEP", tick=2, base_count=0, pole_count=QUARTER_TURN)
+        patience = time.monotonic() + 20
+        while line.ask("HELLO")["mode"] == Mode.PIL:  # forgotten by the reset
+            assert time.monotonic() < patience
+        hello = line.ask("HELLO")
+        assert (hello["state"], hello["fault"]) == (state, fault)
+
+
+@pytest.mark.parametrize("name", ["arduino-uno", "arduino-mega2560"])
+def test_the_stack_stays_within_what_the_board_allows(
+    name: str, firmware: Callable[[str], Path]
+) -> None:
+    """On simavr, which sees each instruction; the answers with the most to say, and a run."""
+    elf = firmware(name)
+    with RunningBoard(BOARDS[name], elf) as running:
+        with Conversation(running.port) as line:
+            assert line.configure().name == "ACK"
+            line.ask("BENCH", index=0)
+            line.ask("STATS")
+            line.ask("MODE", mode=Mode.PIL)
+            assert line.configure().name == "ACK"
+            line.ask("HOME")
+            for tick in range(1, 60):
+                line.ask("PLANT_STEP", tick=tick, base_count=0, pole_count=0)
+            line.ask("ARM", nonce=line.ask("HELLO")["arm_nonce"])
+            act = line.ask("PLANT_STEP", tick=60, base_count=0, pole_count=0)
+            assert act["state"] == State.ACTIVE
+            line.ask("HELLO")
+    deepest = re.search(r"STACK (\d+)", running.last_words)
+    assert deepest is not None and 500 < int(deepest.group(1)) <= BOARDS[name].stack_bytes
