@@ -120,7 +120,7 @@ class Loop:
             if not math.isfinite(value):
                 raise UserError(
                     f"{name} diverged: loss {key} is {value} at step {trainer.steps_done}; "
-                    "give a smaller --learning-rate, or no value term (--value-weight 0)"
+                    + _mend(name)
                 )
         for key, value in {**losses, **figures}.items():
             self.board.add_scalar(f"{name}/{key}", value, trainer.steps_done)
@@ -128,3 +128,10 @@ class Loop:
         if "kept_weights" in figures:
             shown["kept"] = f"{figures['kept_weights']:.0f}"
         progress.set_postfix(shown, refresh=False)
+
+
+def _mend(name: str) -> str:
+    """The setting to change where the stage of that name diverged."""
+    if name.startswith("finetune"):
+        return "give a smaller --finetune-learning-rate"
+    return "give a smaller --learning-rate, or no value term (--value-weight 0)"

@@ -139,6 +139,10 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
             {"method": "small", "hidden": None},
             "method small has the size it is asked for; give --keep or --hidden",
         ),
+        (
+            {"finetune_learning_rate": 1e12},
+            "finetune diverged: loss .*; give a smaller --finetune-learning-rate",
+        ),
         ({"prior": "cauchy"}, "prior is 'cauchy'; take one of log-uniform"),
         ({"finetune_encoding": "int4"}, "finetune_encoding is 'int4'; take one of float32"),
     ],
