@@ -39,7 +39,7 @@ def answer(
     differences = [o.score - of_b[o.seed] for o in a if o.seed in of_b]
     if len(differences) < 2:
         return None
-    found = mean_interval(differences, len(looks(most_pairs)))
+    found = mean_interval(differences, len(looks(most_pairs)), (-1.0, 1.0))
     words = OPEN
     if -margin < found.low and found.high < margin:
         words = ALIKE

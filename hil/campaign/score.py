@@ -52,18 +52,22 @@ def looks(most: int) -> list[int]:
     return sorted({*range(min(FIRST_LOOK, most), most, EVERY), most})
 
 
-def mean_interval(values: Sequence[float], looks_planned: int = 1) -> Interval:
+def mean_interval(
+    values: Sequence[float], looks_planned: int = 1, possible: tuple[float, float] = (0.0, 1.0)
+) -> Interval:
     """The mean with a bootstrap interval (percentile; Efron 1979).
 
     looks_planned: how many times the growing data is looked at. Each look gets an equal part of
     the 5 % (Bonferroni), so that stopping at the first clear one keeps the promise of 95 %.
+    possible: the least and greatest that a value can be.
     """
     data: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
     if np.ptp(data) == 0.0:
         # No spread to resample: all alike in n trials rules out, at this level, no more than
         # differences rarer than the rule of three's share (Hanley and Lippman-Hand 1983).
         reach = float(-np.log((1 - CONFIDENCE) / looks_planned) / len(data))
-        return Interval(float(data[0]), float(data[0]) - reach, float(data[0]) + reach)
+        value = float(data[0])
+        return Interval(value, max(possible[0], value - reach), min(possible[1], value + reach))
     level = 1 - (1 - CONFIDENCE) / looks_planned
     found = stats.bootstrap(
         (data,),

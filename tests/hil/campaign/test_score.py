@@ -82,14 +82,19 @@ def test_looks_are_planned_ahead(most: int) -> None:
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=60))
 def test_the_interval_holds_the_mean_and_widens_with_looks(values: list[float]) -> None:
-    once, often = mean_interval(values), mean_interval(values, 10)
+    once, often = (mean_interval(values, planned, (-1, 1)) for planned in (1, 10))
     assert once.low <= once.value + 1e-12 and once.value <= once.high + 1e-12
     assert often.low <= once.low and once.high <= often.high
 
 
 def test_equal_values_still_leave_doubt() -> None:
-    few, many = mean_interval([0.0] * 20), mean_interval([0.0] * 2000)
+    few, many = (mean_interval([0.0] * n, possible=(-1, 1)) for n in (20, 2000))
     assert few.low < -0.1 < -0.01 < many.low < 0 < many.high
+
+
+def test_intervals_stay_within_what_is_possible() -> None:
+    assert mean_interval([1.0] * 5).high == 1.0
+    assert mean_interval([0.0] * 3, possible=(-1.0, 1.0)).low >= -1.0
 
 
 def test_shares_are_exact() -> None:

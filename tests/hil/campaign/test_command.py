@@ -1,0 +1,107 @@
+"""Campaigns with real trials, in lockstep."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import UserError
+from hil.campaign.answer import A_BETTER
+from hil.campaign.command import trial
+from hil.campaign.config import TrialCommand
+from hil.trial import run_trial
+from tests.hil.policies import EASY_RIG, export_graph, timid_graph
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy for the easy rig that leaves the pole hanging."""
+    graph = timid_graph(rig=EASY_RIG.stem)
+    return export_graph(graph, tmp_path_factory.mktemp("still") / "policies")
+
+
+def command(out: Path, **changes: Any) -> TrialCommand:
+    settings: dict[str, Any] = {
+        "rig": str(EASY_RIG),
+        "clock": "lockstep",
+        "seconds": 8.0,
+        "swing_up_limit_s": 5.0,
+        "disturbances": 0,
+        "repeat": 3,
+        "out": out,
+        "link_timeout_ticks": 10,
+    }
+    return TrialCommand(**{**settings, **changes})
+
+
+def test_two_policies(easy: Path, still: Path, tmp_path: Path) -> None:
+    result = trial(command(tmp_path / "campaign", compare=(easy, still), repeat=5))
+    assert result["answer"] == A_BETTER and result["pairs"] == 5
+    assert result["difference"]["low"] > 0.1
+    good, bad = result["policies"]["A"], result["policies"]["B"]
+    assert good["trials"] == bad["trials"] == 5
+    assert bad["score"]["value"] == 0.0 and bad["failed_seeds"] == list(range(5))
+    assert Path(result["picture"]).read_bytes().startswith(b"\x89PNG")
+    summary = json.loads((tmp_path / "campaign" / "summary.json").read_text())
+    assert summary["campaign"]["answer"] == A_BETTER
+
+
+def test_a_killed_campaign_goes_on_where_it_stopped(easy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "campaign"
+    asked = command(out, policy=easy)
+    words = ["--policy", str(easy), "--rig", str(EASY_RIG), "--clock", "lockstep", "--seconds", "8"]
+    words += ["--swing-up-limit-s", "5", "--disturbances", "0", "--repeat", "3", "--out", str(out)]
+    words += ["--link-timeout-ticks", "10"]
+    child = subprocess.Popen([sys.executable, "sparsectl.py", "trial", *words], cwd=ROOT)
+    first = out / "trials" / "00000-A" / "outcome.json"
+    for _ in range(6000):
+        if first.exists() or child.poll() is not None:
+            break
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    written_ns, outcome = first.stat().st_mtime_ns, first.read_bytes()
+    result = trial(asked)
+    assert result["policies"]["A"]["trials"] == 3
+    assert (first.stat().st_mtime_ns, first.read_bytes()) == (written_ns, outcome)
+    again = trial(asked)
+    assert again["policies"] == result["policies"]
+
+
+def test_other_settings_are_another_campaign(still: Path, tmp_path: Path) -> None:
+    out = tmp_path / "campaign"
+    trial(command(out, policy=still, repeat=2, swing_up_limit_s=0.2))
+    with pytest.raises(UserError, match="campaign with seconds 8.0, now 4.0; name another"):
+        trial(command(out, policy=still, repeat=2, swing_up_limit_s=0.2, seconds=4.0))
+    longer = trial(command(out, policy=still, repeat=3, swing_up_limit_s=0.2))
+    assert longer["policies"]["A"]["trials"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"repeat": 0}, "--repeat is 0; give 1 to"),
+        ({"repeat": 1, "compare": (Path("a"), Path("b"))}, "give --repeat 100"),
+        ({"margin": 0.0}, "--margin is 0.0"),
+        ({"live": True}, "--live shows one trial"),
+    ],
+)
+def test_settings_that_make_no_sense(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        trial(command(tmp_path / "campaign", policy=Path("nowhere"), **changes))
+    assert not (tmp_path / "campaign").exists()
+
+
+def test_one_is_an_ordinary_trial(still: Path, tmp_path: Path) -> None:
+    one = command(tmp_path / "a", policy=still, repeat=1, swing_up_limit_s=0.2, report=False)
+    result = trial(one)
+    assert result.keys() == run_trial(one.one(out=tmp_path / "b")).keys()
