@@ -8,6 +8,7 @@ decides over an instruction that takes several cycles, the flags are read at tha
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,7 +53,7 @@ class CortexMachine:
         for start, size in ((FLASH, MEMORY_BYTES), (RAM, MEMORY_BYTES), *_DEVICES):
             self._unicorn.mem_map(start, size)
         self._unicorn.mem_write(FLASH, image)
-        self._blocks: list[int] = []
+        self._blocks = array("Q")  # a slow call has millions
         self._flags: dict[int, dict[int, int]] = {}
         self._paint = np.random.default_rng(0).bytes(_STACK_PAINTED)
         self._start_up()
@@ -68,7 +69,7 @@ class CortexMachine:
         painted = top - _STACK_PAINTED
         self._unicorn.mem_write(painted, self._paint)
         self._unicorn.mem_write(names["bench_observation"], observation)
-        self._blocks.clear()
+        del self._blocks[:]
         self._flags.clear()
         for register, value in (
             (arm.UC_ARM_REG_SP, top),
@@ -80,7 +81,7 @@ class CortexMachine:
         self._run(names["policy_act"], names["bench_stop"])
         action = bytes(self._unicorn.mem_read(names["bench_action"], action_bytes))
         stack = bytes(self._unicorn.mem_read(painted, _STACK_PAINTED))
-        blocks = np.array(self._blocks, np.uint64)
+        blocks = np.array(self._blocks)
         return Call(action, blocks, dict(self._flags), _depth(stack, self._paint))
 
     def _start_up(self) -> None:
