@@ -133,10 +133,10 @@ class Bench:
         self._peers: dict[tuple[str, str, str], Figures] = {}
 
     def encodings(self, core: str, network: str) -> list[Figures]:
-        """Every encoding that serves the core."""
+        """Every encoding that serves the core, of the kinds that some mark there takes."""
         key = (core, network)
         if key not in self._known:
-            names = [n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores]
+            names = _serving(core, network)
             bar = tqdm(names, desc=f"{network} on {core}", unit="encoding", leave=False)
             self._known[key] = [self._encoding(core, network, name) for name in bar]
         return self._known[key]
@@ -200,6 +200,16 @@ class Bench:
             min(found.cycles) == max(found.cycles),
             found.cycles_kind,
         )
+
+
+def _serving(core: str, network: str) -> list[str]:
+    there = [mark for mark in MARKS if (mark.core, mark.network) == (core, network)]
+    kinds = {kind for mark in there for kind in mark.kinds}
+    return [
+        name
+        for name, encoding in ENCODINGS.items()
+        if encoding.kind in kinds and (encoding.cores is None or core in encoding.cores)
+    ]
 
 
 def _error(graph: PolicyGraph, observations: np.ndarray, actions: np.ndarray) -> float:
