@@ -29,7 +29,15 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Say what is installed, what is missing and the command that gets it."""
+    """Say what is installed, what is missing and the command that gets it; and which board answers
+    on which serial port."""
+
+    skip: tuple[str, ...] = ()
+    """Serial ports that must not be opened, shell patterns allowed; also SPARSECTL_SKIP_PORTS."""
+    ask: tuple[str, ...] = ()
+    """Ports to ask beside those that the machine lists: a pty, socket://HOST:PORT."""
+    boards: bool = True
+    """Ask HELLO on each serial port. Opening one can reset what is behind it."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from serial.tools import list_ports
 
 from commands.config import DoctorConfig
 from firmware_host.boards import BOARDS
+from hil.finder import find_boards, serial_ports
 from training.plants.rig import rig_names
 
 TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
@@ -34,7 +35,7 @@ class Check:
 
 def doctor(config: DoctorConfig) -> dict[str, Any]:
     """Run `sparsectl doctor`."""
-    checks = [*_python(), *_packages(), *_tools(), *_boards(), *_teachers(), *_ports()]
+    checks = [*_python(), *_packages(), *_tools(), *_boards(), *_teachers(), *_ports(config)]
     rows = [["what", "found", "for", "to get it"]]
     for check in checks:
         mend = check.mend if check.found is None else ""
@@ -91,6 +92,13 @@ def _teachers() -> Iterator[Check]:
         yield Check(f"teacher {name}", path.name if path.is_file() else None, "demo", mend)
 
 
-def _ports() -> Iterator[Check]:
-    for port in sorted(list_ports.comports()):
-        yield Check(f"port {port.device}", port.description, f"trial --port {port.device}", "")
+def _ports(config: DoctorConfig) -> Iterator[Check]:
+    """Each serial port with the board that answers on it, where that may be asked."""
+    described = {port.device: port.description for port in list_ports.comports()}
+    asked = [*serial_ports(config.skip), *config.ask] if config.boards else []
+    answers = {found.port: str(found) for found in find_boards(asked)}
+    for port in sorted(described.keys() | answers.keys()):
+        found = answers.get(port, "not asked")
+        if port in described:
+            found = f"{found} ({described[port]})"
+        yield Check(f"port {port}", found, f"trial --port {port}", "")

@@ -81,6 +81,10 @@ class SerialLine:
         if sent < len(content):
             self._write_patiently(content[sent:], self._descriptor)
 
+    def set_baud(self, baud: int) -> None:
+        """Go on at another speed, without closing the port: that would reset many a board."""
+        self._serial.baudrate = baud
+
     def stop(self) -> None:
         """Let a `read` that waits return."""
         os.write(self._wake, b"x")

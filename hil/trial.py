@@ -26,6 +26,7 @@ from hil.link import Link, LinkLost, Refused
 from hil.live.drive import ShownDrive, live_feed
 from hil.live.feed import LiveFeed
 from hil.plan import Plan, make_plan
+from hil.ports import OpenPort
 from hil.priority import RealtimePriority
 from hil.progress import Progress
 from hil.recorder import LiveRecorder, LockstepRecorder
@@ -112,7 +113,7 @@ class _Trial:
         self.armed = False
         self.commander: Commander | None = None
 
-    def run(self, port: str, plant: Plant | None) -> None:
+    def run(self, port: OpenPort, plant: Plant | None) -> None:
         """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
         if self.config.mode == "host":
             self.commander = self._host_policy()
@@ -121,7 +122,7 @@ class _Trial:
             recorder.patience = 1.0  # an answer that does not come is lost, not late
         with (
             RealtimePriority(self.config.fifo) as priority,
-            Link(port, self.plan.baud, recorder) as link,
+            Link(port.address, port.baud or self.plan.baud, recorder) as link,
         ):
             if priority.asked:
                 self.journal.note("priority", None, **priority.to_json())
@@ -324,13 +325,13 @@ def _journal(plan: Plan) -> Iterator[JournalWriter]:
 
 
 @contextmanager
-def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[str, Plant | None]]:
-    """The address for the link, and the plant of pil mode."""
+def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[OpenPort, Plant | None]]:
+    """The port for the link, and the plant of pil mode."""
     plant = plan.plant.make() if plan.config.mode == "pil" else None
     with plan.port_kind.open(plan.port_request()) as port:
         found = {**port.notes} if plan.is_lockstep else {"address": port.address, **port.notes}
         journal.note("port", None, **found)
-        yield port.address, plant
+        yield port, plant
 
 
 def _armed(plan: Plan) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hil.ports.auto import Auto
 from hil.ports.emulated import Emulated
 from hil.ports.line import Line
 from hil.ports.port import OpenPort, PortKind, PortRequest
@@ -14,7 +15,7 @@ from hil.ports.virtual import Virtual
 
 __all__ = ["KINDS", "OpenPort", "PortKind", "PortRequest", "kind_of"]
 
-KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Emulated(), Line())
+KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Emulated(), Auto(), Line())
 
 
 def kind_of(port: str) -> PortKind:

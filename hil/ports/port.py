@@ -45,6 +45,8 @@ class OpenPort:
     """What pyserial opens: a device path, a pty, or a URL."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What the journal should know of it."""
+    baud: int | None = None
+    """Its speed, where that was found out."""
 
 
 class PortKind(Protocol):
