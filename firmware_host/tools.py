@@ -14,7 +14,7 @@ from common.errors import UserError
 TOOLS: Final[dict[str, str]] = {
     "gcc": "gcc",
     "cmake": "cmake",
-    "clang": "clang",
+    "clang": "clang libclang-rt-dev",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "avr-gcc": "gcc-avr avr-libc",
     "avr-g++": "gcc-avr avr-libc arduino-core-avr",

@@ -1,0 +1,53 @@
+"""The frame receiver under clang's coverage-guided fuzzer, with address and UB sanitizers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from firmware_host.boards.board import FIRMWARE
+from tests.tools import need
+
+RUNS = 100_000
+
+
+@pytest.fixture(scope="module")
+def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fuzz target, compiled."""
+    need("clang")
+    program = tmp_path_factory.mktemp("fuzz") / "fuzz_frames"
+    core = FIRMWARE / "core"
+    sources = [FIRMWARE / "fuzz" / "fuzz_frames.c", core / "frame.c", core / "crc32.c"]
+    command = ["clang", "-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    command += ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+    subprocess.run([*command, f"-I{core}", "-o", program, *sources], check=True)
+    return program
+
+
+def test_the_receiver_survives_a_guided_fuzzer(fuzzer: Path, tmp_path: Path) -> None:
+    command = [fuzzer, f"-runs={RUNS}", "-seed=1", "-max_len=600", f"-artifact_prefix={tmp_path}/"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    covered = [int(found) for found in re.findall(r"cov: (\d+)", result.stderr)]
+    assert covered[-1] > 60  # beyond the check value: frames were received and built again
+
+
+def test_the_fuzzer_finds_a_receiver_that_overflows(tmp_path: Path) -> None:
+    """The same target around a receiver that does not look at its buffer's end."""
+    need("clang")
+    core = FIRMWARE / "core"
+    source = (core / "frame.c").read_text()
+    broken = source.replace(
+        "if (receiver->size < WIRE_MAX_PACKET) {", "if (receiver->size < 400) {"
+    )
+    assert broken != source
+    (tmp_path / "frame.c").write_text(broken)
+    program = tmp_path / "fuzz_broken"
+    command = ["clang", "-std=c99", "-O1", "-g", "-fsanitize=fuzzer,address", f"-I{core}"]
+    sources = [FIRMWARE / "fuzz" / "fuzz_frames.c", tmp_path / "frame.c", core / "crc32.c"]
+    subprocess.run([*command, "-o", program, *sources], check=True)
+    run = [program, f"-runs={RUNS}", "-seed=1", "-max_len=600", f"-artifact_prefix={tmp_path}/"]
+    assert subprocess.run(run, capture_output=True, timeout=300).returncode != 0
