@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from training.config import DistillConfig
@@ -14,5 +15,6 @@ def run(config: DistillConfig) -> dict[str, Any]:
         return distill(config)
     from commands.flash import flash_bytes
 
-    result = distill(config, flash_bytes)
-    return result | {"flash_bytes": flash_bytes(config.out / "student.safetensors")}
+    measure = partial(flash_bytes, encoding=config.flash_encoding)
+    result = distill(config, measure)
+    return result | {"flash_bytes": measure(config.out / "student.safetensors")}

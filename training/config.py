@@ -260,6 +260,9 @@ class DistillConfig:
     flash: int | None = None
     """Wish: the best student within this many bytes of tables after export, indices counted."""
 
+    flash_encoding: str = "auto"
+    """What --flash counts them in, as `export --encoding`: packed-int8 takes half of auto's."""
+
     env: str | None = None
     """Gymnasium id: the return is measured there after each stage. Without it: purely offline."""
 

@@ -84,6 +84,7 @@ def _identity(
         "preset": config.preset,
         **json.loads(json.dumps(asdict(preset))),  # as a checkpoint gives it back: no tuples
         "target": {"keep": config.keep, "return": config.return_share, "flash": config.flash},
+        "flash_encoding": config.flash_encoding,
         "episodes": config.episodes,
         "environment": config.env,
         "teacher": teacher.sha256 if teacher else None,

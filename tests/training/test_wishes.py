@@ -94,6 +94,10 @@ def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
     assert result["flash_bytes"] == flash_bytes(tmp_path / "student.safetensors")
     assert result["coverage"].startswith("purely offline")
     assert "evidence" not in result
+    small = run(wish(balancing, tmp_path / "int8", flash=500, flash_encoding="packed-int8"))
+    assert small["flash_bytes"] <= 500 and small["kept_weights"] > result["kept_weights"]
+    with pytest.raises(UserError, match="encoding 'int3' is not known"):
+        run(wish(balancing, tmp_path / "int3", flash=500, flash_encoding="int3"))
 
 
 @pytest.mark.parametrize("method", METHODS)
