@@ -112,7 +112,15 @@ def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
     """The graph as it stands in torch, float32; needs torch."""
     import torch
 
-    functions = {"identity": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
+    functions = {
+        "identity": lambda x: x,
+        "relu": torch.relu,
+        "leaky_relu": torch.nn.functional.leaky_relu,
+        "elu": torch.nn.functional.elu,
+        "silu": torch.nn.functional.silu,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+    }
 
     def row(values: Any) -> torch.Tensor:
         return torch.tensor(np.asarray(values, np.float32))

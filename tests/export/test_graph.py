@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 
 from common.errors import UserError
 from export.graph import Layer, PolicyGraph, Signal
+from export.onnx_reader import read_onnx
 from tests.export.graphs import graphs, observations, random_graph
 
 
@@ -164,3 +168,34 @@ def test_mistakes_are_named(make, message: str) -> None:  # type: ignore[no-unty
 def test_limits_beyond_float32_are_none() -> None:
     signal = Signal("v", low=-math.inf, high=1e300)
     assert (signal.low, signal.high) == (None, None)
+
+
+def test_the_digest_of_what_was_exported_before_is_the_same() -> None:
+    """That file's digest was written before activations had parameters."""
+    path = Path(__file__).parents[1] / "hil" / "easy_policy.onnx"
+    written = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert read_onnx(path).digest == written["sparsectl.digest"]
+
+
+def test_parameters_and_heads_are_part_of_the_digest() -> None:
+    one = Signal("o"), Signal("a")
+
+    def graph(*last: Any) -> PolicyGraph:
+        layers = (Layer(np.ones((3, 1)), np.zeros(3), "elu", last[:1]), Layer(np.ones((1, 3)), [0]))
+        return PolicyGraph(layers, one[:1], one[1:])
+
+    assert graph(1.0).digest == graph().digest != graph(0.5).digest
+    assert b'[3,1,"elu",1.0]' in graph().canonical_bytes()
+    assert b'[1,3,"identity"]' in graph().canonical_bytes()
+
+
+def test_heads_are_only_possible_after_the_last_layer() -> None:
+    softmax = Layer(np.ones((2, 1)), np.zeros(2), "softmax")
+    argmax = Layer(np.eye(2), np.zeros(2), "argmax")
+    with pytest.raises(UserError, match="'softmax' between layers"):
+        PolicyGraph((softmax, argmax), (Signal("o"),), (Signal("a"),))
+    layers = (replace(softmax, activation="relu"), argmax)
+    graph = PolicyGraph(layers, (Signal("o"),), (Signal("a"),))
+    assert graph.forward([2.0]).tolist() == [0.0] and graph.forward_exact([2.0]).tolist() == [0.0]
+    with pytest.raises(UserError, match="'clip' after the last layer"):
+        PolicyGraph((replace(softmax, activation="clip"),), (Signal("o"),), (Signal("a"),) * 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import onnx
 import pytest
 from hypothesis import given, settings
 
+from export.activations import ACTIVATIONS
 from export.graph import Layer, PolicyGraph, Signal
 from export.onnx_reader import read_onnx
 from export.onnx_writer import onnx_model, write_onnx
 from export.passes import fold_normaliser
+from export.rounding import float32_rounding
 from export.verify import run_onnx
 from tests.export.graphs import graphs, observations, random_graph
 
@@ -78,3 +81,21 @@ def test_a_complete_artefact() -> None:
 def test_an_unfolded_graph_is_a_defect() -> None:
     with pytest.raises(ValueError, match="fold the normaliser"):
         onnx_model(random_graph((4, 3, 1), normalised=True))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_comes_back_and_acts_as_in_onnxruntime(name: str, tmp_path: Path) -> None:
+    activation = ACTIVATIONS[name]
+    parameters = {"clip": (-0.5, 0.75), "leaky_relu": (0.3,), "elu": (0.6,)}.get(name, ())
+    hidden = "relu" if activation.needs_whole_layer else name
+    graph = random_graph((3, 12, 4), activations=(hidden, "identity"))
+    first = replace(graph.layers[0], activation=hidden, parameters=parameters)
+    last = replace(graph.layers[1], activation=name if activation.needs_whole_layer else "identity")
+    action = tuple(Signal(f"a{i}") for i in range(last.results))
+    graph = replace(graph, layers=(first, last), action=action)
+    write_onnx(graph, tmp_path / "policy.onnx")
+    assert read_onnx(tmp_path / "policy.onnx").digest == graph.digest
+    x = observations(graph)
+    difference = np.abs(run_onnx(tmp_path / "policy.onnx", x) - graph.forward(x))
+    allowed = float32_rounding(graph, x) + 1e-6 * np.ptp(graph.forward(x))
+    assert (difference <= allowed).all()
