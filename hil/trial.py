@@ -19,6 +19,7 @@ from hil.balance import CaptureWatch
 from hil.config import TrialConfig
 from hil.disturbance import Kick
 from hil.drives import Drive, LockstepDrive, PilDrive, Steps, StreamDrive, advance_until
+from hil.estop_key import EstopKey
 from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
 from hil.host_time import MonotonicTime, VirtualTime
 from hil.journal import JournalWriter, read_journal
@@ -57,11 +58,12 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
 
     Raises:
         UserError: bad input, a board that differs, or one that vanished (files are written).
-        SystemExit: SIGINT or SIGTERM ended the trial, motor off (files are written).
+        SystemExit: a signal or the e-stop key ended the trial, motor off (files are written).
     """
     plan = make_plan(config)
     ending: BaseException | None = None
-    with InterruptGuard() as guard, _journal(plan) as journal:
+    with InterruptGuard() as guard, EstopKey() as key, _journal(plan) as journal:
+        guard.add_button("the e-stop key", key.is_pressed)
         try:
             with live_feed(plan, guard) as feed, _board(plan, journal) as (port, plant):
                 _Trial(plan, journal, guard, feed).run(port, plant)

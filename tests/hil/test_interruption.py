@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -15,11 +16,11 @@ from typing import Any
 import pytest
 
 from common.errors import UserError
-from firmware_host.wire import State
+from firmware_host.wire import Fault, State, decode
 from hil.balance import CaptureWatch
 from hil.config import TrialConfig
 from hil.drives import LockstepDrive
-from hil.journal import JournalWriter, read_journal
+from hil.journal import JournalWriter, Kind, read_journal
 from hil.results import assess
 from hil.samples import Sample, read_trace
 from hil.trial import run_trial
@@ -38,11 +39,17 @@ TRIAL = """
 """
 
 
-def start_trial(policy: Path, out: Path) -> subprocess.Popen[str]:
-    """A realtime trial in a process of its own; returns once the policy drives the motor."""
+def start_trial(policy: Path, out: Path, terminal: int | None = None) -> subprocess.Popen[str]:
+    """A realtime trial in a process of its own; returns once the policy drives the motor.
+
+    `terminal` is a pty's descriptor that becomes its controlling terminal.
+    """
     code = "\n".join(line.strip() for line in TRIAL.splitlines())
     child = subprocess.Popen(
-        [sys.executable, "-c", code, str(policy), str(out)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(policy), str(out)],
+        stderr=subprocess.PIPE if terminal is None else None,
+        text=True,
+        preexec_fn=None if terminal is None else lambda: os.login_tty(terminal),
     )
     journal = out / "journal.bin"
     for _ in range(3000):
@@ -105,6 +112,54 @@ def test_an_interrupt_stops_the_motor(timid: Path, tmp_path: Path, number: signa
     assert not result["balanced"]
     assert json.loads((tmp_path / "trial" / "summary.json").read_text())["trial"]["ticks"] > 5
     assert all_end(helpers)
+
+
+@pytest.mark.parametrize("key", [b" ", b"\r"])
+def test_a_key_stops_the_motor(timid: Path, tmp_path: Path, key: bytes) -> None:
+    ours, theirs = pty.openpty()
+    child = start_trial(timid, tmp_path / "trial", theirs)
+    os.close(theirs)
+    os.write(ours, b"x")  # no other key does
+    os.write(ours, key)
+    shown = b""
+    while b"motor off" not in shown:
+        shown += os.read(ours, 4096)
+    assert child.wait(timeout=30) == 130
+    os.close(ours)
+    assert b"space or enter stops the motor" in shown
+    assert b"trial ended by the e-stop key: motor off" in shown
+    result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
+    assert (result["final_state"], result["fault"]) == ("FAULT", "ESTOP")
+
+
+def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
+    """Three ticks after the last that the host answered, the board has faulted."""
+    child = start_trial(timid, tmp_path / "trial")
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(1.0)
+    child.send_signal(signal.SIGCONT)
+    child.communicate(timeout=60)
+    frames = [
+        (record.kind, frame)
+        for record in read_journal(tmp_path / "trial" / "journal.bin").records
+        if record.kind in (Kind.FROM_DEVICE, Kind.TO_DEVICE)
+        and (frame := decode(record.payload)) is not None
+    ]
+    faulted = next(i for i, (_, f) in enumerate(frames) if f.name == "EVENT" and f["fault"])
+    assert frames[faulted][1]["fault"] == Fault.LINK_LOST
+    heard = max(
+        frame["receive_time_us"]
+        for _, frame in frames[:faulted]
+        if frame.name == "TIMESYNC" and frame.to_host
+    )
+    driven = [
+        frame["tick"]
+        for _, frame in frames
+        if frame.name == "TICK"
+        and frame["sample_time_us"] > heard
+        and frame["state"] == State.ACTIVE
+    ]
+    assert len(driven) <= 2  # the third is the one that faults
 
 
 def test_kill_9_of_the_host_loses_no_tick_and_leaves_no_process(
