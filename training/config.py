@@ -215,6 +215,12 @@ class DaggerSettings:
     noise_fraction: float = 0.5
     """The share of episodes that have the noise."""
 
+    hard_share: float = 0.25
+    """Of fine-tuning's data, what comes from rounds' episodes that lost much; 0: as they come."""
+
+    hard_loss: float = 0.25
+    """Loss of return against the teacher's that makes an episode one of those."""
+
 
 MethodName = Literal[
     "auto",
@@ -338,6 +344,10 @@ class DistillConfig:
 
     dagger_transitions: int | None = None
     """Transitions of each round."""
+
+    dagger_hard_share: float | None = None
+    """Of fine-tuning's data, what comes from rounds' episodes that lost over a quarter of the
+    teacher's return (0.25); 0: no more than there are."""
 
     dagger_steps: int | None = None
     """Further minibatches of distillation after each round."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.config import DaggerSettings
 from training.dataset import Dataset, joined, read_dataset, write_dataset
@@ -48,9 +49,17 @@ class Coverage:
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
-    def all(self) -> Dataset:
-        """All transitions."""
-        return joined(self.parts)
+    def all(self, teacher_return: float | None) -> Dataset:
+        """All transitions; those of hard episodes as often as makes them the wanted share."""
+        everything = joined(self.parts)
+        if teacher_return is None or len(self.parts) == 1 or not self.settings.hard_share:
+            return everything
+        least = teacher_return - self.settings.hard_loss * abs(teacher_return)
+        hard = np.concatenate([hard_rows(part, least) for part in self.parts[1:]])
+        rows = np.flatnonzero(hard) + len(self.parts[0])
+        share = self.settings.hard_share
+        wanted = round((len(everything) - len(rows)) * share / (1 - share))
+        return everything.repeated(rows, wanted - len(rows))
 
     def add(self, number: int, student: Callable[[], Policy]) -> Dataset:
         """Add round `number`: from its file, or driven by the student as it is now."""
@@ -72,3 +81,15 @@ class Coverage:
         """Mean squared difference from the teacher over all transitions, in units of the action."""
         squares = [(student.act(p.observations) - p.teacher_actions) ** 2 for p in self.parts]
         return float(np.concatenate(squares).sum(axis=1).mean())
+
+
+def hard_rows(driven: Dataset, least_return: float) -> NDArray[np.bool_]:
+    """Which transitions [N] are of whole episodes that returned less; the last one may be cut."""
+    ends = np.flatnonzero(driven.terminations | driven.truncations)[:-1]
+    hard = np.zeros(len(driven), np.bool_)
+    start = 0
+    for end in ends:
+        episode = slice(start, end + 1)
+        hard[episode] = driven.rewards[episode].sum(dtype=np.float64) < least_return
+        start = end + 1
+    return hard

@@ -66,6 +66,13 @@ class Dataset:
             digest.update(getattr(self, name).tobytes())
         return digest.hexdigest()
 
+    def repeated(self, rows: NDArray[np.int64], count: int) -> Dataset:
+        """With `count` more transitions: those rows, over and over."""
+        if not len(rows) or count <= 0:
+            return self
+        chosen = np.concatenate([np.arange(len(self)), np.resize(rows, count)])
+        return replace(self, **{name: getattr(self, name)[chosen] for name in ARRAYS})
+
     def first(self, count: int) -> Dataset:
         """The first `count` transitions; an episode that this cuts is truncated there."""
         cut = {name: getattr(self, name)[:count] for name in ARRAYS}

@@ -195,7 +195,7 @@ class Distillation:
 
     def _begin_finetuning(self, number: int, keep: int, layers: tuple[StudentLayer, ...]) -> None:
         seed = self.config.seed + number * FINETUNE_SEEDS
-        data, settings = self.coverage.all(), self.preset.finetune
+        data, settings = self.coverage.all(self.teacher_return), self.preset.finetune
         self.finetuning = Finetuning(
             data, self.signals, layers, settings, seed, self.device, keep, number
         )

@@ -147,6 +147,9 @@ def _check(preset: Preset) -> None:
     for name, value in positive.items():
         if not value > 0:
             raise UserError(f"{name} is {value}; it must be more than 0")
+    share = preset.dagger.hard_share
+    if not 0 <= share < 1:
+        raise UserError(f"dagger_hard_share is {share}; it must be 0 or more and less than 1")
     not_negative = {
         "value_weight": bpd.value_weight,
         "kl_multiplier": bpd.kl_multiplier,
