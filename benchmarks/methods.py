@@ -41,12 +41,12 @@ class Recipe:
     noise: float = 0.1
 
 
-BUDGET: JSON = {"episodes": 40, "finetune_steps": 4_000}
+BUDGET: JSON = {"episodes": 40, "finetune_steps": 6_000, "finetune_learning_rate": 3e-3}
 
-CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 3, **BUDGET}
-"""The quick preset from a narrower start: six fine-tunings on the way down, three at the size."""
+CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 6, **BUDGET}
+"""The quick preset from a narrower start: six fine-tunings on the way down, six at the size."""
 
-SMALL: JSON = {"finetune_rounds": 9, **BUDGET}
+SMALL: JSON = {"finetune_rounds": 12, **BUDGET}
 """As many fine-tunings and rounds at the one size."""
 
 OFFLINE: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_steps": 6_000}
