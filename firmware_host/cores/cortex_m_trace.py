@@ -24,6 +24,7 @@ RAM: Final = 0x20000000
 MEMORY_BYTES: Final = 4 << 20
 _DEVICES: Final = ((0x40004000, 0x1000), (0xE000E000, 0x1000))
 """The UART, which the start-up code sets, and the system control space."""
+RUN_TIMEOUT_S = 300.0
 _STACK_PAINTED: Final = 64 << 10
 
 
@@ -90,12 +91,18 @@ class CortexMachine:
 
     def _run(self, start: int, end: int) -> None:
         try:
-            self._unicorn.emu_start(start | 1, end & ~1, count=0)
+            limit_us = int(RUN_TIMEOUT_S * 1e6)
+            self._unicorn.emu_start(start | 1, end & ~1, timeout=limit_us)
         except unicorn.UcError as error:
             at = self._unicorn.reg_read(arm.UC_ARM_REG_PC)
             raise UserError(
                 f"the compiled policy fails at {at:#x} ({error}); export it again"
             ) from error
+        if self._unicorn.reg_read(arm.UC_ARM_REG_PC) & ~1 != end & ~1:
+            raise UserError(
+                f"the compiled policy does not come back within {RUN_TIMEOUT_S:g} s; export it "
+                "again or take a smaller one"
+            )
 
     def _watch(self, its: list[int]) -> None:
         note = self._blocks.append

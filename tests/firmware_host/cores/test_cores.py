@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from firmware_host.cores import CORES, find_core
+from firmware_host.cores import CORES, cortex_m_trace, find_core
 from firmware_host.cores.core import Core
 from tests.firmware_host.cores.policies import (
     c_policy,
@@ -138,6 +138,14 @@ def test_policy_that_reaches_for_nothing(tmp_path: Path) -> None:
     need("arm-none-eabi-gcc")
     folder = c_policy(tmp_path / "policy", "    action[0] = *(volatile float *)0x60000000;")
     with pytest.raises(UserError, match="the compiled policy fails at 0x"):
+        CORES["cortex-m4f"].measure(folder, _work(tmp_path), TWO, 1)
+
+
+def test_policy_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("arm-none-eabi-gcc")
+    folder = c_policy(tmp_path / "policy", "    for (volatile int on = 1; on;) {}")
+    monkeypatch.setattr(cortex_m_trace, "RUN_TIMEOUT_S", 0.5)
+    with pytest.raises(UserError, match="does not come back within 0.5 s"):
         CORES["cortex-m4f"].measure(folder, _work(tmp_path), TWO, 1)
 
 
