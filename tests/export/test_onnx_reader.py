@@ -351,28 +351,6 @@ def test_what_torch_exports(tmp_path: Path) -> None:
     assert [(s.scale, s.offset, s.low, s.high) for s in graph.action] == [(2, 0.5, -1, 2)] * 2
 
 
-@pytest.mark.parametrize("algorithm", ["PPO", "SAC", "TD3"])
-def test_what_stable_baselines3_users_export(algorithm: str, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    sb3 = pytest.importorskip("stable_baselines3")
-    trained = getattr(sb3, algorithm)("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [9]})
-
-    class Deterministic(torch.nn.Module):  # type: ignore[name-defined, misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.policy = trained.policy if algorithm == "PPO" else trained.policy.actor
-
-        def forward(self, observation: Any) -> Any:
-            if algorithm == "TD3":
-                return self.policy(observation)
-            return self.policy(observation, deterministic=True)
-
-    path = tmp_path / "sb3.onnx"
-    torch.onnx.export(Deterministic(), (torch.zeros(1, 3),), str(path), dynamo=False)
-    graph = agree_with_onnxruntime(path, GENERATOR.normal(size=(1, 3)).astype(np.float32))
-    assert graph.layers[0].inputs == 3 and graph.action_size == 1
-
-
 # What is refused --------------------------------------------------------------------------------
 
 
