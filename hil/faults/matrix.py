@@ -46,6 +46,8 @@ class Outcome:
     """Control periods from the fault, or from its evidence, to the motor off; None: never on."""
     limit_ticks: int
     """The most that are allowed: what the check has to see, and MARGIN_TICKS."""
+    shown: bool
+    """Whether the evidence had come about; a board may know before."""
     as_it_should: bool
 
 
@@ -250,6 +252,7 @@ class _Run:
             fault=fault.name,
             off_ticks=off_ticks,
             limit_ticks=limit,
+            shown=not self._knew_before(),
             as_it_should=state == self.kind.state and fault in self.kind.ends and in_time,
         )
 

@@ -125,6 +125,18 @@ void shim_safety_current(int32_t milliamperes) { current = milliamperes; }
 
 void shim_safety_start(void) { safety_start(&safety, false); }
 
+void shim_safety_restart(void) {
+    safety_start(&safety, true);
+}
+
+void shim_safety_commanded(void) {
+    safety.commanded = true;
+}
+
+int shim_safety_command(uint32_t age, uint8_t life) {
+    return safety_command(&safety, age, life);
+}
+
 int shim_safety_home(void) { return safety_home(&safety); }
 
 int shim_safety_arm(void) { return safety_arm(&safety); }

@@ -196,6 +196,107 @@ def test_balanced_pole_is_not_stuck(core: Core) -> None:
     assert _now(core)[0] == S.ACTIVE
 
 
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_current_that_lasts_faults(core: Core, way: int) -> None:
+    _active(core)
+    for milliamperes, state in ((2001, S.ACTIVE), (2000, S.ACTIVE), (2001, S.ACTIVE)):
+        core.c.shim_safety_current(way * milliamperes)
+        _tick(core, 0, 0)
+        assert _now(core)[0] == state
+    _tick(core, 0, 0)
+    assert _now(core) == (S.FAULT, Fault.OVER_CURRENT)
+
+
+def test_a_board_without_a_sensor_has_no_current(core: Core) -> None:
+    _active(core)
+    for _ in range(5):
+        _tick(core, 0, 0)
+    assert _now(core)[0] == S.ACTIVE
+
+
+@pytest.mark.parametrize(("periods", "fault"), [(4, Fault.NONE), (5, Fault.OVERRUN)])
+def test_a_board_that_overran_faults(core: Core, periods: int, fault: Fault) -> None:
+    _active(core)
+    core.c.shim_safety_heard()
+    core.c.shim_safety_sample(0, 0, periods)
+    assert _now(core)[1] == fault
+
+
+def test_a_watchdogs_restart_is_latched(core: Core) -> None:
+    core.c.shim_safety_begin(S.BOOT)
+    core.c.shim_safety_restart()
+    assert _now(core) == (S.FAULT, Fault.WATCHDOG)
+    core.c.shim_safety_restart()
+    core.c.shim_safety_disarm()
+    assert _now(core) == (S.SAFE, Fault.NONE)
+
+
+def test_arming_without_live_commands_faults(core: Core) -> None:
+    core.c.shim_safety_begin(S.ARMED)
+    core.c.shim_safety_commanded()
+    _tick(core, 0, 0)
+    assert _now(core) == (S.FAULT, Fault.COMMAND_LATE)
+
+
+@pytest.mark.parametrize("life", [1, 2])
+def test_a_command_lives_as_long_as_it_says(core: Core, life: int) -> None:
+    core.c.shim_safety_begin(S.ARMED)
+    core.c.shim_safety_commanded()
+    assert core.c.shim_safety_command(0, life)
+    for _ in range(life):
+        _tick(core, 0, 0)
+        assert _now(core)[0] == S.ACTIVE
+    assert not core.c.shim_safety_command(life + 1, life)  # dead on arrival
+    assert not core.c.shim_safety_command(life, life)  # no newer than the last
+    _tick(core, 0, 0)
+    assert _now(core) == (S.FAULT, Fault.COMMAND_LATE)
+
+
+BASE_STOP, POLE_STOP = 60, 80
+
+
+@pytest.mark.parametrize(("speed", "stops"), [(BASE_STOP, True), (BASE_STOP - 1, False)])
+def test_a_base_that_stops_dead(core: Core, speed: int, stops: bool) -> None:
+    _active(core)
+    for base in (speed, 2 * speed, 2 * speed):
+        _tick(core, base, base // 7)
+        assert _now(core)[0] == S.ACTIVE
+    _tick(core, 2 * speed, speed // 3)
+    assert _now(core)[1] == (Fault.STUCK_BASE if stops else Fault.NONE)
+
+
+@pytest.mark.parametrize(("speed", "stops"), [(POLE_STOP, True), (POLE_STOP - 1, False)])
+def test_a_pole_that_stops_dead(core: Core, speed: int, stops: bool) -> None:
+    _active(core)
+    for pole in (speed, 2 * speed, 2 * speed, 2 * speed):
+        _tick(core, 0, pole)
+    assert _now(core)[1] == (Fault.STUCK_POLE if stops else Fault.NONE)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize(("sign", "fault"), [(1, Fault.NONE), (-1, Fault.REVERSED_BASE)])
+def test_a_base_that_answers_the_wrong_way(core: Core, way: int, sign: int, fault: Fault) -> None:
+    """It speeds up from rest under a steady duty."""
+    _active(core)
+    for tick in range(1, 7):
+        _tick(core, sign * way * 6 * tick * tick, tick, output=0.4 * way)
+    assert _now(core)[1] == fault
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("right", [False, True])
+def test_a_pole_that_answers_the_wrong_way(core: Core, upright: bool, right: bool) -> None:
+    """The base is jerked to and fro; hanging, this rig's pole counts along, upright against."""
+    base, pole = 0, 4170 // 2 if upright else 0
+    sign = (1 if right else -1) * (-1 if upright else 1)
+    core.c.shim_safety_begin(S.ARMED)
+    for tick in range(10):
+        _tick(core, base, pole)
+        if tick % 2:
+            base, pole = base + 30, pole + 5 * sign
+    assert _now(core)[1] == (Fault.NONE if right else Fault.REVERSED_POLE)
+
+
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.floats(-1e6, 1e6, width=32))
 def test_duty_is_clamped(core: Core, output: float, kick: float) -> None:
     _active(core)

@@ -1,0 +1,220 @@
+"""Run the fault matrix; write results/faults.json and the tables of docs/safety.md.
+
+Every fault of the registry is injected into the host board's firmware in lockstep, on the easy
+cart-pole of the tests with the policy that balances it.
+
+    python benchmarks/faults.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from tqdm import tqdm
+
+from common.files import atomic_path, read_json, write_json
+from common.provenance import provenance
+from firmware_host.boards import find_board
+from firmware_host.policy_header import PolicyHeader
+from firmware_host.rig_constants import RigConstants, config_header
+from firmware_host.wire_enums import Fault, State
+from hil.faults.kinds import FAULTS, FaultKind
+from training.plants.rig import load_rig, rig_names
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "faults.json"
+PAGE = ROOT / "docs" / "safety.md"
+
+THRESHOLDS = {
+    "RIG_BASE_TRAVEL_COUNTS": ("BASE_TRAVEL", "base from home", "counts", "`[base] limit`"),
+    "RIG_BASE_STEP_COUNTS": ("BASE_RATE", "base", "counts a tick", "`[base] rate_limit`"),
+    "RIG_POLE_STEP_COUNTS": ("POLE_RATE", "pole", "counts a tick", "`[pole] rate_limit`"),
+    "RIG_CURRENT_LIMIT_MA": (
+        *("OVER_CURRENT", "motor current, two ticks in a row", "mA"),
+        "`[motor] current_limit_a`; boards without a sensor say 0 in HELLO",
+    ),
+    "SAFETY_BASE_STOP_COUNTS": (
+        *("STUCK_BASE", "a base that counted as fast and stops dead for 2 ticks", "counts a tick"),
+        "1/8 of `[base] rate_limit`",
+    ),
+    "SAFETY_POLE_STOP_COUNTS": (
+        *("STUCK_POLE", "a pole that counted as fast and stops dead for 2 ticks", "counts a tick"),
+        "1/16 of `[pole] rate_limit`",
+    ),
+    "SAFETY_STUCK_TICKS": (
+        *("STUCK_BASE, STUCK_POLE", "driven by half of the duty, or a pole still for", "ticks"),
+        "0.1 s",
+    ),
+    "SAFETY_STUCK_TRAVEL_COUNTS": (
+        *("STUCK_POLE", "base travel meanwhile", "counts"),
+        "a quarter of `[base] limit`",
+    ),
+    "SAFETY_TELLING_DUTY": (
+        *("REVERSED_BASE", "duty that a base answers; three wrong answers", ""),
+        "0.35 of `[motor] max_duty`",
+    ),
+    "RIG_TELLING_JERK_COUNTS": (
+        *("REVERSED_POLE", "jerk of the base that a pole answers; three wrong answers", "counts"),
+        "`[base] length_m`, model",
+    ),
+    "SAFETY_HOMING_TICKS": ("HOMING_TIMEOUT", "no rest for", "ticks", "10 s"),
+    "SAFETY_LINK_TICKS": (
+        *("LINK_LOST", "no good frame for", "ticks"),
+        "`trial --link-timeout-ticks`, at most 0.2 s",
+    ),
+    "SAFETY_COMMAND_TICKS": (
+        *("COMMAND_LATE", "age of the newest COMMAND, at most", "ticks"),
+        "its time to live, 1 or 2",
+    ),
+    "SAFETY_OVERRUN_TICKS": ("OVERRUN", "time between two ticks, at most", "ticks", "0.1 s"),
+}
+
+
+def states() -> list[str]:
+    """A row a state."""
+    lines = ["| state | meaning |", "| --- | --- |"]
+    return lines + [f"| {state.name} | {_doc(State, state.name)} |" for state in State]
+
+
+def reasons() -> list[str]:
+    """A row a reason for FAULT."""
+    lines = ["| reason | why the board is in FAULT |", "| --- | --- |"]
+    faults = [fault for fault in Fault if fault is not Fault.NONE]
+    return lines + [f"| {fault.name} | {_doc(Fault, fault.name)} |" for fault in faults]
+
+
+def thresholds() -> list[str]:
+    """A row a threshold, a column a rig: what a firmware of that rig is built with."""
+    rigs = rig_names()
+    columns = [_macros(rig) for rig in rigs]
+    lines = ["| reason | what is compared | " + " | ".join(rigs) + " | unit | set by |"]
+    lines.append("| --- " * (len(rigs) + 4) + "|")
+    for macro, (reason, what, unit, setting) in THRESHOLDS.items():
+        values = " | ".join(column[macro].rstrip("uf") for column in columns)
+        lines.append(f"| {reason} | {what} | {values} | {unit} | {setting} |")
+    return lines
+
+
+def matrix() -> list[str]:
+    """A row a fault: what it is, how it has to end, how it ended."""
+    outcomes = read_json(RESULTS)["outcomes"]
+    lines = ["| fault | what happens | ends in | by | measured: reason | motor off after |"]
+    lines.append("| --- " * 6 + "|")
+    for name, kind in FAULTS.items():
+        found = outcomes[name]
+        off = _off(found, kind)
+        by = " or ".join(fault.name for fault in kind.ends)
+        lines.append(
+            f"| {name} | {kind.does} | {kind.state.name} | {by} | {found['fault']} | {off} |"
+        )
+    return lines
+
+
+def _off(found: dict[str, Any], kind: FaultKind) -> str:
+    """Control periods to the motor off, and what they count from."""
+    if found["off_ticks"] is None:
+        return "never on" if kind.state == State.FAULT else "stays on"
+    if not found["shown"]:
+        return f"{found['off_ticks']} from the fault, before it had to ({kind.evidence})"
+    since = f" (from: {kind.evidence})" if kind.evidence else ""
+    return f"{found['off_ticks']} of {found['limit_ticks']}{since}"
+
+
+def _doc(enum: type[State] | type[Fault], name: str) -> str:
+    """The docstring under a member."""
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(enum)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    for member, text in zip(body.body, body.body[1:], strict=False):
+        if isinstance(member, ast.Assign) and ast.unparse(member.targets[0]) == name:
+            return " ".join(ast.literal_eval(text.value).split()) if _is_text(text) else ""
+    raise KeyError(name)
+
+
+def _is_text(node: object) -> bool:
+    import ast
+
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _macros(rig: str) -> dict[str, str]:
+    constants = RigConstants(**load_rig(rig).firmware_constants())
+    policy = PolicyHeader(25, 1, 5, 5, 0, 0, "00" * 32, None)
+    lines = config_header(constants, policy, find_board("host")).splitlines()
+    words = [line.split(maxsplit=2) for line in lines if line.startswith("#define")]
+    return {word[1]: word[2] for word in words if len(word) == 3}
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "states": states,
+    "reasons": reasons,
+    "thresholds": thresholds,
+    "matrix": matrix,
+}
+
+
+def filled(text: str) -> str:
+    """The page's text with each table between its marks made anew."""
+    for name, table in TABLES.items():
+        head, found, rest = text.partition(f"<!-- table: {name} -->\n")
+        _, closed, tail = rest.partition("<!-- end -->")
+        if not found or not closed:
+            raise ValueError(f"{PAGE.name} has no place for the table {name!r}")
+        text = head + found + "\n".join(table()) + "\n" + closed + tail
+    return text
+
+
+def run_matrix() -> None:
+    """Inject every fault and write what became of each."""
+    sys.path.insert(0, str(ROOT))
+    from hil.faults.matrix import Matrix
+    from tests.hil.policies import EASY_POLICY, EASY_RIG, export_into
+
+    constants = RigConstants(**load_rig(EASY_RIG).firmware_constants())
+    with tempfile.TemporaryDirectory() as folder:
+        policy = export_into(EASY_POLICY, Path(folder) / "policy")
+        built = Matrix(policy, str(EASY_RIG), constants, Path(folder)).build()
+        start = time.monotonic()
+        outcomes = {name: asdict(built.run(name)) for name in tqdm(FAULTS)}
+        seconds = time.monotonic() - start
+    failed = [name for name, outcome in outcomes.items() if not outcome["as_it_should"]]
+    write_json(
+        RESULTS, {"outcomes": outcomes, "seconds": round(seconds, 1), "provenance": provenance()}
+    )
+    print(f"{len(outcomes)} faults in {seconds:.1f} s, {len(failed)} not as they should: {failed}")
+    if failed:
+        sys.exit(1)
+
+
+@dataclass(frozen=True)
+class FaultsConfig:
+    """Run the matrix and write its tables."""
+
+    check: bool = False
+    """Run nothing; only say whether the page is up to date; exit code 1 when not."""
+
+
+def main(config: FaultsConfig) -> None:
+    """Run and write, or check."""
+    if not config.check:
+        run_matrix()
+    text = PAGE.read_text(encoding="utf-8")
+    wanted = filled(text)
+    if config.check and wanted != text:
+        sys.exit("docs/safety.md's tables are not those of the registry; run benchmarks/faults.py")
+    if not config.check:
+        with atomic_path(PAGE) as temporary:
+            temporary.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(FaultsConfig))
