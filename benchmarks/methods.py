@@ -49,6 +49,13 @@ CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 
 SMALL: JSON = {"finetune_rounds": 12, **BUDGET}
 """As many fine-tunings and rounds at the one size."""
 
+BRIEF: JSON = {
+    "episodes": 40,
+    "finetune_steps": 4_000,
+    "dagger_hard_share": 0.0,
+}
+"""Fewer steps, three rounds at the size, hard episodes as they come."""
+
 OFFLINE: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_steps": 6_000}
 
 ABLATIONS: dict[str, JSON] = {
@@ -85,6 +92,14 @@ RECIPES = {
         f"bpd, {name}-363": Recipe({"method": "bpd", "keep": 363, **CUT, **changes})
         for name, changes in ABLATIONS.items()
     },
+    "gradual, brief-363": Recipe(
+        {"method": "gradual", "keep": 363, **CUT, **BRIEF, "finetune_rounds": 3}
+        | {"finetune_learning_rate": 2e-3}
+    ),
+    "small, brief-363": Recipe(
+        {"method": "small", "keep": 363, **BRIEF, "finetune_rounds": 9}
+        | {"finetune_learning_rate": 2e-3}
+    ),
     "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
     "offline-noisy-727": Recipe(
         {"method": "gradual", "keep": 727, **OFFLINE}, False, transitions=200_000, noise=0.3
