@@ -14,6 +14,7 @@ from export.onnx_reader import read_onnx
 from firmware_host.boards import find_board
 from firmware_host.policy_header import read_policy_header
 from firmware_host.rig_constants import RigConstants
+from firmware_host.wire import PROTOCOL_HASH
 from hil.config import TrialConfig
 from hil.disturbance import Kick, knocking_duty, plan_kicks
 from hil.faults.kinds import FaultSpec
@@ -115,12 +116,16 @@ class Plan:
         In lockstep it leaves out when and where to: the same trial has the same header.
         """
         config, origin = self.plain_config(), provenance()
+        when = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         if self.is_lockstep:
             config |= {"out": None, "firmware": None}
             origin.pop("command")
+            when = {}
         return {
             "format": "sparsectl.journal",
             "version": 1,
+            "protocol_hash": PROTOCOL_HASH,
+            **when,
             "host_clock": "virtual" if self.is_lockstep else "monotonic",
             "config": config,
             "virtual": self.virtual,

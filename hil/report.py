@@ -127,10 +127,11 @@ def _subtitle(evidence: Evidence) -> str:
     if evidence.journal is None:
         return "sparsectl run"
     header, trial = evidence.journal.header, evidence.trial or {}
+    started = f" · {header['started']}" if "started" in header else ""  # lockstep knows no day
     where = "virtual rig" if header["virtual"] else header["config"]["port"]
     return (
         f"Policy {header['digest'][:12]} · rig {header['rig']} · board {trial.get('board')} "
-        f"({where}) · {trial.get('mode')} mode, {trial.get('clock')} clock · {header['started']}"
+        f"({where}) · {trial.get('mode')} mode, {trial.get('clock')} clock{started}"
     )
 
 

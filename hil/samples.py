@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_host.wire import Frame, decode
+from common.errors import UserError
+from firmware_host.wire import PROTOCOL_HASH, Frame, decode
 from hil.journal import Journal, Kind
 
 BALANCED_RAD = 0.2
@@ -117,6 +119,24 @@ def make_trace(
         fault=column("fault"),
         missed=column("missed"),
     )
+
+
+def require_protocol(journal: Journal, path: Path) -> None:
+    """See that the journal's frames are of this version's message table.
+
+    Raises:
+        UserError: they are not; the message says which version wrote them.
+    """
+    spoken = journal.header.get("protocol_hash")
+    if spoken != PROTOCOL_HASH:
+        origin = journal.header.get("provenance", {})
+        named = "none named" if spoken is None else f"{spoken:08x}"
+        raise UserError(
+            f"{path} holds frames of another message table "
+            f"({named}, this is {PROTOCOL_HASH:08x}); "
+            f"read it with sparsectl {origin.get('sparsectl', '?')}, revision "
+            f"{origin.get('revision', 'unknown')}"
+        )
 
 
 def read_trace(journal: Journal) -> Trace:

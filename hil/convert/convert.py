@@ -11,6 +11,7 @@ from common.errors import UserError
 from common.files import atomic_path
 from hil.convert.config import ConvertConfig, Format
 from hil.journal import Journal, find_journal, read_journal
+from hil.samples import require_protocol
 
 Write = Callable[[Journal, Path], dict[str, Any]]
 
@@ -32,6 +33,7 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     """
     path = find_journal(config.journal)
     journal = read_journal(path)
+    require_protocol(journal, path)
     out = config.out or path.with_suffix(f".{config.to}")
     if out.is_dir():
         raise UserError(f"{out} is a folder; name a file by --out")

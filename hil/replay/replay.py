@@ -17,6 +17,7 @@ from hil.replay.config import ReplayConfig
 from hil.replay.engine import Engine, build_engine
 from hil.replay.player import Difference, Player
 from hil.replay.script import read_script
+from hil.samples import require_protocol
 
 
 def replay(config: ReplayConfig) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
     """
     path = find_journal(config.journal)
     journal = read_journal(path)
+    require_protocol(journal, path)
     policy = find_policy(journal, path, config.policy)
     rig = RigConstants(**journal.header["rig_constants"])
     with tempfile.TemporaryDirectory(prefix="sparsectl-replay-") as folder:

@@ -109,6 +109,16 @@ def test_every_message_of_the_wire_has_a_schema() -> None:
     assert all(schema["type"] == "object" for schema in known.values())
 
 
+def test_frames_of_another_table_get_one_line(tmp_path: Path, folder: Path) -> None:
+    header = read_journal(folder / "journal.bin").header
+    for spoken in (None, 0x1234ABCD):
+        with JournalWriter(tmp_path / "journal.bin", {**header, "protocol_hash": spoken}):
+            pass
+        with pytest.raises(UserError, match="another message table .* revision") as caught:
+            convert(ConvertConfig(tmp_path))
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [("", "no journal.bin in"), ("other.txt", "is not a sparsectl journal")],
