@@ -55,8 +55,8 @@ _ACTIVE = """\
 
 
 class Blocks:
-    """With `skip`, a value of 0 costs nothing, as after relu about half are; the time of a call then
-    depends on the observation."""
+    """With `skip` a value of 0, as after relu about half are, costs nothing; the time of a call
+    then depends on the observation."""
 
     kind: Kind = "float32"
     cores: frozenset[str] | None = None

@@ -41,7 +41,8 @@ static void policy_packed(const {word} *word, const {count} *count, const int32_
         }}
         if (bits >= 0) {{
             sum >>= {shift};
-            sum = sum < {low} ? {low} : (sum > {high} ? {high} : sum);
+            const int32_t low = {low};
+            sum = sum < low ? low : (sum > {high} ? {high} : sum);
         }}
         y[row] = sum;
     }}
@@ -120,7 +121,7 @@ class Packed:
             arguments = f"{name}_word, {name}_count, {name}_bias, {{x}}"
             array = "{y}" if is_shifted(policy, index) else "sums"
             target = f"{array}{part_offset(part)}, {part.stop - part.start}"
-            form = "" if is_shifted(policy, index) else _SUMS
+            form = _form(policy, index)
             calls.append(f"policy_packed({arguments}, {target}, {form}{bits});")
         return FixedCode(tuple(tables), tuple(calls))
 
@@ -148,12 +149,20 @@ def _runtime(
         count=f"{count}_t",
         read_word=reader(word),
         read_count=reader(count),
-        low=0 if _is_relu(policy.graph) else -limit,
+        low=0 if _is_relu(policy.graph) else f"bits & BOTH_SIDES ? -{limit} : 0",
         high=limit,
     )
+    if not _is_relu(policy.graph):
+        runtime = "#define BOTH_SIDES 0x100\n\n" + runtime
     if not has_assembly:
         return runtime
     return f"#if {cortex_m_packed.CONDITION}\n{DECLARATION}#else\n{runtime}#endif\n"
+
+
+def _form(policy: FixedPolicy, index: int) -> str:
+    if not is_shifted(policy, index):
+        return _SUMS
+    return "" if policy.layers[index].layer.activation == "relu" else "BOTH_SIDES + "
 
 
 def _is_relu(graph: PolicyGraph) -> bool:

@@ -54,6 +54,15 @@ void policy_stream(const uint8_t *stream, const uint16_t *x, uint16_t *y, int32_
                    uint8_t rows);
 """
 
+POSITIVE = """\
+static void positive_all(int16_t *y, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        y[i] = y[i] < 0 ? 0 : y[i];
+    }
+}
+"""
+
 UNSIGNED = Format((32767,), 32, (15,), (12, 13, 14, 15, 16), cuts_off=False, bias_step=256)
 SIGNED = Format((32767,), 32, (16,), (12, 13, 14, 15), cuts_off=False, bias_step=256)
 """Where not all hidden layers are relu."""
@@ -94,7 +103,8 @@ def _runtime(policy: FixedPolicy, unsigned: bool) -> str:
         shifted = f"whole < 0 ? 0 : {shifted}"
     runtime = RUNTIME.replace("VALUE", value).replace("SHIFTED", shifted)
     if not unsigned:
-        return runtime
+        hidden = range(len(policy.layers) - 1)
+        return runtime + "\n" + POSITIVE if any(_is_relu(policy, i) for i in hidden) else runtime
     return f"#if {avr_stream.CONDITION}\n{DECLARATION}#else\n{runtime}#endif\n"
 
 
@@ -130,7 +140,13 @@ def _code(policy: FixedPolicy, index: int, unsigned: bool) -> FixedCode:
         offset = part_offset(part)
         target = f"{{y}}{offset}, 0" if is_shifted(policy, index) else f"0, sums{offset}"
         calls.append(f"policy_stream({name}, {{x}}, {target}, {part.stop - part.start});")
+    if not unsigned and _is_relu(policy, index) and is_shifted(policy, index):
+        calls.append(f"positive_all({{y}}, {layer.layer.outputs});")
     return FixedCode(tuple(tables), tuple(calls))
+
+
+def _is_relu(policy: FixedPolicy, index: int) -> bool:
+    return policy.layers[index].layer.activation == "relu"
 
 
 def _rows(layer: FixedLayer, moved_up: int) -> list[list[int]]:

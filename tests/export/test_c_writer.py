@@ -117,6 +117,37 @@ def test_exact_text() -> None:
             assert line in text[: text.index("*/")]
 
 
+PIECES = {
+    "blocks": "blocks(layer0_weight, layer0_bias, observation, 2, even, 2);\n",
+    "blocks-skip": "        if (x[i] != 0.0f) {\n            value[count] = x[i];\n",
+    "straight-float32": """\
+    sum = 0x1p-2f;
+    sum += x[0];
+    y[0] = relu_of(sum);
+    sum = 0x0p+0f;
+    sum -= x[0];
+    sum += 0x1p-2f * x[1];
+    y[1] = relu_of(sum);
+""",
+    "packed-int16": "policy_packed(layer0_word, layer0_count, layer0_bias, even, odd, 2, 16);\n",
+    "packed-int8": "    policy_packed(layer0_word, layer0_count, layer0_bias, even, odd, 2, 1);\n",
+    "stream-int16": "    policy_stream(layer0_stream, even, odd, 0, 2);\n",
+    "straight-int16": "    sum += 32767 * x[0];\n    y[0] = positive",
+    "straight-int8": "* x[0];\n    y[0] = positive",
+}
+
+
+@pytest.mark.parametrize("encoding", PIECES)
+def test_exact_text_of(encoding: str) -> None:
+    files = tiny(encoding)
+    assert PIECES[encoding] in files["policy.c"]
+    assert f'#define POLICY_ENCODING "{encoding}"\n' in files["policy.h"]
+
+
+def test_every_encoding_has_exact_text() -> None:
+    assert {*PIECES, "csr", "dense"} == ENCODINGS.keys()
+
+
 def test_digest_bytes_are_the_digest() -> None:
     found = re.search(r"POLICY_DIGEST_BYTES \\\n *\{(.*?)\}", tiny("csr")["policy.h"], re.S)
     assert found is not None
@@ -187,8 +218,8 @@ def has_sanitizers(compiler: str, folder: Path) -> bool:
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_golden_vectors_replay(tmp_path: Path, compiler: str, flags: str, encoding: str) -> None:
-    graph = random_graph((25, 40, 33, 3), 0.2, frames=5, action_map=True)
-    files = files_of(graph, encoding, observations(graph, 100))
+    graph = random_graph((10, 14, 9, 3), 0.3, frames=5, action_map=True)
+    files = files_of(graph, encoding, observations(graph, 40))
     for name, text in (files | {"replay.c": REPLAY}).items():
         (tmp_path / name).write_text(text)
     sources = [str(tmp_path / name) for name in ("policy.c", "replay.c")]
