@@ -1,4 +1,4 @@
-"""Write the README's tables from the results.
+"""Write the tables of the README and of docs/training.md from the results.
 
 python benchmarks/tables.py [--check]
 """
@@ -14,12 +14,13 @@ from statistics import mean, median
 from typing import Any
 
 import tyro
+from method_tables import method_list, methods
 
 from common.files import atomic_path, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "training.md")
 
 
 def students() -> list[str]:
@@ -151,6 +152,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "stages": stages,
     "trials": trials,
     "marks": marks,
+    "methods": methods,
+    "method_list": method_list,
 }
 
 
@@ -159,19 +162,19 @@ def _interval(result: dict[str, Any]) -> str:
 
 
 def filled(text: str) -> str:
-    """The README's text with each table between its marks made anew."""
+    """A page's text with each table between its marks made anew."""
     for name in re.findall(r"<!-- table: (\w+) -->\n", text):
         head, found, rest = text.partition(f"<!-- table: {name} -->\n")
         _, closed, tail = rest.partition("<!-- end -->")
         if name not in TABLES or not closed:
-            raise ValueError(f"README.md has a place for the table {name!r}, which there is not")
+            raise ValueError(f"a page has a place for the table {name!r}, which there is not")
         text = head + found + "\n".join(TABLES[name]()) + "\n" + closed + tail
     return text
 
 
 @dataclass(frozen=True)
 class TablesConfig:
-    """Write the tables into README.md."""
+    """Write the tables into their pages."""
 
     check: bool = False
     """Only say whether they are up to date; exit code 1 when not."""
@@ -179,13 +182,15 @@ class TablesConfig:
 
 def main(config: TablesConfig) -> None:
     """Write or check."""
-    text = README.read_text(encoding="utf-8")
-    wanted = filled(text)
-    if config.check and wanted != text:
-        sys.exit("README.md's tables are not those of benchmarks/results; run benchmarks/tables.py")
-    if not config.check:
-        with atomic_path(README) as temporary:
-            temporary.write_text(wanted, encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        wanted = filled(text)
+        if config.check and wanted != text:
+            name = page.relative_to(ROOT)
+            sys.exit(f"{name}: tables are not those of the results; run benchmarks/tables.py")
+        if not config.check and wanted != text:
+            with atomic_path(page) as temporary:
+                temporary.write_text(wanted, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""The tables of docs/training.md, from results/methods_sensorsini_cartpole.json."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from common.files import read_json
+from training.methods import METHODS
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+JSON = dict[str, Any]
+
+
+def methods() -> list[str]:
+    """A row a method and size, over its seeds, the smallest last."""
+    results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
+    rows = defaultdict(list)
+    for student in results["students"]:
+        rows[student["recipe"]].append(student)
+    teacher = results["teacher"]
+    lines = [
+        f"Teacher: 72,705 parameters, return {teacher['return_mean']:.1f}, worst of "
+        f"{teacher['episodes']} randomised episodes {teacher['return_min']:.0f}. Each student in "
+        "the same episodes; shares are of the teacher's; mean over the seeds [worst, best seed].",
+        "",
+        "| method | weights | bytes of tables | seeds | mean return | worst episode |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in sorted(rows, key=_order):
+        lines.append(_method_row(name, rows[name], teacher))
+    return lines
+
+
+def _order(name: str) -> tuple[int, str]:
+    method, _, keep = name.rpartition("-")
+    return -int(keep), method
+
+
+def _method_row(name: str, rows: list[JSON], teacher: JSON) -> str:
+    returned = [row["evaluate"]["return_mean"] / teacher["return_mean"] for row in rows]
+    worst = [row["evaluate"]["return_min"] / teacher["return_min"] for row in rows]
+    kept = [row["distill"]["kept_weights"] for row in rows]
+    cells = [
+        name.rpartition("-")[0],
+        f"{mean(kept):.0f} ({mean(kept) / rows[0]['distill']['teacher_parameters']:.2%})",
+        f"{mean(row['flash_bytes'] for row in rows):,.0f}",
+        str(len(rows)),
+        _range(returned),
+        _range(worst),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _range(shares: list[float]) -> str:
+    if len(shares) == 1:
+        return f"{shares[0]:.1%}"
+    return f"{mean(shares):.1%} [{min(shares):.1%}, {max(shares):.1%}]"
+
+
+def method_list() -> list[str]:
+    """What `--method` takes."""
+    lines = ["| `--method` | what it is |", "| --- | --- |"]
+    return [*lines, *(f"| {name} | {method.summary} |" for name, method in METHODS.items())]
