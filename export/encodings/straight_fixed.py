@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from export.activations import Float32
+from export.encodings import avr_straight
+from export.encodings.avr_stream import CONDITION
 from export.encodings.encoding import EncodedPolicy, Kind
 from export.encodings.fixed_layers import FixedCode, fixed_encoded, is_shifted
 from export.encodings.fixed_point import FixedLayer, FixedPolicy, Format, fixed_policy
@@ -75,7 +79,42 @@ class StraightFixed:
             target = "{y}" if is_shifted(policy, index) else "sums"
             codes.append(FixedCode((), (f"layer{index}({{x}}, {target});",)))
         shift = [_SATURATE, f"#define SHIFT {policy.shift}\n"] if helpers else []
-        return fixed_encoded(self, policy, codes, [*shift, APART, *helpers.values(), *layers])
+        c_form = "\n".join([*shift, APART, *helpers.values(), *layers])
+        if not (self._form.sum_bits == 24 and avr_straight.serves(policy)):
+            return fixed_encoded(self, policy, codes, [c_form])
+        return _with_assembly(self, policy, codes, c_form)
+
+
+def _with_assembly(
+    encoding: StraightFixed, policy: FixedPolicy, codes: list[FixedCode], c_form: str
+) -> EncodedPolicy:
+    """The same with all layers in one function of policy.S on AVR, where values have 16 bits."""
+    condition = f"#if {CONDITION}"
+    declaration = "/* All layers; written out in policy.S. */"
+    runtime = (
+        f"{condition}\n{declaration}\nvoid policy_layers(const int16_t *x, int32_t *sums);\n"
+        f"#else\n{c_form}#endif\n"
+    )
+    encoded = fixed_encoded(encoding, policy, codes, [runtime], "policy_value")
+    types = "typedef int16_t policy_value;\n#else\ntypedef int32_t policy_value;\n#endif\n"
+    body: list[str] = []
+    arrays = [line for line in encoded.body if line.startswith("policy_value ")]
+    calls = [line for line in encoded.body if line.startswith("layer")]
+    inputs = f"policy_value even[{policy.graph.observation_size}];"
+    for line in encoded.body:
+        if line == arrays[0]:
+            body += [condition, inputs, "#else", *arrays, "#endif"]
+        elif line == calls[0]:
+            body += [condition, "policy_layers(even, sums);", "#else", *calls, "#endif"]
+        elif line not in (*arrays, *calls):
+            body.append(line)
+    return replace(
+        encoded,
+        functions=f"{condition}\n{types}\n{encoded.functions}",
+        body=tuple(body),
+        assembly=avr_straight.assembly(policy),
+        reentrant=False,
+    )
 
 
 def _value_functions(policy: FixedPolicy, index: int) -> tuple[list[str], dict[str, str]]:
