@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import write_json
@@ -67,7 +70,7 @@ def build_firmware(
     with new_folder(out) as folder:
         (folder / "firmware_config.h").write_text(config_header(rig, policy, target))
         objects = _compile(target, policy_dir, folder, tuple(flags))
-        link(target, objects, folder / ELF, (*target.link_flags, *flags))
+        _link(target, objects, folder / ELF, flags, policy_dir)
         sizes = _sizes(target, folder / ELF, _policy_stack_bytes(objects[0]))
         _check_sizes(target, sizes, policy_dir)
         for path in folder.iterdir():
@@ -94,10 +97,28 @@ def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...
             objects.append(folder / f"{name.replace('.', '-')}.o")
             # with the core's flags, as it is measured: a board may want its own code smaller
             compile_object(board.core, policy_dir / name, objects[-1], (*WARNINGS, *extra, *flags))
-    for source in (*sorted(core.glob("*.c")), *board.sources):
+    sources = (*sorted(core.glob("*.c")), *board.sources)
+    for source in tqdm(sources, desc=f"compile for {board.name}", leave=False, delay=2.0):
         objects.append(folder / f"{source.parent.name}-{source.stem}.o")
         compile_object(board, source, objects[-1], (*WARNINGS, "-Wconversion", *includes, *flags))
     return objects
+
+
+def _link(
+    board: Board, objects: list[Path], elf: Path, flags: Iterable[str], policy_dir: Path
+) -> None:
+    """Link; a linker script's own complaint of too little memory becomes ours."""
+    try:
+        link(board, objects, elf, (*board.link_flags, *flags))
+    except UserError as error:
+        over = re.search(r"region [`'](\w+)' overflowed by (\d+) bytes", str(error))
+        if over is None:
+            raise
+        memory = "flash" if over.group(1).lower() in ("text", "flash") else "ram"
+        raise UserError(
+            f"firmware with {policy_dir} is {over.group(2)} bytes too large for the {memory} of "
+            f"{board.name}; keep fewer weights, or export for that board"
+        ) from error
 
 
 def _policy_stack_bytes(policy: Path) -> int:

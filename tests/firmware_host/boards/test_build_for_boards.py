@@ -10,17 +10,21 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from export.config import ExportConfig
+from export.pipeline import export_policy
 from firmware_host.boards import BOARDS, Board
 from firmware_host.boards.arduino_uno import ARDUINO_UNO
 from firmware_host.boards.hifive1 import HIFIVE1
 from firmware_host.boards.stm32f405 import STM32F405
 from firmware_host.build import RigConstants, build_firmware
 from firmware_host.config import FlashConfig
+from firmware_host.emulators.conversation import Conversation
+from firmware_host.emulators.running import RunningBoard
 from firmware_host.flash import flash
 from hil.config import TrialConfig
 from hil.trial import run_trial
 from tests.firmware_host.boards.conftest import need_board
-from tests.hil.policies import EASY_RIG
+from tests.hil.policies import EASY_POLICY, EASY_RIG
 from tests.tools import need
 
 
@@ -73,6 +77,45 @@ def test_a_firmware_that_the_board_cannot_run_is_refused(
     with pytest.raises(UserError, match=complaint):
         build_firmware(easy, board, rig, tmp_path / "out", measure=measure)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_policy_that_the_linker_script_has_no_room_for_is_refused(
+    easy: Path, rig: RigConstants, tmp_path: Path
+) -> None:
+    need_board(ARDUINO_UNO)
+    policy = tmp_path / "policy"
+    shutil.copytree(easy, policy)
+    with (policy / "policy.c").open("a") as source:
+        source.write("const char ballast[30000] PROGMEM __attribute__((used)) = {1};\n")
+    flags = ("-Wl,--undefined=ballast",)
+    with pytest.raises(UserError, match=r"is \d+ bytes too large for the flash of arduino-uno"):
+        build_firmware(policy, ARDUINO_UNO, rig, tmp_path / "out", flags)
+
+
+@pytest.mark.parametrize("name", ["stm32f405", "arduino-uno"])
+def test_policies_with_assembly_compute_the_same_bits(
+    name: str, rig: RigConstants, tmp_path: Path
+) -> None:
+    need_board(BOARDS[name])
+    policy = tmp_path / "policy"
+    export_policy(
+        ExportConfig(
+            model=EASY_POLICY,
+            out=policy,
+            encoding="packed-int8",
+            observations=50,
+            vectors=4,
+            error=1.0,
+        )
+    )
+    assert (policy / "policy.S").is_file()
+    built = build_firmware(policy, name, rig, tmp_path / "firmware")
+    with (
+        RunningBoard(BOARDS[name], Path(built["elf"])) as running,
+        Conversation(running.port) as line,
+    ):
+        errors = [line.ask("BENCH", index=index)["max_error"] for index in range(4)]
+    assert errors == [0.0] * 4
 
 
 def test_without_an_emulator_the_tick_is_not_measured_and_build_says_so(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from export.config import ExportConfig
+from export.pipeline import export_policy
 from firmware_host.boards import BOARDS
 from firmware_host.build import RigConstants, build_firmware
 from firmware_host.emulators.conversation import Conversation
@@ -16,6 +18,7 @@ from firmware_host.emulators.running import RunningBoard
 from firmware_host.wire import Fault, Mode, State
 from tests.firmware_host.boards.conftest import need_board
 from tests.firmware_host.small_policy import small_policy
+from tests.hil.policies import EASY_POLICY
 
 HANGS = "while (((const volatile float *)observation)[22] > 0.9f) {}"
 """The pole's sine, in the newest frame: a policy that never comes back from a quarter turn."""
@@ -46,6 +49,23 @@ def test_a_policy_that_hangs_is_ended_by_the_watchdog(
             assert time.monotonic() < patience
         hello = line.ask("HELLO")
         assert (hello["state"], hello["fault"]) == (state, fault)
+
+
+def test_a_board_whose_ticks_are_too_slow_still_hears_the_host(
+    rig: RigConstants, tmp_path: Path
+) -> None:
+    """Every weight in float on a Cortex-M0. Built unmeasured, or it would be refused."""
+    board = BOARDS["microbit"]
+    need_board(board)
+    export_policy(
+        ExportConfig(model=EASY_POLICY, out=tmp_path / "policy", encoding="dense", observations=50)
+    )
+    built = build_firmware(tmp_path / "policy", board, rig, tmp_path / "firmware")
+    with RunningBoard(board, Path(built["elf"])) as running, Conversation(running.port) as line:
+        for _ in range(5):
+            assert line.ask("HELLO")["board"] == "microbit"
+        assert line.ask("BENCH", index=0)["inference_ns"] > rig.period_us * 1000
+        assert line.ask("ESTOP").name == "ACK"
 
 
 @pytest.mark.parametrize("name", ["arduino-uno", "arduino-mega2560"])

@@ -21,6 +21,7 @@ static struct {
     uint64_t time_us;
     uint64_t due_us; /* next control tick */
     uint32_t timer;  /* at time_us */
+    bool ticked;     /* port_wait() gave a tick the last time */
 } port_clock_state = {.due_us = RIG_PERIOD_US};
 
 void serial_received(uint8_t byte) {
@@ -52,13 +53,18 @@ uint32_t port_inference_ns(uint32_t ns) {
 }
 
 enum port_event port_wait(struct port_tick *tick) {
-    for (;;) {
+    bool after_tick = port_clock_state.ticked;
+    port_clock_state.ticked = false;
+    for (;; after_tick = false) {
         board_watchdog(); /* a period may be longer than the watchdog's patience */
         board_serial();
         const uint64_t now_us = port_time_us();
         const uint64_t due_us = port_clock_state.due_us;
-        if (now_us >= due_us) {
+        /* A tick that took its whole period lets the host speak before the next one. */
+        const bool host_first = after_tick && serial_waiting();
+        if (now_us >= due_us && !host_first) {
             port_clock_state.due_us = deadlines_take(due_us, now_us, RIG_PERIOD_US, tick);
+            port_clock_state.ticked = true;
             return PORT_TICK;
         }
         if (serial_waiting()) {
