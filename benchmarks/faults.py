@@ -8,6 +8,8 @@ cart-pole of the tests with the policy that balances it.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import sys
 import tempfile
 import time
@@ -129,21 +131,13 @@ def _off(found: dict[str, Any], kind: FaultKind) -> str:
 
 def _doc(enum: type[State] | type[Fault], name: str) -> str:
     """The docstring under a member."""
-    import ast
-    import inspect
-
     body = ast.parse(inspect.getsource(enum)).body[0]
     assert isinstance(body, ast.ClassDef)
     for member, text in zip(body.body, body.body[1:], strict=False):
         if isinstance(member, ast.Assign) and ast.unparse(member.targets[0]) == name:
-            return " ".join(ast.literal_eval(text.value).split()) if _is_text(text) else ""
+            assert isinstance(text, ast.Expr)
+            return " ".join(str(ast.literal_eval(text.value)).split())
     raise KeyError(name)
-
-
-def _is_text(node: object) -> bool:
-    import ast
-
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _macros(rig: str) -> dict[str, str]:

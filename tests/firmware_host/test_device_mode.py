@@ -187,6 +187,27 @@ def test_non_finite_policy_ends_with_the_motor_off(
     assert plant.requests[-1][1] == 0.0
 
 
+def test_a_firmware_that_hangs_is_restarted_with_the_motor_off(
+    build: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    hang = 'static int calls; if (++calls == 40) { for (;;) { __asm__ volatile(""); } }'
+    hanging = small_policy(extra=hang)
+    plant = Plant()
+    elf = build(hanging.write(tmp_path))
+    with BoardProcess(elf, "--clock", "lockstep", plant=plant) as board:
+        last = _activate(board)
+        assert plant.requests[-1][1] != 0.0
+        for tick in range(last + 1, last + 20):  # past the call that hangs
+            board.send("TIMESYNC", host_time_ns=0)
+            board.send("STEP", until_tick=tick)
+        hello = board.ask("HELLO")
+        while hello["fault"] != Fault.WATCHDOG:
+            hello = board.ask("HELLO")
+        assert hello["state"] == State.FAULT
+        assert plant.requests[-1][1] == 0.0
+        assert board.ask("ARM", nonce=hello["arm_nonce"])["reason"] == Reason.NOT_CONFIGURED
+
+
 def test_stuck_cart_is_found(build: Callable[[Path], Path], tmp_path: Path) -> None:
     plant = Plant()
     plant.stuck = True

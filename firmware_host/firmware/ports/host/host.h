@@ -3,6 +3,7 @@
 #define HOST_H
 
 #include <poll.h>
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,9 @@ struct host_options {
     int plant_fd;        /* -1: no plant, the encoders stay at 0 */
     uint64_t compute_ns; /* time a policy call takes on a virtual clock */
 };
+
+/* Where the watchdog starts the firmware again. */
+extern sigjmp_buf host_restart;
 
 /* Set the board up; false, with a message on stderr, when the system refuses. */
 bool host_open(const struct host_options *options);

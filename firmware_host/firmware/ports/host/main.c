@@ -70,6 +70,9 @@ int main(int count, char **arguments) {
     if (!host_open(&options)) {
         return 1;
     }
+    if (sigsetjmp(host_restart, 1) != 0) {
+        memset(&firmware, 0, sizeof firmware); /* as a reset leaves it */
+    }
     firmware_run(&firmware);
     return 0;
 }

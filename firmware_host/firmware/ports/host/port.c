@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/time.h>
 #include <time.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 #include "firmware_config.h"
 #include "host.h"
 
+#define WATCHDOG_US 100000 /* of computing */
 #define PERIOD_NS ((uint64_t)RIG_PERIOD_US * NS_PER_US)
 
 static struct {
@@ -21,11 +23,14 @@ static struct {
     uint64_t start_ns;            /* CLOCK_MONOTONIC at boot; of real time alone */
     uint64_t virtual_ns;          /* device clock of the virtual clocks */
     uint64_t next_ns;             /* device clock of the next deadline */
+    bool watchdog_fired;          /* and started this run of the firmware */
     uint32_t granted;             /* lockstep: ticks that may run */
     uint32_t unheard;             /* fast: ticks run since bytes came */
     float duty;                   /* of the motor */
     struct plant_sensors sensors; /* as last seen */
 } board;
+
+sigjmp_buf host_restart;
 
 static void on_signal(int number) {
     (void)number;
@@ -206,10 +211,20 @@ void port_motor(float duty) {
     }
 }
 
+/* The watchdog: a turn of the main loop that computes for too long restarts the firmware. The timer
+ * runs while this process computes, not while it waits. */
+static void on_watchdog(int number) {
+    (void)number;
+    board.watchdog_fired = true;
+    siglongjmp(host_restart, 1); /* from computing: no call of the system is cut short */
+}
+
 void port_watchdog(void) {
-    /* The system ends a process whole, and with it the motor's duty. */
+    const struct itimerval patience = {.it_value = {.tv_usec = WATCHDOG_US}};
+    signal(SIGVTALRM, on_watchdog);
+    setitimer(ITIMER_VIRTUAL, &patience, NULL);
 }
 
 bool port_watchdog_fired(void) {
-    return false;
+    return board.watchdog_fired;
 }
