@@ -31,8 +31,8 @@ from benchmarks.networks import network_observations, networks  # noqa: E402
 from benchmarks.peers import PEERS  # noqa: E402
 from commands.terminal import print_table  # noqa: E402
 from common.errors import UserError  # noqa: E402
-from common.files import write_json  # noqa: E402
-from common.provenance import provenance  # noqa: E402
+from common.files import read_json, write_json  # noqa: E402
+from common.provenance import provenance, revision  # noqa: E402
 from export.config import ExportConfig  # noqa: E402
 from export.encodings.registry import ENCODINGS  # noqa: E402
 from export.graph import PolicyGraph  # noqa: E402
@@ -86,7 +86,7 @@ class MarksConfig:
     """Measure and print the table; write it as JSON."""
 
     only: str | None = None
-    """Only the marks whose name contains this; nothing is written."""
+    """Only the marks whose name contains this; the file keeps the others as they were."""
     out: Path = ROOT / "benchmarks" / "results" / "marks.json"
     """Where the figures go."""
 
@@ -232,6 +232,7 @@ def judge(mark: Mark, bench: Bench) -> dict[str, Any]:
         met = ratio is not None and ratio >= mark.times_faster_than_teacher
     return {
         "mark": asdict(mark),
+        "revision": revision(),
         "best": asdict(best) if best else None,
         "times_faster_than_teacher": ratio,
         "met": met,
@@ -285,8 +286,23 @@ def main(config: MarksConfig) -> None:
         rows = [judge(mark, bench) for mark in tqdm(marks, desc="marks", unit="mark")]
         figures = [asdict(each) for each in bench.all()]
     print_table(table(rows))
-    if config.only is None:
-        write_json(config.out, {"provenance": provenance(), "marks": rows, "figures": figures})
+    _write(config.out, rows, figures)
+
+
+def _write(out: Path, rows: list[dict[str, Any]], figures: list[dict[str, Any]]) -> None:
+    """Put new rows and figures in the place of those there; each has its revision."""
+    old = read_json(out) if out.is_file() else {"marks": [], "figures": []}
+    marks = {row["mark"]["name"]: row for row in (*old["marks"], *rows)}
+    order = [mark.name for mark in MARKS]
+    known = {(f["core"], f["network"], f["name"]): f for f in (*old["figures"], *figures)}
+    write_json(
+        out,
+        {
+            "provenance": provenance(),
+            "marks": [marks[name] for name in order if name in marks],
+            "figures": list(known.values()),
+        },
+    )
 
 
 if __name__ == "__main__":
