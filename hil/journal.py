@@ -21,11 +21,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from common.errors import UserError
+from firmware_host.wire import Frame, decode
 from hil.host_time import HostTime, MonotonicTime
 
 NAME = "journal.bin"
@@ -75,6 +77,17 @@ class Journal:
     header: dict[str, Any]
     records: list[Record]
     dropped_bytes: int
+
+    @cached_property
+    def frames(self) -> list[tuple[Record, Frame]]:
+        """The frames that crossed the link, each with its record, in their order."""
+        found = []
+        for record in self.records:
+            if record.kind in (Kind.FROM_DEVICE, Kind.TO_DEVICE):
+                frame = decode(record.payload)
+                if frame is not None:
+                    found.append((record, frame))
+        return found
 
     def notes(self, name: str) -> list[dict[str, Any]]:
         """The notes called `name`, oldest first, each with its `host_ns`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from firmware_host.wire import Fault, State, decode
+from firmware_host.wire import Fault, State
 from hil.balance import assess_balance
 from hil.clock import Exchange, fit_clock
 from hil.counters import Counters
@@ -88,10 +88,9 @@ def is_virtual_time(journal: Journal) -> bool:
 
 def exchanges(journal: Journal) -> Iterator[Exchange]:
     """Every TIMESYNC round trip."""
-    for record in journal.records:
-        if record.kind is Kind.FROM_DEVICE and (frame := decode(record.payload)) is not None:
-            if frame.name == "TIMESYNC":
-                yield make_exchange(frame.values, record.host_ns)
+    for record, frame in journal.frames:
+        if frame.name == "TIMESYNC" and frame.to_host:
+            yield make_exchange(frame.values, record.host_ns)
 
 
 def round_trips_us(journal: Journal) -> list[float]:
@@ -108,23 +107,20 @@ def round_trips_us(journal: Journal) -> list[float]:
 
 def _pil_round_trips_us(journal: Journal) -> Iterator[float]:
     sent_ns: dict[int, int] = {}
-    for record in journal.records:
-        if record.kind not in (Kind.FROM_DEVICE, Kind.TO_DEVICE):
-            continue
-        frame = decode(record.payload)
-        if frame is not None and frame.name == "PLANT_STEP":
+    for record, frame in journal.frames:
+        if frame.name == "PLANT_STEP":
             sent_ns[frame["tick"]] = record.host_ns
-        elif frame is not None and frame.name == "PLANT_ACT" and frame["tick"] in sent_ns:
+        elif frame.name == "PLANT_ACT" and frame["tick"] in sent_ns:
             yield (record.host_ns - sent_ns.pop(frame["tick"])) / 1000
 
 
 def _frames(journal: Journal) -> dict[str, int]:
     """Lost, corrupt, duplicate and late frames from the device; recounted where no end is noted."""
     counters = Counters()
-    for record in journal.records:
-        if record.kind is Kind.FROM_DEVICE and (frame := decode(record.payload)) is not None:
+    for _, frame in journal.frames:
+        if frame.to_host:
             counters.take(frame.sequence)
-        counters.corrupt += record.kind is Kind.GARBAGE
+    counters.corrupt = sum(record.kind is Kind.GARBAGE for record in journal.records)
     counted = _last(journal, "end").get("link") or counters.to_json()
     return {f"{name}_frames": counted[name] for name in ("lost", "corrupt", "duplicate", "late")}
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from firmware_host.wire import PROTOCOL_HASH, Frame, decode
-from hil.journal import Journal, Kind
+from firmware_host.wire import PROTOCOL_HASH, Frame
+from hil.journal import Journal
 
 BALANCED_RAD = 0.2
 """Within this angle of upright the pole counts as balanced."""
@@ -157,12 +157,7 @@ def read_samples(journal: Journal) -> list[Sample]:
 def _samples(journal: Journal, period_us: int) -> Iterator[Sample]:
     steps: dict[int, tuple[int, int]] = {}
     seen = -1
-    for record in journal.records:
-        if record.kind not in (Kind.FROM_DEVICE, Kind.TO_DEVICE):
-            continue
-        frame = decode(record.payload)
-        if frame is None:
-            continue
+    for record, frame in journal.frames:
         if frame.name == "PLANT_STEP" and not frame.to_host:
             steps[frame["tick"]] = (frame["base_count"], frame["pole_count"])
         elif frame.name in ("TICK", "PLANT_ACT") and frame["tick"] > seen:

@@ -21,10 +21,10 @@ from hil.plan import make_plan
 from hil.trial import run_trial
 
 
-@pytest.fixture
-def board(timid: Path, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def board(timid: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The pty of the firmware with the timid policy, in real time, its pendulum behind it."""
-    plan = make_plan(TrialConfig(timid, out=tmp_path / "rig"))
+    plan = make_plan(TrialConfig(timid, out=tmp_path_factory.mktemp("finder") / "rig"))
     with plan.port_kind.open(plan.port_request()) as port:
         held = os.open(port.address, os.O_RDWR | os.O_NOCTTY)  # a pty ends with its last user
         yield port.address
