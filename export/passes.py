@@ -14,7 +14,7 @@ from export.graph import Layer, PolicyGraph
 
 def simplify(graph: PolicyGraph) -> PolicyGraph:
     """All the passes that every export takes, in order."""
-    return eliminate_dead_neurons(fold_normaliser(graph))
+    return eliminate_dead_neurons(merge_duplicate_neurons(fold_normaliser(graph)))
 
 
 def hidden_neurons(graph: PolicyGraph) -> int:
@@ -34,6 +34,25 @@ def fold_normaliser(graph: PolicyGraph) -> PolicyGraph:
     folded = replace(first, weight=_float32(weight), bias=_float32(bias))
     observation = tuple(replace(s, scale=1.0, offset=0.0) for s in graph.observation)
     return replace(graph, layers=(folded, *graph.layers[1:]), observation=observation)
+
+
+def merge_duplicate_neurons(graph: PolicyGraph) -> PolicyGraph:
+    """Of hidden neurons with the same weights and bias the first stays; the weights that read the
+    others are added to those that read it."""
+    layers = list(graph.layers)
+    for index in range(len(layers) - 1):
+        layer, after = layers[index], layers[index + 1]
+        rows = np.column_stack([layer.weight, layer.bias])
+        _, firsts, groups = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        if len(firsts) == layer.outputs:
+            continue
+        place = firsts[groups.reshape(-1)]  # of the neuron that each is taken for
+        weight = np.zeros(after.weight.shape)
+        np.add.at(weight.T, place, after.weight.T.astype(np.float64))
+        kept = np.sort(firsts)
+        layers[index] = replace(layer, weight=layer.weight[kept], bias=layer.bias[kept])
+        layers[index + 1] = replace(after, weight=_float32(weight[:, kept]))
+    return replace(graph, layers=tuple(layers))
 
 
 def eliminate_dead_neurons(graph: PolicyGraph) -> PolicyGraph:

@@ -6,7 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 
 from export.graph import Layer, PolicyGraph, Signal
-from export.passes import eliminate_dead_neurons, fold_normaliser, hidden_neurons, simplify
+from export.passes import (
+    eliminate_dead_neurons,
+    fold_normaliser,
+    hidden_neurons,
+    merge_duplicate_neurons,
+    simplify,
+)
 from tests.export.graphs import graphs, observations, random_graph
 
 
@@ -54,6 +60,23 @@ def test_a_network_that_is_constant_becomes_one_layer() -> None:
     after = eliminate_dead_neurons(graph)
     assert len(after.layers) == 1 and after.kept_weights == 0
     assert after.forward([5, 5]).tolist() == graph.forward([5, 5]).tolist()
+
+
+def test_equal_neurons_become_one() -> None:
+    graph = PolicyGraph(
+        (
+            Layer([[1, 2], [0, 1], [1, 2], [1, 2]], [1, 0, 1, 0], "relu"),
+            Layer([[1, 2, 3, 4], [0, 5, 0, 6]], [0, 0], "tanh"),
+        ),
+        (Signal("a"), Signal("b")),
+        (Signal("c"), Signal("d")),
+    )
+    after = merge_duplicate_neurons(graph)
+    assert after.layers[0].weight.tolist() == [[1, 2], [0, 1], [1, 2]]
+    assert after.layers[0].bias.tolist() == [1, 0, 0]
+    assert after.layers[1].weight.tolist() == [[4, 2, 4], [0, 5, 6]]
+    x = observations(graph, 20)
+    assert np.allclose(after.forward_exact(x), graph.forward_exact(x), rtol=0, atol=1e-12)
 
 
 def test_folding_takes_offset_and_scale_of_every_frame() -> None:
