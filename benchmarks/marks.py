@@ -161,7 +161,7 @@ class Bench:
         try:
             folder = self._exported(network, name)
         except UserError as error:
-            return Figures(core, network, name, reason=str(error))
+            return Figures(core, network, name, reason=self._told(error))
         return self._measured(core, network, name, ENCODINGS[name].kind, folder)
 
     def _exported(self, network: str, name: str) -> Path:
@@ -182,7 +182,7 @@ class Bench:
             try:
                 found = CORES[core].measure(folder, Path(work), coverage(observations), 1)
             except UserError as error:
-                return Figures(core, network, name, kind, reason=str(error).split("; ")[-1])
+                return Figures(core, network, name, kind, reason=self._told(error))
         assert found.cycles is not None and found.instructions is not None
         return Figures(
             core,
@@ -200,6 +200,10 @@ class Bench:
             min(found.cycles) == max(found.cycles),
             found.cycles_kind,
         )
+
+    def _told(self, error: UserError) -> str:
+        """The reason, without this machine's folders."""
+        return str(error).replace(f"{self._scratch}/", "")
 
 
 def _serving(core: str, network: str) -> list[str]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from firmware_host.cores.core import ToolChain
 
 TIMEOUT_S = 300.0
+OUT_OF_ROOM = re.compile("not within region|overflowed|will not fit in region")
+"""What linkers say of a program that is larger than the memory."""
 
 
 def find_compiler(board: ToolChain) -> str:
@@ -101,6 +103,6 @@ def _first_error(text: str) -> str:
     errors = [
         line
         for line in lines
-        if re.search(r"\berror\b|undefined|multiple definition|not within region|overflowed", line)
+        if re.search(r"\berror\b|undefined|multiple definition", line) or OUT_OF_ROOM.search(line)
     ]
     return (errors or lines or ["the compiler gave no reason"])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from common.errors import UserError
-from firmware_host.compiler import compile_object, find_compiler, link
+from firmware_host.compiler import OUT_OF_ROOM, compile_object, find_compiler, link
 from firmware_host.cores.core import FIRMWARE, WARNINGS, Core
 
 BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
 
-_OUT_OF_ROOM: Final = re.compile("not within region|overflowed")
 _CODE: Final = (".text", ".init", ".fini", ".vectors")
 _TABLES: Final = (".rodata", ".ARM.exidx", ".progmem", ".eh_frame")
 _DATA: Final = (".data",)
@@ -110,7 +108,7 @@ def _link_policy(core: Core, port: Port, policy: Path, objects: list[Path], out:
     try:
         return _link(core, port, objects, out)
     except UserError as error:
-        if not _OUT_OF_ROOM.search(str(error)):
+        if not OUT_OF_ROOM.search(str(error)):
             raise
         raise UserError(
             f"{policy} does not fit the memory of {core.name}; keep fewer weights or choose "

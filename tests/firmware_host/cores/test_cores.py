@@ -134,6 +134,18 @@ def test_policy_that_does_not_fit(tmp_path: Path) -> None:
         CORES["atmega328p"].measure(folder, _work(tmp_path), TWO, 1)
 
 
+def test_code_that_does_not_fit(tmp_path: Path) -> None:
+    need("avr-gcc")
+    folder = c_policy(tmp_path / "policy", "    action[0] = observation[0];")
+    source = folder / "policy.c"
+    tables = "".join(f"const char t{i}[20000] PROGMEM = {{1}};\n" for i in range(2))
+    read = "static float read(int i) { return t0[i] + t1[i]; }\n"
+    text = source.read_text().replace("\nvoid", f"\n#include <avr/pgmspace.h>\n{tables}{read}void")
+    source.write_text(text.replace("observation[0];", "read((int)observation[0]);"))
+    with pytest.raises(UserError, match="does not fit the memory of atmega328p"):
+        CORES["atmega328p"].measure(folder, _work(tmp_path), TWO, 1)
+
+
 def test_policy_that_reaches_for_nothing(tmp_path: Path) -> None:
     need("arm-none-eabi-gcc")
     folder = c_policy(tmp_path / "policy", "    action[0] = *(volatile float *)0x60000000;")
