@@ -98,7 +98,10 @@ class FixedPolicy:
 
         Shapes as `PolicyGraph.forward`.
         """
-        given = np.asarray(observation, np.float32)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            return self._forward(np.asarray(observation, np.float32))
+
+    def _forward(self, given: Float32) -> Float32:
         batch = self.graph.batch(given)
         x = to_fixed(batch.T, self.input_exponent, self.input_limit[:, None])
         for layer in self.layers[:-1]:
