@@ -61,6 +61,23 @@ def _range(shares: list[float]) -> str:
     return f"{mean(shares):.1%} [{min(shares):.1%}, {max(shares):.1%}]"
 
 
+def encoded() -> list[str]:
+    """A row a student and encoding."""
+    results = read_json(RESULTS / "encoded_returns.json")
+    lines = [
+        "| student | encoding | bytes of tables | return (95 % interval) | worst episode |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in results["students"]:
+        interval = f"[{row['return_low']:.1f}, {row['return_high']:.1f}]"
+        lines.append(
+            f"| {row['student']}, {row['kept_weights']} weights | {row['encoding']} "
+            f"| {row['table_bytes']:,} | {row['return_mean']:.1f} {interval} "
+            f"| {row['return_min']:.0f} |"
+        )
+    return lines
+
+
 def method_list() -> list[str]:
     """What `--method` takes."""
     lines = ["| `--method` | what it is |", "| --- | --- |"]

@@ -14,7 +14,7 @@ from statistics import mean, median
 from typing import Any
 
 import tyro
-from method_tables import method_list, methods
+from method_tables import encoded, method_list, methods
 
 from common.files import atomic_path, read_json
 
@@ -153,6 +153,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "trials": trials,
     "marks": marks,
     "methods": methods,
+    "encoded": encoded,
     "method_list": method_list,
 }
 

@@ -1,0 +1,88 @@
+"""What students return when they act through an encoding; writes results/encoded_returns.json.
+
+The reference of an encoding computes what the C computes, bit for bit, so no board is needed.
+
+    python benchmarks/encoded_returns.py --students runs/methods/sensorsini_cartpole/gradual-363-0
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from common.files import read_json, write_json
+from common.provenance import provenance
+from export.encodings.registry import encode
+from export.observations import spread_observations
+from export.passes import simplify
+from export.student import read_student
+from training.dataset import read_dataset
+from training.evaluate import run_episodes, summarise
+from training.networks import Array
+
+RESULTS = Path(__file__).resolve().parent / "results" / "encoded_returns.json"
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EncodedConfig:
+    """What to run."""
+
+    students: tuple[Path, ...]
+    """Folders of `distill`."""
+    dataset: Path | None = None
+    """Observations to calibrate fixed point on; by default spread ones."""
+    env: str = "sparsectl/sensorsini_cartpole-v0"
+    """Where they act."""
+    encodings: tuple[str, ...] = ("auto", "packed-int16", "packed-int8")
+    """As `export --encoding`."""
+    episodes: int = 100
+    """The same for all."""
+
+
+def encoded_return(config: EncodedConfig, folder: Path, name: str) -> JSON:
+    """A student's bytes and return in an encoding."""
+    graph = simplify(read_student(folder / "student.safetensors"))
+    policy = encode(name, graph, _observations(config, folder))
+
+    def act(observations: Array) -> Array:
+        return np.asarray(policy.forward(observations), np.float32).reshape(len(observations), -1)
+
+    episodes = run_episodes(config.env, act, episodes=config.episodes, seed=10_000, progress=name)
+    return {
+        "student": folder.name,
+        "encoding": policy.encoding.name,
+        "kept_weights": graph.kept_weights,
+        "table_bytes": policy.table_bytes,
+        **summarise(episodes),
+    }
+
+
+def _observations(config: EncodedConfig, folder: Path) -> Array:
+    if config.dataset is None:
+        return spread_observations(read_student(folder / "student.safetensors"), 4096, 0)
+    return read_dataset(config.dataset).observations[::25]
+
+
+def main(config: EncodedConfig) -> None:
+    """Run and write; rows of other students that are there already stay."""
+    names = {folder.name for folder in config.students}
+    before = read_json(RESULTS)["students"] if RESULTS.is_file() else []
+    rows = [row for row in before if row["student"] not in names]
+    rows += [
+        encoded_return(config, folder, name)
+        for folder in config.students
+        for name in config.encodings
+    ]
+    facts = provenance()
+    facts["command"] = [Path(word).name for word in facts["command"]]  # no machine's folders
+    write_json(RESULTS, {"env": config.env, "students": rows, "provenance": facts})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(EncodedConfig))
