@@ -166,9 +166,9 @@ class _Trial:
             self.armed = True
             session.arm()
             why = self._balance(session, drive)
+            self._stop(session, drive)  # at once: a board does not wait for its host's sums
             if floor is not None:
                 self.journal.note("noise_floor", lateness_us=floor.finish())
-        self._stop(session, drive)
         return why
 
     def _home(self, session: Session, drive: Drive) -> None:
