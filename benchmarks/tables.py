@@ -1,4 +1,4 @@
-"""Write the tables of the README and of docs/training.md from the results.
+"""Write the tables of the README and of the pages in docs/ from the results.
 
 python benchmarks/tables.py [--check]
 """
@@ -15,12 +15,13 @@ from typing import Any
 
 import tyro
 from method_tables import encoded, method_list, methods
+from speed_table import training_speed
 
 from common.files import atomic_path, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "training.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("training.md", "rigs.md")))
 
 
 def students() -> list[str]:
@@ -147,6 +148,24 @@ def _cells(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def identification() -> list[str]:
+    """A row an unknown: how close it is found, and how often its interval holds the truth."""
+    results = read_json(RESULTS / "identification.json")
+    units = [unit["parameters"] for unit in results["units"]]
+    lines = [
+        f"`python benchmarks/identification.py` draws {len(units)} units of the cart-pole from its "
+        "ranges, runs one trial of 20 s on each, and compares what is found with what was drawn:",
+        "",
+        "| number | half of the 95 % interval, median | truth within it |",
+        "| --- | --- | --- |",
+    ]
+    for name, inside in results["inside"].items():
+        half = median((unit[name]["high"] - unit[name]["low"]) / 2 for unit in units)
+        size = median(abs(unit[name]["truth"]) for unit in units)
+        lines.append(f"| {name} | {half:.2g} ({half / size:.1%}) | {inside} of {len(units)} |")
+    return lines
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "students": students,
     "stages": stages,
@@ -155,6 +174,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "methods": methods,
     "encoded": encoded,
     "method_list": method_list,
+    "training_speed": training_speed,
+    "identification": identification,
 }
 
 

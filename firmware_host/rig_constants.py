@@ -142,6 +142,11 @@ def _rig(rig: RigConstants) -> dict[str, str]:
     }
 
 
+def most_link_ticks(period_us: int) -> int:
+    """The most ticks without a word of the host that a host may ask a board to bear with."""
+    return max(3, math.ceil(_LINK_MOST_S * 1e6 / period_us))
+
+
 def _safety(rig: RigConstants) -> dict[str, str]:
     def ticks(seconds: float) -> str:
         return f"{math.ceil(seconds * 1e6 / rig.period_us)}u"
@@ -167,7 +172,7 @@ def _safety(rig: RigConstants) -> dict[str, str]:
         "SAFETY_TELLING_DUTY": _float(rig.max_duty * _TELLING_DUTY),
         "SAFETY_STUCK_TRAVEL_COUNTS": str(travel),
         "SAFETY_LINK_TICKS": f"{LINK_TIMEOUT_TICKS}u",
-        "SAFETY_LINK_MOST_TICKS": at_least_three(_LINK_MOST_S),
+        "SAFETY_LINK_MOST_TICKS": f"{most_link_ticks(rig.period_us)}u",
         "SAFETY_COMMAND_TICKS": f"{COMMAND_TICKS}u",
         "SAFETY_OVERRUN_TICKS": at_least_three(_OVERRUN_S),
     }

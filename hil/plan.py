@@ -13,7 +13,7 @@ from export.graph import PolicyGraph
 from export.onnx_reader import read_onnx
 from firmware_host.boards import find_board
 from firmware_host.policy_header import read_policy_header
-from firmware_host.rig_constants import RigConstants
+from firmware_host.rig_constants import RigConstants, most_link_ticks
 from firmware_host.wire import PROTOCOL_HASH
 from hil.config import TrialConfig
 from hil.disturbance import Kick, knocking_duty, plan_kicks
@@ -156,6 +156,7 @@ def make_plan(config: TrialConfig) -> Plan:
         raise UserError(f"the policy in {config.policy} names no rig; name one by --rig")
     rig = load_rig(name)
     _check_fit(graph, rig)
+    _check_patience(config.link_timeout_ticks, rig)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return Plan(
         config=config,
@@ -200,7 +201,6 @@ def _check_numbers(config: TrialConfig) -> None:
         "recovery-s": (config.recovery_s, 0.0, 60.0),
         "swing-up-limit-s": (config.swing_up_limit_s, 0.1, 3_600.0),
         "baud": (config.baud or 230_400, 300, 20_000_000),
-        "link-timeout-ticks": (config.link_timeout_ticks, 1, 400),
         "seed": (config.seed, 0, 2**63),
     }
     for name, (value, low, high) in limits.items():
@@ -219,6 +219,14 @@ def _check_fault(config: TrialConfig) -> None:
     if config.port != VIRTUAL or config.mode == "pil":
         given = f"--fault is {config.fault}" if config.fault else "--paced is asked for"
         raise UserError(f"{given}; take --port virtual and --mode device or host for it")
+
+
+def _check_patience(ticks: int, rig: Rig) -> None:
+    most = most_link_ticks(rig.firmware_constants()["period_us"])
+    if not 1 <= ticks <= most:
+        raise UserError(
+            f"--link-timeout-ticks is {ticks}; give 1 to {most}, 0.2 s at the rate of {rig.name}"
+        )
 
 
 def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
