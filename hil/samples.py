@@ -151,16 +151,18 @@ def read_trace(journal: Journal) -> Trace:
 
 def read_samples(journal: Journal) -> list[Sample]:
     """The ticks of a journal, in their order, each once."""
-    return list(_samples(journal, int(journal.header["rig_constants"]["period_us"])))
+    # in pil a board that was configured before may still send TICKs of its own
+    wanted = "PLANT_ACT" if journal.header["config"]["mode"] == "pil" else "TICK"
+    return list(_samples(journal, int(journal.header["rig_constants"]["period_us"]), wanted))
 
 
-def _samples(journal: Journal, period_us: int) -> Iterator[Sample]:
+def _samples(journal: Journal, period_us: int, wanted: str) -> Iterator[Sample]:
     steps: dict[int, tuple[int, int]] = {}
     seen = -1
     for record, frame in journal.frames:
         if frame.name == "PLANT_STEP" and not frame.to_host:
             steps[frame["tick"]] = (frame["base_count"], frame["pole_count"])
-        elif frame.name in ("TICK", "PLANT_ACT") and frame["tick"] > seen:
+        elif frame.name == wanted and frame["tick"] > seen:
             seen = frame["tick"]  # a repeated answer is the same tick
             if frame.name == "TICK":
                 yield Sample.from_tick(frame, record.host_ns)
