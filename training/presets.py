@@ -75,10 +75,10 @@ def resolved(config: DistillConfig) -> Preset:
 
 def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     """The preset with the hidden layers of a small network, which the dataset's sizes decide."""
-    if not METHODS[config.method].small or config.keep is None:
+    if not METHODS[config.method].small or not (config.keep or config.flash):
         return preset
     sizes = dataset.observations.shape[1], dataset.actions.shape[1]
-    hidden = small_hidden(config.keep, *sizes, len(preset.bpd.hidden))
+    hidden = small_hidden(config, sizes, len(preset.bpd.hidden))
     return replace(preset, bpd=replace(preset.bpd, hidden=hidden))
 
 
@@ -106,9 +106,10 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
     for name in given:
         if not wishes[name] > 0:  # type: ignore[operator]
             raise UserError(f"{name} is {wishes[name]}; it must be more than 0")
-    if METHODS[config.method].small and config.hidden is None and config.keep is None:
+    sizes = (config.hidden, config.keep, config.flash)
+    if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(
-            f"method {config.method} has the size it is asked for; give --keep or --hidden"
+            f"method {config.method} has the size it is asked for; give --keep, --flash or --hidden"
         )
 
 

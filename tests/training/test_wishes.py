@@ -96,6 +96,9 @@ def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
     assert "evidence" not in result
     small = run(wish(balancing, tmp_path / "int8", flash=500, flash_encoding="packed-int8"))
     assert small["flash_bytes"] <= 500 and small["kept_weights"] > result["kept_weights"]
+    dense = run(wish(balancing, tmp_path / "dense", flash=500, method="small"))
+    assert dense["flash_bytes"] <= 500 and dense["method"] == "small"
+    assert dense["kept_weights"] > result["kept_weights"]
     with pytest.raises(UserError, match="encoding 'int3' is not known"):
         run(wish(balancing, tmp_path / "int3", flash=500, flash_encoding="int3"))
 
@@ -125,10 +128,17 @@ def test_critics_are_fitted_once_and_shared(balancing: Path, tmp_path: Path) -> 
 
 
 def test_a_small_network_is_as_wide_as_fits() -> None:
-    assert small_hidden(360, 25, 1, 2) == (10, 10)
-    assert small_hidden(359, 25, 1, 2) == (9, 9)
-    with pytest.raises(UserError, match="has 27 weights or more"):
-        small_hidden(26, 25, 1, 2)
+    def hidden(**wish: int) -> tuple[int, ...]:
+        return small_hidden(DistillConfig(Path("d.npz"), **wish), (25, 1), 2)
+
+    assert hidden(keep=360) == (10, 10)
+    assert hidden(keep=359) == (9, 9)
+    assert hidden(flash=4 * (360 + 21)) == (10, 10)
+    assert hidden(flash=4 * (360 + 21) - 1) == (9, 9)
+    with pytest.raises(UserError, match="keep is 26; .* has 27 weights or more"):
+        hidden(keep=26)
+    with pytest.raises(UserError, match="flash is 100; .* has 120 bytes or more"):
+        hidden(flash=100)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +151,7 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         ({"kl_return": 0.9}, "kl_return is 0.9 but env is None"),
         (
             {"method": "small", "hidden": None},
-            "method small has the size it is asked for; give --keep or --hidden",
+            "method small has the size it is asked for; give --keep, --flash or",
         ),
         (
             {"finetune_learning_rate": 1e12},
