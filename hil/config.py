@@ -55,6 +55,11 @@ class TrialConfig:
     """How long after a kick the pole may be outside the upright band, in seconds."""
     swing_up_limit_s: float = 20.0
     """The trial ends when the pole is not up by then, in seconds."""
+    keep_zero: bool = False
+    """A board that is homed already keeps its zero: wait for the pole to hang still, then arm.
+    Campaigns do, so that the base's zero does not wander from trial to trial."""
+    rest_limit_s: float = 180.0
+    """How long that may take, in seconds."""
     randomised: bool = False
     """Draw the virtual plant's friction, masses and supply from the rig's ranges."""
     fault: Annotated[str | None, arg(help=fault_help())] = None

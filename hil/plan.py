@@ -199,6 +199,7 @@ def _check_numbers(config: TrialConfig) -> None:
         "disturbance-duty": (config.disturbance_duty or 0.0, 0.0, 1.0),
         "disturbance-s": (config.disturbance_s, 0.0, 10.0),
         "recovery-s": (config.recovery_s, 0.0, 60.0),
+        "rest-limit-s": (config.rest_limit_s, 1.0, 3_600.0),
         "swing-up-limit-s": (config.swing_up_limit_s, 0.1, 3_600.0),
         "baud": (config.baud or 230_400, 300, 20_000_000),
         "seed": (config.seed, 0, 2**63),

@@ -31,6 +31,7 @@ from hil.ports import OpenPort
 from hil.priority import RealtimePriority
 from hil.progress import Progress
 from hil.recorder import LiveRecorder, LockstepRecorder
+from hil.rest import await_rest
 from hil.results import assess
 from hil.safety import Interrupted, InterruptGuard, emergency_stop
 from hil.samples import Sample
@@ -173,6 +174,10 @@ class _Trial:
 
     def _home(self, session: Session, drive: Drive) -> None:
         """Zero the encoders; base and pole must stand still for it."""
+        if self.config.keep_zero and session.hello()["state"] == State.HOMED:
+            self._phase("rest")
+            self.last = await_rest(drive, self.config.rest_limit_s)
+            return
         self._phase("home")
         session.home()
         ends: set[int] = {State.HOMED, State.FAULT}

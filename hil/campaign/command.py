@@ -75,7 +75,12 @@ class _Campaign:
     def _run(self, slot: Slot) -> Outcome:
         firmware = self.folder / f"firmware-{slot.label}"
         config = self.command.one(
-            policy=slot.policy, seed=slot.seed, out=slot.folder, firmware=firmware, report=False
+            policy=slot.policy,
+            seed=slot.seed,
+            out=slot.folder,
+            firmware=firmware,
+            report=False,
+            keep_zero=True,
         )
         run_trial(config)
         return record(slot, self.command.seconds)
