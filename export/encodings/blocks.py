@@ -20,12 +20,11 @@ _BLOCKS = """\
 static void blocks(const float *weight, const float *bias, const float *x, unsigned inputs,
                    float *y, unsigned outputs)
 {
-BEGIN
     for (; outputs >= ROWS; outputs -= ROWS) {
 SUMS
-        for (unsigned i = 0; i < COUNT; i++) {
-            const float *const column = weight + START;
-            const float each = VALUE;
+        for (unsigned i = 0; i < inputs; i++) {
+            const float *const column = weight + i * ROWS;
+            const float value = x[i];
 PRODUCTS
         }
 STORES
@@ -39,70 +38,30 @@ STORES
 }
 """
 
-_ACTIVE = """\
-    /* A value of 0 adds nothing: the others, and where in a block their weights start. */
-    float value[WIDEST];
-    unsigned start[WIDEST];
-    unsigned count = 0;
-    for (unsigned i = 0; i < inputs; i++) {
-        if (x[i] != 0.0f) {
-            value[count] = x[i];
-            start[count] = i * ROWS;
-            count++;
-        }
-    }
-"""
-
 
 class Blocks:
-    """With `skip` a value of 0, as after relu about half are, costs nothing; the time of a call
-    then depends on the observation."""
-
+    name = "blocks"
+    summary = f"every weight as float32, in blocks of {ROWS} rows"
     kind: Kind = "float32"
+    constant_time = True
     cores: frozenset[str] | None = None
-
-    def __init__(self, name: str, summary: str, skip: bool) -> None:
-        self.name = name
-        self.summary = summary
-        self.constant_time = not skip
-        self._skip = skip
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         layers = [_encode(index, layer) for index, layer in enumerate(graph.layers)]
-        widest = max(layer.inputs for layer in graph.layers)
-        defines = f"#define ROWS {ROWS}\n"
-        if self._skip:
-            defines += f"#define WIDEST {widest}\n"
-        return float_policy(
-            self, graph, layers, "\n".join([defines, dense.RUNTIME, _runtime(self._skip)])
-        )
+        runtime = f"#define ROWS {ROWS}\n\n{dense.RUNTIME}\n{_runtime()}"
+        return float_policy(self, graph, layers, runtime)
 
 
-BLOCKS = Blocks("blocks", f"every weight as float32, in blocks of {ROWS} rows", False)
-BLOCKS_SKIP = Blocks(
-    "blocks-skip",
-    f"every weight as float32, in blocks of {ROWS} rows; values of 0 are skipped",
-    True,
-)
-
-
-def _runtime(skip: bool) -> str:
+def _runtime() -> str:
     rows = range(ROWS)
     lines = {
-        "BEGIN\n": _ACTIVE if skip else "",
         "SUMS": [f"float sum{r} = POLICY_READ_FLOAT(bias + {r});" for r in rows],
-        "PRODUCTS": [f"    sum{r} += POLICY_READ_FLOAT(column + {r}) * each;" for r in rows],
+        "PRODUCTS": [f"    sum{r} += POLICY_READ_FLOAT(column + {r}) * value;" for r in rows],
         "STORES": [f"y[{r}] = sum{r};" for r in rows],
-        "COUNT": "count" if skip else "inputs",
-        "START": "start[i]" if skip else "i * ROWS",
-        "VALUE": "value[i]" if skip else "x[i]",
     }
     text = _BLOCKS
-    for name, value in lines.items():
-        written = (
-            value if isinstance(value, str) else "\n".join(f"        {line}" for line in value)
-        )
-        text = text.replace(name, written)
+    for name, written in lines.items():
+        text = text.replace(name, "\n".join(f"        {line}" for line in written))
     return text
 
 

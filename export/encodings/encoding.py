@@ -22,7 +22,9 @@ class Encoding(Protocol):
     summary: str
     """One line: the form of the weights."""
     kind: Kind
-    """The form of a weight. float32 agrees bit for bit with `PolicyGraph.forward`."""
+    """The form of a weight. float32 agrees bit for bit with `PolicyGraph.forward` of the graph that
+    was encoded; straight-float32 with that of the same function written with other weights
+    (`unit_weights`), so that its last bits differ from those of csr and dense."""
     constant_time: bool
     """Whether the time of a call does not depend on the observation (given a core whose
     arithmetic does not either)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from common.errors import UserError
 from export.activations import Float32
-from export.encodings.blocks import BLOCKS, BLOCKS_SKIP
+from export.encodings.blocks import Blocks
+from export.encodings.blocks_skip import BlocksSkip
 from export.encodings.csr import Csr
 from export.encodings.dense import Dense
 from export.encodings.encoding import EncodedPolicy, Encoding
@@ -22,8 +23,8 @@ ENCODINGS: dict[str, Encoding] = {
     encoding.name: encoding
     for encoding in (
         Dense(),
-        BLOCKS,
-        BLOCKS_SKIP,
+        Blocks(),
+        BlocksSkip(),
         Csr(),
         PACKED_INT16,
         PACKED_INT8,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from export.c_writer import c_files
+from export.encodings.encoding import EncodedPolicy
 from export.encodings.registry import encode
 from export.graph import PolicyGraph
 from firmware_host.cores import find_core
@@ -16,6 +18,7 @@ from tests.tools import need
 
 CASES = [
     ("straight-float32", "cortex-m4f", "arm-none-eabi-gcc"),
+    ("blocks-skip", "cortex-m4f", "arm-none-eabi-gcc"),
     ("packed-int8", "cortex-m4f", "arm-none-eabi-gcc"),
     ("packed-int8", "cortex-m3", "arm-none-eabi-gcc"),
     ("stream-int16", "atmega328p", "avr-gcc"),
@@ -40,9 +43,60 @@ def test_the_bits_of_numpy(
     x = observations(graph, 12)
     policy = encode(encoding, graph, x)
     assert policy.assembly
-    for name, text in c_files(policy, x[:1], "r").items():
-        (tmp_path / name).write_text(text)
-    build = tmp_path / "build"
-    build.mkdir()
-    found = find_core(core).measure(tmp_path, build, x, 1).actions
+    found = actions_on(core, policy, x, tmp_path)
     assert np.array_equal(found.view(np.uint32), policy.forward(x).view(np.uint32))
+
+
+def actions_on(core: str, policy: EncodedPolicy, x: np.ndarray, folder: Path) -> np.ndarray:
+    for name, text in c_files(policy, x[:1], "r").items():
+        (folder / name).write_text(text)
+    build = folder / "build"
+    build.mkdir()
+    return find_core(core).measure(folder, build, x, 1).actions
+
+
+BLOCK_GRAPHS = {
+    "whole blocks and what is left over": random_graph((4, 43, 40, 3), 1.0, 4, action_map=True),
+    "several tables a layer": random_graph((3, 256, 61, 1), 0.8, 5),
+    "relu and others": random_graph(
+        (5, 21, 20, 19, 2), 1.0, 6, activations=("relu", "tanh", "relu", "relu")
+    ),
+    "one layer": random_graph((6, 2), 1.0, 7),
+}
+
+
+@pytest.mark.parametrize("graph", BLOCK_GRAPHS.values(), ids=BLOCK_GRAPHS)
+def test_blocks_of_rows(graph: PolicyGraph, tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc")
+    x = observations(graph, 12)
+    x[0], x[1], x[2, 0], x[3, 0], x[4] = 0.0, -0.0, 0.0, np.inf, -1e30
+    x[5, 0], x[6, 0] = np.nan, -np.float32(np.nan)
+    policy = encode("blocks-skip", graph, x)
+    expected, found = policy.forward(x), actions_on("cortex-m4f", policy, x, tmp_path)
+    assert np.array_equal(np.isnan(found), np.isnan(expected))
+    numbers = ~np.isnan(expected)
+    assert np.array_equal(found[numbers].view(np.uint32), expected[numbers].view(np.uint32))
+
+
+ONE_ROW_A_COLUMN = """\
+3:  ldr r8, [r6], #4
+    vldmia r5!, {s0}
+    mla r8, r8, r4, r0
+    vldmia r8!, {s2}
+    vmul.f32 s2, s2, s0
+    vadd.f32 s12, s12, s2
+    subs r7, r7, #1
+    bne 3b
+"""
+
+
+def test_exact_assembly_of_blocks() -> None:
+    text = encode("blocks-skip", BLOCK_GRAPHS["several tables a layer"], np.zeros((1, 3))).assembly
+    assert re.findall(r"^    cmp r2, #(\d+)\n    bhs (\S+)$", text, re.M) == [
+        ("20", ".Lrows20"),
+        ("16", ".Lrows16"),
+        ("1", ".Lrows1"),
+    ]
+    assert ONE_ROW_A_COLUMN in text
+    assert text.count("    vldmia r11!, {s2-s11}\n") == 2 + 1
+    assert text.count("    vldmia r11!, {s2-s7}\n") == 1

@@ -119,7 +119,14 @@ def test_exact_text() -> None:
 
 PIECES = {
     "blocks": "blocks(layer0_weight, layer0_bias, observation, 2, even, 2);\n",
-    "blocks-skip": "        if (x[i] != 0.0f) {\n            value[count] = x[i];\n",
+    "blocks-skip": """\
+    count = active(observation, 2, even, even_place);
+    written = policy_blocks(layer0_weight, layer0_bias, 2, even,
+        even_place, count, odd, odd_place, 0);
+    count = written;
+    policy_blocks(layer1_weight, layer1_bias, 1, odd,
+        odd_place, count, even, 0, 0);
+""",
     "straight-float32": """\
     sum = 0x1p-2f;
     sum += x[0];

@@ -1,0 +1,213 @@
+"""blocks-skip: every weight, many rows at a time, for the values only that are not 0.
+
+A layer's values are kept as those that are not 0, in order, and their places; relu, which makes
+about half of them 0, and the choice are one step. On Cortex-M4F in assembly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from export.activations import Float32, c_functions
+from export.encodings import cortex_m4f_blocks
+from export.encodings.encoding import EncodedPolicy, Kind
+from export.encodings.float_layers import (
+    action_lines,
+    activation_call,
+    limit_functions,
+)
+from export.encodings.table import Table, part_name, row_parts
+from export.graph import Layer, PolicyGraph
+
+ROWS = 16
+"""Rows a block in C, so that their sums stay in registers."""
+
+_ACTIVE = """\
+/* The values that are not 0, as a 0 adds nothing to a sum, and their places; y may be x. */
+static unsigned active(const float *x, unsigned n, float *y, unsigned *place)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (x[i] != 0.0f) {
+            y[count] = x[i];
+            place[count] = i;
+            count++;
+        }
+    }
+    return count;
+}
+"""
+
+DECLARATION = """\
+/* Rows of weight, stored column by column, times the `count` values x of the columns at `at`; each
+ * sum starts at its bias, columns ascending. Returns how many values of y it wrote: with a `place`
+ * those that relu leaves, and their places from `first` on, else all sums. Written in policy.S. */
+unsigned policy_blocks(const float *weight, const float *bias, unsigned rows, const float *x,
+                       const unsigned *at, unsigned count, float *y, unsigned *place,
+                       unsigned first);
+"""
+
+_C_FORM = """\
+static unsigned finish(const float *sum, unsigned rows, float *y, unsigned *place, unsigned first)
+{
+    unsigned written = 0;
+    for (unsigned row = 0; row < rows; row++) {
+        if (place == 0) {
+            y[written++] = sum[row];
+        } else if (!(sum[row] <= 0.0f)) {
+            place[written] = first + row;
+            y[written++] = sum[row];
+        }
+    }
+    return written;
+}
+
+/* Rows of weight, stored column by column, times the `count` values x of the columns at `at`; each
+ * sum starts at its bias, columns ascending. Returns how many values of y it wrote: with a `place`
+ * those that relu leaves, and their places from `first` on, else all sums. */
+static unsigned policy_blocks(const float *weight, const float *bias, unsigned rows,
+                              const float *x, const unsigned *at, unsigned count, float *y,
+                              unsigned *place, unsigned first)
+{
+    unsigned written = 0;
+    for (unsigned row = 0; row < rows;) {
+        const unsigned block = rows - row < ROWS ? 1 : ROWS;
+        float sum[ROWS];
+        if (block == ROWS) {
+SUMS
+            for (unsigned i = 0; i < count; i++) {
+                const float *const column = weight + at[i] * rows + row;
+                const float value = x[i];
+PRODUCTS
+            }
+STORES
+        } else {
+            sum[0] = POLICY_READ_FLOAT(bias + row);
+            for (unsigned i = 0; i < count; i++) {
+                sum[0] += POLICY_READ_FLOAT(weight + at[i] * rows + row) * x[i];
+            }
+        }
+        unsigned *const places = place == 0 ? 0 : place + written;
+        written += finish(sum, block, y + written, places, first + row);
+        row += block;
+    }
+    return written;
+}
+"""
+
+
+class BlocksSkip:
+    """The time of a call depends on the observation."""
+
+    name = "blocks-skip"
+    summary = "every weight as float32, in blocks of rows; values of 0 are skipped"
+    kind: Kind = "float32"
+    constant_time = False
+    cores: frozenset[str] | None = None
+
+    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+        graph = _without_negative_zero(graph)
+        parts = [_parts(layer) for layer in graph.layers]
+        applied = [each.activation for each in graph.layers if not _is_gathered(graph, each)]
+        functions = [_runtime(), *c_functions(applied), *limit_functions(graph)]
+        sizes = {part.stop - part.start for layer in parts for part in layer}
+        return EncodedPolicy(
+            self,
+            graph,
+            tuple(table for i, layer in enumerate(graph.layers) for table in _tables(i, layer)),
+            "\n".join(functions),
+            _body(graph),
+            graph.forward,
+            cortex_m4f_blocks.assembly(sizes),
+        )
+
+
+def _without_negative_zero(graph: PolicyGraph) -> PolicyGraph:
+    """A sum that starts at -0 would stay so where a skipped value's +0 is not added."""
+    positive = [replace(layer, bias=layer.bias + np.float32(0)) for layer in graph.layers]
+    return replace(graph, layers=tuple(positive))
+
+
+def _is_gathered(graph: PolicyGraph, layer: Layer) -> bool:
+    """Whether the layer's relu and the choice of its values are done by policy_blocks."""
+    return layer.activation == "relu" and layer is not graph.layers[-1]
+
+
+def _runtime() -> str:
+    rows = range(ROWS)
+    lines = {
+        "SUMS": [f"float sum{r} = POLICY_READ_FLOAT(bias + row + {r});" for r in rows],
+        "PRODUCTS": [f"    sum{r} += POLICY_READ_FLOAT(column + {r}) * value;" for r in rows],
+        "STORES": [f"sum[{r}] = sum{r};" for r in rows],
+    }
+    text = _C_FORM
+    for name, written in lines.items():
+        text = text.replace(name, "\n".join(f"            {line}" for line in written))
+    policy_blocks = (
+        f"#if {cortex_m4f_blocks.CONDITION}\n{DECLARATION}"
+        f"#else\n#define ROWS {ROWS}\n\n{text}#endif\n"
+    )
+    return "\n".join([_ACTIVE, policy_blocks])
+
+
+def _body(graph: PolicyGraph) -> tuple[str, ...]:
+    """Layers pass their values to and fro between two pairs of arrays on the stack."""
+    inputs = [layer.inputs for layer in graph.layers]
+    widths = [*inputs, graph.layers[-1].outputs]
+    lines = []
+    for name, most in (("even", max(widths[0::2])), ("odd", max(widths[1::2]))):
+        lines += [f"float {name}[{most}];", f"unsigned {name}_place[{most}];"]
+    lines.append("unsigned count;")
+    lines += (
+        ["unsigned written;"] if any(_is_gathered(graph, each) for each in graph.layers) else []
+    )
+    lines += ["", f"count = active(observation, {inputs[0]}, even, even_place);"]
+    for index, layer in enumerate(graph.layers):
+        x, y = ("odd", "even") if index % 2 else ("even", "odd")
+        lines += _layer(graph, index, x, y)
+        if _is_gathered(graph, layer):
+            lines.append("count = written;")
+        elif layer is not graph.layers[-1]:
+            lines += activation_call(layer, y)
+            lines.append(f"count = active({y}, {layer.outputs}, {y}, {y}_place);")
+    return (*lines, *activation_call(graph.layers[-1], y), *action_lines(graph, y))
+
+
+def _layer(graph: PolicyGraph, index: int, x: str, y: str) -> list[str]:
+    """The calls for the parts of a layer, whose values follow one another."""
+    layer = graph.layers[index]
+    gathered = _is_gathered(graph, layer)
+    parts = _parts(layer)
+    lines = []
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        offset = (" + written" if gathered else f" + {part.start}") if part.start else ""
+        call = f"policy_blocks({name}_weight, {name}_bias, {part.stop - part.start}, {x},"
+        assigned = ("written += " if part.start else "written = ") if gathered else ""
+        place = f"{y}_place{offset}" if gathered else "0"
+        lines.append(assigned + call)
+        lines.append(f"    {x}_place, count, {y}{offset}, {place}, {part.start});")
+    return lines
+
+
+def _tables(index: int, layer: Layer) -> list[Table]:
+    tables = []
+    parts = _parts(layer)
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        tables.append(Table(f"{name}_weight", np.ascontiguousarray(layer.weight[part].T)))
+        tables.append(Table(f"{name}_bias", layer.bias[part]))
+    return tables
+
+
+def _parts(layer: Layer) -> list[slice]:
+    """Whole blocks of the assembly each."""
+    block = cortex_m4f_blocks.ROWS
+    starts = np.arange(0, layer.outputs, block)
+    sizes = 4 * layer.inputs * np.minimum(block, layer.outputs - starts)
+    return [
+        slice(part.start * block, min(part.stop * block, layer.outputs))
+        for part in row_parts(sizes)
+    ]
