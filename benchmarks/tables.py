@@ -162,7 +162,7 @@ def identification() -> list[str]:
     for name, inside in results["inside"].items():
         half = median((unit[name]["high"] - unit[name]["low"]) / 2 for unit in units)
         size = median(abs(unit[name]["truth"]) for unit in units)
-        lines.append(f"| {name} | {half:.2g} ({half / size:.1%}) | {inside} of {len(units)} |")
+        lines.append(f"| {name} | {half:.2g} ({half / size:.2%}) | {inside} of {len(units)} |")
     return lines
 
 
