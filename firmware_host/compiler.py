@@ -105,4 +105,5 @@ def _first_error(text: str) -> str:
         for line in lines
         if re.search(r"\berror\b|undefined|multiple definition", line) or OUT_OF_ROOM.search(line)
     ]
+    errors.sort(key=lambda line: "overflowed by" not in line)  # the line that has the bytes
     return (errors or lines or ["the compiler gave no reason"])[0]

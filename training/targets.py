@@ -97,8 +97,9 @@ class Keep:
         number, start = len(done), max(int(done[0]["kept_weights"]), self.weights)
         if number >= self.fine_tunings():
             return None
-        share = min(number / self.prune_rounds, 1.0)
-        shrunk: float = start * (self.weights / start) ** share
+        if number >= self.prune_rounds:
+            return self.weights
+        shrunk: float = start * (self.weights / start) ** (number / self.prune_rounds)
         return math.ceil(shrunk)
 
     def best(self, done: Done) -> int | None:

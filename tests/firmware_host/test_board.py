@@ -81,7 +81,7 @@ def test_golden_vectors_bit_for_bit(board: BoardProcess, policy: SmallPolicy) ->
         answer = board.ask("BENCH", index=index)
         assert (answer["index"], answer["max_error"]) == (index, 0.0)
         assert _bits(answer["action"]) == _bits(action[0])
-        assert answer["inference_ns"] > 0
+        assert answer["inference_ns"] == 0  # the virtual clock stands still meanwhile
     assert board.ask("BENCH", index=len(actions))["reason"] == Reason.BAD_INDEX
 
 
