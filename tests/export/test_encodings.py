@@ -49,8 +49,8 @@ def test_any_simplified_graph(name: str, graph: PolicyGraph) -> None:
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_widths_around_8_bits(name: str) -> None:
-    for width in (255, 256, 257):
-        graph = random_graph((width, 300, 1), 0.05)
+    for widths in ((255, 20, 1), (256, 20, 1), (257, 60, 1), (4, 300, 2)):
+        graph = random_graph(widths, 0.05)
         same_bits(graph, name, observations(graph, 20))
 
 
