@@ -220,7 +220,7 @@ CALLS
 def replays(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A source for each encoding, which replays its golden vectors, and one that calls them."""
     folder = tmp_path_factory.mktemp("replays")
-    graph = random_graph((10, 14, 9, 3), 0.3, frames=5, action_map=True)
+    graph = random_graph((10, 18, 9, 3), 0.3, frames=5, action_map=True)
     names = {encoding: "replay_" + encoding.replace("-", "_") for encoding in ENCODINGS}
     for encoding, name in names.items():
         (folder / name).mkdir()
