@@ -253,7 +253,7 @@ class DistillConfig:
     """paper: a million steps with the paper's settings. quick: about two minutes."""
 
     method: MethodName = "auto"
-    """auto: bpd, or with a wish (keep, return, flash) gradual, which keeps most return at a size.
+    """auto: bpd, or with a wish (keep, return, flash) gradual, which cuts while it fine-tunes.
     bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have no noise,
     and weights or neurons go while fine-tuning; small, td3bc and bc are small dense networks."""
 

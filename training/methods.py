@@ -97,7 +97,7 @@ METHODS: dict[str, Method] = {
 def chosen_method(config: DistillConfig) -> MethodName:
     """The method that the config names, or for auto the one that serves its wish best.
 
-    Measured (docs/training.md): at one number of weights, cutting down keeps the most return.
+    A wish takes gradual, whose students are measured in docs/training.md.
     """
     if config.method != "auto":
         return config.method
