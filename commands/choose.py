@@ -22,7 +22,7 @@ from export.config import ExportConfig
 from export.encodings.registry import AUTO, ENCODINGS
 from export.onnx_reader import read_onnx
 from export.packaging.registry import arrange, find_package
-from export.pipeline import POLICY_ONNX, export_policy
+from export.pipeline import POLICY_ONNX, export_policy, read_model
 from firmware_host.bench import Target, find_target, ram_with_stack
 from firmware_host.config import BenchConfig
 
@@ -53,6 +53,7 @@ def export(config: ChooseConfig) -> dict[str, Any]:
     if targets or config.episodes:  # what measures takes the plain folder
         plain = replace(plain, package="plain")
     if targets:
+        read_model(config.model)  # a file that is none is told once, not for each encoding
         choice, boards = choose(config, targets)
         assert choice.best is not None
         result = export_policy(replace(plain, encoding=choice.best.encoding))

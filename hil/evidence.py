@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.files import read_json
 from export.graph import PolicyGraph
 from export.onnx_reader import read_onnx
+from hil.encoding_plot import read_choice
 from hil.journal import Journal, read_journal
 from hil.results import assess
 
@@ -27,6 +28,7 @@ STAGES = {
     "bench": "the policy was not benchmarked on a board",
     "trial": "no trial was run",
 }
+POLICY_ONNX = "policy.onnx"
 EPISODE_KEYS = ("time_s", "base_position", "pole_angle_rad", "duty")
 
 Episode = dict[str, NDArray[np.float64]]
@@ -44,6 +46,8 @@ class Evidence:
     trial: dict[str, Any] | None
     """The trial's result, worked out anew from the journal where there is one."""
     graph: PolicyGraph | None
+    choice: dict[str, Any] | None = None
+    """The encodings that its export measured on a board; see `hil.encoding_plot.read_choice`."""
     episodes: dict[str, Episode] = field(default_factory=dict)
     """Simulated episodes of teacher and student from the same start."""
     missing: list[str] = field(default_factory=list)
@@ -60,7 +64,9 @@ def gather(path: Path) -> Evidence:
     trial = stages.get("trial")
     if journal is not None:
         trial = {**(trial or {}), **assess(journal), "journal": str(journal_path)}
-    graph = _policy(folder, journal, trial)
+    place = _policy(folder, journal, trial)
+    graph = read_onnx(place / POLICY_ONNX) if place else None
+    choice = read_choice(place) if place else None
     episodes = {
         who: episode
         for who in ("teacher", "student")
@@ -70,7 +76,7 @@ def gather(path: Path) -> Evidence:
     missing = [words for stage, words in STAGES.items() if not found.get(stage)]
     missing += [] if graph else ["no policy.onnx with the trial's digest, so no network's picture"]
     missing += [] if len(episodes) == 2 else ["no simulated episodes of teacher and student"]
-    return Evidence(folder, stages, journal, journal_path, trial, graph, episodes, missing)
+    return Evidence(folder, stages, journal, journal_path, trial, graph, choice, episodes, missing)
 
 
 def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
@@ -92,18 +98,16 @@ def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
     return path, journal, stages
 
 
-def _policy(
-    folder: Path, journal: Journal | None, trial: dict[str, Any] | None
-) -> PolicyGraph | None:
-    """The policy that was tried: only the one whose digest the journal has."""
+def _policy(folder: Path, journal: Journal | None, trial: dict[str, Any] | None) -> Path | None:
+    """Where the policy is that was tried: only the one whose digest the journal has."""
     places = [folder / "policy", folder.parent / "policy", folder]
     if journal is not None:
         places.append(Path(journal.header["config"]["policy"]))
     for place in places:
-        if (place / "policy.onnx").is_file():
-            graph = read_onnx(place / "policy.onnx")
+        if (place / POLICY_ONNX).is_file():
+            graph = read_onnx(place / POLICY_ONNX)
             if trial is None or graph.digest == trial.get("digest", graph.digest):
-                return graph
+                return place
     return None
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from common.files import atomic_path
 from common.provenance import provenance
 from hil.config import ReportConfig, TrialConfig
+from hil.encoding_plot import encoding_plot
 from hil.evidence import Episode, Evidence, gather
 from hil.figures import FIRST, SECOND, Plot, draw_plot, line, unwrapped_gaps
 from hil.network_picture import NetworkPicture, draw_network
@@ -149,6 +150,8 @@ def _plots(evidence: Evidence) -> dict[str, Plot]:
             found["inference"] = inference_plot(trace)
             found["period"] = period_plot(trace, trial, rig["period_us"])
         found["round_trip"] = round_trip_plot(journal)
+    if evidence.choice is not None and evidence.choice["rows"]:
+        found["encodings"] = encoding_plot(evidence.choice)
     if len(evidence.episodes) == 2:
         found["episodes"] = _episodes_plot(**evidence.episodes)
     return {name: plot for name, plot in found.items() if plot is not None}
