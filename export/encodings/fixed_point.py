@@ -325,6 +325,8 @@ class _Scaling:
         highest = positive @ inputs.highest + negative @ inputs.lowest + layer.bias
         lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
         terms = np.maximum(np.abs(highest), np.abs(lowest))
+        if layer.activation == "tanh":
+            terms += 2.0 ** -(fixed_tanh.INPUT_BITS + 1)  # what rounds the argument is in the bias
         largest = np.abs(weight).max(axis=1)
         return np.minimum(_fitting(largest, weight_limit), _fitting(terms, room))
 

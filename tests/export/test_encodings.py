@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from common.errors import UserError
 from export.c_writer import c_files
@@ -45,6 +47,27 @@ def test_any_graph(name: str, graph: PolicyGraph) -> None:
 @given(graph=graphs(max_width=20, max_layers=6))
 def test_any_simplified_graph(name: str, graph: PolicyGraph) -> None:
     same_bits(simplify(graph), name, observations(graph))
+
+
+WIDE_EXAMPLES = int(os.environ.get("SPARSECTL_WIDE_EXAMPLES", "2"))
+"""More of them take minutes: each is a program."""
+
+
+@st.composite
+def wide_graphs(draw: st.DrawFn) -> PolicyGraph:
+    """1 to 6 layers of 1 to 300 neurons, sparse enough that a program of constants compiles."""
+    widths = tuple(draw(st.lists(st.integers(1, 300), min_size=2, max_size=7)))
+    places = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    assume(places <= 60_000)
+    kept = min(1.0, draw(st.integers(0, 2_500)) / places)
+    return random_graph(widths, kept, draw(st.integers(0, 2**32 - 1)), normalised=True)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@settings(max_examples=WIDE_EXAMPLES, deadline=None, derandomize=True)
+@given(graph=wide_graphs())
+def test_any_wide_graph(name: str, graph: PolicyGraph) -> None:
+    same_bits(simplify(graph), name, observations(graph, 20))
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
