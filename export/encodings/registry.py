@@ -7,6 +7,7 @@ from export.activations import Float32
 from export.encodings.blocks import Blocks
 from export.encodings.blocks_skip import BlocksSkip
 from export.encodings.csr import Csr
+from export.encodings.csr_float16 import CsrFloat16
 from export.encodings.dense import Dense
 from export.encodings.encoding import EncodedPolicy, Encoding
 from export.encodings.packed import PACKED_INT8, PACKED_INT16
@@ -26,6 +27,7 @@ ENCODINGS: dict[str, Encoding] = {
         Blocks(),
         BlocksSkip(),
         Csr(),
+        CsrFloat16(),
         PACKED_INT16,
         PACKED_INT8,
         StreamInt16(),

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from export.c_writer import c_files
 from export.encodings.registry import ENCODINGS, encode
 from export.graph import Layer, PolicyGraph, Signal
+from export.host_c import run_c
 from tests.export.graphs import observations, random_graph
 
 STRICT = (
@@ -127,6 +129,11 @@ PIECES = {
     policy_blocks(layer1_weight, layer1_bias, 1, odd,
         odd_place, count, even, 0, 0);
 """,
+    "csr-float16": """\
+static const uint16_t layer0_weight[3] POLICY_FLASH = {
+    14336, 48128, 13312,
+};
+""",
     "straight-float32": """\
     sum = 0x1p-2f;
     sum += x[0];
@@ -153,6 +160,23 @@ def test_exact_text_of(encoding: str) -> None:
 
 def test_every_encoding_has_exact_text() -> None:
     assert {*PIECES, "csr", "dense"} == ENCODINGS.keys()
+
+
+def test_float16_from_end_to_end_of_its_range(tmp_path: Path) -> None:
+    bits = np.r_[1:0x400:9, 0x3FF:0x402, 0x402:0x7BFF:97, 0x7BFF].astype(np.uint16)
+    weight = np.stack([bits, bits | 0x8000]).view(np.float16).astype(np.float32)
+    signals = tuple(Signal(f"x{i}") for i in range(bits.size))
+    graph = PolicyGraph((Layer(weight, [0, 0]),), signals, (Signal("y"), Signal("z")))
+    x = np.eye(bits.size, dtype=np.float32)
+    for name, text in files_of(graph, "csr-float16", x[:1]).items():
+        (tmp_path / name).write_text(text)
+    assert np.array_equal(run_c(tmp_path, x, 2, tmp_path), weight.T)
+
+
+def test_float16_refuses_what_it_cannot_hold() -> None:
+    graph = replace(random_graph((2, 1)), layers=(Layer([[1, -65520]], [0]),))
+    with pytest.raises(UserError, match="within ±65504, layer 0 has -65520; .* choose csr"):
+        files_of(graph, "csr-float16", np.zeros((1, 2), np.float32))
 
 
 def test_digest_bytes_are_the_digest() -> None:
