@@ -29,7 +29,8 @@ class TrialConfig:
     """device: the board drives the pendulum; host: the policy runs here, the board does the I/O and
     keeps it safe; pil: the board acts on a plant simulated here."""
     clock: Clock = "realtime"
-    """Of the virtual rig: realtime; lockstep, tick by tick and repeatable; fast, unpaced."""
+    """realtime: each tick at its hour. Of the virtual rig also lockstep, tick by tick and the same
+    every time, and fast: as soon as the last one is done. pil takes fast on any board."""
     seconds: float = 30.0
     """How long to balance after the pole is up, in seconds."""
     seed: int = 0

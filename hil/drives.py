@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from firmware_host.wire import Frame
 from hil.host_time import HostTime
 from hil.link import Link, LinkLost
+from hil.pace import Pace
 from hil.safety import FrameWatchdog, InterruptGuard
 from hil.samples import Sample
 
@@ -100,13 +101,17 @@ class PilDrive:
     The duty takes effect after the plant's own transport delay, as in the training environment.
     """
 
-    def __init__(self, link: Link, guard: InterruptGuard, plant: Plant, now: HostTime) -> None:
+    def __init__(
+        self, link: Link, guard: InterruptGuard, plant: Plant, now: HostTime, pace: Pace
+    ) -> None:
         self._link, self._guard, self._plant, self._now = link, guard, plant, now
+        self._pace = pace
         self._period_us = round(plant.rig.period_s * 1e6)
         self._delay_s = plant.rig.period_s * min(1.0, plant.parameters.transport_delay_periods)
         self._tick = 0
 
     def advance(self) -> list[Sample]:
+        self._pace.wait()
         self._guard.check()
         self._tick += 1
         tick, counts = self._tick, self._plant.counts()

@@ -55,6 +55,11 @@ class Plan:
         return self.virtual and self.config.clock == "lockstep"
 
     @property
+    def is_realtime(self) -> bool:
+        """Control ticks follow each other by a real clock: the board's, in pil this machine's."""
+        return self.config.clock == "realtime"
+
+    @property
     def baud(self) -> int:
         """Speed of the line, in bits a second."""
         return self.config.baud or find_board(self.config.board).baud
@@ -148,6 +153,7 @@ def make_plan(config: TrialConfig) -> Plan:
     _check_fault(config)
     if config.port == VIRTUAL and find_board(config.board).name != HOST:
         config = replace(config, port=EMULATED + config.board)
+    _check_clock(config)
     graph = read_onnx(_policy_file(config.policy))
     if kind_of(config.port).builds or config.mode == "host":
         _check_source(config.policy, graph)
@@ -207,8 +213,25 @@ def _check_numbers(config: TrialConfig) -> None:
     for name, (value, low, high) in limits.items():
         if not low <= value <= high:
             raise UserError(f"--{name} is {value}; give {low:g} to {high:g}")
-    if config.mode == "host" and config.clock == "fast":
-        raise UserError("--clock is fast, which waits for no command; take lockstep in host mode")
+
+
+def _check_clock(config: TrialConfig) -> None:
+    """Each mode has its clocks; a board with a clock of its own runs in real time."""
+    if kind_of(config.port).has_virtual_clock:
+        if (config.mode, config.clock) == ("host", "fast"):
+            raise UserError(
+                "--clock is fast, which waits for no command; take lockstep in host mode"
+            )
+        return
+    if config.mode == "pil" and config.clock == "lockstep":
+        raise UserError(
+            f"--clock is lockstep, which --port virtual alone has; take fast for {config.port}"
+        )
+    if config.mode != "pil" and config.clock != "realtime":
+        raise UserError(
+            f"--clock is {config.clock}, but the board on {config.port} has a clock of its own; "
+            "take realtime, or --port virtual"
+        )
 
 
 def _check_fault(config: TrialConfig) -> None:

@@ -148,7 +148,7 @@ def _plots(evidence: Evidence) -> dict[str, Plot]:
             found["motion"] = motion_plot(trace, trial, rig, unit)
             found["phase"] = phase_plot(trace)
             found["inference"] = inference_plot(trace)
-            found["period"] = period_plot(trace, trial, rig["period_us"])
+            found["period"] = period_plot(journal, trace, trial)
         found["round_trip"] = round_trip_plot(journal)
     if evidence.choice is not None and evidence.choice["rows"]:
         found["encodings"] = encoding_plot(evidence.choice)

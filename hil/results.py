@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firmware_host.wire import Fault, State
 from hil.balance import assess_balance
@@ -35,13 +36,14 @@ def assess(journal: Journal) -> dict[str, Any]:
     trace = read_trace(journal)
     active = active_part(trace)
     kicks = journal.notes("kick")
-    period_us = intervals(active.time_us, active.tick, active.missed)
+    period_us = periods_us(journal, active)
+    skipped = _skipped(journal, active)
     return {
         "digest": header["digest"],
         "mode": config["mode"],
         "clock": clock_name(journal),
         "ticks": len(active),
-        "skipped": _skipped(active),
+        "skipped": skipped,
         **_frames(journal),
         **assess_balance(
             np.asarray(active.time_us * 1e-6, dtype=np.float64),
@@ -56,7 +58,7 @@ def assess(journal: Journal) -> dict[str, Any]:
         "round_trip_us": percentiles(round_trips_us(journal)),
         "inference_us": percentiles(active.inference_ns / 1000),
         "actuation_us": None if config["mode"] == "pil" else percentiles(active.actuation_us),
-        "deadline_misses": _skipped(active) + _late_actuations(active, rig["period_us"]),
+        "deadline_misses": skipped + _late_ticks(journal, active),
         "priority": _last(journal, "priority").get("scheduling", "ordinary"),
         "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
         "disturbances": [
@@ -76,9 +78,8 @@ def active_part(trace: Trace) -> Trace:
 
 
 def clock_name(journal: Journal) -> str:
-    """The clock that the board runs by; a board of iron runs in real time."""
-    clock = journal.header["config"]["clock"]
-    return str(clock) if journal.header["virtual"] else "realtime"
+    """The clock that the ticks run by."""
+    return str(journal.header["config"]["clock"])
 
 
 def is_virtual_time(journal: Journal) -> bool:
@@ -105,12 +106,33 @@ def round_trips_us(journal: Journal) -> list[float]:
     return [one.round_trip_ns / 1000 for one in exchanges(journal)]
 
 
-def _pil_round_trips_us(journal: Journal) -> Iterator[float]:
+def periods_us(journal: Journal, active: Trace) -> NDArray[np.float64]:
+    """From each active tick to the next that ran, by the clock that paces them."""
+    if not _is_paced_here(journal):
+        return intervals(active.time_us, active.tick, active.missed)
+    sent_ns = _plant_steps_ns(journal)
+    times_ns = [sent_ns[tick] for tick in active.tick.tolist()]
+    return np.asarray(np.diff(times_ns) / 1000, dtype=np.float64)
+
+
+def _is_paced_here(journal: Journal) -> bool:
+    """Processor in the loop in real time: the host's clock calls the ticks, not the board's."""
+    return journal.header["config"]["mode"] == "pil" and clock_name(journal) == "realtime"
+
+
+def _plant_steps_ns(journal: Journal) -> dict[int, int]:
+    """When each PLANT_STEP was sent (first), by its tick."""
     sent_ns: dict[int, int] = {}
     for record, frame in journal.frames:
-        if frame.name == "PLANT_STEP":
-            sent_ns[frame["tick"]] = record.host_ns
-        elif frame.name == "PLANT_ACT" and frame["tick"] in sent_ns:
+        if frame.name == "PLANT_STEP" and not frame.to_host:
+            sent_ns.setdefault(frame["tick"], record.host_ns)
+    return sent_ns
+
+
+def _pil_round_trips_us(journal: Journal) -> Iterator[float]:
+    sent_ns = _plant_steps_ns(journal)
+    for record, frame in journal.frames:
+        if frame.name == "PLANT_ACT" and frame["tick"] in sent_ns:
             yield (record.host_ns - sent_ns.pop(frame["tick"])) / 1000
 
 
@@ -147,14 +169,22 @@ def _clocks(journal: Journal) -> dict[str, Any]:
     return {"clock_relation": relation.to_json(), "latency_us": summarise(segments, relation)}
 
 
-def _skipped(active: Trace) -> int:
-    """Deadlines that the board let pass; a gap in the ticks alone may be a lost frame."""
-    return int(np.sum(np.diff(active.missed) & 0xFFFF))
+def _skipped(journal: Journal, active: Trace) -> int:
+    """Deadlines that passed without a tick; a gap in the ticks alone may be a lost frame."""
+    if not _is_paced_here(journal):
+        return int(np.sum(np.diff(active.missed) & 0xFFFF))
+    whole = periods_us(journal, active) // journal.header["rig_constants"]["period_us"]
+    return int(np.sum(np.maximum(whole - 1, 0)))
 
 
-def _late_actuations(active: Trace, period_us: int) -> int:
-    """Ticks whose new duty reached the motor only after the next tick was due."""
-    return int(np.sum(active.lateness_us + active.actuation_us > period_us))
+def _late_ticks(journal: Journal, active: Trace) -> int:
+    """Ticks whose new duty was there only after the next tick was due."""
+    period_us = journal.header["rig_constants"]["period_us"]
+    if not _is_paced_here(journal):
+        return int(np.sum(active.lateness_us + active.actuation_us > period_us))
+    sent_ns = _plant_steps_ns(journal)
+    took_ns = active.host_ns - [sent_ns[tick] for tick in active.tick.tolist()]
+    return int(np.sum(took_ns > 1000 * period_us))
 
 
 def _since_start(time_us: int, active: Trace) -> float:

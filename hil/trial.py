@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -12,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 from common.errors import UserError
 from common.files import write_json
 from common.provenance import provenance
-from firmware_host.policy_library import build_policy_library
-from firmware_host.rig_constants import RigConstants
 from firmware_host.wire import Fault, Mode, State
 from hil.balance import CaptureWatch
 from hil.config import TrialConfig
 from hil.disturbance import Kick
-from hil.drives import Drive, LockstepDrive, PilDrive, Steps, StreamDrive, advance_until
+from hil.drives import Drive, advance_until
+from hil.driving import host_policy, make_drive
 from hil.estop_key import EstopKey
-from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
-from hil.host_time import MonotonicTime, VirtualTime
-from hil.journal import JournalWriter, read_journal
+from hil.hidden_journal import hidden_journal, is_shown, show
+from hil.host_drives import Commander
+from hil.journal import NAME, JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused
 from hil.live.drive import ShownDrive, live_feed
 from hil.live.feed import LiveFeed
@@ -63,14 +60,14 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     """
     plan = make_plan(config)
     ending: BaseException | None = None
-    with InterruptGuard() as guard, EstopKey() as key, _journal(plan) as journal:
+    with InterruptGuard() as guard, EstopKey() as key, hidden_journal(plan) as journal:
         guard.add_button("the e-stop key", key.is_pressed)
         try:
             with live_feed(plan, guard) as feed, _board(plan, journal) as (port, plant):
                 _Trial(plan, journal, guard, feed).run(port, plant)
         except (UserError, Interrupted) as error:
             ending = error
-        if not _armed(plan):
+        if not is_shown(plan):
             _abandon(ending)
     result = finish(plan)
     if isinstance(ending, Interrupted):
@@ -83,7 +80,7 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
 
 def finish(plan: Plan) -> dict[str, Any]:
     """Work the result out from the journal; write `summary.json` and the report."""
-    path = plan.folder / "journal.bin"
+    path = plan.folder / NAME
     journal = read_journal(path)
     result = {**assess(journal), "journal": str(path), "report": None}
     report = plan.folder / "report.html" if plan.config.report else None
@@ -119,7 +116,7 @@ class _Trial:
     def run(self, port: OpenPort, plant: Plant | None) -> None:
         """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
         if self.config.mode == "host":
-            self.commander = self._host_policy()
+            self.commander = host_policy(self.plan)
         recorder = (LockstepRecorder if self.plan.is_lockstep else LiveRecorder)(self.journal)
         if self.plan.port_request().line.fault is not None:
             recorder.patience = 1.0  # an answer that does not come is lost, not late
@@ -155,7 +152,7 @@ class _Trial:
         if self.commander is None:  # else the host has replayed them
             session.replay_golden_vectors(hello["vector_count"])
         self.guard.check()
-        if self._is_realtime():
+        if plan.is_realtime and self.config.mode != "pil":
             session.synchronise()
         drive = self._drive(session, plant)
         floor = self._noise_floor(hello["period_us"])
@@ -163,7 +160,7 @@ class _Trial:
             self._home(session, drive)
             self._await_arm(drive)
             self._phase("arm")
-            self.journal.move(plan.folder / "journal.bin")
+            show(plan, self.journal)
             self.armed = True
             session.arm()
             why = self._balance(session, drive)
@@ -274,61 +271,18 @@ class _Trial:
         if self.feed is not None:
             self.feed.phase(name)
 
-    def _is_realtime(self) -> bool:
-        on_wall_clock = not self.plan.virtual or self.config.clock == "realtime"
-        return on_wall_clock and self.config.mode != "pil"
-
     def _noise_floor(self, period_us: int) -> NoiseFloor | None:
-        if not self._is_realtime():
+        if not self.plan.is_realtime:
             return None
-        return NoiseFloor(period_us, self.plan.virtual, self.config.fifo)
-
-    def _host_policy(self) -> Commander:
-        """The policy, compiled for this machine and proven by its golden vectors."""
-        constants = RigConstants(**self.plan.rig.firmware_constants())
-        library = build_policy_library(
-            self.config.policy, constants, self.plan.folder / "host_policy"
-        )
-        library.check_golden_vectors()
-        return Commander(library)
+        is_rigs_loop = self.plan.virtual and self.config.mode != "pil"
+        return NoiseFloor(period_us, is_rigs_loop, self.config.fifo)
 
     def _drive(self, session: Session, plant: Plant | None) -> Drive:
-        drive = self._bare_drive(session, plant)
+        drive = make_drive(self.plan, session, self.guard, self.journal, self.commander, plant)
         return drive if self.feed is None else ShownDrive(drive, self.feed, session.link)
-
-    def _bare_drive(self, session: Session, plant: Plant | None) -> Drive:
-        if plant is not None:
-            return PilDrive(session.link, self.guard, plant, self.journal.now)
-        link, guard, period_us = session.link, self.guard, self.plan.expectation.rig["period_us"]
-        if self.plan.is_lockstep:
-            hello = session.hello()
-            steps = Steps(link, self.journal.now, hello["tick"], period_us)
-            if self.commander is not None:
-                return HostLockstepDrive(link, guard, steps, self.commander)
-            return LockstepDrive(link, guard, steps, hello["link_timeout_ticks"])
-        if self.commander is not None:
-            return HostStreamDrive(link, guard, period_us, self.commander, self.journal)
-        return StreamDrive(link, guard, period_us)
 
     def _angle_rad(self, sample: Sample) -> float:
         return sample.angle_rad(self.plan.rig.pole_rad_per_count)
-
-
-@contextmanager
-def _journal(plan: Plan) -> Iterator[JournalWriter]:
-    """The journal, under a hidden name until the board is armed: a refusal leaves nothing."""
-    hidden, is_new = plan.folder / ".journal.bin", not plan.folder.exists()
-    now = VirtualTime() if plan.is_lockstep else MonotonicTime()
-    with JournalWriter(hidden, plan.header(), now) as journal:
-        if not plan.is_lockstep:
-            journal.note("started", unix_ns=time.time_ns())
-        try:
-            yield journal
-        finally:
-            if not _armed(plan):
-                hidden.unlink()
-                if is_new:
-                    shutil.rmtree(plan.folder)  # with the firmware that was built for nothing
 
 
 @contextmanager
@@ -339,10 +293,6 @@ def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[OpenPort, Plant
         found = {**port.notes} if plan.is_lockstep else {"address": port.address, **port.notes}
         journal.note("port", None, **found)
         yield port, plant
-
-
-def _armed(plan: Plan) -> bool:
-    return not (plan.folder / ".journal.bin").exists()
 
 
 def _abandon(ending: BaseException | None) -> None:

@@ -28,9 +28,8 @@ from hil.figures import (
     unwrapped_gaps,
 )
 from hil.journal import Journal
-from hil.results import active_part, exchanges, round_trips_us
+from hil.results import active_part, exchanges, periods_us, round_trips_us
 from hil.samples import BALANCED_RAD, Trace
-from hil.timing import intervals
 
 ZOOM_DEGREES = 18.0
 FULL_TURN = (-180, -90, 0, 90, 180)
@@ -132,10 +131,10 @@ def _near_limits(velocity: NDArray[np.float64]) -> tuple[float, float]:
     return -reach, reach
 
 
-def period_plot(trace: Trace, result: dict[str, Any], period_us: int) -> Plot | None:
+def period_plot(journal: Journal, trace: Trace, result: dict[str, Any]) -> Plot | None:
     """Deviation of the loop's period from nominal, beside the machine's own noise floor."""
-    active = active_part(trace)
-    periods = intervals(active.time_us, active.tick, active.missed)
+    active, period_us = active_part(trace), journal.header["rig_constants"]["period_us"]
+    periods = periods_us(journal, active)
     if periods.size < 2:
         return None
     times = np.linspace(0.0, _time_s(active)[0][-1], periods.size)

@@ -108,7 +108,7 @@ def _jitter(trial: dict[str, Any]) -> KeyFigure | None:
     jitter, floor = trial.get("jitter_us"), trial.get("noise_floor_us")
     if jitter is None:
         return None
-    if trial.get("clock") != "realtime" or trial.get("mode") == "pil":
+    if trial.get("clock") != "realtime":
         return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", "virtual clock: none by nature")
     beside = f"this machine wakes {short(floor['p99'])} µs late" if floor else "floor not measured"
     return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", beside)

@@ -85,6 +85,7 @@ def test_a_trial_and_what_it_tells_of_the_rig(rig_file: Path, policy: Path, tmp_
             policy,
             rig=str(rig_file),
             mode="pil",
+            clock="fast",
             seconds=5.0,
             swing_up_limit_s=12.0,
             disturbances=0,

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from common.errors import UserError
 from hil.config import TrialConfig
 from hil.journal import Kind, read_journal
 from hil.results import active_part
@@ -62,8 +60,3 @@ def test_in_real_time(short: Short) -> None:
     assert sum(record.kind is Kind.TO_DEVICE for record in journal.records) > len(trace)
     answered = trace.actuation_us < 20_000
     assert answered.mean() > 0.5 and (trace.inference_ns[answered] > 0).all()
-
-
-def test_the_fast_clock_waits_for_no_command(short: Short) -> None:
-    with pytest.raises(UserError, match="--clock is fast.*; take lockstep in host mode"):
-        run_trial(short(mode="host", clock="fast"))

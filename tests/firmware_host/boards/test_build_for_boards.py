@@ -135,6 +135,7 @@ def test_trial_runs_a_named_board_in_its_emulator(easy: Path, tmp_path: Path) ->
         rig=str(EASY_RIG),
         board="arduino-uno",
         mode="pil",
+        clock="fast",
         seconds=0.5,
         disturbances=0,
         out=tmp_path / "trial",

@@ -105,6 +105,7 @@ def balance(
         port=port,
         board=board.name,
         mode="pil",
+        clock="fast",
         seconds=10.0,
         out=out,
         report=False,

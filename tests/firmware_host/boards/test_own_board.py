@@ -50,6 +50,7 @@ def test_the_board_of_the_page_greets_computes_and_balances(
                 rig=str(EASY_RIG),
                 port=board.port,
                 mode="pil",
+                clock="fast",
                 seconds=2.0,
                 disturbances=0,
                 out=tmp_path / "trial",

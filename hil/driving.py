@@ -1,0 +1,63 @@
+"""Which drive a trial's plan asks for, and the policy where that runs on the host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from firmware_host.policy_library import build_policy_library
+from firmware_host.rig_constants import RigConstants
+from hil.drives import Drive, LockstepDrive, PilDrive, Steps, StreamDrive
+from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
+from hil.journal import JournalWriter
+from hil.pace import RealtimePace, Unpaced
+from hil.plan import Plan
+from hil.safety import InterruptGuard
+from hil.session import Session
+
+if TYPE_CHECKING:
+    from training.plants.plant import Plant
+
+
+def host_policy(plan: Plan) -> Commander:
+    """The policy, compiled for this machine and proven by its golden vectors.
+
+    Raises:
+        UserError: no compiler, or a vector that differs.
+    """
+    constants = RigConstants(**plan.rig.firmware_constants())
+    library = build_policy_library(plan.config.policy, constants, plan.folder / "host_policy")
+    library.check_golden_vectors()
+    return Commander(library)
+
+
+def make_drive(
+    plan: Plan,
+    session: Session,
+    guard: InterruptGuard,
+    journal: JournalWriter,
+    commander: Commander | None,
+    plant: Plant | None,
+) -> Drive:
+    """The drive for the plan's mode and clock.
+
+    Args:
+        plan: what is asked for.
+        session: with the board, greeted and configured.
+        guard: asked between frames.
+        journal: host mode's computations go there, and its time follows the steps of lockstep.
+        commander: the policy of host mode; None in the others.
+        plant: the pendulum of processor in the loop; None in the others.
+    """
+    period_us = plan.expectation.rig["period_us"]
+    if plant is not None:
+        pace = RealtimePace(period_us) if plan.is_realtime else Unpaced()
+        return PilDrive(session.link, guard, plant, journal.now, pace)
+    if not plan.is_lockstep:
+        if commander is not None:
+            return HostStreamDrive(session.link, guard, period_us, commander, journal)
+        return StreamDrive(session.link, guard, period_us)
+    hello = session.hello()
+    steps = Steps(session.link, journal.now, hello["tick"], period_us)
+    if commander is not None:
+        return HostLockstepDrive(session.link, guard, steps, commander)
+    return LockstepDrive(session.link, guard, steps, hello["link_timeout_ticks"])
