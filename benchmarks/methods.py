@@ -41,7 +41,7 @@ class Recipe:
     noise: float = 0.1
 
 
-BUDGET: JSON = {"episodes": 40, "finetune_steps": 6_000, "finetune_learning_rate": 3e-3}
+BUDGET: JSON = {"episodes": 200, "finetune_steps": 6_000, "finetune_learning_rate": 3e-3}
 
 CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 6, **BUDGET}
 """The quick preset from a narrower start: six fine-tunings on the way down, six at the size."""
@@ -53,8 +53,9 @@ BRIEF: JSON = {
     "episodes": 40,
     "finetune_steps": 4_000,
     "dagger_hard_share": 0.0,
+    "dagger_tries": 1,
 }
-"""Fewer steps, three rounds at the size, hard episodes as they come."""
+"""Fewer steps, three rounds at the size, hard episodes as they come and not sought."""
 
 OFFLINE: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_steps": 6_000}
 

@@ -59,6 +59,8 @@ class TeachConfig:
     """Gradient updates for each environment step."""
     learning_rate: float = 3e-4
     """Adam's, of actor and critics; falls linearly to a tenth over the training."""
+    learning_starts: int = 5_000
+    """Environment steps of random actions before the first update."""
     discount: float = 0.99
     """Discount of future reward, a control period."""
     hidden: tuple[int, ...] = (256, 256)
@@ -70,7 +72,9 @@ class TeachConfig:
     evaluate_episodes: int = 30
     """Episodes of one evaluation."""
     out: Path = Path("runs/teach")
-    """Folder for teacher.onnx, learning_curve.csv and summary.json."""
+    """Folder for teacher.onnx, learning_curve.csv, summary.json and the checkpoint."""
+    restart: bool = False
+    """Begin anew where `out` holds a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,10 @@ class DaggerSettings:
 
     transitions: int = 10_000
     """Transitions of each round."""
+
+    tries: int = 1
+    """Times as many are driven by students that may be the result: half of those that a round then
+    keeps are of the episodes that returned least, so that rare failures are seen."""
 
     steps: int = 0
     """Further steps of distillation after each round."""
@@ -344,6 +352,9 @@ class DistillConfig:
 
     dagger_transitions: int | None = None
     """Transitions of each round."""
+
+    dagger_tries: int | None = None
+    """Times as many are driven; half of those kept are of the worst episodes (quick 5, paper 1)."""
 
     dagger_hard_share: float | None = None
     """Of fine-tuning's data, what comes from rounds' episodes that lost over a quarter of the

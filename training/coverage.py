@@ -61,21 +61,28 @@ class Coverage:
         wanted = round((len(everything) - len(rows)) * share / (1 - share))
         return everything.repeated(rows, wanted - len(rows))
 
-    def add(self, number: int, student: Callable[[], Policy]) -> Dataset:
-        """Add round `number`: from its file, or driven by the student as it is now."""
+    def add(self, number: int, student: Callable[[], Policy], tries: int = 1) -> Dataset:
+        """Add round `number`: from its file, or driven by the student as it is now.
+
+        Args:
+            number: of the round; its episodes follow from the seed and this.
+            student: who drives.
+            tries: times as many transitions are driven as the round keeps.
+        """
         path = self.folder / f"round-{number}.npz"
         if not path.exists():
-            write_dataset(path, self._driven(number, student()))
+            write_dataset(path, self._driven(number, student(), tries))
         data = read_dataset(path)
         self.parts.append(data)
         return data
 
-    def _driven(self, number: int, student: Policy) -> Dataset:
+    def _driven(self, number: int, student: Policy, tries: int) -> Dataset:
         assert self.rollouts is not None and self.teacher is not None
         settings = self.settings
         behaviour = Behaviour(student, self.teacher, settings.noise, settings.noise_fraction)
-        series = (DAGGER, self.seed, number)
-        return self.rollouts.transitions(behaviour, series, settings.transitions, f"round {number}")
+        series, count = (DAGGER, self.seed, number), tries * settings.transitions
+        driven = self.rollouts.transitions(behaviour, series, count, f"round {number}")
+        return mined(driven, settings.transitions)
 
     def imitation_error(self, student: Policy) -> float:
         """Mean squared difference from the teacher over all transitions, in units of the action."""
@@ -83,13 +90,36 @@ class Coverage:
         return float(np.concatenate(squares).sum(axis=1).mean())
 
 
+def mined(driven: Dataset, count: int) -> Dataset:
+    """Of the episodes that were driven `count` transitions, half of them of the worst episodes.
+
+    A failure of one episode in a hundred is hardly in the first few that a student drives.
+    """
+    if count >= len(driven):
+        return driven
+    rows, values = episodes_of(driven)
+    worst: list[int] = []
+    for index in np.argsort(values[:-1], kind="stable"):
+        if sum(len(rows[i]) for i in worst) + len(rows[index]) > count // 2:
+            break
+        worst.append(int(index))
+    others = [index for index in range(len(rows)) if index not in worst]
+    order = np.concatenate([rows[index] for index in [*worst, *others]])
+    return driven.taken(order).first(count)
+
+
+def episodes_of(driven: Dataset) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
+    """Rows of each episode, and its return; the last one may be cut."""
+    ends = np.flatnonzero(driven.terminations | driven.truncations)
+    rows = np.split(np.arange(len(driven)), ends[:-1] + 1)
+    values = [driven.rewards[episode].sum(dtype=np.float64) for episode in rows]
+    return rows, np.array(values)
+
+
 def hard_rows(driven: Dataset, least_return: float) -> NDArray[np.bool_]:
     """Which transitions [N] are of whole episodes that returned less; the last one may be cut."""
-    ends = np.flatnonzero(driven.terminations | driven.truncations)[:-1]
+    rows, values = episodes_of(driven)
     hard = np.zeros(len(driven), np.bool_)
-    start = 0
-    for end in ends:
-        episode = slice(start, end + 1)
-        hard[episode] = driven.rewards[episode].sum(dtype=np.float64) < least_return
-        start = end + 1
+    for episode, value in zip(rows[:-1], values[:-1], strict=True):
+        hard[episode] = value < least_return
     return hard

@@ -70,8 +70,11 @@ class Dataset:
         """With `count` more transitions: those rows, over and over."""
         if not len(rows) or count <= 0:
             return self
-        chosen = np.concatenate([np.arange(len(self)), np.resize(rows, count)])
-        return replace(self, **{name: getattr(self, name)[chosen] for name in ARRAYS})
+        return self.taken(np.concatenate([np.arange(len(self)), np.resize(rows, count)]))
+
+    def taken(self, rows: NDArray[np.int64]) -> Dataset:
+        """These transitions, in this order."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in ARRAYS})
 
     def first(self, count: int) -> Dataset:
         """The first `count` transitions; an episode that this cuts is truncated there."""

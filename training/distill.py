@@ -170,7 +170,9 @@ class Distillation:
         begun = time.monotonic()
         if self.finetuning is None or self.finetuning.number != number:
             if number and self.preset.online:
-                self._add_round(self.preset.dagger.rounds + number)
+                judged = self.target.judges(self.report[-1]["kept_weights"])
+                tries = self.preset.dagger.tries if judged else 1
+                self._add_round(self.preset.dagger.rounds + number, tries)
             self._begin_finetuning(number, keep, self.layers())
         assert self.finetuning is not None
         self._train(_finetune_name(number), self.finetuning, self.preset.finetune.steps)
@@ -190,8 +192,8 @@ class Distillation:
         minutes = (total - number) * sum(seconds) / len(seconds) / 60 if seconds else None
         return f" of {total - 1}" + (f", {minutes:.0f} min left" if minutes is not None else "")
 
-    def _add_round(self, number: int) -> Dataset:
-        return self.coverage.add(number, self.policy)
+    def _add_round(self, number: int, tries: int = 1) -> Dataset:
+        return self.coverage.add(number, self.policy, tries)
 
     def _begin_finetuning(self, number: int, keep: int, layers: tuple[StudentLayer, ...]) -> None:
         seed = self.config.seed + number * FINETUNE_SEEDS

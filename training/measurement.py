@@ -38,7 +38,7 @@ class Measurement:
         if self.rollouts is None:
             return {}
         episodes = self.config.episodes if judged else min(self.config.episodes, UNJUDGED_EPISODES)
-        return return_figures(self.rollouts.returns(policy, (MEASURE, 0), episodes))
+        return return_figures(self.rollouts.returns(policy, (MEASURE, 0), episodes, "measure"))
 
     def logged(self, policy: Policy) -> dict[str, float]:
         """A few episodes, for TensorBoard."""
@@ -58,7 +58,7 @@ class Measurement:
         if self.rollouts is None:
             return {}
         count = self.config.evidence_episodes
-        returns = self.rollouts.returns(policy, (MEASURE, 2), count)
+        returns = self.rollouts.returns(policy, (MEASURE, 2), count, "evidence")
         low, high = mean_interval(returns.astype(np.float64))
         interval = {"return_low": low, "return_high": high, "episodes": count}
         return {"evidence": return_figures(returns) | interval}

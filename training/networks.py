@@ -67,7 +67,8 @@ class Mlp:
             summed: Array = hidden @ weight.T + bias
             hidden = ACTIVATIONS[activation](summed)
         physical = hidden * self.action_scale + self.action_offset
-        clipped: Array = np.clip(physical, self.action_low, self.action_high)
+        # np.clip is twice as slow on a few numbers, and episodes call this once a step
+        clipped: Array = np.minimum(np.maximum(physical, self.action_low), self.action_high)
         return clipped
 
 

@@ -45,7 +45,7 @@ PRESETS = {
     "quick": Preset(
         BpdSettings(steps=4_000, learning_rate=4e-3, kl_multiplier=0.5, student_interval=1),
         FinetuneSettings(steps=6_000, rounds=5),
-        DaggerSettings(rounds=1, transitions=20_000, steps=1_500),
+        DaggerSettings(rounds=1, transitions=20_000, tries=5, steps=1_500),
     ),
 }
 
@@ -142,6 +142,7 @@ def _check(preset: Preset) -> None:
         "finetune_prune_rounds": preset.finetune.prune_rounds,
         "learning_rate": bpd.learning_rate,
         "dagger_transitions": preset.dagger.transitions,
+        "dagger_tries": preset.dagger.tries,
         "hidden layers": len(bpd.hidden),
         "narrowest hidden layer": min(bpd.hidden, default=0),
     }

@@ -28,6 +28,9 @@ Seed = tuple[int, ...]
 
 COLLECT, DAGGER, MEASURE = range(3)
 
+SHOWN_EPISODES = 20
+"""As many have a progress bar."""
+
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
@@ -160,11 +163,13 @@ class Rollouts:
                     break
         return joined(parts).first(number)
 
-    def returns(self, policy: Policy, seed: Seed, number: int) -> Array:
+    def returns(self, policy: Policy, seed: Seed, number: int, label: str = "episodes") -> Array:
         """The returns of the first `number` episodes, [number]."""
-        episodes = self.episodes(Behaviour(policy), seed)
-        values = [episode.episode_return for episode in islice(episodes, number)]
-        return np.asarray(values, dtype=np.float32)
+        episodes = islice(self.episodes(Behaviour(policy), seed), number)
+        # a few are no wait; their line would only flicker
+        quiet = None if number >= SHOWN_EPISODES else True
+        shown = tqdm(episodes, desc=label, total=number, unit="ep", disable=quiet)
+        return np.asarray([episode.episode_return for episode in shown], dtype=np.float32)
 
     def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
         assert self._pool is not None
@@ -234,8 +239,8 @@ def run_episode(
         row = np.array(observation, np.float32)
         action = behaviour.actor.act(row[None])[0]
         actions.append(action)
-        executed = np.clip(action + deviation * random.standard_normal(action.shape), low, high)
-        executed = executed.astype(np.float32)
+        noisy = action + deviation * random.standard_normal(action.shape)
+        executed = np.minimum(np.maximum(noisy, low), high).astype(np.float32)
         observation, reward, terminated, truncated, info = environment.step(executed)
         ended = terminated or truncated
         after = np.array(observation, np.float32)

@@ -2,7 +2,8 @@
 
 A target looks at the fine-tunings that are done and says what comes next, so a run that was killed
 goes on as it would have. Those it looks at are entries of the report: `keep` (weights asked for),
-`kept_weights`, and where there is an environment `return_mean` and `return_worst_tenth`.
+`kept_weights`, and where there is an environment `return_mean`, `return_min` and
+`return_worst_tenth`.
 """
 
 from __future__ import annotations
@@ -40,9 +41,12 @@ class Target(Protocol):
 
 
 def score(entry: JSON) -> float:
-    """Mean return plus that of the worst tenth; offline, how close the actions are."""
+    """Mean return plus that of the worst tenth plus the least; offline, how close the actions are.
+
+    The least makes one failure in all the episodes weigh as much as it does on a rig.
+    """
     if "return_mean" in entry:
-        return float(entry["return_mean"] + entry["return_worst_tenth"])
+        return float(entry["return_mean"] + entry["return_worst_tenth"] + entry["return_min"])
     return -float(entry["imitation_error"])
 
 

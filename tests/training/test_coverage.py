@@ -6,11 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.training.balancer import ENVIRONMENT
 from tests.training.test_dataset import small
 from training.config import DaggerSettings
-from training.coverage import Coverage, hard_rows
+from training.coverage import Coverage, episodes_of, hard_rows, mined
 from training.dataset import Dataset, joined
+from training.policy import Policy, load_policy
+from training.rollouts import Behaviour, Rollouts
 
 
 def episodes(returns: list[float], length: int = 4) -> Dataset:
@@ -43,3 +48,54 @@ def test_hard_transitions_make_up_their_share(tmp_path: Path) -> None:
     coverage.settings = plain
     assert len(coverage.all(100.0)) == len(coverage)
     assert len(coverage.all(None)) == len(coverage)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-5, 5, width=32), st.integers(1, 6)), min_size=1, max_size=30),
+    st.integers(1, 120),
+)
+def test_mining_keeps_the_worst_episodes_and_ordinary_ones(
+    drawn: list[tuple[float, int]], count: int
+) -> None:
+    driven = joined([episodes([value], length) for value, length in drawn])
+    kept = mined(driven, count)
+    assert len(kept) == min(count, len(driven))
+    rows, values = episodes_of(driven)
+    if count >= len(driven):
+        assert kept is driven
+        return
+    whole = np.array([value for value, _ in drawn], np.float32)
+    np.testing.assert_array_equal(values, whole)
+    order = [int(i) for i in np.argsort(values[:-1], kind="stable")]
+    lengths = np.cumsum([len(rows[i]) for i in order])
+    worst = order[: int(np.searchsorted(lengths, count // 2, side="right"))]
+    at = 0
+    for index in worst:
+        part = kept.rewards[at : at + len(rows[index])]
+        np.testing.assert_array_equal(part, driven.rewards[rows[index]])
+        at += len(part)
+    ordinary = [i for i in range(len(rows)) if i not in worst]
+    rest = np.concatenate([driven.rewards[rows[i]] for i in ordinary])
+    np.testing.assert_array_equal(kept.rewards[at:], rest[: count - at])
+
+
+def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
+    balancer: Path, tmp_path: Path
+) -> None:
+    """What pushes the wrong way falls, at once or later: the worst episodes are the shortest."""
+    teacher = load_policy(balancer)
+    falling = Policy(replace(teacher.network, action_scale=np.full(1, -0.1, np.float32)), 5, "")
+    settings = DaggerSettings(transitions=300)
+    rounds = []
+    for name, workers, tries in (("plain", 1, 1), ("mined", 1, 8), ("more", 2, 8)):
+        with Rollouts(ENVIRONMENT, workers) as rollouts:
+            empty = rollouts.transitions(Behaviour(teacher), (0,), 5, "none")
+            coverage = Coverage(empty, teacher, rollouts, settings, 0, tmp_path / name)
+            rounds.append(coverage.add(1, lambda: falling, tries))
+            assert len(coverage) == 305
+    plain, hard, again = rounds
+    assert len(hard) == len(plain) == 300
+    assert hard.terminations.sum() > plain.terminations.sum() + 3
+    assert hard.digest() == again.digest()
+    read = Coverage(empty, None, None, settings, 0, tmp_path / "mined")
+    assert read.add(1, lambda: teacher, 8).digest() == hard.digest()

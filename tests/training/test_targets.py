@@ -14,7 +14,8 @@ JSON = dict[str, Any]
 
 
 def entry(keep: int, kept: int, value: float = 0.0, **more: Any) -> JSON:
-    returns = {"return_mean": value, "return_worst_tenth": value}
+    names = ("return_mean", "return_worst_tenth", "return_min")
+    returns = dict.fromkeys(names, value)
     return {"keep": keep, "kept_weights": kept, **returns, **more}
 
 

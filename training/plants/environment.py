@@ -73,7 +73,7 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self, action: NDArray[np.float32]
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let one control period pass; the duty takes effect after the transport delay."""
-        duty = float(np.clip(action[0], -1.0, 1.0))
+        duty = min(max(float(action[0]), -1.0), 1.0)
         period_s = self.rig.period_s
         jitter = self.plant.parameters.period_jitter
         this_period_s = period_s * (1.0 + jitter * self.np_random.uniform(-1.0, 1.0))
