@@ -38,9 +38,10 @@ from training.methods import METHODS, chosen_method
 from training.policy import Policy, load_policy
 from training.presets import Preset, fitted, resolved
 from training.rollouts import Rollouts
+from training.stages import Stage, Stages
 from training.students.masked import live_biases
 from training.students.storage import StudentLayer, read_student, write_student
-from training.targets import Target, target_of
+from training.targets import target_of
 
 JSON = dict[str, Any]
 
@@ -115,11 +116,10 @@ class Distillation:
             dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
         )
         self.finetuning: Finetuning | None = None
-        self.report: list[JSON] = []
         self.measurement = Measurement(rollouts, config)
         self.teacher_return = self.measurement.teacher_return(self.teacher)
         self.controller = controller_of(preset.bpd, self.teacher_return)
-        self.target: Target = target_of(config, preset.finetune, self.teacher_return)
+        self.stages = Stages(preset, target_of(config, preset.finetune, self.teacher_return))
         self.started = self.returned_at = time.monotonic()
         self.finetune_seconds: list[float] = []
         self._begin()
@@ -128,10 +128,10 @@ class Distillation:
 
     def run(self) -> JSON:
         """Do the stages that are left and write the student."""
-        while (stage := self._next_stage()) is not None:
-            name, work = stage
-            work()
-            self.report.append(self._measured(name))
+        work = {"bpd": self._distil, "dagger": self._dagger, "finetune": self._finetune}
+        while (stage := self.stages.next()) is not None:
+            work[stage.kind](stage)
+            self.stages.report.append(self._measured(stage.name))
             self.save()
         return self._result()
 
@@ -143,54 +143,28 @@ class Distillation:
         self.identity["critics"] = hashlib.sha256(critics.values.numpy().tobytes()).hexdigest()
         return critics
 
-    def _next_stage(self) -> tuple[str, Callable[[], None]] | None:
-        number = len(self.report)
-        if number == 0:
-            return "bpd", self._distil
-        if number <= self.preset.dagger.rounds:
-            return f"dagger-{number}", partial(self._dagger, number)
-        keep = self.target.next(self._fine_tuned()) if self.preset.finetune.steps else None
-        if keep is None:
-            return None
-        number -= 1 + self.preset.dagger.rounds
-        return _finetune_name(number), partial(self._finetune, number, keep)
+    def _distil(self, stage: Stage) -> None:
+        self._train(stage, self.bpd, self.preset.bpd.steps)
 
-    def _fine_tuned(self) -> list[JSON]:
-        return self.report[1 + self.preset.dagger.rounds :]
+    def _dagger(self, stage: Stage) -> None:
+        self.bpd.batches.extend(self._add_round(stage.data_round))
+        until = self.preset.bpd.steps + stage.number * self.preset.dagger.steps
+        self._train(stage, self.bpd, until)
 
-    def _distil(self) -> None:
-        self._train("bpd", self.bpd, self.preset.bpd.steps)
-
-    def _dagger(self, number: int) -> None:
-        self.bpd.batches.extend(self._add_round(number))
-        until = self.preset.bpd.steps + number * self.preset.dagger.steps
-        self._train(f"dagger-{number}", self.bpd, until)
-
-    def _finetune(self, number: int, keep: int) -> None:
+    def _finetune(self, stage: Stage) -> None:
         begun = time.monotonic()
-        if self.finetuning is None or self.finetuning.number != number:
-            if number and self.preset.online:
-                judged = self.target.judges(self.report[-1]["kept_weights"])
-                tries = self.preset.dagger.tries if judged else 1
-                self._add_round(self.preset.dagger.rounds + number, tries)
-            self._begin_finetuning(number, keep, self.layers())
+        if self.finetuning is None or self.finetuning.number != stage.number:
+            if stage.data_round:
+                self._add_round(stage.data_round, stage.tries)
+            self._begin_finetuning(stage.number, stage.keep, self.layers())
         assert self.finetuning is not None
-        self._train(_finetune_name(number), self.finetuning, self.preset.finetune.steps)
+        self._train(stage, self.finetuning, self.preset.finetune.steps)
         self.finetune_seconds.append(time.monotonic() - begun)
 
-    def _train(self, name: str, trainer: Trainer, until: int) -> None:
+    def _train(self, stage: Stage, trainer: Trainer, until: int) -> None:
         every = max(STEPS_A_LOG, until // LOGS_A_STAGE)
-        figures = partial(self._figures, trainer)
-        self.loop.run(trainer, until, name, every, figures, self._left())
-
-    def _left(self) -> str:
-        """How many fine-tunings are still to come, and in how many minutes."""
-        number, total = len(self._fine_tuned()), self.target.fine_tunings()
-        if total is None or not self.preset.finetune.steps:
-            return ""
-        seconds = self.finetune_seconds
-        minutes = (total - number) * sum(seconds) / len(seconds) / 60 if seconds else None
-        return f" of {total - 1}" + (f", {minutes:.0f} min left" if minutes is not None else "")
+        figures, left = partial(self._figures, trainer), self.stages.left(self.finetune_seconds)
+        self.loop.run(trainer, until, stage.name, every, figures, left)
 
     def _add_round(self, number: int, tries: int = 1) -> Dataset:
         return self.coverage.add(number, self.policy, tries)
@@ -220,7 +194,7 @@ class Distillation:
 
     def policy(self) -> Policy:
         """The student as it is now, acting in physical units."""
-        return self.facts.policy(self.facts.student(self.layers(), self.report))
+        return self.facts.policy(self.facts.student(self.layers(), self.stages.report))
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -233,8 +207,8 @@ class Distillation:
             steps["finetune_number"] = self.finetuning.number
             steps["finetune_keep"] = self.finetuning.keep
         seconds = time.monotonic() - self.started
-        stage = len(self.report)
-        checkpoint = Checkpoint(self.identity, stage, steps, self.report, seconds, tensors)
+        report = self.stages.report
+        checkpoint = Checkpoint(self.identity, len(report), steps, report, seconds, tensors)
         write_checkpoint(self._checkpoint_path, checkpoint)
 
     @property
@@ -258,9 +232,9 @@ class Distillation:
                 f"{self.config.out} holds a run with another {', '.join(changed)}; "
                 "give another --out, or --restart to begin anew"
             )
-        self.report = checkpoint.report
+        self.stages.report = checkpoint.report
         self.started -= checkpoint.seconds
-        daggers = min(len(self.report) - 1, self.preset.dagger.rounds)
+        daggers = min(len(checkpoint.report) - 1, self.preset.dagger.rounds)
         for number in range(1, daggers + 1):
             self.bpd.batches.extend(self._add_round(number))
         self.bpd.load(_part(checkpoint, "bpd/"), checkpoint.steps["bpd"])
@@ -305,7 +279,7 @@ class Distillation:
 
     def _measured(self, name: str) -> JSON:
         """The entry of a finished stage; a fine-tuned student is written to `students/`."""
-        student = self.facts.student(self.layers(), self.report)
+        student = self.facts.student(self.layers(), self.stages.report)
         policy = self.facts.policy(student)
         trainer = self.bpd if self.finetuning is None else self.finetuning
         entry: JSON = {
@@ -315,7 +289,7 @@ class Distillation:
             "kept_weights": student.kept_weights,
             "imitation_error": self.coverage.imitation_error(policy),
         }
-        judged = self.finetuning is not None and self.target.judges(student.kept_weights)
+        judged = self.finetuning is not None and self.stages.judged(student.kept_weights)
         entry |= self.measurement.of_stage(policy, judged)
         if "return_mean" in entry:
             self.board.add_scalar(f"{name}/return", entry["return_mean"], trainer.steps_done)
@@ -329,19 +303,12 @@ class Distillation:
     def _student_path(self, name: str) -> Path:
         return self.config.out / "students" / f"{name}.safetensors"
 
-    def _chosen(self) -> tuple[str, tuple[StudentLayer, ...], bool]:
-        """The stage whose student is the result, that student, and whether it is as wished."""
-        done = self._fine_tuned()
-        if not done:
-            return self.report[-1]["name"], self.layers(), True
-        best = self.target.best(done)
-        name = done[-1 if best is None else best]["name"]
-        return name, read_student(self._student_path(name)).layers, best is not None
-
     def _result(self) -> JSON:
-        name, layers, met = self._chosen()
-        path = self.config.out / "student.safetensors"
-        student = self.facts.student(layers, self.report)
+        chosen, met = self.stages.chosen()
+        name, path = chosen["name"], self.config.out / "student.safetensors"
+        written = self._student_path(name)
+        layers = read_student(written).layers if self.finetuning else self.layers()
+        student = self.facts.student(layers, self.stages.report)
         student.metadata["chosen"] = name
         write_student(path, student)
         parameters = (self.facts.teacher or {}).get("parameters")
@@ -358,12 +325,8 @@ class Distillation:
             "coverage": self.preset.coverage,
             **self.measurement.evidence(self.facts.policy(student)),
             **({} if self.teacher_return is None else {"teacher_return": self.teacher_return}),
-            "steps": self.report,
+            "steps": self.stages.report,
         }
-
-
-def _finetune_name(number: int) -> str:
-    return f"finetune-{number}" if number else "finetune"
 
 
 def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, torch.Tensor]:
