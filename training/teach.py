@@ -1,15 +1,15 @@
 """Train a teacher with Stable-Baselines3, or with its JAX sibling SBX.
 
-The algorithms are theirs; ours are the environment, the normaliser in front of the networks and
-the file that comes out: weights only, as ONNX, in the environment's units.
+The algorithms are theirs; ours are the environment, the normaliser in front of the networks, the
+checkpoints and the file that comes out: weights only, as ONNX, in the environment's units.
 """
 
 from __future__ import annotations
 
 import csv
 import importlib
+import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,71 +22,83 @@ from stable_baselines3.common.env_util import make_vec_env
 from common.errors import UserError
 from common.files import atomic_path, write_json
 from common.provenance import provenance
+from training.backends import BACKENDS
+from training.backends.backend import Backend
+from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.config import TeachConfig
 from training.evaluate import run_episodes, summarise
+from training.loop import Stop, stop_on_interrupt
+from training.replay import load_replay, replay_state
 from training.rollouts import make_environment
 from training.signals import environment_signals, normaliser
-from training.teacher_file import Weights, teacher_act, write_teacher
+from training.teacher_file import teacher_act, write_teacher
 
-
-def sb3_weights(model: Any) -> Weights:
-    """The deterministic actor of a Stable-Baselines3 SAC or TD3 model, layer by layer."""
-    actor = model.policy.actor
-    hidden = actor.latent_pi if hasattr(actor, "latent_pi") else actor.mu
-    linear = [layer for layer in hidden if hasattr(layer, "weight")]
-    if hasattr(actor, "latent_pi"):
-        linear.append(actor.mu)
-    return [
-        (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
-        for layer in linear
-    ]
-
-
-def sbx_weights(model: Any) -> Weights:
-    """The deterministic actor of an SBX SAC or TD3 model; SAC's last Dense is the spread."""
-    layers = model.policy.actor_state.params["params"]
-    count = len(model.policy.net_arch_pi if hasattr(model.policy, "net_arch_pi") else (0, 0)) + 1
-    dense = [layers[f"Dense_{i}"] for i in range(count)]
-    return [(np.array(layer["kernel"]).T.copy(), np.array(layer["bias"])) for layer in dense]
-
-
-BACKENDS: dict[str, tuple[str, Callable[[Any], Weights]]] = {
-    "sb3": ("stable_baselines3", sb3_weights),
-    "sbx": ("sbx", sbx_weights),
-}
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def teach(config: TeachConfig) -> dict[str, Any]:
     """Run `sparsectl teach`; leaves teacher.onnx, learning_curve.csv and summary.json.
 
+    A run that was stopped or killed goes on from the last evaluation: networks, optimisers and
+    replay buffer are as they were, the environments begin new episodes.
+
     Raises:
-        UserError: no such environment, or the backend is not installed.
+        UserError: no such environment, the backend is not installed, `out` holds another run, or
+            SIGINT came.
     """
-    module_name, weights_of = BACKENDS[config.backend]
-    algorithm = getattr(_import(module_name), config.algo.upper())
+    backend = BACKENDS[config.backend]
     signals = signals_of(config.env)
-    started = time.monotonic()
+    checkpoint = _checkpoint(config)
+    done = checkpoint.steps["teach"] if checkpoint else 0
+    model = _model(config, backend, signals, seed=config.seed + done)
+    with stop_on_interrupt() as stop:
+        keeper = _Keeper(config, signals, backend, stop)
+        if checkpoint:
+            backend.restore(model, checkpoint.tensors)
+            load_replay(model.replay_buffer, checkpoint.tensors)
+            model.num_timesteps, model._n_updates = done, checkpoint.steps["updates"]
+            keeper.go_on(checkpoint)
+        if done < config.steps:
+            callbacks = CallbackList([ProgressBarCallback(), keeper])
+            model.learn(config.steps - done, callback=callbacks, reset_num_timesteps=not done)
+            keeper.finish()
+    model.get_env().close()
+    return keeper.summary()
+
+
+def _checkpoint(config: TeachConfig) -> Checkpoint | None:
+    path = config.out / CHECKPOINT
+    if config.restart or not path.exists():
+        return None
+    checkpoint = read_checkpoint(path)
+    now, said_anew = _plain(config), {"out", "restart"}
+    changed = sorted({key for key in now if now[key] != checkpoint.run.get(key)} - said_anew)
+    if changed:
+        raise UserError(
+            f"{config.out} holds a run with another {', '.join(changed)}; "
+            "give another --out, or --restart to begin anew"
+        )
+    return checkpoint
+
+
+def _model(config: TeachConfig, backend: Backend, signals: dict[str, Any], seed: int) -> Any:
+    algorithm = getattr(_import(backend.module), config.algo.upper())
     vector = make_vec_env(
-        lambda: _training_env(config.env, signals), n_envs=config.environments, seed=config.seed
+        lambda: _training_env(config.env, signals), n_envs=config.environments, seed=seed
     )
-    model = algorithm(
+    return algorithm(
         "MlpPolicy",
         vector,
         learning_rate=lambda left: config.learning_rate * (0.1 + 0.9 * left),
         buffer_size=min(config.steps, 1_000_000),
-        learning_starts=5_000,
+        learning_starts=config.learning_starts,
         batch_size=256,
         gamma=config.discount,
         train_freq=1,
         gradient_steps=max(1, round(config.updates_per_step * config.environments)),
         policy_kwargs={"net_arch": list(config.hidden)},
-        seed=config.seed,
+        seed=seed,
     )
-    keeper = _Keeper(config, signals, weights_of)
-    model.learn(config.steps, callback=CallbackList([ProgressBarCallback(), keeper]))
-    vector.close()
-    keeper.evaluate()
-    return keeper.summary(time.monotonic() - started)
 
 
 def signals_of(env_id: str) -> dict[str, Any]:
@@ -117,28 +129,43 @@ def _import(module_name: str) -> Any:
 
 
 class _Keeper(BaseCallback):
-    """Evaluates now and then, keeps the best teacher and the learning curve."""
+    """Evaluates now and then, keeps the best teacher, the learning curve and the checkpoint."""
 
     def __init__(
-        self, config: TeachConfig, signals: dict[str, Any], weights_of: Callable[[Any], Weights]
+        self, config: TeachConfig, signals: dict[str, Any], backend: Backend, stop: Stop
     ) -> None:
         super().__init__()
-        self.config, self.signals, self.weights_of = config, signals, weights_of
+        self.config, self.signals, self.backend, self.stop = config, signals, backend, stop
         self.curve: list[dict[str, Any]] = []
-        self.best: dict[str, Any] | None = None
+        self.started = time.monotonic()
+
+    def go_on(self, checkpoint: Checkpoint) -> None:
+        """Take over what an earlier process did."""
+        self.curve = checkpoint.report
+        self.started -= checkpoint.seconds
 
     def _on_step(self) -> bool:
-        steps_since = self.num_timesteps % self.config.evaluate_every
-        if steps_since < self.config.environments:
+        if self.num_timesteps % self.config.evaluate_every < self.config.environments:
             self.evaluate()
+            self.save(replay=True)
+        if self.stop.wanted:
+            self.save(replay=True)
+            raise UserError(
+                f"stopped after step {self.num_timesteps}; the same command goes on from there"
+            )
         return True
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The curve's best row; the earlier of equals."""
+        return max(self.curve, key=lambda row: float(row["return_mean"]))
 
     def evaluate(self) -> None:
         """Measure the present actor on the true start distribution; keep it if it is the best."""
         config = self.config
         if self.curve and self.curve[-1]["steps"] == self.num_timesteps:
             return
-        weights = self.weights_of(self.model)
+        weights = self.backend.weights(self.model)
         episodes = run_episodes(
             config.env,
             teacher_act(weights, self.signals),
@@ -148,18 +175,32 @@ class _Keeper(BaseCallback):
         row = {"steps": self.num_timesteps} | summarise(episodes)
         self.curve.append(row)
         self._write_curve(config.out / "learning_curve.csv")
-        if self.best is None or row["return_mean"] > self.best["return_mean"]:
-            self.best = row
+        if self.best is row:
             origin = {"config": _plain(config), "steps": row["steps"], **provenance()}
             write_teacher(config.out / "teacher.onnx", weights, self.signals, config.env, origin)
 
-    def summary(self, seconds: float) -> dict[str, Any]:
+    def save(self, *, replay: bool) -> None:
+        """Write the checkpoint; a finished run needs no replay buffer any more."""
+        tensors = self.backend.state(self.model)
+        if replay:
+            tensors |= replay_state(self.model.replay_buffer)  # type: ignore[attr-defined]
+        steps = {"teach": self.num_timesteps, "updates": self.model._n_updates}
+        seconds = time.monotonic() - self.started
+        run = _plain(self.config)
+        checkpoint = Checkpoint(run, len(self.curve), steps, self.curve, seconds, tensors)
+        write_checkpoint(self.config.out / CHECKPOINT, checkpoint)
+
+    def finish(self) -> None:
+        """After the last step."""
+        self.evaluate()
+        self.save(replay=False)
+
+    def summary(self) -> dict[str, Any]:
         """Write and return summary.json."""
-        assert self.best is not None
         result = {
             "teacher": str(self.config.out / "teacher.onnx"),
             **self.best,
-            "seconds": round(seconds, 1),
+            "seconds": round(time.monotonic() - self.started, 1),
             "config": _plain(self.config),
             "provenance": provenance(),
         }
@@ -174,7 +215,6 @@ class _Keeper(BaseCallback):
 
 
 def _plain(config: TeachConfig) -> dict[str, Any]:
-    return {
-        key: str(value) if isinstance(value, Path) else value
-        for key, value in asdict(config).items()
-    }
+    """The settings as JSON has them."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return settings

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from stable_baselines3 import SAC, TD3
 
+import training.plants  # noqa: F401  the import registers sparsectl/...
+from common.errors import UserError
+from training.backends import BACKENDS
+from training.checkpoint import read_checkpoint
 from training.config import TeachConfig
 from training.policy import load_policy
 from training.signals import normaliser
-from training.teach import sb3_weights, signals_of, teach
+from training.teach import signals_of, teach
 from training.teacher_file import write_teacher
 
 ENV = "sparsectl/sensorsini_cartpole-v0"
@@ -26,7 +37,7 @@ def test_the_file_acts_as_the_network_does(
     model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [16, 12]}, seed=1)
     signals = signals_of(env)
     path = tmp_path / "teacher.onnx"
-    write_teacher(path, sb3_weights(model), signals, env, {})
+    write_teacher(path, BACKENDS["sb3"].weights(model), signals, env, {})
     policy = load_policy(path)
     offset, scale, *_ = normaliser(signals)
     size = len(scale)
@@ -53,3 +64,62 @@ def test_a_short_training_leaves_teacher_curve_and_summary(tmp_path: Path) -> No
         curve = list(csv.DictReader(file))
     assert [int(row["steps"]) for row in curve] == [3_000, 6_000]
     assert result["return_mean"] == max(float(row["return_mean"]) for row in curve)
+
+
+@pytest.mark.parametrize("algorithm", ["SAC", "TD3"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_restored_model_learns_on_as_the_first(backend: str, algorithm: str) -> None:
+    library = pytest.importorskip(BACKENDS[backend].module)
+
+    def model(seed: int) -> Any:
+        settings = {"learning_starts": 8, "batch_size": 8, "policy_kwargs": {"net_arch": [8, 8]}}
+        return getattr(library, algorithm)("MlpPolicy", "Pendulum-v1", seed=seed, **settings)
+
+    def learnt(of: Any) -> list[tuple[Any, Any]]:
+        np.random.seed(3)
+        if backend == "sb3":
+            importlib.import_module("torch").manual_seed(3)
+        of.train(gradient_steps=4, batch_size=8)
+        return BACKENDS[backend].weights(of)
+
+    first, second = model(0), model(1)
+    first.learn(30)
+    state = {name: value.clone() for name, value in BACKENDS[backend].state(first).items()}
+    BACKENDS[backend].restore(second, state)
+    second.replay_buffer, second._n_updates = first.replay_buffer, first._n_updates
+    second._logger, second._current_progress_remaining = first.logger, 0.5
+    first._current_progress_remaining = 0.5
+    for (weight, bias), (again, its_bias) in zip(learnt(first), learnt(second), strict=True):
+        np.testing.assert_array_equal(weight, again)
+        np.testing.assert_array_equal(bias, its_bias)
+
+
+def test_a_killed_training_goes_on_from_its_last_evaluation(tmp_path: Path) -> None:
+    config = TeachConfig(
+        env="Pendulum-v1",
+        environments=1,
+        steps=3_000,
+        learning_starts=300,
+        hidden=(16, 16),
+        evaluate_every=500,
+        evaluate_episodes=1,
+        out=tmp_path,
+    )
+    words = "--environments 1 --steps 3000 --learning-starts 300 --hidden 16 16"
+    words += f" --evaluate-every 500 --evaluate-episodes 1 --out {tmp_path}"
+    command = [sys.executable, "sparsectl.py", "teach", "--env", config.env, *words.split()]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = read_checkpoint(checkpoint)
+    assert 0 < before.steps["teach"] < config.steps
+    teach(config)
+    after = read_checkpoint(checkpoint)
+    assert after.steps["teach"] == config.steps
+    assert after.report[: len(before.report)] == before.report
+    assert after.steps["updates"] - before.steps["updates"] == 3_000 - before.steps["teach"]
+    with pytest.raises(UserError, match="another seed"):
+        teach(replace(config, seed=5))
