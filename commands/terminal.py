@@ -19,10 +19,25 @@ def print_result(result: dict[str, Any]) -> None:
     if "table" in result:
         print_table(result["table"])
         return
-    shown = {key: form(value) for key, value in result.items() if key not in LEFT_OUT}
-    width = max(map(len, shown), default=0)
-    for key, text in shown.items():
-        print(f"{key:<{width}}  {text}")
+    shown = {key: value for key, value in result.items() if key not in LEFT_OUT}
+    tables = {key: value for key, value in shown.items() if _is_table(value)}
+    width = max((len(key) for key in shown if key not in tables), default=0)
+    for key, value in shown.items():
+        if key not in tables:
+            print(f"{key:<{width}}  {form(value)}")
+    for key, rows in tables.items():
+        print(f"\n{key}")
+        print_table(lines_of(rows))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def lines_of(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A head of all their keys, and a line a row; empty where a row lacks the key."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return [keys, *([form(row[key]) if key in row else "" for key in keys] for row in rows)]
 
 
 def print_table(lines: list[list[str]], file: IO[str] | None = None) -> None:
@@ -45,5 +60,6 @@ def form(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {form(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return ", ".join(form(item) for item in value)
+        between = "; " if any(isinstance(item, list) for item in value) else ", "
+        return between.join(form(item) for item in value)
     return "-" if value is None else str(value)

@@ -1,0 +1,30 @@
+"""Results as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from commands.terminal import print_result
+
+
+def test_figures_are_lines_and_lists_of_entries_are_tables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_result(
+        {
+            "return_mean": -3.123456,
+            "config": {"hidden": "not shown"},
+            "layers": [[25, 3, "relu"], [3, 1, "tanh"]],
+            "steps": [{"name": "bpd", "kept_weights": 1200}, {"name": "finetune", "keep": 60}],
+        }
+    )
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "return_mean  -3.1235",
+        "layers       25, 3, relu; 3, 1, tanh",
+        "",
+        "steps",
+        "name      kept_weights  keep",
+        "bpd       1200",
+        "finetune                60",
+    ]
