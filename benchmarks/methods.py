@@ -41,13 +41,20 @@ class Recipe:
     noise: float = 0.1
 
 
-BUDGET: JSON = {"episodes": 200, "finetune_steps": 6_000, "finetune_learning_rate": 3e-3}
+BUDGET: JSON = {
+    "episodes": 200,
+    "dagger_tries": 5,
+    "finetune_steps": 6_000,
+    "finetune_learning_rate": 3e-3,
+    "finetune_enough": 0.95,
+}
+"""Of every method; the rounds end once the worst of 200 episodes is nearly the teacher's worst."""
 
-CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 6, **BUDGET}
-"""The quick preset from a narrower start: six fine-tunings on the way down, six at the size."""
+CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 8, **BUDGET}
+"""The quick preset from a narrower start: six fine-tunings on the way down, up to nine at the size."""
 
-SMALL: JSON = {"finetune_rounds": 12, **BUDGET}
-"""As many fine-tunings and rounds at the one size."""
+SMALL: JSON = {"finetune_rounds": 14, **BUDGET}
+"""Up to as many fine-tunings and rounds at the one size."""
 
 BRIEF: JSON = {
     "episodes": 40,

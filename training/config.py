@@ -181,6 +181,10 @@ class FinetuneSettings:
     rounds: int = 0
     """Rounds of data that the fine-tuned student drives and the teacher labels."""
 
+    enough: float = 0.0
+    """The rounds end early once a student's worst measured episode returns this share of the
+    teacher's worst in the same episodes; 0: all rounds are done."""
+
     prune_rounds: int = 8
     """Of a wanted size: fine-tunings over which the count falls to it; then come the rounds."""
 
@@ -334,6 +338,10 @@ class DistillConfig:
 
     finetune_rounds: int | None = None
     """Rounds of data from the fine-tuned student, each with as much fine-tuning again."""
+
+    finetune_enough: float | None = None
+    """End the rounds once a student's worst of --episodes has this share of the teacher's worst in
+    the same ones (0: do all rounds)."""
 
     finetune_prune_rounds: int | None = None
     """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""

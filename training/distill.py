@@ -117,9 +117,10 @@ class Distillation:
         )
         self.finetuning: Finetuning | None = None
         self.measurement = Measurement(rollouts, config)
-        self.teacher_return = self.measurement.teacher_return(self.teacher)
+        of_teacher = self.measurement.of_teacher(self.teacher)
+        self.teacher_return = of_teacher["return_mean"] if of_teacher else None
         self.controller = controller_of(preset.bpd, self.teacher_return)
-        self.stages = Stages(preset, target_of(config, preset.finetune, self.teacher_return))
+        self.stages = Stages(preset, target_of(config, preset.finetune, of_teacher))
         self.started = self.returned_at = time.monotonic()
         self.finetune_seconds: list[float] = []
         self._begin()

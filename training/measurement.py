@@ -47,11 +47,11 @@ class Measurement:
         returns = self.rollouts.returns(policy, (MEASURE, 1), LOGGED_EPISODES)
         return {"return": float(returns.mean())}
 
-    def teacher_return(self, teacher: Policy | None) -> float | None:
+    def of_teacher(self, teacher: Policy | None) -> dict[str, float] | None:
         """The teacher's, in the episodes that the choice goes by."""
         if teacher is None or self.rollouts is None:
             return None
-        return self.of_stage(teacher)["return_mean"]
+        return self.of_stage(teacher)
 
     def evidence(self, policy: Policy) -> dict[str, Any]:
         """Of the finished student, with a 95 % interval, in episodes that chose nothing."""

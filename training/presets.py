@@ -157,6 +157,7 @@ def _check(preset: Preset) -> None:
         "kl_multiplier": bpd.kl_multiplier,
         "finetune_steps": preset.finetune.steps,
         "finetune_rounds": preset.finetune.rounds,
+        "finetune_enough": preset.finetune.enough,
         "dagger_rounds": preset.dagger.rounds,
         "dagger_steps": preset.dagger.steps,
     }

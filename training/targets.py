@@ -9,7 +9,7 @@ goes on as it would have. Those it looks at are entries of the report: `keep` (w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,25 +56,44 @@ def best_of(done: Done, allowed: Sequence[int]) -> int | None:
 
 
 def target_of(
-    config: DistillConfig, settings: FinetuneSettings, teacher_return: float | None
+    config: DistillConfig, settings: FinetuneSettings, teacher: Mapping[str, float] | None
 ) -> Target:
-    """What the config wants."""
+    """What the config wants; `teacher`: its figures in the measured episodes."""
+    least = None
+    if teacher and settings.enough:
+        least = share_of(settings.enough, teacher["return_min"])
     if config.keep and not METHODS[config.method].small:
-        return Keep(config.keep, settings.prune_rounds, settings.rounds)
-    if config.return_share is not None and teacher_return is not None:
-        return Return(config.return_share, teacher_return, PATIENCE)
+        return Keep(config.keep, settings.prune_rounds, settings.rounds, least)
+    if config.return_share is not None and teacher:
+        return Return(config.return_share, teacher["return_mean"], PATIENCE)
     if config.flash:
-        return Flash(config.flash, settings.rounds)
-    return Rounds(settings.rounds)
+        return Flash(config.flash, settings.rounds, least)
+    return Rounds(settings.rounds, least)
+
+
+def share_of(share: float, value: float) -> float:
+    """A share of a return; of a negative one, as Pendulum-v1's, a share is a loss."""
+    return value - (1 - share) * abs(value)
+
+
+def enough(entry: JSON, least: float | None) -> bool:
+    """Whether the worst measured episode of a student that may be the one returned so much."""
+    return least is not None and bool(entry.get("return_min", -math.inf) >= least)
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """No wish: what the distillation kept, fine-tuned once and once more a round."""
+    """No wish: what the distillation kept, fine-tuned once and once more a round.
+
+    The rounds end early where the worst episode returned `least`; so do those of other wishes.
+    """
 
     rounds: int
+    least: float | None = None
 
     def next(self, done: Done) -> int | None:
+        if done and enough(done[-1], self.least):
+            return None
         return 0 if len(done) <= self.rounds else None
 
     def best(self, done: Done) -> int | None:
@@ -94,12 +113,14 @@ class Keep:
     weights: int
     prune_rounds: int
     rounds: int
+    least: float | None = None
 
     def next(self, done: Done) -> int | None:
         if not done:
             return 0 if self.prune_rounds > 1 else self.weights
         number, start = len(done), max(int(done[0]["kept_weights"]), self.weights)
-        if number >= self.fine_tunings():
+        fits = self.judges(int(done[-1]["kept_weights"]))
+        if number >= self.fine_tunings() or (fits and enough(done[-1], self.least)):
             return None
         if number >= self.prune_rounds:
             return self.weights
@@ -154,9 +175,7 @@ class Return:
         return True
 
     def _reached(self, entry: JSON) -> bool:
-        # A teacher whose return is negative, as Pendulum-v1's: a share of it is a loss.
-        allowed = (1 - self.share) * abs(self.teacher_return)
-        return bool(entry["return_mean"] >= self.teacher_return - allowed)
+        return bool(entry["return_mean"] >= share_of(self.share, self.teacher_return))
 
 
 @dataclass(frozen=True)
@@ -168,6 +187,7 @@ class Flash:
 
     flash_bytes: int
     rounds: int
+    least: float | None = None
 
     def next(self, done: Done) -> int | None:
         if not done:
@@ -177,7 +197,9 @@ class Flash:
             factor = max(self.flash_bytes / taken, SHRINK**3)
             return max(1, min(int(factor * kept), kept - 1))
         fits = sum(entry["flash_bytes"] <= self.flash_bytes for entry in done)
-        return int(done[-1]["keep"]) if fits <= self.rounds else None
+        if fits > self.rounds or enough(done[-1], self.least):
+            return None
+        return int(done[-1]["keep"])
 
     def best(self, done: Done) -> int | None:
         fits = [i for i, entry in enumerate(done) if entry["flash_bytes"] <= self.flash_bytes]
