@@ -51,7 +51,7 @@ BUDGET: JSON = {
 """Of every method; the rounds end once the worst of 200 episodes is nearly the teacher's worst."""
 
 CUT: JSON = {"hidden": (64, 64), "finetune_prune_rounds": 6, "finetune_rounds": 8, **BUDGET}
-"""The quick preset from a narrower start: six fine-tunings on the way down, up to nine at the size."""
+"""From a narrower start than the quick preset: six fine-tunings down, nine at most at the size."""
 
 SMALL: JSON = {"finetune_rounds": 14, **BUDGET}
 """Up to as many fine-tunings and rounds at the one size."""
