@@ -18,6 +18,7 @@ from common.files import write_json
 from firmware_host.boards import Board, find_board
 from firmware_host.boards.board import FIRMWARE, WARNINGS
 from firmware_host.compiler import compile_object, convert, link, section_sizes
+from firmware_host.earlier_build import INPUTS, earlier_build, file_digest, inputs_digest
 from firmware_host.policy_header import PolicyHeader, read_policy_header
 from firmware_host.rig_constants import RigConstants, config_header
 from firmware_host.tick_cost import worst_tick
@@ -44,6 +45,8 @@ def build_firmware(
 ) -> dict[str, Any]:
     """Compile policy, core and port into ``out/firmware.elf``; replaces an earlier build there.
 
+    A build that is there already, of the same sources by the same compiler, is left as it is.
+
     Args:
         policy_dir: what `export` wrote: policy.c, policy.h, policy_vectors.h.
         board: name in the registry, or one that is not in it.
@@ -55,8 +58,9 @@ def build_firmware(
     Returns:
         elf (path), images (paths, as the board's tools want them), board, digest, text_bytes,
         data_bytes, bss_bytes, stack_bytes (an upper bound), flash_bytes and ram_bytes (stack
-        included), flash_limit and ram_limit (None where it does not matter), seconds; measured,
-        also the keys of `firmware_host.tick_cost.worst_tick`.
+        included), flash_limit and ram_limit (None where it does not matter), inputs (what it was
+        made from, and the ELF itself, as SHA-256), seconds; measured, also the keys of
+        `firmware_host.tick_cost.worst_tick`.
 
     Raises:
         UserError: unknown board, no compiler, policy files missing or foreign, a policy for another
@@ -67,9 +71,13 @@ def build_firmware(
     target = find_board(board) if isinstance(board, str) else board
     policy = read_policy_header(policy_dir)
     check_fit(policy, rig, policy_dir)
+    header, flags = config_header(rig, policy, target), tuple(flags)
+    inputs = inputs_digest(policy_dir, target, header, flags)
+    if not measure and (built := earlier_build(out / SUMMARY, out / ELF, inputs)):
+        return built
     with new_folder(out) as folder:
-        (folder / "firmware_config.h").write_text(config_header(rig, policy, target))
-        objects = _compile(target, policy_dir, folder, tuple(flags))
+        (folder / "firmware_config.h").write_text(header)
+        objects = _compile(target, policy_dir, folder, flags)
         _link(target, objects, folder / ELF, flags, policy_dir)
         sizes = _sizes(target, folder / ELF, _policy_stack_bytes(objects[0]))
         _check_sizes(target, sizes, policy_dir)
@@ -81,6 +89,7 @@ def build_firmware(
         result |= {"digest": policy.digest, **sizes}
         if measure:
             result |= worst_tick(target, folder / ELF, policy_dir, rig.period_us)
+        result[INPUTS] = f"{inputs} {file_digest(folder / ELF)}"
         result["seconds"] = round(time.monotonic() - start, 3)
         write_json(folder / SUMMARY, result)
     return result

@@ -32,6 +32,7 @@ _ANSWERS_S = 0.2  # a rig that is driven has given three telling answers by then
 _BASE_STOP, _POLE_STOP = 1 / 8, 1 / 16  # of the rate limits: nothing stops dead from there
 _LINK_MOST_S = 0.2  # no host may ask for more patience
 _OVERRUN_S = 0.1  # a duty as stale as that drives blindly
+_WATCHDOG_S = 0.1  # the host port's patience with a turn of its main loop
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
 _UNLIMITED = ("current_limit_a", "telling_acceleration")
 
@@ -103,6 +104,9 @@ def safety_ticks(rig: RigConstants) -> dict[str, int]:
         "stuck": int(macros["SAFETY_STUCK_TICKS"].rstrip("u")),
         "answers": math.ceil(_ANSWERS_S * 1e6 / rig.period_us),
         "homing": int(macros["SAFETY_HOMING_TICKS"].rstrip("u")),
+        "overrun": int(macros["SAFETY_OVERRUN_TICKS"].rstrip("u")),
+        "watchdog": math.ceil(_WATCHDOG_S * 1e6 / rig.period_us),
+        "zero": int(macros["SAFETY_STILL_TICKS"].rstrip("u")),
     }
 
 
@@ -112,6 +116,7 @@ def _board(board: Board) -> dict[str, str]:
         "FIRMWARE_VERSION": f'"{metadata.version("sparsectl")[:15]}"',
         "FIRMWARE_TIMER_HZ": f"{board.timer_hz}u",
         "FIRMWARE_COMPUTE_NS": f"{_COMPUTE_NS}u",
+        "FIRMWARE_WATCHDOG_US": f"{round(_WATCHDOG_S * 1e6)}",
     }
 
 

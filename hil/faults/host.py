@@ -18,6 +18,7 @@ from firmware_host.wire import Decoder, Frame, encode
 from hil.host_drives import Commander
 
 PATIENCE_S = 10.0
+GREET_EVERY_S = 0.05
 
 
 class BareHost:
@@ -56,6 +57,19 @@ class BareHost:
             raise UserError(f"the board refused {name}: reason {answer['reason']}")
         return answer
 
+    def greet_again(self) -> Frame:
+        """HELLO of a board that may be starting anew, and then forgets what it was told.
+
+        Raises:
+            UserError: none comes.
+        """
+        for _ in range(round(PATIENCE_S / GREET_EVERY_S)):
+            self.send("HELLO")
+            found = self._waiting(lambda frame: frame.name == "HELLO", GREET_EVERY_S)
+            if found:
+                return found[-1]
+        raise UserError("the board does not start again")
+
     def step(self, alive: bool = True) -> list[Frame]:
         """Let one tick run; what the board said. A live host gives a sign of life for what it
         has heard."""
@@ -69,14 +83,19 @@ class BareHost:
 
     def _until(self, wanted: Callable[[Frame], bool]) -> list[Frame]:
         """Frames up to the first that is wanted."""
+        frames = self._waiting(wanted, PATIENCE_S)
+        if frames is None:
+            raise UserError("the board does not answer; is it running in lockstep?")
+        return frames
+
+    def _waiting(self, wanted: Callable[[Frame], bool], patience_s: float) -> list[Frame] | None:
+        """Frames up to the first that is wanted; None when the board is silent for so long."""
         frames: list[Frame] = []
-        while True:
-            ready, _, _ = select.select([self._port], [], [], PATIENCE_S)
-            if not ready:
-                raise UserError("the board does not answer; is it running in lockstep?")
+        while select.select([self._port], [], [], patience_s)[0]:
             frames += self._decoder.feed(os.read(self._port, 4096))
             if any(map(wanted, frames)):
                 return frames
+        return None
 
 
 def _answers(frame: Frame, name: str, sequence: int) -> bool:

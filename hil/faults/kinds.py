@@ -1,7 +1,7 @@
 """The faults that can be injected, each with the safe state in which it has to end.
 
 Only names and words are here, so that `--help` can list them; what they do is in `plant.py`,
-`line.py` and `host.py`.
+`line.py`, `host.py` and `board.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, Literal
 from common.errors import UserError
 from firmware_host.wire_enums import Fault, State
 
-Family = Literal["plant", "line", "host"]
+Family = Literal["plant", "line", "host", "board"]
 Evidence = Literal[
     "",
     "base at its limit",
@@ -22,7 +22,7 @@ Evidence = Literal[
     "base driven",
     "motor told to go back",
 ]
-Window = Literal["", "dead stop", "stuck", "answers", "current", "homing"]
+Window = Literal["", "dead stop", "stuck", "answers", "current", "homing", "overrun", "watchdog"]
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,15 @@ HOST: Final = _table(
     FaultKind("emergency_stop", "host", "the person stops the trial", (F.ESTOP,)),
 )
 
-FAULTS: Final[dict[str, FaultKind]] = {kind.name: kind for kind in (*PLANT, *LINE, *HOST)}
+BOARD: Final = _table(
+    "board",
+    FaultKind("stalled_board", "board", "one tick takes 6 periods", (F.OVERRUN,), window="overrun"),
+    FaultKind("hung_board", "board", "its policy never ends", (F.WATCHDOG,), window="watchdog"),
+)
+
+FAULTS: Final[dict[str, FaultKind]] = {kind.name: kind for kind in (*PLANT, *LINE, *HOST, *BOARD)}
 INJECTABLE: Final = tuple(kind.name for kind in (*PLANT, *LINE))
-"""What `sparsectl trial --fault` takes; the host's own faults are the fault matrix's."""
+"""What `sparsectl trial --fault` takes; those of host and board are the fault matrix's."""
 
 
 @dataclass(frozen=True)

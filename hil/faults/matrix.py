@@ -20,6 +20,7 @@ from firmware_host.build import build_firmware
 from firmware_host.policy_library import PolicyLibrary, build_policy_library
 from firmware_host.rig_constants import STUCK_DUTY, STUCK_TRAVEL, RigConstants, safety_ticks
 from firmware_host.wire import Fault, Frame, Mode, State
+from hil.faults.board import BOARD_FAULTS
 from hil.faults.host import COMMAND_FAULTS, BareHost, PolicyHost
 from hil.faults.kinds import FAULTS, FaultKind, FaultSpec
 from hil.faults.line import FaultyLine
@@ -97,10 +98,18 @@ class _Run:
         self.line: FaultyLine | None = None
         self.failed_ns: int | None = None
         """When the host failed."""
+        self.restarted: Frame | None = None
+        """HELLO of a board that its watchdog has started again."""
         self.begun_ns: int | None = None
         self.evident_ns: int | None = None
         self._travel, self._position, self._driven = 0.0, 0.0, 0
         self._driven_still = self._told_back = 0
+
+    @property
+    def _due_us(self) -> int:
+        """When a board fails, by its own clock: it is armed as soon as it has found home."""
+        home_us = safety_ticks(self.matrix.constants)["zero"] * self.matrix.constants.period_us
+        return home_us + round(AFTER_S * 1e6)
 
     def run(self) -> Outcome:
         with self._board() as address:
@@ -126,6 +135,8 @@ class _Run:
         server = threading.Thread(target=self._serve, args=(ours,), name="plant", daemon=True)
         elf = self.matrix.folder / "firmware" / "firmware.elf"
         command = [str(elf), "--clock", "lockstep", "--plant-fd", str(theirs.fileno())]
+        if self.kind.family == "board":
+            command += BOARD_FAULTS[self.kind.name](self._due_us, self.matrix.constants.period_us)
         with (
             ours,
             subprocess.Popen(
@@ -163,6 +174,8 @@ class _Run:
             return self.faulty.begun_s is not None and driven
         if self.kind.family == "line":
             return self.line is not None and self.line.begun_s is not None
+        if self.kind.family == "board":
+            return self.duties[-1][0] >= 1000 * self._due_us
         return self.failed_ns is not None
 
     def _shows(self) -> bool:
@@ -209,9 +222,16 @@ class _Run:
             if self.kind.family == "host" and host.tick >= due_tick and self.failed_ns is None:
                 self.failed_ns = round(line.device_s * 1e9)
                 self._fail(host, policy)
+            if self.kind.name == "hung_board" and self._is_last_tick(host.tick + 1):
+                host.send("STEP", until_tick=host.tick + 1)
+                self.restarted = host.greet_again()
+                return
             self._step(host, policy)
         for _ in range(MARGIN_TICKS):
             self._step(host, policy)
+
+    def _is_last_tick(self, tick: int) -> bool:
+        return tick * self.matrix.constants.period_us >= self._due_us
 
     def _policy(self, host: BareHost) -> PolicyHost:
         return PolicyHost(host, PolicyLibrary(self.matrix.folder / "library" / "policy.so"))
@@ -235,9 +255,8 @@ class _Run:
         return last is not None and last[0] == State.FAULT
 
     def _last_state(self, frames: list[Frame]) -> tuple[State, Fault] | None:
-        if not frames:
-            return None
-        return State(frames[-1]["state"]), Fault(frames[-1]["fault"])
+        last = self.restarted or (frames[-1] if frames else None)
+        return (State(last["state"]), Fault(last["fault"])) if last else None
 
     def _judge(self, line: FaultyLine) -> Outcome:
         state, fault = self._last_state(line.frames) or (State.BOOT, Fault.NONE)

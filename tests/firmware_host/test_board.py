@@ -165,7 +165,14 @@ def test_own_echo_is_ignored(board: BoardProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--clock", "sundial"], ["--plant-fd", "x"], ["--compute-us", "20000"], ["--clock"]]
+    "options",
+    [
+        ["--clock", "sundial"],
+        ["--plant-fd", "x"],
+        ["--compute-us", "20000"],
+        ["--clock"],
+        ["--hang-at-us", "-1"],
+    ],
 )
 def test_unknown_options(elf: Path, options: list[str]) -> None:
     answer = subprocess.run([str(elf), *options], capture_output=True, text=True, timeout=20)

@@ -29,7 +29,33 @@ def test_build_gives_an_executable_and_its_sizes(
     assert min(result["text_bytes"], result["data_bytes"], result["bss_bytes"]) > 0
     assert json.loads((out / "build.json").read_text()) == result
     assert sorted(path.name for path in out.parent.iterdir()) == ["firmware"]
-    build_firmware(policy_dir, "host", RIG, out)  # replaces the first
+
+
+def test_a_build_that_is_there_already_is_left(policy_dir: Path, tmp_path: Path) -> None:
+    policy, out = tmp_path / "policy", tmp_path / "out"
+    shutil.copytree(policy_dir, policy)
+    first = build_firmware(policy, "host", RIG, out)
+    made_ns = (out / "firmware.elf").stat().st_mtime_ns
+    assert build_firmware(policy, "host", RIG, out) == first
+    assert (out / "firmware.elf").stat().st_mtime_ns == made_ns
+
+    def is_new() -> bool:
+        nonlocal made_ns
+        before, made_ns = made_ns, (out / "firmware.elf").stat().st_mtime_ns
+        return before != made_ns
+
+    build_firmware(policy, "host", RIG, out, ("-DOTHER",))
+    assert is_new()
+    build_firmware(policy, "host", dataclasses.replace(RIG, base_limit=0.1), out, ("-DOTHER",))
+    assert is_new()
+    with (policy / "policy.c").open("a") as source:
+        source.write("/* another */\n")
+    build_firmware(policy, "host", RIG, out)
+    assert is_new()
+    (out / "firmware.elf").write_bytes(b"torn")
+    made_ns = (out / "firmware.elf").stat().st_mtime_ns
+    build_firmware(policy, "host", RIG, out)
+    assert is_new()
 
 
 @pytest.mark.parametrize("name", BOARDS)

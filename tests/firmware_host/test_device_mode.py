@@ -145,6 +145,16 @@ def test_skipped_deadlines_are_counted(elf: Path) -> None:
         assert tick["lateness_us"] < PERIOD_US
 
 
+def test_a_board_whose_every_tick_overruns_still_listens(
+    build: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    slow = small_policy(extra="extern int usleep(unsigned); usleep(25000);")
+    with BoardProcess(build(slow.write(tmp_path)), "--clock", "realtime", plant=Plant()) as board:
+        while board.ask("STATS")["deadline_misses"] < 3:
+            pass
+        assert board.ask("ESTOP").name == "ACK"
+
+
 def test_estop_cuts_the_motor_between_ticks(elf: Path) -> None:
     plant = Plant()
     with BoardProcess(elf, "--clock", "lockstep", plant=plant) as board:

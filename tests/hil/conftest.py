@@ -24,17 +24,25 @@ def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_into(EASY_POLICY, tmp_path_factory.mktemp("easy") / "policy")
 
 
+@pytest.fixture(scope="session")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the virtual rig's firmware, built once."""
+    return tmp_path_factory.mktemp("firmware")
+
+
 @pytest.fixture
-def short(timid: Path, tmp_path: Path) -> Callable[..., TrialConfig]:
-    """Configs of a lockstep trial of the timid policy that gives the swing-up up after 1 s."""
+def short(timid: Path, firmware: Path, tmp_path: Path) -> Callable[..., TrialConfig]:
+    """Configs of a trial of the timid policy that gives the swing-up up after 1 s; lockstep on the
+    virtual rig."""
 
     def config(**changes: Any) -> TrialConfig:
         fields: dict[str, Any] = {
             "policy": timid,
-            "clock": "lockstep",
+            "clock": "realtime" if "port" in changes else "lockstep",
             "seconds": 1.0,
             "swing_up_limit_s": 1.0,
             "out": tmp_path / "trial",
+            "firmware": firmware,
             "report": False,
         }
         return TrialConfig(**{**fields, **changes})

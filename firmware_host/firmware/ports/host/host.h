@@ -17,7 +17,11 @@ struct host_options {
     enum wire_clock clock;
     int plant_fd;        /* -1: no plant, the encoders stay at 0 */
     uint64_t compute_ns; /* time a policy call takes on a virtual clock */
+    uint64_t fail_ns;    /* the first policy call from then on, by the device's clock, fails: */
+    uint64_t stall_ns;   /* it takes so long on a virtual clock; 0: it never ends */
 };
+
+#define NEVER_NS UINT64_MAX
 
 /* Where the watchdog starts the firmware again. */
 extern sigjmp_buf host_restart;

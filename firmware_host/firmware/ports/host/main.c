@@ -1,4 +1,4 @@
-/* The firmware as a process: `firmware [--clock C] [--plant-fd N] [--compute-us N]`. */
+/* The firmware as a process: `firmware [--clock C] [--plant-fd N] ...`; see USAGE. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +10,13 @@
 
 static const char USAGE[] =
     "usage: firmware [--clock realtime|lockstep|fast] [--plant-fd N] [--compute-us N]\n"
+    "                [--hang-at-us N | --stall-at-us N --stall-us N]\n"
     "  --clock       what moves time; by default realtime\n"
     "  --plant-fd    open socket to whoever simulates the plant; by default the encoders stay at "
     "0\n"
     "  --compute-us  time of a policy call on the virtual clocks\n"
+    "  --hang-at-us  a fault: the first policy call from then on never ends\n"
+    "  --stall-at-us a fault: the first one from then on takes --stall-us of a virtual clock\n"
     "Prints `PTY path` and serves there until that is closed, or SIGTERM.\n";
 
 static bool read_clock(const char *text, enum wire_clock *clock) {
@@ -38,6 +41,23 @@ static bool read_number(const char *text, long most, long *number) {
     return errno == 0 && end != text && *end == '\0' && *number >= 0 && *number <= most;
 }
 
+static bool read_fault(const char *name, const char *value, struct host_options *options) {
+    long number;
+    if (!read_number(value, 1000000000, &number)) {
+        return false;
+    }
+    const uint64_t ns = (uint64_t)number * NS_PER_US;
+    if (strcmp(name, "--stall-us") == 0) {
+        options->stall_ns = ns;
+        return true;
+    }
+    if (strcmp(name, "--hang-at-us") == 0 || strcmp(name, "--stall-at-us") == 0) {
+        options->fail_ns = ns;
+        return true;
+    }
+    return false;
+}
+
 static bool read_option(const char *name, const char *value, struct host_options *options) {
     long number;
     if (strcmp(name, "--clock") == 0) {
@@ -51,7 +71,7 @@ static bool read_option(const char *name, const char *value, struct host_options
         options->compute_ns = (uint64_t)number * NS_PER_US;
         return true;
     }
-    return false;
+    return read_fault(name, value, options);
 }
 
 int main(int count, char **arguments) {
@@ -60,6 +80,7 @@ int main(int count, char **arguments) {
         .clock = WIRE_CLOCK_REALTIME,
         .plant_fd = -1,
         .compute_ns = FIRMWARE_COMPUTE_NS,
+        .fail_ns = NEVER_NS,
     };
     for (int i = 1; i < count; i += 2) {
         if (i + 1 == count || !read_option(arguments[i], arguments[i + 1], &options)) {

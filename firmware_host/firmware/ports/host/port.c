@@ -13,7 +13,6 @@
 #include "firmware_config.h"
 #include "host.h"
 
-#define WATCHDOG_US 100000 /* of computing */
 #define PERIOD_NS ((uint64_t)RIG_PERIOD_US * NS_PER_US)
 
 static struct {
@@ -26,6 +25,7 @@ static struct {
     bool watchdog_fired;          /* and started this run of the firmware */
     uint32_t granted;             /* lockstep: ticks that may run */
     uint32_t unheard;             /* fast: ticks run since bytes came */
+    bool ticked;                  /* port_wait() gave a tick the last time */
     float duty;                   /* of the motor */
     struct plant_sensors sensors; /* as last seen */
 } board;
@@ -106,12 +106,25 @@ uint32_t port_timer(void) {
     return (uint32_t)(is_virtual() ? board.virtual_ns : host_monotonic_ns());
 }
 
+/* The fault that was ordered, once: a policy call that takes long, or has no end. */
+static uint64_t failing_ns(void) {
+    if (device_ns() < board.options.fail_ns) {
+        return 0;
+    }
+    board.options.fail_ns = NEVER_NS;
+    while (board.options.stall_ns == 0) {
+        __asm__ volatile(""); /* the watchdog's affair */
+    }
+    return board.options.stall_ns;
+}
+
 uint32_t port_inference_ns(uint32_t ns) {
+    const uint64_t more_ns = failing_ns();
     if (!is_virtual()) {
         return ns;
     }
-    board.virtual_ns += board.options.compute_ns;
-    return (uint32_t)board.options.compute_ns;
+    board.virtual_ns += board.options.compute_ns + more_ns;
+    return (uint32_t)(board.options.compute_ns + more_ns);
 }
 
 /* The newest deadline's tick; those that passed before it are skipped. */
@@ -144,6 +157,7 @@ static int64_t tick_wait_ns(void) {
 }
 
 static enum port_event take_tick(struct port_tick *tick) {
+    board.ticked = true;
     if (!is_virtual()) {
         return due_tick(device_ns(), tick);
     }
@@ -152,12 +166,21 @@ static enum port_event take_tick(struct port_tick *tick) {
     return virtual_tick(tick);
 }
 
+/* Whether the line is looked at before a tick that is due: always by the fast clock; in real time
+ * after each tick, so that a host is heard even when every tick takes its whole period. */
+static bool line_first(void) {
+    return board.options.clock == WIRE_CLOCK_FAST ||
+           (board.options.clock == WIRE_CLOCK_REALTIME && board.ticked);
+}
+
 enum port_event port_wait(struct port_tick *tick) {
     while (!host_stopping()) {
         const int64_t wait_ns = tick_wait_ns();
-        if (wait_ns == 0 && board.options.clock != WIRE_CLOCK_FAST) {
+        const bool is_due = wait_ns == 0 || board.options.clock == WIRE_CLOCK_FAST;
+        if (is_due && !line_first()) {
             return take_tick(tick);
         }
+        board.ticked = false;
         switch (line_wait(wait_ns)) {
         case LINE_BYTES:
             board.unheard = 0;
@@ -167,7 +190,7 @@ enum port_event port_wait(struct port_tick *tick) {
         case LINE_NOTHING:
             break;
         }
-        if (board.options.clock == WIRE_CLOCK_FAST && !host_stopping()) {
+        if (is_due && !host_stopping()) {
             return take_tick(tick);
         }
     }
@@ -216,11 +239,13 @@ void port_motor(float duty) {
 static void on_watchdog(int number) {
     (void)number;
     board.watchdog_fired = true;
+    board.virtual_ns +=
+        (uint64_t)FIRMWARE_WATCHDOG_US * NS_PER_US; /* what a real clock has shown */
     siglongjmp(host_restart, 1); /* from computing: no call of the system is cut short */
 }
 
 void port_watchdog(void) {
-    const struct itimerval patience = {.it_value = {.tv_usec = WATCHDOG_US}};
+    const struct itimerval patience = {.it_value = {.tv_usec = FIRMWARE_WATCHDOG_US}};
     signal(SIGVTALRM, on_watchdog);
     setitimer(ITIMER_VIRTUAL, &patience, NULL);
 }
