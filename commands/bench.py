@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tqdm import tqdm
 
@@ -82,25 +82,43 @@ def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """A row a core; a core that could not be measured has the reason."""
-    head = "board,cycles,worst,kind,instructions,us,flash,RAM,stack,activations,max error".split(
-        ","
-    )
-    return [head, *(_row(name, result) for name, result in results.items())]
+    """A row a core; a core that could not be measured has the reason at its end."""
+    return [[*_COLUMNS, ""], *(_row(name, result) for name, result in results.items())]
+
+
+_COLUMNS: Final = (
+    "board",
+    "cycles",
+    "worst",
+    "kind",
+    "instructions",
+    "us",
+    "time",
+    "flash",
+    "code+tables+data",
+    "RAM",
+    "stack",
+    "activations",
+    "max error",
+)
 
 
 def _row(name: str, result: dict[str, Any]) -> list[str]:
     if "reason" in result:
-        return [name, result["reason"], *[""] * 9]
+        return [name, *["-"] * (len(_COLUMNS) - 1), result["reason"]]
     figures = ("cycles", "cycles_worst", "cycles_kind", "instructions")
-    share = result["activation_share"]
+    share, constant = result["activation_share"], result["constant_time"]
     return [
         name,
         *(_figure(result[key]) for key in figures),
         _figure(result["microseconds"], ".4g"),
-        *(_figure(result[key]) for key in ("flash_bytes", "ram_bytes", "stack_bytes")),
+        "-" if constant is None else "constant" if constant else "varies",
+        _figure(result["flash_bytes"]),
+        "+".join(f"{size:,}" for size in result["flash"].values()),
+        *(_figure(result[key]) for key in ("ram_bytes", "stack_bytes")),
         "-" if share is None else f"{share:.1%}",
         f"{result['max_abs_error']:.2g}",
+        "",
     ]
 
 

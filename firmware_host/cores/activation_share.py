@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from firmware_host.cores.core import Core
 
 ACTIVATIONS: Final = re.compile(
-    r"^_*(relu|leaky|tanh|sigmoid|logistic|softmax|elu|selu|celu|gelu|silu|swish|softplus|softsign|"
+    r"^_*(fixed_)?(relu|positive|leaky|tanh|sigmoid|logistic|softmax|elu|selu|celu|gelu|silu|swish|softplus|softsign|"
     r"exp|erf|hard|mish|argmax|activat|layer_activat|eml_net_activation)"
 )
 """How functions of activations begin; libm's too, which a rival may call."""
@@ -38,7 +38,7 @@ def owners(core: Core, elf: Path) -> Owners:
     command = [binutil(core, "addr2line"), "-a", "-i", "-f", "-e", str(elf)]
     answer = subprocess.run(
         command,
-        input="\n".join(f"{address:#x}" for address in _addresses(core, elf)),
+        input="\n".join(f"{address:#x}" for address in instruction_addresses(core, elf)),
         capture_output=True,
         text=True,
         check=True,
@@ -53,7 +53,8 @@ def owners(core: Core, elf: Path) -> Owners:
     return Owners(frozenset(activations), frozenset(libraries))
 
 
-def _addresses(core: Core, elf: Path) -> list[int]:
+def instruction_addresses(core: Core, elf: Path) -> list[int]:
+    """Of the whole program, by its disassembly."""
     command = [binutil(core, "objdump"), "-d", str(elf)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [int(found, 16) for found in re.findall(r"^ *([0-9a-f]+):\t", text, re.MULTILINE)]

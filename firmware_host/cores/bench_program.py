@@ -92,6 +92,14 @@ def symbols(core: Core, elf: Path) -> dict[str, int]:
     return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
 
 
+def flat_image(core: Core, elf: Path) -> bytes:
+    """The program as it lies in memory from its lowest address on."""
+    image = elf.with_suffix(".bin")
+    command = [binutil(core, "objcopy"), "-O", "binary", str(elf), str(image)]
+    subprocess.run(command, check=True, capture_output=True)
+    return image.read_bytes()
+
+
 def _compile(core: Core, source: Path, folder: Path, flags: Sequence[str]) -> Path:
     out = folder / f"{source.stem}{source.suffix.replace('.', '_')}.o"
     compile_object(core, source, out, (*SECTION_FLAGS, *flags))

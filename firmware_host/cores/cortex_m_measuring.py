@@ -15,6 +15,7 @@ from firmware_host.cores.bench_program import (
     Program,
     binutil,
     build_program,
+    flat_image,
     symbols,
 )
 from firmware_host.cores.core import Float32, Measurement
@@ -68,11 +69,8 @@ def measure(core: CortexM, policy: Path, folder: Path, observations: Float32) ->
 
 
 def _machine(core: CortexM, program: Program, watched_its: list[int]) -> CortexMachine:
-    image = program.elf.with_suffix(".bin")
-    command = [binutil(core, "objcopy"), "-O", "binary", str(program.elf), str(image)]
-    subprocess.run(command, check=True, capture_output=True)
-    names = symbols(core, program.elf)
-    return CortexMachine(core.unicorn_model, image.read_bytes(), names, watched_its)
+    image, names = flat_image(core, program.elf), symbols(core, program.elf)
+    return CortexMachine(core.unicorn_model, image, names, watched_its)
 
 
 def _action_bytes(core: CortexM, program: Program) -> int:

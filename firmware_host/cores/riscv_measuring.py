@@ -16,6 +16,7 @@ import numpy as np
 from common.errors import UserError
 from firmware_host.cores.bench_program import BENCH, Port, build_program
 from firmware_host.cores.core import Float32, Measurement
+from firmware_host.cores.riscv_trace import activation_share
 from firmware_host.policy_header import read_policy_header
 from firmware_host.tools import find_tool
 
@@ -51,7 +52,7 @@ def measure(core: RiscV, policy: Path, folder: Path, observations: Float32) -> M
         flash=program.flash,
         ram_bytes=program.ram_bytes,
         stack_bytes=int(rows["stack"].max()),
-        activation_share=None,
+        activation_share=activation_share(core, program, observations[0]),
         note="instructions are exact (QEMU counts them); cycles depend on the implementation",
     )
 

@@ -1,5 +1,7 @@
-/* `bench RUNS FILE` prints the least and the median ns of a call, then the actions for the
- * observations in FILE (both plain float32). With RUNS 0 nothing is timed, for a profiler. */
+/* `bench RUNS FILE` prints the least and the median ns of a call and the deepest stack in bytes,
+ * then the actions for the observations in FILE (both plain float32). With RUNS 0 each is called
+ * once and nothing is measured, for a profiler. */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -7,6 +9,8 @@
 #include "policy.h"
 
 #define BATCH 16 /* calls between two readings of the clock, which takes tens of ns itself */
+#define PAINT 0xA5C3961E5A3C69E1U
+#define PAINTED 65536 /* words of the stack */
 
 typedef struct {
     float *observations;
@@ -57,6 +61,23 @@ static double time_batch(const inputs *from, size_t first) {
     return (now_ns() - start) / BATCH;
 }
 
+/* Paints the stack below the caller, or tells to which depth the paint is gone: its frame lies
+ * where that of policy_act did. */
+static __attribute__((noinline)) size_t walk_stack(int paint) {
+    volatile uint64_t area[PAINTED];
+    size_t word = 0;
+    while (word < PAINTED && (paint || area[word] == PAINT)) {
+        area[word++] = PAINT;
+    }
+    return (PAINTED - word) * sizeof area[0];
+}
+
+static __attribute__((noinline)) size_t stack_of(const inputs *from, size_t index) {
+    walk_stack(1);
+    act(from, index);
+    return walk_stack(0);
+}
+
 int main(int count, char **arguments) {
     const long runs = count == 3 ? strtol(arguments[1], NULL, 10) : -1;
     if (runs < 0 || runs > 100000000) {
@@ -73,7 +94,12 @@ int main(int count, char **arguments) {
         times[i] = time_batch(&from, i * BATCH);
     }
     qsort(times, batches, sizeof *times, ascending);
-    printf("%.3f %.3f\n", times[0], times[batches / 2]);
+    size_t stack = 0;
+    for (size_t i = 0; runs > 0 && i < from.count; i++) {
+        const size_t found = stack_of(&from, i);
+        stack = found > stack ? found : stack;
+    }
+    printf("%.3f %.3f %zu\n", times[0], times[batches / 2], stack);
     for (size_t i = 0; i < from.count; i++) {
         act(&from, i);
         fwrite(action, sizeof(float), POLICY_ACTION_SIZE, stdout);
