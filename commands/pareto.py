@@ -32,6 +32,7 @@ def pareto(config: ParetoConfig) -> JSON:
     """
     paths = [path for source in config.students for path in students_in(source)]
     points = [point_of(config, path) for path in tqdm(paths, desc="pareto", unit="student")]
+    points.sort(key=lambda point: (-point["kept_weights"], point["return_mean"]))
     for size in SIZES:
         for index in front(points, size):
             points[index].setdefault("front_of", []).append(size)
@@ -75,7 +76,7 @@ def point_of(config: ParetoConfig, path: Path) -> JSON:
 def measured(config: ParetoConfig, policy: Path) -> JSON:
     """Return with its interval, as `evaluate` gives it."""
     asked = EvaluateConfig(policy=policy, env=config.env, episodes=config.episodes)
-    result = evaluate(asked)
+    result = evaluate(asked, progress=None)
     return {key: value for key, value in result.items() if key.startswith("return_")}
 
 
@@ -101,17 +102,30 @@ def draw(result: JSON, path: Path) -> None:
         means = np.array([point["return_mean"] for point in points])
         below = means - [point["return_low"] for point in points]
         above = [point["return_high"] for point in points] - means
-        axes.errorbar(sizes, means, (below, above), fmt="o", color="0.6", markersize=4, lw=1)
-        on_front = front(points, size)
-        axes.plot(
-            sizes[on_front], means[on_front], "o-", color="tab:blue", label="best at its size"
+        axes.errorbar(
+            sizes, means, (below, above), fmt="o", color="0.6", markersize=4, lw=1, label="student"
         )
+        on_front = front(points, size)
+        axes.plot(sizes[on_front], means[on_front], "o-", color="tab:blue", label="best", zorder=3)
         worst = [points[index]["return_min"] for index in on_front]
-        axes.plot(sizes[on_front], worst, "v:", color="tab:red", label="its worst episode")
+        axes.plot(sizes[on_front], worst, "v:", color="tab:red", label="the best's worst episode")
         if "teacher" in result:
             axes.axhline(result["teacher"]["return_mean"], color="0.3", ls="--", label="teacher")
         axes.set(xscale="log", xlabel=label)
+        _plain_ticks(axes)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("return, mean and 95 % interval")
-    figure.axes[0].legend(loc="lower right")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.savefig(path, format="png", dpi=130)
+
+
+def _plain_ticks(axes: Any) -> None:
+    """1, 2 and 5 times each power of ten as whole numbers; more of them where that is one tick."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    low, high = axes.get_xlim()
+    wide = high / low > 5
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else tuple(range(1, 10))))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())

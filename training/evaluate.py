@@ -114,8 +114,8 @@ def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.f
     return dict(zip(names, columns, strict=True))
 
 
-def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Run `sparsectl evaluate`.
+def evaluate(config: EvaluateConfig, progress: str | None = "evaluate") -> dict[str, Any]:
+    """Run `sparsectl evaluate`; `progress` names the bar, none where it is None.
 
     Raises:
         UserError: the policy or the environment does not load, or they do not fit each other.
@@ -128,7 +128,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     check_fit(policy, environment_signals(probe), env_id)
     probe.close()
     episodes = run_episodes(
-        env_id, policy.act, episodes=config.episodes, seed=config.seed, progress="evaluate"
+        env_id, policy.act, episodes=config.episodes, seed=config.seed, progress=progress
     )
     if config.trace is not None:
         save_trace(config.trace, trace_episode(env_id, policy.act, seed=config.seed))
