@@ -261,8 +261,10 @@ class DistillConfig:
     out: Path = Path("runs/distill")
     """Folder for student.safetensors, the checkpoint and TensorBoard's logs."""
 
-    preset: Literal["paper", "quick"] = "paper"
-    """paper: a million steps with the paper's settings. quick: about two minutes."""
+    preset: Literal["paper", "quick", "thorough"] = "paper"
+    """paper: a million steps with the paper's settings. quick: about two minutes. thorough: about
+    five, for few weights that must not fail: rounds go on until the worst of 200 episodes is good.
+    """
 
     method: MethodName = "auto"
     """auto: bpd, or with a wish (keep, return, flash) gradual, which cuts while it fine-tunes.
@@ -362,7 +364,8 @@ class DistillConfig:
     """Transitions of each round."""
 
     dagger_tries: int | None = None
-    """Times as many are driven; half of those kept are of the worst episodes (quick 5, paper 1)."""
+    """Times as many are driven: half of those kept are of the worst episodes (quick 3,
+    thorough 5)."""
 
     dagger_hard_share: float | None = None
     """Of fine-tuning's data, what comes from rounds' episodes that lost over a quarter of the
@@ -374,8 +377,9 @@ class DistillConfig:
     seed: int = 0
     """Of the start, the minibatches, the weight noise and the rounds."""
 
-    episodes: int = 20
-    """Episodes that measure the return after each stage, where there is an environment."""
+    episodes: int | None = None
+    """Episodes that measure the return after each stage, where there is an environment (20,
+    thorough 200)."""
 
     evidence_episodes: int = 100
     """Episodes that measure the finished student; they had no say in choosing it."""

@@ -116,7 +116,7 @@ class Distillation:
             dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
         )
         self.finetuning: Finetuning | None = None
-        self.measurement = Measurement(rollouts, config)
+        self.measurement = Measurement(rollouts, preset.episodes, config.evidence_episodes)
         of_teacher = self.measurement.of_teacher(self.teacher)
         self.teacher_return = of_teacher["return_mean"] if of_teacher else None
         self.controller = controller_of(preset.bpd, self.teacher_return)

@@ -85,7 +85,6 @@ def _identity(
         **json.loads(json.dumps(asdict(preset))),  # as a checkpoint gives it back: no tuples
         "target": {"keep": config.keep, "return": config.return_share, "flash": config.flash},
         "flash_encoding": config.flash_encoding,
-        "episodes": config.episodes,
         "environment": config.env,
         "teacher": teacher.sha256 if teacher else None,
         "seed": config.seed,

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from training.config import DistillConfig
 from training.evaluate import mean_interval
 from training.networks import Array
 from training.policy import Policy
@@ -29,15 +28,16 @@ def return_figures(returns: Array) -> dict[str, float]:
 class Measurement:
     """Episodes of policies: always the same ones for the same purpose."""
 
-    def __init__(self, rollouts: Rollouts | None, config: DistillConfig) -> None:
+    def __init__(self, rollouts: Rollouts | None, episodes: int, evidence_episodes: int) -> None:
         self.rollouts = rollouts
-        self.config = config
+        self.episodes = episodes
+        self.evidence_episodes = evidence_episodes
 
     def of_stage(self, policy: Policy, judged: bool = True) -> dict[str, float]:
         """What the choice among stages goes by; one that cannot be the one gets fewer episodes."""
         if self.rollouts is None:
             return {}
-        episodes = self.config.episodes if judged else min(self.config.episodes, UNJUDGED_EPISODES)
+        episodes = self.episodes if judged else min(self.episodes, UNJUDGED_EPISODES)
         return return_figures(self.rollouts.returns(policy, (MEASURE, 0), episodes, "measure"))
 
     def logged(self, policy: Policy) -> dict[str, float]:
@@ -57,7 +57,7 @@ class Measurement:
         """Of the finished student, with a 95 % interval, in episodes that chose nothing."""
         if self.rollouts is None:
             return {}
-        count = self.config.evidence_episodes
+        count = self.evidence_episodes
         returns = self.rollouts.returns(policy, (MEASURE, 2), count, "evidence")
         low, high = mean_interval(returns.astype(np.float64))
         interval = {"return_low": low, "return_high": high, "episodes": count}

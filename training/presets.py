@@ -27,6 +27,8 @@ class Preset:
     bpd: BpdSettings
     finetune: FinetuneSettings
     dagger: DaggerSettings
+    episodes: int = 20
+    """That measure a student which may be the result."""
     online: bool = False
     """Whether there are a simulator and a teacher for rounds of student-driven data."""
 
@@ -38,14 +40,24 @@ class Preset:
         return "purely offline: only states of the dataset; give --env and --teacher for more"
 
 
+QUICK_BPD = BpdSettings(steps=4_000, learning_rate=4e-3, kl_multiplier=0.5, student_interval=1)
+
 PRESETS = {
     "paper": Preset(BpdSettings(), FinetuneSettings(), DaggerSettings()),
     # Measured on the cart-pole: 600 to 750 weights; the worst episode gains most from the rounds of
     # data that the fine-tuned student meets, and those must be large.
     "quick": Preset(
-        BpdSettings(steps=4_000, learning_rate=4e-3, kl_multiplier=0.5, student_interval=1),
+        QUICK_BPD,
         FinetuneSettings(steps=6_000, rounds=5),
+        DaggerSettings(rounds=1, transitions=20_000, tries=3, steps=1_500),
+    ),
+    # Down to 363 of the cart-pole's weights. A student that fails one episode in a hundred shows it
+    # in 200 episodes, hardly in 20: so many are driven for each round, and measured after it.
+    "thorough": Preset(
+        replace(QUICK_BPD, hidden=(64, 64)),
+        FinetuneSettings(steps=6_000, rounds=8, enough=0.95, prune_rounds=6, learning_rate=3e-3),
         DaggerSettings(rounds=1, transitions=20_000, tries=5, steps=1_500),
+        episodes=200,
     ),
 }
 
@@ -68,7 +80,8 @@ def resolved(config: DistillConfig) -> Preset:
     if not online:
         finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
     bpd = _override(replace(preset.bpd, **method.bpd), config, "")
-    result = Preset(bpd, finetune, dagger, online)
+    episodes = preset.episodes if config.episodes is None else config.episodes
+    result = Preset(bpd, finetune, dagger, episodes, online)
     _check(result)
     return result
 
@@ -143,6 +156,7 @@ def _check(preset: Preset) -> None:
         "learning_rate": bpd.learning_rate,
         "dagger_transitions": preset.dagger.transitions,
         "dagger_tries": preset.dagger.tries,
+        "episodes": preset.episodes,
         "hidden layers": len(bpd.hidden),
         "narrowest hidden layer": min(bpd.hidden, default=0),
     }
