@@ -48,11 +48,18 @@ CUT: JSON = {}
 SMALL: JSON = {"finetune_rounds": 14}
 """Up to as many fine-tunings and rounds at the one size."""
 
-BRIEF: JSON = {"episodes": 60, "dagger_tries": 2, "finetune_steps": 3_000, "finetune_enough": 0.0}
-"""A third of the time, so that every method has its turn."""
+BRIEF: JSON = {
+    "episodes": 40,
+    "evidence_episodes": 20,
+    "dagger_tries": 2,
+    "dagger_transitions": 15_000,
+    "finetune_steps": 2_500,
+    "finetune_enough": 0.0,
+}
+"""A quarter of the time, so that every method has its turn."""
 
-CUT_BRIEF: JSON = {"finetune_prune_rounds": 4, "finetune_rounds": 4, **BRIEF}
-SMALL_BRIEF: JSON = {"finetune_rounds": 8, **BRIEF}
+CUT_BRIEF: JSON = {"finetune_prune_rounds": 3, "finetune_rounds": 3, **BRIEF}
+SMALL_BRIEF: JSON = {"finetune_rounds": 6, **BRIEF}
 
 OFFLINE: JSON = {"episodes": 20, "finetune_learning_rate": 2e-3}
 
