@@ -31,6 +31,7 @@ def test_the_host_drives_as_the_board_would_bit_for_bit(easy: Path, tmp_path: Pa
         _trace(
             TrialConfig(
                 policy=easy,
+                firmware=easy.parent / "firmware",
                 rig=str(EASY_RIG),
                 mode=mode,  # type: ignore[arg-type]
                 clock="lockstep",

@@ -29,6 +29,7 @@ def test_a_policy_swings_up_balances_and_survives_kicks(
     result = run_trial(
         TrialConfig(
             policy=easy,
+            firmware=easy.parent / "firmware",
             rig=str(EASY_RIG),
             mode=mode,  # type: ignore[arg-type]
             clock="lockstep",

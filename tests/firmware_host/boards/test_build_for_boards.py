@@ -143,7 +143,7 @@ def test_trial_runs_a_named_board_in_its_emulator(easy: Path, tmp_path: Path) ->
     )
     result = run_trial(config)
     assert (result["board"], result["ended"]) == ("arduino-uno", "completed")
-    refused = replace(config, mode="device", out=tmp_path / "refused")
+    refused = replace(config, mode="device", clock="realtime", out=tmp_path / "refused")
     with pytest.raises(UserError, match="an emulated arduino-uno has no pendulum on its pins"):
         run_trial(refused)
     with pytest.raises(UserError, match="no board 'abacus'; known: host, "):

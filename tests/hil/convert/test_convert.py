@@ -32,6 +32,7 @@ def folder(
     run_trial(
         TrialConfig(
             policy=timid,
+            firmware=timid.parent / "firmware",
             mode=request.param,
             clock="lockstep",
             swing_up_limit_s=1.0,
