@@ -43,7 +43,6 @@ class Blocks:
     name = "blocks"
     summary = f"every weight as float32, in blocks of {ROWS} rows"
     kind: Kind = "float32"
-    constant_time = True
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:

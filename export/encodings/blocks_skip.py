@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from export.activations import Float32, c_functions
-from export.encodings import cortex_m4f_blocks
+from export.encodings.assembly import cortex_m4f_blocks
 from export.encodings.encoding import EncodedPolicy, Kind
 from export.encodings.float_layers import (
     action_lines,
@@ -104,7 +104,6 @@ class BlocksSkip:
     name = "blocks-skip"
     summary = "every weight as float32, in blocks of rows; values of 0 are skipped"
     kind: Kind = "float32"
-    constant_time = False
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:

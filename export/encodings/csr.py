@@ -45,7 +45,6 @@ class Csr:
     name = "csr"
     summary = "the kept weights as float32, a column of 8 or 16 bits beside each, a count a row"
     kind: Kind = "float32"
-    constant_time = True
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:

@@ -65,7 +65,6 @@ class CsrFloat16:
     name = "csr-float16"
     summary = "the kept weights as float16, a column of 8 or 16 bits beside each, a count a row"
     kind: Kind = "float16"
-    constant_time = True
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:

@@ -31,7 +31,6 @@ class Dense:
     name = "dense"
     summary = "every weight as float32, row by row"
     kind: Kind = "float32"
-    constant_time = True
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:

@@ -25,9 +25,6 @@ class Encoding(Protocol):
     """The form of a weight. float32 agrees bit for bit with `PolicyGraph.forward` of the graph that
     was encoded; straight-float32 with that of the same function written with other weights
     (`unit_weights`), so that its last bits differ from those of csr and dense."""
-    constant_time: bool
-    """Whether the time of a call does not depend on the observation (given a core whose
-    arithmetic does not either)."""
     cores: frozenset[str] | None
     """The cores that it is made for; None: any. Its C compiles and agrees on every core."""
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from common.errors import UserError
 from export.activations import Float32
-from export.encodings import cortex_m_packed
+from export.encodings.assembly import cortex_m_packed
 from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed_layers import FixedCode, fixed_encoded, is_shifted
-from export.encodings.fixed_point import FixedPolicy, Format, fixed_policy
+from export.encodings.fixed.layers import FixedCode, fixed_encoded, is_shifted
+from export.encodings.fixed.policy import FixedPolicy
+from export.encodings.fixed.scales import Format, fixed_policy
 from export.encodings.table import (
     Table,
     part_name,
@@ -62,7 +63,6 @@ _SUMS = "INT32_MIN + "
 class Packed:
     """Words of 32 bits (16 for the weight) or of 16 (what the column leaves)."""
 
-    constant_time = True
     cores: frozenset[str] | None = None
 
     def __init__(self, name: str, kind: Kind, summary: str, word_bits: int) -> None:

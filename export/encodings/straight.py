@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.errors import UserError
 from export.activations import Float32, c_float, c_functions
-from export.encodings import cortex_m4f
+from export.encodings.assembly import cortex_m4f, cortex_m4f_straight
 from export.encodings.encoding import EncodedPolicy, Kind
 from export.encodings.float_layers import (
     action_lines,
@@ -34,13 +34,12 @@ class StraightFloat32:
     name = "straight-float32"
     summary = "float32 weights as constants in code without loops; on Cortex-M4F in assembly"
     kind: Kind = "float32"
-    constant_time = True
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         check_size(self.name, graph)
         scaled = with_unit_weights(graph, [1.0, *[2.0] * (len(graph.layers) - 2)])
-        has_assembly = cortex_m4f.serves(scaled)
+        has_assembly = cortex_m4f_straight.serves(scaled)
         functions = _functions(scaled, has_assembly)
         last = graph.layers[-1]
         body = (
@@ -51,7 +50,7 @@ class StraightFloat32:
             *activation_call(last, "sums"),
             *action_lines(graph, "sums"),
         )
-        assembly = cortex_m4f.assembly(scaled, FUNCTION) if has_assembly else ""
+        assembly = cortex_m4f_straight.assembly(scaled, FUNCTION) if has_assembly else ""
         return EncodedPolicy(self, graph, (), functions, body, scaled.forward, assembly)
 
 
@@ -72,7 +71,7 @@ def _functions(graph: PolicyGraph, has_assembly: bool) -> str:
     if has_assembly:
         c_form = (
             f"#if {cortex_m4f.CONDITION}\n"
-            f"#define HIDDEN {cortex_m4f.hidden_size(graph)}\n\n"
+            f"#define HIDDEN {cortex_m4f_straight.hidden_size(graph)}\n\n"
             "/* The last layer's sums; written out in policy.S. */\n"
             f"void {FUNCTION}(const float *observation, float *hidden, float *sums);\n"
             f"#else\n{c_form}#endif\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from export.activations import Float32
-from export.encodings import avr_straight
-from export.encodings.avr_stream import CONDITION
+from export.encodings.assembly import avr_straight
+from export.encodings.assembly.avr_stream import CONDITION
 from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed_layers import FixedCode, fixed_encoded, is_shifted
-from export.encodings.fixed_point import FixedLayer, FixedPolicy, Format, fixed_policy
+from export.encodings.fixed.layers import FixedCode, fixed_encoded, is_shifted
+from export.encodings.fixed.policy import FixedLayer, FixedPolicy
+from export.encodings.fixed.scales import Format, fixed_policy
 from export.encodings.straight import APART, braces, check_size
 from export.graph import PolicyGraph
 
@@ -58,7 +59,6 @@ static int32_t limited_BITS_bits(int32_t sum)
 class StraightFixed:
     """A statement a weight."""
 
-    constant_time = True
     cores: frozenset[str] | None = None
 
     def __init__(self, name: str, kind: Kind, summary: str, form: Format) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 
 from common.errors import UserError
 from export.activations import Float32
-from export.encodings import avr_stream
+from export.encodings.assembly import avr_stream
 from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed_layers import FixedCode, fixed_encoded, is_shifted
-from export.encodings.fixed_point import FixedLayer, FixedPolicy, Format, fixed_policy
+from export.encodings.fixed.layers import FixedCode, fixed_encoded, is_shifted
+from export.encodings.fixed.policy import FixedLayer, FixedPolicy
+from export.encodings.fixed.scales import Format, fixed_policy
 from export.encodings.table import Table, part_name, part_offset, row_parts
 from export.graph import PolicyGraph
 
@@ -75,7 +76,6 @@ class StreamInt16:
     name = "stream-int16"
     summary = "16-bit weights, their places between them in one stream of bytes; AVR assembly"
     kind: Kind = "int16"
-    constant_time = True
     cores: frozenset[str] | None = frozenset({"atmega328p", "atmega2560"})
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.encodings.fixed_point import Format, fixed_policy, to_fixed
-from export.encodings.fixed_tanh import fixed_tanh
+from export.encodings.fixed.policy import to_fixed
+from export.encodings.fixed.scales import Format, fixed_policy
+from export.encodings.fixed.tanh import fixed_tanh
 from export.encodings.registry import encode
 from export.encodings.unit_weights import with_unit_weights
 from tests.export.graphs import observations, random_graph

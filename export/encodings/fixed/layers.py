@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.activations import c_functions
-from export.encodings import fixed_tanh
 from export.encodings.encoding import EncodedPolicy, Encoding
-from export.encodings.fixed_point import SHIFTED, FixedLayer, FixedPolicy
+from export.encodings.fixed import tanh as fixed_tanh
+from export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy
 from export.encodings.float_layers import action_lines, activation_call, limit_functions
 from export.encodings.table import Table
 

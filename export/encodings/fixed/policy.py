@@ -1,0 +1,116 @@
+"""Fixed point: a graph as whole numbers, and its exact reference.
+
+A value v stands as round(v s). Each observation and each neuron has its own scale s, taken up into
+the weights that read it. A sum becomes the neuron's value by a shift that is the same for all;
+values over `limit` are cut off. How scales are chosen: `export.encodings.fixed.scales`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from export.activations import Float32
+from export.encodings.fixed import tanh as fixed_tanh
+from export.graph import Layer, PolicyGraph
+
+Int = NDArray[np.int64]
+
+SHIFTED = ("relu", "identity")
+"""Activations whose hidden values are shifted sums."""
+
+
+@dataclass(frozen=True)
+class FixedLayer:
+    """A layer in whole numbers."""
+
+    layer: Layer
+    weight: Int
+    """[out, in]."""
+    bias: Int
+    """[out], at the sums' scale; where the sum is shifted next it holds the rounding half too."""
+    exponent: Int
+    """[out]: a sum is round(value 2^exponent); 0 where the sum is only shifted."""
+    value_exponent: Int
+    """[out]: the same of a hidden layer's values where they come from a float activation."""
+    integer: bool
+    """Whether the activation is computed in whole numbers (relu, identity, tanh) or in float."""
+    limit: int
+    """Where a hidden layer's values are cut off."""
+    greatest: Int
+    """[out]: the greatest magnitude a shifted sum can have before that."""
+
+    def sums(self, x: Int) -> Int:
+        """weight x + bias, [in, batch] -> [out, batch]."""
+        return self.weight @ x + self.bias[:, None]
+
+
+@dataclass(frozen=True)
+class FixedPolicy:
+    """A graph in whole numbers."""
+
+    graph: PolicyGraph
+    shift: int
+    input_exponent: Int
+    """[in]: an observation stands as round(value 2^exponent)."""
+    input_limit: Int
+    """[in]: where it is cut off."""
+    layers: tuple[FixedLayer, ...]
+
+    def forward(self, observation: ArrayLike) -> Float32:
+        """The action, as the C computes it; NaN in an observation gives NaN in every action.
+
+        Shapes as `PolicyGraph.forward`.
+        """
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            return self._forward(np.asarray(observation, np.float32))
+
+    def _forward(self, given: Float32) -> Float32:
+        batch = self.graph.batch(given)
+        x = to_fixed(batch.T, self.input_exponent, self.input_limit[:, None])
+        for layer in self.layers[:-1]:
+            x = self._values(layer, layer.sums(x))
+        last = self.layers[-1]
+        action = self._action(last, last.sums(x)).T
+        action[np.isnan(batch).any(axis=1)] = np.nan
+        return action[0] if given.ndim == 1 else action
+
+    def _values(self, layer: FixedLayer, sums: Int) -> Int:
+        """A hidden layer's values from its sums."""
+        if not layer.integer:
+            values = layer.layer.activate(to_float(sums, layer.exponent))
+            return to_fixed(values, layer.value_exponent, layer.limit)
+        if layer.layer.activation == "tanh":
+            return _tanh(sums, layer.exponent)
+        low = 0 if layer.layer.activation == "relu" else -layer.limit
+        return np.asarray(np.clip(sums >> self.shift, low, layer.limit), np.int64)
+
+    def _action(self, layer: FixedLayer, sums: Int) -> Float32:
+        if layer.integer:
+            values = _tanh(sums, layer.exponent).astype(np.float32)
+            return self.graph.outputs(values * np.float32(2.0**-fixed_tanh.OUTPUT_BITS))
+        return self.graph.outputs(layer.layer.activate(to_float(sums, layer.exponent)))
+
+
+def to_fixed(values: Float32, exponent: Int, limit: int | Int) -> Int:
+    """round(value 2^exponent), halves away from zero, cut off at ±limit; NaN gives ±limit.
+
+    values: [n, batch]; exponent: [n].
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.abs(values.astype(np.float64)) * np.exp2(exponent.astype(np.float64))[:, None]
+        rounded = np.minimum(np.floor(scaled + 0.5), limit)
+    magnitude = np.where(np.isnan(rounded), limit, rounded).astype(np.int64)
+    return np.where(np.signbit(values), -magnitude, magnitude)
+
+
+def to_float(sums: Int, exponent: Int) -> Float32:
+    """A sum as float32, rounded once, times its scale's reciprocal."""
+    scale = np.exp2(-exponent[:, None].astype(np.float32))
+    return np.asarray(sums.astype(np.float32) * scale, np.float32)
+
+
+def _tanh(sums: Int, exponent: Int) -> Int:
+    return fixed_tanh.fixed_tanh(sums >> (exponent - fixed_tanh.INPUT_BITS)[:, None])
