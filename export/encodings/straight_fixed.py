@@ -40,7 +40,7 @@ static int32_t positive_BITS_bits(int32_t sum)
     return (int32_t)__usat(sum >> SHIFT, BITS);
 #else
     const int32_t value = (sum & ~(sum >> 31)) >> SHIFT;
-    return value >> BITS ? (1 << BITS) - 1 : value;
+    return value >> BITS ? LIMIT : value;
 #endif
 }
 """
@@ -49,7 +49,7 @@ _BOTH_SIDES = """\
 /* A hidden value from its sum: shifted, and cut off on both sides at BITS bits. */
 static int32_t limited_BITS_bits(int32_t sum)
 {
-    const int32_t limit = (1 << BITS) - 1;
+    const int32_t limit = LIMIT;
     const int32_t value = sum >> SHIFT;
     return value > limit ? limit : (value < -limit ? -limit : value);
 }
@@ -131,7 +131,8 @@ def _value_functions(policy: FixedPolicy, index: int) -> tuple[list[str], dict[s
         names = [cut] * outputs
     else:
         names = [cut if over else "positive" for over in (layer.greatest > layer.limit).tolist()]
-    texts = {"positive": _POSITIVE, cut: source.replace("BITS", bits)}
+    cut_off = source.replace("BITS", bits).replace("LIMIT", str(layer.limit))
+    texts = {"positive": _POSITIVE, cut: cut_off}
     return names, {name: texts[name] for name in dict.fromkeys(names)}
 
 

@@ -31,9 +31,11 @@ class PolicySources:
     def summary(self) -> str:
         """One line, plain ASCII."""
         graph = self.graph
+        counts = ((graph.observation_size, "observation"), (graph.action_size, "action"))
+        given, made = (f"{n} {name}{'s' if n > 1 else ''}" for n, name in counts)
         return (
-            f"A controller of {graph.observation_size} observations and {graph.action_size} "
-            f"actions, {graph.kept_weights} weights, digest {graph.digest[:16]}"
+            f"A controller of {given} and {made}, {graph.kept_weights} weights, "
+            f"digest {graph.digest[:16]}"
         )
 
 

@@ -11,6 +11,8 @@ name: sparsectl_policy
 build:
   cmake: zephyr
   kconfig: zephyr/Kconfig
+samples:
+  - samples
 """
 
 _LISTS = """\

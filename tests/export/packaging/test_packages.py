@@ -92,6 +92,17 @@ def test_the_platformio_manifest_has_what_the_registry_requires(
         assert all((folder / example["base"] / file).is_file() for file in example["files"])
 
 
+def test_platformio_reads_both_manifests(packages: dict[str, Path]) -> None:
+    """By its own parser and schema, which take Arduino's library.properties too."""
+    parser = pytest.importorskip("platformio.package.manifest.parser").ManifestParserFactory
+    schema = pytest.importorskip("platformio.package.manifest.schema").ManifestSchema()
+    for name, file in (("platformio", "library.json"), ("arduino", "library.properties")):
+        fields = parser.new_from_file(str(packages[name] / file)).as_dict()
+        manifest = schema.load_manifest(fields)
+        assert manifest["headers"] == ["policy.h"] and manifest["platforms"] == ["*"]
+        assert "4 observations and 2 actions" in manifest["description"]
+
+
 def test_the_cmake_target_builds_and_its_test_passes(
     packages: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -160,7 +171,7 @@ def test_the_zephyr_module_as_far_as_it_goes_without_the_sdk(
     kconfig = kconfiglib.Kconfig(str(folder / module["build"]["kconfig"]), warn_to_stderr=False)
     assert not kconfig.warnings
     assert kconfig.syms["SPARSECTL_POLICY"].type == kconfiglib.BOOL
-    sample = folder / "samples/golden_vectors"
+    sample = folder / module["samples"][0] / "golden_vectors"
     kconfig.load_config(str(sample / "prj.conf"))
     assert kconfig.syms["SPARSECTL_POLICY"].str_value == "y"
     tests = yaml.safe_load((sample / "sample.yaml").read_text())["tests"]
