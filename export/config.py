@@ -17,7 +17,9 @@ class ExportConfig:
     out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     encoding: str = "auto"
-    """How the weights lie in flash: an encoding, or auto for the smaller of dense and csr."""
+    """How the weights lie in flash: dense, blocks, blocks-skip, csr, csr-float16, packed-int16,
+    packed-int8, stream-int16, straight-float32, straight-int16 or straight-int8. auto: with a board
+    the best there, else the smaller of dense and csr."""
     calibration: Path | None = None
     """A dataset (.npz with "observations") for the scales of fixed-point encodings; not given:
     observations spread over the signals' limits."""

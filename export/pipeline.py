@@ -36,6 +36,14 @@ READERS: dict[str, Callable[[Path], PolicyGraph]] = {
     ".onnx": read_onnx,
 }
 
+_HINT = "torch.onnx.export makes one of any other model"
+_HINTS = {
+    ".zip": "torch.onnx.export makes one of Stable-Baselines3's model.policy.actor (TD3), "
+    "of Sequential(model.actor.latent_pi, model.actor.mu, Tanh()) (SAC), or of Sequential("
+    "model.policy.mlp_extractor.policy_net, model.policy.action_net) (PPO, A2C)"
+}
+"""By a file's ending. Distributions are left out: torch's new exporter cannot trace them."""
+
 MAX_VECTORS = 100_000
 MAX_OBSERVATIONS = 10_000_000
 
@@ -109,13 +117,13 @@ def read_model(path: Path) -> PolicyGraph:
     """
     if path.is_dir():
         path = path / POLICY_ONNX
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
         raise UserError(
             f"{path} is not a model that can be exported; give a file that ends in "
-            f"{' or '.join(READERS)} (torch.onnx.export makes one of any other model)"
+            f"{' or '.join(READERS)} ({_HINTS.get(suffix, _HINT)})"
         )
-    return reader(path)
+    return READERS[suffix](path)
 
 
 def _check(config: ExportConfig) -> None:

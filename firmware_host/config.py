@@ -53,7 +53,11 @@ Size = Annotated[
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """Measure a policy on a board or bare core: cycles, flash, RAM, stack, error."""
+    """Measure a policy on a board or bare core: cycles, instructions, flash, RAM, stack, error.
+
+    sparsectl bench policy.onnx --board cortex-m4f --encoding straight-float32
+
+    sparsectl bench runs/export/policy --board all"""
 
     policy: Positional[Path]
     """Folder that `sparsectl export` wrote, or a model that export takes."""
@@ -62,7 +66,7 @@ class BenchConfig:
     runs: int = 2000
     """Timed calls of the policy where time is measured by a clock; the least counts."""
     encoding: str = "auto"
-    """How to store the weights of a model that is exported for this."""
+    """How to store the weights of a model that is exported for this; as in `sparsectl export`."""
     flash: Size | None = None
     """Refuse a policy that takes more flash, in bytes; 8K is 8192."""
     ram: Size | None = None

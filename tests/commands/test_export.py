@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,11 @@ from common.errors import UserError
 from export.encodings.registry import ENCODINGS
 from export.graph import Layer, PolicyGraph, Signal
 from export.onnx_writer import write_onnx
+from export.packaging.registry import PACKAGES
+from firmware_host.boards import BOARDS
 from firmware_host.config import BenchConfig
+from firmware_host.cores import CORES
+from sparsectl import parse
 from tests.tools import need
 
 FEW = {"observations": 200, "vectors": 8}
@@ -109,6 +114,13 @@ def test_candidates_serve_the_core() -> None:
             cores = ENCODINGS[name].cores
             assert cores is None or core in cores
     assert {"dense", "csr"} <= set(candidates("auto", "cortex-m0"))
+
+
+def test_the_help_names_every_board_core_and_encoding(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["export", "--help"])
+    words = set(re.findall(r"[a-z0-9-]+", capsys.readouterr().out))
+    assert words >= {*BOARDS, *CORES, *ENCODINGS, *PACKAGES}
 
 
 def test_bench_takes_a_model(model: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from common.errors import UserError
 from export.graph import PolicyGraph
 from export.onnx_reader import read_onnx
+from export.pipeline import read_model
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -180,6 +181,11 @@ class Deterministic(nn.Module):  # type: ignore[name-defined, misc]
 BASELINES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "PPO": ("PPO", "Pendulum-v1", lambda model: Deterministic(model.policy)),
     "PPO, discrete": ("PPO", "CartPole-v1", lambda model: Deterministic(model.policy)),
+    "PPO, its layers": (
+        "PPO",
+        "Pendulum-v1",
+        lambda model: nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net),
+    ),
     "A2C": ("A2C", "Pendulum-v1", lambda model: Deterministic(model.policy)),
     "SAC": ("SAC", "Pendulum-v1", lambda model: Deterministic(model.policy.actor)),
     "SAC, its layers": (
@@ -191,8 +197,8 @@ BASELINES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "DDPG": ("DDPG", "Pendulum-v1", lambda model: model.policy.actor),
     "DQN": ("DQN", "CartPole-v1", lambda model: Deterministic(model.policy)),
 }
-BY_DYNAMO = ("SAC, its layers", "TD3", "DQN")
-"""torch.export cannot trace Stable-Baselines3's distributions."""
+BY_DYNAMO = ("SAC, its layers", "PPO, its layers", "TD3", "DQN")
+"""torch.export cannot trace Stable-Baselines3's distributions; their layers it can."""
 
 
 @pytest.mark.parametrize(
@@ -208,6 +214,13 @@ def test_stable_baselines3(name: str, dynamo: bool, tmp_path: Path) -> None:
     module = wrap(model)
     graph = agrees(exported(module, inputs, tmp_path / "sb3.onnx", dynamo), (500, inputs))
     assert (graph.layers[-1].activation == "argmax") == (environment == "CartPole-v1")
+
+
+def test_a_zip_of_stable_baselines3_says_how_to_export_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"mlp_extractor.policy_net, model.policy.action_net\) \(PPO"
+    ):
+        read_model(tmp_path / "model.zip")
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
