@@ -24,7 +24,8 @@ class State(IntEnum):
     STOPPING = 6
     """Motor off, waiting for the base to come to rest; then HOMED."""
     FAULT = 7
-    """Motor off, latched with its fault until DISARM (→ SAFE) or HOME (→ HOMING)."""
+    """Motor off, latched with its fault until HOME (→ HOMING) or DISARM: → SAFE, but → HOMED after
+    LINK_LOST and COMMAND_LATE, which cast no doubt on the encoders."""
 
 
 class Fault(IntEnum):

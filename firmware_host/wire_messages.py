@@ -162,8 +162,8 @@ MESSAGES: Final = (
     Message(
         "MODE",
         9,
-        "Choose the mode; a change forgets home (SAFE), CONFIG, the history and the PLANT_STEP "
-        "count. Refused in ARMED, ACTIVE and STOPPING.",
+        "Choose the mode; a change forgets CONFIG, the history and the PLANT_STEP count, and to or "
+        "from PIL, which has other encoders, home (SAFE). Refused in ARMED, ACTIVE and STOPPING.",
         to_board=(Field("mode", "u8", "", "Mode"),),
     ),
     Message(

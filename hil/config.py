@@ -58,7 +58,7 @@ class TrialConfig:
     """The trial ends when the pole is not up by then, in seconds."""
     keep_zero: bool = False
     """A board that is homed already keeps its zero: wait for the pole to hang still, then arm.
-    Campaigns do, so that the base's zero does not wander from trial to trial."""
+    Campaigns do, and drive the base back to the middle between trials."""
     rest_limit_s: float = 180.0
     """How long that may take, in seconds."""
     randomised: bool = False

@@ -6,7 +6,7 @@ The policy is the exported C, compiled for this machine; see `firmware_host.poli
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from firmware_host.policy_library import PolicyLibrary
 from firmware_host.rig_constants import COMMAND_TICKS
@@ -17,6 +17,13 @@ from hil.journal import JournalWriter, Kind
 from hil.link import Link
 from hil.safety import FrameWatchdog, InterruptGuard
 from hil.samples import Sample
+
+
+class Commands(Protocol):
+    """Answers each OBSERVATION: the policy, or what moves the base between trials."""
+
+    def command(self, observation: Frame) -> dict[str, Any]:
+        """The fields of COMMAND for the tick that `observation` sampled."""
 
 
 class Commander:
@@ -53,7 +60,7 @@ class HostStreamDrive:
         link: Link,
         guard: InterruptGuard,
         period_us: int,
-        commander: Commander,
+        commander: Commands,
         journal: JournalWriter,
     ) -> None:
         self._link, self._guard, self._commander = link, guard, commander

@@ -14,10 +14,12 @@ from common.errors import UserError
 from common.files import write_json
 from common.provenance import provenance
 from hil.campaign.answer import Answer, answer, figures, table
+from hil.campaign.centring import centre
 from hil.campaign.config import TrialCommand
 from hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
 from hil.campaign.picture import draw
 from hil.campaign.score import looks
+from hil.ports import kind_of
 from hil.trial import run_trial
 
 MOST_TRIALS = 100_000
@@ -50,6 +52,8 @@ class _Campaign:
         self.command = command
         self.folder = command.out or Path("runs") / f"campaign-{time.strftime('%Y%m%d-%H%M%S')}"
         self.outcomes: dict[str, list[Outcome]] = {}
+        self.has_run = False
+        """A trial of this campaign has left the rig as it is now."""
         folders = command.compare or (command.policy,)
         self.names = dict(zip("AB", map(str, folders), strict=False))
 
@@ -82,6 +86,9 @@ class _Campaign:
             report=False,
             keep_zero=True,
         )
+        if self.has_run and not kind_of(config.port).builds:
+            centre(config)
+        self.has_run = True
         run_trial(config)
         return record(slot, self.command.seconds)
 

@@ -120,7 +120,7 @@ def test_silent_host_on_free_clocks(elf: Path, clock: str) -> None:
         active = [tick for tick in board.named("TICK") if tick["state"] == State.ACTIVE]
         assert 0 < len(active) < LINK_TICKS
         assert board.ask("DISARM").name == "ACK"
-        board.wait_for(lambda f: f.name == "EVENT" and f["state"] == State.SAFE)
+        board.wait_for(lambda f: f.name == "EVENT" and f["state"] == State.HOMED)
     assert plant.requests[-1][1] == 0.0
 
 

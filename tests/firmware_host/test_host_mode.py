@@ -96,6 +96,8 @@ def test_a_command_that_outlives_its_time_stops_the_motor(board: HostBoard) -> N
     assert board.observation["fault"] == Fault.COMMAND_LATE
     assert board.plant is not None and board.plant.requests[-1][1] == 0.0
     assert board.drive(0.9)["duty"] == 0.0
+    board.ask("DISARM")
+    assert board.ask("HELLO")["state"] == State.HOMED  # the encoders are not in doubt
 
 
 def test_a_shorter_life_is_kept(board: HostBoard) -> None:
@@ -138,6 +140,19 @@ def test_device_mode_takes_no_command(elf: Path) -> None:
     with HostBoard(elf, "--clock", "lockstep") as board:
         board.configure()
         assert board.drive(0.1)["reason"] == Reason.WRONG_MODE
+
+
+def test_home_is_kept_where_the_encoders_are_the_same(elf: Path) -> None:
+    with HostBoard(elf, "--clock", "lockstep", plant=Plant()) as board:
+        board.activate()
+        board.ask("DISARM")
+        for _ in range(20):
+            board.next_tick()
+        states = [board.ask("HELLO")["state"]]
+        for mode in (Mode.DEVICE, Mode.HOST, Mode.PIL, Mode.HOST):
+            assert board.ask("MODE", mode=mode).name == "ACK"
+            states.append(board.ask("HELLO")["state"])
+    assert states == [State.HOMED] * 3 + [State.SAFE] * 2
 
 
 def test_no_way_from_host_mode_to_another_policy(elf: Path) -> None:

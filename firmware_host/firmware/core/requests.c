@@ -173,12 +173,16 @@ static void mode(struct firmware *firmware, const struct frame *frame) {
     } else if (!safety_idle(&firmware->safety)) {
         reason = WIRE_REASON_WRONG_STATE;
     } else if (request.mode != firmware->mode) {
+        const bool other_encoders =
+            request.mode == WIRE_MODE_PIL || firmware->mode == WIRE_MODE_PIL;
         firmware->mode = request.mode;
         firmware->safety.commanded = request.mode == WIRE_MODE_HOST;
         firmware->configured = false;
         firmware->tick_open = false;
         firmware->plant_begun = false;
-        safety_forget_home(&firmware->safety);
+        if (other_encoders) {
+            safety_forget_home(&firmware->safety);
+        }
         observation_reset(&firmware->observation);
     }
     verdict(firmware, frame, reason);

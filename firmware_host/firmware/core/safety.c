@@ -23,6 +23,7 @@ static void enter(struct safety *safety, enum wire_state state) {
 static void fail(struct safety *safety, enum wire_fault fault) {
     enter(safety, WIRE_STATE_FAULT);
     safety->fault = fault;
+    safety->home_known = fault == WIRE_FAULT_LINK_LOST || fault == WIRE_FAULT_COMMAND_LATE;
 }
 
 static uint32_t distance(int32_t a, int32_t b) {
@@ -90,8 +91,10 @@ void safety_disarm(struct safety *safety) {
     case WIRE_STATE_ARMED:
         enter(safety, WIRE_STATE_HOMED);
         break;
-    case WIRE_STATE_HOMING:
     case WIRE_STATE_FAULT:
+        enter(safety, safety->home_known ? WIRE_STATE_HOMED : WIRE_STATE_SAFE);
+        break;
+    case WIRE_STATE_HOMING:
         enter(safety, WIRE_STATE_SAFE);
         break;
     default:
@@ -114,6 +117,7 @@ void safety_forget_home(struct safety *safety) {
     safety->base_zero = 0;
     safety->pole_zero = 0;
     safety->sampled = false;
+    safety->home_known = false;
     if (safety->state != WIRE_STATE_FAULT && safety->state != WIRE_STATE_BOOT) {
         enter(safety, WIRE_STATE_SAFE);
     }

@@ -45,6 +45,7 @@ struct safety {
     int32_t pole_zero;
     int32_t base_count; /* of the last tick, from home */
     int32_t pole_count;
+    bool home_known;      /* in FAULT: by the host's doing, the encoders are not in doubt */
     bool sampled;         /* base_count and pole_count are of this run */
     uint8_t over_current; /* ticks in a row */
     float duty;           /* applied at the last tick */

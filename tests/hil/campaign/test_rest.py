@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import socket
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,15 +19,23 @@ from common.errors import UserError
 from firmware_host.build import build_firmware
 from firmware_host.rig_constants import RigConstants
 from firmware_host.wire import State
+from hil.campaign.centring import centre
 from hil.campaign.command import trial
 from hil.campaign.config import TrialCommand
-from hil.journal import read_journal
-from hil.plant_server import PlantStart
+from hil.config import TrialConfig
+from hil.journal import JournalWriter, read_journal
+from hil.link import Link
+from hil.mover import Mover
+from hil.plant_server import PlantStart, serve
+from hil.recorder import LiveRecorder
 from hil.rest import await_rest
+from hil.safety import emergency_stop
 from hil.samples import Sample
+from hil.trial import run_trial
 from hil.virtual_rig import VirtualRig
-from tests.hil.policies import RIG
-from training.plants.rig import load_rig
+from tests.hil.policies import EASY_RIG, RIG
+from training.plants.plant import Plant
+from training.plants.rig import load_rig, rig_names
 
 
 @pytest.fixture
@@ -79,3 +94,73 @@ def test_rest_is_a_second_without_motion() -> None:
 def test_a_pole_that_never_rests_is_told() -> None:
     with pytest.raises(UserError, match="not at rest after 5 s; hold the pole still"):
         await_rest(Swinging(1e9), limit_s=5.0)
+
+
+@pytest.mark.parametrize("rig_name", [*rig_names(), str(EASY_RIG)])
+@pytest.mark.parametrize("start", [0.9, -0.5])
+def test_the_base_comes_back_slowly(rig_name: str, start: float) -> None:
+    rig = load_rig(rig_name)
+    plant, mover = Plant(rig), Mover(rig)
+    plant.reset(1, randomised=True)
+    plant.data.qpos[:] = start * rig.base.limit, math.pi
+    plant.data.qvel[:] = 0.0
+    tick = 0
+    while not mover.has_arrived:
+        tick += 1
+        assert tick * rig.period_s < 6.0
+        duty = mover.duty(tick, plant.counts()[0])
+        assert abs(duty) <= 0.3 * rig.motor.max_duty
+        plant.set_duty(duty)
+        plant.advance(rig.period_s)
+        position, _, angle_rad, _ = plant.state()
+        assert abs(position) <= 1.01 * abs(start) * rig.base.limit
+        assert math.cos(angle_rad) < -0.9  # the pole hangs
+    assert abs(position) <= 0.03 * rig.base.limit
+
+
+@contextmanager
+def open_rig(policy: Path, folder: Path) -> Iterator[tuple[str, Plant]]:
+    """A board that stays on, and its pendulum within reach of a hand."""
+    constants = RigConstants(**load_rig(RIG).firmware_constants())
+    elf = build_firmware(policy, "host", constants, folder / "firmware")["elf"]
+    plant = PlantStart(RIG, 1, randomised=False).make()
+    ours, theirs = socket.socketpair()
+    threading.Thread(target=serve, args=(plant, ours), daemon=True).start()
+    command = [elf, "--clock", "realtime", "--plant-fd", str(theirs.fileno())]
+    with subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE) as board:
+        theirs.close()
+        assert board.stdout is not None
+        port = board.stdout.readline().split()[1].decode()
+        held = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            yield port, plant
+        finally:
+            os.close(held)
+            board.terminate()
+
+
+def stop(config: TrialConfig) -> None:
+    """Stop the board by an ESTOP, as another host would."""
+    with JournalWriter(config.out / "other.bin", {}) as journal:  # type: ignore[operator]
+        with Link(config.port, 230_400, LiveRecorder(journal)) as link:
+            assert emergency_stop(link)
+
+
+def test_a_base_that_stands_aside_is_brought_back(timid: Path, tmp_path: Path) -> None:
+    limit = load_rig(RIG).base.limit
+    with open_rig(timid, tmp_path) as (port, plant):
+        fields: dict[str, Any] = {"link_timeout_ticks": 10, "disturbances": 0, "report": False}
+        config = TrialConfig(
+            timid, port=port, swing_up_limit_s=0.2, out=tmp_path / "trial", **fields
+        )
+        run_trial(config)
+        plant.data.qpos[0] = 0.5 * limit
+        assert centre(config) == pytest.approx(0.5 * limit, abs=0.02 * limit)
+        assert abs(plant.state()[0]) < 0.04 * limit  # by the same zero as before
+
+        stop(config)  # a board in FAULT moves nothing: that takes a hand
+        plant.data.qpos[0] = -0.5 * limit
+        with pytest.raises(UserError, match=r"stands -0\.099 m from the middle after 1 s; push it"):
+            centre(replace(config, rest_limit_s=1.0))
+        plant.data.qpos[0] = 0.0
+        assert abs(centre(config)) < 0.04 * limit
