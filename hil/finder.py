@@ -20,11 +20,12 @@ from serial.tools import list_ports
 from common.errors import UserError
 from firmware_host.boards import BOARDS
 from firmware_host.wire import PROTOCOL_HASH, Decoder, State, encode
+from hil.modem_lines import BOOT_LOADER_S
 from hil.serial_line import SerialLine
 
 SKIP_VARIABLE: Final = "SPARSECTL_SKIP_PORTS"
 PATIENCE_S: Final = 2.5
-"""Opening a port resets many boards, and their boot loader takes its time."""
+"""Of asking; a board that opening the port has reset takes its time besides."""
 ASK_EVERY_S: Final = 0.25
 MOST_AT_ONCE: Final = 16
 
@@ -115,6 +116,8 @@ def _ask(port: str, baud: int | None, patience_s: float) -> Found:
 def _greet(port: str, tried: list[int], line: SerialLine, patience_s: float) -> Found:
     """Ask again and again, at each speed in turn: a board that boots hears one of the last."""
     for attempt in range(max(1, round(patience_s / ASK_EVERY_S))):
+        if attempt == 1 and line.may_boot:
+            time.sleep(BOOT_LOADER_S)  # what the boot loader heard would keep it
         speed = tried[attempt % len(tried)]
         if len(tried) > 1:
             line.set_baud(speed)

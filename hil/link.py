@@ -92,6 +92,11 @@ class Link:
     ) -> None:
         self.close()
 
+    @property
+    def may_boot(self) -> bool:
+        """Whether the board may be in its boot loader, since the port was opened."""
+        return self._line.may_boot
+
     def close(self) -> None:
         """Stop reading and close the port."""
         self._line.stop()

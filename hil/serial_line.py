@@ -12,10 +12,12 @@ import math
 import os
 import select
 import time
+from pathlib import Path
 
 import serial
 
 from common.errors import UserError
+from hil.modem_lines import prepare
 
 READ_TIMEOUT_S = 0.1
 """How often a port without a descriptor looks whether it is to be closed."""
@@ -39,6 +41,8 @@ class SerialLine:
         """
         self._serial = open_port(port, baud)
         self._descriptor = _descriptor(self._serial)
+        self.may_boot = self._descriptor is not None and prepare(self._serial, self._descriptor)
+        """Opening the port may have reset the board: its boot loader must hear nothing."""
         self._woken, self._wake = os.pipe()
         self._input = select.poll()
         self._input.register(self._woken, select.POLLIN)
@@ -144,6 +148,13 @@ def _descriptor(opened: serial.SerialBase) -> int | None:
         return None
 
 
+def _group(port: str) -> str:
+    try:
+        return Path(port).group()
+    except (OSError, KeyError):
+        return "dialout"
+
+
 def _why_not(port: str, baud: int, error: Exception) -> str:
     text = str(error).replace("\n", " ")
     if "lock" in text or "Resource busy" in text or "Device or resource busy" in text:
@@ -153,5 +164,8 @@ def _why_not(port: str, baud: int, error: Exception) -> str:
             f"no port {port}; plug the board in and see `sparsectl doctor`, or use --port virtual"
         )
     if "Permission denied" in text:
-        return f"no permission for port {port}; join its group (dialout) and log in again"
+        return (
+            f"no permission for port {port}; join its group and log in again: "
+            f"sudo usermod -aG {_group(port)} $USER"
+        )
     return f"cannot open port {port} at {baud} baud: {text}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,13 @@ from firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
 from hil.clock import ClockRelation, Exchange, fit_clock
 from hil.journal import JournalWriter
 from hil.link import Link, LinkLost, Refused
+from hil.modem_lines import BOOT_LOADER_S
 
 SYNC_EXCHANGES = 16
 STOPPING_S = 4.0
 """How long a board that an earlier host left running may take to come to rest."""
 BOOT_S = 3.0
-"""How long a board may take to answer its first HELLO: opening the port resets many boards."""
+"""How long a board may take to answer its first HELLO."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,18 @@ class Session:
         Raises:
             UserError: the board differs from what the host expects.
         """
-        hello = self.hello()
+        hello = self._first_hello()
         self.journal.note("hello", **_plain(hello))
         expectation.check(hello)
         return hello
+
+    def _first_hello(self) -> dict[str, Any]:
+        """Asked once at once; where that finds a boot loader, not again until it has gone."""
+        if self.link.may_boot:
+            with suppress(LinkLost):
+                return self.link.request("HELLO", timeout_s=0.25, attempts=1).frame.values
+            time.sleep(BOOT_LOADER_S)
+        return self.hello()
 
     def configure(self, expectation: Expectation, mode: Mode) -> None:
         """Leave any earlier run, choose the mode, and have the board check CONFIG bit for bit.
