@@ -33,6 +33,7 @@ from training.flat import FlatAdam, flat_values
 from training.noise import Noise
 from training.penalties import WEIGHT_COSTS
 from training.schedules import SCHEDULES
+from training.students.passes import pass_of
 from training.students.registry import STUDENTS, Student
 from training.students.storage import StudentLayer
 from training.students.variational import NOISES, VariationalStudent
@@ -90,9 +91,10 @@ class BayesianPolicyDistillation:
         shared = fitted and fitted.for_students(len(seeds), rows, dtype, device)
         self.first = shared or self.critics.first
         self.student_adam = FlatAdam(self.student, settings.learning_rate)
-        self.target = Target(self.student, self.student_adam.values, dtype)
+        self.acting = pass_of(self.student, rows, dtype)
+        self.target = Target(self.student, rows, dtype)
         widths = self.student.noise_widths(sizes)
-        self.noise = Noise(widths, len(seeds), rows, device)
+        self.noise = Noise(widths, len(seeds), rows, device, dtype)
         self.target_noise = Noise(widths, len(seeds), rows, device, dtype)
         self.divergence = partial(WEIGHT_COSTS[settings.prior], scale=settings.prior_scale)
         self.schedule = SCHEDULES[settings.kl_schedule]
@@ -125,21 +127,19 @@ class BayesianPolicyDistillation:
             self.settings.discount * batch.goes_on,
         )
 
+    @torch.no_grad()
     def _update_students(self, batch: Batch) -> None:
-        """Down the loss: written-out slopes in the actions, autograd from there on."""
-        actions = self.student(batch.observations, self.noise.draw(self.randoms))
-        divergences = self.student.divergences(self.divergence)
-        with torch.no_grad():
-            difference = actions - batch.labels
-            slope = difference * (2 * len(self.batches) / self.settings.batch_size)
-            if self.settings.value_weight:
-                slope += self._value_slope(batch.observations, actions)
-            weights = self.kl_weights().view(-1, 1, 1)
-            slopes = [slope, *(weights.expand_as(part) for part in divergences)]
-        self.student_adam.step(actions, *divergences, slopes=slopes)
+        """Down the loss, from written-out slopes in the actions."""
+        actions = self.acting.actions(batch.observations, self.noise.draw(self.randoms))
+        difference = actions - batch.labels
+        slope = difference * (2 * len(self.batches) / self.settings.batch_size)
+        if self.settings.value_weight:
+            slope += self._value_slope(batch.observations, actions)
+        divergences = self.acting.descend(slope, self.divergence, self.kl_weights())
+        self.student_adam.apply()
+        self.acting.refresh()
         self.losses["imitation"] = difference.square().sum(dim=(1, 2)) / difference.shape[1]
-        parts = [part.detach().sum(dim=(1, 2)) for part in divergences]
-        self.losses["divergence"] = torch.stack(parts).sum(dim=0)
+        self.losses["divergence"] = divergences
 
     def _value_slope(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Slopes of -λ mean Q1 in the actions, [S, B, m]."""
@@ -183,6 +183,7 @@ class BayesianPolicyDistillation:
                 if name != "random":
                     tensor.copy_(state[name])
         self.critics.loaded()
+        self.acting.refresh()
         self.target.refresh()
         self.steps_done = steps_done
 
@@ -191,19 +192,17 @@ class Target:
     """A copy of the students that follows slowly, as the policy of the critics' targets.
 
     Attributes:
-        values: [P] float32, its parameters; it acts with them rounded to `dtype`.
+        values: [P], its parameters.
     """
 
-    def __init__(self, student: Student, values: Tensor, dtype: torch.dtype) -> None:
-        self._network = copy.deepcopy(student).requires_grad_(False).to(dtype)
-        self._acting = flat_values(self._network)
-        self._dtype = dtype
-        self.values = self._acting if dtype == values.dtype else values.clone()
+    def __init__(self, student: Student, rows: int, dtype: torch.dtype) -> None:
+        network = copy.deepcopy(student).requires_grad_(False)
+        self.values = flat_values(network)
+        self._pass = pass_of(network, rows, dtype)
 
     def __call__(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
         """Sampled actions [S, B, m] for observations [S, B, n]."""
-        actions: Tensor = self._network(observations.to(self._dtype), noise)
-        return actions
+        return self._pass.actions(observations, noise)
 
     def follow(self, values: Tensor, rate: float) -> None:
         """Take this share of the students' parameters."""
@@ -211,6 +210,5 @@ class Target:
         self.refresh()
 
     def refresh(self) -> None:
-        """Round the values anew, after they changed."""
-        if self._acting is not self.values:
-            self._acting.copy_(self.values)
+        """To be called after the values were changed."""
+        self._pass.refresh()

@@ -159,7 +159,8 @@ class BpdSettings:
     """Neurons of each critic's hidden layers."""
 
     critic_dtype: Literal["float32", "bfloat16"] = "float32"
-    """float32; bfloat16: the critics' hidden layers in half the time, on CPUs that have it."""
+    """float32; bfloat16: hidden layers, of critics and of variational students, with products that
+    take half the time on CPUs that have them."""
 
     discount: float = 0.99
     """γ, per step."""
@@ -309,7 +310,7 @@ class DistillConfig:
     is not there yet."""
 
     critic_dtype: Literal["float32", "bfloat16"] | None = None
-    """bfloat16: critics in about half the time, on CPUs that have it (float32)."""
+    """bfloat16: training in about two thirds of the time, on CPUs that have it (float32)."""
 
     kl_multiplier: float | None = None
     """Times the paper's weight of the divergence: more cuts more weights (paper 1)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from torch import Tensor
 from training.flat import VectorAdam, views
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+MOST_AT_ONCE = 8
+"""Networks; twice as many at 256-256 leave a core's cache and take a seventh longer."""
 
 _mask_slope = torch.ops.aten.threshold_backward.grad_input
 
@@ -70,14 +74,31 @@ class Networks:
         if self._low is not self._exact:
             self._exact.copy_(self._low)
 
-    def first(self, count: int) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
-        """Weights, biases, last weight and last bias of the first networks."""
-        return (
-            [weight[:count] for weight in self.weights],
-            [bias[:count] for bias in self.biases],
-            self.last_weight[:count],
-            self.last_bias[:count],
-        )
+    def parts(self, count: int, size: int) -> list[Part]:
+        """The first networks, in parts of a size."""
+        return [
+            Part(
+                [weight[start : start + size] for weight in self.weights],
+                [bias[start : start + size] for bias in self.biases],
+                self.last_weight[start : start + size],
+                self.last_bias[start : start + size],
+            )
+            for start in range(0, count, size)
+        ]
+
+
+class Part(NamedTuple):
+    """Parameters of some networks, views of the whole."""
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    last_weight: Tensor
+    last_bias: Tensor
+
+
+def part_size(count: int) -> int:
+    """Networks whose passes are made at once: all, or few enough to stay in the cache."""
+    return next(size for size in range(min(count, MOST_AT_ONCE), 0, -1) if count % size == 0)
 
 
 def parameter_shapes(sizes: Sequence[int], count: int) -> list[tuple[int, ...]]:
@@ -89,11 +110,11 @@ def parameter_shapes(sizes: Sequence[int], count: int) -> list[tuple[int, ...]]:
 
 
 class Pass:
-    """Values of K networks and their slopes, in buffers made once; the last values are kept.
+    """Values of some networks and their slopes, in buffers made once; the last values are kept.
 
     Args:
         sizes: inputs, hidden neurons, 1.
-        count: K.
+        count: networks, K.
         rows: inputs to each network, B.
         dtype: of the hidden layers.
     """
@@ -109,60 +130,53 @@ class Pass:
         def buffer(width: int, dtype: torch.dtype = dtype) -> Tensor:
             return torch.empty(count, rows, width, dtype=dtype, device=device)
 
-        self.inputs = buffer(sizes[0])
-        self.hidden = [buffer(width) for width in sizes[1:-1]]
-        self.slopes = [buffer(width) for width in sizes[1:-1]]
+        self._hidden = [buffer(width) for width in sizes[1:-1]]
+        self._slopes = [buffer(width) for width in sizes[1:-1]]
         exact = dtype == torch.float32
-        self.top = self.hidden[-1] if exact else buffer(sizes[-2], torch.float32)
-        self._product = buffer(sizes[-2], torch.float32)
+        self._top = self._hidden[-1] if exact else buffer(sizes[-2], torch.float32)
 
-    def values(
-        self, weights: list[Tensor], biases: list[Tensor], last_weight: Tensor, last_bias: Tensor
-    ) -> Tensor:
-        """Values [K, B], float32, of what stands in `inputs`."""
-        below = self.inputs
-        for weight, bias, out in zip(weights, biases, self.hidden, strict=True):
+    def values(self, part: Part, inputs: Tensor) -> Tensor:
+        """Values [K, B], float32, for inputs [K, B, inputs]."""
+        below = inputs
+        for weight, bias, out in zip(part.weights, part.biases, self._hidden, strict=True):
             torch.baddbmm(bias, below, weight, out=out)
             relu_(out)
             below = out
-        if self.top is not below:
-            self.top.copy_(below)
-        torch.mul(self.top, last_weight, out=self._product)
-        return self._product.sum(dim=2).add_(last_bias)
+        if self._top is not below:
+            self._top.copy_(below)
+        bias, weight = part.last_bias[..., None], part.last_weight.transpose(1, 2)
+        return torch.baddbmm(bias, self._top, weight)[..., 0]
 
-    def slope_below_last(self, slope: Tensor, last_weight: Tensor) -> None:
-        """From a slope [K, B] in each value to that in the last hidden layer's sums."""
-        dtype = self.slopes[-1].dtype
-        torch.bmm(slope[..., None].to(dtype), last_weight.to(dtype), out=self.slopes[-1])
-        relu_slope_(self.slopes[-1], self.hidden[-1])
-
-    def descend(self, layer: int, weight: Tensor) -> None:
-        """From the slope in a hidden layer's sums to that in the sums of the layer below."""
-        torch.bmm(self.slopes[layer], weight.transpose(1, 2), out=self.slopes[layer - 1])
-        relu_slope_(self.slopes[layer - 1], self.hidden[layer - 1])
-
-    def parameter_slopes(self, slope: Tensor, networks: Networks, out: Networks) -> None:
-        """Fill `out` with the slopes in all parameters for a slope [K, B] in each value."""
-        self.slope_below_last(slope, networks.last_weight)
-        for layer in reversed(range(len(self.hidden))):
-            below = self.hidden[layer - 1] if layer else self.inputs
-            torch.bmm(below.transpose(1, 2), self.slopes[layer], out=out.weights[layer])
-            torch.sum(self.slopes[layer], dim=1, keepdim=True, out=out.biases[layer])
+    def parameter_slopes(self, slope: Tensor, part: Part, inputs: Tensor, out: Part) -> None:
+        """Fill `out` with the slopes in all parameters for a slope [K, B] in each last value."""
+        self._descend_last(slope, part)
+        for layer in reversed(range(len(self._hidden))):
+            below = self._hidden[layer - 1] if layer else inputs
+            torch.bmm(below.transpose(1, 2), self._slopes[layer], out=out.weights[layer])
+            torch.sum(self._slopes[layer], dim=1, keepdim=True, out=out.biases[layer])
             if layer:
-                self.descend(layer, networks.weights[layer])
-        out.widen()
-        torch.mul(self.top, slope[..., None], out=self._product)
-        torch.sum(self._product, dim=1, keepdim=True, out=out.last_weight)
+                self._descend(layer, part)
+        torch.bmm(slope[:, None], self._top, out=out.last_weight)
         torch.sum(slope, dim=1, keepdim=True, out=out.last_bias)
 
-    def input_slopes(
-        self, slope: Tensor, weights: list[Tensor], last_weight: Tensor, after: int
-    ) -> Tensor:
-        """Slopes [K, B, inputs - after] in the inputs from column `after` on, float32."""
-        self.slope_below_last(slope, last_weight)
-        for layer in reversed(range(1, len(self.hidden))):
-            self.descend(layer, weights[layer])
-        return torch.bmm(self.slopes[0], weights[0][:, after:].transpose(1, 2)).float()
+    def input_slopes(self, part: Part, after: int) -> Tensor:
+        """Slopes [K, B, inputs - after] of the values in the inputs from a column on, float32."""
+        self._descend_last(torch.ones_like(self._top[..., 0]), part)
+        for layer in reversed(range(1, len(self._hidden))):
+            self._descend(layer, part)
+        return torch.bmm(self._slopes[0], part.weights[0][:, after:].transpose(1, 2)).float()
+
+    def _descend_last(self, slope: Tensor, part: Part) -> None:
+        """From a slope [K, B] in each value to that in the last hidden layer's sums."""
+        dtype = self._slopes[-1].dtype
+        torch.bmm(slope[..., None].to(dtype), part.last_weight.to(dtype), out=self._slopes[-1])
+        relu_slope_(self._slopes[-1], self._hidden[-1])
+
+    def _descend(self, layer: int, part: Part) -> None:
+        """From the slope in a hidden layer's sums to that in the sums of the layer below."""
+        weight, out = part.weights[layer], self._slopes[layer - 1]
+        torch.bmm(self._slopes[layer], weight.transpose(1, 2), out=out)
+        relu_slope_(out, self._hidden[layer - 1])
 
 
 class FirstCritics:
@@ -186,27 +200,31 @@ class FirstCritics:
         *,
         shared: bool = False,
     ) -> None:
-        self._networks = networks
-        self._shape = (students, rows, sizes[0])
-        self._count = 1 if shared else students
-        self._pass = Pass(sizes, self._count, students * rows // self._count, dtype, device)
+        count = 1 if shared else students
+        size, each = part_size(count), students * rows // count
+        self._inputs = torch.empty(students, rows, sizes[0], dtype=dtype, device=device)
+        self._pieces = torch.split(self._inputs.view(count, each, sizes[0]), size)
+        self._parts = networks.parts(count, size)
+        self._pass = Pass(sizes, size, each, dtype, device)
 
     @torch.no_grad()
     def value(self, state_action: Tensor) -> Tensor:
         """Q1's values [S, B] for observations beside actions [S, B, n + m]."""
-        self._pass.inputs.view(self._shape).copy_(state_action)
-        return self._pass.values(*self._networks.first(self._count)).view(self._shape[:2])
+        self._inputs.copy_(state_action)
+        values = [self._pass.values(*pair) for pair in zip(self._parts, self._pieces, strict=True)]
+        return torch.cat(values).view(self._inputs.shape[:2])
 
     @torch.no_grad()
     def value_and_slope(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Q1's values [S, B] and their slopes in the actions [S, B, m]."""
-        inputs, n = self._pass.inputs.view(self._shape), observations.shape[2]
-        inputs[..., :n] = observations
-        inputs[..., n:] = actions
-        weights, biases, last_weight, last_bias = self._networks.first(self._count)
-        values = self._pass.values(weights, biases, last_weight, last_bias)
-        slope = self._pass.input_slopes(torch.ones_like(values), weights, last_weight, n)
-        return values.view(self._shape[:2]), slope.view_as(actions)
+        n = observations.shape[2]
+        self._inputs[..., :n] = observations
+        self._inputs[..., n:] = actions
+        values, slopes = [], []
+        for part, inputs in zip(self._parts, self._pieces, strict=True):
+            values.append(self._pass.values(part, inputs))
+            slopes.append(self._pass.input_slopes(part, n))
+        return torch.cat(values).view(actions.shape[:2]), torch.cat(slopes).view_as(actions)
 
 
 class TwinCritics:
@@ -242,7 +260,12 @@ class TwinCritics:
         self.online = Networks(self.values, sizes, count, dtype)
         self.target = Networks(self.target_values, sizes, count, dtype)
         self._gradient = Networks(self.adam.gradient, sizes, count, dtype)
-        self._pass = Pass(sizes, count, batch_size, dtype, device)
+        size = part_size(count)
+        self._inputs = torch.empty(count, batch_size, sizes[0], dtype=dtype, device=device)
+        self._pieces = torch.split(self._inputs, size)
+        made = (self.online, self.target, self._gradient)
+        self._parts = [networks.parts(count, size) for networks in made]
+        self._pass = Pass(sizes, size, batch_size, dtype, device)
         self.first = FirstCritics(self.online, sizes, self.students, batch_size, dtype, device)
 
     @torch.no_grad()
@@ -265,20 +288,25 @@ class TwinCritics:
         Returns:
             Tensor: [S], the sum of both critics' mean squared errors.
         """
-        run, n = self._pass, next_observations.shape[2]
-        inputs = run.inputs.view(2, *state_action.shape)
+        inputs, n = self._inputs.view(2, *state_action.shape), next_observations.shape[2]
         inputs[..., :n] = next_observations
         inputs[..., n:] = next_actions
-        after = run.values(*self.target.first(2 * self.students))
-        wanted = torch.addcmul(rewards, discounts, after.view(2, *rewards.shape).amin(dim=0))
+        online, target, gradient = self._parts
+        after = [self._pass.values(*pair) for pair in zip(target, self._pieces, strict=True)]
+        worst = torch.cat(after).view(2, *rewards.shape).amin(dim=0)
+        wanted = torch.addcmul(rewards, discounts, worst).repeat(2, 1)
+        per_piece = torch.split(wanted, len(after[0]))
         inputs[:] = state_action
-        values = run.values(*self.online.first(2 * self.students))
-        errors = values.view(2, *rewards.shape) - wanted
-        slope = (2 / rewards.shape[1] * errors).view_as(values)
-        run.parameter_slopes(slope, self.online, self._gradient)
+        errors = []
+        for part, out, piece, its in zip(online, gradient, self._pieces, per_piece, strict=True):
+            errors.append(self._pass.values(part, piece).sub_(its))
+            slope = errors[-1] * (2 / rewards.shape[1])
+            self._pass.parameter_slopes(slope, part, piece, out)
+        self._gradient.widen()
         self.adam.apply()
         self.online.refresh()
-        return errors.square().sum(dim=(0, 2)) / rewards.shape[1]
+        squares = torch.cat(errors).square_().view(2, *rewards.shape)
+        return squares.sum(dim=(0, 2)) / rewards.shape[1]
 
     @torch.no_grad()
     def follow(self, rate: float) -> None:

@@ -59,5 +59,5 @@ class Noise:
     def _pick(self, generators: Sequence[torch.Generator]) -> None:
         for row, generator in zip(self._bits, generators, strict=True):
             row.random_(-(2**63), None, generator=generator)  # all 64 bits
-        self._levels.copy_(self._bits.view(torch.int16).view(-1)).bitwise_and_(LEVELS - 1)
+        self._levels.copy_(self._bits.view(torch.uint16).view(-1))
         torch.index_select(self._quantiles, 0, self._levels, out=self._all.view(-1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,13 +25,17 @@ class Prior(Protocol):
 
 
 LOG_ALPHA_LIMIT = 10.0
+SMALLEST = 1e-20
+"""Added to |W|, so that a weight of zero has a logarithm."""
+STEP, STEP_AT, STEP_SLOPE = 0.63576, 1.8732, 1.48695
+"""Molchanov et al. 2017, equation 14: k1, k2, k3."""
 ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
 """Of a standard Gaussian; log σ more for one of deviation σ."""
 
 
 def log_alpha(mean: Tensor, log_sigma: Tensor) -> Tensor:
     """log α = 2 log σ - 2 log|W|, the noise-to-signal ratio of a weight, clamped to ±10."""
-    ratio = 2 * log_sigma - 2 * torch.log(mean.abs() + 1e-20)
+    ratio = 2 * log_sigma - 2 * torch.log(mean.abs() + SMALLEST)
     return ratio.clamp(-LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
 
 
@@ -41,12 +45,32 @@ def log_uniform(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
     The approximation of Molchanov et al. 2017, equation 14, without its constant: it falls from
     0.63576 + … at α → 0 to 0 … -0.63576 at α → ∞, so that noise in a weight is rewarded.
     """
-    return of_log_alpha(log_alpha(mean, log_sigma))
+    divergence: Tensor = LogUniform.apply(mean, log_sigma)  # type: ignore[no-untyped-call]
+    return divergence
 
 
-def of_log_alpha(ratio: Tensor) -> Tensor:
-    """The log-uniform prior's divergence from log α alone, for a weight or for a whole neuron."""
-    return 0.5 * softplus(-ratio) - 0.63576 * torch.sigmoid(1.8732 + 1.48695 * ratio)
+class LogUniform(torch.autograd.Function):
+    """½ softplus(-r) - k1 sigmoid(k2 + k3 r) of r = log α, with its slopes written out.
+
+    So in two thirds of autograd's time. Where log α is clamped the slopes are zero.
+    """
+
+    @staticmethod
+    def forward(context: Any, mean: Tensor, log_sigma: Tensor) -> Tensor:
+        size = mean.abs().add_(SMALLEST)
+        ratio = torch.log(size)
+        torch.sub(log_sigma, ratio, out=ratio).mul_(2).clamp_(-LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
+        step = torch.mul(ratio, STEP_SLOPE).add_(STEP_AT).sigmoid_()
+        slope = torch.addcmul(step, step, step, value=-1).mul_(-2 * STEP * STEP_SLOPE)
+        slope.sub_(torch.sigmoid(-ratio)).mul_(ratio.abs() < LOG_ALPHA_LIMIT)
+        context.save_for_backward(slope, torch.copysign(size, mean))
+        return softplus(ratio.neg_()).mul_(0.5).sub_(step, alpha=STEP)
+
+    @staticmethod
+    def backward(context: Any, outer: Tensor) -> tuple[Tensor, Tensor]:
+        slope, signed = context.saved_tensors
+        slope = slope * outer
+        return torch.div(slope, signed).neg_(), slope
 
 
 def relevance(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from training.priors import PRIORS, log_alpha
+from training.priors import PRIORS, log_alpha, log_uniform
 
 LOG_ALPHAS = np.linspace(-8, 6, 8)
 MEANS = (-0.7, 1e-3, 0.05, 0.9)
@@ -114,3 +114,28 @@ def test_scale_free_priors_do_not_see_the_scale_of_a_weight(name: str) -> None:
 def test_log_alpha_is_clamped_and_finite_at_zero() -> None:
     mean, log_sigma = torch.tensor([0.0, 1.0, 1e3]), torch.tensor([0.0, -1.0, -30.0])
     torch.testing.assert_close(log_alpha(mean, log_sigma), torch.tensor([10.0, -2.0, -10.0]))
+
+
+def test_log_uniforms_written_out_slopes_are_those_of_autograd() -> None:
+    random = torch.Generator().manual_seed(0)
+    mean = torch.randn(4, 50, generator=random, dtype=torch.float64)
+    log_sigma = 3 * torch.randn(4, 50, generator=random, dtype=torch.float64) - 2
+    mean[0, :5], log_sigma[0, 5:9], log_sigma[0, 9:12] = 0, -30, 30  # clamped on either side
+    weights = torch.linspace(-1, 2, 4, dtype=torch.float64)[:, None]
+
+    def slopes(
+        divergence: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> list[torch.Tensor]:
+        leaves = [mean.clone().requires_grad_(), log_sigma.clone().requires_grad_()]
+        value = divergence(*leaves)
+        return [value.detach(), *torch.autograd.grad((weights * value).sum(), leaves)]
+
+    def definition(mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+        ratio = log_alpha(mean, log_sigma)
+        step = torch.sigmoid(1.8732 + 1.48695 * ratio)
+        return 0.5 * torch.log1p(torch.exp(-ratio)) - 0.63576 * step
+
+    mine, its = slopes(log_uniform), slopes(definition)
+    assert (its[2] == 0).any() and (its[2] != 0).any()
+    for left, right in zip(mine, its, strict=True):
+        torch.testing.assert_close(left, right)

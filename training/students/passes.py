@@ -1,0 +1,64 @@
+"""How students act and learn: written out where that is worth it, by autograd everywhere else."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from training.priors import Divergence
+from training.students.registry import Student
+from training.students.reparameterised import VariationalPass
+from training.students.variational import VariationalStudent, local
+
+
+class StudentPass(Protocol):
+    """Actions of S students for their minibatches, and slopes of their parameters."""
+
+    def refresh(self) -> None:
+        """Take the parameters as they are now."""
+
+    def actions(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
+        """Sampled actions [S, B, m] for observations [S, B, n]; without a graph."""
+
+    def descend(self, slope: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
+        """Fill the parameters' gradients from the slope [S, B, m] in the last actions.
+
+        To it is added the divergence with its weights [S]; the students' divergences [S] come back.
+        """
+
+
+class GraphPass:
+    """Any student, by autograd, in float32."""
+
+    def __init__(self, student: Student) -> None:
+        self._student = student
+        self._parameters = list(student.parameters())
+        self._actions = torch.empty(0)
+
+    def refresh(self) -> None:
+        """The parameters are those of the student itself."""
+
+    @torch.enable_grad()
+    def actions(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
+        self._actions = self._student(observations, noise)
+        return self._actions.detach()
+
+    @torch.enable_grad()
+    def descend(self, slope: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
+        parts = self._student.divergences(divergence)
+        slopes = [weights.view(-1, 1, 1).expand_as(part) for part in parts]
+        for parameter in self._parameters:
+            assert parameter.grad is not None  # FlatAdam's
+            parameter.grad.zero_()
+        torch.autograd.backward([self._actions, *parts], [slope, *slopes], inputs=self._parameters)
+        return torch.stack([part.detach().sum(dim=(1, 2)) for part in parts]).sum(dim=0)
+
+
+def pass_of(student: Student, rows: int, dtype: torch.dtype) -> StudentPass:
+    """The quickest pass that there is for this student."""
+    if isinstance(student, VariationalStudent):
+        if all(layer.deviation is local for layer in student.linear_layers()):
+            return VariationalPass(student, rows, dtype)
+    return GraphPass(student)
