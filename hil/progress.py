@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from typing import IO, NoReturn
+
 from tqdm import tqdm
 
 from firmware_host.wire import State
@@ -9,35 +13,51 @@ from hil.samples import Sample
 
 
 class Progress:
-    """A bar of the seconds balanced, with angle and phase, on a terminal's stderr."""
+    """A bar of the seconds balanced, with angle and phase, on a terminal's stderr.
 
-    EVERY_US = 100_000
+    It is drawn by a thread of its own: a terminal that takes nothing (Ctrl-S, a network that hangs)
+    must not hold up the loop, which the board would take for a lost host.
+    """
 
-    def __init__(self, seconds: float) -> None:
-        self._bar = tqdm(
-            total=seconds,
-            disable=None,
-            bar_format="{desc} {bar} {n:.1f}/{total:.0f} s {postfix}",
-            desc="swing up",
-        )
-        self._shown_us = 0
+    EVERY_S = 0.1
+    END_TIMEOUT_S = 0.5
+
+    def __init__(self, seconds: float, file: IO[str] | None = None) -> None:
+        self._seconds, self._file = seconds, file or sys.stderr
+        self._shown: tuple[Sample, int | None, float] | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
     def __enter__(self) -> Progress:
+        if self._file.isatty():
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        self._done.set()
+        if self._thread.ident is not None:
+            self._thread.join(self.END_TIMEOUT_S)
 
     def show(self, sample: Sample, captured_us: int | None, angle_rad: float) -> None:
-        """Draw, at most ten times a second of the board's clock."""
-        if sample.time_us - self._shown_us < self.EVERY_US:
+        """What the bar is to say from now on; never waits."""
+        self._shown = sample, captured_us, angle_rad
+
+    def _run(self) -> None:
+        form = "{desc} {bar} {n:.1f}/{total:.0f} s {postfix}"
+        with tqdm(total=self._seconds, bar_format=form, desc="swing up", file=self._file) as bar:
+            while not self._done.wait(self.EVERY_S):
+                self._draw(bar)
+            self._draw(bar)
+
+    def _draw(self, bar: tqdm[NoReturn]) -> None:
+        if self._shown is None:
             return
-        self._shown_us = sample.time_us
-        self._bar.set_postfix_str(
+        sample, captured_us, angle_rad = self._shown
+        bar.set_postfix_str(
             f"{angle_rad * 57.29578:+7.1f}° duty {sample.duty:+.2f} {State(sample.state).name}",
             refresh=False,
         )
         if captured_us is not None:
-            self._bar.set_description_str("balance ", refresh=False)
-            self._bar.n = min((sample.time_us - captured_us) * 1e-6, self._bar.total or 0)
-        self._bar.refresh()
+            bar.set_description_str("balance ", refresh=False)
+            bar.n = min((sample.time_us - captured_us) * 1e-6, self._seconds)
+        bar.refresh()

@@ -11,6 +11,7 @@ from common.errors import UserError
 from common.files import write_json
 from common.provenance import provenance
 from firmware_host.wire import Fault, Mode, State
+from hil.advice import advice
 from hil.balance import CaptureWatch
 from hil.config import TrialConfig
 from hil.disturbance import Kick
@@ -201,7 +202,7 @@ class _Trial:
                 for sample in drive.advance():
                     self.last = sample
                     if sample.state == State.FAULT:
-                        return f"the board stopped the trial: {Fault(sample.fault).name}"
+                        return self._stopped(Fault(sample.fault))
                     if sample.state != State.ACTIVE:
                         continue
                     start_us = sample.time_us if start_us is None else start_us
@@ -221,6 +222,12 @@ class _Trial:
                     return COMPLETED
                 if kicks and held_s >= kicks[0].after_s:
                     self._kick(session, kicks.pop(0), now_us)
+
+    def _stopped(self, fault: Fault) -> str:
+        """That the board has stopped the trial, why, and what mends it."""
+        period_us = self.plan.expectation.rig["period_us"]
+        what = advice(fault, period_us, self.config.link_timeout_ticks)
+        return f"the board stopped the trial: {fault.name}" + (f" ({what})" if what else "")
 
     def _kick(self, session: Session, kick: Kick, now_us: int) -> None:
         try:

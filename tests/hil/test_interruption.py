@@ -243,5 +243,8 @@ def test_a_board_that_faults_ends_the_trial(short: Short, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(LockstepDrive, "advance", step_too_far)
     result = run_trial(short())
-    assert result["ended"] == "the board stopped the trial: LINK_LOST"
+    assert (
+        "stopped the trial: LINK_LOST (it heard nothing of this program for 60 ms"
+        in result["ended"]
+    )
     assert (result["final_state"], result["fault"]) == (State.FAULT.name, "LINK_LOST")

@@ -1,0 +1,47 @@
+"""What a person can do about a fault that ended a trial, in half a line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from firmware_host.rig_constants import COMMAND_TICKS
+from firmware_host.wire import Fault
+
+_HURRY: Final = "a busy machine: let this program go first by --fifo"
+
+_ADVICE: Final[dict[Fault, str]] = {
+    Fault.BASE_TRAVEL: "the base ran to its limit; is [base] limit that of this track?",
+    Fault.BASE_RATE: "check the base's encoder: its plug, its counts in the rig file",
+    Fault.POLE_RATE: "check the pole's encoder: its plug, its counts in the rig file",
+    Fault.NON_FINITE: "the policy puts out no number; export it again",
+    Fault.STUCK_BASE: "check the motor's supply, the base's encoder, and what holds the base",
+    Fault.STUCK_POLE: "check the pole's encoder, and what holds the pole",
+    Fault.REVERSED_BASE: "swap the motor's two wires, or those of the base's encoder",
+    Fault.REVERSED_POLE: "swap the two wires of the pole's encoder",
+    Fault.OVER_CURRENT: "look for a short or a jam before the next trial",
+    Fault.OVERRUN: "its control tick takes too long; `sparsectl build` says how long",
+    Fault.WATCHDOG: "its firmware hung; reset it",
+}
+
+
+def advice(fault: Fault, period_us: int, link_ticks: int) -> str:
+    """What has happened and what mends it; empty where there is nothing to say.
+
+    Args:
+        fault: that the board has latched.
+        period_us: of control.
+        link_ticks: the board's patience with a silent host.
+    """
+    if fault == Fault.LINK_LOST:
+        silent_ms = link_ticks * period_us / 1000
+        return (
+            f"it heard nothing of this program for {silent_ms:g} ms: a bad cable, or {_HURRY}, "
+            "or have it wait longer by --link-timeout-ticks"
+        )
+    if fault == Fault.COMMAND_LATE:
+        late_ms = COMMAND_TICKS * period_us / 1000
+        return (
+            f"no command of the policy came within {late_ms:g} ms: {_HURRY}, "
+            "or leave the policy to the board by --mode device"
+        )
+    return _ADVICE.get(fault, "")
