@@ -17,7 +17,7 @@ BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
 
 _CODE: Final = (".text", ".init", ".fini", ".vectors")
-_TABLES: Final = (".rodata", ".ARM.exidx", ".progmem", ".eh_frame")
+_TABLES: Final = (".rodata", ".ARM.exidx", ".eh_frame")
 _DATA: Final = (".data",)
 _ZEROED: Final = (".bss", ".noinit")
 
@@ -63,7 +63,9 @@ def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program
     elf = _link_policy(core, port, policy, [*frame, *own], folder / "bench.elf")
     after = _sections(core, elf)
     added = {name: after[name] - before[name] for name in after}
-    flash = {"code": added["code"], "tables": added["tables"], "data": added["data"]}
+    moved = _tables_in_code(core, own)
+    code, tables = added["code"] - moved, added["tables"] + moved
+    flash = {"code": code, "tables": tables, "data": added["data"]}
     _check_fit(core, policy, sum(flash.values()), added["data"] + added["zeroed"])
     return Program(elf, flash, added["data"] + added["zeroed"])
 
@@ -124,16 +126,23 @@ def _link_policy(core: Core, port: Port, policy: Path, objects: list[Path], out:
         ) from error
 
 
+def section_bytes(core: Core, path: Path) -> dict[str, int]:
+    """Bytes of each section of an object or a program."""
+    rows = map(str.split, _output([binutil(core, "size"), "-A", str(path)]).splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].startswith(".")}
+
+
 def _sections(core: Core, elf: Path) -> dict[str, int]:
     """Bytes of code, tables, data and zeroed RAM."""
     kinds = {"code": _CODE, "tables": _TABLES, "data": _DATA, "zeroed": _ZEROED}
-    sizes = dict.fromkeys(kinds, 0)
-    for line in _output([binutil(core, "size"), "-A", str(elf)]).splitlines():
-        words = line.split()
-        for kind, names in kinds.items():
-            if len(words) == 3 and words[0] in names:
-                sizes[kind] += int(words[1])
-    return sizes
+    sizes = section_bytes(core, elf)
+    return {kind: sum(sizes.get(name, 0) for name in names) for kind, names in kinds.items()}
+
+
+def _tables_in_code(core: Core, objects: list[Path]) -> int:
+    """Of AVR, whose linker puts constants among the code."""
+    sizes = [section_bytes(core, path) for path in objects]
+    return sum(size for each in sizes for n, size in each.items() if n.startswith(".progmem"))
 
 
 def _output(command: list[str]) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from firmware_host.compiler import compile_object, link, section_sizes
-from firmware_host.cores.bench_program import BENCH
+from firmware_host.compiler import compile_object, link
+from firmware_host.cores.bench_program import BENCH, section_bytes
 from firmware_host.cores.core import WARNINGS, Core, Float32, Measurement
 from firmware_host.cores.host_profile import profile
 
@@ -34,8 +34,8 @@ def measure(
         cycles=None,
         cycles_kind=None,
         instructions=found.instructions if found else None,
-        flash={"code": sizes["text_bytes"], "tables": 0, "data": sizes["data_bytes"]},
-        ram_bytes=sizes["data_bytes"] + sizes["bss_bytes"],
+        flash={"code": sizes[".text"], "tables": sizes[".rodata"], "data": sizes[".data"]},
+        ram_bytes=sizes[".data"] + sizes[".bss"],
         stack_bytes=int(stack),
         activation_share=found.activation_share if found else None,
         note=_NOTE + ("instructions are exact (valgrind)" if found else _WITHOUT_VALGRIND),
@@ -45,18 +45,21 @@ def measure(
 
 
 def _build(core: Core, policy: Path, folder: Path) -> tuple[Path, dict[str, int]]:
-    """The program, and the sizes of the policy's objects."""
+    """The program, and the bytes of the policy's objects, a kind of section."""
     include = f"-I{policy.resolve()}"
     own = [policy / name for name in ("policy.c", "policy.S") if (policy / name).is_file()]
     objects = [folder / f"{source.name}.o" for source in own]
     for source, path in zip(own, objects, strict=True):
         compile_object(core, source, path, (*WARNINGS, include))
-    sizes = [section_sizes(path) for path in objects]
     frame = folder / "host.o"
     compile_object(core, BENCH / "host.c", frame, (*WARNINGS, include))
     link(core, [*objects, frame], folder / "bench", (), ("-lm",))
-    total = {name: sum(size[name] for size in sizes) for name in sizes[0]}
-    return folder / "bench", total
+    found = [row for path in objects for row in section_bytes(core, path).items()]
+    sizes = {
+        kind: sum(size for name, size in found if name.startswith(kind))
+        for kind in (".text", ".rodata", ".data", ".bss")
+    }
+    return folder / "bench", sizes
 
 
 def _run(command: list[str], policy: Path) -> bytes:

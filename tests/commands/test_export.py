@@ -139,6 +139,7 @@ def test_bench_on_all_cores(model: Path) -> None:
     assert set(named) == set(result["cores"])
     for found in result["cores"].values():
         assert found.get("bit_exact") or "install" in found["reason"]
+        assert found.get("reason") or min(found["flash"]["code"], found["flash"]["tables"]) > 0
 
 
 def test_bench_of_what_is_no_policy(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def test_float_policy_bit_for_bit(core: Core, tmp_path: Path) -> None:
     observations, actions = policy.vectors()
     found = core.measure(folder, _work(tmp_path), observations, 10)
     assert found.actions.view(np.uint32).tolist() == actions.view(np.uint32).tolist()
-    assert sum(found.flash.values()) > 4 * 208  # its weights
+    where = "data" if core.name.startswith("atmega") else "tables"  # on AVR without PROGMEM
+    assert found.flash[where] > 4 * 208 and found.flash["code"] > 0  # its weights
     assert (found.cycles_kind is None) == (found.cycles is None)
     assert found.note
 
