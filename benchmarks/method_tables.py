@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
+
+from scipy.stats import t
 
 from common.files import read_json
 from training.methods import METHODS
@@ -82,3 +85,41 @@ def method_list() -> list[str]:
     """What `--method` takes."""
     lines = ["| `--method` | what it is |", "| --- | --- |"]
     return [*lines, *(f"| {name} | {method.summary} |" for name, method in METHODS.items())]
+
+
+PAIRS = (("gradual-250", "small-363"), ("gradual, brief-250", "small, brief-363"))
+"""Sparse and dense students of as many bytes."""
+
+
+def equal_bytes() -> list[str]:
+    """A row a pair of recipes: what the sparse one returns less the dense one, seed by seed."""
+    results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
+    teacher = results["teacher"]
+    found = {(row["recipe"], row["seed"]): row for row in results["students"]}
+    lines = [
+        "| sparse | dense | bytes of tables | seeds | mean return, sparse less dense "
+        "| worst episode, sparse less dense |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for sparse, dense in PAIRS:
+        seeds = sorted(s for name, s in found if name == sparse and (dense, s) in found)
+        pairs = [(found[sparse, seed], found[dense, seed]) for seed in seeds]
+        if len(pairs) > 1:
+            lines.append(_pair_row(sparse, dense, pairs, teacher))
+    return lines
+
+
+def _pair_row(sparse: str, dense: str, pairs: list[tuple[JSON, JSON]], teacher: JSON) -> str:
+    sizes = [mean(row["flash_bytes"] for row in rows) for rows in zip(*pairs, strict=True)]
+    cells = [sparse, dense, f"{sizes[0]:,.0f} and {sizes[1]:,.0f}", str(len(pairs))]
+    for key in ("return_mean", "return_min"):
+        lost = [one["evaluate"][key] - two["evaluate"][key] for one, two in pairs]
+        cells.append(_difference([value / teacher[key] for value in lost]))
+    return "| " + " | ".join(cells) + " |"
+
+
+def _difference(values: list[float]) -> str:
+    """Mean and 95 % interval (Student's t) over the seeds, in hundredths of the teacher's."""
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    middle = mean(values)
+    return f"{middle:+.1%} [{middle - half:+.1%}, {middle + half:+.1%}]"

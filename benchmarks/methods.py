@@ -43,9 +43,9 @@ class Recipe:
 
 
 CUT: JSON = {}
-"""The preset as it is: six fine-tunings on the way down, then up to nine at the size."""
+"""The preset as it is: six fine-tunings on the way down, then up to seven at the size."""
 
-SMALL: JSON = {"finetune_rounds": 14}
+SMALL: JSON = {"finetune_rounds": 12}
 """Up to as many fine-tunings and rounds at the one size."""
 
 BRIEF: JSON = {

@@ -14,7 +14,7 @@ from statistics import mean, median
 from typing import Any
 
 import tyro
-from method_tables import encoded, method_list, methods
+from method_tables import encoded, equal_bytes, method_list, methods
 from speed_table import training_speed
 
 from common.files import atomic_path, read_json
@@ -82,6 +82,7 @@ def _stage_name(name: str, kind: str) -> str:
         "finetune": f"fine-tuning under the mask, round {number}"
         if number
         else "fine-tuning under the mask",
+        "average": "average of the last fine-tunings",
     }
     return ("offline alone: " if kind == "offline" else "") + words[stage]
 
@@ -172,6 +173,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "trials": trials,
     "marks": marks,
     "methods": methods,
+    "equal_bytes": equal_bytes,
     "encoded": encoded,
     "method_list": method_list,
     "training_speed": training_speed,

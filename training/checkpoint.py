@@ -38,6 +38,14 @@ class Checkpoint:
     seconds: float
     tensors: dict[str, Tensor]
 
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Those tensors whose names begin so, by the rest of their names."""
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
 
 FIELDS = ("run", "stage", "steps", "report", "seconds")
 

@@ -55,7 +55,7 @@ PRESETS = {
     # in 200 episodes, hardly in 20: so many are driven for each round, and measured after it.
     "thorough": Preset(
         replace(QUICK_BPD, hidden=(64, 64)),
-        FinetuneSettings(steps=6_000, rounds=8, enough=0.95, prune_rounds=6, learning_rate=3e-3),
+        FinetuneSettings(steps=6_000, rounds=6, enough=0.95, prune_rounds=6, learning_rate=3e-3),
         DaggerSettings(rounds=1, transitions=20_000, tries=5, steps=1_500),
         episodes=200,
     ),
