@@ -19,7 +19,10 @@ _ADVICE: Final[dict[Fault, str]] = {
     Fault.REVERSED_BASE: "swap the motor's two wires, or those of the base's encoder",
     Fault.REVERSED_POLE: "swap the two wires of the pole's encoder",
     Fault.OVER_CURRENT: "look for a short or a jam before the next trial",
-    Fault.OVERRUN: "its control tick takes too long; `sparsectl build` says how long",
+    Fault.OVERRUN: (
+        "over 0.1 s lay between two of its ticks: on the virtual rig a busy machine, which --fifo "
+        "helps; on a board a tick that takes too long, `sparsectl build` says how long"
+    ),
     Fault.WATCHDOG: "its firmware hung; reset it",
 }
 

@@ -112,6 +112,7 @@ class _Trial:
         self.config = plan.config
         self.last: Sample | None = None
         self.armed = False
+        self.phase = ""
         self.commander: Commander | None = None
 
     def run(self, port: OpenPort, plant: Plant | None) -> None:
@@ -207,6 +208,8 @@ class _Trial:
                         continue
                     start_us = sample.time_us if start_us is None else start_us
                     watch.take(sample.time_us, self._angle_rad(sample))
+                    if watch.captured_us is not None and self.phase != "balance":
+                        self._phase("balance")
                     progress.show(sample, watch.captured_us, self._angle_rad(sample))
                 if self.feed is not None and self.feed.asked("disarm"):
                     return "disarmed on the live page"
@@ -274,6 +277,7 @@ class _Trial:
         )
 
     def _phase(self, name: str) -> None:
+        self.phase = name
         self.journal.note("phase", phase=name)
         if self.feed is not None:
             self.feed.phase(name)

@@ -30,11 +30,13 @@ STYLE = """
   .body--dark { background: #12171d; color: #dfe6ee }
   .card { background: rgba(127,127,127,.09); border-radius: 12px; padding: 14px 18px }
   .figure { font-variant-numeric: tabular-nums }
+  .over #popup { display: none }
   .estop { font-size: 1.7rem !important; font-weight: 700; min-height: 5.5rem }
 </style>
 """
 STATE_COLOURS = {"ACTIVE": "#1a8f5a", "ARMED": "#c98a00", "STOPPING": "#c98a00", "FAULT": "#c62f2f"}
 POLE_COLOUR = "#d2651a"
+LINE_COLOURS = ["#3b7dd8", POLE_COLOUR]
 
 
 class Page:
@@ -61,10 +63,15 @@ class Page:
                     self._buttons()
                     figures = ui.html(sanitize=False).classes("card w-full figure")
             chart, histogram = self._charts()
+        is_over = False
 
         def draw() -> None:
+            nonlocal is_over
             picture.set_content(self._picture())
             figures.set_content(self._figures())
+            if self.view.ended and not is_over:
+                is_over = True  # nobody need be told that a page whose trial has ended is gone
+                ui.run_javascript("document.body.classList.add('over')")
 
         def plot() -> None:
             angle, base = self.view.lines()
@@ -140,13 +147,15 @@ class Page:
     def _charts(self) -> tuple[ui.echart, ui.echart]:
         with ui.row().classes("w-full gap-4 wrap"):
             with ui.column().classes("card grow").style("flex: 2 1 380px"):
-                chart = ui.echart(_lines(self.setup.base_unit)).classes("w-full h-64")
+                chart = ui.echart(_lines(self.setup.base_unit, self.setup.base_limit)).classes(
+                    "w-full h-64"
+                )
             with ui.column().classes("card grow").style("flex: 1 1 250px"):
                 histogram = ui.echart(_bars(self.setup.latency_of)).classes("w-full h-64")
         return chart, histogram
 
 
-def _lines(unit: str) -> dict[str, Any]:
+def _lines(unit: str, limit: float) -> dict[str, Any]:
     axis = {"type": "value", "scale": True, "splitLine": {"show": False}}
     series = [
         {"name": name, "type": "line", "yAxisIndex": index, "showSymbol": False, "data": []}
@@ -154,6 +163,7 @@ def _lines(unit: str) -> dict[str, Any]:
     ]
     return {
         "animation": False,
+        "color": LINE_COLOURS,
         "legend": {"top": 0, "textStyle": {"color": "#8794a3"}},
         "grid": {"left": 48, "right": 56, "top": 34, "bottom": 42},
         "xAxis": {
@@ -161,7 +171,10 @@ def _lines(unit: str) -> dict[str, Any]:
             "nameGap": 26, "min": "dataMin", "max": "dataMax", "splitLine": {"show": False},
             "axisLabel": {"formatter": "{value}", "showMinLabel": False, "showMaxLabel": False},
         },
-        "yAxis": [{**axis, "min": -180, "max": 180, "interval": 90}, axis],
+        "yAxis": [
+            {**axis, "min": -180, "max": 180, "interval": 90},
+            {**axis, "min": -limit, "max": limit, "interval": limit / 2},
+        ],
         "series": series,
     }  # fmt: skip
 
@@ -179,6 +192,7 @@ def _bars(latency_of: str) -> dict[str, Any]:
             "name": "from … to the next", "nameLocation": "middle", "nameGap": 26,
         },
         "yAxis": {"type": "value", "name": "ticks", "splitLine": {"show": False}},
+        "color": LINE_COLOURS,
         "series": [{"type": "bar", "data": [], "barCategoryGap": "10%"}],
     }  # fmt: skip
 

@@ -62,15 +62,21 @@ class View:
         for tick in message.get("ticks", ()):
             self._tick(tick, latency_column)
 
-    def lines(self) -> tuple[list[list[float]], list[list[float]]]:
-        """Angle in degrees and base position over time, thinned; each a list of [s, value]."""
+    def lines(self) -> tuple[list[list[float | None]], list[list[float | None]]]:
+        """Angle in degrees and base position over time, thinned; each a list of [s, value].
+
+        Where the pole passes the bottom the angle's line is broken, or it would cross the plot.
+        """
         step = max(1, len(self.time_s) // MOST_POINTS)
         times = list(self.time_s)[::step]
         angle, base = list(self.angle_deg)[::step], list(self.base)[::step]
-        return (
-            [list(pair) for pair in zip(times, angle, strict=True)],
-            [list(pair) for pair in zip(times, base, strict=True)],
-        )
+        degrees: list[list[float | None]] = []
+        for time_s, value in zip(times, angle, strict=True):
+            before = degrees[-1][1] if degrees else None
+            if before is not None and abs(value - before) > 180.0:
+                degrees.append([time_s, None])
+            degrees.append([time_s, value])
+        return degrees, [list(pair) for pair in zip(times, base, strict=True)]
 
     def _tick(self, tick: list[float], latency_column: int) -> None:
         if self.time_s and tick[0] < self.time_s[-1]:
