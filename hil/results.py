@@ -55,7 +55,7 @@ def assess(journal: Journal) -> dict[str, Any]:
         **_ending(journal, trace),
         "period_us": percentiles(period_us),
         "jitter_us": percentiles(np.abs(period_us - rig["period_us"])),
-        "round_trip_us": percentiles(round_trips_us(journal)),
+        "round_trip_us": percentiles([took_us for _, took_us in round_trips(journal)]),
         "inference_us": percentiles(active.inference_ns / 1000),
         "actuation_us": None if config["mode"] == "pil" else percentiles(active.actuation_us),
         "deadline_misses": skipped + _late_ticks(journal, active),
@@ -94,16 +94,17 @@ def exchanges(journal: Journal) -> Iterator[Exchange]:
             yield make_exchange(frame.values, record.host_ns)
 
 
-def round_trips_us(journal: Journal) -> list[float]:
-    """Round trips in us: TIMESYNC ones, or PLANT_STEP to PLANT_ACT with the plant on the host.
+def round_trips(journal: Journal) -> list[tuple[int, float]]:
+    """When each was sent, in ns, and how long it took, in us: TIMESYNC ones, or PLANT_STEP to
+    PLANT_ACT with the plant on the host.
 
     None in a lockstep journal, which knows no time but the board's.
     """
     if journal.header.get("host_clock") == "virtual":
         return []
     if journal.header["config"]["mode"] == "pil":
-        return list(_pil_round_trips_us(journal))
-    return [one.round_trip_ns / 1000 for one in exchanges(journal)]
+        return list(_pil_round_trips(journal))
+    return [(one.sent_ns, one.round_trip_ns / 1000) for one in exchanges(journal)]
 
 
 def periods_us(journal: Journal, active: Trace) -> NDArray[np.float64]:
@@ -129,11 +130,12 @@ def _plant_steps_ns(journal: Journal) -> dict[int, int]:
     return sent_ns
 
 
-def _pil_round_trips_us(journal: Journal) -> Iterator[float]:
+def _pil_round_trips(journal: Journal) -> Iterator[tuple[int, float]]:
     sent_ns = _plant_steps_ns(journal)
     for record, frame in journal.frames:
         if frame.name == "PLANT_ACT" and frame["tick"] in sent_ns:
-            yield (record.host_ns - sent_ns.pop(frame["tick"])) / 1000
+            begun_ns = sent_ns.pop(frame["tick"])
+            yield begun_ns, (record.host_ns - begun_ns) / 1000
 
 
 def _frames(journal: Journal) -> dict[str, int]:

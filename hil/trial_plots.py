@@ -28,7 +28,7 @@ from hil.figures import (
     unwrapped_gaps,
 )
 from hil.journal import Journal
-from hil.results import active_part, exchanges, periods_us, round_trips_us
+from hil.results import active_part, periods_us, round_trips
 from hil.samples import BALANCED_RAD, Trace
 
 ZOOM_DEGREES = 18.0
@@ -145,13 +145,11 @@ def period_plot(journal: Journal, trace: Trace, result: dict[str, Any]) -> Plot 
 
 def round_trip_plot(journal: Journal) -> Plot | None:
     """Host to board and back, over the trial."""
-    trips = np.asarray(round_trips_us(journal))
-    if trips.size < 2:
+    found = round_trips(journal)
+    if len(found) < 2:
         return None
-    sent = [one.sent_ns for one in exchanges(journal)]
-    if len(sent) != trips.size:
-        sent = list(range(trips.size))
-    times = (np.asarray(sent) - sent[0]) * 1e-9
+    times = (np.array([sent_ns for sent_ns, _ in found]) - found[0][0]) * 1e-9
+    trips = [took_us for _, took_us in found]
     return timing_plot("round-trip", "round trip", times, trips, colour=SECOND)
 
 
