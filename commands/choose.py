@@ -47,7 +47,11 @@ def export(config: ChooseConfig) -> dict[str, Any]:
     """
     find_package(config.package)
     targets = [find_target(name) for name in config.board]
-    if not targets and any(getattr(config, name) is not None for name in LIMITS[:3]):
+    limits = {name: getattr(config, name) for name in LIMITS if getattr(config, name) is not None}
+    for name, value in limits.items():
+        if not 0 < value < float("inf"):
+            raise UserError(f"--{name} is {value}; give a number over 0")
+    if not targets and limits.keys() - {"error"}:
         raise UserError("limits are measured on a board: name one, such as --board cortex-m4f")
     plain = export_config(config)
     if targets or config.episodes:  # what measures takes the plain folder
