@@ -82,7 +82,6 @@ def _stage_name(name: str, kind: str) -> str:
         "finetune": f"fine-tuning under the mask, round {number}"
         if number
         else "fine-tuning under the mask",
-        "average": "average of the last fine-tunings",
     }
     return ("offline alone: " if kind == "offline" else "") + words[stage]
 

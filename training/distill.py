@@ -28,7 +28,6 @@ from training.controllers import controller_of, steered
 from training.coverage import Coverage
 from training.dataset import Dataset, read_dataset
 from training.devices import chosen_device
-from training.encodings import ENCODINGS
 from training.figures import check_alive, layer_figures, masked
 from training.finetune import Finetuning, start_layers
 from training.fitted import FittedCritics, shared_critics
@@ -40,7 +39,7 @@ from training.policy import Policy, load_policy
 from training.presets import Preset, fitted, resolved
 from training.rollouts import Rollouts
 from training.stages import Stage, Stages
-from training.students.masked import averaged, live_biases
+from training.students.masked import live_biases
 from training.students.storage import StudentLayer, read_student, write_student
 from training.targets import target_of
 
@@ -117,7 +116,6 @@ class Distillation:
             dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
         )
         self.finetuning: Finetuning | None = None
-        self.average: tuple[StudentLayer, ...] | None = None
         self.measurement = Measurement(rollouts, preset.episodes, config.evidence_episodes)
         of_teacher = self.measurement.of_teacher(self.teacher)
         self.teacher_return = of_teacher["return_mean"] if of_teacher else None
@@ -131,12 +129,7 @@ class Distillation:
 
     def run(self) -> JSON:
         """Do the stages that are left and write the student."""
-        work = {
-            "bpd": self._distil,
-            "dagger": self._dagger,
-            "finetune": self._finetune,
-            "average": self._average,
-        }
+        work = {"bpd": self._distil, "dagger": self._dagger, "finetune": self._finetune}
         while (stage := self.stages.next()) is not None:
             work[stage.kind](stage)
             self.stages.report.append(self._measured(stage.name))
@@ -169,11 +162,6 @@ class Distillation:
         self._train(stage, self.finetuning, self.preset.finetune.steps)
         self.finetune_seconds.append(time.monotonic() - begun)
 
-    def _average(self, stage: Stage) -> None:
-        paths = [self._student_path(name) for name in self.stages.alike()]
-        students = [read_student(path).layers for path in paths]
-        self.average = averaged(students, ENCODINGS[self.preset.finetune.encoding])
-
     def _train(self, stage: Stage, trainer: Trainer, until: int) -> None:
         every = max(STEPS_A_LOG, until // LOGS_A_STAGE)
         figures, left = partial(self._figures, trainer), self.stages.left(self.finetune_seconds)
@@ -195,8 +183,6 @@ class Distillation:
         Raises:
             UserError: no weight is left.
         """
-        if self.average is not None:
-            return self.average
         if self.finetuning is not None:
             layers = self.finetuning.layers()
             check_alive(layers, f"by keep {self.finetuning.keep}", "a larger one")

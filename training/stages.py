@@ -1,8 +1,8 @@
 """The stages of a distillation: what is done, and so what comes next.
 
 Distillation, rounds of it on student-driven data, then fine-tunings for as long as the target wants
-more, and the average of the last of them. Everything follows from the entries of the finished
-stages, so a run that was killed goes on as it would have.
+more. Everything follows from the entries of the finished stages, so a run that was killed goes on
+as it would have.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ class Stage:
 
     Attributes:
         kind: bpd: the distillation. dagger: more of it after a round. finetune: under the mask.
-            average: of the students of the last fine-tunings.
         number: of its kind, from 0; from 1 for dagger.
         keep: weights that a fine-tuning may leave; 0: no fewer than now.
         data_round: of student-driven data that it begins with; 0: none.
         tries: times as many transitions are driven in it as are kept.
     """
 
-    kind: Literal["bpd", "dagger", "finetune", "average"]
+    kind: Literal["bpd", "dagger", "finetune"]
     number: int
     keep: int = 0
     data_round: int = 0
@@ -54,13 +53,11 @@ class Stages:
         number, daggers = len(self.report), self.preset.dagger.rounds
         if number == 0:
             return Stage("bpd", 0)
-        if self.report[-1]["name"] == "average":
-            return None
         if number <= daggers:
             return Stage("dagger", number, data_round=number)
         keep = self.target.next(self.fine_tuned()) if self.preset.finetune.steps else None
         if keep is None:
-            return Stage("average", 0) if len(self.alike()) > 1 else None
+            return None
         number -= 1 + daggers
         if not (number and self.preset.online):
             return Stage("finetune", number, keep)
@@ -69,17 +66,6 @@ class Stages:
     def fine_tuned(self) -> list[JSON]:
         """The entries of the finished fine-tunings."""
         return self.report[1 + self.preset.dagger.rounds :]
-
-    def alike(self) -> list[str]:
-        """Fine-tunings whose weights can be averaged: the later half of those of the last mask.
-
-        One starts where the one before ended, and with the mask held they stay close (Izmailov et
-        al. 2018); what one round forgets of a rare state, most others know.
-        """
-        done = self.fine_tuned()
-        size = done[-1]["kept_weights"] if done else 0
-        names = [entry["name"] for entry in done if entry["kept_weights"] == size]
-        return names[len(names) // 2 :]
 
     def judged(self, kept_weights: int) -> bool:
         """Whether a fine-tuned student of that size may be the result."""

@@ -20,9 +20,6 @@ JSON = dict[str, Any]
 Done = Sequence[JSON]
 
 
-AS_GOOD = 0.01
-"""Of the best score: what two students differ by from one set of episodes to the next."""
-
 PATIENCE = 4
 """Fine-tunings at one size before a wanted return is given up."""
 
@@ -54,15 +51,8 @@ def score(entry: JSON) -> float:
 
 
 def best_of(done: Done, allowed: Sequence[int]) -> int | None:
-    """The last of the allowed whose score is as good as the best's.
-
-    The best of many is so by luck, in part. A later one has seen more, and the average, which comes
-    last, fails least where no measured episode shows it.
-    """
-    if not allowed:
-        return None
-    most = max(score(done[index]) for index in allowed)
-    return max(index for index in allowed if score(done[index]) >= most - AS_GOOD * abs(most))
+    """The best by `score` among the allowed; the later of equals."""
+    return max(allowed, key=lambda index: (score(done[index]), index), default=None)
 
 
 def target_of(

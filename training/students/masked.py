@@ -127,18 +127,6 @@ def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[S
     )
 
 
-def averaged(
-    students: Sequence[Sequence[StudentLayer]], encode: Encoding = as_it_is
-) -> tuple[StudentLayer, ...]:
-    """The mean of students' weights and biases, as the encoding leaves them; masks of the first."""
-    result = []
-    for layers in zip(*students, strict=True):
-        mean = encode(torch.from_numpy(np.mean([layer.mean for layer in layers], axis=0)))
-        bias = np.mean([layer.bias for layer in layers], axis=0)
-        result.append(replace(layers[0], mean=mean.numpy(), bias=bias))
-    return tuple(result)
-
-
 def kept_weights(layers: Sequence[StudentLayer]) -> int:
     """Weights inside the masks; biases are not among them, as the paper counts."""
     return sum(int(layer.kept(np.inf).sum()) for layer in layers)
