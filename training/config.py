@@ -365,7 +365,7 @@ class DistillConfig:
     """Transitions of each round."""
 
     dagger_tries: int | None = None
-    """Times as many are driven: half of those kept are of the worst episodes (quick 3,
+    """Times as many are driven: half of those kept are of the worst episodes (quick 2,
     thorough 5)."""
 
     dagger_hard_share: float | None = None

@@ -49,7 +49,7 @@ PRESETS = {
     "quick": Preset(
         QUICK_BPD,
         FinetuneSettings(steps=6_000, rounds=5),
-        DaggerSettings(rounds=1, transitions=20_000, tries=3, steps=1_500),
+        DaggerSettings(rounds=1, transitions=20_000, tries=2, steps=1_500),
     ),
     # Down to 363 of the cart-pole's weights. A student that fails one episode in a hundred shows it
     # in 200 episodes, hardly in 20: so many are driven for each round, and measured after it.
