@@ -14,6 +14,7 @@ from tests.training.test_dataset import small
 from training.config import DaggerSettings
 from training.coverage import Coverage, episodes_of, hard_rows, mined
 from training.dataset import Dataset, joined
+from training.networks import Mlp
 from training.policy import Policy, load_policy
 from training.rollouts import Behaviour, Rollouts
 
@@ -84,7 +85,9 @@ def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
 ) -> None:
     """What pushes the wrong way falls, at once or later: the worst episodes are the shortest."""
     teacher = load_policy(balancer)
-    falling = Policy(replace(teacher.network, action_scale=np.full(1, -0.1, np.float32)), 5, "")
+    network = teacher.network
+    assert isinstance(network, Mlp)
+    falling = Policy(replace(network, action_scale=np.full(1, -0.1, np.float32)), 5, "")
     settings = DaggerSettings(transitions=300)
     rounds = []
     for name, workers, tries in (("plain", 1, 1), ("mined", 1, 8), ("more", 2, 8)):

@@ -142,7 +142,7 @@ def test_critics_are_fitted_once_and_shared(balancing: Path, tmp_path: Path) -> 
 
 
 def test_a_small_network_is_as_wide_as_fits() -> None:
-    def hidden(**wish: int) -> tuple[int, ...]:
+    def hidden(**wish: Any) -> tuple[int, ...]:
         return small_hidden(DistillConfig(Path("d.npz"), **wish), (25, 1), 2)
 
     assert hidden(keep=360) == (10, 10)
