@@ -71,44 +71,41 @@ COMMANDS = {
 
 def main() -> None:
     """Run the subcommand that the arguments name; exit code 2 for a user's mistake."""
-    arguments = sys.argv[1:]
-    as_json, debug = "--json" in arguments, "--debug" in arguments
-    arguments = [word for word in arguments if word not in ("--json", "--debug")]
-    name, config = parse(arguments)
+    words = sys.argv[1:]
+    arguments = [word for word in words if word not in ("--json", "--debug")]
+    name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     # Two torch or BLAS threads collapse when another process is busy; work is spread by processes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        result = load(COMMANDS[name].function)(config)
-    except UserError as error:
-        if debug:
+        config = parse(arguments)
+        show(load(COMMANDS[name].function)(config), "--json" in words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (UserError, KeyboardInterrupt) as error:
+        if "--debug" in words:
             raise
-        print(f"sparsectl {name}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print(f"\nsparsectl {name}: stopped", file=sys.stderr)
-        sys.exit(130)
-    show(result, as_json)
+        mistake = isinstance(error, UserError)
+        start = "" if mistake else "\n"
+        print(f"{start}sparsectl {name}: {error if mistake else 'stopped'}", file=sys.stderr)
+        sys.exit(2 if mistake else 130)
 
 
-def parse(arguments: list[str]) -> tuple[str, Any]:
-    """The subcommand's name and its config; tyro prints help and mistakes, and exits with 2."""
+def parse(arguments: list[str]) -> Any:
+    """The subcommand's config; tyro prints help and mistakes, and exits with 2."""
     kinds: Any = Union[  # noqa: UP007  a union made from the registry
         tuple(
             Annotated[command.config, tyro.conf.subcommand(name=name)]
             for name, command in COMMANDS.items()
         )
     ]
-    config: Any = tyro.cli(
+    return tyro.cli(
         kinds,
         prog="sparsectl",
         description=DESCRIPTION,
         args=arguments or ["--help"],
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
-    names = {command.config: name for name, command in COMMANDS.items()}
-    return names[type(config)], config
 
 
 def load(function: str) -> Callable[[Any], dict[str, Any]]:

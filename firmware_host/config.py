@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional
 from tyro.constructors import PrimitiveConstructorSpec
 
+from common.errors import UserError
 from common.quantities import bytes_from
 
 
@@ -38,12 +39,19 @@ class FlashConfig:
     """Serial port of a board with a boot loader; the mounted folder of a board that is a drive."""
 
 
+def _size(text: str) -> int:
+    try:
+        return bytes_from(text)
+    except ValueError as error:
+        raise UserError(str(error)) from error  # tyro would show its own insides
+
+
 Size = Annotated[
     int,
     PrimitiveConstructorSpec(
         nargs=1,
         metavar="BYTES",
-        instance_from_str=lambda words: bytes_from(words[0]),
+        instance_from_str=lambda words: _size(words[0]),
         is_instance=lambda value: isinstance(value, int),
         str_from_instance=lambda value: [str(value)],
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,7 @@ def test_every_commands_function_is_there(name: str) -> None:
         (["distill", "--dataset", "missing.npz"], "missing.npz"),
         (["export", "missing.onnx"], "missing.onnx"),
         (["export", "LICENSE"], "LICENSE"),
+        (["export", "missing.onnx", "--flash", "8Q"], "8Q"),
         (["build", "missing-folder"], "missing-folder"),
         (["bench", "missing-folder"], "missing-folder"),
         (["trial", "--policy", "missing-folder"], "missing-folder"),
@@ -90,6 +92,16 @@ def test_an_unknown_command_exits_with_2() -> None:
     result = run("expart")
     assert result.returncode == 2
     assert "expart" in result.stderr + result.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """As `sparsectl doctor --json | true`: whoever reads is gone before the first byte."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        command = [sys.executable, "sparsectl.py", "doctor", "--no-boards", "--json"]
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, cwd=ROOT, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_debug_shows_the_traceback() -> None:
