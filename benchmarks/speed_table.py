@@ -1,10 +1,12 @@
-"""Rows of the distillation's speed, for the pages that quote it."""
+"""Rows of the distillation's speed, and of what it learns, for the pages that quote them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from training_curves import standard_error
 from training_speed import BASES, PROCESSES, STUDENTS, THREADED
 
 from common.files import read_json
@@ -64,4 +66,24 @@ def verdicts(results: dict[str, Any]) -> list[str]:
             met = "met" if low >= mark else "missed"
             words.append(f"{met} against the {base} ({middle:.1f})")
         lines.append(f"- {what}, at least {mark} times the authors': {', '.join(words)}.")
+    return lines
+
+
+COLUMNS = ("imitation", "divergence", "kept_weights", "return")
+
+
+def training_curves() -> list[str]:
+    """A row a trainer: its students at the end, mean over the seeds and standard error."""
+    results = read_json(RESULTS / "training_curves.json")
+    lines = [
+        f"| after {results['settings']['steps']:,} steps, {len(results['seeds'])} seeds "
+        "| imitation loss | divergence | weights kept | return |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, looks in results["curves"].items():
+        cells = []
+        for column in COLUMNS:
+            values = np.array([figures[column] for figures in looks[-1]])
+            cells.append(f"{values.mean():,.4g} ± {standard_error(values):.2g}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines

@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 from method_tables import encoded, equal_bytes, method_list, methods
-from speed_table import training_speed
+from speed_table import training_curves, training_speed
 
 from common.files import atomic_path, read_json
 
@@ -182,6 +182,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "encoded": encoded,
     "method_list": method_list,
     "training_speed": training_speed,
+    "training_curves": training_curves,
     "identification": identification,
 }
 

@@ -1,9 +1,9 @@
 """Does the fast engine learn what the plain rewrite of the authors' update learns?
 
 The same data, settings and budget on the cart-pole: imitation error, divergence, weights kept and
-closed-loop return along the way, over seeds, for the plain update and for the engine with critics
-in float32 and in bfloat16. Both have the noise √(Σ x² σ²); the students act without it, cut at
-log α 2.
+closed-loop return along the way, over seeds, for the plain update and for the engine in float32 and
+in bfloat16. Losses are means of the last updates, since one minibatch's is mostly noise. Both have
+the noise √(Σ x² σ²); the students act without it, cut at log α 2.
 
     python benchmarks/training_curves.py [--seeds 0 1 2 3] [--write]
 """
@@ -47,6 +47,9 @@ SETTINGS = BpdSettings(
 )
 LOOKS = 3
 """At each student on its way."""
+AVERAGED = 200
+"""Updates before a look, of which the losses are."""
+LOSSES = ("critics", "imitation", "divergence")
 
 Layers = tuple[StudentLayer, ...]
 
@@ -55,9 +58,9 @@ Layers = tuple[StudentLayer, ...]
 class CurvesConfig:
     """What to run."""
 
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
     """Of the students; the data are the same."""
-    episodes: int = 10
+    episodes: int = 20
     """For each return."""
     transitions: int = 20_000
     """Of the teacher."""
@@ -96,10 +99,9 @@ class Plain:
             for seed in seeds
         ]
 
-    def advance(self, steps: int) -> None:
+    def update(self) -> None:
         for student in self.students:
-            for _ in range(steps):
-                student.update()
+            student.update()
 
     def losses(self, number: int) -> dict[str, float]:
         return {name: float(value) for name, value in self.students[number].losses.items()}
@@ -125,9 +127,8 @@ class Engine:
         device = torch.device("cpu")
         self.engine = BayesianPolicyDistillation(dataset, signals, settings, seeds, device)
 
-    def advance(self, steps: int) -> None:
-        for _ in range(steps):
-            self.engine.update()
+    def update(self) -> None:
+        self.engine.update()
 
     def losses(self, number: int) -> dict[str, float]:
         return {name: float(value[number]) for name, value in self.engine.losses.items()}
@@ -140,19 +141,30 @@ def curves(
     trainer: Plain | Engine, config: CurvesConfig, returned: Callable[[Layers], float]
 ) -> list[list[dict[str, float]]]:
     """For each look and seed: losses, weights kept, return."""
-    looks = []
+    looks, steps = [], SETTINGS.steps // LOOKS
     for _ in range(LOOKS):
-        trainer.advance(SETTINGS.steps // LOOKS)
+        for _ in range(steps - AVERAGED):
+            trainer.update()
+        losses = averaged(trainer, len(config.seeds))
         row = []
-        for number in range(len(config.seeds)):
+        for number, figures in enumerate(losses):
             layers = masked(trainer.layers(number), SETTINGS.log_alpha_threshold)
-            figures = trainer.losses(number)
-            row.append(
-                {name: figures[name] for name in ("critics", "imitation", "divergence")}
-                | {"kept_weights": kept_weights(layers), "return": returned(layers)}
-            )
+            figures |= {"kept_weights": kept_weights(layers), "return": returned(layers)}
+            row.append(figures)
         looks.append(row)
     return looks
+
+
+def averaged(trainer: Plain | Engine, students: int) -> list[dict[str, float]]:
+    """Each student's losses, means of the next updates."""
+    sums = [dict.fromkeys(LOSSES, 0.0) for _ in range(students)]
+    for _ in range(AVERAGED):
+        trainer.update()
+        for number, sum_of in enumerate(sums):
+            losses = trainer.losses(number)
+            for name in LOSSES:
+                sum_of[name] += losses[name] / AVERAGED
+    return sums
 
 
 def policy(layers: Layers, signals: dict[str, Any]) -> Policy:
@@ -183,9 +195,9 @@ def main(config: CurvesConfig) -> None:
             return float(rollouts.returns(acting, (MEASURE, 0), config.episodes).mean())
 
         trainers = {
-            "engine": Engine(dataset, signals, config.seeds, "float32"),
+            "plain update": Plain(dataset, signals, config.seeds),
+            "engine, float32": Engine(dataset, signals, config.seeds, "float32"),
             "engine, bfloat16": Engine(dataset, signals, config.seeds, "bfloat16"),
-            "plain": Plain(dataset, signals, config.seeds),
         }
         for name, trainer in trainers.items():
             results[name] = curves(trainer, config, returned)
@@ -203,13 +215,18 @@ def main(config: CurvesConfig) -> None:
 
 
 def show(name: str, looks: list[list[dict[str, float]]]) -> None:
-    """A line a look: mean and deviation over seeds."""
+    """A line a look: mean over seeds and its standard error."""
     for number, row in enumerate(looks, start=1):
         cells = []
         for key in row[0]:
             values = np.array([figures[key] for figures in row])
-            cells.append(f"{key} {values.mean():.4g} ± {values.std(ddof=1):.2g}")
+            cells.append(f"{key} {values.mean():.4g} ± {standard_error(values):.2g}")
         print(f"{name:18} {number * SETTINGS.steps // LOOKS:5}  " + "  ".join(cells), flush=True)
+
+
+def standard_error(values: Any) -> float:
+    """Of the mean."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 if __name__ == "__main__":
