@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
@@ -33,23 +34,22 @@ def methods() -> list[str]:
         "| method | weights | bytes of tables | seeds | mean return | worst episode |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name in sorted(rows, key=_order):
+    for name in sorted(rows, key=lambda name: (-round(_weights(rows[name]), -1), name)):
         lines.append(_method_row(name, rows[name], teacher))
     return lines
 
 
-def _order(name: str) -> tuple[int, str]:
-    method, _, keep = name.rpartition("-")
-    return -int(keep), method
+def _weights(rows: list[JSON]) -> float:
+    return mean(row["distill"]["kept_weights"] for row in rows)
 
 
 def _method_row(name: str, rows: list[JSON], teacher: JSON) -> str:
     returned = [row["evaluate"]["return_mean"] / teacher["return_mean"] for row in rows]
     worst = [row["evaluate"]["return_min"] / teacher["return_min"] for row in rows]
-    kept = [row["distill"]["kept_weights"] for row in rows]
+    kept = _weights(rows)
     cells = [
-        name.rpartition("-")[0],
-        f"{mean(kept):.0f} ({mean(kept) / rows[0]['distill']['teacher_parameters']:.2%})",
+        re.sub(r"-\d+$", "", name),
+        f"{kept:.0f} ({kept / rows[0]['distill']['teacher_parameters']:.2%})",
         f"{mean(row['flash_bytes'] for row in rows):,.0f}",
         str(len(rows)),
         _range(returned),

@@ -93,6 +93,7 @@ RECIPES = {
         f"bpd, brief, {name}-363": Recipe({"method": "bpd", "keep": 363, **CUT_BRIEF, **changes})
         for name, changes in ABLATIONS.items()
     },
+    "paper": Recipe({"preset": "paper"}, rounds=False, transitions=1_000_000),
     "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
     "offline-noisy-727": Recipe(
         {"method": "gradual", "keep": 727, **OFFLINE}, False, transitions=200_000, noise=0.3
