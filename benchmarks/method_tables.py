@@ -19,6 +19,11 @@ RESULTS = Path(__file__).resolve().parent / "results"
 JSON = dict[str, Any]
 
 
+def methods_whole() -> list[str]:
+    """The rows of `methods` that had the whole budget and are of the present recipes."""
+    return [line for line in methods() if ", brief |" not in line and ", earlier |" not in line]
+
+
 def methods() -> list[str]:
     """A row a method and size, over its seeds, the smallest last."""
     results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
