@@ -40,15 +40,16 @@ def cobs_encode(packet: bytes) -> bytes:
 
 def cobs_decode(stuffed: bytes) -> bytes | None:
     """Undo `cobs_encode`; None when `stuffed` holds a zero or its last block is cut short."""
-    out = bytearray()
+    if 0 in stuffed:
+        return None
+    out, full = bytearray(stuffed), []
     position, size = 0, len(stuffed)
-    while position < size:
-        code = stuffed[position]
-        end = position + code
-        if code == 0 or end > size:
-            return None
-        out += stuffed[position + 1 : end]
-        if code != 255 and end < size:
-            out.append(0)
-        position = end
-    return None if 0 in stuffed else bytes(out)
+    while position < size:  # each block's length stands where a zero was
+        length = stuffed[position]
+        out[position] = 0
+        if length == 255:
+            full.append(position + length)
+        position += length
+    for end in reversed(full):  # but no zero was behind a block of full length
+        del out[end : end + 1]
+    return bytes(out[1:]) if position == size else None

@@ -7,9 +7,10 @@ A file is an 8-byte signature and then records:
 The host's time is CLOCK_MONOTONIC; in a lockstep trial (`host_clock` "virtual" in the header) it is
 the board's virtual time, so that the same trial gives the same bytes.
 
-`length` counts the payload. A record is one `write` to an unbuffered descriptor: what has been
-written is the kernel's, so a killed process loses at most the record that it was writing. The
-reader stops at the first record that is not whole and says how many bytes it left.
+`length` counts the payload. A record is part of one `write` to an unbuffered descriptor: what has
+been written is the kernel's, so a killed process loses at most the record that it was writing, and
+those that it put off: in lockstep, the last tick's. The reader stops at the first record that is
+not whole and says how many bytes it left.
 """
 
 from __future__ import annotations
@@ -101,8 +102,9 @@ class Journal:
 class JournalWriter:
     """Appends records to a new journal. Safe to call from several threads.
 
-    Each record is a single `os.write` in append mode, which the kernel keeps whole against other
-    threads; there is no buffer in this process to lose.
+    Each record is within a single `os.write` in append mode, which the kernel keeps whole against
+    other threads. No buffer in this process could be lost, but for what one thread puts off by
+    `write_later` until it has time.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], now: HostTime | None = None) -> None:
@@ -122,6 +124,7 @@ class JournalWriter:
             raise UserError(
                 f"cannot write the journal {path}: {error.strerror}; name another folder by --out"
             ) from error
+        self._put_off: list[bytes] = []
         self._append(SIGNATURE)
         self.write(Kind.HEADER, _to_json(header))
 
@@ -136,11 +139,18 @@ class JournalWriter:
         Raises:
             UserError: the disk is full or failed.
         """
-        if len(payload) > MAX_PAYLOAD:
-            raise ValueError(f"a record of {len(payload)} bytes, at most {MAX_PAYLOAD}")
-        stamp = self.now() if host_ns is None else host_ns
-        body = _HEAD.pack(len(payload), kind, stamp) + payload
-        self._append(body + _CRC.pack(zlib.crc32(body)))
+        self.settle()
+        self._append(self._record(kind, payload, host_ns))
+
+    def write_later(self, kind: Kind, payload: bytes, host_ns: int | None = None) -> None:
+        """As `write`, but with the next record, or at `settle`. For journals of one thread."""
+        self._put_off.append(self._record(kind, payload, host_ns))
+
+    def settle(self) -> None:
+        """Append what has been put off."""
+        if self._put_off:
+            records, self._put_off = self._put_off, []
+            self._append(b"".join(records))
 
     def note(self, name: str, host_ns: int | None = None, **fields: Any) -> None:
         """Append a NOTE record: JSON of the fields under the name `name`."""
@@ -154,6 +164,7 @@ class JournalWriter:
     def close(self) -> None:
         """Flush to the disk and close; a second call does nothing."""
         if self._descriptor >= 0:
+            self.settle()
             os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
@@ -169,14 +180,21 @@ class JournalWriter:
     ) -> None:
         self.close()
 
-    def _append(self, record: bytes) -> None:
+    def _record(self, kind: Kind, payload: bytes, host_ns: int | None) -> bytes:
+        if len(payload) > MAX_PAYLOAD:
+            raise ValueError(f"a record of {len(payload)} bytes, at most {MAX_PAYLOAD}")
+        stamp = self.now() if host_ns is None else host_ns
+        body = _HEAD.pack(len(payload), kind, stamp) + payload
+        return body + _CRC.pack(zlib.crc32(body))
+
+    def _append(self, records: bytes) -> None:
         try:
-            written = os.write(self._descriptor, record)
+            written = os.write(self._descriptor, records)
         except OSError as error:
             raise UserError(
                 f"cannot write the journal {self.path}: {error.strerror}; free the disk"
             ) from error
-        if written != len(record):  # a full disk takes a part; the reader drops it as a torn tail
+        if written != len(records):  # a full disk takes a part; the reader drops it as a torn tail
             raise UserError(f"cannot write the journal {self.path}: the disk is full; free some")
 
 

@@ -126,6 +126,7 @@ class Link:
                 ) from error
             except (serial.SerialException, OSError) as error:
                 raise LinkLost(self._vanished(error)) from error
+            self._recorder.settle()
         return sequence
 
     def send_timesync(self) -> None:

@@ -24,6 +24,9 @@ class Recorder(Protocol):
     def sent(self, packet: bytes) -> None:
         """A frame is going to be sent."""
 
+    def settle(self) -> None:
+        """It is on its way: whoever asked has time until the answer comes."""
+
     def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
         """A frame came; it `answers` what was asked, or does not."""
 
@@ -46,6 +49,9 @@ class LiveRecorder:
     def sent(self, packet: bytes) -> None:
         self._journal.write(Kind.TO_DEVICE, packet)
 
+    def settle(self) -> None:
+        pass
+
     def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
         self._journal.write(Kind.FROM_DEVICE, packet, host_ns)
 
@@ -57,7 +63,11 @@ class LiveRecorder:
 
 
 class LockstepRecorder:
-    """Writes in the order of question and answer, under the journal's own (virtual) time."""
+    """Writes in the order of question and answer, under the journal's own (virtual) time.
+
+    And while the board computes: an answer and the next question are written together once that
+    question is on its way.
+    """
 
     lockstep = True
     patience = 20.0
@@ -69,13 +79,16 @@ class LockstepRecorder:
         self._held: list[bytes] = []
 
     def sent(self, packet: bytes) -> None:
-        self._journal.write(Kind.TO_DEVICE, packet)
+        self._journal.write_later(Kind.TO_DEVICE, packet)
         self._asked = True
-        self.flush()
+        self._release()
+
+    def settle(self) -> None:
+        self._journal.settle()
 
     def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
         if self._asked:
-            self._journal.write(Kind.FROM_DEVICE, packet)
+            self._journal.write_later(Kind.FROM_DEVICE, packet)
             self._asked = not answers
         else:
             self._held.append(packet)
@@ -84,6 +97,10 @@ class LockstepRecorder:
         self._journal.write(Kind.GARBAGE, chunk)
 
     def flush(self) -> None:
+        self._release()
+        self._journal.settle()
+
+    def _release(self) -> None:
         for packet in self._held:
-            self._journal.write(Kind.FROM_DEVICE, packet)
+            self._journal.write_later(Kind.FROM_DEVICE, packet)
         self._held.clear()

@@ -36,6 +36,18 @@ def test_what_was_written_is_read(
     assert journal.dropped_bytes == 0
 
 
+@given(st.lists(st.tuples(RECORD, st.booleans()), max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_what_is_put_off_keeps_its_place(
+    tmp_path_factory: pytest.TempPathFactory, records: list[tuple[tuple[Kind, int, bytes], bool]]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.bin"
+    with JournalWriter(path, {}) as journal:
+        for (kind, host_ns, payload), later in records:
+            (journal.write_later if later else journal.write)(kind, payload, host_ns)
+    assert read_journal(path).records == [Record(*record) for record, _ in records]
+
+
 @given(st.lists(RECORD, min_size=1, max_size=8), st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_torn_tail_is_dropped_and_counted(
