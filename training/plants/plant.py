@@ -101,9 +101,10 @@ class Plant:
 
     def counts(self) -> tuple[int, int]:
         """The encoders: base counts from the middle, pole counts from hanging at rest."""
-        pole_rad = self.data.qpos[POLE] - math.pi - self.parameters.rest_angle_bias_rad
+        position, angle = self.data.qpos.tolist()
+        pole_rad = angle - math.pi - self.parameters.rest_angle_bias_rad
         return (
-            math.floor(self.data.qpos[BASE] / self.rig.base.unit_per_count),
+            math.floor(position / self.rig.base.unit_per_count),
             math.floor(pole_rad / self.rig.pole_rad_per_count),
         )
 
@@ -116,8 +117,8 @@ class Plant:
 
     def state(self) -> tuple[float, float, float, float]:
         """The truth: base position and velocity (SI), pole angle (rad, 0 upright) and velocity."""
-        position, angle = (float(value) for value in self.data.qpos)
-        velocity, pole_velocity = (float(value) for value in self.data.qvel)
+        position, angle = self.data.qpos.tolist()
+        velocity, pole_velocity = self.data.qvel.tolist()
         return position, velocity, wrap_angle(angle), pole_velocity
 
     def _draw_start(
