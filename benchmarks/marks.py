@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median_low
 from typing import Any, Final
@@ -309,6 +310,8 @@ def _peer(figures: dict[str, Any]) -> str:
 
 def main(config: MarksConfig) -> None:
     """Measure, print, write."""
+    if find_spec("emlearn") is None:
+        raise SystemExit("emlearn is measured too and is not installed; pip install -e '.[bench]'")
     marks = [mark for mark in MARKS if config.only is None or config.only in mark.name]
     with tempfile.TemporaryDirectory(prefix="sparsectl-marks-") as scratch:
         bench = Bench(Path(scratch))

@@ -73,7 +73,7 @@ def policy_folder(model: Path, encoding: str) -> Iterator[Path]:
 
 def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
     results: dict[str, Any] = {}
-    for name in tqdm(CORES, desc="bench", unit="core", leave=False):
+    for name in tqdm(CORES, desc="bench", unit="core", leave=False, disable=None):
         try:
             results[name] = on_board(replace(config, policy=folder, board=name))
         except UserError as error:

@@ -112,7 +112,7 @@ def measure_all(config: ChooseConfig, target: Target, scratch: Path) -> Choice:
     """Export with each encoding into a folder of its name in `scratch`, and measure it."""
     names = candidates(config.encoding, target.core.name)
     found, unit = [], "cycles"
-    bar = tqdm(names, desc=f"measure on {target.name}", unit="encoding", leave=False)
+    bar = tqdm(names, desc=f"measure on {target.name}", unit="encoding", leave=False, disable=None)
     for name in bar:
         bar.set_postfix_str(name)
         candidate, its_unit = _measure(config, target, name, scratch / name)

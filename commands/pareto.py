@@ -31,7 +31,9 @@ def pareto(config: ParetoConfig) -> JSON:
         UserError: there is no student, or one does not load or fit.
     """
     paths = [path for source in config.students for path in students_in(source)]
-    points = [point_of(config, path) for path in tqdm(paths, desc="pareto", unit="student")]
+    points = [
+        point_of(config, path) for path in tqdm(paths, desc="pareto", unit="student", disable=None)
+    ]
     points.sort(key=lambda point: (-point["kept_weights"], point["return_mean"]))
     for size in SIZES:
         for index in front(points, size):

@@ -19,19 +19,34 @@ def print_result(result: dict[str, Any]) -> None:
     if "table" in result:
         print_table(result["table"])
         return
-    shown = {key: value for key, value in result.items() if key not in LEFT_OUT}
-    tables = {key: value for key, value in shown.items() if _is_table(value)}
-    width = max((len(key) for key in shown if key not in tables), default=0)
-    for key, value in shown.items():
-        if key not in tables:
-            print(f"{key:<{width}}  {form(value)}")
+    lines: dict[str, Any] = {}
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for key, value in result.items():
+        if key in LEFT_OUT:
+            continue
+        rows, rest = _rows(value)
+        if rows:
+            tables[key] = rows
+        if rest or not rows:
+            lines[key] = rest
+    width = max(map(len, lines), default=0)
+    for key, value in lines.items():
+        print(f"{key:<{width}}  {form(value)}")
     for key, rows in tables.items():
         print(f"\n{key}")
         print_table(lines_of(rows))
 
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+def _rows(value: Any) -> tuple[list[dict[str, Any]], Any]:
+    """The part of a value that is a table, a row an entry, and the rest of it."""
+    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+        return value, []
+    if isinstance(value, dict):
+        inner = {key: row for key, row in value.items() if isinstance(row, dict)}
+        if len(inner) > 1:
+            rows = [{"": key, **row} for key, row in inner.items()]
+            return rows, {key: row for key, row in value.items() if key not in inner}
+    return [], value
 
 
 def lines_of(rows: list[dict[str, Any]]) -> list[list[str]]:

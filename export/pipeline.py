@@ -62,7 +62,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
     _check(config)
     started_ns = time.monotonic_ns()
     with (
-        tqdm(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False) as bar,
+        tqdm(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False, disable=None) as bar,
         _staging(config.out) as folder,
     ):
 

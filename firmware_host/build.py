@@ -107,7 +107,9 @@ def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...
             # with the core's flags, as it is measured: a board may want its own code smaller
             compile_object(board.core, policy_dir / name, objects[-1], (*WARNINGS, *extra, *flags))
     sources = (*sorted(core.glob("*.c")), *board.sources)
-    for source in tqdm(sources, desc=f"compile for {board.name}", leave=False, delay=2.0):
+    for source in tqdm(
+        sources, desc=f"compile for {board.name}", leave=False, delay=2.0, disable=None
+    ):
         objects.append(folder / f"{source.parent.name}-{source.stem}.o")
         compile_object(board, source, objects[-1], (*WARNINGS, "-Wconversion", *includes, *flags))
     return objects

@@ -68,7 +68,9 @@ def _cost(board: Board, elf: Path, policy: Path) -> TickCost:
     if board.emulator is None or board.clock_hz is None:
         return TickCost(None, None, None, None, "not measured: the board's clock is not fixed")
     try:
-        with tqdm(total=2, desc=f"measure on {board.name}", leave=False, delay=1.0) as bar:
+        with tqdm(
+            total=2, desc=f"measure on {board.name}", leave=False, delay=1.0, disable=None
+        ) as bar:
             rest_s = _rest_of_tick_s(board, elf)
             bar.update()
             alone = _policy_alone(board, policy)

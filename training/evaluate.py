@@ -50,7 +50,8 @@ def run_episodes(
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     successes = np.zeros(episodes, np.bool_)
     running = list(range(episodes))
-    bar = tqdm(total=episodes, desc=progress, unit="episode", disable=progress is None)
+    quiet = True if progress is None else None
+    bar = tqdm(total=episodes, desc=progress, unit="episode", disable=quiet)
     while running:
         actions = act(observations[running].astype(np.float32))
         still = []

@@ -28,3 +28,21 @@ def test_figures_are_lines_and_lists_of_entries_are_tables(
         "bpd       1200",
         "finetune                60",
     ]
+
+
+def test_entries_by_name_are_a_table_and_what_is_none_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    latency = {"up": {"p50": 81.0, "max": 95.5}, "down": {"p50": 60.0}, "ticks": 7, "compute": None}
+    print_result({"latency_us": latency, "disturbances": [], "board": "host"})
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "latency_us    ticks 7, compute -",
+        "disturbances",
+        "board         host",
+        "",
+        "latency_us",
+        "      p50  max",
+        "up    81   95.5",
+        "down  60",
+    ]
