@@ -192,10 +192,6 @@ class FinetuneSettings:
     cuts: int = 10
     """Times in such a fine-tuning at which weights go, over its first half."""
 
-    regrow: float = 0.0
-    """Where the count has fallen to the wanted size: this share of it is given back at the start,
-    where it mends most, and as many of the least weights are cut anew; 0: the mask is held."""
-
     score: str = "activation"
     """Which weights stay: activation, magnitude or neuron."""
 
@@ -352,9 +348,6 @@ class DistillConfig:
 
     finetune_prune_rounds: int | None = None
     """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""
-
-    finetune_regrow: float | None = None
-    """Of a wanted size: share of the weights that each round gives back and cuts anew (0)."""
 
     finetune_score: str | None = None
     """Which weights stay: activation, magnitude or neuron."""

@@ -81,24 +81,12 @@ class Finetuning:
         """At each of the cuts, the count falls by the same factor."""
         cuts = self.settings.cuts
         number, rest = divmod(self.steps_done, max(1, self.settings.steps // (2 * cuts)))
-        if rest or number >= cuts or not self.keep:
-            return
         before = kept_weights(self.start)
-        if before <= self.keep and self.settings.regrow:
-            before = round(self.keep * (1 + self.settings.regrow))
-            if number == 0:
-                self.student.grow(*self._sample(), before - kept_weights(self.start))
-        if before > self.keep:
-            goal = round(before * (self.keep / before) ** ((number + 1) / cuts))
-            self.student.cut(SCORES[self.settings.score], self._sample()[0], goal)
-
-    def _sample(self) -> tuple[Tensor, Tensor]:
-        """Observations and labels of a few minibatches."""
-        batches = [self.batches.sample([self.random]) for _ in range(SCORED)]
-        return (
-            torch.cat([batch.observations[0] for batch in batches]),
-            torch.cat([batch.labels[0] for batch in batches]),
-        )
+        if rest or number >= cuts or not 0 < self.keep < before:
+            return
+        goal = round(before * (self.keep / before) ** ((number + 1) / cuts))
+        batches = [self.batches.sample([self.random]).observations[0] for _ in range(SCORED)]
+        self.student.cut(SCORES[self.settings.score], torch.cat(batches), goal)
 
     def layers(self) -> tuple[StudentLayer, ...]:
         """The student's layers as they are now; what is cut stays zero."""

@@ -172,7 +172,6 @@ def _check(preset: Preset) -> None:
         "finetune_steps": preset.finetune.steps,
         "finetune_rounds": preset.finetune.rounds,
         "finetune_enough": preset.finetune.enough,
-        "finetune_regrow": preset.finetune.regrow,
         "dagger_rounds": preset.dagger.rounds,
         "dagger_steps": preset.dagger.steps,
     }

@@ -97,14 +97,3 @@ def _ranks(scores: Scores, mask: Mask) -> Scores:
     inside = np.sort(scores[mask])
     ranks = np.searchsorted(inside, scores, side="right") / max(len(inside), 1)
     return np.asarray(ranks, np.float32)
-
-
-def grown(scores: Sequence[Scores], masks: Sequence[Mask], count: int) -> list[Mask]:
-    """The masks with those `count` weights more that have the best scores of all outside them."""
-    outside = [np.where(mask, -np.inf, score) for score, mask in zip(scores, masks, strict=True)]
-    every = np.concatenate([score.ravel() for score in outside])
-    count = min(count, int(np.isfinite(every).sum()))
-    chosen = np.zeros(every.size, np.bool_)
-    chosen[np.argsort(-every, kind="stable")[:count]] = True
-    parts = np.split(chosen, np.cumsum([mask.size for mask in masks])[:-1])
-    return [mask | part.reshape(mask.shape) for mask, part in zip(masks, parts, strict=True)]

@@ -77,51 +77,6 @@ def test_neurons_go_whole() -> None:
     assert 0 < kept_weights(left) <= 90
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 40))
-def test_growth_changes_no_action_and_no_kept_weight(seed: int, count: int) -> None:
-    layers = random_layers(seed, (5, 9, 7, 2), 0.5)
-    student = MaskedStudent(layers)
-    generator = torch.Generator().manual_seed(seed)
-    observations, labels = (torch.randn(50, n, generator=generator) for n in (5, 2))
-    before, masks = student(observations), [mask.clone() for mask in student.masks]
-    student.grow(observations, labels, count)
-    assert torch.equal(student(observations), before)
-    assert all((new >= old).all() for new, old in zip(student.masks, masks, strict=True))
-    outside = sum(int((mask == 0).sum()) for mask in masks)
-    added = sum(int((new - old).sum()) for new, old in zip(student.masks, masks, strict=True))
-    assert added == min(count, outside)
-
-
-def test_growth_takes_those_that_mend_most() -> None:
-    """By differences: a small step of each cut weight, alone."""
-    student = MaskedStudent(random_layers(3, (4, 6, 1), 0.6))
-    generator = torch.Generator().manual_seed(0)
-    observations, labels = (torch.randn(200, n, generator=generator) for n in (4, 1))
-
-    def error() -> float:
-        with torch.no_grad():
-            return float((student(observations) - labels).square().mean())
-
-    gains = []
-    for weight, mask in zip(student.weights, student.masks, strict=True):
-        for place in (mask == 0).nonzero().tolist():
-            at = tuple(place)
-            with torch.no_grad():
-                kept = weight[at].item()
-                mask[at] = 1.0
-                ends = []
-                for step in (1e-2, -1e-2):
-                    weight[at] = step
-                    ends.append(error())
-                weight[at], mask[at] = kept, 0.0
-            gains.append((abs(ends[0] - ends[1]), mask, at))
-    gains.sort(key=lambda gain: -gain[0])
-    student.grow(observations, labels, 3)
-    assert all(mask[at] == 1 for _, mask, at in gains[:3])
-    assert all(mask[at] == 0 for _, mask, at in gains[3:])
-
-
 @pytest.mark.parametrize(("name", "levels"), [("int8", 127), ("int16", 32767)])
 def test_integers_are_multiples_of_a_step_a_row(name: str, levels: int) -> None:
     weight = torch.randn(4, 30, generator=torch.Generator().manual_seed(0))

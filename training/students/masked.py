@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.encodings import Encoding, as_it_is
-from training.pruning import Mask, Score, cut, grown
+from training.pruning import Mask, Score, cut
 from training.students.storage import StudentLayer
 
 
@@ -51,15 +51,10 @@ class MaskedStudent(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Actions [B, m] in [-1, 1] for observations [B, n]."""
-        return self._actions(observations, self._masked())
-
-    def _masked(self) -> list[Tensor]:
-        return [weight * mask for weight, mask in zip(self.weights, self.masks, strict=True)]
-
-    def _actions(self, observations: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        last = len(weights) - 1
-        for index, (weight, bias) in enumerate(zip(weights, self.biases, strict=True)):
-            observations = torch.addmm(bias, observations, self._encode(weight).t())
+        last = len(self.masks) - 1
+        layers = zip(self.weights, self.biases, self.masks, strict=True)
+        for index, (weight, bias, mask) in enumerate(layers):
+            observations = torch.addmm(bias, observations, self._encode(weight * mask).t())
             observations = observations.relu() if index < last else observations.tanh()
         return observations
 
@@ -75,28 +70,9 @@ class MaskedStudent(nn.Module):
     @torch.no_grad()
     def cut(self, score: Score, observations: Tensor, keep: int) -> None:
         """Keep `keep` weights at most, those with the best scores."""
-        scores = score(self._masked(), self.inputs(observations))
-        self._set(cut([value.cpu().numpy() for value in scores], self._bool_masks(), keep))
-
-    @torch.enable_grad()
-    def grow(self, observations: Tensor, labels: Tensor, count: int) -> None:
-        """Give back `count` cut weights, as zeros: those down whose slopes the error falls most.
-
-        Which weights were worth keeping shows only once the others have settled (RigL: Evci et
-        al. 2020, section 3).
-        """
-        weights = [weight.detach().requires_grad_() for weight in self._masked()]
-        error = (self._actions(observations, weights) - labels).square().sum(dim=1).mean()
-        slopes = torch.autograd.grad(error, weights)
-        with torch.no_grad():
-            for weight, mask in zip(self.weights, self.masks, strict=True):
-                weight.mul_(mask)
-        self._set(grown([slope.abs().cpu().numpy() for slope in slopes], self._bool_masks(), count))
-
-    def _bool_masks(self) -> list[Mask]:
-        return [mask.cpu().numpy() > 0 for mask in self.masks]
-
-    def _set(self, masks: Sequence[Mask]) -> None:
+        weights = [weight * mask for weight, mask in zip(self.weights, self.masks, strict=True)]
+        scores = [value.cpu().numpy() for value in score(weights, self.inputs(observations))]
+        masks = cut(scores, [mask.cpu().numpy() > 0 for mask in self.masks], keep)
         for before, mask in zip(self.masks, masks, strict=True):
             before.copy_(torch.from_numpy(mask))
 
