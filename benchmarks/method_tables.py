@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from scipy.stats import t
+from scipy.stats import binomtest, t
 
 from common.files import read_json
 from training.methods import METHODS
@@ -67,6 +67,29 @@ def _range(shares: list[float]) -> str:
     if len(shares) == 1:
         return f"{shares[0]:.1%}"
     return f"{mean(shares):.1%} [{min(shares):.1%}, {max(shares):.1%}]"
+
+
+def failures() -> list[str]:
+    """A row a recipe: of how many episodes its students failed in how many, beside the teacher."""
+    results = read_json(RESULTS / "failures_sensorsini_cartpole.json")
+    rows = defaultdict(list)
+    for name, row in results["policies"].items():
+        rows[re.sub(r"-\d+$", "", name)].append(row)
+    lines = [
+        f"Failures: episodes that returned less than {results['least']:.0f}.",
+        "",
+        "| students | seeds | episodes | failures, seed by seed | in 1,000 (95 % interval) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, found in sorted(rows.items()):
+        failed, episodes = (sum(row[key] for row in found) for key in ("failures", "episodes"))
+        rate = binomtest(failed, episodes).proportion_ci()
+        each = ", ".join(str(row["failures"]) for row in found)
+        lines.append(
+            f"| {name} | {len(found)} | {episodes:,} | {each} | {1000 * failed / episodes:.1f} "
+            f"[{1000 * rate.low:.1f}, {1000 * rate.high:.1f}] |"
+        )
+    return lines
 
 
 def encoded() -> list[str]:

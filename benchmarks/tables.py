@@ -14,7 +14,7 @@ from statistics import mean, median
 from typing import Any
 
 import tyro
-from method_tables import encoded, equal_bytes, method_list, methods, methods_whole
+from method_tables import encoded, equal_bytes, failures, method_list, methods, methods_whole
 from speed_table import training_curves, training_speed
 
 from common.files import atomic_path, read_json
@@ -181,6 +181,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "equal_bytes": equal_bytes,
     "methods_whole": methods_whole,
     "encoded": encoded,
+    "failures": failures,
     "method_list": method_list,
     "training_speed": training_speed,
     "training_curves": training_curves,

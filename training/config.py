@@ -264,7 +264,7 @@ class DistillConfig:
 
     preset: Literal["paper", "quick", "thorough"] = "paper"
     """paper: a million steps with the paper's settings. quick: about two minutes. thorough: about
-    five, for few weights that must not fail: rounds go on until the worst of 200 episodes is good.
+    eight, for few weights that must not fail: rounds go on until the worst of 500 episodes is good.
     """
 
     method: MethodName = "auto"
@@ -380,7 +380,7 @@ class DistillConfig:
 
     episodes: int | None = None
     """Episodes that measure the return after each stage, where there is an environment (20,
-    thorough 200)."""
+    thorough 500)."""
 
     evidence_episodes: int = 100
     """Episodes that measure the finished student; they had no say in choosing it."""
