@@ -24,11 +24,12 @@ from common.files import write_json
 from common.provenance import provenance
 from training.bpd import BayesianPolicyDistillation
 from training.collect import collect
-from training.config import BpdSettings, CollectConfig
+from training.config import CollectConfig
 from training.dataset import Dataset, read_dataset
 from training.figures import masked
 from training.policy import Policy
 from training.rollouts import MEASURE, Rollouts
+from training.settings import BpdSettings
 from training.signals import normaliser, standardised
 from training.students.masked import kept_weights
 from training.students.storage import StudentFile, StudentLayer

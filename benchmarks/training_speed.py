@@ -108,8 +108,8 @@ def variants(dataset: Any) -> dict[str, Variant]:
 
     from training.batches import Batches
     from training.bpd import BayesianPolicyDistillation
-    from training.config import BpdSettings
     from training.fitted import FittedCritics, FittedFacts
+    from training.settings import BpdSettings
 
     def engine(students: int, settings: BpdSettings, fitted: Any = None) -> Callable[[], None]:
         device = torch.device("cpu")

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from training.batches import Batch, Batches
-from training.config import BpdSettings
 from training.critics import DTYPES, TwinCritics
 from training.dataset import Dataset
 from training.fitted import FittedCritics
@@ -33,6 +32,7 @@ from training.flat import FlatAdam, flat_values
 from training.noise import Noise
 from training.penalties import WEIGHT_COSTS
 from training.schedules import SCHEDULES
+from training.settings import BpdSettings
 from training.students.passes import pass_of
 from training.students.registry import STUDENTS, Student
 from training.students.storage import StudentLayer

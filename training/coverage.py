@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import DaggerSettings
 from training.dataset import Dataset, joined, read_dataset, write_dataset
 from training.policy import Policy
 from training.rollouts import DAGGER, Behaviour, Rollouts
+from training.settings import DaggerSettings
 
 
 class Coverage:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from training.batches import Batches
-from training.config import FinetuneSettings
 from training.dataset import Dataset
 from training.encodings import ENCODINGS
 from training.flat import FlatAdam
 from training.pruning import SCORES
+from training.settings import FinetuneSettings
 from training.students.masked import MaskedStudent, kept_weights
 from training.students.storage import StudentLayer
 

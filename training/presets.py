@@ -7,13 +7,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from common.errors import UserError
-from training.config import BpdSettings, DaggerSettings, DistillConfig, FinetuneSettings
+from training.config import DistillConfig
 from training.dataset import Dataset
 from training.encodings import ENCODINGS
 from training.methods import METHODS, small_hidden
 from training.penalties import WEIGHT_COSTS
 from training.pruning import SCORES
 from training.schedules import SCHEDULES
+from training.settings import BpdSettings, DaggerSettings, FinetuneSettings
 from training.students.registry import STUDENTS
 from training.students.variational import NOISES
 

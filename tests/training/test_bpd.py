@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from training.bpd import BayesianPolicyDistillation
-from training.config import BpdSettings
 from training.critics import DTYPES, Networks, TwinCritics
 from training.dataset import read_dataset
+from training.settings import BpdSettings
 
 CPU = torch.device("cpu")
 SETTINGS = BpdSettings(

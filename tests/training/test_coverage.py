@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.training.balancer import ENVIRONMENT
 from tests.training.test_dataset import small
-from training.config import DaggerSettings
 from training.coverage import Coverage, episodes_of, hard_rows, mined
 from training.dataset import Dataset, joined
 from training.networks import Mlp
 from training.policy import Policy, load_policy
 from training.rollouts import Behaviour, Rollouts
+from training.settings import DaggerSettings
 
 
 def episodes(returns: list[float], length: int = 4) -> Dataset:

@@ -20,11 +20,12 @@ from common.errors import UserError
 from tests.training.balancer import ENVIRONMENT
 from training.bpd import BayesianPolicyDistillation
 from training.checkpoint import read_checkpoint
-from training.config import BpdSettings, DistillConfig
+from training.config import DistillConfig
 from training.dataset import read_dataset, write_dataset
 from training.distill import distill
 from training.policy import load_policy
 from training.rollouts import MEASURE, Rollouts
+from training.settings import BpdSettings
 from training.students.storage import read_student
 
 

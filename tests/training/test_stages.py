@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import BpdSettings, DaggerSettings, FinetuneSettings
 from training.presets import Preset
+from training.settings import BpdSettings, DaggerSettings, FinetuneSettings
 from training.stages import Stages
 from training.targets import Keep
 

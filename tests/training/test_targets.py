@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import DistillConfig, FinetuneSettings
+from training.config import DistillConfig
+from training.settings import FinetuneSettings
 from training.targets import Flash, Keep, Return, Rounds, Target, target_of
 
 JSON = dict[str, Any]
