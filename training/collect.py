@@ -11,7 +11,8 @@ from typing import Any
 from common.errors import UserError
 from common.provenance import provenance
 from training.config import CollectConfig
-from training.dataset import Dataset, write_dataset
+from training.dataset import Dataset
+from training.dataset_files import check_place, write_dataset
 from training.policy import Policy, load_policy
 from training.rollouts import COLLECT, Behaviour, Rollouts
 
@@ -34,7 +35,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
             behaviour, (COLLECT, config.seed), config.transitions, "collect"
         )
     dataset = replace(dataset, metadata=_metadata(config, teacher, dataset))
-    _write(config.out, dataset)
+    write_dataset(config.out, dataset)
     ends = int((dataset.terminations | dataset.truncations).sum())
     return {
         "dataset": str(config.out),
@@ -53,8 +54,7 @@ def _check(config: CollectConfig) -> None:
             f"noise is {config.noise}, noise_fraction {config.noise_fraction}; "
             "give a deviation from 0 and a share from 0 to 1"
         )
-    if config.out.suffix != ".npz" and not str(config.out).startswith("minari:"):
-        raise UserError(f"out is {config.out}; give an .npz or minari:NAMESPACE/NAME-v0")
+    check_place(config.out)
 
 
 def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[str, Any]:
@@ -67,12 +67,3 @@ def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[
         "config": settings,
         "provenance": provenance(),
     }
-
-
-def _write(out: Path, dataset: Dataset) -> None:
-    if str(out).startswith("minari:"):
-        from training.minari_store import write_minari
-
-        write_minari(str(out).removeprefix("minari:"), dataset)
-    else:
-        write_dataset(out, dataset)

@@ -26,7 +26,8 @@ from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.config import DistillConfig
 from training.controllers import controller_of, steered
 from training.coverage import Coverage
-from training.dataset import Dataset, read_dataset
+from training.dataset import Dataset
+from training.dataset_files import read_dataset
 from training.devices import chosen_device
 from training.figures import check_alive, layer_figures, masked
 from training.finetune import Finetuning, start_layers

@@ -1,0 +1,44 @@
+"""Where a dataset is kept: an .npz, or Minari's local folder as `minari:ID`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import UserError
+from training.dataset import Dataset
+from training.dataset_minari import read_minari, write_minari
+from training.dataset_npz import read_npz, write_npz
+
+MINARI = "minari:"
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read a dataset from where it is kept.
+
+    Raises:
+        UserError: it is not there, or is no whole dataset.
+    """
+    place = str(path)
+    return read_minari(place.removeprefix(MINARI)) if place.startswith(MINARI) else read_npz(path)
+
+
+def write_dataset(path: Path, dataset: Dataset) -> None:
+    """Write it.
+
+    Raises:
+        UserError: Minari has that name already, or is not installed.
+    """
+    if str(path).startswith(MINARI):
+        write_minari(str(path).removeprefix(MINARI), dataset)
+    else:
+        write_npz(path, dataset)
+
+
+def check_place(path: Path) -> None:
+    """See that a dataset can be kept under that name.
+
+    Raises:
+        UserError: it can not.
+    """
+    if path.suffix != ".npz" and not str(path).startswith(MINARI):
+        raise UserError(f"out is {path}; give an .npz or minari:NAMESPACE/NAME-v0")

@@ -1,0 +1,105 @@
+"""Datasets as npz files."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from common.files import atomic_path
+from training.dataset import ARRAYS, Dataset, checked
+from training.signals import check_signals
+
+FORMAT = "sparsectl.dataset"
+VERSION = 1
+BYTES_LIMIT = 32 * 2**30
+"""Unpacked size that is refused: 100 million transitions of the pendulum are 25 GB."""
+
+
+def write_npz(path: Path, dataset: Dataset) -> None:
+    """Write `path` (.npz), atomically and uncompressed: loading is 50x faster than HDF5's."""
+    header = json.dumps({"format": FORMAT, "version": VERSION, **dataset.metadata}, allow_nan=False)
+    arrays = {name: getattr(dataset, name) for name in ARRAYS}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, metadata=np.frombuffer(header.encode(), np.uint8), **arrays)
+
+
+def read_npz(path: Path) -> Dataset:
+    """Read a dataset.
+
+    Another tool's npz may lack `teacher_actions` (the actions are taken for them) and `metadata`
+    (plain signals are made, the action's bounds from the data).
+
+    Raises:
+        UserError: the file is missing, truncated or foreign, a key is missing, shapes do not fit,
+            there is a NaN, or an action is outside its bounds.
+    """
+    arrays = _read_arrays(path)
+    metadata = _metadata(path, arrays.pop("metadata", None))
+    arrays.setdefault("teacher_actions", arrays.get("actions", np.empty(0)))
+    for name in ARRAYS:
+        if name not in arrays:
+            raise UserError(f"{path} has no array `{name}`; it needs {', '.join(ARRAYS)}")
+    if "signals" not in metadata:
+        metadata["signals"] = _plain_signals(arrays)
+    return checked(Dataset(**{name: arrays[name] for name in ARRAYS}, metadata=metadata), path)
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise UserError(f"no dataset at {path}; make one with `sparsectl collect`")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked > BYTES_LIMIT:
+            raise UserError(f"{path} unpacks to {unpacked} bytes; the limit is {BYTES_LIMIT}")
+        with np.load(path, allow_pickle=False) as archive:
+            wanted = [name for name in (*ARRAYS, "metadata") if name in archive.files]
+            return {name: archive[name] for name in wanted}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{path} is no whole npz of plain arrays ({reason}); make it anew"
+        ) from error
+
+
+def _metadata(path: Path, header: NDArray[Any] | None) -> dict[str, Any]:
+    if header is None:
+        return {"environment": None, "teacher": None}
+    try:
+        metadata = json.loads(header.astype(np.uint8).tobytes())
+    except ValueError as error:
+        raise UserError(f"{path}: its metadata is not JSON; make it again") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise UserError(f"{path}: its metadata is not of a {FORMAT}; make it again")
+    if metadata.get("version") != VERSION:
+        version = metadata.get("version")
+        raise UserError(f"{path} has version {version}; this program reads version {VERSION}")
+    check_signals(metadata.get("signals"), path)
+    return metadata
+
+
+def _plain_signals(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Signals of an npz that has none: bounds of ±1 where the actions fit, else the largest."""
+
+    def signals(values: NDArray[Any], prefix: str, limit: float | None) -> list[dict[str, Any]]:
+        low, scale = (None, 1.0) if limit is None else (-limit, limit)
+        names = [f"{prefix}{index}" for index in range(values.shape[-1])]
+        entry = {"unit": "", "scale": scale, "offset": 0.0, "low": low, "high": limit}
+        return [{"name": name, **entry} for name in names]
+
+    actions = arrays["actions"]
+    largest = float(np.abs(actions).max()) if actions.size and actions.dtype.kind == "f" else 1.0
+    return {
+        "observation": signals(arrays["observations"], "o", None),
+        "action": signals(actions, "a", max(1.0, largest) if np.isfinite(largest) else 1.0),
+        "frames": 1,
+        "period_s": 0.0,
+        "rig": None,
+    }
