@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,10 @@ from common.errors import UserError
 from firmware_host.compiler import find_compiler
 from firmware_host.cores.activation_share import owners
 from firmware_host.cores.bench_program import BENCH, Port, Program, build_program, symbols
-from firmware_host.cores.core import Float32, Measurement
+from firmware_host.cores.core import Core, Float32, Measurement
 from firmware_host.cores.host import HOST
 from firmware_host.policy_header import read_policy_header
 from firmware_host.tools import TOOLS
-
-if TYPE_CHECKING:
-    from firmware_host.cores.avr import Avr
 
 PORT: Final = Port(sources=(BENCH / "avr" / "core.c",), link_flags=())
 RUN_TIMEOUT_S: Final = 300.0
@@ -37,7 +34,7 @@ class Run:
     """Of all calls, with what activations called."""
 
 
-def measure(core: Avr, policy: Path, folder: Path, observations: Float32) -> Measurement:
+def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Measurement:
     """See `Core.measure`."""
     program = build_program(core, PORT, policy, folder)
     run = _simulate(core, program, policy, folder, observations)
@@ -55,7 +52,7 @@ def measure(core: Avr, policy: Path, folder: Path, observations: Float32) -> Mea
 
 
 def _simulate(
-    core: Avr, program: Program, policy: Path, folder: Path, observations: Float32
+    core: Core, program: Program, policy: Path, folder: Path, observations: Float32
 ) -> Run:
     simulator = build_simulator(folder)
     given, out, owned = folder / "observations", folder / "calls", folder / "owners"
@@ -82,9 +79,10 @@ def _simulate(
     return Run(calls, int.from_bytes(written[calls.nbytes :], "little"))
 
 
-def _owner_bytes(core: Avr, program: Program) -> bytes:
+def _owner_bytes(core: Core, program: Program) -> bytes:
     """A byte for each word of the flash: 1 an activation's, 2 a library's, 0 another."""
     owned = owners(core, program.elf)
+    assert core.flash_bytes is not None  # an AVR is a chip
     words = bytearray(core.flash_bytes // 2)
     for number, addresses in ((1, owned.activations), (2, owned.libraries)):
         for address in addresses:

@@ -39,4 +39,4 @@ class CortexM:
         """By an exact trace of instructions and the manual's cycles."""
         from firmware_host.cores.cortex_m_measuring import measure
 
-        return measure(self, policy, folder, observations)
+        return measure(self, self.model, self.unicorn_model, policy, folder, observations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -18,13 +18,11 @@ from firmware_host.cores.bench_program import (
     flat_image,
     symbols,
 )
-from firmware_host.cores.core import Float32, Measurement
+from firmware_host.cores.core import Core, Float32, Measurement
 from firmware_host.cores.cortex_m_trace import CortexMachine
+from firmware_host.cores.cycle_model import CycleModel
 from firmware_host.cores.thumb import disassemble
 from firmware_host.cores.trace_pricing import Pricing
-
-if TYPE_CHECKING:
-    from firmware_host.cores.cortex_m import CortexM
 
 PORT: Final = Port(
     sources=(BENCH / "cortex_m" / "core.c",),
@@ -40,12 +38,20 @@ MAX_BLOCKS: Final = 6_000_000
 """Blocks to trace in all, about ten seconds: a slow policy is measured on fewer observations."""
 
 
-def measure(core: CortexM, policy: Path, folder: Path, observations: Float32) -> Measurement:
+def measure(
+    core: Core,
+    model: CycleModel,
+    unicorn_model: str,
+    policy: Path,
+    folder: Path,
+    observations: Float32,
+) -> Measurement:
     """See `Core.measure`; a slow policy runs on the first of `observations` only."""
     program = build_program(core, PORT, policy, folder)
     code = disassemble(binutil(core, "objdump"), program.elf)
-    pricing = Pricing(code, core.model, owners(core, program.elf))
-    machine = _machine(core, program, pricing.watched_its)
+    pricing = Pricing(code, model, owners(core, program.elf))
+    image, names = flat_image(core, program.elf), symbols(core, program.elf)
+    machine = CortexMachine(unicorn_model, image, names, pricing.watched_its)
     size = _action_bytes(core, program)
     actions, costs, stack, blocks = [], [], 0, 0
     for observation in observations:
@@ -64,16 +70,11 @@ def measure(core: CortexM, policy: Path, folder: Path, observations: Float32) ->
         ram_bytes=program.ram_bytes,
         stack_bytes=stack,
         activation_share=pricing.activation_share(),
-        note=f"{core.model.source}; instructions are exact",
+        note=f"{model.source}; instructions are exact",
     )
 
 
-def _machine(core: CortexM, program: Program, watched_its: list[int]) -> CortexMachine:
-    image, names = flat_image(core, program.elf), symbols(core, program.elf)
-    return CortexMachine(core.unicorn_model, image, names, watched_its)
-
-
-def _action_bytes(core: CortexM, program: Program) -> int:
+def _action_bytes(core: Core, program: Program) -> int:
     """Of bench_action, as the linker placed it."""
     command = [binutil(core, "nm"), "-S", str(program.elf)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout

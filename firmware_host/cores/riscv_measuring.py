@@ -9,19 +9,16 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 import numpy as np
 
 from common.errors import UserError
 from firmware_host.cores.bench_program import BENCH, Port, build_program
-from firmware_host.cores.core import Float32, Measurement
+from firmware_host.cores.core import Core, Float32, Measurement
 from firmware_host.cores.riscv_trace import activation_share
 from firmware_host.policy_header import read_policy_header
 from firmware_host.tools import find_tool
-
-if TYPE_CHECKING:
-    from firmware_host.cores.riscv import RiscV
 
 PORT: Final = Port(
     sources=(BENCH / "riscv" / "start.S", BENCH / "riscv" / "core.c"),
@@ -37,7 +34,7 @@ _AROUND: Final = 2
 """Instructions counted beside the policy's: the first reading of the counter, and the call."""
 
 
-def measure(core: RiscV, policy: Path, folder: Path, observations: Float32) -> Measurement:
+def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Measurement:
     """See `Core.measure`."""
     program = build_program(core, PORT, policy, folder)
     actions = read_policy_header(policy).action_size

@@ -6,7 +6,7 @@ QEMU counts the instructions of a call but does not say where they lie.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import unicorn
@@ -14,10 +14,7 @@ from unicorn import riscv_const as riscv
 
 from firmware_host.cores.activation_share import instruction_addresses, owners
 from firmware_host.cores.bench_program import Program, flat_image, symbols
-from firmware_host.cores.core import Float32
-
-if TYPE_CHECKING:
-    from firmware_host.cores.riscv import RiscV
+from firmware_host.cores.core import Core, Float32
 
 RAM: Final = 0x80000000
 RAM_BYTES: Final = 16 << 20
@@ -26,7 +23,7 @@ _FPU_ON: Final = 0x2000
 """mstatus.FS: initial."""
 
 
-def activation_share(core: RiscV, program: Program, observation: Float32) -> float | None:
+def activation_share(core: Core, program: Program, observation: Float32) -> float | None:
     """Of one call; None if it does not come back here."""
     blocks = _blocks(core, program, observation)
     if blocks is None:
@@ -47,7 +44,7 @@ def activation_share(core: RiscV, program: Program, observation: Float32) -> flo
     return part / whole
 
 
-def _blocks(core: RiscV, program: Program, observation: Float32) -> array[int] | None:
+def _blocks(core: Core, program: Program, observation: Float32) -> array[int] | None:
     """The blocks that ran, address | size << 32."""
     names = symbols(core, program.elf)
     machine = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
