@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO
 
 from common.errors import UserError
+from common.processes import end
 from hil.config import Clock
 from hil.faults.kinds import FaultSpec
 from hil.plant_server import READY, PlantStart
@@ -146,13 +147,7 @@ class VirtualRig:
     def _end(self) -> None:
         """Firmware first, so that the plant sees its end of file."""
         for child in reversed(self._children):
-            if child.poll() is None:
-                child.terminate()
-            try:
-                child.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            end(child)
             if child.stdout is not None:
                 child.stdout.close()
         self._children.clear()

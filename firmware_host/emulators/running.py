@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Final
 
 from common.errors import UserError
+from common.processes import end
 from firmware_host.boards import Board
 from firmware_host.emulators.emulator import PORT_PATTERN
 
 START_TIMEOUT_S: Final = 20.0
-END_TIMEOUT_S: Final = 2.0
 
 
 class RunningBoard:
@@ -92,13 +92,7 @@ class RunningBoard:
         if self._held is not None:
             os.close(self._held)
             self._held = None
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
         if process.stdout is not None:
             self.last_words = process.stdout.read().decode("utf-8", errors="replace")
             process.stdout.close()

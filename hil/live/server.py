@@ -10,6 +10,7 @@ import sys
 from types import TracebackType
 
 from common.errors import UserError
+from common.processes import end
 from hil.live.channel import channel_pair
 from hil.live.feed import LiveFeed
 from hil.live.view import Setup
@@ -68,11 +69,7 @@ class LivePage:
         child = self._child
         if child is None:
             return
-        try:
-            child.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end(child, ask=False, patience_s=END_TIMEOUT_S)
         if child.stdout is not None:
             child.stdout.close()
 
