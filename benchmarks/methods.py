@@ -54,7 +54,6 @@ BRIEF: JSON = {
     "dagger_tries": 2,
     "dagger_transitions": 15_000,
     "finetune_steps": 2_500,
-    "finetune_enough": 0.0,
 }
 """An eighth of the time, so that every method has its turn."""
 

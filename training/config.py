@@ -122,7 +122,7 @@ class DistillConfig:
 
     preset: Literal["paper", "quick", "thorough"] = "paper"
     """paper: a million steps with the paper's settings. quick: about two minutes. thorough: about
-    eight, for few weights that must not fail: rounds go on until the worst of 500 episodes is good.
+    eight, for few weights that must not fail: each that fits is measured in 500 episodes.
     """
 
     method: MethodName = "auto"
@@ -199,10 +199,6 @@ class DistillConfig:
 
     finetune_rounds: int | None = None
     """Rounds of data from the fine-tuned student, each with as much fine-tuning again."""
-
-    finetune_enough: float | None = None
-    """End the rounds once a student's worst of --episodes has this share of the teacher's worst in
-    the same ones (0: do all rounds)."""
 
     finetune_prune_rounds: int | None = None
     """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""

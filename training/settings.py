@@ -95,10 +95,6 @@ class FinetuneSettings:
     rounds: int = 0
     """Rounds of data that the fine-tuned student drives and the teacher labels."""
 
-    enough: float = 0.0
-    """The rounds end early once a student's worst measured episode returns this share of the
-    teacher's worst in the same episodes; 0: all rounds are done."""
-
     prune_rounds: int = 8
     """Of a wanted size: fine-tunings over which the count falls to it; then come the rounds."""
 

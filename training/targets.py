@@ -60,16 +60,13 @@ def target_of(
     config: DistillConfig, settings: FinetuneSettings, teacher: Mapping[str, float] | None
 ) -> Target:
     """What the config wants; `teacher`: its figures in the measured episodes."""
-    least = None
-    if teacher and settings.enough:
-        least = share_of(settings.enough, teacher["return_min"])
     if config.keep and not METHODS[config.method].small:
-        return Keep(config.keep, settings.prune_rounds, settings.rounds, least)
+        return Keep(config.keep, settings.prune_rounds, settings.rounds)
     if config.return_share is not None and teacher:
         return Return(config.return_share, teacher["return_mean"], PATIENCE)
     if config.flash:
-        return Flash(config.flash, settings.rounds, least)
-    return Rounds(settings.rounds, least)
+        return Flash(config.flash, settings.rounds)
+    return Rounds(settings.rounds)
 
 
 def share_of(share: float, value: float) -> float:
@@ -77,24 +74,13 @@ def share_of(share: float, value: float) -> float:
     return value - (1 - share) * abs(value)
 
 
-def enough(entry: JSON, least: float | None) -> bool:
-    """Whether the worst measured episode of a student that may be the one returned so much."""
-    return least is not None and bool(entry.get("return_min", -math.inf) >= least)
-
-
 @dataclass(frozen=True)
 class Rounds:
-    """No wish: what the distillation kept, fine-tuned once and once more a round.
-
-    The rounds end early where the worst episode returned `least`; so do those of other wishes.
-    """
+    """No wish: what the distillation kept, fine-tuned once and once more a round."""
 
     rounds: int
-    least: float | None = None
 
     def next(self, done: Done) -> int | None:
-        if done and enough(done[-1], self.least):
-            return None
         return 0 if len(done) <= self.rounds else None
 
     def best(self, done: Done) -> int | None:
@@ -114,14 +100,12 @@ class Keep:
     weights: int
     prune_rounds: int
     rounds: int
-    least: float | None = None
 
     def next(self, done: Done) -> int | None:
         if not done:
             return 0 if self.prune_rounds > 1 else self.weights
         number, start = len(done), max(int(done[0]["kept_weights"]), self.weights)
-        fits = self.judges(int(done[-1]["kept_weights"]))
-        if number >= self.fine_tunings() or (fits and enough(done[-1], self.least)):
+        if number >= self.fine_tunings():
             return None
         if number >= self.prune_rounds:
             return self.weights
@@ -188,7 +172,6 @@ class Flash:
 
     flash_bytes: int
     rounds: int
-    least: float | None = None
 
     def next(self, done: Done) -> int | None:
         if not done:
@@ -198,7 +181,7 @@ class Flash:
             factor = max(self.flash_bytes / taken, SHRINK**3)
             return max(1, min(int(factor * kept), kept - 1))
         fits = sum(entry["flash_bytes"] <= self.flash_bytes for entry in done)
-        if fits > self.rounds or enough(done[-1], self.least):
+        if fits > self.rounds:
             return None
         return int(done[-1]["keep"])
 

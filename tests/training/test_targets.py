@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import DistillConfig
-from training.settings import FinetuneSettings
-from training.targets import Flash, Keep, Return, Rounds, Target, target_of
+from training.targets import Flash, Keep, Return, Rounds, Target
 
 JSON = dict[str, Any]
 
@@ -79,32 +76,6 @@ def test_flash_goes_down_until_it_fits(start: int, flash_bytes: int, rounds: int
     assert done[-1] in fits
     best = target.best(done)
     assert best is not None and done[best] in fits
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=8), st.floats(0, 100))
-def test_rounds_end_once_the_worst_episode_is_good(returns: list[float], least: float) -> None:
-    """Whatever the wish, and never before the student has the size that is wanted."""
-    targets: list[Target] = [Rounds(5, least), Keep(50, 2, 5, least), Flash(250, 5, least)]
-    for target in targets:
-        values = iter([100.0] if isinstance(target, Keep) else [])
-        done: list[JSON] = []
-        answers = iter([*returns, *[100.0] * 20])
-        while (keep := target.next(done)) is not None:
-            kept = keep or (50 if isinstance(target, Rounds | Flash) else 200)
-            value = next(values, None) or next(answers)
-            done.append(entry(keep, kept, value, flash_bytes=5 * kept))
-        judged = [step["return_min"] for step in done if step["kept_weights"] <= 50]
-        assert all(value < least for value in judged[:-1])
-        assert judged[-1] >= least or len(judged) == 6
-
-
-def test_enough_is_a_share_of_the_teachers_worst() -> None:
-    config = DistillConfig(Path("d"), keep=50, method="gradual")
-    teacher = {"return_mean": 300.0, "return_min": 200.0}
-    settings = FinetuneSettings(enough=0.9)
-    assert target_of(config, settings, teacher) == Keep(50, 8, 0, 180.0)
-    assert target_of(config, FinetuneSettings(), teacher) == Keep(50, 8, 0, None)
-    assert target_of(config, settings, None) == Keep(50, 8, 0, None)
 
 
 def test_rounds_takes_the_best() -> None:

@@ -58,20 +58,6 @@ def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
     assert "student-driven" in result["coverage"]
 
 
-def test_rounds_end_when_the_worst_episode_is_good(
-    balancer: Path, balancing: Path, tmp_path: Path
-) -> None:
-    """Rounds are mined and, with `finetune_enough`, no more are done than it takes."""
-    changes = {"preset": "thorough", "finetune_rounds": 5, "finetune_enough": 0.9}
-    result = run(online(balancing, balancer, tmp_path, keep=40, **changes, dagger_tries=2))
-    done = [step for step in result["steps"][1:] if step["kept_weights"] <= 40]
-    good = [step["return_min"] >= 0.9 * 1000 for step in done]
-    assert result["teacher_return"] == 1000
-    assert good[-1] and not any(good[:-1])
-    assert len(done) <= 5
-    assert result["chosen"] == done[-1]["name"]
-
-
 def test_a_wanted_return_and_its_picture(balancer: Path, balancing: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run(online(balancing, balancer, out, return_share=0.95, hidden=(8, 6)))
