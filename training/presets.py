@@ -53,9 +53,9 @@ PRESETS = {
         DaggerSettings(rounds=1, transitions=20_000, tries=2, steps=1_500),
     ),
     # Down to 363 of the cart-pole's weights. What keeps a student from failing is how well the last
-    # hundred weights take over from those that go: small cuts, long fine-tunings. One that fails two
-    # episodes in a thousand shows it in 500, hardly in 20. So many measure each of seven, and the
-    # best is taken: the first whose 500 are all good would owe some of that to luck.
+    # hundred weights take over from those that go: small cuts, long fine-tunings. One that fails
+    # twice in a thousand episodes shows it in 500, hardly in 20. So many measure each of seven, and
+    # the best is taken: the first whose 500 are all good would owe some of that to luck.
     "thorough": Preset(
         replace(QUICK_BPD, hidden=(64, 64)),
         FinetuneSettings(steps=24_000, rounds=6, prune_rounds=10, learning_rate=3e-3),
