@@ -36,7 +36,8 @@ OBSERVATIONS, ACTIONS, TRANSITIONS = 11, 3, 1_000_000
 SECONDS_A_TURN = 1.0
 THREADED, PROCESSES = "authors, one process of two threads", "authors, two processes"
 BASES = (THREADED, PROCESSES)
-STUDENTS = 8
+STUDENTS = 16
+"""A process; a dozen or more spread what an operation costs besides its arithmetic."""
 
 Turn = tuple[int, str, float, float, float]
 """Round, variant, updates a second by the clock and by the processor, student updates in one."""

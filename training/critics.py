@@ -19,9 +19,6 @@ from training.flat import VectorAdam, views
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-MOST_AT_ONCE = 8
-"""Networks; twice as many at 256-256 leave a core's cache and take a seventh longer."""
-
 _mask_slope = torch.ops.aten.threshold_backward.grad_input
 
 
@@ -74,17 +71,14 @@ class Networks:
         if self._low is not self._exact:
             self._exact.copy_(self._low)
 
-    def parts(self, count: int, size: int) -> list[Part]:
-        """The first networks, in parts of a size."""
-        return [
-            Part(
-                [weight[start : start + size] for weight in self.weights],
-                [bias[start : start + size] for bias in self.biases],
-                self.last_weight[start : start + size],
-                self.last_bias[start : start + size],
-            )
-            for start in range(0, count, size)
-        ]
+    def first(self, count: int) -> Part:
+        """The first networks."""
+        return Part(
+            [weight[:count] for weight in self.weights],
+            [bias[:count] for bias in self.biases],
+            self.last_weight[:count],
+            self.last_bias[:count],
+        )
 
 
 class Part(NamedTuple):
@@ -94,11 +88,6 @@ class Part(NamedTuple):
     biases: list[Tensor]
     last_weight: Tensor
     last_bias: Tensor
-
-
-def part_size(count: int) -> int:
-    """Networks whose passes are made at once: all, or few enough to stay in the cache."""
-    return next(size for size in range(min(count, MOST_AT_ONCE), 0, -1) if count % size == 0)
 
 
 def parameter_shapes(sizes: Sequence[int], count: int) -> list[tuple[int, ...]]:
@@ -201,18 +190,16 @@ class FirstCritics:
         shared: bool = False,
     ) -> None:
         count = 1 if shared else students
-        size, each = part_size(count), students * rows // count
         self._inputs = torch.empty(students, rows, sizes[0], dtype=dtype, device=device)
-        self._pieces = torch.split(self._inputs.view(count, each, sizes[0]), size)
-        self._parts = networks.parts(count, size)
-        self._pass = Pass(sizes, size, each, dtype, device)
+        self._per_network = self._inputs.view(count, -1, sizes[0])
+        self._networks = networks.first(count)
+        self._pass = Pass(sizes, count, students * rows // count, dtype, device)
 
     @torch.no_grad()
     def value(self, state_action: Tensor) -> Tensor:
         """Q1's values [S, B] for observations beside actions [S, B, n + m]."""
         self._inputs.copy_(state_action)
-        values = [self._pass.values(*pair) for pair in zip(self._parts, self._pieces, strict=True)]
-        return torch.cat(values).view(self._inputs.shape[:2])
+        return self._pass.values(self._networks, self._per_network).view(self._inputs.shape[:2])
 
     @torch.no_grad()
     def value_and_slope(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,11 +207,9 @@ class FirstCritics:
         n = observations.shape[2]
         self._inputs[..., :n] = observations
         self._inputs[..., n:] = actions
-        values, slopes = [], []
-        for part, inputs in zip(self._parts, self._pieces, strict=True):
-            values.append(self._pass.values(part, inputs))
-            slopes.append(self._pass.input_slopes(part, n))
-        return torch.cat(values).view(actions.shape[:2]), torch.cat(slopes).view_as(actions)
+        values = self._pass.values(self._networks, self._per_network)
+        slopes = self._pass.input_slopes(self._networks, n)
+        return values.view(actions.shape[:2]), slopes.view_as(actions)
 
 
 class TwinCritics:
@@ -260,12 +245,10 @@ class TwinCritics:
         self.online = Networks(self.values, sizes, count, dtype)
         self.target = Networks(self.target_values, sizes, count, dtype)
         self._gradient = Networks(self.adam.gradient, sizes, count, dtype)
-        size = part_size(count)
         self._inputs = torch.empty(count, batch_size, sizes[0], dtype=dtype, device=device)
-        self._pieces = torch.split(self._inputs, size)
         made = (self.online, self.target, self._gradient)
-        self._parts = [networks.parts(count, size) for networks in made]
-        self._pass = Pass(sizes, size, batch_size, dtype, device)
+        self._parts = [networks.first(count) for networks in made]
+        self._pass = Pass(sizes, count, batch_size, dtype, device)
         self.first = FirstCritics(self.online, sizes, self.students, batch_size, dtype, device)
 
     @torch.no_grad()
@@ -288,24 +271,21 @@ class TwinCritics:
         Returns:
             Tensor: [S], the sum of both critics' mean squared errors.
         """
-        inputs, n = self._inputs.view(2, *state_action.shape), next_observations.shape[2]
+        every, n = self._inputs, next_observations.shape[2]
+        inputs = every.view(2, *state_action.shape)
         inputs[..., :n] = next_observations
         inputs[..., n:] = next_actions
         online, target, gradient = self._parts
-        after = [self._pass.values(*pair) for pair in zip(target, self._pieces, strict=True)]
-        worst = torch.cat(after).view(2, *rewards.shape).amin(dim=0)
-        wanted = torch.addcmul(rewards, discounts, worst).repeat(2, 1)
-        per_piece = torch.split(wanted, len(after[0]))
+        after = self._pass.values(target, every).view(2, *rewards.shape)
+        wanted = torch.addcmul(rewards, discounts, after.amin(dim=0)).repeat(2, 1)
         inputs[:] = state_action
-        errors = []
-        for part, out, piece, its in zip(online, gradient, self._pieces, per_piece, strict=True):
-            errors.append(self._pass.values(part, piece).sub_(its))
-            slope = errors[-1] * (2 / rewards.shape[1])
-            self._pass.parameter_slopes(slope, part, piece, out)
+        errors = self._pass.values(online, every).sub_(wanted)
+        slope = errors * (2 / rewards.shape[1])
+        self._pass.parameter_slopes(slope, online, every, gradient)
         self._gradient.widen()
         self.adam.apply()
         self.online.refresh()
-        squares = torch.cat(errors).square_().view(2, *rewards.shape)
+        squares = errors.square_().view(2, *rewards.shape)
         return squares.sum(dim=(0, 2)) / rewards.shape[1]
 
     @torch.no_grad()
