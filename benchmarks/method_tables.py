@@ -73,7 +73,7 @@ def failures() -> list[str]:
     """A row a recipe: of how many episodes its students failed in how many, beside the teacher."""
     results = read_json(RESULTS / "failures_sensorsini_cartpole.json")
     rows = defaultdict(list)
-    for name, row in results["policies"].items():
+    for name, row in sorted(results["policies"].items()):
         rows[re.sub(r"-\d+$", "", name)].append(row)
     lines = [
         f"Failures: episodes that returned less than {results['least']:.0f}.",
