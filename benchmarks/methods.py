@@ -43,7 +43,7 @@ class Recipe:
 
 
 CUT: JSON = {}
-"""The preset as it is: ten fine-tunings on the way down, then up to seven at the size."""
+"""The preset as it is: ten fine-tunings on the way down, then six more at the size."""
 
 SMALL: JSON = {"finetune_rounds": 16}
 """Up to as many fine-tunings and rounds at the one size."""

@@ -37,15 +37,15 @@ def question(tick: int) -> bytes:
 
 
 def log_for_ever(path: str, told: mmap.mmap, kind: type[AnyRecorder]) -> None:
-    """Log ticks as a link does: a tick comes, told of at once, and the next is asked for."""
+    """Log ticks as a link does: one is asked for, comes, is recorded, and then told of."""
     recorder = kind(JournalWriter(Path(path), {"seed": 1}))
     tick = 0
     while True:
         recorder.sent(question(tick))
         recorder.settle()
+        recorder.received(frame_of(tick), 0, answers=True)
         tick += 1
         told[: _COUNT.size] = _COUNT.pack(tick)
-        recorder.received(frame_of(tick - 1), 0, answers=True)
 
 
 def killed_after(seconds: float, path: Path, kind: type[AnyRecorder]) -> int:
@@ -73,12 +73,14 @@ def ticks_of(path: Path) -> list[int]:
     return [frame["tick"] for frame in frames if frame is not None and frame.to_host]
 
 
-@pytest.mark.parametrize("kind", [LiveRecorder, LockstepRecorder])
+@pytest.mark.parametrize(("kind", "put_off"), [(LiveRecorder, 0), (LockstepRecorder, 1)])
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_kill_9_loses_the_last_tick_at_most(tmp_path: Path, kind: type[AnyRecorder]) -> None:
+def test_kill_9_loses_the_last_tick_at_most(
+    tmp_path: Path, kind: type[AnyRecorder], put_off: int
+) -> None:
     dice = random.Random(1)
     for _ in range(KILLS // 2):
         told = killed_after(dice.uniform(0, MOST_S), tmp_path / "journal.bin", kind)
         ticks = ticks_of(tmp_path / "journal.bin")
         assert ticks == list(range(len(ticks)))
-        assert told - 1 <= len(ticks) <= told
+        assert told - put_off <= len(ticks) <= told + 1
