@@ -48,7 +48,11 @@ CUT: JSON = {}
 SMALL: JSON = {"finetune_rounds": 16}
 """Up to as many fine-tunings and rounds at the one size."""
 
+FIRST_ORDER: JSON = {"finetune_newton_below": 0, "dagger_anywhere": 0.0}
+"""As in version 0.2.0: Adam at every size, rounds from the usual start alone."""
+
 BRIEF: JSON = {
+    **FIRST_ORDER,
     "episodes": 40,
     "evidence_episodes": 20,
     "dagger_tries": 2,
@@ -61,6 +65,7 @@ CUT_BRIEF: JSON = {"finetune_prune_rounds": 3, "finetune_rounds": 3, **BRIEF}
 SMALL_BRIEF: JSON = {"finetune_rounds": 6, **BRIEF}
 
 OFFLINE: JSON = {
+    **FIRST_ORDER,
     "episodes": 20,
     "finetune_steps": 6_000,
     "finetune_prune_rounds": 6,

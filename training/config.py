@@ -204,13 +204,20 @@ class DistillConfig:
     """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""
 
     finetune_score: str | None = None
-    """Which weights stay: activation, magnitude or neuron."""
+    """Which weights stay: activation, magnitude, neuron or curvature."""
 
     finetune_encoding: str | None = None
     """The encoding that fine-tuning sees coming: float32, float16, int16 or int8."""
 
     finetune_learning_rate: float | None = None
     """Of Adam at the start of each fine-tuning (2e-3)."""
+
+    finetune_newton_below: int | None = None
+    """Students of so many weights, or fewer, are fine-tuned with curvature, by damped Gauss-Newton
+    steps in Adam's place (0, thorough 1,200)."""
+
+    finetune_newton_steps: int | None = None
+    """Of those, a fine-tuning (40)."""
 
     dagger_rounds: int | None = None
     """Rounds of student-driven data that the teacher labels; 0: none. Needs --env and --teacher."""
@@ -221,6 +228,10 @@ class DistillConfig:
     dagger_tries: int | None = None
     """Times as many are driven: half of those kept are of the worst episodes (quick 2,
     thorough 5)."""
+
+    dagger_anywhere: float | None = None
+    """As many transitions again, as a share, of episodes that begin anywhere, where the environment
+    has such a start (sparsectl's own have)."""
 
     dagger_hard_share: float | None = None
     """Of fine-tuning's data, what comes from rounds' episodes that lost over a quarter of the

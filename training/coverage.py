@@ -2,10 +2,14 @@
 
 A teacher's own episodes never show the states that a student's mistakes lead to. Adding those, with
 the teacher's action as the label, is DAgger (Ross, Gordon, Bagnell 2011).
+
+Nor do they show, from the usual start, a state that a failing student never gets out of, such as a
+pole that spins. Episodes that begin anywhere do, where the environment has such a start.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +21,9 @@ from training.dataset_files import read_dataset, write_dataset
 from training.policy import Policy
 from training.rollouts import DAGGER, Behaviour, Rollouts
 from training.settings import DaggerSettings
+
+ANYWHERE = "anywhere"
+"""Of an environment's `metadata["starts"]`."""
 
 
 class Coverage:
@@ -69,21 +76,32 @@ class Coverage:
             number: of the round; its episodes follow from the seed and this.
             student: who drives.
             tries: times as many transitions are driven as the round keeps.
-        """
-        path = self.folder / f"round-{number}.npz"
-        if not path.exists():
-            write_dataset(path, self._driven(number, student(), tries))
-        data = read_dataset(path)
-        self.parts.append(data)
-        return data
 
-    def _driven(self, number: int, student: Policy, tries: int) -> Dataset:
+        Returns:
+            Dataset: the round's transitions, which are now part of the data.
+        """
+        settings, starts = self.settings, self.rollouts.starts if self.rollouts else ()
+        counts: dict[str | None, int] = {None: settings.transitions}
+        if ANYWHERE in starts and settings.anywhere:
+            counts[ANYWHERE] = math.ceil(settings.anywhere * settings.transitions)
+        added = []
+        for start, count in counts.items():
+            path = self.folder / f"round-{number}{'' if start is None else '-' + start}.npz"
+            if not path.exists():
+                write_dataset(path, self._driven(number, student(), count, tries, start))
+            added.append(read_dataset(path))
+        self.parts += added
+        return joined(added)
+
+    def _driven(
+        self, number: int, student: Policy, count: int, tries: int, start: str | None
+    ) -> Dataset:
         assert self.rollouts is not None and self.teacher is not None
-        settings = self.settings
-        behaviour = Behaviour(student, self.teacher, settings.noise, settings.noise_fraction)
-        series, count = (DAGGER, self.seed, number), tries * settings.transitions
-        driven = self.rollouts.transitions(behaviour, series, count, f"round {number}")
-        return mined(driven, settings.transitions)
+        noise, fraction = self.settings.noise, self.settings.noise_fraction
+        behaviour = Behaviour(student, self.teacher, noise, fraction, start)
+        series = (DAGGER, self.seed, number, *([] if start is None else [1]))
+        label = f"round {number}" + ("" if start is None else f", {start}")
+        return mined(self.rollouts.transitions(behaviour, series, tries * count, label), count)
 
     def imitation_error(self, student: Policy) -> float:
         """Mean squared difference from the teacher over all transitions, in units of the action."""

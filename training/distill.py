@@ -39,6 +39,7 @@ from training.methods import METHODS, chosen_method
 from training.policy import Policy, load_policy
 from training.presets import Preset, fitted, resolved
 from training.rollouts import Rollouts
+from training.second_order import finetuning_of
 from training.stages import Stage, Stages
 from training.students.masked import live_biases
 from training.students.storage import StudentLayer, read_student, write_student
@@ -160,7 +161,7 @@ class Distillation:
                 self._add_round(stage.data_round, stage.tries)
             self._begin_finetuning(stage.number, stage.keep, self.layers())
         assert self.finetuning is not None
-        self._train(stage, self.finetuning, self.preset.finetune.steps)
+        self._train(stage, self.finetuning, self.finetuning.steps)
         self.finetune_seconds.append(time.monotonic() - begun)
 
     def _train(self, stage: Stage, trainer: Trainer, until: int) -> None:
@@ -174,7 +175,7 @@ class Distillation:
     def _begin_finetuning(self, number: int, keep: int, layers: tuple[StudentLayer, ...]) -> None:
         seed = self.config.seed + number * FINETUNE_SEEDS
         data, settings = self.coverage.all(self.teacher_return), self.preset.finetune
-        self.finetuning = Finetuning(
+        self.finetuning = finetuning_of(settings, layers)(
             data, self.signals, layers, settings, seed, self.device, keep, number
         )
 

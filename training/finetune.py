@@ -4,11 +4,15 @@ Variational dropout shrinks what it keeps and leaves behind what it cut. With th
 imitation mends both in a small part of the time that the distillation took. Where fewer weights are
 wanted, the least of them are cut on the way, a few at a time, so that the others can take over
 (gradual magnitude pruning: Zhu and Gupta 2017).
+
+How a step is made is the business of two classes: `FirstOrder`, Adam on minibatches, for any size,
+and `SecondOrder` (second_order.py), for students small enough that their curvature is known.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -28,7 +32,7 @@ SCORED = 8
 """Minibatches whose activations say what a weight adds."""
 
 
-class Finetuning:
+class Finetuning(ABC):
     """A masked student and its optimiser; `update` is one step of imitation.
 
     Args:
@@ -40,7 +44,13 @@ class Finetuning:
         device: where everything lives.
         keep: weights at the end, at most; 0: all that the masks have.
         number: of this fine-tuning in its run.
+
+    Attributes:
+        steps: that it takes.
+        steps_done: of them.
     """
+
+    steps: int
 
     def __init__(
         self,
@@ -61,30 +71,28 @@ class Finetuning:
         self.random = torch.Generator(device).manual_seed(seed)
         self.start = layers
         self.student = MaskedStudent(layers, ENCODINGS[settings.encoding]).on(device)
-        self.adam = FlatAdam(self.student, settings.learning_rate)
         self.losses: dict[str, Tensor] = {}
 
+    @abstractmethod
     def update(self) -> None:
-        """One minibatch of imitation; the learning rate falls to zero along a cosine."""
-        self._cut_when_due()
-        progress = self.steps_done / self.settings.steps
-        rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-        self.adam.set_learning_rate(rate)
-        batch = self.batches.sample([self.random])
-        error = self.student(batch.observations[0]) - batch.labels[0]
-        loss = error.square().sum(dim=1).mean()
-        self.adam.step(loss)
-        self.losses["imitation"] = loss.detach()
-        self.steps_done += 1
+        """One step, and the cut that is due before it."""
 
-    def _cut_when_due(self) -> None:
-        """At each of the cuts, the count falls by the same factor."""
+    @abstractmethod
+    def optimiser_state(self) -> dict[str, Tensor]:
+        """Parameters, and what the optimiser knows of the steps before; not copies."""
+
+    def due_cut(self) -> int:
+        """Weights after the cut that is due now, 0: none is. Each lowers them by one factor."""
         cuts = self.settings.cuts
-        number, rest = divmod(self.steps_done, max(1, self.settings.steps // (2 * cuts)))
+        number, rest = divmod(self.steps_done, max(1, self.steps // (2 * cuts)))
         before = kept_weights(self.start)
         if rest or number >= cuts or not 0 < self.keep < before:
-            return
-        goal = round(before * (self.keep / before) ** ((number + 1) / cuts))
+            return 0
+        share: float = (self.keep / before) ** ((number + 1) / cuts)
+        return round(before * share)
+
+    def cut_by_score(self, goal: int) -> None:
+        """Cut to `goal` weights, those of the lowest scores first."""
         batches = [self.batches.sample([self.random]).observations[0] for _ in range(SCORED)]
         self.student.cut(SCORES[self.settings.score], torch.cat(batches), goal)
 
@@ -95,7 +103,7 @@ class Finetuning:
     def state(self) -> dict[str, Tensor]:
         """All that the next update depends on, but the data, the seed and the count of steps."""
         masks = {f"mask.{index}": mask for index, mask in enumerate(self.student.masks)}
-        return {**self.adam.state("finetune"), **masks, "random": self.random.get_state()}
+        return {**self.optimiser_state(), **masks, "random": self.random.get_state()}
 
     def load(self, state: dict[str, Tensor], steps_done: int) -> None:
         """Go on from a checkpoint."""
@@ -113,6 +121,33 @@ class Finetuning:
             for index, layer in enumerate(self.start)
             for name in ("mean", "log_sigma", "bias", "mask")
         }
+
+
+class FirstOrder(Finetuning):
+    """By Adam on minibatches; the learning rate falls to zero along a cosine."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.steps = self.settings.steps
+        self.adam = FlatAdam(self.student, self.settings.learning_rate)
+
+    def update(self) -> None:
+        """One minibatch of imitation."""
+        if goal := self.due_cut():
+            self.cut_by_score(goal)
+        progress = self.steps_done / self.steps
+        rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        self.adam.set_learning_rate(rate)
+        batch = self.batches.sample([self.random])
+        error = self.student(batch.observations[0]) - batch.labels[0]
+        loss = error.square().sum(dim=1).mean()
+        self.adam.step(loss)
+        self.losses["imitation"] = loss.detach()
+        self.steps_done += 1
+
+    def optimiser_state(self) -> dict[str, Tensor]:
+        """Adam's."""
+        return self.adam.state("finetune")
 
 
 def start_layers(state: dict[str, Tensor]) -> tuple[StudentLayer, ...]:

@@ -58,8 +58,15 @@ PRESETS = {
     # the best is taken: the first whose 500 are all good would owe some of that to luck.
     "thorough": Preset(
         replace(QUICK_BPD, hidden=(64, 64)),
-        FinetuneSettings(steps=24_000, rounds=6, prune_rounds=10, learning_rate=3e-3),
-        DaggerSettings(rounds=1, transitions=20_000, tries=5, steps=1_500),
+        FinetuneSettings(
+            steps=24_000,
+            rounds=6,
+            prune_rounds=10,
+            learning_rate=3e-3,
+            score="curvature",
+            newton_below=1_200,
+        ),
+        DaggerSettings(rounds=1, transitions=20_000, tries=5, anywhere=0.5, steps=1_500),
         episodes=500,
     ),
 }
@@ -156,6 +163,8 @@ def _check(preset: Preset) -> None:
         "prior_scale": bpd.prior_scale,
         "finetune_cuts": preset.finetune.cuts,
         "finetune_prune_rounds": preset.finetune.prune_rounds,
+        "finetune_newton_steps": preset.finetune.newton_steps,
+        "finetune_newton_rows": preset.finetune.newton_rows,
         "learning_rate": bpd.learning_rate,
         "dagger_transitions": preset.dagger.transitions,
         "dagger_tries": preset.dagger.tries,
@@ -174,8 +183,10 @@ def _check(preset: Preset) -> None:
         "kl_multiplier": bpd.kl_multiplier,
         "finetune_steps": preset.finetune.steps,
         "finetune_rounds": preset.finetune.rounds,
+        "finetune_newton_below": preset.finetune.newton_below,
         "dagger_rounds": preset.dagger.rounds,
         "dagger_steps": preset.dagger.steps,
+        "dagger_anywhere": preset.dagger.anywhere,
     }
     for name, value in not_negative.items():
         if not value >= 0:

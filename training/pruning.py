@@ -42,7 +42,12 @@ def neuron(weights: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-SCORES: dict[str, Score] = {"magnitude": magnitude, "activation": activation, "neuron": neuron}
+SCORES: dict[str, Score] = {
+    "magnitude": magnitude,
+    "activation": activation,
+    "neuron": neuron,
+    "curvature": activation,  # where a student is still too large for its curvature
+}
 
 
 def connected_weights(masks: Sequence[Mask]) -> int:

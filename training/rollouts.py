@@ -43,12 +43,14 @@ class Behaviour:
         teacher: its actions are recorded as the labels; the actor where it is None.
         noise: standard deviation of Gaussian action noise, a fraction of half the action's range.
         noise_fraction: the share of episodes that have it.
+        start: where episodes begin, one of the environment's `metadata["starts"]`; None: as always.
     """
 
     actor: Policy
     teacher: Policy | None = None
     noise: float = 0.0
     noise_fraction: float = 1.0
+    start: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Rollouts:
     ) -> None:
         probe = make_environment(environment, options)
         self.signals = environment_signals(probe)
+        self.starts: tuple[str, ...] = tuple(probe.metadata.get("starts", ()))
         probe.close()
         self.environment = environment
         self.workers = max(1, workers)
@@ -232,7 +235,8 @@ def run_episode(
     deviation = scale * (behaviour.noise if random.random() < behaviour.noise_fraction else 0.0)
     columns: list[list[Any]] = [[], [], [], [], [], []]
     actions: list[Array] = []
-    observation, _ = environment.reset(seed=int(environment_seed))
+    options = None if behaviour.start is None else {"start": behaviour.start}
+    observation, _ = environment.reset(seed=int(environment_seed), options=options)
     ended = False
     info: dict[str, Any] = {}
     while not ended:

@@ -102,7 +102,9 @@ class FinetuneSettings:
     """Times in such a fine-tuning at which weights go, over its first half."""
 
     score: str = "activation"
-    """Which weights stay: activation, magnitude or neuron."""
+    """Which weights stay: activation, magnitude, neuron, or curvature: what is lost without them
+    once the others have made up for it; that is known in students under `newton_below`, and above
+    them it is activation."""
 
     encoding: str = "float32"
     """What the export will make of the weights: float32, float16, int16 or int8."""
@@ -112,6 +114,15 @@ class FinetuneSettings:
 
     batch_size: int = 256
     """Transitions in a minibatch."""
+
+    newton_below: int = 0
+    """Students of so many weights, or fewer, learn by damped Gauss-Newton steps in Adam's place."""
+
+    newton_steps: int = 40
+    """Of those, a fine-tuning."""
+
+    newton_rows: int = 50_000
+    """Transitions in each."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,10 @@ class DaggerSettings:
     tries: int = 1
     """Times as many are driven by students that may be the result: half of those that a round then
     keeps are of the episodes that returned least, so that rare failures are seen."""
+
+    anywhere: float = 0.0
+    """Transitions besides, as a share of those, of episodes that begin anywhere, where an
+    environment has such a start: what a student does not know there it may never get out of."""
 
     steps: int = 0
     """Further steps of distillation after each round."""

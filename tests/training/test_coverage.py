@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from training.networks import Mlp
 from training.policy import Policy, load_policy
 from training.rollouts import Behaviour, Rollouts
 from training.settings import DaggerSettings
+from training.signals import normaliser
 
 
 def episodes(returns: list[float], length: int = 4) -> Dataset:
@@ -102,3 +105,37 @@ def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
     assert hard.digest() == again.digest()
     read = Coverage(empty, None, None, settings, 0, tmp_path / "mined")
     assert read.add(1, lambda: teacher, 8).digest() == hard.digest()
+
+
+def test_a_round_has_episodes_from_anywhere_where_the_environment_has_such_a_start(
+    balancer: Path, tmp_path: Path
+) -> None:
+    teacher = load_policy(balancer)
+    settings = DaggerSettings(transitions=200, anywhere=0.5)
+    with Rollouts(ENVIRONMENT, 1) as rollouts:
+        assert rollouts.starts == ()
+        empty = rollouts.transitions(Behaviour(teacher), (0,), 5, "none")
+        coverage = Coverage(empty, teacher, rollouts, settings, 0, tmp_path / "without")
+        assert len(coverage.add(1, lambda: teacher)) == 200
+    rig = "sparsectl/sensorsini_cartpole-v0"
+    with Rollouts(rig, 1) as rollouts:
+        still = Policy(motionless(rollouts.signals), 0, "")
+        empty = rollouts.transitions(Behaviour(still), (0,), 5, "none")
+        coverage = Coverage(empty, still, rollouts, settings, 0, tmp_path / "with")
+        added = coverage.add(1, lambda: still)
+        resumed = Coverage(empty, still, rollouts, settings, 0, tmp_path / "with")
+        assert resumed.add(1, lambda: pytest.fail("driven again")).digest() == added.digest()
+    assert len(added) == 300
+    hanging, anywhere = coverage.parts[1:]
+    assert (len(hanging), len(anywhere)) == (200, 100)
+    upright = [part.observations[:, 3::5] for part in (hanging, anywhere)]  # cosine of the angle
+    assert upright[0].max() < -0.9 and upright[1].max() > 0.9
+
+
+def motionless(signals: dict[str, Any]) -> Mlp:
+    """Leaves the motor off."""
+    n, m = len(normaliser(signals)[0]), 1
+    zeros, ones = np.zeros(m, np.float32), np.ones(m, np.float32)
+    weights = (np.zeros((m, n), np.float32),)
+    unscaled = (np.zeros(n, np.float32), np.ones(n, np.float32))
+    return Mlp(weights, (zeros,), ("tanh",), *unscaled, zeros, ones, -ones, ones)

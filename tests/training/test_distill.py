@@ -96,11 +96,11 @@ from pathlib import Path
 from tests.training.test_distill import resumable
 from training.distill import distill
 if __name__ == "__main__":
-    distill(resumable(*map(Path, sys.argv[1:])))
+    distill(resumable(*map(Path, sys.argv[1:4]), below=int(sys.argv[4])))
 """
 
 
-def resumable(dataset: Path, teacher: Path, out: Path) -> DistillConfig:
+def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> DistillConfig:
     return quick(
         dataset,
         out,
@@ -114,16 +114,18 @@ def resumable(dataset: Path, teacher: Path, out: Path) -> DistillConfig:
         finetune_rounds=1,
         finetune_prune_rounds=2,
         keep=50,
+        finetune_newton_below=below,
+        finetune_newton_steps=12,
         checkpoint_seconds=0.0,
     )
 
 
-def start(arguments: list[Path], tmp_path: Path) -> subprocess.Popen[str]:
+def start(arguments: list[Path], tmp_path: Path, below: int = 0) -> subprocess.Popen[str]:
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": str(root)}
-    command = [sys.executable, str(script), *map(str, arguments)]
+    command = [sys.executable, str(script), *map(str, arguments), str(below)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -148,18 +150,20 @@ def assert_same_student(one: Path, two: Path) -> None:
     assert final[0].report == final[1].report
 
 
+@pytest.mark.parametrize("below", [0, 400])
 def test_resuming_after_sigkill_is_bit_for_bit(
-    balancer: Path, balancing: Path, tmp_path: Path
+    below: int, balancer: Path, balancing: Path, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    distill(resumable(balancing, balancer, whole))
+    result = distill(resumable(balancing, balancer, whole, below))
+    assert (result["steps"][-1]["steps"] == 12) == bool(below)
     for stage in (0, 4):
-        child = start([balancing, balancer, killed], tmp_path)
+        child = start([balancing, balancer, killed], tmp_path, below)
         wait_for(child, killed / "checkpoint.safetensors", stage)
         child.kill()
         child.wait()
         assert not (killed / "student.safetensors").exists()
-    distill(resumable(balancing, balancer, killed))
+    distill(resumable(balancing, balancer, killed, below))
     assert_same_student(whole, killed)
 
 

@@ -58,6 +58,7 @@ def test_scores_see_what_a_weight_adds() -> None:
         "magnitude": [[[1.0, 2.0]], [[3.0]]],
         "activation": [[[4.0, 2.0]], [[1.5]]],
         "neuron": [[[1.5, 1.5]], [[1.5]]],
+        "curvature": [[[4.0, 2.0]], [[1.5]]],  # of a student that is too large for it
     }
     assert expected.keys() == SCORES.keys()
     for name, values in expected.items():

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import UserError
 from training.plants.observation import Observer
 from training.plants.plant import Plant, StartKind
 from training.plants.rig import load_rig
@@ -36,7 +37,11 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     the motor the rig is, as in the swing-up tasks of dm_control. An episode ends when the base
     reaches its limit, and is cut after 500 steps; `info["is_success"]` then says whether the pole
     was balanced (within 0.2 rad) through the last 100 steps.
+
+    `metadata["starts"]` names the starts that `reset` knows as its option "start".
     """
+
+    metadata: dict[str, Any] = {"render_modes": [], "starts": STARTS}
 
     def __init__(
         self,
@@ -59,9 +64,20 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a start and, when randomised, a new unit of the rig."""
+        """Draw a start and, when randomised, a new unit of the rig.
+
+        Args:
+            seed: of all that is drawn from now on.
+            options: {"start": one of `STARTS`, or "mixed"} for this episode in place of the
+                environment's own.
+
+        Raises:
+            UserError: there is no such start.
+        """
         super().reset(seed=seed)
-        start = self.start
+        start = (options or {}).get("start", self.start)
+        if start not in (*STARTS, "mixed"):
+            raise UserError(f"start is {start!r}; take one of {', '.join(STARTS)}, mixed")
         if start == "mixed":
             start = STARTS[self.np_random.integers(len(STARTS))]
         self.plant.reset(self.np_random, randomised=self.randomised, start=start)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import training.plants  # noqa: F401
+from common.errors import UserError
 from training.plants.environment import EPISODE_STEPS, PendulumEnv
 from training.plants.observation import Observer
 from training.plants.rig import load_rig, rig_names
@@ -53,6 +54,24 @@ def test_upright_at_rest_in_the_middle_is_worth_almost_1(name: str) -> None:
     env.plant.data.qpos[:] = 0.0
     env.plant.data.qvel[:] = 0.0
     assert env.step(np.zeros(1, np.float32))[1] > 0.99
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_a_reset_may_ask_for_another_start(name: str) -> None:
+    env = make(name)
+    angles = {}
+    for start in env.metadata["starts"]:
+        ends = []
+        for seed in range(20):
+            env.reset(seed=seed, options={"start": start})
+            ends.append(abs(env.plant.state()[2]))
+        angles[start] = ends
+    assert min(angles["hanging"]) > 2.5 and max(angles["upright"]) < 0.35
+    assert min(angles["anywhere"]) < 1 and max(angles["anywhere"]) > 2
+    env.reset(seed=0)
+    assert abs(env.plant.state()[2]) > 2.5  # of that one episode alone
+    with pytest.raises(UserError, match="start is 'flying'"):
+        env.reset(options={"start": "flying"})
 
 
 @pytest.mark.parametrize("name", RIGS)

@@ -1,0 +1,182 @@
+"""Curvature: slopes as autograd has them, steps that lower the error, cuts that cost least."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.training.test_students import random_layers
+from tests.training.test_wishes import online, wish
+from training.distill import distill
+from training.gauss_newton import Parameters, curvature, cut, damped_step, mean_error
+from training.pruning import connected_weights
+from training.students.masked import MaskedStudent, kept_weights
+from training.students.storage import StudentLayer, read_student
+
+SIZES = st.sampled_from([(5, 9, 7, 2), (4, 6, 1), (3, 1), (6, 8, 8, 8, 3)])
+
+
+def rows(seed: int, count: int, size: int) -> Tensor:
+    return torch.randn(count, size, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), SIZES)
+def test_slopes_are_those_of_autograd(seed: int, sizes: tuple[int, ...]) -> None:
+    student = MaskedStudent(random_layers(seed, sizes, 0.7))
+    parameters, observations = Parameters(student), rows(seed, 20, sizes[0])
+    actions, slopes = parameters.slopes(observations)
+    torch.testing.assert_close(actions, student(observations).detach())
+    assert slopes.shape == (sizes[-1], 20, len(parameters.values()))
+    for row in (0, 7, 19):
+        for output in range(sizes[-1]):
+            student.zero_grad()
+            student(observations)[row, output].backward()
+            expected = []
+            for weight, bias, kept in zip(
+                student.weights, student.biases, parameters.kept, strict=True
+            ):
+                assert weight.grad is not None and bias.grad is not None
+                expected += [weight.grad[kept], bias.grad]
+            torch.testing.assert_close(slopes[output, row], torch.cat(expected))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), SIZES)
+def test_values_go_in_as_they_came_out(seed: int, sizes: tuple[int, ...]) -> None:
+    student = MaskedStudent(random_layers(seed, sizes, 0.7))
+    before = [layer.mean.copy() for layer in student.layers()]
+    parameters = Parameters(student)
+    parameters.assign(parameters.values())
+    for layer, mean in zip(student.layers(), before, strict=True):
+        np.testing.assert_array_equal(layer.mean, mean)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), SIZES, st.floats(1e-6, 1e3))
+def test_a_step_never_raises_the_error(seed: int, sizes: tuple[int, ...], damping: float) -> None:
+    student = MaskedStudent(random_layers(seed, sizes, 0.7))
+    observations, labels = rows(seed, 60, sizes[0]), rows(seed + 1, 60, sizes[-1]).tanh()
+    before = mean_error(student, observations, labels)
+    said, following = damped_step(student, observations, labels, damping)
+    assert said == pytest.approx(before, rel=1e-4)
+    assert mean_error(student, observations, labels) <= before * (1 + 1e-5)
+    assert following > 0
+
+
+def test_steps_find_the_network_that_made_the_labels() -> None:
+    teacher = MaskedStudent(random_layers(3, (5, 8, 1), 1.0))
+    start = random_layers(3, (5, 8, 1), 1.0)
+    noise = np.random.default_rng(0)
+    moved = [
+        replace(layer, mean=layer.mean + 0.1 * noise.standard_normal(layer.mean.shape, np.float32))
+        for layer in start
+    ]
+    student, observations = MaskedStudent(moved), rows(0, 2000, 5)
+    labels = teacher(observations).detach()
+    before, damping = mean_error(student, observations, labels), 1e-3
+    for _ in range(30):
+        _, damping = damped_step(student, observations, labels, damping)
+    assert mean_error(student, observations, labels) < 1e-4 * before
+
+
+def linear(weights: list[float]) -> tuple[StudentLayer, ...]:
+    mean = np.array([weights], np.float32)
+    return (StudentLayer(mean, np.zeros_like(mean), np.zeros(1, np.float32), mean != 0),)
+
+
+def test_what_stays_makes_up_for_what_goes() -> None:
+    """Of one layer and small outputs that is least squares on the observations that are left."""
+    observations = rows(0, 4000, 3)
+    observations[:, 1] = 0.9 * observations[:, 0] + 0.1 * observations[:, 1]
+    student = MaskedStudent(linear([0.01, 0.012, 0.02]))
+    labels = student(observations).detach()
+    cut(student, observations, labels, 2)
+    (layer,) = student.layers()
+    assert layer.mask is not None and layer.mask.sum() == 2
+    left = observations[:, torch.from_numpy(layer.mask[0])]
+    expected = torch.linalg.lstsq(left, labels).solution[:, 0].numpy()
+    np.testing.assert_allclose(layer.mean[layer.mask], expected, rtol=0.02)
+    assert not layer.mask[0, 0]  # the smaller of the two that say the same
+
+
+def test_a_large_weight_that_others_can_stand_for_goes_before_a_small_one_that_none_can() -> None:
+    observations = rows(0, 4000, 3)
+    observations[:, 1] = observations[:, 0] + 0.01 * observations[:, 1]
+    student = MaskedStudent(linear([0.05, 0.06, 0.02]))
+    cut(student, observations, student(observations).detach(), 2)
+    (layer,) = student.layers()
+    assert layer.mask is not None
+    assert layer.mask.tolist() == [[False, True, True]]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 100))
+def test_a_cut_leaves_as_many_as_asked_for_at_most(seed: int, keep: int) -> None:
+    layers = random_layers(seed, (5, 9, 7, 2), 0.8)
+    student, observations = MaskedStudent(layers), rows(seed, 50, 5)
+    before = connected_weights([mask.numpy() > 0 for mask in student.masks])
+    cut(student, observations, rows(seed + 1, 50, 2).tanh(), keep)
+    left = kept_weights(student.layers())
+    assert left <= keep
+    assert left >= min(keep, before) - 9  # one cut may leave a neuron alone with its inputs
+    assert all(np.isfinite(layer.mean).all() for layer in student.layers())
+
+
+def test_curvature_is_of_all_rows_alike() -> None:
+    student = MaskedStudent(random_layers(0, (5, 9, 1), 0.8))
+    parameters, observations = Parameters(student), rows(0, 10_000, 5)
+    labels = rows(1, 10_000, 1).tanh()
+    whole = curvature(parameters, observations, labels)
+    parts = [curvature(parameters, observations[k::2], labels[k::2]) for k in range(2)]
+    for name in ("matrix", "slope"):
+        halves = [getattr(part, name) for part in parts]
+        mean = (halves[0] + halves[1]) / 2
+        torch.testing.assert_close(getattr(whole, name), mean, rtol=1e-4, atol=1e-6)
+    assert whole.error == pytest.approx((parts[0].error + parts[1].error) / 2)
+    assert whole.error == pytest.approx(mean_error(student, observations, labels), rel=1e-5)
+
+
+def test_a_distillation_with_curvature_beats_one_without_at_few_weights(
+    balancing: Path, tmp_path: Path
+) -> None:
+    errors = []
+    for below in (0, 500):
+        config = wish(
+            balancing,
+            tmp_path / str(below),
+            keep=24,
+            finetune_score="curvature",
+            finetune_newton_below=below,
+            finetune_newton_steps=20,
+        )
+        result = distill(config)
+        assert result["kept_weights"] <= 24
+        errors.append(result["steps"][-1]["imitation_error"])
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_a_methods_own_score_stays_in_force(
+    balancer: Path, balancing: Path, tmp_path: Path
+) -> None:
+    config = online(
+        balancing,
+        balancer,
+        tmp_path,
+        keep=60,
+        method="neurons",
+        finetune_newton_below=500,
+        finetune_newton_steps=10,
+    )
+    layers = read_student(Path(distill(config)["student"])).layers
+    for layer in layers[:-1]:
+        assert layer.mask is not None
+        rows_left = layer.mask[layer.mask.any(axis=1)]
+        assert (rows_left == rows_left[0]).all()  # whole neurons went

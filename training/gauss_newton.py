@@ -1,0 +1,211 @@
+"""A small student's imitation to second order: curvature, a damped step, and what a cut costs.
+
+With a few hundred weights all of the curvature fits in one small matrix. So a step can be taken
+with it (Levenberg 1944; Marquardt 1963), and a weight be judged by what is lost without it once the
+others have made up for it (Optimal Brain Surgeon: Hassibi and Stork 1993). The matrix is that of
+Gauss and Newton, H = J^T J / B, with the slopes J of the actions in all parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from training.pruning import Mask, connected_weights
+from training.students.masked import MaskedStudent
+
+ROWS_AT_ONCE = 4096
+"""J of so many rows at a time stays within the processor's cache."""
+
+FIRST_DAMPING = 1e-3
+LEAST_DAMPING = 1e-6
+EASE, STIFFEN = 1 / 3, 4.0
+"""What the damping is multiplied by after a step that was good, and after one that was not."""
+
+TRIES = 6
+FLOOR = 1e-6
+"""Damping of parameters that change nothing: weights into a neuron that is never active."""
+
+CUT_DAMPING = 1e-4
+"""Added to H's diagonal before it is inverted for a cut."""
+
+
+class Parameters:
+    """The kept weights and biases of a masked student as one vector [P], layer after layer.
+
+    Args:
+        student: whose masks say which weights there are; they must not change meanwhile.
+    """
+
+    def __init__(self, student: MaskedStudent) -> None:
+        self.student = student
+        self.kept = [mask.nonzero(as_tuple=True) for mask in student.masks]
+
+    @torch.no_grad()
+    def values(self) -> Tensor:
+        """[P], float64."""
+        parts = []
+        for weight, bias, kept in zip(
+            self.student.weights, self.student.biases, self.kept, strict=True
+        ):
+            parts += [weight[kept], bias]
+        return torch.cat(parts).double()
+
+    @torch.no_grad()
+    def assign(self, values: Tensor) -> None:
+        """Give the student these values [P]."""
+        for part, weight, bias, kept in zip(
+            self.parts(values), self.student.weights, self.student.biases, self.kept, strict=True
+        ):
+            weight[kept] = part[0].to(weight.dtype)
+            bias.copy_(part[1])
+
+    def parts(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The weights and the biases of each layer within a vector [P]."""
+        pairs, at = [], 0
+        for (rows, _), bias in zip(self.kept, self.student.biases, strict=True):
+            middle, end = at + len(rows), at + len(rows) + len(bias)
+            pairs.append((values[at:middle], values[middle:end]))
+            at = end
+        return pairs
+
+    @torch.no_grad()
+    def slopes(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions [B, m] and their slopes in the parameters, [m, B, P]."""
+        student = self.student
+        weights = [w * mask for w, mask in zip(student.weights, student.masks, strict=True)]
+        inputs = [observations]
+        for weight, bias in zip(weights[:-1], student.biases, strict=False):
+            inputs.append(torch.addmm(bias, inputs[-1], weight.t()).relu())
+        actions = torch.addmm(student.biases[-1], inputs[-1], weights[-1].t()).tanh()
+        outputs = []
+        for output in range(actions.shape[1]):
+            slope = torch.zeros_like(actions)
+            slope[:, output] = 1 - actions[:, output].square()
+            columns: list[Tensor] = []
+            for index in reversed(range(len(weights))):
+                rows, into = self.kept[index]
+                columns = [slope[:, rows] * inputs[index][:, into], slope, *columns]
+                slope = (slope @ weights[index]) * (inputs[index] > 0)
+            outputs.append(torch.cat(columns, dim=1))
+        return actions, torch.stack(outputs)
+
+
+class Curvature(NamedTuple):
+    """H [P, P] and the slope g [P] of half the error, both float64, and the error itself."""
+
+    matrix: Tensor
+    slope: Tensor
+    error: float
+
+
+def curvature(parameters: Parameters, observations: Tensor, labels: Tensor) -> Curvature:
+    """Of the mean over B rows of the squared distance between actions and labels.
+
+    Args:
+        parameters: of the student as it is.
+        observations: [B, n], normalised.
+        labels: [B, m], normalised.
+    """
+    count = len(parameters.values())
+    matrix = torch.zeros(count, count, dtype=torch.float64, device=labels.device)
+    slope, error = matrix.new_zeros(count), 0.0
+    for start in range(0, len(labels), ROWS_AT_ONCE):
+        actions, slopes = parameters.slopes(observations[start : start + ROWS_AT_ONCE])
+        wrong = (actions - labels[start : start + ROWS_AT_ONCE]).t()
+        flat = slopes.view(-1, count)
+        matrix += flat.t() @ flat
+        slope += flat.t() @ wrong.reshape(-1)
+        error += float(wrong.square().sum())
+    rows = len(labels)
+    return Curvature(matrix / rows, slope / rows, error / rows)
+
+
+@torch.no_grad()
+def mean_error(student: MaskedStudent, observations: Tensor, labels: Tensor) -> float:
+    """The mean over the rows of the squared distance between actions and labels."""
+    return float((student(observations) - labels).square().sum(dim=1).mean())
+
+
+def damped_step(
+    student: MaskedStudent, observations: Tensor, labels: Tensor, damping: float
+) -> tuple[float, float]:
+    """One step of Levenberg and Marquardt: stiffer until the error on these rows falls.
+
+    Args:
+        student: changed in place; left as it is where no step lowers the error.
+        observations: [B, n], normalised.
+        labels: [B, m], normalised.
+        damping: λ, the share of H's diagonal that is added to it.
+
+    Returns:
+        tuple: the error before the step, and the λ for the next one.
+    """
+    parameters = Parameters(student)
+    before = parameters.values()
+    known = curvature(parameters, observations, labels)
+    diagonal = known.matrix.diagonal() + FLOOR
+    for _ in range(TRIES):
+        factor, failed = torch.linalg.cholesky_ex(known.matrix + (damping * diagonal).diag())
+        if not failed:
+            step = torch.cholesky_solve(known.slope[:, None], factor)[:, 0]
+            parameters.assign(before - step)
+            if mean_error(student, observations, labels) < known.error:
+                return known.error, max(damping * EASE, LEAST_DAMPING)
+        damping *= STIFFEN
+    parameters.assign(before)
+    return known.error, damping
+
+
+def cut(student: MaskedStudent, observations: Tensor, labels: Tensor, keep: int) -> None:
+    """Cut weights one by one until at most `keep` connected ones are left; the others make up.
+
+    The weight q that goes costs w_q² / (2 [H⁻¹]_qq), the least of all, and the others change by
+    -w_q / [H⁻¹]_qq times column q of H⁻¹ (Hassibi and Stork 1993, equation 5). Biases stay.
+
+    Args:
+        student: changed in place, its masks too.
+        observations: [B, n], normalised, for H.
+        labels: [B, m], normalised.
+        keep: weights.
+    """
+    parameters = Parameters(student)
+    values = parameters.values()
+    matrix = curvature(parameters, observations, labels).matrix
+    matrix.diagonal().add_(CUT_DAMPING)
+    inverse = torch.linalg.inv(matrix)
+    masks = [mask.cpu().numpy() > 0 for mask in student.masks]
+    places = _places(parameters)
+    cuttable = torch.tensor([place is not None for place in places], device=values.device)
+    while connected_weights(masks) > keep:
+        own = inverse.diagonal().clamp_min(1e-12)
+        cost = (values.square() / own).masked_fill(~cuttable, torch.inf)
+        least = int(cost.argmin())
+        column = inverse[:, least] / own[least].sqrt()
+        values -= column * (values[least] / own[least].sqrt())
+        inverse -= torch.outer(column, column)
+        values[least] = 0.0
+        cuttable[least] = False
+        layer, row, into = places[least] or (0, 0, 0)
+        masks[layer][row, into] = False
+    parameters.assign(values)
+    _apply(student, masks)
+
+
+def _places(parameters: Parameters) -> list[tuple[int, int, int] | None]:
+    """Of each parameter its layer, row and column; None of a bias."""
+    places: list[tuple[int, int, int] | None] = []
+    for layer, (kept, bias) in enumerate(
+        zip(parameters.kept, parameters.student.biases, strict=True)
+    ):
+        places += [(layer, row, into) for row, into in zip(*map(Tensor.tolist, kept), strict=True)]
+        places += [None] * len(bias)
+    return places
+
+
+def _apply(student: MaskedStudent, masks: Sequence[Mask]) -> None:
+    for before, mask in zip(student.masks, masks, strict=True):
+        before.copy_(torch.from_numpy(mask))

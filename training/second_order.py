@@ -1,0 +1,59 @@
+"""Fine-tuning with curvature, for students of a few hundred weights.
+
+There Adam is slow: the best steps lie along valleys that a single rate a weight cannot follow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.finetune import Finetuning, FirstOrder
+from training.flat import flat_values
+from training.gauss_newton import FIRST_DAMPING, cut, damped_step
+from training.settings import FinetuneSettings
+from training.students.masked import kept_weights
+from training.students.storage import StudentLayer
+
+
+class SecondOrder(Finetuning):
+    """By damped Gauss-Newton steps, each on fresh rows; cuts by what they cost in the end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.steps = self.settings.newton_steps
+        self.values = flat_values(self.student)
+        self.damping = torch.tensor(FIRST_DAMPING, dtype=torch.float64)
+
+    def update(self) -> None:
+        """One step on `newton_rows` transitions."""
+        observations, labels = self._rows()
+        if goal := self.due_cut():
+            if self.settings.score == "curvature":
+                cut(self.student, observations, labels, goal)
+            else:
+                self.cut_by_score(goal)
+        error, damping = damped_step(self.student, observations, labels, float(self.damping))
+        self.damping.fill_(damping)
+        self.losses["imitation"] = torch.tensor(error)
+        self.steps_done += 1
+
+    def optimiser_state(self) -> dict[str, Tensor]:
+        """Parameters and damping."""
+        return {"newton.values": self.values, "newton.damping": self.damping}
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        batches = -(-self.settings.newton_rows // self.settings.batch_size)
+        drawn = [self.batches.sample([self.random]) for _ in range(batches)]
+        observations = torch.cat([batch.observations[0] for batch in drawn])
+        return observations, torch.cat([batch.labels[0] for batch in drawn])
+
+
+def finetuning_of(
+    settings: FinetuneSettings, layers: tuple[StudentLayer, ...]
+) -> type[FirstOrder] | type[SecondOrder]:
+    """How a student is fine-tuned: its size decides, and whether rounded weights have slopes."""
+    small = kept_weights(layers) <= settings.newton_below
+    return SecondOrder if small and settings.encoding == "float32" else FirstOrder
