@@ -21,7 +21,8 @@ JSON = dict[str, Any]
 
 def methods_whole() -> list[str]:
     """The rows of `methods` that had the whole budget and are of the present recipes."""
-    return [line for line in methods() if ", brief |" not in line and ", earlier |" not in line]
+    others = (", brief |", ", earlier |", ", first order |")
+    return [line for line in methods() if not any(words in line for words in others)]
 
 
 def methods() -> list[str]:

@@ -102,6 +102,7 @@ RECIPES = {
         f"bpd, brief, {name}-363": Recipe({"method": "bpd", "keep": 363, **CUT_BRIEF, **changes})
         for name, changes in ABLATIONS.items()
     },
+    "gradual, first order-363": Recipe({"method": "gradual", "keep": 363, **FIRST_ORDER}),
     "paper": Recipe({"preset": "paper"}, rounds=False, transitions=1_000_000),
     "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
     "offline-noisy-727": Recipe(

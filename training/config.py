@@ -120,10 +120,10 @@ class DistillConfig:
     out: Path = Path("runs/distill")
     """Folder for student.safetensors, the checkpoint and TensorBoard's logs."""
 
-    preset: Literal["paper", "quick", "thorough"] = "paper"
-    """paper: a million steps with the paper's settings. quick: about two minutes. thorough: about
-    eight, for few weights that must not fail: each that fits is measured in 500 episodes.
-    """
+    preset: Literal["auto", "paper", "quick", "thorough"] = "auto"
+    """auto: paper, or with a wish (keep, return, flash) thorough. paper: a million steps with the
+    paper's settings. quick: about two minutes. thorough: about ten, for few weights that must not
+    fail: the last thousand go by curvature, and each that fits is measured in 500 episodes."""
 
     method: MethodName = "auto"
     """auto: bpd, or with a wish (keep, return, flash) gradual, which cuts while it fine-tunes.
@@ -261,3 +261,8 @@ class DistillConfig:
 
     restart: bool = False
     """Begin anew where `out` holds a checkpoint."""
+
+    def wishes(self) -> dict[str, float]:
+        """The wishes that are given, by name; more than one is an error that `resolved` raises."""
+        wishes = {"keep": self.keep, "return": self.return_share, "flash": self.flash}
+        return {name: value for name, value in wishes.items() if value is not None}

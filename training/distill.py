@@ -37,7 +37,7 @@ from training.loop import Loop, Stop, Trainer, stop_on_interrupt
 from training.measurement import Measurement
 from training.methods import METHODS, chosen_method
 from training.policy import Policy, load_policy
-from training.presets import Preset, fitted, resolved
+from training.presets import Preset, chosen_preset, fitted, resolved
 from training.rollouts import Rollouts
 from training.second_order import finetuning_of
 from training.stages import Stage, Stages
@@ -78,7 +78,7 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
         UserError: a setting or file does not fit, training diverged or cut every weight, or SIGINT.
     """
     torch.set_num_threads(1)  # two threads collapse when another process is busy
-    config = replace(config, method=chosen_method(config))
+    config = replace(config, method=chosen_method(config), preset=chosen_preset(config))
     preset = resolved(config)
     dataset = read_dataset(config.dataset)
     with ExitStack() as stack:

@@ -101,8 +101,7 @@ def chosen_method(config: DistillConfig) -> MethodName:
     """
     if config.method != "auto":
         return config.method
-    wishes = (config.keep, config.return_share, config.flash)
-    return "bpd" if all(wish is None for wish in wishes) else "gradual"
+    return "gradual" if config.wishes() else "bpd"
 
 
 def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> tuple[int, ...]:

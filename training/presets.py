@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from common.errors import UserError
 from training.config import DistillConfig
@@ -72,6 +72,13 @@ PRESETS = {
 }
 
 
+def chosen_preset(config: DistillConfig) -> Literal["paper", "quick", "thorough"]:
+    """The preset that the config names, or for auto the one that serves its wish best."""
+    if config.preset != "auto":
+        return config.preset
+    return "thorough" if config.wishes() else "paper"
+
+
 def resolved(config: DistillConfig) -> Preset:
     """The preset's settings with what the config gives in their place.
 
@@ -81,7 +88,7 @@ def resolved(config: DistillConfig) -> Preset:
     Raises:
         UserError: a setting is out of its range, or rounds are asked for without a teacher.
     """
-    preset, method = PRESETS[config.preset], METHODS[config.method]
+    preset, method = PRESETS[chosen_preset(config)], METHODS[config.method]
     online = config.env is not None and config.teacher is not None
     _check_wishes(config, online)
     finetune = replace(preset.finetune, **method.finetune)
@@ -122,13 +129,12 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
             f"kl_return is {config.kl_return} but env is {config.env} and teacher "
             f"{config.teacher}; a return is measured, give both"
         )
-    wishes = {"keep": config.keep, "return": config.return_share, "flash": config.flash}
-    given = [name for name, value in wishes.items() if value is not None]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(given)} are asked for at once; give one of them")
-    for name in given:
-        if not wishes[name] > 0:  # type: ignore[operator]
-            raise UserError(f"{name} is {wishes[name]}; it must be more than 0")
+    wishes = config.wishes()
+    if len(wishes) > 1:
+        raise UserError(f"{' and '.join(wishes)} are asked for at once; give one of them")
+    for name, value in wishes.items():
+        if not value > 0:
+            raise UserError(f"{name} is {value}; it must be more than 0")
     sizes = (config.hidden, config.keep, config.flash)
     if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(

@@ -19,6 +19,7 @@ from tests.training.balancer import ENVIRONMENT
 from training.config import DistillConfig
 from training.distill import distill
 from training.methods import METHODS, chosen_method, small_hidden
+from training.presets import chosen_preset
 from training.students.storage import read_student
 
 
@@ -71,13 +72,17 @@ def test_a_wanted_return_and_its_picture(balancer: Path, balancing: Path, tmp_pa
         pareto(ParetoConfig((tmp_path / "pareto",)))
 
 
-def test_a_wish_chooses_the_method(balancing: Path) -> None:
-    def chosen(**wishes: Any) -> str:
-        return chosen_method(DistillConfig(balancing, **wishes))
+def test_a_wish_chooses_method_and_preset(balancing: Path) -> None:
+    def chosen(**wishes: Any) -> tuple[str, str]:
+        config = DistillConfig(balancing, **wishes)
+        return chosen_method(config), chosen_preset(config)
 
-    assert chosen() == "bpd"
-    assert chosen(keep=9) == chosen(return_share=0.9) == chosen(flash=900) == "gradual"
-    assert chosen(keep=9, method="bpd") == "bpd"
+    assert chosen() == ("bpd", "paper")
+    for wishes in ({"keep": 9}, {"return_share": 0.9}, {"flash": 900}):
+        assert chosen(**wishes) == ("gradual", "thorough")
+    assert chosen(keep=9, method="bpd") == ("bpd", "thorough")
+    assert chosen(keep=9, preset="quick") == ("gradual", "quick")
+    assert chosen(preset="thorough") == ("bpd", "thorough")
 
 
 def test_the_front_has_what_no_other_beats() -> None:
