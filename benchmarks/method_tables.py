@@ -21,7 +21,7 @@ JSON = dict[str, Any]
 
 def methods_whole() -> list[str]:
     """The rows of `methods` that had the whole budget and are of the present recipes."""
-    others = (", brief |", ", earlier |", ", first order |")
+    others = (", brief |", ", brief, curvature |", ", earlier |", ", first order |")
     return [line for line in methods() if not any(words in line for words in others)]
 
 
@@ -116,7 +116,10 @@ def method_list() -> list[str]:
     return [*lines, *(f"| {name} | {method.summary} |" for name, method in METHODS.items())]
 
 
-PAIRS = (("gradual-250", "small-363"), ("gradual, brief-250", "small, brief-363"))
+PAIRS = (
+    ("gradual, brief-250", "small, brief-363"),
+    ("gradual, brief, curvature-236", "small, brief, curvature-363"),
+)
 """Sparse and dense students of as many bytes."""
 
 

@@ -64,6 +64,9 @@ BRIEF: JSON = {
 CUT_BRIEF: JSON = {"finetune_prune_rounds": 3, "finetune_rounds": 3, **BRIEF}
 SMALL_BRIEF: JSON = {"finetune_rounds": 6, **BRIEF}
 
+CURVATURE: JSON = {"finetune_newton_below": 1_200, "dagger_anywhere": 0.5}
+"""What `thorough` has, put back into a brief recipe."""
+
 OFFLINE: JSON = {
     **FIRST_ORDER,
     "episodes": 20,
@@ -102,6 +105,12 @@ RECIPES = {
         f"bpd, brief, {name}-363": Recipe({"method": "bpd", "keep": 363, **CUT_BRIEF, **changes})
         for name, changes in ABLATIONS.items()
     },
+    "gradual, brief, curvature-236": Recipe(
+        {"method": "gradual", "keep": 236, **CUT_BRIEF, **CURVATURE}
+    ),
+    "small, brief, curvature-363": Recipe(
+        {"method": "small", "keep": 363, **SMALL_BRIEF, **CURVATURE}
+    ),
     "gradual, first order-363": Recipe({"method": "gradual", "keep": 363, **FIRST_ORDER}),
     "paper": Recipe({"preset": "paper"}, rounds=False, transitions=1_000_000),
     "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
