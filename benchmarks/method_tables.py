@@ -119,6 +119,7 @@ def method_list() -> list[str]:
 PAIRS = (
     ("gradual, brief-250", "small, brief-363"),
     ("gradual, brief, curvature-236", "small, brief, curvature-363"),
+    ("gradual, brief, curvature-150", "small, brief, curvature-250"),
 )
 """Sparse and dense students of as many bytes."""
 

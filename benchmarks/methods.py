@@ -86,6 +86,9 @@ ABLATIONS: dict[str, JSON] = {
 
 SIZES = (363, 250, 180)
 
+EQUAL_BYTES = {236: 363, 150: 250, 98: 180}
+"""Weights of a sparse student → of a dense one that takes at least as many bytes of tables."""
+
 
 def _of_each_method(suffix: str, cut: JSON, small: JSON) -> dict[str, Recipe]:
     """A recipe for each method and size, all alike."""
@@ -105,12 +108,18 @@ RECIPES = {
         f"bpd, brief, {name}-363": Recipe({"method": "bpd", "keep": 363, **CUT_BRIEF, **changes})
         for name, changes in ABLATIONS.items()
     },
-    "gradual, brief, curvature-236": Recipe(
-        {"method": "gradual", "keep": 236, **CUT_BRIEF, **CURVATURE}
-    ),
-    "small, brief, curvature-363": Recipe(
-        {"method": "small", "keep": 363, **SMALL_BRIEF, **CURVATURE}
-    ),
+    **{
+        f"gradual, brief, curvature-{keep}": Recipe(
+            {"method": "gradual", "keep": keep, **CUT_BRIEF, **CURVATURE}
+        )
+        for keep in EQUAL_BYTES
+    },
+    **{
+        f"small, brief, curvature-{keep}": Recipe(
+            {"method": "small", "keep": keep, **SMALL_BRIEF, **CURVATURE}
+        )
+        for keep in EQUAL_BYTES.values()
+    },
     "gradual, first order-363": Recipe({"method": "gradual", "keep": 363, **FIRST_ORDER}),
     "paper": Recipe({"preset": "paper"}, rounds=False, transitions=1_000_000),
     "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
