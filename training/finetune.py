@@ -83,7 +83,7 @@ class Finetuning(ABC):
 
     def due_cut(self) -> int:
         """Weights after the cut that is due now, 0: none is. Each lowers them by one factor."""
-        cuts = self.settings.cuts
+        cuts = min(self.settings.cuts, max(1, self.steps // 2))  # few steps have few cuts
         number, rest = divmod(self.steps_done, max(1, self.steps // (2 * cuts)))
         before = kept_weights(self.start)
         if rest or number >= cuts or not 0 < self.keep < before:

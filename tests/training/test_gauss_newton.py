@@ -163,6 +163,18 @@ def test_a_distillation_with_curvature_beats_one_without_at_few_weights(
     assert errors[1] < 0.8 * errors[0]
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_few_steps_reach_the_size_too(steps: int, balancing: Path, tmp_path: Path) -> None:
+    config = wish(
+        balancing,
+        tmp_path,
+        keep=30,
+        finetune_newton_below=500,
+        finetune_newton_steps=steps,
+    )
+    assert distill(config)["kept_weights"] <= 30
+
+
 def test_a_methods_own_score_stays_in_force(
     balancer: Path, balancing: Path, tmp_path: Path
 ) -> None:
