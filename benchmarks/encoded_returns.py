@@ -20,7 +20,7 @@ from export.encodings.registry import encode
 from export.observations import spread_observations
 from export.passes import simplify
 from export.student import read_student
-from training.dataset_files import read_dataset
+from training.data.files import read_dataset
 from training.evaluate import run_episodes, summarise
 from training.networks import Array
 

@@ -25,8 +25,8 @@ from common.provenance import provenance
 from training.bpd import BayesianPolicyDistillation
 from training.collect import collect
 from training.config import CollectConfig
-from training.dataset import Dataset
-from training.dataset_files import read_dataset
+from training.data.dataset import Dataset
+from training.data.files import read_dataset
 from training.figures import masked
 from training.policy import Policy
 from training.rollouts import MEASURE, Rollouts

@@ -66,7 +66,7 @@ class SpeedConfig:
 
 def made_up(transitions: int) -> Any:
     """A dataset of the wanted size; what it holds does not change the time."""
-    from training.dataset import Dataset
+    from training.data.dataset import Dataset
 
     random = np.random.default_rng(0)
 
@@ -107,8 +107,8 @@ def variants(dataset: Any) -> dict[str, Variant]:
     """What two processes of one thread do, by name."""
     import torch
 
-    from training.batches import Batches
     from training.bpd import BayesianPolicyDistillation
+    from training.data.batches import Batches
     from training.fitted import FittedCritics, FittedFacts
     from training.settings import BpdSettings
 

@@ -24,16 +24,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.batches import Batch, Batches
 from training.critics import DTYPES, TwinCritics
-from training.dataset import Dataset
+from training.data.batches import Batch, Batches
+from training.data.dataset import Dataset
 from training.fitted import FittedCritics
 from training.flat import FlatAdam, flat_values
 from training.noise import Noise
-from training.penalties import WEIGHT_COSTS
 from training.schedules import SCHEDULES
 from training.settings import BpdSettings
 from training.students.passes import pass_of
+from training.students.penalties import WEIGHT_COSTS
 from training.students.registry import STUDENTS, Student
 from training.students.storage import StudentLayer
 from training.students.variational import NOISES, VariationalStudent

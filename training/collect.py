@@ -11,8 +11,8 @@ from typing import Any
 from common.errors import UserError
 from common.provenance import provenance
 from training.config import CollectConfig
-from training.dataset import Dataset
-from training.dataset_files import check_place, write_dataset
+from training.data.dataset import Dataset
+from training.data.files import check_place, write_dataset
 from training.policy import Policy, load_policy
 from training.rollouts import COLLECT, Behaviour, Rollouts
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import Dataset, joined
-from training.dataset_files import read_dataset, write_dataset
+from training.data.dataset import Dataset, joined
+from training.data.files import read_dataset, write_dataset
 from training.policy import Policy
 from training.rollouts import DAGGER, Behaviour, Rollouts
 from training.settings import DaggerSettings

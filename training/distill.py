@@ -1,6 +1,6 @@
 """`sparsectl distill`: a teacher's dataset in, a sparse student out, stage by stage.
 
-Stages: distillation (bpd.py), then fine-tuning under the mask (finetune.py) down to the size that
+Stages: distillation (bpd.py), then fine-tuning under the mask (finetuning/) down to the size that
 is wanted (targets.py), both with rounds of student-driven data (coverage.py) where an environment
 and a teacher are given. A run goes on from its checkpoint.
 """
@@ -26,11 +26,12 @@ from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.config import DistillConfig
 from training.controllers import controller_of, steered
 from training.coverage import Coverage
-from training.dataset import Dataset
-from training.dataset_files import read_dataset
+from training.data.dataset import Dataset
+from training.data.files import read_dataset
 from training.devices import chosen_device
 from training.figures import check_alive, layer_figures, masked
-from training.finetune import Finetuning, start_layers
+from training.finetuning import finetuning_of
+from training.finetuning.finetuning import Finetuning, start_layers
 from training.fitted import FittedCritics, shared_critics
 from training.identity import facts_of
 from training.loop import Loop, Stop, Trainer, stop_on_interrupt
@@ -39,7 +40,6 @@ from training.methods import METHODS, chosen_method
 from training.policy import Policy, load_policy
 from training.presets import Preset, chosen_preset, fitted, resolved
 from training.rollouts import Rollouts
-from training.second_order import finetuning_of
 from training.stages import Stage, Stages
 from training.students.masked import live_biases
 from training.students.storage import StudentLayer, read_student, write_student

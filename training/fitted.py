@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import atomic_path
-from training.batches import Batches
 from training.critics import DTYPES, FirstCritics, Networks, TwinCritics, parameter_shapes
-from training.dataset import Dataset
+from training.data.batches import Batches
+from training.data.dataset import Dataset
 from training.settings import BpdSettings
 
 FORMAT = "sparsectl.critics"

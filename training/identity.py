@@ -9,7 +9,7 @@ from typing import Any
 
 from common.provenance import provenance
 from training.config import DistillConfig
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.policy import Policy
 from training.presets import Preset
 from training.signals import standardised

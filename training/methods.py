@@ -12,7 +12,7 @@ from typing import Any
 
 from common.errors import UserError
 from training.config import DistillConfig, MethodName
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 Settings = Mapping[str, Any]
 

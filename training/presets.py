@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeVar
 
 from common.errors import UserError
 from training.config import DistillConfig
-from training.dataset import Dataset
-from training.encodings import ENCODINGS
+from training.data.dataset import Dataset
 from training.methods import METHODS, small_hidden
-from training.penalties import WEIGHT_COSTS
-from training.pruning import SCORES
 from training.schedules import SCHEDULES
 from training.settings import BpdSettings, DaggerSettings, FinetuneSettings
+from training.students.encodings import ENCODINGS
+from training.students.penalties import WEIGHT_COSTS
+from training.students.pruning import SCORES
 from training.students.registry import STUDENTS
 from training.students.variational import NOISES
 

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
-from training.dataset import Dataset, joined
+from training.data.dataset import Dataset, joined
 from training.networks import Array
 from training.policy import Policy
 from training.signals import environment_signals, normaliser

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from training.bpd import BayesianPolicyDistillation
 from training.critics import DTYPES, Networks, TwinCritics
-from training.dataset_files import read_dataset
+from training.data.files import read_dataset
 from training.settings import BpdSettings
 
 CPU = torch.device("cpu")

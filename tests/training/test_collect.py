@@ -12,8 +12,8 @@ from common.errors import UserError
 from tests.training.balancer import ENVIRONMENT, GAINS
 from training.collect import collect
 from training.config import CollectConfig
-from training.dataset import ARRAYS
-from training.dataset_files import read_dataset
+from training.data.dataset import ARRAYS
+from training.data.files import read_dataset
 from training.policy import load_policy
 from training.rollouts import Behaviour, Rollouts, make_environment
 

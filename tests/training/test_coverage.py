@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.balancer import ENVIRONMENT
-from tests.training.test_dataset import small
+from tests.training.data.test_dataset import small
 from training.coverage import Coverage, episodes_of, hard_rows, mined
-from training.dataset import Dataset, joined
+from training.data.dataset import Dataset, joined
 from training.networks import Mlp
 from training.policy import Policy, load_policy
 from training.rollouts import Behaviour, Rollouts

@@ -21,7 +21,7 @@ from tests.training.balancer import ENVIRONMENT
 from training.bpd import BayesianPolicyDistillation
 from training.checkpoint import read_checkpoint
 from training.config import DistillConfig
-from training.dataset_files import read_dataset, write_dataset
+from training.data.files import read_dataset, write_dataset
 from training.distill import distill
 from training.policy import load_policy
 from training.rollouts import MEASURE, Rollouts

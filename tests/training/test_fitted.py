@@ -12,8 +12,8 @@ import torch
 from common.errors import UserError
 from tests.training.test_bpd import CPU, SETTINGS
 from training.bpd import BayesianPolicyDistillation
-from training.dataset import Dataset
-from training.dataset_files import read_dataset
+from training.data.dataset import Dataset
+from training.data.files import read_dataset
 from training.fitted import fit_critics, read_critics, with_next_actions, write_critics
 
 

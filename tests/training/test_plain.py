@@ -12,7 +12,7 @@ import torch
 
 from tests.training.test_bpd import CPU, SETTINGS
 from training.bpd import BayesianPolicyDistillation
-from training.dataset_files import read_dataset
+from training.data.files import read_dataset
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from training.priors import Divergence
+from training.students.priors import Divergence
 from training.students.storage import StudentLayer
 from training.students.variational import Generators
 

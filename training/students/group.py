@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from training.priors import Divergence, gaussian, log_alpha
+from training.students.priors import Divergence, gaussian, log_alpha
 from training.students.storage import StudentLayer
 from training.students.variational import VARIANCE_FLOOR, Generators
 

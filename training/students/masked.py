@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.encodings import Encoding, as_it_is
-from training.pruning import Mask, Score, cut
+from training.students.encodings import Encoding, as_it_is
+from training.students.pruning import Mask, Score, cut
 from training.students.storage import StudentLayer
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from training.priors import Divergence
+from training.students.priors import Divergence
 from training.students.registry import Student
 from training.students.reparameterised import VariationalPass
 from training.students.variational import VariationalStudent, local

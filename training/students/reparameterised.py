@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from training.critics import relu_, relu_slope_
-from training.priors import Divergence
+from training.students.priors import Divergence
 from training.students.variational import VARIANCE_FLOOR, VariationalLinear, VariationalStudent
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from training.priors import Divergence, log_alpha
+from training.students.priors import Divergence, log_alpha
 from training.students.storage import StudentLayer
 
 VARIANCE_FLOOR = 1e-12

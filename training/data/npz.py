@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import atomic_path
-from training.dataset import ARRAYS, Dataset, checked
+from training.data.dataset import ARRAYS, Dataset, checked
 from training.signals import check_signals
 
 FORMAT = "sparsectl.dataset"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.networks import Array
 from training.signals import normaliser
 

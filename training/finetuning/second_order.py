@@ -10,12 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.finetune import Finetuning, FirstOrder
+from training.finetuning.finetuning import Finetuning
+from training.finetuning.gauss_newton import FIRST_DAMPING, cut, damped_step
 from training.flat import flat_values
-from training.gauss_newton import FIRST_DAMPING, cut, damped_step
-from training.settings import FinetuneSettings
-from training.students.masked import kept_weights
-from training.students.storage import StudentLayer
 
 
 class SecondOrder(Finetuning):
@@ -49,11 +46,3 @@ class SecondOrder(Finetuning):
         drawn = [self.batches.sample([self.random]) for _ in range(batches)]
         observations = torch.cat([batch.observations[0] for batch in drawn])
         return observations, torch.cat([batch.labels[0] for batch in drawn])
-
-
-def finetuning_of(
-    settings: FinetuneSettings, layers: tuple[StudentLayer, ...]
-) -> type[FirstOrder] | type[SecondOrder]:
-    """How a student is fine-tuned: its size decides, and whether rounded weights have slopes."""
-    small = kept_weights(layers) <= settings.newton_below
-    return SecondOrder if small and settings.encoding == "float32" else FirstOrder

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from tests.training.test_dataset import small
+from tests.training.data.test_dataset import small
 from training.flat import FlatAdam
 from training.networks import Mlp
 from training.schedules import SCHEDULES

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from training.dataset import ARRAYS, Dataset, joined
-from training.dataset_files import read_dataset, write_dataset
-from training.dataset_minari import read_minari, write_minari
+from training.data.dataset import ARRAYS, Dataset, joined
+from training.data.files import read_dataset, write_dataset
+from training.data.minari import read_minari, write_minari
 from training.signals import environment_signals, normaliser, standardised
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from training.config import DistillConfig
 from training.methods import METHODS
-from training.penalties import PENALTIES
-from training.priors import PRIORS, log_alpha
 from training.students.deterministic import DeterministicStudent
 from training.students.group import GroupStudent
+from training.students.penalties import PENALTIES
+from training.students.priors import PRIORS, log_alpha
 from training.students.registry import STUDENTS
 from training.students.variational import NOISES
 

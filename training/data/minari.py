@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 
 from common.errors import UserError
-from training.dataset import Dataset, checked
+from training.data.dataset import Dataset, checked
 from training.networks import Array
 from training.signals import environment_signals
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.errors import UserError
-from training.dataset import Dataset
-from training.dataset_minari import read_minari, write_minari
-from training.dataset_npz import read_npz, write_npz
+from training.data.dataset import Dataset
+from training.data.minari import read_minari, write_minari
+from training.data.npz import read_npz, write_npz
 
 MINARI = "minari:"
 

@@ -5,13 +5,13 @@ imitation mends both in a small part of the time that the distillation took. Whe
 wanted, the least of them are cut on the way, a few at a time, so that the others can take over
 (gradual magnitude pruning: Zhu and Gupta 2017).
 
-How a step is made is the business of two classes: `FirstOrder`, Adam on minibatches, for any size,
-and `SecondOrder` (second_order.py), for students small enough that their curvature is known.
+How a step is made is the business of two classes: `FirstOrder` (first_order.py), Adam on
+minibatches, for any size, and `SecondOrder` (second_order.py), for students small enough that their
+curvature is known.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -19,13 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.batches import Batches
-from training.dataset import Dataset
-from training.encodings import ENCODINGS
-from training.flat import FlatAdam
-from training.pruning import SCORES
+from training.data.batches import Batches
+from training.data.dataset import Dataset
 from training.settings import FinetuneSettings
+from training.students.encodings import ENCODINGS
 from training.students.masked import MaskedStudent, kept_weights
+from training.students.pruning import SCORES
 from training.students.storage import StudentLayer
 
 SCORED = 8
@@ -121,33 +120,6 @@ class Finetuning(ABC):
             for index, layer in enumerate(self.start)
             for name in ("mean", "log_sigma", "bias", "mask")
         }
-
-
-class FirstOrder(Finetuning):
-    """By Adam on minibatches; the learning rate falls to zero along a cosine."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.steps = self.settings.steps
-        self.adam = FlatAdam(self.student, self.settings.learning_rate)
-
-    def update(self) -> None:
-        """One minibatch of imitation."""
-        if goal := self.due_cut():
-            self.cut_by_score(goal)
-        progress = self.steps_done / self.steps
-        rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-        self.adam.set_learning_rate(rate)
-        batch = self.batches.sample([self.random])
-        error = self.student(batch.observations[0]) - batch.labels[0]
-        loss = error.square().sum(dim=1).mean()
-        self.adam.step(loss)
-        self.losses["imitation"] = loss.detach()
-        self.steps_done += 1
-
-    def optimiser_state(self) -> dict[str, Tensor]:
-        """Adam's."""
-        return self.adam.state("finetune")
 
 
 def start_layers(state: dict[str, Tensor]) -> tuple[StudentLayer, ...]:

@@ -1,0 +1,17 @@
+"""Fine-tuning of a masked student, and cutting to the size that is wanted."""
+
+from __future__ import annotations
+
+from training.finetuning.first_order import FirstOrder
+from training.finetuning.second_order import SecondOrder
+from training.settings import FinetuneSettings
+from training.students.masked import kept_weights
+from training.students.storage import StudentLayer
+
+
+def finetuning_of(
+    settings: FinetuneSettings, layers: tuple[StudentLayer, ...]
+) -> type[FirstOrder] | type[SecondOrder]:
+    """How a student is fine-tuned: its size decides, and whether rounded weights have slopes."""
+    small = kept_weights(layers) <= settings.newton_below
+    return SecondOrder if small and settings.encoding == "float32" else FirstOrder

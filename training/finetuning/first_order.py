@@ -1,0 +1,38 @@
+"""Fine-tuning by Adam, for students of any size."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from training.finetuning.finetuning import Finetuning
+from training.flat import FlatAdam
+
+
+class FirstOrder(Finetuning):
+    """By Adam on minibatches; the learning rate falls to zero along a cosine."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.steps = self.settings.steps
+        self.adam = FlatAdam(self.student, self.settings.learning_rate)
+
+    def update(self) -> None:
+        """One minibatch of imitation."""
+        if goal := self.due_cut():
+            self.cut_by_score(goal)
+        progress = self.steps_done / self.steps
+        rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        self.adam.set_learning_rate(rate)
+        batch = self.batches.sample([self.random])
+        error = self.student(batch.observations[0]) - batch.labels[0]
+        loss = error.square().sum(dim=1).mean()
+        self.adam.step(loss)
+        self.losses["imitation"] = loss.detach()
+        self.steps_done += 1
+
+    def optimiser_state(self) -> dict[str, Tensor]:
+        """Adam's."""
+        return self.adam.state("finetune")
