@@ -3,7 +3,7 @@
 Each recipe over seeds: dataset, student, return in the same 100 episodes, bytes after export. What
 is finished is not run again, so the script can be stopped and called anew, for some recipes or all.
 
-    python benchmarks/methods.py [--recipes gradual-363 small-363] [--seeds 0 1 2 3 4]
+    python benchmarks/methods.py [--recipes gradual-363 'bpd, quick-236'] [--seeds 0 1 2 3 4]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from training.collect import collect
 from training.config import CollectConfig, DistillConfig, EvaluateConfig
 from training.distill import distill
 from training.evaluate import evaluate
-from training.methods import METHODS
+from training.methods import METHODS, Method
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -42,38 +42,20 @@ class Recipe:
     noise: float = 0.1
 
 
-CUT: JSON = {}
-"""The preset as it is: ten fine-tunings on the way down, then six more at the size."""
-
-SMALL: JSON = {"finetune_rounds": 16}
-"""Up to as many fine-tunings and rounds at the one size."""
-
 FIRST_ORDER: JSON = {"finetune_newton_below": 0, "dagger_anywhere": 0.0}
 """As in version 0.2.0: Adam at every size, rounds from the usual start alone."""
 
-BRIEF: JSON = {
-    **FIRST_ORDER,
-    "episodes": 40,
-    "evidence_episodes": 20,
-    "dagger_tries": 2,
-    "dagger_transitions": 15_000,
-    "finetune_steps": 2_500,
-}
-"""An eighth of the time, so that every method has its turn."""
+QUICK: JSON = {"preset": "quick"}
+"""So that every method has its turn."""
 
-CUT_BRIEF: JSON = {"finetune_prune_rounds": 3, "finetune_rounds": 3, **BRIEF}
-SMALL_BRIEF: JSON = {"finetune_rounds": 6, **BRIEF}
+SPARSE = (363, 236, 150)
+"""Sizes of students whose single weights go …"""
 
-CURVATURE: JSON = {"finetune_newton_below": 1_200, "dagger_anywhere": 0.5}
-"""What `thorough` has, put back into a brief recipe."""
+DENSE = (363, 250)
+"""… and of dense ones: 363 weights take as many bytes of tables as 236 sparse ones, 250 as 150."""
 
-OFFLINE: JSON = {
-    **FIRST_ORDER,
-    "episodes": 20,
-    "finetune_steps": 6_000,
-    "finetune_prune_rounds": 6,
-    "finetune_learning_rate": 2e-3,
-}
+ROUNDS = 5
+"""Of dense students from scratch: as many fine-tunings after the first as the others have."""
 
 ABLATIONS: dict[str, JSON] = {
     "no value term": {"value_weight": 0.0},
@@ -81,51 +63,47 @@ ABLATIONS: dict[str, JSON] = {
     **{f"prior {name}": {"prior": name} for name in ("relevance", "gaussian", "laplace")},
     "prior uniform": {"prior": "uniform", "prior_scale": 10.0},
     **{f"schedule {name}": {"kl_schedule": name} for name in ("constant", "exponential", "cosine")},
+    "first order": FIRST_ORDER,
 }
 """Of the paper's method, one thing at a time."""
 
-SIZES = (363, 250, 180)
 
-EQUAL_BYTES = {236: 363, 150: 250, 98: 180}
-"""Weights of a sparse student → of a dense one that takes at least as many bytes of tables."""
-
-
-def _of_each_method(suffix: str, cut: JSON, small: JSON) -> dict[str, Recipe]:
-    """A recipe for each method and size, all alike."""
+def _of_method(name: str, method: Method) -> dict[str, Recipe]:
+    """Its recipes, by the same budget as the other methods'."""
+    dense = method.small or method.finetune.get("score") == "neuron"
+    rounds = {"finetune_rounds": ROUNDS} if method.small else {}
     return {
-        f"{name}{suffix}-{keep}": Recipe(
-            {"method": name, "keep": keep, **(small if method.small else cut)}
-        )
-        for name, method in METHODS.items()
-        for keep in SIZES
+        f"{name}, quick-{keep}": Recipe({"method": name, "keep": keep, **QUICK, **rounds})
+        for keep in (DENSE if dense else SPARSE)
     }
 
 
 RECIPES = {
-    **_of_each_method("", CUT, SMALL),
-    **_of_each_method(", brief", CUT_BRIEF, SMALL_BRIEF),
+    **{f"{name}-363": Recipe({"method": name, "keep": 363}) for name in ("gradual", "bpd")},
     **{
-        f"bpd, brief, {name}-363": Recipe({"method": "bpd", "keep": 363, **CUT_BRIEF, **changes})
+        name: recipe
+        for method in METHODS
+        for name, recipe in _of_method(method, METHODS[method]).items()
+    },
+    **{
+        f"bpd, quick, {name}-236": Recipe({"method": "bpd", "keep": 236, **QUICK, **changes})
         for name, changes in ABLATIONS.items()
-    },
-    **{
-        f"gradual, brief, curvature-{keep}": Recipe(
-            {"method": "gradual", "keep": keep, **CUT_BRIEF, **CURVATURE}
-        )
-        for keep in EQUAL_BYTES
-    },
-    **{
-        f"small, brief, curvature-{keep}": Recipe(
-            {"method": "small", "keep": keep, **SMALL_BRIEF, **CURVATURE}
-        )
-        for keep in EQUAL_BYTES.values()
     },
     "gradual, first order-363": Recipe({"method": "gradual", "keep": 363, **FIRST_ORDER}),
     "paper": Recipe({"preset": "paper"}, rounds=False, transitions=1_000_000),
-    "offline-727": Recipe({"method": "gradual", "keep": 727, **OFFLINE}, rounds=False),
-    "offline-noisy-727": Recipe(
-        {"method": "gradual", "keep": 727, **OFFLINE}, False, transitions=200_000, noise=0.3
-    ),
+    **{
+        f"offline-{keep}": Recipe({"method": "gradual", "keep": keep, "episodes": 20}, False)
+        for keep in (727, 363)
+    },
+    **{
+        f"offline-noisy-{keep}": Recipe(
+            {"method": "gradual", "keep": keep, "episodes": 20},
+            rounds=False,
+            transitions=200_000,
+            noise=0.3,
+        )
+        for keep in (727, 363)
+    },
 }
 
 

@@ -122,8 +122,9 @@ class DistillConfig:
 
     preset: Literal["auto", "paper", "quick", "thorough"] = "auto"
     """auto: paper, or with a wish (keep, return, flash) thorough. paper: a million steps with the
-    paper's settings. quick: about two minutes. thorough: about ten, for few weights that must not
-    fail: the last thousand go by curvature, and each that fits is measured in 500 episodes."""
+    paper's settings. quick: about two minutes. thorough: about ten, with longer fine-tunings, and
+    each student that fits is measured in 500 episodes. In both the last thousand weights go by
+    curvature."""
 
     method: MethodName = "auto"
     """auto: bpd, or with a wish (keep, return, flash) gradual, which cuts while it fine-tunes.
@@ -214,10 +215,13 @@ class DistillConfig:
 
     finetune_newton_below: int | None = None
     """Students of so many weights, or fewer, are fine-tuned with curvature, by damped Gauss-Newton
-    steps in Adam's place (0, thorough 1,200)."""
+    steps in Adam's place (0; quick and thorough 1,200)."""
 
     finetune_newton_steps: int | None = None
     """Of those, a fine-tuning (40)."""
+
+    finetune_newton_rows: int | None = None
+    """Transitions in each (20,000, thorough 50,000)."""
 
     dagger_rounds: int | None = None
     """Rounds of student-driven data that the teacher labels; 0: none. Needs --env and --teacher."""
@@ -245,7 +249,7 @@ class DistillConfig:
 
     episodes: int | None = None
     """Episodes that measure the return after each stage, where there is an environment (20,
-    thorough 500)."""
+    quick 40, thorough 500)."""
 
     evidence_episodes: int = 100
     """Episodes that measure the finished student; they had no say in choosing it."""

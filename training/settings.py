@@ -121,7 +121,7 @@ class FinetuneSettings:
     newton_steps: int = 40
     """Of those, a fine-tuning."""
 
-    newton_rows: int = 50_000
+    newton_rows: int = 20_000
     """Transitions in each."""
 
 
