@@ -38,6 +38,7 @@ def quick(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
         "learning_rate": 5e-3,
         "kl_multiplier": 1.0,
         "finetune_steps": 500,
+        "finetune_newton_rows": 500,
         "workers": 1,
         "episodes": 3,
     }

@@ -31,6 +31,7 @@ def wish(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
         "steps": 300,
         "batch_size": 64,
         "finetune_steps": 200,
+        "finetune_newton_rows": 500,
         "finetune_prune_rounds": 2,
         "workers": 1,
         "episodes": 3,
@@ -159,7 +160,7 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
             "method small has the size it is asked for; give --keep, --flash or",
         ),
         (
-            {"finetune_learning_rate": 1e12},
+            {"finetune_learning_rate": 1e12, "finetune_newton_below": 0},
             "finetune diverged: loss .*; give a smaller --finetune-learning-rate",
         ),
         ({"prior": "cauchy"}, "prior is 'cauchy'; take one of log-uniform"),
