@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -18,19 +19,26 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 JSON = dict[str, Any]
 
-
-def methods_whole() -> list[str]:
-    """The rows of `methods` that had the whole budget and are of the present recipes."""
-    others = (", brief |", ", brief, curvature |", ", earlier |", ", first order |")
-    return [line for line in methods() if not any(words in line for words in others)]
+DEMO = "bpd, quick-236"
+"""The recipe that `sparsectl demo` takes."""
 
 
-def methods() -> list[str]:
-    """A row a method and size, over its seeds, the smallest last."""
+SHORT = ("paper", "offline-noisy-363", "small, quick-363", "gradual-363", DEMO)
+"""The rows of the README."""
+
+
+def methods_short() -> list[str]:
+    """The rows of `methods` that a newcomer should see."""
+    return methods(SHORT)
+
+
+def methods(only: Collection[str] = ()) -> list[str]:
+    """A row a method and size, over its seeds, the smallest last; `only` those, or all."""
     results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
     rows = defaultdict(list)
     for student in results["students"]:
-        rows[student["recipe"]].append(student)
+        if not only or student["recipe"] in only:
+            rows[student["recipe"]].append(student)
     teacher = results["teacher"]
     lines = [
         f"Teacher: 72,705 parameters, return {teacher['return_mean']:.1f}, worst of "
@@ -68,6 +76,33 @@ def _range(shares: list[float]) -> str:
     if len(shares) == 1:
         return f"{shares[0]:.1%}"
     return f"{mean(shares):.1%} [{min(shares):.1%}, {max(shares):.1%}]"
+
+
+def stages() -> list[str]:
+    """What each stage of the demo's recipe brought, as means over the seeds."""
+    results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
+    teacher = results["teacher"]["return_mean"]
+    runs = [row["distill"]["steps"] for row in results["students"] if row["recipe"] == DEMO]
+    lines = ["| after | weights kept | return, of the teacher's | worst episode |"]
+    lines.append("| --- | --- | --- | --- |")
+    for steps in zip(*runs, strict=True):
+        kept = mean(step["kept_weights"] for step in steps)
+        returned = mean(step["return_mean"] for step in steps) / teacher
+        worst = min(step["return_min"] for step in steps)
+        lines.append(
+            f"| {_stage_name(steps[0]['name'])} | {kept:,.0f} | {returned:.1%} | {worst:.0f} |"
+        )
+    return lines
+
+
+def _stage_name(name: str) -> str:
+    stage, _, number = name.partition("-")
+    words = {
+        "bpd": "distillation (BPD) on the teacher's data",
+        "dagger": "further distillation, with a round of student-driven data",
+        "finetune": f"fine-tuning, round {number}" if number else "fine-tuning under the mask",
+    }
+    return words[stage]
 
 
 def failures() -> list[str]:
@@ -117,9 +152,9 @@ def method_list() -> list[str]:
 
 
 PAIRS = (
-    ("gradual, brief-250", "small, brief-363"),
-    ("gradual, brief, curvature-236", "small, brief, curvature-363"),
-    ("gradual, brief, curvature-150", "small, brief, curvature-250"),
+    ("bpd, quick-236", "small, quick-322"),
+    ("gradual, quick-236", "small, quick-363"),
+    ("bpd, quick-150", "small, quick-250"),
 )
 """Sparse and dense students of as many bytes."""
 

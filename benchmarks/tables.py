@@ -10,11 +10,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import tyro
-from method_tables import encoded, equal_bytes, failures, method_list, methods, methods_whole
+from method_tables import (
+    encoded,
+    equal_bytes,
+    failures,
+    method_list,
+    methods,
+    methods_short,
+    stages,
+)
 from speed_table import training_curves, training_speed
 
 from common.files import atomic_path, read_json
@@ -22,68 +30,6 @@ from common.files import atomic_path, read_json
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("training.md", "rigs.md")))
-
-
-def students() -> list[str]:
-    """A row a seed: return and kept weights of the demo's recipe, and of the same offline."""
-    results = read_json(RESULTS / "students_sensorsini_cartpole.json")
-    teacher = results["teacher"]
-    parameters = results["full"][0]["distill"]["teacher_parameters"]
-    lines = [
-        f"Students of the cart-pole's teacher ({parameters:,} parameters; return "
-        f"{_interval(teacher)}, worst {teacher['return_min']:.0f}, "
-        f"{teacher['success_rate']:.0%} of {teacher['episodes']} randomised episodes balanced), "
-        f"in the same {teacher['episodes']} episodes:",
-        "",
-        "| seed | weights kept | return (95 % interval) | of the teacher's | worst episode "
-        "| offline alone: weights | return |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for full, offline in zip(results["full"], results["offline"], strict=True):
-        lines.append(_student_row(full, offline, teacher["return_mean"]))
-    return lines
-
-
-def _student_row(full: dict[str, Any], offline: dict[str, Any], teacher_return: float) -> str:
-    distilled, returned = full["distill"], full["evaluate"]
-    cells = [
-        str(full["seed"]),
-        f"{distilled['kept_weights']:,} ({distilled['kept_fraction']:.2%})",
-        _interval(returned),
-        f"{returned['return_mean'] / teacher_return:.1%}",
-        f"{returned['return_min']:.0f}",
-        f"{offline['distill']['kept_weights']:,}",
-        f"{offline['evaluate']['return_mean'] / teacher_return:.1%}",
-    ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def stages() -> list[str]:
-    """What each stage of the recipe brought, as means over the seeds."""
-    results = read_json(RESULTS / "students_sensorsini_cartpole.json")
-    teacher = results["teacher"]["return_mean"]
-    lines = ["| after | weights kept | return, of the teacher's | worst episode |"]
-    lines.append("| --- | --- | --- | --- |")
-    for kind in ("full", "offline"):
-        for steps in zip(*(row["distill"]["steps"] for row in results[kind]), strict=True):
-            kept = mean(step["kept_weights"] for step in steps)
-            returned = mean(step["return_mean"] for step in steps) / teacher
-            worst = min(step["return_min"] for step in steps)
-            name = _stage_name(steps[0]["name"], kind)
-            lines.append(f"| {name} | {kept:,.0f} | {returned:.1%} | {worst:.0f} |")
-    return lines
-
-
-def _stage_name(name: str, kind: str) -> str:
-    stage, _, number = name.partition("-")
-    words = {
-        "bpd": "distillation (BPD) on the teacher's data",
-        "dagger": f"further distillation, round {number} of student-driven data",
-        "finetune": f"fine-tuning under the mask, round {number}"
-        if number
-        else "fine-tuning under the mask",
-    }
-    return ("offline alone: " if kind == "offline" else "") + words[stage]
 
 
 def trials() -> list[str]:
@@ -173,13 +119,12 @@ def identification() -> list[str]:
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
-    "students": students,
     "stages": stages,
     "trials": trials,
     "marks": marks,
     "methods": methods,
     "equal_bytes": equal_bytes,
-    "methods_whole": methods_whole,
+    "methods_short": methods_short,
     "encoded": encoded,
     "failures": failures,
     "method_list": method_list,
@@ -187,10 +132,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training_curves": training_curves,
     "identification": identification,
 }
-
-
-def _interval(result: dict[str, Any]) -> str:
-    return f"{result['return_mean']:.1f} [{result['return_low']:.1f}, {result['return_high']:.1f}]"
 
 
 def filled(text: str) -> str:
