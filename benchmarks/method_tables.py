@@ -99,8 +99,9 @@ def _stage_name(name: str) -> str:
     stage, _, number = name.partition("-")
     words = {
         "bpd": "distillation (BPD) on the teacher's data",
-        "dagger": "further distillation, with a round of student-driven data",
-        "finetune": f"fine-tuning, round {number}" if number else "fine-tuning under the mask",
+        "finetune": f"fine-tuning with data of round {number}"
+        if number
+        else "fine-tuning under the mask",
     }
     return words[stage]
 

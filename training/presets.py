@@ -47,14 +47,14 @@ SHORT_BPD = BpdSettings(
 
 PRESETS = {
     "paper": Preset(BpdSettings(), FinetuneSettings(), DaggerSettings()),
-    # Measured on the cart-pole, from 64-64: distillation leaves 550 to 800 weights, and with
+    # Measured on the cart-pole, from 64-64: distillation leaves 550 to 700 weights, and with
     # curvature 240 of them return as much as all.
     "quick": Preset(
         SHORT_BPD,
         FinetuneSettings(
-            steps=6_000, rounds=2, prune_rounds=3, score="curvature", newton_below=1_200
+            steps=6_000, rounds=3, prune_rounds=3, score="curvature", newton_below=1_200
         ),
-        DaggerSettings(rounds=1, transitions=15_000, tries=2, anywhere=0.5, steps=1_500),
+        DaggerSettings(transitions=15_000, tries=2, anywhere=0.5),
         episodes=40,
     ),
     # Down to 363 of the cart-pole's weights. What keeps a student from failing is how well the last
