@@ -54,7 +54,7 @@ SPARSE = (363, 236, 150)
 DENSE = (363, 322, 250)
 """… and of dense ones, which take as many bytes of tables, give or take a tenth."""
 
-ROUNDS = 6
+ROUNDS = 5
 """Of dense students from scratch: as many fine-tunings after the first as the others have."""
 
 ABLATIONS: dict[str, JSON] = {

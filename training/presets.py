@@ -52,7 +52,7 @@ PRESETS = {
     "quick": Preset(
         SHORT_BPD,
         FinetuneSettings(
-            steps=6_000, rounds=3, prune_rounds=3, score="curvature", newton_below=1_200
+            steps=6_000, rounds=2, prune_rounds=3, score="curvature", newton_below=1_200
         ),
         DaggerSettings(transitions=15_000, tries=2, anywhere=0.5),
         episodes=40,
