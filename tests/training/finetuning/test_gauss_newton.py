@@ -15,6 +15,7 @@ from torch import Tensor
 from tests.training.students.test_students import random_layers
 from tests.training.test_wishes import online, wish
 from training.distill import distill
+from training.finetuning import gauss_newton
 from training.finetuning.gauss_newton import Parameters, curvature, cut, damped_step, mean_error
 from training.students.masked import MaskedStudent, kept_weights
 from training.students.pruning import connected_weights
@@ -46,6 +47,27 @@ def test_slopes_are_those_of_autograd(seed: int, sizes: tuple[int, ...]) -> None
                 assert weight.grad is not None and bias.grad is not None
                 expected += [weight.grad[kept], bias.grad]
             torch.testing.assert_close(slopes[output, :, row], torch.cat(expected))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), SIZES, st.integers(1, 50))
+def test_curvature_is_that_of_all_rows_at_once(
+    seed: int, sizes: tuple[int, ...], rows_at_once: int
+) -> None:
+    student = MaskedStudent(random_layers(seed, sizes, 0.7))
+    observations, labels = rows(seed, 40, sizes[0]), rows(seed + 1, 40, sizes[-1])
+    parameters = Parameters(student)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gauss_newton, "ROWS_AT_ONCE", rows_at_once)
+        known = curvature(parameters, observations, labels)
+    slopes = torch.empty(sizes[-1], len(parameters.values()), 40)
+    wrong = (parameters.slopes(observations, slopes) - labels.t()).double()
+    jacobian = slopes.transpose(0, 1).flatten(1).double()
+    expected = jacobian @ jacobian.t() / 40
+    torch.testing.assert_close(known.matrix, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(known.matrix, known.matrix.t())
+    torch.testing.assert_close(known.slope, jacobian @ wrong.flatten() / 40, rtol=1e-4, atol=1e-5)
+    assert known.error == pytest.approx(float(wrong.square().sum() / 40), rel=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
