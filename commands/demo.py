@@ -76,7 +76,6 @@ def distill_student(config: DemoConfig) -> dict[str, Any]:
             env=environment(config),
             out=config.out,
             preset="quick",
-            method="bpd",
             keep=KEPT_WEIGHTS,
             seed=config.seed,
         )

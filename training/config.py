@@ -127,9 +127,10 @@ class DistillConfig:
     curvature."""
 
     method: MethodName = "auto"
-    """auto: bpd, or with a wish (keep, return, flash) gradual, which cuts while it fine-tunes.
-    bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have no noise,
-    and weights or neurons go while fine-tuning; small, td3bc and bc are small dense networks."""
+    """auto: bpd, or with a wish (keep, return, flash) gradual, which cuts while it fine-tunes; in
+    quick bpd. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have
+    no noise, and weights or neurons go while fine-tuning; small, td3bc and bc are small dense
+    networks."""
 
     keep: int | None = None
     """Wish: the best student with this many weights at most."""

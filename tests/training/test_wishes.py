@@ -82,7 +82,7 @@ def test_a_wish_chooses_method_and_preset(balancing: Path) -> None:
     for wishes in ({"keep": 9}, {"return_share": 0.9}, {"flash": 900}):
         assert chosen(**wishes) == ("gradual", "thorough")
     assert chosen(keep=9, method="bpd") == ("bpd", "thorough")
-    assert chosen(keep=9, preset="quick") == ("gradual", "quick")
+    assert chosen(keep=9, preset="quick") == ("bpd", "quick")
     assert chosen(preset="thorough") == ("bpd", "thorough")
 
 
