@@ -23,7 +23,7 @@ DEMO = "bpd, quick-236"
 """The recipe that `sparsectl demo` takes."""
 
 
-SHORT = ("paper", "offline-noisy-363", "small, quick-363", "gradual-363", DEMO)
+SHORT = ("paper", "gradual-363", "offline-noisy-363", "small, quick-322", DEMO)
 """The rows of the README."""
 
 
