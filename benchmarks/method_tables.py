@@ -154,7 +154,6 @@ def method_list() -> list[str]:
 
 PAIRS = (
     ("bpd, quick-236", "small, quick-322"),
-    ("gradual, quick-236", "small, quick-363"),
     ("bpd, quick-150", "small, quick-250"),
 )
 """Sparse and dense students of as many bytes."""

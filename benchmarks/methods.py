@@ -25,6 +25,7 @@ from training.config import CollectConfig, DistillConfig, EvaluateConfig
 from training.distill import distill
 from training.evaluate import evaluate
 from training.methods import METHODS, Method
+from training.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -54,7 +55,7 @@ SPARSE = (363, 236, 150)
 DENSE = (363, 322, 250)
 """… and of dense ones, which take as many bytes of tables, give or take a tenth."""
 
-ROUNDS = 5
+ROUNDS = PRESETS["quick"].finetune.prune_rounds + PRESETS["quick"].finetune.rounds
 """Of dense students from scratch: as many fine-tunings after the first as the others have."""
 
 ABLATIONS: dict[str, JSON] = {
