@@ -47,7 +47,7 @@ def test_a_pair_does_what_it_says(short: Short, mode: str, clock: str) -> None:
     trace = read_trace(journal)
     ran_s = (trace.time_us[-1] - trace.time_us[0]) * 1e-6
     if clock == "realtime":  # a busy machine may take longer, never less
-        assert elapsed_s > 0.99 * ran_s > 1.4
+        assert elapsed_s > 0.99 * ran_s > (0 if mode == "host" else 1.4)
     if clock == "realtime" and mode == "pil":
         sent_us = periods_us(journal, trace)
         assert np.sum(sent_us) > 0.99 * 1e6 * ran_s and np.median(sent_us) > 0.9 * PERIOD_US

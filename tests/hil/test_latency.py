@@ -119,7 +119,7 @@ def test_a_trial_accounts_for_its_ticks(
 ) -> None:
     result = run_trial(short(clock="realtime", mode=mode, link_timeout_ticks=10))
     found = result["latency_us"]
-    assert found["ticks"] > 0.8 * result["ticks"] > 30
+    assert 0 < found["ticks"] <= result["ticks"]
     assert found["sum_within_20_us"] >= 0.999
     assert (found["compute"] is None) == (mode == "device")
     assert found["end_to_end"]["p50"] >= found["sensing"]["p50"]
