@@ -46,11 +46,11 @@ def test_a_pair_does_what_it_says(short: Short, mode: str, clock: str) -> None:
     elapsed_s = (journal.records[-1].host_ns - journal.records[0].host_ns) * 1e-9
     trace = read_trace(journal)
     ran_s = (trace.time_us[-1] - trace.time_us[0]) * 1e-6
-    if clock == "realtime":  # a busy machine may take longer, never less
-        assert elapsed_s > 0.99 * ran_s > (0 if mode == "host" else 1.4)
+    if clock == "realtime":  # a busy machine takes longer, or starts late and keeps to the grid
+        assert elapsed_s > 0.8 * ran_s > (0 if mode == "host" else 1.1)
     if clock == "realtime" and mode == "pil":
         sent_us = periods_us(journal, trace)
-        assert np.sum(sent_us) > 0.99 * 1e6 * ran_s and np.median(sent_us) > 0.9 * PERIOD_US
+        assert np.sum(sent_us) > 0.8 * 1e6 * ran_s and np.median(sent_us) > 0.5 * PERIOD_US
     if clock == "lockstep":
         assert {record.host_ns % (PERIOD_US * 1000) for record in journal.records} == {0}
 
