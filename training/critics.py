@@ -17,6 +17,9 @@ from torch import Tensor
 
 from training.flat import VectorAdam, views
 
+AT_ONCE = 8
+"""Networks whose hidden layers are in memory at a time; those of more leave the cache."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _mask_slope = torch.ops.aten.threshold_backward.grad_input
@@ -71,13 +74,13 @@ class Networks:
         if self._low is not self._exact:
             self._exact.copy_(self._low)
 
-    def first(self, count: int) -> Part:
-        """The first networks."""
+    def part(self, which: slice) -> Part:
+        """Some of the networks."""
         return Part(
-            [weight[:count] for weight in self.weights],
-            [bias[:count] for bias in self.biases],
-            self.last_weight[:count],
-            self.last_bias[:count],
+            [weight[which] for weight in self.weights],
+            [bias[which] for bias in self.biases],
+            self.last_weight[which],
+            self.last_bias[which],
         )
 
 
@@ -192,7 +195,7 @@ class FirstCritics:
         count = 1 if shared else students
         self._inputs = torch.empty(students, rows, sizes[0], dtype=dtype, device=device)
         self._per_network = self._inputs.view(count, -1, sizes[0])
-        self._networks = networks.first(count)
+        self._networks = networks.part(slice(count))
         self._pass = Pass(sizes, count, students * rows // count, dtype, device)
 
     @torch.no_grad()
@@ -246,9 +249,12 @@ class TwinCritics:
         self.target = Networks(self.target_values, sizes, count, dtype)
         self._gradient = Networks(self.adam.gradient, sizes, count, dtype)
         self._inputs = torch.empty(count, batch_size, sizes[0], dtype=dtype, device=device)
+        self._values = torch.empty(count, batch_size, device=device)
+        at_once = max(size for size in range(1, AT_ONCE + 1) if count % size == 0)
+        self._groups = [slice(start, start + at_once) for start in range(0, count, at_once)]
         made = (self.online, self.target, self._gradient)
-        self._parts = [networks.first(count) for networks in made]
-        self._pass = Pass(sizes, count, batch_size, dtype, device)
+        self._parts = [[networks.part(group) for networks in made] for group in self._groups]
+        self._pass = Pass(sizes, at_once, batch_size, dtype, device)
         self.first = FirstCritics(self.online, sizes, self.students, batch_size, dtype, device)
 
     @torch.no_grad()
@@ -275,17 +281,20 @@ class TwinCritics:
         inputs = every.view(2, *state_action.shape)
         inputs[..., :n] = next_observations
         inputs[..., n:] = next_actions
-        online, target, gradient = self._parts
-        after = self._pass.values(target, every).view(2, *rewards.shape)
-        wanted = torch.addcmul(rewards, discounts, after.amin(dim=0)).repeat(2, 1)
+        values = self._values
+        for group, (_, target, _) in zip(self._groups, self._parts, strict=True):
+            values[group] = self._pass.values(target, every[group])
+        after = values.view(2, *rewards.shape).amin(dim=0)
+        wanted = torch.addcmul(rewards, discounts, after).repeat(2, 1)
         inputs[:] = state_action
-        errors = self._pass.values(online, every).sub_(wanted)
-        slope = errors * (2 / rewards.shape[1])
-        self._pass.parameter_slopes(slope, online, every, gradient)
+        for group, (online, _, gradient) in zip(self._groups, self._parts, strict=True):
+            values[group] = self._pass.values(online, every[group]).sub_(wanted[group])
+            slope = values[group] * (2 / rewards.shape[1])
+            self._pass.parameter_slopes(slope, online, every[group], gradient)
         self._gradient.widen()
         self.adam.apply()
         self.online.refresh()
-        squares = errors.square_().view(2, *rewards.shape)
+        squares = values.square().view(2, *rewards.shape)
         return squares.sum(dim=(0, 2)) / rewards.shape[1]
 
     @torch.no_grad()

@@ -29,6 +29,8 @@ SMALLEST = 1e-20
 """Added to |W|, so that a weight of zero has a logarithm."""
 STEP, STEP_AT, STEP_SLOPE = 0.63576, 1.8732, 1.48695
 """Molchanov et al. 2017, equation 14: k1, k2, k3."""
+_slope_within = torch.ops.aten.hardtanh_backward.grad_input
+"""Zeroes a slope where the value is not between two limits."""
 ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
 """Of a standard Gaussian; log σ more for one of deviation σ."""
 
@@ -62,7 +64,8 @@ class LogUniform(torch.autograd.Function):
         torch.sub(log_sigma, ratio, out=ratio).mul_(2).clamp_(-LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
         step = torch.mul(ratio, STEP_SLOPE).add_(STEP_AT).sigmoid_()
         slope = torch.addcmul(step, step, step, value=-1).mul_(-2 * STEP * STEP_SLOPE)
-        slope.sub_(torch.sigmoid(-ratio)).mul_(ratio.abs() < LOG_ALPHA_LIMIT)
+        slope.sub_(torch.sigmoid(-ratio))
+        _slope_within(slope, ratio, -LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT, grad_input=slope)
         context.save_for_backward(slope, torch.copysign(size, mean))
         return softplus(ratio.neg_()).mul_(0.5).sub_(step, alpha=STEP)
 
