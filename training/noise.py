@@ -1,4 +1,4 @@
-"""Standard normal numbers for the noise of weights: pieces of a table, a twentieth of their cost.
+"""Standard normal numbers for the noise of weights: pieces of a table, a tenth of the time.
 
 Salimans, Ho, Chen, Sidor, Sutskever: "Evolution strategies as a scalable alternative to
 reinforcement learning", 2017, section 2.1, take the noise of their networks from a table likewise.
