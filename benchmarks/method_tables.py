@@ -133,14 +133,14 @@ def encoded() -> list[str]:
     """A row a student and encoding."""
     results = read_json(RESULTS / "encoded_returns.json")
     lines = [
-        "| student | encoding | bytes of tables | return (95 % interval) | worst episode |",
+        "| student | encoding | calibrated on | return (95 % interval) | worst episode |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in results["students"]:
         interval = f"[{row['return_low']:.1f}, {row['return_high']:.1f}]"
         lines.append(
             f"| {row['student']}, {row['kept_weights']} weights | {row['encoding']} "
-            f"| {row['table_bytes']:,} | {row['return_mean']:.1f} {interval} "
+            f"| {row['calibration']} | {row['return_mean']:.1f} {interval} "
             f"| {row['return_min']:.0f} |"
         )
     return lines

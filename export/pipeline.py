@@ -74,7 +74,9 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         source = read_model(config.model)
         step("simplify")
         graph = replace(simplify(source), provenance=_provenance(config, source))
-        policy = encode(config.encoding, graph, calibration_observations(config, source))
+        calibration = calibration_observations(config, source)
+        are_met = config.calibration is not None
+        policy = encode(config.encoding, graph, calibration, are_met=are_met)
         step("write")
         golden = spread_observations(source, config.vectors, config.seed + 1)
         for name, text in c_files(policy, golden, revision()).items():

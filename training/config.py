@@ -209,7 +209,8 @@ class DistillConfig:
     """Which weights stay: activation, magnitude, neuron or curvature."""
 
     finetune_encoding: str | None = None
-    """The encoding that fine-tuning sees coming: float32, float16, int16 or int8."""
+    """The encoding that Adam's fine-tuning sees coming: float32, float16, int16 or int8. Small
+    students are rounded by `export --calibration`, whose weights make up for one another."""
 
     finetune_learning_rate: float | None = None
     """Of Adam at the start of each fine-tuning (2e-3)."""

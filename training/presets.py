@@ -106,6 +106,7 @@ def resolved(config: DistillConfig) -> Preset:
     episodes = preset.episodes if config.episodes is None else config.episodes
     result = Preset(bpd, finetune, dagger, episodes, online)
     _check(result)
+    _check_rounding(config.keep, finetune)
     return result
 
 
@@ -145,6 +146,15 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
     if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(
             f"method {config.method} has the size it is asked for; give --keep, --flash or --hidden"
+        )
+
+
+def _check_rounding(keep: int | None, finetune: FinetuneSettings) -> None:
+    if finetune.encoding != "float32" and keep and keep <= finetune.newton_below:
+        raise UserError(
+            f"finetune_encoding is {finetune.encoding!r}, but students of {keep} weights learn by "
+            "curvature, which knows no rounding; leave it to `export --calibration DATASET`, or "
+            "give --finetune-newton-below 0"
         )
 
 

@@ -39,6 +39,19 @@ class Encoding(Protocol):
         """
 
 
+class FixedEncoding(Encoding, Protocol):
+    """One in fixed point."""
+
+    def encode(
+        self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
+    ) -> EncodedPolicy:
+        """As `Encoding.encode`.
+
+        are_met: whether the observations are such as the policy meets; by those, weights make up
+        for one another's rounding (`export.encodings.fixed.settling`).
+        """
+
+
 @dataclass(frozen=True)
 class EncodedPolicy:
     """A graph in an encoding."""

@@ -11,9 +11,10 @@ from common.errors import UserError
 from export.activations import Float32
 from export.encodings.assembly import cortex_m_packed
 from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed.layers import FixedCode, fixed_encoded, is_shifted
-from export.encodings.fixed.policy import FixedPolicy
-from export.encodings.fixed.scales import Format, fixed_policy
+from export.encodings.fixed.layers import FixedCode, fixed_encoded
+from export.encodings.fixed.policy import FixedPolicy, is_shifted
+from export.encodings.fixed.scales import Format
+from export.encodings.fixed.settling import policy_in
 from export.encodings.table import (
     Table,
     part_name,
@@ -71,13 +72,15 @@ class Packed:
         self.summary = summary
         self._word_bits = word_bits
 
-    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+    def encode(
+        self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
+    ) -> EncodedPolicy:
         bits = [self._column_bits(layer.inputs) for layer in graph.layers]
         limits = tuple(2 ** (self._word_bits - each - 1) - 1 for each in bits)
         shifts = (15,) if self._word_bits == 32 else (7, 8, 9, 10)
         headroom = 1.25 if self._word_bits == 32 else 2.0
         form = Format(limits, 32, shifts, (_VALUE_BITS,), headroom=headroom)
-        policy = fixed_policy(graph, observations, form)
+        policy = policy_in(form, graph, observations, are_met)
         count = smallest_unsigned(max(int(_counts(layer.weight).max()) for layer in policy.layers))
         word: np.dtype[Any] = np.dtype(np.int32 if self._word_bits == 32 else np.int16)
         codes = [self._code(policy, i, bits[i], word, count) for i in range(len(bits))]

@@ -9,7 +9,7 @@ from export.encodings.blocks_skip import BlocksSkip
 from export.encodings.csr import Csr
 from export.encodings.csr_float16 import CsrFloat16
 from export.encodings.dense import Dense
-from export.encodings.encoding import EncodedPolicy, Encoding
+from export.encodings.encoding import EncodedPolicy, Encoding, FixedEncoding
 from export.encodings.packed import PACKED_INT8, PACKED_INT16
 from export.encodings.straight import StraightFloat32
 from export.encodings.straight_fixed import STRAIGHT_INT8, STRAIGHT_INT16
@@ -20,28 +20,27 @@ AUTO = "auto"
 AUTO_ENCODINGS = (Dense.name, Csr.name)
 """What "auto" chooses among: exact, small, and in plain C."""
 
-ENCODINGS: dict[str, Encoding] = {
+FIXED: dict[str, FixedEncoding] = {
     encoding.name: encoding
-    for encoding in (
-        Dense(),
-        Blocks(),
-        BlocksSkip(),
-        Csr(),
-        CsrFloat16(),
-        PACKED_INT16,
-        PACKED_INT8,
-        StreamInt16(),
-        StraightFloat32(),
-        STRAIGHT_INT16,
-        STRAIGHT_INT8,
-    )
+    for encoding in (PACKED_INT16, PACKED_INT8, StreamInt16(), STRAIGHT_INT16, STRAIGHT_INT8)
+}
+"""Those in fixed point."""
+
+FLOAT: dict[str, Encoding] = {
+    encoding.name: encoding
+    for encoding in (Dense(), Blocks(), BlocksSkip(), Csr(), CsrFloat16(), StraightFloat32())
 }
 
+ENCODINGS: dict[str, Encoding] = {**FLOAT, **FIXED}
 
-def encode(name: str, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+
+def encode(
+    name: str, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
+) -> EncodedPolicy:
     """`graph` in the encoding `name`, or with "auto" in the one whose tables are smallest.
 
     observations: what fixed-point encodings are calibrated on, [count, observation_size].
+    are_met: whether they are such as the policy meets, not spread over a box.
 
     Raises:
         UserError: no encoding of that name, or it cannot take the graph.
@@ -51,4 +50,6 @@ def encode(name: str, graph: PolicyGraph, observations: Float32) -> EncodedPolic
         return min(encoded, key=lambda policy: policy.table_bytes)
     if name not in ENCODINGS:
         raise UserError(f"encoding {name!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}")
-    return ENCODINGS[name].encode(graph, observations)
+    if name in FIXED:
+        return FIXED[name].encode(graph, observations, are_met=are_met)
+    return FLOAT[name].encode(graph, observations)

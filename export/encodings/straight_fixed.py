@@ -8,9 +8,10 @@ from export.activations import Float32
 from export.encodings.assembly import avr_straight
 from export.encodings.assembly.avr_stream import CONDITION
 from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed.layers import FixedCode, fixed_encoded, is_shifted
-from export.encodings.fixed.policy import FixedLayer, FixedPolicy
-from export.encodings.fixed.scales import Format, fixed_policy
+from export.encodings.fixed.layers import FixedCode, fixed_encoded
+from export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
+from export.encodings.fixed.scales import Format
+from export.encodings.fixed.settling import policy_in
 from export.encodings.straight import APART, braces, check_size
 from export.graph import PolicyGraph
 
@@ -67,9 +68,11 @@ class StraightFixed:
         self.summary = summary
         self._form = form
 
-    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+    def encode(
+        self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
+    ) -> EncodedPolicy:
         check_size(self.name, graph)
-        policy = fixed_policy(graph, observations, self._form)
+        policy = policy_in(self._form, graph, observations, are_met)
         helpers: dict[str, str] = {}
         codes, layers = [], []
         for index in range(len(policy.layers)):

@@ -10,9 +10,10 @@ from common.errors import UserError
 from export.activations import Float32
 from export.encodings.assembly import avr_stream
 from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed.layers import FixedCode, fixed_encoded, is_shifted
-from export.encodings.fixed.policy import FixedLayer, FixedPolicy
-from export.encodings.fixed.scales import Format, fixed_policy
+from export.encodings.fixed.layers import FixedCode, fixed_encoded
+from export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
+from export.encodings.fixed.scales import Format
+from export.encodings.fixed.settling import policy_in
 from export.encodings.table import Table, part_name, part_offset, row_parts
 from export.graph import PolicyGraph
 
@@ -78,7 +79,9 @@ class StreamInt16:
     kind: Kind = "int16"
     cores: frozenset[str] | None = frozenset({"atmega328p", "atmega2560"})
 
-    def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
+    def encode(
+        self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
+    ) -> EncodedPolicy:
         widest = max(layer.inputs for layer in graph.layers)
         if widest > MAX_INPUTS:
             raise UserError(
@@ -86,7 +89,7 @@ class StreamInt16:
                 f"{MAX_INPUTS} values, not {widest}; choose csr or packed-int16"
             )
         unsigned = all(layer.activation == "relu" for layer in graph.layers[:-1])
-        policy = fixed_policy(graph, observations, UNSIGNED if unsigned else SIGNED)
+        policy = policy_in(UNSIGNED if unsigned else SIGNED, graph, observations, are_met)
         codes = [_code(policy, index, unsigned) for index in range(len(policy.layers))]
         value_type = "uint16_t" if unsigned else "int16_t"
         encoded = fixed_encoded(self, policy, codes, [_runtime(policy, unsigned)], value_type)

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from export.c_writer import c_files
-from export.encodings.registry import ENCODINGS, encode
+from export.encodings.registry import ENCODINGS, FIXED, encode
 from export.graph import PolicyGraph
 from export.host_c import run_c
 from export.passes import fold_normaliser, simplify
 from tests.export.graphs import graphs, observations, random_graph
 
 
-def same_bits(graph: PolicyGraph, name: str, x: np.ndarray) -> None:
+def same_bits(graph: PolicyGraph, name: str, x: np.ndarray, *, are_met: bool = False) -> None:
     try:
-        policy = encode(name, graph, x)
+        policy = encode(name, graph, x, are_met=are_met)
     except UserError as error:  # some encodings take only so many weights or inputs
         assert f"encoding {name!r}" in str(error) and "choose" in str(error)
         return
@@ -40,6 +40,14 @@ def same_bits(graph: PolicyGraph, name: str, x: np.ndarray) -> None:
 @given(graph=graphs(max_width=20, max_layers=4))
 def test_any_graph(name: str, graph: PolicyGraph) -> None:
     same_bits(fold_normaliser(graph), name, observations(graph))
+
+
+@pytest.mark.parametrize("name", FIXED)
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(graph=graphs(max_width=12, max_layers=4))
+def test_any_graph_settled(name: str, graph: PolicyGraph) -> None:
+    graph = simplify(graph)
+    same_bits(graph, name, observations(graph), are_met=True)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)

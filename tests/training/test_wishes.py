@@ -165,6 +165,10 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         ),
         ({"prior": "cauchy"}, "prior is 'cauchy'; take one of log-uniform"),
         ({"finetune_encoding": "int4"}, "finetune_encoding is 'int4'; take one of float32"),
+        (
+            {"finetune_encoding": "int8", "keep": 60},
+            "is 'int8', but students of 60 weights learn by curvature",
+        ),
     ],
 )
 def test_wishes_that_cannot_be_are_one_line(
@@ -179,7 +183,7 @@ def test_wishes_that_cannot_be_are_one_line(
 def test_fine_tuning_leaves_weights_that_the_encoding_holds(
     encoding: str, balancing: Path, tmp_path: Path
 ) -> None:
-    config = wish(balancing, tmp_path, keep=60, finetune_encoding=encoding)
+    config = wish(balancing, tmp_path, keep=60, finetune_encoding=encoding, finetune_newton_below=0)
     layers = read_student(Path(distill(config)["student"])).layers
     for layer in layers:
         if encoding == "float16":

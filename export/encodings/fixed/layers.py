@@ -10,7 +10,7 @@ import numpy as np
 from export.activations import c_functions
 from export.encodings.encoding import EncodedPolicy, Encoding
 from export.encodings.fixed import tanh as fixed_tanh
-from export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy
+from export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
 from export.encodings.float_layers import action_lines, activation_call, limit_functions
 from export.encodings.table import Table
 
@@ -97,11 +97,6 @@ class FixedCode:
 
     tables: tuple[Table, ...]
     calls: tuple[str, ...]
-
-
-def is_shifted(policy: FixedPolicy, index: int) -> bool:
-    hidden = index < len(policy.layers) - 1
-    return hidden and policy.layers[index].layer.activation in SHIFTED
 
 
 def fixed_encoded(

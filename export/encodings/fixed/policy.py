@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from export.activations import Float32
+from export.activations import Float32, Float64
 from export.encodings.fixed import tanh as fixed_tanh
 from export.graph import Layer, PolicyGraph
 
@@ -41,6 +41,8 @@ class FixedLayer:
     """Where a hidden layer's values are cut off."""
     greatest: Int
     """[out]: the greatest magnitude a shifted sum can have before that."""
+    scale: Float64
+    """[out]: a sum is value times scale, rounded."""
 
     def sums(self, x: Int) -> Int:
         """weight x + bias, [in, batch] -> [out, batch]."""
@@ -92,6 +94,12 @@ class FixedPolicy:
             values = _tanh(sums, layer.exponent).astype(np.float32)
             return self.graph.outputs(values * np.float32(2.0**-fixed_tanh.OUTPUT_BITS))
         return self.graph.outputs(layer.layer.activate(to_float(sums, layer.exponent)))
+
+
+def is_shifted(policy: FixedPolicy, index: int) -> bool:
+    """Whether a layer's values are its shifted sums."""
+    hidden = index < len(policy.layers) - 1
+    return hidden and policy.layers[index].layer.activation in SHIFTED
 
 
 def to_fixed(values: Float32, exponent: Int, limit: int | Int) -> Int:

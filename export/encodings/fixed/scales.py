@@ -27,6 +27,7 @@ import numpy as np
 
 from export.activations import Float32, Float64
 from export.encodings.fixed import tanh as fixed_tanh
+from export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
 from export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
 from export.graph import Layer, PolicyGraph
 
@@ -106,18 +107,6 @@ def _ranges(graph: PolicyGraph, observations: Float32, headroom: float) -> list[
 
 
 @dataclass(frozen=True)
-class _Bounds:
-    """Of the values that a layer takes, whatever the observation."""
-
-    lowest: Int
-    highest: Int
-
-    @property
-    def magnitude(self) -> Int:
-        return np.maximum(-self.lowest, self.highest)
-
-
-@dataclass(frozen=True)
 class _Readers:
     """The last layer, for the choice of the scales of the values that it reads."""
 
@@ -152,7 +141,7 @@ class _Scaling:
         scales before are then chosen too; None where they are not yet known."""
         scale = _power_of_two(_fitting(ranges[0], _INPUT_LIMIT))
         greatest = np.clip(np.ceil(ranges[0] * scale), 1, _INPUT_LIMIT).astype(np.int64)
-        exponent, bounds = _exponent(scale), _Bounds(-greatest, greatest)
+        exponent, bounds = _exponent(scale), Bounds(-greatest, greatest)
         layers = []
         weight_limits = self.form.weight_limit
         for index, layer in enumerate(graph.layers):
@@ -171,10 +160,10 @@ class _Scaling:
         layer: Layer,
         weight_limit: int,
         scale: Float64,
-        inputs: _Bounds,
+        inputs: Bounds,
         wanted: tuple[Float64, int] | None,
         readers: _Readers | None,
-    ) -> tuple[FixedLayer, Float64, _Bounds]:
+    ) -> tuple[FixedLayer, Float64, Bounds]:
         """The layer, its values' scales and their bounds.
 
         scale, inputs: of the values that it takes; wanted: the range of its own and their limit;
@@ -194,7 +183,7 @@ class _Scaling:
         weight = np.rint(layer.weight / scale * sums[:, None]).astype(np.int64)
         is_tanh = layer.activation == "tanh" and bool(np.all(sums >= 2.0**fixed_tanh.INPUT_BITS))
         bias = self._bias(layer, sums, shifted, is_tanh)
-        bounds = _sum_bounds(weight, bias, inputs)
+        bounds = sum_bounds(weight, bias, inputs)
         if shifted or wanted is None:
             values = sums / 2.0**self.shift
         elif is_tanh:
@@ -211,8 +200,9 @@ class _Scaling:
             shifted or is_tanh,
             limit,
             bounds.magnitude >> self.shift,
+            sums,
         )
-        return fixed, values, self._value_bounds(fixed, bounds, shifted)
+        return fixed, values, value_bounds(fixed, bounds, self.shift if shifted else None)
 
     def _bias(self, layer: Layer, sums: Float64, shifted: bool, is_tanh: bool) -> Int:
         """With half of what the shift after the sum drops, so that it rounds to the nearest."""
@@ -225,7 +215,7 @@ class _Scaling:
         return np.asarray((bias + step // 2) // step * step, np.int64)
 
     def _sum_scale(
-        self, layer: Layer, weight: Float64, weight_limit: int, inputs: _Bounds
+        self, layer: Layer, weight: Float64, weight_limit: int, inputs: Bounds
     ) -> Float64:
         """The largest scale at which weights fit and the sums of every observation do."""
         magnitude = inputs.magnitude.astype(np.float64)
@@ -240,22 +230,11 @@ class _Scaling:
         largest = np.abs(weight).max(axis=1)
         return np.minimum(_fitting(largest, weight_limit), _fitting(terms, room))
 
-    def _value_bounds(self, layer: FixedLayer, sums: _Bounds, shifted: bool) -> _Bounds:
-        if not shifted:
-            limit = fixed_tanh.ONE if layer.integer else layer.limit
-            everything = np.full_like(sums.highest, limit)
-            return _Bounds(-everything, everything)
-        low = 0 if layer.layer.activation == "relu" else -layer.limit
-        return _Bounds(
-            np.clip(sums.lowest >> self.shift, low, layer.limit),
-            np.clip(sums.highest >> self.shift, low, layer.limit),
-        )
-
     def _nearest_to_whole(
         self,
         weight: Float64,
         scale: Float64,
-        inputs: _Bounds,
+        inputs: Bounds,
         wanted: Float64,
         readers: _Readers | None,
     ) -> Float64:
@@ -272,20 +251,13 @@ class _Scaling:
         return best
 
 
-def _greatest_terms(layer: Layer, weight: Float64, inputs: _Bounds) -> Float64:
+def _greatest_terms(layer: Layer, weight: Float64, inputs: Bounds) -> Float64:
     """The greatest magnitude of a sum in units of its value, whatever the observation."""
     positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
     highest = positive @ inputs.highest + negative @ inputs.lowest + layer.bias
     lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
     reached = np.maximum(highest, 0) if layer.activation == "relu" else np.abs(highest)
     return reached if layer.activation == "relu" else np.maximum(reached, np.abs(lowest))
-
-
-def _sum_bounds(weight: Int, bias: Int, inputs: _Bounds) -> _Bounds:
-    positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
-    lowest = positive @ inputs.lowest + negative @ inputs.highest + bias
-    highest = positive @ inputs.highest + negative @ inputs.lowest + bias
-    return _Bounds(lowest.astype(np.int64), highest.astype(np.int64))
 
 
 def _fitting(magnitude: Float64, limit: float | Float64) -> Float64:

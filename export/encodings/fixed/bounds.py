@@ -1,0 +1,43 @@
+"""How far the whole numbers of a fixed-point policy can go, whatever the observation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.encodings.fixed import tanh as fixed_tanh
+from export.encodings.fixed.policy import FixedLayer, Int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of sums, or of the values that a layer takes."""
+
+    lowest: Int
+    highest: Int
+
+    @property
+    def magnitude(self) -> Int:
+        return np.maximum(-self.lowest, self.highest)
+
+
+def sum_bounds(weight: Int, bias: Int, inputs: Bounds) -> Bounds:
+    """Of weight x + bias."""
+    positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
+    lowest = positive @ inputs.lowest + negative @ inputs.highest + bias
+    highest = positive @ inputs.highest + negative @ inputs.lowest + bias
+    return Bounds(lowest.astype(np.int64), highest.astype(np.int64))
+
+
+def value_bounds(layer: FixedLayer, sums: Bounds, shift: int | None) -> Bounds:
+    """Of a layer's values; `shift`: from its sums to them, None where an activation is between."""
+    if shift is None:
+        limit = fixed_tanh.ONE if layer.integer else layer.limit
+        everything = np.full_like(sums.highest, limit)
+        return Bounds(-everything, everything)
+    low = 0 if layer.layer.activation == "relu" else -layer.limit
+    return Bounds(
+        np.clip(sums.lowest >> shift, low, layer.limit),
+        np.clip(sums.highest >> shift, low, layer.limit),
+    )

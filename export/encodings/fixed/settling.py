@@ -1,0 +1,300 @@
+"""Rounding one weight after another, while those that are not yet rounded make up for it.
+
+Rounded each by itself, the few hundred weights of a small policy add their errors up, and with the
+eight bits of straight-int8 the policy may be lost. So the weight whose rounding costs least is
+rounded first, and the others change so that the actions change least (Optimal Brain Quantization:
+Frantar, Singh, Alistarh: "Optimal Brain Compression", 2022, section 5). How actions change is known
+from their slopes in all weights, over observations that the policy really meets. By others, spread
+over a box, errors would be made up for where the policy never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.activations import Float32, Float64
+from export.encodings.fixed import tanh as fixed_tanh
+from export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
+from export.encodings.fixed.policy import FixedLayer, FixedPolicy, Int, is_shifted
+from export.encodings.fixed.scales import Format, fixed_policy
+from export.graph import PolicyGraph
+
+Flags = NDArray[np.bool_]
+
+MOST_PARAMETERS = 2000
+"""Above, the matrix would be large, and single weights matter little."""
+
+ROOM_TRIED = 3
+"""Bits by which scales may be smaller, less one, so that no sum leaves its accumulator."""
+
+STAGES = (0.5, 0.75, 0.9, 1.0)
+"""Shares of the weights after which slopes are taken anew."""
+
+STEPS = 4
+"""Of Levenberg and Marquardt, by what is not yet rounded, after each stage."""
+
+DAMPING = 1e-4
+"""Added to the matrix's diagonal before it is inverted."""
+
+FIRST_DAMPING, LEAST_DAMPING, EASE, STIFFEN, TRIES = 1e-3, 1e-6, 1 / 3, 4.0, 6
+"""Of a step: the share of the diagonal that is added, and what it is multiplied by."""
+
+FLOOR = 1e-6
+"""Damping of parameters that change nothing."""
+
+SLOPES: dict[str, Callable[[Float64, Float64], Float64]] = {
+    "relu": lambda sums, values: (sums > 0).astype(np.float64),
+    "identity": lambda sums, values: np.ones_like(sums),
+    "tanh": lambda sums, values: 1 - values**2,
+}
+"""Of an activation, from its sums and values; policies with others are rounded plainly."""
+
+
+def policy_in(
+    form: Format, graph: PolicyGraph, observations: Float32, are_met: bool
+) -> FixedPolicy:
+    """The graph in whole numbers, settled where the observations are such as it meets.
+
+    Where settled weights would let a sum leave its accumulator, scales get some bits more room.
+    """
+    plain = fixed_policy(graph, observations, form)
+    if not are_met:
+        return plain
+    found = settled(plain, observations, form)
+    for less in range(1, ROOM_TRIED):
+        if found is None:
+            narrow = replace(form, sum_bits=form.sum_bits - less)
+            found = settled(fixed_policy(graph, observations, narrow), observations, form)
+    exact = graph.forward_exact(observations)
+
+    def error(policy: FixedPolicy) -> float:
+        return float(np.mean((policy.forward(observations).astype(np.float64) - exact) ** 2))
+
+    return plain if found is None else min(plain, found, key=error)
+
+
+def settled(policy: FixedPolicy, observations: Float32, form: Format) -> FixedPolicy | None:
+    """The policy with its weights rounded anew; None where a sum could leave its accumulator, or
+    where the numbers are too large for slopes.
+
+    A policy of many parameters, or of activations without slopes here, comes back as it is.
+
+    Args:
+        policy: whose scales stay.
+        observations: [count, observation_size], such as the policy meets.
+        form: what its sums and biases must keep to.
+    """
+    network = _Network(policy.graph)
+    if network.size > MOST_PARAMETERS or not network.has_slopes:
+        return policy
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = _rounded(network, _grid(policy, network), observations)
+    except np.linalg.LinAlgError:
+        return None
+    if not np.isfinite(values).all():
+        return None
+    return _bounded(_with(policy, network, values, form.bias_step), form.sum_bits)
+
+
+class _Network:
+    """A graph's weights, where it has some, and biases as one vector [P], layer after layer."""
+
+    def __init__(self, graph: PolicyGraph) -> None:
+        self.graph = graph
+        self.places = [np.nonzero(layer.weight) for layer in graph.layers]
+        self.size = sum(len(rows) for rows, _ in self.places)
+        self.size += sum(layer.outputs for layer in graph.layers)
+        self.has_slopes = all(layer.activation in SLOPES for layer in graph.layers)
+
+    def values(self) -> Float64:
+        """[P]."""
+        parts: list[Float64] = []
+        for layer, places in zip(self.graph.layers, self.places, strict=True):
+            parts += [layer.weight[places].astype(np.float64), layer.bias.astype(np.float64)]
+        return np.concatenate(parts)
+
+    def layers(self, values: Float64) -> list[tuple[Float64, Float64]]:
+        """Weights [out, in] and biases [out] of each layer."""
+        found, at = [], 0
+        for layer, places in zip(self.graph.layers, self.places, strict=True):
+            weight = np.zeros(layer.weight.shape)
+            middle = at + len(places[0])
+            end = middle + layer.outputs
+            weight[places] = values[at:middle]
+            found.append((weight, values[middle:end]))
+            at = end
+        return found
+
+    def actions(self, values: Float64, observations: Float32) -> Float64:
+        """Of the last layer, [m, B]."""
+        return self._forward(values, observations)[1][-1]
+
+    def slopes(self, values: Float64, observations: Float32) -> tuple[Float64, Float64]:
+        """Actions [m, B] and their slopes in the parameters [m, P, B]."""
+        sums, xs = self._forward(values, observations)
+        layers = self.layers(values)
+        actions = xs[-1]
+        slopes = np.empty((len(actions), self.size, actions.shape[1]))
+        for output, out in enumerate(slopes):
+            slope, end = np.zeros_like(actions), self.size
+            slope[output] = 1.0
+            for index in reversed(range(len(layers))):
+                activation = self.graph.layers[index].activation
+                slope = slope * SLOPES[activation](sums[index], xs[index + 1])
+                rows, columns = self.places[index]
+                middle = end - len(slope)
+                out[middle:end] = slope
+                end = middle - len(rows)
+                np.multiply(slope[rows], xs[index][columns], out=out[end:middle])
+                slope = layers[index][0].T @ slope
+        return actions, slopes
+
+    def _forward(self, values: Float64, observations: Float32) -> tuple[list[Float64], ...]:
+        sums: list[Float64] = []
+        xs = [observations.astype(np.float64).T]
+        for layer, (weight, bias) in zip(self.graph.layers, self.layers(values), strict=True):
+            sums.append(weight @ xs[-1] + bias[:, None])
+            xs.append(layer.activate_exact(sums[-1]))
+        return sums, xs
+
+
+class _Grid(NamedTuple):
+    """What weights may be: whole multiples of `step`, `limit` at most; a bias may be anything."""
+
+    step: Float64
+    limit: Float64
+    is_weight: Flags
+
+    def nearest(self, values: Float64, which: Int) -> Float64:
+        step, limit = self.step[which], self.limit[which]
+        whole: Float64 = np.clip(np.rint(values / step), -limit, limit) * step
+        return whole
+
+
+def _grid(policy: FixedPolicy, network: _Network) -> _Grid:
+    steps: list[Float64] = []
+    limits: list[Float64] = []
+    for inputs, layer, (rows, columns) in zip(
+        _input_scales(policy), policy.layers, network.places, strict=True
+    ):
+        biases = np.ones(layer.layer.outputs)
+        steps += [inputs[columns] / layer.scale[rows], biases]
+        greatest = np.abs(layer.weight).max(initial=1)
+        limits += [np.full(len(rows), float(greatest)), 0 * biases]
+    limit = np.concatenate(limits)
+    return _Grid(np.concatenate(steps), limit, limit > 0)
+
+
+def _input_scales(policy: FixedPolicy) -> list[Float64]:
+    """Of the values that each layer takes."""
+    scales = [np.exp2(policy.input_exponent.astype(np.float64))]
+    for layer in policy.layers[:-1]:
+        if is_shifted(policy, len(scales) - 1):
+            scales.append(layer.scale / 2.0**policy.shift)
+        elif layer.integer:
+            scales.append(np.full(layer.layer.outputs, 2.0**fixed_tanh.OUTPUT_BITS))
+        else:
+            scales.append(np.exp2(layer.value_exponent.astype(np.float64)))
+    return scales
+
+
+def _rounded(network: _Network, grid: _Grid, observations: Float32) -> Float64:
+    """The parameters, every weight on the grid."""
+    values = network.values()
+    labels = network.actions(values, observations)
+    is_free = np.ones(len(values), bool)
+    for share in STAGES:
+        left = round((1 - share) * grid.is_weight.sum())
+        values, is_free = _one_by_one(network, grid, observations, values, is_free, left)
+        values = _made_up(network, observations, labels, values, is_free)
+    return values
+
+
+def _one_by_one(
+    network: _Network,
+    grid: _Grid,
+    observations: Float32,
+    values: Float64,
+    is_free: Flags,
+    left: int,
+) -> tuple[Float64, Flags]:
+    """Round until so many weights are left; also what is free then."""
+    free = np.flatnonzero(is_free)
+    _, slopes = network.slopes(values, observations)
+    matrix = _products(slopes[:, free]) + DAMPING * np.eye(len(free))
+    inverse = np.linalg.inv(matrix)
+    now, waits = values[free], grid.is_weight[free]
+    while waits.sum() > left:
+        own = np.maximum(inverse.diagonal(), 1e-12)
+        wrong = now - grid.nearest(now, free)
+        least = int(np.argmin(np.where(waits, wrong**2 / own, np.inf)))
+        whole = now[least] - wrong[least]
+        now = now - inverse[:, least] * (wrong[least] / own[least])
+        inverse = inverse - np.outer(inverse[:, least], inverse[least] / own[least])
+        now[least], waits[least] = whole, False
+    values, is_free = values.copy(), is_free.copy()
+    values[free] = now
+    is_free[free] = waits | ~grid.is_weight[free]
+    return values, is_free
+
+
+def _made_up(
+    network: _Network,
+    observations: Float32,
+    labels: Float64,
+    values: Float64,
+    is_free: Flags,
+) -> Float64:
+    """Some damped steps of the free parameters towards the labels."""
+    damping = FIRST_DAMPING
+    for _ in range(STEPS):
+        actions, slopes = network.slopes(values, observations)
+        slopes, wrong = slopes[:, is_free], actions - labels
+        before = np.sum(wrong**2)
+        matrix = _products(slopes)
+        slope = np.einsum("opb,ob->p", slopes, wrong) / labels.shape[1]
+        for _ in range(TRIES):
+            damped = matrix + np.diag(damping * (matrix.diagonal() + FLOOR))
+            tried = values.copy()
+            tried[is_free] -= np.linalg.solve(damped, slope)
+            if np.sum((network.actions(tried, observations) - labels) ** 2) < before:
+                values, damping = tried, max(damping * EASE, LEAST_DAMPING)
+                break
+            damping *= STIFFEN
+    return values
+
+
+def _products(slopes: Float64) -> Float64:
+    """J^T J / B of slopes [m, P, B], [P, P]."""
+    return np.asarray(sum(each @ each.T for each in slopes) / slopes.shape[2], np.float64)
+
+
+def _with(policy: FixedPolicy, network: _Network, values: Float64, bias_step: int) -> FixedPolicy:
+    """The policy with these parameters."""
+    layers = []
+    for inputs, layer, (weight, bias) in zip(
+        _input_scales(policy), policy.layers, network.layers(values), strict=True
+    ):
+        whole = np.rint(weight / inputs * layer.scale[:, None]).astype(np.int64)
+        moved = np.rint((bias - layer.layer.bias) * layer.scale / bias_step).astype(np.int64)
+        layers.append(replace(layer, weight=whole, bias=layer.bias + moved * bias_step))
+    return replace(policy, layers=tuple(layers))
+
+
+def _bounded(policy: FixedPolicy, sum_bits: int) -> FixedPolicy | None:
+    """With the greatest sums there can be now; None where one would leave its accumulator."""
+    inputs = Bounds(-policy.input_limit, policy.input_limit)
+    layers: list[FixedLayer] = []
+    for index, layer in enumerate(policy.layers):
+        sums = sum_bounds(layer.weight, layer.bias, inputs)
+        if sums.magnitude.max() >= 2 ** (sum_bits - 1):
+            return None
+        layers.append(replace(layer, greatest=sums.magnitude >> policy.shift))
+        inputs = value_bounds(layer, sums, policy.shift if is_shifted(policy, index) else None)
+    return replace(policy, layers=tuple(layers))
