@@ -32,12 +32,35 @@ def calibration_observations(config: ExportConfig, graph: PolicyGraph) -> Float3
     return read_observations(config.calibration, graph.observation_size)
 
 
+def other_observations(path: Path, size: int, count: int) -> Float32:
+    """At most `count` rows of the array "observations" by which nothing was calibrated; of a file
+    without others, its rows.
+
+    Raises:
+        UserError: as `calibration_observations`.
+    """
+    rows = _read(path, size)
+    others = np.ones(len(rows), bool)
+    others[:: _step(len(rows), COUNT)] = False
+    rows = rows[others] if others.any() else rows
+    return np.ascontiguousarray(rows[:: _step(len(rows), count)])
+
+
 def read_observations(path: Path, size: int) -> Float32:
     """At most `COUNT` rows of the array "observations", [any, size], of an .npz.
 
     Raises:
         UserError: as `calibration_observations`.
     """
+    rows = _read(path, size)
+    return np.ascontiguousarray(rows[:: _step(len(rows), COUNT)])
+
+
+def _step(rows: int, count: int) -> int:
+    return -(-rows // count)
+
+
+def _read(path: Path, size: int) -> Float32:
     if not path.is_file():
         raise UserError(f"{path} does not exist; give an .npz with {KEY!r}, as `collect` writes it")
     try:
@@ -51,8 +74,8 @@ def read_observations(path: Path, size: int) -> Float32:
             rows = arrays[KEY]
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
         raise UserError(f"{path} is not an .npz with an array {KEY!r}; give a dataset") from error
-    step = -(-len(rows) // COUNT)
-    observations = np.ascontiguousarray(rows[::step], np.float32)
+    with np.errstate(over="ignore"):
+        observations = np.asarray(rows, np.float32)
     if not np.isfinite(observations).all():
         raise UserError(f"{path} has {KEY} that are not finite; collect the dataset again")
     return observations

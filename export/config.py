@@ -21,7 +21,8 @@ class ExportConfig:
     packed-int8, stream-int16, straight-float32, straight-int16 or straight-int8. auto: with a board
     the best there, else the smaller of dense and csr."""
     calibration: Path | None = None
-    """A dataset (.npz with "observations") for the scales of fixed-point encodings; not given:
+    """A dataset (.npz with "observations", as of `collect`), for fixed-point encodings: scales fit
+    what occurs, and a small policy's weights make up for one another's rounding. Not given:
     observations spread over the signals' limits."""
     error: float | None = None
     """Greatest difference allowed between ways to run it, relative to the action's range. Not
@@ -32,6 +33,6 @@ class ExportConfig:
     vectors: int = 32
     """Golden vectors to write into policy_vectors.h."""
     observations: int = 10_000
-    """Observations to verify on."""
+    """Observations to verify on: spread ones, or with --calibration others of the dataset."""
     seed: int = 0
     """Seed of those observations and of the golden vectors."""

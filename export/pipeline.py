@@ -17,7 +17,7 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.provenance import provenance, revision
 from export.c_writer import C_FILES, c_files
-from export.calibration import calibration_observations
+from export.calibration import calibration_observations, other_observations
 from export.config import ExportConfig
 from export.encodings.registry import encode
 from export.graph import PolicyGraph
@@ -84,13 +84,18 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         write_onnx(graph, folder / POLICY_ONNX)
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
+        spread = spread_observations(source, config.observations, config.seed)
+        met = spread
+        if config.calibration is not None:
+            size = source.observation_size
+            met = other_observations(config.calibration, size, config.observations)
         verified = verify(
             source,
             policy,
             folder,
+            observations=met,
+            anywhere=None if met is spread else spread,
             error=config.error,
-            count=config.observations,
-            seed=config.seed,
             with_torch=config.model.suffix == ".safetensors",
             progress=step,
         )

@@ -16,7 +16,6 @@ from export.activations import Float32, Float64
 from export.encodings.encoding import EncodedPolicy
 from export.graph import PolicyGraph
 from export.host_c import run_c
-from export.observations import spread_observations
 from export.rounding import float32_rounding
 
 Progress = Callable[[str], None]
@@ -30,13 +29,14 @@ def verify(
     policy: EncodedPolicy,
     folder: Path,
     *,
+    observations: Float32,
     error: float | None,
-    count: int,
-    seed: int,
     with_torch: bool,
+    anywhere: Float32 | None = None,
     progress: Progress = lambda path: None,
 ) -> dict[str, Any]:
-    """Compare all paths on `count` observations; the files are `folder`'s policy.onnx and policy.c.
+    """Compare all paths on `observations` [count, observation_size]; the files are `folder`'s
+    policy.onnx and policy.c. The C must give the reference's bits on those of `anywhere` too.
 
     max_abs_error holds, in units of the action: "numpy", the encoding's reference against `source`
     (the model before the passes) in float64; "onnxruntime", "host_c" and, if measured, "torch" (the
@@ -50,7 +50,6 @@ def verify(
     Raises:
         UserError: a path differs by more than that; the C differs in any bit; no C compiler.
     """
-    observations = spread_observations(source, count, seed)
     progress("numpy")
     exported = policy.graph
     reference = policy.forward(observations)
@@ -61,6 +60,9 @@ def verify(
     progress("host C")
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
         paths["host_c"] = run_c(folder, observations, exported.action_size, Path(scratch))
+        if anywhere is not None:
+            elsewhere = run_c(folder, anywhere, exported.action_size, Path(scratch))
+            _require_same_bits(policy.forward(anywhere), elsewhere)
     if with_torch and importlib.util.find_spec("torch") is not None:
         progress("torch")
         paths["torch"] = run_torch(source, observations)
@@ -85,7 +87,7 @@ def verify(
         "action_range": float(action_range(exported, truth).min()),
         "float32_rounding": float(rounding.max()),
         "within_error": all(bool(np.all(np.abs(d) <= limit)) for d in compared.values()),
-        "observations": count,
+        "observations": len(observations),
     }
 
 
