@@ -127,8 +127,8 @@ class DistillConfig:
     curvature."""
 
     method: MethodName = "auto"
-    """auto: bpd, or with a wish (keep, return, flash) gradual, which cuts while it fine-tunes; in
-    quick bpd. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have
+    """auto: bpd, with keep or return gradual, which cuts while it fine-tunes (in quick bpd), with
+    flash small. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have
     no noise, and weights or neurons go while fine-tuning; small, td3bc and bc are small dense
     networks."""
 

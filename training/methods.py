@@ -97,11 +97,14 @@ METHODS: dict[str, Method] = {
 def chosen_method(config: DistillConfig) -> MethodName:
     """The method that the config names, or for auto the one that serves its wish best.
 
-    A wish takes gradual, whose students fail most rarely; with the few fine-tunings of quick bpd,
-    which begins them with fewer weights. Both are measured in docs/training.md.
+    Weights wanted take gradual, whose students fail most rarely; with the few fine-tunings of quick
+    bpd, which begins them with fewer weights. Bytes take small, whose weights need no indices, but
+    where they are counted in an encoding of fewer bytes a weight. All measured in docs/training.md.
     """
     if config.method != "auto":
         return config.method
+    if config.flash and config.flash_encoding == "auto":
+        return "small"
     return "gradual" if config.wishes() and config.preset != "quick" else "bpd"
 
 

@@ -79,8 +79,11 @@ def test_a_wish_chooses_method_and_preset(balancing: Path) -> None:
         return chosen_method(config), chosen_preset(config)
 
     assert chosen() == ("bpd", "paper")
-    for wishes in ({"keep": 9}, {"return_share": 0.9}, {"flash": 900}):
+    for wishes in ({"keep": 9}, {"return_share": 0.9}):
         assert chosen(**wishes) == ("gradual", "thorough")
+    assert chosen(flash=900) == ("small", "thorough")
+    assert chosen(flash=900, preset="quick") == ("small", "quick")
+    assert chosen(flash=900, flash_encoding="packed-int8") == ("gradual", "thorough")
     assert chosen(keep=9, method="bpd") == ("bpd", "thorough")
     assert chosen(keep=9, preset="quick") == ("bpd", "quick")
     assert chosen(preset="thorough") == ("bpd", "thorough")
