@@ -71,10 +71,7 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
         scaling = _Scaling(form, shift, [2**each - 1 for each in bits])
         policy = scaling.policy(graph, ranges)
         refined = scaling.policy(graph, ranges, np.exp2(policy.layers[-1].exponent))
-        errors = [
-            float(np.mean((each.forward(observations).astype(np.float64) - exact) ** 2))
-            for each in (policy, refined)
-        ]
+        errors = [each.mean_square_error(observations, exact) for each in (policy, refined)]
         better = errors[1] < errors[0]
         return errors[better], shift, list(bits), refined if better else policy
 

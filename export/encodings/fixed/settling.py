@@ -70,12 +70,10 @@ def policy_in(
         if found is None:
             narrow = replace(form, sum_bits=form.sum_bits - less)
             found = settled(fixed_policy(graph, observations, narrow), observations, form)
+    if found is None:
+        return plain
     exact = graph.forward_exact(observations)
-
-    def error(policy: FixedPolicy) -> float:
-        return float(np.mean((policy.forward(observations).astype(np.float64) - exact) ** 2))
-
-    return plain if found is None else min(plain, found, key=error)
+    return min(plain, found, key=lambda each: each.mean_square_error(observations, exact))
 
 
 def settled(policy: FixedPolicy, observations: Float32, form: Format) -> FixedPolicy | None:
