@@ -71,8 +71,11 @@ def main(config: FailuresConfig) -> None:
     """Measure what is missing and write all."""
     path = RESULTS / f"failures_{config.rig}.json"
     teacher = ROOT / "training" / "teachers" / f"{config.rig}.onnx"
-    worst = read_json(RESULTS / f"methods_{config.rig}.json")["teacher"]["return_min"]
-    result = read_json(path) if path.is_file() else {"least": SHARE * worst, "policies": {}}
+    methods = read_json(RESULTS / f"methods_{config.rig}.json")
+    least = SHARE * methods["teachers"][methods["teacher"]]["return_min"]
+    result = read_json(path) if path.is_file() else {}
+    if result.get("least") != least:  # another teacher, by which all are judged
+        result = {"least": least, "policies": {}}
     wanted = {"teacher": teacher}
     for recipe in config.recipes:
         for folder in sorted((config.runs / config.rig).glob(f"{recipe}-*")):

@@ -34,12 +34,12 @@ def methods_short() -> list[str]:
 
 def methods(only: Collection[str] = ()) -> list[str]:
     """A row a method and size, over its seeds, the smallest last; `only` those, or all."""
-    results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
+    results = _results()
     rows = defaultdict(list)
     for student in results["students"]:
         if not only or student["recipe"] in only:
             rows[student["recipe"]].append(student)
-    teacher = results["teacher"]
+    teacher = results["teachers"][results["teacher"]]
     lines = [
         f"Teacher: 72,705 parameters, return {teacher['return_mean']:.1f}, worst of "
         f"{teacher['episodes']} randomised episodes {teacher['return_min']:.0f}. Each student in "
@@ -49,7 +49,30 @@ def methods(only: Collection[str] = ()) -> list[str]:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in sorted(rows, key=lambda name: (-round(_weights(rows[name]), -1), name)):
-        lines.append(_method_row(name, rows[name], teacher))
+        lines.append(_method_row(name, rows[name], results))
+    return lines + _footnote(results, {row["teacher"] for found in rows.values() for row in found})
+
+
+def _results() -> JSON:
+    """Students and teachers; a student names its own, for there were others before."""
+    results: JSON = read_json(RESULTS / "methods_sensorsini_cartpole.json")
+    return results
+
+
+FORMER = " †"
+"""After the name of a row with students of a former teacher."""
+
+
+def _footnote(results: JSON, shown: Collection[str]) -> list[str]:
+    """What the mark means, where there is one."""
+    lines = []
+    for name in sorted(set(shown) - {results["teacher"]}):
+        figures = results["teachers"][name]
+        lines += [
+            "",
+            f"{FORMER.strip()} students of a former teacher (return {figures['return_mean']:.1f}, "
+            f"worst {figures['return_min']:.0f}), whose shares these are.",
+        ]
     return lines
 
 
@@ -57,12 +80,14 @@ def _weights(rows: list[JSON]) -> float:
     return mean(row["distill"]["kept_weights"] for row in rows)
 
 
-def _method_row(name: str, rows: list[JSON], teacher: JSON) -> str:
+def _method_row(name: str, rows: list[JSON], results: JSON) -> str:
+    own = rows[0]["teacher"]
+    teacher = results["teachers"][own]
     returned = [row["evaluate"]["return_mean"] / teacher["return_mean"] for row in rows]
     worst = [row["evaluate"]["return_min"] / teacher["return_min"] for row in rows]
     kept = _weights(rows)
     cells = [
-        re.sub(r"-\d+$", "", name),
+        re.sub(r"-\d+$", "", name) + (FORMER if own != results["teacher"] else ""),
         f"{kept:.0f} ({kept / rows[0]['distill']['teacher_parameters']:.2%})",
         f"{mean(row['flash_bytes'] for row in rows):,.0f}",
         str(len(rows)),
@@ -80,9 +105,10 @@ def _range(shares: list[float]) -> str:
 
 def stages() -> list[str]:
     """What each stage of the demo's recipe brought, as means over the seeds."""
-    results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
-    teacher = results["teacher"]["return_mean"]
-    runs = [row["distill"]["steps"] for row in results["students"] if row["recipe"] == DEMO]
+    results = _results()
+    students = [row for row in results["students"] if row["recipe"] == DEMO]
+    teacher = results["teachers"][students[0]["teacher"]]["return_mean"]
+    runs = [row["distill"]["steps"] for row in students]
     lines = ["| after | weights kept | return, of the teacher's | worst episode |"]
     lines.append("| --- | --- | --- | --- |")
     for steps in zip(*runs, strict=True):
@@ -161,9 +187,9 @@ PAIRS = (
 
 def equal_bytes() -> list[str]:
     """A row a pair of recipes: what the sparse one returns less the dense one, seed by seed."""
-    results = read_json(RESULTS / "methods_sensorsini_cartpole.json")
-    teacher = results["teacher"]
-    found = {(row["recipe"], row["seed"]): row for row in results["students"]}
+    results = _results()
+    own = results["teacher"]
+    found = {(r["recipe"], r["seed"]): r for r in results["students"] if r["teacher"] == own}
     lines = [
         "| sparse | dense | bytes of tables | seeds | mean return, sparse less dense "
         "| worst episode, sparse less dense |",
@@ -173,7 +199,7 @@ def equal_bytes() -> list[str]:
         seeds = sorted(s for name, s in found if name == sparse and (dense, s) in found)
         pairs = [(found[sparse, seed], found[dense, seed]) for seed in seeds]
         if len(pairs) > 1:
-            lines.append(_pair_row(sparse, dense, pairs, teacher))
+            lines.append(_pair_row(sparse, dense, pairs, results["teachers"][own]))
     return lines
 
 

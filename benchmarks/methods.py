@@ -2,12 +2,14 @@
 
 Each recipe over seeds: dataset, student, return in the same 100 episodes, bytes after export. What
 is finished is not run again, so the script can be stopped and called anew, for some recipes or all.
+Rows of a former teacher stay, marked, until their recipe is run with the present one.
 
     python benchmarks/methods.py [--recipes gradual-363 'bpd, quick-236'] [--seeds 0 1 2 3 4]
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +143,7 @@ def student_of(config: MethodsConfig, name: str, seed: int) -> JSON:
         {
             "recipe": name,
             "seed": seed,
+            "teacher": teacher_mark(teacher),
             "distill": distilled,
             "evaluate": evaluated,
             "flash_bytes": flash_bytes(student),
@@ -180,6 +183,11 @@ def _dataset(config: MethodsConfig, recipe: Recipe, seed: int) -> Path:
     return path
 
 
+def teacher_mark(path: Path) -> str:
+    """What tells one teacher from another: the first digits of its file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
 def without_paths(result: JSON) -> JSON:
     """The result without the places of its files, which differ from machine to machine."""
     return {
@@ -201,14 +209,19 @@ def main(config: MethodsConfig) -> None:
 
 def gather(config: MethodsConfig) -> None:
     """Write the results of all finished students."""
-    finished = sorted((config.runs / config.rig).glob("*/result.json"))
     path = RESULTS / f"methods_{config.rig}.json"
-    teacher = read_json(path)["teacher"] if path.is_file() else None
-    if teacher is None:
+    before = read_json(path) if path.is_file() else {"teachers": {}, "students": []}
+    found = [read_json(p) for p in sorted((config.runs / config.rig).glob("*/result.json"))]
+    present, anew = teacher_mark(_teacher(config)), {row["recipe"] for row in found}
+    former = [
+        row for row in before["students"] if row["teacher"] != present and row["recipe"] not in anew
+    ]
+    teachers = before["teachers"]
+    if present not in teachers:
         measured = evaluate(EvaluateConfig(policy=_teacher(config), env=_environment(config)))
-        teacher = without_paths(measured)
-    results = {"rig": config.rig, "teacher": teacher, "students": [read_json(p) for p in finished]}
-    write_json(path, results)
+        teachers[present] = without_paths(measured)
+    results = {"rig": config.rig, "teacher": present, "teachers": teachers}
+    write_json(path, results | {"students": former + found})
 
 
 if __name__ == "__main__":
