@@ -72,7 +72,8 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
         dict: student (path), kept_weights, kept_biases, teacher_parameters, kept_fraction, seconds,
         chosen (the stage that the student is of), target_met, coverage, evidence and teacher_return
         (where there is an environment), and steps: for each stage its name, kept_weights,
-        imitation_error and, in an environment, return_mean, return_min and return_worst_tenth.
+        imitation_error and, in an environment, return_mean, return_min, return_worst_tenth and
+        return_worst_hundredth; those of the three best have the same of more episodes as final.
 
     Raises:
         UserError: a setting or file does not fit, training diverged or cut every weight, or SIGINT.
@@ -118,7 +119,7 @@ class Distillation:
             dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
         )
         self.finetuning: Finetuning | None = None
-        self.measurement = Measurement(rollouts, preset.episodes, config.evidence_episodes)
+        self.measurement = Measurement(rollouts, preset, config.evidence_episodes)
         of_teacher = self.measurement.of_teacher(self.teacher)
         self.teacher_return = of_teacher["return_mean"] if of_teacher else None
         self.controller = controller_of(preset.bpd, self.teacher_return)
@@ -136,6 +137,7 @@ class Distillation:
             work[stage.kind](stage)
             self.stages.report.append(self._measured(stage.name))
             self.save()
+        self._measure_finalists()
         return self._result()
 
     def _critics(self, dataset: Dataset) -> FittedCritics | None:
@@ -302,6 +304,15 @@ class Distillation:
             if self.flash_bytes is not None:
                 entry["flash_bytes"] = self.flash_bytes(self._student_path(name))
         return entry
+
+    def _measure_finalists(self) -> None:
+        """What decides among them goes into their entries."""
+        for entry in self.stages.finalists():
+            if "final" not in entry:
+                self.loop.grant_stop(f"before {entry['name']} was measured as a finalist")
+                student = read_student(self._student_path(entry["name"]))
+                entry["final"] = self.measurement.final(self.facts.policy(student))
+                self.save()
 
     def _student_path(self, name: str) -> Path:
         return self.config.out / "students" / f"{name}.safetensors"

@@ -104,14 +104,16 @@ class Loop:
                 if done % check_every and done < until:
                     continue
                 progress.update(done - progress.n)
-                if self.stop.wanted:
-                    self.save()
-                    raise UserError(
-                        f"stopped in {name} after step {done}; the same command goes on from there"
-                    )
+                self.grant_stop(f"in {name} after step {done}")
                 if time.monotonic() - saved_at >= self.checkpoint_seconds:
                     self.save()
                     saved_at = time.monotonic()
+
+    def grant_stop(self, where: str) -> None:
+        """Where SIGINT came: save, and end with words that say where."""
+        if self.stop.wanted:
+            self.save()
+            raise UserError(f"stopped {where}; the same command goes on from there")
 
     def _log(
         self, trainer: Trainer, name: str, figures: dict[str, float], progress: tqdm[Any]

@@ -9,6 +9,7 @@ import numpy as np
 from training.evaluate import mean_interval
 from training.networks import Array
 from training.policy import Policy
+from training.presets import Preset
 from training.rollouts import MEASURE, Rollouts
 
 LOGGED_EPISODES = 5
@@ -16,21 +17,27 @@ UNJUDGED_EPISODES = 10
 
 
 def return_figures(returns: Array) -> dict[str, float]:
-    """Mean, least, and mean of the worst tenth of the episodes' returns [episodes]."""
-    worst = np.sort(returns)[: max(1, len(returns) // 10)]
+    """Mean, least, and means of the worst tenth and hundredth of the returns [episodes]."""
+    upwards = np.sort(returns)
+
+    def worst(share: int) -> float:
+        return float(upwards[: max(1, len(returns) // share)].mean())
+
     return {
         "return_mean": float(returns.mean()),
         "return_min": float(returns.min()),
-        "return_worst_tenth": float(worst.mean()),
+        "return_worst_tenth": worst(10),
+        "return_worst_hundredth": worst(100),
     }
 
 
 class Measurement:
     """Episodes of policies: always the same ones for the same purpose."""
 
-    def __init__(self, rollouts: Rollouts | None, episodes: int, evidence_episodes: int) -> None:
+    def __init__(self, rollouts: Rollouts | None, preset: Preset, evidence_episodes: int) -> None:
         self.rollouts = rollouts
-        self.episodes = episodes
+        self.episodes = preset.episodes
+        self.final_episodes = preset.final_episodes
         self.evidence_episodes = evidence_episodes
 
     def of_stage(self, policy: Policy, judged: bool = True) -> dict[str, float]:
@@ -39,6 +46,12 @@ class Measurement:
             return {}
         episodes = self.episodes if judged else min(self.episodes, UNJUDGED_EPISODES)
         return return_figures(self.rollouts.returns(policy, (MEASURE, 0), episodes, "measure"))
+
+    def final(self, policy: Policy) -> dict[str, float]:
+        """What the choice among the best goes by, in other episodes than brought them there."""
+        assert self.rollouts is not None
+        returns = self.rollouts.returns(policy, (MEASURE, 3), self.final_episodes, "final")
+        return return_figures(returns)
 
     def logged(self, policy: Policy) -> dict[str, float]:
         """A few episodes, for TensorBoard."""

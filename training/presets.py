@@ -30,6 +30,8 @@ class Preset:
     dagger: DaggerSettings
     episodes: int = 20
     """That measure a student which may be the result."""
+    final_episodes: int = 0
+    """Others, that decide among the three best; 0: the best by `episodes` is the result."""
     online: bool = False
     """Whether there are a simulator and a teacher for rounds of student-driven data."""
 
@@ -59,8 +61,9 @@ PRESETS = {
     ),
     # Down to 363 of the cart-pole's weights. What keeps a student from failing is how well the last
     # hundred weights take over from those that go: small cuts, long fine-tunings. One that fails
-    # twice in a thousand episodes shows it in 500, hardly in 20. So many measure each of seven, and
-    # the best is taken: the first whose 500 are all good would owe some of that to luck.
+    # twice in a thousand episodes shows it in 500, hardly in 20. So many measure each of seven: the
+    # first whose 500 are all good would owe some of that to luck. So may the best of seven, and
+    # 2,000 others decide among the best three.
     "thorough": Preset(
         SHORT_BPD,
         FinetuneSettings(
@@ -74,6 +77,7 @@ PRESETS = {
         ),
         DaggerSettings(rounds=1, transitions=20_000, tries=5, anywhere=0.5, steps=1_500),
         episodes=500,
+        final_episodes=2_000,
     ),
 }
 
@@ -103,8 +107,14 @@ def resolved(config: DistillConfig) -> Preset:
     if not online:
         finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
     bpd = _override(replace(preset.bpd, **method.bpd), config, "")
-    episodes = preset.episodes if config.episodes is None else config.episodes
-    result = Preset(bpd, finetune, dagger, episodes, online)
+    result = Preset(
+        bpd,
+        finetune,
+        dagger,
+        preset.episodes if config.episodes is None else config.episodes,
+        preset.final_episodes if config.final_episodes is None else config.final_episodes,
+        online,
+    )
     _check(result)
     _check_rounding(config.keep, finetune)
     return result
@@ -204,6 +214,7 @@ def _check(preset: Preset) -> None:
         "value_weight": bpd.value_weight,
         "kl_multiplier": bpd.kl_multiplier,
         "finetune_steps": preset.finetune.steps,
+        "final_episodes": preset.final_episodes,
         "finetune_rounds": preset.finetune.rounds,
         "finetune_newton_below": preset.finetune.newton_below,
         "dagger_rounds": preset.dagger.rounds,

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from training.presets import Preset
-from training.targets import Target
+from training.targets import Target, score
 
 JSON = dict[str, Any]
+
+
+FINALISTS = 3
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,22 @@ class Stages:
         """Whether a fine-tuned student of that size may be the result."""
         return self.target.judges(kept_weights)
 
+    def finalists(self) -> list[JSON]:
+        """Entries of students among which more episodes decide; none where there is no choice."""
+        done = self.fine_tuned()
+        ranked = self.target.ranked(done)[:FINALISTS] if self.preset.final_episodes else []
+        measured = all("return_mean" in done[index] for index in ranked)
+        return [done[index] for index in ranked] if len(ranked) > 1 and measured else []
+
     def chosen(self) -> tuple[JSON, bool]:
         """The entry of the stage whose student is the result, and whether it is as wished."""
         done = self.fine_tuned()
         if not done:
             return self.report[-1], True
-        best = self.target.best(done)
-        return done[-1 if best is None else best], best is not None
+        if finalists := self.finalists():
+            return max(finalists, key=lambda entry: score(entry["final"])), True
+        ranked = self.target.ranked(done)
+        return done[ranked[0] if ranked else -1], bool(ranked)
 
     def left(self, seconds: list[float]) -> str:
         """How many fine-tunings are still to come; in how many minutes, from those `seconds`."""

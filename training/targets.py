@@ -2,8 +2,8 @@
 
 A target looks at the fine-tunings that are done and says what comes next, so a run that was killed
 goes on as it would have. Those it looks at are entries of the report: `keep` (weights asked for),
-`kept_weights`, and where there is an environment `return_mean`, `return_min` and
-`return_worst_tenth`.
+`kept_weights`, and where there is an environment `return_mean`, `return_worst_tenth` and
+`return_worst_hundredth`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Target(Protocol):
     def next(self, done: Done) -> int | None:
         """Weights at most after the next fine-tuning; 0: no fewer than now; None: it is enough."""
 
-    def best(self, done: Done) -> int | None:
-        """Which of them fulfils the wish best; None where none does."""
+    def ranked(self, done: Done) -> list[int]:
+        """Those of them that fulfil the wish, the best first."""
 
     def fine_tunings(self) -> int | None:
         """How many there will be, where that is known."""
@@ -42,18 +42,20 @@ class Target(Protocol):
 
 
 def score(entry: JSON) -> float:
-    """Mean return plus that of the worst tenth plus the least; offline, how close the actions are.
+    """Mean return plus those of the worst tenth and hundredth; offline, how close the actions are.
 
-    The least makes one failure in all the episodes weigh as much as it does on a rig.
+    In the worst hundredth a rare failure weighs as much as it does on a rig. The least alone would
+    not tell one failure in many episodes from three.
     """
     if "return_mean" in entry:
-        return float(entry["return_mean"] + entry["return_worst_tenth"] + entry["return_min"])
+        parts = ("return_mean", "return_worst_tenth", "return_worst_hundredth")
+        return sum(float(entry[part]) for part in parts)
     return -float(entry["imitation_error"])
 
 
-def best_of(done: Done, allowed: Sequence[int]) -> int | None:
-    """The best by `score` among the allowed; the later of equals."""
-    return max(allowed, key=lambda index: (score(done[index]), index), default=None)
+def by_score(done: Done, allowed: Sequence[int]) -> list[int]:
+    """The allowed, the best by `score` first; the later of equals."""
+    return sorted(allowed, key=lambda index: (score(done[index]), index), reverse=True)
 
 
 def target_of(
@@ -83,8 +85,8 @@ class Rounds:
     def next(self, done: Done) -> int | None:
         return 0 if len(done) <= self.rounds else None
 
-    def best(self, done: Done) -> int | None:
-        return best_of(done, range(len(done)))
+    def ranked(self, done: Done) -> list[int]:
+        return by_score(done, range(len(done)))
 
     def fine_tunings(self) -> int | None:
         return 1 + self.rounds
@@ -112,9 +114,9 @@ class Keep:
         shrunk: float = start * (self.weights / start) ** (number / self.prune_rounds)
         return math.ceil(shrunk)
 
-    def best(self, done: Done) -> int | None:
+    def ranked(self, done: Done) -> list[int]:
         fits = [i for i, entry in enumerate(done) if entry["kept_weights"] <= self.weights]
-        return best_of(done, fits)
+        return by_score(done, fits)
 
     def judges(self, kept_weights: int) -> bool:
         return kept_weights <= self.weights
@@ -148,10 +150,10 @@ class Return:
             return max(1, int(SHRINK * min(int(entry["kept_weights"]) for entry in here)))
         return size if len(here) < self.patience else None
 
-    def best(self, done: Done) -> int | None:
+    def ranked(self, done: Done) -> list[int]:
         reached = [i for i, entry in enumerate(done) if self._reached(entry)]
         fewest = min((done[i]["kept_weights"] for i in reached), default=0)
-        return best_of(done, [i for i in reached if done[i]["kept_weights"] == fewest])
+        return by_score(done, [i for i in reached if done[i]["kept_weights"] == fewest])
 
     def fine_tunings(self) -> None:
         return None
@@ -185,9 +187,9 @@ class Flash:
             return None
         return int(done[-1]["keep"])
 
-    def best(self, done: Done) -> int | None:
+    def ranked(self, done: Done) -> list[int]:
         fits = [i for i, entry in enumerate(done) if entry["flash_bytes"] <= self.flash_bytes]
-        return best_of(done, fits)
+        return by_score(done, fits)
 
     def fine_tunings(self) -> None:
         return None

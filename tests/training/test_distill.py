@@ -27,6 +27,7 @@ from training.policy import load_policy
 from training.rollouts import MEASURE, Rollouts
 from training.settings import BpdSettings
 from training.students.storage import read_student
+from training.targets import score
 
 
 def quick(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
@@ -117,6 +118,7 @@ def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> Distil
         keep=50,
         finetune_newton_below=below,
         finetune_newton_steps=12,
+        final_episodes=2,
         checkpoint_seconds=0.0,
     )
 
@@ -158,6 +160,9 @@ def test_resuming_after_sigkill_is_bit_for_bit(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     result = distill(resumable(balancing, balancer, whole, below))
     assert (result["steps"][-1]["steps"] == 12) == bool(below)
+    finals = {step["name"]: score(step["final"]) for step in result["steps"] if "final" in step}
+    assert 2 <= len(finals) <= 3
+    assert finals[result["chosen"]] == max(finals.values())
     for stage in (0, 4):
         child = start([balancing, balancer, killed], tmp_path, below)
         wait_for(child, killed / "checkpoint.safetensors", stage)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.targets import Flash, Keep, Return, Rounds, Target
+from training.measurement import return_figures
+from training.targets import Flash, Keep, Return, Rounds, Target, score
 
 JSON = dict[str, Any]
 
 
 def entry(keep: int, kept: int, value: float = 0.0, **more: Any) -> JSON:
-    names = ("return_mean", "return_worst_tenth", "return_min")
+    names = ("return_mean", "return_worst_tenth", "return_worst_hundredth")
     returns = dict.fromkeys(names, value)
     return {"keep": keep, "kept_weights": kept, **returns, **more}
 
@@ -40,31 +42,30 @@ def test_keep_goes_down_to_the_size_and_stays_for_the_rounds(
     assert kept[-1] == min(weights, start)
     assert kept.count(kept[-1]) >= 1 + rounds
     assert len(done) == target.fine_tunings()
-    best = target.best(done)
-    assert best is not None and kept[best] <= weights
+    ranked = target.ranked(done)
+    assert ranked and all(kept[index] <= weights for index in ranked)
 
 
 def test_keep_takes_the_best_that_fits() -> None:
     target = Keep(100, 2, 3)
     done = [entry(0, 400, 9.0), entry(100, 100, 5.0), entry(100, 99, 7.0), entry(100, 99, 6.0)]
-    assert target.best(done) == 2
-    assert target.best(done[:1]) is None
+    assert target.ranked(done) == [2, 3, 1]
+    assert target.ranked(done[:1]) == []
 
 
 def test_return_shrinks_while_it_is_there() -> None:
     target = Return(0.9, 100.0, patience=3)
     done = run(target, 1000, value=lambda kept: 95.0 if kept >= 300 else 50.0)
     assert [step["kept_weights"] for step in done[-3:]] == [done[-1]["kept_weights"]] * 3
-    best = target.best(done)
-    assert best is not None
+    best = target.ranked(done)[0]
     assert 300 <= done[best]["kept_weights"] < 300 / 0.8
-    assert target.best([entry(0, 10, 89.0)]) is None
+    assert target.ranked([entry(0, 10, 89.0)]) == []
     assert target.next(done) is None
 
 
 @pytest.mark.parametrize(("value", "reached"), [(-104.0, True), (-106.0, False)])
 def test_a_share_of_a_negative_return_is_a_loss(value: float, reached: bool) -> None:
-    assert (Return(0.95, -100.0, 1).best([entry(0, 10, value)]) == 0) is reached
+    assert bool(Return(0.95, -100.0, 1).ranked([entry(0, 10, value)])) is reached
 
 
 @given(st.integers(10, 5000), st.integers(20, 30_000), st.integers(0, 3))
@@ -74,13 +75,20 @@ def test_flash_goes_down_until_it_fits(start: int, flash_bytes: int, rounds: int
     fits = [step for step in done if step["flash_bytes"] <= flash_bytes]
     assert len(fits) == rounds + 1
     assert done[-1] in fits
-    best = target.best(done)
-    assert best is not None and done[best] in fits
+    assert [done[index] for index in sorted(target.ranked(done))] == fits
 
 
 def test_rounds_takes_the_best() -> None:
     done = [entry(0, 10, 3.0), entry(0, 10, 5.0), entry(0, 10, 4.0)]
     assert Rounds(2).next(done) is None
-    assert Rounds(2).best(done) == 1
+    assert Rounds(2).ranked(done) == [1, 2, 0]
     offline = [{"keep": 0, "kept_weights": 9, "imitation_error": e} for e in (0.3, 0.2)]
-    assert Rounds(1).best(offline) == 1
+    assert Rounds(1).ranked(offline) == [1, 0]
+
+
+def test_two_failures_count_for_more_than_one() -> None:
+    once, twice = np.full(1000, 300.0), np.full(1000, 300.0)
+    once[:1], twice[:2] = 100.0, 120.0
+    figures = [return_figures(returns.astype(np.float32)) for returns in (once, twice)]
+    assert figures[0]["return_min"] < figures[1]["return_min"]
+    assert score(figures[0]) > score(figures[1])
