@@ -40,7 +40,7 @@ from training.methods import METHODS, chosen_method
 from training.policy import Policy, load_policy
 from training.presets import Preset, chosen_preset, fitted, resolved
 from training.rollouts import Rollouts
-from training.stages import Stage, Stages
+from training.stages import FINAL, Stage, Stages
 from training.students.masked import live_biases
 from training.students.storage import StudentLayer, read_student, write_student
 from training.targets import target_of
@@ -73,7 +73,7 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
         chosen (the stage that the student is of), target_met, coverage, evidence and teacher_return
         (where there is an environment), and steps: for each stage its name, kept_weights,
         imitation_error and, in an environment, return_mean, return_min, return_worst_tenth and
-        return_worst_hundredth; those of the three best have the same of more episodes as final.
+        return_worst_hundredth; the best three have those of other episodes too: final_return_mean
 
     Raises:
         UserError: a setting or file does not fit, training diverged or cut every weight, or SIGINT.
@@ -308,10 +308,11 @@ class Distillation:
     def _measure_finalists(self) -> None:
         """What decides among them goes into their entries."""
         for entry in self.stages.finalists():
-            if "final" not in entry:
+            if f"{FINAL}return_mean" not in entry:
                 self.loop.grant_stop(f"before {entry['name']} was measured as a finalist")
                 student = read_student(self._student_path(entry["name"]))
-                entry["final"] = self.measurement.final(self.facts.policy(student))
+                figures = self.measurement.final(self.facts.policy(student))
+                entry |= {FINAL + name: value for name, value in figures.items()}
                 self.save()
 
     def _student_path(self, name: str) -> Path:

@@ -17,6 +17,8 @@ JSON = dict[str, Any]
 
 
 FINALISTS = 3
+FINAL = "final_"
+"""Before the names of what is measured of them."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Stages:
         if not done:
             return self.report[-1], True
         if finalists := self.finalists():
-            return max(finalists, key=lambda entry: score(entry["final"])), True
+            return max(finalists, key=lambda entry: score(entry, FINAL)), True
         ranked = self.target.ranked(done)
         return done[ranked[0] if ranked else -1], bool(ranked)
 

@@ -41,15 +41,15 @@ class Target(Protocol):
         """Whether a student of that size may be the one, so that its return must be known well."""
 
 
-def score(entry: JSON) -> float:
+def score(entry: JSON, of: str = "") -> float:
     """Mean return plus those of the worst tenth and hundredth; offline, how close the actions are.
 
     In the worst hundredth a rare failure weighs as much as it does on a rig. The least alone would
-    not tell one failure in many episodes from three.
+    not tell one failure in many episodes from three. `of`: what those names begin with.
     """
     if "return_mean" in entry:
         parts = ("return_mean", "return_worst_tenth", "return_worst_hundredth")
-        return sum(float(entry[part]) for part in parts)
+        return sum(float(entry[of + part]) for part in parts)
     return -float(entry["imitation_error"])
 
 

@@ -160,7 +160,8 @@ def test_resuming_after_sigkill_is_bit_for_bit(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     result = distill(resumable(balancing, balancer, whole, below))
     assert (result["steps"][-1]["steps"] == 12) == bool(below)
-    finals = {step["name"]: score(step["final"]) for step in result["steps"] if "final" in step}
+    finalists = [step for step in result["steps"] if "final_return_mean" in step]
+    finals = {step["name"]: score(step, "final_") for step in finalists}
     assert 2 <= len(finals) <= 3
     assert finals[result["chosen"]] == max(finals.values())
     for stage in (0, 4):

@@ -60,7 +60,7 @@ def test_more_episodes_decide_among_the_three_best_that_fit(episodes: int, chose
     if episodes:
         assert [e["name"] for e in finalists] == ["finetune-1", "finetune-4", "finetune-3"]
     for e, value in zip(finalists, (1.0, 2.0, 3.0), strict=False):
-        e["final"] = returns(value)
+        e |= {f"final_{name}": figure for name, figure in returns(value).items()}
     assert stages.chosen()[0]["name"] == chosen
 
 
