@@ -122,9 +122,9 @@ class DistillConfig:
 
     preset: Literal["auto", "paper", "quick", "thorough"] = "auto"
     """auto: paper, or with a wish (keep, return, flash) thorough. paper: a million steps with the
-    paper's settings. quick: about two minutes. thorough: about ten, with longer fine-tunings; each
-    student that fits is measured in 500 episodes, the three best in 2,000 more. In both the last
-    thousand weights go by curvature."""
+    paper's settings. quick: about two minutes. thorough: about fifteen, with longer fine-tunings;
+    each student that fits is measured in 500 episodes, the three best in 2,000 more. In both the
+    last thousand weights go by curvature."""
 
     method: MethodName = "auto"
     """auto: bpd, with keep or return gradual, which cuts while it fine-tunes (in quick bpd), with
