@@ -35,6 +35,7 @@ _OVERRUN_S = 0.1  # a duty as stale as that drives blindly
 _WATCHDOG_S = 0.1  # the host port's patience with a turn of its main loop
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
 _UNLIMITED = ("current_limit_a", "telling_acceleration")
+_SIGNED = ("base_unit_per_count", "pole_rad_per_count")
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class RigConstants:
     """One rig, as its parameter file has it; positions in the base's unit, m or rad."""
 
     base_unit_per_count: float
-    """Base travel of one encoder count, in m or rad."""
+    """Base travel of one encoder count, in m or rad; negative where it counts down as a positive
+    duty drives the base."""
     pole_rad_per_count: float
-    """Turn of the pole of one encoder count, in rad."""
+    """Turn of the pole of one encoder count, in rad; negative where it counts backwards."""
     base_limit: float
     """Travel from home at which the board faults."""
     period_us: int
@@ -68,21 +70,33 @@ class RigConstants:
             value = getattr(self, field.name)
             unlimited = field.name in _UNLIMITED and value == math.inf
             sense = field.name == "pole_sense" and value in (-1, 1)
-            if not (unlimited or sense or (math.isfinite(value) and value > 0)):
-                raise UserError(f"the rig's {field.name} is {value}; it must be a number above 0")
+            signed = field.name in _SIGNED and math.isfinite(value) and value != 0
+            if not (unlimited or sense or signed or (math.isfinite(value) and value > 0)):
+                wanted = "not 0" if field.name in _SIGNED else "above 0"
+                raise UserError(f"the rig's {field.name} is {value}; it must be a number {wanted}")
         if not 500 <= self.period_us <= 1_000_000 or self.period_us != int(self.period_us):
             raise UserError(f"the rig's period_us is {self.period_us}; give 500 to 1000000, whole")
         if self.max_duty > 1.0:
             raise UserError(f"the rig's max_duty is {self.max_duty}; it is at most 1")
-        if max(self.base_limit, self.base_rate_limit) / self.base_unit_per_count >= 2**24:
+        if max(self.base_limit, self.base_rate_limit) / self.base_unit >= 2**24:
             raise UserError(
                 f"the rig's base_unit_per_count is {self.base_unit_per_count}; "
                 "its limits are over 2^24 counts, mend the unit"
             )
-        if self.pole_rad_per_count > math.pi:
+        if self.pole_rad > math.pi:
             raise UserError(
                 f"the rig's pole_rad_per_count is {self.pole_rad_per_count}; at most half a turn"
             )
+
+    @property
+    def base_unit(self) -> float:
+        """Base travel of one encoder count, whichever way it counts."""
+        return abs(self.base_unit_per_count)
+
+    @property
+    def pole_rad(self) -> float:
+        """Turn of the pole of one encoder count, whichever way it counts."""
+        return abs(self.pole_rad_per_count)
 
 
 def config_header(rig: RigConstants, policy: PolicyHeader, board: Board) -> str:
@@ -122,7 +136,7 @@ def _board(board: Board) -> dict[str, str]:
 
 def _rig(rig: RigConstants) -> dict[str, str]:
     period_s = rig.period_us * 1e-6
-    phase = round(rig.pole_rad_per_count / (2.0 * math.pi) * 2.0**64)
+    phase = round(rig.pole_rad_per_count / (2.0 * math.pi) * 2.0**64) % 2**64
     return {
         "RIG_PERIOD_US": f"{rig.period_us}u",
         "RIG_BASE_UNIT_PER_COUNT": _float(rig.base_unit_per_count),
@@ -135,15 +149,12 @@ def _rig(rig: RigConstants) -> dict[str, str]:
         "RIG_POLE_RATE_LIMIT": _float(rig.pole_rate_limit),
         "RIG_MAX_DUTY": _float(rig.max_duty),
         "RIG_TELLING_JERK_COUNTS": str(_telling_jerk(rig)),
+        "RIG_BASE_SENSE": "1" if rig.base_unit_per_count > 0 else "-1",
         "RIG_POLE_SENSE": str(rig.pole_sense),
         "RIG_CURRENT_LIMIT_MA": str(round(min(rig.current_limit_a, 1000.0) * 1000)),
-        "RIG_BASE_TRAVEL_COUNTS": str(math.floor(rig.base_limit / rig.base_unit_per_count)),
-        "RIG_BASE_STEP_COUNTS": str(
-            math.ceil(rig.base_rate_limit * period_s / rig.base_unit_per_count)
-        ),
-        "RIG_POLE_STEP_COUNTS": str(
-            math.ceil(rig.pole_rate_limit * period_s / rig.pole_rad_per_count)
-        ),
+        "RIG_BASE_TRAVEL_COUNTS": str(math.floor(rig.base_limit / rig.base_unit)),
+        "RIG_BASE_STEP_COUNTS": str(math.ceil(rig.base_rate_limit * period_s / rig.base_unit)),
+        "RIG_POLE_STEP_COUNTS": str(math.ceil(rig.pole_rate_limit * period_s / rig.pole_rad)),
     }
 
 
@@ -162,17 +173,15 @@ def _safety(rig: RigConstants) -> dict[str, str]:
     def at_least_three(seconds: float) -> str:
         return f"{max(3, math.ceil(seconds * 1e6 / rig.period_us))}u"
 
-    travel = math.ceil(rig.base_limit * STUCK_TRAVEL / rig.base_unit_per_count)
+    travel = math.ceil(rig.base_limit * STUCK_TRAVEL / rig.base_unit)
     return {
         "SAFETY_STILL_TICKS": ticks(_STILL_S),
         "SAFETY_HOMING_TICKS": ticks(_HOMING_S),
         "SAFETY_REST_TICKS": ticks(_REST_S),
         "SAFETY_STOPPING_TICKS": ticks(_STOPPING_S),
         "SAFETY_STUCK_TICKS": ticks(_STUCK_S),
-        "SAFETY_BASE_STOP_COUNTS": counts(
-            _BASE_STOP * rig.base_rate_limit, rig.base_unit_per_count
-        ),
-        "SAFETY_POLE_STOP_COUNTS": counts(_POLE_STOP * rig.pole_rate_limit, rig.pole_rad_per_count),
+        "SAFETY_BASE_STOP_COUNTS": counts(_BASE_STOP * rig.base_rate_limit, rig.base_unit),
+        "SAFETY_POLE_STOP_COUNTS": counts(_POLE_STOP * rig.pole_rate_limit, rig.pole_rad),
         "SAFETY_STUCK_DUTY": _float(rig.max_duty * STUCK_DUTY),
         "SAFETY_TELLING_DUTY": _float(rig.max_duty * _TELLING_DUTY),
         "SAFETY_STUCK_TRAVEL_COUNTS": str(travel),
@@ -187,9 +196,7 @@ def _telling_jerk(rig: RigConstants) -> int:
     """Counts by which two steps of the base differ; the largest of an int32: never."""
     if rig.telling_acceleration == math.inf:
         return 2**31 - 1
-    return math.ceil(
-        rig.telling_acceleration * (rig.period_us * 1e-6) ** 2 / rig.base_unit_per_count
-    )
+    return math.ceil(rig.telling_acceleration * (rig.period_us * 1e-6) ** 2 / rig.base_unit)
 
 
 def _float(value: float) -> str:

@@ -24,14 +24,21 @@ from training.collect import collect
 from training.config import CollectConfig, EvaluateConfig
 from training.evaluate import evaluate
 from training.plants import OWN_RIG
+from training.plants.environment import PendulumEnv
+from training.plants.plant import wrap_angle
 from training.plants.rig import load_rig
 
 PAGE = Path(__file__).parent.parent / "docs" / "rigs.md"
 
 
+def toml_blocks() -> list[str]:
+    """The page's rig files, or parts of one, in their order."""
+    return re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
 @pytest.fixture(scope="module")
 def rig_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    [text] = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    text = toml_blocks()[0]
     path = tmp_path_factory.mktemp("rig") / "my_rig.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -68,6 +75,28 @@ def test_firmware_gets_its_numbers(rig_file: Path) -> None:
     constants = RigConstants(**load_rig(rig_file).firmware_constants())
     assert constants.base_limit == 0.36
     assert constants.pole_rad_per_count == pytest.approx(2 * np.pi / 4096)
+
+
+def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> None:
+    whole, rotary = toml_blocks()
+    for part in re.split(r"\n(?=\[)", rotary.strip()):
+        head = part.partition("\n")[0] if part.startswith("[") else "model ="
+        start = whole.index(head.split("]")[0])
+        end = whole.find("\n\n" if head.startswith("[") else "\n", start)
+        whole = whole[:start] + part.strip() + whole[end:]
+    path = tmp_path / "arm.toml"
+    path.write_text(whole, encoding="utf-8")
+    rig = load_rig(path)
+    assert rig.is_rotary and rig.lever_m == rig.base.length_m == 0.085
+    env = gymnasium.make(OWN_RIG, rig=str(path), randomised=False).unwrapped
+    assert isinstance(env, PendulumEnv)
+    env.reset(seed=0)
+    for _ in range(10):
+        env.step(np.ones(1, dtype=np.float32))
+    arm_rad, _, pole_rad, _ = env.plant.state()
+    assert arm_rad > 0.1 and abs(wrap_angle(pole_rad - np.pi)) > 0.1
+    jerk = RigConstants(**rig.firmware_constants()).telling_acceleration
+    assert jerk == pytest.approx(0.4 * 9.81 / 0.085)
 
 
 def test_collect_and_evaluate_take_the_file(rig_file: Path, policy: Path, tmp_path: Path) -> None:

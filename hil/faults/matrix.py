@@ -185,7 +185,7 @@ class _Run:
         self._position = position
         constants = self.matrix.constants
         at_limit = abs(position) >= constants.base_limit
-        still = abs(velocity) * self.period_s < constants.base_unit_per_count
+        still = abs(velocity) * self.period_s < constants.base_unit
         hard = abs(self.duties[-1][1]) >= STUCK_DUTY * constants.max_duty
         self._driven += hard and len(self.duties) % 2  # one of a tick's two requests
         self._driven_still = self._driven_still + hard if still else 0

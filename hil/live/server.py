@@ -96,7 +96,7 @@ def _free_port(port: int) -> int:
 def _setup_argument(rig: Rig, mode: str) -> str:
     setup = Setup(
         title=rig.title,
-        is_rotary=rig.base.length_m > 0,
+        is_rotary=rig.is_rotary,
         base_unit=rig.base.unit,
         base_limit=rig.base.limit,
         latency_of="inference" if mode == "pil" else "sample to motor",

@@ -96,6 +96,7 @@ static const struct safety_limits LIMITS = {
             .base_stop = 60,
             .pole_stop = 80,
             .telling_jerk = 15,
+            .base_sense = 1,
             .pole_sense = 1,
             .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
         },

@@ -164,10 +164,12 @@ class Plant:
             pole_id,
             pole.mass_kg * parameters.pole_mass_factor,
             (0.0, 0.0, pole.length_m * parameters.pole_length_factor),
+            pole.tip_mass_kg * parameters.pole_mass_factor,
         )
         model.body_pos[pole_id] = (base.length_m, 0.0, 0.0)
         back_emf = motor.effort_per_volt * motor.back_emf_v
         viscous, coulomb = parameters.viscous_friction_factor, parameters.coulomb_friction_factor
+        model.dof_armature[BASE] = base.rotor_inertia
         model.dof_damping[BASE] = base.viscous_friction * viscous + back_emf
         model.dof_damping[POLE] = pole.viscous_friction * viscous
         model.dof_frictionloss[BASE] = base.coulomb_friction * coulomb
@@ -181,12 +183,19 @@ def wrap_angle(angle_rad: float) -> float:
 
 
 def _set_rod(
-    model: mujoco.MjModel, body: int, mass_kg: float, end_m: tuple[float, float, float]
+    model: mujoco.MjModel,
+    body: int,
+    mass_kg: float,
+    end_m: tuple[float, float, float],
+    tip_mass_kg: float = 0.0,
 ) -> None:
-    """Make a body a thin uniform rod from its origin to `end_m`."""
+    """Make a body a thin uniform rod from its origin to `end_m`, with a point mass there."""
     end = np.asarray(end_m)
-    model.body_mass[body] = mass_kg
-    model.body_ipos[body] = end / 2.0
+    whole_kg = mass_kg + tip_mass_kg
+    model.body_mass[body] = whole_kg
+    model.body_ipos[body] = end * (mass_kg / 2.0 + tip_mass_kg) / whole_kg
     across = np.sum(end**2) - end**2  # squared length seen from each axis
+    # About the common centre, by Steiner: the two parts' centres are half a length apart.
+    about_centre = mass_kg / 12.0 + mass_kg * tip_mass_kg / (4.0 * whole_kg)
     # MuJoCo wants positive inertias; a thin rod has none about its own axis, a sliding cart none.
-    model.body_inertia[body] = np.maximum(mass_kg * across / 12.0, 1e-9)
+    model.body_inertia[body] = np.maximum(about_centre * across, 1e-9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,31 +24,56 @@ class Base:
     unit: str
     mass_kg: float
     unit_per_count: float
+    """Travel of one encoder count; negative where the encoder counts down as a positive duty drives
+    the base."""
     limit: float
     velocity_scale: float
     rate_limit: float
     viscous_friction: float
     coulomb_friction: float
     length_m: float = 0.0
-    """Length of the arm; 0 for a cart."""
+    """From the arm's axis to the pole's hinge; 0 for a cart."""
+    rotor_inertia: float = 0.0
+    """Of the motor's rotor and gears as the base feels it, in kg (a cart) or kg m² (an arm)."""
 
 
 @dataclass(frozen=True)
 class Pole:
-    """The free axis, a uniform rod on a hinge; angle 0 is upright."""
+    """The free axis: a uniform rod on a hinge, maybe with a weight at its tip; angle 0 is upright.
+
+    A pole that is only a rod of `mass_kg` and `length_m` has `tip_mass_kg` 0.
+    """
 
     mass_kg: float
     length_m: float
     counts_per_turn: int
+    """Encoder counts of a turn; negative where they shrink as the upright pole leans the way in
+    which a positive duty drives the base."""
     velocity_scale: float
     rate_limit: float
     viscous_friction: float
     coulomb_friction: float
+    tip_mass_kg: float = 0.0
+    """A point mass at the end of the rod, which is not in `mass_kg`."""
+
+    @property
+    def moment_kgm(self) -> float:
+        """Mass times the distance of its centre from the hinge, rod and tip together, in kg m."""
+        return (self.mass_kg / 2.0 + self.tip_mass_kg) * self.length_m
+
+    @property
+    def inertia_kgm2(self) -> float:
+        """About the hinge, rod and tip together, in kg m²."""
+        return (self.mass_kg / 3.0 + self.tip_mass_kg) * self.length_m**2
 
 
 @dataclass(frozen=True)
 class Motor:
-    """A DC motor behind an H-bridge: effort (N or N m) = effort_per_volt * (volts - back EMF)."""
+    """A DC motor behind an H-bridge: effort (N or N m) = effort_per_volt * (volts - back EMF).
+
+    A positive duty drives the base forward by definition: which way that is on the bench does not
+    matter, and a motor whose wires are swapped is a rig whose two encoders both count backwards.
+    """
 
     supply_v: float
     effort_per_volt: float
@@ -104,8 +129,19 @@ class Rig:
 
     @property
     def pole_rad_per_count(self) -> float:
-        """Radians a count of the pole's encoder."""
+        """Radians a count of the pole's encoder; negative where it counts backwards."""
         return 2.0 * math.pi / self.pole.counts_per_turn
+
+    @property
+    def is_rotary(self) -> bool:
+        """Whether the base is an arm that turns; else it is a cart on a track."""
+        return self.model == ROTARY
+
+    @property
+    def lever_m(self) -> float:
+        """How far the pole's hinge goes for each unit of the base: 1 for a cart in m, the arm's
+        length for one in rad."""
+        return self.base.length_m if self.is_rotary else 1.0
 
     def signals(self) -> dict[str, Any]:
         """The observation and action signals as JSON: name, unit, scale, offset, low, high."""
@@ -127,7 +163,7 @@ class Rig:
 
     def firmware_constants(self) -> dict[str, Any]:
         """What a board must know of the rig; see `firmware_host.build.RigConstants`."""
-        sense, part_of_gravity = _ANSWERS.get(self.model, (1, math.inf))
+        sense, part_of_gravity = _ANSWERS[self.model]
         constants = {
             "base_unit_per_count": self.base.unit_per_count,
             "pole_rad_per_count": self.pole_rad_per_count,
@@ -136,21 +172,17 @@ class Rig:
             "max_duty": self.motor.max_duty,
             "base_rate_limit": self.base.rate_limit,
             "pole_rate_limit": self.pole.rate_limit,
-            "pole_sense": sense,
+            "pole_sense": sense if self.pole.counts_per_turn > 0 else -sense,
+            "telling_acceleration": part_of_gravity * GRAVITY / self.lever_m,
         }
-        if math.isfinite(part_of_gravity):
-            lever = self.base.length_m or 1.0
-            constants["telling_acceleration"] = part_of_gravity * GRAVITY / lever
         if self.motor.current_limit_a:
             constants["current_limit_a"] = self.motor.current_limit_a
         return constants
 
 
-_OPTIONAL: dict[type, set[str]] = {
-    Base: {"length_m"},
-    Motor: {"stall_current_a", "current_limit_a"},
-}
-_ANSWERS = {"linear.xml": (1, 0.25), "rotary.xml": (-1, 0.4)}
+LINEAR, ROTARY = "linear.xml", "rotary.xml"
+_UNITS = {LINEAR: "m", ROTARY: "rad"}
+_ANSWERS = {LINEAR: (1, 0.25), ROTARY: (-1, 0.4)}
 """How a pole answers a jerk of its base: the sign of the hanging pole's step, and the acceleration
 at its hinge, in g, that neither gravity within 11 degrees of the vertical nor an arm's rotation can
 outweigh."""
@@ -212,7 +244,7 @@ def _section(kind: type[Section], table: Any, name: str, path: Path) -> Section:
     if not isinstance(table, dict):
         raise UserError(f"{path}: {name} is {table!r}; make it a table, [{name}]")
     known = {field.name for field in fields(kind)}
-    needed = known - _OPTIONAL.get(kind, set())
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
     _check_keys(table, known, needed, f"{path} [{name}]")
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -251,24 +283,72 @@ def _check_values(rig: Rig, path: Path) -> None:
         "period_s": rig.period_s,
         "[base] mass_kg": rig.base.mass_kg,
         "[base] limit": rig.base.limit,
-        "[base] unit_per_count": abs(rig.base.unit_per_count),
+        "[base] velocity_scale": rig.base.velocity_scale,
+        "[base] rate_limit": rig.base.rate_limit,
         "[pole] mass_kg": rig.pole.mass_kg,
         "[pole] length_m": rig.pole.length_m,
-        "[pole] counts_per_turn": abs(rig.pole.counts_per_turn),
+        "[pole] velocity_scale": rig.pole.velocity_scale,
+        "[pole] rate_limit": rig.pole.rate_limit,
         "[motor] supply_v": rig.motor.supply_v,
-        "[motor] effort_per_volt": abs(rig.motor.effort_per_volt),
+        "[motor] effort_per_volt": rig.motor.effort_per_volt,
     }
     for where, value in positive.items():
         if value <= 0:
-            raise UserError(f"{path}: {where} is {value!r}; it must be above 0")
+            raise UserError(f"{path}: {where} is {value!r}; it must be above 0{_hint(where)}")
+    at_least_0 = {
+        "[base] rotor_inertia": rig.base.rotor_inertia,
+        "[pole] tip_mass_kg": rig.pole.tip_mass_kg,
+    }
+    for where, value in at_least_0.items():
+        if value < 0:
+            raise UserError(f"{path}: {where} is {value!r}; it must be 0 or more")
+    signed = {
+        "[base] unit_per_count": rig.base.unit_per_count,
+        "[pole] counts_per_turn": rig.pole.counts_per_turn,
+    }
+    for where, value in signed.items():
+        if value == 0:
+            raise UserError(
+                f"{path}: {where} is 0; give what the encoder counts, negative if it counts "
+                "backwards"
+            )
     if not 1 <= rig.frames <= 64:
         raise UserError(f"{path}: frames is {rig.frames!r}; give 1 to 64")
     if not 0 < rig.motor.max_duty <= 1:
         raise UserError(f"{path}: [motor] max_duty is {rig.motor.max_duty!r}; give 0 to 1")
-    if not (Path(__file__).parent / "models" / rig.model).is_file():
-        raise UserError(f"{path}: model is {rig.model!r}; known: linear.xml, rotary.xml")
+    _check_model(rig, path)
     high = rig.randomisation.transport_delay_periods[1]
     if not 0 <= high <= 1 or rig.randomisation.transport_delay_periods[0] < 0:
         raise UserError(
             f"{path}: transport_delay_periods reaches {high!r}; keep it within 0 and 1 period"
+        )
+
+
+def _hint(where: str) -> str:
+    if where != "[motor] effort_per_volt":
+        return ""
+    return (
+        " (for a motor that turns the other way, give [base] unit_per_count and [pole] "
+        "counts_per_turn the other sign)"
+    )
+
+
+def _check_model(rig: Rig, path: Path) -> None:
+    """What a cart and an arm each need."""
+    if rig.model not in _UNITS:
+        raise UserError(f"{path}: model is {rig.model!r}; known: {', '.join(_UNITS)}")
+    unit, length_m = _UNITS[rig.model], rig.base.length_m
+    if rig.base.unit != unit:
+        raise UserError(
+            f"{path}: [base] unit is {rig.base.unit!r}, but the base of {rig.model} moves in "
+            f"{unit!r}; give that, and all of [base] in it"
+        )
+    if rig.is_rotary and length_m <= 0:
+        raise UserError(
+            f"{path}: [base] length_m is {length_m!r}; a rotary rig needs the length of its arm, "
+            "from its axis to the pole's hinge, in m (without it the arm cannot move the pole)"
+        )
+    if not rig.is_rotary and length_m != 0:
+        raise UserError(
+            f"{path}: [base] length_m is {length_m!r}, but {rig.model} has no arm; leave it out"
         )

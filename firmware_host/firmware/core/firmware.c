@@ -37,6 +37,7 @@ static const struct safety_limits LIMITS = {
             .base_stop = SAFETY_BASE_STOP_COUNTS,
             .pole_stop = SAFETY_POLE_STOP_COUNTS,
             .telling_jerk = RIG_TELLING_JERK_COUNTS,
+            .base_sense = RIG_BASE_SENSE,
             .pole_sense = RIG_POLE_SENSE,
             .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
         },

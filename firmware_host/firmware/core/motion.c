@@ -105,6 +105,7 @@ enum wire_fault motion_check(struct motion *motion, const struct motion_limits *
                              int32_t base_step, int32_t pole_step, int32_t pole_count,
                              uint32_t periods, float duty) {
     enum wire_fault fault = WIRE_FAULT_NONE;
+    base_step *= limits->base_sense; /* forward is where a positive duty drives */
     const int32_t base_jerk = base_step - motion->base_step;
     const int32_t pole_jerk = pole_step - motion->pole_step;
     if (stuck_base(motion, limits, base_step, periods, duty)) {

@@ -15,7 +15,8 @@ struct motion_limits {
     int32_t base_stop;    /* counts a tick from which nothing stops dead */
     int32_t pole_stop;    /* likewise */
     int32_t telling_jerk; /* change of the base's step that outweighs gravity at the pole */
-    int8_t pole_sense;    /* sign of the hanging pole's answer to a positive one */
+    int8_t base_sense;    /* sign of the base's counts as a positive duty drives it */
+    int8_t pole_sense;    /* sign of the hanging pole's counts as the base jerks that way */
     uint64_t pole_phase_per_count;
 };
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.plants.observation import Observer
 from training.plants.plant import Parameters, Plant, draw_parameters, wrap_angle
 from training.plants.rig import Rig, load_rig, rig_names
 
@@ -27,10 +29,12 @@ def quiet(rig: Rig) -> Rig:
     )
 
 
+@pytest.mark.parametrize("tip_mass_kg", [0.0, 0.02, 0.5])
 @pytest.mark.parametrize("name", RIGS)
-def test_small_swings_have_the_period_of_a_rod(name: str) -> None:
-    """A uniform rod on a fixed hinge swings with 2π √(2L / 3g)."""
-    plant = Plant(quiet(load_rig(name)))
+def test_small_swings_have_the_period_of_a_rod_with_a_tip(name: str, tip_mass_kg: float) -> None:
+    """A rod m with a tip t on a fixed hinge swings with 2π √((m/3 + t) L / ((m/2 + t) g))."""
+    rig = quiet(load_rig(name))
+    plant = Plant(replace(rig, pole=replace(rig.pole, tip_mass_kg=tip_mass_kg)))
     plant.reset(0)
     plant._set_parameters(Parameters(base_mass_factor=1e6))  # as good as a fixed hinge
     plant.data.qpos[1] = math.pi + 0.05
@@ -41,8 +45,52 @@ def test_small_swings_have_the_period_of_a_rod(name: str) -> None:
         if before < 0 <= now:
             crossings.append(plant.time_s)
         before = now
-    expected_s = 2 * math.pi * math.sqrt(2 * plant.rig.pole.length_m / (3 * 9.81))
+    rod_kg, length_m = rig.pole.mass_kg, rig.pole.length_m
+    pull = (rod_kg / 2 + tip_mass_kg) * 9.81
+    expected_s = 2 * math.pi * math.sqrt((rod_kg / 3 + tip_mass_kg) * length_m / pull)
     assert crossings[2] - crossings[1] == pytest.approx(expected_s, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_the_rotor_takes_its_part_of_the_motors_push(name: str) -> None:
+    """The base is pushed from rest, the pole as good as gone: a = effort / (inertia + rotor's)."""
+    rig = quiet(load_rig(name))
+    own = rig.base.mass_kg * (rig.base.length_m**2 / 3 if rig.is_rotary else 1.0)
+    rig = replace(rig, base=replace(rig.base, rotor_inertia=3 * own))
+    plant = Plant(rig)
+    plant.reset(0)
+    plant._set_parameters(Parameters(pole_mass_factor=1e-6))
+    plant.set_duty(0.5)
+    plant.advance(1e-4)
+    effort = rig.motor.effort_per_volt * (0.5 * rig.motor.supply_v - rig.motor.dead_zone_v)
+    assert plant.state()[1] == pytest.approx(effort / (4 * own) * 1e-4, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", RIGS)
+@pytest.mark.parametrize(("base", "pole"), [(-1, 1), (1, -1), (-1, -1)])
+def test_an_encoder_that_counts_backwards_counts_the_same_motion(
+    name: str, base: int, pole: int
+) -> None:
+    rig = load_rig(name)
+    mirrored = replace(
+        rig,
+        base=replace(rig.base, unit_per_count=base * rig.base.unit_per_count),
+        pole=replace(rig.pole, counts_per_turn=pole * rig.pole.counts_per_turn),
+    )
+    plants, observers = (Plant(rig), Plant(mirrored)), (Observer(rig), Observer(mirrored))
+    for plant, observer in zip(plants, observers, strict=True):
+        plant.reset(5)
+        observer.reset(plant.counts())
+    for _ in range(40):
+        seen = []
+        for plant, observer in zip(plants, observers, strict=True):
+            plant.set_duty(0.6)
+            plant.advance(rig.period_s)
+            seen.append(observer.observe(plant.counts()))
+        (base_count, pole_count), (their_base, their_pole) = (plant.counts() for plant in plants)
+        assert abs(base * base_count - their_base) <= 1 and abs(pole * pole_count - their_pole) <= 1
+        two_counts = 2.0 * max(rig.base.unit_per_count, rig.pole_rad_per_count) / rig.period_s
+        assert np.allclose(*seen, atol=1.01 * two_counts)
 
 
 @pytest.mark.parametrize("name", RIGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def test_every_rig_gives_the_paper_sized_observation(name: str) -> None:
         ("dead_zone_factor = [0.0, 2.0]", "dead_zone_factor = 2", "give [low, high]"),
         ("delay_periods = [0.05, 0.75]", "delay_periods = [0, 3]", "reaches 3"),
         ("[motor]", "[motor", "is not a rig file"),
+        ("unit_per_count = 9.0e-5", "unit_per_count = 0", "unit_per_count is 0"),
+        ("counts_per_turn = 4170", "counts_per_turn = 0", "counts_per_turn is 0"),
+        ("rate_limit = 2.0", "rate_limit = -2.0", "[base] rate_limit is -2.0"),
+        ("velocity_scale = 10.0", "velocity_scale = 0", "[pole] velocity_scale is 0"),
+        ("effort_per_volt = 0.1475", "effort_per_volt = -0.1475", "counts_per_turn the other sign"),
+        ("length_m = 0.395", "length_m = 0.395\ntip_mass_kg = -0.1", "tip_mass_kg is -0.1"),
+        ('unit = "m"', 'unit = "m"\nrotor_inertia = -1e-6', "rotor_inertia is -1e-06"),
+        ('unit = "m"', 'unit = "m"\nlength_m = 0.1', "linear.xml has no arm; leave it out"),
+        ('unit = "m"', 'unit = "rad"', "[base] unit is 'rad', but the base of linear.xml"),
+        ('model = "linear.xml"', 'model = "rotary.xml"', "[base] unit is 'm', but the base of rot"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, line: str, replacement: str, message: str) -> None:
@@ -53,3 +64,19 @@ def test_a_wrong_value_is_named(tmp_path: Path, line: str, replacement: str, mes
 def test_an_unknown_rig_names_the_known_ones() -> None:
     with pytest.raises(UserError, match="no rig seesaw; known: .*qube_servo2"):
         load_rig("seesaw")
+
+
+def test_a_rotary_rig_needs_the_length_of_its_arm(tmp_path: Path) -> None:
+    """Without it the arm cannot move the pole, and the threshold of a reversed pole is nonsense."""
+    text = (RIGS_FOLDER / "qube_servo2.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    for length in ("", "length_m = 0.0", "length_m = -0.085"):
+        path.write_text(text.replace("length_m = 0.085", length, 1), encoding="utf-8")
+        with pytest.raises(UserError, match="a rotary rig needs the length of its arm, .*, in m"):
+            load_rig(path)
+
+
+def test_a_pole_with_a_tip_has_its_moment_and_inertia() -> None:
+    pole = replace(load_rig("sensorsini_cartpole").pole, mass_kg=0.3, length_m=2.0, tip_mass_kg=0.5)
+    assert pole.moment_kgm == pytest.approx(0.3 * 1.0 + 0.5 * 2.0)
+    assert pole.inertia_kgm2 == pytest.approx(0.3 * 4.0 / 3 + 0.5 * 4.0)
