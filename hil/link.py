@@ -55,13 +55,22 @@ class _Question:
     sequences: set[int]
     matches: Callable[[Frame], bool]
     answer: queue.SimpleQueue[Received | None]
+    forgets: bool = False
+    """Whether all that came before the answer is of no interest any more."""
 
 
 class Link:
     """An open port with its reading thread. Use as a context manager; send from one thread."""
 
-    def __init__(self, port: str, baud: int, recorder: Recorder) -> None:
+    def __init__(self, port: str, baud: int, recorder: Recorder, was_used: bool = False) -> None:
         """Open `port` and start to read.
+
+        Args:
+            port: what pyserial opens.
+            baud: bits a second.
+            recorder: what hears of all that passes.
+            was_used: whether the line may hold frames of an earlier session: then none counts, and
+                none is recorded, before `begin`, but answers.
 
         Raises:
             UserError: the port cannot be opened.
@@ -76,6 +85,7 @@ class Link:
         self._lock = threading.Lock()
         self._sequence = 0
         self._why_lost: str | None = None
+        self._begun = recorder.lockstep or not was_used
         self._thread: threading.Thread | None = None
         if not recorder.lockstep:
             self._thread = threading.Thread(target=self._read, name="link", daemon=True)
@@ -133,6 +143,22 @@ class Link:
         """Send TIMESYNC with the present time: the keep-alive and the measure of round trips."""
         self.send("TIMESYNC", host_time_ns=time.monotonic_ns())
 
+    def begin(self) -> None:
+        """Forget what the line still holds of an earlier session, up to the answer to a question
+        that nobody has asked before. Frames are counted and journalled from there on.
+
+        Raises:
+            LinkLost: no answer, or the port is gone.
+        """
+        if self._begun:
+            return
+        asked_ns = time.monotonic_ns()
+
+        def is_this(frame: Frame) -> bool:
+            return bool(frame["host_time_ns"] == asked_ns)
+
+        self.request("TIMESYNC", matches=is_this, forgets=True, host_time_ns=asked_ns)
+
     def request(
         self,
         name: str,
@@ -141,6 +167,7 @@ class Link:
         attempts: int = ATTEMPTS,
         answer: str | None = None,
         matches: Callable[[Frame], bool] = lambda frame: True,
+        forgets: bool = False,
         **values: Any,
     ) -> Received:
         """Send a request and wait for its answer, asking again when none comes.
@@ -151,13 +178,14 @@ class Link:
             attempts: how often to ask; 1 for a request that must not run twice.
             answer: the message that answers, beside ACK and NACK; the same name when not given.
             matches: tells an answer to this request from a late one to another.
+            forgets: `next_frame` gives nothing that came before the answer.
             values: the request's fields.
 
         Raises:
             Refused: the board answered NACK.
             LinkLost: no answer, or the port is gone.
         """
-        question = _Question(answer or name, set(), matches, queue.SimpleQueue())
+        question = _Question(answer or name, set(), matches, queue.SimpleQueue(), forgets)
         self._question = question
         try:
             for _ in range(attempts):
@@ -228,7 +256,7 @@ class Link:
         decoder = self._decoder
         frames = [Received(frame, host_ns) for frame in decoder.feed(chunk)]
         try:
-            if decoder.corrupt + decoder.overlong > self.counters.corrupt:
+            if self._begun and decoder.corrupt + decoder.overlong > self.counters.corrupt:
                 self._recorder.garbage(chunk, host_ns)
             self.counters.corrupt = decoder.corrupt + decoder.overlong
             for received in frames:
@@ -241,12 +269,25 @@ class Link:
     def _hand_on(self, received: Received) -> None:
         question, frame = self._question, received.frame
         answers = question is not None and _answers(frame, question)
+        if question is not None and answers and question.forgets:
+            self._forget()
+        if not (self._begun or answers):
+            return  # of an earlier session
         self._recorder.received(frame.raw, received.host_ns, answers)
         self.counters.take(frame.sequence)
         if question is not None and answers:
             question.answer.put(received)
         else:
             self._frames.put(received)
+
+    def _forget(self) -> None:
+        """Only the thread that reads puts frames into the queue, and it is here."""
+        while not self._frames.empty():
+            self._frames.get_nowait()
+        if not self._begun:
+            self._begun = True
+            self.counters = Counters()
+            self._decoder.corrupt = self._decoder.overlong = 0
 
     def _lose(self, why: str) -> None:
         self._why_lost = why

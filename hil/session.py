@@ -14,7 +14,7 @@ from firmware_host.rig_constants import LINK_TIMEOUT_TICKS
 from firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
 from hil.clock import ClockRelation, Exchange, fit_clock
 from hil.journal import JournalWriter
-from hil.link import Link, LinkLost, Refused
+from hil.link import ATTEMPTS, Link, LinkLost, Refused
 from hil.modem_lines import BOOT_LOADER_S
 
 SYNC_EXCHANGES = 16
@@ -118,6 +118,7 @@ class Session:
         hello = self._first_hello()
         self.journal.note("hello", **_plain(hello))
         expectation.check(hello)
+        self.link.begin()
         return hello
 
     def _first_hello(self) -> dict[str, Any]:
@@ -131,6 +132,8 @@ class Session:
     def configure(self, expectation: Expectation, mode: Mode) -> None:
         """Leave any earlier run, choose the mode, and have the board check CONFIG bit for bit.
 
+        Ticks from before it are forgotten: they are of another run.
+
         Raises:
             Refused: the board found a difference.
         """
@@ -139,7 +142,7 @@ class Session:
         while self.hello()["state"] == State.STOPPING and time.monotonic_ns() < patience_ns:
             time.sleep(0.05)
         self.link.request("MODE", mode=int(mode))
-        self.link.request("CONFIG", **expectation.config())
+        self.link.request("CONFIG", forgets=True, **expectation.config())
 
     def replay_golden_vectors(self, count: int) -> list[dict[str, Any]]:
         """Let the board compute its golden vectors; returns each one's error and time.
@@ -171,8 +174,19 @@ class Session:
         return make_exchange(reply.frame.values, reply.host_ns)
 
     def home(self) -> None:
-        """Start homing; `HOMED` shows in a later tick."""
-        self._once("HOME", {State.HOMING, State.HOMED})
+        """Start homing; a `HOMED` in any later tick is the new zero's, not an earlier trial's.
+
+        Raises:
+            LinkLost: the board does not answer.
+        """
+        for left in reversed(range(ATTEMPTS)):
+            with suppress(LinkLost):
+                self.link.request("HOME", attempts=1, forgets=True)
+                return
+            if self.hello()["state"] == State.HOMING:
+                return  # only the answer was lost
+            if left == 0:
+                raise LinkLost(f"the board on {self.link.port} does not answer HOME; check cable")
 
     def arm(self) -> None:
         """Arm with the board's present nonce; the next tick is ACTIVE."""

@@ -124,7 +124,7 @@ class _Trial:
             recorder.patience = 1.0  # an answer that does not come is lost, not late
         with (
             RealtimePriority(self.config.fifo) as priority,
-            Link(port.address, port.baud or self.plan.baud, recorder) as link,
+            Link(port.address, port.baud or self.plan.baud, recorder, was_used=True) as link,
         ):
             if priority.asked:
                 self.journal.note("priority", None, **priority.to_json())

@@ -48,7 +48,7 @@ def centre(config: TrialConfig) -> float:
         EstopKey() as key,
         plan.port_kind.open(plan.port_request()) as port,
         JournalWriter(plan.folder / JOURNAL, plan.header()) as journal,
-        Link(port.address, port.baud or plan.baud, LiveRecorder(journal)) as link,
+        Link(port.address, port.baud or plan.baud, LiveRecorder(journal), was_used=True) as link,
     ):
         guard.add_button("the e-stop key", key.is_pressed)
         try:

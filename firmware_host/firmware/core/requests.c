@@ -172,9 +172,9 @@ static void mode(struct firmware *firmware, const struct frame *frame) {
         reason = WIRE_REASON_UNKNOWN_MODE;
     } else if (!safety_idle(&firmware->safety)) {
         reason = WIRE_REASON_WRONG_STATE;
-    } else if (request.mode != firmware->mode) {
+    } else {
         const bool other_encoders =
-            request.mode == WIRE_MODE_PIL || firmware->mode == WIRE_MODE_PIL;
+            (request.mode == WIRE_MODE_PIL) != (firmware->mode == WIRE_MODE_PIL);
         firmware->mode = request.mode;
         firmware->safety.commanded = request.mode == WIRE_MODE_HOST;
         firmware->configured = false;

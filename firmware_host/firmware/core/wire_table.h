@@ -220,8 +220,9 @@ static inline void wire_arm_request_unpack(struct wire_arm_request *values, cons
 #define WIRE_ESTOP 8u
 #define WIRE_ESTOP_REQUEST_SIZE 0u
 
-/* MODE: Choose the mode; a change forgets CONFIG, the history and the PLANT_STEP count, and to
- * or from PIL, which has other encoders, home (SAFE). Refused in ARMED, ACTIVE and STOPPING. */
+/* MODE: Choose the mode and begin anew: forgets CONFIG, the history and the PLANT_STEP count,
+ * also where the mode stays; a change to or from PIL, which has other encoders, forgets home too
+ * (SAFE). Refused in ARMED, ACTIVE and STOPPING. */
 #define WIRE_MODE 9u
 #define WIRE_MODE_REQUEST_SIZE 1u
 struct wire_mode_request {
