@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import hil.convert.config
 import hil.replay.config
 import training.config
 from common.errors import UserError
+from common.interruption import Terminated, ended_by_exception
 
 DESCRIPTION = """\
 From a trained controller to a sparse one on a microcontroller, proven on a pendulum.
@@ -39,6 +41,10 @@ EXTRA_OF_MODULE = {
     "nicegui": "live",
 }
 """Packages that an extra brings; the rest comes with sparsectl itself."""
+
+
+MISTAKE, DEFECT = 2, 1
+"""Exit codes: a user's mistake, and a mistake of this project's."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +76,61 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Run the subcommand that the arguments name; exit code 2 for a user's mistake."""
-    words = sys.argv[1:]
+    """Run the subcommand that the arguments name; the process's exit code is that of `run`."""
+    code = run(sys.argv[1:])
+    if code:
+        sys.exit(code)
+
+
+def run(words: list[str]) -> int:
+    """Run the subcommand that `words` name; whatever goes wrong is told in one line.
+
+    Returns:
+        0; 2 after a user's mistake; 128 + its number after a signal, so 130 after Ctrl-C; 1 after
+        a defect of this project.
+
+    Raises:
+        SystemExit: tyro has shown the help, or a trial has said how it ended.
+        BaseException: with --debug, whatever ended the command.
+    """
     arguments = [word for word in words if word not in ("--json", "--debug")]
     name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     # Two torch or BLAS threads collapse when another process is busy; work is spread by processes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        config = parse(arguments)
-        show(load(COMMANDS[name].function)(config), "--json" in words)
-        sys.stdout.flush()
+        with ended_by_exception():
+            config = parse(arguments)
+            show(load(COMMANDS[name].function)(config), "--json" in words)
+            sys.stdout.flush()
+        return 0
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (UserError, KeyboardInterrupt) as error:
+        return 0
+    except (KeyboardInterrupt, Exception) as error:
         if "--debug" in words:
             raise
-        mistake = isinstance(error, UserError)
-        start = "" if mistake else "\n"
-        print(f"{start}sparsectl {name}: {error if mistake else 'stopped'}", file=sys.stderr)
-        sys.exit(2 if mistake else 130)
+        code, text = _told(error)
+        print(f"sparsectl {name}: {text}", file=sys.stderr)
+        return code
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    """The exit code and the line for what ended a command."""
+    if isinstance(error, UserError):
+        return MISTAKE, str(error)
+    if isinstance(error, Terminated):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT, "stopped"
+    if isinstance(error, MemoryError):
+        return MISTAKE, "the memory of this machine does not suffice; give a smaller model or file"
+    said = " ".join(str(error).split()) or "no message"
+    if isinstance(error, OSError):
+        return MISTAKE, f"the system refuses: {said}; mend that and run it again"
+    return DEFECT, (
+        f"a defect of sparsectl ({type(error).__name__}: {said[:300]}); nothing is wrong with your "
+        "command: --debug shows the traceback, please report it"
+    )
 
 
 def parse(arguments: list[str]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.interruption import signals_held_back
 
 
 @contextmanager
@@ -22,6 +24,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the folder cannot be made or written.
     """
+    temporary: Path | None = None
+    try:
+        with signals_held_back():  # else one between the two lines would leave the file behind
+            temporary = _temporary_file(path)
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
+        temporary.replace(path)
+    except BaseException:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _temporary_file(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
@@ -32,14 +48,35 @@ def atomic_path(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror}; name a folder you may write"
         ) from error
     os.close(handle)
-    temporary = Path(name)
+    return Path(name)
+
+
+@contextmanager
+def staging_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out`, on its file system, gone when the block ends in any way.
+
+    Raises:
+        UserError: the parent of `out` cannot be made or written.
+    """
+    folder: Path | None = None
     try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        with signals_held_back():
+            folder = _temporary_folder(out)
+        yield folder
+    finally:
+        if folder is not None:
+            with signals_held_back():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder(out: Path) -> Path:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise UserError(
+            f"cannot write beside {out}: {error.strerror}; name a folder you may write"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

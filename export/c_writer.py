@@ -7,6 +7,7 @@ import re
 from export.activations import Float32, c_float
 from export.encodings.encoding import EncodedPolicy
 from export.encodings.table import readers
+from export.finite import require_finite_actions
 from export.graph import PolicyGraph, Signal
 
 POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER = "policy.h", "policy.c", "policy_vectors.h"
@@ -39,6 +40,7 @@ def c_files(policy: EncodedPolicy, observations: Float32, revision: str) -> dict
 
     Raises:
         ValueError: the graph's normaliser has not been folded (`export.passes.fold_normaliser`).
+        UserError: the policy gives an infinite action for one of the observations.
     """
     if not policy.graph.is_folded:
         raise ValueError("fold the normaliser before writing C")
@@ -162,6 +164,7 @@ def _indented(line: str) -> str:
 
 def _vectors(policy: EncodedPolicy, observations: Float32) -> str:
     actions = policy.forward(observations)
+    require_finite_actions(actions, observations)
     return f"""\
 #ifndef POLICY_VECTORS_H
 #define POLICY_VECTORS_H

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.files import staging_folder
+from common.interruption import signals_held_back
 from common.provenance import provenance, revision
 from export.c_writer import C_FILES, c_files
 from export.calibration import calibration_observations, other_observations
@@ -63,7 +62,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
     started_ns = time.monotonic_ns()
     with (
         tqdm(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False, disable=None) as bar,
-        _staging(config.out) as folder,
+        staging_folder(config.out) as folder,
     ):
 
         def step(name: str) -> None:
@@ -143,6 +142,8 @@ def _check(config: ExportConfig) -> None:
     find_package(config.package)
     if config.seed < 0:
         raise UserError(f"seed is {config.seed}; give a whole number from 0")
+    if config.out.exists() and not config.out.is_dir():
+        raise UserError(f"{config.out} is a file; name a folder for the policy")
 
 
 def _provenance(config: ExportConfig, source: PolicyGraph) -> dict[str, Any]:
@@ -154,30 +155,14 @@ def _provenance(config: ExportConfig, source: PolicyGraph) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A temporary folder on the same file system as `out`, gone when the block ends.
-
-    Raises:
-        UserError: `out` is a file, or its parent cannot be made or written.
-    """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; name a folder for the policy")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise UserError(
-            f"cannot write beside {out}: {error.strerror}; name a folder you may write"
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _publish(folder: Path, out: Path) -> list[str]:
-    """Move the files of `folder` into `out`; each takes its name in one step."""
+    """Move the files of `folder` into `out`; each takes its name in one step, and a signal waits
+    until all have theirs."""
+    with signals_held_back():
+        return _move(folder, out)
+
+
+def _move(folder: Path, out: Path) -> list[str]:
     try:
         out.mkdir(exist_ok=True)
         for name in C_FILES:  # an earlier export's would be taken for this one's

@@ -14,6 +14,7 @@ import onnxruntime
 from common.errors import UserError
 from export.activations import Float32, Float64
 from export.encodings.encoding import EncodedPolicy
+from export.finite import require_finite_actions
 from export.graph import PolicyGraph
 from export.host_c import run_c
 from export.rounding import float32_rounding
@@ -53,6 +54,7 @@ def verify(
     progress("numpy")
     exported = policy.graph
     reference = policy.forward(observations)
+    require_finite_actions(reference, observations)
     truth = source.forward_exact(observations)
     paths: dict[str, Float32] = {}
     progress("onnxruntime")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import write_json
+from common.files import staging_folder, write_json
+from common.interruption import signals_held_back
 from firmware_host.boards import Board, find_board
 from firmware_host.boards.board import FIRMWARE, WARNINGS
 from firmware_host.compiler import compile_object, convert, link, section_sizes
@@ -204,20 +204,12 @@ def new_folder(out: Path) -> Iterator[Path]:
     """
     if out.exists() and not _is_ours(out):
         raise UserError(f"{out} holds something else than a firmware; name another folder")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
-    except OSError as error:
-        raise UserError(
-            f"cannot write {out}: {error.strerror}; name a folder you may write"
-        ) from error
-    try:
+    with staging_folder(out) as folder:
         yield folder
-        folder.chmod(0o755)  # mkdtemp makes folders that only their owner may enter
-        shutil.rmtree(out, ignore_errors=True)
-        folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.chmod(0o755)  # staging folders are such as only their owner may enter
+        with signals_held_back():  # the earlier build is gone only where this one is there
+            shutil.rmtree(out, ignore_errors=True)
+            folder.rename(out)
 
 
 def _is_ours(out: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.errors import UserError
 from export.activations import c_functions
 from export.encodings.encoding import EncodedPolicy, Encoding
 from export.encodings.fixed import tanh as fixed_tanh
@@ -87,6 +88,10 @@ static void to_fixed(const float *x, const int8_t *exponent, VALUE *y, int16_t l
 """
 
 
+_FARTHEST_EXPONENT = 126
+"""Of a power of two that is a normal float32, as is its reciprocal."""
+
+
 @dataclass(frozen=True)
 class FixedCode:
     """A layer's tables and the statements that compute it, with the places {x} and {y}.
@@ -111,6 +116,7 @@ def fixed_encoded(
     value_type: of the arrays {x} and {y}; in uint16_t an observation is moved up by 32768, so that
     it has no sign.
     """
+    _check_exponents(encoding, policy)
     own = [table for code in codes for table in code.tables]
     tables = [*_input_tables(policy), *own]
     for index, layer in enumerate(policy.layers):
@@ -124,6 +130,21 @@ def fixed_encoded(
         _body(policy, codes, value_type),
         policy.forward,
     )
+
+
+def _check_exponents(encoding: Encoding, policy: FixedPolicy) -> None:
+    """The tables hold exponents in a signed byte and 2^-exponent as a normal float32."""
+    named = [("the observation", policy.input_exponent)]
+    for index, layer in enumerate(policy.layers):
+        named += [(f"layer {index}", layer.exponent), (f"layer {index}", layer.value_exponent)]
+    for name, exponents in named:
+        far = exponents[np.abs(exponents) > _FARTHEST_EXPONENT]
+        if len(far):
+            raise UserError(
+                f"encoding {encoding.name!r} takes values from 2^-{_FARTHEST_EXPONENT} to "
+                f"2^{_FARTHEST_EXPONENT}, but those of {name} are multiples of 2^{-int(far[0])}; "
+                "choose csr, or train with other units"
+            )
 
 
 def _input_tables(policy: FixedPolicy) -> list[Table]:

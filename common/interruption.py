@@ -1,0 +1,73 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: by an exception, so that nothing half made
+stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+ENDING: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Asked to end: by `kill` or a service manager, by a terminal that has gone."""
+
+_EXIT_CODE_OF_A_SIGNAL: Final = 128
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal asked the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = _EXIT_CODE_OF_A_SIGNAL + number
+
+
+@contextmanager
+def ended_by_exception() -> Iterator[None]:
+    """While the block runs, SIGTERM and SIGHUP raise `Terminated` in the main thread, once.
+
+    A second one changes nothing, so that it cannot cut off what the first one's exception cleans
+    up. A signal that the caller ignores (`nohup`) stays ignored. Processes that were forked
+    meanwhile end as they would have without this. Outside the main thread it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        for each in taken:
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated(number)
+
+    taken = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    try:
+        for number in taken:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Signals that would end the process wait until the block is done; for a few short steps that
+    belong together."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,150 @@
+"""However a command ends: one line, an exit code that says which way, nothing half made left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sparsectl
+from common.errors import UserError
+from common.interruption import Terminated, ended_by_exception
+from export.onnx_writer import write_onnx
+from tests.export.graphs import random_graph
+
+ROOT = Path(__file__).resolve().parent.parent
+ENDING = [signal.SIGTERM, signal.SIGHUP]
+PATIENCE_S = 60
+
+
+def ended_while_staging(words: list[str], number: signal.Signals, folder: Path, name: str) -> str:
+    """Start sparsectl, send the signal once something called `name` is there; what it said."""
+    child = subprocess.Popen(
+        [sys.executable, str(ROOT / "sparsectl.py"), *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while not list(folder.glob(name)):
+            assert child.poll() is None and time.monotonic() < until
+            time.sleep(0.001)
+        child.send_signal(number)
+        _, said = child.communicate(timeout=PATIENCE_S)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 128 + number
+    return said
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_during_export_leaves_nothing_behind(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    write_onnx(random_graph((25, 64, 64, 2)), tmp_path / "model.onnx")
+    words = ["export", str(tmp_path / "model.onnx"), "--out", str(tmp_path / "p")]
+    said = ended_while_staging(words, number, tmp_path, ".p-*")
+    assert said.splitlines()[-1] == f"sparsectl export: stopped by {number.name}"
+    assert "Traceback" not in said
+    assert os.listdir(tmp_path) == ["model.onnx"]
+
+
+STAGING = """
+import sys, time
+from pathlib import Path
+from common.files import atomic_path, staging_folder
+from common.interruption import ended_by_exception
+from firmware_host.build import new_folder
+with ended_by_exception(), staging_folder(Path("out")) as folder, new_folder(Path("elf")), \
+     atomic_path(Path("file")):
+    (folder / "half").write_text("made")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING])
+def test_whatever_stages_clears_up(number: signal.Signals, tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", STAGING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    with child.stdout:
+        assert child.stdout.readline() == b"ready\n"
+    assert len(os.listdir(tmp_path)) == 3
+    child.send_signal(number)
+    child.wait(PATIENCE_S)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_ignored_signal_stays_ignored_and_handlers_are_put_back() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_exception():
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(Terminated, match="stopped by SIGTERM"):
+                os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (ZeroDivisionError("by\nzero"), 1, "a defect of sparsectl (ZeroDivisionError: by zero)"),
+        (RecursionError(), 1, "a defect of sparsectl (RecursionError: no message)"),
+        (MemoryError(), 2, "the memory of this machine does not suffice"),
+        (OSError(28, "No space left on device"), 2, "No space left on device"),
+        (UserError("give a number"), 2, "give a number"),
+        (KeyboardInterrupt(), 130, "stopped"),
+        (Terminated(signal.SIGTERM), 143, "stopped by SIGTERM"),
+    ],
+)
+def test_every_error_is_one_line(
+    error: BaseException,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(config: object) -> dict[str, object]:
+        raise error
+
+    monkeypatch.setattr(sparsectl, "load", lambda function: fail)
+    assert sparsectl.run(["export", "model.onnx"]) == code
+    said = capsys.readouterr().err
+    assert said.startswith("sparsectl export: ") and said.count("\n") == 1 and told in said
+    with pytest.raises(type(error)):
+        sparsectl.run(["export", "model.onnx", "--debug"])
+
+
+def test_actions_that_overflow_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = random_graph((4, 8, 1), activations=("relu", "identity"))
+    for scale in (1e10, 1e19, 1e25, 1e37):
+        layers = tuple(
+            type(layer)(layer.weight * np.float32(scale), layer.bias, layer.activation)
+            for layer in graph.layers
+        )
+        write_onnx(type(graph)(layers, graph.observation, graph.action), tmp_path / "model.onnx")
+        for encoding in ("auto", "blocks", "straight-float32", "packed-int16", "straight-int8"):
+            words = ["export", str(tmp_path / "model.onnx"), "--out", str(tmp_path / "p")]
+            code = sparsectl.run([*words, "--encoding", encoding, "--observations", "50"])
+            said = capsys.readouterr().err
+            assert code == 2 if scale > 1e20 else code in (0, 2), (scale, encoding, said)
+            assert code == 0 or said.count("\n") == 1, said
