@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
+from commands.terminal import print_table
 from common.errors import UserError
 from export.config import ExportConfig
 from export.onnx_reader import read_onnx
@@ -33,14 +35,18 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         and a table.
 
     Raises:
-        UserError: what `export` and `firmware_host.bench.bench` raise.
+        UserError: a golden vector does not come out bit for bit; what `export` and
+            `firmware_host.bench.bench` raise.
     """
     if config.board != ALL:
         find_target(config.board)
     with policy_folder(config.policy, config.encoding) as folder:
         if config.board == ALL:
             return _on_all(config, folder)
-        return on_board(replace(config, policy=folder)) | {"policy": str(config.policy)}
+        result = on_board(replace(config, policy=folder)) | {"policy": str(config.policy)}
+    if not result["bit_exact"]:
+        raise UserError(_not_exact(config.policy, [config.board]))
+    return result
 
 
 def on_board(config: BenchConfig) -> dict[str, Any]:
@@ -78,7 +84,19 @@ def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
             results[name] = on_board(replace(config, policy=folder, board=name))
         except UserError as error:
             results[name] = {"reason": str(error)}
-    return {"policy": str(config.policy), "cores": results, "table": table(results)}
+    rows = table(results)
+    wrong = [name for name, found in results.items() if not found.get("bit_exact", True)]
+    if wrong:
+        print_table(rows, file=sys.stderr)
+        raise UserError(_not_exact(config.policy, wrong))
+    return {"policy": str(config.policy), "cores": results, "table": rows}
+
+
+def _not_exact(policy: Path, boards: list[str]) -> str:
+    return (
+        f"{policy} does not give its golden vectors bit for bit on {', '.join(boards)}: its files "
+        "were changed or the compiler breaks IEEE arithmetic; export it again"
+    )
 
 
 def table(results: dict[str, dict[str, Any]]) -> list[list[str]]:
@@ -100,6 +118,7 @@ _COLUMNS: Final = (
     "stack",
     "activations",
     "max error",
+    "golden vectors",
 )
 
 
@@ -118,6 +137,7 @@ def _row(name: str, result: dict[str, Any]) -> list[str]:
         *(_figure(result[key]) for key in ("ram_bytes", "stack_bytes")),
         "-" if share is None else f"{share:.1%}",
         f"{result['max_abs_error']:.2g}",
+        "bit for bit" if result["bit_exact"] else "WRONG",
         "",
     ]
 

@@ -23,6 +23,7 @@ from export.encodings.registry import AUTO, ENCODINGS
 from export.onnx_reader import read_onnx
 from export.packaging.registry import arrange, find_package
 from export.pipeline import POLICY_ONNX, export_policy, read_model
+from export.policy_json import seal_again
 from firmware_host.bench import Target, find_target, ram_with_stack
 from firmware_host.config import BenchConfig
 
@@ -57,7 +58,8 @@ def export(config: ChooseConfig) -> dict[str, Any]:
     if targets or config.episodes:  # what measures takes the plain folder
         plain = replace(plain, package="plain")
     if targets:
-        read_model(config.model)  # a file that is none is told once, not for each encoding
+        # A file that is none is told once, not for each encoding.
+        read_model(config.model, config.output)
         choice, boards = choose(config, targets)
         assert choice.best is not None
         result = export_policy(replace(plain, encoding=choice.best.encoding))
@@ -69,7 +71,9 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         result["closed_loop"] = closed_loop(config.out, config.episodes, config.seed)
     if plain.package != config.package:
         graph = read_onnx(config.out / POLICY_ONNX)
-        result["files"] = arrange(config.package, graph, config.out)
+        sealed = [*arrange(config.package, graph, config.out), config.out / POLICY_ONNX]
+        sealed.append(seal_again(config.out, sealed))
+        result["files"] = [str(path) for path in sorted(sealed)]
     return result
 
 

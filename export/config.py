@@ -16,6 +16,8 @@ class ExportConfig:
     """student.safetensors as `distill` writes it, any ONNX MLP, or a folder with policy.onnx."""
     out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
+    output: str | None = None
+    """Of an ONNX file, the output that is the actions; needed where its names do not say."""
     encoding: str = "auto"
     """How the weights lie in flash: dense, blocks, blocks-skip, csr, csr-float16, packed-int16,
     packed-int8, stream-int16, straight-float32, straight-int16 or straight-int8. auto: with a board

@@ -19,6 +19,7 @@ from export.onnx_curve import Curve, known_as
 from export.onnx_node import Node
 from export.onnx_operators import OPERATORS
 from export.onnx_operators.registry import Value
+from export.onnx_output import choose_output
 from export.onnx_stream import (
     BATCH,
     BLOCK,
@@ -39,19 +40,17 @@ MAX_FILE_BYTES = 8 * MAX_WEIGHTS
 MAX_NODES = 10_000
 OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
 
-ACTION_NAMES = ("action", "actions")
-
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
 
-def read_onnx(path: Path) -> PolicyGraph:
+def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
     """The policy in an ONNX file; physical observation in, physical action out, as the file has it.
 
-    The policy is the path from the one input to the output named "action", or to the first output;
-    nodes that do not lead there (a value function, log probabilities) are not looked at. Scaling
-    before the first layer is folded into it; scaling and limits after the last become the action's
-    map. `sparsectl.*` metadata gives signals, environment and provenance; without it the signals
-    are o0, o1, … and a0, a1, ….
+    The policy is the path from the one input to `output`, by default to the output whose name says
+    that it is the actions (`export.onnx_output`); nodes that do not lead there (a value function,
+    log probabilities) are not looked at. Scaling before the first layer is folded into it; scaling
+    and limits after the last become the action's map. `sparsectl.*` metadata gives signals,
+    environment and provenance; without it the signals are o0, o1, … and a0, a1, ….
 
     Raises:
         UserError: not ONNX, truncated, too large, an operator that is not possible (its node and
@@ -64,16 +63,16 @@ def read_onnx(path: Path) -> PolicyGraph:
         raise UserError(f"{path} is not a whole ONNX file; export it again") from error
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused where it matters
-            return _graph(model, path)
+            return _graph(model, path, output)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _graph(model: ModelProto, path: Path) -> PolicyGraph:
+def _graph(model: ModelProto, path: Path, wanted: str | None) -> PolicyGraph:
     opset = _opset(model)
     if any(isinstance(text, bytes) for text in _texts(model)):
         raise UserError("it has a name that is not UTF-8; the file is damaged, export it again")
-    output = _output(model.graph)
+    output = _output(model.graph, wanted)
     stream = _run(model.graph, output.name, opset, TensorReader(path.parent))
     if not stream.layers:
         raise UserError("there is no Gemm or MatMul between input and output; give an MLP")
@@ -118,11 +117,9 @@ def _opset(model: ModelProto) -> int:
     return int(versions[0])
 
 
-def _output(graph: GraphProto) -> ValueInfoProto:
-    outputs: list[ValueInfoProto] = list(graph.output)
-    if not outputs:
-        raise UserError("the model has no output; export it again")
-    return next((o for o in outputs if o.name.lower() in ACTION_NAMES), outputs[0])
+def _output(graph: GraphProto, wanted: str | None) -> ValueInfoProto:
+    outputs: dict[str, ValueInfoProto] = {output.name: output for output in graph.output}
+    return outputs[choose_output(list(outputs), wanted)]
 
 
 def _run(graph: GraphProto, output: str, opset: int, tensors: TensorReader) -> Stream:

@@ -18,6 +18,7 @@ from common.provenance import provenance, revision
 from export.c_writer import C_FILES, c_files
 from export.calibration import calibration_observations, other_observations
 from export.config import ExportConfig
+from export.encodings.encoding import EncodedPolicy
 from export.encodings.registry import encode
 from export.graph import PolicyGraph
 from export.observations import spread_observations
@@ -25,13 +26,21 @@ from export.onnx_reader import read_onnx
 from export.onnx_writer import write_onnx
 from export.packaging.registry import arrange, find_package
 from export.passes import hidden_neurons, simplify
+from export.policy_json import POLICY_JSON, write_policy_json
 from export.student import read_student
 from export.verify import verify
 
 POLICY_ONNX = "policy.onnx"
 
-READERS: dict[str, Callable[[Path], PolicyGraph]] = {
-    ".safetensors": read_student,
+
+def _read_student(path: Path, output: str | None) -> PolicyGraph:
+    if output is not None:
+        raise UserError(f"--output is {output!r}; it is for ONNX files, {path} is a student")
+    return read_student(path)
+
+
+READERS: dict[str, Callable[[Path, str | None], PolicyGraph]] = {
+    ".safetensors": _read_student,
     ".onnx": read_onnx,
 }
 
@@ -47,6 +56,7 @@ MAX_VECTORS = 100_000
 MAX_OBSERVATIONS = 10_000_000
 
 _STEPS = 8
+_ACCURACY = ("max_abs_error", "error_limit", "action_range", "observations")
 
 
 def export_policy(config: ExportConfig) -> dict[str, Any]:
@@ -70,7 +80,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
             bar.update()
 
         step("read")
-        source = read_model(config.model)
+        source = read_model(config.model, config.output)
         step("simplify")
         graph = replace(simplify(source), provenance=_provenance(config, source))
         calibration = calibration_observations(config, source)
@@ -99,9 +109,12 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
             progress=step,
         )
         arrange(config.package, graph, folder)
+        said = _said(graph, policy, verified)
+        write_policy_json(folder, said, _files_in(folder))
         files = _publish(folder, config.out)
     return {
         "digest": graph.digest,
+        "source_sha256": graph.provenance["source"]["sha256"],
         "encoding": policy.encoding.name,
         "kind": policy.encoding.kind,
         "kept_weights": graph.kept_weights,
@@ -115,7 +128,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
     }
 
 
-def read_model(path: Path) -> PolicyGraph:
+def read_model(path: Path, output: str | None = None) -> PolicyGraph:
     """A policy from a student, an ONNX file, or a folder that `export` wrote.
 
     Raises:
@@ -129,7 +142,7 @@ def read_model(path: Path) -> PolicyGraph:
             f"{path} is not a model that can be exported; give a file that ends in "
             f"{' or '.join(READERS)} ({_HINTS.get(suffix, _HINT)})"
         )
-    return READERS[suffix](path)
+    return READERS[suffix](path, output)
 
 
 def _check(config: ExportConfig) -> None:
@@ -146,6 +159,25 @@ def _check(config: ExportConfig) -> None:
         raise UserError(f"{config.out} is a file; name a folder for the policy")
 
 
+def _said(graph: PolicyGraph, policy: EncodedPolicy, verified: dict[str, Any]) -> dict[str, Any]:
+    """What policy.json tells, but for the files."""
+    source = graph.provenance["source"]
+    return {
+        "digest": graph.digest,
+        "source": source["file"],
+        "source_sha256": source["sha256"],
+        "encoding": {
+            "name": policy.encoding.name,
+            "kind": policy.encoding.kind,
+            "summary": policy.encoding.summary,
+        },
+        "kept_weights": graph.kept_weights,
+        "environment": graph.environment,
+        "signals": graph.signals(),
+        "accuracy": {name: verified[name] for name in _ACCURACY},
+    }
+
+
 def _provenance(config: ExportConfig, source: PolicyGraph) -> dict[str, Any]:
     path = config.model / POLICY_ONNX if config.model.is_dir() else config.model
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -155,9 +187,14 @@ def _provenance(config: ExportConfig, source: PolicyGraph) -> dict[str, Any]:
     }
 
 
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def _publish(folder: Path, out: Path) -> list[str]:
     """Move the files of `folder` into `out`; each takes its name in one step, and a signal waits
-    until all have theirs."""
+    until all have theirs. policy.json, which vouches for the others, goes first of the old and
+    comes last of the new."""
     with signals_held_back():
         return _move(folder, out)
 
@@ -165,11 +202,12 @@ def _publish(folder: Path, out: Path) -> list[str]:
 def _move(folder: Path, out: Path) -> list[str]:
     try:
         out.mkdir(exist_ok=True)
+        (out / POLICY_JSON).unlink(missing_ok=True)
         for name in C_FILES:  # an earlier export's would be taken for this one's
             if not (folder / name).exists():
                 (out / name).unlink(missing_ok=True)
         files = []
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(_files_in(folder), key=lambda path: path.name == POLICY_JSON):
             path.chmod(0o644)
             place = out / path.relative_to(folder)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -178,4 +216,4 @@ def _move(folder: Path, out: Path) -> list[str]:
         raise UserError(
             f"cannot write {out}: {error.strerror}; name a folder you may write"
         ) from error
-    return files
+    return sorted(files)

@@ -30,9 +30,9 @@ def find_package(name: str) -> Package:
     return PACKAGES[name]
 
 
-def arrange(name: str, graph: PolicyGraph, folder: Path) -> list[str]:
+def arrange(name: str, graph: PolicyGraph, folder: Path) -> list[Path]:
     """Bring the C files that lie flat in `folder` into the layout of the package `name`, in place;
-    the paths of all its files then.
+    the paths of the files that it wrote.
 
     Raises:
         UserError: no package of that name.
@@ -42,8 +42,10 @@ def arrange(name: str, graph: PolicyGraph, folder: Path) -> list[str]:
     c_files = {path.name: path.read_text(encoding="utf-8") for path in flat}
     for path in flat:
         path.unlink()
+    written = []
     for name, text in package.layout(PolicySources(graph, c_files)).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+        written.append(path)
+    return written

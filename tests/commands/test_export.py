@@ -140,9 +140,29 @@ def test_bench_on_all_cores(model: Path) -> None:
     result = bench(BenchConfig(model, board="all", runs=10))
     named = {row[0]: row for row in result["table"][1:]}
     assert set(named) == set(result["cores"])
+    column = result["table"][0].index("golden vectors")
+    assert named["host"][column] == "bit for bit"
     for found in result["cores"].values():
         assert found.get("bit_exact") or "install" in found["reason"]
         assert found.get("reason") or min(found["flash"]["code"], found["flash"]["tables"]) > 0
+
+
+def test_bench_of_a_folder_whose_golden_vectors_do_not_hold_is_an_error(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "policy"
+    export(ChooseConfig(model, folder, **FEW))  # type: ignore[arg-type]
+    source = (folder / "policy.c").read_text()
+    changed = source.replace("odd[0] * 0x1p+1f", "odd[0] * 0x1.8p+0f")
+    assert changed != source
+    (folder / "policy.c").write_text(changed)
+    with pytest.raises(UserError, match="does not give its golden vectors bit for bit on host:"):
+        bench(BenchConfig(folder, runs=10))
+    with pytest.raises(UserError, match="bit for bit on .*host"):
+        bench(BenchConfig(folder, board="all", runs=10))
+    shown = capsys.readouterr().err
+    assert "golden vectors" in shown and "WRONG" in shown
+    assert "host" in shown
 
 
 def test_bench_of_what_is_no_policy(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -32,7 +33,7 @@ from tests.export.graphs import (
 )
 
 STUDENT = random_graph((25, 128, 128, 1), 0.05, frames=5, normalised=True)
-FILES = ["policy.c", "policy.h", "policy.onnx", "policy_vectors.h"]
+FILES = ["policy.c", "policy.h", "policy.json", "policy.onnx", "policy_vectors.h"]
 
 
 def student(tmp_path: Path, graph: PolicyGraph = STUDENT) -> Path:
@@ -68,6 +69,25 @@ def test_policy_onnx_is_the_policy(tmp_path: Path) -> None:
     assert graph.provenance["source"]["file"] == "student.safetensors"
     assert graph.provenance["source"]["provenance"]["seed"] == 3
     assert "revision" in graph.provenance["export"]
+
+
+def test_policy_json_vouches_for_every_other_file(tmp_path: Path) -> None:
+    model, out = student(tmp_path), tmp_path / "p"
+    result = export_policy(ExportConfig(model, out, observations=100))
+    said = json.loads((out / "policy.json").read_text())
+    assert said["digest"] == result["digest"]
+    assert said["source_sha256"] == result["source_sha256"] == sha256(model)
+    assert said["files"] == {name: sha256(out / name) for name in FILES if name != "policy.json"}
+    assert said["encoding"]["name"] == result["encoding"]
+    assert said["accuracy"]["max_abs_error"] == result["max_abs_error"]
+    export_policy(ExportConfig(model, out, observations=100, package="arduino"))
+    said = json.loads((out / "policy.json").read_text())
+    assert all(sha256(out / name) == digest for name, digest in said["files"].items())
+    assert {"src/policy.c", "library.properties", "policy.onnx"} <= set(said["files"])
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_an_exported_folder_exports_to_itself(tmp_path: Path) -> None:
