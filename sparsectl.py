@@ -28,7 +28,11 @@ DESCRIPTION = """\
 From a trained controller to a sparse one on a microcontroller, proven on a pendulum.
 
 Start with `sparsectl demo`: the whole pipeline, no hardware needed.
-Every command also takes --json (the result for machines, on stdout) and --debug (tracebacks)."""
+Every command also takes --json (the result for machines, on stdout) and --debug (tracebacks).
+
+Exit codes: 0 done; 2 a mistake that you can mend, the line on stderr says how; 3 a trial that its
+board ended in a fault; 4 link lost: to the board, or to the live page; 130 stopped by Ctrl-C or an
+e-stop (128 + N by another signal N); 1 a defect of sparsectl itself."""
 
 EXTRA_OF_MODULE = {
     "torch": "train",
@@ -86,7 +90,7 @@ def run(words: list[str]) -> int:
     """Run the subcommand that `words` name; whatever goes wrong is told in one line.
 
     Returns:
-        0; 2 after a user's mistake; 128 + its number after a signal, so 130 after Ctrl-C; 1 after
+        0; 2 after a user's mistake; 3 after a fault, 4 after a lost link of a trial; 128 + its number after a signal, so 130 after Ctrl-C; 1 after
         a defect of this project.
 
     Raises:
@@ -97,15 +101,18 @@ def run(words: list[str]) -> int:
     name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     # Two torch or BLAS threads collapse when another process is busy; work is spread by processes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    code = 0
     try:
         with ended_by_exception():
             config = parse(arguments)
-            show(load(COMMANDS[name].function)(config), "--json" in words)
+            result = load(COMMANDS[name].function)(config)
+            code = int(result.get("exit_code", 0))
+            show(result, "--json" in words)
             sys.stdout.flush()
-        return 0
+        return code
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return code
     except (KeyboardInterrupt, Exception) as error:
         if "--debug" in words:
             raise
@@ -117,7 +124,7 @@ def run(words: list[str]) -> int:
 def _told(error: BaseException) -> tuple[int, str]:
     """The exit code and the line for what ended a command."""
     if isinstance(error, UserError):
-        return MISTAKE, str(error)
+        return error.exit_code, str(error)
     if isinstance(error, Terminated):
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):

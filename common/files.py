@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,10 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from common.errors import UserError
 from common.interruption import signals_held_back
+
+_DISK_FAILED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @contextmanager
@@ -22,8 +25,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary file is deleted when the block raises, so a reader never meets half a file.
 
     Raises:
-        UserError: the folder cannot be made or written.
+        UserError: the folder cannot be made or written, `path` is a folder, or the disk is full.
     """
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; name a file in it")
     temporary: Path | None = None
     try:
         with signals_held_back():  # else one between the two lines would leave the file behind
@@ -31,9 +36,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _DISK_FAILED:
+            raise UserError(f"cannot write {path}: {error.strerror}; free the disk") from error
         raise
 
 

@@ -7,6 +7,7 @@ import select
 import sys
 import termios
 import tty
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
@@ -41,7 +42,8 @@ class EstopKey:
         traceback: TracebackType | None,
     ) -> None:
         if self._terminal is not None:
-            termios.tcsetattr(self._terminal, termios.TCSANOW, self._settings)
+            with suppress(termios.error):  # the terminal has gone
+                termios.tcsetattr(self._terminal, termios.TCSANOW, self._settings)
             self._terminal = None
 
     def is_pressed(self) -> bool:

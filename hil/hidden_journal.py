@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hil.folder_lock import locked_folder
 from hil.host_time import MonotonicTime, VirtualTime
 from hil.journal import NAME, JournalWriter
 from hil.plan import Plan
@@ -16,8 +17,8 @@ HIDDEN = f".{NAME}"
 
 @contextmanager
 def hidden_journal(plan: Plan) -> Iterator[JournalWriter]:
-    """Begin the journal; unless it was shown, it is gone at the end, with a folder made for it."""
-    hidden, is_new = plan.folder / HIDDEN, not plan.folder.exists()
+    """Begin the journal in a folder that this process has locked; gone at the end unless shown."""
+    hidden = plan.folder / HIDDEN
     now = VirtualTime() if plan.is_lockstep else MonotonicTime()
     with JournalWriter(hidden, plan.header(), now) as journal:
         if not plan.is_lockstep:
@@ -27,8 +28,21 @@ def hidden_journal(plan: Plan) -> Iterator[JournalWriter]:
         finally:
             if not is_shown(plan):
                 hidden.unlink()
-                if is_new:
-                    shutil.rmtree(plan.folder)  # with the firmware that was built for nothing
+
+
+@contextmanager
+def trial_folder(plan: Plan) -> Iterator[None]:
+    """Lock the trial's folder; one that was made for a trial that was refused is gone at the end.
+
+    Raises:
+        UserError: another trial is writing there.
+    """
+    with locked_folder(plan.folder) as is_new:
+        try:
+            yield
+        finally:
+            if is_new and not (plan.folder / NAME).exists():
+                shutil.rmtree(plan.folder)  # with the firmware that was built for nothing
 
 
 def show(plan: Plan, journal: JournalWriter) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import serial
 
-from common.errors import UserError
+from common.errors import EXIT_LINK_LOST, UserError
 from firmware_host.wire import Decoder, Frame, Reason, encode
 from hil.counters import Counters
 from hil.recorder import Recorder
@@ -29,6 +29,8 @@ ATTEMPTS = 4
 
 class LinkLost(UserError):
     """The port vanished or the board fell silent; the message says which and what to do."""
+
+    exit_code = EXIT_LINK_LOST
 
 
 class Refused(UserError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -166,7 +167,7 @@ def make_plan(config: TrialConfig) -> Plan:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return Plan(
         config=config,
-        folder=config.out or Path("runs") / f"trial-{stamp}",
+        folder=config.out or _new_folder(Path("runs") / f"trial-{stamp}"),
         graph=graph,
         rig=rig,
         kicks=plan_kicks(
@@ -180,6 +181,14 @@ def make_plan(config: TrialConfig) -> Plan:
             config.seed,
         ),
     )
+
+
+def _new_folder(path: Path) -> Path:
+    """`path`, or where that is taken the same name with the first number that is free."""
+    if not path.exists():
+        return path
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(each for each in numbered if not each.exists())
 
 
 def _policy_file(folder: Path) -> Path:
@@ -209,6 +218,7 @@ def _check_numbers(config: TrialConfig) -> None:
         "swing-up-limit-s": (config.swing_up_limit_s, 0.1, 3_600.0),
         "baud": (config.baud or 230_400, 300, 20_000_000),
         "seed": (config.seed, 0, 2**63),
+        "live-port": (config.live_port, 0, 65_535),
     }
     for name, (value, low, high) in limits.items():
         if not low <= value <= high:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
+from common.errors import EXIT_STOPPED
 from hil.link import Link, LinkLost
 
 SILENCE_S = 1.0
@@ -20,12 +21,8 @@ ESTOP_FRAMES = 3
 """Times that an unanswered ESTOP is sent: it must get through a damaged line."""
 
 
-ESTOP_EXIT_CODE = 130
-"""Of a trial that a button ended; as after SIGINT."""
-
-
 class Interrupted(Exception):
-    """A person (SIGINT, an e-stop button) or the system (SIGTERM) asked the trial to end."""
+    """A person (SIGINT, an e-stop button) or the system (SIGTERM, SIGHUP) asked for the end."""
 
     def __init__(self, name: str, exit_code: int) -> None:
         super().__init__(name)
@@ -33,13 +30,14 @@ class Interrupted(Exception):
 
 
 class InterruptGuard:
-    """Turns SIGINT and SIGTERM into a flag for as long as the context lasts.
+    """Turns SIGINT, SIGTERM and SIGHUP into a flag for as long as the context lasts.
 
     The flag is looked at between frames, so that nothing is cut in the middle: no frame half sent,
-    no record half written. A second signal changes nothing; the way down is bounded in time.
+    no record half written. A second signal changes nothing; the way down is bounded in time. A
+    signal that this process was started to ignore (`nohup`) stays ignored.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self._number = 0
@@ -49,7 +47,8 @@ class InterruptGuard:
     def __enter__(self) -> InterruptGuard:
         if threading.current_thread() is threading.main_thread():
             for number in self.SIGNALS:
-                self._previous[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -76,7 +75,7 @@ class InterruptGuard:
             raise Interrupted(signal.Signals(self._number).name, 128 + self._number)
         for name, is_pressed in self._buttons.items():
             if is_pressed():
-                raise Interrupted(name, ESTOP_EXIT_CODE)
+                raise Interrupted(name, EXIT_STOPPED)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._number = number

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
+from common.errors import EXIT_FAULT, UserError
 from common.files import write_json
 from common.provenance import provenance
 from firmware_host.wire import Fault, Mode, State
@@ -18,7 +17,7 @@ from hil.disturbance import Kick
 from hil.drives import Drive, advance_until
 from hil.driving import host_policy, make_drive
 from hil.estop_key import EstopKey
-from hil.hidden_journal import hidden_journal, is_shown, show
+from hil.hidden_journal import hidden_journal, is_shown, show, trial_folder
 from hil.host_drives import Commander
 from hil.journal import NAME, JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused
@@ -34,6 +33,7 @@ from hil.results import assess
 from hil.safety import Interrupted, InterruptGuard, emergency_stop
 from hil.samples import Sample
 from hil.session import Session
+from hil.terminal import say
 from hil.timing import NoiseFloor
 
 if TYPE_CHECKING:
@@ -53,14 +53,20 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     journal is closed and `summary.json` written.
 
     Returns:
-        The keys of `hil.results.assess`, and `journal` and `report`, the paths of both.
+        The keys of `hil.results.assess`, `journal` and `report`, the paths of both, and
+        `exit_code`, where the board ended it in a fault.
 
     Raises:
         UserError: bad input, a board that differs, or one that vanished (files are written).
         SystemExit: a signal or the e-stop key ended the trial, motor off (files are written).
     """
     plan = make_plan(config)
-    ending: BaseException | None = None
+    with trial_folder(plan):
+        return _run(plan)
+
+
+def _run(plan: Plan) -> dict[str, Any]:
+    ending: UserError | Interrupted | None = None
     with InterruptGuard() as guard, EstopKey() as key, hidden_journal(plan) as journal:
         guard.add_button("the e-stop key", key.is_pressed)
         try:
@@ -72,10 +78,15 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
             _abandon(ending)
     result = finish(plan)
     if isinstance(ending, Interrupted):
-        print(f"trial ended by {ending}: motor off, journal {result['journal']}", file=sys.stderr)
+        say(f"trial ended by {ending}: motor off, journal {result['journal']}")
         raise SystemExit(ending.exit_code)
     if ending is not None:
-        raise UserError(f"{ending} (the journal is kept: {result['journal']})")
+        kept = UserError(f"{ending} (the journal is kept: {result['journal']})")
+        kept.exit_code = ending.exit_code
+        raise kept
+    if result["fault"] != Fault.NONE.name:
+        say(f"trial ended: {result['ended']}")
+        return {**result, "exit_code": EXIT_FAULT}
     return result
 
 
@@ -306,10 +317,10 @@ def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[OpenPort, Plant
         yield port, plant
 
 
-def _abandon(ending: BaseException | None) -> None:
+def _abandon(ending: UserError | Interrupted | None) -> None:
     """Nothing was driven: no result, only the reason."""
     if isinstance(ending, Interrupted):
-        print(f"trial ended by {ending} before the motor was armed", file=sys.stderr)
+        say(f"trial ended by {ending} before the motor was armed")
         raise SystemExit(ending.exit_code)
     if ending is not None:
         raise ending

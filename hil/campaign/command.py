@@ -19,6 +19,7 @@ from hil.campaign.config import TrialCommand
 from hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
 from hil.campaign.picture import draw
 from hil.campaign.score import looks
+from hil.folder_lock import locked_folder
 from hil.ports import kind_of
 from hil.trial import run_trial
 
@@ -59,6 +60,10 @@ class _Campaign:
 
     def run(self) -> dict[str, Any]:
         """All of it; a trial that was finished in an earlier run is not run again."""
+        with locked_folder(self.folder):
+            return self._run_all()
+
+    def _run_all(self) -> dict[str, Any]:
         command = self.command
         claim(command, self.folder)
         rounds = slots(command, self.folder)
