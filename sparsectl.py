@@ -90,8 +90,8 @@ def run(words: list[str]) -> int:
     """Run the subcommand that `words` name; whatever goes wrong is told in one line.
 
     Returns:
-        0; 2 after a user's mistake; 3 after a fault, 4 after a lost link of a trial; 128 + its number after a signal, so 130 after Ctrl-C; 1 after
-        a defect of this project.
+        0; 2 after a user's mistake; 3 after a trial's fault, 4 after its lost link; 128 + its
+        number after a signal, so 130 after Ctrl-C; 1 after a defect of this project.
 
     Raises:
         SystemExit: tyro has shown the help, or a trial has said how it ended.
