@@ -21,6 +21,7 @@ import hil.config
 import hil.convert.config
 import hil.replay.config
 import training.config
+from commands.arguments import parsed
 from common.errors import UserError
 from common.interruption import Terminated, ended_by_exception
 
@@ -117,7 +118,7 @@ def run(words: list[str]) -> int:
         if "--debug" in words:
             raise
         code, text = _told(error)
-        print(f"sparsectl {name}: {text}", file=sys.stderr)
+        print(f"{f'sparsectl {name}'.strip()}: {text}", file=sys.stderr)
         return code
 
 
@@ -141,20 +142,22 @@ def _told(error: BaseException) -> tuple[int, str]:
 
 
 def parse(arguments: list[str]) -> Any:
-    """The subcommand's config; tyro prints help and mistakes, and exits with 2."""
+    """The subcommand's config.
+
+    Raises:
+        UserError: a word is unknown, has a wrong value, or one is missing.
+        SystemExit: help was asked for, and printed.
+    """
+    if arguments and arguments[0] in COMMANDS:
+        name, *words = arguments
+        return parsed(COMMANDS[name].config, f"sparsectl {name}", None, words)
     kinds: Any = Union[  # noqa: UP007  a union made from the registry
         tuple(
             Annotated[command.config, tyro.conf.subcommand(name=name)]
             for name, command in COMMANDS.items()
         )
     ]
-    return tyro.cli(
-        kinds,
-        prog="sparsectl",
-        description=DESCRIPTION,
-        args=arguments or ["--help"],
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
-    )
+    return parsed(kinds, "sparsectl", DESCRIPTION, arguments or ["--help"])
 
 
 def load(function: str) -> Callable[[Any], dict[str, Any]]:

@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 from commands.terminal import print_table
 from common.errors import UserError
+from common.progress import Progress
 from export.config import ExportConfig
 from export.onnx_reader import read_onnx
 from export.pipeline import POLICY_ONNX, export_policy
@@ -79,7 +78,7 @@ def policy_folder(model: Path, encoding: str) -> Iterator[Path]:
 
 def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
     results: dict[str, Any] = {}
-    for name in tqdm(CORES, desc="bench", unit="core", leave=False, disable=None):
+    for name in Progress(CORES, desc="bench", unit="core", leave=False):
         try:
             results[name] = on_board(replace(config, policy=folder, board=name))
         except UserError as error:

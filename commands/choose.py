@@ -8,8 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 from commands.bench import on_board
 from commands.choice import Candidate, Choice, nothing_fits
 from commands.closed_loop import closed_loop
@@ -17,6 +15,7 @@ from commands.config import ChooseConfig
 from commands.terminal import print_table
 from common.errors import UserError
 from common.files import write_json
+from common.progress import Progress
 from common.provenance import provenance
 from export.config import ExportConfig
 from export.encodings.registry import AUTO, ENCODINGS
@@ -116,7 +115,7 @@ def measure_all(config: ChooseConfig, target: Target, scratch: Path) -> Choice:
     """Export with each encoding into a folder of its name in `scratch`, and measure it."""
     names = candidates(config.encoding, target.core.name)
     found, unit = [], "cycles"
-    bar = tqdm(names, desc=f"measure on {target.name}", unit="encoding", leave=False, disable=None)
+    bar = Progress(names, desc=f"measure on {target.name}", unit="encoding", leave=False)
     for name in bar:
         bar.set_postfix_str(name)
         candidate, its_unit = _measure(config, target, name, scratch / name)

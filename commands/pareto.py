@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from commands.config import ParetoConfig
 from commands.flash import flash_bytes
 from common.errors import UserError
 from common.files import atomic_path, write_json
+from common.progress import Progress
 from training.config import EvaluateConfig
 from training.evaluate import evaluate
 from training.students.storage import read_student
@@ -31,9 +31,7 @@ def pareto(config: ParetoConfig) -> JSON:
         UserError: there is no student, or one does not load or fit.
     """
     paths = [path for source in config.students for path in students_in(source)]
-    points = [
-        point_of(config, path) for path in tqdm(paths, desc="pareto", unit="student", disable=None)
-    ]
+    points = [point_of(config, path) for path in Progress(paths, desc="pareto", unit="student")]
     points.sort(key=lambda point: (-point["kept_weights"], point["return_mean"]))
     for size in SIZES:
         for index in front(points, size):

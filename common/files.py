@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from common.errors import UserError
 from common.interruption import signals_held_back
 
-_DISK_FAILED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing fails with where there is no room, or may be no more."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes its name when the block ends without an error.
 
-    The temporary file is deleted when the block raises, so a reader never meets half a file.
+    When the block raises, the temporary file and the folders that were made for it are deleted, so
+    a reader never meets half a file.
 
     Raises:
         UserError: the folder cannot be made or written, `path` is a folder, or the disk is full.
     """
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
+    missing = _missing_folders(path.parent)
     temporary: Path | None = None
     try:
         with signals_held_back():  # else one between the two lines would leave the file behind
@@ -39,8 +43,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _DISK_FAILED:
-            raise UserError(f"cannot write {path}: {error.strerror}; free the disk") from error
+        _remove(missing)
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise UserError(unwritable(path, error)) from error
         raise
 
 
@@ -48,12 +53,10 @@ def _temporary_file(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+            dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=path.suffix
         )
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; name a folder you may write"
-        ) from error
+        raise UserError(unwritable(path, error)) from error
     os.close(handle)
     return Path(name)
 
@@ -62,18 +65,22 @@ def _temporary_file(path: Path) -> Path:
 def staging_folder(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out`, on its file system, gone when the block ends in any way.
 
+    So are the folders that were made for it, where the block leaves nothing else in them.
+
     Raises:
         UserError: the parent of `out` cannot be made or written.
     """
+    missing = _missing_folders(out.parent)
     folder: Path | None = None
     try:
         with signals_held_back():
             folder = _temporary_folder(out)
         yield folder
     finally:
-        if folder is not None:
-            with signals_held_back():
+        with signals_held_back():
+            if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+            _remove(missing)
 
 
 def _temporary_folder(out: Path) -> Path:
@@ -81,9 +88,59 @@ def _temporary_folder(out: Path) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise UserError(
-            f"cannot write beside {out}: {error.strerror}; name a folder you may write"
-        ) from error
+        raise UserError(unwritable(out, error)) from error
+
+
+def check_writable(folder: Path, option: str = "--out") -> None:
+    """See that files can be written in a folder, which need not be there; nothing is left behind.
+
+    Raises:
+        UserError: they can not; the message names the option that gives another.
+    """
+    missing = _missing_folders(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise UserError(unwritable(folder, error, option)) from error
+    finally:
+        _remove(missing)
+
+
+def check_file(path: Path, option: str = "--out") -> None:
+    """The same for a file, which may be there already.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if path.is_dir():
+        raise UserError(f"{option} is {path}, which is a folder; name a file")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise UserError(unwritable(path, PermissionError(errno.EACCES, "Permission denied")))
+    check_writable(path.parent, option)
+
+
+def unwritable(path: Path, error: OSError, option: str = "--out") -> str:
+    """Why something cannot be written, in a line, with the mend."""
+    in_the_way = next((p for p in (path, *path.parents) if p.is_file()), None)
+    if in_the_way is not None and isinstance(error, (FileExistsError, NotADirectoryError)):
+        return f"cannot write in {path}: {in_the_way} is a file; give another {option}"
+    mend = "free the disk" if error.errno in FULL else "name a folder that you may write"
+    return f"cannot write {path}: {error.strerror or error}; {mend}, or give another {option}"
+
+
+def _missing_folders(folder: Path) -> list[Path]:
+    """The folders that `mkdir` would have to make, the deepest first."""
+    places = (folder, *folder.parents)
+    return list(itertools.takewhile(lambda place: not os.path.lexists(place), places))
+
+
+def _remove(folders: list[Path]) -> None:
+    """Those of them that are empty."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Annotated, Final
+
+from tyro.constructors import PrimitiveConstructorSpec
+
+from common.errors import UserError
 
 _SUFFIXES: Final = {"": 1, "K": 1024, "M": 1024 * 1024}
 
@@ -18,3 +22,23 @@ def bytes_from(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is no size; write 8K, 1.5K or 300")
     return int(float(found.group(1)) * _SUFFIXES[found.group(2).upper()])
+
+
+def _size(text: str) -> int:
+    try:
+        return bytes_from(text)
+    except ValueError as error:
+        raise UserError(str(error)) from error  # tyro would show its own insides
+
+
+Size = Annotated[
+    int,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="BYTES",
+        instance_from_str=lambda words: _size(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+"""Bytes; on the command line also 8K."""

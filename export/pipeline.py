@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from common.errors import UserError
 from common.files import staging_folder
 from common.interruption import signals_held_back
+from common.progress import Progress
 from common.provenance import provenance, revision
 from export.c_writer import C_FILES, c_files
 from export.calibration import calibration_observations, other_observations
@@ -71,7 +70,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
     _check(config)
     started_ns = time.monotonic_ns()
     with (
-        tqdm(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False, disable=None) as bar,
+        Progress(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False) as bar,
         staging_folder(config.out) as folder,
     ):
 

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 from common.errors import UserError
 from common.files import staging_folder, write_json
 from common.interruption import signals_held_back
+from common.progress import Progress
 from firmware_host.boards import Board, find_board
 from firmware_host.boards.board import FIRMWARE, WARNINGS
 from firmware_host.compiler import compile_object, convert, link, section_sizes
@@ -107,9 +106,7 @@ def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...
             # with the core's flags, as it is measured: a board may want its own code smaller
             compile_object(board.core, policy_dir / name, objects[-1], (*WARNINGS, *extra, *flags))
     sources = (*sorted(core.glob("*.c")), *board.sources)
-    for source in tqdm(
-        sources, desc=f"compile for {board.name}", leave=False, delay=2.0, disable=None
-    ):
+    for source in Progress(sources, desc=f"compile for {board.name}", leave=False, delay=2.0):
         objects.append(folder / f"{source.parent.name}-{source.stem}.o")
         compile_object(board, source, objects[-1], (*WARNINGS, "-Wconversion", *includes, *flags))
     return objects

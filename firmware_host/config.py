@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from tyro.conf import Positional
-from tyro.constructors import PrimitiveConstructorSpec
 
-from common.errors import UserError
-from common.quantities import bytes_from
+from common.quantities import Size
 
 
 @dataclass(frozen=True)
@@ -37,26 +34,6 @@ class FlashConfig:
     """Name in the board registry; by default the one that the firmware was built for."""
     port: str | None = None
     """Serial port of a board with a boot loader; the mounted folder of a board that is a drive."""
-
-
-def _size(text: str) -> int:
-    try:
-        return bytes_from(text)
-    except ValueError as error:
-        raise UserError(str(error)) from error  # tyro would show its own insides
-
-
-Size = Annotated[
-    int,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="BYTES",
-        instance_from_str=lambda words: _size(words[0]),
-        is_instance=lambda value: isinstance(value, int),
-        str_from_instance=lambda value: [str(value)],
-    ),
-]
-"""Bytes; on the command line also 8K."""
 
 
 @dataclass(frozen=True)

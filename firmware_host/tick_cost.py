@@ -15,9 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 from common.errors import UserError
+from common.progress import Progress
 from firmware_host.boards import Board
 from firmware_host.cores import Measurement
 from firmware_host.cores.coverage import coverage
@@ -68,9 +67,7 @@ def _cost(board: Board, elf: Path, policy: Path) -> TickCost:
     if board.emulator is None or board.clock_hz is None:
         return TickCost(None, None, None, None, "not measured: the board's clock is not fixed")
     try:
-        with tqdm(
-            total=2, desc=f"measure on {board.name}", leave=False, delay=1.0, disable=None
-        ) as bar:
+        with Progress(total=2, desc=f"measure on {board.name}", leave=False, delay=1.0) as bar:
             rest_s = _rest_of_tick_s(board, elf)
             bar.update()
             alone = _policy_alone(board, policy)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tqdm import tqdm
-
 from common.errors import UserError
+from common.progress import Progress
 from hil.drives import Drive
 from hil.samples import Sample
 
@@ -20,7 +19,7 @@ def await_rest(drive: Drive, limit_s: float, first: Sample | None = None) -> Sam
         UserError: they have not after `limit_s` of the board's time.
     """
     anchor, started_us = first, first.time_us if first else None
-    with tqdm(total=limit_s, desc="come to rest", unit="s", disable=None, leave=False) as bar:
+    with Progress(total=limit_s, desc="come to rest", unit="s", leave=False) as bar:
         while True:
             for sample in drive.advance():
                 if anchor is None or _moved(sample, anchor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sparsectl
+from common.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,10 +90,36 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
     assert not list(out.rglob("*.onnx"))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("evaluate --policy x --episodes many", "--episodes takes INT, not 'many'; see "),
+        ("evaluate --policy x --epsiodes 3", "perhaps you meant --episodes INT; see "),
+        ("evaluate", "it needs --policy PATH; see `sparsectl evaluate --help`"),
+        ("export", "it needs PATH"),
+        ("teach --hidden 8 wide", "not '8 wide'"),
+        ("teach --seed=x", "--seed takes INT, not 'x'"),
+        ("distill --dataset d --preset slow", "invalid choice 'slow'"),
+        ("distill --dataset d --flash 2Q", "'2Q' is no size"),
+        ("trial --seconds", "missing value for argument '--seconds'"),
+        ("collect --teacher t --env e --seed 1 2", "options: 2"),
+    ],
+)
+def test_a_word_that_is_not_understood_gets_one_line(words: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        sparsectl.parse(words.split())
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_are_given_as_people_write_them() -> None:
+    assert sparsectl.parse("distill --dataset d --flash 2K".split()).flash == 2048
+
+
 def test_an_unknown_command_exits_with_2() -> None:
     result = run("expart")
     assert result.returncode == 2
-    assert "expart" in result.stderr + result.stdout
+    [line] = result.stderr.splitlines()
+    assert line.startswith("sparsectl: unrecognized options: expart; available subcommands: demo")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

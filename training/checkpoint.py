@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from common.errors import UserError
-from common.files import atomic_path
+from training.safetensors_file import write_safetensors
 
 FORMAT = "sparsectl.checkpoint"
 VERSION = 1
@@ -60,8 +60,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
     }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"sparsectl": json.dumps(header, allow_nan=False)})
+    metadata = {"sparsectl": json.dumps(header, allow_nan=False)}
+    write_safetensors(path, save_file, tensors, metadata)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from common.quantities import Size
+
 
 @dataclass(frozen=True)
 class CollectConfig:
@@ -138,8 +140,9 @@ class DistillConfig:
     return_share: Annotated[float | None, arg(name="return")] = None
     """Wish: the fewest weights with this share of the teacher's return, such as 0.97."""
 
-    flash: int | None = None
-    """Wish: the best student within this many bytes of tables after export, indices counted."""
+    flash: Size | None = None
+    """Wish: the best student within this many bytes of tables after export, indices counted; 2K is
+    2048."""
 
     flash_encoding: str = "auto"
     """What --flash counts them in, as `export --encoding`: packed-int8 takes half of auto's."""

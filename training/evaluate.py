@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import atomic_path
+from common.progress import Progress
 from training.config import EvaluateConfig
 from training.policy import load_policy
 from training.rollouts import check_fit, make_environment
@@ -50,8 +50,7 @@ def run_episodes(
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     successes = np.zeros(episodes, np.bool_)
     running = list(range(episodes))
-    quiet = True if progress is None else None
-    bar = tqdm(total=episodes, desc=progress, unit="episode", disable=quiet)
+    bar = Progress(total=episodes, desc=progress, unit="episode", disable=progress is None)
     while running:
         actions = act(observations[running].astype(np.float32))
         still = []

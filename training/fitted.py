@@ -18,13 +18,13 @@ import safetensors
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import atomic_path
+from common.progress import Progress
 from training.critics import DTYPES, FirstCritics, Networks, TwinCritics, parameter_shapes
 from training.data.batches import Batches
 from training.data.dataset import Dataset
+from training.safetensors_file import write_safetensors
 from training.settings import BpdSettings
 
 FORMAT = "sparsectl.critics"
@@ -117,7 +117,7 @@ def fit_critics(
         device,
     )
     error, counted = torch.zeros(1, device=device), 0
-    for step in tqdm(range(steps), desc="critics", unit="step", disable=None):
+    for step in Progress(range(steps), desc="critics", unit="step"):
         batch = batches.sample([random])
         loss = critics.learn(
             batch.state_action,
@@ -158,8 +158,8 @@ def shared_critics(
 def write_critics(path: Path, critics: FittedCritics) -> None:
     """Write them whole or not at all."""
     header = {"format": FORMAT, "version": VERSION, **asdict(critics.facts)}
-    with atomic_path(path) as temporary:
-        save_file({"values": critics.values}, temporary, {"sparsectl": json.dumps(header)})
+    metadata = {"sparsectl": json.dumps(header)}
+    write_safetensors(path, save_file, {"values": critics.values}, metadata)
 
 
 def read_critics(path: Path, dataset: Dataset) -> FittedCritics:

@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Any, Protocol
 
 from torch import Tensor
-from tqdm import tqdm
 
 from common.errors import UserError
+from common.progress import Progress
 
 CHECK_EVERY = 50
 """Updates between looks at the clock and at a wish to stop; a hundredth of all, if that is less."""
@@ -93,8 +93,8 @@ class Loop:
         """
         saved_at = time.monotonic()
         check_every = min(CHECK_EVERY, max(1, until // 100))
-        with tqdm(
-            total=until, initial=trainer.steps_done, desc=name + beside, unit="step", disable=None
+        with Progress(
+            total=until, initial=trainer.steps_done, desc=name + beside, unit="step"
         ) as progress:
             while trainer.steps_done < until:
                 trainer.update()
@@ -116,7 +116,7 @@ class Loop:
             raise UserError(f"stopped {where}; the same command goes on from there")
 
     def _log(
-        self, trainer: Trainer, name: str, figures: dict[str, float], progress: tqdm[Any]
+        self, trainer: Trainer, name: str, figures: dict[str, float], progress: Progress
     ) -> None:
         losses = {key: value.item() for key, value in trainer.losses.items()}
         for key, value in losses.items():

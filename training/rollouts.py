@@ -15,9 +15,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from tqdm import tqdm
 
 from common.errors import UserError
+from common.progress import Progress
 from training.data.dataset import Dataset, joined
 from training.networks import Array
 from training.policy import Policy
@@ -157,7 +157,7 @@ class Rollouts:
         """The first `number` transitions of `episodes`, the last episode cut."""
         parts: list[Dataset] = []
         have = 0
-        with tqdm(total=number, desc=label, unit="tr", disable=None) as progress:
+        with Progress(total=number, desc=label, unit="tr") as progress:
             for episode in self.episodes(behaviour, seed):
                 parts.append(episode.transitions)
                 have += len(parts[-1])
@@ -170,8 +170,8 @@ class Rollouts:
         """The returns of the first `number` episodes, [number]."""
         episodes = islice(self.episodes(Behaviour(policy), seed), number)
         # a few are no wait; their line would only flicker
-        quiet = None if number >= SHOWN_EPISODES else True
-        shown = tqdm(episodes, desc=label, total=number, unit="ep", disable=quiet)
+        quiet = number < SHOWN_EPISODES
+        shown = Progress(episodes, desc=label, total=number, unit="ep", disable=quiet)
         return np.asarray([episode.episode_return for episode in shown], dtype=np.float32)
 
     def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:

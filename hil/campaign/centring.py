@@ -7,9 +7,8 @@ the next homing does not take the place where it stopped for the middle.
 
 from __future__ import annotations
 
-from tqdm import tqdm
-
 from common.errors import UserError
+from common.progress import Progress
 from firmware_host.wire import Fault, Mode, State
 from hil.config import TrialConfig
 from hil.drives import Drive, StreamDrive, advance_until
@@ -120,7 +119,7 @@ class _Centring:
         """The board says where the base stands; a person moves it."""
         last = since = self._next(drive)
         limit_s, started_us = self.plan.config.rest_limit_s, last.time_us
-        with tqdm(bar_format="push the base to the middle: {postfix}", disable=None) as bar:
+        with Progress(bar_format="push the base to the middle: {postfix}") as bar:
             while last.time_us - since.time_us < HELD_S * 1e6:
                 last = self._next(drive)
                 since = since if self._is_near(last) else last

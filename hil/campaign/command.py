@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from common.errors import UserError
 from common.files import write_json
+from common.progress import Progress
 from common.provenance import provenance
 from hil.campaign.answer import Answer, answer, figures, table
 from hil.campaign.centring import centre
@@ -70,7 +69,7 @@ class _Campaign:
         self.outcomes = {label: [] for label in sorted({slot.label for slot in rounds[0]})}
         planned = looks(command.repeat)
         found: Answer | None = None
-        with tqdm(total=command.repeat, unit="seed", desc="campaign", disable=None) as bar:
+        with Progress(total=command.repeat, unit="seed", desc="campaign") as bar:
             for number, of_seed in enumerate(rounds, start=1):
                 for slot in of_seed:
                     self.outcomes[slot.label].append(recorded(slot) or self._run(slot))

@@ -16,9 +16,9 @@ from typing import Any
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap.writer import Writer
-from tqdm import tqdm
 
 from common.errors import UserError
+from common.progress import Progress
 from common.provenance import provenance
 from hil.convert.messages import Message, messages, schemas
 from hil.journal import Journal
@@ -84,7 +84,7 @@ def _schema_name(topic: str) -> str:
 
 def _shown(journal: Journal) -> Iterator[Message]:
     """The messages, with progress; a record makes one or two."""
-    with tqdm(total=len(journal.records), desc="write", unit=" records", disable=None) as bar:
+    with Progress(total=len(journal.records), desc="write", unit=" records") as bar:
         for message in messages(journal):
             bar.update(message.topic != "/pendulum")
             yield message
@@ -97,7 +97,7 @@ def _check(written: Digests, path: Path) -> None:
             reader = make_reader(stream, validate_crcs=True)
             found = reader.iter_messages(log_time_order=False)
             total = sum(count for count, _ in written.values())
-            for _, channel, message in tqdm(found, "check", total, unit=" messages", disable=None):
+            for _, channel, message in Progress(found, "check", total, unit=" messages"):
                 times = message.log_time, message.publish_time
                 tally.take(channel.topic, *times, message.data)
         except McapError as error:

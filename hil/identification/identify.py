@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from common.errors import UserError
 from common.files import atomic_path
+from common.progress import Progress
 from hil.config import IdentifyConfig
 from hil.identification.fit import Fit, fit
 from hil.identification.picture import draw
@@ -39,7 +38,7 @@ def identify(config: IdentifyConfig) -> dict[str, Any]:
     if config.out.suffix != ".toml":
         raise UserError(f"--out is {config.out}; name a rig file, such as my_rig.toml")
     windows = cut(read_samples(journal))
-    with tqdm(desc="identify", unit="iteration", disable=None, leave=False) as bar:
+    with Progress(desc="identify", unit="iteration", leave=False) as bar:
 
         def show(iteration: int, rms: float) -> None:
             bar.update()

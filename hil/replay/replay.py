@@ -6,9 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from common.errors import UserError
+from common.progress import Progress
 from export.onnx_reader import read_onnx
 from firmware_host.rig_constants import RigConstants
 from hil.journal import Journal, find_journal, read_journal
@@ -62,7 +61,7 @@ def _tick(difference: Difference) -> int:
 
 def play(journal: Journal, player: Player) -> Difference | None:
     """Play all of a journal, up to the first difference."""
-    for action in tqdm(read_script(journal), "replay", unit=" actions", disable=None):
+    for action in Progress(read_script(journal), "replay", unit=" actions"):
         if (difference := player.play(action)) is not None:
             return difference
     return None

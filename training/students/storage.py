@@ -12,8 +12,8 @@ import safetensors
 from safetensors.numpy import save_file
 
 from common.errors import UserError
-from common.files import atomic_path
 from training.networks import ACTIVATIONS, Array, Mlp
+from training.safetensors_file import write_safetensors
 from training.signals import check_signals, normaliser
 
 FORMAT = "sparsectl.student"
@@ -82,8 +82,8 @@ def write_student(path: Path, student: StudentFile) -> None:
         if layer.mask is not None:
             arrays[f"layers.{index}.mask"] = np.ascontiguousarray(layer.mask, np.uint8)
     metadata = {"format": FORMAT, "version": VERSION, **student.metadata}
-    with atomic_path(path) as temporary:
-        save_file(arrays, temporary, {"sparsectl": json.dumps(metadata, allow_nan=False)})
+    header = {"sparsectl": json.dumps(metadata, allow_nan=False)}
+    write_safetensors(path, save_file, arrays, header)
 
 
 def read_student(path: Path) -> StudentFile:

@@ -1,0 +1,99 @@
+"""Words of the command line → a subcommand's config; a mistake is one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tyro
+
+from common.errors import UserError
+
+HELP = ("--help", "-h")
+WIDE = "10000"
+"""Columns in which tyro's boxes break no line of what is read from them."""
+MARKERS = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
+
+
+def parsed(kind: Any, program: str, description: str | None, words: Sequence[str]) -> Any:
+    """The config of type `kind` that the words ask for.
+
+    Raises:
+        UserError: a word is unknown, has a wrong value, or one is missing.
+        SystemExit: help was asked for, and printed.
+    """
+    if any(word in HELP for word in words):
+        return _tyro(kind, program, description, words)
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told), _columns(WIDE):
+            return _tyro(kind, program, description, words)
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+        raise UserError(one_line(told.getvalue(), words, program)) from None
+
+
+def _tyro(kind: Any, program: str, description: str | None, words: Sequence[str]) -> Any:
+    return tyro.cli(kind, prog=program, description=description, args=words, config=MARKERS)
+
+
+@contextlib.contextmanager
+def _columns(width: str) -> Iterator[None]:
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = width
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def one_line(box: str, words: Sequence[str], program: str) -> str:
+    """What a box of tyro's says, in one line.
+
+    Args:
+        box: as tyro printed it: a title, paragraphs between rules.
+        words: the words that it is about.
+        program: whose `--help` has more.
+    """
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │╭╮╰╯─") for line in box.splitlines()]
+    text = [line for line in lines[1:] if line]
+    more = f"see `{program} --help`"
+    said = text[0] if text else "these words are not understood"
+    if wrong := re.match(r"Error parsing (--[\w-]+)", said):
+        option = wrong.group(1)
+        kinds = (line.removeprefix(option).strip() for line in text if line.startswith(option))
+        takes = next(kinds, "another value").replace("{None}|", "")
+        return f"{option} takes {takes}, not {_value(option, words)}; {more}"
+    if said.startswith("Missing from"):
+        missing = [line for line in text if line.startswith("--") or line.isupper()]
+        return f"it needs {', '.join(dict.fromkeys(missing))}; {more}"
+    if "Perhaps you meant:" in text:
+        guess = text[text.index("Perhaps you meant:") + 1]
+        return f"{_lower(said)}; perhaps you meant {guess}; {more}"
+    said = said.replace("Expected 1 values", "Expected a value")
+    known = [line for line in text[1:2] if line.startswith("Available subcommands")]
+    return "; ".join(_lower(part.rstrip(".")) for part in [said, *known, more])
+
+
+def _value(option: str, words: Sequence[str]) -> str:
+    """What was given for the option, quoted."""
+    given: list[str] = []
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == option:
+            rest = [value] if equals else list(words[index + 1 :])
+            end = next((i for i, word in enumerate(rest) if word.startswith("--")), len(rest))
+            given = rest[:end]
+    return repr(" ".join(given))
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

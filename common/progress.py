@@ -1,0 +1,56 @@
+"""Progress with the time left: a bar on a terminal, elsewhere a line every so often."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+LINE_EVERY_S = 15.0
+"""Between lines in a log, and before the first: what is done sooner says nothing."""
+
+LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {elapsed} gone, {remaining} left{postfix}"
+LINE_WITHOUT_TOTAL = "{desc}: {n_fmt} {unit}, {elapsed} gone{postfix}"
+
+
+class Progress(tqdm):  # type: ignore[misc]
+    """tqdm's bar where stderr is a terminal; where it is a file or a pipe, whole lines.
+
+    It takes what tqdm takes; `disable=True` shows nothing anywhere.
+    """
+
+    disable: bool
+    bar_format: str | None
+
+    def __init__(self, *arguments: Any, disable: bool = False, **settings: Any) -> None:
+        file = settings.get("file") or sys.stderr
+        self.lines = not file.isatty()
+        if self.lines:
+            settings |= {"mininterval": LINE_EVERY_S, "delay": LINE_EVERY_S, "miniters": 1}
+        super().__init__(*arguments, disable=disable, **settings)
+        if self.lines and not self.disable:
+            self.bar_format = self.bar_format or (LINE if self.total else LINE_WITHOUT_TOTAL)
+            self.desc = str(settings.get("desc") or "progress")
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Draw the bar, or print the line."""
+        if not self.lines:
+            shown: bool = super().display(msg, pos)
+            return shown
+        line = str(self) if msg is None else msg
+        if line:  # tqdm clears a bar by an empty one
+            print(line, file=self.fp, flush=True)
+        return True
+
+    def clear(self, nolock: bool = False) -> None:
+        """Take the bar off the screen; lines stay."""
+        if not self.lines:
+            super().clear(nolock)
+
+    def close(self) -> None:
+        """End it; a log gets no further line."""
+        if self.lines and not self.disable:
+            self._decr_instances(self)
+            self.disable = True
+        super().close()
