@@ -13,6 +13,7 @@ from firmware_host.wire import Frame
 from hil.host_time import HostTime
 from hil.link import Link, LinkLost
 from hil.pace import Pace
+from hil.presence import Presence
 from hil.safety import FrameWatchdog, InterruptGuard
 from hil.samples import Sample
 
@@ -43,10 +44,12 @@ class StreamDrive:
     it, and a measure of the round trip. A board that the host cannot hear stops by itself.
     """
 
-    def __init__(self, link: Link, guard: InterruptGuard, period_us: int) -> None:
+    def __init__(
+        self, link: Link, guard: InterruptGuard, period_us: int, presence: Presence | None = None
+    ) -> None:
         self._link, self._guard = link, guard
         self._period_s = period_us * 1e-6
-        self._watchdog = FrameWatchdog(link.port)
+        self._watchdog = FrameWatchdog(link.port, presence or Presence(self._period_s))
 
     def advance(self) -> list[Sample]:
         self._guard.check()

@@ -11,6 +11,7 @@ from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
 from hil.journal import JournalWriter
 from hil.pace import RealtimePace, Unpaced
 from hil.plan import Plan
+from hil.presence import Presence
 from hil.safety import InterruptGuard
 from hil.session import Session
 
@@ -37,6 +38,7 @@ def make_drive(
     journal: JournalWriter,
     commander: Commander | None,
     plant: Plant | None,
+    presence: Presence,
 ) -> Drive:
     """The drive for the plan's mode and clock.
 
@@ -47,6 +49,7 @@ def make_drive(
         journal: host mode's computations go there, and its time follows the steps of lockstep.
         commander: the policy of host mode; None in the others.
         plant: the pendulum of processor in the loop; None in the others.
+        presence: told of each turn where the board's clock is real.
     """
     period_us = plan.expectation.rig["period_us"]
     if plant is not None:
@@ -54,8 +57,8 @@ def make_drive(
         return PilDrive(session.link, guard, plant, journal.now, pace)
     if not plan.is_lockstep:
         if commander is not None:
-            return HostStreamDrive(session.link, guard, period_us, commander, journal)
-        return StreamDrive(session.link, guard, period_us)
+            return HostStreamDrive(session.link, guard, period_us, commander, journal, presence)
+        return StreamDrive(session.link, guard, period_us, presence)
     hello = session.hello()
     steps = Steps(session.link, journal.now, hello["tick"], period_us)
     if commander is not None:

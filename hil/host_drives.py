@@ -15,6 +15,7 @@ from hil.computation import Computation
 from hil.drives import Steps
 from hil.journal import JournalWriter, Kind
 from hil.link import Link
+from hil.presence import Presence
 from hil.safety import FrameWatchdog, InterruptGuard
 from hil.samples import Sample
 
@@ -62,11 +63,12 @@ class HostStreamDrive:
         period_us: int,
         commander: Commands,
         journal: JournalWriter,
+        presence: Presence | None = None,
     ) -> None:
         self._link, self._guard, self._commander = link, guard, commander
         self._journal = journal
         self._period_s = period_us * 1e-6
-        self._watchdog = FrameWatchdog(link.port)
+        self._watchdog = FrameWatchdog(link.port, presence or Presence(self._period_s))
 
     def advance(self) -> list[Sample]:
         """See `hil.drives.Drive`."""

@@ -18,8 +18,10 @@ from __future__ import annotations
 import json
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -36,6 +38,10 @@ SIGNATURE = b"SPARSEJ\x01"
 MAX_PAYLOAD = 1 << 20
 _HEAD = struct.Struct("<IBQ")
 _CRC = struct.Struct("<I")
+
+
+class JournalLost(UserError):
+    """The journal cannot be written any more: the disk is full or failed."""
 
 
 class Kind(IntEnum):
@@ -104,7 +110,8 @@ class JournalWriter:
 
     Each record is within a single `os.write` in append mode, which the kernel keeps whole against
     other threads. No buffer in this process could be lost, but for what one thread puts off by
-    `write_later` until it has time.
+    `write_later` until it has time. What a full disk took a part of is taken back, so that the file
+    stays whole and goes on where there is room again.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], now: HostTime | None = None) -> None:
@@ -121,12 +128,19 @@ class JournalWriter:
                 path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644
             )
         except OSError as error:
-            raise UserError(
+            raise JournalLost(
                 f"cannot write the journal {path}: {error.strerror}; name another folder by --out"
             ) from error
         self._put_off: list[bytes] = []
-        self._append(SIGNATURE)
-        self.write(Kind.HEADER, _to_json(header))
+        self._size = 0
+        self._appending = threading.Lock()
+        try:
+            self._append(SIGNATURE)
+            self.write(Kind.HEADER, _to_json(header))
+        except JournalLost:
+            os.close(self._descriptor)
+            path.unlink(missing_ok=True)
+            raise
 
     def write(self, kind: Kind, payload: bytes, host_ns: int | None = None) -> None:
         """Append one record.
@@ -137,7 +151,7 @@ class JournalWriter:
             host_ns: when it happened, by the host's clock; now when not given.
 
         Raises:
-            UserError: the disk is full or failed.
+            JournalLost: the disk is full or failed.
         """
         self.settle()
         self._append(self._record(kind, payload, host_ns))
@@ -162,10 +176,19 @@ class JournalWriter:
         self.path = path
 
     def close(self) -> None:
-        """Flush to the disk and close; a second call does nothing."""
-        if self._descriptor >= 0:
+        """Flush to the disk and close; a second call does nothing.
+
+        Raises:
+            JournalLost: the disk is full or failed; the file is closed all the same.
+        """
+        if self._descriptor < 0:
+            return
+        try:
             self.settle()
             os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._lost(error.strerror) from error
+        finally:
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -188,14 +211,19 @@ class JournalWriter:
         return body + _CRC.pack(zlib.crc32(body))
 
     def _append(self, records: bytes) -> None:
-        try:
-            written = os.write(self._descriptor, records)
-        except OSError as error:
-            raise UserError(
-                f"cannot write the journal {self.path}: {error.strerror}; free the disk"
-            ) from error
-        if written != len(records):  # a full disk takes a part; the reader drops it as a torn tail
-            raise UserError(f"cannot write the journal {self.path}: the disk is full; free some")
+        with self._appending:
+            try:
+                written = os.write(self._descriptor, records)
+            except OSError as error:
+                raise self._lost(error.strerror) from error
+            if written != len(records):
+                with suppress(OSError):
+                    os.ftruncate(self._descriptor, self._size)
+                raise self._lost("the disk is full")
+            self._size += written
+
+    def _lost(self, why: str | None) -> JournalLost:
+        return JournalLost(f"cannot write the journal {self.path}: {why}; free the disk")
 
 
 def find_journal(path: Path) -> Path:

@@ -11,18 +11,24 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import serial
 
 from common.errors import EXIT_LINK_LOST, UserError
-from firmware_host.wire import Decoder, Frame, Reason, encode
+from firmware_host.wire import Decoder, Fault, Frame, Reason, State, encode
 from hil.counters import Counters
+from hil.journal import JournalLost
 from hil.recorder import Recorder
 from hil.serial_line import LineStalled, SerialLine
 
+STOP: Final = "ESTOP"
+"""The message that waits for nothing: sent before it is journalled, though the journal be lost."""
+ORDER_TIMEOUT_S = 0.005
+"""How long a stop waits for the reading thread, which may hang in a write to a disk."""
 REPLY_TIMEOUT_S = 0.5
 ATTEMPTS = 4
 
@@ -87,6 +93,11 @@ class Link:
         self._lock = threading.Lock()
         self._sequence = 0
         self._why_lost: str | None = None
+        self._journal_lost: JournalLost | None = None
+        self._order = threading.Lock()
+        """Held while a frame is recorded, so that no answer stands before its question."""
+        self.board_said: tuple[State, Fault] | None = None
+        """The state and the fault that the newest frame told; None before any did."""
         self._begun = recorder.lockstep or not was_used
         self._thread: threading.Thread | None = None
         if not recorder.lockstep:
@@ -115,31 +126,61 @@ class Link:
         if self._thread is not None:
             self._thread.join()
         self._line.close()
-        self._recorder.flush()
+        self._record(self._recorder.flush)
 
     def send(self, name: str, **values: Any) -> int:
-        """Send one frame; returns its sequence number.
+        """Send one frame; returns its sequence number. A stop (`STOP`) is tried in any case.
 
         Raises:
             LinkLost: the port is gone, or nobody has read it for a second.
+            JournalLost: the frame, or one that came, could not be journalled; never for a stop.
         """
-        if self._why_lost is not None:
-            raise LinkLost(self._why_lost)
+        if name != STOP:
+            self._raise_if_lost()
         with self._lock:
             sequence = self._sequence
             self._sequence = (sequence + 1) & 0xFFFF
             frame = encode(name, sequence, **values)
+            if name == STOP:
+                self._stop(frame)
+                return sequence
             self._recorder.sent(frame[1:-1])
-            try:
-                self._line.write(frame)
-            except LineStalled as error:
-                raise LinkLost(
-                    f"the board on {self.port} reads nothing any more; reset it"
-                ) from error
-            except (serial.SerialException, OSError) as error:
-                raise LinkLost(self._vanished(error)) from error
+            self._write(frame)
             self._recorder.settle()
         return sequence
+
+    def _stop(self, frame: bytes) -> None:
+        """The motor first: what the journal is told of it comes after."""
+        is_ours = self._order.acquire(timeout=ORDER_TIMEOUT_S)
+        try:
+            self._write(frame)
+            self._record(lambda: self._recorder.sent(frame[1:-1]))
+            self._record(self._recorder.settle)
+        finally:
+            if is_ours:
+                self._order.release()
+
+    def _write(self, frame: bytes) -> None:
+        try:
+            self._line.write(frame)
+        except LineStalled as error:
+            raise LinkLost(f"the board on {self.port} reads nothing any more; reset it") from error
+        except (serial.SerialException, OSError) as error:
+            raise LinkLost(self._vanished(error)) from error
+
+    def _record(self, record: Callable[[], None]) -> None:
+        """A journal that is lost keeps neither a stop from the board nor its answer from us; who
+        sends the next frame, or waits for one, is told."""
+        try:
+            record()
+        except JournalLost as error:
+            self._journal_lost = self._journal_lost or error
+
+    def _raise_if_lost(self) -> None:
+        if self._journal_lost is not None:
+            raise self._journal_lost
+        if self._why_lost is not None:
+            raise LinkLost(self._why_lost)
 
     def send_timesync(self) -> None:
         """Send TIMESYNC with the present time: the keep-alive and the measure of round trips."""
@@ -208,7 +249,10 @@ class Link:
 
         Raises:
             LinkLost: the port is gone.
+            JournalLost: a frame that came could not be journalled.
         """
+        if self._journal_lost is not None:
+            raise self._journal_lost
         return self._wait(self._frames, timeout_s)
 
     def _wait(self, source: queue.SimpleQueue[Received | None], seconds: float) -> Received | None:
@@ -244,29 +288,26 @@ class Link:
             pass
 
     def _read_once(self, timeout_s: float | None) -> bool:
-        """Take what comes next; False when nothing came, or the port or the journal is gone."""
+        """Take what comes next; False when nothing came, or the port is gone."""
         try:
             chunk = self._line.read(timeout_s)
         except (serial.SerialException, OSError, TypeError) as error:
             # TypeError: pyserial on a descriptor that a hang-up closed under it
             self._lose(self._vanished(error))
             return False
-        return bool(chunk) and self._take(chunk, time.monotonic_ns())
+        if chunk:
+            self._take(chunk, time.monotonic_ns())
+        return bool(chunk)
 
-    def _take(self, chunk: bytes, host_ns: int) -> bool:
-        """Count, record and hand on what a chunk completes; False when the journal failed."""
+    def _take(self, chunk: bytes, host_ns: int) -> None:
+        """Count, record and hand on what a chunk completes."""
         decoder = self._decoder
         frames = [Received(frame, host_ns) for frame in decoder.feed(chunk)]
-        try:
-            if self._begun and decoder.corrupt + decoder.overlong > self.counters.corrupt:
-                self._recorder.garbage(chunk, host_ns)
-            self.counters.corrupt = decoder.corrupt + decoder.overlong
-            for received in frames:
-                self._hand_on(received)
-        except UserError as error:
-            self._lose(str(error))
-            return False
-        return True
+        if self._begun and decoder.corrupt + decoder.overlong > self.counters.corrupt:
+            self._record(lambda: self._recorder.garbage(chunk, host_ns))
+        self.counters.corrupt = decoder.corrupt + decoder.overlong
+        for received in frames:
+            self._hand_on(received)
 
     def _hand_on(self, received: Received) -> None:
         question, frame = self._question, received.frame
@@ -275,8 +316,12 @@ class Link:
             self._forget()
         if not (self._begun or answers):
             return  # of an earlier session
-        self._recorder.received(frame.raw, received.host_ns, answers)
+        with self._order:
+            self._record(lambda: self._recorder.received(frame.raw, received.host_ns, answers))
         self.counters.take(frame.sequence)
+        if "state" in frame.values and "fault" in frame.values:
+            with suppress(ValueError):  # a number that this version does not know
+                self.board_said = State(frame["state"]), Fault(frame["fault"])
         if question is not None and answers:
             question.answer.put(received)
         else:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from common.errors import EXIT_STOPPED
-from hil.link import Link, LinkLost
+from hil.link import Link, LinkLost, Refused
+from hil.presence import Presence
 
 SILENCE_S = 1.0
 """A board that sends nothing for this long is taken for lost."""
@@ -82,38 +83,46 @@ class InterruptGuard:
 
 
 class FrameWatchdog:
-    """Complains when no frame has come for `SILENCE_S`."""
+    """Complains when no frame has come for `SILENCE_S` in which this program listened."""
 
-    def __init__(self, port: str) -> None:
-        self._port = port
+    def __init__(self, port: str, presence: Presence) -> None:
+        self._port, self._presence = port, presence
         self._fed_ns = time.monotonic_ns()
 
     def feed(self) -> None:
         """A frame has come."""
+        self._presence.look()
         self._fed_ns = time.monotonic_ns()
 
     def check(self) -> None:
-        """Do nothing while frames come.
+        """Do nothing while frames come. After an absence of this program the board has its time
+        anew: what it sent meanwhile is still to be read.
 
         Raises:
             LinkLost: none has come for too long.
         """
+        absence = self._presence.look()
+        if absence is not None:
+            self._fed_ns = absence.ended_ns
         silent_s = (time.monotonic_ns() - self._fed_ns) * 1e-9
         if silent_s > SILENCE_S:
+            before = self._presence.recent()
+            own = f"{before.words}; since then " if before is not None else ""
             raise LinkLost(
-                f"the board on {self._port} has sent nothing for {silent_s:.1f} s; "
+                f"{own}the board on {self._port} has sent nothing for {silent_s:.1f} s; "
                 "check cable and supply, reset it and retry"
             )
 
 
 def emergency_stop(link: Link) -> bool:
-    """Send ESTOP until it is acknowledged; False when the board can no longer be reached.
+    """Send ESTOP until it is acknowledged; False when the board can no longer be reached. Nothing
+    comes before it, least of all the journal.
 
     The board latches FAULT(ESTOP) with the motor off. One that cannot be reached stops by itself
     after `link_timeout_ticks`.
     """
     try:
         link.request("ESTOP", timeout_s=0.1, attempts=ESTOP_FRAMES)
-    except LinkLost:
+    except (LinkLost, Refused):
         return False
     return True

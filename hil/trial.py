@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from common.errors import EXIT_FAULT, UserError
@@ -19,12 +19,13 @@ from hil.driving import host_policy, make_drive
 from hil.estop_key import EstopKey
 from hil.hidden_journal import hidden_journal, is_shown, show, trial_folder
 from hil.host_drives import Commander
-from hil.journal import NAME, JournalWriter, read_journal
+from hil.journal import NAME, JournalLost, JournalWriter, read_journal
 from hil.link import Link, LinkLost, Refused
 from hil.live.drive import ShownDrive, live_feed
 from hil.live.feed import LiveFeed
 from hil.plan import Plan, make_plan
 from hil.ports import OpenPort
+from hil.presence import Presence
 from hil.priority import RealtimePriority
 from hil.progress import Progress
 from hil.recorder import LiveRecorder, LockstepRecorder
@@ -43,6 +44,8 @@ HOMING_LIMIT_S = 12.0
 """The board itself gives homing up after 10 s."""
 STOPPING_LIMIT_S = 3.0
 COMPLETED = "completed"
+SILENCES = (Fault.LINK_LOST, Fault.COMMAND_LATE)
+"""Faults that a host which does not run brings about."""
 MODES = {"device": Mode.DEVICE, "host": Mode.HOST, "pil": Mode.PIL}
 
 
@@ -67,23 +70,32 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
 
 def _run(plan: Plan) -> dict[str, Any]:
     ending: UserError | Interrupted | None = None
+    motor = ""
     with InterruptGuard() as guard, EstopKey() as key, hidden_journal(plan) as journal:
         guard.add_button("the e-stop key", key.is_pressed)
         try:
             with live_feed(plan, guard) as feed, _board(plan, journal) as (port, plant):
-                _Trial(plan, journal, guard, feed).run(port, plant)
+                trial = _Trial(plan, journal, guard, feed)
+                try:
+                    trial.run(port, plant)
+                finally:
+                    motor = trial.motor
         except (UserError, Interrupted) as error:
             ending = error
         if not is_shown(plan):
             _abandon(ending)
-    result = finish(plan)
+    try:
+        result = finish(plan)
+    except UserError:
+        if ending is None:
+            raise  # else what ended the trial, such as a full disk, is to be told
     if isinstance(ending, Interrupted):
-        say(f"trial ended by {ending}: motor off, journal {result['journal']}")
+        say(f"trial ended by {ending}: {motor}, journal {plan.folder / NAME}")
         raise SystemExit(ending.exit_code)
     if ending is not None:
-        kept = UserError(f"{ending} (the journal is kept: {result['journal']})")
-        kept.exit_code = ending.exit_code
-        raise kept
+        told = UserError(f"{ending}; {motor} (the journal is kept: {plan.folder / NAME})")
+        told.exit_code = ending.exit_code
+        raise told
     if result["fault"] != Fault.NONE.name:
         say(f"trial ended: {result['ended']}")
         return {**result, "exit_code": EXIT_FAULT}
@@ -125,6 +137,8 @@ class _Trial:
         self.armed = False
         self.phase = ""
         self.commander: Commander | None = None
+        self.presence = Presence(plan.rig.period_s)
+        self._is_stop_tried = self._has_stopped = False
 
     def run(self, port: OpenPort, plant: Plant | None) -> None:
         """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
@@ -141,19 +155,51 @@ class _Trial:
                 self.journal.note("priority", None, **priority.to_json())
             session = Session(link, self.journal)
             try:
-                why = self._phases(session, plant)
-                self._end(session, why)
+                with self._stopping_first(link):
+                    why = self._phases(session, plant)
+                    self._end(session, why)
             except LinkLost as error:
-                self._note_end(link, str(error), None)
-                emergency_stop(link)  # in case that it is only we who cannot hear
-                raise
+                words = self._in_order(link, error)
+                self._note_end(link, words)
+                raise LinkLost(words) from error
             except (Interrupted, UserError) as error:
-                if not (self.armed or isinstance(error, Interrupted)):
+                if not self._is_stop_tried:
                     raise  # refused: a board that we do not know is none of ours to latch
-                reached = emergency_stop(link)
-                word = "motor off" if reached else "the board did not answer the stop"
-                self._note_end(link, f"{error}; {word}", Fault.ESTOP if reached else None)
+                self._note_end(link, f"{error}; {self.motor}")
                 raise
+
+    @contextmanager
+    def _stopping_first(self, link: Link) -> Iterator[None]:
+        """Whatever goes wrong in the block, the board is told to stop before anything else is done.
+
+        Not one that was never armed, unless a person asks for it: it may be anybody's.
+        """
+        try:
+            yield
+        except BaseException as error:
+            wanted = self.armed or isinstance(error, Interrupted | LinkLost)
+            if wanted and not self._is_stop_tried:
+                self._is_stop_tried = True
+                self._has_stopped = emergency_stop(link)
+            raise
+
+    @property
+    def motor(self) -> str:
+        """What became of the motor after a stop, in words."""
+        if self._has_stopped:
+            return "motor off"
+        timeout_ms = self.config.link_timeout_ticks * self.plan.rig.period_s * 1e3
+        return (
+            "the board did not answer the stop, it turns the motor off by itself when it has "
+            f"heard nothing for {timeout_ms:g} ms"
+        )
+
+    def _in_order(self, link: Link, error: LinkLost) -> str:
+        """What the board said last comes before its silence."""
+        _, fault = link.board_said or (State.SAFE, Fault.NONE)
+        if fault in (Fault.NONE, Fault.ESTOP):
+            return str(error)
+        return f"{self._stopped(fault)}; after that, {error}"
 
     def _phases(self, session: Session, plant: Plant | None) -> str:
         plan = self.plan
@@ -169,7 +215,7 @@ class _Trial:
             session.synchronise()
         drive = self._drive(session, plant)
         floor = self._noise_floor(hello["period_us"])
-        with floor or nullcontext():
+        with floor or nullcontext(), self._stopping_first(session.link):
             self._home(session, drive)
             self._await_arm(drive)
             self._phase("arm")
@@ -209,7 +255,8 @@ class _Trial:
         watch, kicks = CaptureWatch(), list(self.plan.kicks)
         start_us: int | None = None
         self._phase("swing up")
-        with Progress(self.config.seconds) as progress:
+        self.presence.rest()
+        with Progress(self.config.seconds) as progress, self._stopping_first(session.link):
             while True:
                 for sample in drive.advance():
                     self.last = sample
@@ -239,6 +286,10 @@ class _Trial:
 
     def _stopped(self, fault: Fault) -> str:
         """That the board has stopped the trial, why, and what mends it."""
+        absence = self.presence.recent()
+        if absence is not None and fault in SILENCES:
+            self.journal.note("absence", seconds=round(absence.seconds, 3))
+            return f"{absence.words}; the board, hearing nothing, stopped the trial: {fault.name}"
         period_us = self.plan.expectation.rig["period_us"]
         what = advice(fault, period_us, self.config.link_timeout_ticks)
         return f"the board stopped the trial: {fault.name}" + (f" ({what})" if what else "")
@@ -248,6 +299,8 @@ class _Trial:
             session.disturb(kick.duty, kick.ticks)
         except Refused:
             return  # the board has just stopped; its next tick says why
+        finally:
+            self.presence.rest()
         self.journal.note("kick", time_us=now_us, duty=kick.duty, ticks=kick.ticks)
 
     def _stop(self, session: Session, drive: Drive) -> None:
@@ -267,25 +320,24 @@ class _Trial:
             stats = session.stats()
         except LinkLost:  # a board that stopped because of its cable
             stats = None
-        self._note_end(session.link, why, None, stats)
+        self._note_end(session.link, why, stats)
 
-    def _note_end(
-        self, link: Link, why: str, fault: Fault | None, stats: dict[str, Any] | None = None
-    ) -> None:
-        state = State(self.last.state) if self.last else State.SAFE
-        latched = Fault(self.last.fault) if self.last else Fault.NONE
-        if fault is not None:
-            state, latched = State.FAULT, fault
+    def _note_end(self, link: Link, why: str, stats: dict[str, Any] | None = None) -> None:
+        """How it ended, by what the board said last."""
+        state, fault = link.board_said or (State.SAFE, Fault.NONE)
+        if self._has_stopped and fault == Fault.NONE:
+            state, fault = State.FAULT, Fault.ESTOP
         if self.feed is not None:
-            self.feed.end(why, state=state.name, fault=latched.name)
-        self.journal.note(
-            "end",
-            why=why,
-            state=state.name,
-            fault=latched.name,
-            link=link.counters.to_json(),
-            stats=stats,
-        )
+            self.feed.end(why, state=state.name, fault=fault.name)
+        with suppress(JournalLost):  # then the terminal alone is told
+            self.journal.note(
+                "end",
+                why=why,
+                state=state.name,
+                fault=fault.name,
+                link=link.counters.to_json(),
+                stats=stats,
+            )
 
     def _phase(self, name: str) -> None:
         self.phase = name
@@ -300,7 +352,9 @@ class _Trial:
         return NoiseFloor(period_us, is_rigs_loop, self.config.fifo)
 
     def _drive(self, session: Session, plant: Plant | None) -> Drive:
-        drive = make_drive(self.plan, session, self.guard, self.journal, self.commander, plant)
+        drive = make_drive(
+            self.plan, session, self.guard, self.journal, self.commander, plant, self.presence
+        )
         return drive if self.feed is None else ShownDrive(drive, self.feed, session.link)
 
     def _angle_rad(self, sample: Sample) -> float:

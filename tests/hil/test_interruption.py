@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -142,9 +143,16 @@ def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
     """`LINK_TICKS` after the last that the host answered, the board has faulted."""
     child = start_trial(timid, tmp_path / "trial")
     child.send_signal(signal.SIGSTOP)
-    time.sleep(1.0)
+    time.sleep(2.0)
     child.send_signal(signal.SIGCONT)
-    child.communicate(timeout=60)
+    _, told = child.communicate(timeout=60)
+    assert re.search(
+        r"trial ended: this program itself did not run for [2-9]\.\d s .*; the board, hearing "
+        r"nothing, stopped the trial: LINK_LOST",
+        told,
+    ), told
+    result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
+    assert (result["final_state"], result["fault"]) == ("FAULT", "LINK_LOST")
     frames = [
         (record.kind, frame)
         for record in read_journal(tmp_path / "trial" / "journal.bin").records
