@@ -43,7 +43,7 @@ lint: $(READY)
 
 toolchain:
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends \
-	    $$(python3 -m firmware_host.tools)
+	    $$(python3 -m sparsectl.firmware_host.tools)
 
 # torch comes first: what depends on it must find the version that is wanted here.
 $(READY): setup.cfg pyproject.toml constraints.txt

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import tyro
 
-from common.files import read_json, write_json
-from common.provenance import provenance
-from export.calibration import COUNT, read_observations
-from export.encodings.registry import encode
-from export.observations import spread_observations
-from export.passes import simplify
-from export.student import read_student
-from training.data.files import read_dataset
-from training.evaluate import run_episodes, summarise
-from training.networks import Array
+from sparsectl.common.files import read_json, write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.export.calibration import COUNT, read_observations
+from sparsectl.export.encodings.registry import encode
+from sparsectl.export.observations import spread_observations
+from sparsectl.export.passes import simplify
+from sparsectl.export.student import read_student
+from sparsectl.training.data.files import read_dataset
+from sparsectl.training.evaluate import run_episodes, summarise
+from sparsectl.training.networks import Array
 
 RESULTS = Path(__file__).resolve().parent / "results" / "encoded_returns.json"
 

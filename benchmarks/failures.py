@@ -19,10 +19,10 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from common.files import read_json, write_json
-from common.provenance import provenance
-from training.evaluate import run_episodes
-from training.policy import load_policy
+from sparsectl.common.files import read_json, write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.training.evaluate import run_episodes
+from sparsectl.training.policy import load_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -21,14 +21,14 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
-from common.files import atomic_path, read_json, write_json
-from common.provenance import provenance
-from firmware_host.boards import find_board
-from firmware_host.policy_header import PolicyHeader
-from firmware_host.rig_constants import RigConstants, config_header
-from firmware_host.wire_enums import Fault, State
-from hil.faults.kinds import FAULTS, FaultKind
-from training.plants.rig import load_rig, rig_names
+from sparsectl.common.files import atomic_path, read_json, write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.policy_header import PolicyHeader
+from sparsectl.firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.firmware_host.wire_enums import Fault, State
+from sparsectl.hil.faults.kinds import FAULTS, FaultKind
+from sparsectl.training.plants.rig import load_rig, rig_names
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "faults.json"
@@ -170,7 +170,7 @@ def filled(text: str) -> str:
 def run_matrix() -> None:
     """Inject every fault and write what became of each."""
     sys.path.insert(0, str(ROOT))
-    from hil.faults.matrix import Matrix
+    from sparsectl.hil.faults.matrix import Matrix
     from tests.hil.policies import EASY_POLICY, EASY_RIG, export_into
 
     constants = RigConstants(**load_rig(EASY_RIG).firmware_constants())

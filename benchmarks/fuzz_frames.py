@@ -17,8 +17,8 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from common.files import write_json
-from common.provenance import provenance
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

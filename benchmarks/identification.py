@@ -14,17 +14,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from common.files import write_json
-from common.provenance import provenance
-from hil.config import TrialConfig
-from hil.identification.fit import fit
-from hil.identification.unknowns import UNKNOWNS, key, of_unit, start
-from hil.identification.windows import cut
-from hil.journal import read_journal
-from hil.samples import read_samples
-from hil.trial import run_trial
-from training.plants.plant import Plant
-from training.plants.rig import load_rig
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.identification.fit import fit
+from sparsectl.hil.identification.unknowns import UNKNOWNS, key, of_unit, start
+from sparsectl.hil.identification.windows import cut
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.samples import read_samples
+from sparsectl.hil.trial import run_trial
+from sparsectl.training.plants.plant import Plant
+from sparsectl.training.plants.rig import load_rig
 
 OUT = Path(__file__).parent / "results" / "identification.json"
 

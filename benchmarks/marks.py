@@ -30,18 +30,18 @@ sys.path.insert(0, str(ROOT))  # run as a script, its folder is on the path, not
 
 from benchmarks.networks import network_observations, networks  # noqa: E402
 from benchmarks.peers import PEERS  # noqa: E402
-from commands.terminal import print_table  # noqa: E402
-from common.errors import UserError  # noqa: E402
-from common.files import read_json, write_json  # noqa: E402
-from common.provenance import provenance, revision  # noqa: E402
-from export.config import ExportConfig  # noqa: E402
-from export.encodings.registry import ENCODINGS  # noqa: E402
-from export.graph import PolicyGraph  # noqa: E402
-from export.host_c import run_c  # noqa: E402
-from export.onnx_writer import write_onnx  # noqa: E402
-from export.pipeline import export_policy  # noqa: E402
-from firmware_host.cores import CORES  # noqa: E402
-from firmware_host.cores.coverage import coverage  # noqa: E402
+from sparsectl.commands.terminal import print_table  # noqa: E402
+from sparsectl.common.errors import UserError  # noqa: E402
+from sparsectl.common.files import read_json, write_json  # noqa: E402
+from sparsectl.common.provenance import provenance, revision  # noqa: E402
+from sparsectl.export.config import ExportConfig  # noqa: E402
+from sparsectl.export.encodings.registry import ENCODINGS  # noqa: E402
+from sparsectl.export.graph import PolicyGraph  # noqa: E402
+from sparsectl.export.host_c import run_c  # noqa: E402
+from sparsectl.export.onnx_writer import write_onnx  # noqa: E402
+from sparsectl.export.pipeline import export_policy  # noqa: E402
+from sparsectl.firmware_host.cores import CORES  # noqa: E402
+from sparsectl.firmware_host.cores.coverage import coverage  # noqa: E402
 
 TYPICAL: Final = 32
 WIDE: Final = 10_000

@@ -12,8 +12,8 @@ from typing import Any
 
 from scipy.stats import binomtest, t
 
-from common.files import read_json
-from training.methods import METHODS
+from sparsectl.common.files import read_json
+from sparsectl.training.methods import METHODS
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

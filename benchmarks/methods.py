@@ -17,17 +17,17 @@ from typing import Any
 
 import tyro
 
-from commands.flash import flash_bytes
-from common.files import read_json, write_json
-from common.provenance import provenance
-from export.config import ExportConfig
-from export.pipeline import export_policy
-from training.collect import collect
-from training.config import CollectConfig, DistillConfig, EvaluateConfig
-from training.distill import distill
-from training.evaluate import evaluate
-from training.methods import METHODS, Method
-from training.presets import PRESETS
+from sparsectl.commands.flash import flash_bytes
+from sparsectl.common.files import read_json, write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
+from sparsectl.training.collect import collect
+from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
+from sparsectl.training.distill import distill
+from sparsectl.training.evaluate import evaluate
+from sparsectl.training.methods import METHODS, Method
+from sparsectl.training.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 import tyro
 
-from common.files import write_json
-from common.provenance import provenance
-from export.config import ExportConfig
-from export.graph import Layer, PolicyGraph, Signal
-from export.onnx_writer import write_onnx
-from export.passes import fold_normaliser
-from export.pipeline import export_policy
-from hil.config import Mode, TrialConfig
-from hil.trial import run_trial
-from training.plants import rig as rigs
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.export.passes import fold_normaliser
+from sparsectl.export.pipeline import export_policy
+from sparsectl.hil.config import Mode, TrialConfig
+from sparsectl.hil.trial import run_trial
+from sparsectl.training.plants import rig as rigs
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

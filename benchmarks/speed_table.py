@@ -9,7 +9,7 @@ import numpy as np
 from training_curves import standard_error
 from training_speed import BASES, PROCESSES, STUDENTS, THREADED
 
-from common.files import read_json
+from sparsectl.common.files import read_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
 MARKS = {

@@ -25,7 +25,7 @@ from method_tables import (
 )
 from speed_table import training_curves, training_speed
 
-from common.files import atomic_path, read_json
+from sparsectl.common.files import atomic_path, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

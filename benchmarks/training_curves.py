@@ -20,20 +20,20 @@ import torch
 import tyro
 from plain_bpd import PlainBpd, right_deviation
 
-from common.files import write_json
-from common.provenance import provenance
-from training.bpd import BayesianPolicyDistillation
-from training.collect import collect
-from training.config import CollectConfig
-from training.data.dataset import Dataset
-from training.data.files import read_dataset
-from training.figures import masked
-from training.policy import Policy
-from training.rollouts import MEASURE, Rollouts
-from training.settings import BpdSettings
-from training.signals import normaliser, standardised
-from training.students.masked import kept_weights
-from training.students.storage import StudentFile, StudentLayer
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.training.bpd import BayesianPolicyDistillation
+from sparsectl.training.collect import collect
+from sparsectl.training.config import CollectConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.files import read_dataset
+from sparsectl.training.figures import masked
+from sparsectl.training.policy import Policy
+from sparsectl.training.rollouts import MEASURE, Rollouts
+from sparsectl.training.settings import BpdSettings
+from sparsectl.training.signals import normaliser, standardised
+from sparsectl.training.students.masked import kept_weights
+from sparsectl.training.students.storage import StudentFile, StudentLayer
 
 ROOT = Path(__file__).resolve().parent.parent
 RIG = "sensorsini_cartpole"

@@ -28,8 +28,8 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from common.files import write_json
-from common.provenance import provenance
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
 
 RESULTS = Path(__file__).resolve().parent / "results"
 OBSERVATIONS, ACTIONS, TRANSITIONS = 11, 3, 1_000_000
@@ -66,7 +66,7 @@ class SpeedConfig:
 
 def made_up(transitions: int) -> Any:
     """A dataset of the wanted size; what it holds does not change the time."""
-    from training.data.dataset import Dataset
+    from sparsectl.training.data.dataset import Dataset
 
     random = np.random.default_rng(0)
 
@@ -107,10 +107,10 @@ def variants(dataset: Any) -> dict[str, Variant]:
     """What two processes of one thread do, by name."""
     import torch
 
-    from training.bpd import BayesianPolicyDistillation
-    from training.data.batches import Batches
-    from training.fitted import FittedCritics, FittedFacts
-    from training.settings import BpdSettings
+    from sparsectl.training.bpd import BayesianPolicyDistillation
+    from sparsectl.training.data.batches import Batches
+    from sparsectl.training.fitted import FittedCritics, FittedFacts
+    from sparsectl.training.settings import BpdSettings
 
     def engine(students: int, settings: BpdSettings, fitted: Any = None) -> Callable[[], None]:
         device = torch.device("cpu")

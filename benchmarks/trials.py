@@ -14,11 +14,11 @@ from typing import Any
 
 import tyro
 
-from common.files import write_json
-from common.provenance import provenance
-from export.onnx_reader import read_onnx
-from hil.config import TrialConfig
-from hil.trial import run_trial
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.trial import run_trial
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

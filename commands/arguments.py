@@ -11,7 +11,7 @@ from typing import Any
 
 import tyro
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 HELP = ("--help", "-h")
 WIDE = "10000"

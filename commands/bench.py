@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from commands.terminal import print_table
-from common.errors import UserError
-from common.progress import Progress
-from export.config import ExportConfig
-from export.onnx_reader import read_onnx
-from export.pipeline import POLICY_ONNX, export_policy
-from firmware_host.bench import bench as bench_policy
-from firmware_host.bench import find_target
-from firmware_host.config import BenchConfig
-from firmware_host.cores import CORES
+from sparsectl.commands.terminal import print_table
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.pipeline import POLICY_ONNX, export_policy
+from sparsectl.firmware_host.bench import bench as bench_policy
+from sparsectl.firmware_host.bench import find_target
+from sparsectl.firmware_host.config import BenchConfig
+from sparsectl.firmware_host.cores import CORES
 
 ALL = "all"
 POLICY_SOURCE = "policy.c"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.errors import UserError
-from export.onnx_reader import read_onnx
-from firmware_host.build import RigConstants, build_firmware
-from firmware_host.config import BuildConfig
-from training.plants.rig import load_rig
+from sparsectl.common.errors import UserError
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.config import BuildConfig
+from sparsectl.training.plants.rig import load_rig
 
 
 def build(config: BuildConfig) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import matplotlib
 
-from commands.choice import Choice
-from common.files import atomic_path
+from sparsectl.commands.choice import Choice
+from sparsectl.common.files import atomic_path
 
 matplotlib.use("Agg")  # no display is needed to write a file
 matplotlib.rcParams["svg.hashsalt"] = "sparsectl"  # the same figure gives the same bytes

@@ -8,23 +8,23 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from commands.bench import on_board
-from commands.choice import Candidate, Choice, nothing_fits
-from commands.closed_loop import closed_loop
-from commands.config import ChooseConfig
-from commands.terminal import print_table
-from common.errors import UserError
-from common.files import write_json
-from common.progress import Progress
-from common.provenance import provenance
-from export.config import ExportConfig
-from export.encodings.registry import AUTO, ENCODINGS
-from export.onnx_reader import read_onnx
-from export.packaging.registry import arrange, find_package
-from export.pipeline import POLICY_ONNX, export_policy, read_model
-from export.policy_json import seal_again
-from firmware_host.bench import Target, find_target, ram_with_stack
-from firmware_host.config import BenchConfig
+from sparsectl.commands.bench import on_board
+from sparsectl.commands.choice import Candidate, Choice, nothing_fits
+from sparsectl.commands.closed_loop import closed_loop
+from sparsectl.commands.config import ChooseConfig
+from sparsectl.commands.terminal import print_table
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import write_json
+from sparsectl.common.progress import Progress
+from sparsectl.common.provenance import provenance
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.encodings.registry import AUTO, ENCODINGS
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.packaging.registry import arrange, find_package
+from sparsectl.export.pipeline import POLICY_ONNX, export_policy, read_model
+from sparsectl.export.policy_json import seal_again
+from sparsectl.firmware_host.bench import Target, find_target, ram_with_stack
+from sparsectl.firmware_host.config import BenchConfig
 
 CHOICE_JSON: Final = "choice.json"
 CHOICE_SVG: Final = "choice.svg"
@@ -195,7 +195,9 @@ def _limits(config: ChooseConfig, target: Target) -> dict[str, float]:
 
 def _write_choice(choice: Choice, out: Path) -> dict[str, Any]:
     """choice.json and choice.svg beside the policy."""
-    from commands.choice_plot import draw_choice  # matplotlib, which other exports do not need
+    from sparsectl.commands.choice_plot import (
+        draw_choice,  # matplotlib, which other exports do not need
+    )
 
     summary = choice.summary()
     write_json(out / CHOICE_JSON, summary | {"provenance": provenance()})

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
-from export.host_c import load_c
-from training.evaluate import run_episodes, summarise
-from training.policy import load_policy
+from sparsectl.common.errors import UserError
+from sparsectl.export.host_c import load_c
+from sparsectl.training.evaluate import run_episodes, summarise
+from sparsectl.training.policy import load_policy
 
 
 def closed_loop(policy: Path, episodes: int, seed: int) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
 
-from common.quantities import Size
-from export.config import ExportConfig
+from sparsectl.common.quantities import Size
+from sparsectl.export.config import ExportConfig
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from commands.bench import bench
-from commands.build import build
-from commands.config import DemoConfig
-from common.errors import UserError
-from common.files import atomic_path, read_json, write_json
-from common.provenance import provenance
-from export.config import ExportConfig
-from export.pipeline import export_policy
-from firmware_host.config import BenchConfig, BuildConfig
-from hil.config import ReportConfig, TrialConfig
-from hil.report import write_report
-from hil.trial import run_trial
-from training.collect import collect
-from training.config import CollectConfig, DistillConfig, EvaluateConfig
-from training.distill import distill
-from training.evaluate import evaluate
-from training.plants.rig import rig_names
+from sparsectl.commands.bench import bench
+from sparsectl.commands.build import build
+from sparsectl.commands.config import DemoConfig
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, read_json, write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
+from sparsectl.firmware_host.config import BenchConfig, BuildConfig
+from sparsectl.hil.config import ReportConfig, TrialConfig
+from sparsectl.hil.report import write_report
+from sparsectl.hil.trial import run_trial
+from sparsectl.training.collect import collect
+from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
+from sparsectl.training.distill import distill
+from sparsectl.training.evaluate import evaluate
+from sparsectl.training.plants.rig import rig_names
 
 TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from training.config import DistillConfig
-from training.distill import distill
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.distill import distill
 
 
 def run(config: DistillConfig) -> dict[str, Any]:
     """Distil; with `--flash` every fine-tuned student is measured as the export would write it."""
     if config.flash is None:
         return distill(config)
-    from commands.flash import flash_bytes
+    from sparsectl.commands.flash import flash_bytes
 
     measure = partial(flash_bytes, encoding=config.flash_encoding)
     result = distill(config, measure)

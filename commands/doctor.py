@@ -12,10 +12,10 @@ from typing import Any
 
 from serial.tools import list_ports
 
-from commands.config import DoctorConfig
-from firmware_host.boards import BOARDS
-from hil.finder import find_boards, serial_ports
-from training.plants.rig import rig_names
+from sparsectl.commands.config import DoctorConfig
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.hil.finder import find_boards, serial_ports
+from sparsectl.training.plants.rig import rig_names
 
 TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
 

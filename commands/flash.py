@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.encodings.registry import AUTO, encode
-from export.observations import spread_observations
-from export.passes import simplify
-from export.student import read_student
+from sparsectl.export.encodings.registry import AUTO, encode
+from sparsectl.export.observations import spread_observations
+from sparsectl.export.passes import simplify
+from sparsectl.export.student import read_student
 
 OBSERVATIONS = 256
 """Enough for an encoding that looks at them."""

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from commands.config import ParetoConfig
-from commands.flash import flash_bytes
-from common.errors import UserError
-from common.files import atomic_path, write_json
-from common.progress import Progress
-from training.config import EvaluateConfig
-from training.evaluate import evaluate
-from training.students.storage import read_student
+from sparsectl.commands.config import ParetoConfig
+from sparsectl.commands.flash import flash_bytes
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, write_json
+from sparsectl.common.progress import Progress
+from sparsectl.training.config import EvaluateConfig
+from sparsectl.training.evaluate import evaluate
+from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
 

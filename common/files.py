@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import UserError
-from common.interruption import signals_held_back
+from sparsectl.common.errors import UserError
+from sparsectl.common.interruption import signals_held_back
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing fails with where there is no room, or may be no more."""

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 _SUFFIXES: Final = {"": 1, "K": 1024, "M": 1024 * 1024}
 

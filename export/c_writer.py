@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from export.activations import Float32, c_float
-from export.encodings.encoding import EncodedPolicy
-from export.encodings.table import readers
-from export.finite import require_finite_actions
-from export.graph import PolicyGraph, Signal
+from sparsectl.export.activations import Float32, c_float
+from sparsectl.export.encodings.encoding import EncodedPolicy
+from sparsectl.export.encodings.table import readers
+from sparsectl.export.finite import require_finite_actions
+from sparsectl.export.graph import PolicyGraph, Signal
 
 POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER = "policy.h", "policy.c", "policy_vectors.h"
 POLICY_ASSEMBLY = "policy.S"

@@ -9,11 +9,11 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from common.errors import UserError
-from export.activations import Float32
-from export.config import ExportConfig
-from export.graph import PolicyGraph
-from export.observations import spread_observations
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.observations import spread_observations
 
 KEY = "observations"
 COUNT = 4000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.errors import UserError
-from export.activations import Float32
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32
 
 _SHOWN = 6
 """Values of an observation that an error shows."""

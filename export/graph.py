@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from common.errors import UserError
-from export.activations import ACTIVATIONS, Float32, Float64
-from export.layer import MAX_WIDTH as MAX_WIDTH
-from export.layer import Layer as Layer
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import ACTIVATIONS, Float32, Float64
+from sparsectl.export.layer import MAX_WIDTH as MAX_WIDTH
+from sparsectl.export.layer import Layer as Layer
 
 MAX_WEIGHTS = 4_000_000
 """Weights of a whole graph at most: 16 MB, far above any policy for a microcontroller."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from export.activations import Float32
-from export.c_writer import POLICY_SOURCE
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32
+from sparsectl.export.c_writer import POLICY_SOURCE
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = "-std=c99 -O2 -ffp-contract=off -Wall -Wextra -Wdouble-promotion -Wfloat-conversion".split()

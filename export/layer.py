@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from common.errors import UserError
-from export.activations import ACTIVATIONS, Float32, Float64
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import ACTIVATIONS, Float32, Float64
 
 MAX_WIDTH = 65_535
 """Neurons a layer or signals a side at most: what an index of 16 bits can name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 
 def check_model_file(path: Path, limit_bytes: int) -> None:

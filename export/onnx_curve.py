@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.errors import UserError
-from export.activations import ACTIVATIONS, Float64
-from export.onnx_stream import Spend, Stream, StreamError, activate, apply_affine
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import ACTIVATIONS, Float64
+from sparsectl.export.onnx_stream import Spend, Stream, StreamError, activate, apply_affine
 
 _FAR = np.array([10.0, 12, 15, 19, 21, 30, 60])
 POINTS = np.concatenate([np.linspace(-8, 8, 81), np.linspace(-1, 1, 21) + 0.013, _FAR, -_FAR])

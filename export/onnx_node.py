@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from common.errors import UserError
-from export.onnx_curve import Curve, known_as
-from export.onnx_stream import Operand, Shared, Shifted, Stream
-from export.onnx_tensors import Array, TensorReader
+from sparsectl.common.errors import UserError
+from sparsectl.export.onnx_curve import Curve, known_as
+from sparsectl.export.onnx_stream import Operand, Shared, Shifted, Stream
+from sparsectl.export.onnx_tensors import Array, TensorReader
 
 
 @dataclass(frozen=True)

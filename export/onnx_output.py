@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from common.errors import UserError
-from export.onnx_tensors import short
+from sparsectl.common.errors import UserError
+from sparsectl.export.onnx_tensors import short
 
 ACTIONS: Final[tuple[tuple[str, ...], ...]] = (
     ("action", "actions", "act", "deterministic_action", "deterministic_continuous_actions"),

@@ -11,16 +11,16 @@ import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from common.errors import UserError
-from export.activations import Float64
-from export.graph import MAX_WEIGHTS, MAX_WIDTH, PolicyGraph, Signal
-from export.model_file import check_model_file
-from export.onnx_curve import Curve, known_as
-from export.onnx_node import Node
-from export.onnx_operators import OPERATORS
-from export.onnx_operators.registry import Value
-from export.onnx_output import choose_output
-from export.onnx_stream import (
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float64
+from sparsectl.export.graph import MAX_WEIGHTS, MAX_WIDTH, PolicyGraph, Signal
+from sparsectl.export.model_file import check_model_file
+from sparsectl.export.onnx_curve import Curve, known_as
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators import OPERATORS
+from sparsectl.export.onnx_operators.registry import Value
+from sparsectl.export.onnx_output import choose_output
+from sparsectl.export.onnx_stream import (
     BATCH,
     BLOCK,
     COLUMNS,
@@ -33,8 +33,8 @@ from export.onnx_stream import (
     StreamError,
     finished,
 )
-from export.onnx_tensors import TensorReader, short
-from export.signals import Signals, generic_signals, parse_json_object, parse_signals
+from sparsectl.export.onnx_tensors import TensorReader, short
+from sparsectl.export.signals import Signals, generic_signals, parse_json_object, parse_signals
 
 MAX_FILE_BYTES = 8 * MAX_WEIGHTS
 MAX_NODES = 10_000

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from export.activations import ACTIVATIONS, Float64
-from export.activations.clip import GREATEST, LOWEST
-from export.graph import MAX_LAYERS, MAX_WIDTH, Layer
-from export.onnx_tensors import Array
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import ACTIVATIONS, Float64
+from sparsectl.export.activations.clip import GREATEST, LOWEST
+from sparsectl.export.graph import MAX_LAYERS, MAX_WIDTH, Layer
+from sparsectl.export.onnx_tensors import Array
 
 VECTOR, ROWS, COLUMNS, BLOCK, BATCH = "vector", "rows", "columns", "block", "batch"
 STACKED = "stacked"

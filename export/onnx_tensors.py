@@ -14,8 +14,8 @@ import numpy as np
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
 
-from common.errors import UserError
-from export.graph import MAX_WEIGHTS
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import MAX_WEIGHTS
 
 Array = np.ndarray
 

@@ -19,9 +19,9 @@ from onnx import (
     numpy_helper,
 )
 
-from common.files import atomic_path
-from export.activations import ACTIVATIONS, Float32
-from export.graph import Layer, PolicyGraph
+from sparsectl.common.files import atomic_path
+from sparsectl.export.activations import ACTIVATIONS, Float32
+from sparsectl.export.graph import Layer, PolicyGraph
 
 OPSET, GELU_OPSET = 13, 20
 IR_VERSION = 8

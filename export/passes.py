@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.graph import Layer, PolicyGraph
+from sparsectl.export.graph import Layer, PolicyGraph
 
 
 def simplify(graph: PolicyGraph) -> PolicyGraph:

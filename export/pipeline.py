@@ -9,25 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.files import staging_folder
-from common.interruption import signals_held_back
-from common.progress import Progress
-from common.provenance import provenance, revision
-from export.c_writer import C_FILES, c_files
-from export.calibration import calibration_observations, other_observations
-from export.config import ExportConfig
-from export.encodings.encoding import EncodedPolicy
-from export.encodings.registry import encode
-from export.graph import PolicyGraph
-from export.observations import spread_observations
-from export.onnx_reader import read_onnx
-from export.onnx_writer import write_onnx
-from export.packaging.registry import arrange, find_package
-from export.passes import hidden_neurons, simplify
-from export.policy_json import POLICY_JSON, write_policy_json
-from export.student import read_student
-from export.verify import verify
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import staging_folder
+from sparsectl.common.interruption import signals_held_back
+from sparsectl.common.progress import Progress
+from sparsectl.common.provenance import provenance, revision
+from sparsectl.export.c_writer import C_FILES, c_files
+from sparsectl.export.calibration import calibration_observations, other_observations
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.encodings.encoding import EncodedPolicy
+from sparsectl.export.encodings.registry import encode
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.observations import spread_observations
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.export.packaging.registry import arrange, find_package
+from sparsectl.export.passes import hidden_neurons, simplify
+from sparsectl.export.policy_json import POLICY_JSON, write_policy_json
+from sparsectl.export.student import read_student
+from sparsectl.export.verify import verify
 
 POLICY_ONNX = "policy.onnx"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common.files import read_json, write_json
+from sparsectl.common.files import read_json, write_json
 
 POLICY_JSON = "policy.json"
 FORMAT, VERSION = "sparsectl.policy", 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations import Float32, Float64
-from export.graph import PolicyGraph
+from sparsectl.export.activations import Float32, Float64
+from sparsectl.export.graph import PolicyGraph
 
 UNIT_ROUNDOFF = 2.0**-24
 LIBRARY_ERROR = 5 * UNIT_ROUNDOFF

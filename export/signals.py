@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from common.errors import UserError
-from export.graph import MAX_WIDTH, Signal
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import MAX_WIDTH, Signal
 
 
 class Signals(NamedTuple):

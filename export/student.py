@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from common.errors import UserError
-from export.activations import ACTIVATIONS, Float32
-from export.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph
-from export.model_file import check_model_file
-from export.signals import parse_json_object, parse_signals, shown
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import ACTIVATIONS, Float32
+from sparsectl.export.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph
+from sparsectl.export.model_file import check_model_file
+from sparsectl.export.signals import parse_json_object, parse_signals, shown
 
 MAX_FILE_BYTES = 12 * MAX_WEIGHTS
 """Mean, log sigma and mask of the largest graph, and room for the rest."""

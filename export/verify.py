@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from common.errors import UserError
-from export.activations import Float32, Float64
-from export.encodings.encoding import EncodedPolicy
-from export.finite import require_finite_actions
-from export.graph import PolicyGraph
-from export.host_c import run_c
-from export.rounding import float32_rounding
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32, Float64
+from sparsectl.export.encodings.encoding import EncodedPolicy
+from sparsectl.export.finite import require_finite_actions
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.host_c import run_c
+from sparsectl.export.rounding import float32_rounding
 
 Progress = Callable[[str], None]
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from firmware_host.boards import BOARDS
-from firmware_host.config import BenchConfig
-from firmware_host.cores import CORES, Core, Measurement
-from firmware_host.cores.core import Float32
-from firmware_host.cores.coverage import coverage
-from firmware_host.cores.golden_vectors import GoldenVectors, read_golden_vectors
-from firmware_host.policy_header import PolicyHeader, read_policy_header
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.config import BenchConfig
+from sparsectl.firmware_host.cores import CORES, Core, Measurement
+from sparsectl.firmware_host.cores.core import Float32
+from sparsectl.firmware_host.cores.coverage import coverage
+from sparsectl.firmware_host.cores.golden_vectors import GoldenVectors, read_golden_vectors
+from sparsectl.firmware_host.policy_header import PolicyHeader, read_policy_header
 
 
 @dataclass(frozen=True)

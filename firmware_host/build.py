@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import UserError
-from common.files import staging_folder, write_json
-from common.interruption import signals_held_back
-from common.progress import Progress
-from firmware_host.boards import Board, find_board
-from firmware_host.boards.board import FIRMWARE, WARNINGS
-from firmware_host.compiler import compile_object, convert, link, section_sizes
-from firmware_host.earlier_build import INPUTS, earlier_build, file_digest, inputs_digest
-from firmware_host.policy_header import PolicyHeader, read_policy_header
-from firmware_host.rig_constants import RigConstants, config_header
-from firmware_host.tick_cost import worst_tick
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import staging_folder, write_json
+from sparsectl.common.interruption import signals_held_back
+from sparsectl.common.progress import Progress
+from sparsectl.firmware_host.boards import Board, find_board
+from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
+from sparsectl.firmware_host.compiler import compile_object, convert, link, section_sizes
+from sparsectl.firmware_host.earlier_build import INPUTS, earlier_build, file_digest, inputs_digest
+from sparsectl.firmware_host.policy_header import PolicyHeader, read_policy_header
+from sparsectl.firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.firmware_host.tick_cost import worst_tick
 
 __all__ = ["RigConstants", "build_firmware"]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 if TYPE_CHECKING:
-    from firmware_host.cores.core import ToolChain
+    from sparsectl.firmware_host.cores.core import ToolChain
 
 TIMEOUT_S = 300.0
 OUT_OF_ROOM = re.compile("not within region|overflowed|will not fit in region")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from common.quantities import Size
+from sparsectl.common.quantities import Size
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_host.boards import Board
-from firmware_host.boards.board import FIRMWARE
-from firmware_host.compiler import find_compiler
+from sparsectl.firmware_host.boards import Board
+from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.compiler import find_compiler
 
 INPUTS: Final = "inputs"
 _SOURCES: Final = (".c", ".h", ".S", ".ld")

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import UserError
-from common.files import read_json
-from firmware_host.boards import Board, find_board
-from firmware_host.build import SUMMARY
-from firmware_host.config import FlashConfig
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
+from sparsectl.firmware_host.boards import Board, find_board
+from sparsectl.firmware_host.build import SUMMARY
+from sparsectl.firmware_host.config import FlashConfig
 
 TIMEOUT_S: Final = 300.0
 

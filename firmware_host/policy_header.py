@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 FILES: Final = ("policy.h", "policy.c", "policy_vectors.h")
 _MAX_HEADER_BYTES = 1 << 20

@@ -11,14 +11,14 @@ import math
 from pathlib import Path
 from typing import Final
 
-from common.errors import UserError
-from common.files import write_json
-from firmware_host.boards import find_board
-from firmware_host.boards.board import FIRMWARE, WARNINGS
-from firmware_host.build import SUMMARY, check_fit, new_folder
-from firmware_host.compiler import compile_object, link
-from firmware_host.policy_header import read_policy_header
-from firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import write_json
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
+from sparsectl.firmware_host.build import SUMMARY, check_fit, new_folder
+from sparsectl.firmware_host.compiler import compile_object, link
+from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 
 CORE: Final = ("angle", "golden", "observation")
 LIBRARY: Final = "policy.so"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from common.errors import UserError
-from firmware_host.tools import find_tool
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.tools import find_tool
 
 
 class Programmer(Protocol):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
-from common.errors import UserError
-from firmware_host.policy_header import PolicyHeader
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.policy_header import PolicyHeader
 
 if TYPE_CHECKING:
-    from firmware_host.boards.board import Board
+    from sparsectl.firmware_host.boards.board import Board
 
 LINK_TIMEOUT_TICKS: Final = 3
 """Silence of the host that ends a run, in control ticks, unless CONFIG asks for another."""

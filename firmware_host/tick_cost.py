@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import UserError
-from common.progress import Progress
-from firmware_host.boards import Board
-from firmware_host.cores import Measurement
-from firmware_host.cores.coverage import coverage
-from firmware_host.cores.golden_vectors import read_golden_vectors
-from firmware_host.emulators.conversation import Conversation
-from firmware_host.emulators.running import RunningBoard
-from firmware_host.policy_header import read_policy_header
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.firmware_host.boards import Board
+from sparsectl.firmware_host.cores import Measurement
+from sparsectl.firmware_host.cores.coverage import coverage
+from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
+from sparsectl.firmware_host.emulators.conversation import Conversation
+from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.firmware_host.policy_header import read_policy_header
 
 TICKS: Final = 25
 PATIENCE_S: Final = 20.0

@@ -1,7 +1,8 @@
 """The programs that building, emulating and measuring need, and the Debian package of each.
 
-`python3 -m firmware_host.tools` prints the packages, a line of words: `make toolchain` installs
-them. It runs before there is an environment, so only the standard library is imported here.
+`python3 -m sparsectl.firmware_host.tools` prints the packages, a line of words: `make toolchain`
+installs them. It runs before there is an environment, so only the standard library is imported
+here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import shutil
 from typing import Final
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 TOOLS: Final[dict[str, str]] = {
     "gcc": "gcc",

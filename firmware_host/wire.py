@@ -4,7 +4,7 @@ A frame is ``00 | COBS(type u8, flags u8, sequence u16, payload, CRC-32) | 00``,
 CRC starts from `SEED`, taken from the hash of this table, so two versions of the table never
 misread each other; HELLO alone starts from zero, so they can still greet and say which
 table they speak. The C header ``firmware/core/wire_table.h`` is generated from this table by
-``python -m firmware_host.wire_header``.
+``python -m sparsectl.firmware_host.wire_header``.
 
 **Who numbers what.** Each end numbers the frames it sends, one sequence for all types, modulo
 65536: a gap is a lost frame. ACK and NACK echo type and sequence of the frame they answer.
@@ -34,9 +34,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from firmware_host.framing import PLAIN_SEED, cobs_decode, cobs_encode, crc32
-from firmware_host.wire_enums import ENUMS, Clock, Fault, Mode, Reason, State
-from firmware_host.wire_messages import MESSAGES, Field, Message
+from sparsectl.firmware_host.framing import PLAIN_SEED, cobs_decode, cobs_encode, crc32
+from sparsectl.firmware_host.wire_enums import ENUMS, Clock, Fault, Mode, Reason, State
+from sparsectl.firmware_host.wire_messages import MESSAGES, Field, Message
 
 __all__ = [
     "Clock",

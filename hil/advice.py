@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from firmware_host.rig_constants import COMMAND_TICKS
-from firmware_host.wire import Fault
+from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.firmware_host.wire import Fault
 
 _HURRY: Final = "a busy machine: let this program go first by --fifo"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.samples import BALANCED_RAD
+from sparsectl.hil.samples import BALANCED_RAD
 
 CAPTURE_S = 0.5
 """The pole is up once it has stayed in the band for this long; it was up where it entered."""

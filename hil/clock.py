@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 WINDOW_NS = 1_000_000_000
 """Of the exchanges within this time only the shortest is kept."""

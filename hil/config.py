@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from hil.faults.kinds import fault_help
+from sparsectl.hil.faults.kinds import fault_help
 
 Mode = Literal["device", "host", "pil"]
 Clock = Literal["realtime", "lockstep", "fast"]

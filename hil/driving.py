@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firmware_host.policy_library import build_policy_library
-from firmware_host.rig_constants import RigConstants
-from hil.drives import Drive, LockstepDrive, PilDrive, Steps, StreamDrive
-from hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
-from hil.journal import JournalWriter
-from hil.pace import RealtimePace, Unpaced
-from hil.plan import Plan
-from hil.presence import Presence
-from hil.safety import InterruptGuard
-from hil.session import Session
+from sparsectl.firmware_host.policy_library import build_policy_library
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.hil.drives import Drive, LockstepDrive, PilDrive, Steps, StreamDrive
+from sparsectl.hil.host_drives import Commander, HostLockstepDrive, HostStreamDrive
+from sparsectl.hil.journal import JournalWriter
+from sparsectl.hil.pace import RealtimePace, Unpaced
+from sparsectl.hil.plan import Plan
+from sparsectl.hil.presence import Presence
+from sparsectl.hil.safety import InterruptGuard
+from sparsectl.hil.session import Session
 
 if TYPE_CHECKING:
-    from training.plants.plant import Plant
+    from sparsectl.training.plants.plant import Plant
 
 
 def host_policy(plan: Plan) -> Commander:

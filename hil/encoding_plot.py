@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from common.errors import UserError
-from common.files import read_json
-from hil.figures import FIRST, GOOD, MUTED, Plot, draw_plot
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
+from sparsectl.hil.figures import FIRST, GOOD, MUTED, Plot, draw_plot
 
 CHOICE = "choice.json"
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from common.files import read_json
-from export.graph import PolicyGraph
-from export.onnx_reader import read_onnx
-from hil.encoding_plot import read_choice
-from hil.journal import Journal, read_journal
-from hil.results import assess
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.hil.encoding_plot import read_choice
+from sparsectl.hil.journal import Journal, read_journal
+from sparsectl.hil.results import assess
 
 STAGES = {
     "teach": "no teacher was trained here",

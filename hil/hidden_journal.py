@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hil.folder_lock import locked_folder
-from hil.host_time import MonotonicTime, VirtualTime
-from hil.journal import NAME, JournalWriter
-from hil.plan import Plan
+from sparsectl.hil.folder_lock import locked_folder
+from sparsectl.hil.host_time import MonotonicTime, VirtualTime
+from sparsectl.hil.journal import NAME, JournalWriter
+from sparsectl.hil.plan import Plan
 
 HIDDEN = f".{NAME}"
 

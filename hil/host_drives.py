@@ -8,16 +8,16 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-from firmware_host.policy_library import PolicyLibrary
-from firmware_host.rig_constants import COMMAND_TICKS
-from firmware_host.wire import Frame, State
-from hil.computation import Computation
-from hil.drives import Steps
-from hil.journal import JournalWriter, Kind
-from hil.link import Link
-from hil.presence import Presence
-from hil.safety import FrameWatchdog, InterruptGuard
-from hil.samples import Sample
+from sparsectl.firmware_host.policy_library import PolicyLibrary
+from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.firmware_host.wire import Frame, State
+from sparsectl.hil.computation import Computation
+from sparsectl.hil.drives import Steps
+from sparsectl.hil.journal import JournalWriter, Kind
+from sparsectl.hil.link import Link
+from sparsectl.hil.presence import Presence
+from sparsectl.hil.safety import FrameWatchdog, InterruptGuard
+from sparsectl.hil.samples import Sample
 
 
 class Commands(Protocol):

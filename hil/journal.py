@@ -29,9 +29,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from common.errors import UserError
-from firmware_host.wire import Frame, decode
-from hil.host_time import HostTime, MonotonicTime
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import Frame, decode
+from sparsectl.hil.host_time import HostTime, MonotonicTime
 
 NAME = "journal.bin"
 SIGNATURE = b"SPARSEJ\x01"

@@ -18,12 +18,12 @@ from typing import Any, Final
 
 import serial
 
-from common.errors import EXIT_LINK_LOST, UserError
-from firmware_host.wire import Decoder, Fault, Frame, Reason, State, encode
-from hil.counters import Counters
-from hil.journal import JournalLost
-from hil.recorder import Recorder
-from hil.serial_line import LineStalled, SerialLine
+from sparsectl.common.errors import EXIT_LINK_LOST, UserError
+from sparsectl.firmware_host.wire import Decoder, Fault, Frame, Reason, State, encode
+from sparsectl.hil.counters import Counters
+from sparsectl.hil.journal import JournalLost
+from sparsectl.hil.recorder import Recorder
+from sparsectl.hil.serial_line import LineStalled, SerialLine
 
 STOP: Final = "ESTOP"
 """The message that waits for nothing: sent before it is journalled, though the journal be lost."""

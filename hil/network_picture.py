@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import PolicyGraph
+from sparsectl.export.graph import PolicyGraph
 
 WIDTH = 960
 INPUT_X, FIRST_X, LAST_X = 196, 200, 852

@@ -8,24 +8,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.provenance import provenance
-from export.graph import PolicyGraph
-from export.onnx_reader import read_onnx
-from firmware_host.boards import find_board
-from firmware_host.policy_header import read_policy_header
-from firmware_host.rig_constants import RigConstants, most_link_ticks
-from firmware_host.wire import PROTOCOL_HASH
-from hil.config import TrialConfig
-from hil.disturbance import Kick, knocking_duty, plan_kicks
-from hil.faults.kinds import FaultSpec
-from hil.plant_server import PlantStart
-from hil.ports import PortKind, PortRequest, kind_of
-from hil.ports.emulated import PREFIX as EMULATED
-from hil.ports.virtual import NAME as VIRTUAL
-from hil.session import Expectation
-from hil.virtual_rig import LineStart
-from training.plants.rig import Rig, load_rig
+from sparsectl.common.errors import UserError
+from sparsectl.common.provenance import provenance
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.rig_constants import RigConstants, most_link_ticks
+from sparsectl.firmware_host.wire import PROTOCOL_HASH
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.disturbance import Kick, knocking_duty, plan_kicks
+from sparsectl.hil.faults.kinds import FaultSpec
+from sparsectl.hil.plant_server import PlantStart
+from sparsectl.hil.ports import PortKind, PortRequest, kind_of
+from sparsectl.hil.ports.emulated import PREFIX as EMULATED
+from sparsectl.hil.ports.virtual import NAME as VIRTUAL
+from sparsectl.hil.session import Expectation
+from sparsectl.hil.virtual_rig import LineStart
+from sparsectl.training.plants.rig import Rig, load_rig
 
 HOST = "host"
 

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from hil.faults.kinds import FaultSpec
-from hil.faults.plant import FaultyPlant
+from sparsectl.hil.faults.kinds import FaultSpec
+from sparsectl.hil.faults.plant import FaultyPlant
 
 if TYPE_CHECKING:
-    from training.plants.plant import Plant
+    from sparsectl.training.plants.plant import Plant
 
 
 class AnyPlant(Protocol):
@@ -70,8 +70,8 @@ class PlantStart:
         Raises:
             UserError: no such rig, or its file is wrong.
         """
-        from training.plants.plant import Plant
-        from training.plants.rig import load_rig
+        from sparsectl.training.plants.plant import Plant
+        from sparsectl.training.plants.rig import load_rig
 
         plant = Plant(load_rig(self.rig))
         plant.reset(self.seed, randomised=self.randomised)

@@ -8,8 +8,8 @@ from typing import IO, NoReturn
 
 from tqdm import tqdm
 
-from firmware_host.wire import State
-from hil.samples import Sample
+from sparsectl.firmware_host.wire import State
+from sparsectl.hil.samples import Sample
 
 
 class Progress:

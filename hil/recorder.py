@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hil.journal import JournalWriter, Kind
+from sparsectl.hil.journal import JournalWriter, Kind
 
 
 class Recorder(Protocol):

@@ -11,23 +11,23 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.files import atomic_path
-from common.provenance import provenance
-from hil.config import ReportConfig, TrialConfig
-from hil.encoding_plot import encoding_plot
-from hil.evidence import Episode, Evidence, gather
-from hil.figures import FIRST, SECOND, Plot, draw_plot, line, unwrapped_gaps
-from hil.network_picture import NetworkPicture, draw_network
-from hil.results import active_part
-from hil.samples import read_trace
-from hil.trial_plots import (
+from sparsectl.common.files import atomic_path
+from sparsectl.common.provenance import provenance
+from sparsectl.hil.config import ReportConfig, TrialConfig
+from sparsectl.hil.encoding_plot import encoding_plot
+from sparsectl.hil.evidence import Episode, Evidence, gather
+from sparsectl.hil.figures import FIRST, SECOND, Plot, draw_plot, line, unwrapped_gaps
+from sparsectl.hil.network_picture import NetworkPicture, draw_network
+from sparsectl.hil.results import active_part
+from sparsectl.hil.samples import read_trace
+from sparsectl.hil.trial_plots import (
     inference_plot,
     motion_plot,
     period_plot,
     phase_plot,
     round_trip_plot,
 )
-from hil.verdict import judge, key_figures, short
+from sparsectl.hil.verdict import judge, key_figures, short
 
 TEMPLATES = Path(__file__).parent / "templates"
 

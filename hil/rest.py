@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from common.errors import UserError
-from common.progress import Progress
-from hil.drives import Drive
-from hil.samples import Sample
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.hil.drives import Drive
+from sparsectl.hil.samples import Sample
 
 DITHER = 1
 """Counts that an encoder at rest may flicker."""

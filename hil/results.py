@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_host.wire import Fault, State
-from hil.balance import assess_balance
-from hil.clock import Exchange, fit_clock
-from hil.counters import Counters
-from hil.journal import Journal, Kind
-from hil.latency import latencies, summarise
-from hil.samples import Trace, read_trace
-from hil.session import make_exchange
-from hil.timing import Percentiles, intervals, percentiles
+from sparsectl.firmware_host.wire import Fault, State
+from sparsectl.hil.balance import assess_balance
+from sparsectl.hil.clock import Exchange, fit_clock
+from sparsectl.hil.counters import Counters
+from sparsectl.hil.journal import Journal, Kind
+from sparsectl.hil.latency import latencies, summarise
+from sparsectl.hil.samples import Trace, read_trace
+from sparsectl.hil.session import make_exchange
+from sparsectl.hil.timing import Percentiles, intervals, percentiles
 
 UNKNOWN_STATE = "unknown"
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-from common.errors import EXIT_STOPPED
-from hil.link import Link, LinkLost, Refused
-from hil.presence import Presence
+from sparsectl.common.errors import EXIT_STOPPED
+from sparsectl.hil.link import Link, LinkLost, Refused
+from sparsectl.hil.presence import Presence
 
 SILENCE_S = 1.0
 """A board that sends nothing for this long is taken for lost."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from firmware_host.wire import PROTOCOL_HASH, Frame
-from hil.journal import Journal
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import PROTOCOL_HASH, Frame
+from sparsectl.hil.journal import Journal
 
 BALANCED_RAD = 0.2
 """Within this angle of upright the pole counts as balanced."""

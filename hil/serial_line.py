@@ -16,8 +16,8 @@ from pathlib import Path
 
 import serial
 
-from common.errors import UserError
-from hil.modem_lines import prepare
+from sparsectl.common.errors import UserError
+from sparsectl.hil.modem_lines import prepare
 
 READ_TIMEOUT_S = 0.1
 """How often a port without a descriptor looks whether it is to be closed."""

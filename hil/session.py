@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from common.errors import UserError
-from firmware_host.rig_constants import LINK_TIMEOUT_TICKS
-from firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
-from hil.clock import ClockRelation, Exchange, fit_clock
-from hil.journal import JournalWriter
-from hil.link import ATTEMPTS, Link, LinkLost, Refused
-from hil.modem_lines import BOOT_LOADER_S
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.rig_constants import LINK_TIMEOUT_TICKS
+from sparsectl.firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
+from sparsectl.hil.clock import ClockRelation, Exchange, fit_clock
+from sparsectl.hil.journal import JournalWriter
+from sparsectl.hil.link import ATTEMPTS, Link, LinkLost, Refused
+from sparsectl.hil.modem_lines import BOOT_LOADER_S
 
 SYNC_EXCHANGES = 16
 STOPPING_S = 4.0

@@ -12,7 +12,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hil.priority import hurry
+from sparsectl.hil.priority import hurry
 
 Percentiles = dict[str, float]
 
@@ -63,7 +63,7 @@ class NoiseFloor:
     def __init__(self, period_us: int, as_virtual_rig: bool = False, fifo: bool = False) -> None:
         """Start to measure, with the priority of the loop that it stands for."""
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "hil.timing", str(period_us)],
+            [sys.executable, "-m", "sparsectl.hil.timing", str(period_us)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -6,39 +6,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from common.errors import EXIT_FAULT, UserError
-from common.files import write_json
-from common.provenance import provenance
-from firmware_host.wire import Fault, Mode, State
-from hil.advice import advice
-from hil.balance import CaptureWatch
-from hil.config import TrialConfig
-from hil.disturbance import Kick
-from hil.drives import Drive, advance_until
-from hil.driving import host_policy, make_drive
-from hil.estop_key import EstopKey
-from hil.hidden_journal import hidden_journal, is_shown, show, trial_folder
-from hil.host_drives import Commander
-from hil.journal import NAME, JournalLost, JournalWriter, read_journal
-from hil.link import Link, LinkLost, Refused
-from hil.live.drive import ShownDrive, live_feed
-from hil.live.feed import LiveFeed
-from hil.plan import Plan, make_plan
-from hil.ports import OpenPort
-from hil.presence import Presence
-from hil.priority import RealtimePriority
-from hil.progress import Progress
-from hil.recorder import LiveRecorder, LockstepRecorder
-from hil.rest import await_rest
-from hil.results import assess
-from hil.safety import Interrupted, InterruptGuard, emergency_stop
-from hil.samples import Sample
-from hil.session import Session
-from hil.terminal import say
-from hil.timing import NoiseFloor
+from sparsectl.common.errors import EXIT_FAULT, UserError
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.firmware_host.wire import Fault, Mode, State
+from sparsectl.hil.advice import advice
+from sparsectl.hil.balance import CaptureWatch
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.disturbance import Kick
+from sparsectl.hil.drives import Drive, advance_until
+from sparsectl.hil.driving import host_policy, make_drive
+from sparsectl.hil.estop_key import EstopKey
+from sparsectl.hil.hidden_journal import hidden_journal, is_shown, show, trial_folder
+from sparsectl.hil.host_drives import Commander
+from sparsectl.hil.journal import NAME, JournalLost, JournalWriter, read_journal
+from sparsectl.hil.link import Link, LinkLost, Refused
+from sparsectl.hil.live.drive import ShownDrive, live_feed
+from sparsectl.hil.live.feed import LiveFeed
+from sparsectl.hil.plan import Plan, make_plan
+from sparsectl.hil.ports import OpenPort
+from sparsectl.hil.presence import Presence
+from sparsectl.hil.priority import RealtimePriority
+from sparsectl.hil.progress import Progress
+from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.hil.rest import await_rest
+from sparsectl.hil.results import assess
+from sparsectl.hil.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.samples import Sample
+from sparsectl.hil.session import Session
+from sparsectl.hil.terminal import say
+from sparsectl.hil.timing import NoiseFloor
 
 if TYPE_CHECKING:
-    from training.plants.plant import Plant
+    from sparsectl.training.plants.plant import Plant
 
 HOMING_LIMIT_S = 12.0
 """The board itself gives homing up after 10 s."""
@@ -118,8 +118,8 @@ def finish(plan: Plan) -> dict[str, Any]:
         },
     )
     if report:
-        from hil.config import ReportConfig
-        from hil.report import write_report
+        from sparsectl.hil.config import ReportConfig
+        from sparsectl.hil.report import write_report
 
         write_report(ReportConfig(plan.folder, report))
     return result

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firmware_host.wire import State
-from hil.balance import find_capture
-from hil.figures import (
+from sparsectl.firmware_host.wire import State
+from sparsectl.hil.balance import find_capture
+from sparsectl.hil.figures import (
     BAD,
     FIRST,
     GOOD,
@@ -27,9 +27,9 @@ from hil.figures import (
     timing_plot,
     unwrapped_gaps,
 )
-from hil.journal import Journal
-from hil.results import active_part, periods_us, round_trips
-from hil.samples import BALANCED_RAD, Trace
+from sparsectl.hil.journal import Journal
+from sparsectl.hil.results import active_part, periods_us, round_trips
+from sparsectl.hil.samples import BALANCED_RAD, Trace
 
 ZOOM_DEGREES = 18.0
 FULL_TURN = (-180, -90, 0, 90, 180)

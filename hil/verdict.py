@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hil.evidence import Evidence
-from hil.timing import Percentiles
+from sparsectl.hil.evidence import Evidence
+from sparsectl.hil.timing import Percentiles
 
 COMPLETED = "completed"
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from common.errors import UserError
-from common.processes import end
-from hil.config import Clock
-from hil.faults.kinds import FaultSpec
-from hil.plant_server import READY, PlantStart
-from hil.priority import hurry
+from sparsectl.common.errors import UserError
+from sparsectl.common.processes import end
+from sparsectl.hil.config import Clock
+from sparsectl.hil.faults.kinds import FaultSpec
+from sparsectl.hil.plant_server import READY, PlantStart
+from sparsectl.hil.priority import hurry
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 2.0
@@ -43,7 +43,7 @@ class LineStart:
         fault = "-" if self.fault is None else str(self.fault)
         kind = "realtime" if clock == "realtime" else "virtual"
         words = [port, fault, kind, str(self.baud or 0)]
-        return [sys.executable, "-m", "hil.faults.line", *words]
+        return [sys.executable, "-m", "sparsectl.hil.faults.line", *words]
 
 
 class VirtualRig:
@@ -103,7 +103,7 @@ class VirtualRig:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
             server = self._start_child(
-                [sys.executable, "-m", "hil.plant_server", str(ours.fileno())]
+                [sys.executable, "-m", "sparsectl.hil.plant_server", str(ours.fileno())]
                 + self.plant.arguments(),
                 (ours.fileno(),),
             )

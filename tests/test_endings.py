@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import sparsectl
-from common.errors import UserError
-from common.interruption import Terminated, ended_by_exception
-from export.onnx_writer import write_onnx
+from sparsectl.common.errors import UserError
+from sparsectl.common.interruption import Terminated, ended_by_exception
+from sparsectl.export.onnx_writer import write_onnx
 from tests.export.graphs import random_graph
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +26,7 @@ PATIENCE_S = 60
 def ended_while_staging(words: list[str], number: signal.Signals, folder: Path, name: str) -> str:
     """Start sparsectl, send the signal once something called `name` is there; what it said."""
     child = subprocess.Popen(
-        [sys.executable, str(ROOT / "sparsectl.py"), *words],
+        [sys.executable, "-m", "sparsectl", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,9 +61,9 @@ def test_a_signal_during_export_leaves_nothing_behind(
 STAGING = """
 import sys, time
 from pathlib import Path
-from common.files import atomic_path, staging_folder
-from common.interruption import ended_by_exception
-from firmware_host.build import new_folder
+from sparsectl.common.files import atomic_path, staging_folder
+from sparsectl.common.interruption import ended_by_exception
+from sparsectl.firmware_host.build import new_folder
 with ended_by_exception(), staging_folder(Path("out")) as folder, new_folder(Path("elf")), \
      atomic_path(Path("file")):
     (folder / "half").write_text("made")

@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from export.config import ExportConfig
-from export.graph import Layer, PolicyGraph, Signal
-from export.onnx_writer import write_onnx
-from export.passes import simplify
-from export.pipeline import export_policy
-from firmware_host.rig_constants import RigConstants
-from hil.config import IdentifyConfig, TrialConfig
-from hil.identification.identify import identify
-from hil.trial import run_trial
-from training.collect import collect
-from training.config import CollectConfig, EvaluateConfig
-from training.evaluate import evaluate
-from training.plants import OWN_RIG
-from training.plants.environment import PendulumEnv
-from training.plants.plant import wrap_angle
-from training.plants.rig import load_rig
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.export.passes import simplify
+from sparsectl.export.pipeline import export_policy
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.hil.config import IdentifyConfig, TrialConfig
+from sparsectl.hil.identification.identify import identify
+from sparsectl.hil.trial import run_trial
+from sparsectl.training.collect import collect
+from sparsectl.training.config import CollectConfig, EvaluateConfig
+from sparsectl.training.evaluate import evaluate
+from sparsectl.training.plants import OWN_RIG
+from sparsectl.training.plants.environment import PendulumEnv
+from sparsectl.training.plants.plant import wrap_angle
+from sparsectl.training.plants.rig import load_rig
 
 PAGE = Path(__file__).parent.parent / "docs" / "rigs.md"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from training.plants.rig import rig_names
+from sparsectl.training.plants.rig import rig_names
 
 ROOT = Path(__file__).resolve().parent.parent
 TEACHERS = ROOT / "training" / "teachers"
@@ -24,7 +24,7 @@ ENV = f"sparsectl/{RIG}-v0"
 
 def sparsectl(*arguments: object, code: int = 0) -> dict[str, Any]:
     """Run a command with --json; its result."""
-    words = [sys.executable, str(ROOT / "sparsectl.py"), *map(str, arguments), "--json"]
+    words = [sys.executable, "-m", "sparsectl", *map(str, arguments), "--json"]
     result = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert result.returncode == code, result.stderr[-2000:]
     loaded: dict[str, Any] = json.loads(result.stdout) if code == 0 else {"error": result.stderr}

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-import sparsectl
-from common.errors import UserError
+from sparsectl import cli
+from sparsectl.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "sparsectl.py"), *arguments],
+        [sys.executable, "-m", "sparsectl", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -30,14 +30,14 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_command() -> None:
     shown = run("--help")
     assert shown.returncode == 0
-    for name in sparsectl.COMMANDS:
+    for name in cli.COMMANDS:
         assert name in shown.stdout
 
 
 def test_help_imports_nothing_heavy() -> None:
     """What makes `--help` slow is an import, so the imports are what is watched."""
     code = (
-        "import sys, sparsectl\n"
+        "import sys, sparsectl.cli\n"
         "heavy = {'torch', 'mujoco', 'onnx', 'onnxruntime', 'gymnasium', 'scipy', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -47,16 +47,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", sparsectl.COMMANDS)
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_commands_help_answers(name: str) -> None:
     shown = run(name, "--help")
     assert shown.returncode == 0
     assert "usage: sparsectl" in shown.stdout
 
 
-@pytest.mark.parametrize("name", sparsectl.COMMANDS)
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_commands_function_is_there(name: str) -> None:
-    assert callable(sparsectl.load(sparsectl.COMMANDS[name].function))
+    assert callable(cli.load(cli.COMMANDS[name].function))
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
 )
 def test_a_word_that_is_not_understood_gets_one_line(words: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        sparsectl.parse(words.split())
+        cli.parse(words.split())
     assert "\n" not in str(caught.value)
 
 
 def test_sizes_are_given_as_people_write_them() -> None:
-    assert sparsectl.parse("distill --dataset d --flash 2K".split()).flash == 2048
+    assert cli.parse("distill --dataset d --flash 2K".split()).flash == 2048
 
 
 def test_an_unknown_command_exits_with_2() -> None:
@@ -127,7 +127,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as pipe:
-        command = [sys.executable, "sparsectl.py", "doctor", "--no-boards", "--json"]
+        command = [sys.executable, "-m", "sparsectl", "doctor", "--no-boards", "--json"]
         done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, cwd=ROOT, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from firmware_host.tools import TOOLS
+from sparsectl.firmware_host.tools import TOOLS
 
 
 def need(*programs: str) -> None:

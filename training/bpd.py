@@ -24,19 +24,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.critics import DTYPES, TwinCritics
-from training.data.batches import Batch, Batches
-from training.data.dataset import Dataset
-from training.fitted import FittedCritics
-from training.flat import FlatAdam, flat_values
-from training.noise import Noise
-from training.schedules import SCHEDULES
-from training.settings import BpdSettings
-from training.students.passes import pass_of
-from training.students.penalties import WEIGHT_COSTS
-from training.students.registry import STUDENTS, Student
-from training.students.storage import StudentLayer
-from training.students.variational import NOISES, VariationalStudent
+from sparsectl.training.critics import DTYPES, TwinCritics
+from sparsectl.training.data.batches import Batch, Batches
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.fitted import FittedCritics
+from sparsectl.training.flat import FlatAdam, flat_values
+from sparsectl.training.noise import Noise
+from sparsectl.training.schedules import SCHEDULES
+from sparsectl.training.settings import BpdSettings
+from sparsectl.training.students.passes import pass_of
+from sparsectl.training.students.penalties import WEIGHT_COSTS
+from sparsectl.training.students.registry import STUDENTS, Student
+from sparsectl.training.students.storage import StudentLayer
+from sparsectl.training.students.variational import NOISES, VariationalStudent
 
 
 class BayesianPolicyDistillation:

@@ -11,8 +11,8 @@ import safetensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from common.errors import UserError
-from training.safetensors_file import write_safetensors
+from sparsectl.common.errors import UserError
+from sparsectl.training.safetensors_file import write_safetensors
 
 FORMAT = "sparsectl.checkpoint"
 VERSION = 1

@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.provenance import provenance
-from training.config import CollectConfig
-from training.data.dataset import Dataset
-from training.data.files import check_place, write_dataset
-from training.policy import Policy, load_policy
-from training.rollouts import COLLECT, Behaviour, Rollouts
+from sparsectl.common.errors import UserError
+from sparsectl.common.provenance import provenance
+from sparsectl.training.config import CollectConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.files import check_place, write_dataset
+from sparsectl.training.policy import Policy, load_policy
+from sparsectl.training.rollouts import COLLECT, Behaviour, Rollouts
 
 
 def collect(config: CollectConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from common.quantities import Size
+from sparsectl.common.quantities import Size
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from training.settings import BpdSettings
+from sparsectl.training.settings import BpdSettings
 
 GAIN = 0.3
 """Change of the multiplier's logarithm for an excess of one, a step of control."""

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.dataset import Dataset, joined
-from training.data.files import read_dataset, write_dataset
-from training.policy import Policy
-from training.rollouts import DAGGER, Behaviour, Rollouts
-from training.settings import DaggerSettings
+from sparsectl.training.data.dataset import Dataset, joined
+from sparsectl.training.data.files import read_dataset, write_dataset
+from sparsectl.training.policy import Policy
+from sparsectl.training.rollouts import DAGGER, Behaviour, Rollouts
+from sparsectl.training.settings import DaggerSettings
 
 ANYWHERE = "anywhere"
 """Of an environment's `metadata["starts"]`."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.flat import VectorAdam, views
+from sparsectl.training.flat import VectorAdam, views
 
 AT_ONCE = 8
 """Networks whose hidden layers are in memory at a time; those of more leave the cache."""

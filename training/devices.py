@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 
 def chosen_device(name: str) -> torch.device:

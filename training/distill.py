@@ -20,30 +20,30 @@ from typing import Any
 
 import torch
 
-from common.errors import UserError
-from training.bpd import BayesianPolicyDistillation
-from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from training.config import DistillConfig
-from training.controllers import controller_of, steered
-from training.coverage import Coverage
-from training.data.dataset import Dataset
-from training.data.files import read_dataset
-from training.devices import chosen_device
-from training.figures import check_alive, layer_figures, masked
-from training.finetuning import finetuning_of
-from training.finetuning.finetuning import Finetuning, start_layers
-from training.fitted import FittedCritics, shared_critics
-from training.identity import facts_of
-from training.loop import Loop, Stop, Trainer, stop_on_interrupt
-from training.measurement import Measurement
-from training.methods import METHODS, chosen_method
-from training.policy import Policy, load_policy
-from training.presets import Preset, chosen_preset, fitted, resolved
-from training.rollouts import Rollouts
-from training.stages import FINAL, Stage, Stages
-from training.students.masked import live_biases
-from training.students.storage import StudentLayer, read_student, write_student
-from training.targets import target_of
+from sparsectl.common.errors import UserError
+from sparsectl.training.bpd import BayesianPolicyDistillation
+from sparsectl.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.controllers import controller_of, steered
+from sparsectl.training.coverage import Coverage
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.files import read_dataset
+from sparsectl.training.devices import chosen_device
+from sparsectl.training.figures import check_alive, layer_figures, masked
+from sparsectl.training.finetuning import finetuning_of
+from sparsectl.training.finetuning.finetuning import Finetuning, start_layers
+from sparsectl.training.fitted import FittedCritics, shared_critics
+from sparsectl.training.identity import facts_of
+from sparsectl.training.loop import Loop, Stop, Trainer, stop_on_interrupt
+from sparsectl.training.measurement import Measurement
+from sparsectl.training.methods import METHODS, chosen_method
+from sparsectl.training.policy import Policy, load_policy
+from sparsectl.training.presets import Preset, chosen_preset, fitted, resolved
+from sparsectl.training.rollouts import Rollouts
+from sparsectl.training.stages import FINAL, Stage, Stages
+from sparsectl.training.students.masked import live_biases
+from sparsectl.training.students.storage import StudentLayer, read_student, write_student
+from sparsectl.training.targets import target_of
 
 JSON = dict[str, Any]
 

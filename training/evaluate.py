@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from common.errors import UserError
-from common.files import atomic_path
-from common.progress import Progress
-from training.config import EvaluateConfig
-from training.policy import load_policy
-from training.rollouts import check_fit, make_environment
-from training.signals import environment_signals
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path
+from sparsectl.common.progress import Progress
+from sparsectl.training.config import EvaluateConfig
+from sparsectl.training.policy import load_policy
+from sparsectl.training.rollouts import check_fit, make_environment
+from sparsectl.training.signals import environment_signals
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Observations [episodes, n] to actions [episodes, m], in the environment's units."""

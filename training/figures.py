@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.errors import UserError
-from training.students.masked import kept_weights, simplified
-from training.students.storage import StudentLayer
+from sparsectl.common.errors import UserError
+from sparsectl.training.students.masked import kept_weights, simplified
+from sparsectl.training.students.storage import StudentLayer
 
 
 def masked(layers: Sequence[StudentLayer], threshold: float) -> tuple[StudentLayer, ...]:

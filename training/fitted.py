@@ -19,13 +19,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from common.errors import UserError
-from common.progress import Progress
-from training.critics import DTYPES, FirstCritics, Networks, TwinCritics, parameter_shapes
-from training.data.batches import Batches
-from training.data.dataset import Dataset
-from training.safetensors_file import write_safetensors
-from training.settings import BpdSettings
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.training.critics import DTYPES, FirstCritics, Networks, TwinCritics, parameter_shapes
+from sparsectl.training.data.batches import Batches
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.safetensors_file import write_safetensors
+from sparsectl.training.settings import BpdSettings
 
 FORMAT = "sparsectl.critics"
 VERSION = 1

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.provenance import provenance
-from training.config import DistillConfig
-from training.data.dataset import Dataset
-from training.policy import Policy
-from training.presets import Preset
-from training.signals import standardised
-from training.students.masked import kept_weights
-from training.students.storage import StudentFile, StudentLayer
+from sparsectl.common.provenance import provenance
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.policy import Policy
+from sparsectl.training.presets import Preset
+from sparsectl.training.signals import standardised
+from sparsectl.training.students.masked import kept_weights
+from sparsectl.training.students.storage import StudentFile, StudentLayer
 
 JSON = dict[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from common.errors import UserError
-from common.progress import Progress
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
 
 CHECK_EVERY = 50
 """Updates between looks at the clock and at a wish to stop; a hundredth of all, if that is less."""

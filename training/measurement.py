@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluate import mean_interval
-from training.networks import Array
-from training.policy import Policy
-from training.presets import Preset
-from training.rollouts import MEASURE, Rollouts
+from sparsectl.training.evaluate import mean_interval
+from sparsectl.training.networks import Array
+from sparsectl.training.policy import Policy
+from sparsectl.training.presets import Preset
+from sparsectl.training.rollouts import MEASURE, Rollouts
 
 LOGGED_EPISODES = 5
 UNJUDGED_EPISODES = 10

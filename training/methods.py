@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from common.errors import UserError
-from training.config import DistillConfig, MethodName
-from training.data.dataset import Dataset
+from sparsectl.common.errors import UserError
+from sparsectl.training.config import DistillConfig, MethodName
+from sparsectl.training.data.dataset import Dataset
 
 Settings = Mapping[str, Any]
 

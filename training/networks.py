@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 Array = NDArray[np.float32]
 

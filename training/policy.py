@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from common.errors import UserError
-from training.networks import Array, Mlp, OnnxNetwork
-from training.students.storage import read_student
+from sparsectl.common.errors import UserError
+from sparsectl.training.networks import Array, Mlp, OnnxNetwork
+from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
 
@@ -101,7 +101,7 @@ def load_policy(
     if path.suffix == ".safetensors":
         return _from_student(path)
     if path.suffix == ".zip":
-        from training.sb3 import read_sb3
+        from sparsectl.training.sb3 import read_sb3
 
         network = read_sb3(path, activation, action_low, action_high)
         return Policy(network, _count(network), file_sha256(path))

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
-from common.errors import UserError
-from training.config import DistillConfig
-from training.data.dataset import Dataset
-from training.methods import METHODS, small_hidden
-from training.schedules import SCHEDULES
-from training.settings import BpdSettings, DaggerSettings, FinetuneSettings
-from training.students.encodings import ENCODINGS
-from training.students.penalties import WEIGHT_COSTS
-from training.students.pruning import SCORES
-from training.students.registry import STUDENTS
-from training.students.variational import NOISES
+from sparsectl.common.errors import UserError
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.methods import METHODS, small_hidden
+from sparsectl.training.schedules import SCHEDULES
+from sparsectl.training.settings import BpdSettings, DaggerSettings, FinetuneSettings
+from sparsectl.training.students.encodings import ENCODINGS
+from sparsectl.training.students.penalties import WEIGHT_COSTS
+from sparsectl.training.students.pruning import SCORES
+from sparsectl.training.students.registry import STUDENTS
+from sparsectl.training.students.variational import NOISES
 
 Settings = TypeVar("Settings", BpdSettings, FinetuneSettings, DaggerSettings)
 

@@ -16,12 +16,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from common.errors import UserError
-from common.progress import Progress
-from training.data.dataset import Dataset, joined
-from training.networks import Array
-from training.policy import Policy
-from training.signals import environment_signals, normaliser
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.training.data.dataset import Dataset, joined
+from sparsectl.training.networks import Array
+from sparsectl.training.policy import Policy
+from sparsectl.training.signals import environment_signals, normaliser
 
 Seed = tuple[int, ...]
 """Entropy of a series of episodes; the first number keeps series of different purposes apart."""
@@ -71,7 +71,7 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
     Raises:
         UserError: there is no such environment, it lacks something, or refuses the options.
     """
-    from training.plants import OWN_RIG  # the import registers sparsectl/...
+    from sparsectl.training.plants import OWN_RIG  # the import registers sparsectl/...
 
     options = options or {}
     if name.endswith(".toml"):

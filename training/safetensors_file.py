@@ -8,8 +8,8 @@ from typing import Any
 
 import safetensors
 
-from common.errors import UserError
-from common.files import atomic_path
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path
 
 Save = Callable[[Any, Path, dict[str, str]], None]
 """`safetensors.torch.save_file`, or numpy's: tensors by name, where to, metadata."""

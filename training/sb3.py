@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
-from training.networks import ACTIVATIONS, Array, Mlp
+from sparsectl.common.errors import UserError
+from sparsectl.training.networks import ACTIVATIONS, Array, Mlp
 
 POLICY_BYTES_LIMIT = 256 * 2**20
 DATA_BYTES_LIMIT = 16 * 2**20

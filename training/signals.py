@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from common.errors import UserError
-from training.networks import Array
+from sparsectl.common.errors import UserError
+from sparsectl.training.networks import Array
 
 JSON = dict[str, Any]
 FIELDS = ("name", "unit", "scale", "offset", "low", "high")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from training.presets import Preset
-from training.targets import Target, score
+from sparsectl.training.presets import Preset
+from sparsectl.training.targets import Target, score
 
 JSON = dict[str, Any]
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from training.config import DistillConfig
-from training.methods import METHODS
-from training.settings import FinetuneSettings
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.methods import METHODS
+from sparsectl.training.settings import FinetuneSettings
 
 JSON = dict[str, Any]
 Done = Sequence[JSON]

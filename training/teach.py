@@ -19,19 +19,19 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from common.errors import UserError
-from common.files import atomic_path, write_json
-from common.provenance import provenance
-from training.backends import BACKENDS
-from training.backends.backend import Backend
-from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from training.config import TeachConfig
-from training.evaluate import run_episodes, summarise
-from training.loop import Stop, stop_on_interrupt
-from training.replay import load_replay, replay_state
-from training.rollouts import make_environment
-from training.signals import environment_signals, normaliser
-from training.teacher_file import teacher_act, write_teacher
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.training.backends import BACKENDS
+from sparsectl.training.backends.backend import Backend
+from sparsectl.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sparsectl.training.config import TeachConfig
+from sparsectl.training.evaluate import run_episodes, summarise
+from sparsectl.training.loop import Stop, stop_on_interrupt
+from sparsectl.training.replay import load_replay, replay_state
+from sparsectl.training.rollouts import make_environment
+from sparsectl.training.signals import environment_signals, normaliser
+from sparsectl.training.teacher_file import teacher_act, write_teacher
 
 CHECKPOINT = "checkpoint.safetensors"
 

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from common.files import atomic_path
+from sparsectl.common.files import atomic_path
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Weight [out, in] and bias [out] of each layer; ReLU between them, tanh after the last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import Activation, Float32, Float64
+from sparsectl.export.activations.activation import Activation, Float32, Float64
 
 
 def argmax(x: Float32) -> Float32:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import Activation, Float32, Float64, each_c
+from sparsectl.export.activations.activation import Activation, Float32, Float64, each_c
 
 LOWEST, GREATEST = float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
 """No limit, as ONNX's Clip has it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import Activation, Float32, Float64, each_c
-from export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.export.activations.activation import Activation, Float32, Float64, each_c
+from sparsectl.export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
 
 
 def elu(x: Float32, alpha: float) -> Float32:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import Float32, c_float, coefficients, horner, horner_c
+from sparsectl.export.activations.activation import Float32, c_float, coefficients, horner, horner_c
 
 LOWEST = -87.0
 """From here down the result is 0: it would soon leave float32's normal numbers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit, ndtr
 
-from export.activations.activation import (
+from sparsectl.export.activations.activation import (
     Activation,
     Float32,
     Float64,
@@ -15,8 +15,8 @@ from export.activations.activation import (
     horner,
     horner_c,
 )
-from export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
-from export.activations.sigmoid import SIGMOID_C, sigmoid
+from sparsectl.export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.export.activations.sigmoid import SIGMOID_C, sigmoid
 
 # Phi(-t) = exp(-t²/2) w P(w) with w = 1 / (1 + t/4), the form of Abramowitz and Stegun 7.1.26: a
 # minimax fit of the absolute error of 2 Phi over [0, 6], 4e-9 before rounding.

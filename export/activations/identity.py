@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from export.activations.activation import Activation
+from sparsectl.export.activations.activation import Activation
 
 IDENTITY = Activation("identity", forward=lambda x: x, exact=lambda x: x)

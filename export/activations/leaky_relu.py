@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import Activation, Float32, Float64, each_c
+from sparsectl.export.activations.activation import Activation, Float32, Float64, each_c
 
 
 def leaky_relu(x: Float32, alpha: float) -> Float32:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from export.activations.activation import Activation, c_float
-from export.activations.argmax import ARGMAX
-from export.activations.clip import CLIP
-from export.activations.elu import ELU
-from export.activations.gelu import GELU, GELU_TANH
-from export.activations.identity import IDENTITY
-from export.activations.leaky_relu import LEAKY_RELU
-from export.activations.relu import RELU
-from export.activations.selu import SELU
-from export.activations.sigmoid import SIGMOID
-from export.activations.silu import SILU
-from export.activations.softmax import SOFTMAX
-from export.activations.softplus import SOFTPLUS
-from export.activations.tanh import TANH
+from sparsectl.export.activations.activation import Activation, c_float
+from sparsectl.export.activations.argmax import ARGMAX
+from sparsectl.export.activations.clip import CLIP
+from sparsectl.export.activations.elu import ELU
+from sparsectl.export.activations.gelu import GELU, GELU_TANH
+from sparsectl.export.activations.identity import IDENTITY
+from sparsectl.export.activations.leaky_relu import LEAKY_RELU
+from sparsectl.export.activations.relu import RELU
+from sparsectl.export.activations.selu import SELU
+from sparsectl.export.activations.sigmoid import SIGMOID
+from sparsectl.export.activations.silu import SILU
+from sparsectl.export.activations.softmax import SOFTMAX
+from sparsectl.export.activations.softplus import SOFTPLUS
+from sparsectl.export.activations.tanh import TANH
 
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import Activation, Float32, Float64, each_c
-from export.activations.elu import elu
-from export.activations.exponential import EXP_OF_NEGATIVE_C
+from sparsectl.export.activations.activation import Activation, Float32, Float64, each_c
+from sparsectl.export.activations.elu import elu
+from sparsectl.export.activations.exponential import EXP_OF_NEGATIVE_C
 
 
 def selu(x: Float32, alpha: float, gamma: float) -> Float32:

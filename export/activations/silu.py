@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from export.activations.activation import Activation, Float32, Float64, each_c
-from export.activations.exponential import EXP_OF_NEGATIVE_C
-from export.activations.sigmoid import SIGMOID_C, sigmoid
+from sparsectl.export.activations.activation import Activation, Float32, Float64, each_c
+from sparsectl.export.activations.exponential import EXP_OF_NEGATIVE_C
+from sparsectl.export.activations.sigmoid import SIGMOID_C, sigmoid
 
 
 def silu(x: Float32) -> Float32:

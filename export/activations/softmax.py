@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax as exact_softmax
 
-from export.activations.activation import Activation, Float32, Float64
-from export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.export.activations.activation import Activation, Float32, Float64
+from sparsectl.export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
 
 
 def softmax(x: Float32) -> Float32:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import (
+from sparsectl.export.activations.activation import (
     Activation,
     Float32,
     Float64,
@@ -13,7 +13,7 @@ from export.activations.activation import (
     horner,
     horner_c,
 )
-from export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
 
 # log(1 + e) = 2 artanh(z) = 2z + 2z³ P(z²) with z = e / (2 + e) <= 1/3: a minimax fit of the
 # relative error, 5e-9 before rounding.

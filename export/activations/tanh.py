@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations.activation import (
+from sparsectl.export.activations.activation import (
     Activation,
     Float32,
     Float64,
@@ -13,7 +13,7 @@ from export.activations.activation import (
     horner,
     horner_c,
 )
-from export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.export.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
 
 # tanh(x) = x (1 + x² P(x²)) for |x| < 1/2: a minimax fit, 2e-8 before rounding. Beyond it
 # 1 - 2 exp(-2|x|) / (1 + exp(-2|x|)) damps the exponential's error.

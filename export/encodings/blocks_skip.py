@@ -10,16 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.activations import Float32, c_functions
-from export.encodings.assembly import cortex_m4f_blocks
-from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.float_layers import (
+from sparsectl.export.activations import Float32, c_functions
+from sparsectl.export.encodings.assembly import cortex_m4f_blocks
+from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.float_layers import (
     action_lines,
     activation_call,
     limit_functions,
 )
-from export.encodings.table import Table, part_name, row_parts
-from export.graph import Layer, PolicyGraph
+from sparsectl.export.encodings.table import Table, part_name, row_parts
+from sparsectl.export.graph import Layer, PolicyGraph
 
 ROWS = 16
 """Rows a block in C, so that their sums stay in registers."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from export.activations import Float32
-from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.float_layers import FloatLayer, float_policy
-from export.encodings.table import (
+from sparsectl.export.activations import Float32
+from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
+from sparsectl.export.encodings.table import (
     Table,
     part_name,
     part_offset,
@@ -17,7 +17,7 @@ from export.encodings.table import (
     row_parts,
     smallest_unsigned,
 )
-from export.graph import Layer, PolicyGraph
+from sparsectl.export.graph import Layer, PolicyGraph
 
 RUNTIME = """\
 /* y = weight x + bias with only the weights that are there, row by row: count[row] of them, each

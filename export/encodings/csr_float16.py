@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
-from export.activations import Float32
-from export.encodings.csr import index_types
-from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.float_layers import FloatLayer, float_policy
-from export.encodings.table import (
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32
+from sparsectl.export.encodings.csr import index_types
+from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
+from sparsectl.export.encodings.table import (
     Table,
     part_name,
     part_offset,
     reader,
     row_parts,
 )
-from export.graph import Layer, PolicyGraph
+from sparsectl.export.graph import Layer, PolicyGraph
 
 RUNTIME = """\
 #include <string.h>

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
-from export.activations import Float32
-from export.encodings.assembly import cortex_m_packed
-from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed.layers import FixedCode, fixed_encoded
-from export.encodings.fixed.policy import FixedPolicy, is_shifted
-from export.encodings.fixed.scales import Format
-from export.encodings.fixed.settling import policy_in
-from export.encodings.table import (
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32
+from sparsectl.export.encodings.assembly import cortex_m_packed
+from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
+from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
+from sparsectl.export.encodings.fixed.scales import Format
+from sparsectl.export.encodings.fixed.settling import policy_in
+from sparsectl.export.encodings.table import (
     Table,
     part_name,
     part_offset,
@@ -23,7 +23,7 @@ from export.encodings.table import (
     row_parts,
     smallest_unsigned,
 )
-from export.graph import PolicyGraph
+from sparsectl.export.graph import PolicyGraph
 
 RUNTIME = """\
 /* y = weight x + bias, row by row. A word holds a weight and, in its low `bits`, its column; a row

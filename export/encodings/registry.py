@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from common.errors import UserError
-from export.activations import Float32
-from export.encodings.blocks import Blocks
-from export.encodings.blocks_skip import BlocksSkip
-from export.encodings.csr import Csr
-from export.encodings.csr_float16 import CsrFloat16
-from export.encodings.dense import Dense
-from export.encodings.encoding import EncodedPolicy, Encoding, FixedEncoding
-from export.encodings.packed import PACKED_INT8, PACKED_INT16
-from export.encodings.straight import StraightFloat32
-from export.encodings.straight_fixed import STRAIGHT_INT8, STRAIGHT_INT16
-from export.encodings.stream import StreamInt16
-from export.graph import PolicyGraph
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32
+from sparsectl.export.encodings.blocks import Blocks
+from sparsectl.export.encodings.blocks_skip import BlocksSkip
+from sparsectl.export.encodings.csr import Csr
+from sparsectl.export.encodings.csr_float16 import CsrFloat16
+from sparsectl.export.encodings.dense import Dense
+from sparsectl.export.encodings.encoding import EncodedPolicy, Encoding, FixedEncoding
+from sparsectl.export.encodings.packed import PACKED_INT8, PACKED_INT16
+from sparsectl.export.encodings.straight import StraightFloat32
+from sparsectl.export.encodings.straight_fixed import STRAIGHT_INT8, STRAIGHT_INT16
+from sparsectl.export.encodings.stream import StreamInt16
+from sparsectl.export.graph import PolicyGraph
 
 AUTO = "auto"
 AUTO_ENCODINGS = (Dense.name, Csr.name)

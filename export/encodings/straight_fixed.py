@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from export.activations import Float32
-from export.encodings.assembly import avr_straight
-from export.encodings.assembly.avr_stream import CONDITION
-from export.encodings.encoding import EncodedPolicy, Kind
-from export.encodings.fixed.layers import FixedCode, fixed_encoded
-from export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
-from export.encodings.fixed.scales import Format
-from export.encodings.fixed.settling import policy_in
-from export.encodings.straight import APART, braces, check_size
-from export.graph import PolicyGraph
+from sparsectl.export.activations import Float32
+from sparsectl.export.encodings.assembly import avr_straight
+from sparsectl.export.encodings.assembly.avr_stream import CONDITION
+from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
+from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
+from sparsectl.export.encodings.fixed.scales import Format
+from sparsectl.export.encodings.fixed.settling import policy_in
+from sparsectl.export.encodings.straight import APART, braces, check_size
+from sparsectl.export.graph import PolicyGraph
 
 _SATURATE = """\
 #if defined(__ARM_FEATURE_SAT)

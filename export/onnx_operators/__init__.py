@@ -5,7 +5,7 @@ is known of the value that comes from the observation), a `Curve` (a function of
 an activation) or a constant; a tuple where the node has several outputs.
 """
 
-from export.onnx_operators import (
+from sparsectl.export.onnx_operators import (
     activations,
     arithmetic,
     constants,
@@ -15,7 +15,7 @@ from export.onnx_operators import (
     limits,
     picking,
 )
-from export.onnx_operators.registry import OPERATORS
+from sparsectl.export.onnx_operators.registry import OPERATORS
 
 __all__ = [
     "OPERATORS",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations import ACTIVATIONS
-from export.onnx_curve import curve_of, through
-from export.onnx_node import Node
-from export.onnx_operators.registry import OPERATORS, Result, operator
-from export.onnx_stream import Stream, activate
+from sparsectl.export.activations import ACTIVATIONS
+from sparsectl.export.onnx_curve import curve_of, through
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.registry import OPERATORS, Result, operator
+from sparsectl.export.onnx_stream import Stream, activate
 
 _PLAIN = ("Relu", "LeakyRelu", "Elu", "Selu")
 _NAMES = {ACTIVATIONS[name].onnx_operator: name for name in ACTIVATIONS}

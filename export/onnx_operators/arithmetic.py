@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.special import erf, expit
 
-from export.activations import Float64
-from export.onnx_curve import Curve, chosen, curve_of, settled, through, together
-from export.onnx_node import Node
-from export.onnx_operators.registry import Result, Value, operator
-from export.onnx_stream import Shared, Shifted, Stream, along, apply_affine
-from export.onnx_tensors import Array
+from sparsectl.export.activations import Float64
+from sparsectl.export.onnx_curve import Curve, chosen, curve_of, settled, through, together
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.registry import Result, Value, operator
+from sparsectl.export.onnx_stream import Shared, Shifted, Stream, along, apply_affine
+from sparsectl.export.onnx_tensors import Array
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "Add": np.add,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from onnx import SparseTensorProto, TensorProto
 
-from export.onnx_curve import Curve
-from export.onnx_node import Node
-from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import BATCH, BLOCK, COLUMNS, VECTOR, Shifted, Stream
-from export.onnx_tensors import Array
+from sparsectl.export.onnx_curve import Curve
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_stream import BATCH, BLOCK, COLUMNS, VECTOR, Shifted, Stream
+from sparsectl.export.onnx_tensors import Array
 
 ANY_BATCH = np.iinfo(np.int64).min
 """Stands for the number of observations in shapes."""

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.onnx_node import Node
-from export.onnx_operators.constants import ANY_BATCH
-from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import BATCH, BLOCK, COLUMNS, ROWS, STACKED, VECTOR, Stream
-from export.onnx_tensors import Array
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.constants import ANY_BATCH
+from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_stream import BATCH, BLOCK, COLUMNS, ROWS, STACKED, VECTOR, Stream
+from sparsectl.export.onnx_tensors import Array
 
 
 @operator("Identity", "Dropout")

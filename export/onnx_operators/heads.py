@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from export.onnx_node import Node
-from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import BATCH, COLUMNS, ROWS, VECTOR, Shared, Shifted, Stream, activate
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_stream import (
+    BATCH,
+    COLUMNS,
+    ROWS,
+    VECTOR,
+    Shared,
+    Shifted,
+    Stream,
+    activate,
+)
 
 _AXES = {ROWS: (2, 1), COLUMNS: (2, 0), VECTOR: (1, 0)}
 """Layout to its dimensions and which of them is the neurons'."""

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.onnx_curve import Curve
-from export.onnx_node import Node
-from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import (
+from sparsectl.export.onnx_curve import Curve
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_stream import (
     COLUMNS,
     ROWS,
     VECTOR,
@@ -19,7 +19,7 @@ from export.onnx_stream import (
     apply_affine,
     spread,
 )
-from export.onnx_tensors import Array
+from sparsectl.export.onnx_tensors import Array
 
 
 @operator("Gemm")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.activations import Float64
-from export.onnx_curve import Curve
-from export.onnx_node import Node
-from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import Stream, along, apply_limits
+from sparsectl.export.activations import Float64
+from sparsectl.export.onnx_curve import Curve
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_stream import Stream, along, apply_limits
 
 
 @operator("Clip")

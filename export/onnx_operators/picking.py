@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from export.onnx_curve import Curve
-from export.onnx_node import Node
-from export.onnx_operators.registry import Result, operator
-from export.onnx_stream import (
+from sparsectl.export.onnx_curve import Curve
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_stream import (
     BATCH,
     COLUMNS,
     ROWS,
@@ -19,7 +19,7 @@ from export.onnx_stream import (
     join,
     pick,
 )
-from export.onnx_tensors import Array
+from sparsectl.export.onnx_tensors import Array
 
 _NEURONS = {ROWS: (2, 1), COLUMNS: (2, 0), VECTOR: (1, 0)}
 """Layout to its dimensions and which of them is the neurons'."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from export.onnx_curve import Curve
-from export.onnx_node import Node
-from export.onnx_stream import Operand
+from sparsectl.export.onnx_curve import Curve
+from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_stream import Operand
 
 Value = Operand | Curve
 Result = Value | tuple[Value, ...]

@@ -3,8 +3,8 @@ src/, examples/NAME/NAME.ino."""
 
 from __future__ import annotations
 
-from export.packaging.example import ARDUINO_SKETCH
-from export.packaging.package import VERSION, Files, Package, PolicySources
+from sparsectl.export.packaging.example import ARDUINO_SKETCH
+from sparsectl.export.packaging.package import VERSION, Files, Package, PolicySources
 
 REQUIRED = (
     "name",

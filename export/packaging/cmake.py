@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from export.packaging.example import C_MAIN
-from export.packaging.package import Files, Package, PolicySources
+from sparsectl.export.packaging.example import C_MAIN
+from sparsectl.export.packaging.package import Files, Package, PolicySources
 
 _LISTS = """\
 # add_subdirectory(THIS_FOLDER) and target_link_libraries(yours PRIVATE sparsectl::policy).

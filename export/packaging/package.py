@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from export.graph import PolicyGraph
+from sparsectl.export.graph import PolicyGraph
 
 Files = dict[str, str]
 """Path inside the package, with /, to text."""

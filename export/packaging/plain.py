@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.packaging.package import Files, Package, PolicySources
+from sparsectl.export.packaging.package import Files, Package, PolicySources
 
 
 def layout(policy: PolicySources) -> Files:

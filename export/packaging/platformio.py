@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from export.packaging.example import ARDUINO_SKETCH
-from export.packaging.package import VERSION, Files, Package, PolicySources
+from sparsectl.export.packaging.example import ARDUINO_SKETCH
+from sparsectl.export.packaging.package import VERSION, Files, Package, PolicySources
 
 LIBRARY_NAME = "sparsectl-policy"
 

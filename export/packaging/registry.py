@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import UserError
-from export.c_writer import C_FILES
-from export.graph import PolicyGraph
-from export.packaging.arduino import ARDUINO
-from export.packaging.cmake import CMAKE
-from export.packaging.package import Package, PolicySources
-from export.packaging.plain import PLAIN
-from export.packaging.platformio import PLATFORMIO
-from export.packaging.zephyr import ZEPHYR
+from sparsectl.common.errors import UserError
+from sparsectl.export.c_writer import C_FILES
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.packaging.arduino import ARDUINO
+from sparsectl.export.packaging.cmake import CMAKE
+from sparsectl.export.packaging.package import Package, PolicySources
+from sparsectl.export.packaging.plain import PLAIN
+from sparsectl.export.packaging.platformio import PLATFORMIO
+from sparsectl.export.packaging.zephyr import ZEPHYR
 
 PACKAGES: dict[str, Package] = {
     package.name: package for package in (PLAIN, ARDUINO, PLATFORMIO, CMAKE, ZEPHYR)

@@ -3,8 +3,8 @@ Kconfig, and a sample application."""
 
 from __future__ import annotations
 
-from export.packaging.example import C_MAIN
-from export.packaging.package import Files, Package, PolicySources
+from sparsectl.export.packaging.example import C_MAIN
+from sparsectl.export.packaging.package import Files, Package, PolicySources
 
 _MODULE = """\
 name: sparsectl_policy

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from common.errors import UserError
-from firmware_host.boards.arduino_mega2560 import ARDUINO_MEGA2560
-from firmware_host.boards.arduino_uno import ARDUINO_UNO
-from firmware_host.boards.board import Board
-from firmware_host.boards.hifive1 import HIFIVE1
-from firmware_host.boards.host import HostBoard
-from firmware_host.boards.microbit import MICROBIT
-from firmware_host.boards.mps2_an386 import MPS2_AN386
-from firmware_host.boards.stm32f405 import STM32F405
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.boards.arduino_mega2560 import ARDUINO_MEGA2560
+from sparsectl.firmware_host.boards.arduino_uno import ARDUINO_UNO
+from sparsectl.firmware_host.boards.board import Board
+from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
+from sparsectl.firmware_host.boards.host import HostBoard
+from sparsectl.firmware_host.boards.microbit import MICROBIT
+from sparsectl.firmware_host.boards.mps2_an386 import MPS2_AN386
+from sparsectl.firmware_host.boards.stm32f405 import STM32F405
 
 __all__ = ["BOARDS", "Board", "find_board"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from firmware_host.boards.microcontroller import COMMON, PORTS, Microcontroller
-from firmware_host.cores.atmega328p import ATMEGA328P
-from firmware_host.emulators.simavr import Simavr
-from firmware_host.programmers import Avrdude
+from sparsectl.firmware_host.boards.microcontroller import COMMON, PORTS, Microcontroller
+from sparsectl.firmware_host.cores.atmega328p import ATMEGA328P
+from sparsectl.firmware_host.emulators.simavr import Simavr
+from sparsectl.firmware_host.programmers import Avrdude
 
 ARDUINO_UNO: Final = Microcontroller(
     name="arduino-uno",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from firmware_host.cores.core import FIRMWARE, WARNINGS, Core, ToolChain
-from firmware_host.emulators.emulator import Emulator
-from firmware_host.programmers import Programmer
+from sparsectl.firmware_host.cores.core import FIRMWARE, WARNINGS, Core, ToolChain
+from sparsectl.firmware_host.emulators.emulator import Emulator
+from sparsectl.firmware_host.programmers import Programmer
 
 __all__ = ["FIRMWARE", "WARNINGS", "Board"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from firmware_host.boards.microcontroller import COMMON, own_link_flags
+from sparsectl.firmware_host.boards.microcontroller import COMMON, own_link_flags
 
 STARTUP: Final = COMMON / "cortex_m" / "startup.c"
 SYSTICK: Final = COMMON / "cortex_m" / "systick.c"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from firmware_host.boards.microcontroller import PORTS, Microcontroller, own_link_flags
-from firmware_host.cores.rv32imac import RV32IMAC
-from firmware_host.emulators.qemu import Qemu
-from firmware_host.programmers import OpenOcd
+from sparsectl.firmware_host.boards.microcontroller import PORTS, Microcontroller, own_link_flags
+from sparsectl.firmware_host.cores.rv32imac import RV32IMAC
+from sparsectl.firmware_host.emulators.qemu import Qemu
+from sparsectl.firmware_host.programmers import OpenOcd
 
 _PORT: Final = PORTS / "hifive1"
 

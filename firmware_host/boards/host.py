@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_host.boards.board import FIRMWARE
-from firmware_host.cores import Core
-from firmware_host.cores.host import HOST
-from firmware_host.emulators.emulator import Emulator
-from firmware_host.emulators.process import Process
-from firmware_host.programmers import Programmer
+from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.cores import Core
+from sparsectl.firmware_host.cores.host import HOST
+from sparsectl.firmware_host.emulators.emulator import Emulator
+from sparsectl.firmware_host.emulators.process import Process
+from sparsectl.firmware_host.programmers import Programmer
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from firmware_host.boards.cortex_m import STARTUP, link_flags
-from firmware_host.boards.microcontroller import PORTS, Microcontroller
-from firmware_host.cores.cortex_m0 import CORTEX_M0
-from firmware_host.emulators.qemu import Qemu
-from firmware_host.programmers import UsbDrive
+from sparsectl.firmware_host.boards.cortex_m import STARTUP, link_flags
+from sparsectl.firmware_host.boards.microcontroller import PORTS, Microcontroller
+from sparsectl.firmware_host.cores.cortex_m0 import CORTEX_M0
+from sparsectl.firmware_host.emulators.qemu import Qemu
+from sparsectl.firmware_host.programmers import UsbDrive
 
 _PORT: Final = PORTS / "microbit"
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_host.boards.board import FIRMWARE
-from firmware_host.cores import Core
-from firmware_host.emulators.emulator import Emulator
-from firmware_host.programmers import Programmer
+from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.cores import Core
+from sparsectl.firmware_host.emulators.emulator import Emulator
+from sparsectl.firmware_host.programmers import Programmer
 
 PORTS: Final = FIRMWARE / "ports"
 COMMON: Final = PORTS / "common"

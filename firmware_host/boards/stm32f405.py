@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from firmware_host.boards.cortex_m import STARTUP, SYSTICK, link_flags
-from firmware_host.boards.microcontroller import PORTS, Microcontroller
-from firmware_host.cores.cortex_m4f import CORTEX_M4F
-from firmware_host.emulators.qemu import Qemu
-from firmware_host.programmers import StFlash
+from sparsectl.firmware_host.boards.cortex_m import STARTUP, SYSTICK, link_flags
+from sparsectl.firmware_host.boards.microcontroller import PORTS, Microcontroller
+from sparsectl.firmware_host.cores.cortex_m4f import CORTEX_M4F
+from sparsectl.firmware_host.emulators.qemu import Qemu
+from sparsectl.firmware_host.programmers import StFlash
 
 _PORT: Final = PORTS / "stm32f405"
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from common.errors import UserError
-from firmware_host.cores.atmega328p import ATMEGA328P
-from firmware_host.cores.atmega2560 import ATMEGA2560
-from firmware_host.cores.core import Core, Measurement, ToolChain
-from firmware_host.cores.cortex_m0 import CORTEX_M0
-from firmware_host.cores.cortex_m3 import CORTEX_M3
-from firmware_host.cores.cortex_m4f import CORTEX_M4F
-from firmware_host.cores.cortex_m7 import CORTEX_M7
-from firmware_host.cores.host import HOST
-from firmware_host.cores.rv32imac import RV32IMAC
-from firmware_host.cores.rv32imafc import RV32IMAFC
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.cores.atmega328p import ATMEGA328P
+from sparsectl.firmware_host.cores.atmega2560 import ATMEGA2560
+from sparsectl.firmware_host.cores.core import Core, Measurement, ToolChain
+from sparsectl.firmware_host.cores.cortex_m0 import CORTEX_M0
+from sparsectl.firmware_host.cores.cortex_m3 import CORTEX_M3
+from sparsectl.firmware_host.cores.cortex_m4f import CORTEX_M4F
+from sparsectl.firmware_host.cores.cortex_m7 import CORTEX_M7
+from sparsectl.firmware_host.cores.host import HOST
+from sparsectl.firmware_host.cores.rv32imac import RV32IMAC
+from sparsectl.firmware_host.cores.rv32imafc import RV32IMAFC
 
 __all__ = ["CORES", "Core", "Measurement", "ToolChain", "find_core"]
 

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_host.cores.bench_program import binutil
+from sparsectl.firmware_host.cores.bench_program import binutil
 
 if TYPE_CHECKING:
-    from firmware_host.cores.core import Core
+    from sparsectl.firmware_host.cores.core import Core
 
 ACTIVATIONS: Final = re.compile(
     r"^_*(fixed_)?(relu|positive|leaky|tanh|sigmoid|logistic|softmax|elu|selu|celu|gelu|silu|swish|softplus|softsign|"

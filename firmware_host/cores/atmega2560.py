@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from firmware_host.cores.avr import Avr
+from sparsectl.firmware_host.cores.avr import Avr
 
 ATMEGA2560 = Avr("atmega2560", flash_bytes=256 * 1024, ram_bytes=8 * 1024)

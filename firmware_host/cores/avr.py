@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_host.cores.core import C_FLAGS, Float32, Measurement
-from firmware_host.tools import TOOLS
+from sparsectl.firmware_host.cores.core import C_FLAGS, Float32, Measurement
+from sparsectl.firmware_host.tools import TOOLS
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,6 @@ class Avr:
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
         """By simavr's cycles, which are the chip's."""
-        from firmware_host.cores.avr_measuring import measure
+        from sparsectl.firmware_host.cores.avr_measuring import measure
 
         return measure(self, policy, folder, observations)

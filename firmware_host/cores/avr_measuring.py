@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from firmware_host.compiler import find_compiler
-from firmware_host.cores.activation_share import owners
-from firmware_host.cores.bench_program import BENCH, Port, Program, build_program, symbols
-from firmware_host.cores.core import Core, Float32, Measurement
-from firmware_host.cores.host import HOST
-from firmware_host.policy_header import read_policy_header
-from firmware_host.tools import TOOLS
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.compiler import find_compiler
+from sparsectl.firmware_host.cores.activation_share import owners
+from sparsectl.firmware_host.cores.bench_program import BENCH, Port, Program, build_program, symbols
+from sparsectl.firmware_host.cores.core import Core, Float32, Measurement
+from sparsectl.firmware_host.cores.host import HOST
+from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.tools import TOOLS
 
 PORT: Final = Port(sources=(BENCH / "avr" / "core.c",), link_flags=())
 RUN_TIMEOUT_S: Final = 300.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from common.errors import UserError
-from firmware_host.compiler import OUT_OF_ROOM, compile_object, find_compiler, link
-from firmware_host.cores.core import FIRMWARE, WARNINGS, Core
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.compiler import OUT_OF_ROOM, compile_object, find_compiler, link
+from sparsectl.firmware_host.cores.core import FIRMWARE, WARNINGS, Core
 
 BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_host.cores.core import C_FLAGS, Float32, Measurement
-from firmware_host.cores.cycle_model import CycleModel
-from firmware_host.tools import TOOLS
+from sparsectl.firmware_host.cores.core import C_FLAGS, Float32, Measurement
+from sparsectl.firmware_host.cores.cycle_model import CycleModel
+from sparsectl.firmware_host.tools import TOOLS
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,6 @@ class CortexM:
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
         """By an exact trace of instructions and the manual's cycles."""
-        from firmware_host.cores.cortex_m_measuring import measure
+        from sparsectl.firmware_host.cores.cortex_m_measuring import measure
 
         return measure(self, self.model, self.unicorn_model, policy, folder, observations)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from firmware_host.cores.cortex_m import CortexM
-from firmware_host.cores.cortex_m0_cycles import CortexM0Cycles
+from sparsectl.firmware_host.cores.cortex_m import CortexM
+from sparsectl.firmware_host.cores.cortex_m0_cycles import CortexM0Cycles
 
 CORTEX_M0 = CortexM(
     name="cortex-m0",

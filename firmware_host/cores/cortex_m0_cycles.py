@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firmware_host.cores.cycle_model import Outcome
-from firmware_host.cores.thumb import Instruction
+from sparsectl.firmware_host.cores.cycle_model import Outcome
+from sparsectl.firmware_host.cores.thumb import Instruction
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from firmware_host.cores.cortex_m import CortexM
-from firmware_host.cores.cortex_m3_cycles import CORTEX_M3_CYCLES
+from sparsectl.firmware_host.cores.cortex_m import CortexM
+from sparsectl.firmware_host.cores.cortex_m3_cycles import CORTEX_M3_CYCLES
 
 CORTEX_M3 = CortexM(
     name="cortex-m3",

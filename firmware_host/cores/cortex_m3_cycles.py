@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_host.cores.cycle_model import Outcome
-from firmware_host.cores.thumb import Instruction
+from sparsectl.firmware_host.cores.cycle_model import Outcome
+from sparsectl.firmware_host.cores.thumb import Instruction
 
 REFILL: Final = 2
 _LISTS: Final = ("ldm", "stm", "push", "pop", "vldm", "vstm", "vpush", "vpop")

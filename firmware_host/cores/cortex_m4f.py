@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from firmware_host.cores.cortex_m import CortexM
-from firmware_host.cores.cortex_m3_cycles import CORTEX_M4_CYCLES
+from sparsectl.firmware_host.cores.cortex_m import CortexM
+from sparsectl.firmware_host.cores.cortex_m3_cycles import CORTEX_M4_CYCLES
 
 CORTEX_M4F = CortexM(
     name="cortex-m4f",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from firmware_host.cores.cortex_m import CortexM
-from firmware_host.cores.cortex_m7_cycles import CortexM7Cycles
+from sparsectl.firmware_host.cores.cortex_m import CortexM
+from sparsectl.firmware_host.cores.cortex_m7_cycles import CortexM7Cycles
 
 CORTEX_M7 = CortexM(
     name="cortex-m7",

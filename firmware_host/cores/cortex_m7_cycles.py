@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_host.cores.cycle_model import Outcome
-from firmware_host.cores.thumb import Instruction
+from sparsectl.firmware_host.cores.cycle_model import Outcome
+from sparsectl.firmware_host.cores.thumb import Instruction
 
 _LATENCY: Final = {
     "vadd": 3,

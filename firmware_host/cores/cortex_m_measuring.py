@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from firmware_host.cores.activation_share import owners
-from firmware_host.cores.bench_program import (
+from sparsectl.firmware_host.cores.activation_share import owners
+from sparsectl.firmware_host.cores.bench_program import (
     BENCH,
     Port,
     Program,
@@ -18,11 +18,11 @@ from firmware_host.cores.bench_program import (
     flat_image,
     symbols,
 )
-from firmware_host.cores.core import Core, Float32, Measurement
-from firmware_host.cores.cortex_m_trace import CortexMachine
-from firmware_host.cores.cycle_model import CycleModel
-from firmware_host.cores.thumb import disassemble
-from firmware_host.cores.trace_pricing import Pricing
+from sparsectl.firmware_host.cores.core import Core, Float32, Measurement
+from sparsectl.firmware_host.cores.cortex_m_trace import CortexMachine
+from sparsectl.firmware_host.cores.cycle_model import CycleModel
+from sparsectl.firmware_host.cores.thumb import disassemble
+from sparsectl.firmware_host.cores.trace_pricing import Pricing
 
 PORT: Final = Port(
     sources=(BENCH / "cortex_m" / "core.c",),

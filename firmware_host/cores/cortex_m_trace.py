@@ -17,7 +17,7 @@ import unicorn
 from numpy.typing import NDArray
 from unicorn import arm_const as arm
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 FLASH: Final = 0x00000000
 RAM: Final = 0x20000000

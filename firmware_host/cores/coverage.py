@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_host.cores.core import Float32
+from sparsectl.firmware_host.cores.core import Float32
 
 RANDOM: int = 64
 _SEED: int = 20

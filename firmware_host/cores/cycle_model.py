@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from firmware_host.cores.thumb import Instruction
+from sparsectl.firmware_host.cores.thumb import Instruction
 
 
 class Outcome(Enum):

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from common.errors import UserError
-from firmware_host.cores.core import Float32
-from firmware_host.policy_header import PolicyHeader
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.cores.core import Float32
+from sparsectl.firmware_host.policy_header import PolicyHeader
 
 FILE: Final = "policy_vectors.h"
 _MAX_BYTES: Final = 64 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_host.cores.core import C_FLAGS, Float32, Measurement
+from sparsectl.firmware_host.cores.core import C_FLAGS, Float32, Measurement
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Host:
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
         """By the machine's own clock."""
-        from firmware_host.cores.host_measuring import measure
+        from sparsectl.firmware_host.cores.host_measuring import measure
 
         return measure(self, policy, folder, observations, runs)
 

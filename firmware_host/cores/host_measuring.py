@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
-from firmware_host.compiler import compile_object, link
-from firmware_host.cores.bench_program import BENCH, section_bytes
-from firmware_host.cores.core import WARNINGS, Core, Float32, Measurement
-from firmware_host.cores.host_profile import profile
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.compiler import compile_object, link
+from sparsectl.firmware_host.cores.bench_program import BENCH, section_bytes
+from sparsectl.firmware_host.cores.core import WARNINGS, Core, Float32, Measurement
+from sparsectl.firmware_host.cores.host_profile import profile
 
 RUN_TIMEOUT_S = 300.0
 _NOTE = "wall-clock time of this machine, least and median; a host has no cycle count to quote; "

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_host.cores.activation_share import ACTIVATIONS, owners
-from firmware_host.cores.core import Core
+from sparsectl.firmware_host.cores.activation_share import ACTIVATIONS, owners
+from sparsectl.firmware_host.cores.core import Core
 
 TIMEOUT_S: Final = 300.0
 _OPTIONS: Final = (

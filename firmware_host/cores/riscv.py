@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_host.cores.core import C_FLAGS, Float32, Measurement
-from firmware_host.tools import TOOLS
+from sparsectl.firmware_host.cores.core import C_FLAGS, Float32, Measurement
+from sparsectl.firmware_host.tools import TOOLS
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,6 @@ class RiscV:
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
         """By the count of retired instructions, which is exact under QEMU's -icount."""
-        from firmware_host.cores.riscv_measuring import measure
+        from sparsectl.firmware_host.cores.riscv_measuring import measure
 
         return measure(self, policy, folder, observations)

@@ -13,12 +13,12 @@ from typing import IO, Final
 
 import numpy as np
 
-from common.errors import UserError
-from firmware_host.cores.bench_program import BENCH, Port, build_program
-from firmware_host.cores.core import Core, Float32, Measurement
-from firmware_host.cores.riscv_trace import activation_share
-from firmware_host.policy_header import read_policy_header
-from firmware_host.tools import find_tool
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.cores.bench_program import BENCH, Port, build_program
+from sparsectl.firmware_host.cores.core import Core, Float32, Measurement
+from sparsectl.firmware_host.cores.riscv_trace import activation_share
+from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.tools import find_tool
 
 PORT: Final = Port(
     sources=(BENCH / "riscv" / "start.S", BENCH / "riscv" / "core.c"),

@@ -12,9 +12,9 @@ import numpy as np
 import unicorn
 from unicorn import riscv_const as riscv
 
-from firmware_host.cores.activation_share import instruction_addresses, owners
-from firmware_host.cores.bench_program import Program, flat_image, symbols
-from firmware_host.cores.core import Core, Float32
+from sparsectl.firmware_host.cores.activation_share import instruction_addresses, owners
+from sparsectl.firmware_host.cores.bench_program import Program, flat_image, symbols
+from sparsectl.firmware_host.cores.core import Core, Float32
 
 RAM: Final = 0x80000000
 RAM_BYTES: Final = 16 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_host.cores.riscv import RiscV
+from sparsectl.firmware_host.cores.riscv import RiscV
 
 RV32IMAC = RiscV(
     "rv32imac", ("-march=rv32imac", "-misa-spec=2.2", "-mabi=ilp32", "-mcmodel=medany")

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from firmware_host.cores.activation_share import Owners
-from firmware_host.cores.cortex_m_trace import Call
-from firmware_host.cores.cycle_model import CycleModel, Outcome
-from firmware_host.cores.thumb import Code, Instruction
+from sparsectl.firmware_host.cores.activation_share import Owners
+from sparsectl.firmware_host.cores.cortex_m_trace import Call
+from sparsectl.firmware_host.cores.cycle_model import CycleModel, Outcome
+from sparsectl.firmware_host.cores.thumb import Code, Instruction
 
 _BEFORE: Final = 5
 """Instructions before a block that a model may look at: the longest latency there is."""

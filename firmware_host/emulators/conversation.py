@@ -10,8 +10,8 @@ import tty
 from types import TracebackType
 from typing import Any, Final
 
-from common.errors import UserError
-from firmware_host.wire import Decoder, Frame, encode
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import Decoder, Frame, encode
 
 PATIENCE_S: Final = 3.0
 """For an answer; a board that boots takes part of it."""

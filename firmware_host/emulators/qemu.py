@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_host.tools import find_tool
+from sparsectl.firmware_host.tools import find_tool
 
 
 @dataclass(frozen=True)

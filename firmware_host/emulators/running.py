@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from common.errors import UserError
-from common.processes import end
-from firmware_host.boards import Board
-from firmware_host.emulators.emulator import PORT_PATTERN
+from sparsectl.common.errors import UserError
+from sparsectl.common.processes import end
+from sparsectl.firmware_host.boards import Board
+from sparsectl.firmware_host.emulators.emulator import PORT_PATTERN
 
 START_TIMEOUT_S: Final = 20.0
 

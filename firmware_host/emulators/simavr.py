@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from common.errors import UserError
-from firmware_host.compiler import find_compiler
-from firmware_host.cores.core import FIRMWARE
-from firmware_host.cores.host import HOST
-from firmware_host.tools import TOOLS, find_tool
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.compiler import find_compiler
+from sparsectl.firmware_host.cores.core import FIRMWARE
+from sparsectl.firmware_host.cores.host import HOST
+from sparsectl.firmware_host.tools import TOOLS, find_tool
 
 SOURCE: Final = FIRMWARE / "emulation" / "simavr_bridge.c"
 

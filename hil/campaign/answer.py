@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hil.campaign.journalled import Outcome
-from hil.campaign.score import Interval, looks, mean_interval, share_interval
+from sparsectl.hil.campaign.journalled import Outcome
+from sparsectl.hil.campaign.score import Interval, looks, mean_interval, share_interval
 
 A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference", "not clear yet"
 

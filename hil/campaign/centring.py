@@ -7,22 +7,22 @@ the next homing does not take the place where it stopped for the middle.
 
 from __future__ import annotations
 
-from common.errors import UserError
-from common.progress import Progress
-from firmware_host.wire import Fault, Mode, State
-from hil.config import TrialConfig
-from hil.drives import Drive, StreamDrive, advance_until
-from hil.estop_key import EstopKey
-from hil.host_drives import HostStreamDrive
-from hil.journal import JournalWriter
-from hil.link import Link
-from hil.mover import NEAR, Mover
-from hil.plan import Plan, make_plan
-from hil.recorder import LiveRecorder
-from hil.safety import Interrupted, InterruptGuard, emergency_stop
-from hil.samples import Sample
-from hil.session import Session
-from hil.trial import STOPPING_LIMIT_S
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.firmware_host.wire import Fault, Mode, State
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.drives import Drive, StreamDrive, advance_until
+from sparsectl.hil.estop_key import EstopKey
+from sparsectl.hil.host_drives import HostStreamDrive
+from sparsectl.hil.journal import JournalWriter
+from sparsectl.hil.link import Link
+from sparsectl.hil.mover import NEAR, Mover
+from sparsectl.hil.plan import Plan, make_plan
+from sparsectl.hil.recorder import LiveRecorder
+from sparsectl.hil.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.samples import Sample
+from sparsectl.hil.session import Session
+from sparsectl.hil.trial import STOPPING_LIMIT_S
 
 MOVE_LIMIT_S = 15.0
 ATTEMPTS = 5

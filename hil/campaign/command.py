@@ -8,19 +8,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.files import write_json
-from common.progress import Progress
-from common.provenance import provenance
-from hil.campaign.answer import Answer, answer, figures, table
-from hil.campaign.centring import centre
-from hil.campaign.config import TrialCommand
-from hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
-from hil.campaign.picture import draw
-from hil.campaign.score import looks
-from hil.folder_lock import locked_folder
-from hil.ports import kind_of
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import write_json
+from sparsectl.common.progress import Progress
+from sparsectl.common.provenance import provenance
+from sparsectl.hil.campaign.answer import Answer, answer, figures, table
+from sparsectl.hil.campaign.centring import centre
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
+from sparsectl.hil.campaign.picture import draw
+from sparsectl.hil.campaign.score import looks
+from sparsectl.hil.folder_lock import locked_folder
+from sparsectl.hil.ports import kind_of
+from sparsectl.hil.trial import run_trial
 
 MOST_TRIALS = 100_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from hil.config import TrialConfig
+from sparsectl.hil.config import TrialConfig
 
 
 @dataclass(frozen=True)

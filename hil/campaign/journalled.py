@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.files import read_json, write_json
-from hil.campaign.config import TrialCommand
-from hil.campaign.score import upright_share
-from hil.journal import read_journal
-from hil.samples import read_trace
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json, write_json
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.campaign.score import upright_share
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.samples import read_trace
 
 CAMPAIGN = "campaign.json"
 SUMMARY = "summary.json"

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.files import atomic_path
-from hil.campaign.answer import answer
-from hil.campaign.journalled import Outcome
-from hil.campaign.score import looks
+from sparsectl.common.files import atomic_path
+from sparsectl.hil.campaign.answer import answer
+from sparsectl.hil.campaign.journalled import Outcome
+from sparsectl.hil.campaign.score import looks
 
 COLOURS = {"A": "#2b6cb0", "B": "#d2651a"}
 GREY = "#8794a3"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from hil.results import active_part
-from hil.samples import BALANCED_RAD, Trace
+from sparsectl.hil.results import active_part
+from sparsectl.hil.samples import BALANCED_RAD, Trace
 
 CONFIDENCE = 0.95
 RESAMPLES = 5_000

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import UserError
-from common.files import atomic_path
-from hil.convert.config import ConvertConfig, Format
-from hil.journal import Journal, find_journal, read_journal
-from hil.samples import require_protocol
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path
+from sparsectl.hil.convert.config import ConvertConfig, Format
+from sparsectl.hil.journal import Journal, find_journal, read_journal
+from sparsectl.hil.samples import require_protocol
 
 Write = Callable[[Journal, Path], dict[str, Any]]
 
 WRITERS: Final[dict[Format, str]] = {
-    "mcap": "hil.convert.mcap_file:write_mcap",
-    "parquet": "hil.convert.parquet_file:write_parquet",
+    "mcap": "sparsectl.hil.convert.mcap_file:write_mcap",
+    "parquet": "sparsectl.hil.convert.parquet_file:write_parquet",
 }
 """Each format's writer, imported when asked for: it needs a library of its own."""
 

@@ -17,11 +17,11 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap.writer import Writer
 
-from common.errors import UserError
-from common.progress import Progress
-from common.provenance import provenance
-from hil.convert.messages import Message, messages, schemas
-from hil.journal import Journal
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.common.provenance import provenance
+from sparsectl.hil.convert.messages import Message, messages, schemas
+from sparsectl.hil.journal import Journal
 
 PROFILE = ""
 """None of the registry's (ROS) profiles."""

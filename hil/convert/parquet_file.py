@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from common.errors import UserError
-from hil.convert.messages import PENDULUM
-from hil.journal import Journal
-from hil.samples import read_trace
+from sparsectl.common.errors import UserError
+from sparsectl.hil.convert.messages import PENDULUM
+from sparsectl.hil.journal import Journal
+from sparsectl.hil.samples import read_trace
 
 METADATA = b"sparsectl"
 UNITS = {

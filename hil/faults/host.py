@@ -12,10 +12,10 @@ import tty
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from common.errors import UserError
-from firmware_host.policy_library import PolicyLibrary
-from firmware_host.wire import Decoder, Frame, encode
-from hil.host_drives import Commander
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.policy_library import PolicyLibrary
+from sparsectl.firmware_host.wire import Decoder, Frame, encode
+from sparsectl.hil.host_drives import Commander
 
 PATIENCE_S = 10.0
 GREET_EVERY_S = 0.05

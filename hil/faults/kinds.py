@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from common.errors import UserError
-from firmware_host.wire_enums import Fault, State
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire_enums import Fault, State
 
 Family = Literal["plant", "line", "host", "board"]
 Evidence = Literal[

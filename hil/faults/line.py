@@ -17,9 +17,9 @@ import tty
 from collections import deque
 from typing import Final
 
-from firmware_host.wire import MESSAGES, Frame, State, decode
-from hil.faults.kinds import FaultSpec
-from hil.faults.line_faults import WAYS, LineFault, Way, make_line_fault
+from sparsectl.firmware_host.wire import MESSAGES, Frame, State, decode
+from sparsectl.hil.faults.kinds import FaultSpec
+from sparsectl.hil.faults.line_faults import WAYS, LineFault, Way, make_line_fault
 
 _UNLOCK, _NUMBER = 0x40045431, 0x80045430  # TIOCSPTLCK, TIOCGPTN: not in the termios module
 _STEP: Final = next(message.id for message in MESSAGES if message.name == "STEP")
@@ -175,7 +175,7 @@ def _is_clock(frame: Frame) -> bool:
 
 
 def main() -> None:
-    """`python -m hil.faults.line BOARD FAULT|- virtual|realtime BAUD|0`: print PTY and serve."""
+    """Print the pty and serve: `python -m sparsectl.hil.faults.line BOARD FAULT|- CLOCK BAUD|0`."""
     board, fault, clock, baud = sys.argv[1:]
     line = FaultyLine(
         board,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
-from hil.faults.kinds import FaultSpec
+from sparsectl.hil.faults.kinds import FaultSpec
 
 Way = Literal["to_board", "to_host"]
 WAYS: Final[tuple[Way, Way]] = ("to_board", "to_host")

@@ -16,16 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_host.build import build_firmware
-from firmware_host.policy_library import PolicyLibrary, build_policy_library
-from firmware_host.rig_constants import STUCK_DUTY, STUCK_TRAVEL, RigConstants, safety_ticks
-from firmware_host.wire import Fault, Frame, Mode, State
-from hil.faults.board import BOARD_FAULTS
-from hil.faults.host import COMMAND_FAULTS, BareHost, PolicyHost
-from hil.faults.kinds import FAULTS, FaultKind, FaultSpec
-from hil.faults.line import FaultyLine
-from hil.faults.plant import FaultyPlant
-from hil.plant_server import PlantStart, serve
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.policy_library import PolicyLibrary, build_policy_library
+from sparsectl.firmware_host.rig_constants import (
+    STUCK_DUTY,
+    STUCK_TRAVEL,
+    RigConstants,
+    safety_ticks,
+)
+from sparsectl.firmware_host.wire import Fault, Frame, Mode, State
+from sparsectl.hil.faults.board import BOARD_FAULTS
+from sparsectl.hil.faults.host import COMMAND_FAULTS, BareHost, PolicyHost
+from sparsectl.hil.faults.kinds import FAULTS, FaultKind, FaultSpec
+from sparsectl.hil.faults.line import FaultyLine
+from sparsectl.hil.faults.plant import FaultyPlant
+from sparsectl.hil.plant_server import PlantStart, serve
 
 MARGIN_TICKS: Final = 3
 """The motor is off within so many control periods of what the board needs to know."""

@@ -10,10 +10,10 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from hil.faults.kinds import FaultSpec
+from sparsectl.hil.faults.kinds import FaultSpec
 
 if TYPE_CHECKING:
-    from training.plants.plant import Plant
+    from sparsectl.training.plants.plant import Plant
 
 Counts = tuple[int, int]
 BASE, POLE = 0, 1

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from hil.identification.unknowns import UNKNOWNS, Guess, scales
-from hil.identification.windows import Simulator, Window, first_states
+from sparsectl.hil.identification.unknowns import UNKNOWNS, Guess, scales
+from sparsectl.hil.identification.windows import Simulator, Window, first_states
 
 Float = NDArray[np.float64]
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.files import atomic_path
-from common.progress import Progress
-from hil.config import IdentifyConfig
-from hil.identification.fit import Fit, fit
-from hil.identification.picture import draw
-from hil.identification.rig_file import rig_toml
-from hil.identification.unknowns import UNKNOWNS, key, start
-from hil.identification.windows import cut
-from hil.journal import read_journal
-from hil.samples import read_samples
-from training.plants.rig import load_rig
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path
+from sparsectl.common.progress import Progress
+from sparsectl.hil.config import IdentifyConfig
+from sparsectl.hil.identification.fit import Fit, fit
+from sparsectl.hil.identification.picture import draw
+from sparsectl.hil.identification.rig_file import rig_toml
+from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
+from sparsectl.hil.identification.windows import cut
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.samples import read_samples
+from sparsectl.training.plants.rig import load_rig
 
 POOR_FIT_COUNTS = 3.0
 """Residuals over this: the model does not describe the rig."""

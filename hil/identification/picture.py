@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.files import atomic_path
-from hil.identification.fit import Fit
-from hil.identification.unknowns import UNKNOWNS, key, scales, start
-from hil.identification.windows import Simulator, Window
+from sparsectl.common.files import atomic_path
+from sparsectl.hil.identification.fit import Fit
+from sparsectl.hil.identification.unknowns import UNKNOWNS, key, scales, start
+from sparsectl.hil.identification.windows import Simulator, Window
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#d2651a", "#8794a3"
 

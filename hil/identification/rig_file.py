@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from hil.identification.fit import Fit
-from hil.identification.unknowns import UNKNOWNS, key
-from training.plants.rig import Base, Motor, Pole, Range, Rig, Start
+from sparsectl.hil.identification.fit import Fit
+from sparsectl.hil.identification.unknowns import UNKNOWNS, key
+from sparsectl.training.plants.rig import Base, Motor, Pole, Range, Rig, Start
 
 LEAST_HALF_RANGE = 0.05
 """Training sees at least ±5 % of a number: a policy fitted to one day's friction is brittle."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from training.plants.plant import Parameters
-from training.plants.rig import Rig
+from sparsectl.training.plants.plant import Parameters
+from sparsectl.training.plants.rig import Rig
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hil.drives import Drive
-from hil.link import Link
-from hil.live.feed import LiveFeed
-from hil.live.server import LivePage
-from hil.plan import Plan
-from hil.safety import InterruptGuard
-from hil.samples import Sample
+from sparsectl.hil.drives import Drive
+from sparsectl.hil.link import Link
+from sparsectl.hil.live.feed import LiveFeed
+from sparsectl.hil.live.server import LivePage
+from sparsectl.hil.plan import Plan
+from sparsectl.hil.safety import InterruptGuard
+from sparsectl.hil.samples import Sample
 
 ESTOP_BUTTON = "the e-stop on the live page"
 

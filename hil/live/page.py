@@ -1,4 +1,4 @@
-"""The live page's process: `python -m hil.live.page DESCRIPTOR PORT SETUP`.
+"""The live page's process: `python -m sparsectl.hil.live.page DESCRIPTOR PORT SETUP`.
 
 It reads what the trial sends, draws it for every browser that looks, and sends the buttons that a
 person presses. NiceGUI brings its own scripts and fonts: no network is needed.
@@ -13,10 +13,10 @@ from typing import Any
 
 from nicegui import app, background_tasks, ui
 
-from hil.live.channel import Channel, channel_of
-from hil.live.guard import LoopbackOnly
-from hil.live.picture import Shape, pendulum
-from hil.live.view import EDGES_US, HISTORY_S, Setup, View
+from sparsectl.hil.live.channel import Channel, channel_of
+from sparsectl.hil.live.guard import LoopbackOnly
+from sparsectl.hil.live.picture import Shape, pendulum
+from sparsectl.hil.live.view import EDGES_US, HISTORY_S, Setup, View
 
 READY = "READY"
 DRAW_S, PLOT_S = 0.05, 0.25

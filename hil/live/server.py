@@ -9,12 +9,12 @@ import subprocess
 import sys
 from types import TracebackType
 
-from common.errors import UserError
-from common.processes import end
-from hil.live.channel import channel_pair
-from hil.live.feed import LiveFeed
-from hil.live.view import Setup
-from training.plants.rig import Rig
+from sparsectl.common.errors import UserError
+from sparsectl.common.processes import end
+from sparsectl.hil.live.channel import channel_pair
+from sparsectl.hil.live.feed import LiveFeed
+from sparsectl.hil.live.view import Setup
+from sparsectl.training.plants.rig import Rig
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 5.0
@@ -45,7 +45,8 @@ class LivePage:
             raise UserError("the live page needs NiceGUI; pip install 'sparsectl[live]'")
         self.port = _free_port(self.port)
         self._ours, theirs = channel_pair()
-        command = [sys.executable, "-m", "hil.live.page", str(theirs.descriptor), str(self.port)]
+        command = [sys.executable, "-m", "sparsectl.hil.live.page"]
+        command += [str(theirs.descriptor), str(self.port)]
         self._child = subprocess.Popen(
             [*command, _setup_argument(self._rig, self._mode)],
             stdin=subprocess.DEVNULL,

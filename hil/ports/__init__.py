@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hil.ports.auto import Auto
-from hil.ports.emulated import Emulated
-from hil.ports.line import Line
-from hil.ports.port import OpenPort, PortKind, PortRequest
-from hil.ports.virtual import Virtual
+from sparsectl.hil.ports.auto import Auto
+from sparsectl.hil.ports.emulated import Emulated
+from sparsectl.hil.ports.line import Line
+from sparsectl.hil.ports.port import OpenPort, PortKind, PortRequest
+from sparsectl.hil.ports.virtual import Virtual
 
 __all__ = ["KINDS", "OpenPort", "PortKind", "PortRequest", "kind_of"]
 

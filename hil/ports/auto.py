@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hil.finder import find_board_with, find_boards, serial_ports
-from hil.ports.port import OpenPort, PortRequest
+from sparsectl.hil.finder import find_board_with, find_boards, serial_ports
+from sparsectl.hil.ports.port import OpenPort, PortRequest
 
 NAME = "auto"
 

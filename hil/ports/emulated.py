@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from common.errors import UserError
-from firmware_host.boards import find_board
-from firmware_host.build import build_firmware
-from firmware_host.emulators.running import RunningBoard
-from hil.ports.port import OpenPort, PortRequest
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.hil.ports.port import OpenPort, PortRequest
 
 PREFIX: Final = "emulated:"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hil.ports.port import OpenPort, PortRequest
+from sparsectl.hil.ports.port import OpenPort, PortRequest
 
 
 class Line:

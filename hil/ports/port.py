@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from firmware_host.rig_constants import RigConstants
-from hil.config import Clock, Mode
-from hil.plant_server import PlantStart
-from hil.virtual_rig import LineStart
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.hil.config import Clock, Mode
+from sparsectl.hil.plant_server import PlantStart
+from sparsectl.hil.virtual_rig import LineStart
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_host.build import build_firmware
-from hil.ports.port import OpenPort, PortRequest
-from hil.virtual_rig import VirtualRig
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.hil.ports.port import OpenPort, PortRequest
+from sparsectl.hil.virtual_rig import VirtualRig
 
 NAME = "virtual"
 

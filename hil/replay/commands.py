@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from firmware_host.policy_library import build_policy_library
-from firmware_host.rig_constants import RigConstants
-from firmware_host.wire import decode
-from hil.host_drives import Commander
-from hil.journal import Journal, Kind
-from hil.replay.player import Difference
+from sparsectl.firmware_host.policy_library import build_policy_library
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.firmware_host.wire import decode
+from sparsectl.hil.host_drives import Commander
+from sparsectl.hil.journal import Journal, Kind
+from sparsectl.hil.replay.player import Difference
 
 
 def first_other_command(

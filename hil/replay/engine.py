@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from common.errors import UserError
-from firmware_host.boards import find_board
-from firmware_host.boards.board import FIRMWARE
-from firmware_host.boards.host import HostBoard
-from firmware_host.build import build_firmware
-from firmware_host.rig_constants import RigConstants
-from firmware_host.wire import Decoder, Frame, encode
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.boards.host import HostBoard
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.firmware_host.wire import Decoder, Frame, encode
 
 CURRENT_UNKNOWN = -(2**31)
 _TICK = struct.Struct("<BIQiii")

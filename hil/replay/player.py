@@ -12,9 +12,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_host.wire import Fault, Frame, Mode, State
-from hil.replay.engine import CURRENT_UNKNOWN, Engine
-from hil.replay.script import Action, Heard, Outcome, Request, Sampling
+from sparsectl.firmware_host.wire import Fault, Frame, Mode, State
+from sparsectl.hil.replay.engine import CURRENT_UNKNOWN, Engine
+from sparsectl.hil.replay.script import Action, Heard, Outcome, Request, Sampling
 
 COMPARED = ("state", "fault", "duty", "policy_output")
 NEVER = 2**63

@@ -6,17 +6,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.progress import Progress
-from export.onnx_reader import read_onnx
-from firmware_host.rig_constants import RigConstants
-from hil.journal import Journal, find_journal, read_journal
-from hil.replay.commands import first_other_command
-from hil.replay.config import ReplayConfig
-from hil.replay.engine import Engine, build_engine
-from hil.replay.player import Difference, Player
-from hil.replay.script import read_script
-from hil.samples import require_protocol
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.hil.journal import Journal, find_journal, read_journal
+from sparsectl.hil.replay.commands import first_other_command
+from sparsectl.hil.replay.config import ReplayConfig
+from sparsectl.hil.replay.engine import Engine, build_engine
+from sparsectl.hil.replay.player import Difference, Player
+from sparsectl.hil.replay.script import read_script
+from sparsectl.hil.samples import require_protocol
 
 
 def replay(config: ReplayConfig) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from firmware_host.wire import Fault, Frame, State, decode
-from hil.journal import Journal, Kind
+from sparsectl.firmware_host.wire import Fault, Frame, State, decode
+from sparsectl.hil.journal import Journal, Kind
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands.bench import bench
-from commands.choose import candidates, export
-from commands.config import ChooseConfig
-from common.errors import UserError
-from export.encodings.registry import ENCODINGS
-from export.graph import Layer, PolicyGraph, Signal
-from export.onnx_writer import write_onnx
-from export.packaging.registry import PACKAGES
-from firmware_host.boards import BOARDS
-from firmware_host.config import BenchConfig
-from firmware_host.cores import CORES
-from sparsectl import parse
+from sparsectl.cli import parse
+from sparsectl.commands.bench import bench
+from sparsectl.commands.choose import candidates, export
+from sparsectl.commands.config import ChooseConfig
+from sparsectl.common.errors import UserError
+from sparsectl.export.encodings.registry import ENCODINGS
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.export.packaging.registry import PACKAGES
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.config import BenchConfig
+from sparsectl.firmware_host.cores import CORES
 from tests.tools import need
 
 FEW = {"observations": 200, "vectors": 8}

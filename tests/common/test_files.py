@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from common.files import atomic_path, check_file, check_writable
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, check_file, check_writable
 
 
 def test_a_block_that_fails_leaves_no_file_and_no_folder(tmp_path: Path) -> None:

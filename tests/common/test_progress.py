@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-import common.progress
-from common.progress import Progress
+import sparsectl.common.progress
+from sparsectl.common.progress import Progress
 
 
 class Clock:
@@ -34,7 +34,7 @@ def test_a_log_gets_lines_with_the_time_left(clock: Clock) -> None:
             clock.now += 1.0
             bar.update()
     lines = log.getvalue().splitlines()
-    assert len(lines) == int(100 / common.progress.LINE_EVERY_S)
+    assert len(lines) == int(100 / sparsectl.common.progress.LINE_EVERY_S)
     assert lines[0] == "distil: 15 of 100 step, 00:15 gone, 01:25 left"
     assert "\r" not in log.getvalue()
 

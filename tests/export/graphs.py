@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
 
 ACTIVATIONS = ("identity", "relu", "tanh")
 

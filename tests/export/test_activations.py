@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
-from export.activations import ACTIVATIONS, c_call, c_float, c_functions
-from export.activations.exponential import LOWEST, exp_of_negative
-from export.activations.relu import relu
-from export.activations.softmax import softmax
-from export.activations.tanh import tanh
-from export.graph import Layer
-from export.host_c import compile_c
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import ACTIVATIONS, c_call, c_float, c_functions
+from sparsectl.export.activations.exponential import LOWEST, exp_of_negative
+from sparsectl.export.activations.relu import relu
+from sparsectl.export.activations.softmax import softmax
+from sparsectl.export.activations.tanh import tanh
+from sparsectl.export.graph import Layer
+from sparsectl.export.host_c import compile_c
 from tests.tools import need
 
 ONE_EACH = [a for a in ACTIVATIONS.values() if not a.needs_whole_layer]

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
-from export.c_writer import c_files
-from export.encodings.encoding import EncodedPolicy
-from export.encodings.registry import ENCODINGS, encode
-from export.graph import PolicyGraph
-from export.passes import fold_normaliser, simplify
-from firmware_host.cores import CORES, find_core
+from sparsectl.common.errors import UserError
+from sparsectl.export.c_writer import c_files
+from sparsectl.export.encodings.encoding import EncodedPolicy
+from sparsectl.export.encodings.registry import ENCODINGS, encode
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.passes import fold_normaliser, simplify
+from sparsectl.firmware_host.cores import CORES, find_core
 from tests.export.graphs import graphs, observations, random_graph
 from tests.tools import need
 

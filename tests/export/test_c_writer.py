@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from export.c_writer import c_files
-from export.encodings.registry import ENCODINGS, encode
-from export.graph import Layer, PolicyGraph, Signal
-from export.host_c import run_c
+from sparsectl.common.errors import UserError
+from sparsectl.export.c_writer import c_files
+from sparsectl.export.encodings.registry import ENCODINGS, encode
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.host_c import run_c
 from tests.export.graphs import observations, random_graph
 from tests.tools import need
 

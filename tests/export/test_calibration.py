@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from export.calibration import COUNT, other_observations, read_observations
-from export.config import ExportConfig
-from export.pipeline import export_policy
+from sparsectl.common.errors import UserError
+from sparsectl.export.calibration import COUNT, other_observations, read_observations
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
 from tests.export.graphs import random_graph, student_metadata, student_tensors, write_student
 
 GRAPH = random_graph((5, 24, 16, 1), 0.3, 1)

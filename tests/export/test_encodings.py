@@ -11,12 +11,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
-from export.c_writer import c_files
-from export.encodings.registry import ENCODINGS, FIXED, encode
-from export.graph import PolicyGraph
-from export.host_c import run_c
-from export.passes import fold_normaliser, simplify
+from sparsectl.common.errors import UserError
+from sparsectl.export.c_writer import c_files
+from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.host_c import run_c
+from sparsectl.export.passes import fold_normaliser, simplify
 from tests.export.graphs import graphs, observations, random_graph
 
 

@@ -12,10 +12,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from common.errors import UserError
-from export.graph import PolicyGraph
-from export.onnx_reader import read_onnx
-from export.pipeline import read_model
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.pipeline import read_model
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.encodings.fixed.policy import to_fixed
-from export.encodings.fixed.scales import Format, fixed_policy
-from export.encodings.fixed.tanh import fixed_tanh
-from export.encodings.registry import encode
-from export.encodings.unit_weights import with_unit_weights
+from sparsectl.export.encodings.fixed.policy import to_fixed
+from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
+from sparsectl.export.encodings.fixed.tanh import fixed_tanh
+from sparsectl.export.encodings.registry import encode
+from sparsectl.export.encodings.unit_weights import with_unit_weights
 from tests.export.graphs import observations, random_graph
 
 

@@ -13,9 +13,9 @@ import onnx
 import pytest
 from hypothesis import given, settings
 
-from common.errors import UserError
-from export.graph import Layer, PolicyGraph, Signal
-from export.onnx_reader import read_onnx
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.onnx_reader import read_onnx
 from tests.export.graphs import graphs, observations, random_graph
 
 

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from common.errors import UserError
-from export.onnx_reader import read_onnx
+from sparsectl.common.errors import UserError
+from sparsectl.export.onnx_reader import read_onnx
 
 MEMORY_BYTES = 400 * 2**20
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UserError
-from export.onnx_output import choose_output
+from sparsectl.common.errors import UserError
+from sparsectl.export.onnx_output import choose_output
 
 
 @pytest.mark.parametrize(

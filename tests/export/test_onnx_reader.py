@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from common.errors import UserError
-from export.graph import PolicyGraph
-from export.onnx_reader import read_onnx
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.onnx_reader import read_onnx
 
 GENERATOR = np.random.default_rng(5)
 W0 = GENERATOR.normal(size=(6, 4)).astype(np.float32)

@@ -11,13 +11,13 @@ import onnx
 import pytest
 from hypothesis import given, settings
 
-from export.activations import ACTIVATIONS
-from export.graph import Layer, PolicyGraph, Signal
-from export.onnx_reader import read_onnx
-from export.onnx_writer import onnx_model, write_onnx
-from export.passes import fold_normaliser
-from export.rounding import float32_rounding
-from export.verify import run_onnx
+from sparsectl.export.activations import ACTIVATIONS
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.onnx_writer import onnx_model, write_onnx
+from sparsectl.export.passes import fold_normaliser
+from sparsectl.export.rounding import float32_rounding
+from sparsectl.export.verify import run_onnx
 from tests.export.graphs import graphs, observations, random_graph
 
 

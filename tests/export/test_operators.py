@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from export.onnx_reader import read_onnx
+from sparsectl.export.onnx_reader import read_onnx
 
 OPSETS = (11, 13, 17, 20, 24)
 WIDTH = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 
-from export.graph import Layer, PolicyGraph, Signal
-from export.passes import (
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.passes import (
     eliminate_dead_neurons,
     fold_normaliser,
     hidden_neurons,

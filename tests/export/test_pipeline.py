@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-import export.pipeline
-import export.verify
-from common.errors import UserError
-from export.config import ExportConfig
-from export.graph import Layer, PolicyGraph, Signal
-from export.observations import spread_observations
-from export.onnx_reader import read_onnx
-from export.onnx_writer import write_onnx
-from export.passes import fold_normaliser, simplify
-from export.pipeline import export_policy
-from export.verify import run_torch
+import sparsectl.export.pipeline
+import sparsectl.export.verify
+from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.observations import spread_observations
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.export.passes import fold_normaliser, simplify
+from sparsectl.export.pipeline import export_policy
+from sparsectl.export.verify import run_torch
 from tests.export.graphs import (
     observations,
     random_graph,
@@ -190,14 +190,14 @@ def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_c_that_computes_something_else_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_files = export.pipeline.c_files
+    true_files = sparsectl.export.pipeline.c_files
 
     def off_by_a_bit(*arguments: Any) -> dict[str, str]:
         files = true_files(*arguments)
         files["policy.c"] = files["policy.c"].replace("sum = POLICY", "sum = -POLICY")
         return files
 
-    monkeypatch.setattr(export.pipeline, "c_files", off_by_a_bit)
+    monkeypatch.setattr(sparsectl.export.pipeline, "c_files", off_by_a_bit)
     message = refused(tmp_path, student(tmp_path), observations=200)
     assert "host C differs from the numpy reference" in message
 
@@ -205,8 +205,9 @@ def test_c_that_computes_something_else_is_found(
 def test_onnx_that_computes_something_else_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_run = export.verify.run_onnx
-    monkeypatch.setattr(export.verify, "run_onnx", lambda *a: true_run(*a) + np.float32(1e-4))
+    true_run = sparsectl.export.verify.run_onnx
+    off = np.float32(1e-4)
+    monkeypatch.setattr(sparsectl.export.verify, "run_onnx", lambda *a: true_run(*a) + off)
     message = refused(tmp_path, student(tmp_path), observations=200)
     assert "onnxruntime differs by" in message
 

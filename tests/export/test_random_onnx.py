@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from export.onnx_reader import read_onnx
-from export.rounding import float32_rounding
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.rounding import float32_rounding
 
 Arrays = list[np.ndarray]
 

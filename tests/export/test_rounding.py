@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 
-from export.graph import Layer, PolicyGraph
-from export.passes import eliminate_dead_neurons
-from export.rounding import float32_rounding
+from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.export.passes import eliminate_dead_neurons
+from sparsectl.export.rounding import float32_rounding
 from tests.export.graphs import graphs, observations, random_graph
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.encodings.fixed import settling
-from export.encodings.fixed.scales import Format, fixed_policy
-from export.encodings.fixed.settling import policy_in, settled
-from export.encodings.registry import FIXED, encode
-from export.graph import Layer, PolicyGraph
+from sparsectl.export.encodings.fixed import settling
+from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
+from sparsectl.export.encodings.fixed.settling import policy_in, settled
+from sparsectl.export.encodings.registry import FIXED, encode
+from sparsectl.export.graph import Layer, PolicyGraph
 from tests.export.graphs import graphs, observations, random_graph
 
 EIGHT_BITS = Format((127,), 24, (8,))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from export.graph import PolicyGraph
-from export.student import log_alpha, read_student
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.student import log_alpha, read_student
 from tests.export.graphs import random_graph, student_metadata, student_tensors, write_student
 
 GRAPH = random_graph((10, 7, 5, 1), 0.3, frames=2, normalised=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from firmware_host.wire import Decoder, Frame, encode
+from sparsectl.firmware_host.wire import Decoder, Frame, encode
 
 PATIENCE_S = 20.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.build import build_firmware
+from sparsectl.firmware_host.build import build_firmware
 from tests.firmware_host.core_library import RIG, Core
 from tests.firmware_host.small_policy import SmallPolicy, small_policy
 

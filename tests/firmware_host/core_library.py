@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_host.boards import find_board
-from firmware_host.boards.board import FIRMWARE, WARNINGS
-from firmware_host.compiler import find_compiler
-from firmware_host.policy_header import PolicyHeader
-from firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
+from sparsectl.firmware_host.compiler import find_compiler
+from sparsectl.firmware_host.policy_header import PolicyHeader
+from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 
 RIG = RigConstants(
     base_unit_per_count=9e-5,

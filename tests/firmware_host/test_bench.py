@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from firmware_host.bench import bench
-from firmware_host.config import BenchConfig
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.bench import bench
+from sparsectl.firmware_host.config import BenchConfig
 from tests.firmware_host.small_policy import SmallPolicy, small_policy
 from tests.tools import need
 

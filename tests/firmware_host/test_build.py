@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from firmware_host.boards import BOARDS
-from firmware_host.boards.board import FIRMWARE
-from firmware_host.build import build_firmware
-from firmware_host.policy_header import read_policy_header
-from firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 from tests.firmware_host.core_library import RIG
 from tests.firmware_host.small_policy import SmallPolicy, small_policy
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_host.framing import cobs_decode, cobs_encode, crc32
+from sparsectl.firmware_host.framing import cobs_decode, cobs_encode, crc32
 
 
 def test_crc_check_value() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.boards.board import FIRMWARE
 from tests.tools import need
 
 RUNS = 100_000

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_host import wire
-from firmware_host.framing import PLAIN_SEED, cobs_encode, crc32
-from firmware_host.wire import MESSAGES, Decoder, Field, encode
-from firmware_host.wire_header import HEADER, header
+from sparsectl.firmware_host import wire
+from sparsectl.firmware_host.framing import PLAIN_SEED, cobs_encode, crc32
+from sparsectl.firmware_host.wire import MESSAGES, Decoder, Field, encode
+from sparsectl.firmware_host.wire_header import HEADER, header
 from tests.firmware_host.core_library import Core
 from tests.firmware_host.frame_fuzz import FrameFuzz
 
@@ -46,7 +46,7 @@ def sent(draw: st.DrawFn) -> tuple[str, bool, int, dict[str, Any]]:
 
 
 def test_header_is_generated() -> None:
-    assert HEADER.read_text() == header(), "run: python -m firmware_host.wire_header"
+    assert HEADER.read_text() == header(), "run: python -m sparsectl.firmware_host.wire_header"
 
 
 def test_numbers_are_unique() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hil.config import TrialConfig
+from sparsectl.hil.config import TrialConfig
 from tests.hil.policies import EASY_POLICY, export_graph, export_into, timid_graph
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.balance import CAPTURE_S, Balance, CaptureWatch, assess_balance, find_capture
-from hil.disturbance import knocking_duty, plan_kicks
-from training.plants.rig import load_rig, rig_names
+from sparsectl.hil.balance import CAPTURE_S, Balance, CaptureWatch, assess_balance, find_capture
+from sparsectl.hil.disturbance import knocking_duty, plan_kicks
+from sparsectl.training.plants.rig import load_rig, rig_names
 
 PERIOD_S = 0.02
 

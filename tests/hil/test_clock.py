@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import UserError
-from hil.clock import WINDOW_NS, Exchange, fit_clock, shortest_of_windows
+from sparsectl.common.errors import UserError
+from sparsectl.hil.clock import WINDOW_NS, Exchange, fit_clock, shortest_of_windows
 
 
 class SkewedDevice:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from hil.config import TrialConfig
-from hil.journal import read_journal
-from hil.pace import RealtimePace
-from hil.plan import make_plan
-from hil.results import periods_us
-from hil.samples import read_trace
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.pace import RealtimePace
+from sparsectl.hil.plan import make_plan
+from sparsectl.hil.results import periods_us
+from sparsectl.hil.samples import read_trace
+from sparsectl.hil.trial import run_trial
 
 Short = Callable[..., TrialConfig]
 PERIOD_US = 20_000

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.boards import find_board
-from firmware_host.policy_header import read_policy_header
-from firmware_host.rig_constants import RigConstants, config_header
-from hil.config import IdentifyConfig, TrialConfig
-from hil.identification.identify import identify
-from hil.trial import run_trial
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.hil.config import IdentifyConfig, TrialConfig
+from sparsectl.hil.identification.identify import identify
+from sparsectl.hil.trial import run_trial
+from sparsectl.training.plants.rig import load_rig
 from tests.hil.policies import EASY_RIG
-from training.plants.rig import load_rig
 
 SIGNS = [(-1, 1), (1, -1), (-1, -1)]
 TEXT = EASY_RIG.read_text(encoding="utf-8")

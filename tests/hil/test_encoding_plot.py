@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from commands.choose import export
-from commands.config import ChooseConfig
-from common.errors import UserError
-from hil.config import ReportConfig
-from hil.encoding_plot import CHOICE, read_choice
-from hil.report import write_report
+from sparsectl.commands.choose import export
+from sparsectl.commands.config import ChooseConfig
+from sparsectl.common.errors import UserError
+from sparsectl.hil.config import ReportConfig
+from sparsectl.hil.encoding_plot import CHOICE, read_choice
+from sparsectl.hil.report import write_report
 from tests.hil.policies import EASY_POLICY
 from tests.tools import need
 

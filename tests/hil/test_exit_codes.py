@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from common.files import write_json
-from hil.config import ReportConfig, TrialConfig
-from hil.journal import read_journal
-from hil.report import write_report
-from hil.results import assess
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import write_json
+from sparsectl.hil.config import ReportConfig, TrialConfig
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.report import write_report
+from sparsectl.hil.results import assess
+from sparsectl.hil.trial import run_trial
 from tests.hil.test_interruption import start_trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def trial(policy: Path, firmware: Path, out: Path, *more: str) -> subprocess.Com
     words = ["trial", "--policy", str(policy), "--firmware", str(firmware), "--out", str(out)]
     words += ["--no-report", "--swing-up-limit-s", "1", "--seconds", "1", *more]
     return subprocess.run(
-        [sys.executable, str(ROOT / "sparsectl.py"), *words],
+        [sys.executable, "-m", "sparsectl", *words],
         capture_output=True,
         text=True,
         timeout=120,
@@ -45,7 +45,7 @@ def last_line(text: str) -> str:
 
 def test_help_tells_the_exit_codes() -> None:
     shown = subprocess.run(
-        [sys.executable, str(ROOT / "sparsectl.py"), "--help"], capture_output=True, text=True
+        [sys.executable, "-m", "sparsectl", "--help"], capture_output=True, text=True
     ).stdout
     said = " ".join(shown.split())
     assert "Exit codes: 0 done; 2 a mistake" in said and "3 a trial that its board" in said

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from commands.config import DoctorConfig
-from commands.doctor import doctor
-from common.errors import UserError
-from hil import finder
-from hil.config import TrialConfig
-from hil.finder import SKIP_VARIABLE, Found, find_board_with, find_boards, serial_ports
-from hil.plan import make_plan
-from hil.trial import run_trial
+from sparsectl.commands.config import DoctorConfig
+from sparsectl.commands.doctor import doctor
+from sparsectl.common.errors import UserError
+from sparsectl.hil import finder
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.finder import SKIP_VARIABLE, Found, find_board_with, find_boards, serial_ports
+from sparsectl.hil.plan import make_plan
+from sparsectl.hil.trial import run_trial
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_doctor_lists_who_answered_where(board: str, silent: str) -> None:
 def test_auto_runs_on_the_board_with_the_policy(
     board: str, silent: str, timid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hil.ports.auto.serial_ports", lambda: [silent, board])
+    monkeypatch.setattr("sparsectl.hil.ports.auto.serial_ports", lambda: [silent, board])
     config = TrialConfig(
         timid, port="auto", swing_up_limit_s=0.5, link_timeout_ticks=10, out=tmp_path / "trial"
     )

@@ -16,24 +16,24 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
-from firmware_host.wire import Fault, State, decode
-from hil.balance import CaptureWatch
-from hil.config import TrialConfig
-from hil.drives import LockstepDrive
-from hil.journal import JournalWriter, Kind, read_journal
-from hil.results import assess
-from hil.samples import Sample, read_trace
-from hil.trial import run_trial
-from hil.virtual_rig import VirtualRig
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import Fault, State, decode
+from sparsectl.hil.balance import CaptureWatch
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.drives import LockstepDrive
+from sparsectl.hil.journal import JournalWriter, Kind, read_journal
+from sparsectl.hil.results import assess
+from sparsectl.hil.samples import Sample, read_trace
+from sparsectl.hil.trial import run_trial
+from sparsectl.hil.virtual_rig import VirtualRig
 
 Short = Callable[..., TrialConfig]
 
 TRIAL = """
     import sys
     from pathlib import Path
-    from hil.config import TrialConfig
-    from hil.trial import run_trial
+    from sparsectl.hil.config import TrialConfig
+    from sparsectl.hil.trial import run_trial
 
     policy, out, firmware = map(Path, sys.argv[1:4])
     patience = {"link_timeout_ticks": int(sys.argv[4]), "swing_up_limit_s": 60}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
-from hil.journal import SIGNATURE, JournalWriter, Kind, Record, read_journal
+from sparsectl.common.errors import UserError
+from sparsectl.hil.journal import SIGNATURE, JournalWriter, Kind, Record, read_journal
 
 RECORD = st.tuples(
     st.sampled_from([Kind.FROM_DEVICE, Kind.TO_DEVICE, Kind.GARBAGE]),

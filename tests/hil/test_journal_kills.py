@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.wire import decode, encode
-from hil.journal import JournalWriter, read_journal
-from hil.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.firmware_host.wire import decode, encode
+from sparsectl.hil.journal import JournalWriter, read_journal
+from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
 
 AnyRecorder = LiveRecorder | LockstepRecorder
 KILLS = int(os.environ.get("SPARSECTL_KILLS", "100"))

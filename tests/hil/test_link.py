@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import serial
 
-from common.errors import UserError
-from firmware_host.wire import MESSAGES, Decoder, Frame, Reason, decode, encode
-from hil.journal import JournalWriter, Kind, read_journal
-from hil.link import Link, LinkLost, Refused
-from hil.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import MESSAGES, Decoder, Frame, Reason, decode, encode
+from sparsectl.hil.journal import JournalWriter, Kind, read_journal
+from sparsectl.hil.link import Link, LinkLost, Refused
+from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
 
 EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}
 
@@ -186,7 +186,7 @@ def test_a_vanished_port_ends_a_request_at_once(board: BoardEnd, journal: Journa
 def test_a_board_that_stopped_reading_gets_one_line(
     board: BoardEnd, journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hil.serial_line.WRITE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("sparsectl.hil.serial_line.WRITE_TIMEOUT_S", 0.05)
     with Link(board.path, 230400, LiveRecorder(journal)) as link:
         with pytest.raises(LinkLost, match="reads nothing any more"):
             for _ in range(100_000):

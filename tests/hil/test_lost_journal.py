@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.build import RigConstants, build_firmware
-from firmware_host.wire import Fault, State
-from hil.journal import JournalWriter, read_journal
-from hil.link import Link
-from hil.plant_server import PlantStart
-from hil.recorder import LiveRecorder
-from hil.results import assess
-from hil.safety import emergency_stop
-from hil.session import Session
-from hil.virtual_rig import VirtualRig
+from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.wire import Fault, State
+from sparsectl.hil.journal import JournalWriter, read_journal
+from sparsectl.hil.link import Link
+from sparsectl.hil.plant_server import PlantStart
+from sparsectl.hil.recorder import LiveRecorder
+from sparsectl.hil.results import assess
+from sparsectl.hil.safety import emergency_stop
+from sparsectl.hil.session import Session
+from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.training.plants.rig import load_rig
 from tests.hil.policies import RIG
-from training.plants.rig import load_rig
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = {"format": "sparsectl.journal", "version": 1}
@@ -60,7 +60,7 @@ def test_a_full_disk_stops_the_motor_in_one_line(
     words = ["--policy", str(timid), "--port", board.port, "--out", str(out), "--no-report"]
     words += ["--link-timeout-ticks", "10", "--swing-up-limit-s", "60"]
     child = subprocess.Popen(
-        [sys.executable, str(ROOT / "sparsectl.py"), "trial", *words],
+        [sys.executable, "-m", "sparsectl", "trial", *words],
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -125,7 +125,7 @@ def test_a_part_of_a_record_is_taken_back(tmp_path: Path) -> None:
 import os
 import resource
 from pathlib import Path
-from hil.journal import JournalLost, JournalWriter, Kind
+from sparsectl.hil.journal import JournalLost, JournalWriter, Kind
 journal = JournalWriter(Path({str(path)!r}), {HEADER!r})
 size = journal.path.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))

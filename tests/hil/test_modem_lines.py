@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from hil import modem_lines
-from hil.finder import find_boards
-from hil.modem_lines import prepare
-from hil.serial_line import SerialLine
+from sparsectl.hil import modem_lines
+from sparsectl.hil.finder import find_boards
+from sparsectl.hil.modem_lines import prepare
+from sparsectl.hil.serial_line import SerialLine
 
 
 class Chip:
@@ -55,7 +55,7 @@ def test_a_board_is_reset_by_the_first_opening_alone(
 
 def test_a_boot_loader_hears_nothing(near: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked once before it listens, and again only when it has gone."""
-    monkeypatch.setattr("hil.serial_line.prepare", lambda *_: True)
+    monkeypatch.setattr("sparsectl.hil.serial_line.prepare", lambda *_: True)
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     find_boards([os.ttyname(near)], baud=115_200, patience_s=0.5)

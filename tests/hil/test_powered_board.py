@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.boards import BOARDS
-from firmware_host.build import build_firmware
-from firmware_host.emulators.conversation import Conversation
-from firmware_host.emulators.running import RunningBoard
-from firmware_host.rig_constants import RigConstants
-from firmware_host.wire import Mode, State
-from hil.config import Mode as ModeName
-from hil.config import TrialConfig
-from hil.journal import Kind, read_journal
-from hil.samples import read_trace
-from hil.trial import run_trial
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.emulators.conversation import Conversation
+from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.firmware_host.wire import Mode, State
+from sparsectl.hil.config import Mode as ModeName
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal import Kind, read_journal
+from sparsectl.hil.samples import read_trace
+from sparsectl.hil.trial import run_trial
+from sparsectl.training.plants.rig import load_rig
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_RIG
-from training.plants.rig import load_rig
 
 STOOD = "the board stopped the trial: STUCK_BASE"
 """How a trial ends that drives a board without a pendulum."""

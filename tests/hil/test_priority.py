@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hil import priority
-from hil.config import TrialConfig
-from hil.journal import read_journal
-from hil.priority import RealtimePriority, hurry
-from hil.trial import run_trial
+from sparsectl.hil import priority
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.priority import RealtimePriority, hurry
+from sparsectl.hil.trial import run_trial
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from export.graph import Layer
-from export.onnx_writer import write_onnx
-from firmware_host.build import RigConstants, build_firmware
-from hil.config import TrialConfig
-from hil.trial import run_trial
-from hil.virtual_rig import VirtualRig
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import Layer
+from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.trial import run_trial
+from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.training.plants.rig import RIGS_FOLDER, load_rig
 from tests.hil.policies import RIG, export_graph, timid_graph
-from training.plants.rig import RIGS_FOLDER, load_rig
 
 Short = Callable[..., TrialConfig]
 

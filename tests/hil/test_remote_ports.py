@@ -11,11 +11,11 @@ import pytest
 import serial
 import serial.rfc2217
 
-from common.errors import UserError
-from firmware_host.wire import MESSAGES, Decoder, encode
-from hil.journal import JournalWriter
-from hil.link import Link
-from hil.recorder import LiveRecorder
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import MESSAGES, Decoder, encode
+from sparsectl.hil.journal import JournalWriter
+from sparsectl.hil.link import Link
+from sparsectl.hil.recorder import LiveRecorder
 
 EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}
 

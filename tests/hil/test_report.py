@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from export.onnx_reader import read_onnx
-from hil.config import ReportConfig, TrialConfig
-from hil.network_picture import draw_network, live_neurons
-from hil.report import write_report
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.hil.config import ReportConfig, TrialConfig
+from sparsectl.hil.network_picture import draw_network, live_neurons
+from sparsectl.hil.report import write_report
+from sparsectl.hil.trial import run_trial
 from tests.hil.policies import EASY_RIG, timid_graph
 
 SECTIONS = {"motion", "phase", "timing", "network", "comparison", "repeat"}

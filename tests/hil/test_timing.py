@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.timing import NoiseFloor, intervals, percentiles
+from sparsectl.hil.timing import NoiseFloor, intervals, percentiles
 
 
 def test_percentiles_are_values_that_occurred() -> None:

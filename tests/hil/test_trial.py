@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hil.config import TrialConfig
-from hil.journal import read_journal
-from hil.results import assess
-from hil.samples import read_trace
-from hil.trial import run_trial
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.results import assess
+from sparsectl.hil.samples import read_trace
+from sparsectl.hil.trial import run_trial
 from tests.hil.policies import EASY_RIG
 
 Short = Callable[..., TrialConfig]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from hil.plant_server import ANSWER, REQUEST, PlantStart, serve
-from hil.virtual_rig import VirtualRig
+from sparsectl.common.errors import UserError
+from sparsectl.hil.plant_server import ANSWER, REQUEST, PlantStart, serve
+from sparsectl.hil.virtual_rig import VirtualRig
 from tests.hil.policies import RIG
 
 

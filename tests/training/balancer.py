@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training.students.storage import StudentFile, StudentLayer, write_student
+from sparsectl.training.students.storage import StudentFile, StudentLayer, write_student
 
 ENVIRONMENT = "InvertedPendulum-v5"
 GAINS = np.array([[0.3, 3.0, 0.4, 0.6]], np.float32)

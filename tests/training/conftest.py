@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sparsectl.training.collect import collect
+from sparsectl.training.config import CollectConfig
 from tests.training.balancer import ENVIRONMENT, write_balancer
-from training.collect import collect
-from training.config import CollectConfig
 
 
 @pytest.fixture(scope="session")

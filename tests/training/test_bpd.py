@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.bpd import BayesianPolicyDistillation
-from training.critics import DTYPES, Networks, TwinCritics
-from training.data.files import read_dataset
-from training.settings import BpdSettings
+from sparsectl.training.bpd import BayesianPolicyDistillation
+from sparsectl.training.critics import DTYPES, Networks, TwinCritics
+from sparsectl.training.data.files import read_dataset
+from sparsectl.training.settings import BpdSettings
 
 CPU = torch.device("cpu")
 SETTINGS = BpdSettings(

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
+from sparsectl.training.collect import collect
+from sparsectl.training.config import CollectConfig
+from sparsectl.training.data.dataset import ARRAYS
+from sparsectl.training.data.files import read_dataset
+from sparsectl.training.policy import load_policy
+from sparsectl.training.rollouts import Behaviour, Rollouts, make_environment
 from tests.training.balancer import ENVIRONMENT, GAINS
-from training.collect import collect
-from training.config import CollectConfig
-from training.data.dataset import ARRAYS
-from training.data.files import read_dataset
-from training.policy import load_policy
-from training.rollouts import Behaviour, Rollouts, make_environment
 
 
 def test_the_transitions_do_not_depend_on_the_number_of_workers(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.controllers import Controller, ReturnShare, Weights, steered
-from training.settings import BpdSettings
+from sparsectl.training.controllers import Controller, ReturnShare, Weights, steered
+from sparsectl.training.settings import BpdSettings
 
 SETTINGS = BpdSettings()
 

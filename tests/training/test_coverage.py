@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparsectl.training.coverage import Coverage, episodes_of, hard_rows, mined
+from sparsectl.training.data.dataset import Dataset, joined
+from sparsectl.training.networks import Mlp
+from sparsectl.training.policy import Policy, load_policy
+from sparsectl.training.rollouts import Behaviour, Rollouts
+from sparsectl.training.settings import DaggerSettings
+from sparsectl.training.signals import normaliser
 from tests.training.balancer import ENVIRONMENT
 from tests.training.data.test_dataset import small
-from training.coverage import Coverage, episodes_of, hard_rows, mined
-from training.data.dataset import Dataset, joined
-from training.networks import Mlp
-from training.policy import Policy, load_policy
-from training.rollouts import Behaviour, Rollouts
-from training.settings import DaggerSettings
-from training.signals import normaliser
 
 
 def episodes(returns: list[float], length: int = 4) -> Dataset:

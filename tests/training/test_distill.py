@@ -16,18 +16,18 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
+from sparsectl.training.bpd import BayesianPolicyDistillation
+from sparsectl.training.checkpoint import read_checkpoint
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.files import read_dataset, write_dataset
+from sparsectl.training.distill import distill
+from sparsectl.training.policy import load_policy
+from sparsectl.training.rollouts import MEASURE, Rollouts
+from sparsectl.training.settings import BpdSettings
+from sparsectl.training.students.storage import read_student
+from sparsectl.training.targets import score
 from tests.training.balancer import ENVIRONMENT
-from training.bpd import BayesianPolicyDistillation
-from training.checkpoint import read_checkpoint
-from training.config import DistillConfig
-from training.data.files import read_dataset, write_dataset
-from training.distill import distill
-from training.policy import load_policy
-from training.rollouts import MEASURE, Rollouts
-from training.settings import BpdSettings
-from training.students.storage import read_student
-from training.targets import score
 
 
 def quick(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
@@ -96,7 +96,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from tests.training.test_distill import resumable
-from training.distill import distill
+from sparsectl.training.distill import distill
 if __name__ == "__main__":
     distill(resumable(*map(Path, sys.argv[1:4]), below=int(sys.argv[4])))
 """

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from training.config import EvaluateConfig
-from training.evaluate import evaluate, mean_interval, run_episodes, summarise
-from training.teach import signals_of
-from training.teacher_file import Weights, write_teacher
+from sparsectl.common.errors import UserError
+from sparsectl.training.config import EvaluateConfig
+from sparsectl.training.evaluate import evaluate, mean_interval, run_episodes, summarise
+from sparsectl.training.teach import signals_of
+from sparsectl.training.teacher_file import Weights, write_teacher
 
 ENV = "sparsectl/qube_servo2-v0"
 

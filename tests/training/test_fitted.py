@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
+from sparsectl.training.bpd import BayesianPolicyDistillation
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.files import read_dataset
+from sparsectl.training.fitted import fit_critics, read_critics, with_next_actions, write_critics
 from tests.training.test_bpd import CPU, SETTINGS
-from training.bpd import BayesianPolicyDistillation
-from training.data.dataset import Dataset
-from training.data.files import read_dataset
-from training.fitted import fit_critics, read_critics, with_next_actions, write_critics
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from training.noise import DRAWS_IN_TABLE, TABLE, Noise, normal_table
+from sparsectl.training.noise import DRAWS_IN_TABLE, TABLE, Noise, normal_table
 
 CPU = torch.device("cpu")
 

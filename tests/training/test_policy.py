@@ -17,8 +17,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 
-from common.errors import UserError
-from training.policy import load_policy
+from sparsectl.common.errors import UserError
+from sparsectl.training.policy import load_policy
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32) * 3
 

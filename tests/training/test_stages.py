@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.presets import Preset
-from training.settings import BpdSettings, DaggerSettings, FinetuneSettings
-from training.stages import Stages
-from training.targets import Keep
+from sparsectl.training.presets import Preset
+from sparsectl.training.settings import BpdSettings, DaggerSettings, FinetuneSettings
+from sparsectl.training.stages import Stages
+from sparsectl.training.targets import Keep
 
 JSON = dict[str, Any]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.measurement import return_figures
-from training.targets import Flash, Keep, Return, Rounds, Target, score
+from sparsectl.training.measurement import return_figures
+from sparsectl.training.targets import Flash, Keep, Return, Rounds, Target, score
 
 JSON = dict[str, Any]
 

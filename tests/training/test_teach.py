@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from stable_baselines3 import SAC, TD3
 
-import training.plants  # noqa: F401  the import registers sparsectl/...
-from common.errors import UserError
-from training.backends import BACKENDS
-from training.checkpoint import read_checkpoint
-from training.config import TeachConfig
-from training.policy import load_policy
-from training.signals import normaliser
-from training.teach import signals_of, teach
-from training.teacher_file import write_teacher
+import sparsectl.training.plants  # noqa: F401  the import registers sparsectl/...
+from sparsectl.common.errors import UserError
+from sparsectl.training.backends import BACKENDS
+from sparsectl.training.checkpoint import read_checkpoint
+from sparsectl.training.config import TeachConfig
+from sparsectl.training.policy import load_policy
+from sparsectl.training.signals import normaliser
+from sparsectl.training.teach import signals_of, teach
+from sparsectl.training.teacher_file import write_teacher
 
 ENV = "sparsectl/sensorsini_cartpole-v0"
 
@@ -107,7 +107,7 @@ def test_a_killed_training_goes_on_from_its_last_evaluation(tmp_path: Path) -> N
     )
     words = "--environments 1 --steps 3000 --learning-starts 300 --hidden 16 16"
     words += f" --evaluate-every 500 --evaluate-episodes 1 --out {tmp_path}"
-    command = [sys.executable, "sparsectl.py", "teach", "--env", config.env, *words.split()]
+    command = [sys.executable, "-m", "sparsectl", "teach", "--env", config.env, *words.split()]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "checkpoint.safetensors"
     while not checkpoint.exists() and process.poll() is None:

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commands.config import ParetoConfig
-from commands.distill import run
-from commands.flash import flash_bytes
-from commands.pareto import front, pareto
-from common.errors import UserError
-from common.files import read_json
+from sparsectl.commands.config import ParetoConfig
+from sparsectl.commands.distill import run
+from sparsectl.commands.flash import flash_bytes
+from sparsectl.commands.pareto import front, pareto
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.distill import distill
+from sparsectl.training.methods import METHODS, chosen_method, small_hidden
+from sparsectl.training.presets import chosen_preset
+from sparsectl.training.students.storage import read_student
 from tests.training.balancer import ENVIRONMENT
-from training.config import DistillConfig
-from training.distill import distill
-from training.methods import METHODS, chosen_method, small_hidden
-from training.presets import chosen_preset
-from training.students.storage import read_student
 
 
 def wish(dataset: Path, out: Path, **changes: Any) -> DistillConfig:

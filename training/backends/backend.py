@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from training.teacher_file import Weights
+from sparsectl.training.teacher_file import Weights
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.backends.backend import Backend
-from training.teacher_file import Weights
+from sparsectl.training.backends.backend import Backend
+from sparsectl.training.teacher_file import Weights
 
 ENTROPY = "log_ent_coef"
 """Of SAC alone, and not among what `get_parameters` gives."""

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.backends.backend import Backend
-from training.teacher_file import Weights
+from sparsectl.training.backends.backend import Backend
+from sparsectl.training.teacher_file import Weights
 
 OF_POLICY = ("actor_state", "qf_state")
 OF_MODEL = ("ent_coef_state", "key")

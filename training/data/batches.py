@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import UserError
-from training.data.dataset import Dataset
-from training.networks import Array
-from training.signals import normaliser
+from sparsectl.common.errors import UserError
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.networks import Array
+from sparsectl.training.signals import normaliser
 
 
 class Batch(NamedTuple):

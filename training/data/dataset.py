@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from training.networks import Array
-from training.signals import check_signals, normaliser
+from sparsectl.common.errors import UserError
+from sparsectl.training.networks import Array
+from sparsectl.training.signals import check_signals, normaliser
 
 Flags = NDArray[np.bool_]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import UserError
-from training.data.dataset import Dataset
-from training.data.minari import read_minari, write_minari
-from training.data.npz import read_npz, write_npz
+from sparsectl.common.errors import UserError
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.minari import read_minari, write_minari
+from sparsectl.training.data.npz import read_npz, write_npz
 
 MINARI = "minari:"
 

@@ -11,10 +11,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from common.errors import UserError
-from training.data.dataset import Dataset, checked
-from training.networks import Array
-from training.signals import environment_signals
+from sparsectl.common.errors import UserError
+from sparsectl.training.data.dataset import Dataset, checked
+from sparsectl.training.networks import Array
+from sparsectl.training.signals import environment_signals
 
 TEACHER_ACTION = "teacher_action"
 

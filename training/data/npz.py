@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from common.files import atomic_path
-from training.data.dataset import ARRAYS, Dataset, checked
-from training.signals import check_signals
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path
+from sparsectl.training.data.dataset import ARRAYS, Dataset, checked
+from sparsectl.training.signals import check_signals
 
 FORMAT = "sparsectl.dataset"
 VERSION = 1

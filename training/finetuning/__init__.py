@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from training.finetuning.first_order import FirstOrder
-from training.finetuning.second_order import SecondOrder
-from training.settings import FinetuneSettings
-from training.students.masked import kept_weights
-from training.students.storage import StudentLayer
+from sparsectl.training.finetuning.first_order import FirstOrder
+from sparsectl.training.finetuning.second_order import SecondOrder
+from sparsectl.training.settings import FinetuneSettings
+from sparsectl.training.students.masked import kept_weights
+from sparsectl.training.students.storage import StudentLayer
 
 
 def finetuning_of(

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data.batches import Batches
-from training.data.dataset import Dataset
-from training.settings import FinetuneSettings
-from training.students.encodings import ENCODINGS
-from training.students.masked import MaskedStudent, kept_weights
-from training.students.pruning import SCORES
-from training.students.storage import StudentLayer
+from sparsectl.training.data.batches import Batches
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.settings import FinetuneSettings
+from sparsectl.training.students.encodings import ENCODINGS
+from sparsectl.training.students.masked import MaskedStudent, kept_weights
+from sparsectl.training.students.pruning import SCORES
+from sparsectl.training.students.storage import StudentLayer
 
 SCORED = 8
 """Minibatches whose activations say what a weight adds."""

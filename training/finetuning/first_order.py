@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from training.finetuning.finetuning import Finetuning
-from training.flat import FlatAdam
+from sparsectl.training.finetuning.finetuning import Finetuning
+from sparsectl.training.flat import FlatAdam
 
 
 class FirstOrder(Finetuning):

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.students.masked import MaskedStudent
-from training.students.pruning import Mask, connected_weights
+from sparsectl.training.students.masked import MaskedStudent
+from sparsectl.training.students.pruning import Mask, connected_weights
 
 ROWS_AT_ONCE = 2048
 """J of so many rows at a time stays within the processor's cache."""

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.finetuning.finetuning import Finetuning
-from training.finetuning.gauss_newton import FIRST_DAMPING, cut, damped_step
-from training.flat import flat_values
+from sparsectl.training.finetuning.finetuning import Finetuning
+from sparsectl.training.finetuning.gauss_newton import FIRST_DAMPING, cut, damped_step
+from sparsectl.training.flat import flat_values
 
 
 class SecondOrder(Finetuning):

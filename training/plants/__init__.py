@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import gymnasium
 
-from training.plants.rig import rig_names
+from sparsectl.training.plants.rig import rig_names
 
-ENTRY_POINT = "training.plants.environment:PendulumEnv"
+ENTRY_POINT = "sparsectl.training.plants.environment:PendulumEnv"
 OWN_RIG = "sparsectl/rig-v0"
 
 for _name in rig_names():

@@ -9,10 +9,10 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from training.plants.observation import Observer
-from training.plants.plant import Plant, StartKind
-from training.plants.rig import load_rig
+from sparsectl.common.errors import UserError
+from sparsectl.training.plants.observation import Observer
+from sparsectl.training.plants.plant import Plant, StartKind
+from sparsectl.training.plants.rig import load_rig
 
 EPISODE_STEPS = 500
 BALANCED_RAD = 0.2

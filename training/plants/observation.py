@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from training.plants.rig import Rig
+from sparsectl.training.plants.rig import Rig
 
 SIGNALS = 5
 

@@ -10,7 +10,7 @@ from typing import Literal
 import mujoco
 import numpy as np
 
-from training.plants.rig import Motor, Rig
+from sparsectl.training.plants.rig import Motor, Rig
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 

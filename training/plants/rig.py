@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from training.students.priors import Divergence
-from training.students.storage import StudentLayer
-from training.students.variational import Generators
+from sparsectl.training.students.priors import Divergence
+from sparsectl.training.students.storage import StudentLayer
+from sparsectl.training.students.variational import Generators
 
 LOG_SIGMA = -5.0
 """Written into the student's file; it is not used where there is a mask."""

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from training.students.priors import Divergence, gaussian, log_alpha
-from training.students.storage import StudentLayer
-from training.students.variational import VARIANCE_FLOOR, Generators
+from sparsectl.training.students.priors import Divergence, gaussian, log_alpha
+from sparsectl.training.students.storage import StudentLayer
+from sparsectl.training.students.variational import VARIANCE_FLOOR, Generators
 
 SCALE_LOG_SIGMA = -4.0
 """Of the scales at the start; their means start at 1."""

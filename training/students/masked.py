@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.students.encodings import Encoding, as_it_is
-from training.students.pruning import Mask, Score, cut
-from training.students.storage import StudentLayer
+from sparsectl.training.students.encodings import Encoding, as_it_is
+from sparsectl.training.students.pruning import Mask, Score, cut
+from sparsectl.training.students.storage import StudentLayer
 
 
 class MaskedStudent(nn.Module):

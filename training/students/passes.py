@@ -7,10 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from training.students.priors import Divergence
-from training.students.registry import Student
-from training.students.reparameterised import VariationalPass
-from training.students.variational import VariationalStudent, local
+from sparsectl.training.students.priors import Divergence
+from sparsectl.training.students.registry import Student
+from sparsectl.training.students.reparameterised import VariationalPass
+from sparsectl.training.students.variational import VariationalStudent, local
 
 
 class StudentPass(Protocol):

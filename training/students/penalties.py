@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from training.students.priors import PRIORS, Prior
+from sparsectl.training.students.priors import PRIORS, Prior
 
 
 def l1(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:

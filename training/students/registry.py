@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from training.students.deterministic import DeterministicStudent
-from training.students.group import GroupStudent
-from training.students.variational import VariationalStudent
+from sparsectl.training.students.deterministic import DeterministicStudent
+from sparsectl.training.students.group import GroupStudent
+from sparsectl.training.students.variational import VariationalStudent
 
 Student = VariationalStudent | GroupStudent | DeterministicStudent
 

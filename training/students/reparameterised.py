@@ -15,9 +15,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.critics import relu_, relu_slope_
-from training.students.priors import Divergence
-from training.students.variational import VARIANCE_FLOOR, VariationalLinear, VariationalStudent
+from sparsectl.training.critics import relu_, relu_slope_
+from sparsectl.training.students.priors import Divergence
+from sparsectl.training.students.variational import (
+    VARIANCE_FLOOR,
+    VariationalLinear,
+    VariationalStudent,
+)
 
 
 class LayerPass:

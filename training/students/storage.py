@@ -11,10 +11,10 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save_file
 
-from common.errors import UserError
-from training.networks import ACTIVATIONS, Array, Mlp
-from training.safetensors_file import write_safetensors
-from training.signals import check_signals, normaliser
+from sparsectl.common.errors import UserError
+from sparsectl.training.networks import ACTIVATIONS, Array, Mlp
+from sparsectl.training.safetensors_file import write_safetensors
+from sparsectl.training.signals import check_signals, normaliser
 
 FORMAT = "sparsectl.student"
 VERSION = 1

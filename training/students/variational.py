@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from training.students.priors import Divergence, log_alpha
-from training.students.storage import StudentLayer
+from sparsectl.training.students.priors import Divergence, log_alpha
+from sparsectl.training.students.storage import StudentLayer
 
 VARIANCE_FLOOR = 1e-12
 """Keeps the root's slope finite where an input is all zeros, as behind dead ReLUs."""

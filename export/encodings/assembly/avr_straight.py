@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from export.encodings.assembly.avr_stream import CONDITION
-from export.encodings.fixed.policy import FixedLayer, FixedPolicy
+from sparsectl.export.encodings.assembly.avr_stream import CONDITION
+from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy
 
 MAX_INPUTS = 4
 """Of the first layer: each keeps two registers, its high byte one of the four that may be signed in

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from export.encodings.assembly.cortex_m4f import CONDITION
+from sparsectl.export.encodings.assembly.cortex_m4f import CONDITION
 
 __all__ = ["CONDITION", "ROWS", "assembly"]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from export.encodings.assembly.cortex_m4f import Instruction
+from sparsectl.export.encodings.assembly.cortex_m4f import Instruction
 
 REGISTERS = 32
 STREAM = "r3"

@@ -17,17 +17,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.activations import Float32
-from export.encodings.assembly.cortex_m4f import CONDITION, Instruction, cycles, without_stalls
-from export.encodings.assembly.cortex_m4f_program import Place, Program, Registers, float_registers
-from export.encodings.assembly.cortex_m4f_sums import (
+from sparsectl.export.activations import Float32
+from sparsectl.export.encodings.assembly.cortex_m4f import (
+    CONDITION,
+    Instruction,
+    cycles,
+    without_stalls,
+)
+from sparsectl.export.encodings.assembly.cortex_m4f_program import (
+    Place,
+    Program,
+    Registers,
+    float_registers,
+)
+from sparsectl.export.encodings.assembly.cortex_m4f_sums import (
     Inputs,
     add_block,
     add_products,
     columns_held,
     double_relu,
 )
-from export.graph import Layer, PolicyGraph
+from sparsectl.export.graph import Layer, PolicyGraph
 
 MAX_FUSED_OUTPUTS = 4
 """Outputs whose sums stay in registers while the last hidden layer is computed."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.activations import Float32
-from export.encodings.assembly.cortex_m4f_program import (
+from sparsectl.export.activations import Float32
+from sparsectl.export.encodings.assembly.cortex_m4f_program import (
     Place,
     Program,
     Registers,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.encodings.fixed import tanh as fixed_tanh
-from export.encodings.fixed.policy import FixedLayer, Int
+from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.policy import FixedLayer, Int
 
 
 @dataclass(frozen=True)

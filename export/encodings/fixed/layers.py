@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.errors import UserError
-from export.activations import c_functions
-from export.encodings.encoding import EncodedPolicy, Encoding
-from export.encodings.fixed import tanh as fixed_tanh
-from export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
-from export.encodings.float_layers import action_lines, activation_call, limit_functions
-from export.encodings.table import Table
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import c_functions
+from sparsectl.export.encodings.encoding import EncodedPolicy, Encoding
+from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
+from sparsectl.export.encodings.float_layers import action_lines, activation_call, limit_functions
+from sparsectl.export.encodings.table import Table
 
 OBSERVE = """\
 /* The observation in fixed point, round(value 2^exponent) cut off at its limit: made from the

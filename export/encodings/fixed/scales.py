@@ -25,11 +25,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.activations import Float32, Float64
-from export.encodings.fixed import tanh as fixed_tanh
-from export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
-from export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
-from export.graph import Layer, PolicyGraph
+from sparsectl.export.activations import Float32, Float64
+from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
+from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
+from sparsectl.export.graph import Layer, PolicyGraph
 
 INPUT_HEADROOM = 1.6
 """How far beyond the calibration observations an observation may go before it is cut off."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.encodings.table import Table
+from sparsectl.export.encodings.table import Table
 
 INPUT_BITS = 12
 """The argument is a multiple of 2^-12."""

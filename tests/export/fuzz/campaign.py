@@ -21,10 +21,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from common.errors import UserError
-from export.graph import PolicyGraph
-from export.onnx_reader import read_onnx
-from export.onnx_writer import onnx_model
+from sparsectl.common.errors import UserError
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.onnx_writer import onnx_model
 from tests.export.fuzz.mutations import damaged
 from tests.export.graphs import random_graph
 

@@ -10,12 +10,12 @@ import kconfiglib
 import pytest
 import yaml
 
-from common.errors import UserError
-from export.config import ExportConfig
-from export.onnx_writer import write_onnx
-from export.packaging.arduino import CATEGORY, REQUIRED
-from export.packaging.registry import PACKAGES, find_package
-from export.pipeline import export_policy, read_model
+from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.export.packaging.arduino import CATEGORY, REQUIRED
+from sparsectl.export.packaging.registry import PACKAGES, find_package
+from sparsectl.export.pipeline import export_policy, read_model
 from tests.export.graphs import random_graph
 from tests.export.packaging.arduino_build import build, need_arduino, run, serial_output
 from tests.tools import need

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.boards import BOARDS, Board
-from firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.boards import BOARDS, Board
+from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.training.plants.rig import load_rig
 from tests.hil.policies import EASY_POLICY, EASY_RIG, export_into
 from tests.tools import need
-from training.plants.rig import load_rig
 
 
 @pytest.fixture(scope="session")

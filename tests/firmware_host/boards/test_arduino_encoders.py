@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.boards import BOARDS
-from firmware_host.emulators.conversation import Conversation
-from firmware_host.emulators.running import RunningBoard
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.emulators.conversation import Conversation
+from sparsectl.firmware_host.emulators.running import RunningBoard
 
 STEPS = 9
 

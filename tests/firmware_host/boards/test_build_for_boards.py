@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from export.config import ExportConfig
-from export.pipeline import export_policy
-from firmware_host.boards import BOARDS, Board
-from firmware_host.boards.arduino_uno import ARDUINO_UNO
-from firmware_host.boards.hifive1 import HIFIVE1
-from firmware_host.boards.stm32f405 import STM32F405
-from firmware_host.build import RigConstants, build_firmware
-from firmware_host.config import FlashConfig
-from firmware_host.emulators.conversation import Conversation
-from firmware_host.emulators.running import RunningBoard
-from firmware_host.flash import flash
-from hil.config import TrialConfig
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
+from sparsectl.firmware_host.boards import BOARDS, Board
+from sparsectl.firmware_host.boards.arduino_uno import ARDUINO_UNO
+from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
+from sparsectl.firmware_host.boards.stm32f405 import STM32F405
+from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.config import FlashConfig
+from sparsectl.firmware_host.emulators.conversation import Conversation
+from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.firmware_host.flash import flash
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.trial import run_trial
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_POLICY, EASY_RIG
 from tests.tools import need

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.boards import BOARDS, Board
-from firmware_host.cores.golden_vectors import read_golden_vectors
-from firmware_host.emulators.conversation import Conversation
-from firmware_host.emulators.running import RunningBoard
-from firmware_host.policy_header import read_policy_header
-from firmware_host.wire import PROTOCOL_HASH, Clock, Fault, Mode, Reason, State, decode
-from hil.config import TrialConfig
-from hil.journal import Kind, read_journal
-from hil.trial import run_trial
+from sparsectl.firmware_host.boards import BOARDS, Board
+from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
+from sparsectl.firmware_host.emulators.conversation import Conversation
+from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.wire import PROTOCOL_HASH, Clock, Fault, Mode, Reason, State, decode
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal import Kind, read_journal
+from sparsectl.hil.trial import run_trial
 from tests.hil.policies import EASY_RIG
 
 Firmware = Callable[[str], Path]

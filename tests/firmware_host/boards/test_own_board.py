@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from firmware_host.boards.board import FIRMWARE
-from firmware_host.emulators.running import RunningBoard
-from hil.config import TrialConfig
-from hil.trial import run_trial
+from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.trial import run_trial
 from tests.hil.policies import EASY_RIG
 
 PAGE = Path(__file__).parents[3] / "docs" / "boards.md"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_host.boards.board import FIRMWARE, WARNINGS
-from firmware_host.boards.microcontroller import COMMON
-from firmware_host.compiler import find_compiler
-from firmware_host.cores.host import HOST
+from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
+from sparsectl.firmware_host.boards.microcontroller import COMMON
+from sparsectl.firmware_host.compiler import find_compiler
+from sparsectl.firmware_host.cores.host import HOST
 
 STRICT = (*WARNINGS, "-Wconversion", "-Werror", "-fsanitize=undefined", "-fno-sanitize-recover=all")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from firmware_host.cores import CORES, cortex_m_trace, find_core
-from firmware_host.cores.core import Core
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.cores import CORES, cortex_m_trace, find_core
+from sparsectl.firmware_host.cores.core import Core
 from tests.firmware_host.cores.policies import (
     c_policy,
     float_policy,

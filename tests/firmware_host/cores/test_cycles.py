@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_host.cores import CORES
+from sparsectl.firmware_host.cores import CORES
 from tests.firmware_host.cores.policies import assembly_policy
 from tests.tools import need
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from common.errors import UserError
-from common.quantities import bytes_from
-from firmware_host.cores.coverage import coverage
-from firmware_host.cores.golden_vectors import read_golden_vectors
-from firmware_host.policy_header import read_policy_header
+from sparsectl.common.errors import UserError
+from sparsectl.common.quantities import bytes_from
+from sparsectl.firmware_host.cores.coverage import coverage
+from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
+from sparsectl.firmware_host.policy_header import read_policy_header
 from tests.firmware_host.small_policy import small_policy
 
 FLOATS = st.floats(-100, 100, width=32)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_host.cores import CORES
-from firmware_host.cores.bench_program import symbols
-from firmware_host.cores.cortex_m import CortexM
+from sparsectl.firmware_host.cores import CORES
+from sparsectl.firmware_host.cores.bench_program import symbols
+from sparsectl.firmware_host.cores.cortex_m import CortexM
 from tests.firmware_host.cores.policies import float_policy
 from tests.tools import need
 

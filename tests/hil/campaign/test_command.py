@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
-from hil.campaign.answer import A_BETTER
-from hil.campaign.command import trial
-from hil.campaign.config import TrialCommand
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.hil.campaign.answer import A_BETTER
+from sparsectl.hil.campaign.command import trial
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.trial import run_trial
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
 ROOT = Path(__file__).parents[3]
@@ -61,7 +61,7 @@ def test_a_killed_campaign_goes_on_where_it_stopped(easy: Path, tmp_path: Path) 
     words = ["--policy", str(easy), "--rig", str(EASY_RIG), "--clock", "lockstep", "--seconds", "8"]
     words += ["--swing-up-limit-s", "5", "--disturbances", "0", "--repeat", "3", "--out", str(out)]
     words += ["--link-timeout-ticks", "10"]
-    child = subprocess.Popen([sys.executable, "sparsectl.py", "trial", *words], cwd=ROOT)
+    child = subprocess.Popen([sys.executable, "-m", "sparsectl", "trial", *words], cwd=ROOT)
     first = out / "trials" / "00000-A" / "outcome.json"
     for _ in range(6000):
         if first.exists() or child.poll() is not None:

@@ -15,27 +15,27 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
-from firmware_host.build import build_firmware
-from firmware_host.rig_constants import RigConstants
-from firmware_host.wire import State
-from hil.campaign.centring import centre
-from hil.campaign.command import trial
-from hil.campaign.config import TrialCommand
-from hil.config import TrialConfig
-from hil.journal import JournalWriter, read_journal
-from hil.link import Link
-from hil.mover import Mover
-from hil.plant_server import PlantStart, serve
-from hil.recorder import LiveRecorder
-from hil.rest import await_rest
-from hil.safety import emergency_stop
-from hil.samples import Sample
-from hil.trial import run_trial
-from hil.virtual_rig import VirtualRig
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.firmware_host.wire import State
+from sparsectl.hil.campaign.centring import centre
+from sparsectl.hil.campaign.command import trial
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal import JournalWriter, read_journal
+from sparsectl.hil.link import Link
+from sparsectl.hil.mover import Mover
+from sparsectl.hil.plant_server import PlantStart, serve
+from sparsectl.hil.recorder import LiveRecorder
+from sparsectl.hil.rest import await_rest
+from sparsectl.hil.safety import emergency_stop
+from sparsectl.hil.samples import Sample
+from sparsectl.hil.trial import run_trial
+from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.training.plants.plant import Plant
+from sparsectl.training.plants.rig import load_rig, rig_names
 from tests.hil.policies import EASY_RIG, RIG
-from training.plants.plant import Plant
-from training.plants.rig import load_rig, rig_names
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_host.wire import State
-from hil.campaign.answer import A_BETTER, ALIKE, B_BETTER, OPEN, answer
-from hil.campaign.journalled import Outcome
-from hil.campaign.score import (
+from sparsectl.firmware_host.wire import State
+from sparsectl.hil.campaign.answer import A_BETTER, ALIKE, B_BETTER, OPEN, answer
+from sparsectl.hil.campaign.journalled import Outcome
+from sparsectl.hil.campaign.score import (
     EVERY,
     FIRST_LOOK,
     looks,
@@ -16,7 +16,7 @@ from hil.campaign.score import (
     share_interval,
     upright_share,
 )
-from hil.samples import Sample, make_trace
+from sparsectl.hil.samples import Sample, make_trace
 
 COUNTS_PER_TURN = 1000
 

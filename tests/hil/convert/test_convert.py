@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from mcap.reader import make_reader
 
-from common.errors import UserError
-from firmware_host.wire import encode
-from hil.config import TrialConfig
-from hil.convert.config import ConvertConfig
-from hil.convert.convert import convert
-from hil.convert.messages import messages, schemas
-from hil.journal import Journal, JournalWriter, Kind, Record, read_journal
-from hil.samples import read_trace
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import encode
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.convert.config import ConvertConfig
+from sparsectl.hil.convert.convert import convert
+from sparsectl.hil.convert.messages import messages, schemas
+from sparsectl.hil.journal import Journal, JournalWriter, Kind, Record, read_journal
+from sparsectl.hil.samples import read_trace
+from sparsectl.hil.trial import run_trial
 
 TYPES = {"integer": int, "number": (int, float), "string": str}
 

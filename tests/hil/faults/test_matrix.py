@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_host.rig_constants import RigConstants
-from firmware_host.wire_enums import Fault, State
-from hil.faults.board import BOARD_FAULTS
-from hil.faults.host import COMMAND_FAULTS
-from hil.faults.kinds import BOARD, FAULTS, HOST, LINE, PLANT
-from hil.faults.line_faults import LINE_FAULTS
-from hil.faults.matrix import MARGIN_TICKS, Matrix
-from hil.faults.plant import PLANT_FAULTS
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.firmware_host.wire_enums import Fault, State
+from sparsectl.hil.faults.board import BOARD_FAULTS
+from sparsectl.hil.faults.host import COMMAND_FAULTS
+from sparsectl.hil.faults.kinds import BOARD, FAULTS, HOST, LINE, PLANT
+from sparsectl.hil.faults.line_faults import LINE_FAULTS
+from sparsectl.hil.faults.matrix import MARGIN_TICKS, Matrix
+from sparsectl.hil.faults.plant import PLANT_FAULTS
+from sparsectl.training.plants.rig import load_rig
 from tests.hil.policies import EASY_RIG
-from training.plants.rig import load_rig
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from firmware_host.wire import State
-from hil.config import TrialConfig
-from hil.faults.kinds import INJECTABLE, FaultSpec, fault_help
-from hil.journal import read_journal
-from hil.samples import read_trace
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import State
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.faults.kinds import INJECTABLE, FaultSpec, fault_help
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.samples import read_trace
+from sparsectl.hil.trial import run_trial
 
 Short = Callable[..., TrialConfig]
 

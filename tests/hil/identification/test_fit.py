@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from firmware_host.wire import State
-from hil.identification.fit import Fit, fit
-from hil.identification.rig_file import rig_toml
-from hil.identification.unknowns import UNKNOWNS, key, of_unit, start
-from hil.identification.windows import TICKS, cut
-from hil.samples import Sample
-from training.plants.plant import Plant
-from training.plants.rig import load_rig
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import State
+from sparsectl.hil.identification.fit import Fit, fit
+from sparsectl.hil.identification.rig_file import rig_toml
+from sparsectl.hil.identification.unknowns import UNKNOWNS, key, of_unit, start
+from sparsectl.hil.identification.windows import TICKS, cut
+from sparsectl.hil.samples import Sample
+from sparsectl.training.plants.plant import Plant
+from sparsectl.training.plants.rig import load_rig
 
 
 def shaken(rig_name: str, seed: int, ticks: int = 650) -> tuple[Plant, list[Sample]]:

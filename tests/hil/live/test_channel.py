@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.live.channel import channel_pair
+from sparsectl.hil.live.channel import channel_pair
 
 MESSAGES = st.lists(
     st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=20), max_size=4),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hil.live.guard import LoopbackOnly
+from sparsectl.hil.live.guard import LoopbackOnly
 
 PORT = 8770
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from common.errors import UserError
-from firmware_host.tools import find_tool
-from firmware_host.wire import Fault, State
-from hil.journal import read_journal
-from hil.live.server import LivePage
-from hil.samples import Sample, read_samples
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.tools import find_tool
+from sparsectl.firmware_host.wire import Fault, State
+from sparsectl.hil.journal import read_journal
+from sparsectl.hil.live.server import LivePage
+from sparsectl.hil.samples import Sample, read_samples
+from sparsectl.training.plants.rig import load_rig
 from tests.hil.policies import RIG
 from tests.tools import need
-from training.plants.rig import load_rig
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,14 +51,15 @@ class LiveTrial:
     def page_process(self) -> int:
         task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         for child in map(int, task.read_text().split()):
-            if b"hil.live.page" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"sparsectl.hil.live.page" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return child
         raise AssertionError("the page has no process")
 
 
 @contextmanager
 def live_trial(policy: Path, out: Path, *more: str) -> Iterator[LiveTrial]:
-    command = [sys.executable, "sparsectl.py", "trial", "--policy", str(policy), "--out", str(out)]
+    command = [sys.executable, "-m", "sparsectl", "trial", "--policy", str(policy)]
+    command += ["--out", str(out)]
     command += ["--live", "--live-port", "0", "--no-report", "--swing-up-limit-s", "60", *more]
     command += ["--link-timeout-ticks", "10"]  # a busy machine is no fault here
     environment = {name: value for name, value in os.environ.items() if name != PYTEST_MARK}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.live.picture import POLE, TRACK_Y, Shape, pendulum
-from hil.live.view import EDGES_US, HISTORY_S, MOST_POINTS, Setup, View
+from sparsectl.hil.live.picture import POLE, TRACK_Y, Shape, pendulum
+from sparsectl.hil.live.view import EDGES_US, HISTORY_S, MOST_POINTS, Setup, View
 
 
 def tick(time_s: float, latency_us: float = 50.0, angle_rad: float = 0.0) -> list[float]:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from firmware_host.wire import decode, encode
-from hil.config import TrialConfig
-from hil.journal import Journal, JournalWriter, Kind, Record, read_journal
-from hil.replay.config import ReplayConfig
-from hil.replay.replay import replay
-from hil.trial import run_trial
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import decode, encode
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal import Journal, JournalWriter, Kind, Record, read_journal
+from sparsectl.hil.replay.config import ReplayConfig
+from sparsectl.hil.replay.replay import replay
+from sparsectl.hil.trial import run_trial
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
 Edit = Callable[[Record], Record | None]

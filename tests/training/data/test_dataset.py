@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import UserError
-from training.data.dataset import ARRAYS, Dataset, joined
-from training.data.files import read_dataset, write_dataset
-from training.data.minari import read_minari, write_minari
-from training.signals import environment_signals, normaliser, standardised
+from sparsectl.common.errors import UserError
+from sparsectl.training.data.dataset import ARRAYS, Dataset, joined
+from sparsectl.training.data.files import read_dataset, write_dataset
+from sparsectl.training.data.minari import read_minari, write_minari
+from sparsectl.training.signals import environment_signals, normaliser, standardised
 
 
 def entries(names: str, limit: float | None) -> list[dict[str, Any]]:

@@ -12,14 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sparsectl.training.distill import distill
+from sparsectl.training.finetuning import gauss_newton
+from sparsectl.training.finetuning.gauss_newton import (
+    Parameters,
+    curvature,
+    cut,
+    damped_step,
+    mean_error,
+)
+from sparsectl.training.students.masked import MaskedStudent, kept_weights
+from sparsectl.training.students.pruning import connected_weights
+from sparsectl.training.students.storage import StudentLayer, read_student
 from tests.training.students.test_students import random_layers
 from tests.training.test_wishes import online, wish
-from training.distill import distill
-from training.finetuning import gauss_newton
-from training.finetuning.gauss_newton import Parameters, curvature, cut, damped_step, mean_error
-from training.students.masked import MaskedStudent, kept_weights
-from training.students.pruning import connected_weights
-from training.students.storage import StudentLayer, read_student
 
 SIZES = st.sampled_from([(5, 9, 7, 2), (4, 6, 1), (3, 1), (6, 8, 8, 8, 3)])
 

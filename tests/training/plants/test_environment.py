@@ -13,11 +13,11 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import training.plants  # noqa: F401
-from common.errors import UserError
-from training.plants.environment import EPISODE_STEPS, PendulumEnv
-from training.plants.observation import Observer
-from training.plants.rig import load_rig, rig_names
+import sparsectl.training.plants  # noqa: F401
+from sparsectl.common.errors import UserError
+from sparsectl.training.plants.environment import EPISODE_STEPS, PendulumEnv
+from sparsectl.training.plants.observation import Observer
+from sparsectl.training.plants.rig import load_rig, rig_names
 
 RIGS = rig_names()
 

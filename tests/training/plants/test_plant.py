@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.plants.observation import Observer
-from training.plants.plant import Parameters, Plant, draw_parameters, wrap_angle
-from training.plants.rig import Rig, load_rig, rig_names
+from sparsectl.training.plants.observation import Observer
+from sparsectl.training.plants.plant import Parameters, Plant, draw_parameters, wrap_angle
+from sparsectl.training.plants.rig import Rig, load_rig, rig_names
 
 RIGS = rig_names()
 

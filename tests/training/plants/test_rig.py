@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from training.plants.rig import RIGS_FOLDER, load_rig, rig_names
+from sparsectl.common.errors import UserError
+from sparsectl.training.plants.rig import RIGS_FOLDER, load_rig, rig_names
 
 
 @pytest.mark.parametrize("name", rig_names())

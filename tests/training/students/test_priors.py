@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from training.students.priors import PRIORS, log_alpha, log_uniform
+from sparsectl.training.students.priors import PRIORS, log_alpha, log_uniform
 
 LOG_ALPHAS = np.linspace(-8, 6, 8)
 MEANS = (-0.7, 1e-3, 0.05, 0.9)

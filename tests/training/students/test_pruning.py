@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparsectl.training.students.encodings import ENCODINGS
+from sparsectl.training.students.masked import MaskedStudent, kept_weights
+from sparsectl.training.students.pruning import SCORES, connected_weights, cut
 from tests.training.students.test_students import forward, random_layers
-from training.students.encodings import ENCODINGS
-from training.students.masked import MaskedStudent, kept_weights
-from training.students.pruning import SCORES, connected_weights, cut
 
 
 @settings(max_examples=40, deadline=None)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.flat import FlatAdam
-from training.students.passes import GraphPass, StudentPass
-from training.students.reparameterised import VariationalPass
-from training.students.variational import VariationalStudent
+from sparsectl.training.flat import FlatAdam
+from sparsectl.training.students.passes import GraphPass, StudentPass
+from sparsectl.training.students.reparameterised import VariationalPass
+from sparsectl.training.students.variational import VariationalStudent
 
 ROWS = 40
 

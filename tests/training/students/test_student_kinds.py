@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.config import DistillConfig
-from training.methods import METHODS
-from training.students.deterministic import DeterministicStudent
-from training.students.group import GroupStudent
-from training.students.penalties import PENALTIES
-from training.students.priors import PRIORS, log_alpha
-from training.students.registry import STUDENTS
-from training.students.variational import NOISES
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.methods import METHODS
+from sparsectl.training.students.deterministic import DeterministicStudent
+from sparsectl.training.students.group import GroupStudent
+from sparsectl.training.students.penalties import PENALTIES
+from sparsectl.training.students.priors import PRIORS, log_alpha
+from sparsectl.training.students.registry import STUDENTS
+from sparsectl.training.students.variational import NOISES
 
 SIZES = (5, 7, 6, 2)
 

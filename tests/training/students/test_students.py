@@ -12,14 +12,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UserError
+from sparsectl.common.errors import UserError
+from sparsectl.training.flat import FlatAdam
+from sparsectl.training.networks import Mlp
+from sparsectl.training.schedules import SCHEDULES
+from sparsectl.training.students.masked import MaskedStudent, kept_weights, simplified
+from sparsectl.training.students.storage import (
+    StudentFile,
+    StudentLayer,
+    read_student,
+    write_student,
+)
+from sparsectl.training.students.variational import VariationalLinear, VariationalStudent
 from tests.training.data.test_dataset import small
-from training.flat import FlatAdam
-from training.networks import Mlp
-from training.schedules import SCHEDULES
-from training.students.masked import MaskedStudent, kept_weights, simplified
-from training.students.storage import StudentFile, StudentLayer, read_student, write_student
-from training.students.variational import VariationalLinear, VariationalStudent
 
 
 def test_local_reparameterisation_has_the_moments_of_sampled_weights() -> None:

@@ -9,21 +9,20 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Union
 
 import tyro
 
-import commands.config
-import firmware_host.config
-import hil.campaign.config
-import hil.config
-import hil.convert.config
-import hil.replay.config
-import training.config
-from commands.arguments import parsed
-from common.errors import UserError
-from common.interruption import Terminated, ended_by_exception
+import sparsectl.commands.config
+import sparsectl.firmware_host.config
+import sparsectl.hil.campaign.config
+import sparsectl.hil.config
+import sparsectl.hil.convert.config
+import sparsectl.hil.replay.config
+import sparsectl.training.config
+from sparsectl.commands.arguments import parsed
+from sparsectl.common.errors import UserError
+from sparsectl.common.interruption import Terminated, ended_by_exception
 
 DESCRIPTION = """\
 From a trained controller to a sparse one on a microcontroller, proven on a pendulum.
@@ -61,22 +60,24 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command(commands.config.DemoConfig, "commands.demo:demo"),
-    "teach": Command(training.config.TeachConfig, "training.teach:teach"),
-    "collect": Command(training.config.CollectConfig, "training.collect:collect"),
-    "distill": Command(training.config.DistillConfig, "commands.distill:run"),
-    "pareto": Command(commands.config.ParetoConfig, "commands.pareto:pareto"),
-    "evaluate": Command(training.config.EvaluateConfig, "training.evaluate:evaluate"),
-    "export": Command(commands.config.ChooseConfig, "commands.choose:export"),
-    "build": Command(firmware_host.config.BuildConfig, "commands.build:build"),
-    "flash": Command(firmware_host.config.FlashConfig, "firmware_host.flash:flash"),
-    "bench": Command(firmware_host.config.BenchConfig, "commands.bench:bench"),
-    "trial": Command(hil.campaign.config.TrialCommand, "hil.campaign.command:trial"),
-    "replay": Command(hil.replay.config.ReplayConfig, "hil.replay.replay:replay"),
-    "convert": Command(hil.convert.config.ConvertConfig, "hil.convert.convert:convert"),
-    "identify": Command(hil.config.IdentifyConfig, "hil.identification.identify:identify"),
-    "report": Command(hil.config.ReportConfig, "hil.report:write_report"),
-    "doctor": Command(commands.config.DoctorConfig, "commands.doctor:doctor"),
+    "demo": Command(sparsectl.commands.config.DemoConfig, "commands.demo:demo"),
+    "teach": Command(sparsectl.training.config.TeachConfig, "training.teach:teach"),
+    "collect": Command(sparsectl.training.config.CollectConfig, "training.collect:collect"),
+    "distill": Command(sparsectl.training.config.DistillConfig, "commands.distill:run"),
+    "pareto": Command(sparsectl.commands.config.ParetoConfig, "commands.pareto:pareto"),
+    "evaluate": Command(sparsectl.training.config.EvaluateConfig, "training.evaluate:evaluate"),
+    "export": Command(sparsectl.commands.config.ChooseConfig, "commands.choose:export"),
+    "build": Command(sparsectl.firmware_host.config.BuildConfig, "commands.build:build"),
+    "flash": Command(sparsectl.firmware_host.config.FlashConfig, "firmware_host.flash:flash"),
+    "bench": Command(sparsectl.firmware_host.config.BenchConfig, "commands.bench:bench"),
+    "trial": Command(sparsectl.hil.campaign.config.TrialCommand, "hil.campaign.command:trial"),
+    "replay": Command(sparsectl.hil.replay.config.ReplayConfig, "hil.replay.replay:replay"),
+    "convert": Command(sparsectl.hil.convert.config.ConvertConfig, "hil.convert.convert:convert"),
+    "identify": Command(
+        sparsectl.hil.config.IdentifyConfig, "hil.identification.identify:identify"
+    ),
+    "report": Command(sparsectl.hil.config.ReportConfig, "hil.report:write_report"),
+    "doctor": Command(sparsectl.commands.config.DoctorConfig, "commands.doctor:doctor"),
 }
 
 
@@ -169,7 +170,7 @@ def load(function: str) -> Callable[[Any], dict[str, Any]]:
     module_name, function_name = function.split(":")
     try:
         loaded: Callable[[Any], dict[str, Any]] = getattr(
-            importlib.import_module(module_name), function_name
+            importlib.import_module(f"sparsectl.{module_name}"), function_name
         )
     except ModuleNotFoundError as error:
         extra = EXTRA_OF_MODULE.get((error.name or "").split(".")[0])
@@ -186,11 +187,6 @@ def show(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result, indent=2, default=str))
         return
-    from commands.terminal import print_result
+    from sparsectl.commands.terminal import print_result
 
     print_result(result)
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
-    main()

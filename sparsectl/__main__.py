@@ -1,0 +1,5 @@
+"""`python -m sparsectl`."""
+
+from sparsectl.cli import main
+
+main()
