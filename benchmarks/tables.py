@@ -23,13 +23,17 @@ from method_tables import (
     methods_short,
     stages,
 )
+from onnx_tables import node_counts, node_exclusions, node_refusals
 from speed_table import training_curves, training_speed
 
 from sparsectl.common.files import atomic_path, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("training.md", "rigs.md")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("training.md", "rigs.md", "onnx.md")),
+)
 
 
 def trials() -> list[str]:
@@ -131,6 +135,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training_speed": training_speed,
     "training_curves": training_curves,
     "identification": identification,
+    "onnx_node_counts": node_counts,
+    "onnx_node_refusals": node_refusals,
+    "onnx_node_exclusions": node_exclusions,
 }
 
 
