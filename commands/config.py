@@ -76,3 +76,7 @@ class ParetoConfig:
     """Episodes of each student, the same for all."""
     out: Path = Path("runs/pareto")
     """Folder for pareto.json and pareto.png."""
+    env_kwargs: UseAppendAction[tuple[str, ...]] = ()
+    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    wrapper: UseAppendAction[tuple[str, ...]] = ()
+    """A wrapper around it, module:Class; may be given several times, the innermost first."""

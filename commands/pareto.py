@@ -5,6 +5,7 @@ A student is on the front where none with as few weights (or bytes) has a higher
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 from sparsectl.commands.config import ParetoConfig
 from sparsectl.commands.flash import flash_bytes
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import atomic_path, write_json
+from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.evaluate import evaluate
+from sparsectl.training.environments import chosen_environment
+from sparsectl.training.evaluate import check_policy, evaluate
+from sparsectl.training.policy import load_policy
 from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
@@ -31,6 +34,13 @@ def pareto(config: ParetoConfig) -> JSON:
         UserError: there is no student, or one does not load or fit.
     """
     paths = [path for source in config.students for path in students_in(source)]
+    if not paths:
+        raise UserError("no student is given; name a student.safetensors or a distill's folder")
+    check_writable(config.out)
+    env = common_environment(config, paths)
+    config = replace(config, env=env, env_kwargs=(), wrapper=())
+    for policy in (*paths, *filter(None, [config.teacher])):
+        check_policy(load_policy(policy), env)
     points = [point_of(config, path) for path in Progress(paths, desc="pareto", unit="student")]
     points.sort(key=lambda point: (-point["kept_weights"], point["return_mean"]))
     for size in SIZES:
@@ -43,6 +53,25 @@ def pareto(config: ParetoConfig) -> JSON:
     with atomic_path(config.out / "pareto.png") as temporary:
         draw(result, temporary)
     return result | {"picture": str(config.out / "pareto.png")}
+
+
+def common_environment(config: ParetoConfig, paths: list[Path]) -> str:
+    """The one environment that all students are measured in.
+
+    Raises:
+        UserError: none is known, or they were made in several.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        known = load_policy(path).environment
+        env = chosen_environment(config.env, config.env_kwargs, config.wrapper, known, path)
+        if env is None:
+            raise UserError(f"{path} names no environment; give one with --env")
+        found.setdefault(env, path)
+    if len(found) > 1:
+        (one, a), (other, b), *_ = found.items()
+        raise UserError(f"{a} was made in {one}, {b} in {other}; compare them in one, by --env")
+    return next(iter(found))
 
 
 def students_in(source: Path) -> list[Path]:

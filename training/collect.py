@@ -13,6 +13,7 @@ from sparsectl.common.provenance import provenance
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import check_place, write_dataset
+from sparsectl.training.environments import chosen_environment
 from sparsectl.training.policy import Policy, load_policy
 from sparsectl.training.rollouts import COLLECT, Behaviour, Rollouts
 
@@ -29,6 +30,11 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     _check(config)
     started = time.monotonic()
     teacher = load_policy(config.teacher, activation=config.activation)
+    env = chosen_environment(
+        config.env, config.env_kwargs, config.wrapper, teacher.environment, config.teacher
+    )
+    assert env is not None
+    config = replace(config, env=env)
     behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
     with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
         dataset = rollouts.transitions(

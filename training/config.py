@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import UseAppendAction, arg
 
 from sparsectl.common.quantities import Size
 
@@ -19,7 +19,7 @@ class CollectConfig:
     """Stable-Baselines3 zip, ONNX, student.safetensors, or a policy's folder."""
 
     env: str
-    """Gymnasium id of the environment."""
+    """Gymnasium id of the environment, or one's own: module:Id-v0, module:Class or RIG.toml."""
 
     out: Path = Path("runs/collect/dataset.npz")
     """The dataset: an .npz, or minari:NAMESPACE/NAME-v0 for Minari's local folder."""
@@ -42,13 +42,19 @@ class CollectConfig:
     activation: str | None = None
     """Hidden activation of a Stable-Baselines3 zip that does not say its own."""
 
+    env_kwargs: UseAppendAction[tuple[str, ...]] = ()
+    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+
+    wrapper: UseAppendAction[tuple[str, ...]] = ()
+    """A wrapper around it, module:Class; may be given several times, the innermost first."""
+
 
 @dataclass(frozen=True)
 class TeachConfig:
     """Train a teacher with Stable-Baselines3."""
 
     env: str = "sparsectl/sensorsini_cartpole-v0"
-    """Gymnasium environment with continuous actions and flat observations."""
+    """Gymnasium environment with continuous actions; also module:Id-v0, module:Class, RIG.toml."""
     algo: Literal["sac", "td3"] = "sac"
     """Reinforcement-learning algorithm."""
     backend: Literal["sb3", "sbx"] = "sb3"
@@ -77,6 +83,10 @@ class TeachConfig:
     """Folder for teacher.onnx, learning_curve.csv, summary.json and the checkpoint."""
     restart: bool = False
     """Begin anew where `out` holds a checkpoint."""
+    env_kwargs: UseAppendAction[tuple[str, ...]] = ()
+    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    wrapper: UseAppendAction[tuple[str, ...]] = ()
+    """A wrapper around it, module:Class; may be given several times, the innermost first."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,10 @@ class EvaluateConfig:
     """Seed of the first episode; the next ones count up from it."""
     trace: Path | None = None
     """Also save angle, position and duty of the first episode here (.npz)."""
+    env_kwargs: UseAppendAction[tuple[str, ...]] = ()
+    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    wrapper: UseAppendAction[tuple[str, ...]] = ()
+    """A wrapper around it, module:Class; may be given several times, the innermost first."""
 
 
 MethodName = Literal[
@@ -148,7 +162,8 @@ class DistillConfig:
     """What --flash counts them in, as `export --encoding`: packed-int8 takes half of auto's."""
 
     env: str | None = None
-    """Gymnasium id: the return is measured there after each stage. Without it: purely offline."""
+    """Gymnasium id: the return is measured there after each stage. Without it: purely offline. The
+    dataset's keyword arguments and wrappers hold, where no others are given."""
 
     teacher: Path | None = None
     """Labels the states that the student meets (DAgger); it needs --env."""
@@ -273,6 +288,12 @@ class DistillConfig:
 
     restart: bool = False
     """Begin anew where `out` holds a checkpoint."""
+
+    env_kwargs: UseAppendAction[tuple[str, ...]] = ()
+    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+
+    wrapper: UseAppendAction[tuple[str, ...]] = ()
+    """A wrapper around it, module:Class; may be given several times, the innermost first."""
 
     def wishes(self) -> dict[str, float]:
         """The wishes that are given, by name; more than one is an error that `resolved` raises."""

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.training.bpd import BayesianPolicyDistillation
 from sparsectl.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.config import DistillConfig
@@ -29,6 +30,7 @@ from sparsectl.training.coverage import Coverage
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.devices import chosen_device
+from sparsectl.training.environments import chosen_environment
 from sparsectl.training.figures import check_alive, layer_figures, masked
 from sparsectl.training.finetuning import finetuning_of
 from sparsectl.training.finetuning.finetuning import Finetuning, start_layers
@@ -82,6 +84,7 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
     config = replace(config, method=chosen_method(config), preset=chosen_preset(config))
     preset = resolved(config)
     dataset = read_dataset(config.dataset)
+    config = in_environment(config, dataset.metadata.get("environment"))
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_interrupt())
         workers = config.workers or os.cpu_count() or 1
@@ -89,6 +92,24 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
         run = Distillation(config, preset, dataset, rollouts, stop, flash_bytes)
         stack.callback(run.board.close)
         return run.run()
+
+
+def in_environment(config: DistillConfig, of_dataset: str | None) -> DistillConfig:
+    """The config with the whole name of its environment for `env`.
+
+    Raises:
+        UserError: the environment's options do not fit together.
+    """
+    if config.env is None:
+        if config.env_kwargs or config.wrapper:
+            raise UserError("env-kwargs and wrapper are of an environment; give it with --env")
+        return config
+    env = chosen_environment(
+        config.env, config.env_kwargs, config.wrapper, of_dataset, config.dataset
+    )
+    if of_dataset is not None and env != of_dataset:
+        warn(f"the dataset was collected in {of_dataset}; returns are measured in {env}")
+    return replace(config, env=env, env_kwargs=(), wrapper=())
 
 
 class Distillation:

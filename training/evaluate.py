@@ -15,8 +15,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.policy import load_policy
-from sparsectl.training.rollouts import check_fit, make_environment
+from sparsectl.training.environments import chosen_environment, make_environment
+from sparsectl.training.policy import Policy, load_policy
+from sparsectl.training.rollouts import check_fit
 from sparsectl.training.signals import environment_signals
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -121,18 +122,29 @@ def evaluate(config: EvaluateConfig, progress: str | None = "evaluate") -> dict[
         UserError: the policy or the environment does not load, or they do not fit each other.
     """
     policy = load_policy(config.policy)
-    env_id = config.env or policy.environment
+    env_id = chosen_environment(
+        config.env, config.env_kwargs, config.wrapper, policy.environment, config.policy
+    )
     if env_id is None:
         raise UserError(f"{config.policy} names no environment; give one with --env")
-    probe = make_environment(env_id)
-    check_fit(policy, environment_signals(probe), env_id)
-    probe.close()
+    check_policy(policy, env_id)
     episodes = run_episodes(
         env_id, policy.act, episodes=config.episodes, seed=config.seed, progress=progress
     )
     if config.trace is not None:
         save_trace(config.trace, trace_episode(env_id, policy.act, seed=config.seed))
     return summarise(episodes) | {"env": env_id, "policy": str(config.policy), "seed": config.seed}
+
+
+def check_policy(policy: Policy, env_id: str) -> None:
+    """Check that a policy fits an environment.
+
+    Raises:
+        UserError: it does not, or the environment cannot be made.
+    """
+    probe = make_environment(env_id)
+    check_fit(policy, environment_signals(probe), env_id)
+    probe.close()
 
 
 def save_trace(path: Path, trace: dict[str, NDArray[np.float64]]) -> None:

@@ -7,8 +7,10 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count, islice
 from types import TracebackType
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.training.data.dataset import Dataset, joined
+from sparsectl.training.environments import make_environment
 from sparsectl.training.networks import Array
 from sparsectl.training.policy import Policy
 from sparsectl.training.signals import environment_signals, normaliser
@@ -63,27 +66,6 @@ class Episode:
     @property
     def episode_return(self) -> float:
         return float(self.transitions.rewards.sum(dtype=np.float64))
-
-
-def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnasium.Env[Any, Any]:
-    """Make a registered environment (sparsectl's own are), or that of a rig file, MINE.toml.
-
-    Raises:
-        UserError: there is no such environment, it lacks something, or refuses the options.
-    """
-    from sparsectl.training.plants import OWN_RIG  # the import registers sparsectl/...
-
-    options = options or {}
-    if name.endswith(".toml"):
-        name, options = OWN_RIG, {**options, "rig": name}
-    try:
-        return gymnasium.make(name, **options)
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"cannot make the environment {name!r}: {reason}; "
-            "name a Gymnasium id such as sparsectl/sensorsini_cartpole-v0"
-        ) from error
 
 
 def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
@@ -149,6 +131,11 @@ class Rollouts:
                 while len(waiting) < 2 * self.workers:
                     waiting.append(self._submit(behaviour, seed, next(numbers)))
                 yield waiting.pop(0).result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"a worker process of {self.environment} died, as one does that lacks memory; give "
+                "fewer --workers"
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()
@@ -195,16 +182,16 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-_worker_environment: gymnasium.Env[Any, Any] | None = None
+_worker_settings: tuple[str, dict[str, Any]]
 
 
 def _start_worker(environment: str, options: dict[str, Any]) -> None:
     import signal
 
-    global _worker_environment
+    global _worker_settings
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    _worker_environment = make_environment(environment, options)
+    _worker_settings = environment, options
 
 
 def _end_with_parent() -> None:
@@ -215,9 +202,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+@cache
+def _worker_environment() -> gymnasium.Env[Any, Any]:
+    """Made with the first episode, whose future tells what goes wrong."""
+    return make_environment(*_worker_settings)
+
+
 def _episode(behaviour: Behaviour, seed: Seed, number: int) -> Episode:
-    assert _worker_environment is not None
-    return run_episode(_worker_environment, behaviour, seed, number)
+    return run_episode(_worker_environment(), behaviour, seed, number)
 
 
 def run_episode(

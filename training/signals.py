@@ -9,9 +9,26 @@ import gymnasium
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.training.checked_environment import CheckedEnvironment
 from sparsectl.training.networks import Array
 
 JSON = dict[str, Any]
+NAMES = "signal_names"
+"""What an environment, or a wrapper, may say of its observations: a name for each."""
+
+PASSIVE = (
+    gymnasium.wrappers.PassiveEnvChecker,
+    gymnasium.wrappers.OrderEnforcing,
+    gymnasium.wrappers.RecordEpisodeStatistics,
+    gymnasium.wrappers.TimeLimit,
+    gymnasium.RewardWrapper,
+    CheckedEnvironment,
+)
+"""Wrappers that change neither observations nor actions."""
+
+CHOICES = (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
+VECTORS = "only vectors of real numbers (Box) can be distilled"
+DISCRETE = "only continuous actions (Box) can be distilled so far, no choice among a few"
 FIELDS = ("name", "unit", "scale", "offset", "low", "high")
 
 
@@ -72,22 +89,31 @@ def normaliser(signals: JSON) -> tuple[Array, Array, Array, Array, Array, Array]
 def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
     """The environment's own signals, or plain ones made from its spaces.
 
+    Its own hold where every wrapper leaves observations and actions alone, for as much as its class
+    says; a wrapper may have signals of its own.
+
     Raises:
-        UserError: its observations or actions are not vectors of real numbers.
+        UserError: its observations or actions are not vectors of real numbers, or its own signals
+            are none.
     """
-    own = getattr(environment.unwrapped, "signals", None)
-    if own is not None:
-        signals: JSON = own
-        return signals
+    name = environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+    layer: Any = environment
+    while layer is not None:
+        if (own := getattr(layer, "signals", None)) is not None:
+            check_signals(own, Path(name))
+            signals: JSON = own
+            return signals
+        layer = layer.env if isinstance(layer, PASSIVE) else None
     spaces = {"observation": environment.observation_space, "action": environment.action_space}
-    for name, space in spaces.items():
+    for side, space in spaces.items():
         if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            raise UserError(
-                f"{environment.spec.id if environment.spec else environment} has {name}s {space}; "
-                "only vectors of real numbers (Box) can be distilled"
-            )
+            discrete = side == "action" and isinstance(space, CHOICES)
+            raise UserError(f"{name} has {side}s {space}; {DISCRETE if discrete else VECTORS}")
+    names = None
+    if environment.has_wrapper_attr(NAMES):
+        names = environment.get_wrapper_attr(NAMES)
     return {
-        "observation": _plain(spaces["observation"], "o"),
+        "observation": _plain(spaces["observation"], "o", names),
         "action": _scaled(_plain(spaces["action"], "a")),
         "frames": 1,
         "period_s": float(getattr(environment.unwrapped, "dt", 0.0)),
@@ -114,13 +140,13 @@ def standardised(signals: JSON, observations: Array) -> JSON:
     return {**signals, "observation": scaled}
 
 
-def _plain(space: Any, prefix: str) -> list[JSON]:
+def _plain(space: Any, prefix: str, names: list[str] | None = None) -> list[JSON]:
     def bound(value: float) -> float | None:
         return float(value) if np.isfinite(value) else None
 
     return [
         {
-            "name": f"{prefix}{index}",
+            "name": names[index] if names else f"{prefix}{index}",
             "unit": "",
             "scale": 1.0,
             "offset": 0.0,

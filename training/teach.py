@@ -10,7 +10,7 @@ import csv
 import importlib
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ from sparsectl.training.backends import BACKENDS
 from sparsectl.training.backends.backend import Backend
 from sparsectl.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.config import TeachConfig
+from sparsectl.training.environments import make_environment, named_environment
 from sparsectl.training.evaluate import run_episodes, summarise
 from sparsectl.training.loop import Stop, stop_on_interrupt
 from sparsectl.training.replay import load_replay, replay_state
-from sparsectl.training.rollouts import make_environment
 from sparsectl.training.signals import environment_signals, normaliser
 from sparsectl.training.teacher_file import teacher_act, write_teacher
 
@@ -47,6 +47,8 @@ def teach(config: TeachConfig) -> dict[str, Any]:
             SIGINT came.
     """
     backend = BACKENDS[config.backend]
+    env = named_environment(config.env, config.env_kwargs, config.wrapper)
+    config = replace(config, env=env, env_kwargs=(), wrapper=())
     signals = signals_of(config.env)
     checkpoint = _checkpoint(config)
     done = checkpoint.steps["teach"] if checkpoint else 0

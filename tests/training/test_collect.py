@@ -13,8 +13,9 @@ from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import ARRAYS
 from sparsectl.training.data.files import read_dataset
+from sparsectl.training.environments import make_environment
 from sparsectl.training.policy import load_policy
-from sparsectl.training.rollouts import Behaviour, Rollouts, make_environment
+from sparsectl.training.rollouts import Behaviour, Rollouts
 from tests.training.balancer import ENVIRONMENT, GAINS
 
 

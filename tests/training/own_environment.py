@@ -1,0 +1,91 @@
+"""An environment as users write one: Dict observations, actions that are not ±1, and ways to fail.
+
+Tests copy this file into a folder, as the module of a user's own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict
+
+STEPS = 20
+
+
+class Reach(gymnasium.Env[Any, Any]):
+    """A point that is to go where it is told; `bad` names what goes wrong in step 7."""
+
+    def __init__(self, gain: float = 0.1, bad: str | None = None) -> None:
+        self.observation_space = Dict(
+            {
+                "place": Box(-1, 1, (2,), np.float64),
+                "goal": Box(-1, 1, (1, 2), np.float32),
+                "battery": Box(0, 1, (1,), np.float32),
+            }
+        )
+        self.action_space = Box(np.float32([-2, 0.5]), np.float32([1, 3]))
+        self.gain, self.bad = gain, bad
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.place, self.goal = self.np_random.uniform(-1, 1, (2, 2))
+        self.steps = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        if self.steps == 7 and self.bad == "raise":
+            raise RuntimeError("the arm\nis stuck")
+        self.place = np.clip(self.place + self.gain * action, -1, 1)
+        reward = -float(np.sum((self.place - self.goal) ** 2))
+        if self.steps == 7 and self.bad == "nan":
+            self.place[1] = np.nan
+        if self.steps == 7 and self.bad == "reward":
+            reward = float("inf")
+        return self._observation(), reward, False, self.steps >= STEPS, {}
+
+    def _observation(self) -> dict[str, Any]:
+        battery = np.float32([1 - self.steps / STEPS])
+        goal = self.goal[None].astype(np.float32)
+        return {"place": self.place.copy(), "goal": goal, "battery": battery}
+
+
+class Endless(Reach):
+    """One that never ends."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:3], False, {}
+
+
+class Twice(gymnasium.ActionWrapper[Any, Any, Any]):
+    """A wrapper that needs nothing but the environment."""
+
+    def action(self, action: Any) -> Any:
+        return 2 * action
+
+
+class Picky(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A wrapper that needs more than that."""
+
+    def __init__(self, environment: Any, how: str) -> None:
+        super().__init__(environment)
+
+
+class Image(gymnasium.Env[Any, Any]):
+    observation_space = Box(0, 255, (8, 8, 3), np.uint8)
+    action_space = Box(-1, 1, (1,))
+
+
+gymnasium.register("Reach-v0", entry_point="own_environment:Reach")
+
+
+class Deadly(Reach):
+    """One whose process dies in step 7, as one does that the system kills for its memory."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.steps == 6:
+            os._exit(9)
+        return super().step(action)

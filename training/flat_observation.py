@@ -1,0 +1,71 @@
+"""Observations that are no vector, as one: a Dict's parts one behind the other, arrays row by row.
+
+The order is Stable-Baselines3's (its CombinedExtractor and FlattenExtractor): the parts as the Dict
+has them, each flattened in C order. So a policy of theirs takes the vector as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict
+from numpy.typing import NDArray
+
+from sparsectl.common.errors import UserError
+
+IMAGE_DIMENSIONS = 3
+
+
+def is_flat(environment: gymnasium.Env[Any, Any]) -> bool:
+    """Whether observations are vectors already, or are nothing that can be made one."""
+    space = environment.observation_space
+    flat = isinstance(space, Box) and len(space.shape) == 1
+    return flat or not isinstance(space, (Box, Dict))
+
+
+class FlatObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """The environment with vectors for observations.
+
+    Attributes:
+        signal_names: a name for each number, such as `desired_goal_0`.
+
+    Raises:
+        UserError: a part is no array of real numbers, or is an image.
+    """
+
+    def __init__(self, environment: gymnasium.Env[Any, Any], name: str) -> None:
+        super().__init__(environment)
+        space = environment.observation_space
+        self._keys: tuple[str, ...] = tuple(space.spaces) if isinstance(space, Dict) else ()
+        parts: dict[str, Any] = dict(space.spaces) if isinstance(space, Dict) else {"o": space}
+        for key, part in parts.items():
+            _check_part(part, f"{name} has observations {key!r} {part}")
+        self.signal_names = [text for key, part in parts.items() for text in _names(key, part)]
+        lows, highs = ([getattr(p, end).reshape(-1) for p in parts.values()] for end in ENDS)
+        self.observation_space = Box(
+            np.concatenate(lows).astype(np.float32), np.concatenate(highs).astype(np.float32)
+        )
+
+    def observation(self, observation: Any) -> NDArray[np.float32]:
+        """The vector of an observation."""
+        parts = [observation[key] for key in self._keys] if self._keys else [observation]
+        return np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in parts])
+
+
+ENDS = ("low", "high")
+
+
+def _check_part(space: Any, said: str) -> None:
+    if not isinstance(space, Box):
+        raise UserError(f"{said}; only Box can be distilled, wrap the environment so that it is")
+    if space.dtype == np.uint8 and len(space.shape) == IMAGE_DIMENSIONS:
+        raise UserError(f"{said}, an image; policies here have no convolutions")
+
+
+def _names(key: str, space: Box) -> list[str]:
+    """KEY of a single number, KEY_0 … of a vector, KEY_0_0 … of a matrix."""
+    if space.shape in ((), (1,)):
+        return [key]
+    return ["_".join([key, *map(str, index)]) for index in np.ndindex(space.shape)]
