@@ -65,6 +65,12 @@ class TrialConfig:
     """Draw the virtual plant's friction, masses and supply from the rig's ranges."""
     fault: Annotated[str | None, arg(help=fault_help())] = None
     """A fault to inject into the virtual rig: NAME@SECONDS after the motor was first driven."""
+    check_wiring: bool = False
+    """Push the base a little to and fro in place of the trial, and say which encoder counts
+    backwards or nothing; the rig's signs are written into a new rig file in `out`."""
+    wiring: str = ""
+    """How the virtual rig is wired, to try --check-wiring without a rig: motor, base and pole, each
+    right, reversed or unplugged, as in base=reversed,pole=unplugged."""
     paced: bool = False
     """Let the virtual rig's bytes through no faster than --baud has it."""
     firmware: Path | None = None

@@ -97,7 +97,7 @@ class HostLockstepDrive:
     """A tick a step: the board samples, waits, and acts on the command; the same every time."""
 
     def __init__(
-        self, link: Link, guard: InterruptGuard, steps: Steps, commander: Commander
+        self, link: Link, guard: InterruptGuard, steps: Steps, commander: Commands
     ) -> None:
         self._link, self._guard, self._commander = link, guard, commander
         self._steps = steps

@@ -25,6 +25,7 @@ from sparsectl.hil.ports.emulated import PREFIX as EMULATED
 from sparsectl.hil.ports.virtual import NAME as VIRTUAL
 from sparsectl.hil.session import Expectation
 from sparsectl.hil.virtual_rig import LineStart
+from sparsectl.hil.wiring.miswired import Wiring
 from sparsectl.training.plants.rig import Rig, load_rig
 
 HOST = "host"
@@ -70,7 +71,11 @@ class Plan:
         """The pendulum to simulate, here or behind a virtual board's encoders."""
         config = self.config
         return PlantStart(
-            config.rig or self.rig.name, config.seed, config.randomised, self._fault("plant")
+            config.rig or self.rig.name,
+            config.seed,
+            config.randomised,
+            self._fault("plant"),
+            Wiring.parse(config.wiring),
         )
 
     def port_request(self) -> PortRequest:
@@ -246,12 +251,14 @@ def _check_clock(config: TrialConfig) -> None:
 
 def _check_fault(config: TrialConfig) -> None:
     """Only the virtual rig has faults to order."""
-    if config.fault is None and not config.paced:
+    if config.fault is None and not config.paced and not config.wiring:
         return
     if config.fault is not None:
         FaultSpec.parse(config.fault)
+    Wiring.parse(config.wiring)
     if config.port != VIRTUAL or config.mode == "pil":
-        given = f"--fault is {config.fault}" if config.fault else "--paced is asked for"
+        given = f"--wiring is {config.wiring}" if config.wiring else "--paced is asked for"
+        given = f"--fault is {config.fault}" if config.fault else given
         raise UserError(f"{given}; take --port virtual and --mode device or host for it")
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sparsectl.hil.faults.kinds import FaultSpec
 from sparsectl.hil.faults.plant import FaultyPlant
+from sparsectl.hil.wiring.miswired import MiswiredPlant, Wiring
 
 if TYPE_CHECKING:
     from sparsectl.training.plants.plant import Plant
@@ -51,18 +52,20 @@ class PlantStart:
     randomised: bool
     fault: FaultSpec | None = None
     """What goes wrong with it."""
+    wiring: Wiring = Wiring()
+    """How its motor and encoders are connected."""
 
     def arguments(self) -> list[str]:
         """The command line of a server that simulates this."""
         fault = "-" if self.fault is None else str(self.fault)
-        return [self.rig, str(self.seed), str(int(self.randomised)), fault]
+        return [self.rig, str(self.seed), str(int(self.randomised)), fault, str(self.wiring)]
 
     @classmethod
     def parse(cls, arguments: list[str]) -> PlantStart:
         """The inverse of `arguments`."""
-        rig, seed, randomised, fault = arguments
+        rig, seed, randomised, fault, wiring = arguments
         spec = None if fault == "-" else FaultSpec.parse(fault)
-        return cls(rig, int(seed), randomised == "1", spec)
+        return cls(rig, int(seed), randomised == "1", spec, Wiring.parse(wiring))
 
     def make(self) -> Plant:
         """The plant at time 0, at rest as homing needs it: base in the middle, pole hanging.
@@ -75,9 +78,7 @@ class PlantStart:
 
         plant = Plant(load_rig(self.rig))
         plant.reset(self.seed, randomised=self.randomised)
-        # half a count and a hair off the edge between two counts, where rounding would flicker
-        plant.data.qpos[:] = plant.rig.base.unit_per_count / 2, math.pi + 1e-5
-        plant.data.qvel[:] = 0.0
+        plant.hang()
         return plant
 
 
@@ -126,6 +127,8 @@ def main() -> None:
     plant: AnyPlant = start.make()
     if start.fault is not None:
         plant = FaultyPlant(start.make(), start.fault)
+    if start.wiring != Wiring():
+        plant = MiswiredPlant(plant, start.wiring)
     print(READY, flush=True)
     try:
         serve(plant, channel)

@@ -21,6 +21,7 @@ from sparsectl.hil.campaign.score import looks
 from sparsectl.hil.folder_lock import locked_folder
 from sparsectl.hil.ports import kind_of
 from sparsectl.hil.trial import run_trial
+from sparsectl.hil.wiring.check import check_wiring
 
 MOST_TRIALS = 100_000
 
@@ -34,6 +35,10 @@ def trial(command: TrialCommand) -> dict[str, Any]:
     """
     if not 1 <= command.repeat <= MOST_TRIALS:
         raise UserError(f"--repeat is {command.repeat}; give 1 to {MOST_TRIALS}")
+    if command.check_wiring:
+        if command.repeat > 1 or command.compare is not None or command.live:
+            raise UserError("--check-wiring runs no trial; leave --repeat, --compare, --live out")
+        return check_wiring(command.one())
     if command.repeat == 1 and command.compare is None:
         return run_trial(command.one())
     if command.compare is not None and command.repeat < 2:

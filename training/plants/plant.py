@@ -82,6 +82,12 @@ class Plant:
         self.data.qpos[:], self.data.qvel[:] = self._draw_start(start, rng)
         self.set_duty(0.0)
 
+    def hang(self) -> None:
+        """Bring it to rest in the middle, the pole hanging, as homing needs it."""
+        # half a count and a hair off the edge between two counts, where rounding would flicker
+        self.data.qpos[:] = self.rig.base.unit_per_count / 2, math.pi + 1e-5
+        self.data.qvel[:] = 0.0
+
     @property
     def time_s(self) -> float:
         """Seconds since the reset."""

@@ -193,11 +193,11 @@ def rig_names() -> list[str]:
     return sorted(path.stem for path in RIGS_FOLDER.glob("*.toml"))
 
 
-def load_rig(name_or_path: str | Path) -> Rig:
-    """Read a rig by its name, or from one's own TOML file.
+def rig_path(name_or_path: str | Path) -> Path:
+    """The file of a rig that is given by its name or as a TOML file.
 
     Raises:
-        UserError: no such rig, not TOML, a key missing, unknown or out of its range.
+        UserError: no such rig.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -205,6 +205,16 @@ def load_rig(name_or_path: str | Path) -> Rig:
     if not path.is_file():
         known = ", ".join(rig_names())
         raise UserError(f"no rig {name_or_path!s}; known: {known}, or give a .toml file")
+    return path
+
+
+def load_rig(name_or_path: str | Path) -> Rig:
+    """Read a rig by its name, or from one's own TOML file.
+
+    Raises:
+        UserError: no such rig, not TOML, a key missing, unknown or out of its range.
+    """
+    path = rig_path(name_or_path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,0 +1,270 @@
+"""`sparsectl trial --check-wiring`: which way the encoders count, before any policy drives.
+
+The board drives in host mode, under all of its own checks; see `hil.wiring.strokes` for how little
+it is asked to, and `hil.wiring.evidence` for what is made of the answers.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import write_json
+from sparsectl.firmware_host.wire import Fault, Mode, State
+from sparsectl.hil.campaign.centring import OURS
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.drives import Drive, Steps, advance_until
+from sparsectl.hil.estop_key import EstopKey
+from sparsectl.hil.host_drives import Commands, HostLockstepDrive, HostStreamDrive
+from sparsectl.hil.journal import JournalWriter
+from sparsectl.hil.link import Link
+from sparsectl.hil.plan import Plan, make_plan
+from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.hil.rest import await_rest
+from sparsectl.hil.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.session import Session
+from sparsectl.hil.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
+from sparsectl.hil.wiring.evidence import Evidence, Verdict, judge
+from sparsectl.hil.wiring.hand import held_aside, is_counting
+from sparsectl.hil.wiring.signs import write_signs
+from sparsectl.hil.wiring.strokes import Strokes
+from sparsectl.training.plants.rig import rig_path
+
+JOURNAL: Final = "wiring.bin"
+RESULT: Final = "wiring.json"
+TRAVELS: Final = (0.05, 0.12, 0.25)
+"""How far the base is pushed, as a part of its limit; farther only where the last said nothing."""
+ATTEMPTS: Final = 5
+PUSH_BASE: Final = "push the base a little to and fro by hand"
+SWING_POLE: Final = "swing the pole a little by hand"
+HOLD_TIP: Final = "hold the pole's tip aside for a second, to where the base was pushed last"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known in the end."""
+
+    motor: str
+    """drives, silent or unknown."""
+    base: Verdict
+    pole: Verdict
+    why: str = ""
+    """What stopped the board, where it did."""
+
+    @property
+    def troubles(self) -> list[str]:
+        """What has to be mended before any trial, each with its mend."""
+        lines = []
+        if self.base == "unplugged":
+            lines.append("the base's encoder counts nothing: check its plug, supply and pins")
+        if self.pole == "unplugged":
+            lines.append(
+                "the pole's encoder counts nothing: check its plug, supply and pins, and that the "
+                "pole swings freely"
+            )
+        if self.motor == "silent":
+            lines.append(
+                "the motor does not move the base: check its supply, the driver's enable pin, and "
+                "the PWM and direction wires"
+            )
+        if not lines and self.motor == "unknown":
+            lines.append(
+                "nothing moved, or neither encoder counts: check the motor's supply and the "
+                "driver's enable pin, then both encoders' plugs"
+            )
+        if not lines and self.base == "unknown":
+            lines.append("the base did not go the same way with the motor: level the rig")
+        if not lines and self.pole == "unknown":
+            lines.append(
+                "the pole's swing fits neither sign: see that it swings freely, and that its "
+                "length_m is right"
+            )
+        return lines
+
+    @property
+    def words(self) -> list[str]:
+        """What was found, a sentence each."""
+        lines = []
+        if self.base == "reversed" and self.pole == "reversed":
+            lines.append(
+                "both encoders count backwards, which is the same as a motor with its wires swapped"
+            )
+        elif self.base == "reversed":
+            lines.append("the base's encoder counts backwards: its unit_per_count changes sign")
+        elif self.pole == "reversed":
+            lines.append("the pole's encoder counts backwards: its counts_per_turn changes sign")
+        elif (self.base, self.pole) == ("right", "right"):
+            lines.append("motor and encoders are as the rig file says")
+        return lines + self.troubles
+
+
+def check_wiring(config: TrialConfig) -> dict[str, Any]:
+    """Push the base to and fro, judge, write `wiring.json`, and a rig file where signs differ.
+
+    Returns:
+        motor, base_encoder, pole_encoder, findings (sentences), rig (path of the new file, or None)
+        and journal.
+
+    Raises:
+        UserError: bad input, a board that differs, or something is unplugged, dead or unclear
+            (`wiring.json` is written).
+        SystemExit: a signal or the e-stop key ended it, motor off.
+    """
+    if config.mode == "pil":
+        raise UserError("--mode is pil, which has no motor; leave it out for --check-wiring")
+    plan = make_plan(replace(config, mode="host"))
+    source = rig_path(config.rig or plan.graph.rig or plan.rig.name)
+    out = plan.folder / f"{plan.rig.name}.toml"
+    if out.exists():
+        raise UserError(f"{out} is there already; name another folder by --out")
+    findings = _look(plan)
+    flips = findings.base == "reversed", findings.pole == "reversed"
+    settled = not findings.troubles
+    if settled and any(flips):
+        write_signs(source, out, *flips)
+    result = {
+        "motor": findings.motor,
+        "base_encoder": findings.base,
+        "pole_encoder": findings.pole,
+        "findings": findings.words,
+        "rig": str(out) if settled and any(flips) else None,
+        "journal": str(plan.folder / JOURNAL),
+    }
+    write_json(plan.folder / RESULT, {"wiring": result, "config": plan.plain_config()})
+    if not settled:
+        stopped = f" (the board stopped the base: {findings.why})" if findings.why else ""
+        raise UserError("; ".join(findings.troubles) + stopped)
+    if result["rig"]:
+        print(
+            f"build and flash the firmware anew for it: sparsectl build {config.policy} "
+            f"--board {config.board} --rig {out}",
+            file=sys.stderr,
+        )
+    return result
+
+
+def _look(plan: Plan) -> Findings:
+    """Open the board and find out; ESTOP on the way out of any trouble."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with (
+        InterruptGuard() as guard,
+        EstopKey() as key,
+        plan.port_kind.open(plan.port_request()) as port,
+        JournalWriter(plan.folder / JOURNAL, plan.header()) as journal,
+    ):
+        guard.add_button("the e-stop key", key.is_pressed)
+        recorder = (LockstepRecorder if plan.is_lockstep else LiveRecorder)(journal)
+        with Link(port.address, port.baud or plan.baud, recorder) as link:
+            try:
+                return _Check(plan, Session(link, journal), guard, journal).run()
+            except Interrupted as error:
+                emergency_stop(link)
+                raise SystemExit(error.exit_code) from error
+            except UserError:
+                emergency_stop(link)
+                raise
+
+
+class _Check:
+    """The steps of one check, in the order in which they are written."""
+
+    def __init__(
+        self, plan: Plan, session: Session, guard: InterruptGuard, journal: JournalWriter
+    ) -> None:
+        self.plan, self.session, self.guard, self.journal = plan, session, guard, journal
+        self.period_us = int(plan.expectation.rig["period_us"])
+        self.has_hand = not plan.port_kind.builds
+        """Whether there may be a person beside the rig; nobody can touch a simulated one."""
+        self.stopped = Fault.NONE
+
+    def run(self) -> Findings:
+        self.session.greet(self.plan.expectation)
+        evidence = self._push(blind=True)
+        if not evidence.motor_drives and evidence.base == "unknown":
+            return self._ask_for_a_hand()
+        return self._settled(evidence)
+
+    def _settled(self, evidence: Evidence) -> Findings:
+        """The pole's sign by hand, where the motor could not shake it enough."""
+        pole = evidence.pole
+        if pole == "unknown" and evidence.base in ("right", "reversed") and self.has_hand:
+            # The last push was backwards. A hanging tip that leans there counts as one that stayed
+            # behind a jerk forward: see hil.wiring.evidence.
+            sense = int(self.plan.rig.firmware_constants()["pole_sense"])
+            seen = held_aside(self._watch(), self.plan.rig, HOLD_TIP)
+            verdicts: dict[int, Verdict] = {0: "unplugged", sense: "right", -sense: "reversed"}
+            pole = verdicts[seen]
+        return Findings("drives", evidence.base, pole, self._why())
+
+    def _ask_for_a_hand(self) -> Findings:
+        """Nothing moved: which of motor and encoders is dead?"""
+        if not self.has_hand:
+            return Findings("unknown", "unknown", "unknown", self._why())
+        watch = self._watch()
+        base, pole = is_counting(watch, "base", PUSH_BASE), is_counting(watch, "pole", SWING_POLE)
+        if base:
+            await_rest(watch, self.plan.config.rest_limit_s)
+            evidence = self._push(blind=False)
+            if evidence.motor_drives:
+                return self._settled(evidence)
+            return Findings("silent", "unknown", "unknown" if pole else "unplugged", self._why())
+        motor = "silent" if pole else "unknown"
+        return Findings(motor, "unplugged", "unknown" if pole else "unplugged", self._why())
+
+    def _push(self, blind: bool) -> Evidence:
+        """Forth and back, farther until the answers are clear."""
+        evidence = Evidence(False, "unknown", "unknown")
+        for travel in TRAVELS:
+            for _ in range(ATTEMPTS):
+                strokes = Strokes(self.plan.rig, travel, blind)
+                self.stopped = self._run(strokes)
+                if self.stopped not in OURS:
+                    break
+            else:
+                raise UserError(
+                    f"the board stopped the base: {self.stopped.name} in each of {ATTEMPTS} "
+                    "tries; see docs/safety.md for what makes this machine late"
+                )
+            evidence = judge(self.plan.rig, strokes.strokes)
+            unclear = "unknown" in (evidence.base, evidence.pole)
+            if not unclear or not evidence.motor_drives or self.stopped != Fault.NONE:
+                break
+        return evidence
+
+    def _run(self, strokes: Strokes) -> Fault:
+        """Home, arm, push; the fault by which the board stopped it, or NONE."""
+        session = self.session
+        session.configure(self.plan.expectation, Mode.HOST)
+        drive = self._drive(strokes)
+        session.home()
+        homed = advance_until(drive, {State.HOMED, State.FAULT}, HOMING_LIMIT_S, "homing")
+        if homed.state == State.FAULT:
+            raise UserError(
+                f"homing failed: {Fault(homed.fault).name}; let base and pole come to rest in the "
+                "middle, then retry"
+            )
+        session.arm()
+        while not strokes.is_done:
+            for sample in drive.advance():
+                if sample.state == State.FAULT:
+                    return Fault(sample.fault)
+        session.disarm()
+        advance_until(drive, {State.HOMED, State.FAULT}, STOPPING_LIMIT_S, "stopping")
+        return Fault.NONE
+
+    def _watch(self) -> Drive:
+        """Ticks with the motor off."""
+        self.session.configure(self.plan.expectation, Mode.HOST)
+        return self._drive(Strokes(self.plan.rig, TRAVELS[0], blind=True))
+
+    def _drive(self, commands: Commands) -> Drive:
+        link = self.session.link
+        if not self.plan.is_lockstep:
+            return HostStreamDrive(link, self.guard, self.period_us, commands, self.journal)
+        steps = Steps(link, self.journal.now, self.session.hello()["tick"], self.period_us)
+        return HostLockstepDrive(link, self.guard, steps, commands)
+
+    def _why(self) -> str:
+        return "" if self.stopped == Fault.NONE else self.stopped.name

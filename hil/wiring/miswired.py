@@ -1,0 +1,80 @@
+"""The virtual rig with its wires swapped or pulled: to try the check without a rig."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final, Protocol
+
+from sparsectl.common.errors import UserError
+
+SIGNS: Final = {"right": 1, "reversed": -1, "unplugged": 0}
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How motor and encoders are connected; each is one of `SIGNS`."""
+
+    motor: str = "right"
+    base: str = "right"
+    pole: str = "right"
+
+    @classmethod
+    def parse(cls, text: str) -> Wiring:
+        """Read base=reversed,pole=unplugged; what is not named is right.
+
+        Raises:
+            UserError: it does not read so.
+        """
+        given = {}
+        known = [field.name for field in fields(cls)]
+        for word in filter(None, text.split(",")):
+            name, _, how = word.partition("=")
+            if name not in known or how not in SIGNS or name in given:
+                raise UserError(
+                    f"--wiring is {text!r}; give {', '.join(known)}, each once, as "
+                    f"{', '.join(SIGNS)}: base=reversed,pole=unplugged"
+                )
+            given[name] = how
+        return cls(**given)
+
+    def __str__(self) -> str:
+        return ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
+
+
+class Pendulum(Protocol):
+    """What is asked of the plant behind the wires."""
+
+    def advance(self, duration_s: float) -> None: ...
+
+    def set_duty(self, duty: float) -> None: ...
+
+    def counts(self) -> tuple[int, int]: ...
+
+    def current_a(self) -> float: ...
+
+
+class MiswiredPlant:
+    """A plant behind such wires. An encoder that is unplugged counts nothing."""
+
+    def __init__(self, plant: Pendulum, wiring: Wiring) -> None:
+        self._plant = plant
+        self._motor, self._base, self._pole = (
+            SIGNS[how] for how in (wiring.motor, wiring.base, wiring.pole)
+        )
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass."""
+        self._plant.advance(duration_s)
+
+    def set_duty(self, duty: float) -> None:
+        """What reaches the motor of the duty that the board gives."""
+        self._plant.set_duty(self._motor * duty)
+
+    def counts(self) -> tuple[int, int]:
+        """What reaches the board of the encoders' counts."""
+        base, pole = self._plant.counts()
+        return self._base * base, self._pole * pole
+
+    def current_a(self) -> float:
+        """The motor's current, as the board sees it."""
+        return self._motor * self._plant.current_a()

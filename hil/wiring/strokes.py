@@ -1,0 +1,164 @@
+"""Pushes the base a finger's breadth forth and back: what a host commands to see how it is wired.
+
+The duty creeps up from 0 until the base moves, so that it is never more than it takes, and never
+more than the board's own checks for a jam ask for. A base whose encoder says nothing is driven
+blindly, so that push ends as soon as a rig without any friction would have gone a quarter of the
+way to its limit, or the pole swings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.firmware_host.wire import Frame, State
+from sparsectl.hil.mover import GENTLE, SLOW_S
+from sparsectl.training.plants.plant import Parameters, Plant
+from sparsectl.training.plants.rig import Rig
+
+DITHER = 1
+"""Counts that an encoder at rest may flicker."""
+LEAST_COUNTS = 4
+"""Counts that the base has to move: enough to tell a move from a flicker."""
+SWUNG_COUNTS = 8
+"""Counts of the pole that prove that a base whose encoder is silent has moved."""
+RAMP_S = 1.5
+"""Time in which the duty creeps up to the most."""
+PUSH_S = 3.0
+"""Longest push."""
+SETTLE_S = 0.6
+"""After each push, motor off: the pole answers."""
+BLIND = 0.25
+"""How far a base without friction may have gone while its encoder is silent, as a part of the
+limit."""
+
+
+@dataclass
+class Stroke:
+    """One push and what the encoders said from its start until it was over."""
+
+    direction: int
+    """Sign of the duty."""
+    ticks: list[int] = field(default_factory=list)
+    base_counts: list[int] = field(default_factory=list)
+    pole_counts: list[int] = field(default_factory=list)
+    duties: list[float] = field(default_factory=list)
+    """The duty that holds from each tick on."""
+
+    @property
+    def base_moved(self) -> int:
+        """Counts from the start to the farthest point of the base."""
+        moves = [count - self.base_counts[0] for count in self.base_counts]
+        return max(moves, key=abs)
+
+    @property
+    def pole_swung(self) -> int:
+        """Counts from the start to the farthest point of the pole."""
+        return max((count - self.pole_counts[0] for count in self.pole_counts), key=abs)
+
+
+class Strokes:
+    """Answers each OBSERVATION by a duty: a push forward, rest, a push back, rest.
+
+    Args:
+        rig: its limits, and the model of a base without friction.
+        travel: how far to push, as a part of the limit.
+        blind: whether the base's encoder may be silent; False once it has been seen to count.
+    """
+
+    def __init__(self, rig: Rig, travel: float, blind: bool) -> None:
+        self._rig, self._blind = rig, blind
+        unit = abs(rig.base.unit_per_count)
+        least, most = LEAST_COUNTS, 0.5 * rig.base.limit / unit
+        self._travel = max(least, min(most, travel * rig.base.limit / unit))
+        self._most = GENTLE * rig.motor.max_duty
+        self._slow = rig.base.limit / SLOW_S / unit * rig.period_s  # counts a tick
+        self._left = [1, -1]
+        self._duty = 0.0
+        self._pushing = False
+        self._ended = 0  # the tick of the last push's end
+        self._shadow: Plant | None = None
+        self.strokes: list[Stroke] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether both pushes are over and the motor is off."""
+        return not self._left and not self._pushing and self._rested()
+
+    def command(self, observation: Frame) -> dict[str, Any]:
+        """The fields of COMMAND; see `hil.host_drives.Commander`."""
+        output = 0.0
+        if observation["state"] == State.ACTIVE:
+            output = self.duty(
+                observation["tick"], observation["base_count"], observation["pole_count"]
+            )
+        return {
+            "tick": observation["tick"],
+            "output": output,
+            "inference_ns": 0,
+            "time_to_live": COMMAND_TICKS,
+        }
+
+    def duty(self, tick: int, base_count: int, pole_count: int) -> float:
+        """The duty from this tick on."""
+        if not self._pushing and self._left and (not self.strokes or self._rested()):
+            self._begin()
+        if not self.strokes:
+            return 0.0
+        stroke = self.strokes[-1]
+        if self._pushing:
+            self._duty = self._creep(stroke, base_count)
+        stroke.ticks.append(tick)
+        stroke.base_counts.append(base_count)
+        stroke.pole_counts.append(pole_count)
+        if self._pushing and self._is_enough(stroke):
+            self._pushing, self._duty = False, 0.0
+            self._ended = tick
+        stroke.duties.append(stroke.direction * self._duty)
+        return stroke.duties[-1]
+
+    def _begin(self) -> None:
+        self.strokes.append(Stroke(self._left.pop(0)))
+        self._pushing, self._duty = True, 0.0
+        seen = any(abs(stroke.base_moved) > DITHER for stroke in self.strokes[:-1])
+        self._shadow = frictionless(self._rig) if self._blind and not seen else None
+
+    def _rested(self) -> bool:
+        if not self.strokes or self._pushing:
+            return False
+        return (self.strokes[-1].ticks[-1] - self._ended) * self._rig.period_s >= SETTLE_S
+
+    def _creep(self, stroke: Stroke, base_count: int) -> float:
+        """More while the base is slow, less while it is fast."""
+        step = abs(base_count - stroke.base_counts[-1]) if stroke.base_counts else 0
+        if step > 2 * self._slow:
+            return self._duty / 2
+        if step > self._slow:
+            return self._duty
+        return min(self._most, self._duty + self._most * self._rig.period_s / RAMP_S)
+
+    def _is_enough(self, stroke: Stroke) -> bool:
+        if abs(stroke.base_moved) >= self._travel:
+            return True
+        if (stroke.ticks[-1] - stroke.ticks[0]) * self._rig.period_s >= PUSH_S:
+            return True
+        if self._shadow is None or abs(stroke.base_moved) > DITHER:
+            return False
+        self._shadow.set_duty(self._duty)
+        self._shadow.advance(self._rig.period_s)
+        gone = abs(self._shadow.state()[0])
+        at_rest = len(self.strokes) == 1  # as it was homed: what swings now, this push has moved
+        swung = at_rest and abs(stroke.pole_swung) >= SWUNG_COUNTS
+        return swung or gone >= BLIND * self._rig.base.limit
+
+
+def frictionless(rig: Rig) -> Plant:
+    """The rig at rest, hanging in the middle, without friction or dead zone: none goes farther."""
+    plant = Plant(rig)
+    plant.reset(0)
+    plant._set_parameters(
+        Parameters(viscous_friction_factor=0.0, coulomb_friction_factor=0.0, dead_zone_factor=0.0)
+    )
+    plant.hang()
+    return plant
