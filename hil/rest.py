@@ -29,7 +29,7 @@ def await_rest(drive: Drive, limit_s: float, first: Sample | None = None) -> Sam
                 started_us = sample.time_us if started_us is None else started_us
                 waited_s = (sample.time_us - started_us) * 1e-6
                 bar.n = min(limit_s, round(waited_s, 1))
-                bar.refresh()
+                bar.update(0)
                 if waited_s > limit_s:
                     raise UserError(
                         f"base and pole are not at rest after {limit_s:g} s; hold the pole still, "

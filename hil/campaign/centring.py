@@ -124,7 +124,8 @@ class _Centring:
                 last = self._next(drive)
                 since = since if self._is_near(last) else last
                 away = last.base_count * self.unit_per_count
-                bar.set_postfix_str(f"{away:+.3f} {self.plan.rig.base.unit}")
+                bar.set_postfix_str(f"{away:+.3f} {self.plan.rig.base.unit}", refresh=False)
+                bar.update()
                 if last.time_us - started_us > limit_s * 1e6:
                     raise UserError(
                         f"the base stands {away:+.3f} {self.plan.rig.base.unit} from the middle "

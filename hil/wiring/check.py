@@ -6,8 +6,8 @@ it is asked to, and `hil.wiring.evidence` for what is made of the answers.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
@@ -17,7 +17,9 @@ from sparsectl.hil.campaign.centring import OURS
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives import Drive, Steps, advance_until
 from sparsectl.hil.estop_key import EstopKey
+from sparsectl.hil.folder_lock import locked_folder
 from sparsectl.hil.host_drives import Commands, HostLockstepDrive, HostStreamDrive
+from sparsectl.hil.host_time import MonotonicTime, VirtualTime
 from sparsectl.hil.journal import JournalWriter
 from sparsectl.hil.link import Link
 from sparsectl.hil.plan import Plan, make_plan
@@ -25,6 +27,7 @@ from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
 from sparsectl.hil.rest import await_rest
 from sparsectl.hil.safety import Interrupted, InterruptGuard, emergency_stop
 from sparsectl.hil.session import Session
+from sparsectl.hil.terminal import say
 from sparsectl.hil.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
 from sparsectl.hil.wiring.evidence import Evidence, Verdict, judge
 from sparsectl.hil.wiring.hand import held_aside, is_counting
@@ -119,6 +122,11 @@ def check_wiring(config: TrialConfig) -> dict[str, Any]:
     out = plan.folder / f"{plan.rig.name}.toml"
     if out.exists():
         raise UserError(f"{out} is there already; name another folder by --out")
+    with locked_folder(plan.folder):
+        return _check(plan, source, out)
+
+
+def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
     findings = _look(plan)
     flips = findings.base == "reversed", findings.pole == "reversed"
     settled = not findings.troubles
@@ -137,26 +145,25 @@ def check_wiring(config: TrialConfig) -> dict[str, Any]:
         stopped = f" (the board stopped the base: {findings.why})" if findings.why else ""
         raise UserError("; ".join(findings.troubles) + stopped)
     if result["rig"]:
-        print(
-            f"build and flash the firmware anew for it: sparsectl build {config.policy} "
-            f"--board {config.board} --rig {out}",
-            file=sys.stderr,
+        say(
+            f"build and flash the firmware anew for it: sparsectl build {plan.config.policy} "
+            f"--board {plan.config.board} --rig {out}"
         )
     return result
 
 
 def _look(plan: Plan) -> Findings:
     """Open the board and find out; ESTOP on the way out of any trouble."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    now = VirtualTime() if plan.is_lockstep else MonotonicTime()
     with (
         InterruptGuard() as guard,
         EstopKey() as key,
         plan.port_kind.open(plan.port_request()) as port,
-        JournalWriter(plan.folder / JOURNAL, plan.header()) as journal,
+        JournalWriter(plan.folder / JOURNAL, plan.header(), now) as journal,
     ):
         guard.add_button("the e-stop key", key.is_pressed)
         recorder = (LockstepRecorder if plan.is_lockstep else LiveRecorder)(journal)
-        with Link(port.address, port.baud or plan.baud, recorder) as link:
+        with Link(port.address, port.baud or plan.baud, recorder, was_used=True) as link:
             try:
                 return _Check(plan, Session(link, journal), guard, journal).run()
             except Interrupted as error:

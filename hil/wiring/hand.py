@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from tqdm import tqdm
-
+from sparsectl.common.progress import Progress
 from sparsectl.hil.drives import Drive
 from sparsectl.hil.samples import Sample
+from sparsectl.hil.terminal import say
 from sparsectl.training.plants.rig import Rig
 
 LIVE_COUNTS = 10
@@ -23,12 +23,13 @@ def is_counting(drive: Drive, axis: str, ask: str, limit_s: float = HAND_S) -> b
     """Ask for a push and say whether the encoder of `axis` ("base" or "pole") counts it."""
     first = _next(drive)
     start = last = first
-    with tqdm(bar_format=f"{ask}: {{postfix}}", disable=None) as bar:
-        tqdm.write(ask)
+    say(ask)
+    with Progress(bar_format=f"{ask}: {{postfix}}") as bar:
         while last.time_us - first.time_us < limit_s * 1e6:
             last = _next(drive)
             moved = abs(_count(last, axis) - _count(start, axis))
-            bar.set_postfix_str(f"{moved} counts")
+            bar.set_postfix_str(f"{moved} counts", refresh=False)
+            bar.update()
             if moved >= LIVE_COUNTS:
                 return True
     return False
@@ -39,12 +40,13 @@ def held_aside(drive: Drive, rig: Rig, ask: str, limit_s: float = HAND_S) -> int
     least = max(LIVE_COUNTS, math.ceil(TIP_RAD / abs(rig.pole_rad_per_count)))
     first = since = last = _next(drive)
     zero = first.pole_count
-    with tqdm(bar_format=f"{ask}: {{postfix}}", disable=None) as bar:
-        tqdm.write(ask)
+    say(ask)
+    with Progress(bar_format=f"{ask}: {{postfix}}") as bar:
         while last.time_us - first.time_us < limit_s * 1e6:
             last = _next(drive)
             aside = last.pole_count - zero
-            bar.set_postfix_str(f"{aside:+d} counts")
+            bar.set_postfix_str(f"{aside:+d} counts", refresh=False)
+            bar.update()
             if abs(aside) < least or aside * (since.pole_count - zero) < 0:
                 since = last
             elif last.time_us - since.time_us >= HELD_S * 1e6:

@@ -25,10 +25,12 @@ SWUNG_COUNTS = 8
 """Counts of the pole that prove that a base whose encoder is silent has moved."""
 RAMP_S = 1.5
 """Time in which the duty creeps up to the most."""
-PUSH_S = 3.0
+PUSH_S = 2.0
 """Longest push."""
 SETTLE_S = 0.6
 """After each push, motor off: the pole answers."""
+COAST_S = 2.5
+"""Longest wait for the base to coast to its rest."""
 BLIND = 0.25
 """How far a base without friction may have gone while its encoder is silent, as a part of the
 limit."""
@@ -45,11 +47,17 @@ class Stroke:
     pole_counts: list[int] = field(default_factory=list)
     duties: list[float] = field(default_factory=list)
     """The duty that holds from each tick on."""
+    coasting: float = 0.0
+    """Counts a tick that the base still went, when the push began."""
 
     @property
-    def base_moved(self) -> int:
-        """Counts from the start to the farthest point of the base."""
-        moves = [count - self.base_counts[0] for count in self.base_counts]
+    def base_moved(self) -> float:
+        """Counts to the farthest point of the base from where it would have coasted on to."""
+        ways = zip(self.ticks, self.base_counts, strict=True)
+        moves = [
+            count - self.base_counts[0] - self.coasting * (tick - self.ticks[0])
+            for tick, count in ways
+        ]
         return max(moves, key=abs)
 
     @property
@@ -119,7 +127,8 @@ class Strokes:
         return stroke.duties[-1]
 
     def _begin(self) -> None:
-        self.strokes.append(Stroke(self._left.pop(0)))
+        coasting = self._speed() if self.strokes else 0.0
+        self.strokes.append(Stroke(self._left.pop(0), coasting=coasting))
         self._pushing, self._duty = True, 0.0
         seen = any(abs(stroke.base_moved) > DITHER for stroke in self.strokes[:-1])
         self._shadow = frictionless(self._rig) if self._blind and not seen else None
@@ -127,7 +136,13 @@ class Strokes:
     def _rested(self) -> bool:
         if not self.strokes or self._pushing:
             return False
-        return (self.strokes[-1].ticks[-1] - self._ended) * self._rig.period_s >= SETTLE_S
+        rested_s = (self.strokes[-1].ticks[-1] - self._ended) * self._rig.period_s
+        return rested_s >= COAST_S or (rested_s >= SETTLE_S and abs(self._speed()) <= DITHER)
+
+    def _speed(self) -> float:
+        """Of the base, in counts a tick, over the last few ticks."""
+        ticks, counts = self.strokes[-1].ticks[-4:], self.strokes[-1].base_counts[-4:]
+        return (counts[-1] - counts[0]) / max(1, ticks[-1] - ticks[0])
 
     def _creep(self, stroke: Stroke, base_count: int) -> float:
         """More while the base is slow, less while it is fast."""

@@ -218,16 +218,24 @@ def test_what_makes_no_sense_is_refused_before_anything_moves(easy: Path, tmp_pa
 
 
 class Handled(MiswiredPlant):
-    """A rig whose motor is off and whose base a hand pushes to and fro; the pole's plug is out."""
+    """A rig whose motor is off and whose base a hand pushes, once; the pole's plug is out."""
 
     def __init__(self, plant: Plant) -> None:
         super().__init__(plant, Wiring(motor="unplugged", pole="unplugged"))
         self.plant = plant
+        self.driven_s = float("inf")
+        self.hand_s = 2.0
+
+    def set_duty(self, duty: float) -> None:
+        super().set_duty(duty)
+        if duty != 0.0:
+            self.driven_s = self.plant.time_s
 
     def advance(self, duration_s: float) -> None:
         super().advance(duration_s)
-        if 4.0 < self.plant.time_s < 6.0:
-            self.plant.data.qpos[0] = 0.01 * np.sin(6.0 * self.plant.time_s)
+        if self.plant.time_s > self.driven_s + 1.5 and self.hand_s > 0:  # the second push is over
+            self.hand_s -= duration_s
+            self.plant.data.qpos[0] = 0.01 * np.sin(6.0 * self.hand_s)
 
 
 def test_a_hand_tells_a_dead_motor_from_a_dead_encoder(
