@@ -1,0 +1,87 @@
+"""Random graphs through `sparsectl export`, their C against onnxruntime on the file itself;
+writes results/differential.json.
+
+    python benchmarks/differential.py [--graphs 10000]
+
+Stop it and start it again: it goes on where it was, as long as the source is the same.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from tqdm import tqdm
+
+from sparsectl.common.files import read_json, write_json
+from sparsectl.common.provenance import provenance, revision
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "differential.json"
+EVERY = 50
+"""Graphs between one writing of the result and the next."""
+
+
+@dataclass(frozen=True)
+class DifferentialConfig:
+    """How long to go on."""
+
+    graphs: int = 10_000
+    """Graphs in all; graph N is that of seed N."""
+    first: int = 0
+    """The first seed, where not 0."""
+    out: Path = RESULT
+    """Where the result stands."""
+
+
+def main(config: DifferentialConfig) -> None:
+    """Run what is missing, write, and fail where one was exported and wrong."""
+    sys.path.insert(0, str(ROOT))
+    from tests.export.differential.judge import REFUSED, WRONG, judge
+
+    state = _begun(config)
+    counts: Counter[str] = Counter(state["counts"])
+    done = sum(counts.values())
+    with tempfile.TemporaryDirectory(prefix="sparsectl-differential-") as name:
+        seeds = range(config.first + done, config.first + config.graphs)
+        bar = tqdm(seeds, initial=done, total=config.graphs, unit="graph", disable=None)
+        for index, seed in enumerate(bar, start=done + 1):
+            with tempfile.TemporaryDirectory(dir=name) as folder:
+                verdict = judge(seed, Path(folder))
+            counts[verdict.kind] += 1
+            if verdict.kind == WRONG:
+                wrong = {"seed": seed, "encoding": verdict.encoding, "said": verdict.said}
+                state["wrong"].append(wrong)
+                tqdm.write(f"WRONG: {wrong}", file=sys.stderr)
+            if verdict.kind == REFUSED:
+                state["refusals"][_kind_of(verdict.said)] += 1
+            if index % EVERY == 0 or index == config.graphs:
+                write_json(config.out, state | {"counts": dict(counts)})
+    print(dict(counts))
+    if state["wrong"]:
+        sys.exit(f"{len(state['wrong'])} were exported and wrong; see {config.out}")
+
+
+def _begun(config: DifferentialConfig) -> dict[str, Any]:
+    """What an earlier run of the same source left, or nothing."""
+    new = {"first": config.first, "counts": {}, "wrong": [], "refusals": {}}
+    found = read_json(config.out) if config.out.is_file() else {}
+    same = found.get("provenance", {}).get("revision") == revision()
+    state = found if same and found.get("first") == config.first else new
+    state["refusals"] = Counter(state["refusals"])
+    return state | {"provenance": provenance()}
+
+
+def _kind_of(said: str) -> str:
+    """The words of a refusal, without names and numbers."""
+    words = said.split(" cannot be exported: ")[-1].split(";")[0].split()
+    return " ".join(word for word in words if word.isalpha())[:80]
+
+
+if __name__ == "__main__":
+    main(tyro.cli(DifferentialConfig))

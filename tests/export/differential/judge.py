@@ -1,0 +1,137 @@
+"""A random file through `sparsectl export`, and its C against onnxruntime on the file itself.
+
+What float32 may differ by is measured, not guessed: by the same file in float64, and by how far
+float64's actions move where the observations move by float32's rounding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx.reference import ReferenceEvaluator
+
+from sparsectl import cli
+from sparsectl.export.host_c import run_c
+from tests.export.differential.random_files import (
+    RandomFile,
+    model_of,
+    observations_of,
+    random_file,
+)
+
+EXPORTED, REFUSED, WRONG = "exported", "refused", "WRONG"
+
+SHARE = {"float32": 1e-5, "float16": 2e-2, "int16": 2e-2, "int8": 0.2}
+"""Of what the actions span over the observations that the policy meets: what may be off there, by
+the form of a weight; about four times the limits that export itself keeps to, and ten for float32,
+as the observations are others."""
+ROUNDINGS = 32.0
+"""How often the measured rounding an action may be off."""
+ENCODINGS = (
+    *("auto", "dense", "csr", "blocks", "blocks-skip", "straight-float32"),
+    *("packed-int16", "straight-int16", "stream-int16", "csr-float16"),
+)
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the file of one seed."""
+
+    seed: int
+    encoding: str
+    kind: str
+    said: str = ""
+
+
+def judge(seed: int, folder: Path) -> Verdict:
+    """Export the file of `seed` and compare. The files stay in `folder` until the next call.
+
+    Raises:
+        AssertionError: export ended in another way than 0 or a line and 2.
+    """
+    file = random_file(seed)
+    encoding = file.random.choice(ENCODINGS)
+    path, out = folder / "model.onnx", folder / "policy"
+    path.write_bytes(model_of(file).SerializeToString())
+    words = ["export", str(path), "--out", str(out), "--encoding", encoding, "--json"]
+    said, printed = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed):
+        code = cli.run([*words, "--observations", "500", "--vectors", "4"])
+    lines = said.getvalue().replace(str(folder), "").strip().splitlines()
+    assert code in (0, 2), (seed, encoding, code, lines)
+    if code:
+        assert len(lines) == 1, (seed, encoding, lines)
+        return Verdict(seed, encoding, REFUSED, lines[0].removeprefix("sparsectl export: "))
+    result = json.loads(printed.getvalue())
+    wrong = _difference(file, path, out, result["kind"], seed)
+    return Verdict(seed, encoding, WRONG if wrong else EXPORTED, wrong)
+
+
+def _difference(file: RandomFile, path: Path, out: Path, kind: str, seed: int) -> str:
+    """Where the C is not the file; "" where it is."""
+    met, wide = observations_of(file, seed)
+    given = met if kind not in ("float32",) else np.concatenate([met, wide])
+    expected = _run(path.read_bytes(), given)
+    found = run_c(out, given, expected.shape[1], out)
+    double = model_of(file, np.float64).SerializeToString()
+    exact = _run_exactly(double, given.astype(np.float64))
+    with np.errstate(all="ignore"):
+        span = np.ptp(expected[: len(met)].astype(np.float64), axis=0)
+        typical = np.maximum(span, np.median(np.abs(expected[: len(met)]), axis=0))
+        size = np.maximum(typical, np.abs(exact) if kind == "float32" else 1e-30)
+        rounding = np.abs(expected - exact) + _moved(double, given, exact)
+        allowed = SHARE[kind] * size + ROUNDINGS * rounding
+        off = np.abs(found.astype(np.float64) - exact) - np.abs(expected - exact)
+        clear = np.isfinite(exact) & np.isfinite(expected) & np.isfinite(allowed)
+        bad = np.argwhere(clear & ~(off <= allowed))
+    if not len(bad):
+        return ""
+    row, column = bad[np.argmax([off[tuple(place)] / allowed[tuple(place)] for place in bad])]
+    where = "met" if row < len(met) else "far"
+    return (
+        f"action {column} is {found[row, column]:.9g} where onnxruntime gives "
+        f"{expected[row, column]:.9g} for {given[row].tolist()} ({where}; {len(bad)} of "
+        f"{expected.size} over, allowed {allowed[row, column]:.3g})"
+    )
+
+
+def _moved(model: bytes, given: Array, exact: Array) -> Array:
+    """How far float64's actions move where each observation moves by float32's rounding."""
+    generator = np.random.default_rng(len(given))
+    moved = np.zeros_like(exact)
+    for _ in range(6):
+        share = 2.0**-23 * generator.choice((-1.0, 1.0), given.shape)
+        near = _run_exactly(model, given.astype(np.float64) * (1 + share))
+        moved = np.maximum(moved, np.abs(near - exact))
+    return moved
+
+
+def _run(model: bytes, observations: Array) -> Array:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    found: Array = session.run(None, {"observation": observations})[0]
+    return found.reshape(len(observations), -1)
+
+
+def _run_exactly(model: bytes, observations: Array) -> Array:
+    """In float64; by onnx's own reference where onnxruntime has an operator in float32 alone."""
+    try:
+        return _run(model, observations)
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reference = ReferenceEvaluator(onnx.ModelProto.FromString(model))
+            found: Array = reference.run(None, {"observation": observations})[0]
+        return found.astype(np.float64).reshape(len(observations), -1)
