@@ -24,6 +24,13 @@ from method_tables import (
     stages,
 )
 from onnx_tables import node_counts, node_exclusions, node_refusals
+from protocol_tables import (
+    protocol_enums,
+    protocol_hash,
+    protocol_overview,
+    protocol_payloads,
+    protocol_session,
+)
 from speed_table import training_curves, training_speed
 
 from sparsectl.common.files import atomic_path, read_json
@@ -32,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("training.md", "rigs.md", "onnx.md")),
+    *(ROOT / "docs" / name for name in ("training.md", "rigs.md", "onnx.md", "protocol.md")),
 )
 
 
@@ -138,6 +145,11 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,
     "onnx_node_exclusions": node_exclusions,
+    "protocol_hash": protocol_hash,
+    "protocol_overview": protocol_overview,
+    "protocol_session": protocol_session,
+    "protocol_payloads": protocol_payloads,
+    "protocol_enums": protocol_enums,
 }
 
 
