@@ -12,6 +12,7 @@ from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
 from sparsectl.firmware_host.boards.host import HostBoard
 from sparsectl.firmware_host.boards.microbit import MICROBIT
 from sparsectl.firmware_host.boards.mps2_an386 import MPS2_AN386
+from sparsectl.firmware_host.boards.nucleo_f446re import NUCLEO_F446RE
 from sparsectl.firmware_host.boards.stm32f405 import STM32F405
 
 __all__ = ["BOARDS", "Board", "find_board"]
@@ -19,6 +20,7 @@ __all__ = ["BOARDS", "Board", "find_board"]
 _ALL: Final[tuple[Board, ...]] = (
     HostBoard(),
     STM32F405,
+    NUCLEO_F446RE,
     MPS2_AN386,
     MICROBIT,
     ARDUINO_UNO,

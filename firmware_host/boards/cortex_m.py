@@ -9,6 +9,7 @@ from sparsectl.firmware_host.boards.microcontroller import COMMON, own_link_flag
 
 STARTUP: Final = COMMON / "cortex_m" / "startup.c"
 SYSTICK: Final = COMMON / "cortex_m" / "systick.c"
+STM32F4: Final = COMMON / "stm32f4" / "board.c"
 
 
 def link_flags(port: Path) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ class Qemu:
     """An instruction takes 2^ns_shift ns of emulated time: about what it takes on the chip."""
     counts_at_hz: int | None = None
     """Where the firmware's timer counts instructions themselves: the rate it believes in."""
+    serial: int = 0
+    """Which of the machine's serial lines, from 0."""
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -34,7 +36,9 @@ class Qemu:
             find_tool(self.program),
             *("-machine", self.machine, "-kernel", str(elf), "-bios", "none"),
             *("-icount", f"shift={self.ns_shift},sleep=on"),
-            *("-display", "none", "-monitor", "none", "-serial", "pty"),
+            *("-display", "none", "-monitor", "none"),
+            *("-serial", "null") * self.serial,
+            *("-serial", "pty"),
         ]
 
     def instructions(self, seconds: float) -> int | None:

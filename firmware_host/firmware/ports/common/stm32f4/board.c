@@ -1,4 +1,6 @@
-/* STM32F405 at 168 MHz: encoders and PWM by timers, the serial line by interrupt. */
+/* STM32F405 and F446 at 168 MHz: encoders and PWM by timers, the serial line by interrupt. What
+ * differs from board to board is in its board_config.h. Sections are those of RM0090; RM0390, of
+ * the F446, has the same registers at the same places. */
 #include "board.h"
 
 #include "board_config.h"
@@ -6,7 +8,6 @@
 #include "quadrature.h"
 #include "registers.h"
 
-#define APB2_HZ 84000000u
 #define PWM_TOP 8400u /* of 168 MHz: 20 kHz, beyond hearing */
 #define PATIENCE 100000u
 
@@ -22,6 +23,10 @@ static void pull_up(struct gpio *port, unsigned pin) {
     port->pupdr = (port->pupdr & ~(3u << 2u * pin)) | 1u << 2u * pin;
 }
 
+static void write_pin(struct gpio *port, unsigned pin, bool high) {
+    port->bsrr = high ? 1u << pin : 1u << (pin + 16u);
+}
+
 /* A clock that never gets ready must not hang the board: it goes on with the one it has. */
 static bool ready(uint32_t flag) {
     for (uint32_t i = 0; i < PATIENCE; i++) {
@@ -32,17 +37,20 @@ static bool ready(uint32_t flag) {
     return false;
 }
 
-/* 7.2.3: source / M = 1 MHz, x N = 336 MHz, / P = 168 MHz; / Q = 48 MHz. */
+/* 7.2.3: source / M = 1 MHz, x N = 336 MHz, / P = 168 MHz; / Q = 48 MHz. The F446 has a divider R
+ * in bits that the F405 wants left as they are: both stay. */
 static void start_clock(void) {
     uint32_t source_mhz = 16u, from = 0;
     if (BOARD_CRYSTAL_MHZ != 0u) {
+        RCC_CR |= BOARD_CRYSTAL_BYPASS ? RCC_CR_HSEBYP : 0u;
         RCC_CR |= RCC_CR_HSEON;
         if (ready(RCC_CR_HSERDY)) {
             source_mhz = BOARD_CRYSTAL_MHZ;
             from = RCC_PLLCFGR_FROM_HSE;
         }
     }
-    RCC_PLLCFGR = source_mhz | 336u << 6 | 0u << 16 | from | 7u << 24;
+    const uint32_t kept = RCC_PLLCFGR & RCC_PLLCFGR_KEPT;
+    RCC_PLLCFGR = kept | source_mhz | 336u << 6 | 0u << 16 | from | 7u << 24;
     RCC_CR |= RCC_CR_PLLON;
     FLASH_ACR = FLASH_ACR_168_MHZ;
     RCC_CFGR = RCC_CFGR_PPRE1_4 | RCC_CFGR_PPRE2_2;
@@ -69,28 +77,31 @@ static void start_motor(void) {
     TIM1->bdtr = TIM_BDTR_MOE;
     TIM1->egr = TIM_EGR_UG;
     TIM1->cr1 = TIM_CR1_CEN;
-    set_pin(GPIOB, 1, PIN_OUTPUT, 0);
-    set_pin(GPIOA, 8, PIN_ALTERNATE, 1);
+    set_pin(MOTOR_DIRECTION, PIN_OUTPUT, 0);
+    set_pin(MOTOR_PWM, PIN_ALTERNATE, 1);
 }
 
 static void start_serial(void) {
-    set_pin(GPIOA, 9, PIN_ALTERNATE, 7);
-    set_pin(GPIOA, 10, PIN_ALTERNATE, 7);
-    pull_up(GPIOA, 10); /* an open line is an idle one */
-    USART1_BRR = (APB2_HZ + BOARD_BAUD / 2u) / BOARD_BAUD;
-    USART1_CR1 = USART_CR1_UE | USART_CR1_TE | USART_CR1_RE | USART_CR1_RXNEIE;
-    nvic_enable(USART1_INTERRUPT);
+    set_pin(SERIAL_SEND, PIN_ALTERNATE, 7);
+    set_pin(SERIAL_RECEIVE, PIN_ALTERNATE, 7);
+    pull_up(SERIAL_RECEIVE); /* an open line is an idle one */
+    SERIAL->brr = (SERIAL_HZ + BOARD_BAUD / 2u) / BOARD_BAUD;
+    SERIAL->cr1 = USART_CR1_UE | USART_CR1_TE | USART_CR1_RE | USART_CR1_RXNEIE;
+    nvic_enable(SERIAL_INTERRUPT);
+}
+
+static void start_encoder_pin(struct gpio *port, unsigned pin, unsigned function) {
+    set_pin(port, pin, PIN_ALTERNATE, function);
+    pull_up(port, pin);
 }
 
 static void start_encoders(void) {
-    for (unsigned pin = 6; pin <= 7; pin++) {
-        set_pin(GPIOA, pin, PIN_ALTERNATE, 2);
-        set_pin(GPIOB, pin, PIN_ALTERNATE, 2);
-        pull_up(GPIOA, pin);
-        pull_up(GPIOB, pin);
-    }
-    start_encoder(TIM3);
-    start_encoder(TIM4);
+    start_encoder_pin(BASE_A, BASE_FUNCTION);
+    start_encoder_pin(BASE_B, BASE_FUNCTION);
+    start_encoder_pin(POLE_A, POLE_FUNCTION);
+    start_encoder_pin(POLE_B, POLE_FUNCTION);
+    start_encoder(BASE_TIMER);
+    start_encoder(POLE_TIMER);
 }
 
 /* 21.3: 32 kHz / 16 / 500: a quarter of a second. */
@@ -104,8 +115,8 @@ static void start_watchdog(void) {
 
 void board_start(void) {
     RCC_AHB1ENR |= RCC_AHB1ENR_GPIOA | RCC_AHB1ENR_GPIOB;
-    RCC_APB1ENR |= RCC_APB1ENR_TIM3 | RCC_APB1ENR_TIM4;
-    RCC_APB2ENR |= RCC_APB2ENR_TIM1 | RCC_APB2ENR_USART1;
+    RCC_APB1ENR |= BOARD_APB1;
+    RCC_APB2ENR |= BOARD_APB2;
     start_motor();
     start_clock();
     systick_start();
@@ -115,38 +126,38 @@ void board_start(void) {
 }
 
 /* 30.3.3, 30.3.2. Reading SR, then DR, clears an overrun too. */
-static void on_usart1(void) {
+static void on_serial(void) {
     uint8_t byte;
-    while ((USART1_SR & (USART_SR_RXNE | USART_SR_ORE)) != 0) {
-        serial_received((uint8_t)USART1_DR);
+    while ((SERIAL->sr & (USART_SR_RXNE | USART_SR_ORE)) != 0) {
+        serial_received((uint8_t)SERIAL->dr);
     }
-    while ((USART1_SR & USART_SR_TXE) != 0) {
+    while ((SERIAL->sr & USART_SR_TXE) != 0) {
         if (!serial_take(&byte)) {
-            USART1_CR1 &= ~USART_CR1_TXEIE;
+            SERIAL->cr1 &= ~USART_CR1_TXEIE;
             return;
         }
-        USART1_DR = byte;
+        SERIAL->dr = byte;
     }
-    USART1_CR1 |= USART_CR1_TXEIE; /* more to come when there is room */
+    SERIAL->cr1 |= USART_CR1_TXEIE; /* more to come when there is room */
 }
 
 void board_serial(void) {
     __asm__ volatile("cpsid i" ::: "memory");
-    on_usart1();
+    on_serial();
     __asm__ volatile("cpsie i" ::: "memory");
 }
 
 void board_encoders(int32_t *base_count, int32_t *pole_count) {
     static int32_t base, pole;
-    base = quadrature_extend(base, (uint16_t)TIM3->cnt);
-    pole = quadrature_extend(pole, (uint16_t)TIM4->cnt);
+    base = quadrature_extend(base, (uint16_t)BASE_TIMER->cnt);
+    pole = quadrature_extend(pole, (uint16_t)POLE_TIMER->cnt);
     *base_count = base;
     *pole_count = pole;
 }
 
 void board_motor(float duty) {
     const struct duty_pins pins = duty_pins(duty, PWM_TOP);
-    GPIOB->bsrr = pins.reverse ? 1u << 1 : 1u << 17;
+    write_pin(MOTOR_DIRECTION, pins.reverse);
     TIM1->ccr[0] = pins.compare;
 }
 
@@ -162,5 +173,5 @@ bool board_watchdog_fired(void) {
 
 __attribute__((section(".vectors"), used)) static const cortex_handler vectors[16 + 82] = {
     CORTEX_VECTORS,
-    [16 + USART1_INTERRUPT] = on_usart1,
+    [16 + SERIAL_INTERRUPT] = on_serial,
 };

@@ -1,4 +1,4 @@
-/* Registers of the STM32F405 that this port uses: RM0090, section by section. */
+/* Registers of the STM32F405 and F446 that their port uses: RM0090, section by section. */
 #ifndef REGISTERS_H
 #define REGISTERS_H
 
@@ -18,16 +18,20 @@
 #define RCC_CSR REGISTER(0x40023874u)
 #define RCC_CR_HSEON (1u << 16)
 #define RCC_CR_HSERDY (1u << 17)
+#define RCC_CR_HSEBYP (1u << 18) /* a clock comes in, no crystal */
 #define RCC_CR_PLLON (1u << 24)
 #define RCC_CR_PLLRDY (1u << 25)
 #define RCC_PLLCFGR_FROM_HSE (1u << 22)
+#define RCC_PLLCFGR_KEPT (15u << 28)
 #define RCC_CFGR_SW_PLL 2u
 #define RCC_CFGR_PPRE1_4 (5u << 10) /* APB1 at 42 MHz, its timers at 84 MHz */
 #define RCC_CFGR_PPRE2_2 (4u << 13) /* APB2 at 84 MHz, its timers at 168 MHz */
 #define RCC_AHB1ENR_GPIOA (1u << 0)
 #define RCC_AHB1ENR_GPIOB (1u << 1)
+#define RCC_APB1ENR_TIM2 (1u << 0)
 #define RCC_APB1ENR_TIM3 (1u << 1)
 #define RCC_APB1ENR_TIM4 (1u << 2)
+#define RCC_APB1ENR_USART2 (1u << 17)
 #define RCC_APB2ENR_TIM1 (1u << 0)
 #define RCC_APB2ENR_USART1 (1u << 4)
 #define RCC_CSR_RMVF (1u << 24)
@@ -46,6 +50,7 @@ struct timer {
     volatile uint32_t ccr[4], bdtr;
 };
 #define TIM1 ((struct timer *)0x40010000u)
+#define TIM2 ((struct timer *)0x40000000u)
 #define TIM3 ((struct timer *)0x40000400u)
 #define TIM4 ((struct timer *)0x40000800u)
 #define TIM_CR1_CEN (1u << 0)
@@ -65,10 +70,13 @@ struct timer {
 #define IWDG_KR_RESTART 0xAAAAu
 
 /* 30.6 Universal synchronous asynchronous receiver transmitter */
-#define USART1_SR REGISTER(0x40011000u)
-#define USART1_DR REGISTER(0x40011004u)
-#define USART1_BRR REGISTER(0x40011008u)
-#define USART1_CR1 REGISTER(0x4001100Cu)
+struct usart {
+    volatile uint32_t sr, dr, brr, cr1, cr2, cr3, gtpr;
+};
+#define USART1 ((struct usart *)0x40011000u)
+#define USART2 ((struct usart *)0x40004400u)
+#define USART1_INTERRUPT 37u
+#define USART2_INTERRUPT 38u
 #define USART_SR_ORE (1u << 3)
 #define USART_SR_RXNE (1u << 5)
 #define USART_SR_TXE (1u << 7)
@@ -77,6 +85,5 @@ struct timer {
 #define USART_CR1_RXNEIE (1u << 5)
 #define USART_CR1_TXEIE (1u << 7)
 #define USART_CR1_UE (1u << 13)
-#define USART1_INTERRUPT 37u
 
 #endif

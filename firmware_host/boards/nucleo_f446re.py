@@ -1,0 +1,32 @@
+"""ST Nucleo-F446RE: a real Cortex-M4F with its debugger, serial line and power on one USB cable."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sparsectl.firmware_host.boards.cortex_m import STARTUP, STM32F4, SYSTICK, link_flags
+from sparsectl.firmware_host.boards.microcontroller import PORTS, Microcontroller
+from sparsectl.firmware_host.cores.cortex_m4f import CORTEX_M4F
+from sparsectl.firmware_host.emulators.qemu import Qemu
+from sparsectl.firmware_host.programmers import StFlash
+
+_PORT: Final = PORTS / "nucleo-f446re"
+
+NUCLEO_F446RE: Final = Microcontroller(
+    name="nucleo-f446re",
+    core=CORTEX_M4F,
+    port=_PORT,
+    clock_hz=168_000_000,
+    timer_hz=168_000_000,
+    flash_bytes=512 << 10,
+    ram_bytes=128 << 10,
+    stack_bytes=2048,
+    baud=230_400,
+    shared=(STARTUP, SYSTICK, STM32F4),
+    link_flags=link_flags(_PORT),
+    usb_ids=((0x0483, 0x374B),),  # the ST-LINK's serial port
+    images=("bin",),
+    # The F405 that QEMU knows has the F446's timers and serial lines at the same places.
+    emulator=Qemu("qemu-system-arm", "netduinoplus2", ns_shift=3, serial=1),
+    programmer=StFlash(address=0x0800_0000),
+)
