@@ -75,6 +75,14 @@ THRESHOLDS = {
         *("COMMAND_LATE", "age of the newest COMMAND, at most", "ticks"),
         "its time to live, 1 or 2",
     ),
+    "SAFETY_WATCHDOG_US": (
+        *("WATCHDOG", "time without a control tick, at most", "us"),
+        "0.1 s, or five control periods where that is longer",
+    ),
+    "SAFETY_CLOCK_TICKS": (
+        *("CLOCK", "two clocks that part by half within", "ticks"),
+        "0.2 s, and at least 8 ticks",
+    ),
     "SAFETY_OVERRUN_TICKS": ("OVERRUN", "time between two ticks, at most", "ticks", "0.1 s"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, fields
 from importlib import metadata
@@ -22,6 +23,8 @@ STUCK_TRAVEL: Final = 0.25
 COMMAND_TICKS: Final = 2
 """Longest time to live of a COMMAND: the motor is off within three ticks of the last one."""
 
+RIG_DIGEST_BYTES: Final = 8
+
 _STILL_S = 0.5  # both encoders at rest for so long: that is home
 _HOMING_S = 10.0
 _REST_S = 0.1  # the base at rest for so long: it has stopped
@@ -32,7 +35,9 @@ _ANSWERS_S = 0.2  # a rig that is driven has given three telling answers by then
 _BASE_STOP, _POLE_STOP = 1 / 8, 1 / 16  # of the rate limits: nothing stops dead from there
 _LINK_MOST_S = 0.2  # no host may ask for more patience
 _OVERRUN_S = 0.1  # a duty as stale as that drives blindly
-_WATCHDOG_S = 0.1  # the host port's patience with a turn of its main loop
+_WATCHDOG_S = 0.1  # without a control tick: then the board starts again, motor off
+_WATCHDOG_TICKS = 5  # of a slow rig, whose ticks are further apart
+_CLOCK_S, _CLOCK_TICKS = 0.2, 8  # over so long two clocks are compared
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
 _UNLIMITED = ("current_limit_a", "telling_acceleration")
 _SIGNED = ("base_unit_per_count", "pole_rad_per_count")
@@ -104,7 +109,8 @@ def config_header(rig: RigConstants, policy: PolicyHeader, board: Board) -> str:
     lines = ["/* One firmware's rig and board. Generated when it was built. */"]
     lines += ["#ifndef FIRMWARE_CONFIG_H", "#define FIRMWARE_CONFIG_H", ""]
     lines += [f"/* Policy {policy.digest} */"]
-    macros = {**_board(board), **_rig(rig), **_safety(rig)}
+    digest = ", ".join(f"0x{byte:02X}" for byte in rig_digest(rig))
+    macros = {**_board(board), **_rig(rig), **_safety(rig), "RIG_DIGEST": f"{{ {digest} }}"}
     lines += [f"#define {name} {value}" for name, value in macros.items()]
     return "\n".join([*lines, "", "#endif", ""])
 
@@ -119,7 +125,8 @@ def safety_ticks(rig: RigConstants) -> dict[str, int]:
         "answers": math.ceil(_ANSWERS_S * 1e6 / rig.period_us),
         "homing": int(macros["SAFETY_HOMING_TICKS"].rstrip("u")),
         "overrun": int(macros["SAFETY_OVERRUN_TICKS"].rstrip("u")),
-        "watchdog": math.ceil(_WATCHDOG_S * 1e6 / rig.period_us),
+        "watchdog": math.ceil(watchdog_us(rig.period_us) / rig.period_us),
+        "clock": 2 * clock_ticks(rig.period_us),
         "zero": int(macros["SAFETY_STILL_TICKS"].rstrip("u")),
     }
 
@@ -130,7 +137,6 @@ def _board(board: Board) -> dict[str, str]:
         "FIRMWARE_VERSION": f'"{metadata.version("sparsectl")[:15]}"',
         "FIRMWARE_TIMER_HZ": f"{board.timer_hz}u",
         "FIRMWARE_COMPUTE_NS": f"{_COMPUTE_NS}u",
-        "FIRMWARE_WATCHDOG_US": f"{round(_WATCHDOG_S * 1e6)}",
     }
 
 
@@ -163,6 +169,36 @@ def most_link_ticks(period_us: int) -> int:
     return max(3, math.ceil(_LINK_MOST_S * 1e6 / period_us))
 
 
+def watchdog_us(period_us: int) -> int:
+    """The longest that a board's watchdog waits for the next control tick, in us."""
+    return max(round(_WATCHDOG_S * 1e6), _WATCHDOG_TICKS * period_us)
+
+
+def clock_ticks(period_us: int) -> int:
+    """Over how many ticks a board compares its two clocks."""
+    return max(_CLOCK_TICKS, math.ceil(_CLOCK_S * 1e6 / period_us))
+
+
+def rig_digest(rig: RigConstants) -> bytes:
+    """What HELLO and CONFIG carry of the rig: the first bytes of a SHA-256 over every constant that
+    the firmware is built with for it, scales, limits and thresholds."""
+    macros = {**_rig(rig), **_safety(rig)}
+    text = "".join(f"{name} {macros[name]}\n" for name in sorted(macros))
+    return hashlib.sha256(text.encode()).digest()[:RIG_DIGEST_BYTES]
+
+
+def told_by_rig(rig: RigConstants) -> dict[str, int]:
+    """The fields of the message RIG, as a firmware of this rig fills them."""
+    macros = {**_rig(rig), **_safety(rig)}
+    names = {
+        "current_limit_ma": "RIG_CURRENT_LIMIT_MA",
+        "telling_jerk": "RIG_TELLING_JERK_COUNTS",
+        "pole_sense": "RIG_POLE_SENSE",
+        "watchdog_us": "SAFETY_WATCHDOG_US",
+    }
+    return {field: int(macros[macro].rstrip("u")) for field, macro in names.items()}
+
+
 def _safety(rig: RigConstants) -> dict[str, str]:
     def ticks(seconds: float) -> str:
         return f"{math.ceil(seconds * 1e6 / rig.period_us)}u"
@@ -189,6 +225,8 @@ def _safety(rig: RigConstants) -> dict[str, str]:
         "SAFETY_LINK_MOST_TICKS": f"{most_link_ticks(rig.period_us)}u",
         "SAFETY_COMMAND_TICKS": f"{COMMAND_TICKS}u",
         "SAFETY_OVERRUN_TICKS": at_least_three(_OVERRUN_S),
+        "SAFETY_WATCHDOG_US": f"{watchdog_us(rig.period_us)}u",
+        "SAFETY_CLOCK_TICKS": f"{clock_ticks(rig.period_us)}u",
     }
 
 

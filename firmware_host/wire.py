@@ -55,6 +55,7 @@ __all__ = [
     "State",
     "decode",
     "encode",
+    "fields_to_board",
 ]
 
 FLAG_TO_HOST: Final = 0x01
@@ -121,6 +122,15 @@ MAX_PACKET: Final = 8 + max(layout.struct.size for layout in _LAYOUTS.values())
 
 MAX_STUFFED: Final = MAX_PACKET + 1 + MAX_PACKET // 254
 """Bytes of the longest packet once stuffed, without its two zeros."""
+
+
+def fields_to_board(name: str) -> tuple[str, ...]:
+    """The names of the fields of a request, in their order.
+
+    Raises:
+        KeyError: no such message goes to the board.
+    """
+    return _BY_NAME[name, False].names
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,11 @@ class Fault(IntEnum):
     REVERSED_POLE = 14
     """The pole swung the wrong way at the base's jerks: its encoder is swapped."""
     WATCHDOG = 15
-    """The hardware watchdog restarted the board: its firmware hung."""
+    """The hardware watchdog restarted the board: its firmware hung, or its ticks stayed away."""
+    CLOCK = 16
+    """The clock of the ticks stood still, or ran at another rate than the board's second clock."""
+    ENCODER_LOST = 17
+    """Edges came faster than the board counts them: its zero and its travel are no longer true."""
 
 
 class Reason(IntEnum):
@@ -94,6 +98,8 @@ class Reason(IntEnum):
     """BENCH: no such golden vector."""
     BAD_VALUE = 13
     """A value that is not finite or out of its range."""
+    WRONG_RIG = 14
+    """CONFIG: the board was built with other constants of the rig; HELLO and RIG tell which."""
 
 
 class Mode(IntEnum):

@@ -77,6 +77,9 @@ _ACTUATION = (
     Field("policy_output", "f32", "1", "what the policy gave, before state, kick and clamp"),
     Field("inference_ns", "u32", "ns", "time of the policy call; the model's, on a virtual clock"),
 )
+_RIG_DIGEST = Field(
+    "rig_digest", "bytes[8]", "", "first bytes of the SHA-256 of all constants of rig and safety"
+)
 _LINK = Field("link_timeout_ticks", "u16", "ticks", "silence of the host that ends a run")
 _TICK = Field("tick", "u32", "ticks", "number since boot, from 1; a gap is deadlines skipped")
 _SAMPLE = (
@@ -107,6 +110,7 @@ MESSAGES: Final = (
             Field("base_rate_limit", "f32", "m/s or rad/s", "base speed that faults"),
             Field("pole_rate_limit", "f32", "rad/s", "pole speed that faults"),
             Field("current_limit_ma", "u32", "mA", "motor current that faults; 0: not measured"),
+            _RIG_DIGEST,
             _LINK,
             Field("arm_nonce", "u32", "", "what ARM must carry; another after each ARM"),
             Field("tick", "u32", "ticks", "last control tick run; 0: none yet"),
@@ -123,7 +127,7 @@ MESSAGES: Final = (
         "names the first that differs. In host mode the policy's digest and sizes are the host's "
         "own affair. Sets the link time-out, 1 to 0.2 s or 3 ticks, whichever is longer. Starts "
         "the TICKs. Refused in ARMED, ACTIVE and STOPPING.",
-        to_board=(_DIGEST, _PERIOD, *_SCALES, *_SIZES, _LINK),
+        to_board=(_DIGEST, _PERIOD, *_SCALES, *_SIZES, _RIG_DIGEST, _LINK),
     ),
     Message("ACK", 3, "Accepted.", to_host=_ECHO),
     Message(
@@ -265,6 +269,7 @@ MESSAGES: Final = (
             Field("deadline_misses", "u32", "ticks", "deadlines skipped"),
             Field("max_lateness_us", "u32", "us", "latest tick"),
             Field("max_inference_ns", "u32", "ns", "slowest policy call in a tick"),
+            Field("edges_lost", "u32", "", "transitions of the encoders that no encoder makes"),
         ),
     ),
     Message(
@@ -301,6 +306,18 @@ MESSAGES: Final = (
             Field("output", "f32", "1", "the policy's; not finite: FAULT"),
             Field("inference_ns", "u32", "ns", "time of the policy call; TICK brings it back"),
             Field("time_to_live", "u8", "ticks", "1 or 2"),
+        ),
+    ),
+    Message(
+        "RIG",
+        21,
+        "The constants of the rig that HELLO does not tell, for a host whose digest differs.",
+        to_board=(),
+        to_host=(
+            Field("current_limit_ma", "u32", "mA", "as built, measured or not"),
+            Field("telling_jerk", "i32", "counts", "of the base, that a pole answers"),
+            Field("pole_sense", "i32", "", "sign of the hanging pole's answer to it"),
+            Field("watchdog_us", "u32", "us", "longest time without a control tick"),
         ),
     ),
 )

@@ -23,7 +23,12 @@ _ADVICE: Final[dict[Fault, str]] = {
         "over 0.1 s lay between two of its ticks: on the virtual rig a busy machine, which --fifo "
         "helps; on a board a tick that takes too long, `sparsectl build` says how long"
     ),
-    Fault.WATCHDOG: "its firmware hung; reset it",
+    Fault.WATCHDOG: "its firmware hung, or its timer stopped; reset it",
+    Fault.CLOCK: "its timer and its second clock disagree; reset it, and check its crystal",
+    Fault.ENCODER_LOST: (
+        "an encoder's edges came too fast or with noise: check its wiring; `sparsectl build` says "
+        "how many a second this board counts"
+    ),
 }
 
 

@@ -2,7 +2,8 @@
 
 It answers the firmware over a socket, little-endian: a request `{u64 time_ns, f32 duty}` means
 "bring the plant to that time under the duty in force, then apply this one"; the answer is
-`{i32 base_count, i32 pole_count, i32 current_ma}`, the last the motor's. Time passes only by
+`{i32 base_count, i32 pole_count, i32 current_ma, u32 lost_edges}`: the motor's current, and what
+the encoders' decoder missed. Time passes only by
 requests, so the firmware's clock rules.
 """
 
@@ -38,7 +39,7 @@ class AnyPlant(Protocol):
 
 
 REQUEST = struct.Struct("<Qf")
-ANSWER = struct.Struct("<iii")
+ANSWER = struct.Struct("<iiiI")
 READY = "READY"
 
 
@@ -96,7 +97,8 @@ def serve(
             note(time_ns, duty)
         plant.set_duty(duty if math.isfinite(duty) else 0.0)
         counts = (_wrapped(count) for count in plant.counts())
-        channel.sendall(ANSWER.pack(*counts, round(1000 * plant.current_a())))
+        lost_edges = plant.lost_edges() if isinstance(plant, FaultyPlant) else 0
+        channel.sendall(ANSWER.pack(*counts, round(1000 * plant.current_a()), lost_edges))
 
 
 def _wrapped(count: int) -> int:

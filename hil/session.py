@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.rig_constants import LINK_TIMEOUT_TICKS
+from sparsectl.firmware_host.rig_constants import (
+    LINK_TIMEOUT_TICKS,
+    RigConstants,
+    rig_digest,
+    told_by_rig,
+)
 from sparsectl.firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
 from sparsectl.hil.clock import ClockRelation, Exchange, fit_clock
 from sparsectl.hil.journal import JournalWriter
@@ -41,6 +46,11 @@ class Expectation:
     policy_on_host: bool = False
     """Host mode: the board may hold any policy, of any size."""
 
+    @property
+    def rig_digest(self) -> bytes:
+        """Of all constants of rig and safety that a firmware of this rig is built with."""
+        return rig_digest(RigConstants(**self.rig))
+
     def config(self) -> dict[str, Any]:
         """The fields of CONFIG."""
         return {
@@ -51,6 +61,7 @@ class Expectation:
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "frames": self.frames,
+            "rig_digest": self.rig_digest,
             "link_timeout_ticks": self.link_timeout_ticks,
         }
 
@@ -77,6 +88,20 @@ class Expectation:
                     f"{self.rig_name} and its policy; build and flash for this rig, or name its "
                     "own by --rig"
                 )
+
+    def other_constant(self, hello: Mapping[str, Any], told: Mapping[str, Any]) -> UserError:
+        """That the board was built with other constants than HELLO's: the first, where RIG told."""
+        for name, expected in told_by_rig(RigConstants(**self.rig)).items():
+            if told[name] != expected:
+                return UserError(
+                    f"{name} is {told[name]} on the board, {expected} in rig {self.rig_name}; "
+                    "build and flash for this rig, or name its own by --rig"
+                )
+        return UserError(
+            f"the board's limits were derived otherwise from rig {self.rig_name}, by version "
+            f"{hello['firmware_version']} (digest {hello['rig_digest'].hex()}, here "
+            f"{self.rig_digest.hex()}); build and flash it again"
+        )
 
     def _fixed(self) -> dict[str, Any]:
         """What was built into the board, beside the policy itself."""
@@ -119,6 +144,8 @@ class Session:
         self.journal.note("hello", **_plain(hello))
         expectation.check(hello)
         self.link.begin()
+        if hello["rig_digest"] != expectation.rig_digest:
+            raise expectation.other_constant(hello, self.link.request("RIG").frame.values)
         return hello
 
     def _first_hello(self) -> dict[str, Any]:

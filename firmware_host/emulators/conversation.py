@@ -11,15 +11,12 @@ from types import TracebackType
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import Decoder, Frame, encode
+from sparsectl.firmware_host.wire import Decoder, Frame, encode, fields_to_board
 
 PATIENCE_S: Final = 3.0
 """For an answer; a board that boots takes part of it."""
 ATTEMPTS: Final = 4
-_CONFIG: Final = (
-    *("policy_digest", "period_us", "base_unit_per_count", "pole_rad_per_count"),
-    *("observation_size", "action_size", "frames", "link_timeout_ticks"),
-)
+_CONFIG: Final = fields_to_board("CONFIG")
 _ANSWERS: Final = {"PLANT_STEP": "PLANT_ACT"}
 
 

@@ -14,6 +14,7 @@
 enum port_event {
     PORT_TICK,   /* a control tick is due */
     PORT_SERIAL, /* port_read() has bytes */
+    PORT_IDLE,   /* nothing yet; `second` of the tick is there to be looked at */
     PORT_STOP    /* the port ends: no board does, a process may */
 };
 
@@ -21,6 +22,9 @@ enum port_event {
 struct port_tick {
     uint32_t periods;    /* since the tick before: 1, or more where deadlines were skipped */
     int32_t lateness_us; /* now, after the newest deadline */
+    /* A free-running counter of another timer or oscillator than that of the ticks, read before
+     * it: what of it is more than the ticks say is too much. Stays 0 where there is none. */
+    uint32_t second;
 };
 
 /* Device clock, us since boot. Monotonic. */
@@ -55,6 +59,10 @@ bool port_write(const uint8_t *bytes, size_t size);
 /* Raw encoder counts. */
 void port_encoders(int32_t *base_count, int32_t *pole_count);
 
+/* Transitions of the encoders since boot that no encoder makes: an edge was missed. 0 where the
+ * hardware decodes them. */
+uint32_t port_lost_edges(void);
+
 /* Current of the motor in mA, of either sign, at the latest port_encoders(); PORT_CURRENT_UNKNOWN
  * on a board that cannot measure it. */
 #define PORT_CURRENT_UNKNOWN INT32_MIN
@@ -63,7 +71,8 @@ int32_t port_current_ma(void);
 /* Duty of the motor, -1 to 1; 0 lets it coast. Holds until the next call. */
 void port_motor(float duty);
 
-/* Restart the hardware watchdog, which turns the motor off when this stays away. */
+/* Restart the hardware watchdog, which turns the motor off when this stays away for more than
+ * SAFETY_WATCHDOG_US. The core calls it after each PORT_TICK, and while the motor cannot run. */
 void port_watchdog(void);
 
 /* Whether it was the watchdog that started the board this time. Asked once, at boot. */

@@ -11,11 +11,18 @@ from typing import Final
 STALLED_PERIODS: Final = 6
 """More than a duty may be old, fewer than the watchdog waits for."""
 
-BOARD_FAULTS: Final[dict[str, Callable[[int, int], list[str]]]] = {
-    "stalled_board": lambda at_us, period_us: [
-        *("--stall-at-us", str(at_us)),
-        *("--stall-us", str(STALLED_PERIODS * period_us)),
-    ],
-    "hung_board": lambda at_us, period_us: ["--hang-at-us", str(at_us)],
+BOARD_FAULTS: Final[dict[str, Callable[[int], list[str]]]] = {
+    "stalled_board": lambda period_us: ["stall", "--stall-us", str(STALLED_PERIODS * period_us)],
+    "hung_board": lambda period_us: ["hang"],
+    "spinning_board": lambda period_us: ["spin"],
+    "frozen_timer": lambda period_us: ["freeze"],
+    "stopped_ticks": lambda period_us: ["stop-ticks"],
+    "slow_timer": lambda period_us: ["slow"],
+    "fast_timer": lambda period_us: ["fast"],
 }
-"""The firmware's options for a fault at this time, in us, under this control period, in us."""
+"""The firmware's words for a fault under this control period, in us."""
+
+
+def board_options(name: str, at_us: int, period_us: int) -> list[str]:
+    """The firmware's options for the fault `name` at this time of its clock, in us."""
+    return ["--fault-at-us", str(at_us), "--fault", *BOARD_FAULTS[name](period_us)]

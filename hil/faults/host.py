@@ -57,8 +57,9 @@ class BareHost:
             raise UserError(f"the board refused {name}: reason {answer['reason']}")
         return answer
 
-    def greet_again(self) -> Frame:
-        """HELLO of a board that may be starting anew, and then forgets what it was told.
+    def greet_again(self, wanted: Callable[[Frame], bool]) -> Frame:
+        """The first such HELLO of a board that may be starting anew, and then forgets what it was
+        told.
 
         Raises:
             UserError: none comes.
@@ -66,7 +67,7 @@ class BareHost:
         for _ in range(round(PATIENCE_S / GREET_EVERY_S)):
             self.send("HELLO")
             found = self._waiting(lambda frame: frame.name == "HELLO", GREET_EVERY_S)
-            if found:
+            if found and wanted(found[-1]):
                 return found[-1]
         raise UserError("the board does not start again")
 

@@ -22,7 +22,9 @@ Evidence = Literal[
     "base driven",
     "motor told to go back",
 ]
-Window = Literal["", "dead stop", "stuck", "answers", "current", "homing", "overrun", "watchdog"]
+Window = Literal[
+    "", "dead stop", "stuck", "answers", "current", "homing", "overrun", "watchdog", "clock"
+]
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,20 @@ PLANT: Final = _table(
         "answers",
         "motor told to go back",
     ),
+    FaultKind(
+        "skipped_base_edges",
+        "plant",
+        "the base's edges come too fast to be counted",
+        (F.ENCODER_LOST,),
+        evidence="base travelled",
+    ),
+    FaultKind(
+        "skipped_pole_edges",
+        "plant",
+        "the pole's edges come too fast to be counted",
+        (F.ENCODER_LOST,),
+        evidence="base travelled",
+    ),
     FaultKind("shoved_base", "plant", "a blow sends the base off", (F.BASE_RATE, F.BASE_TRAVEL)),
     FaultKind("whirled_pole", "plant", "a blow whirls the pole", (F.POLE_RATE,)),
     FaultKind(
@@ -213,6 +229,23 @@ BOARD: Final = _table(
     "board",
     FaultKind("stalled_board", "board", "one tick takes 6 periods", (F.OVERRUN,), window="overrun"),
     FaultKind("hung_board", "board", "its policy never ends", (F.WATCHDOG,), window="watchdog"),
+    FaultKind(
+        "spinning_board",
+        "board",
+        "its main loop turns without ticks",
+        (F.WATCHDOG,),
+        window="watchdog",
+    ),
+    FaultKind("frozen_timer", "board", "its timer stands still", (F.WATCHDOG,), window="watchdog"),
+    FaultKind(
+        "stopped_ticks",
+        "board",
+        "its tick's interrupt stops, all else goes on",
+        (F.WATCHDOG,),
+        window="watchdog",
+    ),
+    FaultKind("slow_timer", "board", "its timer runs at half its rate", (F.CLOCK,), window="clock"),
+    FaultKind("fast_timer", "board", "it runs at twice its rate", (F.CLOCK,), window="clock"),
 )
 
 FAULTS: Final[dict[str, FaultKind]] = {kind.name: kind for kind in (*PLANT, *LINE, *HOST, *BOARD)}

@@ -24,8 +24,8 @@ from sparsectl.firmware_host.rig_constants import (
     RigConstants,
     safety_ticks,
 )
-from sparsectl.firmware_host.wire import Fault, Frame, Mode, State
-from sparsectl.hil.faults.board import BOARD_FAULTS
+from sparsectl.firmware_host.wire import Fault, Frame, Mode, State, fields_to_board
+from sparsectl.hil.faults.board import board_options
 from sparsectl.hil.faults.host import COMMAND_FAULTS, BareHost, PolicyHost
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind, FaultSpec
 from sparsectl.hil.faults.line import FaultyLine
@@ -141,7 +141,7 @@ class _Run:
         elf = self.matrix.folder / "firmware" / "firmware.elf"
         command = [str(elf), "--clock", "lockstep", "--plant-fd", str(theirs.fileno())]
         if self.kind.family == "board":
-            command += BOARD_FAULTS[self.kind.name](self._due_us, self.matrix.constants.period_us)
+            command += board_options(self.kind.name, self._due_us, self.matrix.constants.period_us)
         with (
             ours,
             subprocess.Popen(
@@ -210,9 +210,7 @@ class _Run:
         by_host = self.kind.name in COMMAND_FAULTS
         hello = host.ask("HELLO").values
         host.ask("MODE", mode=int(Mode.HOST if by_host else Mode.DEVICE))
-        names = ("policy_digest", "period_us", "base_unit_per_count", "pole_rad_per_count")
-        sizes = ("observation_size", "action_size", "frames", "link_timeout_ticks")
-        host.ask("CONFIG", **{name: hello[name] for name in (*names, *sizes)})
+        host.ask("CONFIG", **{name: hello[name] for name in fields_to_board("CONFIG")})
         host.ask("HOME")
         policy = self._policy(host) if by_host else None
         state = State.HOMING
@@ -227,9 +225,9 @@ class _Run:
             if self.kind.family == "host" and host.tick >= due_tick and self.failed_ns is None:
                 self.failed_ns = round(line.device_s * 1e9)
                 self._fail(host, policy)
-            if self.kind.name == "hung_board" and self._is_last_tick(host.tick + 1):
+            if self.kind.window == "watchdog" and self._is_last_tick(host.tick + 1):
                 host.send("STEP", until_tick=host.tick + 1)
-                self.restarted = host.greet_again()
+                self.restarted = host.greet_again(lambda hello: hello["state"] != State.ACTIVE)
                 return
             self._step(host, policy)
         for _ in range(MARGIN_TICKS):
@@ -299,4 +297,6 @@ class _Run:
             return self.evident_ns
         if self.kind.family == "line" and self.line is not None and self.line.begun_s is not None:
             return round(self.line.begun_s * 1e9)
+        if self.kind.family == "board":
+            return 1000 * self._due_us
         return self.failed_ns if self.kind.family == "host" else self.begun_ns

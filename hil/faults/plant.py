@@ -29,6 +29,10 @@ class PlantFault:
         """What the encoders say."""
         return counts
 
+    def lost_edges(self) -> int:
+        """What the encoders' decoder has missed since the fault came."""
+        return 0
+
     def duty(self, duty: float) -> float:
         """What the motor gets."""
         return duty
@@ -75,6 +79,28 @@ class _Unplugged(_Encoder):
 class _Reversed(_Encoder):
     def count(self, count: int) -> int:
         return 2 * self.last - count
+
+
+class _Skipped(_Encoder):
+    """A decoder that is too slow for fast motion: of two edges it sees none, and knows it."""
+
+    SLOW = 8
+    """Counts from one look to the next that it keeps up with."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__(axis)
+        self.lost = self.missed = 0
+
+    def count(self, count: int) -> int:
+        step = count - self.last
+        if abs(step) > self.SLOW:
+            self.lost += 1
+            self.missed += 2 if step > 0 else -2
+        self.last = count
+        return count - self.missed
+
+    def lost_edges(self) -> int:
+        return self.lost
 
 
 class _Overflowed(_Encoder):
@@ -161,6 +187,8 @@ PLANT_FAULTS: Final[dict[str, Callable[[], PlantFault]]] = {
     "unplugged_base_encoder": lambda: _Unplugged(BASE),
     "noisy_pole_encoder": lambda: _Noisy(POLE),
     "noisy_base_encoder": lambda: _Noisy(BASE),
+    "skipped_base_edges": lambda: _Skipped(BASE),
+    "skipped_pole_edges": lambda: _Skipped(POLE),
     "overflowed_base_encoder": lambda: _Overflowed(BASE),
     "reversed_pole_encoder": lambda: _Reversed(POLE),
     "reversed_base_encoder": lambda: _Reversed(BASE),
@@ -212,6 +240,10 @@ class FaultyPlant:
             return truth
         base, pole = self._fault.counts(truth)
         return base, pole
+
+    def lost_edges(self) -> int:
+        """What the encoders' decoder has missed."""
+        return self._fault.lost_edges() if self._begun else 0
 
     def current_a(self) -> float:
         """What the current sensor says."""

@@ -18,7 +18,7 @@ from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.firmware_host.wire import Decoder, Frame, encode
 
 CURRENT_UNKNOWN = -(2**31)
-_TICK = struct.Struct("<BIQiii")
+_TICK = struct.Struct("<BIQiiiI")
 _SIZE = struct.Struct("<H")
 _CHUNK = 255
 
@@ -65,9 +65,11 @@ class Engine:
         base_raw: int,
         pole_raw: int,
         current_ma: int = CURRENT_UNKNOWN,
+        lost_edges: int = 0,
     ) -> list[Frame]:
         """Run one control tick on raw counts, `periods` after the one before."""
-        return self._play(_TICK.pack(ord("T"), periods, time_us, base_raw, pole_raw, current_ma))
+        sensors = (base_raw, pole_raw, current_ma, lost_edges)
+        return self._play(_TICK.pack(ord("T"), periods, time_us, *sensors))
 
     def hear(self, name: str, **values: Any) -> list[Frame]:
         """Let the board hear a message."""

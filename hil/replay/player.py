@@ -77,7 +77,8 @@ class Player:
         # the current is not in the journal: that it was too large is the board's word
         over = at.fault == Fault.OVER_CURRENT
         current_ma = 2**31 - 1 if over else CURRENT_UNKNOWN
-        for frame in self._engine.tick(at.periods, at.time_us, *self._raw, current_ma):
+        lost_edges = int(at.fault == Fault.ENCODER_LOST)  # likewise
+        for frame in self._engine.tick(at.periods, at.time_us, *self._raw, current_ma, lost_edges):
             self._keep([frame])
             if frame.name in ("TICK", "OBSERVATION") and frame["tick"] == at.tick:
                 counts = frame["base_count"], frame["pole_count"]

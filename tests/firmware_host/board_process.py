@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sparsectl.firmware_host.wire import Decoder, Frame, encode
+from sparsectl.firmware_host.wire import Decoder, Frame, encode, fields_to_board
 
 PATIENCE_S = 20.0
 
@@ -130,7 +130,7 @@ class BoardProcess:
             while request := self._ours.recv(12):
                 time_ns, duty = struct.unpack("<Qf", request)
                 counts = self.plant.exchange(time_ns, duty)
-                self._ours.sendall(struct.pack("<iii", *counts, self.plant.current_ma))
+                self._ours.sendall(struct.pack("<iiiI", *counts, self.plant.current_ma, 0))
         except (BrokenPipeError, ConnectionResetError):
             pass
 
@@ -176,9 +176,8 @@ class BoardProcess:
     def configure(self, **changes: Any) -> Frame:
         """Send what HELLO says back as CONFIG, with `changes`; gives the verdict."""
         hello = self.ask("HELLO")
-        names = ["policy_digest", "period_us", "base_unit_per_count", "pole_rad_per_count"]
-        names += ["observation_size", "action_size", "frames"]
-        fields = {name: hello[name] for name in names} | {"link_timeout_ticks": 3}
+        fields = {name: hello[name] for name in fields_to_board("CONFIG")}
+        fields["link_timeout_ticks"] = 3
         return self.ask("CONFIG", **(fields | changes))
 
     def named(self, name: str) -> list[Frame]:

@@ -28,7 +28,7 @@ RIG = RigConstants(
 )
 """The SensorsINI cart-pole's scaling and limits."""
 
-MODULES = ("angle", "crc32", "frame", "motion", "observation", "safety")
+MODULES = ("angle", "clock_watch", "crc32", "frame", "motion", "observation", "safety")
 STRICT = (
     "-Wpedantic",
     "-Wconversion",

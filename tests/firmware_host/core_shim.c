@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "angle.h"
+#include "clock_watch.h"
 #include "crc32.h"
 #include "firmware_config.h"
 #include "frame.h"
@@ -72,6 +73,20 @@ void shim_sin_cos(const uint32_t *phases, size_t size, float *sine, float *cosin
     for (size_t i = 0; i < size; i++) {
         angle_sin_cos(phases[i], &sine[i], &cosine[i]);
     }
+}
+
+static struct clock_watch clocks;
+
+void shim_clock_init(uint32_t window) {
+    clock_watch_init(&clocks, window);
+}
+
+int shim_clock_tick(uint32_t second, uint32_t periods) {
+    return clock_watch_tick(&clocks, second, periods);
+}
+
+int shim_clock_idle(uint32_t second) {
+    return clock_watch_idle(&clocks, second);
 }
 
 /* Round limits, easier to reach than a rig's. */
@@ -175,4 +190,12 @@ int shim_safety_sample(int32_t base_raw, int32_t pole_raw, uint32_t periods) {
 
 float shim_safety_drive(float output, float kick) {
     return safety_drive(&safety, output, kick);
+}
+
+void shim_safety_clock(void) {
+    safety_clock(&safety);
+}
+
+void shim_safety_lost_edges(void) {
+    safety_lost_edges(&safety);
 }

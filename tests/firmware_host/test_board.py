@@ -171,7 +171,8 @@ def test_own_echo_is_ignored(board: BoardProcess) -> None:
         ["--plant-fd", "x"],
         ["--compute-us", "20000"],
         ["--clock"],
-        ["--hang-at-us", "-1"],
+        ["--fault-at-us", "-1"],
+        ["--fault", "gremlins"],
     ],
 )
 def test_unknown_options(elf: Path, options: list[str]) -> None:

@@ -21,12 +21,17 @@ REQUESTS: dict[str, dict[State, State]] = {
     "arm": {S.HOMED: S.ARMED},
     "disarm": {S.ACTIVE: S.STOPPING, S.ARMED: S.HOMED, S.HOMING: S.SAFE, S.FAULT: S.SAFE},
     "estop": {state: S.FAULT for state in State},
+    "clock": {state: S.FAULT for state in State},
+    "lost_edges": {state: S.FAULT for state in (S.HOMED, S.ARMED, S.ACTIVE, S.STOPPING, S.FAULT)},
     "forget_home": {state: S.SAFE for state in State if state not in (S.BOOT, S.FAULT)},
 }
 """Where each request leads; from any other state it changes nothing."""
 
 TICK = {S.ARMED: S.ACTIVE}
 """Where one still tick leads."""
+
+FAULTS = {"estop": Fault.ESTOP, "clock": Fault.CLOCK, "lost_edges": Fault.ENCODER_LOST}
+"""What each of these latches."""
 
 CASES = [(state, request) for request in REQUESTS for state in State]
 
@@ -43,8 +48,8 @@ def test_every_request_in_every_state(core: Core, state: State, request_name: st
     assert after == REQUESTS[request_name].get(state, state)
     if request_name in ("home", "arm"):
         assert bool(accepted) == (state in REQUESTS[request_name])
-    if request_name == "estop" and state != S.FAULT:
-        assert fault == Fault.ESTOP
+    if after == S.FAULT != state:
+        assert fault == FAULTS[request_name]
     elif after == S.FAULT:
         assert fault == Fault.POLE_RATE  # the first fault stays
     else:
@@ -229,6 +234,16 @@ def test_a_watchdogs_restart_is_latched(core: Core) -> None:
     core.c.shim_safety_restart()
     core.c.shim_safety_disarm()
     assert _now(core) == (S.SAFE, Fault.NONE)
+
+
+def test_edges_lost_after_the_host_fell_silent_cost_the_zero(core: Core) -> None:
+    _active(core)
+    for tick in range(LINK):
+        _tick(core, tick, tick, output=0.1, heard=False)
+    assert _now(core) == (S.FAULT, Fault.LINK_LOST)
+    core.c.shim_safety_lost_edges()
+    core.c.shim_safety_disarm()
+    assert _now(core)[0] == S.SAFE  # not HOMED, as after LINK_LOST alone
 
 
 def test_arming_without_live_commands_faults(core: Core) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.export.graph import Layer
 from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.firmware_host import rig_constants
 from sparsectl.firmware_host.build import RigConstants, build_firmware
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial import run_trial
@@ -53,12 +54,26 @@ def board(timid: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
         ({"base_unit_per_count": 1e-4}, "base_unit_per_count is"),
         ({"base_limit": 0.3}, "base_limit is 0.300000012 on the board, 0.198 in rig"),
         ({"max_duty": 0.5}, "max_duty is 0.5 on the board"),
+        ({"base_rate_limit": 9.0}, "base_rate_limit is 9 on the board, 2 in rig"),
+        ({"pole_rate_limit": 99.0}, "pole_rate_limit is 99 on the board, 60 in rig"),
+        ({"current_limit_a": 300.0}, "current_limit_ma is 300000 on the board, 3000 in rig"),
+        ({"pole_sense": -1}, "pole_sense is -1 on the board, 1 in rig"),
+        ({"telling_acceleration": 1e3}, "telling_jerk is 4445 on the board, 11 in rig"),
     ],
 )
-def test_another_scaling(
+def test_other_constants(
     short: Short, board: Callable[..., str], changes: dict[str, float], complaint: str
 ) -> None:
     refused(short(port=board(**changes)), complaint)
+
+
+def test_limits_that_another_version_derives_otherwise(
+    short: Short, board: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(rig_constants, "STUCK_DUTY", 0.9)
+        port = board()
+    refused(short(port=port), "limits were derived otherwise .* by version .*; build and flash it")
 
 
 def test_another_rate(short: Short, tmp_path: Path) -> None:

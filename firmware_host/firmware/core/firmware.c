@@ -107,6 +107,11 @@ static void sense(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
     const int32_t current_ma = in_loop ? PORT_CURRENT_UNKNOWN : port_current_ma();
     struct safety *safety = &firmware->safety;
     const bool drove = safety->state == WIRE_STATE_ACTIVE;
+    const uint32_t lost = in_loop ? firmware->edges_lost : port_lost_edges();
+    if (lost != firmware->edges_lost) {
+        firmware->edges_lost = lost;
+        safety_lost_edges(safety);
+    }
     if (safety_sample(safety, base_raw, pole_raw, current_ma, periods)) {
         observation_reset(&firmware->observation);
     }
@@ -256,6 +261,7 @@ static void boot(struct firmware *firmware) {
     observation_init(&firmware->observation, &SCALE, firmware->history, POLICY_FRAMES);
     safety_init(&firmware->safety, &LIMITS);
     firmware->told = firmware->safety.state;
+    clock_watch_init(&firmware->clocks, SAFETY_CLOCK_TICKS);
     firmware->mode = WIRE_MODE_DEVICE;
     firmware->nonce = (uint32_t)port_time_us() ^ 0x2545F491u; /* not 0, which xorshift keeps */
     port_motor(0.0f);
@@ -263,19 +269,32 @@ static void boot(struct firmware *firmware) {
     firmware->told = firmware->safety.state; /* nobody listens yet; HELLO tells */
 }
 
+/* Ticks that the second clock contradicts are none to drive by. */
+static void judge_clocks(struct firmware *firmware, bool agree) {
+    if (!agree) {
+        safety_clock(&firmware->safety);
+        port_motor(0.0f);
+        firmware_tell(firmware);
+    }
+}
+
 void firmware_run(struct firmware *firmware) {
     struct port_tick due;
     boot(firmware);
     for (;;) {
         serial_input(firmware);
-        port_watchdog();
         switch (port_wait(&due)) {
         case PORT_TICK:
+            judge_clocks(firmware, clock_watch_tick(&firmware->clocks, due.second, due.periods));
             if (firmware->mode != WIRE_MODE_PIL) {
                 control_tick(firmware, &due);
             }
+            port_watchdog(); /* here alone while a motor may run: no tick, no food */
             break;
-        case PORT_SERIAL:
+        case PORT_IDLE:
+            judge_clocks(firmware, clock_watch_idle(&firmware->clocks, due.second));
+            break;
+        case PORT_SERIAL: /* before a tick that may be due: the clocks are not compared */
             firmware->input_size = (uint8_t)port_read(firmware->input, sizeof firmware->input);
             firmware->input_next = 0;
             firmware->heard_us = port_time_us();

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock_watch.h"
 #include "frame.h"
 #include "observation.h"
 #include "policy.h"
@@ -23,6 +24,7 @@ struct firmware {
     struct frame_receiver receiver;
     struct safety safety;
     struct observation observation;
+    struct clock_watch clocks;
     float history[POLICY_OBSERVATION_SIZE];
     struct firmware_act act; /* of the last tick */
     enum wire_state told;    /* state that the host knows of */
@@ -53,6 +55,7 @@ struct firmware {
     uint32_t ticks_skipped;
     uint32_t max_lateness_us;
     uint32_t max_inference_ns;
+    uint32_t edges_lost;
 };
 
 /* Boot and run until the port stops, which a board never does. */

@@ -32,7 +32,7 @@ bool golden_replay(uint16_t index, struct golden_result *result) {
         if (ns < result->least_ns) {
             result->least_ns = ns;
         }
-        port_watchdog(); /* so many calls may take longer than its patience */
+        port_watchdog(); /* so many calls may take longer than its patience; the motor is off */
     }
     result->action = action[0];
     result->max_error = 0.0f;

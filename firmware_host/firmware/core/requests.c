@@ -36,6 +36,8 @@ static void policy_digest(uint8_t digest[32]) {
     }
 }
 
+static const uint8_t RIG_DIGEST_HERE[8] = RIG_DIGEST;
+
 static void hello(struct firmware *firmware, const struct frame *frame) {
     uint8_t payload[WIRE_HELLO_SIZE];
     struct wire_hello hello = {
@@ -66,6 +68,7 @@ static void hello(struct firmware *firmware, const struct frame *frame) {
     };
     (void)frame;
     policy_digest(hello.policy_digest);
+    memcpy(hello.rig_digest, RIG_DIGEST_HERE, sizeof hello.rig_digest);
     wire_hello_pack(&hello, payload);
     firmware_send(firmware, WIRE_HELLO, payload, WIRE_HELLO_SIZE);
 }
@@ -96,6 +99,9 @@ static uint8_t compare_rig(const struct wire_config_request *host) {
     }
     if (!same_bits(host->pole_rad_per_count, RIG_POLE_RAD_PER_COUNT)) {
         return WIRE_REASON_WRONG_POLE_SCALE;
+    }
+    if (memcmp(host->rig_digest, RIG_DIGEST_HERE, sizeof RIG_DIGEST_HERE) != 0) {
+        return WIRE_REASON_WRONG_RIG;
     }
     if (host->link_timeout_ticks == 0 || host->link_timeout_ticks > SAFETY_LINK_MOST_TICKS) {
         return WIRE_REASON_BAD_VALUE;
@@ -318,10 +324,24 @@ static void stats(struct firmware *firmware, const struct frame *frame) {
         .deadline_misses = firmware->ticks_skipped,
         .max_lateness_us = firmware->max_lateness_us,
         .max_inference_ns = firmware->max_inference_ns,
+        .edges_lost = firmware->edges_lost,
     };
     (void)frame;
     wire_stats_pack(&answer, payload);
     firmware_send(firmware, WIRE_STATS, payload, WIRE_STATS_SIZE);
+}
+
+static void rig(struct firmware *firmware, const struct frame *frame) {
+    uint8_t payload[WIRE_RIG_SIZE];
+    const struct wire_rig answer = {
+        .current_limit_ma = RIG_CURRENT_LIMIT_MA,
+        .telling_jerk = RIG_TELLING_JERK_COUNTS,
+        .pole_sense = RIG_POLE_SENSE,
+        .watchdog_us = SAFETY_WATCHDOG_US,
+    };
+    (void)frame;
+    wire_rig_pack(&answer, payload);
+    firmware_send(firmware, WIRE_RIG, payload, WIRE_RIG_SIZE);
 }
 
 struct request {
@@ -345,6 +365,7 @@ static const struct request REQUESTS[] = {
     {WIRE_COMMAND, WIRE_COMMAND_REQUEST_SIZE, command},
     {WIRE_BENCH, WIRE_BENCH_REQUEST_SIZE, bench},
     {WIRE_STATS, WIRE_STATS_REQUEST_SIZE, stats},
+    {WIRE_RIG, WIRE_RIG_REQUEST_SIZE, rig},
 };
 
 void firmware_answer(struct firmware *firmware, const struct frame *frame) {

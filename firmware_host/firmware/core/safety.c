@@ -108,6 +108,28 @@ void safety_estop(struct safety *safety) {
     }
 }
 
+void safety_clock(struct safety *safety) {
+    if (safety->state != WIRE_STATE_FAULT) {
+        fail(safety, WIRE_FAULT_CLOCK);
+    }
+}
+
+void safety_lost_edges(struct safety *safety) {
+    switch (safety->state) {
+    case WIRE_STATE_HOMED:
+    case WIRE_STATE_ARMED:
+    case WIRE_STATE_ACTIVE:
+    case WIRE_STATE_STOPPING:
+        fail(safety, WIRE_FAULT_ENCODER_LOST);
+        break;
+    case WIRE_STATE_FAULT:
+        safety->home_known = false;
+        break;
+    default:
+        break; /* zero is still to be found */
+    }
+}
+
 bool safety_idle(const struct safety *safety) {
     return safety->state != WIRE_STATE_ARMED && safety->state != WIRE_STATE_ACTIVE &&
            safety->state != WIRE_STATE_STOPPING;

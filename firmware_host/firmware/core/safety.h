@@ -64,6 +64,12 @@ bool safety_arm(struct safety *safety);
 void safety_disarm(struct safety *safety);
 void safety_estop(struct safety *safety);
 
+/* The clock of the ticks is not to be trusted: FAULT from any state; an older fault stays. */
+void safety_clock(struct safety *safety);
+
+/* The encoders' counts are not true any more: FAULT where they were taken for it. */
+void safety_lost_edges(struct safety *safety);
+
 /* True where nothing moves and settings may change: not ARMED, ACTIVE or STOPPING. */
 bool safety_idle(const struct safety *safety);
 

@@ -10,12 +10,12 @@
 #include "wire_codec.h"
 
 /* Hash of the table; the CRC of all messages but HELLO starts from it. */
-#define WIRE_PROTOCOL_HASH 0x6DEC6A30u
-#define WIRE_CRC_SEED 0x6DEC6A30u
+#define WIRE_PROTOCOL_HASH 0xAF0F4721u
+#define WIRE_CRC_SEED 0xAF0F4721u
 #define WIRE_FLAG_TO_HOST 0x01u
 /* Bytes of the longest packet, and of it stuffed, without its zeros. */
-#define WIRE_MAX_PACKET 134u
-#define WIRE_MAX_STUFFED 135u
+#define WIRE_MAX_PACKET 142u
+#define WIRE_MAX_STUFFED 143u
 
 /* Safety state of the board. The motor can move in ACTIVE alone. */
 enum wire_state {
@@ -47,6 +47,8 @@ enum wire_fault {
     WIRE_FAULT_REVERSED_BASE = 13,
     WIRE_FAULT_REVERSED_POLE = 14,
     WIRE_FAULT_WATCHDOG = 15,
+    WIRE_FAULT_CLOCK = 16,
+    WIRE_FAULT_ENCODER_LOST = 17,
 };
 
 /* Why a request was refused (NACK). */
@@ -64,6 +66,7 @@ enum wire_reason {
     WIRE_REASON_WRONG_TICK = 11,
     WIRE_REASON_BAD_INDEX = 12,
     WIRE_REASON_BAD_VALUE = 13,
+    WIRE_REASON_WRONG_RIG = 14,
 };
 
 /* Where the policy and the plant are. */
@@ -83,7 +86,7 @@ enum wire_clock {
 /* HELLO: Who are you? Allowed at any time, by any version: its CRC starts from zero. */
 #define WIRE_HELLO 1u
 #define WIRE_HELLO_REQUEST_SIZE 0u
-#define WIRE_HELLO_SIZE 126u
+#define WIRE_HELLO_SIZE 134u
 struct wire_hello {
     uint32_t protocol_hash; /* hash of the board's message table; always first */
     uint32_t clock_hz; /* Hz: resolution of the timer behind inference_ns */
@@ -102,6 +105,7 @@ struct wire_hello {
     float base_rate_limit; /* m/s or rad/s: base speed that faults */
     float pole_rate_limit; /* rad/s: pole speed that faults */
     uint32_t current_limit_ma; /* mA: motor current that faults; 0: not measured */
+    uint8_t rig_digest[8]; /* first bytes of the SHA-256 of all constants of rig and safety */
     uint16_t link_timeout_ticks; /* ticks: silence of the host that ends a run */
     uint32_t arm_nonce; /* what ARM must carry; another after each ARM */
     uint32_t tick; /* ticks: last control tick run; 0: none yet */
@@ -128,6 +132,7 @@ static inline void wire_hello_pack(const struct wire_hello *values, uint8_t *at)
     at = wire_put_f32(at, values->base_rate_limit);
     at = wire_put_f32(at, values->pole_rate_limit);
     at = wire_put_u32(at, values->current_limit_ma);
+    at = wire_put_bytes(at, values->rig_digest, 8);
     at = wire_put_u16(at, values->link_timeout_ticks);
     at = wire_put_u32(at, values->arm_nonce);
     at = wire_put_u32(at, values->tick);
@@ -143,7 +148,7 @@ static inline void wire_hello_pack(const struct wire_hello *values, uint8_t *at)
  * affair. Sets the link time-out, 1 to 0.2 s or 3 ticks, whichever is longer. Starts the TICKs.
  * Refused in ARMED, ACTIVE and STOPPING. */
 #define WIRE_CONFIG 2u
-#define WIRE_CONFIG_REQUEST_SIZE 52u
+#define WIRE_CONFIG_REQUEST_SIZE 60u
 struct wire_config_request {
     uint8_t policy_digest[32]; /* SHA-256 of the policy's canonical bytes */
     uint32_t period_us; /* us: nominal control period */
@@ -152,6 +157,7 @@ struct wire_config_request {
     uint16_t observation_size; /* values the policy takes, all frames together */
     uint16_t action_size; /* values the policy gives */
     uint16_t frames; /* frames of history in an observation */
+    uint8_t rig_digest[8]; /* first bytes of the SHA-256 of all constants of rig and safety */
     uint16_t link_timeout_ticks; /* ticks: silence of the host that ends a run */
 };
 static inline void wire_config_request_unpack(struct wire_config_request *values, const uint8_t *at) {
@@ -162,6 +168,7 @@ static inline void wire_config_request_unpack(struct wire_config_request *values
     at = wire_get_u16(at, &values->observation_size);
     at = wire_get_u16(at, &values->action_size);
     at = wire_get_u16(at, &values->frames);
+    at = wire_get_bytes(at, values->rig_digest, 8);
     at = wire_get_u16(at, &values->link_timeout_ticks);
     (void)at;
 }
@@ -385,7 +392,7 @@ static inline void wire_bench_pack(const struct wire_bench *values, uint8_t *at)
 /* STATS: Counters since boot. */
 #define WIRE_STATS 17u
 #define WIRE_STATS_REQUEST_SIZE 0u
-#define WIRE_STATS_SIZE 44u
+#define WIRE_STATS_SIZE 48u
 struct wire_stats {
     uint64_t uptime_us; /* us: device clock */
     uint32_t frames_ok; /* good frames received */
@@ -397,6 +404,7 @@ struct wire_stats {
     uint32_t deadline_misses; /* ticks: deadlines skipped */
     uint32_t max_lateness_us; /* us: latest tick */
     uint32_t max_inference_ns; /* ns: slowest policy call in a tick */
+    uint32_t edges_lost; /* transitions of the encoders that no encoder makes */
 };
 static inline void wire_stats_pack(const struct wire_stats *values, uint8_t *at) {
     at = wire_put_u64(at, values->uptime_us);
@@ -409,6 +417,7 @@ static inline void wire_stats_pack(const struct wire_stats *values, uint8_t *at)
     at = wire_put_u32(at, values->deadline_misses);
     at = wire_put_u32(at, values->max_lateness_us);
     at = wire_put_u32(at, values->max_inference_ns);
+    at = wire_put_u32(at, values->edges_lost);
     (void)at;
 }
 
@@ -471,6 +480,24 @@ static inline void wire_command_request_unpack(struct wire_command_request *valu
     at = wire_get_f32(at, &values->output);
     at = wire_get_u32(at, &values->inference_ns);
     at = wire_get_u8(at, &values->time_to_live);
+    (void)at;
+}
+
+/* RIG: The constants of the rig that HELLO does not tell, for a host whose digest differs. */
+#define WIRE_RIG 21u
+#define WIRE_RIG_REQUEST_SIZE 0u
+#define WIRE_RIG_SIZE 16u
+struct wire_rig {
+    uint32_t current_limit_ma; /* mA: as built, measured or not */
+    int32_t telling_jerk; /* counts: of the base, that a pole answers */
+    int32_t pole_sense; /* sign of the hanging pole's answer to it */
+    uint32_t watchdog_us; /* us: longest time without a control tick */
+};
+static inline void wire_rig_pack(const struct wire_rig *values, uint8_t *at) {
+    at = wire_put_u32(at, values->current_limit_ma);
+    at = wire_put_i32(at, values->telling_jerk);
+    at = wire_put_i32(at, values->pole_sense);
+    at = wire_put_u32(at, values->watchdog_us);
     (void)at;
 }
 

@@ -33,6 +33,14 @@ void board_motor(float duty);
 /* Sleep until an interrupt, `most_us` at the longest; returning at once is right too. */
 void board_nap(uint32_t most_us);
 
+/* A counter of another timer or oscillator than board_timer()'s, of any rate above one count a
+ * control period; wraps at 2^32. The firmware learns its rate and turns the motor off when the two
+ * part. It need not move at all. */
+uint32_t board_second_timer(void);
+
+/* Transitions of the encoders since boot in which both channels changed: an edge was missed. */
+uint32_t board_lost_edges(void);
+
 /* Restart the watchdog; whether it was the one that started the board. */
 void board_watchdog(void);
 bool board_watchdog_fired(void);

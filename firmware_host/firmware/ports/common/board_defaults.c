@@ -6,6 +6,14 @@ __attribute__((weak)) void board_nap(uint32_t most_us) {
     (void)most_us;
 }
 
+__attribute__((weak)) uint32_t board_second_timer(void) {
+    return 0;
+}
+
+__attribute__((weak)) uint32_t board_lost_edges(void) {
+    return 0;
+}
+
 __attribute__((weak)) void board_watchdog(void) {
 }
 

@@ -56,8 +56,8 @@ enum port_event port_wait(struct port_tick *tick) {
     bool after_tick = port_clock_state.ticked;
     port_clock_state.ticked = false;
     for (;; after_tick = false) {
-        board_watchdog(); /* a period may be longer than the watchdog's patience */
         board_serial();
+        tick->second = board_second_timer();
         const uint64_t now_us = port_time_us();
         const uint64_t due_us = port_clock_state.due_us;
         /* A tick that took its whole period lets the host speak before the next one. */
@@ -70,7 +70,10 @@ enum port_event port_wait(struct port_tick *tick) {
         if (serial_waiting()) {
             return PORT_SERIAL;
         }
-        board_nap((uint32_t)(due_us - now_us));
+        if (now_us < due_us) {
+            board_nap((uint32_t)(due_us - now_us));
+            return PORT_IDLE;
+        }
     }
 }
 
@@ -104,6 +107,10 @@ bool port_write(const uint8_t *bytes, size_t size) {
 
 void port_encoders(int32_t *base_count, int32_t *pole_count) {
     board_encoders(base_count, pole_count);
+}
+
+uint32_t port_lost_edges(void) {
+    return board_lost_edges();
 }
 
 int32_t port_current_ma(void) {

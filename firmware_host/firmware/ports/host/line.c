@@ -35,6 +35,10 @@ const char *line_open(void) {
     return ptsname(line_fd);
 }
 
+void line_reset(void) {
+    queued = 0;
+}
+
 static void flush(void) {
     const ssize_t sent = queued > 0 ? write(line_fd, queue, queued) : 0;
     if (sent > 0) {
@@ -71,6 +75,7 @@ size_t line_read(uint8_t *bytes, size_t size) {
 
 bool line_write(const uint8_t *bytes, size_t size, bool patient) {
     flush();
+    watchdog_sleep(patient);
     while (patient && queued + size > QUEUE_SIZE && !host_stopping()) {
         struct pollfd polled = {.fd = line_fd, .events = POLLOUT};
         host_poll(&polled, 1, -1);
@@ -79,6 +84,7 @@ bool line_write(const uint8_t *bytes, size_t size, bool patient) {
         }
         flush();
     }
+    watchdog_sleep(false);
     if (queued + size > QUEUE_SIZE) {
         return false;
     }

@@ -10,13 +10,14 @@
 
 static const char USAGE[] =
     "usage: firmware [--clock realtime|lockstep|fast] [--plant-fd N] [--compute-us N]\n"
-    "                [--hang-at-us N | --stall-at-us N --stall-us N]\n"
+    "                [--fault hang|stall|spin|freeze|stop-ticks|slow|fast --fault-at-us N]\n"
     "  --clock       what moves time; by default realtime\n"
     "  --plant-fd    open socket to whoever simulates the plant; by default the encoders stay at "
     "0\n"
     "  --compute-us  time of a policy call on the virtual clocks\n"
-    "  --hang-at-us  a fault: the first policy call from then on never ends\n"
-    "  --stall-at-us a fault: the first one from then on takes --stall-us of a virtual clock\n"
+    "  --fault       what goes wrong at --fault-at-us: a policy call never ends, or takes\n"
+    "                --stall-us of a virtual clock; the main loop turns without ticks; the clock\n"
+    "                stands still, its ticks do not come, it runs at half or twice its rate\n"
     "Prints `PTY path` and serves there until that is closed, or SIGTERM.\n";
 
 static bool read_clock(const char *text, enum wire_clock *clock) {
@@ -41,21 +42,28 @@ static bool read_number(const char *text, long most, long *number) {
     return errno == 0 && end != text && *end == '\0' && *number >= 0 && *number <= most;
 }
 
-static bool read_fault(const char *name, const char *value, struct host_options *options) {
-    long number;
-    if (!read_number(value, 1000000000, &number)) {
-        return false;
-    }
-    const uint64_t ns = (uint64_t)number * NS_PER_US;
-    if (strcmp(name, "--stall-us") == 0) {
-        options->stall_ns = ns;
-        return true;
-    }
-    if (strcmp(name, "--hang-at-us") == 0 || strcmp(name, "--stall-at-us") == 0) {
-        options->fail_ns = ns;
-        return true;
+static bool read_fault(const char *text, enum host_fault *fault) {
+    static const char *const NAMES[] = {
+        [HOST_HANG] = "hang",     [HOST_STALL] = "stall",           [HOST_SPIN] = "spin",
+        [HOST_FREEZE] = "freeze", [HOST_STOP_TICKS] = "stop-ticks", [HOST_SLOW] = "slow",
+        [HOST_FAST] = "fast",
+    };
+    for (int i = HOST_HANG; i <= HOST_FAST; i++) {
+        if (strcmp(text, NAMES[i]) == 0) {
+            *fault = (enum host_fault)i;
+            return true;
+        }
     }
     return false;
+}
+
+static bool read_us(const char *text, uint64_t *ns) {
+    long number;
+    if (!read_number(text, 1000000000, &number)) {
+        return false;
+    }
+    *ns = (uint64_t)number * NS_PER_US;
+    return true;
 }
 
 static bool read_option(const char *name, const char *value, struct host_options *options) {
@@ -71,7 +79,13 @@ static bool read_option(const char *name, const char *value, struct host_options
         options->compute_ns = (uint64_t)number * NS_PER_US;
         return true;
     }
-    return read_fault(name, value, options);
+    if (strcmp(name, "--fault") == 0) {
+        return read_fault(value, &options->fault);
+    }
+    if (strcmp(name, "--fault-at-us") == 0) {
+        return read_us(value, &options->fault_ns);
+    }
+    return strcmp(name, "--stall-us") == 0 && read_us(value, &options->stall_ns);
 }
 
 int main(int count, char **arguments) {
@@ -80,7 +94,7 @@ int main(int count, char **arguments) {
         .clock = WIRE_CLOCK_REALTIME,
         .plant_fd = -1,
         .compute_ns = FIRMWARE_COMPUTE_NS,
-        .fail_ns = NEVER_NS,
+        .fault_ns = NEVER_NS,
     };
     for (int i = 1; i < count; i += 2) {
         if (i + 1 == count || !read_option(arguments[i], arguments[i + 1], &options)) {
@@ -93,7 +107,9 @@ int main(int count, char **arguments) {
     }
     if (sigsetjmp(host_restart, 1) != 0) {
         memset(&firmware, 0, sizeof firmware); /* as a reset leaves it */
+        host_reset();
     }
+    watchdog_start();
     firmware_run(&firmware);
     return 0;
 }

@@ -1,7 +1,8 @@
 /* The plant behind the host port's encoders and motor: whoever simulates it answers on a socket.
  *
  * Request, little-endian: u64 time_ns, f32 duty. Answer: i32 base_count, i32 pole_count, i32
- * current_ma, the least of an int32 where there is no such sensor. */
+ * current_ma, the least of an int32 where there is no such sensor; u32 lost_edges of the encoders.
+ */
 #include <errno.h>
 #include <unistd.h>
 
@@ -9,7 +10,7 @@
 #include "wire_codec.h"
 
 #define REQUEST_SIZE 12u
-#define ANSWER_SIZE 12u
+#define ANSWER_SIZE 16u
 #define PATIENCE_NS (10 * (int64_t)NS_PER_S) /* a simulator that takes longer has hung */
 
 static bool send_request(int fd, uint64_t time_ns, float duty) {
@@ -44,15 +45,19 @@ static bool receive_answer(int fd, uint8_t answer[ANSWER_SIZE]) {
 
 void plant_exchange(int fd, uint64_t time_ns, float duty, struct plant_sensors *sensors) {
     uint8_t answer[ANSWER_SIZE];
+    watchdog_sleep(true); /* an exchange is whole, or the next one is not understood */
     const bool sent = send_request(fd, time_ns, duty);
     if (host_stopping()) {
         return; /* the last word, motor off, needs no answer */
     }
-    if (!sent || !receive_answer(fd, answer)) {
+    const bool answered = sent && receive_answer(fd, answer);
+    watchdog_sleep(false);
+    if (!answered) {
         host_stop(host_stopping() ? NULL : "the plant behind --plant-fd has gone or hangs");
         return;
     }
     const uint8_t *at = wire_get_i32(answer, &sensors->base_count);
     at = wire_get_i32(at, &sensors->pole_count);
-    wire_get_i32(at, &sensors->current_ma);
+    at = wire_get_i32(at, &sensors->current_ma);
+    wire_get_u32(at, &sensors->lost_edges);
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/time.h>
 #include <time.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -23,18 +22,13 @@ static struct {
     struct host_options options;
     volatile sig_atomic_t stopping;
     sigset_t poll_mask;           /* signals blocked while polling: those from before host_open() */
-    uint64_t start_ns;            /* CLOCK_MONOTONIC at boot; of real time alone */
-    uint64_t virtual_ns;          /* device clock of the virtual clocks */
     uint64_t next_ns;             /* device clock of the next deadline */
-    bool watchdog_fired;          /* and started this run of the firmware */
     uint32_t granted;             /* lockstep: ticks that may run */
     uint32_t unheard;             /* fast: ticks run since bytes came */
     bool ticked;                  /* port_wait() gave a tick the last time */
     float duty;                   /* of the motor */
     struct plant_sensors sensors; /* as last seen */
 } board;
-
-sigjmp_buf host_restart;
 
 static void on_signal(int number) {
     (void)number;
@@ -57,7 +51,7 @@ bool host_open(const struct host_options *options) {
 #endif
     board.options = *options;
     board.sensors.current_ma = PORT_CURRENT_UNKNOWN;
-    board.start_ns = host_monotonic_ns();
+    clock_open(options);
     board.next_ns = PERIOD_NS;
     const char *name = line_open();
     if (name == NULL) {
@@ -102,46 +96,39 @@ void host_stop(const char *why) {
     board.stopping = 1;
 }
 
-uint64_t host_monotonic_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-static bool is_virtual(void) {
-    return board.options.clock != WIRE_CLOCK_REALTIME;
-}
-
-static uint64_t device_ns(void) {
-    return is_virtual() ? board.virtual_ns : host_monotonic_ns() - board.start_ns;
+void host_reset(void) {
+    clock_repair();
+    clock_pass((uint64_t)SAFETY_WATCHDOG_US * NS_PER_US); /* what a real clock has shown */
+    board.next_ns = clock_device_ns() + PERIOD_NS;
+    line_reset();
 }
 
 uint64_t port_time_us(void) {
-    return device_ns() / NS_PER_US;
+    return clock_device_ns() / NS_PER_US;
 }
 
 uint32_t port_timer(void) {
-    return (uint32_t)(is_virtual() ? board.virtual_ns : host_monotonic_ns());
+    return (uint32_t)(clock_is_virtual() ? clock_device_ns() : host_monotonic_ns());
 }
 
 /* The fault that was ordered, once: a policy call that takes long, or has no end. */
 static uint64_t failing_ns(void) {
-    if (device_ns() < board.options.fail_ns) {
-        return 0;
-    }
-    board.options.fail_ns = NEVER_NS;
-    while (board.options.stall_ns == 0) {
+    while (clock_failed(HOST_HANG)) {
         __asm__ volatile(""); /* the watchdog's affair */
     }
+    if (!clock_failed(HOST_STALL)) {
+        return 0;
+    }
+    clock_repair();
     return board.options.stall_ns;
 }
 
 uint32_t port_inference_ns(uint32_t ns) {
     const uint64_t more_ns = failing_ns();
-    if (!is_virtual()) {
+    if (!clock_is_virtual()) {
         return ns;
     }
-    board.virtual_ns += board.options.compute_ns + more_ns;
+    clock_pass(board.options.compute_ns + more_ns);
     return (uint32_t)(board.options.compute_ns + more_ns);
 }
 
@@ -155,15 +142,16 @@ static enum port_event due_tick(uint64_t now_ns, struct port_tick *tick) {
 }
 
 static enum port_event virtual_tick(struct port_tick *tick) {
-    if (board.virtual_ns < board.next_ns) {
-        board.virtual_ns = board.next_ns;
-    }
-    return due_tick(board.virtual_ns, tick);
+    clock_reach(board.next_ns);
+    return due_tick(clock_device_ns(), tick);
 }
 
 /* How long to sleep before a tick may run; 0: it may now; negative: until the host writes. */
 static int64_t tick_wait_ns(void) {
-    const uint64_t now_ns = device_ns();
+    const uint64_t now_ns = clock_device_ns();
+    if (clock_stopped(board.next_ns)) {
+        return (int64_t)(PERIOD_NS / 4);
+    }
     switch (board.options.clock) {
     case WIRE_CLOCK_LOCKSTEP:
         return board.granted > 0 ? 0 : -1;
@@ -176,8 +164,8 @@ static int64_t tick_wait_ns(void) {
 
 static enum port_event take_tick(struct port_tick *tick) {
     board.ticked = true;
-    if (!is_virtual()) {
-        return due_tick(device_ns(), tick);
+    if (!clock_is_virtual()) {
+        return due_tick(clock_device_ns(), tick);
     }
     board.granted -= board.options.clock == WIRE_CLOCK_LOCKSTEP ? 1 : 0;
     board.unheard++;
@@ -191,15 +179,28 @@ static bool line_first(void) {
            (board.options.clock == WIRE_CLOCK_REALTIME && board.ticked);
 }
 
+/* Bytes of the host. The watchdog sleeps where time stands still until it has spoken. */
+static enum line_event wait_for_host(int64_t wait_ns) {
+    watchdog_sleep(clock_is_virtual() && !clock_stopped(board.next_ns));
+    const enum line_event event = line_wait(wait_ns);
+    watchdog_sleep(false);
+    return event;
+}
+
 enum port_event port_wait(struct port_tick *tick) {
     while (!host_stopping()) {
+        tick->second = clock_second_us();
         const int64_t wait_ns = tick_wait_ns();
-        const bool is_due = wait_ns == 0 || board.options.clock == WIRE_CLOCK_FAST;
+        const bool may_run = wait_ns == 0 || board.options.clock == WIRE_CLOCK_FAST;
+        const bool is_due = may_run && !clock_stopped(board.next_ns);
+        while (clock_failed(HOST_SPIN)) {
+            __asm__ volatile("");
+        }
         if (is_due && !line_first()) {
             return take_tick(tick);
         }
         board.ticked = false;
-        switch (line_wait(wait_ns)) {
+        switch (wait_for_host(wait_ns)) {
         case LINE_BYTES:
             board.unheard = 0;
             return PORT_SERIAL;
@@ -210,6 +211,9 @@ enum port_event port_wait(struct port_tick *tick) {
         }
         if (is_due && !host_stopping()) {
             return take_tick(tick);
+        }
+        if (!clock_is_virtual()) {
+            return PORT_IDLE;
         }
     }
     return PORT_STOP;
@@ -229,12 +233,13 @@ size_t port_read(uint8_t *bytes, size_t size) {
 }
 
 bool port_write(const uint8_t *bytes, size_t size) {
-    return line_write(bytes, size, is_virtual()); /* virtual time waits: nothing need be lost */
+    return line_write(bytes, size,
+                      clock_is_virtual()); /* virtual time waits: nothing need be lost */
 }
 
 void port_encoders(int32_t *base_count, int32_t *pole_count) {
     if (board.options.plant_fd >= 0) {
-        plant_exchange(board.options.plant_fd, device_ns(), board.duty, &board.sensors);
+        plant_exchange(board.options.plant_fd, clock_true_ns(), board.duty, &board.sensors);
     }
     *base_count = board.sensors.base_count;
     *pole_count = board.sensors.pole_count;
@@ -248,26 +253,18 @@ void port_motor(float duty) {
     struct plant_sensors sensors; /* of the moment of actuation: not a sample, not kept */
     board.duty = duty;
     if (board.options.plant_fd >= 0) {
-        plant_exchange(board.options.plant_fd, device_ns(), duty, &sensors);
+        plant_exchange(board.options.plant_fd, clock_true_ns(), duty, &sensors);
     }
 }
 
-/* The watchdog: a turn of the main loop that computes for too long restarts the firmware. The timer
- * runs while this process computes, not while it waits. */
-static void on_watchdog(int number) {
-    (void)number;
-    board.watchdog_fired = true;
-    board.virtual_ns +=
-        (uint64_t)FIRMWARE_WATCHDOG_US * NS_PER_US; /* what a real clock has shown */
-    siglongjmp(host_restart, 1); /* from computing: no call of the system is cut short */
+uint32_t port_lost_edges(void) {
+    return board.sensors.lost_edges;
 }
 
 void port_watchdog(void) {
-    const struct itimerval patience = {.it_value = {.tv_usec = FIRMWARE_WATCHDOG_US}};
-    signal(SIGVTALRM, on_watchdog);
-    setitimer(ITIMER_VIRTUAL, &patience, NULL);
+    watchdog_feed();
 }
 
 bool port_watchdog_fired(void) {
-    return board.watchdog_fired;
+    return watchdog_has_bitten();
 }

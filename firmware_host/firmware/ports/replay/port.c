@@ -1,7 +1,8 @@
 /* The replay port: a firmware whose ticks, counts and frames all come from a script on stdin, and
  * whose frames go to stdout. It runs the policy and the core as they are, over a journal.
  *
- * In, little-endian: 'T' u32 periods, u64 time_us, i32 base_count, i32 pole_count, i32 current_ma
+ * In, little-endian: 'T' u32 periods, u64 time_us, i32 base_count, i32 pole_count, i32 current_ma,
+ *                        u32 lost_edges
  *                    'S' u8 size, bytes
  * Out:               u16 size, frame; size 0: all of the last input has been worked off. */
 #include "port.h"
@@ -11,13 +12,14 @@
 #include "firmware.h"
 #include "wire_codec.h"
 
-#define TICK_SIZE 24u
+#define TICK_SIZE 28u
 
 static struct {
     uint64_t time_us;
     int32_t base_count;
     int32_t pole_count;
     int32_t current_ma;
+    uint32_t lost_edges;
     uint8_t bytes[UINT8_MAX];
     uint8_t size;
     uint8_t next;
@@ -43,8 +45,10 @@ static bool take_tick(struct port_tick *tick) {
     at = wire_get_u64(at, &script.time_us);
     at = wire_get_i32(at, &script.base_count);
     at = wire_get_i32(at, &script.pole_count);
-    wire_get_i32(at, &script.current_ma);
+    at = wire_get_i32(at, &script.current_ma);
+    wire_get_u32(at, &script.lost_edges);
     tick->lateness_us = 0;
+    tick->second = 0;
     return tick->periods > 0;
 }
 
@@ -106,6 +110,10 @@ void port_encoders(int32_t *base_count, int32_t *pole_count) {
 
 int32_t port_current_ma(void) {
     return script.current_ma;
+}
+
+uint32_t port_lost_edges(void) {
+    return script.lost_edges;
 }
 
 void port_motor(float duty) {
