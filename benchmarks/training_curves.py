@@ -29,7 +29,8 @@ from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.figures import masked
 from sparsectl.training.policy import Policy
-from sparsectl.training.rollouts import MEASURE, Rollouts
+from sparsectl.training.rollouts import Rollouts
+from sparsectl.training.seeds import Series
 from sparsectl.training.settings import BpdSettings
 from sparsectl.training.signals import normaliser, standardised
 from sparsectl.training.students.masked import kept_weights
@@ -194,7 +195,7 @@ def main(config: CurvesConfig) -> None:
 
         def returned(layers: Layers) -> float:
             acting = policy(layers, signals)
-            return float(rollouts.returns(acting, (MEASURE, 0), config.episodes).mean())
+            return float(rollouts.returns(acting, (Series.BENCHMARK,), config.episodes).mean())
 
         trainers = {
             "plain update": Plain(dataset, signals, config.seeds),

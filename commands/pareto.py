@@ -20,6 +20,7 @@ from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments import chosen_environment
 from sparsectl.training.evaluate import check_policy, evaluate
 from sparsectl.training.policy import load_policy
+from sparsectl.training.seeds import Series
 from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
@@ -103,10 +104,10 @@ def point_of(config: ParetoConfig, path: Path) -> JSON:
 
 
 def measured(config: ParetoConfig, policy: Path) -> JSON:
-    """Return with its interval, as `evaluate` gives it."""
-    asked = EvaluateConfig(policy=policy, env=config.env, episodes=config.episodes)
-    result = evaluate(asked, progress=None)
-    return {key: value for key, value in result.items() if key.startswith("return_")}
+    """Return with its interval and CVaR, in other episodes than those `evaluate` reports."""
+    asked = EvaluateConfig(policy=policy, env=config.env, episodes=config.episodes, seed=0)
+    result = evaluate(asked, progress=None, series=Series.PARETO)
+    return {key: value for key, value in result.items() if key.startswith(("return_", "cvar_"))}
 
 
 def front(points: list[JSON], size: str) -> list[int]:
@@ -136,8 +137,10 @@ def draw(result: JSON, path: Path) -> None:
         )
         on_front = front(points, size)
         axes.plot(sizes[on_front], means[on_front], "o-", color="tab:blue", label="best", zorder=3)
-        worst = [points[index]["return_min"] for index in on_front]
-        axes.plot(sizes[on_front], worst, "v:", color="tab:red", label="the best's worst episode")
+        worst = [points[index]["cvar_1"] for index in on_front]
+        if all(value is not None for value in worst):
+            name = "the best's worst hundredth"
+            axes.plot(sizes[on_front], worst, "v:", color="tab:red", label=name)
         if "teacher" in result:
             axes.axhline(result["teacher"]["return_mean"], color="0.3", ls="--", label="teacher")
         axes.set(xscale="log", xlabel=label)

@@ -7,7 +7,8 @@ weights are Gaussian; its loss over a minibatch M of the teacher's dataset D is
     L = -λ Q1(s, π(s)) + |D|/M Σ (π(s_m) - a_m)² + η KL(q(ω|θ,α) ‖ p(ω)),   λ = h |D| / mean|Q1|
 
 with twin critics Q1, Q2 trained beside it as in TD3. Weights that are mostly noise (log α at or
-over a threshold) are cut. Observations and actions are normalised by the signals throughout.
+over a threshold) are cut. Observations and actions are normalised by the signals throughout, or,
+as the paper has them, in physical units.
 
 S students, of several seeds or KL weights, are trained at once, each exactly as if it were alone:
 it has its own critics, minibatches and noise. One student is S = 1. Critics that were fitted to the
@@ -32,6 +33,7 @@ from sparsectl.training.flat import FlatAdam, flat_values
 from sparsectl.training.noise import Noise
 from sparsectl.training.schedules import SCHEDULES
 from sparsectl.training.settings import BpdSettings
+from sparsectl.training.signals import normaliser
 from sparsectl.training.students.passes import pass_of
 from sparsectl.training.students.penalties import WEIGHT_COSTS
 from sparsectl.training.students.registry import STUDENTS, Student
@@ -68,7 +70,10 @@ class BayesianPolicyDistillation:
     ) -> None:
         self.settings = settings
         self.steps_done = 0
-        self.batches = Batches(dataset, signals, settings.batch_size, device)
+        physical = settings.units == "physical"
+        self.batches = Batches(dataset, signals, settings.batch_size, device, physical=physical)
+        _, _, *bounds, _, _ = (torch.from_numpy(part).to(device) for part in normaliser(signals))
+        self._bounds = bounds if physical else None
         self.randoms = [torch.Generator(device).manual_seed(2 * seed + 1) for seed in seeds]
         # On the CPU: the same on every device.
         starts = [torch.Generator().manual_seed(2 * seed) for seed in seeds]
@@ -118,7 +123,7 @@ class BayesianPolicyDistillation:
     def _update_critics(self, batch: Batch) -> None:
         # The target policy stays in training mode: the noise of its weights smooths the target.
         noise = self.target_noise.draw(self.randoms)
-        next_actions = self.target(batch.next_observations, noise)
+        next_actions = self._in_units(self.target(batch.next_observations, noise))
         self.losses["critics"] = self.critics.learn(
             batch.state_action,
             batch.next_observations,
@@ -130,16 +135,24 @@ class BayesianPolicyDistillation:
     @torch.no_grad()
     def _update_students(self, batch: Batch) -> None:
         """Down the loss, from written-out slopes in the actions."""
-        actions = self.acting.actions(batch.observations, self.noise.draw(self.randoms))
+        sampled = self.acting.actions(batch.observations, self.noise.draw(self.randoms))
+        actions = self._in_units(sampled)
         difference = actions - batch.labels
-        slope = difference * (2 * len(self.batches) / self.settings.batch_size)
+        terms = difference.shape[1] * (actions.shape[2] if self.settings.imitation == "mean" else 1)
+        slope = difference * (2 * len(self.batches) / terms)
         if self.settings.value_weight:
             slope += self._value_slope(batch.observations, actions)
+        if self._bounds is not None:
+            slope *= self._bounds[1]  # now in what the student gives, from -1 to 1
         divergences = self.acting.descend(slope, self.divergence, self.kl_weights())
         self.student_adam.apply()
         self.acting.refresh()
-        self.losses["imitation"] = difference.square().sum(dim=(1, 2)) / difference.shape[1]
+        self.losses["imitation"] = difference.square().sum(dim=(1, 2)) / terms
         self.losses["divergence"] = divergences
+
+    def _in_units(self, actions: Tensor) -> Tensor:
+        """A student's actions, from -1 to 1, in those of the minibatches."""
+        return actions if self._bounds is None else actions * self._bounds[1] + self._bounds[0]
 
     def _value_slope(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Slopes of -λ mean Q1 in the actions, [S, B, m]."""

@@ -15,7 +15,8 @@ from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import check_place, write_dataset
 from sparsectl.training.environments import chosen_environment
 from sparsectl.training.policy import Policy, load_policy
-from sparsectl.training.rollouts import COLLECT, Behaviour, Rollouts
+from sparsectl.training.rollouts import Behaviour, Rollouts
+from sparsectl.training.seeds import Series
 
 
 def collect(config: CollectConfig) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
     with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
         dataset = rollouts.transitions(
-            behaviour, (COLLECT, config.seed), config.transitions, "collect"
+            behaviour, (Series.COLLECT, config.seed), config.transitions, "collect"
         )
     dataset = replace(dataset, metadata=_metadata(config, teacher, dataset))
     write_dataset(config.out, dataset)
@@ -68,7 +69,7 @@ def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[
     return {
         "signals": dataset.signals,
         "environment": config.env,
-        "teacher": {"parameters": teacher.parameters, "sha256": teacher.sha256},
+        "teacher": teacher.facts(),
         "seed": config.seed,
         "config": settings,
         "provenance": provenance(),

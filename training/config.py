@@ -136,11 +136,11 @@ class DistillConfig:
     out: Path = Path("runs/distill")
     """Folder for student.safetensors, the checkpoint and TensorBoard's logs."""
 
-    preset: Literal["auto", "paper", "quick", "thorough"] = "auto"
-    """auto: paper, or with a wish (keep, return, flash) thorough. paper: a million steps with the
-    paper's settings. quick: about two minutes. thorough: about fifteen, with longer fine-tunings;
+    preset: Literal["auto", "paper", "authors", "quick", "thorough"] = "auto"
+    """auto: thorough. quick: about two minutes. thorough: about fifteen, with longer fine-tunings;
     each student that fits is measured in 500 episodes, the three best in 2,000 more. In both the
-    last thousand weights go by curvature."""
+    last thousand weights go by curvature. paper: a million steps by the paper's formulas, without
+    fine-tuning. authors: the same by what its authors' program computes."""
 
     method: MethodName = "auto"
     """auto: bpd, with keep or return gradual, which cuts while it fine-tunes (in quick bpd), with
@@ -212,7 +212,13 @@ class DistillConfig:
     """How the divergence's weight grows: constant, linear (the paper's), exponential or cosine."""
 
     noise: str | None = None
-    """local (correct), or authors: the noise as the paper's own program has it."""
+    """local (correct), or authors: the noise as the program of the paper's authors has it."""
+
+    units: str | None = None
+    """normalised, or physical: observations and actions as the environment has them."""
+
+    imitation: str | None = None
+    """sum (the paper's) or mean (its authors' program's) over an action's elements."""
 
     finetune_steps: int | None = None
     """Minibatches of imitation under the mask, at the end; 0: none."""
@@ -274,8 +280,13 @@ class DistillConfig:
     final_episodes: int | None = None
     """Other episodes, that decide among the three best students (thorough 2000, else 0)."""
 
-    evidence_episodes: int = 100
-    """Episodes that measure the finished student; they had no say in choosing it."""
+    evidence_episodes: int | None = None
+    """Episodes that both teacher and finished student meet; they had no say in choosing it (2000,
+    quick 300)."""
+
+    evidence_limit: int | None = None
+    """With --return: as many at most, where fewer leave open whether it is there (8 times as
+    many)."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1 …; auto: CUDA where there is one."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.policy import Policy
-from sparsectl.training.rollouts import DAGGER, Behaviour, Rollouts
+from sparsectl.training.rollouts import Behaviour, Rollouts
+from sparsectl.training.seeds import Series
 from sparsectl.training.settings import DaggerSettings
 
 ANYWHERE = "anywhere"
@@ -99,7 +100,7 @@ class Coverage:
         assert self.rollouts is not None and self.teacher is not None
         noise, fraction = self.settings.noise, self.settings.noise_fraction
         behaviour = Behaviour(student, self.teacher, noise, fraction, start)
-        series = (DAGGER, self.seed, number, *([] if start is None else [1]))
+        series = (Series.DAGGER, self.seed, number, *([] if start is None else [1]))
         label = f"round {number}" + ("" if start is None else f", {start}")
         return mined(self.rollouts.transitions(behaviour, series, tries * count, label), count)
 

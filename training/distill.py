@@ -31,7 +31,8 @@ from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.devices import chosen_device
 from sparsectl.training.environments import chosen_environment
-from sparsectl.training.figures import check_alive, layer_figures, masked
+from sparsectl.training.evidence import Evidence
+from sparsectl.training.figures import check_alive, counts, layer_figures, masked
 from sparsectl.training.finetuning import finetuning_of
 from sparsectl.training.finetuning.finetuning import Finetuning, start_layers
 from sparsectl.training.fitted import FittedCritics, shared_critics
@@ -40,12 +41,16 @@ from sparsectl.training.loop import Loop, Stop, Trainer, stop_on_interrupt
 from sparsectl.training.measurement import Measurement
 from sparsectl.training.methods import METHODS, chosen_method
 from sparsectl.training.policy import Policy, load_policy
-from sparsectl.training.presets import Preset, chosen_preset, fitted, resolved
+from sparsectl.training.presets import Preset, chosen_preset, evidence_looks, fitted, resolved
 from sparsectl.training.rollouts import Rollouts
 from sparsectl.training.stages import FINAL, Stage, Stages
-from sparsectl.training.students.masked import live_biases
-from sparsectl.training.students.storage import StudentLayer, read_student, write_student
-from sparsectl.training.targets import target_of
+from sparsectl.training.students.storage import (
+    StudentFile,
+    StudentLayer,
+    read_student,
+    write_student,
+)
+from sparsectl.training.targets import UNCLEAR, target_of, verdict
 
 JSON = dict[str, Any]
 
@@ -71,11 +76,13 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
         flash_bytes: measures a student for `config.flash`.
 
     Returns:
-        dict: student (path), kept_weights, kept_biases, teacher_parameters, kept_fraction, seconds,
-        chosen (the stage that the student is of), target_met, coverage, evidence and teacher_return
-        (where there is an environment), and steps: for each stage its name, kept_weights,
-        imitation_error and, in an environment, return_mean, return_min, return_worst_tenth and
-        return_worst_hundredth; the best three have those of other episodes too: final_return_mean
+        dict: student (path), kept_weights, kept_parameters (biases too), teacher_weights,
+        teacher_parameters, kept_fraction (of the weights), kept_parameters_fraction, seconds,
+        chosen (the stage that the student is of), target_met (met, missed, unclear; None where
+        nothing was wished for), coverage, evidence (where there is an environment; evidence.py),
+        and steps: for each stage its name, kept_weights, imitation_error and, in an environment,
+        what `Measurement.of_stage` gives; the best three have some of other episodes too:
+        final_return_mean
 
     Raises:
         UserError: a setting or file does not fit, training diverged or cut every weight, or SIGINT.
@@ -140,11 +147,11 @@ class Distillation:
             dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
         )
         self.finetuning: Finetuning | None = None
-        self.measurement = Measurement(rollouts, preset, config.evidence_episodes)
-        of_teacher = self.measurement.of_teacher(self.teacher)
-        self.teacher_return = of_teacher["return_mean"] if of_teacher else None
+        self.rollouts = rollouts
+        self.measurement = Measurement(rollouts, preset, self.teacher)
+        self.teacher_return = self.measurement.teacher_return
         self.controller = controller_of(preset.bpd, self.teacher_return)
-        self.stages = Stages(preset, target_of(config, preset.finetune, of_teacher))
+        self.stages = Stages(preset, target_of(config, preset.finetune, self.teacher_return))
         self.started = self.returned_at = time.monotonic()
         self.finetune_seconds: list[float] = []
         self._begin()
@@ -340,29 +347,42 @@ class Distillation:
         return self.config.out / "students" / f"{name}.safetensors"
 
     def _result(self) -> JSON:
-        chosen, met = self.stages.chosen()
+        chosen = self.stages.chosen()
         name, path = chosen["name"], self.config.out / "student.safetensors"
         written = self._student_path(name)
         layers = read_student(written).layers if self.finetuning else self.layers()
         student = self.facts.student(layers, self.stages.report)
         student.metadata["chosen"] = name
         write_student(path, student)
-        parameters = (self.facts.teacher or {}).get("parameters")
+        evidence = self._evidence(student, chosen)
         return {
             "student": str(path),
             "method": self.config.method,
-            "kept_weights": student.kept_weights,
-            "kept_biases": live_biases(student.layers),
-            "teacher_parameters": parameters,
-            "kept_fraction": student.kept_weights / parameters if parameters else None,
+            **counts(student.layers, self.facts.teacher),
             "seconds": time.monotonic() - self.started,
             "chosen": name,
-            "target_met": met,
+            "target_met": verdict(self.config, chosen, evidence),
             "coverage": self.preset.coverage,
-            **self.measurement.evidence(self.facts.policy(student)),
-            **({} if self.teacher_return is None else {"teacher_return": self.teacher_return}),
+            **({} if evidence is None else {"evidence": evidence}),
             "steps": self.stages.report,
         }
+
+    def _evidence(self, student: StudentFile, chosen: JSON) -> JSON | None:
+        """Of the finished student; more episodes where they can decide what was asked for."""
+        if self.rollouts is None:
+            return None
+        gathered = Evidence(
+            self.rollouts,
+            self.config.out / "evidence.npz",
+            self.facts.policy(student),
+            self.teacher,
+            student.layers,
+            lambda: self.loop.grant_stop("while the evidence was gathered"),
+        )
+        return gathered.gather(
+            evidence_looks(self.config),
+            lambda figures: verdict(self.config, chosen, figures) != UNCLEAR,
+        )
 
 
 def _board(folder: Path) -> Any:

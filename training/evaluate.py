@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments import chosen_environment, make_environment
+from sparsectl.training.intervals import cvar_figures, mean_interval
 from sparsectl.training.policy import Policy, load_policy
 from sparsectl.training.rollouts import check_fit
+from sparsectl.training.seeds import Series, episode_seed
 from sparsectl.training.signals import environment_signals
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -30,7 +31,8 @@ class Episodes:
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
-    successes: NDArray[np.bool_]
+    successes: NDArray[np.bool_] | None
+    """None where the environment neither says `is_success` nor registers a reward threshold."""
 
 
 def run_episodes(
@@ -39,17 +41,22 @@ def run_episodes(
     *,
     episodes: int,
     seed: int,
+    series: Series = Series.EVALUATION,
     env_kwargs: dict[str, Any] | None = None,
     progress: str | None = None,
 ) -> Episodes:
     """Run whole episodes side by side, one environment each, the policy on the batch of them.
 
-    Episode i is seeded with `seed + i`, so two policies meet the same units and starts.
+    Episode i is number `seed + i` of the series, so two policies meet the same units and starts.
+
+    Raises:
+        UserError: there is no such episode.
     """
+    seeds = [episode_seed(series, seed + i) for i in range(episodes)]
     envs = [make_environment(env_id, env_kwargs) for _ in range(episodes)]
-    observations = np.stack([env.reset(seed=seed + i)[0] for i, env in enumerate(envs)])
+    observations = np.stack([env.reset(seed=s)[0] for s, env in zip(seeds, envs, strict=True)])
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-    successes = np.zeros(episodes, np.bool_)
+    said: list[bool | None] = [None] * episodes
     running = list(range(episodes))
     bar = Progress(total=episodes, desc=progress, unit="episode", disable=progress is None)
     while running:
@@ -60,39 +67,50 @@ def run_episodes(
             returns[i] += float(reward)
             lengths[i] += 1
             if terminated or truncated:
-                successes[i] = bool(info.get("is_success", not terminated))
+                said[i] = None if "is_success" not in info else bool(info["is_success"])
                 bar.update()
             else:
                 still.append(i)
         running = still
     bar.close()
+    threshold = envs[0].spec.reward_threshold if envs and envs[0].spec else None
     for env in envs:
         env.close()
-    return Episodes(returns, lengths, successes)
+    return Episodes(returns, lengths, successes_of(said, returns, threshold))
 
 
-def mean_interval(values: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean (BCa; percentile where BCa is degenerate)."""
-    if len(values) < 2 or np.ptp(values) == 0:
-        return float(values.mean()), float(values.mean())
-    result = stats.bootstrap(
-        (values,), np.mean, confidence_level=0.95, rng=np.random.default_rng(seed)
-    )
-    low, high = result.confidence_interval
-    return float(low), float(high)
+def successes_of(
+    said: Sequence[bool | None], returns: NDArray[np.float64], threshold: float | None
+) -> NDArray[np.bool_] | None:
+    """Which episodes succeeded, as the environment says it, or else by its registered threshold.
+
+    Args:
+        said: `info["is_success"]` at each episode's end, None where it was not there.
+        returns: of the episodes.
+        threshold: the `reward_threshold` that the environment was registered with, if any.
+    """
+    if said and all(one is not None for one in said):
+        return np.array(said, np.bool_)
+    return None if threshold is None else returns >= threshold
 
 
 def summarise(episodes: Episodes) -> dict[str, Any]:
-    """The keys that `sparsectl evaluate` promises."""
+    """The keys that `sparsectl evaluate` promises.
+
+    `success_rate` is there only where success is defined. `cvar_1`, the mean of the worst
+    hundredth, is None below 100 episodes; the least of them, `return_min`, is mostly luck.
+    """
     low, high = mean_interval(episodes.returns)
-    return {
+    summary = {
         "return_mean": float(episodes.returns.mean()),
         "return_low": low,
         "return_high": high,
         "return_min": float(episodes.returns.min()),
-        "success_rate": float(episodes.successes.mean()),
-        "episodes": len(episodes.returns),
+        **cvar_figures(episodes.returns),
     }
+    if episodes.successes is not None:
+        summary["success_rate"] = float(episodes.successes.mean())
+    return summary | {"episodes": len(episodes.returns)}
 
 
 def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.float64]]:
@@ -115,8 +133,14 @@ def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.f
     return dict(zip(names, columns, strict=True))
 
 
-def evaluate(config: EvaluateConfig, progress: str | None = "evaluate") -> dict[str, Any]:
+def evaluate(
+    config: EvaluateConfig,
+    progress: str | None = "evaluate",
+    series: Series = Series.EVALUATION,
+) -> dict[str, Any]:
     """Run `sparsectl evaluate`; `progress` names the bar, none where it is None.
+
+    `series`: whose episodes; those of `evaluate` report, and nothing may be chosen by them.
 
     Raises:
         UserError: the policy or the environment does not load, or they do not fit each other.
@@ -129,7 +153,12 @@ def evaluate(config: EvaluateConfig, progress: str | None = "evaluate") -> dict[
         raise UserError(f"{config.policy} names no environment; give one with --env")
     check_policy(policy, env_id)
     episodes = run_episodes(
-        env_id, policy.act, episodes=config.episodes, seed=config.seed, progress=progress
+        env_id,
+        policy.act,
+        episodes=config.episodes,
+        seed=config.seed,
+        series=series,
+        progress=progress,
     )
     if config.trace is not None:
         save_trace(config.trace, trace_episode(env_id, policy.act, seed=config.seed))

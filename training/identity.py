@@ -12,7 +12,7 @@ from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.policy import Policy
 from sparsectl.training.presets import Preset
-from sparsectl.training.signals import standardised
+from sparsectl.training.signals import standardised, unscaled
 from sparsectl.training.students.masked import kept_weights
 from sparsectl.training.students.storage import StudentFile, StudentLayer
 
@@ -58,8 +58,9 @@ class RunFacts:
     def policy(self, student: StudentFile) -> Policy:
         """The student, acting in physical units."""
         network = student.network()
-        size = sum(array.size for array in (*network.weights, *network.biases))
-        return Policy(network, size, "", self.signals, self.environment)
+        weights = sum(array.size for array in network.weights)
+        size = weights + sum(array.size for array in network.biases)
+        return Policy(network, size, "", self.signals, self.environment, weights)
 
 
 def facts_of(
@@ -70,10 +71,16 @@ def facts_of(
         identity=_identity(config, preset, dataset, teacher),
         teacher=_teacher_facts(dataset, teacher),
         environment=config.env or dataset.metadata.get("environment"),
-        signals=standardised(dataset.signals, dataset.observations),
+        signals=_signals(preset, dataset),
         threshold=preset.bpd.log_alpha_threshold,
         seed=config.seed,
     )
+
+
+def _signals(preset: Preset, dataset: Dataset) -> JSON:
+    if preset.bpd.units == "physical":
+        return unscaled(dataset.signals)
+    return standardised(dataset.signals, dataset.observations)
 
 
 def _identity(
@@ -94,6 +101,6 @@ def _identity(
 
 def _teacher_facts(dataset: Dataset, teacher: Policy | None) -> JSON | None:
     if teacher is not None:
-        return {"parameters": teacher.parameters, "sha256": teacher.sha256}
+        return teacher.facts()
     facts: JSON | None = dataset.metadata.get("teacher")
     return facts

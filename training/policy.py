@@ -43,6 +43,7 @@ class Policy:
         sha256: of the file it came from, hex.
         signals: names, units, scales and limits of observations and actions, if the file says.
         environment: the Gymnasium id it was trained in, if the file says.
+        weights: of the parameters, those that are no biases, if that is known.
     """
 
     network: Network
@@ -50,6 +51,7 @@ class Policy:
     sha256: str
     signals: JSON | None = None
     environment: str | None = None
+    weights: int | None = None
 
     @property
     def observation_size(self) -> int:
@@ -58,6 +60,10 @@ class Policy:
     @property
     def action_size(self) -> int:
         return self.network.action_size
+
+    def facts(self) -> JSON:
+        """What datasets and students keep of their teacher."""
+        return {"parameters": self.parameters, "weights": self.weights, "sha256": self.sha256}
 
     def act(self, observations: Array) -> Array:
         """Deterministic actions [B, m] for observations [B, n], float32.
@@ -104,7 +110,7 @@ def load_policy(
         from sparsectl.training.sb3 import read_sb3
 
         network = read_sb3(path, activation, action_low, action_high)
-        return Policy(network, _count(network), file_sha256(path))
+        return Policy(network, _count(network), file_sha256(path), weights=_count_weights(network))
     raise UserError(
         f"{path} is no policy: {path.suffix or 'no'} extension; "
         "give an SB3 .zip, an .onnx or a student.safetensors"
@@ -125,21 +131,21 @@ def _from_onnx(path: Path) -> Policy:
         parsed = json.loads(signals) if signals else None
     except ValueError as error:
         raise UserError(f"{path}: sparsectl.signals is not JSON; export it again") from error
-    return Policy(
-        network,
-        _count_onnx(path),
-        file_sha256(path),
-        parsed,
-        metadata.get("sparsectl.environment") or None,
-    )
+    parameters, weights = _count_onnx(path)
+    environment = metadata.get("sparsectl.environment") or None
+    return Policy(network, parameters, file_sha256(path), parsed, environment, weights)
 
 
 def _from_student(path: Path) -> Policy:
     student = read_student(path)
     network = student.network()
-    environment = student.metadata.get("environment")
     return Policy(
-        network, _count(network), file_sha256(path), student.metadata["signals"], environment
+        network,
+        _count(network),
+        file_sha256(path),
+        student.metadata["signals"],
+        student.metadata.get("environment"),
+        _count_weights(network),
     )
 
 
@@ -147,8 +153,15 @@ def _count(network: Mlp) -> int:
     return sum(array.size for array in (*network.weights, *network.biases))
 
 
-def _count_onnx(path: Path) -> int:
-    """Elements of the constants that layers use; those of a normaliser before them don't count."""
+def _count_weights(network: Mlp) -> int:
+    return sum(array.size for array in network.weights)
+
+
+def _count_onnx(path: Path) -> tuple[int, int]:
+    """Elements of the constants that layers use, and of them those of their matrices.
+
+    Those of a normaliser before the layers count in neither.
+    """
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
@@ -162,11 +175,13 @@ def _count_onnx(path: Path) -> int:
         if attribute.HasField("t")
     }
     products = {output for node in graph.node if node.op_type == "MatMul" for output in node.output}
-    used = {
+    layers = [node for node in graph.node if node.op_type in {"Gemm", "MatMul", "Conv"}]
+    matrices = {name for node in layers for name in node.input[:2]}
+    biases = {name for node in layers for name in node.input[2:]} | {
         name
         for node in graph.node
-        if node.op_type in {"Gemm", "MatMul", "Conv"}
-        or (node.op_type == "Add" and products.intersection(node.input))
+        if node.op_type == "Add" and products.intersection(node.input)
         for name in node.input
     }
-    return sum(sizes.get(name, 0) for name in used)
+    parameters = sum(sizes.get(name, 0) for name in matrices | biases)
+    return parameters, sum(sizes.get(name, 0) for name in matrices)

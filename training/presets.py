@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from sparsectl.common.errors import UserError
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.methods import METHODS, small_hidden
 from sparsectl.training.schedules import SCHEDULES
-from sparsectl.training.settings import BpdSettings, DaggerSettings, FinetuneSettings
+from sparsectl.training.settings import (
+    BpdSettings,
+    DaggerSettings,
+    FinetuneSettings,
+    Imitation,
+    Units,
+)
 from sparsectl.training.students.encodings import ENCODINGS
 from sparsectl.training.students.penalties import WEIGHT_COSTS
 from sparsectl.training.students.pruning import SCORES
@@ -47,8 +53,17 @@ SHORT_BPD = BpdSettings(
     steps=4_000, hidden=(64, 64), learning_rate=4e-3, kl_multiplier=0.5, student_interval=1
 )
 
+ALONE = FinetuneSettings(steps=0)
+"""The distillation is all."""
+
 PRESETS = {
-    "paper": Preset(BpdSettings(), FinetuneSettings(), DaggerSettings()),
+    # The formulas of the paper: observations and actions in physical units, no fine-tuning.
+    "paper": Preset(BpdSettings(units="physical"), ALONE, DaggerSettings()),
+    # What its authors' program computes: the mean over an action's elements where the paper has the
+    # sum, and another deviation of the weights' noise.
+    "authors": Preset(
+        BpdSettings(units="physical", imitation="mean", noise="authors"), ALONE, DaggerSettings()
+    ),
     # Measured on the cart-pole, from 64-64: distillation leaves 550 to 700 weights, and with
     # curvature 240 of them return as much as all.
     "quick": Preset(
@@ -82,11 +97,46 @@ PRESETS = {
 }
 
 
-def chosen_preset(config: DistillConfig) -> Literal["paper", "quick", "thorough"]:
-    """The preset that the config names, or for auto the one that serves its wish best."""
-    if config.preset != "auto":
-        return config.preset
-    return "thorough" if config.wishes() else "paper"
+EVIDENCE_EPISODES = {"quick": 300}
+"""Of teacher and finished student, where they are not given; nothing is chosen by them."""
+MANY_EVIDENCE_EPISODES = 2_000
+"""The other presets'."""
+EVIDENCE_GROWTH = 8
+"""Times as many, at most, where a return is asked for and fewer leave open whether it is there."""
+
+
+def evidence_looks(config: DistillConfig) -> list[int]:
+    """Numbers of evidence episodes after which it is asked whether the wish is met.
+
+    Raises:
+        UserError: they are less than 1, or the limit is less than the first.
+    """
+    episodes, limit = config.evidence_episodes, config.evidence_limit
+    if episodes is None:
+        episodes = EVIDENCE_EPISODES.get(chosen_preset(config), MANY_EVIDENCE_EPISODES)
+    if limit is None:
+        limit = EVIDENCE_GROWTH * episodes
+    if episodes < 1:
+        raise UserError(f"evidence_episodes is {episodes}; it must be more than 0")
+    if limit < episodes:
+        raise UserError(
+            f"evidence_limit is {limit}, less than the {episodes} evidence_episodes; give as many "
+            "or more"
+        )
+    return looks(episodes, episodes if config.return_share is None else limit)
+
+
+def looks(episodes: int, limit: int) -> list[int]:
+    """From `episodes` to `limit`, twice as many each time."""
+    counts = [episodes]
+    while counts[-1] < limit:
+        counts.append(min(2 * counts[-1], limit))
+    return counts
+
+
+def chosen_preset(config: DistillConfig) -> Literal["paper", "authors", "quick", "thorough"]:
+    """The preset that the config names; auto is thorough."""
+    return "thorough" if config.preset == "auto" else config.preset
 
 
 def resolved(config: DistillConfig) -> Preset:
@@ -117,6 +167,8 @@ def resolved(config: DistillConfig) -> Preset:
     )
     _check(result)
     _check_rounding(config.keep, finetune)
+    _check_reachable(config, result)
+    evidence_looks(config)
     return result
 
 
@@ -159,6 +211,21 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
         )
 
 
+def _check_reachable(config: DistillConfig, preset: Preset) -> None:
+    wishes = config.wishes()
+    if wishes and not preset.finetune.steps and not METHODS[config.method].small:
+        (name, value), *_ = wishes.items()
+        raise UserError(
+            f"{name} is {value}, but preset {config.preset} has no fine-tuning, in which weights "
+            "would go until that is reached; take --preset thorough, or give --finetune-steps"
+        )
+    if config.critics is not None and preset.bpd.units != "normalised":
+        raise UserError(
+            f"critics is {config.critics}, but preset {config.preset} works in {preset.bpd.units} "
+            "units; critics are shared in normalised ones only: leave --critics out"
+        )
+
+
 def _check_rounding(keep: int | None, finetune: FinetuneSettings) -> None:
     if finetune.encoding != "float32" and keep and keep <= finetune.newton_below:
         raise UserError(
@@ -185,6 +252,8 @@ def _check(preset: Preset) -> None:
         "noise": (bpd.noise, NOISES),
         "finetune_score": (preset.finetune.score, SCORES),
         "finetune_encoding": (preset.finetune.encoding, ENCODINGS),
+        "units": (bpd.units, dict.fromkeys(get_args(Units))),
+        "imitation": (bpd.imitation, dict.fromkeys(get_args(Imitation))),
     }
     for name, (choice, registry) in known.items():
         if choice not in registry:

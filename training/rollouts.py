@@ -24,12 +24,11 @@ from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.environments import make_environment
 from sparsectl.training.networks import Array
 from sparsectl.training.policy import Policy
+from sparsectl.training.seeds import Series, episode_seed
 from sparsectl.training.signals import environment_signals, normaliser
 
 Seed = tuple[int, ...]
-"""Entropy of a series of episodes; the first number keeps series of different purposes apart."""
-
-COLLECT, DAGGER, MEASURE = range(3)
+"""Of episodes: their series (seeds.py), and what tells one run of it from another."""
 
 SHOWN_EPISODES = 20
 """As many have a progress bar."""
@@ -118,13 +117,13 @@ class Rollouts:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def episodes(self, behaviour: Behaviour, seed: Seed) -> Iterator[Episode]:
-        """Episodes 0, 1, 2, … without end, in order; episode k depends on (seed, k) alone."""
+    def episodes(self, behaviour: Behaviour, seed: Seed, first: int = 0) -> Iterator[Episode]:
+        """Episodes `first`, `first` + 1, … without end; episode k depends on (seed, k) alone."""
         assert self._pool is not None, "use Rollouts as a context manager"
         check_fit(behaviour.actor, self.signals, self.environment)
         if behaviour.teacher is not None:
             check_fit(behaviour.teacher, self.signals, self.environment)
-        numbers = count()
+        numbers = count(first)
         waiting: list[Future[Episode]] = []
         try:
             while True:
@@ -153,9 +152,11 @@ class Rollouts:
                     break
         return joined(parts).first(number)
 
-    def returns(self, policy: Policy, seed: Seed, number: int, label: str = "episodes") -> Array:
-        """The returns of the first `number` episodes, [number]."""
-        episodes = islice(self.episodes(Behaviour(policy), seed), number)
+    def returns(
+        self, policy: Policy, seed: Seed, number: int, label: str = "episodes", first: int = 0
+    ) -> Array:
+        """The returns of `number` episodes from `first` on, [number]."""
+        episodes = islice(self.episodes(Behaviour(policy), seed, first), number)
         # a few are no wait; their line would only flicker
         quiet = number < SHOWN_EPISODES
         shown = Progress(episodes, desc=label, total=number, unit="ep", disable=quiet)
@@ -220,15 +221,17 @@ def run_episode(
     Returns:
         Episode: transitions; an episode ends by termination or truncation of the environment.
     """
-    environment_seed, noise_seed = np.random.SeedSequence([*seed, number]).generate_state(2)
-    random = np.random.default_rng(int(noise_seed))
+    series, *entropy = seed
+    random = np.random.default_rng([*seed, number])
     signals = environment_signals(environment)
     *_, scale, low, high = normaliser(signals)
     deviation = scale * (behaviour.noise if random.random() < behaviour.noise_fraction else 0.0)
     columns: list[list[Any]] = [[], [], [], [], [], []]
     actions: list[Array] = []
     options = None if behaviour.start is None else {"start": behaviour.start}
-    observation, _ = environment.reset(seed=int(environment_seed), options=options)
+    observation, _ = environment.reset(
+        seed=episode_seed(Series(series), number, *entropy), options=options
+    )
     ended = False
     info: dict[str, Any] = {}
     while not ended:

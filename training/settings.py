@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Units = Literal["normalised", "physical"]
+Imitation = Literal["sum", "mean"]
+
 
 @dataclass(frozen=True)
 class BpdSettings:
-    """Bayesian Policy Distillation; the defaults are the paper's and its authors'."""
+    """Bayesian Policy Distillation; the defaults are the paper's, but for the units."""
 
     steps: int = 1_000_000
     """Minibatches; the student learns from every second one."""
@@ -24,6 +27,14 @@ class BpdSettings:
 
     critic_learning_rate: float = 3e-4
     """Of the critics' Adam."""
+
+    units: Units = "normalised"
+    """normalised: observations by the signals' scales, or to mean 0 and deviation 1 where they have
+    none; actions to -1 … 1. physical: both as the environment has them, as in the paper."""
+
+    imitation: Imitation = "sum"
+    """Over an action's elements: sum, as in the paper, or mean, as in its authors' program, by
+    which the divergence weighs as many times more as there are elements."""
 
     value_weight: float = 0.5
     """h of the value term -λ Q1, λ = h |D| / mean|Q1|; 0: no value term and no critics."""
@@ -50,7 +61,7 @@ class BpdSettings:
     """variational: dropout on each weight. group: on each neuron. deterministic: none."""
 
     noise: str = "local"
-    """local: the local reparameterisation. authors: their form of it, with more noise."""
+    """local: the local reparameterisation. authors: their program's form of it."""
 
     prior: str = "log-uniform"
     """log-uniform, relevance, gaussian, laplace or uniform; of a deterministic student l1 or

@@ -140,6 +140,12 @@ def standardised(signals: JSON, observations: Array) -> JSON:
     return {**signals, "observation": scaled}
 
 
+def unscaled(signals: JSON) -> JSON:
+    """Signals whose observations are taken as the environment gives them."""
+    plain = [{**entry, "offset": 0.0, "scale": 1.0} for entry in signals["observation"]]
+    return {**signals, "observation": plain}
+
+
 def _plain(space: Any, prefix: str, names: list[str] | None = None) -> list[JSON]:
     def bound(value: float) -> float | None:
         return float(value) if np.isfinite(value) else None

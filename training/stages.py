@@ -83,15 +83,15 @@ class Stages:
         measured = all("return_mean" in done[index] for index in ranked)
         return [done[index] for index in ranked] if len(ranked) > 1 and measured else []
 
-    def chosen(self) -> tuple[JSON, bool]:
-        """The entry of the stage whose student is the result, and whether it is as wished."""
+    def chosen(self) -> JSON:
+        """The entry of the stage whose student is the result: the last where none is as wished."""
         done = self.fine_tuned()
         if not done:
-            return self.report[-1], True
+            return self.report[-1]
         if finalists := self.finalists():
-            return max(finalists, key=lambda entry: score(entry, FINAL)), True
+            return max(finalists, key=lambda entry: score(entry, FINAL))
         ranked = self.target.ranked(done)
-        return done[ranked[0] if ranked else -1], bool(ranked)
+        return done[ranked[0] if ranked else -1]
 
     def left(self, seconds: list[float]) -> str:
         """How many fine-tunings are still to come; in how many minutes, from those `seconds`."""

@@ -9,11 +9,12 @@ goes on as it would have. Those it looks at are entries of the report: `keep` (w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sparsectl.training.config import DistillConfig
+from sparsectl.training.intervals import share_of
 from sparsectl.training.methods import METHODS
 from sparsectl.training.settings import FinetuneSettings
 
@@ -59,21 +60,42 @@ def by_score(done: Done, allowed: Sequence[int]) -> list[int]:
 
 
 def target_of(
-    config: DistillConfig, settings: FinetuneSettings, teacher: Mapping[str, float] | None
+    config: DistillConfig, settings: FinetuneSettings, teacher_return: float | None
 ) -> Target:
-    """What the config wants; `teacher`: its figures in the measured episodes."""
+    """What the config wants; `teacher_return`: the mean in the episodes that choose."""
     if config.keep and not METHODS[config.method].small:
         return Keep(config.keep, settings.prune_rounds, settings.rounds)
-    if config.return_share is not None and teacher:
-        return Return(config.return_share, teacher["return_mean"], PATIENCE)
+    if config.return_share is not None and teacher_return is not None:
+        return Return(config.return_share, teacher_return, PATIENCE)
     if config.flash:
         return Flash(config.flash, settings.rounds)
     return Rounds(settings.rounds)
 
 
-def share_of(share: float, value: float) -> float:
-    """A share of a return; of a negative one, as Pendulum-v1's, a share is a loss."""
-    return value - (1 - share) * abs(value)
+MET, MISSED, UNCLEAR = "met", "missed", "unclear"
+
+
+def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str | None:
+    """Whether the result is as wished: met, missed or unclear; None where nothing was wished for.
+
+    A size is known. A return is judged by the evidence alone: it is met where the whole interval of
+    what was lost is within the loss that was allowed.
+
+    Args:
+        config: with the wish.
+        chosen: the entry of the result's stage.
+        evidence: of the result, with the paired difference from the teacher.
+    """
+    if config.keep is not None:
+        return MET if chosen["kept_weights"] <= config.keep else MISSED
+    if config.flash is not None:
+        return MET if chosen.get("flash_bytes", 0) <= config.flash else MISSED
+    if config.return_share is None or evidence is None:
+        return None
+    allowed = -(1 - config.return_share)
+    if evidence["difference_low"] >= allowed:
+        return MET
+    return MISSED if evidence["difference_high"] < allowed else UNCLEAR
 
 
 @dataclass(frozen=True)

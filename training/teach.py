@@ -30,6 +30,7 @@ from sparsectl.training.environments import make_environment, named_environment
 from sparsectl.training.evaluate import run_episodes, summarise
 from sparsectl.training.loop import Stop, stop_on_interrupt
 from sparsectl.training.replay import load_replay, replay_state
+from sparsectl.training.seeds import Series, episode_seed
 from sparsectl.training.signals import environment_signals, normaliser
 from sparsectl.training.teacher_file import teacher_act, write_teacher
 
@@ -85,9 +86,7 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
 
 def _model(config: TeachConfig, backend: Backend, signals: dict[str, Any], seed: int) -> Any:
     algorithm = getattr(_import(backend.module), config.algo.upper())
-    vector = make_vec_env(
-        lambda: _training_env(config.env, signals), n_envs=config.environments, seed=seed
-    )
+    vector = make_vec_env(lambda: _training_env(config.env, signals), n_envs=config.environments)
     return algorithm(
         "MlpPolicy",
         vector,
@@ -99,7 +98,7 @@ def _model(config: TeachConfig, backend: Backend, signals: dict[str, Any], seed:
         train_freq=1,
         gradient_steps=max(1, round(config.updates_per_step * config.environments)),
         policy_kwargs={"net_arch": list(config.hidden)},
-        seed=seed,
+        seed=episode_seed(Series.TEACHING, seed),  # of its environments too
     )
 
 
@@ -172,7 +171,8 @@ class _Keeper(BaseCallback):
             config.env,
             teacher_act(weights, self.signals),
             episodes=config.evaluate_episodes,
-            seed=5_000_000 + config.seed,
+            seed=config.seed,
+            series=Series.TEACHER_SELECTION,
         )
         row = {"steps": self.num_timesteps} | summarise(episodes)
         self.curve.append(row)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.evaluate import evaluate, mean_interval, run_episodes, summarise
+from sparsectl.training.evaluate import evaluate, run_episodes, summarise
+from sparsectl.training.intervals import mean_interval
 from sparsectl.training.teach import signals_of
 from sparsectl.training.teacher_file import Weights, write_teacher
 
@@ -76,6 +77,9 @@ def test_summary_has_the_promised_keys() -> None:
         "return_low",
         "return_high",
         "return_min",
+        "cvar_1",
+        "cvar_1_low",
+        "cvar_1_high",
         "success_rate",
         "episodes",
     }

@@ -43,7 +43,7 @@ def test_stages_come_in_order(daggers: int, down: int, rounds: int, tries: int) 
     dagger_names = [f"dagger-{k}" for k in range(1, daggers + 1)]
     fine = ["finetune", *(f"finetune-{k}" for k in range(1, down + rounds + 1))]
     assert names == ["bpd", *dagger_names, *fine]
-    assert stages.chosen() == (stages.report[-1], True)
+    assert stages.chosen() == stages.report[-1]
 
 
 @pytest.mark.parametrize(("episodes", "chosen"), [(0, "finetune-1"), (100, "finetune-3")])
@@ -61,7 +61,7 @@ def test_more_episodes_decide_among_the_three_best_that_fit(episodes: int, chose
         assert [e["name"] for e in finalists] == ["finetune-1", "finetune-4", "finetune-3"]
     for e, value in zip(finalists, (1.0, 2.0, 3.0), strict=False):
         e |= {f"final_{name}": figure for name, figure in returns(value).items()}
-    assert stages.chosen()[0]["name"] == chosen
+    assert stages.chosen()["name"] == chosen
 
 
 def test_one_student_that_fits_needs_no_final() -> None:
@@ -69,4 +69,4 @@ def test_one_student_that_fits_needs_no_final() -> None:
     stages = Stages(preset, Keep(50, 2, 3))
     stages.report = [entry("bpd", 0, 200), entry("finetune", 0, 60), entry("finetune-1", 50, 50)]
     assert stages.finalists() == []
-    assert stages.chosen() == (stages.report[-1], True)
+    assert stages.chosen() == stages.report[-1]

@@ -30,12 +30,20 @@ class Batch(NamedTuple):
 class Batches:
     """All transitions as rows of one table, so that S students' minibatches are one gather.
 
+    Rows are normalised by the signals, or `physical`: as the environment has them.
+
     Raises:
         UserError: there are fewer transitions than a minibatch has.
     """
 
     def __init__(
-        self, dataset: Dataset, signals: dict[str, Any], batch_size: int, device: torch.device
+        self,
+        dataset: Dataset,
+        signals: dict[str, Any],
+        batch_size: int,
+        device: torch.device,
+        *,
+        physical: bool = False,
     ) -> None:
         if len(dataset) < batch_size:
             raise UserError(
@@ -46,6 +54,7 @@ class Batches:
         self.observation_size = dataset.observations.shape[1]
         self.action_size = dataset.actions.shape[1]
         self._signals = signals
+        self._physical = physical
         self._device = device
         self._table = self._rows(dataset)
         self._drawn = torch.empty(0, batch_size, dtype=torch.int64, device=device)
@@ -81,6 +90,9 @@ class Batches:
 
     def _rows(self, dataset: Dataset) -> Tensor:
         offset, scale, action_offset, action_scale, *_ = normaliser(self._signals)
+        if self._physical:
+            offset, scale = np.zeros_like(offset), np.ones_like(scale)
+            action_offset, action_scale = np.zeros_like(action_offset), np.ones_like(action_scale)
 
         def observations(values: Array) -> Array:
             return (values - offset) / scale

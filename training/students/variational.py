@@ -13,6 +13,8 @@ from sparsectl.training.students.storage import StudentLayer
 VARIANCE_FLOOR = 1e-12
 """Keeps the root's slope finite where an input is all zeros, as behind dead ReLUs."""
 
+AUTHORS_FLOOR = 1e-8
+
 Generators = Sequence[torch.Generator]
 """One a student, so that a student does not depend on which others are trained beside it."""
 
@@ -28,8 +30,8 @@ def local(inputs: Tensor, log_sigma: Tensor) -> Tensor:
 
 
 def authors(inputs: Tensor, log_sigma: Tensor) -> Tensor:
-    """Σ |x| σ², as the paper's own program has it; for its figures, not for new work."""
-    return torch.bmm(inputs.abs(), (2 * log_sigma).exp().transpose(1, 2))
+    """Σ |x| (σ² + 1e-8), as the authors' program has it; for its figures, not for new work."""
+    return torch.bmm(inputs.abs(), ((2 * log_sigma).exp() + AUTHORS_FLOOR).transpose(1, 2))
 
 
 NOISES: dict[str, Deviation] = {"local": local, "authors": authors}

@@ -1,0 +1,112 @@
+"""What is said of returns, and how sure it is: bootstrap intervals, paired and crossed.
+
+Returns of one policy are of shape [episodes]. Those of several students that met the same episodes
+are [students, episodes]: such rows are not independent, since a hard start is hard for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+Interval = tuple[float, float]
+
+FAILED_SHARE = 0.75
+"""An episode fails where it returns less than this share of the teacher's mean return."""
+
+RESAMPLES = 2_000
+CVAR_EPISODES = 100
+"""Fewer have no worst hundredth."""
+
+
+def share_of(share: float, value: float) -> float:
+    """A share of a return; of a negative one, as Pendulum-v1's, a share is a loss."""
+    return value - (1 - share) * abs(value)
+
+
+def cvar(returns: ArrayLike, share: float = 0.01, axis: int = -1) -> Any:
+    """Conditional value at risk: the mean of the worst share of the returns along the axis.
+
+    Where the share is no whole number of episodes, the last one counts in part (Rockafellar and
+    Uryasev 2000).
+    """
+    values = np.moveaxis(np.asarray(returns, np.float64), axis, -1)
+    wanted = max(share * values.shape[-1], 1.0)
+    whole = math.floor(wanted + 1e-9)
+    worst = np.sort(values, axis=-1)[..., : whole + 1]
+    total = worst[..., :whole].sum(axis=-1)
+    if wanted - whole > 1e-9:
+        total = total + (wanted - whole) * worst[..., whole]
+    return total / wanted
+
+
+def bootstrap_interval(
+    values: Array, statistic: Callable[..., Any], confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Bootstrap interval of a statistic of episodes (BCa; a point where nothing varies)."""
+    if len(values) < 2 or np.ptp(values) == 0:
+        point = float(statistic(values))
+        return point, point
+    result = stats.bootstrap(
+        (values,),
+        statistic,
+        confidence_level=confidence,
+        n_resamples=RESAMPLES if confidence <= 0.95 else 4 * RESAMPLES,
+        batch=max(1, 4_000_000 // len(values)),
+        rng=np.random.default_rng(seed),
+    )
+    low, high = result.confidence_interval
+    if not (np.isfinite(low) and np.isfinite(high)):  # BCa is degenerate
+        low = high = float(statistic(values))
+    return float(low), float(high)
+
+
+def mean_interval(values: Array, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Bootstrap interval of the mean."""
+    return bootstrap_interval(values, np.mean, confidence, seed)
+
+
+def paired_difference(student: Array, teacher: Array, confidence: float = 0.95) -> dict[str, float]:
+    """Student less teacher, episode by episode, as shares of the teacher's mean return.
+
+    Args:
+        student: returns [episodes] …
+        teacher: … and the teacher's in the same episodes.
+        confidence: of the interval.
+
+    Returns:
+        dict: difference, difference_low, difference_high; shares of |teacher's mean|.
+    """
+    size = abs(float(teacher.mean())) or 1.0
+    differences = (student - teacher) / size
+    low, high = mean_interval(differences, confidence)
+    return {
+        "difference": float(differences.mean()),
+        "difference_low": low,
+        "difference_high": high,
+    }
+
+
+def failure_figures(returns: Array, least: float) -> dict[str, float]:
+    """Episodes in a thousand that returned less than `least`, with the exact 95 % interval."""
+    failed = int((returns < least).sum())
+    rate = stats.binomtest(failed, len(returns)).proportion_ci()
+    return {
+        "failures_per_1000": 1000 * failed / len(returns),
+        "failures_low": 1000 * float(rate.low),
+        "failures_high": 1000 * float(rate.high),
+    }
+
+
+def cvar_figures(returns: Array) -> dict[str, float | None]:
+    """CVaR at 1 % with its 95 % interval; None where there are too few episodes for one."""
+    if len(returns) < CVAR_EPISODES:
+        return {"cvar_1": None, "cvar_1_low": None, "cvar_1_high": None}
+    low, high = bootstrap_interval(returns, cvar)
+    return {"cvar_1": float(cvar(returns)), "cvar_1_low": low, "cvar_1_high": high}
