@@ -2,14 +2,16 @@
 
 The same operations as in the code that accompanies the paper (Kim et al. 2026), in our own words:
 a module a layer, separate critics, ordinary Adam, targets that follow one parameter after another,
-and log α as the last forward pass left it. One student, float32. The engine must be faster than
-this and must learn the same.
+and log α as the last forward pass left it. One student, float32, physical units. The engine must be
+faster than this and must learn the same. Where that program departs from the paper's formulas the
+paper's can be had too: `imitation="sum"`, `deviation=right_deviation`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -56,13 +58,19 @@ class SparseLinear(nn.Module):
 
 
 class Student(nn.Module):
-    """128-128, ReLU, tanh."""
+    """128-128, ReLU, tanh, scaled to the action's bounds."""
 
-    def __init__(self, sizes: tuple[int, ...], deviation: Callable[..., Tensor]) -> None:
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        deviation: Callable[..., Tensor],
+        low: Tensor,
+        high: Tensor,
+    ) -> None:
         super().__init__()
         pairs = zip(sizes, sizes[1:], strict=False)
         self.layers = nn.ModuleList(SparseLinear(n, m, deviation) for n, m in pairs)
-        self.scale, self.offset = torch.ones(sizes[-1]), torch.zeros(sizes[-1])
+        self.scale, self.offset = (high - low) / 2, (high + low) / 2
 
     def forward(self, observations: Tensor) -> Tensor:
         *hidden, last = self.layers
@@ -92,6 +100,10 @@ class PlainBpd:
         hidden: neurons of the student.
         steps: over which η grows.
         seed: of everything, as torch's and numpy's global seeds.
+        deviation: of the weights' noise: the authors' program's, or the paper's.
+        imitation: over an action's elements: the mean, as in the program, or the sum, as in the
+            paper.
+        low, high: the action's bounds, [m] or the same for all.
     """
 
     def __init__(
@@ -107,19 +119,23 @@ class PlainBpd:
         kl_multiplier: float = 1.0,
         student_interval: int = 2,
         deviation: Callable[..., Tensor] = authors_deviation,
+        imitation: Literal["mean", "sum"] = "mean",
+        low: float | Array = -1.0,
+        high: float | Array = 1.0,
     ) -> None:
         torch.manual_seed(seed)
         self.rows = np.random.default_rng(seed)
         self.columns, self.size = columns, len(columns[0])
         n, m = columns[0].shape[1], columns[1].shape[1]
-        self.student = Student((n, *hidden, m), deviation)
+        self.low, self.high = (torch.full((m,), 1.0) * torch.as_tensor(v) for v in (low, high))
+        self.student = Student((n, *hidden, m), deviation, self.low, self.high)
         self.critics = nn.ModuleList(Critic(n + m, critic_hidden) for _ in range(2))
         self.target_student = copy.deepcopy(self.student)
         self.target_critics = copy.deepcopy(self.critics)
         self.student_adam = torch.optim.Adam(self.student.parameters(), lr=learning_rate)
         self.critics_adam = torch.optim.Adam(self.critics.parameters(), lr=3e-4)
         self.steps, self.batch_size, self.student_interval = steps, batch_size, student_interval
-        self.kl_multiplier = kl_multiplier
+        self.kl_multiplier, self.imitation = kl_multiplier, imitation
         self.steps_done = 0
         self.losses: dict[str, Tensor] = {}
 
@@ -139,7 +155,7 @@ class PlainBpd:
     def _update_critics(self, batch: Minibatch) -> None:
         observations, actions, rewards, after, ends = batch
         with torch.no_grad():
-            next_actions = self.target_student(after).clamp(-1, 1)
+            next_actions = self.target_student(after).clamp(self.low, self.high)
             worst = torch.min(*(critic(after, next_actions) for critic in self.target_critics))
             target = rewards + (1 - ends) * 0.99 * worst
         values = [critic(observations, actions) for critic in self.critics]
@@ -153,7 +169,8 @@ class PlainBpd:
         proposed = self.student(observations)
         values = self.critics[0](observations, proposed)
         lambda_ = 0.5 * self.size / values.abs().mean().detach()
-        imitation = ((proposed - actions) ** 2).sum(dim=1).mean()
+        squares = (proposed - actions) ** 2
+        imitation = squares.mean() if self.imitation == "mean" else squares.sum(dim=1).mean()
         divergence = sum(layer.divergence() for layer in self.student.layers)
         eta = self.kl_multiplier * min(4 * self.steps_done / self.steps, 2.0)
         loss = -lambda_ * values.mean() + self.size * imitation + eta * divergence

@@ -52,9 +52,10 @@ def run_episodes(
     Raises:
         UserError: there is no such episode.
     """
-    seeds = [episode_seed(series, seed + i) for i in range(episodes)]
     envs = [make_environment(env_id, env_kwargs) for _ in range(episodes)]
-    observations = np.stack([env.reset(seed=s)[0] for s, env in zip(seeds, envs, strict=True)])
+    observations = np.stack(
+        [env.reset(seed=episode_seed(series, seed + i))[0] for i, env in enumerate(envs)]
+    )
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     said: list[bool | None] = [None] * episodes
     running = list(range(episodes))
@@ -119,7 +120,7 @@ def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.f
     plant = getattr(env.unwrapped, "plant", None)
     if plant is None:
         raise UserError(f"{env_id} has no plant to trace; traces are of sparsectl's own rigs")
-    observation, _ = env.reset(seed=seed)
+    observation, _ = env.reset(seed=episode_seed(Series.EVALUATION, seed))
     rows, done = [], False
     while not done:
         action = act(observation[None].astype(np.float32))[0]

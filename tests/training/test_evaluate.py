@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.evaluate import evaluate, run_episodes, summarise
+from sparsectl.training.evaluate import evaluate, run_episodes, successes_of, summarise
 from sparsectl.training.intervals import mean_interval
 from sparsectl.training.teach import signals_of
 from sparsectl.training.teacher_file import Weights, write_teacher
@@ -83,6 +83,25 @@ def test_summary_has_the_promised_keys() -> None:
         "success_rate",
         "episodes",
     }
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [("Pendulum-v1", None), ("InvertedPendulum-v5", 0.0), (ENV, 0.0)],
+)
+def test_success_is_what_the_environment_says_or_its_threshold_and_nothing_else(
+    env: str, said: float | None
+) -> None:
+    """An episode of Pendulum-v1 never terminates, which is no success."""
+    summary = summarise(run_episodes(env, still, episodes=2, seed=0))
+    assert summary.get("success_rate") == said
+
+
+def test_a_threshold_is_met_by_the_return_however_the_episode_ends() -> None:
+    returns = np.array([173.0, 200.0, 250.0])
+    assert successes_of([None] * 3, returns, None) is None
+    assert successes_of([None] * 3, returns, 200.0).tolist() == [False, True, True]  # type: ignore[union-attr]
+    assert successes_of([True, False, True], returns, 200.0).tolist() == [True, False, True]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
