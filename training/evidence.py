@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from sparsectl.common.files import atomic_path
+from sparsectl.common.progress import Progress
 from sparsectl.training.intervals import (
     FAILED_SHARE,
     Array,
@@ -129,12 +129,12 @@ class Evidence:
         returns = self._returns[who]
         episodes = self._rollouts.episodes(Behaviour(policy), (Series.EVIDENCE,), len(returns))
         wanted = max(0, count - len(returns))
-        shown = tqdm(
+        shown = Progress(
             total=count,
             initial=len(returns),
             desc=f"evidence, {who}",
             unit="ep",
-            disable=None if wanted else True,
+            disable=not wanted,
         )
         with shown:
             for episode in islice(episodes, wanted):

@@ -94,18 +94,28 @@ def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) 
 
 
 def test_no_environment_is_seeded_past_the_registry() -> None:
-    """Every `reset(seed=…)` but in tests takes what `episode_seed` gives."""
-    found = {}
+    """Every `reset(seed=…)` but in tests takes what `episode_seed` gives.
+
+    An environment's or a wrapper's own `reset` passes on what it was given.
+    """
+    found = []
     for folder in ("training", "commands", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if (
-                    isinstance(node, ast.Call)
-                    and isinstance(node.func, ast.Attribute)
-                    and node.func.attr == "reset"
-                ):
-                    given = [ast.unparse(k.value) for k in node.keywords if k.arg == "seed"]
-                    if given and not given[0].startswith("episode_seed("):
-                        found.setdefault(path.relative_to(ROOT).as_posix(), []).append(given[0])
-    # The plant's own reset passes on what it was given.
-    assert found == {"training/plants/environment.py": ["seed"]}
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            resets = [
+                node
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef) and node.name == "reset"
+            ]
+            passed_on = {id(node) for reset in resets for node in ast.walk(reset)}
+            found += [
+                f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(word.value)}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "reset"
+                and id(node) not in passed_on
+                for word in node.keywords
+                if word.arg == "seed" and not ast.unparse(word.value).startswith("episode_seed(")
+            ]
+    assert not found
