@@ -14,8 +14,10 @@ from sparsectl.commands.terminal import print_table
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.export.config import ExportConfig
+from sparsectl.export.naming import DEFAULT
 from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.pipeline import POLICY_ONNX, export_policy
+from sparsectl.export.policy_json import prefix_of
 from sparsectl.firmware_host.bench import bench as bench_policy
 from sparsectl.firmware_host.bench import find_target
 from sparsectl.firmware_host.config import BenchConfig
@@ -62,6 +64,12 @@ def policy_folder(model: Path, encoding: str) -> Iterator[Path]:
     Raises:
         UserError: what `export` raises.
     """
+    prefix = prefix_of(model)
+    if prefix != DEFAULT and encoding == "auto":
+        raise UserError(
+            f"{model} was exported with --prefix {prefix}; export it without one to measure it, "
+            "the code is the same"
+        )
     if (model / POLICY_SOURCE).is_file() and encoding == "auto":
         yield model
         return

@@ -15,10 +15,12 @@ from sparsectl.commands.config import ChooseConfig
 from sparsectl.commands.terminal import print_table
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
+from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import AUTO, ENCODINGS
+from sparsectl.export.naming import DEFAULT, check_prefix
 from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.packaging.registry import arrange, find_package
 from sparsectl.export.pipeline import POLICY_ONNX, export_policy, read_model
@@ -46,6 +48,7 @@ def export(config: ChooseConfig) -> dict[str, Any]:
             reference; and what `export_policy` and `bench` raise.
     """
     find_package(config.package)
+    check_prefix(config.prefix)
     targets = [find_target(name) for name in config.board]
     limits = {name: getattr(config, name) for name in LIMITS if getattr(config, name) is not None}
     for name, value in limits.items():
@@ -55,7 +58,7 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         raise UserError("limits are measured on a board: name one, such as --board cortex-m4f")
     plain = export_config(config)
     if targets or config.episodes:  # what measures takes the plain folder
-        plain = replace(plain, package="plain")
+        plain = replace(plain, package="plain", prefix=DEFAULT)
     if targets:
         # A file that is none is told once, not for each encoding.
         read_model(config.model, config.output)
@@ -68,10 +71,12 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         result = export_policy(plain)
     if config.episodes:
         result["closed_loop"] = closed_loop(config.out, config.episodes, config.seed)
-    if plain.package != config.package:
+    if (plain.package, plain.prefix) != (config.package, config.prefix):
         graph = read_onnx(config.out / POLICY_ONNX)
-        sealed = [*arrange(config.package, graph, config.out), config.out / POLICY_ONNX]
-        sealed.append(seal_again(config.out, sealed))
+        with signals_held_back():
+            sealed = [*arrange(config.package, graph, config.out, config.prefix)]
+            sealed.append(config.out / POLICY_ONNX)
+            sealed.append(seal_again(config.out, sealed, config.prefix))
         result["files"] = [str(path) for path in sorted(sealed)]
     return result
 
@@ -153,6 +158,7 @@ def _measure(
         out=folder,
         encoding=name,
         package="plain",
+        prefix=DEFAULT,
         error=None if config.error is None else max(config.error, _LOOSE),
         observations=min(config.observations, CANDIDATE_OBSERVATIONS),
     )

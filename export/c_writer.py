@@ -9,11 +9,11 @@ from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.finite import require_finite_actions
 from sparsectl.export.graph import PolicyGraph, Signal
+from sparsectl.export.naming import c_file_names
 
-POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER = "policy.h", "policy.c", "policy_vectors.h"
-POLICY_ASSEMBLY = "policy.S"
-"""Only some encodings have one; policy.c without it gives the same bits."""
-C_FILES = (POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY)
+C_FILES = c_file_names()
+POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY = C_FILES
+"""Only some encodings have policy.S; policy.c without it gives the same bits."""
 
 _GUARDS = """\
 /* Each product and each sum is rounded to float32, so that every chip gives the same bits: build

@@ -32,6 +32,9 @@ class ExportConfig:
     float32's own rounding explains."""
     package: str = "plain"
     """What the C comes as: plain (a folder of files), arduino, platformio, cmake or zephyr."""
+    prefix: str = "policy"
+    """What all names of the C begin with, its files' too: one of its own for each policy of a
+    program that has several."""
     vectors: int = 32
     """Golden vectors to write into policy_vectors.h."""
     observations: int = 10_000

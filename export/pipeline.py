@@ -20,12 +20,13 @@ from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.naming import c_file_names, check_prefix
 from sparsectl.export.observations import spread_observations
 from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.registry import arrange, find_package
 from sparsectl.export.passes import hidden_neurons, simplify
-from sparsectl.export.policy_json import POLICY_JSON, write_policy_json
+from sparsectl.export.policy_json import POLICY_JSON, PREFIX, prefix_of, write_policy_json
 from sparsectl.export.student import read_student
 from sparsectl.export.verify import verify
 
@@ -107,8 +108,8 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
             with_torch=config.model.suffix == ".safetensors",
             progress=step,
         )
-        arrange(config.package, graph, folder)
-        said = _said(graph, policy, verified)
+        arrange(config.package, graph, folder, config.prefix)
+        said = _said(graph, policy, verified) | {PREFIX: config.prefix}
         write_policy_json(folder, said, _files_in(folder))
         files = _publish(folder, config.out)
     return {
@@ -152,6 +153,7 @@ def _check(config: ExportConfig) -> None:
         if not 1 <= value <= greatest:
             raise UserError(f"{name} is {value}; give 1 to {greatest}")
     find_package(config.package)
+    check_prefix(config.prefix)
     if config.seed < 0:
         raise UserError(f"seed is {config.seed}; give a whole number from 0")
     if config.out.exists() and not config.out.is_dir():
@@ -201,8 +203,9 @@ def _publish(folder: Path, out: Path) -> list[str]:
 def _move(folder: Path, out: Path) -> list[str]:
     try:
         out.mkdir(exist_ok=True)
+        earlier = c_file_names(prefix_of(out))
         (out / POLICY_JSON).unlink(missing_ok=True)
-        for name in C_FILES:  # an earlier export's would be taken for this one's
+        for name in (*C_FILES, *earlier):  # an earlier export's would be taken for this one's
             if not (folder / name).exists():
                 (out / name).unlink(missing_ok=True)
         files = []

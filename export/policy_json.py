@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
+from sparsectl.export.naming import DEFAULT, check_prefix
 
 POLICY_JSON = "policy.json"
+PREFIX = "prefix"
+"""The key for what the names of the C begin with."""
 FORMAT, VERSION = "sparsectl.policy", 1
 
 
@@ -22,9 +26,22 @@ def write_policy_json(folder: Path, description: dict[str, Any], files: Iterable
     return path
 
 
-def seal_again(folder: Path, files: Iterable[Path]) -> Path:
-    """Write the hashes anew after files were moved; the rest stays."""
-    return write_policy_json(folder, read_json(folder / POLICY_JSON), files)
+def seal_again(folder: Path, files: Iterable[Path], prefix: str = DEFAULT) -> Path:
+    """Write the hashes anew after files were moved or named otherwise; the rest stays."""
+    said = read_json(folder / POLICY_JSON) | {PREFIX: prefix}
+    return write_policy_json(folder, said, files)
+
+
+def prefix_of(folder: Path) -> str:
+    """What the names of the C in an exported folder begin with; of any other, the default."""
+    path = folder / POLICY_JSON
+    try:
+        said = read_json(path) if path.is_file() else {}
+        prefix = said.get(PREFIX, DEFAULT) if isinstance(said, dict) else DEFAULT
+        check_prefix(prefix if isinstance(prefix, str) else "")
+    except UserError:
+        return DEFAULT
+    return str(prefix)
 
 
 def file_hashes(folder: Path, files: Iterable[Path]) -> dict[str, str]:

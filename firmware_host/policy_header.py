@@ -40,7 +40,8 @@ def read_policy_header(policy: Path) -> PolicyHeader:
     for name in FILES:
         if not (policy / name).is_file():
             raise UserError(
-                f"{policy} has no {name}; give the folder that `sparsectl export` wrote"
+                f"{policy} has no {name}; give the folder that `sparsectl export` wrote, as plain "
+                "files and without --prefix"
             )
     path = policy / "policy.h"
     if path.stat().st_size > _MAX_HEADER_BYTES:

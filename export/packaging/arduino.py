@@ -19,7 +19,6 @@ REQUIRED = (
 )
 """Fields that the specification requires."""
 
-LIBRARY_NAME = "Sparsectl_Policy"
 CATEGORY = "Signal Input/Output"
 """One of the specification's categories."""
 
@@ -27,13 +26,13 @@ CATEGORY = "Signal Input/Output"
 def layout(policy: PolicySources) -> Files:
     files = {f"src/{name}": text for name, text in policy.c_files.items()}
     files["library.properties"] = _properties(policy)
-    files["examples/GoldenVectors/GoldenVectors.ino"] = ARDUINO_SKETCH
+    files["examples/GoldenVectors/GoldenVectors.ino"] = policy.named(ARDUINO_SKETCH)
     return files
 
 
 def _properties(policy: PolicySources) -> str:
     fields = {
-        "name": LIBRARY_NAME,
+        "name": f"Sparsectl_{policy.prefix[0].upper()}{policy.prefix[1:]}",
         "version": VERSION,
         "author": "sparsectl",
         "maintainer": "sparsectl",
@@ -42,7 +41,7 @@ def _properties(policy: PolicySources) -> str:
         "category": CATEGORY,
         "url": "https://docs.arduino.cc/libraries/",
         "architectures": "*",
-        "includes": "policy.h",
+        "includes": f"{policy.prefix}.h",
     }
     return "".join(f"{name}={value}\n" for name, value in fields.items())
 

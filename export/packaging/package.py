@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.naming import DEFAULT, renamed
 
 Files = dict[str, str]
 """Path inside the package, with /, to text."""
@@ -20,12 +21,19 @@ class PolicySources:
 
     graph: PolicyGraph
     c_files: Mapping[str, str]
-    """policy.h, policy.c, policy_vectors.h and maybe policy.S, name to text."""
+    """policy.h, policy.c, policy_vectors.h and maybe policy.S, name to text; with another prefix
+    under its names."""
+    prefix: str = DEFAULT
+    """What the names of the C begin with."""
 
     @property
     def sources(self) -> list[str]:
         """The names of what is compiled."""
         return sorted(name for name in self.c_files if name.endswith((".c", ".S")))
+
+    def named(self, text: str) -> str:
+        """An example's text with the names of this policy's C."""
+        return renamed(text, self.prefix)
 
     @property
     def summary(self) -> str:

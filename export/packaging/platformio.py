@@ -7,8 +7,6 @@ import json
 from sparsectl.export.packaging.example import ARDUINO_SKETCH
 from sparsectl.export.packaging.package import VERSION, Files, Package, PolicySources
 
-LIBRARY_NAME = "sparsectl-policy"
-
 _INI = """\
 ; pio run -d examples/golden_vectors
 [env:uno]
@@ -24,7 +22,7 @@ def layout(policy: PolicySources) -> Files:
     files = {f"src/{name}": text for name, text in policy.c_files.items()}
     files["library.json"] = _manifest(policy)
     files["examples/golden_vectors/platformio.ini"] = _INI
-    files["examples/golden_vectors/src/main.cpp"] = ARDUINO_SKETCH
+    files["examples/golden_vectors/src/main.cpp"] = policy.named(ARDUINO_SKETCH)
     return files
 
 
@@ -34,11 +32,11 @@ def _manifest(policy: PolicySources) -> str:
             "https://raw.githubusercontent.com/platformio/platformio-core/develop/platformio/"
             "assets/schema/library.json"
         ),
-        "name": LIBRARY_NAME,
+        "name": f"sparsectl-{policy.prefix.lower().replace('_', '-').rstrip('-')}",
         "version": VERSION,
         "description": f"{policy.summary}; plain C99 without malloc or libm",
         "keywords": ["control", "neural network", "reinforcement learning"],
-        "headers": "policy.h",
+        "headers": f"{policy.prefix}.h",
         "frameworks": "*",
         "platforms": "*",
         "build": {"flags": ["-ffp-contract=off"]},

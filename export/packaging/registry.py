@@ -7,6 +7,7 @@ from pathlib import Path
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import C_FILES
 from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.naming import DEFAULT, c_file_names, renamed
 from sparsectl.export.packaging.arduino import ARDUINO
 from sparsectl.export.packaging.cmake import CMAKE
 from sparsectl.export.packaging.package import Package, PolicySources
@@ -30,20 +31,24 @@ def find_package(name: str) -> Package:
     return PACKAGES[name]
 
 
-def arrange(name: str, graph: PolicyGraph, folder: Path) -> list[Path]:
-    """Bring the C files that lie flat in `folder` into the layout of the package `name`, in place;
-    the paths of the files that it wrote.
+def arrange(name: str, graph: PolicyGraph, folder: Path, prefix: str = DEFAULT) -> list[Path]:
+    """Bring the C files that lie flat in `folder` into the layout of the package `name` and under
+    the names of `prefix`, in place; the paths of the files that it wrote.
 
     Raises:
-        UserError: no package of that name.
+        UserError: no package of that name, or names that the C has already.
     """
     package = find_package(name)
-    flat = [folder / name for name in C_FILES if (folder / name).is_file()]
-    c_files = {path.name: path.read_text(encoding="utf-8") for path in flat}
-    for path in flat:
+    flat = {path: folder / path for path in C_FILES if (folder / path).is_file()}
+    names = dict(zip(C_FILES, c_file_names(prefix), strict=True))
+    c_files = {
+        names[name]: renamed(path.read_text(encoding="utf-8"), prefix)
+        for name, path in flat.items()
+    }
+    for path in flat.values():
         path.unlink()
     written = []
-    for name, text in package.layout(PolicySources(graph, c_files)).items():
+    for name, text in package.layout(PolicySources(graph, c_files, prefix)).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

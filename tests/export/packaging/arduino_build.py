@@ -30,15 +30,17 @@ def need_arduino() -> None:
         stop(f"{CORE} is not there: apt install arduino-core-avr")
 
 
-def build(library: Path, sketch: Path, folder: Path) -> Path:
-    """The ELF of `sketch` with the library's src/, for an Arduino Uno."""
-    include = f"-I{library / 'src'}"
+def build(libraries: list[Path], sketch: Path, folder: Path) -> Path:
+    """The ELF of `sketch` with each library's src/, for an Arduino Uno."""
+    include = [f"-I{library / 'src'}" for library in libraries]
     jobs = [[*C, str(path)] for path in sorted((CORE / "cores/arduino").glob("*.c"))]
     jobs += [[*CPP, str(path)] for path in sorted((CORE / "cores/arduino").glob("*.cpp"))]
     strict = [flag for flag in C if flag != "-w"]
-    strict += ["-Wall", "-Wextra", "-Werror", include]
-    jobs += [[*strict, str(path)] for path in sorted((library / "src").glob("*.c"))]
-    jobs += [[*CPP, include, "-x", "c++", "-include", "Arduino.h", str(sketch)]]
+    strict += ["-Wall", "-Wextra", "-Werror", *include]
+    for library in libraries:
+        sources = sorted((library / "src").glob("*.[cS]"))
+        jobs += [[*strict, str(path)] for path in sources]
+    jobs += [[*CPP, *include, "-x", "c++", "-include", "Arduino.h", str(sketch)]]
     objects = [folder / f"{index}.o" for index in range(len(jobs))]
     for job, output in zip(jobs, objects, strict=True):
         run([*job, "-c", "-o", str(output)])

@@ -74,7 +74,7 @@ def test_the_sketch_repeats_the_golden_vectors_on_an_uno(
 ) -> None:
     need_arduino()
     folder = packages[name]
-    said = serial_output(build(folder, folder / example, tmp_path))
+    said = serial_output(build([folder], folder / example, tmp_path))
     assert "actions that differ from the golden vectors: 0." in said
     assert "us: " in said
 
