@@ -12,6 +12,7 @@ from sparsectl.hil.faults.kinds import fault_help
 
 Mode = Literal["device", "host", "pil"]
 Clock = Literal["realtime", "lockstep", "fast"]
+LiveLoss = Literal["stop", "continue"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,13 @@ class TrialConfig:
     """Write report.html after the trial."""
     live: bool = False
     """Serve a page for a browser of this machine: the pendulum, the figures, arm, disarm, e-stop.
-    The trial then waits for its Arm button."""
+    The trial then waits for its Arm button. Its address has a token: nobody else gets in."""
     live_port: int = 8770
     """Port of the live page, on 127.0.0.1 alone; 0 takes a free one."""
+    live_loss: LiveLoss = "stop"
+    """What happens within half a second when the live page's process, or the last browser that
+    shows it, is gone while the motor is driven: stop it, or continue (the terminal's keys still
+    stop)."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class InterruptGuard:
         self._number = 0
         self._previous: dict[int, object] = {}
         self._buttons: dict[str, Callable[[], bool]] = {}
+        self._watches: list[tuple[Callable[[], str | None], int]] = []
 
     def __enter__(self) -> InterruptGuard:
         if threading.current_thread() is threading.main_thread():
@@ -66,8 +67,12 @@ class InterruptGuard:
         """Ask `is_pressed` too, between frames; it must not wait."""
         self._buttons[name] = is_pressed
 
+    def add_watch(self, complaint: Callable[[], str | None], exit_code: int) -> None:
+        """Ask for a complaint too, between frames; one ends the trial with that code."""
+        self._watches.append((complaint, exit_code))
+
     def check(self) -> None:
-        """Do nothing, unless a signal has come or a button was pressed.
+        """Do nothing, unless a signal has come, a button was pressed or a watch complains.
 
         Raises:
             Interrupted: one has.
@@ -77,6 +82,9 @@ class InterruptGuard:
         for name, is_pressed in self._buttons.items():
             if is_pressed():
                 raise Interrupted(name, EXIT_STOPPED)
+        for complaint, exit_code in self._watches:
+            if (words := complaint()) is not None:
+                raise Interrupted(words, exit_code)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._number = number

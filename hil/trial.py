@@ -247,8 +247,10 @@ class _Trial:
         if self.feed is None:
             return
         self._phase("homed: waiting for Arm")
+        self.feed.forget("arm")  # what was pressed before there was anything to arm
         while not self.feed.asked("arm"):
             drive.advance()
+        self.feed.is_watched = True
 
     def _balance(self, session: Session, drive: Drive) -> str:
         """Swing up, balance, kick, until all is done or something ends it; the reason."""

@@ -108,7 +108,7 @@ def record(slot: Slot, seconds: float) -> Outcome:
 
 def _settings(command: TrialCommand) -> dict[str, Any]:
     """What has to be the same for two runs to be one campaign; not how far it goes."""
-    free = {"out", "repeat", "report", "firmware", "live", "live_port", "margin"}
+    free = {"out", "repeat", "report", "firmware", "live", "live_port", "live_loss", "margin"}
     settings = {key: value for key, value in asdict(command).items() if key not in free}
     if command.compare:
         del settings["policy"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sparsectl.common.errors import EXIT_LINK_LOST
+from sparsectl.hil.config import LiveLoss
 from sparsectl.hil.drives import Drive
+from sparsectl.hil.estop_key import HINT
 from sparsectl.hil.link import Link
 from sparsectl.hil.live.feed import LiveFeed
 from sparsectl.hil.live.server import LivePage
 from sparsectl.hil.plan import Plan
 from sparsectl.hil.safety import InterruptGuard
 from sparsectl.hil.samples import Sample
+from sparsectl.hil.terminal import say
 
 ESTOP_BUTTON = "the e-stop on the live page"
 
@@ -30,12 +33,34 @@ def live_feed(plan: Plan, guard: InterruptGuard) -> Iterator[LiveFeed | None]:
     page = LivePage(plan.config.live_port, plan.rig, plan.config.mode)
     with page as feed:
         guard.add_button(ESTOP_BUTTON, lambda: feed.asked("estop"))
-        print(f"live page: {page.url} (press Arm there)", file=sys.stderr, flush=True)
+        guard.add_watch(PageWatch(feed, plan.config.live_loss).complaint, EXIT_LINK_LOST)
+        say(f"live page: {page.url} (press Arm there)")
         try:
             yield feed
         except Exception as error:
             feed.end(str(error))
             raise
+
+
+class PageWatch:
+    """The loss of the live page ends a trial: its e-stop is the one that the person relies on."""
+
+    def __init__(self, feed: LiveFeed, loss: LiveLoss) -> None:
+        self._feed, self._goes_on = feed, loss == "continue"
+        self._is_told = False
+
+    def complaint(self) -> str | None:
+        """Why the trial has to end; None where it may go on."""
+        lost = self._feed.lost()
+        if lost is None:
+            self._is_told = False
+            return None
+        if not (self._goes_on and self._feed.is_watched):  # without a page nobody can press Arm
+            return f"the loss of the live page ({lost})"
+        if not self._is_told:
+            self._is_told = True
+            say(f"the live page is lost ({lost}); the trial goes on, {HINT}")
+        return None
 
 
 class ShownDrive:

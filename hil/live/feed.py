@@ -12,6 +12,10 @@ from sparsectl.hil.samples import Sample
 
 EVERY_NS = 33_000_000
 """Between two updates: a screen's rate, whatever the control rate is."""
+BEAT_NS = 100_000_000
+"""Between two messages at most, while the loop runs: the browsers notice when they stop."""
+SILENCE_NS = 450_000_000
+"""A page that gives no sign for this long is lost: half a second, less a turn of the loop."""
 MOST_TICKS = 500
 """Ticks in one update at most; what is more is not shown."""
 
@@ -28,6 +32,10 @@ class LiveFeed:
         self._sent_ns = 0
         self._commands: list[str] = []
         self._page_is_there = True
+        self._heard_ns = time.monotonic_ns()
+        self._browsers = 0
+        self.is_watched = False
+        """Whether a browser has to show the page: from the arming on."""
 
     def show(self, sample: Sample, counters: Callable[[], Mapping[str, int]]) -> None:
         """Take a tick; a bunch goes out when it is time. Never waits."""
@@ -56,8 +64,31 @@ class LiveFeed:
         self._read()
         if command not in self._commands:
             return False
-        self._commands.remove(command)
+        self.forget(command)
         return True
+
+    def forget(self, command: str) -> None:
+        """What was pressed before now does not count."""
+        self._read()
+        self._commands = [each for each in self._commands if each != command]
+
+    def lost(self) -> str | None:
+        """Why nobody could stop the motor on the page any more; None while somebody can.
+
+        To be asked in every turn of the loop: it is also what tells the page that the loop runs.
+        """
+        now_ns = time.monotonic_ns()
+        if now_ns - self._sent_ns > BEAT_NS:
+            self._sent_ns = now_ns
+            self._send(beat=True)
+        self._read()
+        if not self._page_is_there:
+            return "its process has ended"
+        if now_ns - self._heard_ns > SILENCE_NS:
+            return f"no sign of it for {(now_ns - self._heard_ns) * 1e-9:.1f} s"
+        if self.is_watched and self._browsers == 0:
+            return "no browser shows it any more"
+        return None
 
     def _tick(self, sample: Sample) -> list[float]:
         return [
@@ -77,6 +108,9 @@ class LiveFeed:
     def _read(self) -> None:
         try:
             for message in self._channel.receive():
-                self._commands.append(str(message.get("command")))
+                self._heard_ns = time.monotonic_ns()
+                self._browsers = int(message.get("browsers", self._browsers))
+                if "command" in message:
+                    self._commands.append(str(message["command"]))
         except EOFError:
             self._page_is_there = False

@@ -2,24 +2,33 @@
 
 It reads what the trial sends, draws it for every browser that looks, and sends the buttons that a
 person presses. NiceGUI brings its own scripts and fonts: no network is needed.
+
+A heartbeat goes round: each message of the trial's control loop is a beat for the browsers, they
+answer, and the trial is told ten times a second how many did. So each end notices within half a
+second when the other, or this process between them, is gone (`hil.live.script`, `hil.live.feed`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import app, background_tasks, ui
+from fastapi import Response
+from nicegui import Client, app, background_tasks, ui
 
 from sparsectl.hil.live.channel import Channel, channel_of
-from sparsectl.hil.live.guard import LoopbackOnly
+from sparsectl.hil.live.guard import STOP_PATH, Access, LoopbackOnly, TokenGate
 from sparsectl.hil.live.picture import Shape, pendulum
+from sparsectl.hil.live.script import BANNER, SCRIPT
 from sparsectl.hil.live.view import EDGES_US, HISTORY_S, Setup, View
 
 READY = "READY"
-DRAW_S, PLOT_S = 0.05, 0.25
+DRAW_S, PLOT_S, BEAT_S = 0.05, 0.25, 0.1
+BROWSER_TIMEOUT_S = 1.0
+"""A browser that is connected but has not answered for so long hangs: its e-stop would too."""
 LINGER_S = 1.0
 """Between the trial's end and this process's: browsers still get the last of it."""
 COLUMN_OF = {"sample to motor": 5, "inference": 6}
@@ -32,6 +41,12 @@ STYLE = """
   .figure { font-variant-numeric: tabular-nums }
   .over #popup { display: none }
   .estop { font-size: 1.7rem !important; font-weight: 700; min-height: 5.5rem }
+  .chart svg text { fill: currentColor !important }
+  #lost { display: none; position: fixed; inset: 0 0 auto 0; z-index: 9999; padding: 14px 20px;
+          background: #c62f2f; color: #fff; text-align: center; font-size: 1.1rem }
+  .lost #lost { display: block }
+  .lost .shown { filter: grayscale(1); opacity: .4 }
+  .lost .commands { pointer-events: none }
 </style>
 """
 STATE_COLOURS = {"ACTIVE": "#1a8f5a", "ARMED": "#c98a00", "STOPPING": "#c98a00", "FAULT": "#c62f2f"}
@@ -45,16 +60,31 @@ class Page:
     def __init__(self, channel: Channel, setup: Setup) -> None:
         self.channel, self.setup, self.view = channel, setup, View()
         self.shape = Shape(setup.is_rotary, setup.base_limit)
+        self._answered_s: dict[str, float] = {}
+        """When each browser last answered a beat."""
+        self._asked: list[str] = []
+        """What persons asked for and the channel has not taken yet."""
 
     def listen(self) -> None:
-        """Take the trial's messages as they come, until it closes its end."""
+        """Take the trial's messages as they come, until it closes its end; tell it of us."""
         asyncio.get_running_loop().add_reader(self.channel.descriptor, self._read)
+        background_tasks.create(self._beat())
+
+    async def stop(self) -> Response:
+        """The emergency stop's own request."""
+        self._ask("estop")()
+        return Response(status_code=204)
 
     def build(self) -> None:
         """The page, for one browser."""
-        ui.add_head_html(STYLE)
+        client = ui.context.client
+        ui.add_head_html(STYLE + SCRIPT)
+        ui.add_body_html(BANNER)
         ui.dark_mode(None)
-        with ui.column().classes("w-full max-w-5xl mx-auto gap-4 p-2"):
+        ui.on("estop", lambda: self._ask("estop")())
+        ui.on("beat", lambda: self._answered(client))
+        client.on_disconnect(lambda: self._left(client))
+        with ui.column().classes("shown w-full max-w-5xl mx-auto gap-4 p-2"):
             self._heading()
             with ui.row().classes("w-full gap-4 items-stretch wrap"):
                 with ui.column().classes("card grow").style("flex: 2 1 380px"):
@@ -63,15 +93,18 @@ class Page:
                     self._buttons()
                     figures = ui.html(sanitize=False).classes("card w-full figure")
             chart, histogram = self._charts()
-        is_over = False
+        is_over, beats = False, -1
 
         def draw() -> None:
-            nonlocal is_over
+            nonlocal is_over, beats
             picture.set_content(self._picture())
             figures.set_content(self._figures())
+            if beats != self.view.beats or not self.view.is_beating:
+                beats = self.view.beats
+                ui.run_javascript("sparsectl.beat()")
             if self.view.ended and not is_over:
                 is_over = True  # nobody need be told that a page whose trial has ended is gone
-                ui.run_javascript("document.body.classList.add('over')")
+                ui.run_javascript(f"sparsectl.end({str(self.view.has_vanished).lower()})")
 
         def plot() -> None:
             angle, base = self.view.lines()
@@ -83,7 +116,27 @@ class Page:
 
         ui.timer(DRAW_S, draw)
         ui.timer(PLOT_S, plot)
-        ui.keyboard(on_key=self._on_key)
+
+    def _answered(self, client: Client) -> None:
+        self._answered_s[client.id] = time.monotonic()
+
+    def _left(self, client: Client) -> None:
+        self._answered_s.pop(client.id, None)
+
+    async def _beat(self) -> None:
+        """From the event loop that serves the e-stop: where that hangs, the beats end."""
+        while self.view.ended is None:
+            before_s = time.monotonic() - BROWSER_TIMEOUT_S
+            watching = sum(answered_s > before_s for answered_s in self._answered_s.values())
+            self._tell()
+            if not self._asked:
+                self.channel.send({"browsers": watching})
+            await asyncio.sleep(BEAT_S)
+
+    def _tell(self) -> None:
+        """A button that was pressed while the channel was full is told later, and in its order."""
+        while self._asked and self.channel.send({"command": self._asked[0]}):
+            self._asked.pop(0)
 
     def _read(self) -> None:
         try:
@@ -92,15 +145,17 @@ class Page:
         except EOFError:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self.channel.descriptor)
-            self.view.ended = self.view.ended or "the trial's process has ended"
+            self.view.vanish()
             loop.call_later(LINGER_S, app.shutdown)
 
     def _ask(self, command: str) -> Callable[[], None]:
-        return lambda: void(self.channel.send({"command": command}))
+        def ask() -> None:
+            if command == "estop":
+                self._asked.clear()  # nothing that was asked before may come after it
+            self._asked.append(command)
+            self._tell()
 
-    def _on_key(self, event: Any) -> None:
-        if event.action.keydown and event.key.name in (" ", "Escape", "Enter"):
-            self._ask("estop")()
+        return ask
 
     def _heading(self) -> None:
         with ui.row().classes("w-full items-baseline justify-between wrap"):
@@ -109,10 +164,10 @@ class Page:
             ended.bind_text_from(self.view, "ended", lambda why: f"ended: {why}" if why else "")
 
     def _buttons(self) -> None:
-        stop = ui.button("E-STOP", on_click=self._ask("estop"), color="red-8")
+        stop = ui.button("E-STOP", color="red-8")  # its press is the script's affair
         stop.classes("estop w-full").props('id="estop" aria-keyshortcuts="Space Enter Escape"')
         ui.label("Space, Enter or Esc do the same").classes("text-xs opacity-70")
-        with ui.row().classes("w-full gap-3 no-wrap"):
+        with ui.row().classes("commands w-full gap-3 no-wrap"):
             for word in ("arm", "disarm"):
                 button = ui.button(word, on_click=self._ask(word), color="blue-grey-7")
                 button.classes("grow").props(f'id="{word}"')
@@ -147,11 +202,11 @@ class Page:
     def _charts(self) -> tuple[ui.echart, ui.echart]:
         with ui.row().classes("w-full gap-4 wrap"):
             with ui.column().classes("card grow").style("flex: 2 1 380px"):
-                chart = ui.echart(_lines(self.setup.base_unit, self.setup.base_limit)).classes(
-                    "w-full h-64"
-                )
+                options = _lines(self.setup.base_unit, self.setup.base_limit)
+                chart = ui.echart(options, renderer="svg").classes("chart w-full h-64")
             with ui.column().classes("card grow").style("flex: 1 1 250px"):
-                histogram = ui.echart(_bars(self.setup.latency_of)).classes("w-full h-64")
+                histogram = ui.echart(_bars(self.setup.latency_of), renderer="svg")
+                histogram.classes("chart w-full h-64")
         return chart, histogram
 
 
@@ -197,10 +252,6 @@ def _bars(latency_of: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def void(_: object) -> None:
-    """Drop a result: NiceGUI takes what a handler returns for an event's answer."""
-
-
 async def announce(port: int) -> None:
     """Say on stdout that the page answers; the server listens only after its start-up handlers."""
     while True:
@@ -216,10 +267,14 @@ async def announce(port: int) -> None:
 
 def main(descriptor: int, port: int, setup: Setup) -> None:
     """Serve until the trial closes its end of the channel."""
-    page = Page(channel_of(descriptor), setup)
+    channel = channel_of(descriptor)
+    access = Access.from_json(next(channel.receive())["access"])  # there before this process was
+    page = Page(channel, setup)
     app.on_startup(page.listen)
     app.on_startup(lambda: background_tasks.create(announce(port)))
-    app.add_middleware(LoopbackOnly, port=port)
+    app.add_middleware(TokenGate, access=access)
+    app.add_middleware(LoopbackOnly, port=port)  # the last one added is the first one asked
+    app.post(STOP_PATH)(page.stop)
     ui.page("/", title=f"sparsectl: {setup.title}")(page.build)
     ui.run(
         host="127.0.0.1",

@@ -13,6 +13,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.processes import end
 from sparsectl.hil.live.channel import channel_pair
 from sparsectl.hil.live.feed import LiveFeed
+from sparsectl.hil.live.guard import Access
 from sparsectl.hil.live.view import Setup
 from sparsectl.training.plants.rig import Rig
 
@@ -27,13 +28,13 @@ class LivePage:
     def __init__(self, port: int, rig: Rig, mode: str) -> None:
         """Start nothing yet. `port` is of the loopback interface; 0 takes a free one."""
         self.port = port
-        self._rig, self._mode = rig, mode
+        self._rig, self._mode, self._access = rig, mode, Access()
         self._child: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
-        """What to open in a browser of this machine."""
-        return f"http://127.0.0.1:{self.port}/"
+        """What to open in a browser of this machine: nobody gets in without its token."""
+        return f"http://127.0.0.1:{self.port}/?token={self._access.token}"
 
     def __enter__(self) -> LiveFeed:
         """Start the page and wait until it answers.
@@ -45,6 +46,7 @@ class LivePage:
             raise UserError("the live page needs NiceGUI; pip install 'sparsectl[live]'")
         self.port = _free_port(self.port)
         self._ours, theirs = channel_pair()
+        self._ours.send({"access": self._access.to_json()})
         command = [sys.executable, "-m", "sparsectl.hil.live.page"]
         command += [str(theirs.descriptor), str(self.port)]
         self._child = subprocess.Popen(

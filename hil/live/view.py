@@ -14,6 +14,7 @@ MOST_POINTS = 400
 """Of a plotted line; more ticks than that are thinned."""
 EDGES_US = tuple(round(10 ** (power / 4)) for power in range(21))
 """Of the latency histogram: four bins a decade, 1 us to 100 ms."""
+ENDED = "the trial has ended"
 OPEN_LOOP = ("SAFE", "HOMED", "HOMING", "BOOT")
 
 
@@ -46,6 +47,12 @@ class View:
     state: str = "BOOT"
     fault: str = "NONE"
     ended: str | None = None
+    has_vanished: bool = False
+    """The trial's process has ended without a word."""
+    beats: int = 0
+    """Messages of the control loop."""
+    is_beating: bool = False
+    """The control loop runs: from its first tick to the trial's end, each message is a beat."""
     missed: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
     time_s: deque[float] = field(default_factory=deque)
@@ -59,8 +66,18 @@ class View:
         for name in ("phase", "state", "fault", "ended", "missed", "counters"):
             if name in message:
                 setattr(self, name, message[name])
+        self.beats += 1
+        self.is_beating = self.ended is None and (self.is_beating or bool(message.get("ticks")))
+        if self.ended is not None:
+            self.phase = ENDED
         for tick in message.get("ticks", ()):
             self._tick(tick, latency_column)
+
+    def vanish(self) -> None:
+        """The trial's process is gone."""
+        if self.ended is None:
+            self.ended, self.has_vanished = "the trial's process has vanished", True
+            self.phase = ENDED
 
     def lines(self) -> tuple[list[list[float | None]], list[list[float | None]]]:
         """Angle in degrees and base position over time, thinned; each a list of [s, value].
