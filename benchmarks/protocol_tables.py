@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
-from enum import IntEnum
 from typing import Any
+
+from enum_docs import member_docs
 
 from sparsectl.firmware_host.wire import (
     ENUMS,
@@ -80,18 +80,10 @@ def protocol_enums() -> list[str]:
     for enum in ENUMS:
         lines += [f"### {enum.__name__}", "", f"{inspect.getdoc(enum)}", ""]
         lines += ["| number | name | meaning |", "| --- | --- | --- |"]
-        docs = _member_docs(enum)
+        docs = member_docs(enum)
         lines += [f"| {m.value} | {m.name} | {docs.get(m.name, '')} |" for m in enum]
         lines.append("")
     return lines[:-1]
-
-
-def _member_docs(enum: type[IntEnum]) -> dict[str, str]:
-    """The docstrings below an enum's members, which Python does not keep."""
-    found = re.findall(
-        r"^    (\w+) = \d+\n    \"\"\"(.*?)\"\"\"", inspect.getsource(enum), re.M | re.S
-    )
-    return {name: " ".join(doc.split()) for name, doc in found}
 
 
 def protocol_session() -> list[str]:

@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import tyro
+from journal_tables import journal_kinds
 from method_tables import (
     encoded,
     equal_bytes,
@@ -39,7 +40,10 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("training.md", "rigs.md", "onnx.md", "protocol.md")),
+    *(
+        ROOT / "docs" / name
+        for name in ("training.md", "rigs.md", "onnx.md", "protocol.md", "journal.md")
+    ),
 )
 
 
@@ -145,6 +149,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,
     "onnx_node_exclusions": node_exclusions,
+    "journal_kinds": journal_kinds,
     "protocol_hash": protocol_hash,
     "protocol_overview": protocol_overview,
     "protocol_session": protocol_session,
