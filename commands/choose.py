@@ -170,14 +170,13 @@ def _measure(
     if not measured["bit_exact"]:
         return Candidate(name, reason="it gives other bits there than the reference"), ""
     unit, time = _time(measured)
-    worst = max(exported["max_abs_error"].values())
     return Candidate(
         name,
         exported["kind"],
         time,
         measured["flash_bytes"],
         ram_with_stack(measured),
-        worst / exported["action_range"],
+        exported["max_error_share"],
     ), unit
 
 

@@ -11,9 +11,6 @@ from numpy.lib import format as npy
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.activations import Float32
-from sparsectl.export.config import ExportConfig
-from sparsectl.export.graph import PolicyGraph
-from sparsectl.export.observations import spread_observations
 
 KEY = "observations"
 COUNT = 4000
@@ -21,23 +18,12 @@ COUNT = 4000
 MAX_BYTES = 2**32
 
 
-def calibration_observations(config: ExportConfig, graph: PolicyGraph) -> Float32:
-    """[count, observation_size] from `config.calibration`, else spread over the signals' limits.
-
-    Raises:
-        UserError: the file is missing, no .npz with observations of this policy, or not finite.
-    """
-    if config.calibration is None:
-        return spread_observations(graph, COUNT, config.seed + 2)
-    return read_observations(config.calibration, graph.observation_size)
-
-
 def other_observations(path: Path, size: int, count: int) -> Float32:
     """At most `count` rows of the array "observations" by which nothing was calibrated; of a file
     without others, its rows.
 
     Raises:
-        UserError: as `calibration_observations`.
+        UserError: as `read_observations`.
     """
     rows = _read(path, size)
     others = np.ones(len(rows), bool)
@@ -50,7 +36,7 @@ def read_observations(path: Path, size: int) -> Float32:
     """At most `COUNT` rows of the array "observations", [any, size], of an .npz.
 
     Raises:
-        UserError: as `calibration_observations`.
+        UserError: the file is missing, no .npz with observations of this policy, or not finite.
     """
     rows = _read(path, size)
     return np.ascontiguousarray(rows[:: _step(len(rows), COUNT)])

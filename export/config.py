@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from sparsectl.export.ranges import Range
+
 
 @dataclass(frozen=True)
 class ExportConfig:
@@ -23,9 +25,13 @@ class ExportConfig:
     packed-int8, stream-int16, straight-float32, straight-int16 or straight-int8. auto: with a board
     the best there, else the smaller of dense and csr."""
     calibration: Path | None = None
-    """A dataset (.npz with "observations", as of `collect`), for fixed-point encodings: scales fit
-    what occurs, and a small policy's weights make up for one another's rounding. Not given:
-    observations spread over the signals' limits."""
+    """A dataset (.npz with "observations", as of `collect`): what the policy meets. The export is
+    judged on it; for fixed-point encodings scales fit it, and a small policy's weights make up for
+    one another's rounding. Not given: observations spread over the signals' limits, or around the
+    model's normaliser."""
+    range: tuple[Range, ...] = ()
+    """What the signals range over, where the model does not say: LOW,HIGH such as -5,5; one for all
+    signals or one a signal. Fixed point needs that, a calibration or a normaliser."""
     error: float | None = None
     """Greatest difference allowed between ways to run it, relative to the action's range. Not
     given: 1e-6 (float16, int16: 5e-3, int8: 5e-2) or, where a steep policy is beyond it, what
@@ -38,6 +44,6 @@ class ExportConfig:
     vectors: int = 32
     """Golden vectors to write into policy_vectors.h."""
     observations: int = 10_000
-    """Observations to verify on: spread ones, or with --calibration others of the dataset."""
+    """Observations to verify on, of those that the policy meets; docs/proof.md has the rest."""
     seed: int = 0
     """Seed of those observations and of the golden vectors."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import staging_folder
@@ -15,20 +16,28 @@ from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance, revision
 from sparsectl.export.c_writer import C_FILES, c_files
-from sparsectl.export.calibration import calibration_observations, other_observations
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.encodings.encoding import EncodedPolicy
-from sparsectl.export.encodings.registry import encode
+from sparsectl.export.encodings.registry import FIXED, encode
+from sparsectl.export.facts import description, header_lines, input_facts, proof_lines, source_facts
 from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
 from sparsectl.export.naming import c_file_names, check_prefix
-from sparsectl.export.observations import spread_observations
 from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.registry import arrange, find_package
 from sparsectl.export.passes import hidden_neurons, simplify
-from sparsectl.export.policy_json import POLICY_JSON, PREFIX, prefix_of, write_policy_json
+from sparsectl.export.policy_json import (
+    POLICY_JSON,
+    PREFIX,
+    known_ranges,
+    prefix_of,
+    write_policy_json,
+)
+from sparsectl.export.source.open import open_source
+from sparsectl.export.source.source import Source
+from sparsectl.export.straddle import Straddling, straddle
 from sparsectl.export.student import read_student
-from sparsectl.export.verify import verify
+from sparsectl.export.verify import Proof, widest_count
 
 POLICY_ONNX = "policy.onnx"
 
@@ -55,15 +64,15 @@ _HINTS = {
 MAX_VECTORS = 100_000
 MAX_OBSERVATIONS = 10_000_000
 
-_STEPS = 8
-_ACCURACY = ("max_abs_error", "error_limit", "action_range", "observations")
+_STEPS = 7
 
 
 def export_policy(config: ExportConfig) -> dict[str, Any]:
     """Read, simplify, encode, write and verify; the files appear only when all of it succeeded.
 
-    Returns the digest, encoding, kept_weights (after the passes), source_weights (before),
-    folded_neurons, table_bytes, files, max_abs_error and the rest of `export.verify.verify`.
+    Returns the digest, source_sha256, output, inputs_from, encoding, kept_weights (after the
+    passes), source_weights (before), folded_neurons, table_bytes, files, inputs (of each signal),
+    proof (in three lines), max_abs_error and the rest of `export.verify.Proof.check_files`.
 
     Raises:
         UserError: anything wrong with the model, the settings, the folder or the verification.
@@ -80,52 +89,77 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
             bar.update()
 
         step("read")
-        source = read_model(config.model, config.output)
+        as_read = read_model(config.model, config.output)
+        source = open_source(model_file(config.model), as_read, config.output)
+        inputs = _inputs(config, as_read, source)
+        if config.encoding in FIXED:
+            require_known(config.encoding, inputs)
         step("simplify")
-        graph = replace(simplify(source), provenance=_provenance(config, source))
-        calibration = calibration_observations(config, source)
+        graph = replace(simplify(as_read), provenance=_provenance(source, as_read))
+        met_by = inputs.for_scales(config.seed + 2)
         are_met = config.calibration is not None
-        policy = encode(config.encoding, graph, calibration, are_met=are_met)
+        policy = encode(config.encoding, graph, met_by, are_met=are_met)
+        step("source")
+        batches, straddling = _observations(config, as_read, source, inputs)
+        proof = Proof(source, policy, batches, config.error)
+        step("numpy")
+        proof.check_translation()
+        facts = header_lines(source, inputs, proof)
         step("write")
-        golden = spread_observations(source, config.vectors, config.seed + 1)
-        for name, text in c_files(policy, golden, revision()).items():
+        golden = inputs.golden(config.vectors, config.seed + 1)
+        for name, text in c_files(policy, golden, revision(), facts).items():
             (folder / name).write_text(text, encoding="utf-8")
         write_onnx(graph, folder / POLICY_ONNX)
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
-        spread = spread_observations(source, config.observations, config.seed)
-        met = spread
-        if config.calibration is not None:
-            size = source.observation_size
-            met = other_observations(config.calibration, size, config.observations)
-        verified = verify(
-            source,
-            policy,
-            folder,
-            observations=met,
-            anywhere=None if met is spread else spread,
-            error=config.error,
-            with_torch=config.model.suffix == ".safetensors",
-            progress=step,
-        )
+        verified = proof.check_files(folder, step)
         arrange(config.package, graph, folder, config.prefix)
-        said = _said(graph, policy, verified) | {PREFIX: config.prefix}
+        said = description(source, inputs, policy, verified) | {PREFIX: config.prefix}
         write_policy_json(folder, said, _files_in(folder))
         files = _publish(folder, config.out)
     return {
         "digest": graph.digest,
-        "source_sha256": graph.provenance["source"]["sha256"],
+        **source_facts(source, inputs),
         "encoding": policy.encoding.name,
         "kind": policy.encoding.kind,
         "kept_weights": graph.kept_weights,
-        "source_weights": source.kept_weights,
-        "folded_neurons": hidden_neurons(source) - hidden_neurons(graph),
+        "source_weights": as_read.kept_weights,
+        "folded_neurons": hidden_neurons(as_read) - hidden_neurons(graph),
         "layers": [[layer.outputs, layer.inputs, layer.activation] for layer in graph.layers],
         "table_bytes": policy.table_bytes,
         "files": files,
         **verified,
+        "thresholds_unreached": list(straddling.unreached),
         "seconds": (time.monotonic_ns() - started_ns) / 1e9,
+        "inputs": input_facts(inputs, policy),
+        "proof": proof_lines(source, inputs, policy, straddling, verified),
     }
+
+
+def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:
+    """What is known of the observations; a folder that export wrote has it in policy.json."""
+    return inputs_of(
+        graph,
+        source.normaliser,
+        calibration=config.calibration,
+        ranges=config.range,
+        known=known_ranges(config.model, graph.digest) if config.model.is_dir() else (),
+    )
+
+
+def _observations(
+    config: ExportConfig, graph: PolicyGraph, source: Source, inputs: Inputs
+) -> tuple[list[Batch], Straddling]:
+    """Those that the policy meets, those beyond, and those astride the source's thresholds."""
+    count = widest_count(graph, config.observations)
+    batches = [Batch("that it meets", inputs.met(count, config.seed))]
+    if inputs.calibration is not None:
+        batches.append(Batch("over its range", inputs.spread(count, config.seed)))
+    batches += inputs.wider(config.seed)
+    known = np.concatenate([batch.observations for batch in batches])
+    straddling = straddle(source, known, *inputs.box(), config.seed)
+    batches.append(Batch("beside a threshold", straddling.observations))
+    return [batch for batch in batches if len(batch.observations)], straddling
 
 
 def read_model(path: Path, output: str | None = None) -> PolicyGraph:
@@ -134,8 +168,7 @@ def read_model(path: Path, output: str | None = None) -> PolicyGraph:
     Raises:
         UserError: another kind of file, or what the readers raise.
     """
-    if path.is_dir():
-        path = path / POLICY_ONNX
+    path = model_file(path)
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise UserError(
@@ -143,6 +176,11 @@ def read_model(path: Path, output: str | None = None) -> PolicyGraph:
             f"{' or '.join(READERS)} ({_HINTS.get(suffix, _HINT)})"
         )
     return READERS[suffix](path, output)
+
+
+def model_file(path: Path) -> Path:
+    """The file itself; of a folder that export wrote, its policy.onnx."""
+    return path / POLICY_ONNX if path.is_dir() else path
 
 
 def _check(config: ExportConfig) -> None:
@@ -160,31 +198,10 @@ def _check(config: ExportConfig) -> None:
         raise UserError(f"{config.out} is a file; name a folder for the policy")
 
 
-def _said(graph: PolicyGraph, policy: EncodedPolicy, verified: dict[str, Any]) -> dict[str, Any]:
-    """What policy.json tells, but for the files."""
-    source = graph.provenance["source"]
-    return {
-        "digest": graph.digest,
-        "source": source["file"],
-        "source_sha256": source["sha256"],
-        "encoding": {
-            "name": policy.encoding.name,
-            "kind": policy.encoding.kind,
-            "summary": policy.encoding.summary,
-        },
-        "kept_weights": graph.kept_weights,
-        "environment": graph.environment,
-        "signals": graph.signals(),
-        "accuracy": {name: verified[name] for name in _ACCURACY},
-    }
-
-
-def _provenance(config: ExportConfig, source: PolicyGraph) -> dict[str, Any]:
-    path = config.model / POLICY_ONNX if config.model.is_dir() else config.model
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+def _provenance(source: Source, graph: PolicyGraph) -> dict[str, Any]:
     return {
         "export": provenance(),
-        "source": {"file": path.name, "sha256": digest, "provenance": source.provenance},
+        "source": {"file": source.file, "sha256": source.sha256, "provenance": graph.provenance},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,20 @@ def prefix_of(folder: Path) -> str:
     except UserError:
         return DEFAULT
     return str(prefix)
+
+
+def known_ranges(folder: Path, digest: str) -> list[tuple[float, float, str]]:
+    """What the policy.json of a folder says that its signals range over: low, high and from what,
+    of each; nothing where it has none or is of another policy."""
+    path = folder / POLICY_JSON
+    said = read_json(path) if path.is_file() else {}
+    if not isinstance(said, dict) or said.get("digest") != digest:
+        return []
+    try:
+        found = [(float(i["low"]), float(i["high"]), str(i["from"])) for i in said["inputs"]]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return found if all(math.isfinite(low) and low <= high for low, high, _ in found) else []
 
 
 def file_hashes(folder: Path, files: Iterable[Path]) -> dict[str, str]:

@@ -1,10 +1,12 @@
-"""Proof that an export is the policy: every way to run it, on the same observations."""
+"""Proof that an export is the policy: the model that the user gave, and every way to run what was
+made of it, on the same observations. docs/proof.md says what that proves and what not."""
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,133 +18,296 @@ from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import require_finite_actions
 from sparsectl.export.graph import PolicyGraph
-from sparsectl.export.host_c import run_c
-from sparsectl.export.rounding import float32_rounding
+from sparsectl.export.host_c import load_c
+from sparsectl.export.inputs import Batch
+from sparsectl.export.source.source import Source
 
 Progress = Callable[[str], None]
 
 DEFAULT_ERROR = {"float32": 1e-6, "float16": 5e-3, "int16": 5e-3, "int8": 5e-2}
 """Greatest difference from the model, relative to the action's range, by the form of a weight."""
+TRANSLATION_SHARE = 1e-2
+"""What a policy may differ by from the model before it is encoded: a hundredth of what its kind
+may after it, and never less than float32's 1e-6."""
+ROUNDED_ROWS = 1000
+"""Observations whose rounding is sampled, at most: half of them the furthest off."""
+
+_CHUNK_VALUES = 1_000_000
+_SHOWN = 6
 
 
-def verify(
-    source: PolicyGraph,
-    policy: EncodedPolicy,
-    folder: Path,
-    *,
-    observations: Float32,
-    error: float | None,
-    with_torch: bool,
-    anywhere: Float32 | None = None,
-    progress: Progress = lambda path: None,
-) -> dict[str, Any]:
-    """Compare all paths on `observations` [count, observation_size]; the files are `folder`'s
-    policy.onnx and policy.c. The C must give the reference's bits on those of `anywhere` too.
+@dataclass(frozen=True)
+class Judged:
+    """How one way to run the policy compares with the source on one batch."""
 
-    max_abs_error holds, in units of the action: "numpy", the encoding's reference against `source`
-    (the model before the passes) in float64; "onnxruntime", "host_c" and, if measured, "torch" (the
-    model before the passes in float32), each against the encoding's reference. `spread` is the
-    greatest difference between any two of the paths.
+    difference: float
+    """The greatest, in units of the action."""
+    share: float
+    """The greatest, of the action's range there."""
+    rounding: float
+    """Of float32 in the source's own order, where it had to be looked at; else 0."""
 
-    `error` is relative to the range of each action, and strict. None allows DEFAULT_ERROR of the
-    encoding's kind or, for an observation where a policy is so steep that float32 cannot resolve
-    that, its rounding (`export.rounding`); `within_error` says whether that was needed.
 
-    Raises:
-        UserError: a path differs by more than that; the C differs in any bit; no C compiler.
+class Proof:
+    """The source's actions for batches of observations, and what is held against them.
+
+    Where the source's own float32 run is as near to float64 as float32 can be, the actions of
+    float64 are the truth, so that each way to run it is judged by its own rounding alone; else (a
+    file that computes in something coarser on purpose) the float32 run is.
     """
-    progress("numpy")
-    exported = policy.graph
-    reference = policy.forward(observations)
-    require_finite_actions(reference, observations)
-    truth = source.forward_exact(observations)
-    paths: dict[str, Float32] = {}
-    progress("onnxruntime")
-    paths["onnxruntime"] = run_onnx(folder / "policy.onnx", observations)
-    progress("host C")
-    with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
-        paths["host_c"] = run_c(folder, observations, exported.action_size, Path(scratch))
-        if anywhere is not None:
-            elsewhere = run_c(folder, anywhere, exported.action_size, Path(scratch))
-            _require_same_bits(policy.forward(anywhere), elsewhere)
-    if with_torch and importlib.util.find_spec("torch") is not None:
-        progress("torch")
-        paths["torch"] = run_torch(source, observations)
-    _require_same_bits(reference, paths["host_c"])
-    rounding = float32_rounding(source, observations) + float32_rounding(exported, observations)
-    allowed_share = DEFAULT_ERROR[policy.encoding.kind] if error is None else error
-    limit = allowed_share * action_range(exported, truth)
-    allowed = np.broadcast_to(limit, truth.shape)
-    if error is None:
-        allowed = np.maximum(allowed, rounding)
-    baseline = reference.astype(np.float64)
-    differences: dict[str, Float64] = {"numpy": baseline - truth}
-    differences |= {name: actions.astype(np.float64) - baseline for name, actions in paths.items()}
-    spread = np.ptp(np.stack([reference, *paths.values()]).astype(np.float64), axis=0)
-    compared = differences | {"one way to run it from another": spread}
-    for name, difference in compared.items():
-        _require_within(name, difference, allowed)
-    return {
-        "max_abs_error": {n: float(np.abs(d).max()) for n, d in differences.items()},
-        "spread": float(spread.max()),
-        "error_limit": float(limit.min()),
-        "action_range": float(action_range(exported, truth).min()),
-        "float32_rounding": float(rounding.max()),
-        "within_error": all(bool(np.all(np.abs(d) <= limit)) for d in compared.values()),
-        "observations": len(observations),
-    }
+
+    def __init__(
+        self,
+        source: Source,
+        policy: EncodedPolicy,
+        batches: Sequence[Batch],
+        error: float | None,
+    ) -> None:
+        """batches: the first are the observations that the policy meets, which the encoding is
+        judged by; on the others the float32 policy must be the source's too.
+
+        error: the greatest difference allowed, of the action's range; None: DEFAULT_ERROR.
+
+        Raises:
+            UserError: an action that is not finite for an observation that the policy meets.
+        """
+        self._source, self._policy, self._error = source, policy, error
+        self._batches: list[Batch] = []
+        self._truths: list[Float64] = []
+        self._references: list[Float32] = []
+        self._roundings: dict[str, Float64] = {}
+        widest = max(max(layer.weight.shape) for layer in policy.graph.layers)
+        self._chunk = int(np.clip(_CHUNK_VALUES // widest, 1, 4096))
+        self.source_error = 0.0
+        for index, batch in enumerate(batches):
+            self._add(batch, is_met=index == 0)
+
+    def _add(self, batch: Batch, is_met: bool) -> None:
+        observations = batch.observations
+        if is_met:
+            reference = self._in_chunks(self._policy.forward, observations)
+            require_finite_actions(reference, observations)
+        own = self._source.run(observations)
+        exact = self._source.exact(observations)
+        if not is_met:  # far out, what overflows in the source itself has no meaning to compare
+            finite = np.isfinite(own).all(axis=1) & np.isfinite(exact).all(axis=1)
+            observations, own, exact = observations[finite], own[finite], exact[finite]
+            if not len(observations):
+                return
+            reference = self._in_chunks(self._policy.forward, observations)
+        batch = Batch(batch.name, observations)
+        self._batches.append(batch)
+        truth, trusted = exact, own.astype(np.float64)
+        difference = np.abs(trusted - exact)
+        limit = np.broadcast_to(DEFAULT_ERROR["float32"] * self.action_range(exact), exact.shape)
+        allowed = self._with_rounding(batch, difference, limit)[0]
+        if not np.all(difference <= allowed):
+            truth = trusted
+        if is_met:
+            self.source_error = float(difference.max())
+        self._truths.append(truth)
+        self._references.append(reference)
+
+    @property
+    def met(self) -> Batch:
+        """The observations that the policy meets."""
+        return self._batches[0]
+
+    def action_range(self, actions: Float64) -> Float64:
+        """high - low of each action; where a limit is missing, what the actions span, or their
+        greatest magnitude where they do not change."""
+        span, magnitude = np.ptp(actions, axis=0), np.abs(actions).max(axis=0)
+        span = np.where(span > 0, span, np.where(magnitude > 0, magnitude, 1.0))
+        signals = self._policy.graph.action
+        known = [np.nan if s.low is None or s.high is None else s.high - s.low for s in signals]
+        return np.where(np.isnan(known) | (np.array(known) == 0), span, known)
+
+    @cached_property
+    def encoding(self) -> Judged:
+        """How far the encoded policy is from the source on the observations that it meets.
+
+        Raises:
+            UserError: further than its kind, or `error`, allows.
+        """
+        kind = self._policy.encoding.kind
+        share = DEFAULT_ERROR[kind] if self._error is None else self._error
+        rounds = self._error is None
+        return self._judge("numpy", self._references[0], 0, share, rounds=rounds, is_wish=True)
+
+    def check_translation(self) -> None:
+        """Hold the float32 policy against the source on all batches.
+
+        Raises:
+            UserError: it is another function, or lost more than float32 does in the source's order.
+        """
+        is_float = self._policy.encoding.kind == "float32"
+        for index, batch in enumerate(self._batches):
+            actions = self._references[index]
+            if not is_float:
+                actions = self._in_chunks(self._policy.graph.forward, batch.observations)
+            self._judge_translation("numpy", actions, index)
+
+    def check_files(self, folder: Path, progress: Progress) -> dict[str, Any]:
+        """Hold policy.onnx in onnxruntime and policy.c on this machine against the source, and the
+        C against the reference in every bit.
+
+        Returns:
+            max_abs_error of each way to run it, from the source on the observations that the policy
+            meets, and error_limit, in units of the action; action_range; max_error_share, the
+            greatest of them of the action's range; float32_rounding, where the source's had to be
+            looked at; within_error, whether it had not; bit_exact; observations, how many in all.
+
+        Raises:
+            UserError: one differs by more than is allowed; the C differs in a bit; no C compiler.
+        """
+        found = {"numpy": self.encoding}
+        progress("onnxruntime")
+        session = _session(folder / "policy.onnx")
+        onnx = [self._in_chunks(_acting(session), b.observations) for b in self._batches]
+        judged = [self._judge_translation("onnxruntime", a, i) for i, a in enumerate(onnx)]
+        found["onnxruntime"] = judged[0]
+        progress("host C")
+        graph = self._policy.graph
+        with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
+            act = load_c(folder, graph.action_size, Path(scratch))
+            for batch, reference in zip(self._batches, self._references, strict=True):
+                _require_same_bits(reference, act(batch.observations))
+        found["host_c"] = self.encoding  # of the same bits
+        limits = self._limit(0, DEFAULT_ERROR[self._policy.encoding.kind])
+        rounding = max(each.rounding for each in (self.encoding, *judged))
+        return {
+            "max_abs_error": {"source": self.source_error}
+            | {name: each.difference for name, each in found.items()},
+            "error_limit": float(limits.min()),
+            "action_range": float(self.action_range(self._truths[0]).min()),
+            "max_error_share": max(each.share for each in found.values()),
+            "float32_rounding": rounding,
+            "within_error": rounding == 0.0,
+            "bit_exact": True,
+            "observations": len(self.met.observations),
+            "observations_beyond": sum(len(b.observations) for b in self._batches[1:]),
+            "source_run_by": self._source.run_by,
+        }
+
+    def _limit(self, index: int, share: float) -> Float64:
+        share = share if self._error is None else self._error
+        return share * self.action_range(self._truths[index])
+
+    def _judge_translation(self, name: str, actions: Float32, index: int) -> Judged:
+        kind = DEFAULT_ERROR[self._policy.encoding.kind]
+        share = max(DEFAULT_ERROR["float32"], TRANSLATION_SHARE * kind)
+        if self._error is not None and self._error < share:
+            return self._judge(name, actions, index, self._error, rounds=False, is_wish=True)
+        return self._judge(name, actions, index, share, rounds=True, is_wish=False)
+
+    def _judge(
+        self,
+        name: str,
+        actions: Float32,
+        index: int,
+        share: float,
+        *,
+        rounds: bool,
+        is_wish: bool,
+    ) -> Judged:
+        """rounds: whether float32's own rounding in the source is an excuse; is_wish: whether a
+        larger `--error` would do."""
+        batch, truth = self._batches[index], self._truths[index]
+        reach = self.action_range(truth)
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(actions.astype(np.float64) - truth)
+        difference[np.isnan(difference)] = np.inf
+        allowed, rounding = np.broadcast_to(share * reach, truth.shape), 0.0
+        if rounds:
+            allowed, rounding = self._with_rounding(batch, difference, allowed)
+        over = difference / allowed
+        worst = np.unravel_index(np.argmax(over), over.shape)
+        if over[worst] > 1:
+            row, column = worst
+            raise UserError(
+                f"{name} differs by {difference[worst]:.3g} from {self._source.file} in "
+                f"{self._source.run_by} (action {column} is {actions[worst]:.6g}, not "
+                f"{truth[worst]:.6g}, for an observation {batch.name}, "
+                f"{_shown(batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
+                f"{_mend(is_wish, float(over[worst]))}"
+            )
+        return Judged(float(difference.max()), float((difference / reach).max()), rounding)
+
+    def _with_rounding(
+        self, batch: Batch, difference: Float64, limit: Float64
+    ) -> tuple[Float64, float]:
+        """The limit, raised to the source's float32 rounding where that is needed, and the greatest
+        rounding that was. Of very many such observations the furthest off are looked at, and as
+        many of the others."""
+        excess = (difference / limit).max(axis=1)
+        rows = np.flatnonzero(~(excess <= 1))
+        if not len(rows):
+            return limit, 0.0
+        if len(rows) > ROUNDED_ROWS:
+            rows = rows[np.argsort(-excess[rows])]
+            half = ROUNDED_ROWS // 2
+            rest = rows[half:]
+            looked_at = np.concatenate([rows[:half], rest[:: -(-len(rest) // half)]])
+        else:
+            looked_at = rows
+        rounding = self._rounding(batch, looked_at)
+        allowed = limit.copy()
+        others = np.setdiff1d(rows, looked_at)
+        allowed[others] = np.inf
+        allowed[looked_at] = np.fmax(limit[looked_at], rounding)
+        return allowed, float(np.nanmax(np.append(rounding, 0.0)))
+
+    def _rounding(self, batch: Batch, rows: Any) -> Float64:
+        """The source's, of those rows; each is sampled once."""
+        size = (len(batch.observations), self._policy.graph.action_size)
+        known = self._roundings.setdefault(batch.name, np.full(size, -1.0))
+        fresh = rows[known[rows, 0] == -1]
+        if len(fresh):
+            known[fresh] = self._source.rounding(batch.observations[fresh])
+        found: Float64 = known[rows]
+        return found
+
+    def _in_chunks(self, act: Callable[[Any], Float32], observations: Float32) -> Float32:
+        starts = range(0, len(observations), self._chunk)
+        return np.concatenate([act(observations[at : at + self._chunk]) for at in starts])
 
 
-def action_range(graph: PolicyGraph, actions: Float64) -> Float64:
-    """high - low of each action; where a limit is missing, what the actions span, at least 1."""
-    span = np.maximum(np.ptp(actions, axis=0), 1.0)
-    limits = [(s.low, s.high) for s in graph.action]
-    known = [np.nan if low is None or high is None else high - low for low, high in limits]
-    return np.where(np.isnan(known) | (np.array(known) == 0), span, known)
-
-
-def run_onnx(path: Path, observations: Float32) -> Float32:
-    """policy.onnx in onnxruntime, one thread. [count, observation_size] -> [count, action_size]."""
+def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    actions: Float32 = session.run(["action"], {"observation": observations})[0]
-    return actions
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
-    """The graph as it stands in torch, float32; needs torch."""
-    import torch
+def _acting(session: onnxruntime.InferenceSession) -> Callable[[Float32], Float32]:
+    def act(observations: Float32) -> Float32:
+        actions: Float32 = session.run(["action"], {"observation": observations})[0]
+        return actions
 
-    functions = {
-        "identity": lambda x: x,
-        "relu": torch.relu,
-        "leaky_relu": torch.nn.functional.leaky_relu,
-        "elu": torch.nn.functional.elu,
-        "silu": torch.nn.functional.silu,
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-    }
+    return act
 
-    def row(values: Any) -> torch.Tensor:
-        return torch.tensor(np.asarray(values, np.float32))
 
-    with torch.no_grad():
-        x = (row(observations) - row(graph.observation_offset)) / row(graph.observation_scale)
-        for layer in graph.layers:
-            linear = torch.nn.functional.linear(x, row(layer.weight), row(layer.bias))
-            x = functions[layer.activation](linear)
-        x = x * row([s.scale for s in graph.action]) + row([s.offset for s in graph.action])
-        low = row([-np.inf if s.low is None else s.low for s in graph.action])
-        high = row([np.inf if s.high is None else s.high for s in graph.action])
-        actions: Float32 = torch.clamp(x, low, high).numpy()
-    return actions
+def _mend(is_wish: bool, times: float) -> str:
+    if is_wish:
+        return (
+            f"give an --error at least {times:.2g} times as large if that is small enough for the "
+            "plant"
+        )
+    return (
+        "float32 does not explain it: the file was not read as it stands; export the model in "
+        "other nodes and report this"
+    )
+
+
+def _shown(observation: Float32) -> str:
+    values = [f"{value:.6g}" for value in observation[:_SHOWN]]
+    return f"[{', '.join(values)}{', …' if len(observation) > _SHOWN else ''}]"
 
 
 def _require_same_bits(reference: Float32, host_c: Float32) -> None:
-    different = np.argwhere(reference.view(np.uint32) != host_c.view(np.uint32))
+    same = reference.view(np.uint32) == host_c.view(np.uint32)
+    different = np.argwhere(~(same | (np.isnan(reference) & np.isnan(host_c))))
     if len(different):
         row, column = different[0]
         raise UserError(
@@ -152,13 +317,6 @@ def _require_same_bits(reference: Float32, host_c: Float32) -> None:
         )
 
 
-def _require_within(name: str, difference: Float64, allowed: Float64) -> None:
-    over = np.abs(difference) / allowed
-    over[np.isnan(over)] = np.inf
-    worst = np.unravel_index(np.argmax(over), over.shape)
-    if over[worst] > 1:
-        found, limit = abs(difference[worst]), allowed[worst]
-        raise UserError(
-            f"{name} differs by {found:.3g} where {limit:.3g} is allowed; give an --error at least "
-            f"{over[worst]:.2g} times as large if that is small enough for the plant"
-        )
+def widest_count(graph: PolicyGraph, count: int) -> int:
+    """Of `count` observations as many as fit into memory beside the rest."""
+    return min(count, max(100, 4 * _CHUNK_VALUES // graph.observation_size))

@@ -68,6 +68,8 @@ class EncodedPolicy:
     assembly: str = ""
     """policy.S, which stands in for some of `functions` on the core that it is for; empty: none."""
     reentrant: bool = True
+    input_cut_off: tuple[float, ...] | None = None
+    """The magnitude at which each element of the observation is cut off; None: nowhere."""
 
     @property
     def table_bytes(self) -> int:

@@ -23,7 +23,7 @@ from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.passes import fold_normaliser, simplify
 from sparsectl.export.pipeline import export_policy
-from sparsectl.export.verify import run_torch
+from sparsectl.export.source.student_source import run_torch
 from tests.export.graphs import (
     observations,
     random_graph,
@@ -54,8 +54,8 @@ def test_a_student_becomes_a_verified_policy(tmp_path: Path) -> None:
     assert result["source_weights"] == STUDENT.kept_weights
     assert result["folded_neurons"] > 0
     errors = result["max_abs_error"]
-    assert errors["host_c"] == 0
-    assert {"numpy", "onnxruntime", "host_c"} <= set(errors)
+    assert set(errors) == {"source", "numpy", "onnxruntime", "host_c"}
+    assert result["bit_exact"] and errors["host_c"] == errors["numpy"]
     assert max(errors.values()) <= result["error_limit"] == 2e-6
     assert result["within_error"]
     assert json.loads(json.dumps(result)) == result
@@ -103,7 +103,7 @@ def test_any_onnx_mlp_and_a_forced_encoding(tmp_path: Path) -> None:
     config = ExportConfig(tmp_path / "mlp.onnx", tmp_path / "p", encoding="csr", vectors=1)
     result = export_policy(config)
     assert result["encoding"] == "csr" and result["digest"] == graph.digest
-    assert "torch" not in result["max_abs_error"]
+    assert result["source_run_by"] == "onnxruntime" and result["output"] == "action"
 
 
 def test_a_wide_dense_teacher_agrees(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_steep_policy_passes_by_its_rounding_and_says_so(tmp_path: Path) -> No
     model, out = tmp_path / "steep.onnx", tmp_path / "p"
     result = export_policy(ExportConfig(model, out, observations=2000))
     assert not result["within_error"]
-    assert result["error_limit"] < result["spread"] < result["float32_rounding"]
+    assert result["error_limit"] < result["max_abs_error"]["host_c"] < result["float32_rounding"]
     with pytest.raises(UserError, match="is allowed; give an --error at least"):
         export_policy(ExportConfig(model, out, error=1e-6, observations=2000))
 
@@ -131,7 +131,8 @@ def test_torch_computes_the_same(tmp_path: Path) -> None:
     x = observations(graph, 500)
     assert np.allclose(run_torch(graph, x), graph.forward(x), rtol=0, atol=2e-6)
     config = ExportConfig(student(tmp_path), tmp_path / "p", observations=500)
-    assert export_policy(config)["max_abs_error"]["torch"] <= 2e-6
+    result = export_policy(config)
+    assert result["source_run_by"] == "torch" and result["max_abs_error"]["source"] <= 2e-6
 
 
 def refused(tmp_path: Path, model: Path, **settings: Any) -> str:
@@ -178,7 +179,7 @@ def test_an_output_that_is_a_file(tmp_path: Path) -> None:
     model = student(tmp_path)
     with pytest.raises(UserError, match="is a file; name a folder"):
         export_policy(ExportConfig(model, model))
-    with pytest.raises(UserError, match="name a folder you may write"):
+    with pytest.raises(UserError, match="give another --out"):
         export_policy(ExportConfig(model, model / "below"))
 
 
@@ -205,9 +206,13 @@ def test_c_that_computes_something_else_is_found(
 def test_onnx_that_computes_something_else_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_run = sparsectl.export.verify.run_onnx
-    off = np.float32(1e-4)
-    monkeypatch.setattr(sparsectl.export.verify, "run_onnx", lambda *a: true_run(*a) + off)
+    true_acting = sparsectl.export.verify._acting
+
+    def off(session: Any) -> Any:
+        act = true_acting(session)
+        return lambda observations: act(observations) + np.float32(1e-4)
+
+    monkeypatch.setattr(sparsectl.export.verify, "_acting", off)
     message = refused(tmp_path, student(tmp_path), observations=200)
     assert "onnxruntime differs by" in message
 

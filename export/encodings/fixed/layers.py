@@ -129,6 +129,7 @@ def fixed_encoded(
         "\n".join([*_functions(policy, value_type), *runtime, *limit_functions(policy.graph)]),
         _body(policy, codes, value_type),
         policy.forward,
+        input_cut_off=tuple(policy.input_limit / np.exp2(policy.input_exponent)),
     )
 
 

@@ -1,0 +1,141 @@
+"""What an export says of itself: in policy.json, at the head of policy.h and on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sparsectl.export.encodings.encoding import EncodedPolicy
+from sparsectl.export.inputs import CALIBRATION, LIMITS, NORMALISER, SCALES, Inputs
+from sparsectl.export.source.source import Source
+from sparsectl.export.straddle import Straddling
+from sparsectl.export.verify import Proof
+
+MET = {
+    CALIBRATION: "other rows of the calibration file",
+    LIMITS: "spread over the signals' limits",
+    NORMALISER: "spread over 3 scales around the offset of the model's normaliser",
+    SCALES: "within 3, as nothing says what the inputs range over",
+}
+"""What the observations are that the policy is held to meet, by where they are known from."""
+
+_ACCURACY = ("max_abs_error", "error_limit", "action_range", "observations")
+_SHOWN = 3
+
+
+def source_facts(source: Source, inputs: Inputs) -> dict[str, Any]:
+    """Which file it was, which output, what its inputs are known from."""
+    return {
+        "source": source.file,
+        "source_sha256": source.sha256,
+        "output": source.output,
+        "inputs_from": inputs.known_from,
+    }
+
+
+def description(
+    source: Source, inputs: Inputs, policy: EncodedPolicy, verified: dict[str, Any]
+) -> dict[str, Any]:
+    """For policy.json, which adds the hashes of the files."""
+    graph, encoding = policy.graph, policy.encoding
+    return {
+        "digest": graph.digest,
+        **source_facts(source, inputs),
+        "encoding": {"name": encoding.name, "kind": encoding.kind, "summary": encoding.summary},
+        "kept_weights": graph.kept_weights,
+        "environment": graph.environment,
+        "signals": graph.signals(),
+        "inputs": input_facts(inputs, policy),
+        "accuracy": {name: verified[name] for name in _ACCURACY}
+        | {"observed": MET[inputs.known_from]},
+    }
+
+
+def input_facts(inputs: Inputs, policy: EncodedPolicy) -> list[dict[str, Any]]:
+    """Of each signal its name, the range that is known of it, from what, and where the encoding
+    cuts it off: at ±cut_off, the least of its frames; None: nowhere."""
+    signals = len(policy.graph.observation)
+    cut_offs = cut_off_of_signals(policy)
+    return [
+        {
+            "name": inputs.names[index],
+            "low": float(inputs.low[index::signals].min()),
+            "high": float(inputs.high[index::signals].max()),
+            "from": CALIBRATION if inputs.calibration is not None else inputs.kinds[index],
+            "cut_off": None if cut_offs is None else cut_offs[index],
+        }
+        for index in range(signals)
+    ]
+
+
+def cut_off_of_signals(policy: EncodedPolicy) -> list[float] | None:
+    """Where each signal's magnitude is cut off, the least of its frames; None: nowhere."""
+    if policy.input_cut_off is None:
+        return None
+    signals = len(policy.graph.observation)
+    frames = np.array(policy.input_cut_off).reshape(-1, signals)
+    return [float(value) for value in frames.min(axis=0)]
+
+
+def header_lines(source: Source, inputs: Inputs, proof: Proof) -> list[str]:
+    """What policy.h says of the source and of the accuracy; plain text, a line each."""
+    accuracy = proof.encoding
+    lines = [f"source       {source.file}", f"sha256       {source.sha256}"]
+    if source.output is not None:
+        lines.append(f"output       {source.output}")
+    count = len(proof.met.observations)
+    return [
+        *lines,
+        f"accuracy     within {accuracy.difference:.2g} of the source on {count} observations,",
+        f"             {MET[inputs.known_from]}",
+    ]
+
+
+def proof_lines(
+    source: Source,
+    inputs: Inputs,
+    policy: EncodedPolicy,
+    straddling: Straddling,
+    verified: dict[str, Any],
+) -> dict[str, str]:
+    """What is proven, on which inputs, and what is not: three lines."""
+    named = source.file if source.output is None else f"{source.file}, output {source.output!r}"
+    errors = verified["max_abs_error"]
+    reached = straddling.thresholds - len(straddling.unreached)
+    where = f"{verified['observations']} observations {MET[inputs.known_from]}"
+    if verified["observations_beyond"]:
+        where += f"; the float32 policy on {verified['observations_beyond']} beyond them"
+    if straddling.thresholds:
+        where += f", on both sides of {reached} of the file's {straddling.thresholds} thresholds"
+    return {
+        "proven": (
+            f"policy.c is its reference bit for bit, and within {errors['host_c']:.2g} of {named}, "
+            f"in {source.run_by} (policy.onnx: {errors['onnxruntime']:.2g}; the file's own float32 "
+            f"rounding: {errors['source']:.2g})"
+        ),
+        "on": where,
+        "not proven": _not_proven(inputs, policy, straddling.unreached),
+    }
+
+
+def _not_proven(inputs: Inputs, policy: EncodedPolicy, unreached: Sequence[str]) -> str:
+    parts = []
+    if unreached:
+        more = f" and {len(unreached) - _SHOWN} more" if len(unreached) > _SHOWN else ""
+        parts.append(
+            f"thresholds that no observation reached: {', '.join(unreached[:_SHOWN])}{more}"
+        )
+    if policy.input_cut_off is not None:
+        cut = cut_off_of_signals(policy) or []
+        names = list(inputs.names[: len(cut)])
+        shown = [f"{n} ±{c:.4g}" for n, c in zip(names[:_SHOWN], cut[:_SHOWN], strict=True)]
+        more = ", …" if len(cut) > _SHOWN else ""
+        parts.append(f"inputs beyond where they are cut off ({', '.join(shown)}{more})")
+    elif inputs.known_from == SCALES:
+        parts.append("that these are inputs the policy meets: give --calibration or --range")
+    else:
+        parts.append("inputs that the policy does not meet")
+    parts.append("bits and time on a chip (sparsectl bench, or --board)")
+    return "; ".join(parts)

@@ -1,0 +1,1 @@
+"""What the user gave, run as it stands: the truth that every export is held against."""

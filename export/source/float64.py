@@ -1,0 +1,154 @@
+"""An ONNX graph in float64, by onnx's own reference implementation, with or without the rounding
+errors of float32 put in at random.
+
+Rounding is sampled as in Monte Carlo arithmetic (Parker, Monte Carlo Arithmetic, UCLA CSD-970002,
+1997): each node's result is moved at random by what one rounding in the file's own type may move
+it. What the actions move by is what the file's order of operations costs, whatever the nodes are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from sparsectl.export.source.onnx_layout import Feeds
+
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+
+UNIT_ROUNDOFF = {np.dtype(np.float64): 2.0**-53, np.dtype(np.float16): 2.0**-11}
+FLOAT32_ROUNDOFF = 2.0**-24
+LIBRARY = 5.0
+"""What tanh, exp or erf of a runtime may be off, in unit roundoffs of their result."""
+AMPLITUDE = 4.0
+"""How many times its unit roundoff each result is moved by: a sum's own error grows with its terms,
+and an order of summation may be as bad as another is good."""
+
+MOVING = frozenset(
+    "Identity Reshape Flatten Squeeze Unsqueeze Transpose Concat Split Slice Gather GatherElements "
+    "GatherND Expand Tile Shape Size ConstantOfShape Constant Range Cast CastLike Dropout Pad Relu "
+    "LeakyRelu ThresholdedRelu Clip Max Min Where Neg Abs Sign Floor Ceil Round Less Greater "
+    "LessOrEqual GreaterOrEqual Equal And Or Not Xor ArgMax ArgMin ReduceMax ReduceMin TopK "
+    "ScatterElements ScatterND OneHot IsNaN IsInf NonZero".split()
+)
+"""Operators whose results are exact."""
+PRODUCTS = ("MatMul", "Gemm")
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal")
+COMPOSED = ("Normalization", "Reduce", "Softmax", "Sum", "Mean")
+"""In the names of operators that round on the way to their result."""
+
+
+class Float64Graph:
+    """A model's nodes in float64.
+
+    Raises:
+        Exception: onnx's reference does not know one of its operators.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        self._evaluator = ReferenceEvaluator(in_float64(model))
+        self._roundoff = dict[str, float]()
+
+    def note_types(self, model: ModelProto, feeds: Feeds) -> None:
+        """Learn in which type each value is computed by the file itself, from one run."""
+        values = ReferenceEvaluator(dense(model)).run(None, feeds, intermediate=True)
+        self._roundoff = {
+            name: UNIT_ROUNDOFF.get(value.dtype, FLOAT32_ROUNDOFF)
+            for name, value in dict(values).items()
+            if isinstance(value, np.ndarray)
+        }
+
+    def run(
+        self, feeds: Feeds, names: list[str], noise: np.random.Generator | None = None
+    ) -> list[Any]:
+        """The values called `names`; with `noise`, each result moved by a rounding error."""
+        evaluator = self._evaluator
+        values: dict[str, Any] = {"": None, **evaluator.rt_inits_}
+        for name, array in feeds.items():
+            is_float = np.issubdtype(array.dtype, np.floating)
+            values[name] = array.astype(np.float64) if is_float else array
+        for node in evaluator.rt_nodes_:
+            given = [values[name] for name in node.input]
+            context = {"context": values} if node.need_context() else {}
+            results = node.run(*given, **context)
+            if noise is not None and node.op_type not in MOVING:
+                results = self._moved(node, given, results, noise)
+            values.update(zip(node.output, results, strict=False))
+        return [values[name] for name in names]
+
+    def _moved(
+        self, node: Any, given: list[Any], results: Any, noise: np.random.Generator
+    ) -> tuple[Any, ...]:
+        roundoff = AMPLITUDE * self._roundoff.get(node.output[0], FLOAT32_ROUNDOFF)
+        if node.op_type in PRODUCTS:
+            magnitude = node.run(*[None if x is None else np.abs(x) for x in given])[0]
+            return (results[0] + _noise(noise, np.shape(magnitude)) * roundoff * np.abs(magnitude),)
+        if node.op_type not in ARITHMETIC:
+            roundoff *= LIBRARY
+            if any(word in node.op_type for word in COMPOSED):
+                results = node.run(*[_shaken(x, roundoff, noise) for x in given])
+        return tuple(_shaken(result, roundoff, noise) for result in results)
+
+
+def in_float64(model: ModelProto) -> ModelProto:
+    """A copy whose float tensors, constants and casts are of float64; the nodes stay."""
+    copy = dense(model)
+    for tensor in copy.graph.initializer:
+        _widen(tensor)
+    for node in copy.graph.node:
+        _widen_node(node)
+    for value in copy.graph.input:
+        if value.type.tensor_type.elem_type in FLOATS:
+            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    return copy
+
+
+def dense(model: ModelProto) -> ModelProto:
+    """A copy without sparse initialisers, which onnx's reference does not take, and without what
+    is declared of values between nodes."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for sparse in model.graph.sparse_initializer:
+        values = numpy_helper.to_array(sparse.values)
+        places = numpy_helper.to_array(sparse.indices)
+        array = np.zeros(tuple(sparse.dims), values.dtype)
+        if places.ndim == 1:
+            array.reshape(-1)[places] = values
+        else:
+            array[tuple(places.T)] = values
+        copy.graph.initializer.append(numpy_helper.from_array(array, sparse.values.name))
+    copy.graph.ClearField("sparse_initializer")
+    copy.graph.ClearField("value_info")
+    return copy
+
+
+def _widen(tensor: TensorProto) -> None:
+    if tensor.data_type in FLOATS:
+        array = np.asarray(numpy_helper.to_array(tensor), np.float64)
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+
+def _widen_node(node: NodeProto) -> None:
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            _widen(attribute.t)
+        if node.op_type == "Cast" and attribute.name == "to" and attribute.i in FLOATS:
+            attribute.i = TensorProto.DOUBLE
+        if node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
+            value = helper.get_attribute_value(attribute)
+            tensor = numpy_helper.from_array(np.asarray(value, np.float64))
+            attribute.CopyFrom(helper.make_attribute("value", tensor))
+
+
+def _noise(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return generator.uniform(-1.0, 1.0, shape)
+
+
+def _shaken(value: Any, roundoff: float, noise: np.random.Generator) -> Any:
+    if not isinstance(value, (np.ndarray, np.generic)) or not np.issubdtype(
+        value.dtype, np.floating
+    ):
+        return value
+    return value * (1 + roundoff * _noise(noise, value.shape))

@@ -1,0 +1,116 @@
+"""How flat observations become the inputs of an ONNX file, and its results actions again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from onnx import ValueInfoProto, helper
+
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32
+
+Feeds = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One of the file's inputs; a size of None is open."""
+
+    name: str
+    sizes: tuple[int | None, ...]
+    dtype: Any
+
+    @property
+    def signals(self) -> int | None:
+        """Values of one observation in it; None where the file does not say."""
+        known = self.sizes if len(self.sizes) == 1 else self.sizes[1:]
+        return None if None in known else prod(size for size in known if size is not None)
+
+    def rows(self, width: int) -> int | None:
+        """Observations a call: 1, or the file's fixed number; None: any."""
+        fixed = [size for size in self.sizes if size is not None]
+        if len(self.sizes) < 2 or (len(fixed) == len(self.sizes) and prod(fixed) == width):
+            return 1
+        if len(self.sizes) == 2 and self.sizes[0] == width and self.sizes[1] is None:
+            return 1  # a column
+        return self.sizes[0]
+
+    def shape(self, rows: int, width: int, together: bool) -> tuple[int, ...]:
+        """Of `rows` observations; `together`: even where the file is for one alone."""
+        if not self.sizes:
+            return (rows, width)
+        if len(self.sizes) < 2:
+            return (rows, width) if together else (width,)
+        if self.rows(width) == 1 and not together:
+            return _filled(self.sizes, width)
+        return (rows, *_filled(self.sizes[1:], width))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All inputs, one after the other in the observation."""
+
+    inputs: tuple[Input, ...]
+    widths: tuple[int, ...]
+
+    @property
+    def rows(self) -> int | None:
+        """Observations a call; None: any number."""
+        fixed = [i.rows(width) for i, width in zip(self.inputs, self.widths, strict=True)]
+        known = [rows for rows in fixed if rows is not None]
+        return min(known) if known else None
+
+    def feeds(self, observations: Float32, together: bool = False) -> Feeds:
+        """Of [rows, observation_size]; `together`: as a batch, even where the file has none."""
+        feeds, start = {}, 0
+        for each, width in zip(self.inputs, self.widths, strict=True):
+            part = observations[:, start : start + width]
+            start += width
+            feeds[each.name] = part.reshape(each.shape(len(part), width, together)).astype(
+                each.dtype
+            )
+        return feeds
+
+
+def layout_of(inputs: Sequence[ValueInfoProto], observation_size: int) -> Layout:
+    """The inputs of a file, in its order, for observations of that size.
+
+    Raises:
+        UserError: they do not take as many values.
+    """
+    found = tuple(_input(value) for value in inputs)
+    widths = [each.signals for each in found]
+    if len(found) == 1 and widths[0] != observation_size:
+        sizes = found[0].sizes
+        fixed = None not in sizes and prod(s for s in sizes if s is not None) == observation_size
+        if widths[0] is None or fixed or not sizes:
+            widths = [observation_size]
+    known = [width for width in widths if width is not None]
+    if len(known) < len(widths) or sum(known) != observation_size:
+        shown = ", ".join(f"{each.name} {list(each.sizes)}" for each in found[:5])
+        raise UserError(
+            f"its inputs ({shown}) are not the {observation_size} values that the policy was read "
+            "with; export it with fixed sizes"
+        )
+    return Layout(found, tuple(known))
+
+
+def _input(value: ValueInfoProto) -> Input:
+    kind = value.type.tensor_type
+    sizes = tuple(d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim)
+    return Input(value.name, sizes, helper.tensor_dtype_to_np_dtype(kind.elem_type))
+
+
+def _filled(sizes: Sequence[int | None], total: int) -> tuple[int, ...]:
+    """Sizes whose product is `total`, an open one filled in; the last takes what several leave."""
+    known = prod(size for size in sizes if size is not None)
+    left = total // max(known, 1)
+    filled = []
+    for size in reversed(sizes):
+        filled.append(left if size is None else size)
+        left = 1 if size is None else left
+    return tuple(reversed(filled))

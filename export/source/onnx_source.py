@@ -1,0 +1,255 @@
+"""An ONNX file as a source: its own nodes, run by onnxruntime or onnx's reference."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, external_data_helper
+
+from sparsectl.common.errors import UserError
+from sparsectl.export.activations import Float32, Float64
+from sparsectl.export.onnx_output import choose_output
+from sparsectl.export.source.cut import leading_to
+from sparsectl.export.source.float64 import Float64Graph
+from sparsectl.export.source.normaliser import normalised_value
+from sparsectl.export.source.onnx_layout import Feeds, Layout, layout_of
+from sparsectl.export.source.runners import RUNNERS, Execute, Runner, reason
+from sparsectl.export.source.source import Normaliser
+from sparsectl.export.source.thresholds import MAX_MARGINS, flat, thresholds
+
+BATCH_VALUES = 1_000_000
+"""Values of the widest layer at a time: bounds the memory of a run."""
+MOST_ROWS = 4096
+CHECKED = 8
+"""Observations on which a run of all together is compared with runs one by one."""
+SAME = 1e-4
+"""Of the actions: what the rounding of another order of summation may come to there."""
+SAMPLES = 8
+"""Of the rounding errors of float32."""
+
+Use = Callable[[list[Any], int], Float64]
+
+
+class OnnxSource:
+    """The path to one output of an ONNX file; see `export.source.source.Source`.
+
+    Its nodes and numbers are the file's. Nodes that do not lead to the output are left out, and
+    tensors that are kept in other files are taken in.
+    """
+
+    def __init__(self, path: Path, output: str | None, sizes: tuple[int, int]) -> None:
+        """sizes: of the observation and of the action, as the policy was read.
+
+        Raises:
+            UserError: no such output; inputs or results of other sizes; nothing here can run it.
+        """
+        data = path.read_bytes()
+        self.file = path.name
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        self._observation_size, self._action_size = sizes
+        try:
+            self._open(ModelProto.FromString(data), output, path.parent)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+
+    def _open(self, model: ModelProto, output: str | None, folder: Path) -> None:
+        self.output: str = choose_output([o.name for o in model.graph.output], output)
+        self._model = leading_to(model, self.output)
+        external_data_helper.load_external_data_for_model(self._model, str(folder))
+        names = {tensor.name for tensor in self._model.graph.initializer}
+        inputs = [value for value in self._model.graph.input if value.name not in names]
+        self._layout: Layout = layout_of(inputs, self._observation_size)
+        widths = [size for tensor in self._model.graph.initializer for size in tensor.dims]
+        widest = max([self._observation_size, self._action_size, *widths])
+        self._step = int(np.clip(BATCH_VALUES // widest, 1, MOST_ROWS))
+        self._runner = self._first_that_runs()
+        self._together = self._layout.rows is None and self._agrees(self._runner.run, 1e-3)
+        self._float64 = self._in_float64()
+
+    @property
+    def run_by(self) -> str:
+        return self._runner.name
+
+    def run(self, observations: Float32) -> Float32:
+        actions = self._actions(self._runner.run, observations, together=self._together)
+        with np.errstate(over="ignore"):
+            return actions.astype(np.float32)
+
+    def exact(self, observations: Float32) -> Float64:
+        if self._float64 is None:
+            return self.run(observations).astype(np.float64)
+        return self._actions(self._float64.run, observations, together=self._together64)
+
+    def rounding(self, observations: Float32) -> Float64:
+        noise = np.random.default_rng(0)
+        exact = self.exact(observations)
+        furthest = np.zeros(exact.shape)
+        for _ in range(SAMPLES):
+            if self._float64 is None:  # the inputs' rounding stands in for that of every node
+                shaken = 1 + 2.0**-22 * noise.uniform(-1, 1, observations.shape)
+                moved = self.exact((observations * shaken).astype(np.float32))
+            else:
+                execute = self._noisy(self._float64, noise)
+                moved = self._actions(execute, observations, together=self._together64)
+            with np.errstate(invalid="ignore"):
+                furthest = np.fmax(furthest, np.abs(moved - exact))
+        return 2 * furthest
+
+    def margins(self, observations: Float32) -> Float64:
+        def use(values: list[Any], rows: int) -> Float64:
+            named = dict(zip(self._watched, values, strict=True))
+            with np.errstate(all="ignore"):
+                found = [t.margins([named[n] for n in t.values]) for t in self._thresholds]
+            parts = [flat(each, rows) for each in found]
+            return np.concatenate([np.empty((rows, 0)), *parts], axis=1)[:, self._places]
+
+        if not self._thresholds:
+            return np.empty((len(observations), 0))
+        return self._each(self._watch, observations, self._watched, use, self._watch_together)
+
+    @cached_property
+    def thresholds(self) -> tuple[str, ...]:
+        return tuple(self._margin_names[place] for place in self._places)
+
+    @cached_property
+    def normaliser(self) -> Normaliser | None:
+        if len(self._layout.inputs) != 1:
+            return None
+        name = normalised_value(self._model, self._layout.inputs[0].name)
+        if name is None:
+            return None
+        ends = np.zeros((2, self._observation_size), np.float32)
+        ends[1] = 1
+        found = self._each(
+            self._watcher([name]), ends, [name], lambda v, rows: flat([v[0]], rows), False
+        )
+        if found.shape[1] != self._observation_size:
+            return None
+        slope = found[1] - found[0]
+        if not (np.isfinite(found).all() and np.all(slope != 0)):
+            return None
+        return Normaliser(-found[0] / slope, np.abs(1 / slope))
+
+    def _first_that_runs(self) -> Runner:
+        reasons = []
+        for name, make in RUNNERS.items():
+            try:
+                runner = make(self._model)
+                self._actions(runner.run, self._zeros(1), together=False)
+            except UserError:
+                raise
+            except Exception as error:  # runtimes raise what they like for a file they cannot run
+                reasons.append(f"{name}: {reason(error)}")
+            else:
+                return runner
+        raise UserError(f"nothing here can run it ({'; '.join(reasons)}); export it again")
+
+    def _in_float64(self) -> Float64Graph | None:
+        self._together64 = False
+        try:
+            graph = Float64Graph(self._model)
+            with np.errstate(all="ignore"):
+                feeds = self._layout.feeds(self._zeros(self._layout.rows or 1))
+                graph.note_types(self._model, feeds)
+            self._actions(graph.run, self._zeros(1), together=False)
+        except Exception:  # operators that onnx's reference lacks: `exact` is onnxruntime then
+            return None
+        self._together64 = self._agrees(graph.run, 1e-9)
+        return graph
+
+    def _agrees(self, execute: Execute, tolerance: float) -> bool:
+        """Whether observations may be run together: each comes out as it does alone."""
+        some = np.random.default_rng(0).normal(size=(CHECKED, self._observation_size))
+        rows = (some * [[s] for s in np.geomspace(1e-2, 1e2, CHECKED)]).astype(np.float32)
+        try:
+            alone = self._actions(execute, rows, together=False)
+            together = self._actions(execute, rows, together=True)
+        except Exception:  # it was made for one observation
+            return False
+        scale = np.max(np.abs(alone[np.isfinite(alone)]), initial=0.0)
+        return bool(np.allclose(alone, together, rtol=0, atol=tolerance * scale, equal_nan=True))
+
+    def _zeros(self, rows: int) -> Float32:
+        return np.zeros((rows, self._observation_size), np.float32)
+
+    def _noisy(self, graph: Float64Graph, noise: np.random.Generator) -> Execute:
+        return lambda feeds, names: graph.run(feeds, names, noise)
+
+    @property
+    def _watched(self) -> list[str]:
+        return list(dict.fromkeys(name for t in self._thresholds for name in t.values))
+
+    @cached_property
+    def _thresholds(self) -> list[Any]:
+        return thresholds(self._model)
+
+    @cached_property
+    def _watch(self) -> Execute:
+        return self._watcher(self._watched)
+
+    def _watcher(self, names: list[str]) -> Execute:
+        """What can tell the values called `names` beside the output."""
+        if self._float64 is not None:
+            return self._float64.run
+        return RUNNERS[self._runner.name](self._model, names).run
+
+    @property
+    def _watch_together(self) -> bool:
+        return self._together if self._float64 is None else self._together64
+
+    @cached_property
+    def _margin_names(self) -> list[str]:
+        """A name for each margin, in the order of `margins`."""
+        zeros = self._layout.feeds(self._zeros(self._layout.rows or 1))
+        values = dict(zip(self._watched, self._watch(zeros, self._watched), strict=True))
+        names = []
+        for threshold in self._thresholds:
+            with np.errstate(all="ignore"):
+                found = threshold.margins([values[name] for name in threshold.values])
+            count = flat(found, self._layout.rows or 1).shape[1]
+            names += [f"{threshold.name}[{i}]" for i in range(count)]
+        return names
+
+    @cached_property
+    def _places(self) -> list[int]:
+        count = len(self._margin_names)
+        chosen = np.linspace(0, count - 1, min(count, MAX_MARGINS))
+        return [int(place) for place in np.unique(chosen.astype(int))]
+
+    def _actions(self, execute: Execute, observations: Float32, *, together: bool) -> Float64:
+        def use(values: list[Any], rows: int) -> Float64:
+            actions = np.asarray(values[0], np.float64)
+            if actions.size != rows * self._action_size:
+                raise UserError(
+                    f"output {self.output!r} gives {actions.size / rows:g} values an observation "
+                    f"where the policy was read with {self._action_size}; export it in other nodes"
+                )
+            return actions.reshape(rows, self._action_size)
+
+        return self._each(execute, observations, [self.output], use, together)
+
+    def _each(
+        self,
+        execute: Execute,
+        observations: Float32,
+        names: list[str],
+        use: Use,
+        together: bool,
+    ) -> Float64:
+        """What `use` makes of the values called `names`, [count, any]."""
+        step = self._step if together else self._layout.rows or 1
+        parts = []
+        for start in range(0, len(observations), step):
+            rows = observations[start : start + step]
+            count = len(rows)
+            if not together and count < step:  # a fixed batch is filled with what was the last
+                rows = np.concatenate([rows, np.repeat(rows[-1:], step - count, axis=0)])
+            feeds: Feeds = self._layout.feeds(rows, together)
+            with np.errstate(all="ignore"):
+                parts.append(use(execute(feeds, names), len(rows))[:count])
+        return np.concatenate(parts)

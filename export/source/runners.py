@@ -1,0 +1,73 @@
+"""What can run an ONNX graph, the one to be preferred first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import onnxruntime
+from onnx import ModelProto, ValueInfoProto
+from onnx.reference import ReferenceEvaluator
+
+from sparsectl.export.source.float64 import dense
+from sparsectl.export.source.onnx_layout import Feeds
+
+Execute = Callable[[Feeds, list[str]], list[Any]]
+"""The values called so, for what is fed."""
+
+_FATAL = 4  # of onnxruntime's log; every error is raised too
+
+
+class Runner(Protocol):
+    name: str
+
+    def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
+        """The values called `names`: outputs, or those watched."""
+
+
+class OnnxRuntime:
+    """onnxruntime on one thread, with the optimisations that it has by default."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: ModelProto, watched: Iterable[str] = ()) -> None:
+        copy = model
+        if watched:
+            copy = ModelProto()
+            copy.CopyFrom(model)
+            there = {output.name for output in model.graph.output}
+            copy.graph.output.extend(
+                ValueInfoProto(name=name) for name in dict.fromkeys(watched) if name not in there
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        self._session = onnxruntime.InferenceSession(
+            copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
+        values: list[Any] = self._session.run(names, feeds)
+        return values
+
+
+class Reference:
+    """The reference implementation that comes with onnx, in numpy."""
+
+    name = "onnx's reference"
+
+    def __init__(self, model: ModelProto, watched: Iterable[str] = ()) -> None:
+        self._evaluator = ReferenceEvaluator(dense(model))
+
+    def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
+        values: list[Any] = list(self._evaluator.run(names, feeds))
+        return values
+
+
+RUNNERS: dict[str, Callable[..., Runner]] = {r.name: r for r in (OnnxRuntime, Reference)}
+
+
+def reason(error: Exception) -> str:
+    """What a runtime says, in a line that is not too long."""
+    return " ".join(str(error).split())[:160]

@@ -1,0 +1,73 @@
+"""A student as a source: its network before any pass, in torch where that is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsectl.export.activations import Float32, Float64
+from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.rounding import float32_rounding
+from sparsectl.export.source.source import Normaliser
+
+
+class StudentSource:
+    """A student's network; see `export.source.source.Source`."""
+
+    output: str | None = None
+    thresholds: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, graph: PolicyGraph) -> None:
+        """graph: as `export.student.read_student` gives it."""
+        self.file = path.name
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.run_by = "torch" if importlib.util.find_spec("torch") else "numpy"
+        self.normaliser = Normaliser(graph.observation_offset, np.abs(graph.observation_scale))
+        self._graph = graph
+
+    def run(self, observations: Float32) -> Float32:
+        if self.run_by == "torch":
+            return run_torch(self._graph, observations)
+        return self._graph.forward(observations)
+
+    def exact(self, observations: Float32) -> Float64:
+        return self._graph.forward_exact(observations)
+
+    def rounding(self, observations: Float32) -> Float64:
+        return float32_rounding(self._graph, observations)
+
+    def margins(self, observations: Float32) -> Float64:
+        return np.empty((len(observations), 0))
+
+
+def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
+    """The graph as it stands in torch, float32; needs torch."""
+    import torch
+
+    functions = {
+        "identity": lambda x: x,
+        "relu": torch.relu,
+        "leaky_relu": torch.nn.functional.leaky_relu,
+        "elu": torch.nn.functional.elu,
+        "silu": torch.nn.functional.silu,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+    }
+
+    def row(values: Any) -> torch.Tensor:
+        return torch.tensor(np.asarray(values, np.float32))
+
+    with torch.no_grad():
+        x = (row(observations) - row(graph.observation_offset)) / row(graph.observation_scale)
+        for layer in graph.layers:
+            linear = torch.nn.functional.linear(x, row(layer.weight), row(layer.bias))
+            x = functions[layer.activation](linear)
+        x = x * row([s.scale for s in graph.action]) + row([s.offset for s in graph.action])
+        low = row([-np.inf if s.low is None else s.low for s in graph.action])
+        high = row([np.inf if s.high is None else s.high for s in graph.action])
+        actions: Float32 = torch.clamp(x, low, high).numpy()
+    return actions

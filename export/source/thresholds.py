@@ -1,0 +1,107 @@
+"""Where an ONNX graph compares or cuts off: what observations must lie on both sides of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper
+
+from sparsectl.export.activations import Float64
+
+MAX_MARGINS = 256
+"""Of a graph: of more, this many at even distances."""
+
+Values = list[Any]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One comparison: the values to look at, and the margins that they make."""
+
+    name: str
+    values: tuple[str, ...]
+    margins: Callable[[Values], list[Any]]
+    """What is compared less what it is compared with, an array each; both signs are wanted."""
+
+
+def thresholds(model: ModelProto) -> list[Threshold]:
+    """Those of the graph's nodes, in its order."""
+    found = []
+    for node in model.graph.node:
+        maker = MAKERS.get(node.op_type)
+        if maker is not None:
+            names, margins = maker(node)
+            label = node.name or node.output[0]
+            found.append(Threshold(f"{node.op_type} {label[:60]!r}", names, margins))
+    return found
+
+
+Made = tuple[tuple[str, ...], Callable[[Values], list[Any]]]
+
+
+def _difference(node: NodeProto) -> Made:
+    """Of the first input and each other: comparisons, Max and Min."""
+    return tuple(node.input), lambda values: [values[0] - other for other in values[1:]]
+
+
+def _clip(node: NodeProto) -> Made:
+    names = tuple(name for name in node.input if name)
+    attributes = [a.f for a in node.attribute if a.name in ("min", "max")]  # before opset 11
+    return names, lambda values: [values[0] - each for each in (*values[1:], *attributes)]
+
+
+def _condition(node: NodeProto) -> Made:
+    return (node.input[0],), lambda values: [np.where(values[0], 1.0, -1.0)]
+
+
+def _at(*defaults: tuple[str | None, float, float, float]) -> Callable[[NodeProto], Made]:
+    """Fixed kinks of the first input. Each is (attribute, its default, factor, offset): there is
+    a kink at factor * attribute + offset."""
+
+    def made(node: NodeProto) -> Made:
+        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        kinks = [f * float(given.get(n, d) if n else d) + o for n, d, f, o in defaults]
+        return (node.input[0],), lambda values: [values[0] - kink for kink in kinks]
+
+    return made
+
+
+def _hard_sigmoid(node: NodeProto) -> Made:
+    given = {a.name: a.f for a in node.attribute}
+    slope, offset = given.get("alpha", 0.2), given.get("beta", 0.5)
+    kinks = [-offset / slope, (1 - offset) / slope] if slope else []
+    return (node.input[0],), lambda values: [values[0] - kink for kink in kinks]
+
+
+MAKERS: dict[str, Callable[[NodeProto], Made]] = {
+    "Where": _condition,
+    "Clip": _clip,
+    **dict.fromkeys(
+        ("Max", "Min", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Equal"), _difference
+    ),
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _at((None, 3.0, 1.0, 0.0), (None, -3.0, 1.0, 0.0)),
+    "ThresholdedRelu": _at(("alpha", 1.0, 1.0, 0.0)),
+    "Shrink": _at(("lambd", 0.5, 1.0, 0.0), ("lambd", 0.5, -1.0, 0.0)),
+    "Sign": _at((None, 0.0, 1.0, 0.0)),
+    "Abs": _at((None, 0.0, 1.0, 0.0)),
+    "Floor": _at((None, 1.0, 1.0, 0.0)),
+    "Ceil": _at((None, 1.0, 1.0, 0.0)),
+    "Round": _at((None, 0.5, 1.0, 0.0)),
+}
+
+
+def flat(margins: list[Any], rows: int) -> Float64:
+    """[rows, margins]: the elements of each array, whose first axis is the observations' where it
+    is as long; of what is the same for all of them, in each row."""
+    columns = []
+    for each in margins:
+        array = np.asarray(each, np.float64)
+        by_row = array.ndim > 0 and array.shape[0] == rows
+        columns.append(
+            array.reshape(rows, -1) if by_row else np.tile(array.reshape(1, -1), (rows, 1))
+        )
+    return np.concatenate([np.empty((rows, 0)), *columns], axis=1)

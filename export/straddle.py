@@ -1,0 +1,137 @@
+"""Observations on both sides of every threshold of a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsectl.export.activations import Float32, Float64
+from sparsectl.export.source.source import Source
+
+ROUNDS = 5
+"""Of the search for the side that no observation is on."""
+STEPS = (1.0, 0.3, 0.1, 0.03)
+"""How far a step goes, of the box."""
+DIRECTIONS = 64
+"""Elements of the observation that a slope is measured along, at most."""
+BISECTIONS = 12
+KEPT_AFTER = (4, 8, 12)
+"""Bisections after which both ends are kept: from a sixteenth to a four-thousandth of the way."""
+
+
+@dataclass(frozen=True)
+class Straddling:
+    """What was found."""
+
+    observations: Float32
+    """Some on each side of each threshold that was reached, near and far, [any, size]."""
+    thresholds: int
+    unreached: tuple[str, ...]
+    """The thresholds of which one side was not found."""
+
+
+def straddle(source: Source, known: Float32, low: Float64, high: Float64, seed: int) -> Straddling:
+    """Look for observations on both sides of each of `source.thresholds`.
+
+    known: observations to begin from, [count, observation_size]; low, high: the box to search.
+    """
+    names = source.thresholds
+    if not names:
+        return Straddling(known[:0], 0, ())
+    margins = source.margins(known)
+    search = _Search(source, low, high, np.random.default_rng(seed))
+    ends, unreached = [], []
+    for index, name in enumerate(names):
+        below = _nearest(known, margins[:, index], -1)
+        above = _nearest(known, margins[:, index], 1)
+        if below is None:
+            below = search.reached(index, -1, known, margins[:, index])
+        if above is None:
+            above = search.reached(index, 1, known, margins[:, index])
+        if below is None or above is None:
+            unreached.append(name)
+        else:
+            ends.append((index, below, above))
+    found = search.found + ([_between(source, ends)] if ends else [])
+    observations = np.concatenate([known[:0], *found])
+    return Straddling(observations, len(names), tuple(unreached))
+
+
+class _Search:
+    """Climbs a margin towards the sign that it never has."""
+
+    def __init__(
+        self, source: Source, low: Float64, high: Float64, generator: np.random.Generator
+    ) -> None:
+        self._source, self._low, self._high = source, low, high
+        self._generator = generator
+        self.found: list[Float32] = []
+
+    def reached(self, index: int, sign: int, known: Float32, margins: Float64) -> Float32 | None:
+        """An observation where margin `index` has the sign, or None."""
+        usable = np.where(np.isfinite(margins), sign * margins, -np.inf)
+        best, most = known[np.argmax(usable)].astype(np.float64), float(np.max(usable))
+        width = self._high - self._low
+        for _ in range(ROUNDS):
+            tried = self._steps(best, index, sign, width)
+            values = self._values(tried, index, sign)
+            place = int(np.argmax(values))
+            if values[place] > 0:
+                self.found.append(tried[place : place + 1])
+                return _row(tried, place)
+            if values[place] <= most:
+                return None
+            best, most = tried[place].astype(np.float64), float(values[place])
+        return None
+
+    def _steps(self, at: Float64, index: int, sign: int, width: Float64) -> Float32:
+        """Up the slope, by all elements alike and by each as much as it counts; and at random."""
+        size = len(at)
+        chosen = self._generator.permutation(size)[:DIRECTIONS]
+        nudged = np.repeat(at[None], len(chosen) + 1, axis=0)
+        rows = np.arange(len(chosen))
+        outward = np.where(at[chosen] > (self._low + self._high)[chosen] / 2, -1.0, 1.0)
+        nudge = 1e-2 * width[chosen] * outward
+        nudged[rows, chosen] += nudge
+        values = self._values(nudged.astype(np.float32), index, sign)
+        slope = np.zeros(size)
+        with np.errstate(all="ignore"):
+            rise = np.nan_to_num((values[:-1] - values[-1]) / outward, posinf=0.0, neginf=0.0)
+        slope[chosen] = rise
+        steepest = np.abs(slope).max() or 1.0
+        ways = [np.sign(slope), slope / steepest, *self._generator.uniform(-1, 1, (4, size))]
+        tried = [at + step * width * way for way in ways for step in STEPS]
+        return np.asarray(np.clip(tried, self._low, self._high), np.float32)
+
+    def _values(self, rows: Float32, index: int, sign: int) -> Float64:
+        values = sign * self._source.margins(rows)[:, index]
+        return np.where(np.isfinite(values), values, -np.inf)
+
+
+def _nearest(known: Float32, margins: Float64, sign: int) -> Float32 | None:
+    """The observation with the smallest margin of that sign."""
+    usable = np.where(sign * margins > 0, np.abs(margins), np.inf)
+    place = int(np.argmin(usable))
+    return _row(known, place) if np.isfinite(usable[place]) else None
+
+
+def _row(rows: Float32, place: int) -> Float32:
+    row: Float32 = rows[place]
+    return row
+
+
+def _between(source: Source, ends: list[tuple[int, Float32, Float32]]) -> Float32:
+    """Both ends as they close in on each threshold."""
+    indices = [index for index, _, _ in ends]
+    below = np.array([low for _, low, _ in ends], np.float32)
+    above = np.array([high for _, _, high in ends], np.float32)
+    kept = [below, above]
+    for bisection in range(1, BISECTIONS + 1):
+        middle = (below / 2 + above / 2).astype(np.float32)
+        margins = source.margins(middle)[np.arange(len(ends)), indices]
+        is_above = (margins > 0)[:, None]
+        above, below = np.where(is_above, middle, above), np.where(is_above, below, middle)
+        if bisection in KEPT_AFTER:
+            kept += [below, above]
+    return np.concatenate(kept)

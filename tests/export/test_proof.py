@@ -1,0 +1,357 @@
+"""The proof: it is the user's own file that the C is held against, on observations that matter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import sparsectl.export.pipeline
+from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.host_c import run_c
+from sparsectl.export.inputs import inputs_of
+from sparsectl.export.pipeline import export_policy
+from sparsectl.export.ranges import Pair, range_from
+from sparsectl.export.source.onnx_source import OnnxSource
+from sparsectl.export.straddle import straddle
+from tests.export.onnx_files import HIDDEN, mlp, run_file, write_file
+
+FEW: dict[str, Any] = {"observations": 1000, "vectors": 4}
+MEAN = np.array([3000.0, 101325.0], np.float32)
+STD = np.array([800.0, 40_000.0], np.float32)
+node = helper.make_node
+
+
+def normalised(path: Path, mean: np.ndarray = MEAN, std: np.ndarray = STD) -> Path:
+    """(x - mean) / std of revolutions a minute and pascal, a network, tanh."""
+    nodes, constants = mlp("z", "y", 2)
+    before = [node("Sub", ["x", "mean"], ["d"]), node("Div", ["d", "std"], ["z"])]
+    after = [node("Tanh", ["y"], ["action"])]
+    given = {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
+    return write_file(path, [*before, *nodes, *after], constants | given, {"x": ["b", 2]})
+
+
+def realistic(count: int) -> np.ndarray:
+    draw = np.random.default_rng(1).normal(size=(count, 2))
+    return (MEAN + STD * draw).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["packed-int16", "packed-int8", "stream-int16", "straight-int16"]
+)
+def test_fixed_point_fits_the_normaliser_that_is_in_the_file(encoding: str, tmp_path: Path) -> None:
+    model, out = normalised(tmp_path / "model.onnx"), tmp_path / "p"
+    result = export_policy(ExportConfig(model, out, encoding=encoding, error=2e-2, **FEW))
+    assert result["inputs_from"] == "normaliser"
+    x = realistic(500)
+    expected, found = run_file(model, x), run_c(out, x, 1, out)
+    assert np.ptp(expected) > 0.5 and np.abs(found - expected).max() < 0.02 * np.ptp(expected)
+    for index, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
+        told = result["inputs"][index]
+        assert told["from"] == "normaliser" and told["cut_off"] > mean + 3 * std
+        assert (told["low"], told["high"]) == pytest.approx((mean - 3 * std, mean + 3 * std))
+    said = json.loads((out / "policy.json").read_text())
+    assert said["inputs"] == result["inputs"] and said["inputs_from"] == "normaliser"
+    header = (out / "policy.h").read_text()
+    assert f"o1: cut off at -{result['inputs'][1]['cut_off']:.6g} and" in header
+    assert "#define POLICY_INPUT_CUT_OFF" in header and said["source_sha256"] in header
+
+
+def test_fixed_point_of_unknown_inputs_is_refused_with_the_mend(tmp_path: Path) -> None:
+    nodes, constants = mlp("x", "action", 2)
+    model = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    config = ExportConfig(model, tmp_path / "p", encoding="packed-int16", **FEW)
+    with pytest.raises(UserError, match="nothing says what o0, o1 range over; give --calibration"):
+        export_policy(config)
+    assert export_policy(ExportConfig(model, tmp_path / "f", **FEW))["inputs_from"] == "scales"
+    ranges = (Pair(-5, 5), Pair(0, 200))
+    config = ExportConfig(model, tmp_path / "p", encoding="packed-int16", range=ranges, **FEW)
+    told = export_policy(config)["inputs"]
+    assert [(each["low"], each["high"]) for each in told] == [(-5, 5), (0, 200)]
+    assert told[0]["cut_off"] >= 5 and told[1]["cut_off"] >= 200
+    again = ExportConfig(tmp_path / "p", tmp_path / "q", encoding="stream-int16", **FEW)
+    assert export_policy(again)["inputs"][1]["high"] == 200  # policy.json knows it
+    np.savez(tmp_path / "data.npz", observations=np.random.default_rng(0).normal(9, 3, (500, 2)))
+    config = ExportConfig(
+        model, tmp_path / "c", encoding="packed-int16", calibration=tmp_path / "data.npz", **FEW
+    )
+    assert export_policy(config)["inputs_from"] == "calibration"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("5", "is '5'; give LOW,HIGH such as -5,5"),
+        ("1,2,3", "give LOW,HIGH"),
+        ("a,b", "give LOW,HIGH"),
+        ("5,-5", "the lower first"),
+        ("0,inf", "give finite numbers"),
+        ("nan,1", "give finite numbers"),
+    ],
+)
+def test_ranges_that_are_none(text: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        range_from(text)
+
+
+def test_as_many_ranges_as_signals(tmp_path: Path) -> None:
+    nodes, constants = mlp("x", "action", 2)
+    model = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    config = ExportConfig(model, tmp_path / "p", range=(Pair(0, 1),) * 3, **FEW)
+    with pytest.raises(UserError, match="--range has 3 ranges and the policy 2 signals"):
+        export_policy(config)
+
+
+LATE = {
+    "an action limit": (["Greater y t c", "Where c t y action"], {"t": 90.0}),
+    "a dead band": (
+        ["Abs y a", "Greater a t c", "Where c y none action"],
+        {"t": 0.01, "none": 0.0},
+    ),
+    "a cap": (["Min y t action"], {"t": 100.0}),
+    "a slow sigmoid": (["Mul y t s", "Sigmoid s action"], {"t": 4e-4}),
+    "a step far out": (["Greater y t c", "Cast c step", "Add y step action"], {"t": 3e4}),
+}
+"""What the network's action goes through, which a reader could take for nothing or for a line."""
+
+
+def with_tail(path: Path, name: str) -> Path:
+    nodes, constants = mlp("x", "y", 3)
+    lines, more = LATE[name]
+    for line in lines:
+        kind, *values = line.split()
+        attributes = {"to": TensorProto.FLOAT} if kind == "Cast" else {}
+        nodes.append(node(kind, values[:-1], values[-1:], **attributes))
+    tail = {key: np.array([value], np.float32) for key, value in more.items()}
+    return write_file(path, nodes, constants | tail, {"x": ["b", 3]})
+
+
+def as_a_line(slope: float = 1.0, offset: float = 0.0) -> PolicyGraph:
+    """The network of `with_tail`, misread: as if nothing, or a line, came after it."""
+    _, w = mlp("x", "y", 3)
+    last = Layer(slope * w["w1"].T, slope * w["b1"] + np.float32(offset), "identity")
+    layers = (Layer(w["w0"].T, w["b0"], "relu"), last)
+    return PolicyGraph(layers, tuple(Signal(f"o{i}") for i in range(3)), (Signal("a0"),))
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_reader_that_misses_it_is_caught(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = with_tail(tmp_path / "model.onnx", name)
+    wrong = as_a_line(1e-4, 0.5) if name == "a slow sigmoid" else as_a_line()
+    monkeypatch.setattr(sparsectl.export.pipeline, "read_model", lambda *a: wrong)
+    for settings in ({}, {"error": 1e-3}, {"range": (Pair(-5, 5),)}):
+        with pytest.raises(UserError, match="differs by .* the file was not read as it stands"):
+            export_policy(ExportConfig(model, tmp_path / "p", **FEW, **settings))
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_exports_is_the_file_everywhere(name: str, tmp_path: Path) -> None:
+    model, out = with_tail(tmp_path / "model.onnx", name), tmp_path / "p"
+    try:
+        export_policy(ExportConfig(model, out, **FEW))
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    random = np.random.default_rng(2)
+    x = (random.normal(size=(2000, 3)) * 10.0 ** random.uniform(-3, 5, (2000, 1))).astype("f4")
+    expected, found = run_file(model, x), run_c(out, x, 1, out)
+    size = np.abs(x).max(axis=1, keepdims=True)
+    assert np.all(np.abs(found - expected) <= 1e-5 * np.maximum(size, 1e-2))
+
+
+def test_one_action_where_the_file_has_five_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes, constants = mlp("x", "y", 3)
+    nodes.append(node("Expand", ["y", "shape"], ["action"]))
+    shape = {"shape": np.array([1, 5])}
+    model = write_file(tmp_path / "model.onnx", nodes, constants | shape, {"x": ["b", 3]})
+    monkeypatch.setattr(sparsectl.export.pipeline, "read_model", lambda *a: as_a_line())
+    with pytest.raises(UserError, match="gives 5 values an observation where .* read with 1"):
+        export_policy(ExportConfig(model, tmp_path / "p", **FEW))
+
+
+def test_folding_that_costs_accuracy_is_no_rounding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mean, std = np.array([1e5, 3e4]), np.array([20.0, 5.0])
+    model = normalised(tmp_path / "model.onnx", mean, std)
+    _, w = mlp("z", "y", 2)
+    weight = w["w0"].T / std
+    first = Layer(weight, w["b0"] - weight @ mean, "relu")
+    signals = tuple(Signal(f"o{i}") for i in range(2))
+    folded = PolicyGraph((first, Layer(w["w1"].T, w["b1"], "tanh")), signals, (Signal("a0"),))
+    monkeypatch.setattr(sparsectl.export.pipeline, "read_model", lambda *a: folded)
+    with pytest.raises(UserError, match="float32 does not explain it") as caught:
+        export_policy(ExportConfig(model, tmp_path / "p", **FEW))
+    assert "model.onnx in onnxruntime" in str(caught.value)
+
+
+def test_the_output_stands_everywhere(tmp_path: Path) -> None:
+    nodes, constants = mlp("x", "value", 2)
+    nodes.append(node("MatMul", ["hidden", "w1"], ["logits"]))
+    outputs = ("value", "logits", "third")
+    nodes.append(node("Neg", ["value"], ["third"]))
+    model = write_file(tmp_path / "m.onnx", nodes, constants, {"x": ["b", 2]}, outputs)
+    x = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    for asked, chosen in ((None, "logits"), ("value", "value"), ("third", "third")):
+        out = tmp_path / chosen
+        result = export_policy(ExportConfig(model, out, output=asked, **FEW))
+        assert result["output"] == chosen and f"output {chosen!r}" in result["proof"]["proven"]
+        assert f" * output       {chosen}\n" in (out / "policy.h").read_text()
+        assert json.loads((out / "policy.json").read_text())["output"] == chosen
+        assert np.allclose(run_c(out, x, 1, out), run_file(model, x, chosen), atol=1e-5)
+    with pytest.raises(UserError, match="no output 'action'; give --output value or logits"):
+        export_policy(ExportConfig(model, tmp_path / "p", output="action", **FEW))
+
+
+SHAPES: dict[str, list[Any]] = {
+    "any batch": ["b", 6],
+    "one": [1, 6],
+    "no batch": [6],
+    "batch of four": [4, 6],
+    "frames": ["b", 2, 3],
+    "one of frames": [1, 2, 3],
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_whatever_shape_the_file_declares(name: str, tmp_path: Path) -> None:
+    """The source runs by the file's own shape, and one observation comes out as in every other."""
+    shape = SHAPES[name]
+    nodes, constants = mlp("flat", "action", 6)
+    last = [6] if len(shape) == 1 else [-1, 6]
+    nodes.insert(0, node("Reshape", ["x", "last"], ["flat"]))
+    constants |= {"last": np.array(last)}
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": shape})
+    plain_nodes, plain = mlp("x", "action", 6)
+    reference = write_file(tmp_path / "plain.onnx", plain_nodes, plain, {"x": ["b", 6]})
+    x = np.random.default_rng(3).normal(size=(11, 6)).astype(np.float32)
+    source = OnnxSource(path, None, (6, 1))
+    expected = run_file(reference, x)
+    assert np.allclose(source.run(x), expected, atol=1e-6)
+    assert np.allclose(source.exact(x), expected, atol=1e-6)
+
+
+def test_what_mixes_its_batch_is_run_one_by_one(tmp_path: Path) -> None:
+    nodes, constants = mlp("centred", "action", 2)
+    nodes = [
+        node("ReduceMax", ["x"], ["greatest"], axes=[0], keepdims=1),
+        node("Div", ["x", "greatest"], ["centred"]),
+        *nodes,
+    ]
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    source = OnnxSource(path, None, (2, 1))
+    x = np.random.default_rng(3).normal(size=(20, 2)).astype(np.float32)
+    alone = np.concatenate([run_file(path, row[None]) for row in x])
+    assert np.array_equal(source.run(x), alone)
+    assert not np.allclose(run_file(path, x), alone)
+
+
+def test_several_inputs_are_one_observation(tmp_path: Path) -> None:
+    nodes, constants = mlp("x", "action", 5)
+    nodes.insert(0, node("Concat", ["angles", "speeds"], ["x"], axis=1))
+    inputs = {"angles": ["b", 2], "speeds": ["b", 3]}
+    path = write_file(tmp_path / "model.onnx", nodes, constants, inputs)
+    x = np.random.default_rng(3).normal(size=(20, 5)).astype(np.float32)
+    session = onnx.reference.ReferenceEvaluator(str(path))
+    expected = session.run(None, {"angles": x[:, :2], "speeds": x[:, 2:]})[0]
+    assert np.allclose(OnnxSource(path, None, (5, 1)).run(x), expected, atol=1e-6)
+    with pytest.raises(UserError, match="are not the 4 values that the policy was read with"):
+        OnnxSource(path, None, (4, 1))
+
+
+def test_onnx_s_reference_runs_what_onnxruntime_refuses(tmp_path: Path) -> None:
+    nodes, constants = mlp("x", "action", 2)
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    model = onnx.load(path)
+    model.ir_version = 99  # of a later onnx than this onnxruntime knows
+    path.write_bytes(model.SerializeToString())
+    source = OnnxSource(path, None, (2, 1))
+    assert source.run_by == "onnx's reference"
+    model.ir_version = 8
+    model.graph.node[0].op_type = "Frobnicate"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="nothing here can run it .onnxruntime: .*Frobnicate"):
+        OnnxSource(path, None, (2, 1))
+
+
+def test_thresholds_are_straddled_or_named(tmp_path: Path) -> None:
+    """One far out in a corner of 20 dimensions, and one that nothing reaches."""
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(20, 1)).astype(np.float32)
+    reach = 10 * np.abs(weight).sum()
+    constants = {
+        "w": weight,
+        "high": np.array(0.9 * reach, np.float32),
+        "low": np.array(-2 * reach, np.float32),
+    }
+    nodes = [
+        node("MatMul", ["x", "w"], ["y"]),
+        node("Clip", ["y", "low", "high"], ["action"], name="torque"),
+    ]
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 20]})
+    source = OnnxSource(path, None, (20, 1))
+    signals = tuple(Signal(f"o{i}", low=-10.0, high=10.0) for i in range(20))
+    graph = PolicyGraph((Layer(weight.T, np.zeros(1), "identity"),), signals, (Signal("a"),))
+    inputs = inputs_of(graph, None)
+    known = inputs.spread(1000, 0)[3:]  # without the corners
+    assert np.abs(known.astype(float) @ weight[:, 0]).max() < 0.9 * reach
+    found = straddle(source, known, *inputs.box(), 0)
+    assert found.unreached == ("Clip 'torque'[0]",)
+    y = found.observations.astype(np.float64) @ weight[:, 0]
+    assert np.any(y > 0.9 * reach) and np.any((y < 0.9 * reach) & (y > 0.89 * reach))
+    assert np.abs(found.observations).max() <= 10
+
+
+def test_the_normaliser_is_found_in_each_spelling(tmp_path: Path) -> None:
+    constants = {
+        "mean": MEAN,
+        "minus": -MEAN,
+        "std": STD,
+        "inverse": 1 / STD,
+        "ones": np.ones(2, np.float32),
+        "zeros": np.zeros(2, np.float32),
+        "variance": STD**2,
+        "limit": np.array(10, np.float32),
+        "minus_limit": np.array(-10, np.float32),
+    }
+    chains = (
+        ["Sub x mean d", "Div d std z"],
+        ["Add x minus d", "Mul inverse d z"],
+        ["Identity x i", "Sub i mean d", "Div d std n", "Clip n minus_limit limit z"],
+        ["BatchNormalization x ones zeros mean variance z"],
+    )
+    for chain in chains:
+        nodes, weights = mlp("z", "action", 2)
+        before = [node(k, v[:-1], v[-1:]) for k, *v in map(str.split, chain)]
+        used = {name for each in before for name in each.input}
+        given = {name: value for name, value in constants.items() if name in used}
+        path = write_file(tmp_path / "model.onnx", before + nodes, weights | given, {"x": ["b", 2]})
+        found = OnnxSource(path, None, (2, 1)).normaliser
+        assert found is not None, chain
+        assert np.allclose(found.offset, MEAN, rtol=1e-4) and np.allclose(
+            found.scale, STD, rtol=1e-4
+        )
+
+
+def test_three_lines_say_what_is_proven(tmp_path: Path) -> None:
+    model = normalised(tmp_path / "model.onnx")
+    result = export_policy(ExportConfig(model, tmp_path / "p", encoding="packed-int16", **FEW))
+    proof = result["proof"]
+    assert set(proof) == {"proven", "on", "not proven"}
+    assert "policy.c is its reference bit for bit" in proof["proven"]
+    assert "model.onnx, output 'action', in onnxruntime" in proof["proven"]
+    assert proof["on"].startswith("1000 observations spread over 3 scales around the offset")
+    assert "inputs beyond where they are cut off (o0 ±" in proof["not proven"]
+    assert HIDDEN * 3 == result["kept_weights"]
