@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-LEFT_OUT = ("config", "provenance", "table", "choice", "boards")
-"""Of a result: for machines, or shown before."""
+LEFT_OUT = ("config", "provenance", "table", "choice", "boards", "proof")
+"""Of a result: for machines, shown before, or shown at its end."""
 WIDE = 160
 """Columns where there is no terminal to ask."""
 
@@ -35,6 +35,8 @@ def print_result(result: dict[str, Any]) -> None:
     for key, rows in tables.items():
         print(f"\n{key}")
         print_table(lines_of(rows))
+    for key, text in result.get("proof", {}).items():
+        print(f"\n{key}: {text}" if key == "proven" else f"{key}: {text}")
 
 
 def _rows(value: Any) -> tuple[list[dict[str, Any]], Any]:

@@ -12,6 +12,7 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
+from sparsectl.export.ranges import Pair
 from sparsectl.firmware_host.boards import BOARDS, Board
 from sparsectl.firmware_host.boards.arduino_uno import ARDUINO_UNO
 from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
@@ -103,6 +104,7 @@ def test_policies_with_assembly_compute_the_same_bits(
             model=EASY_POLICY,
             out=policy,
             encoding="packed-int8",
+            range=(Pair(-40, 40),),
             observations=50,
             vectors=4,
             error=1.0,
