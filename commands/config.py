@@ -80,3 +80,5 @@ class ParetoConfig:
     """Keyword arguments of the environment: key=value or JSON; may be given several times."""
     wrapper: UseAppendAction[tuple[str, ...]] = ()
     """A wrapper around it, module:Class; may be given several times, the innermost first."""
+    normalizer: Path | None = None
+    """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""

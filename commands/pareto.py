@@ -40,8 +40,10 @@ def pareto(config: ParetoConfig) -> JSON:
     check_writable(config.out)
     env = common_environment(config, paths)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
-    for policy in (*paths, *filter(None, [config.teacher])):
-        check_policy(load_policy(policy), env)
+    for path in paths:
+        check_policy(load_policy(path), env, path)
+    if config.teacher is not None:
+        check_policy(load_policy(config.teacher, normalizer=config.normalizer), env, config.teacher)
     points = [point_of(config, path) for path in Progress(paths, desc="pareto", unit="student")]
     points.sort(key=lambda point: (-point["kept_weights"], point["return_mean"]))
     for size in SIZES:
@@ -49,7 +51,7 @@ def pareto(config: ParetoConfig) -> JSON:
             points[index].setdefault("front_of", []).append(size)
     result: JSON = {"points": points}
     if config.teacher is not None:
-        result["teacher"] = measured(config, config.teacher)
+        result["teacher"] = measured(config, config.teacher, config.normalizer)
     write_json(config.out / "pareto.json", result)
     with atomic_path(config.out / "pareto.png") as temporary:
         draw(result, temporary)
@@ -103,9 +105,9 @@ def point_of(config: ParetoConfig, path: Path) -> JSON:
     }
 
 
-def measured(config: ParetoConfig, policy: Path) -> JSON:
+def measured(config: ParetoConfig, policy: Path, normalizer: Path | None = None) -> JSON:
     """Return with its interval and CVaR, in other episodes than those `evaluate` reports."""
-    asked = EvaluateConfig(policy=policy, env=config.env, episodes=config.episodes, seed=0)
+    asked = EvaluateConfig(policy, config.env, config.episodes, seed=0, normalizer=normalizer)
     result = evaluate(asked, progress=None, series=Series.PARETO)
     return {key: value for key, value in result.items() if key.startswith(("return_", "cvar_"))}
 

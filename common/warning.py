@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 
+@cache
 def warn(text: str) -> None:
-    """Say it in one line."""
+    """Say it in one line, and once."""
     print(f"sparsectl: warning: {' '.join(text.split())}", file=sys.stderr, flush=True)

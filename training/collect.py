@@ -14,6 +14,7 @@ from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import check_place, write_dataset
 from sparsectl.training.environments import chosen_environment
+from sparsectl.training.evaluate import check_policy
 from sparsectl.training.policy import Policy, load_policy
 from sparsectl.training.rollouts import Behaviour, Rollouts
 from sparsectl.training.seeds import Series
@@ -30,12 +31,15 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     """
     _check(config)
     started = time.monotonic()
-    teacher = load_policy(config.teacher, activation=config.activation)
+    teacher = load_policy(
+        config.teacher, activation=config.activation, normalizer=config.normalizer
+    )
     env = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, teacher.environment, config.teacher
     )
     assert env is not None
     config = replace(config, env=env)
+    check_policy(teacher, env, config.teacher)
     behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
     with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
         dataset = rollouts.transitions(

@@ -48,6 +48,9 @@ class CollectConfig:
     wrapper: UseAppendAction[tuple[str, ...]] = ()
     """A wrapper around it, module:Class; may be given several times, the innermost first."""
 
+    normalizer: Path | None = None
+    """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
+
 
 @dataclass(frozen=True)
 class TeachConfig:
@@ -107,6 +110,8 @@ class EvaluateConfig:
     """Keyword arguments of the environment: key=value or JSON; may be given several times."""
     wrapper: UseAppendAction[tuple[str, ...]] = ()
     """A wrapper around it, module:Class; may be given several times, the innermost first."""
+    normalizer: Path | None = None
+    """An .npz of the policy's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
 
 
 MethodName = Literal[
@@ -305,6 +310,9 @@ class DistillConfig:
 
     wrapper: UseAppendAction[tuple[str, ...]] = ()
     """A wrapper around it, module:Class; may be given several times, the innermost first."""
+
+    normalizer: Path | None = None
+    """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
 
     def wishes(self) -> dict[str, float]:
         """The wishes that are given, by name; more than one is an error that `resolved` raises."""

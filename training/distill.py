@@ -31,6 +31,7 @@ from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.devices import chosen_device
 from sparsectl.training.environments import chosen_environment
+from sparsectl.training.evaluate import check_policy
 from sparsectl.training.evidence import Evidence
 from sparsectl.training.figures import check_alive, counts, layer_figures, masked
 from sparsectl.training.finetuning import finetuning_of
@@ -92,13 +93,30 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
     preset = resolved(config)
     dataset = read_dataset(config.dataset)
     config = in_environment(config, dataset.metadata.get("environment"))
+    teacher = _teacher(config)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_interrupt())
         workers = config.workers or os.cpu_count() or 1
         rollouts = stack.enter_context(Rollouts(config.env, workers)) if config.env else None
-        run = Distillation(config, preset, dataset, rollouts, stop, flash_bytes)
+        run = Distillation(config, preset, dataset, rollouts, stop, flash_bytes, teacher)
         stack.callback(run.board.close)
         return run.run()
+
+
+def _teacher(config: DistillConfig) -> Policy | None:
+    """The teacher, which fits the environment.
+
+    Raises:
+        UserError: it does not, or does not load.
+    """
+    if config.teacher is None:
+        if config.normalizer is not None:
+            raise UserError(f"normalizer {config.normalizer} is of a teacher; give it by --teacher")
+        return None
+    teacher = load_policy(config.teacher, normalizer=config.normalizer)
+    if config.env is not None:
+        check_policy(teacher, config.env, config.teacher)
+    return teacher
 
 
 def in_environment(config: DistillConfig, of_dataset: str | None) -> DistillConfig:
@@ -130,12 +148,13 @@ class Distillation:
         rollouts: Rollouts | None,
         stop: Stop,
         flash_bytes: FlashBytes | None,
+        teacher: Policy | None,
     ) -> None:
         self.config = config
         dataset = METHODS[config.method].imitated(dataset)
         self.preset = preset = fitted(preset, config, dataset)
         self.flash_bytes = flash_bytes
-        self.teacher = load_policy(config.teacher) if config.teacher else None
+        self.teacher = teacher
         self.facts = facts_of(config, preset, dataset, self.teacher)
         self.identity, self.signals = self.facts.identity, self.facts.signals
         self.device = chosen_device(config.device)

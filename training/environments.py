@@ -22,9 +22,6 @@ from sparsectl.common.errors import UserError
 from sparsectl.training.checked_environment import CheckedEnvironment
 from sparsectl.training.flat_observation import FlatObservation, is_flat
 
-OURS = ("commands", "common", "export", "firmware_host", "hil", "training")
-"""Packages of sparsectl: a module of one's own cannot have such a name beside them."""
-
 MODULES_KNOWN = ("gymnasium",)
 """Whose names are taken from a file without being named by the user too."""
 
@@ -246,11 +243,6 @@ def _wrapped(environment: gymnasium.Env[Any, Any], place: str) -> gymnasium.Env[
 
 def _imported(module: str, asked_by: str) -> Any:
     """The module, also of the current folder, which goes last on the path."""
-    if module.partition(".")[0] in OURS:
-        raise UserError(
-            f"{asked_by}: {module.partition('.')[0]} is the name of a package of sparsectl's own; "
-            "import your environment through a module of another name"
-        )
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:

@@ -16,6 +16,7 @@ from sparsectl.common.progress import Progress
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments import chosen_environment, make_environment
 from sparsectl.training.intervals import cvar_figures, mean_interval
+from sparsectl.training.plausibility import warn_of_lost_normaliser
 from sparsectl.training.policy import Policy, load_policy
 from sparsectl.training.rollouts import check_fit
 from sparsectl.training.seeds import Series, episode_seed
@@ -146,13 +147,13 @@ def evaluate(
     Raises:
         UserError: the policy or the environment does not load, or they do not fit each other.
     """
-    policy = load_policy(config.policy)
+    policy = load_policy(config.policy, normalizer=config.normalizer)
     env_id = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, policy.environment, config.policy
     )
     if env_id is None:
         raise UserError(f"{config.policy} names no environment; give one with --env")
-    check_policy(policy, env_id)
+    check_policy(policy, env_id, config.policy)
     episodes = run_episodes(
         env_id,
         policy.act,
@@ -166,14 +167,15 @@ def evaluate(
     return summarise(episodes) | {"env": env_id, "policy": str(config.policy), "seed": config.seed}
 
 
-def check_policy(policy: Policy, env_id: str) -> None:
-    """Check that a policy fits an environment.
+def check_policy(policy: Policy, env_id: str, source: Path) -> None:
+    """Check that a policy fits an environment; warn of a normaliser that seems to be lost.
 
     Raises:
-        UserError: it does not, or the environment cannot be made.
+        UserError: it does not, or the environment cannot be made, or raises in its first steps.
     """
     probe = make_environment(env_id)
     check_fit(policy, environment_signals(probe), env_id)
+    warn_of_lost_normaliser(policy, probe, source)
     probe.close()
 
 

@@ -93,7 +93,7 @@ def _identity(
         "target": {"keep": config.keep, "return": config.return_share, "flash": config.flash},
         "flash_encoding": config.flash_encoding,
         "environment": config.env,
-        "teacher": teacher.sha256 if teacher else None,
+        "teacher": teacher.identity if teacher else None,
         "seed": config.seed,
         "dataset": dataset.digest(),
     }

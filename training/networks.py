@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erf
 
 from sparsectl.common.errors import UserError
 
 Array = NDArray[np.float32]
 
 ONNX_BYTES_LIMIT = 256 * 2**20
+
+# Klambauer et al., Self-normalizing neural networks (2017), as in torch.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda x: x,
@@ -24,7 +28,34 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "leaky_relu": lambda x: np.where(x > 0, x, np.float32(0.01) * x),
     "sigmoid": lambda x: np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x)),
     "silu": lambda x: x * np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x)),
+    "gelu": lambda x: np.float32(0.5) * x * (1 + erf(x / np.float32(np.sqrt(2.0)))),
+    "selu": lambda x: (
+        np.float32(SELU_SCALE)
+        * np.where(x > 0, x, np.float32(SELU_ALPHA) * np.expm1(np.minimum(x, 0)))
+    ),
+    "softplus": lambda x: np.logaddexp(x, np.float32(0)),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "mish": lambda x: x * np.tanh(np.logaddexp(x, np.float32(0))),
+    "relu6": lambda x: np.clip(x, np.float32(0), np.float32(6)),
+    "hardtanh": lambda x: np.clip(x, np.float32(-1), np.float32(1)),
+    "hardsigmoid": lambda x: np.clip(x / np.float32(6) + np.float32(0.5), 0, 1),
+    "hardswish": lambda x: x * np.clip(x / np.float32(6) + np.float32(0.5), 0, 1),
+    "logsigmoid": lambda x: -np.logaddexp(-x, np.float32(0)),
+    "tanhshrink": lambda x: x - np.tanh(x),
 }
+"""With torch's default parameters."""
+
+
+class Network(Protocol):
+    """What maps observations [B, n] to actions [B, m], both float32 in physical units."""
+
+    @property
+    def observation_size(self) -> int: ...
+
+    @property
+    def action_size(self) -> int: ...
+
+    def __call__(self, observations: Array) -> Array: ...
 
 
 @dataclass(frozen=True)

@@ -8,29 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.networks import Array, Mlp, OnnxNetwork
+from sparsectl.common.warning import warn
+from sparsectl.training.networks import Array, Mlp, Network, OnnxNetwork
+from sparsectl.training.normalizer import NormalizedNetwork, read_normalizer
 from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
-
-
-class Network(Protocol):
-    """What maps observations [B, n] to actions [B, m], both float32 in physical units."""
-
-    @property
-    def observation_size(self) -> int: ...
-
-    @property
-    def action_size(self) -> int: ...
-
-    def __call__(self, observations: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,7 @@ class Policy:
         signals: names, units, scales and limits of observations and actions, if the file says.
         environment: the Gymnasium id it was trained in, if the file says.
         weights: of the parameters, those that are no biases, if that is known.
+        normalizer_sha256: of the file of its normaliser, where one was given.
     """
 
     network: Network
@@ -52,6 +43,7 @@ class Policy:
     signals: JSON | None = None
     environment: str | None = None
     weights: int | None = None
+    normalizer_sha256: str | None = None
 
     @property
     def observation_size(self) -> int:
@@ -63,7 +55,16 @@ class Policy:
 
     def facts(self) -> JSON:
         """What datasets and students keep of their teacher."""
-        return {"parameters": self.parameters, "weights": self.weights, "sha256": self.sha256}
+        facts: JSON = {"parameters": self.parameters, "weights": self.weights}
+        facts["sha256"] = self.sha256
+        if self.normalizer_sha256 is not None:
+            facts["normalizer_sha256"] = self.normalizer_sha256
+        return facts
+
+    @property
+    def identity(self) -> str:
+        """What makes it this policy: the digest of its file, and of its normaliser's."""
+        return "+".join(filter(None, [self.sha256, self.normalizer_sha256]))
 
     def act(self, observations: Array) -> Array:
         """Deterministic actions [B, m] for observations [B, n], float32.
@@ -86,6 +87,7 @@ def load_policy(
     activation: str | None = None,
     action_low: Sequence[float] | None = None,
     action_high: Sequence[float] | None = None,
+    normalizer: Path | None = None,
 ) -> Policy:
     """Load a policy, whatever its form.
 
@@ -94,10 +96,45 @@ def load_policy(
             holds `policy.onnx`.
         activation: of a zip's hidden layers, where the zip does not say.
         action_low, action_high: a zip's action bounds, where the zip does not say.
+        normalizer: an .npz of what is done to observations before the policy sees them.
 
     Raises:
-        UserError: the file is missing, truncated, foreign or hostile.
+        UserError: the file is missing, truncated, foreign or hostile, or the normaliser does not
+            fit it.
     """
+    policy = _loaded(path, activation, action_low, action_high)
+    if normalizer is None:
+        if path.suffix == ".zip" and (sign := sign_of_normaliser(path)):
+            warn(f"{path}: {sign}; give its mean and variance by --normalizer (docs/training.md)")
+        return policy
+    before = read_normalizer(normalizer)
+    if before.mean.size != policy.observation_size:
+        raise UserError(
+            f"{normalizer} normalises {before.mean.size} observations, {path} takes "
+            f"{policy.observation_size}; give the one it was trained with"
+        )
+    network = NormalizedNetwork(before, policy.network)
+    return replace(policy, network=network, normalizer_sha256=before.sha256)
+
+
+def sign_of_normaliser(path: Path) -> str | None:
+    """What says that a Stable-Baselines3 zip was trained behind VecNormalize; None: nothing."""
+    from sparsectl.training.sb3 import says_vec_normalize
+
+    beside = [*path.parent.glob("*vecnormalize*.pkl"), *path.parent.glob("*/vecnormalize.pkl")]
+    if beside:
+        return f"{beside[0].name} lies beside it, so it was trained with VecNormalize"
+    if says_vec_normalize(path):
+        return "it was trained with VecNormalize"
+    return None
+
+
+def _loaded(
+    path: Path,
+    activation: str | None,
+    action_low: Sequence[float] | None,
+    action_high: Sequence[float] | None,
+) -> Policy:
     if path.is_dir():
         path = path / "policy.onnx"
     if not path.is_file():

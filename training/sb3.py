@@ -14,6 +14,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,60 @@ TORCH_ERRORS = (
     AssertionError,
 )
 
-# Prefixes of the actor's hidden layers and last layer, hidden activation, squash of the output.
-LAYOUTS = {
-    "SAC": (r"actor\.latent_pi\.(\d+)", r"actor\.mu", "relu", "tanh"),
-    "TD3 or DDPG": (r"actor\.mu\.(\d+)", None, "relu", "tanh"),
-    "PPO or A2C": (r"mlp_extractor\.policy_net\.(\d+)", r"action_net", "tanh", "identity"),
+ACTIVATION_CLASS = re.compile(r"<class 'torch\.nn\.modules\.(?:activation|linear)\.(\w+)'>")
+
+ACTIVATION_NAMES = {
+    "CELU": "elu",  # with alpha 1 they are the same
+    "ELU": "elu",
+    "GELU": "gelu",
+    "Hardsigmoid": "hardsigmoid",
+    "Hardswish": "hardswish",
+    "Hardtanh": "hardtanh",
+    "Identity": "identity",
+    "LeakyReLU": "leaky_relu",
+    "LogSigmoid": "logsigmoid",
+    "Mish": "mish",
+    "ReLU": "relu",
+    "ReLU6": "relu6",
+    "SELU": "selu",
+    "Sigmoid": "sigmoid",
+    "SiLU": "silu",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Tanh": "tanh",
+    "Tanhshrink": "tanhshrink",
 }
+"""torch's classes, with their default parameters."""
+
+ACTING = ("actor.latent_pi.", "actor.mu.", "mlp_extractor.policy_net.", "mlp_extractor.shared_net.")
+"""What acts: nothing under these names may be left out."""
+
+EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
+"""Of Stable-Baselines3: they flatten, where nothing is an image."""
+
+LIBRARIES = ("stable_baselines3", "sb3_contrib")
+
+CLIP_MEAN = 2.0
+"""SAC's with gSDE, where the zip says no other (stable_baselines3/sac/policies.py)."""
+
+MEND = "export the policy to ONNX and give that"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """An actor as the state dict has it.
+
+    Attributes:
+        layers: names of its linear layers, the first first.
+        activation: of the hidden ones, where the zip does not say.
+        squashed: whether a tanh and the bounds come last; else the output is clipped to them.
+        clip_mean: the last sum is clipped to ± this before its tanh; 0: it is not.
+    """
+
+    layers: tuple[str, ...]
+    activation: str
+    squashed: bool
+    clip_mean: float = 0.0
 
 
 def read_sb3(
@@ -53,7 +102,9 @@ def read_sb3(
     action_low: Sequence[float] | None = None,
     action_high: Sequence[float] | None = None,
 ) -> Mlp:
-    """Read the deterministic actor of SAC, TD3, DDPG, PPO or A2C.
+    """Read the deterministic actor of SAC, TQC, TD3, DDPG, PPO, A2C or TRPO.
+
+    It acts as the library's own `predict(observation, deterministic=True)`.
 
     Args:
         path: the zip that `model.save` wrote.
@@ -64,27 +115,150 @@ def read_sb3(
         UserError: the zip is truncated, foreign, hostile, or has an actor that is no plain MLP.
     """
     policy_bytes, data = _members(path)
+    _check_data(path, data)
     state = _state_dict(path, policy_bytes)
-    weights, biases, hidden, squash = _layers(path, state)
-    hidden = activation or _stated_activation(data) or hidden
+    actor = _actor(path, state, data)
+    weights = tuple(_array(path, state, f"{name}.weight", 2) for name in actor.layers)
+    biases = tuple(_array(path, state, f"{name}.bias", 1) for name in actor.layers)
+    _check_chain(path, weights, biases)
+    hidden = activation or _stated_activation(path, data) or actor.activation
     if hidden not in ACTIVATIONS:
         raise UserError(f"{path}: activation {hidden!r} is not among {', '.join(ACTIVATIONS)}")
     size = weights[-1].shape[0]
     low = _bound(path, "low", action_low, data, size)
     high = _bound(path, "high", action_high, data, size)
-    # SB3 squashes SAC, TD3 and DDPG to [-1, 1] and scales; PPO's and A2C's output is only clipped.
-    scaled = squash == "tanh"
+    middle, half = np.float32(0.5) * (high + low), np.float32(0.5) * (high - low)
+    if actor.clip_mean:  # tanh is monotonic: clipping before it is clipping its result
+        reach = np.float32(np.tanh(actor.clip_mean)) * half
+        low, high = middle - reach, middle + reach
     return Mlp(
         weights,
         biases,
-        (hidden,) * (len(weights) - 1) + (squash,),
+        (hidden,) * (len(weights) - 1) + ("tanh" if actor.squashed else "identity",),
         np.zeros(weights[0].shape[1], np.float32),
         np.ones(weights[0].shape[1], np.float32),
-        np.float32(0.5) * (high + low) if scaled else np.zeros(size, np.float32),
-        np.float32(0.5) * (high - low) if scaled else np.ones(size, np.float32),
+        middle if actor.squashed else np.zeros(size, np.float32),
+        half if actor.squashed else np.ones(size, np.float32),
         low,
         high,
     )
+
+
+def says_vec_normalize(path: Path) -> bool:
+    """Whether an on-policy zip says that VecNormalize stood before it, for observations or rewards.
+
+    The library keeps a copy of the last observation as it was before VecNormalize, and nothing
+    where there was none; off-policy algorithms keep one anyway.
+    """
+    _, data = _members(path)
+    on_policy = "n_steps" in data and "gae_lambda" in data
+    return on_policy and data.get("_last_original_obs") is not None
+
+
+def _check_data(path: Path, data: dict[str, Any]) -> None:
+    """Refuse what the parameters do not show: classes of one's own, images, choices among a few."""
+    module = _entries(data, "policy_class").get("__module__")
+    if isinstance(module, str) and module.partition(".")[0] not in LIBRARIES:
+        raise UserError(
+            f"{path} has a policy of a class of its own, in {module}, which may act in any way; "
+            + MEND
+        )
+    extractor = _entries(data, "policy_kwargs").get("features_extractor_class")
+    if extractor is not None and not any(
+        re.fullmatch(rf"<class 'stable_baselines3\.common\.torch_layers\.{name}'>", str(extractor))
+        for name in EXTRACTORS
+    ):
+        raise UserError(
+            f"{path} has the features extractor {extractor}, which is not known; {MEND}"
+        )
+    for part, space in (("observations", "observation_space"), ("actions", "action_space")):
+        kind = _entries(data, space).get(":type:")
+        known = ("box.Box'>", "dict.Dict'>") if part == "observations" else ("box.Box'>",)
+        if isinstance(kind, str) and not kind.endswith(known):
+            name = kind.rpartition(".")[2].strip("'>")
+            raise UserError(
+                f"{path} has {name} {part}; only vectors of real numbers (Box) can be distilled "
+                "so far"
+            )
+    seen = _entries(data, "observation_space")
+    shape = seen.get("_shape")
+    if isinstance(shape, list) and len(shape) == 3 and "uint8" in str(seen.get("dtype")):
+        raise UserError(
+            f"{path} observes images of shape {shape}; policies here have no convolutions"
+        )
+
+
+def _entries(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """The plain fields of an object, as the zip has them beside its pickle."""
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
+    """The layout of whichever algorithm it is of.
+
+    Raises:
+        UserError: it is none of them, or has more than plain layers.
+    """
+    recurrent = [key for key in state if key.startswith(("lstm_", "actor.lstm"))]
+    if recurrent:
+        raise UserError(f"{path}: {recurrent[0]} is of a recurrent policy; only MLPs are read")
+    if "action_net.weight" in state:
+        actor = _on_policy_actor(path, state, data)
+    elif any(key.startswith("actor.log_std") for key in state):
+        actor = _sac_actor(path, state, data)
+    elif _indices(state, r"actor\.mu\.(\d+)"):
+        actor = Actor(_chain(path, state, "actor.mu"), "relu", squashed=True)  # TD3 and DDPG
+    elif _indices(state, r"actor\.latent_pi\.(\d+)") and "actor.mu.weight" in state:
+        layers = (*_chain(path, state, "actor.latent_pi"), "actor.mu")  # SAC of a shortened file
+        actor = Actor(layers, "relu", squashed=True)
+    else:
+        raise UserError(
+            f"{path} has no actor that is a plain MLP of SAC, TQC, TD3, DDPG, PPO, A2C or TRPO; "
+            + MEND
+        )
+    _refuse_extras(path, state, actor.layers)
+    return actor
+
+
+def _on_policy_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
+    """PPO, A2C and TRPO: the mean, clipped; with gSDE and `squash_output` its tanh, scaled."""
+    arguments = _entries(data, "policy_kwargs")
+    squashed = arguments.get("squash_output", False)
+    if not isinstance(squashed, bool):
+        raise UserError(f"{path}: squash_output is {squashed!r}; save the model again")
+    deviation = state.get("log_std")
+    unsaid = "use_sde" not in data and deviation is not None and deviation.dim() == 2
+    if unsaid:  # gSDE has a deviation for each feature, and may squash
+        raise UserError(f"{path} does not say whether it squashes its output; save it again")
+    layers = (*_chain(path, state, "mlp_extractor.policy_net"), "action_net")
+    return Actor(layers, "tanh", squashed)
+
+
+def _sac_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
+    """SAC and TQC: the mean's tanh; with gSDE the mean is clipped first."""
+    hidden = _chain(path, state, "actor.latent_pi")
+    if "actor.mu.weight" in state:
+        return Actor((*hidden, "actor.mu"), "relu", squashed=True)
+    clip = _entries(data, "policy_kwargs").get("clip_mean", CLIP_MEAN)
+    if not isinstance(clip, (int, float)) or not 0 < clip < 1e6:
+        raise UserError(f"{path}: clip_mean is {clip!r}; save the model again")
+    return Actor((*hidden, "actor.mu.0"), "relu", squashed=True, clip_mean=float(clip))
+
+
+def _chain(path: Path, state: dict[str, Any], prefix: str) -> tuple[str, ...]:
+    """Names of the linear layers of an nn.Sequential, which alternate with activations.
+
+    Raises:
+        UserError: they do not.
+    """
+    indices = _indices(state, re.escape(prefix) + r"\.(\d+)")
+    if indices != list(range(0, 2 * len(indices), 2)):
+        raise UserError(
+            f"{path}: {prefix} has layers at places {indices}, and so others between them than "
+            f"activations; {MEND}"
+        )
+    return tuple(f"{prefix}.{index}" for index in indices)
 
 
 def _members(path: Path) -> tuple[bytes, dict[str, Any]]:
@@ -127,42 +301,17 @@ def _state_dict(path: Path, content: bytes) -> dict[str, Any]:
     return {str(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
-def _layers(
-    path: Path, state: dict[str, Any]
-) -> tuple[tuple[Array, ...], tuple[Array, ...], str, str]:
-    for hidden_prefix, last_prefix, activation, squash in LAYOUTS.values():
-        indices = _indices(state, hidden_prefix)
-        if not indices:
-            continue
-        names = [hidden_prefix.replace(r"(\d+)", str(i)).replace("\\", "") for i in indices]
-        names += [last_prefix.replace("\\", "")] if last_prefix else []
-        _refuse_extras(path, state, names)
-        weights = tuple(_array(path, state, f"{name}.weight", 2) for name in names)
-        biases = tuple(_array(path, state, f"{name}.bias", 1) for name in names)
-        _check_chain(path, weights, biases)
-        return weights, biases, activation, squash
-    raise UserError(
-        f"{path} has no actor that is a plain MLP of {', '.join(LAYOUTS)}; "
-        "export the policy to ONNX and give that"
-    )
-
-
 def _indices(state: dict[str, Any], prefix: str) -> list[int]:
     pattern = re.compile(prefix + r"\.weight")
     matches = (pattern.fullmatch(key) for key in state)
     return sorted(int(match.group(1)) for match in matches if match)
 
 
-def _refuse_extras(path: Path, state: dict[str, Any], names: list[str]) -> None:
+def _refuse_extras(path: Path, state: dict[str, Any], names: tuple[str, ...]) -> None:
     known = {f"{name}.{part}" for name in names for part in ("weight", "bias")}
     acting = ("actor.features_extractor.", "features_extractor.", "pi_features_extractor.")
     extras = [key for key in state if key.startswith(acting)]
-    extras += [
-        key
-        for key in state
-        if key.startswith(("actor.latent_pi.", "actor.mu.", "mlp_extractor.policy_net."))
-        and key not in known
-    ]
+    extras += [key for key in state if key.startswith(ACTING) and key not in known]
     if extras:
         raise UserError(
             f"{path}: {extras[0]} is part of the actor and no plain layer; "
@@ -192,14 +341,20 @@ def _check_chain(path: Path, weights: tuple[Array, ...], biases: tuple[Array, ..
         raise UserError(f"{path}: layers of shapes {shapes} do not chain")
 
 
-def _stated_activation(data: dict[str, Any]) -> str | None:
-    """The zip writes `activation_fn` as text, `<class 'torch.nn.modules.activation.ELU'>`."""
-    arguments = data.get("policy_kwargs")
-    text = str(arguments.get("activation_fn", "")) if isinstance(arguments, dict) else ""
-    match = re.search(r"(\w+)'>$", text)
-    names = {"ReLU": "relu", "Tanh": "tanh", "ELU": "elu", "LeakyReLU": "leaky_relu"}
-    names |= {"SiLU": "silu", "Sigmoid": "sigmoid"}
-    return names.get(match.group(1), match.group(1)) if match else None
+def _stated_activation(path: Path, data: dict[str, Any]) -> str | None:
+    """The zip writes `activation_fn` as text, `<class 'torch.nn.modules.activation.ELU'>`.
+
+    Raises:
+        UserError: it is a class that is not known, or no class.
+    """
+    stated = _entries(data, "policy_kwargs").get("activation_fn")
+    if stated is None:
+        return None
+    match = ACTIVATION_CLASS.fullmatch(str(stated))
+    if match is None or match.group(1) not in ACTIVATION_NAMES:
+        known = ", ".join(ACTIVATION_NAMES)
+        raise UserError(f"{path} has the activation {stated}, which is not among {known}; {MEND}")
+    return ACTIVATION_NAMES[match.group(1)]
 
 
 def _bound(
@@ -210,8 +365,15 @@ def _bound(
     values = np.asarray(stated if stated is not None else [], dtype=np.float32)
     if values.size == 1:
         values = np.full(size, values.item(), np.float32)
-    if values.shape != (size,) or not np.isfinite(values).all():
-        raise UserError(f"{path} does not say its {size} action bounds; give action_{key}")
+    if values.shape == (size,) and not np.isfinite(values).all():
+        raise UserError(
+            f"{path} has actions without bounds ({key} {values}); train it where they have some"
+        )
+    if values.shape != (size,):
+        raise UserError(
+            f"{path} does not say the bounds of its {size} actions; save the model again with "
+            f"Stable-Baselines3, or {MEND}"
+        )
     return values
 
 
@@ -222,6 +384,6 @@ def _stated_bound(data: dict[str, Any], key: str) -> list[float] | None:
     if not isinstance(text, str):
         return None
     try:
-        return [float(number) for number in text.strip("[] ").split()]
+        return [float(number) for number in re.sub(r"[\[\]]", " ", text).split()]
     except ValueError:
         return None

@@ -98,7 +98,6 @@ def test_a_rigs_signals_hold_unless_a_wrapper_may_change_them(own: Path) -> None
         ("own_environment:Nowhere", [], [], "cannot make the environment"),
         ("own_environment:Image", [], [], "an image; policies here have no convolutions"),
         ("no_such_module:Reach", [], [], "cannot import no_such_module"),
-        ("training:Reach", [], [], "a package of sparsectl's own"),
         ("CartPole-v1", [], [], r"actions Discrete\(2\); only continuous actions"),
         ("FrozenLake-v1", [], [], r"observations Discrete\(16\); only vectors"),
         ('{"id": 3}', [], [], "id and wrappers are text"),

@@ -100,7 +100,7 @@ def test_pickles_in_the_json_are_left_alone(tmp_path: Path) -> None:
 
 def test_what_the_zip_does_not_say_can_be_given(tmp_path: Path) -> None:
     path = save_zip(tmp_path / "model.zip", torch_bytes(actor()))
-    with pytest.raises(UserError, match="does not say its 1 action bounds"):
+    with pytest.raises(UserError, match="does not say the bounds of its 1 actions"):
         load_policy(path)
     policy = load_policy(path, activation="tanh", action_low=[-1], action_high=[3])
     expected = 1 + 2 * np.tanh(4 * np.tanh(OBSERVATIONS.sum(axis=1)))

@@ -1,0 +1,150 @@
+"""A normaliser of VecNormalize's is taken as an npz, and missed aloud."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
+from sparsectl.training.collect import collect
+from sparsectl.training.config import CollectConfig, EvaluateConfig
+from sparsectl.training.data.files import read_dataset
+from sparsectl.training.environments import make_environment
+from sparsectl.training.evaluate import evaluate
+from sparsectl.training.normalizer import SAVE, read_normalizer
+from sparsectl.training.policy import load_policy
+
+ENV = "Pendulum-v1"
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[PPO, VecNormalize, Path]:
+    """A model behind VecNormalize after one rollout, saved as people do, and its normaliser."""
+    vector = VecNormalize(DummyVecEnv([lambda: make_environment(ENV)]), clip_obs=1.5)
+    settings: dict[str, Any] = {"n_steps": 64, "batch_size": 32, "n_epochs": 1}
+    model = PPO("MlpPolicy", vector, device="cpu", seed=0, **settings)
+    model.learn(64)
+    folder = tmp_path / "ppo"
+    model.save(folder / "model.zip")
+    vector.save(str(folder / "vecnormalize.pkl"))
+    return model, vector, folder
+
+
+def npz_of(folder: Path) -> Path:
+    """By the line that the messages give, run as a user runs it."""
+    code = SAVE.removeprefix('python -c "').removesuffix('"')
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
+    return folder / "normalizer.npz"
+
+
+def test_a_policy_behind_its_normaliser_acts_as_there(
+    trained: tuple[PPO, VecNormalize, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, vector, folder = trained
+    warn.cache_clear()
+    path, normalizer = folder / "model.zip", npz_of(folder)
+    policy = load_policy(path, normalizer=normalizer)
+    assert capsys.readouterr().err == ""
+    observations = np.random.default_rng(0).normal(0, 4, (200, 3)).astype(np.float32)
+    seen = vector.normalize_obs(observations)
+    assert np.abs(seen).max() == 1.5  # some are clipped
+    expected, _ = model.predict(seen, deterministic=True)
+    np.testing.assert_allclose(policy.act(observations), expected, atol=1e-5)
+    collect(
+        CollectConfig(path, ENV, folder / "d.npz", 50, noise=0, workers=1, normalizer=normalizer)
+    )
+    dataset = read_dataset(folder / "d.npz")
+    expected, _ = model.predict(vector.normalize_obs(dataset.observations), deterministic=True)
+    np.testing.assert_allclose(dataset.teacher_actions, expected, atol=1e-5)
+    digest = read_normalizer(normalizer).sha256
+    assert dataset.metadata["teacher"]["normalizer_sha256"] == digest
+
+
+def test_a_normaliser_that_lacks_is_missed_aloud(
+    trained: tuple[PPO, VecNormalize, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, folder = trained
+    warn.cache_clear()
+    load_policy(folder / "model.zip")
+    assert "vecnormalize.pkl lies beside it" in capsys.readouterr().err
+    (folder / "vecnormalize.pkl").unlink()
+    load_policy(folder / "model.zip")
+    said = capsys.readouterr().err
+    assert "was trained with VecNormalize; give its mean and variance by --normalizer" in said
+    assert said.count("\n") == 1
+
+
+def test_a_zip_without_one_is_not_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn.cache_clear()
+    model = PPO("MlpPolicy", ENV, device="cpu", n_steps=64, batch_size=32, n_epochs=1)
+    model.learn(64)
+    model.save(tmp_path / "model.zip")
+    evaluate(EvaluateConfig(tmp_path / "model.zip", ENV, 1))
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "ReLU"])
+def test_inputs_far_from_those_of_training_are_told(
+    activation: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first layer as it is behind a normaliser that divides by a hundredth."""
+    import torch
+
+    warn.cache_clear()
+    kwargs = {"activation_fn": getattr(torch.nn, activation)}
+    model = PPO("MlpPolicy", ENV, device="cpu", policy_kwargs=kwargs)
+    with torch.no_grad():
+        model.policy.mlp_extractor.policy_net[0].weight.mul_(100)
+    model.save(tmp_path / "model.zip")
+    evaluate(EvaluateConfig(tmp_path / "model.zip", ENV, 1))
+    said = capsys.readouterr().err
+    assert "first layer" in said and "--normalizer" in said
+
+
+GOOD = {"mean": np.zeros(3), "var": np.ones(3)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"mean": np.zeros(3)}, "has no var"),
+        (GOOD | {"var": np.ones(2)}, r"mean is \(3,\), var \(2,\)"),
+        (GOOD | {"var": -np.ones(3)}, "not below 0"),
+        (GOOD | {"mean": np.full(3, np.nan)}, "must be finite"),
+        (GOOD | {"epsilon": np.array(0.0)}, "both are over 0"),
+        (GOOD | {"clip": np.array(-1.0)}, "both are over 0"),
+        (GOOD | {"clip": np.ones(3)}, "clip one number"),
+        (GOOD | {"mean": np.array([{}, 1, 2])}, "no npz of plain arrays"),
+        (GOOD | {"mean": np.array(["a", "b", "c"])}, "no npz of plain arrays"),
+        ({"mean": np.zeros(4), "var": np.ones(4)}, "normalises 4 observations, .* takes 3"),
+    ],
+)
+def test_bad_normalisers_are_one_line(arrays: Any, message: str, tmp_path: Path) -> None:
+    PPO("MlpPolicy", ENV, device="cpu").save(tmp_path / "model.zip")
+    np.savez(tmp_path / "n.npz", **arrays)
+    with pytest.raises(UserError, match=message) as caught:
+        load_policy(tmp_path / "model.zip", normalizer=tmp_path / "n.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_is_never_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "vecnormalize.pkl"
+    path.write_bytes(pickle.dumps(GOOD))
+    with pytest.raises(UserError, match="is a pickle.*make an .npz of it: python -c"):
+        read_normalizer(path)
+    path.rename(tmp_path / "vecnormalize.npz")
+    with pytest.raises(UserError, match="is no npz"):
+        read_normalizer(tmp_path / "vecnormalize.npz")
+    with pytest.raises(UserError, match="no normaliser at"):
+        read_normalizer(tmp_path / "none.npz")

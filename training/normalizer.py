@@ -1,0 +1,117 @@
+"""What Stable-Baselines3's VecNormalize did to observations before a policy saw them.
+
+It lies beside the model, as a pickle, which is never decoded here: an .npz of plain arrays has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.common.errors import UserError
+from sparsectl.training.networks import Array, Network
+
+BYTES_LIMIT = 64 * 2**20
+EPSILON, CLIP = 1e-8, 10.0
+"""VecNormalize's defaults."""
+
+SAVE = (
+    "python -c \"import pickle, numpy; v = pickle.load(open('vecnormalize.pkl', 'rb')); "
+    "numpy.savez('normalizer.npz', mean=v.obs_rms.mean, var=v.obs_rms.var, epsilon=v.epsilon, "
+    'clip=v.clip_obs)"'
+)
+"""What makes the .npz of a pickle that you wrote yourself."""
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """clip((observation - mean) / √(var + epsilon), ±clip), in float64 as VecNormalize has it.
+
+    Attributes:
+        mean, var: [n] float64.
+        epsilon, clip: over 0.
+        sha256: of the file, hex.
+    """
+
+    mean: NDArray[np.float64]
+    var: NDArray[np.float64]
+    epsilon: float
+    clip: float
+    sha256: str
+
+    def __call__(self, observations: Array) -> Array:
+        """Normalised observations [B, n]."""
+        scaled = (observations - self.mean) / np.sqrt(self.var + self.epsilon)
+        clipped: Array = np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+        return clipped
+
+
+@dataclass(frozen=True)
+class NormalizedNetwork:
+    """A network behind its normaliser: from physical units, as every policy here."""
+
+    normalizer: Normalizer
+    network: Network
+
+    @property
+    def observation_size(self) -> int:
+        return self.network.observation_size
+
+    @property
+    def action_size(self) -> int:
+        return self.network.action_size
+
+    def __call__(self, observations: Array) -> Array:
+        """Actions [B, m] for observations [B, n]."""
+        return self.network(self.normalizer(observations))
+
+
+def read_normalizer(path: Path) -> Normalizer:
+    """Read the .npz of a normaliser: `mean` and `var` [n], `epsilon` and `clip` where not default.
+
+    Raises:
+        UserError: the file is missing or foreign, or its values are no normaliser's.
+    """
+    if path.suffix in (".pkl", ".pickle"):
+        raise UserError(
+            f"{path} is a pickle, which could run code here; make an .npz of it: {SAVE}"
+        )
+    arrays = _arrays(path)
+    missing = {"mean", "var"} - arrays.keys()
+    if missing:
+        raise UserError(f"{path} has no {' and no '.join(sorted(missing))}; it takes mean and var")
+    mean, var = arrays["mean"], arrays["var"]
+    epsilon, clip = arrays.get("epsilon", np.array(EPSILON)), arrays.get("clip", np.array(CLIP))
+    if mean.ndim != 1 or mean.shape != var.shape:
+        raise UserError(f"{path}: mean is {mean.shape}, var {var.shape}; both are a vector")
+    finite = np.isfinite(mean).all() and np.isfinite(var).all() and bool((var >= 0).all())
+    if not finite or epsilon.size != 1 or clip.size != 1:
+        raise UserError(f"{path}: mean and var must be finite, var not below 0, clip one number")
+    if not epsilon.item() > 0 or not clip.item() > 0:
+        raise UserError(f"{path}: epsilon is {epsilon.item()}, clip {clip.item()}; both are over 0")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Normalizer(mean, var, float(epsilon.item()), float(clip.item()), digest)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[np.float64]]:
+    if not path.is_file():
+        raise UserError(f"no normaliser at {path}; make one of VecNormalize's: {SAVE}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked > BYTES_LIMIT:
+            raise UserError(f"{path} unpacks to {unpacked} bytes; the limit is {BYTES_LIMIT}")
+        with np.load(path, allow_pickle=False) as file:
+            names = {"mean", "var", "epsilon", "clip"} & set(file.files)
+            found: dict[str, Any] = {name: file[name] for name in names}
+        return {name: np.asarray(array, np.float64) for name, array in found.items()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{path} is no npz of plain arrays ({reason}); make it: {SAVE}") from error
