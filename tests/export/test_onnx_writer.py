@@ -17,8 +17,8 @@ from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.onnx_writer import onnx_model, write_onnx
 from sparsectl.export.passes import fold_normaliser
 from sparsectl.export.rounding import float32_rounding
-from sparsectl.export.verify import run_onnx
 from tests.export.graphs import graphs, observations, random_graph
+from tests.export.onnx_files import run_file
 
 
 @settings(max_examples=60, deadline=None)
@@ -34,7 +34,7 @@ def test_round_trip_and_onnxruntime(
     assert again.signals() == graph.signals()
     assert (again.environment, again.provenance) == (graph.environment, graph.provenance)
     x = observations(graph, 50)
-    assert np.allclose(run_onnx(path, x), graph.forward(x), rtol=1e-5, atol=2e-4)
+    assert np.allclose(run_file(path, x), graph.forward(x), rtol=1e-5, atol=2e-4)
 
 
 def test_limits_and_scales_that_float32_cannot_hold_survive(tmp_path: Path) -> None:
@@ -96,6 +96,6 @@ def test_every_activation_comes_back_and_acts_as_in_onnxruntime(name: str, tmp_p
     write_onnx(graph, tmp_path / "policy.onnx")
     assert read_onnx(tmp_path / "policy.onnx").digest == graph.digest
     x = observations(graph)
-    difference = np.abs(run_onnx(tmp_path / "policy.onnx", x) - graph.forward(x))
+    difference = np.abs(run_file(tmp_path / "policy.onnx", x) - graph.forward(x))
     allowed = float32_rounding(graph, x) + 1e-6 * np.ptp(graph.forward(x))
     assert (difference <= allowed).all()
