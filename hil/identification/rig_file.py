@@ -7,7 +7,8 @@ from typing import Any
 
 from sparsectl.hil.identification.fit import Fit
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key
-from sparsectl.training.plants.rig import Base, Motor, Pole, Range, Rig, Start
+from sparsectl.training.plants.motor import CurrentMotor, Motor
+from sparsectl.training.plants.rig import Base, Pole, Range, Rig, Start
 
 LEAST_HALF_RANGE = 0.05
 """Training sees at least ±5 % of a number: a policy fitted to one day's friction is brittle."""
@@ -19,7 +20,7 @@ def rig_toml(fit: Fit, source: str) -> str:
     What was not found (starts, limits, jitter) stands as in the rig that was started from.
     """
     rig = _with_ranges(fit)
-    sections: dict[str, Base | Pole | Motor | Start] = {
+    sections: dict[str, Base | Pole | Motor | CurrentMotor | Start] = {
         "base": rig.base,
         "pole": rig.pole,
         "motor": rig.motor,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from sparsectl.common.errors import UserError
+from sparsectl.training.plants.motor import Motor
 from sparsectl.training.plants.plant import Parameters
 from sparsectl.training.plants.rig import Rig
 
@@ -77,8 +79,27 @@ def key(unknown: Unknown) -> str:
     return f"{unknown.section}.{unknown.name}" if unknown.section else unknown.name
 
 
+def voltage_motor(rig: Rig) -> Motor:
+    """The rig's motor, of the kind whose numbers are unknowns.
+
+    Raises:
+        UserError: it is of another kind.
+    """
+    if not isinstance(rig.motor, Motor):
+        raise UserError(
+            f"rig {rig.name} has [motor] kind current, and only voltage motors can be identified; "
+            "measure its effort_per_amp with a spring balance"
+        )
+    return rig.motor
+
+
 def start(rig: Rig) -> Guess:
-    """The rig's own values, a delay of a quarter of a period, no bias."""
+    """The rig's own values, a delay of a quarter of a period, no bias.
+
+    Raises:
+        UserError: as `voltage_motor`.
+    """
+    voltage_motor(rig)
     values = [0.25, 0.0]
     values += [getattr(getattr(rig, u.section), u.name) for u in UNKNOWNS if u.section]
     return Guess(rig, tuple(float(value) for value in values))
@@ -98,7 +119,7 @@ def of_unit(rig: Rig, parameters: Parameters) -> Guess:
     The pole's mass stands at the rig's own, so a unit's masses, efforts and frictions are all
     divided by its factor.
     """
-    base, pole, motor, drawn = rig.base, rig.pole, rig.motor, parameters
+    base, pole, motor, drawn = rig.base, rig.pole, voltage_motor(rig), parameters
     viscous, coulomb = drawn.viscous_friction_factor, drawn.coulomb_friction_factor
     share = 1.0 / drawn.pole_mass_factor
     effort = motor.effort_per_volt * drawn.supply_factor * share

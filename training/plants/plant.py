@@ -10,7 +10,8 @@ from typing import Literal
 import mujoco
 import numpy as np
 
-from sparsectl.training.plants.rig import Motor, Rig
+from sparsectl.training.plants.motor import AnyMotor
+from sparsectl.training.plants.rig import Rig
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 
@@ -49,8 +50,9 @@ def draw_parameters(rig: Rig, rng: np.random.Generator) -> Parameters:
 class Plant:
     """A pendulum whose time passes only in `advance`.
 
-    The motor's effort is constant within a call of `advance` but for the back-EMF, which acts as
-    damping of the driven axis and is integrated implicitly with it. The transport delay and the
+    A voltage motor's effort is constant within a call of `advance` but for the back-EMF, which acts
+    as damping of the driven axis and is integrated implicitly with it; a current motor's is that of
+    each step's speed. The transport delay and the
     period's jitter are the caller's: the environment draws them, firmware has them by nature.
     """
 
@@ -58,7 +60,9 @@ class Plant:
         self.rig = rig
         self.model = mujoco.MjModel.from_xml_path(str(MODELS_FOLDER / rig.model))
         self.data = mujoco.MjData(self.model)
+        self.motor: AnyMotor = rig.motor
         self.parameters = Parameters()
+        self._duty = 0.0
         self._set_parameters(self.parameters)
 
     def reset(
@@ -94,8 +98,9 @@ class Plant:
         return float(self.data.time)
 
     def set_duty(self, duty: float) -> None:
-        """Set the H-bridge's duty, -1 to 1, from now on."""
-        self.data.ctrl[0] = self.effort_per_volt * self._bridge_volts(duty)
+        """Set the motor's duty, -1 to 1, from now on."""
+        self._duty = duty
+        self.data.ctrl[0] = self._effort()
 
     def advance(self, duration_s: float) -> None:
         """Let `duration_s` seconds pass under the duty that is set."""
@@ -103,7 +108,12 @@ class Plant:
             return
         steps = math.ceil(duration_s / LONGEST_STEP_S)
         self.model.opt.timestep = duration_s / steps
-        mujoco.mj_step(self.model, self.data, steps)
+        if not self.motor.needs_velocity:
+            mujoco.mj_step(self.model, self.data, steps)
+            return
+        for _ in range(steps):
+            self.data.ctrl[0] = self._effort()
+            mujoco.mj_step(self.model, self.data)
 
     def counts(self) -> tuple[int, int]:
         """The encoders: base counts from the middle, pole counts from hanging at rest."""
@@ -116,10 +126,8 @@ class Plant:
 
     def current_a(self) -> float:
         """Current of the motor under the duty that is set; 0 where the rig's file has none."""
-        motor: Motor = self.rig.motor
-        volts = float(self.data.ctrl[0]) / self.effort_per_volt
-        back_emf_v = motor.back_emf_v * float(self.data.qvel[BASE])
-        return motor.stall_current_a * (volts - back_emf_v) / motor.supply_v
+        effort, velocity = float(self.data.ctrl[0]), float(self.data.qvel[BASE])
+        return self.motor.current_a(effort, velocity)
 
     def state(self) -> tuple[float, float, float, float]:
         """The truth: base position and velocity (SI), pole angle (rad, 0 upright) and velocity."""
@@ -148,19 +156,17 @@ class Plant:
             (rest.base_velocity * spread[2], rest.pole_velocity * spread[3]),
         )
 
-    def _bridge_volts(self, duty: float) -> float:
-        """Volts that drive the motor: supply limit, then what the dead zone swallows."""
-        motor: Motor = self.rig.motor
-        duty = min(max(duty, -motor.max_duty), motor.max_duty)
-        volts = duty * motor.supply_v * self.parameters.supply_factor
-        dead_zone_v = motor.dead_zone_v * self.parameters.dead_zone_factor
-        return math.copysign(max(abs(volts) - dead_zone_v, 0.0), volts)
+    def _effort(self) -> float:
+        """N or N m of the duty that is set, at the present speed."""
+        parameters, velocity = self.parameters, float(self.data.qvel[BASE])
+        return self.motor.effort(
+            self._duty, velocity, parameters.supply_factor, parameters.dead_zone_factor
+        )
 
     def _set_parameters(self, parameters: Parameters) -> None:
         """Write the rig's masses, inertias and friction into the MuJoCo model."""
         self.parameters = parameters
-        base, pole, motor, model = self.rig.base, self.rig.pole, self.rig.motor, self.model
-        self.effort_per_volt = motor.effort_per_volt
+        base, pole, model = self.rig.base, self.rig.pole, self.model
         base_id, pole_id = model.body("base").id, model.body("pole").id
         _set_rod(
             model, base_id, base.mass_kg * parameters.base_mass_factor, (base.length_m, 0.0, 0.0)
@@ -173,10 +179,9 @@ class Plant:
             pole.tip_mass_kg * parameters.pole_mass_factor,
         )
         model.body_pos[pole_id] = (base.length_m, 0.0, 0.0)
-        back_emf = motor.effort_per_volt * motor.back_emf_v
         viscous, coulomb = parameters.viscous_friction_factor, parameters.coulomb_friction_factor
         model.dof_armature[BASE] = base.rotor_inertia
-        model.dof_damping[BASE] = base.viscous_friction * viscous + back_emf
+        model.dof_damping[BASE] = base.viscous_friction * viscous + self.motor.damping
         model.dof_damping[POLE] = pole.viscous_friction * viscous
         model.dof_frictionloss[BASE] = base.coulomb_friction * coulomb
         model.dof_frictionloss[POLE] = pole.coulomb_friction * coulomb

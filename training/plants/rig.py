@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparsectl.common.errors import UserError
+from sparsectl.training.plants.motor import MOTORS, CurrentMotor, Motor
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 
@@ -68,25 +69,6 @@ class Pole:
 
 
 @dataclass(frozen=True)
-class Motor:
-    """A DC motor behind an H-bridge: effort (N or N m) = effort_per_volt * (volts - back EMF).
-
-    A positive duty drives the base forward by definition: which way that is on the bench does not
-    matter, and a motor whose wires are swapped is a rig whose two encoders both count backwards.
-    """
-
-    supply_v: float
-    effort_per_volt: float
-    back_emf_v: float
-    dead_zone_v: float
-    max_duty: float
-    stall_current_a: float = 0.0
-    """Current at standstill and full duty; 0: not known, none is simulated."""
-    current_limit_a: float = 0.0
-    """Current at which a board that can measure it faults; 0: never."""
-
-
-@dataclass(frozen=True)
 class Start:
     """Half-widths of the uniform start around rest: the pole hangs, the base is in the middle."""
 
@@ -123,7 +105,7 @@ class Rig:
     frames: int
     base: Base
     pole: Pole
-    motor: Motor
+    motor: Motor | CurrentMotor
     start: Start
     randomisation: Randomisation
 
@@ -227,7 +209,7 @@ def _signal(name: str, unit: str, scale: float, bound: float | None) -> dict[str
     return {"name": name, "unit": unit, "scale": scale, "offset": 0.0, "low": low, "high": bound}
 
 
-Section = TypeVar("Section", Base, Pole, Motor, Start, Randomisation)
+Section = TypeVar("Section", Base, Pole, Motor, CurrentMotor, Start, Randomisation)
 
 
 def _parse(table: dict[str, Any], path: Path) -> Rig:
@@ -242,12 +224,25 @@ def _parse(table: dict[str, Any], path: Path) -> Rig:
         frames=int(_number(table["frames"], "frames", path)),
         base=_section(Base, table["base"], "base", path),
         pole=_section(Pole, table["pole"], "pole", path),
-        motor=_section(Motor, table["motor"], "motor", path),
+        motor=_motor(table["motor"], path),
         start=_section(Start, table["start"], "start", path),
         randomisation=_section(Randomisation, table["randomisation"], "randomisation", path),
     )
     _check_values(rig, path)
     return rig
+
+
+def _motor(table: Any, path: Path) -> Motor | CurrentMotor:
+    """The section without its `kind`, which says what the others are."""
+    kind = table.get("kind", "voltage") if isinstance(table, dict) else "voltage"
+    if kind not in MOTORS:
+        raise UserError(f"{path}: [motor] kind is {kind!r}; known: {', '.join(MOTORS)}")
+    rest = table
+    if isinstance(table, dict):
+        rest = {key: value for key, value in table.items() if key != "kind"}
+    if MOTORS[kind] is CurrentMotor:
+        return _section(CurrentMotor, rest, "motor", path)
+    return _section(Motor, rest, "motor", path)
 
 
 def _section(kind: type[Section], table: Any, name: str, path: Path) -> Section:
@@ -300,7 +295,7 @@ def _check_values(rig: Rig, path: Path) -> None:
         "[pole] velocity_scale": rig.pole.velocity_scale,
         "[pole] rate_limit": rig.pole.rate_limit,
         "[motor] supply_v": rig.motor.supply_v,
-        "[motor] effort_per_volt": rig.motor.effort_per_volt,
+        **_positive_of(rig.motor),
     }
     for where, value in positive.items():
         if value <= 0:
@@ -308,6 +303,7 @@ def _check_values(rig: Rig, path: Path) -> None:
     at_least_0 = {
         "[base] rotor_inertia": rig.base.rotor_inertia,
         "[pole] tip_mass_kg": rig.pole.tip_mass_kg,
+        "[motor] back_emf_v": rig.motor.back_emf_v,
     }
     for where, value in at_least_0.items():
         if value < 0:
@@ -334,8 +330,18 @@ def _check_values(rig: Rig, path: Path) -> None:
         )
 
 
+def _positive_of(motor: Motor | CurrentMotor) -> dict[str, float]:
+    if isinstance(motor, Motor):
+        return {"[motor] effort_per_volt": motor.effort_per_volt}
+    return {
+        "[motor] effort_per_amp": motor.effort_per_amp,
+        "[motor] max_current_a": motor.max_current_a,
+        "[motor] resistance_ohm": motor.resistance_ohm,
+    }
+
+
 def _hint(where: str) -> str:
-    if where != "[motor] effort_per_volt":
+    if not where.startswith("[motor] effort_per"):
         return ""
     return (
         " (for a motor that turns the other way, give [base] unit_per_count and [pole] "

@@ -11,11 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparsectl.training.plants.motor import CurrentMotor, Motor
 from sparsectl.training.plants.observation import Observer
 from sparsectl.training.plants.plant import Parameters, Plant, draw_parameters, wrap_angle
 from sparsectl.training.plants.rig import Rig, load_rig, rig_names
 
 RIGS = rig_names()
+
+
+def voltage(rig: Rig) -> Motor:
+    """The motor of a shipped rig, all of which are DC motors behind a bridge."""
+    assert isinstance(rig.motor, Motor)
+    return rig.motor
 
 
 def quiet(rig: Rig) -> Rig:
@@ -24,7 +31,7 @@ def quiet(rig: Rig) -> Rig:
         rig,
         base=dataclasses.replace(rig.base, viscous_friction=0.0, coulomb_friction=0.0),
         pole=dataclasses.replace(rig.pole, viscous_friction=0.0, coulomb_friction=0.0),
-        motor=dataclasses.replace(rig.motor, back_emf_v=0.0),
+        motor=dataclasses.replace(voltage(rig), back_emf_v=0.0),
         start=dataclasses.replace(rig.start, base=0.0, pole_rad=0.0, pole_velocity=0.0),
     )
 
@@ -62,7 +69,7 @@ def test_the_rotor_takes_its_part_of_the_motors_push(name: str) -> None:
     plant._set_parameters(Parameters(pole_mass_factor=1e-6))
     plant.set_duty(0.5)
     plant.advance(1e-4)
-    effort = rig.motor.effort_per_volt * (0.5 * rig.motor.supply_v - rig.motor.dead_zone_v)
+    effort = voltage(rig).effort_per_volt * (0.5 * rig.motor.supply_v - voltage(rig).dead_zone_v)
     assert plant.state()[1] == pytest.approx(effort / (4 * own) * 1e-4, rel=1e-3)
 
 
@@ -113,7 +120,7 @@ def test_the_cart_reaches_the_speed_at_which_friction_and_motor_balance() -> Non
     plant._set_parameters(Parameters(pole_mass_factor=1e-6))
     plant.set_duty(1.0)
     plant.advance(3.0)
-    motor = rig.motor
+    motor = voltage(rig)
     force_n = motor.effort_per_volt * (motor.supply_v - motor.dead_zone_v)
     damping = rig.base.viscous_friction + motor.effort_per_volt * motor.back_emf_v
     expected = (force_n - rig.base.coulomb_friction) / damping
@@ -126,7 +133,7 @@ def test_a_duty_inside_the_dead_zone_moves_nothing(name: str) -> None:
     rig = dataclasses.replace(rig, start=quiet(rig).start)
     plant = Plant(rig)
     plant.reset(0)
-    plant.set_duty(0.9 * rig.motor.dead_zone_v / rig.motor.supply_v)
+    plant.set_duty(0.9 * voltage(rig).dead_zone_v / rig.motor.supply_v)
     plant.advance(0.5)
     assert plant.state()[0] == pytest.approx(0.0, abs=1e-9)
 
@@ -177,3 +184,47 @@ def test_drawn_parameters_stay_within_the_rigs_ranges_and_differ(name: str) -> N
         low, high = getattr(rig.randomisation, field.name)
         values = [getattr(draw, field.name) for draw in draws]
         assert low <= min(values) < max(values) <= high, field.name
+
+
+def brushless(name: str) -> tuple[Rig, CurrentMotor]:
+    """A rig without friction whose motor's current is controlled, as strong at rest as its own."""
+    rig = load_rig(name)
+    own = voltage(rig)
+    motor = CurrentMotor(
+        supply_v=own.supply_v,
+        effort_per_amp=own.full_effort / 4.0,
+        max_current_a=4.0,
+        resistance_ohm=0.5,
+        back_emf_v=own.back_emf_v,
+        max_duty=1.0,
+    )
+    return replace(quiet(rig), motor=motor), motor
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_a_current_is_what_is_asked_for_until_the_supply_ends(name: str) -> None:
+    _, motor = brushless(name)
+    fastest, half = motor.supply_v / motor.back_emf_v, motor.full_effort / 2
+    assert motor.effort(0.5, 0.0, 1.0, 1.0) == pytest.approx(half)
+    assert motor.effort(0.5, 0.5 * fastest, 1.0, 1.0) == pytest.approx(half)
+    assert motor.effort(0.5, 1.001 * fastest, 1.0, 1.0) < 0.0  # the supply does not reach so far
+    assert motor.effort(9.0, 0.0, 1.0, 1.0) == motor.effort(1.0, 0.0, 1.0, 1.0)
+    sagging = motor.resistance_ohm * motor.max_current_a / motor.supply_v
+    assert motor.effort(1.0, 0.0, sagging / 2, 1.0) == pytest.approx(half)
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_a_current_motor_speeds_up_evenly_and_no_further_than_its_supply(name: str) -> None:
+    rig, motor = brushless(name)
+    plant = Plant(rig)
+    plant.reset(0)
+    plant._set_parameters(Parameters(pole_mass_factor=1e-6))
+    plant.set_duty(0.5)
+    plant.advance(0.005)
+    first = plant.state()[1]
+    plant.advance(0.005)
+    assert plant.state()[1] == pytest.approx(2 * first, rel=1e-3)
+    assert plant.current_a() == pytest.approx(2.0)
+    plant.advance(20.0)
+    assert plant.state()[1] == pytest.approx(motor.supply_v / motor.back_emf_v, rel=0.02)
+    assert abs(plant.current_a()) < 0.1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.training.plants.motor import CurrentMotor
 from sparsectl.training.plants.rig import RIGS_FOLDER, load_rig, rig_names
 
 
@@ -80,3 +81,49 @@ def test_a_pole_with_a_tip_has_its_moment_and_inertia() -> None:
     pole = replace(load_rig("sensorsini_cartpole").pole, mass_kg=0.3, length_m=2.0, tip_mass_kg=0.5)
     assert pole.moment_kgm == pytest.approx(0.3 * 1.0 + 0.5 * 2.0)
     assert pole.inertia_kgm2 == pytest.approx(0.3 * 4.0 / 3 + 0.5 * 4.0)
+
+
+CURRENT = """[motor]
+kind = "current"
+supply_v = 24.0
+effort_per_amp = 2.0
+max_current_a = 4.0
+resistance_ohm = 0.4
+back_emf_v = 2.0
+max_duty = 1.0
+
+[start]"""
+
+
+def with_current_motor(tmp_path: Path, old: str = "", new: str = "") -> Path:
+    """The cart-pole's file with a motor whose current is controlled."""
+    text = (RIGS_FOLDER / "sensorsini_cartpole.toml").read_text(encoding="utf-8")
+    text = text[: text.index("[motor]")] + CURRENT + text.partition("[start]")[2]
+    path = tmp_path / "brushless.toml"
+    path.write_text(text.replace(old, new, 1) if old else text, encoding="utf-8")
+    return path
+
+
+def test_a_current_motor_is_read(tmp_path: Path) -> None:
+    motor = load_rig(with_current_motor(tmp_path)).motor
+    assert isinstance(motor, CurrentMotor)
+    assert (motor.full_effort, motor.damping, motor.dead_zone_a) == (8.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "replacement", "message"),
+    [
+        ('kind = "current"', 'kind = "hydraulic"', "kind is 'hydraulic'; known: voltage, current"),
+        ('kind = "current"', 'kind = "voltage"', "unknown key 'effort_per_amp'"),
+        ("resistance_ohm = 0.4", "resistance_ohm = 0", "resistance_ohm is 0"),
+        ("resistance_ohm = 0.4", "", "'resistance_ohm' is missing"),
+        ("back_emf_v = 2.0", "back_emf_v = -2.0", "back_emf_v is -2.0"),
+        ("max_current_a = 4.0", "max_current_a = -4.0", "max_current_a is -4.0"),
+    ],
+)
+def test_a_wrong_current_motor_is_named(
+    tmp_path: Path, line: str, replacement: str, message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        load_rig(with_current_motor(tmp_path, line, replacement))
+    assert message in str(caught.value)
