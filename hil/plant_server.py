@@ -35,7 +35,7 @@ class AnyPlant(Protocol):
 
     def counts(self) -> tuple[int, int]: ...
 
-    def current_a(self) -> float: ...
+    def current_a(self) -> float | None: ...
 
 
 REQUEST = struct.Struct("<Qf")
@@ -55,6 +55,16 @@ class PlantStart:
     """What goes wrong with it."""
     wiring: Wiring = Wiring()
     """How its motor and encoders are connected."""
+
+    @property
+    def what(self) -> str:
+        """For a message."""
+        return "the simulated plant"
+
+    def command(self, descriptor: int) -> list[str]:
+        """What runs the process that serves it on an inherited socket."""
+        server = [sys.executable, "-m", "sparsectl.hil.plant_server", str(descriptor)]
+        return server + self.arguments()
 
     def arguments(self) -> list[str]:
         """The command line of a server that simulates this."""
@@ -98,7 +108,12 @@ def serve(
         plant.set_duty(duty if math.isfinite(duty) else 0.0)
         counts = (_wrapped(count) for count in plant.counts())
         lost_edges = plant.lost_edges() if isinstance(plant, FaultyPlant) else 0
-        channel.sendall(ANSWER.pack(*counts, round(1000 * plant.current_a()), lost_edges))
+        channel.sendall(ANSWER.pack(*counts, _milliamperes(plant.current_a()), lost_edges))
+
+
+def _milliamperes(current_a: float | None) -> int:
+    """The current as the firmware takes it; one that is not measured is the least of an int32."""
+    return -(2**31) if current_a is None else round(1000 * current_a)
 
 
 def _wrapped(count: int) -> int:

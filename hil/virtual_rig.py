@@ -14,17 +14,28 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Protocol
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.processes import end
 from sparsectl.hil.config import Clock
 from sparsectl.hil.faults.kinds import FaultSpec
-from sparsectl.hil.plant_server import READY, PlantStart
+from sparsectl.hil.plant_server import READY
 from sparsectl.hil.priority import hurry
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 2.0
+
+
+class ServedRig(Protocol):
+    """A process that answers the firmware's encoders and motor on an inherited socket."""
+
+    @property
+    def what(self) -> str:
+        """For a message."""
+
+    def command(self, descriptor: int) -> list[str]:
+        """What runs it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class VirtualRig:
         self,
         firmware: Path,
         clock: Clock,
-        plant: PlantStart | None,
+        plant: ServedRig | None,
         fifo: bool = False,
         line: LineStart | None = None,
     ) -> None:
@@ -62,7 +73,8 @@ class VirtualRig:
         Args:
             firmware: the executable that the host board's build made.
             clock: how the firmware's time passes.
-            plant: the pendulum; None leaves the encoders at rest (processor in the loop).
+            plant: the pendulum, simulated or of iron; None leaves the encoders at rest (processor
+                in the loop).
             fifo: ask for SCHED_FIFO.
             line: the cable, when it is to be slow or faulty.
         """
@@ -102,13 +114,10 @@ class VirtualRig:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
-            server = self._start_child(
-                [sys.executable, "-m", "sparsectl.hil.plant_server", str(ours.fileno())]
-                + self.plant.arguments(),
-                (ours.fileno(),),
-            )
-            if _first_line(server, "the simulated plant") != READY:
-                raise UserError("the simulated plant did not start; see its message above")
+            command_line = self.plant.command(ours.fileno())
+            server = self._start_child(command_line, (ours.fileno(),))
+            if _first_line(server, self.plant.what) != READY:
+                raise UserError(f"{self.plant.what} did not start; see its message above")
             command += ["--plant-fd", str(theirs.fileno())]
             self.port = self._start_firmware(command, (theirs.fileno(),))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from sparsectl.hil.ports.actuator import ActuatorPort
 from sparsectl.hil.ports.auto import Auto
 from sparsectl.hil.ports.emulated import Emulated
 from sparsectl.hil.ports.line import Line
@@ -15,7 +16,7 @@ from sparsectl.hil.ports.virtual import Virtual
 
 __all__ = ["KINDS", "OpenPort", "PortKind", "PortRequest", "kind_of"]
 
-KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Emulated(), Auto(), Line())
+KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Emulated(), ActuatorPort(), Auto(), Line())
 
 
 def kind_of(port: str) -> PortKind:

@@ -16,6 +16,7 @@ class Auto:
 
     has_virtual_clock = False
     builds = False
+    has_rig = True
 
     def claims(self, port: str) -> bool:
         """The word alone."""

@@ -21,6 +21,7 @@ class Emulated:
 
     has_virtual_clock = False
     builds = True
+    has_rig = False
 
     def claims(self, port: str) -> bool:
         """emulated:BOARD."""

@@ -13,6 +13,7 @@ class Line:
 
     has_virtual_clock = False
     builds = False
+    has_rig = True
 
     def claims(self, port: str) -> bool:
         """Everything: what is no device and no URL, pyserial refuses with the system's reason."""

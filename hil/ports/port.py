@@ -60,6 +60,10 @@ class PortKind(Protocol):
     def builds(self) -> bool:
         """Whether the board's firmware is built here, from the policy's C files."""
 
+    @property
+    def has_rig(self) -> bool:
+        """Whether a rig of iron may stand behind it, and a person beside that."""
+
     def claims(self, port: str) -> bool:
         """Whether `port` names one of these."""
 

@@ -18,6 +18,7 @@ class Virtual:
 
     has_virtual_clock = True
     builds = True
+    has_rig = False
 
     def claims(self, port: str) -> bool:
         """The word alone."""

@@ -182,7 +182,7 @@ class _Check:
     ) -> None:
         self.plan, self.session, self.guard, self.journal = plan, session, guard, journal
         self.period_us = int(plan.expectation.rig["period_us"])
-        self.has_hand = not plan.port_kind.builds
+        self.has_hand = plan.port_kind.has_rig
         """Whether there may be a person beside the rig; nobody can touch a simulated one."""
         self.stopped = Fault.NONE
 
@@ -212,7 +212,6 @@ class _Check:
         watch = self._watch()
         base, pole = is_counting(watch, "base", PUSH_BASE), is_counting(watch, "pole", SWING_POLE)
         if base:
-            await_rest(watch, self.plan.config.rest_limit_s)
             evidence = self._push(blind=False)
             if evidence.motor_drives:
                 return self._settled(evidence)
@@ -245,6 +244,8 @@ class _Check:
         session = self.session
         session.configure(self.plan.expectation, Mode.HOST)
         drive = self._drive(strokes)
+        # A pole swings on for longer than homing waits.
+        await_rest(drive, self.plan.config.rest_limit_s)
         session.home()
         homed = advance_until(drive, {State.HOMED, State.FAULT}, HOMING_LIMIT_S, "homing")
         if homed.state == State.FAULT:

@@ -50,7 +50,7 @@ class Pendulum(Protocol):
 
     def counts(self) -> tuple[int, int]: ...
 
-    def current_a(self) -> float: ...
+    def current_a(self) -> float | None: ...
 
 
 class MiswiredPlant:
@@ -75,6 +75,7 @@ class MiswiredPlant:
         base, pole = self._plant.counts()
         return self._base * base, self._pole * pole
 
-    def current_a(self) -> float:
+    def current_a(self) -> float | None:
         """The motor's current, as the board sees it."""
-        return self._motor * self._plant.current_a()
+        current_a = self._plant.current_a()
+        return None if current_a is None else self._motor * current_a

@@ -1,0 +1,52 @@
+"""What the firmware's process needs of a drive or a card: a motor, two encoders, a current."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from sparsectl.training.plants.rig import Rig
+
+WATCHDOG_MOST_S: Final = 0.1
+"""Longest that any actuator may go on driving without a word from the firmware's process."""
+
+
+class Actuator(Protocol):
+    """An open drive or card, its motor enabled; in the place of a simulated plant.
+
+    Each answer of the firmware's tick is one `set_duty` and one `counts`: when they stop coming,
+    the hardware's own watchdog has to take the motor's torque away within `WATCHDOG_MOST_S`.
+    """
+
+    def advance(self, duration_s: float) -> None:
+        """Time passes by itself here."""
+
+    def set_duty(self, duty: float) -> None:
+        """Drive, -1 to 1; 0 is no torque.
+
+        Raises:
+            UserError: the hardware has gone, or has stopped by itself.
+        """
+
+    def counts(self) -> tuple[int, int]:
+        """The encoders of base and pole.
+
+        Raises:
+            UserError: as `set_duty`.
+        """
+
+    def current_a(self) -> float | None:
+        """Current of the motor in A; None where it is not measured."""
+
+    def close(self) -> None:
+        """Motor off, as far as the hardware can still be reached."""
+
+
+class Opener(Protocol):
+    """Opens an actuator and enables its motor without torque."""
+
+    def __call__(self, address: str, rig: Rig) -> Actuator:
+        """Open what `address` names, a serial port or a card's number.
+
+        Raises:
+            UserError: it is not there, or is not set up so that it is safe to drive.
+        """

@@ -1,0 +1,54 @@
+"""The firmware as a process of this machine, and behind it a drive or a card that moves the rig."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.hil.actuators import ACTUATORS
+from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
+from sparsectl.hil.actuators.server import ActuatorStart
+from sparsectl.hil.ports.port import OpenPort, PortRequest
+from sparsectl.hil.virtual_rig import VirtualRig
+
+SLOWEST_PERIOD_US = round(WATCHDOG_MOST_S * 1e6 / 2)
+"""The watchdog is fed once a period: one that comes late must not be the last."""
+
+
+class ActuatorPort:
+    """See `PortKind`."""
+
+    has_virtual_clock = False
+    builds = True
+    has_rig = True
+
+    def claims(self, port: str) -> bool:
+        """odrive:/dev/ttyACM0, qube:0."""
+        return port.partition(":")[0] in ACTUATORS and ":" in port
+
+    @contextmanager
+    def open(self, request: PortRequest) -> Iterator[OpenPort]:
+        """Build the firmware, and run it and the actuator's process while the context lasts.
+
+        Raises:
+            UserError: mode pil, which moves nothing, or the actuator cannot be had.
+        """
+        kind, _, address = request.port.partition(":")
+        if request.plant is None:
+            raise UserError(
+                f"--mode is pil, which simulates the pendulum, but --port is {request.port}; take "
+                "--mode device or host"
+            )
+        if request.rig.period_us > SLOWEST_PERIOD_US:
+            raise UserError(
+                f"the rig's period is {request.rig.period_us} us, too slow for the watchdog of "
+                f"{kind}, 0.1 s; take at most {SLOWEST_PERIOD_US}"
+            )
+        built = build_firmware(request.policy, "host", request.rig, request.firmware)
+        start = ActuatorStart(kind, address, request.plant.rig)
+        with VirtualRig(Path(built["elf"]), "realtime", start, request.fifo) as rig:
+            notes = {"actuator": kind, "virtual_rig_scheduling": rig.scheduling}
+            yield OpenPort(rig.port, notes)
