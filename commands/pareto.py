@@ -16,6 +16,7 @@ from sparsectl.commands.flash import flash_bytes
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.progress import Progress
+from sparsectl.common.ranges import check_counts
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments import chosen_environment
 from sparsectl.training.evaluate import check_policy, evaluate
@@ -37,6 +38,7 @@ def pareto(config: ParetoConfig) -> JSON:
     paths = [path for source in config.students for path in students_in(source)]
     if not paths:
         raise UserError("no student is given; name a student.safetensors or a distill's folder")
+    check_counts(config, 1, "episodes")
     check_writable(config.out)
     env = common_environment(config, paths)
     config = replace(config, env=env, env_kwargs=(), wrapper=())

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-LEFT_OUT = ("config", "provenance", "table", "choice", "boards", "proof")
+LEFT_OUT = ("config", "provenance", "table", "choice", "boards", "proof", "returns")
 """Of a result: for machines, shown before, or shown at its end."""
 WIDE = 160
 """Columns where there is no terminal to ask."""

@@ -108,6 +108,12 @@ def check_writable(folder: Path, option: str = "--out") -> None:
         _remove(missing)
 
 
+def room_at(folder: Path) -> int:
+    """Free bytes of the disk that a folder is on, or will be."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free
+
+
 def check_file(path: Path, option: str = "--out") -> None:
     """The same for a file, which may be there already.
 

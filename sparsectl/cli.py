@@ -65,7 +65,7 @@ COMMANDS = {
     "collect": Command(sparsectl.training.config.CollectConfig, "training.collect:collect"),
     "distill": Command(sparsectl.training.config.DistillConfig, "commands.distill:run"),
     "pareto": Command(sparsectl.commands.config.ParetoConfig, "commands.pareto:pareto"),
-    "evaluate": Command(sparsectl.training.config.EvaluateConfig, "training.evaluate:evaluate"),
+    "evaluate": Command(sparsectl.training.config.EvaluateConfig, "training.comparison:run"),
     "export": Command(sparsectl.commands.config.ChooseConfig, "commands.choose:export"),
     "build": Command(sparsectl.firmware_host.config.BuildConfig, "commands.build:build"),
     "flash": Command(sparsectl.firmware_host.config.FlashConfig, "firmware_host.flash:flash"),
@@ -133,6 +133,8 @@ def _told(error: BaseException) -> tuple[int, str]:
         return 128 + signal.SIGINT, "stopped"
     if isinstance(error, MemoryError):
         return MISTAKE, "the memory of this machine does not suffice; give a smaller model or file"
+    if isinstance(error, ModuleNotFoundError) and (lacking := _lacking(error)):
+        return MISTAKE, lacking
     said = " ".join(str(error).split()) or "no message"
     if isinstance(error, OSError):
         return MISTAKE, f"the system refuses: {said}; mend that and run it again"
@@ -173,13 +175,16 @@ def load(function: str) -> Callable[[Any], dict[str, Any]]:
             importlib.import_module(f"sparsectl.{module_name}"), function_name
         )
     except ModuleNotFoundError as error:
-        extra = EXTRA_OF_MODULE.get((error.name or "").split(".")[0])
-        if extra is None:
+        if (lacking := _lacking(error)) is None:
             raise
-        raise UserError(
-            f"this command needs {error.name}; pip install 'sparsectl[{extra}]'"
-        ) from error
+        raise UserError(lacking) from error
     return loaded
+
+
+def _lacking(error: ModuleNotFoundError) -> str | None:
+    """How to get a package that an extra brings; None: it is of none."""
+    extra = EXTRA_OF_MODULE.get((error.name or "").split(".")[0])
+    return extra and f"this command needs {error.name}; pip install 'sparsectl[{extra}]'"
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

@@ -95,7 +95,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
     [
         ("evaluate --policy x --episodes many", "--episodes takes INT, not 'many'; see "),
         ("evaluate --policy x --epsiodes 3", "perhaps you meant --episodes INT; see "),
-        ("evaluate", "it needs --policy PATH; see `sparsectl evaluate --help`"),
+        ("collect --env e", "it needs --teacher PATH; see `sparsectl collect --help`"),
         ("export", "it needs PATH"),
         ("teach --hidden 8 wide", "not '8 wide'"),
         ("teach --seed=x", "--seed takes INT, not 'x'"),

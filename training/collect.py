@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import room_at
 from sparsectl.common.provenance import provenance
+from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import check_place, write_dataset
+from sparsectl.training.data.npz import BYTES_LIMIT
 from sparsectl.training.environments import chosen_environment
 from sparsectl.training.evaluate import check_policy
 from sparsectl.training.policy import Policy, load_policy
-from sparsectl.training.rollouts import Behaviour, Rollouts
+from sparsectl.training.rollouts import MOST_WORKERS, Behaviour, Rollouts
 from sparsectl.training.seeds import Series
 
 
@@ -40,6 +43,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     assert env is not None
     config = replace(config, env=env)
     check_policy(teacher, env, config.teacher)
+    _check_room(config, (teacher.observation_size, teacher.action_size))
     behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
     with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
         dataset = rollouts.transitions(
@@ -58,14 +62,24 @@ def collect(config: CollectConfig) -> dict[str, Any]:
 
 
 def _check(config: CollectConfig) -> None:
-    if config.transitions < 1:
-        raise UserError(f"transitions is {config.transitions}; ask for at least 1")
-    if not 0 <= config.noise <= 10 or not 0 <= config.noise_fraction <= 1:
-        raise UserError(
-            f"noise is {config.noise}, noise_fraction {config.noise_fraction}; "
-            "give a deviation from 0 and a share from 0 to 1"
-        )
+    check_counts(config, 1, "transitions")
+    check_counts(config, 0, "seed")
+    check_counts(config, 0, "workers", most=MOST_WORKERS)
+    check_numbers(config, "noise", least=0, most=10)
+    check_numbers(config, "noise_fraction", least=0, most=1)
     check_place(config.out)
+
+
+def _check_room(config: CollectConfig, sizes: tuple[int, int]) -> None:
+    """See that so many transitions fit into a file, and onto the disk."""
+    observations, actions = sizes
+    wanted = config.transitions * (4 * (2 * observations + 2 * actions + 1) + 2)
+    room = min(BYTES_LIMIT, room_at(config.out.parent))
+    if wanted > room:
+        raise UserError(
+            f"transitions is {config.transitions}, which take {wanted:,} bytes; there is room for "
+            f"{room:,} at {config.out}"
+        )
 
 
 def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[str, Any]:

@@ -94,9 +94,10 @@ class TeachConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measure a policy's return with a 95 % bootstrap interval."""
+    """Measure a policy's return with a 95 % bootstrap interval; or with --compare A B which of two
+    policies returns more in the same episodes."""
 
-    policy: Path
+    policy: Path | None = None
     """SB3 zip, ONNX, student.safetensors, or a folder that `export` wrote."""
     env: str | None = None
     """Gymnasium environment; by default the one the policy was made for."""
@@ -106,6 +107,8 @@ class EvaluateConfig:
     """Seed of the first episode; the next ones count up from it."""
     trace: Path | None = None
     """Also save angle, position and duty of the first episode here (.npz)."""
+    compare: tuple[Path, Path] | None = None
+    """Two policies in place of --policy: the same episodes, the interval of the difference."""
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
     """Keyword arguments of the environment: key=value or JSON; may be given several times."""
     wrapper: UseAppendAction[tuple[str, ...]] = ()
@@ -187,6 +190,9 @@ class DistillConfig:
 
     value_weight: float | None = None
     """h of the value term (paper 0.5); 0: no value term and no critics."""
+
+    discount: float | None = None
+    """Of future reward, a step, where critics learn (0.99)."""
 
     critics: Path | None = None
     """Critics fitted once to the dataset and shared, in place of live ones; fitted where the file

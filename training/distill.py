@@ -8,6 +8,7 @@ and a teacher are given. A run goes on from its checkpoint.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 import time
@@ -21,6 +22,8 @@ from typing import Any
 import torch
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import check_file, check_writable
+from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.common.warning import warn
 from sparsectl.training.bpd import BayesianPolicyDistillation
 from sparsectl.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -43,7 +46,8 @@ from sparsectl.training.measurement import Measurement
 from sparsectl.training.methods import METHODS, chosen_method
 from sparsectl.training.policy import Policy, load_policy
 from sparsectl.training.presets import Preset, chosen_preset, evidence_looks, fitted, resolved
-from sparsectl.training.rollouts import Rollouts
+from sparsectl.training.rollouts import MOST_WORKERS, Rollouts
+from sparsectl.training.seeds import BLOCK
 from sparsectl.training.stages import FINAL, Stage, Stages
 from sparsectl.training.students.storage import (
     StudentFile,
@@ -91,6 +95,14 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
     torch.set_num_threads(1)  # two threads collapse when another process is busy
     config = replace(config, method=chosen_method(config), preset=chosen_preset(config))
     preset = resolved(config)
+    check_counts(config, 0, "seed", most=BLOCK // 2)
+    check_counts(config, 0, "workers", most=MOST_WORKERS)
+    check_numbers(config, "checkpoint_seconds", least=0, most=1e9)
+    check_writable(config.out)
+    if config.critics is not None and not config.critics.exists():
+        check_file(config.critics, "--critics")
+    chosen_device(config.device)
+    importlib.import_module("torch.utils.tensorboard")  # of an extra: told now, not in an hour
     dataset = read_dataset(config.dataset)
     config = in_environment(config, dataset.metadata.get("environment"))
     teacher = _teacher(config)

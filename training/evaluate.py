@@ -11,19 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import atomic_path
+from sparsectl.common.files import atomic_path, check_file
 from sparsectl.common.progress import Progress
+from sparsectl.common.ranges import check_counts
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments import chosen_environment, make_environment
 from sparsectl.training.intervals import cvar_figures, mean_interval
 from sparsectl.training.plausibility import warn_of_lost_normaliser
 from sparsectl.training.policy import Policy, load_policy
 from sparsectl.training.rollouts import check_fit
-from sparsectl.training.seeds import Series, episode_seed
+from sparsectl.training.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.signals import environment_signals
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Observations [episodes, n] to actions [episodes, m], in the environment's units."""
+
+
+SIDE_BY_SIDE = 256
+"""Environments at once: more would only fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -53,31 +58,27 @@ def run_episodes(
     Raises:
         UserError: there is no such episode.
     """
-    envs = [make_environment(env_id, env_kwargs) for _ in range(episodes)]
-    observations = np.stack(
-        [env.reset(seed=episode_seed(series, seed + i))[0] for i, env in enumerate(envs)]
-    )
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     said: list[bool | None] = [None] * episodes
-    running = list(range(episodes))
-    bar = Progress(total=episodes, desc=progress, unit="episode", disable=progress is None)
-    while running:
-        actions = act(observations[running].astype(np.float32))
-        still = []
-        for i, action in zip(running, actions, strict=True):
-            observations[i], reward, terminated, truncated, info = envs[i].step(action)
-            returns[i] += float(reward)
-            lengths[i] += 1
-            if terminated or truncated:
-                said[i] = None if "is_success" not in info else bool(info["is_success"])
-                bar.update()
-            else:
-                still.append(i)
-        running = still
-    bar.close()
-    threshold = envs[0].spec.reward_threshold if envs and envs[0].spec else None
-    for env in envs:
-        env.close()
+    threshold = None
+    with Progress(total=episodes, desc=progress, unit="episode", disable=progress is None) as bar:
+        for first in range(0, episodes, SIDE_BY_SIDE):
+            block = range(first, min(first + SIDE_BY_SIDE, episodes))
+            envs = {i: make_environment(env_id, env_kwargs) for i in block}
+            spec = envs[first].spec
+            threshold = spec.reward_threshold if spec else None
+            seen = {i: envs[i].reset(seed=episode_seed(series, seed + i))[0] for i in block}
+            while seen:
+                actions = act(np.stack(list(seen.values())).astype(np.float32))
+                for i, action in zip(list(seen), actions, strict=True):
+                    seen[i], reward, terminated, truncated, info = envs[i].step(action)
+                    returns[i] += float(reward)
+                    lengths[i] += 1
+                    if terminated or truncated:
+                        said[i] = None if "is_success" not in info else bool(info["is_success"])
+                        envs[i].close()
+                        del seen[i]
+                        bar.update()
     return Episodes(returns, lengths, successes_of(said, returns, threshold))
 
 
@@ -147,6 +148,9 @@ def evaluate(
     Raises:
         UserError: the policy or the environment does not load, or they do not fit each other.
     """
+    check_settings(config)
+    if config.policy is None:
+        raise UserError("no policy is given: name one by --policy, or two by --compare A B")
     policy = load_policy(config.policy, normalizer=config.normalizer)
     env_id = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, policy.environment, config.policy
@@ -164,7 +168,24 @@ def evaluate(
     )
     if config.trace is not None:
         save_trace(config.trace, trace_episode(env_id, policy.act, seed=config.seed))
-    return summarise(episodes) | {"env": env_id, "policy": str(config.policy), "seed": config.seed}
+    return summarise(episodes) | {
+        "returns": episodes.returns.tolist(),
+        "env": env_id,
+        "policy": str(config.policy),
+        "seed": config.seed,
+    }
+
+
+def check_settings(config: EvaluateConfig) -> None:
+    """Check what does not need the policy.
+
+    Raises:
+        UserError: a setting is out of its range, or the trace cannot be written.
+    """
+    check_counts(config, 1, "episodes", most=BLOCK)
+    check_counts(config, 0, "seed", most=BLOCK)
+    if config.trace is not None:
+        check_file(config.trace.with_suffix(".npz"), "--trace")
 
 
 def check_policy(policy: Policy, env_id: str, source: Path) -> None:

@@ -152,7 +152,13 @@ def shared_critics(
         device = torch.device("cpu")
         fitted = fit_critics(dataset, signals, settings, settings.steps, seed, device)
         write_critics(path, fitted)
-    return read_critics(path, dataset)
+    critics = read_critics(path, dataset)
+    if critics.facts.discount != settings.discount:
+        raise UserError(
+            f"{path} was fitted with the discount {critics.facts.discount:g}, asked for is "
+            f"{settings.discount:g}; give another path"
+        )
+    return critics
 
 
 def write_critics(path: Path, critics: FittedCritics) -> None:

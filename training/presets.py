@@ -97,6 +97,12 @@ PRESETS = {
 }
 
 
+WIDEST, MOST_LAYERS = 65_536, 32
+"""Hidden layers beyond this are a slip of the finger."""
+
+LARGEST_SHARE = 2.0
+"""Of the teacher's return; what is more was meant in hundredths."""
+
 EVIDENCE_EPISODES = {"quick": 300}
 """Of teacher and finished student, where they are not given; nothing is chosen by them."""
 MANY_EVIDENCE_EPISODES = 2_000
@@ -198,6 +204,10 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
             f"kl_return is {config.kl_return} but env is {config.env} and teacher "
             f"{config.teacher}; a return is measured, give both"
         )
+    if config.return_share is not None and config.return_share > LARGEST_SHARE:
+        raise UserError(
+            f"return is {config.return_share:g}, a share of the teacher's: write 97 % as 0.97"
+        )
     wishes = config.wishes()
     if len(wishes) > 1:
         raise UserError(f"{' and '.join(wishes)} are asked for at once; give one of them")
@@ -262,6 +272,7 @@ def _check(preset: Preset) -> None:
         "steps": bpd.steps,
         "batch_size": bpd.batch_size,
         "prior_scale": bpd.prior_scale,
+        "finetune_learning_rate": preset.finetune.learning_rate,
         "finetune_cuts": preset.finetune.cuts,
         "finetune_prune_rounds": preset.finetune.prune_rounds,
         "finetune_newton_steps": preset.finetune.newton_steps,
@@ -274,8 +285,16 @@ def _check(preset: Preset) -> None:
         "narrowest hidden layer": min(bpd.hidden, default=0),
     }
     for name, value in positive.items():
-        if not value > 0:
+        if not 0 < value < float("inf"):
             raise UserError(f"{name} is {value}; it must be more than 0")
+    if not 0 <= bpd.discount <= 1:
+        raise UserError(f"discount is {bpd.discount}; it must be from 0 to 1")
+    widest = max(bpd.hidden)
+    if widest > WIDEST or len(bpd.hidden) > MOST_LAYERS:
+        raise UserError(
+            f"hidden has {len(bpd.hidden)} layers of up to {widest} neurons; give {MOST_LAYERS} of "
+            f"{WIDEST} at most"
+        )
     share = preset.dagger.hard_share
     if not 0 <= share < 1:
         raise UserError(f"dagger_hard_share is {share}; it must be 0 or more and less than 1")
@@ -291,5 +310,5 @@ def _check(preset: Preset) -> None:
         "dagger_anywhere": preset.dagger.anywhere,
     }
     for name, value in not_negative.items():
-        if not value >= 0:
+        if not 0 <= value < float("inf"):
             raise UserError(f"{name} is {value}; it must be 0 or more")

@@ -30,6 +30,8 @@ from sparsectl.training.signals import environment_signals, normaliser
 Seed = tuple[int, ...]
 """Of episodes: their series (seeds.py), and what tells one run of it from another."""
 
+MOST_WORKERS = 1024
+
 SHOWN_EPISODES = 20
 """As many have a progress bar."""
 

@@ -20,8 +20,9 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, Progr
 from stable_baselines3.common.env_util import make_vec_env
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import atomic_path, write_json
+from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.provenance import provenance
+from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.training.backends import BACKENDS
 from sparsectl.training.backends.backend import Backend
 from sparsectl.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -30,9 +31,11 @@ from sparsectl.training.environments import make_environment, named_environment
 from sparsectl.training.evaluate import run_episodes, summarise
 from sparsectl.training.loop import Stop, stop_on_interrupt
 from sparsectl.training.replay import load_replay, replay_state
-from sparsectl.training.seeds import Series, episode_seed
+from sparsectl.training.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.signals import environment_signals, normaliser
 from sparsectl.training.teacher_file import teacher_act, write_teacher
+
+MOST_ENVIRONMENTS, WIDEST = 4096, 65_536
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -47,7 +50,9 @@ def teach(config: TeachConfig) -> dict[str, Any]:
         UserError: no such environment, the backend is not installed, `out` holds another run, or
             SIGINT came.
     """
+    _check(config)
     backend = BACKENDS[config.backend]
+    _import(backend.module)
     env = named_environment(config.env, config.env_kwargs, config.wrapper)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
     signals = signals_of(config.env)
@@ -67,6 +72,25 @@ def teach(config: TeachConfig) -> dict[str, Any]:
             keeper.finish()
     model.get_env().close()
     return keeper.summary()
+
+
+def _check(config: TeachConfig) -> None:
+    check_counts(config, 1, "steps", "evaluate_every", "evaluate_episodes")
+    check_counts(config, 1, "environments", most=MOST_ENVIRONMENTS)
+    check_counts(config, 1, "hidden", most=WIDEST)
+    check_counts(config, 0, "learning_starts")
+    check_counts(config, 0, "seed", most=BLOCK // 2)
+    check_numbers(config, "updates_per_step", over=0, most=1000)
+    check_numbers(config, "learning_rate", over=0, most=1)
+    check_numbers(config, "discount", least=0, most=1)
+    if not config.hidden:
+        raise UserError("hidden is empty; give the width of one layer at least")
+    if config.learning_starts >= config.steps:
+        raise UserError(
+            f"learning_starts is {config.learning_starts} and steps {config.steps}: it would not "
+            "learn at all; give more steps, or fewer to start with"
+        )
+    check_writable(config.out)
 
 
 def _checkpoint(config: TeachConfig) -> Checkpoint | None:

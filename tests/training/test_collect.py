@@ -39,7 +39,7 @@ def test_labels_are_the_teachers_and_actions_are_executed(balancing: Path) -> No
     expected = 3 * np.tanh(dataset.observations @ GAINS.T)
     np.testing.assert_allclose(dataset.teacher_actions, expected, atol=1e-5)
     noise = dataset.actions - dataset.teacher_actions
-    assert noise.std() == pytest.approx(0.5 * 3, rel=0.1)
+    assert noise.std() == pytest.approx(0.5 * 3, rel=0.2)  # less where the bounds cut it
     assert np.abs(dataset.actions).max() <= 3
     within = ~(dataset.terminations | dataset.truncations)[:-1]
     np.testing.assert_array_equal(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import check_file
 from sparsectl.training.data.dataset import Dataset
-from sparsectl.training.data.minari import read_minari, write_minari
+from sparsectl.training.data.minari import check_minari_place, read_minari, write_minari
 from sparsectl.training.data.npz import read_npz, write_npz
 
 MINARI = "minari:"
@@ -40,5 +41,9 @@ def check_place(path: Path) -> None:
     Raises:
         UserError: it can not.
     """
-    if path.suffix != ".npz" and not str(path).startswith(MINARI):
+    if str(path).startswith(MINARI):
+        check_minari_place(str(path).removeprefix(MINARI))
+        return
+    if path.suffix != ".npz":
         raise UserError(f"out is {path}; give an .npz or minari:NAMESPACE/NAME-v0")
+    check_file(path)

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import check_writable
 from sparsectl.training.data.dataset import Dataset, checked
 from sparsectl.training.networks import Array
 from sparsectl.training.signals import environment_signals
@@ -26,6 +27,24 @@ def write_minari(dataset_id: str, dataset: Dataset) -> None:
         UserError: the name is no Minari name or is taken, or minari is not installed.
     """
     minari = _minari()
+    folder = check_minari_place(dataset_id)
+    try:
+        with warnings.catch_warnings():  # of fields that only a dataset for its hub needs
+            warnings.simplefilter("ignore", UserWarning)
+            _create(minari, dataset_id, dataset)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # Minari leaves half a dataset behind
+        raise
+
+
+def check_minari_place(dataset_id: str) -> Path:
+    """The folder of a dataset that is to be written.
+
+    Raises:
+        UserError: the name is no Minari name or is taken, minari is not installed, or its folder
+            cannot be written.
+    """
+    _minari()
     from minari.dataset.minari_dataset import parse_dataset_id
     from minari.storage import get_dataset_path
 
@@ -38,13 +57,8 @@ def write_minari(dataset_id: str, dataset: Dataset) -> None:
     folder = Path(get_dataset_path(dataset_id))
     if folder.exists():
         raise UserError(f"Minari has {dataset_id} already, at {folder}; choose another name")
-    try:
-        with warnings.catch_warnings():  # of fields that only a dataset for its hub needs
-            warnings.simplefilter("ignore", UserWarning)
-            _create(minari, dataset_id, dataset)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # Minari leaves half a dataset behind
-        raise
+    check_writable(folder.parent)
+    return folder
 
 
 def read_minari(dataset_id: str) -> Dataset:
