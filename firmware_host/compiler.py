@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from sparsectl.firmware_host.cores.core import ToolChain
 
 TIMEOUT_S = 300.0
+_LAUNCHER: ContextVar[tuple[str, ...]] = ContextVar("launcher", default=())
 OUT_OF_ROOM = re.compile("not within region|overflowed|will not fit in region")
 """What linkers say of a program that is larger than the memory."""
 
@@ -32,6 +35,17 @@ def find_compiler(board: ToolChain) -> str:
         f"no C compiler for board {board.name} (tried {', '.join(board.compilers)}); "
         f"install one: apt-get install {board.compiler_package}"
     )
+
+
+@contextmanager
+def launched_by(*words: str) -> Iterator[None]:
+    """While the block runs, compilers and linkers are started through this command, which gets
+    theirs as its last arguments: one that takes rights away before it starts them."""
+    token = _LAUNCHER.set(words)
+    try:
+        yield
+    finally:
+        _LAUNCHER.reset(token)
 
 
 def compile_object(board: ToolChain, source: Path, out: Path, flags: Iterable[str]) -> None:
@@ -89,7 +103,9 @@ def convert(board: ToolChain, elf: Path, out: Path, kind: str) -> None:
 
 def _run(command: list[str], subject: Path) -> None:
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        answer = subprocess.run(
+            [*_LAUNCHER.get(), *command], capture_output=True, text=True, timeout=TIMEOUT_S
+        )
     except subprocess.TimeoutExpired as error:
         raise UserError(
             f"{subject} takes the compiler over {TIMEOUT_S:.0f} s; shrink it"

@@ -22,6 +22,7 @@ from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 
 CORE: Final = ("angle", "golden", "observation")
 LIBRARY: Final = "policy.so"
+PROGRAM: Final = "policy"
 
 
 class PolicyLibrary:
@@ -84,6 +85,31 @@ def build_policy_library(policy_dir: Path, rig: RigConstants, out: Path) -> Poli
     Raises:
         UserError: no compiler, policy files missing or foreign, or a policy for another rig.
     """
+    return PolicyLibrary(_build(policy_dir, rig, out, LIBRARY, (), ("-fPIC",), ("-shared",)))
+
+
+def build_policy_program(
+    policy_dir: Path, rig: RigConstants, out: Path, link_flags: tuple[str, ...] = ()
+) -> Path:
+    """Compile ``out/policy``, which answers through its pipe (see firmware/library/policy_pipe.c);
+    gives its path.
+
+    Raises:
+        UserError: no compiler, policy files missing or foreign, or a policy for another rig.
+    """
+    pipe = (FIRMWARE / "library" / "policy_pipe.c",)
+    return _build(policy_dir, rig, out, PROGRAM, pipe, (), link_flags)
+
+
+def _build(
+    policy_dir: Path,
+    rig: RigConstants,
+    out: Path,
+    name: str,
+    more_sources: tuple[Path, ...],
+    flags: tuple[str, ...],
+    link_flags: tuple[str, ...],
+) -> Path:
     board = find_board("host")
     policy = read_policy_header(policy_dir)
     check_fit(policy, rig, policy_dir)
@@ -92,13 +118,13 @@ def build_policy_library(policy_dir: Path, rig: RigConstants, out: Path) -> Poli
         includes = [
             f"-I{path.resolve()}" for path in (folder, policy_dir, FIRMWARE / "core", FIRMWARE)
         ]
-        sources = [FIRMWARE / "core" / f"{name}.c" for name in CORE]
-        sources += [FIRMWARE / "library" / "host_policy.c", policy_dir / "policy.c"]
+        sources = [FIRMWARE / "core" / f"{part}.c" for part in CORE]
+        sources += [FIRMWARE / "library" / "host_policy.c", policy_dir / "policy.c", *more_sources]
         objects = [folder / f"{source.stem}.o" for source in sources]
         for source, path in zip(sources, objects, strict=True):
-            compile_object(board, source, path, (*WARNINGS, *includes, "-fPIC"))
-        link(board, objects, folder / LIBRARY, ("-shared",))
+            compile_object(board, source, path, (*WARNINGS, *includes, *flags))
+        link(board, objects, folder / name, link_flags)
         for path in objects:
             path.unlink()
-        write_json(folder / SUMMARY, {"library": str(out / LIBRARY), "digest": policy.digest})
-    return PolicyLibrary(out / LIBRARY)
+        write_json(folder / SUMMARY, {"library": str(out / name), "digest": policy.digest})
+    return out / name

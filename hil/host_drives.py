@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-from sparsectl.firmware_host.policy_library import PolicyLibrary
 from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
 from sparsectl.firmware_host.wire import Frame, State
 from sparsectl.hil.computation import Computation
@@ -27,10 +26,20 @@ class Commands(Protocol):
         """The fields of COMMAND for the tick that `observation` sampled."""
 
 
+class CountPolicy(Protocol):
+    """A policy that keeps its own history: `PolicyLibrary`, or one in another process."""
+
+    def reset(self) -> None:
+        """Forget the history."""
+
+    def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
+        """The output for raw counts from home, and its time in ns."""
+
+
 class Commander:
     """Answers each OBSERVATION as the board itself would in device mode."""
 
-    def __init__(self, policy: PolicyLibrary) -> None:
+    def __init__(self, policy: CountPolicy) -> None:
         self._policy = policy
         self._tick: int | None = None
         self._homing = False

@@ -23,6 +23,7 @@ from sparsectl.hil.plant_server import PlantStart
 from sparsectl.hil.ports import PortKind, PortRequest, kind_of
 from sparsectl.hil.ports.emulated import PREFIX as EMULATED
 from sparsectl.hil.ports.virtual import NAME as VIRTUAL
+from sparsectl.hil.replay.sources import file_hashes
 from sparsectl.hil.session import Expectation
 from sparsectl.hil.virtual_rig import LineStart
 from sparsectl.hil.wiring.miswired import Wiring
@@ -141,6 +142,7 @@ class Plan:
             "config": config,
             "virtual": self.virtual,
             "digest": self.graph.digest,
+            "policy_files": file_hashes(self.config.policy),
             "signals": self.graph.signals(),
             "rig": self.rig.name,
             "rig_constants": self.rig.firmware_constants(),

@@ -17,6 +17,7 @@ from sparsectl.hil.balance import assess_balance
 from sparsectl.hil.clock import Exchange, fit_clock
 from sparsectl.hil.counters import Counters
 from sparsectl.hil.journal import Journal, Kind
+from sparsectl.hil.kicks import read_kicks
 from sparsectl.hil.latency import latencies, summarise
 from sparsectl.hil.samples import Trace, read_trace
 from sparsectl.hil.session import make_exchange
@@ -35,9 +36,18 @@ def assess(journal: Journal) -> dict[str, Any]:
     config, rig = header["config"], header["rig_constants"]
     trace = read_trace(journal)
     active = active_part(trace)
-    kicks = journal.notes("kick")
+    kicks = read_kicks(journal, active)
     period_us = periods_us(journal, active)
     skipped = _skipped(journal, active)
+    balance = assess_balance(
+        np.asarray(active.time_us * 1e-6, dtype=np.float64),
+        active.pole_angle_rad,
+        [kick["time_us"] * 1e-6 for kick in kicks.given],
+        config["seconds"],
+        config["recovery_s"],
+    ).to_json()
+    if kicks.missed_after_s:
+        balance["balanced"] = False  # what was asked for was never tried
     return {
         "digest": header["digest"],
         "mode": config["mode"],
@@ -45,13 +55,7 @@ def assess(journal: Journal) -> dict[str, Any]:
         "ticks": len(active),
         "skipped": skipped,
         **_frames(journal),
-        **assess_balance(
-            np.asarray(active.time_us * 1e-6, dtype=np.float64),
-            active.pole_angle_rad,
-            [kick["time_us"] * 1e-6 for kick in kicks],
-            config["seconds"],
-            config["recovery_s"],
-        ).to_json(),
+        **balance,
         **_ending(journal, trace),
         "period_us": percentiles(period_us),
         "jitter_us": percentiles(np.abs(period_us - rig["period_us"])),
@@ -63,8 +67,9 @@ def assess(journal: Journal) -> dict[str, Any]:
         "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
         "disturbances": [
             {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"]}
-            for kick in kicks
+            for kick in kicks.given
         ],
+        "kicks_missed": len(kicks.missed_after_s),
         **_clocks(journal),
         "board": _last(journal, "hello").get("board"),
         "stats": _last(journal, "end").get("stats"),

@@ -219,9 +219,15 @@ class Session:
         """Arm with the board's present nonce; the next tick is ACTIVE."""
         self._once("ARM", {State.ARMED, State.ACTIVE}, nonce=self.hello()["arm_nonce"])
 
-    def disturb(self, duty: float, ticks: int) -> None:
-        """Kick: add `duty` to the policy's for `ticks` control ticks."""
-        self.link.request("DISTURB", duty=duty, ticks=ticks)
+    def disturb(self, duty: float, ticks: int, timeout_s: float) -> None:
+        """Kick: add `duty` to the policy's for `ticks` control ticks. Asked once: twice would be
+        another kick, and while its answer is waited for the board hears nothing of this host.
+
+        Raises:
+            Refused: the board does not drive the motor.
+            LinkLost: no answer came in time; the kick may have been heard all the same.
+        """
+        self.link.request("DISTURB", attempts=1, timeout_s=timeout_s, duty=duty, ticks=ticks)
 
     def disarm(self) -> None:
         """Motor off."""

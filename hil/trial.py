@@ -297,13 +297,19 @@ class _Trial:
         return f"the board stopped the trial: {fault.name}" + (f" ({what})" if what else "")
 
     def _kick(self, session: Session, kick: Kick, now_us: int) -> None:
+        patience_s = max(1, self.config.link_timeout_ticks - 1) * self.plan.rig.period_s
+        is_confirmed = True
         try:
-            session.disturb(kick.duty, kick.ticks)
+            session.disturb(kick.duty, kick.ticks, patience_s)
         except Refused:
             return  # the board has just stopped; its next tick says why
+        except LinkLost:
+            is_confirmed = False  # the ticks show whether it came; if the board has gone, they too
         finally:
             self.presence.rest()
-        self.journal.note("kick", time_us=now_us, duty=kick.duty, ticks=kick.ticks)
+        self.journal.note(
+            "kick", time_us=now_us, duty=kick.duty, ticks=kick.ticks, confirmed=is_confirmed
+        )
 
     def _stop(self, session: Session, drive: Drive) -> None:
         """Motor off. A fault stays latched, for the next person to see."""

@@ -58,6 +58,8 @@ def _behind(trial: dict[str, Any]) -> str:
         )
     if kicks:
         parts.append(f"{kicks} kick{'s' if kicks > 1 else ''} on the way")
+    if missed := trial.get("kicks_missed", 0):
+        parts.append(f"{missed} of {kicks + missed} kicks never came")
     if trial.get("ended") != COMPLETED:
         parts.append(f"it ended because: {trial.get('ended')}")
     return "; ".join(parts) + "."

@@ -58,13 +58,15 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "worst_score": min(outcome.score for outcome in outcomes),
         "balanced": asdict(share_interval(sum(o.balanced for o in outcomes), len(outcomes))),
         "swing_up_seconds_median": statistics.median(times_s) if times_s else None,
+        "kicks_missed_seeds": [outcome.seed for outcome in outcomes if outcome.kicks_missed],
         "failed_seeds": [outcome.seed for outcome in outcomes if not outcome.balanced],
     }
 
 
 def table(by_label: dict[str, Sequence[Outcome]], names: dict[str, str]) -> list[list[str]]:
     """The figures for a terminal."""
-    rows = [["policy", "trials", "upright, share of the time", "worst", "balanced", "swing-up"]]
+    head = ["policy", "trials", "upright from the capture", "worst", "balanced", "kick missed"]
+    rows = [[*head, "swing-up"]]
     for label, outcomes in by_label.items():
         of = figures(outcomes)
         score, balanced = of["score"], of["balanced"]
@@ -77,6 +79,7 @@ def table(by_label: dict[str, Sequence[Outcome]], names: dict[str, str]) -> list
                 f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]",
                 f"{of['worst_score']:.3f}",
                 f"{count} [{balanced['low']:.0%}, {balanced['high']:.0%}]",
+                str(len(of["kicks_missed_seeds"])),
                 "never" if median is None else f"{median:.1f} s",
             ]
         )

@@ -131,6 +131,6 @@ class _Campaign:
         if found:
             low, high = found.difference.low, found.difference.high
             words = f"{found.words}: A minus B {found.difference.value:+.3f}"
-            rows.append([words, str(found.pairs), f"[{low:+.3f}, {high:+.3f}]", "", "", ""])
-        rows.append([f"picture: {self.folder / 'campaign.png'}", "", "", "", "", ""])
+            rows.append([words, str(found.pairs), f"[{low:+.3f}, {high:+.3f}]", "", "", "", ""])
+        rows.append([f"picture: {self.folder / 'campaign.png'}", "", "", "", "", "", ""])
         return rows

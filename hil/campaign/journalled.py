@@ -12,8 +12,10 @@ from typing import Any
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
 from sparsectl.hil.campaign.config import TrialCommand
-from sparsectl.hil.campaign.score import upright_share
+from sparsectl.hil.campaign.score import SCORE, upright_share
 from sparsectl.hil.journal import read_journal
+from sparsectl.hil.kicks import read_kicks
+from sparsectl.hil.results import active_part
 from sparsectl.hil.samples import read_trace
 
 CAMPAIGN = "campaign.json"
@@ -29,10 +31,12 @@ class Outcome:
     """A or B."""
     seed: int
     score: float
-    """Share of the time upright, 0 to 1."""
+    """See `upright_share`."""
     balanced: bool
     swing_up_seconds: float | None
     ended: str
+    kicks_missed: int = 0
+    """Of those that were asked for: the pole was not up, or the trial ended before."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +97,17 @@ def recorded(slot: Slot) -> Outcome | None:
 def record(slot: Slot, seconds: float) -> Outcome:
     """Score the trial that has just been run, and keep that beside it."""
     trial: dict[str, Any] = read_json(slot.folder / SUMMARY)["trial"]
-    trace = read_trace(read_journal(slot.folder / "journal.bin"))
+    journal = read_journal(slot.folder / "journal.bin")
+    trace = read_trace(journal)
+    missed_after_s = read_kicks(journal, active_part(trace)).missed_after_s
     outcome = Outcome(
         label=slot.label,
         seed=slot.seed,
-        score=upright_share(trace, seconds),
+        score=upright_share(trace, seconds, missed_after_s),
         balanced=bool(trial["balanced"]),
         swing_up_seconds=trial["swing_up_seconds"],
         ended=str(trial["ended"]),
+        kicks_missed=len(missed_after_s),
     )
     write_json(slot.folder / OUTCOME, asdict(outcome))
     return outcome
@@ -112,7 +119,7 @@ def _settings(command: TrialCommand) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(command).items() if key not in free}
     if command.compare:
         del settings["policy"]
-    return {key: _plain(value) for key, value in settings.items()}
+    return {"score": SCORE} | {key: _plain(value) for key, value in settings.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -47,7 +47,7 @@ def _draw_scores(by_label: dict[str, Sequence[Outcome]], names: dict[str, str], 
         )  # fmt: skip
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("seed")
-    axes.set_ylabel("upright, share of the time")
+    axes.set_ylabel("upright from the capture, share")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from sparsectl.hil.balance import find_capture
 from sparsectl.hil.results import active_part
 from sparsectl.hil.samples import BALANCED_RAD, Trace
 
@@ -31,20 +32,28 @@ class Interval:
         return not self.low <= value <= self.high
 
 
-def upright_share(trace: Trace, seconds: float) -> float:
-    """The share of the first `seconds` after arming in which the pole was upright, 0 to 1.
+SCORE = "share of --seconds upright, from the capture"
+"""What a campaign's scores mean; another meaning is another campaign."""
 
-    Upright is within 0.2 rad. A slow swing-up, a fall and a stop by the board all cost what they
-    cost in time: ticks that a trial did not have count as fallen.
+
+def upright_share(trace: Trace, seconds: float, missed_after_s: Sequence[float] = ()) -> float:
+    """The share of the balancing time that was asked for in which the pole was upright, 0 to 1.
+
+    That time is `seconds` from the capture, as are the kicks: a pole that was never up scores 0.
+    Upright is within 0.2 rad. A fall and a stop by the board cost what they cost in time: ticks
+    that a trial did not have count as fallen, and so does all from a kick on that was asked for and
+    never came (`missed_after_s`, seconds after the capture).
     """
     active = active_part(trace)
-    if len(active) < 2:
-        return 0.0
-    time_s = (active.time_us - active.time_us[0]) * 1e-6
+    time_s = np.asarray((active.time_us - active.time_us[:1]) * 1e-6, dtype=np.float64)
     upright = np.abs(active.pole_angle_rad) < BALANCED_RAD
-    spans_s = np.diff(time_s, append=time_s[-1])
-    inside = time_s < seconds
-    return float(min(1.0, np.sum(spans_s[inside & upright]) / seconds))
+    capture = find_capture(upright, time_s)
+    if capture is None:
+        return 0.0
+    held_s = time_s[capture:] - time_s[capture]
+    spans_s = np.diff(held_s, append=held_s[-1])
+    inside = held_s < min([seconds, *missed_after_s])
+    return float(min(1.0, np.sum(spans_s[inside & upright[capture:]]) / seconds))
 
 
 def looks(most: int) -> list[int]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
-from sparsectl.firmware_host.policy_library import build_policy_library
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.firmware_host.wire import decode
 from sparsectl.hil.host_drives import Commander
 from sparsectl.hil.journal import Journal, Kind
+from sparsectl.hil.replay.confined import ConfinedProgram
 from sparsectl.hil.replay.player import Difference
+from sparsectl.hil.replay.policy_process import PolicyProcess
 
 
-def first_other_command(
-    journal: Journal, policy: Path, rig: RigConstants, folder: Path
-) -> Difference | None:
+def first_other_command(journal: Journal, process: ConfinedProgram) -> Difference | None:
     """The first COMMAND whose output is not what the compiled policy gives for its OBSERVATION."""
-    commander = Commander(build_policy_library(policy, rig, folder))
+    with process as program:
+        return _first_other(journal, Commander(PolicyProcess(program)))
+
+
+def _first_other(journal: Journal, commander: Commander) -> Difference | None:
     outputs: dict[int, float] = {}
     for record in journal.records:
         if record.kind not in (Kind.FROM_DEVICE, Kind.TO_DEVICE):

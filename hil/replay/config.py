@@ -16,3 +16,5 @@ class ReplayConfig:
     """A trial's journal.bin, or its folder."""
     policy: Path | None = None
     """Folder that `sparsectl export` wrote; by default the one that the trial ran."""
+    trust_policy: bool = False
+    """Run C that no hash vouches for: of a journal made before journals named them."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
-from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.boards.host import HostBoard
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.firmware_host.wire import Decoder, Frame, encode
+from sparsectl.hil.replay.confined import STATIC, ConfinedProgram
 
 CURRENT_UNKNOWN = -(2**31)
 _TICK = struct.Struct("<BIQiiiI")
@@ -31,21 +30,22 @@ def build_engine(policy: Path, rig: RigConstants, folder: Path) -> Path:
     """
     host = find_board("host")
     assert isinstance(host, HostBoard)
-    board = replace(host, name="replay", port=FIRMWARE / "ports" / "replay")
+    board = replace(
+        host, name="replay", port=FIRMWARE / "ports" / "replay", link_flags=STATIC, emulator=None
+    )
     return Path(build_firmware(policy, board, rig, folder)["elf"])
 
 
 class Engine:
-    """Runs the program; each call gives the frames that it brought about. A context manager."""
+    """Runs the program, confined; each call gives the frames that it brought about. A context
+    manager."""
 
     def __init__(self, program: Path) -> None:
-        self._program = program
+        self._program = ConfinedProgram(program)
         self._sequence = 0
 
     def __enter__(self) -> Engine:
-        self._process = subprocess.Popen(
-            [str(self._program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._program.__enter__()
         self._decoder = Decoder()
         self._answers()
         return self
@@ -56,7 +56,7 @@ class Engine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.communicate()
+        self._program.__exit__(kind, error, traceback)
 
     def tick(
         self,
@@ -79,29 +79,12 @@ class Engine:
         return [found for chunk in chunks for found in self._play(b"S%c" % len(chunk) + chunk)]
 
     def _play(self, script: bytes) -> list[Frame]:
-        stdin: IO[bytes] | None = self._process.stdin
-        assert stdin is not None
-        try:
-            stdin.write(script)
-            stdin.flush()
-        except BrokenPipeError:
-            raise self._died() from None
+        self._program.write(script)
         return self._answers()
 
     def _answers(self) -> list[Frame]:
         """All frames up to the mark that the script has been worked off."""
         frames = []
-        while size := _SIZE.unpack(self._read(_SIZE.size))[0]:
-            frames += self._decoder.feed(self._read(size))
+        while size := _SIZE.unpack(self._program.read(_SIZE.size))[0]:
+            frames += self._decoder.feed(self._program.read(size))
         return frames
-
-    def _read(self, size: int) -> bytes:
-        assert self._process.stdout is not None
-        content = self._process.stdout.read(size)
-        if len(content) != size:
-            raise self._died()
-        return content
-
-    def _died(self) -> UserError:
-        code = self._process.wait()
-        return UserError(f"the replayed firmware ended with code {code}; export the policy again")

@@ -13,9 +13,12 @@ from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.journal import Journal, find_journal, read_journal
 from sparsectl.hil.replay.commands import first_other_command
 from sparsectl.hil.replay.config import ReplayConfig
+from sparsectl.hil.replay.confined import confined_compilers
 from sparsectl.hil.replay.engine import Engine, build_engine
 from sparsectl.hil.replay.player import Difference, Player
+from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
+from sparsectl.hil.replay.sources import copy_sources
 from sparsectl.hil.samples import require_protocol
 
 
@@ -28,20 +31,27 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
         `dropped_bytes` of the journal's torn tail.
 
     Raises:
-        UserError: no journal, or the policy that it names is not to be found.
+        UserError: no journal, the policy that it names is not to be found, or its C is not that
+            of the trial.
     """
     path = find_journal(config.journal)
     journal = read_journal(path)
     require_protocol(journal, path)
-    policy = find_policy(journal, path, config.policy)
+    found = find_policy(journal, path, config.policy)
     rig = RigConstants(**journal.header["rig_constants"])
-    with tempfile.TemporaryDirectory(prefix="sparsectl-replay-") as folder:
-        program = build_engine(policy, rig, Path(folder) / "firmware")
+    with tempfile.TemporaryDirectory(prefix="sparsectl-replay-") as name:
+        folder = Path(name)
+        policy = folder / "policy"
+        copy_sources(journal, found, policy, config.trust_policy)
+        with confined_compilers(folder):
+            program = build_engine(policy, rig, folder / "firmware")
         with Engine(program) as engine:
             player = Player(engine, int(journal.header["signals"]["frames"]))
             difference = play(journal, player)
         if journal.header["config"]["mode"] == "host":
-            other = first_other_command(journal, policy, rig, Path(folder) / "host_policy")
+            with confined_compilers(folder):
+                process = build_policy_process(policy, rig, folder / "host_policy")
+            other = first_other_command(journal, process)
             difference = min(filter(None, (other, difference)), key=_tick, default=None)
     return {
         "verdict": _verdict(difference, player),

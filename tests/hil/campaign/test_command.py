@@ -55,6 +55,19 @@ def test_two_policies(easy: Path, still: Path, tmp_path: Path) -> None:
     assert summary["campaign"]["answer"] == A_BETTER
 
 
+def test_kicks_that_never_came_are_told(still: Path, tmp_path: Path) -> None:
+    asked = command(tmp_path / "campaign", policy=still, repeat=2, disturbances=1, seconds=2.0)
+    result = trial(asked)
+    found = result["policies"]["A"]
+    assert found["score"]["value"] == 0.0
+    assert found["kicks_missed_seeds"] == found["failed_seeds"] == [0, 1]
+    assert [row[5] for row in result["table"][:2]] == ["kick missed", "2"]
+    summary = json.loads(
+        (tmp_path / "campaign" / "trials" / "00000-A" / "summary.json").read_text()
+    )
+    assert summary["trial"]["kicks_missed"] == 1 and not summary["trial"]["balanced"]
+
+
 def test_a_killed_campaign_goes_on_where_it_stopped(easy: Path, tmp_path: Path) -> None:
     out = tmp_path / "campaign"
     asked = command(out, policy=easy)

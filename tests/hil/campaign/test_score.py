@@ -61,12 +61,27 @@ def outcomes(label: str, scores: list[float]) -> list[Outcome]:
         ([False] * 250 + [True] * 251, 0.5),
         ([True] * 250, 0.5),  # stopped half way: the rest counts as fallen
         ([True] * 2000, 1.0),  # later ticks do not count
-        ([False] * 500 + [True] * 1500, 0.0),
+        ([False] * 500 + [True] * 1500, 1.0),  # a slow swing-up has its own figure
+        ([False] * 700 + [True] * 100 + [False] * 700, 0.2),  # and its time is no balancing
+        ([True] * 20 + [False] * 700, 0.0),  # never up to stay
         ([], 0.0),
     ],
 )
 def test_share_of_ten_seconds(upright: list[bool], share: float) -> None:
     assert upright_share(trace(upright), 10.0) == pytest.approx(share, abs=0.005)
+
+
+def test_a_kick_counts_whatever_the_swing_up_took() -> None:
+    """A pole that falls at a kick 8 s after the capture, brought up within 1 s or 15 s."""
+    for swing_up in (50, 750):
+        fell = [False] * swing_up + [True] * 400 + [False] * 100
+        assert upright_share(trace(fell), 10.0) == pytest.approx(0.8, abs=0.005)
+
+
+def test_a_kick_that_never_came_is_no_success() -> None:
+    stood = trace([True] * 600)
+    assert upright_share(stood, 10.0) == pytest.approx(1.0)
+    assert upright_share(stood, 10.0, [4.0, 8.0]) == pytest.approx(0.4, abs=0.005)
 
 
 def test_ticks_without_the_policy_do_not_count() -> None:

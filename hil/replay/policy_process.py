@@ -1,0 +1,38 @@
+"""The policy of host mode in a process without rights, as `PolicyLibrary` has it in this one."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from sparsectl.firmware_host.policy_library import build_policy_program
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.hil.replay.confined import STATIC, ConfinedProgram
+
+_ACT = struct.Struct("<ciiI")
+_OUTPUT = struct.Struct("<f")
+
+
+class PolicyProcess:
+    """A policy with its history of observations."""
+
+    def __init__(self, program: ConfinedProgram) -> None:
+        self._program = program
+
+    def reset(self) -> None:
+        """Forget the history: the next counts fill it, with no velocity."""
+        self._program.write(b"R")
+
+    def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
+        """The output (an exact float32) for raw counts from home; its time is not taken."""
+        self._program.write(_ACT.pack(b"A", base_count, pole_count, periods))
+        return float(_OUTPUT.unpack(self._program.read(_OUTPUT.size))[0]), 0
+
+
+def build_policy_process(policy: Path, rig: RigConstants, folder: Path) -> ConfinedProgram:
+    """Compile it; to be started as a context manager.
+
+    Raises:
+        UserError: no compiler, policy files missing or foreign, or a policy for another rig.
+    """
+    return ConfinedProgram(build_policy_program(policy, rig, folder, STATIC))
