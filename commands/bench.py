@@ -41,7 +41,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     """
     if config.board != ALL:
         find_target(config.board)
-    with policy_folder(config.policy, config.encoding) as folder:
+    with policy_folder(config) as folder:
         if config.board == ALL:
             return _on_all(config, folder)
         result = on_board(replace(config, policy=folder)) | {"policy": str(config.policy)}
@@ -58,12 +58,13 @@ def on_board(config: BenchConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def policy_folder(model: Path, encoding: str) -> Iterator[Path]:
+def policy_folder(config: BenchConfig) -> Iterator[Path]:
     """The folder itself where it holds C in that encoding's choice; else a temporary export.
 
     Raises:
         UserError: what `export` raises.
     """
+    model, encoding = config.policy, config.encoding
     prefix = prefix_of(model)
     if prefix != DEFAULT and encoding == "auto":
         raise UserError(
@@ -80,7 +81,16 @@ def policy_folder(model: Path, encoding: str) -> Iterator[Path]:
         )
     with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as name:
         folder = Path(name) / "policy"
-        export_policy(ExportConfig(model=model, out=folder, encoding=encoding))
+        export_policy(
+            ExportConfig(
+                model=model,
+                out=folder,
+                output=config.output,
+                encoding=encoding,
+                calibration=config.calibration,
+                range=config.range,
+            )
+        )
         yield folder
 
 

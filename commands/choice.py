@@ -33,6 +33,8 @@ class Candidate:
     """Greatest difference from the model over the verified observations, of the action's range."""
     reason: str = ""
     """Why it was not measured; empty where it was."""
+    needs_ranges: bool = False
+    """Whether that is that nothing says what its inputs range over."""
 
     def figure(self, name: str) -> float:
         """What the limit `name` is for."""
@@ -86,7 +88,7 @@ class Choice:
         front = {candidate.encoding for candidate in self.front}
         best = self.best
         rows = [
-            {name: value for name, value in asdict(c).items() if value not in (float("inf"), "")}
+            {name: value for name, value in _figures(c).items() if value not in (float("inf"), "")}
             | {"front": c.encoding in front, "over": [] if c.reason else self.over(c)}
             for c in self.candidates
         ]
@@ -127,6 +129,10 @@ class Choice:
         return max(shares, default=0.0)
 
 
+def _figures(candidate: Candidate) -> dict[str, Any]:
+    return {name: value for name, value in asdict(candidate).items() if name != "needs_ranges"}
+
+
 def nothing_fits(choice: Choice) -> str:
     """One line: what nothing keeps to, and what came nearest."""
     wanted = " ".join(f"--{name} {limit:g}" for name, limit in choice.limits.items())
@@ -134,8 +140,11 @@ def nothing_fits(choice: Choice) -> str:
     if nearest is None:
         reasons: Sequence[str] = [f"{c.encoding}: {c.reason}" for c in choice.candidates]
         return f"no encoding runs on {choice.board} ({'; '.join(reasons)}); take another board"
+    blind = ""
+    if any(candidate.needs_ranges for candidate in choice.candidates):
+        blind = " or give --calibration FILE or --range LOW,HIGH, which fixed point needs"
     parts = " and ".join(_WORDS[n].format(nearest.figure(n)) for n in choice.over(nearest))
     return (
         f"no encoding keeps to {wanted} on {choice.board}; the nearest, {nearest.encoding}, takes "
-        f"{parts}; allow that or keep fewer weights"
+        f"{parts}; allow that{', ' if blind else ' or '}keep fewer weights{blind}"
     )

@@ -20,6 +20,7 @@ from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import AUTO, ENCODINGS
+from sparsectl.export.inputs import UnknownInputs
 from sparsectl.export.naming import DEFAULT, check_prefix
 from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.packaging.registry import arrange, find_package
@@ -166,7 +167,8 @@ def _measure(
         exported = export_policy(wanted)
         measured = on_board(BenchConfig(policy=folder, board=target.name, runs=500))
     except UserError as error:
-        return Candidate(name, reason=str(error).replace(str(folder), "the policy")), ""
+        reason = str(error).replace(str(folder), "the policy")
+        return Candidate(name, reason=reason, needs_ranges=isinstance(error, UnknownInputs)), ""
     if not measured["bit_exact"]:
         return Candidate(name, reason="it gives other bits there than the reference"), ""
     unit, time = _time(measured)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from sparsectl.export.ranges import Range
+from sparsectl.common.signal_ranges import Range
 
 
 @dataclass(frozen=True)

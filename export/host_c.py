@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from sparsectl.export.c_writer import POLICY_SOURCE
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = "-std=c99 -O2 -ffp-contract=off -Wall -Wextra -Wdouble-promotion -Wfloat-conversion".split()
 COMPILE_SECONDS = 120
+
+_LOADED = count()
 
 _BATCH = """\
 #include "policy.h"
@@ -55,7 +58,8 @@ def load_c(sources: Path, action_size: int, folder: Path) -> Callable[[Float32],
     Raises:
         UserError: there is no C compiler, or it fails.
     """
-    batch, library = folder / "batch.c", folder / "policy.so"
+    batch = folder / "batch.c"
+    library = folder / f"policy-{next(_LOADED)}.so"  # a name loaded before would be found again
     batch.write_text(_BATCH, encoding="utf-8")
     compile_c([sources / POLICY_SOURCE, batch], library, sources, ["-shared", "-fPIC"])
     function = ctypes.CDLL(str(library)).policy_act_batch

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.signal_ranges import Pair
 from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.calibration import COUNT, other_observations, read_observations
 from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.observations import PLAUSIBLE_LIMIT, spread
-from sparsectl.export.ranges import Pair
 from sparsectl.export.source.source import Normaliser
 
 CALIBRATION, LIMITS, NORMALISER, SCALES = "calibration", "limits", "normaliser", "scales"
@@ -179,16 +179,20 @@ def inputs_of(
     )
 
 
+class UnknownInputs(UserError):
+    """Fixed point for signals of which nothing is known."""
+
+
 def require_known(encoding: str, inputs: Inputs) -> None:
     """Refuse an encoding in fixed point for signals of which nothing is known.
 
     Raises:
-        UserError: there are some; the mend is in the message.
+        UnknownInputs: there are some; the mend is in the message.
     """
     unknown = inputs.unknown
     if unknown:
         shown = ", ".join(unknown[:4]) + (", …" if len(unknown) > 4 else "")
-        raise UserError(
+        raise UnknownInputs(
             f"encoding {encoding!r} is in fixed point and cuts inputs off, and nothing says what "
             f"{shown} range{'s' if len(unknown) == 1 else ''} over; give --calibration FILE, or "
             "--range LOW,HIGH such as --range -5,5 (one for all signals or one a signal)"

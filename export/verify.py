@@ -229,7 +229,7 @@ class Proof:
                 f"{self._source.run_by} (action {column} is {actions[worst]:.6g}, not "
                 f"{truth[worst]:.6g}, for an observation {batch.name}, "
                 f"{_shown(batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
-                f"{_mend(is_wish, float(over[worst]))}"
+                f"{_mend(is_wish, float(over[worst]), rounding)}"
             )
         return Judged(float(difference.max()), float((difference / reach).max()), rounding)
 
@@ -288,15 +288,15 @@ def _acting(session: onnxruntime.InferenceSession) -> Callable[[Float32], Float3
     return act
 
 
-def _mend(is_wish: bool, times: float) -> str:
+def _mend(is_wish: bool, times: float, rounding: float) -> str:
     if is_wish:
         return (
             f"give an --error at least {times:.2g} times as large if that is small enough for the "
             "plant"
         )
     return (
-        "float32 does not explain it: the file was not read as it stands; export the model in "
-        "other nodes and report this"
+        f"float32 in the file's own order explains {rounding:.2g} at most: the file was not read "
+        "as it stands, or lost accuracy on the way; export it in other nodes and report this"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from sparsectl.common.quantities import Size
+from sparsectl.common.signal_ranges import Range
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class BenchConfig:
     """Timed calls of the policy where time is measured by a clock; the least counts."""
     encoding: str = "auto"
     """How to store the weights of a model that is exported for this; as in `sparsectl export`."""
+    output: str | None = None
+    """Of an ONNX file that is exported for this, the output that is the actions."""
+    range: tuple[Range, ...] = ()
+    """What the signals of such a model range over, LOW,HIGH; as in `sparsectl export`."""
+    calibration: Path | None = None
+    """A dataset that such a model is calibrated on; as in `sparsectl export`."""
     flash: Size | None = None
     """Refuse a policy that takes more flash, in bytes; 8K is 8192."""
     ram: Size | None = None

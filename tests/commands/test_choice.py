@@ -68,3 +68,14 @@ def test_nothing_runs(reason: str) -> None:
     assert nothing_fits(choice) == (
         "no encoding runs on board (csr: it does not compile); take another board"
     )
+
+
+def test_where_fixed_point_was_left_out_nothing_fits_says_what_it_needs() -> None:
+    blind = Candidate("packed-int16", reason="nothing says what o0 ranges over", needs_ranges=True)
+    dense = Candidate("dense", "float32", 100.0, 900, 50, 1e-7)
+    choice = Choice("cortex-m0", "cycles", {"flash": 500.0}, (dense, blind))
+    assert nothing_fits(choice).endswith(
+        "allow that, keep fewer weights or give --calibration FILE or --range LOW,HIGH, which "
+        "fixed point needs"
+    )
+    assert "needs_ranges" not in choice.summary()["candidates"][1]

@@ -13,12 +13,12 @@ from onnx import TensorProto, helper
 
 import sparsectl.export.pipeline
 from sparsectl.common.errors import UserError
+from sparsectl.common.signal_ranges import Pair, range_from
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.graph import Layer, PolicyGraph, Signal
 from sparsectl.export.host_c import run_c
 from sparsectl.export.inputs import inputs_of
 from sparsectl.export.pipeline import export_policy
-from sparsectl.export.ranges import Pair, range_from
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.straddle import straddle
 from tests.export.onnx_files import HIDDEN, mlp, run_file, write_file
@@ -192,7 +192,7 @@ def test_folding_that_costs_accuracy_is_no_rounding(
     signals = tuple(Signal(f"o{i}") for i in range(2))
     folded = PolicyGraph((first, Layer(w["w1"].T, w["b1"], "tanh")), signals, (Signal("a0"),))
     monkeypatch.setattr(sparsectl.export.pipeline, "read_model", lambda *a: folded)
-    with pytest.raises(UserError, match="float32 does not explain it") as caught:
+    with pytest.raises(UserError, match="float32 in the file's own order explains") as caught:
         export_policy(ExportConfig(model, tmp_path / "p", **FEW))
     assert "model.onnx in onnxruntime" in str(caught.value)
 

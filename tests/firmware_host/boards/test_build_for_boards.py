@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.signal_ranges import Pair
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
-from sparsectl.export.ranges import Pair
 from sparsectl.firmware_host.boards import BOARDS, Board
 from sparsectl.firmware_host.boards.arduino_uno import ARDUINO_UNO
 from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
