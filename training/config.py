@@ -62,20 +62,28 @@ class TeachConfig:
     """Reinforcement-learning algorithm."""
     backend: Literal["sb3", "sbx"] = "sb3"
     """sb3: Stable-Baselines3 (torch). sbx: its JAX sibling, 2.5 times faster (extra `jax`)."""
-    steps: int = 300_000
-    """Environment steps."""
-    environments: int = 16
-    """Environments stepped side by side."""
-    updates_per_step: float = 0.5
-    """Gradient updates for each environment step."""
-    learning_rate: float = 3e-4
-    """Adam's, of actor and critics; falls linearly to a tenth over the training."""
-    learning_starts: int = 5_000
-    """Environment steps of random actions before the first update."""
-    discount: float = 0.99
-    """Discount of future reward, a control period."""
-    hidden: tuple[int, ...] = (256, 256)
-    """Widths of the hidden layers of actor and critics."""
+    steps: int | None = None
+    """Environment steps (300,000). This and the next have RL Baselines3 Zoo's values where it has
+    the environment: Pendulum, LunarLanderContinuous, Hopper and others."""
+    environments: int | None = None
+    """Environments stepped side by side (16)."""
+    updates_per_step: float | None = None
+    """Gradient updates for each environment step (0.5)."""
+    learning_rate: float | None = None
+    """Adam's, of actor and critics (3e-4); it falls linearly …"""
+    learning_rate_end: float | None = None
+    """… to this share of it over the training (0.1)."""
+    learning_starts: int | None = None
+    """Environment steps of random actions before the first update (5,000)."""
+    discount: float | None = None
+    """Discount of future reward, a control period (0.99)."""
+    target_rate: float | None = None
+    """Share of the online networks that their targets take at each update (0.005)."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the hidden layers of actor and critics (256 256)."""
+    exploration_noise: float | None = None
+    """Standard deviation of the actions' noise, of half their range (td3 0.1, sac 0: it has its
+    own)."""
     seed: int = 0
     """Seed of networks, environments and sampling."""
     evaluate_every: int = 20_000

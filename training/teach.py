@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import NormalActionNoise
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
+from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.training.backends import BACKENDS
@@ -34,6 +37,7 @@ from sparsectl.training.replay import load_replay, replay_state
 from sparsectl.training.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.signals import environment_signals, normaliser
 from sparsectl.training.teacher_file import teacher_act, write_teacher
+from sparsectl.training.teaching import Teaching, known_of, resolved
 
 MOST_ENVIRONMENTS, WIDEST = 4096, 65_536
 
@@ -50,45 +54,51 @@ def teach(config: TeachConfig) -> dict[str, Any]:
         UserError: no such environment, the backend is not installed, `out` holds another run, or
             SIGINT came.
     """
-    _check(config)
-    backend = BACKENDS[config.backend]
-    _import(backend.module)
     env = named_environment(config.env, config.env_kwargs, config.wrapper)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
+    settings = resolved(config)
+    config = replace(config, **asdict(settings))
+    _check(config, settings)
+    backend = BACKENDS[config.backend]
+    _import(backend.module)
     signals = signals_of(config.env)
+    if known := known_of(config):
+        print(f"sparsectl teach: {known.told}", file=sys.stderr)
     checkpoint = _checkpoint(config)
     done = checkpoint.steps["teach"] if checkpoint else 0
-    model = _model(config, backend, signals, seed=config.seed + done)
+    model = _model(config, settings, backend, signals, seed=config.seed + done)
     with stop_on_interrupt() as stop:
-        keeper = _Keeper(config, signals, backend, stop)
+        keeper = _Keeper(config, settings, signals, backend, stop)
         if checkpoint:
             backend.restore(model, checkpoint.tensors)
             load_replay(model.replay_buffer, checkpoint.tensors)
             model.num_timesteps, model._n_updates = done, checkpoint.steps["updates"]
             keeper.go_on(checkpoint)
-        if done < config.steps:
-            callbacks = CallbackList([ProgressBarCallback(), keeper])
-            model.learn(config.steps - done, callback=callbacks, reset_num_timesteps=not done)
+        if done < settings.steps:
+            callbacks = CallbackList([_Bar(settings.steps), keeper])
+            model.learn(settings.steps - done, callback=callbacks, reset_num_timesteps=not done)
             keeper.finish()
     model.get_env().close()
     return keeper.summary()
 
 
-def _check(config: TeachConfig) -> None:
-    check_counts(config, 1, "steps", "evaluate_every", "evaluate_episodes")
-    check_counts(config, 1, "environments", most=MOST_ENVIRONMENTS)
-    check_counts(config, 1, "hidden", most=WIDEST)
-    check_counts(config, 0, "learning_starts")
+def _check(config: TeachConfig, settings: Teaching) -> None:
+    check_counts(config, 1, "evaluate_every", "evaluate_episodes")
     check_counts(config, 0, "seed", most=BLOCK // 2)
-    check_numbers(config, "updates_per_step", over=0, most=1000)
-    check_numbers(config, "learning_rate", over=0, most=1)
-    check_numbers(config, "discount", least=0, most=1)
-    if not config.hidden:
+    check_counts(settings, 1, "steps")
+    check_counts(settings, 1, "environments", most=MOST_ENVIRONMENTS)
+    check_counts(settings, 1, "hidden", most=WIDEST)
+    check_counts(settings, 0, "learning_starts")
+    check_numbers(settings, "updates_per_step", over=0, most=1000)
+    check_numbers(settings, "learning_rate", "target_rate", over=0, most=1)
+    check_numbers(settings, "learning_rate_end", "discount", least=0, most=1)
+    check_numbers(settings, "exploration_noise", least=0, most=10)
+    if not settings.hidden:
         raise UserError("hidden is empty; give the width of one layer at least")
-    if config.learning_starts >= config.steps:
+    if settings.learning_starts >= settings.steps:
         raise UserError(
-            f"learning_starts is {config.learning_starts} and steps {config.steps}: it would not "
-            "learn at all; give more steps, or fewer to start with"
+            f"learning_starts is {settings.learning_starts} and steps {settings.steps}: it would "
+            "not learn at all; give more steps, or fewer to start with"
         )
     check_writable(config.out)
 
@@ -108,22 +118,32 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
     return checkpoint
 
 
-def _model(config: TeachConfig, backend: Backend, signals: dict[str, Any], seed: int) -> Any:
+def _model(
+    config: TeachConfig, settings: Teaching, backend: Backend, signals: dict[str, Any], seed: int
+) -> Any:
     algorithm = getattr(_import(backend.module), config.algo.upper())
-    vector = make_vec_env(lambda: _training_env(config.env, signals), n_envs=config.environments)
+    vector = make_vec_env(lambda: _training_env(config.env, signals), n_envs=settings.environments)
+    start, end = settings.learning_rate, settings.learning_rate_end
     return algorithm(
         "MlpPolicy",
         vector,
-        learning_rate=lambda left: config.learning_rate * (0.1 + 0.9 * left),
-        buffer_size=min(config.steps, 1_000_000),
-        learning_starts=config.learning_starts,
+        learning_rate=lambda left: start * (end + (1 - end) * left),
+        buffer_size=min(settings.steps, 1_000_000),
+        learning_starts=settings.learning_starts,
         batch_size=256,
-        gamma=config.discount,
+        tau=settings.target_rate,
+        gamma=settings.discount,
         train_freq=1,
-        gradient_steps=max(1, round(config.updates_per_step * config.environments)),
-        policy_kwargs={"net_arch": list(config.hidden)},
+        gradient_steps=max(1, round(settings.updates_per_step * settings.environments)),
+        action_noise=_noise(settings.exploration_noise, len(signals["action"])),
+        policy_kwargs={"net_arch": list(settings.hidden)},
         seed=episode_seed(Series.TEACHING, seed),  # of its environments too
     )
+
+
+def _noise(deviation: float, actions: int) -> NormalActionNoise | None:
+    """Gaussian, in units of half the actions' range."""
+    return NormalActionNoise(np.zeros(actions), np.full(actions, deviation)) if deviation else None
 
 
 def signals_of(env_id: str) -> dict[str, Any]:
@@ -153,14 +173,39 @@ def _import(module_name: str) -> Any:
         ) from error
 
 
+class _Bar(BaseCallback):
+    """Progress in environment steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def _on_training_start(self) -> None:
+        done = self.num_timesteps
+        self.bar = Progress(total=self.steps, initial=done, desc="teach", unit="step")
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.num_timesteps - self.bar.n)
+        return True
+
+    def _on_training_end(self) -> None:
+        self.bar.close()
+
+
 class _Keeper(BaseCallback):
     """Evaluates now and then, keeps the best teacher, the learning curve and the checkpoint."""
 
     def __init__(
-        self, config: TeachConfig, signals: dict[str, Any], backend: Backend, stop: Stop
+        self,
+        config: TeachConfig,
+        settings: Teaching,
+        signals: dict[str, Any],
+        backend: Backend,
+        stop: Stop,
     ) -> None:
         super().__init__()
-        self.config, self.signals, self.backend, self.stop = config, signals, backend, stop
+        self.config, self.settings = config, settings
+        self.signals, self.backend, self.stop = signals, backend, stop
         self.curve: list[dict[str, Any]] = []
         self.started = time.monotonic()
 
@@ -170,7 +215,7 @@ class _Keeper(BaseCallback):
         self.started -= checkpoint.seconds
 
     def _on_step(self) -> bool:
-        if self.num_timesteps % self.config.evaluate_every < self.config.environments:
+        if self.num_timesteps % self.config.evaluate_every < self.settings.environments:
             self.evaluate()
             self.save(replay=True)
         if self.stop.wanted:

@@ -21,10 +21,12 @@ from sparsectl.common.errors import UserError
 from sparsectl.training.backends import BACKENDS
 from sparsectl.training.checkpoint import read_checkpoint
 from sparsectl.training.config import TeachConfig
+from sparsectl.training.environments import named_environment
 from sparsectl.training.policy import load_policy
 from sparsectl.training.signals import normaliser
-from sparsectl.training.teach import signals_of, teach
+from sparsectl.training.teach import _model, signals_of, teach
 from sparsectl.training.teacher_file import write_teacher
+from sparsectl.training.teaching import Teaching, resolved
 
 ENV = "sparsectl/sensorsini_cartpole-v0"
 
@@ -123,3 +125,64 @@ def test_a_killed_training_goes_on_from_its_last_evaluation(tmp_path: Path) -> N
     assert after.steps["updates"] - before.steps["updates"] == 3_000 - before.steps["teach"]
     with pytest.raises(UserError, match="another seed"):
         teach(replace(config, seed=5))
+
+
+def settings_of(**given: Any) -> Teaching:
+    return resolved(TeachConfig(**given))
+
+
+def test_environments_of_the_zoo_have_its_settings() -> None:
+    known = settings_of(env="Pendulum-v1", algo="td3")
+    assert (known.steps, known.learning_rate, known.discount) == (20_000, 1e-3, 0.98)
+    assert (known.hidden, known.exploration_noise, known.learning_starts) == (
+        (400, 300),
+        0.1,
+        10_000,
+    )
+    assert settings_of(env="Hopper-v5").steps == 1_000_000
+    assert settings_of(env="Pendulum-v1", steps=7, hidden=(8,)).steps == 7
+    lunar = named_environment("LunarLander-v3", ["continuous=true"], [])
+    assert settings_of(env=lunar, algo="td3").steps == 300_000
+    changed = named_environment("Pendulum-v1", ["g=2"], [])
+    assert settings_of(env=changed) == settings_of(env=ENV) == Teaching()
+    assert settings_of(env=ENV, algo="td3").exploration_noise == 0.1
+
+
+@pytest.mark.parametrize(("noise", "explores"), [(None, True), (0.0, False)])
+def test_td3_explores(noise: float | None, explores: bool, tmp_path: Path) -> None:
+    config = TeachConfig("Pendulum-v1", "td3", hidden=(8,), exploration_noise=noise, out=tmp_path)
+    signals = signals_of(config.env)
+    model = _model(config, resolved(config), BACKENDS["sb3"], signals, seed=0)
+    model._setup_learn(100)
+    model.num_timesteps = model.learning_starts + 1
+    drawn = [
+        model._sample_action(model.learning_starts, model.action_noise)[0][0] for _ in range(20)
+    ]
+    assert (np.ptp(drawn) > 0.1) == explores
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps is 0; give a number from 1"),
+        ({"steps": 50}, "learning_starts is 100 and steps 50: it would not learn"),
+        ({"environments": 0}, "environments is 0"),
+        ({"hidden": ()}, "hidden is empty"),
+        ({"hidden": (8, -1)}, "hidden is -1"),
+        ({"hidden": (10**9,)}, "hidden is 1000000000"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"discount": 1.5}, "discount is 1.5; give a number from 0 to 1"),
+        ({"evaluate_episodes": 0}, "evaluate_episodes is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"out": Path("/proc/zz")}, "cannot write /proc/zz"),
+        ({"env": "CartPole-v1"}, "only continuous actions"),
+    ],
+)
+def test_mistakes_are_told_before_work_starts(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    config = TeachConfig(env="Pendulum-v1", out=tmp_path / "new")
+    with pytest.raises(UserError, match=message) as caught:
+        teach(replace(config, **change))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
