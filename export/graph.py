@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,10 +19,17 @@ from sparsectl.export.activations import ACTIVATIONS, Float32, Float64
 from sparsectl.export.layer import MAX_WIDTH as MAX_WIDTH
 from sparsectl.export.layer import Layer as Layer
 
-MAX_WEIGHTS = 4_000_000
-"""Weights of a whole graph at most: 16 MB, far above any policy for a microcontroller."""
+MAX_WEIGHTS = 1_000_000
+"""Weights of a whole graph at most: 4 MB, above any microcontroller's flash. What export takes of
+memory for them, and the compiler after it, stays under 500 MB."""
+MAX_SIGNALS = 4096
+"""Values of an observation, its frames with it, or of an action at most."""
 MAX_LAYERS = 64
 
+_PART_VALUES = 1_000_000
+"""Of an array in float64 or int64: 8 MB."""
+_WIDE_VALUES = 4_000_000
+"""Of one in float32, where few rows at a time cost time."""
 _CHUNK = 256  # observations at a time: keeps a layer's activations in the processor's cache
 
 
@@ -121,7 +129,13 @@ class PolicyGraph:
             )
         weights = sum(layer.weight.size for layer in self.layers)
         if weights > MAX_WEIGHTS:
-            raise UserError(f"a policy of {weights} weights; give at most {MAX_WEIGHTS}")
+            raise UserError(
+                f"a policy of {weights} weights ({4 * weights / 2**20:.0f} MB); give at most "
+                f"{MAX_WEIGHTS}, or distil a smaller student from it"
+            )
+        for name, size in (("observation", self.observation_size), ("action", self.action_size)):
+            if size > MAX_SIGNALS:
+                raise UserError(f"an {name} of {size} values; give at most {MAX_SIGNALS}")
 
     @property
     def observation_size(self) -> int:
@@ -164,9 +178,10 @@ class PolicyGraph:
         batch = self.batch(np.asarray(observation, dtype=np.float32))
         action = np.empty((batch.shape[0], self.action_size), np.float32)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for start in range(0, len(batch), _CHUNK):
-                chunk = np.ascontiguousarray(batch[start : start + _CHUNK].T)
-                action[start : start + _CHUNK] = self._forward_columns(chunk).T
+            rows = min(_CHUNK, max(1, _WIDE_VALUES // self.widest))
+            for start in range(0, len(batch), rows):
+                chunk = np.ascontiguousarray(batch[start : start + rows].T)
+                action[start : start + rows] = self._forward_columns(chunk).T
         return action[0] if np.ndim(observation) == 1 else action
 
     def batch(self, observation: NDArray[Any]) -> NDArray[Any]:
@@ -200,7 +215,12 @@ class PolicyGraph:
     def forward_exact(self, observation: ArrayLike) -> Float64:
         """The same function in float64 with the exact activations: what rounding is measured
         against. Shapes as `forward`."""
-        x = self.batch(np.asarray(observation, dtype=np.float64))
+        batch = self.batch(np.asarray(observation, dtype=np.float64))
+        parts = [self._forward_exact(part) for part in in_parts(batch, self.widest)]
+        action: Float64 = np.concatenate([np.empty((0, self.action_size)), *parts])
+        return action[0] if np.ndim(observation) == 1 else action
+
+    def _forward_exact(self, x: Float64) -> Float64:
         x = (x - self.observation_offset) / self.observation_scale
         for layer in self.layers:
             x = layer.activate_exact((x @ layer.weight.T.astype(np.float64) + layer.bias).T).T
@@ -208,7 +228,12 @@ class PolicyGraph:
         low = [-math.inf if signal.low is None else signal.low for signal in self.action]
         high = [math.inf if signal.high is None else signal.high for signal in self.action]
         action: Float64 = np.clip(x, low, high)
-        return action[0] if np.ndim(observation) == 1 else action
+        return action
+
+    @property
+    def widest(self) -> int:
+        """The most values that a layer takes or makes of an observation."""
+        return max(max(layer.inputs, layer.outputs) for layer in self.layers)
 
     def signals(self) -> dict[str, Any]:
         """The signals as JSON: what `sparsectl.signals` holds in every artefact."""
@@ -245,6 +270,13 @@ class PolicyGraph:
     def digest(self) -> str:
         """SHA-256 of `canonical_bytes`, 64 hexadecimal digits."""
         return hashlib.sha256(self.canonical_bytes()).hexdigest()
+
+
+def in_parts(batch: NDArray[Any], widest: int) -> Iterator[NDArray[Any]]:
+    """Rows of `batch` as many at a time as keep arrays of `widest` values a row small."""
+    rows = max(1, _PART_VALUES // widest)
+    for start in range(0, len(batch), rows):
+        yield batch[start : start + rows]
 
 
 def _output(signal: Signal, value: Float32) -> Float32:

@@ -30,6 +30,7 @@ SCALE_STEPS: Final = 10.0 ** np.arange(-4, 7)
 WIDER: Final = (1e-2, 10.0, 1e3)
 """Times a known range, where the policy as read must still be the file's."""
 WIDE_ROWS: Final = 192
+_MOST_VALUES: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ class Inputs:
 
     def for_scales(self, seed: int) -> Float32:
         """Observations that fixed-point scales are chosen by."""
-        return self.kept if self.kept is not None else self.spread(COUNT, seed)
+        return (
+            self.kept if self.kept is not None else self.spread(_fitting_count(len(self.low)), seed)
+        )
 
     def met(self, count: int, seed: int) -> Float32:
         """Observations as the policy meets them; of a calibration file, at most as many of those
@@ -85,7 +88,7 @@ class Inputs:
         """For the golden vectors."""
         if self.calibration is None:
             return self.spread(count, seed)
-        rows = self.met(COUNT, seed)
+        rows = self.met(_fitting_count(len(self.low)), seed)
         chosen = np.random.default_rng(seed).integers(0, len(rows), count)
         return np.ascontiguousarray(rows[chosen])
 
@@ -217,3 +220,8 @@ def _plausible(limit: float | None) -> float:
 def _batch(name: str, values: Float64) -> Batch:
     greatest = np.finfo(np.float32).max / 4
     return Batch(name, np.clip(values, -greatest, greatest).astype(np.float32))
+
+
+def _fitting_count(size: int) -> int:
+    """Of `COUNT` observations of `size` values as many as fit into memory beside the rest."""
+    return min(COUNT, max(100, _MOST_VALUES // size))

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from sparsectl.common.errors import UserError
 from sparsectl.export.activations import ACTIVATIONS, Float32, Float64
 
-MAX_WIDTH = 65_535
-"""Neurons a layer or signals a side at most: what an index of 16 bits can name."""
+MAX_WIDTH = 16_384
+"""Neurons a layer at most: their values alone take 64 KB of RAM, as much as most chips have. An
+index of 16 bits can name each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,10 @@ class Layer:
         object.__setattr__(self, "bias", _frozen(self.bias, 1, "biases"))
         outputs, inputs = self.weight.shape
         if not (1 <= inputs <= MAX_WIDTH and 1 <= outputs <= MAX_WIDTH):
+            memory = 4 * max(outputs, inputs)
             raise UserError(
-                f"a layer of {outputs} x {inputs} weights; give 1 to {MAX_WIDTH} neurons a layer"
+                f"a layer of {outputs} x {inputs} weights, whose values take {memory:,} bytes of "
+                f"RAM; give 1 to {MAX_WIDTH} neurons a layer"
             )
         if self.bias.shape != (outputs,):
             raise UserError(f"{self.bias.size} biases for {outputs} neurons; give one a neuron")

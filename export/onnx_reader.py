@@ -36,7 +36,8 @@ from sparsectl.export.onnx_stream import (
 from sparsectl.export.onnx_tensors import TensorReader, short
 from sparsectl.export.signals import Signals, generic_signals, parse_json_object, parse_signals
 
-MAX_FILE_BYTES = 8 * MAX_WEIGHTS
+MAX_FILE_BYTES = 16 * MAX_WEIGHTS
+"""A value function and whatever else stands in the file is among them."""
 MAX_NODES = 10_000
 OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsectl.export.activations import Float32, Float64
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.graph import PolicyGraph, in_parts
 
 UNIT_ROUNDOFF = 2.0**-24
 LIBRARY_ERROR = 5 * UNIT_ROUNDOFF
@@ -20,6 +20,11 @@ def float32_rounding(graph: PolicyGraph, observations: Float32) -> Float64:
     Numerical Algorithms, section 3.1, with 1 for the factor n, which is met only by the worst
     order of the worst numbers).
     """
+    parts = in_parts(observations, graph.widest)
+    return np.concatenate([_rounding(graph, part) for part in parts])
+
+
+def _rounding(graph: PolicyGraph, observations: Float32) -> Float64:
     offset, scale = graph.observation_offset, graph.observation_scale
     x = (observations.astype(np.float64) - offset) / scale
     error = UNIT_ROUNDOFF * (np.abs(observations) + np.abs(offset)) / np.abs(scale)

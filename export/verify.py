@@ -32,7 +32,7 @@ may after it, and never less than float32's 1e-6."""
 ROUNDED_ROWS = 1000
 """Observations whose rounding is sampled, at most: half of them the furthest off."""
 
-_CHUNK_VALUES = 1_000_000
+_CHUNK_VALUES = 4_000_000
 _SHOWN = 6
 
 
@@ -319,4 +319,5 @@ def _require_same_bits(reference: Float32, host_c: Float32) -> None:
 
 def widest_count(graph: PolicyGraph, count: int) -> int:
     """Of `count` observations as many as fit into memory beside the rest."""
-    return min(count, max(100, 4 * _CHUNK_VALUES // graph.observation_size))
+    widest = max(graph.observation_size, graph.action_size)
+    return min(count, max(100, _CHUNK_VALUES // widest))

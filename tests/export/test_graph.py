@@ -142,7 +142,10 @@ LAYER = Layer([[1]], [0])
         (lambda: Layer([[1], [2]], [0]), "1 biases for 2 neurons"),
         (lambda: Layer([1], [0]), "weights of shape .1.; give 2 dimensions"),
         (lambda: Layer(np.zeros((0, 3)), []), "a layer of 0 x 3"),
-        (lambda: Layer(np.zeros((1, 70_000)), [0]), "give 1 to 65535 neurons"),
+        (
+            lambda: Layer(np.zeros((1, 70_000)), [0]),
+            "280,000 bytes of RAM; give 1 to 16384 neurons",
+        ),
         (lambda: Layer([[1]], [0], "mish"), "activation 'mish' is not known; use one of"),
         (lambda: Signal("v", scale=0), "signal 'v' has scale 0"),
         (lambda: Signal("v", scale=math.nan), "signal 'v' has scale nan"),

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.export.graph import Layer, PolicyGraph, in_parts
 
 Int = NDArray[np.int64]
 
@@ -67,21 +67,23 @@ class FixedPolicy:
         Shapes as `PolicyGraph.forward`.
         """
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            return self._forward(np.asarray(observation, np.float32))
+            given = np.asarray(observation, np.float32)
+            parts = in_parts(self.graph.batch(given), self.graph.widest)
+            action = np.concatenate([self._forward(part) for part in parts])
+        return action[0] if given.ndim == 1 else action
 
     def mean_square_error(self, observations: Float32, exact: Float64) -> float:
         """Of the actions, beside the graph's own in float64 for the same observations."""
         return float(np.mean((self.forward(observations).astype(np.float64) - exact) ** 2))
 
-    def _forward(self, given: Float32) -> Float32:
-        batch = self.graph.batch(given)
+    def _forward(self, batch: Float32) -> Float32:
         x = to_fixed(batch.T, self.input_exponent, self.input_limit[:, None])
         for layer in self.layers[:-1]:
             x = self._values(layer, layer.sums(x))
         last = self.layers[-1]
         action = self._action(last, last.sums(x)).T
         action[np.isnan(batch).any(axis=1)] = np.nan
-        return action[0] if given.ndim == 1 else action
+        return action
 
     def _values(self, layer: FixedLayer, sums: Int) -> Int:
         """A hidden layer's values from its sums."""

@@ -29,7 +29,7 @@ from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.export.graph import Layer, PolicyGraph, in_parts
 
 INPUT_HEADROOM = 1.6
 """How far beyond the calibration observations an observation may go before it is cut off."""
@@ -91,6 +91,11 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
 
 def _ranges(graph: PolicyGraph, observations: Float32, headroom: float) -> list[Float64]:
     """Greatest magnitude of each observation and of each hidden layer's values, with headroom."""
+    parts = [_ranges_of(graph, part, headroom) for part in in_parts(observations, graph.widest)]
+    return [np.max(each, axis=0) for each in zip(*parts, strict=True)]
+
+
+def _ranges_of(graph: PolicyGraph, observations: Float32, headroom: float) -> list[Float64]:
     x = observations.astype(np.float64).T
     ranges = [INPUT_HEADROOM * np.abs(x).max(axis=1)]
     for layer in graph.layers[:-1]:
