@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,11 @@ from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.hil.finder import find_boards, serial_ports
 from sparsectl.training.plants.rig import rig_names
 
-TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
+PACKAGE = Path(__file__).resolve().parent.parent
+CHECKOUT = PACKAGE if (PACKAGE / "setup.cfg").is_file() else None
+"""The project's folder, where it runs from one; None where it was installed from a wheel."""
+
+TEACHERS_FOLDER = PACKAGE / "training" / "teachers"
 
 
 @dataclass(frozen=True)
@@ -46,24 +51,37 @@ def doctor(config: DoctorConfig) -> dict[str, Any]:
 def _python() -> Iterator[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Check("python", version, "everything", "install Python 3.11 or newer")
+    system = f"{platform.system()} {platform.machine()}"
+    linux = platform.system() == "Linux"
+    yield Check(
+        "system",
+        system if linux else f"{system}, untried: build, bench and trial want Linux",
+        "all of it on Linux; elsewhere teach, collect, distill, evaluate, pareto, export",
+        "",
+    )
 
 
 def _packages() -> Iterator[Check]:
     wanted = {
-        "numpy onnx onnxruntime safetensors": ("export, bench", "pip install -e ."),
-        "mujoco gymnasium pyserial": ("trial, evaluate", "pip install -e ."),
-        "torch": (
-            "teach, collect, distill",
-            "pip install torch==2.13.0, then pip install -e '.[train]'",
-        ),
-        "stable-baselines3 tensorboard": ("teach, distill", "pip install -e '.[train]'"),
-        "minari": ("collect and distill with Minari datasets", "pip install -e '.[minari]'"),
-        "nicegui": ("trial --live", "pip install -e '.[live]'"),
-        "sbx-rl": ("teach --backend sbx", "pip install -e '.[jax]'"),
+        "numpy onnx onnxruntime safetensors": ("export, bench", ""),
+        "mujoco gymnasium pyserial": ("trial, evaluate", ""),
+        "torch stable-baselines3 tensorboard": ("teach, distill, SB3 zips", "train"),
+        "minari": ("collect and distill with Minari datasets", "minari"),
+        "mcap pyarrow": ("convert", "convert"),
+        "nicegui": ("trial --live", "live"),
+        "sbx-rl": ("teach --backend sbx", "jax"),
     }
-    for names, (serves, mend) in wanted.items():
+    for names, (serves, extra) in wanted.items():
         for name in names.split():
-            yield Check(name, _version(name), serves, mend)
+            yield Check(name, _version(name), serves, install_command(extra, CHECKOUT))
+
+
+def install_command(extra: str, checkout: Path | None) -> str:
+    """What installs the packages of an extra: from a checkout, or where a wheel was installed."""
+    extras = f"[{extra}]" if extra else ""
+    if checkout is None:
+        return f"pip install 'sparsectl{extras}'"
+    return f"pip install -e '{checkout}{extras}'"
 
 
 def _version(package: str) -> str | None:

@@ -105,7 +105,7 @@ def load_policy(
     policy = _loaded(path, activation, action_low, action_high)
     if normalizer is None:
         if path.suffix == ".zip" and (sign := sign_of_normaliser(path)):
-            warn(f"{path}: {sign}; give its mean and variance by --normalizer (docs/training.md)")
+            warn(f"{path}: {sign}; give its mean and variance by --normalizer (docs/own_policy.md)")
         return policy
     before = read_normalizer(normalizer)
     if before.mean.size != policy.observation_size:
