@@ -1,32 +1,40 @@
 """Students of every method and size beside their teacher; writes results/methods_RIG.json.
 
-Each recipe over seeds: dataset, student, return in the same 100 episodes, bytes after export. What
-is finished is not run again, so the script can be stopped and called anew, for some recipes or all.
-Rows of a former teacher stay, marked, until their recipe is run with the present one.
+Each recipe over seeds: dataset, student, bytes of tables, and returns in the same 2,000 episodes as
+the teacher's, which chose neither a student nor a setting. What is finished is not run again, so
+the script can be stopped and called anew, for some recipes or all. Rows of another teacher go.
 
     python benchmarks/methods.py [--recipes gradual-363 'bpd, quick-236'] [--seeds 0 1 2 3 4]
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
+from measured import mark, returns_of, rounded
 
-from sparsectl.commands.flash import flash_bytes
+from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.provenance import provenance
-from sparsectl.export.config import ExportConfig
-from sparsectl.export.pipeline import export_policy
 from sparsectl.training.collect import collect
-from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
+from sparsectl.training.config import CollectConfig, DistillConfig
 from sparsectl.training.distill import distill
-from sparsectl.training.evaluate import evaluate
+from sparsectl.training.intervals import (
+    FAILED_SHARE,
+    crossed_figures,
+    cvar_figures,
+    failure_figures,
+    share_of,
+)
 from sparsectl.training.methods import METHODS, Method
+from sparsectl.training.policy import load_policy
 from sparsectl.training.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +101,10 @@ RECIPES = {
         for name, changes in ABLATIONS.items()
     },
     "gradual, first order-363": Recipe({"method": "gradual", "keep": 363, **FIRST_ORDER}),
-    "paper": Recipe({"preset": "paper"}, rounds=False, transitions=1_000_000),
+    **{
+        name: Recipe({"preset": name}, rounds=False, transitions=1_000_000)
+        for name in ("paper", "authors")
+    },
     **{
         f"offline-{keep}": Recipe({"method": "gradual", "keep": keep, "episodes": 20}, False)
         for keep in (727, 363)
@@ -120,8 +131,14 @@ class MethodsConfig:
     """A rig that comes with a teacher."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of dataset and student."""
+    episodes: int = 2_000
+    """That measure teacher and students."""
     workers: int = 1
-    """Processes for episodes."""
+    """Processes for the distillations' episodes."""
+    out: Path | None = None
+    """The results' file; by default the one in benchmarks/results/."""
+    changes: str = "{}"
+    """Settings of `distill` in place of the recipes', as JSON: for a tiny run."""
     runs: Path = ROOT / "runs" / "methods"
     """Folder of the runs."""
 
@@ -131,24 +148,20 @@ def student_of(config: MethodsConfig, name: str, seed: int) -> JSON:
     recipe, folder = RECIPES[name], config.runs / config.rig / f"{name}-{seed}"
     teacher, env = _teacher(config), _environment(config)
     dataset = _dataset(config, recipe, seed)
-    settings = {"preset": "thorough", **recipe.settings}
+    settings = {"preset": "thorough", **recipe.settings, **json.loads(config.changes)}
     if recipe.rounds:
         settings["teacher"] = teacher
     out = {"out": folder, "seed": seed, "workers": config.workers, "env": env}
     distilled = distill(DistillConfig(dataset=dataset, **out, **settings))
     student = folder / "student.safetensors"
-    evaluated = evaluate(EvaluateConfig(policy=student, env=env))
-    exported = export_policy(ExportConfig(model=student, out=folder / "policy"))
     result = without_paths(
         {
             "recipe": name,
             "seed": seed,
-            "teacher": teacher_mark(teacher),
+            "teacher": mark(teacher),
             "distill": distilled,
-            "evaluate": evaluated,
-            "flash_bytes": flash_bytes(student),
-            "float32_rounding": exported["float32_rounding"],
-            "max_abs_error": exported["max_abs_error"],
+            "table_bytes": table_bytes(student),
+            "returns": rounded(returns_of(student, env, config.episodes, folder)),
             "provenance": provenance(),
         }
     )
@@ -183,11 +196,6 @@ def _dataset(config: MethodsConfig, recipe: Recipe, seed: int) -> Path:
     return path
 
 
-def teacher_mark(path: Path) -> str:
-    """What tells one teacher from another: the first digits of its file's SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
 def without_paths(result: JSON) -> JSON:
     """The result without the places of its files, which differ from machine to machine."""
     return {
@@ -199,6 +207,9 @@ def without_paths(result: JSON) -> JSON:
 
 def main(config: MethodsConfig) -> None:
     """Run what is missing and write all that is finished."""
+    unknown = set(config.recipes) - set(RECIPES)
+    if unknown:
+        sys.exit(f"no recipe {sorted(unknown)[0]!r}; take one of {', '.join(RECIPES)}")
     for seed in config.seeds:
         for name in config.recipes:
             if not (config.runs / config.rig / f"{name}-{seed}" / "result.json").is_file():
@@ -208,20 +219,48 @@ def main(config: MethodsConfig) -> None:
 
 
 def gather(config: MethodsConfig) -> None:
-    """Write the results of all finished students."""
-    path = RESULTS / f"methods_{config.rig}.json"
-    before = read_json(path) if path.is_file() else {"teachers": {}, "students": []}
+    """Write the returns of all finished students, and each recipe's figures."""
+    path = config.out or RESULTS / f"methods_{config.rig}.json"
+    teacher, env = _teacher(config), _environment(config)
+    present = mark(teacher)
+    before = read_json(path) if path.is_file() else {}
     found = [read_json(p) for p in sorted((config.runs / config.rig).glob("*/result.json"))]
-    present, anew = teacher_mark(_teacher(config)), {row["recipe"] for row in found}
-    former = [
-        row for row in before["students"] if row["teacher"] != present and row["recipe"] not in anew
+    found = [row for row in found if row["teacher"] == present]
+    anew = {(row["recipe"], row["seed"]) for row in found}
+    found += [
+        row
+        for row in before.get("students", [])
+        if row["teacher"] == present and (row["recipe"], row["seed"]) not in anew
     ]
-    teachers = before["teachers"]
-    if present not in teachers:
-        measured = evaluate(EvaluateConfig(policy=_teacher(config), env=_environment(config)))
-        teachers[present] = without_paths(measured)
-    results = {"rig": config.rig, "teacher": present, "teachers": teachers}
-    write_json(path, results | {"students": former + found})
+    known = before.get("teacher", {})
+    if known.get("mark") != present or len(known["returns"]) < config.episodes:
+        returns = returns_of(teacher, env, config.episodes, config.runs / config.rig)
+        known = {"mark": present, **load_policy(teacher).facts(), "returns": rounded(returns)}
+    recipes: dict[str, list[JSON]] = {}
+    for row in sorted(found, key=lambda row: (row["recipe"], row["seed"])):
+        recipes.setdefault(row["recipe"], []).append(row)
+    figures = {name: recipe_figures(rows, known) for name, rows in recipes.items()}
+    results = {"rig": config.rig, "teacher": known | teacher_figures(known), "recipes": figures}
+    write_json(path, results | {"students": [row for rows in recipes.values() for row in rows]})
+
+
+def recipe_figures(rows: list[JSON], teacher: JSON) -> JSON:
+    """A recipe's students beside their teacher, in the same episodes."""
+    episodes = min(len(teacher["returns"]), *(len(row["returns"]) for row in rows))
+    students = np.array([row["returns"][:episodes] for row in rows])
+    return crossed_figures(students, np.array(teacher["returns"][:episodes]))
+
+
+def teacher_figures(teacher: JSON) -> JSON:
+    """The teacher's own tail and failures."""
+    returns = np.array(teacher["returns"])
+    least = share_of(FAILED_SHARE, float(returns.mean()))
+    return {
+        "return_mean": float(returns.mean()),
+        "failed_below": least,
+        **cvar_figures(returns),
+        **failure_figures(returns, least),
+    }
 
 
 if __name__ == "__main__":

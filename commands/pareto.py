@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sparsectl.commands.config import ParetoConfig
-from sparsectl.commands.flash import flash_bytes
+from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.progress import Progress
@@ -26,7 +26,7 @@ from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
 
-SIZES = {"kept_weights": "kept weights", "flash_bytes": "bytes of tables after export"}
+SIZES = {"kept_weights": "kept weights", "table_bytes": "bytes of tables after export"}
 
 
 def pareto(config: ParetoConfig) -> JSON:
@@ -102,7 +102,7 @@ def point_of(config: ParetoConfig, path: Path) -> JSON:
     return {
         "student": f"{folder.name}/{path.stem}",
         "kept_weights": student.kept_weights,
-        "flash_bytes": flash_bytes(path),
+        "table_bytes": table_bytes(path),
         **measured(config, path),
     }
 

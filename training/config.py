@@ -160,9 +160,9 @@ class DistillConfig:
 
     method: MethodName = "auto"
     """auto: bpd, with keep or return gradual, which cuts while it fine-tunes (in quick bpd), with
-    flash small. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others have
-    no noise, and weights or neurons go while fine-tuning; small, td3bc and bc are small dense
-    networks."""
+    table_bytes small. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The
+    others have no noise, and weights or neurons go while fine-tuning; small, td3bc and bc are small
+    dense networks."""
 
     keep: int | None = None
     """Wish: the best student with this many weights at most."""
@@ -170,12 +170,20 @@ class DistillConfig:
     return_share: Annotated[float | None, arg(name="return")] = None
     """Wish: the fewest weights with this share of the teacher's return, such as 0.97."""
 
-    flash: Size | None = None
-    """Wish: the best student within this many bytes of tables after export, indices counted; 2K is
-    2048."""
+    table_bytes: Size | None = None
+    """Wish: the best student whose tables after export (weights, indices, biases) take this many
+    bytes at most; 2K is 2048. The code beside them is the same for any student: `export --flash`
+    counts it too, on a board."""
 
-    flash_encoding: str = "auto"
-    """What --flash counts them in, as `export --encoding`: packed-int8 takes half of auto's."""
+    table_encoding: str = "auto"
+    """What --table-bytes counts them in, as `export --encoding`: packed-int8 takes half of
+    auto's."""
+
+    flash: Size | None = None
+    """Former name of --table-bytes."""
+
+    flash_encoding: str | None = None
+    """Former name of --table-encoding."""
 
     env: str | None = None
     """Gymnasium id: the return is measured there after each stage. Without it: purely offline. The
@@ -330,5 +338,9 @@ class DistillConfig:
 
     def wishes(self) -> dict[str, float]:
         """The wishes that are given, by name; more than one is an error that `resolved` raises."""
-        wishes = {"keep": self.keep, "return": self.return_share, "flash": self.flash}
+        wishes = {
+            "keep": self.keep,
+            "return": self.return_share,
+            "table_bytes": self.table_bytes,
+        }
         return {name: value for name, value in wishes.items() if value is not None}

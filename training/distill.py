@@ -59,7 +59,7 @@ from sparsectl.training.targets import UNCLEAR, target_of, verdict
 
 JSON = dict[str, Any]
 
-FlashBytes = Callable[[Path], int]
+TableBytes = Callable[[Path], int]
 """A student's file → the bytes that it takes on a board."""
 
 LOGS_A_STAGE = 100
@@ -73,12 +73,12 @@ FINETUNE_SEEDS = 1_000_003
 """Between the seeds of one round's minibatches and the next's."""
 
 
-def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSON:
+def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSON:
     """Distil and write `student.safetensors` under `config.out`.
 
     Args:
         config: what is wanted.
-        flash_bytes: measures a student for `config.flash`.
+        table_bytes: measures a student for `config.table_bytes`.
 
     Returns:
         dict: student (path), kept_weights, kept_parameters (biases too), teacher_weights,
@@ -110,7 +110,7 @@ def distill(config: DistillConfig, flash_bytes: FlashBytes | None = None) -> JSO
         stop = stack.enter_context(stop_on_interrupt())
         workers = config.workers or os.cpu_count() or 1
         rollouts = stack.enter_context(Rollouts(config.env, workers)) if config.env else None
-        run = Distillation(config, preset, dataset, rollouts, stop, flash_bytes, teacher)
+        run = Distillation(config, preset, dataset, rollouts, stop, table_bytes, teacher)
         stack.callback(run.board.close)
         return run.run()
 
@@ -159,13 +159,13 @@ class Distillation:
         dataset: Dataset,
         rollouts: Rollouts | None,
         stop: Stop,
-        flash_bytes: FlashBytes | None,
+        table_bytes: TableBytes | None,
         teacher: Policy | None,
     ) -> None:
         self.config = config
         dataset = METHODS[config.method].imitated(dataset)
         self.preset = preset = fitted(preset, config, dataset)
-        self.flash_bytes = flash_bytes
+        self.table_bytes = table_bytes
         self.teacher = teacher
         self.facts = facts_of(config, preset, dataset, self.teacher)
         self.identity, self.signals = self.facts.identity, self.facts.signals
@@ -360,8 +360,8 @@ class Distillation:
         if self.finetuning is not None:
             entry["keep"] = self.finetuning.keep
             write_student(self._student_path(name), student)
-            if self.flash_bytes is not None:
-                entry["flash_bytes"] = self.flash_bytes(self._student_path(name))
+            if self.table_bytes is not None:
+                entry["table_bytes"] = self.table_bytes(self._student_path(name))
         return entry
 
     def _measure_finalists(self) -> None:

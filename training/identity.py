@@ -90,8 +90,12 @@ def _identity(
         "method": config.method,
         "preset": config.preset,
         **json.loads(json.dumps(asdict(preset))),  # as a checkpoint gives it back: no tuples
-        "target": {"keep": config.keep, "return": config.return_share, "flash": config.flash},
-        "flash_encoding": config.flash_encoding,
+        "target": {
+            "keep": config.keep,
+            "return": config.return_share,
+            "table_bytes": config.table_bytes,
+        },
+        "table_encoding": config.table_encoding,
         "environment": config.env,
         "teacher": teacher.identity if teacher else None,
         "seed": config.seed,

@@ -21,6 +21,8 @@ FAILED_SHARE = 0.75
 """An episode fails where it returns less than this share of the teacher's mean return."""
 
 RESAMPLES = 2_000
+CROSSED_RESAMPLES = 500
+"""Of students, and as many of episodes: a variance needs fewer than a quantile does."""
 CVAR_EPISODES = 100
 """Fewer have no worst hundredth."""
 
@@ -110,3 +112,88 @@ def cvar_figures(returns: Array) -> dict[str, float | None]:
         return {"cvar_1": None, "cvar_1_low": None, "cvar_1_high": None}
     low, high = bootstrap_interval(returns, cvar)
     return {"cvar_1": float(cvar(returns)), "cvar_1_low": low, "cvar_1_high": high}
+
+
+Statistic = Callable[[Array, Array], float]
+"""Returns of students [students, episodes] and of their teacher [episodes] → a figure."""
+
+
+def crossed_interval(
+    statistic: Statistic, students: Array, teacher: Array, seed: int = 0
+) -> Interval:
+    """95 % interval of a figure of several students that met the same episodes as their teacher.
+
+    Students and episodes are both drawn anew, each by itself: a hard episode is hard for all, so
+    rows of returns are not independent. The two bootstrap variances are added, which counts what
+    one student does in one episode twice and so errs on the wide side; the quantile is Student's,
+    its degrees of freedom those of Welch and Satterthwaite, since a handful of students says little
+    of their spread. A single student's interval is over episodes alone.
+
+    Args:
+        statistic: the figure.
+        students: returns [students, episodes].
+        teacher: returns [episodes] in the same episodes.
+        seed: of the resampling.
+    """
+    random = np.random.default_rng(seed)
+    count, episodes = students.shape
+    point = statistic(students, teacher)
+    drawn_episodes = [
+        statistic(students[:, rows], teacher[rows])
+        for rows in random.integers(0, episodes, (CROSSED_RESAMPLES, episodes))
+    ]
+    of_episodes = float(np.var(drawn_episodes, ddof=1))
+    of_students = 0.0
+    if count > 1:
+        drawn_students = [
+            statistic(students[rows], teacher)
+            for rows in random.integers(0, count, (CROSSED_RESAMPLES, count))
+        ]
+        # A sample of n has n - 1 nths of the spread that it is drawn from.
+        of_students = float(np.var(drawn_students, ddof=1)) * count / (count - 1)
+    total = of_students + of_episodes
+    if total == 0:
+        return point, point
+    freedom = total**2 / (
+        of_students**2 / max(count - 1, 1) + of_episodes**2 / max(episodes - 1, 1)
+    )
+    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
+    return point - half, point + half
+
+
+def crossed_figures(students: Array, teacher: Array) -> dict[str, Any]:
+    """What is said of a recipe's students beside their teacher, each figure with its interval.
+
+    Args:
+        students: returns [students, episodes].
+        teacher: returns [episodes] in the same episodes.
+
+    Returns:
+        dict: seeds, episodes, difference (of the mean return, as a share of the teacher's), cvar_1
+        (of a student, in its own unit), failures_per_1000, and each one's _low and _high.
+    """
+    mean = float(teacher.mean())
+    least = share_of(FAILED_SHARE, mean)
+    size = abs(mean) or 1.0
+
+    def difference(students: Array, teacher: Array) -> float:
+        return float((students.mean() - teacher.mean()) / size)
+
+    def tail(students: Array, teacher: Array) -> float:
+        return float(np.mean(cvar(students, axis=1)))
+
+    def failures(students: Array, teacher: Array) -> float:
+        return 1000 * float((students < least).mean())
+
+    figures: dict[str, Any] = {"seeds": len(students), "episodes": len(teacher)}
+    for name, statistic in {
+        "difference": difference,
+        "cvar_1": tail,
+        "failures_per_1000": failures,
+    }.items():
+        low, high = crossed_interval(statistic, students, teacher)
+        if name == "failures_per_1000":
+            none = failure_figures(teacher * 0 + least, least)  # of so many episodes, in none
+            low, high = max(low, 0.0), max(high, none["failures_high"])
+        figures |= {name: statistic(students, teacher), f"{name}_low": low, f"{name}_high": high}
+    return figures

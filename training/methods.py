@@ -103,13 +103,13 @@ def chosen_method(config: DistillConfig) -> MethodName:
     """
     if config.method != "auto":
         return config.method
-    if config.flash and config.flash_encoding == "auto":
+    if config.table_bytes and config.table_encoding == "auto":
         return "small"
     return "gradual" if config.wishes() and config.preset != "quick" else "bpd"
 
 
 def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> tuple[int, ...]:
-    """Equal hidden layers of a dense network that fits `keep` or `flash`, as wide as they can.
+    """Equal hidden layers of a dense network that fits `keep` or `table_bytes`, as wide as they can.
 
     Args:
         config: the wish: weights, or bytes of float32 weights and biases.
@@ -124,11 +124,11 @@ def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> 
         weights = width * (sizes[0] + (layers - 1) * width + sizes[1])
         return weights if config.keep else 4 * (weights + layers * width + sizes[1])
 
-    width, limit = 0, config.keep or config.flash or 0
+    width, limit = 0, config.keep or config.table_bytes or 0
     while cost(width + 1) <= limit:
         width += 1
     if not width:
-        name, unit = ("keep", "weights") if config.keep else ("flash", "bytes")
+        name, unit = ("keep", "weights") if config.keep else ("table_bytes", "bytes")
         raise UserError(
             f"{name} is {limit}; a dense network of {layers} hidden layers from {sizes[0]} "
             f"observations to {sizes[1]} actions has {cost(1)} {unit} or more"

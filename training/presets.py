@@ -180,7 +180,7 @@ def resolved(config: DistillConfig) -> Preset:
 
 def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     """The preset with the hidden layers of a small network, which the dataset's sizes decide."""
-    if not METHODS[config.method].small or not (config.keep or config.flash):
+    if not METHODS[config.method].small or not (config.keep or config.table_bytes):
         return preset
     sizes = dataset.observations.shape[1], dataset.actions.shape[1]
     hidden = small_hidden(config, sizes, len(preset.bpd.hidden))
@@ -214,10 +214,10 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
     for name, value in wishes.items():
         if not value > 0:
             raise UserError(f"{name} is {value}; it must be more than 0")
-    sizes = (config.hidden, config.keep, config.flash)
+    sizes = (config.hidden, config.keep, config.table_bytes)
     if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(
-            f"method {config.method} has the size it is asked for; give --keep, --flash or --hidden"
+            f"method {config.method} has the size it is asked for; give --keep, --table-bytes or --hidden"
         )
 
 

@@ -67,8 +67,8 @@ def target_of(
         return Keep(config.keep, settings.prune_rounds, settings.rounds)
     if config.return_share is not None and teacher_return is not None:
         return Return(config.return_share, teacher_return, PATIENCE)
-    if config.flash:
-        return Flash(config.flash, settings.rounds)
+    if config.table_bytes:
+        return TableBytes(config.table_bytes, settings.rounds)
     return Rounds(settings.rounds)
 
 
@@ -88,8 +88,8 @@ def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str |
     """
     if config.keep is not None:
         return MET if chosen["kept_weights"] <= config.keep else MISSED
-    if config.flash is not None:
-        return MET if chosen.get("flash_bytes", 0) <= config.flash else MISSED
+    if config.table_bytes is not None:
+        return MET if chosen.get("table_bytes", 0) <= config.table_bytes else MISSED
     if config.return_share is None or evidence is None:
         return None
     allowed = -(1 - config.return_share)
@@ -188,29 +188,29 @@ class Return:
 
 
 @dataclass(frozen=True)
-class Flash:
-    """At most this many bytes after export; entries have `flash_bytes`.
+class TableBytes:
+    """At most this many bytes after export; entries have `table_bytes`.
 
     The size falls by the factor that is missing, half of it a fine-tuning at most; then rounds.
     """
 
-    flash_bytes: int
+    table_bytes: int
     rounds: int
 
     def next(self, done: Done) -> int | None:
         if not done:
             return 0
-        taken, kept = int(done[-1]["flash_bytes"]), int(done[-1]["kept_weights"])
-        if taken > self.flash_bytes:
-            factor = max(self.flash_bytes / taken, SHRINK**3)
+        taken, kept = int(done[-1]["table_bytes"]), int(done[-1]["kept_weights"])
+        if taken > self.table_bytes:
+            factor = max(self.table_bytes / taken, SHRINK**3)
             return max(1, min(int(factor * kept), kept - 1))
-        fits = sum(entry["flash_bytes"] <= self.flash_bytes for entry in done)
+        fits = sum(entry["table_bytes"] <= self.table_bytes for entry in done)
         if fits > self.rounds:
             return None
         return int(done[-1]["keep"])
 
     def ranked(self, done: Done) -> list[int]:
-        fits = [i for i, entry in enumerate(done) if entry["flash_bytes"] <= self.flash_bytes]
+        fits = [i for i, entry in enumerate(done) if entry["table_bytes"] <= self.table_bytes]
         return by_score(done, fits)
 
     def fine_tunings(self) -> None:

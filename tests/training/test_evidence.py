@@ -49,7 +49,7 @@ def test_a_return_is_met_only_by_its_whole_interval(low: float, high: float, sai
 def test_a_size_is_known_and_nothing_wished_for_is_not_judged() -> None:
     assert verdict(config(keep=10), EVEN, None) == "met"
     assert verdict(config(keep=9), EVEN, None) == "missed"
-    assert verdict(config(flash=9), EVEN | {"flash_bytes": 10}, None) == "missed"
+    assert verdict(config(table_bytes=9), EVEN | {"table_bytes": 10}, None) == "missed"
     assert verdict(config(), EVEN, interval(0, 0)) is None
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsectl.training.measurement import return_figures
-from sparsectl.training.targets import Flash, Keep, Return, Rounds, Target, score
+from sparsectl.training.targets import Keep, Return, Rounds, TableBytes, Target, score
 
 JSON = dict[str, Any]
 
@@ -26,7 +26,7 @@ def run(target: Target, start: int, value: Any = lambda kept: 0.0, bytes_a_weigh
     done: list[JSON] = []
     while (keep := target.next(done)) is not None:
         kept = min(keep or start, done[-1]["kept_weights"] if done else start)
-        done.append(entry(keep, kept, value(kept), flash_bytes=kept * bytes_a_weight))
+        done.append(entry(keep, kept, value(kept), table_bytes=kept * bytes_a_weight))
         assert len(done) < 200
     return done
 
@@ -69,10 +69,10 @@ def test_a_share_of_a_negative_return_is_a_loss(value: float, reached: bool) -> 
 
 
 @given(st.integers(10, 5000), st.integers(20, 30_000), st.integers(0, 3))
-def test_flash_goes_down_until_it_fits(start: int, flash_bytes: int, rounds: int) -> None:
-    target = Flash(flash_bytes, rounds)
+def test_bytes_go_down_until_it_fits(start: int, table_bytes: int, rounds: int) -> None:
+    target = TableBytes(table_bytes, rounds)
     done = run(target, start)
-    fits = [step for step in done if step["flash_bytes"] <= flash_bytes]
+    fits = [step for step in done if step["table_bytes"] <= table_bytes]
     assert len(fits) == rounds + 1
     assert done[-1] in fits
     assert [done[index] for index in sorted(target.ranked(done))] == fits

@@ -11,8 +11,8 @@ import pytest
 
 from sparsectl.commands.config import ParetoConfig
 from sparsectl.commands.distill import run
-from sparsectl.commands.flash import flash_bytes
 from sparsectl.commands.pareto import front, pareto
+from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
 from sparsectl.training.config import DistillConfig
@@ -83,9 +83,9 @@ def test_a_wish_chooses_method_and_preset(balancing: Path) -> None:
     assert chosen(preset="authors") == ("bpd", "authors")
     for wishes in ({"keep": 9}, {"return_share": 0.9}):
         assert chosen(**wishes) == ("gradual", "thorough")
-    assert chosen(flash=900) == ("small", "thorough")
-    assert chosen(flash=900, preset="quick") == ("small", "quick")
-    assert chosen(flash=900, flash_encoding="packed-int8") == ("gradual", "thorough")
+    assert chosen(table_bytes=900) == ("small", "thorough")
+    assert chosen(table_bytes=900, preset="quick") == ("small", "quick")
+    assert chosen(table_bytes=900, table_encoding="packed-int8") == ("gradual", "thorough")
     assert chosen(keep=9, method="bpd") == ("bpd", "thorough")
     assert chosen(keep=9, preset="quick") == ("bpd", "quick")
     assert chosen(preset="thorough") == ("bpd", "thorough")
@@ -100,18 +100,18 @@ def test_the_front_has_what_no_other_beats() -> None:
 
 
 def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
-    result = run(wish(balancing, tmp_path, flash=500))
-    assert result["flash_bytes"] <= 500 and result["target_met"] == "met"
-    assert result["flash_bytes"] == flash_bytes(tmp_path / "student.safetensors")
+    result = run(wish(balancing, tmp_path, table_bytes=500))
+    assert result["table_bytes"] <= 500 and result["target_met"] == "met"
+    assert result["table_bytes"] == table_bytes(tmp_path / "student.safetensors")
     assert result["coverage"].startswith("purely offline")
     assert "evidence" not in result
-    small = run(wish(balancing, tmp_path / "int8", flash=500, flash_encoding="packed-int8"))
-    assert small["flash_bytes"] <= 500 and small["kept_weights"] > result["kept_weights"]
-    dense = run(wish(balancing, tmp_path / "dense", flash=500, method="small"))
-    assert dense["flash_bytes"] <= 500 and dense["method"] == "small"
+    small = run(wish(balancing, tmp_path / "int8", table_bytes=500, table_encoding="packed-int8"))
+    assert small["table_bytes"] <= 500 and small["kept_weights"] > result["kept_weights"]
+    dense = run(wish(balancing, tmp_path / "dense", table_bytes=500, method="small"))
+    assert dense["table_bytes"] <= 500 and dense["method"] == "small"
     assert dense["kept_weights"] > result["kept_weights"]
     with pytest.raises(UserError, match="encoding 'int3' is not known"):
-        run(wish(balancing, tmp_path / "int3", flash=500, flash_encoding="int3"))
+        run(wish(balancing, tmp_path / "int3", table_bytes=500, table_encoding="int3"))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -144,25 +144,25 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
 
     assert hidden(keep=360) == (10, 10)
     assert hidden(keep=359) == (9, 9)
-    assert hidden(flash=4 * (360 + 21)) == (10, 10)
-    assert hidden(flash=4 * (360 + 21) - 1) == (9, 9)
+    assert hidden(table_bytes=4 * (360 + 21)) == (10, 10)
+    assert hidden(table_bytes=4 * (360 + 21) - 1) == (9, 9)
     with pytest.raises(UserError, match="keep is 26; .* has 27 weights or more"):
         hidden(keep=26)
     with pytest.raises(UserError, match="flash is 100; .* has 120 bytes or more"):
-        hidden(flash=100)
+        hidden(table_bytes=100)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"keep": 9, "flash": 9}, "keep and flash are asked for at once; give one"),
+        ({"keep": 9, "table_bytes": 9}, "keep and table_bytes are asked for at once; give one"),
         ({"keep": 0}, "keep is 0; it must be more than 0"),
-        ({"flash": -5}, "flash is -5"),
+        ({"table_bytes": -5}, "table_bytes is -5"),
         ({"return_share": 0.9}, "return 0.9 is asked for but env is None"),
         ({"kl_return": 0.9}, "kl_return is 0.9 but env is None"),
         (
             {"method": "small", "hidden": None},
-            "method small has the size it is asked for; give --keep, --flash or",
+            "method small has the size it is asked for; give --keep, --table-bytes or",
         ),
         (
             {"finetune_learning_rate": 1e12, "finetune_newton_below": 0},

@@ -13,7 +13,7 @@ OBSERVATIONS = 256
 """Enough for an encoding that looks at them."""
 
 
-def flash_bytes(student: Path, encoding: str = AUTO) -> int:
+def table_bytes(student: Path, encoding: str = AUTO) -> int:
     """Bytes of the tables that `sparsectl export` would write: weights, indices, counts, biases.
 
     The code that reads them is not counted: it is the same for any number of weights, and `bench`
