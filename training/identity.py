@@ -93,9 +93,9 @@ def _identity(
         "target": {
             "keep": config.keep,
             "return": config.return_share,
-            "table_bytes": config.table_bytes,
+            "flash": config.table_bytes,  # the names that checkpoints had before
         },
-        "table_encoding": config.table_encoding,
+        "flash_encoding": config.table_encoding,
         "environment": config.env,
         "teacher": teacher.identity if teacher else None,
         "seed": config.seed,

@@ -109,7 +109,7 @@ def chosen_method(config: DistillConfig) -> MethodName:
 
 
 def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> tuple[int, ...]:
-    """Equal hidden layers of a dense network that fits `keep` or `table_bytes`, as wide as they can.
+    """Equal hidden layers, as wide as they can be, of a dense network that fits the wish.
 
     Args:
         config: the wish: weights, or bytes of float32 weights and biases.

@@ -217,7 +217,8 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
     sizes = (config.hidden, config.keep, config.table_bytes)
     if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(
-            f"method {config.method} has the size it is asked for; give --keep, --table-bytes or --hidden"
+            f"method {config.method} has the size it is asked for; give --keep, --table-bytes or "
+            "--hidden"
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sparsectl.commands.config import ParetoConfig
-from sparsectl.commands.distill import run
+from sparsectl.commands.distill import run, with_present_names
 from sparsectl.commands.pareto import front, pareto
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.errors import UserError
@@ -148,7 +148,7 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
     assert hidden(table_bytes=4 * (360 + 21) - 1) == (9, 9)
     with pytest.raises(UserError, match="keep is 26; .* has 27 weights or more"):
         hidden(keep=26)
-    with pytest.raises(UserError, match="flash is 100; .* has 120 bytes or more"):
+    with pytest.raises(UserError, match="table_bytes is 100; .* has 120 bytes or more"):
         hidden(table_bytes=100)
 
 
@@ -182,6 +182,20 @@ def test_wishes_that_cannot_be_are_one_line(
     with pytest.raises(UserError, match=message) as caught:
         distill(wish(balancing, tmp_path, **changes))
     assert "\n" not in str(caught.value)
+
+
+def test_the_former_name_is_taken_with_a_warning(
+    balancing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    former = DistillConfig(balancing, flash=500, flash_encoding="packed-int8")
+    present = with_present_names(former)
+    assert (present.table_bytes, present.table_encoding) == (500, "packed-int8")
+    said = capsys.readouterr().err
+    assert "--flash is now called --table-bytes" in said
+    assert "--flash-encoding is now called --table-encoding" in said
+    assert with_present_names(present) == present and not capsys.readouterr().err
+    with pytest.raises(UserError, match="--flash is the former name"):
+        with_present_names(replace(former, table_bytes=500))
 
 
 @pytest.mark.parametrize("encoding", ["float16", "int8"])
