@@ -1,18 +1,18 @@
-"""The tables of docs/training.md, from results/methods_sensorsini_cartpole.json."""
+"""The tables of docs/training.md, from the results of methods.py and tasks.py."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
-from scipy.stats import binomtest, t
+import numpy as np
 
 from sparsectl.common.files import read_json
+from sparsectl.training.intervals import crossed_interval, cvar
 from sparsectl.training.methods import METHODS
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -23,8 +23,8 @@ DEMO = "bpd, quick-236"
 """The recipe that `sparsectl demo` takes."""
 
 
-SHORT = ("paper", "gradual-363", "offline-noisy-363", "small, quick-322", DEMO)
-"""The rows of the README."""
+SHORT = ("authors", "paper", "gradual-363", "small, quick-322", DEMO)
+"""The rows of the README, as far as they are measured."""
 
 
 def methods_short() -> list[str]:
@@ -39,84 +39,100 @@ def methods(only: Collection[str] = ()) -> list[str]:
     for student in results["students"]:
         if not only or student["recipe"] in only:
             rows[student["recipe"]].append(student)
-    teacher = results["teachers"][results["teacher"]]
+    teacher = results["teacher"]
+    episodes = {results["recipes"][name]["episodes"] for name in rows}
     lines = [
-        f"Teacher: 72,705 parameters, return {teacher['return_mean']:.1f}, worst of "
-        f"{teacher['episodes']} randomised episodes {teacher['return_min']:.0f}. Each student in "
-        "the same episodes; shares are of the teacher's; mean over the seeds [worst, best seed].",
+        f"Teacher: {teacher['weights']:,} weights, {teacher['parameters']:,} with biases; return "
+        f"{teacher['return_mean']:.1f}. Teacher and students meet the same "
+        f"{' or '.join(f'{count:,}' for count in sorted(episodes))} episodes, by which nothing was "
+        "chosen. An episode fails where it returns less than three quarters of the teacher's mean, "
+        f"{teacher['failed_below']:.0f}. In brackets 95 % intervals over students and episodes.",
         "",
-        "| method | weights | bytes of tables | seeds | mean return | worst episode |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| method | weights | with biases | bytes of tables | seeds | mean return, less the "
+        "teacher's | mean of the worst hundredth (CVaR) | failures in 1,000 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name in sorted(rows, key=lambda name: (-round(_weights(rows[name]), -1), name)):
+    for name in sorted(rows, key=lambda name: (-_kept(rows[name], "weights"), name)):
         lines.append(_method_row(name, rows[name], results))
-    return lines + _footnote(results, {row["teacher"] for found in rows.values() for row in found})
+    return [*lines, _teacher_row(teacher)]
 
 
 def _results() -> JSON:
-    """Students and teachers; a student names its own, for there were others before."""
+    """The students, their recipes' figures and their teacher."""
     results: JSON = read_json(RESULTS / "methods_sensorsini_cartpole.json")
     return results
 
 
-FORMER = " †"
-"""After the name of a row with students of a former teacher."""
+def _kept(rows: list[JSON], what: str) -> float:
+    return mean(row["distill"][f"kept_{what}"] for row in rows)
 
 
-def _footnote(results: JSON, shown: Collection[str]) -> list[str]:
-    """What the mark means, where there is one."""
-    lines = []
-    for name in sorted(set(shown) - {results["teacher"]}):
-        figures = results["teachers"][name]
-        lines += [
-            "",
-            f"{FORMER.strip()} students of a former teacher (return {figures['return_mean']:.1f}, "
-            f"worst {figures['return_min']:.0f}), whose shares these are.",
-        ]
-    return lines
-
-
-def _weights(rows: list[JSON]) -> float:
-    return mean(row["distill"]["kept_weights"] for row in rows)
+def _counted(rows: list[JSON], what: str) -> str:
+    kept = _kept(rows, what)
+    return f"{kept:,.0f} ({kept / rows[0]['distill'][f'teacher_{what}']:.2%})"
 
 
 def _method_row(name: str, rows: list[JSON], results: JSON) -> str:
-    own = rows[0]["teacher"]
-    teacher = results["teachers"][own]
-    returned = [row["evaluate"]["return_mean"] / teacher["return_mean"] for row in rows]
-    worst = [row["evaluate"]["return_min"] / teacher["return_min"] for row in rows]
-    kept = _weights(rows)
-    cells = [
-        re.sub(r"-\d+$", "", name) + (FORMER if own != results["teacher"] else ""),
-        f"{kept:.0f} ({kept / rows[0]['distill']['teacher_parameters']:.2%})",
-        f"{mean(row['flash_bytes'] for row in rows):,.0f}",
+    figures = results["recipes"][name]
+    return _cells(
+        re.sub(r"-\d+$", "", name),
+        _counted(rows, "weights"),
+        _counted(rows, "parameters"),
+        f"{mean(row['table_bytes'] for row in rows):,.0f}",
         str(len(rows)),
-        _range(returned),
-        _range(worst),
-    ]
+        _interval(figures, "difference", "{:+.1%}"),
+        _interval(figures, "cvar_1", "{:.0f}"),
+        _interval(figures, "failures_per_1000", "{:.1f}"),
+    )
+
+
+def _teacher_row(teacher: JSON) -> str:
+    failures = {**teacher, "failures_per_1000_low": teacher["failures_low"]}
+    failures["failures_per_1000_high"] = teacher["failures_high"]
+    return _cells(
+        "the teacher",
+        f"{teacher['weights']:,}",
+        f"{teacher['parameters']:,}",
+        "",
+        "",
+        "",
+        _interval(teacher, "cvar_1", "{:.0f}"),
+        _interval(failures, "failures_per_1000", "{:.1f}"),
+    )
+
+
+def _interval(figures: JSON, name: str, form: str) -> str:
+    value, low, high = (form.format(figures[name + end]) for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _cells(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _range(shares: list[float]) -> str:
-    if len(shares) == 1:
-        return f"{shares[0]:.1%}"
-    return f"{mean(shares):.1%} [{min(shares):.1%}, {max(shares):.1%}]"
 
 
 def stages() -> list[str]:
     """What each stage of the demo's recipe brought, as means over the seeds."""
     results = _results()
     students = [row for row in results["students"] if row["recipe"] == DEMO]
-    teacher = results["teachers"][students[0]["teacher"]]["return_mean"]
     runs = [row["distill"]["steps"] for row in students]
-    lines = ["| after | weights kept | return, of the teacher's | worst episode |"]
-    lines.append("| --- | --- | --- | --- |")
+    episodes = {step["episodes"] for steps in runs for step in steps}
+    lines = [
+        f"{len(runs)} seeds; each stage in the same {', '.join(map(str, sorted(episodes)))} "
+        "episodes, and the teacher in them too. Mean over the seeds [lowest, highest seed].",
+        "",
+        "| after | weights kept | return, less the teacher's | worst tenth, mean return |",
+        "| --- | --- | --- | --- |",
+    ]
     for steps in zip(*runs, strict=True):
-        kept = mean(step["kept_weights"] for step in steps)
-        returned = mean(step["return_mean"] for step in steps) / teacher
-        worst = min(step["return_min"] for step in steps)
+        lost = [step["difference"] for step in steps]
+        tenth = [step["return_worst_tenth"] for step in steps]
         lines.append(
-            f"| {_stage_name(steps[0]['name'])} | {kept:,.0f} | {returned:.1%} | {worst:.0f} |"
+            _cells(
+                _stage_name(steps[0]["name"]),
+                f"{mean(step['kept_weights'] for step in steps):,.0f}",
+                f"{mean(lost):+.1%} [{min(lost):+.1%}, {max(lost):+.1%}]",
+                f"{mean(tenth):.0f} [{min(tenth):.0f}, {max(tenth):.0f}]",
+            )
         )
     return lines
 
@@ -132,42 +148,18 @@ def _stage_name(name: str) -> str:
     return words[stage]
 
 
-def failures() -> list[str]:
-    """A row a recipe: of how many episodes its students failed in how many, beside the teacher."""
-    results = read_json(RESULTS / "failures_sensorsini_cartpole.json")
-    rows = defaultdict(list)
-    for name, row in sorted(results["policies"].items()):
-        rows[re.sub(r"-\d+$", "", name)].append(row)
-    lines = [
-        f"Failures: episodes that returned less than {results['least']:.0f}.",
-        "",
-        "| students | seeds | episodes | failures, seed by seed | in 1,000 (95 % interval) |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, found in sorted(rows.items()):
-        failed, episodes = (sum(row[key] for row in found) for key in ("failures", "episodes"))
-        rate = binomtest(failed, episodes).proportion_ci()
-        each = ", ".join(str(row["failures"]) for row in found)
-        lines.append(
-            f"| {name} | {len(found)} | {episodes:,} | {each} | {1000 * failed / episodes:.1f} "
-            f"[{1000 * rate.low:.1f}, {1000 * rate.high:.1f}] |"
-        )
-    return lines
-
-
 def encoded() -> list[str]:
     """A row a student and encoding."""
     results = read_json(RESULTS / "encoded_returns.json")
     lines = [
-        "| student | encoding | calibrated on | return (95 % interval) | worst episode |",
-        "| --- | --- | --- | --- | --- |",
+        "| student | encoding | calibrated on | return in 100 episodes (95 % interval) |",
+        "| --- | --- | --- | --- |",
     ]
     for row in results["students"]:
         interval = f"[{row['return_low']:.1f}, {row['return_high']:.1f}]"
         lines.append(
             f"| {row['student']}, {row['kept_weights']} weights | {row['encoding']} "
-            f"| {row['calibration']} | {row['return_mean']:.1f} {interval} "
-            f"| {row['return_min']:.0f} |"
+            f"| {row['calibration']} | {row['return_mean']:.1f} {interval} |"
         )
     return lines
 
@@ -188,32 +180,81 @@ PAIRS = (
 def equal_bytes() -> list[str]:
     """A row a pair of recipes: what the sparse one returns less the dense one, seed by seed."""
     results = _results()
-    own = results["teacher"]
-    found = {(r["recipe"], r["seed"]): r for r in results["students"] if r["teacher"] == own}
+    found = {(row["recipe"], row["seed"]): row for row in results["students"]}
     lines = [
         "| sparse | dense | bytes of tables | seeds | mean return, sparse less dense "
-        "| worst episode, sparse less dense |",
+        "| mean of the worst hundredth, sparse less dense |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for sparse, dense in PAIRS:
         seeds = sorted(s for name, s in found if name == sparse and (dense, s) in found)
         pairs = [(found[sparse, seed], found[dense, seed]) for seed in seeds]
         if len(pairs) > 1:
-            lines.append(_pair_row(sparse, dense, pairs, results["teachers"][own]))
+            lines.append(_pair_row(sparse, dense, pairs, results["teacher"]))
     return lines
 
 
 def _pair_row(sparse: str, dense: str, pairs: list[tuple[JSON, JSON]], teacher: JSON) -> str:
-    sizes = [mean(row["flash_bytes"] for row in rows) for rows in zip(*pairs, strict=True)]
-    cells = [sparse, dense, f"{sizes[0]:,.0f} and {sizes[1]:,.0f}", str(len(pairs))]
-    for key in ("return_mean", "return_min"):
-        lost = [one["evaluate"][key] - two["evaluate"][key] for one, two in pairs]
-        cells.append(_difference([value / teacher[key] for value in lost]))
-    return "| " + " | ".join(cells) + " |"
+    sizes = [mean(row["table_bytes"] for row in rows) for rows in zip(*pairs, strict=True)]
+    returns = [np.array([row["returns"] for row in rows]) for rows in zip(*pairs, strict=True)]
+    both = np.stack(returns, axis=-1)  # a seed's two students are drawn together
+    size = abs(teacher["return_mean"])
+
+    def less(figure: Callable[[Any], Any]) -> str:
+        def statistic(drawn: Any, _: Any) -> float:
+            return float(np.mean(figure(drawn[..., 0]) - figure(drawn[..., 1])) / size)
+
+        low, high = crossed_interval(statistic, both, np.array(teacher["returns"]))
+        point = statistic(both, None)
+        return f"{point:+.1%} [{low:+.1%}, {high:+.1%}]"
+
+    return _cells(
+        sparse,
+        dense,
+        f"{sizes[0]:,.0f} and {sizes[1]:,.0f}",
+        str(len(pairs)),
+        less(lambda rows: rows.mean(axis=1)),
+        less(lambda rows: cvar(rows, axis=1)),
+    )
 
 
-def _difference(values: list[float]) -> str:
-    """Mean and 95 % interval (Student's t) over the seeds, in hundredths of the teacher's."""
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    middle = mean(values)
-    return f"{middle:+.1%} [{middle - half:+.1%}, {middle + half:+.1%}]"
+def tasks() -> list[str]:
+    """A row a task of other people and kind of student, beside the task's teacher."""
+    results = read_json(RESULTS / "tasks.json")["tasks"]
+    lines = [
+        "| task | teacher's return | student | weights | bytes of tables | seeds | mean return, "
+        "less the teacher's |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, entry in results.items():
+        teacher = entry["teacher"]
+        own = {f"return{end}": teacher[f"return{end or '_mean'}"] for end in ("", "_low", "_high")}
+        for kind in ("sparse", "dense"):
+            rows, figures = entry[kind]["students"], entry[kind]["figures"]
+            if figures is None:
+                continue
+            kept = mean(row["kept_weights"] for row in rows)
+            lines.append(
+                _cells(
+                    name,
+                    _interval(own, "return", "{:,.0f}"),
+                    kind,
+                    f"{kept:,.0f} of {teacher['weights']:,} ({kept / teacher['weights']:.1%})",
+                    f"{mean(row['table_bytes'] for row in rows):,.0f}",
+                    str(len(rows)),
+                    _interval(figures, "difference", "{:+.1%}"),
+                )
+            )
+    return lines
+
+
+def tasks_pairs() -> list[str]:
+    """A row a task: what the sparse student returns less the dense one of as many bytes."""
+    results = read_json(RESULTS / "tasks.json")["tasks"]
+    lines = ["| task | seeds | sparse less dense, of the teacher's mean |", "| --- | --- | --- |"]
+    for name, entry in results.items():
+        pair = entry["sparse_less_dense"]
+        if pair is not None:
+            interval = f"[{pair['low']:+.1%}, {pair['high']:+.1%}]"
+            lines.append(_cells(name, str(pair["seeds"]), f"{pair['difference']:+.1%} {interval}"))
+    return lines

@@ -137,6 +137,8 @@ class MethodsConfig:
     """Processes for the distillations' episodes."""
     out: Path | None = None
     """The results' file; by default the one in benchmarks/results/."""
+    transitions: int | None = None
+    """Of the datasets, in place of the recipes'."""
     changes: str = "{}"
     """Settings of `distill` in place of the recipes', as JSON: for a tiny run."""
     runs: Path = ROOT / "runs" / "methods"
@@ -179,7 +181,8 @@ def _environment(config: MethodsConfig) -> str:
 
 
 def _dataset(config: MethodsConfig, recipe: Recipe, seed: int) -> Path:
-    words = f"dataset-{recipe.transitions}-{recipe.noise}-{seed}.npz"
+    transitions = config.transitions or recipe.transitions
+    words = f"dataset-{transitions}-{recipe.noise}-{seed}.npz"
     path = config.runs / config.rig / words
     if not path.is_file():
         collect(
@@ -187,7 +190,7 @@ def _dataset(config: MethodsConfig, recipe: Recipe, seed: int) -> Path:
                 teacher=_teacher(config),
                 env=_environment(config),
                 out=path,
-                transitions=recipe.transitions,
+                transitions=transitions,
                 noise=recipe.noise,
                 seed=seed,
                 workers=config.workers,

@@ -18,11 +18,12 @@ from journal_tables import journal_kinds
 from method_tables import (
     encoded,
     equal_bytes,
-    failures,
     method_list,
     methods,
     methods_short,
     stages,
+    tasks,
+    tasks_pairs,
 )
 from onnx_tables import node_counts, node_exclusions, node_refusals
 from protocol_tables import (
@@ -141,7 +142,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "equal_bytes": equal_bytes,
     "methods_short": methods_short,
     "encoded": encoded,
-    "failures": failures,
+    "tasks": tasks,
+    "tasks_pairs": tasks_pairs,
     "method_list": method_list,
     "training_speed": training_speed,
     "training_curves": training_curves,

@@ -116,6 +116,8 @@ class TasksConfig:
     """The results' file."""
     teachers: Path | None = None
     """Folder that has TASK/teacher.onnx already; without it teachers are trained."""
+    transitions: int | None = None
+    """Of the datasets, in place of the tasks'."""
     changes: str = "{}"
     """Settings of `distill` in place of the budget's, as JSON: for a tiny run."""
     runs: Path = ROOT / "runs" / "tasks"
@@ -139,7 +141,8 @@ def students_of(config: TasksConfig, name: str, seed: int) -> list[JSON]:
     task, teacher = TASKS[name], teacher_of(config, name)
     dataset = config.runs / name / f"dataset-{seed}.npz"
     if not dataset.is_file():
-        asked = CollectConfig(teacher, name, dataset, task.transitions, seed=seed)
+        transitions = config.transitions or task.transitions
+        asked = CollectConfig(teacher, name, dataset, transitions, seed=seed)
         collect(replace(asked, workers=config.workers))
     shared = {**BUDGET, **task.students, **json.loads(config.changes)}
     sparse = config.runs / name / f"sparse-{seed}"

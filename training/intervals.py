@@ -131,12 +131,12 @@ def crossed_interval(
 
     Args:
         statistic: the figure.
-        students: returns [students, episodes].
+        students: returns [students, episodes], or [students, episodes, …] of what belongs together.
         teacher: returns [episodes] in the same episodes.
         seed: of the resampling.
     """
     random = np.random.default_rng(seed)
-    count, episodes = students.shape
+    count, episodes = students.shape[:2]
     point = statistic(students, teacher)
     drawn_episodes = [
         statistic(students[:, rows], teacher[rows])

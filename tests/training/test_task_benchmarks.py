@@ -1,0 +1,85 @@
+"""The benchmarks of students run whole, at a tiny size, and write what the tables read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sparsectl.common.files import read_json
+from sparsectl.training.teach import signals_of
+from sparsectl.training.teacher_file import Weights, write_teacher
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TINY = json.dumps(
+    {
+        "hidden": [6, 6],
+        "steps": 20,
+        "finetune_steps": 20,
+        "finetune_prune_rounds": 1,
+        "finetune_rounds": 0,
+        "finetune_newton_rows": 300,
+        "finetune_newton_steps": 2,
+        "dagger_transitions": 200,
+        "dagger_tries": 1,
+        "episodes": 2,
+        "evidence_episodes": 2,
+    }
+)
+
+
+def run(script: str, *words: str) -> None:
+    command = [sys.executable, str(BENCHMARKS / script), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def weights(inputs: int) -> Weights:
+    random = np.random.default_rng(0)
+    return [
+        (random.normal(0, 0.5, (out, into)).astype(np.float32), np.zeros(out, np.float32))
+        for into, out in ((inputs, 8), (8, 1))
+    ]
+
+
+def check_intervals(figures: dict[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"], name
+
+
+def test_tasks_sparse_beside_dense(tmp_path: Path) -> None:
+    teacher = tmp_path / "teachers" / "Pendulum-v1" / "teacher.onnx"
+    write_teacher(teacher, weights(3), signals_of("Pendulum-v1"), "Pendulum-v1", {})
+    out = tmp_path / "tasks.json"
+    words = ["--tasks", "Pendulum-v1", "--seeds", "0", "--episodes", "4", "--transitions", "600"]
+    words += ["--teachers", str(tmp_path / "teachers"), "--runs", str(tmp_path / "runs")]
+    run("tasks.py", *words, "--out", str(out), "--changes", TINY)
+    entry = read_json(out)["tasks"]["Pendulum-v1"]
+    sparse, dense = (entry[kind]["students"][0] for kind in ("sparse", "dense"))
+    assert sparse["kept_weights"] <= 60
+    assert dense["table_bytes"] <= sparse["table_bytes"]
+    assert len(sparse["returns"]) == len(dense["returns"]) == len(entry["teacher"]["returns"]) == 4
+    check_intervals(entry["sparse"]["figures"], ("difference", "cvar_1", "failures_per_1000"))
+    lost = np.mean(sparse["returns"]) - np.mean(entry["teacher"]["returns"])
+    share = lost / abs(np.mean(entry["teacher"]["returns"]))
+    assert entry["sparse"]["figures"]["difference"] == pytest.approx(share, abs=1e-3)
+
+
+def test_methods_beside_their_teacher(tmp_path: Path) -> None:
+    out = tmp_path / "methods.json"
+    words = ["--recipes", "bpd, quick-236", "--seeds", "0", "--episodes", "3"]
+    words += ["--transitions", "1500", "--runs", str(tmp_path / "runs"), "--out", str(out)]
+    run("methods.py", *words, "--changes", TINY)
+    results = read_json(out)
+    figures = results["recipes"]["bpd, quick-236"]
+    check_intervals(figures, ("difference", "cvar_1", "failures_per_1000"))
+    assert (figures["seeds"], figures["episodes"]) == (1, 3)
+    teacher = results["teacher"]
+    assert (teacher["weights"], teacher["parameters"]) == (72_192, 72_705)
+    steps = results["students"][0]["distill"]["steps"]
+    assert {step["episodes"] for step in steps} == {2}
