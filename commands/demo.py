@@ -184,13 +184,28 @@ def table(summary: dict[str, Any]) -> list[list[str]]:
     """Teacher beside student, then the trial's figures."""
     teacher, student = summary["evaluate_teacher"], summary["evaluate_student"]
     distilled, benched, driven = summary["distill"], summary["bench"], summary["trial"]
-    parameters = distilled["teacher_parameters"]
+    evidence, parameters = distilled["evidence"], distilled["teacher_parameters"]
     return [
         ["", "teacher", "student"],
-        ["return, mean of episodes", _interval(teacher), _interval(student)],
-        ["worst episode", f"{teacher['return_min']:.0f}", f"{student['return_min']:.0f}"],
-        ["episodes balanced", f"{teacher['success_rate']:.0%}", f"{student['success_rate']:.0%}"],
-        ["weights kept", f"{parameters:,}", f"{distilled['kept_weights']:,}"],
+        [
+            f"return, mean of {evidence['episodes']} episodes",
+            f"{evidence['teacher_return_mean']:.1f}",
+            _interval(evidence),
+        ],
+        ["... less the teacher's, in the same episodes", "", _share(evidence, "difference")],
+        [
+            "failures in 1,000 episodes",
+            f"{evidence['teacher_failures_per_1000']:.1f}",
+            f"{evidence['failures_per_1000']:.1f} "
+            f"[{evidence['failures_low']:.1f}, {evidence['failures_high']:.1f}]",
+        ],
+        [
+            f"balanced, of {student['episodes']} others",
+            f"{teacher['success_rate']:.0%}",
+            f"{student['success_rate']:.0%}",
+        ],
+        ["weights kept", f"{distilled['teacher_weights']:,}", f"{distilled['kept_weights']:,}"],
+        ["... with biases", f"{parameters:,}", f"{distilled['kept_parameters']:,}"],
         ["bytes of flash", f"{4 * parameters:,}", f"{benched['flash_bytes']:,}"],
         ["inference in the trial, p50", "", f"{driven['inference_us']['p50']:.2f} us"],
         ["control period, p50 / max", "", _pair(driven["period_us"])],
@@ -198,6 +213,11 @@ def table(summary: dict[str, Any]) -> list[list[str]]:
         ["balanced in the trial", "", f"{driven['balanced_seconds']:.1f} s"],
         ["report", "", str(summary["report"]["report"])],
     ]
+
+
+def _share(figures: dict[str, Any], name: str) -> str:
+    value, low, high = (figures[name + end] for end in ("", "_low", "_high"))
+    return f"{value:+.1%} [{low:+.1%}, {high:+.1%}]"
 
 
 def _interval(result: dict[str, Any]) -> str:

@@ -189,7 +189,7 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
     returns = [{"who": who, **result} for who, result in evaluated.items() if result]
     top = max((row.get("return_high", 0.0) for row in returns), default=0.0) * 1.05
     weights = _bars(
-        teacher=distilled.get("teacher_parameters"),
+        teacher=distilled.get("teacher_weights") or distilled.get("teacher_parameters"),
         student=evidence.graph.kept_weights if evidence.graph else distilled.get("kept_weights"),
     )
     flash = bench.get("flash_bytes") if isinstance(bench, dict) else None

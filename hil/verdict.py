@@ -86,9 +86,15 @@ def _weights(evidence: Evidence) -> KeyFigure | None:
     kept = evidence.graph.kept_weights if evidence.graph else distilled.get("kept_weights")
     if kept is None:
         return None
-    of = distilled.get("teacher_parameters")
-    beside = f"{100 * kept / of:.2f} % of the teacher's {of:,}" if of else "in the exported policy"
-    return KeyFigure("Weights kept", f"{kept:,}", "", beside)
+    return KeyFigure("Weights kept", f"{kept:,}", "", _share_of_teacher(kept, distilled))
+
+
+def _share_of_teacher(kept: int, distilled: dict[str, Any]) -> str:
+    """Weights of weights; of runs that only kept the count with biases, of that, and so named."""
+    for counted, words in (("weights", "weights"), ("parameters", "weights and biases")):
+        if of := distilled.get(f"teacher_{counted}"):
+            return f"{100 * kept / of:.2f} % of the teacher's {of:,} {words}"
+    return "in the exported policy"
 
 
 def _return(stages: dict[str, Any]) -> KeyFigure | None:

@@ -101,7 +101,7 @@ def summarise(episodes: Episodes) -> dict[str, Any]:
     """The keys that `sparsectl evaluate` promises.
 
     `success_rate` is there only where success is defined. `cvar_1`, the mean of the worst
-    hundredth, is None below 100 episodes; the least of them, `return_min`, is mostly luck.
+    hundredth, is None below 500 episodes; the least of them, `return_min`, is mostly luck.
     """
     low, high = mean_interval(episodes.returns)
     summary = {

@@ -33,7 +33,7 @@ def test_cvar_of_two_thousand_is_the_mean_of_the_worst_twenty() -> None:
 
 
 def test_too_few_episodes_have_no_worst_hundredth() -> None:
-    assert cvar_figures(np.arange(99.0)) == {
+    assert cvar_figures(np.arange(499.0)) == {
         "cvar_1": None,
         "cvar_1_low": None,
         "cvar_1_high": None,
