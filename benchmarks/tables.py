@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 from journal_tables import journal_kinds
 from method_tables import (
+    earlier,
     encoded,
     equal_bytes,
     method_list,
@@ -141,6 +142,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "methods": methods,
     "equal_bytes": equal_bytes,
     "methods_short": methods_short,
+    "earlier": earlier,
     "encoded": encoded,
     "tasks": tasks,
     "tasks_pairs": tasks_pairs,
