@@ -104,6 +104,8 @@ def _teacher_row(teacher: JSON) -> str:
 
 
 def _interval(figures: JSON, name: str, form: str) -> str:
+    if figures[name] is None:
+        return "n/a"
     value, low, high = (form.format(figures[name + end]) for end in ("", "_low", "_high"))
     return f"{value} [{low}, {high}]"
 
@@ -119,7 +121,7 @@ def stages() -> list[str]:
     runs = [row["distill"]["steps"] for row in students]
     episodes = {step["episodes"] for steps in runs for step in steps}
     lines = [
-        f"{len(runs)} seeds; each stage in the same {', '.join(map(str, sorted(episodes)))} "
+        f"Seeds: {len(runs)}. Each stage in the same {', '.join(map(str, sorted(episodes)))} "
         "episodes, and the teacher in them too. Mean over the seeds [lowest, highest seed].",
         "",
         "| after | weights kept | return, less the teacher's | worst tenth, mean return |",

@@ -170,7 +170,7 @@ def crossed_figures(students: Array, teacher: Array) -> dict[str, Any]:
 
     Returns:
         dict: seeds, episodes, difference (of the mean return, as a share of the teacher's), cvar_1
-        (of a student, in its own unit), failures_per_1000, and each one's _low and _high.
+        (of a student; None below 500 episodes), failures_per_1000, each with its _low and _high.
     """
     mean = float(teacher.mean())
     least = share_of(FAILED_SHARE, mean)
@@ -191,6 +191,9 @@ def crossed_figures(students: Array, teacher: Array) -> dict[str, Any]:
         "cvar_1": tail,
         "failures_per_1000": failures,
     }.items():
+        if name == "cvar_1" and len(teacher) < CVAR_EPISODES:
+            figures |= dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+            continue
         low, high = crossed_interval(statistic, students, teacher)
         if name == "failures_per_1000":
             none = failure_figures(teacher * 0 + least, least)  # of so many episodes, in none

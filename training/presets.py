@@ -214,6 +214,9 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
     for name, value in wishes.items():
         if not value > 0:
             raise UserError(f"{name} is {value}; it must be more than 0")
+    for former, present in (("flash", "table_bytes"), ("flash_encoding", "table_encoding")):
+        if getattr(config, former) is not None:  # the command line has put it in its place
+            raise UserError(f"{former} is the former name of {present}; give {present}")
     sizes = (config.hidden, config.keep, config.table_bytes)
     if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsectl.training.intervals import (
+    crossed_figures,
     cvar,
     cvar_figures,
     failure_figures,
@@ -63,6 +64,33 @@ def test_failures_have_an_exact_interval_also_where_there_are_none() -> None:
     returns = np.full(2000, 300.0)
     returns[:4] = 100.0
     assert failure_figures(returns, 240.0)["failures_per_1000"] == 2
+
+
+def test_students_in_the_same_episodes_are_no_independent_ones() -> None:
+    """A hard episode is hard for all: more students do not narrow what the episodes leave open."""
+    random = np.random.default_rng(3)
+    teacher = np.full(2000, 300.0)
+    hard = random.random(2000) < 0.01
+    students = np.where(hard, 100.0, 300.0) + random.normal(0, 1, (5, 2000))
+    figures = crossed_figures(students, teacher)
+    pooled = failure_figures(students.ravel(), 225.0)
+    width = figures["failures_per_1000_high"] - figures["failures_per_1000_low"]
+    assert width > 1.8 * (pooled["failures_high"] - pooled["failures_low"])
+    assert figures["cvar_1_low"] < figures["cvar_1"] < figures["cvar_1_high"]
+
+
+def test_students_that_differ_widen_the_interval() -> None:
+    random = np.random.default_rng(4)
+    teacher = random.normal(300, 20, 1000)
+    alike = teacher + random.normal(0, 5, (4, 1000))
+    unlike = alike + np.array([-9, -3, 3, 9])[:, None]
+    one, two = (crossed_figures(students, teacher) for students in (alike, unlike))
+    assert two["difference_high"] - two["difference_low"] > 4 * (
+        one["difference_high"] - one["difference_low"]
+    )
+    # Student's t for four of them: 3.18 standard errors, where a Gaussian has 1.96.
+    error = np.std([-9, -3, 3, 9], ddof=1) / 2 / 300
+    assert two["difference_high"] - two["difference"] == pytest.approx(3.18 * error, rel=0.15)
 
 
 def test_a_share_of_a_negative_return_is_a_loss() -> None:
