@@ -25,6 +25,9 @@ LIBRARY = 5.0
 AMPLITUDE = 4.0
 """How many times its unit roundoff each result is moved by: a sum's own error grows with its terms,
 and an order of summation may be as bad as another is good."""
+LONG_SUM = 144
+"""Terms from which on a sum's rounding error is taken to grow by the root of their number (Higham,
+Accuracy and Stability of Numerical Algorithms, section 4.2)."""
 
 MOVING = frozenset(
     "Identity Reshape Flatten Squeeze Unsqueeze Transpose Concat Split Slice Gather GatherElements "
@@ -84,6 +87,7 @@ class Float64Graph:
         roundoff = AMPLITUDE * self._roundoff.get(node.output[0], FLOAT32_ROUNDOFF)
         if node.op_type in PRODUCTS:
             magnitude = node.run(*[None if x is None else np.abs(x) for x in given])[0]
+            roundoff *= max(1.0, np.sqrt(np.shape(given[0])[-1] / LONG_SUM))
             return (results[0] + _noise(noise, np.shape(magnitude)) * roundoff * np.abs(magnitude),)
         if node.op_type not in ARITHMETIC:
             roundoff *= LIBRARY

@@ -29,7 +29,7 @@ CHECKED = 8
 """Observations on which a run of all together is compared with runs one by one."""
 SAME = 1e-4
 """Of the actions: what the rounding of another order of summation may come to there."""
-SAMPLES = 8
+SAMPLES = 12
 """Of the rounding errors of float32."""
 
 Use = Callable[[list[Any], int], Float64]
