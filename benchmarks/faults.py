@@ -23,9 +23,10 @@ from tqdm import tqdm
 
 from sparsectl.common.files import atomic_path, read_json, write_json
 from sparsectl.common.provenance import provenance
-from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.boards import BOARDS, find_board
+from sparsectl.firmware_host.encoder_budget import encoder_budget
 from sparsectl.firmware_host.policy_header import PolicyHeader
-from sparsectl.firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.firmware_host.rig_constants import RigConstants, config_header, watchdog_us
 from sparsectl.firmware_host.wire_enums import Fault, State
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind
 from sparsectl.training.plants.rig import load_rig, rig_names
@@ -34,6 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "faults.json"
 PAGE = ROOT / "docs" / "safety.md"
 
+PERIOD_US = 20_000
+"""Of the rigs that come with the project."""
 THRESHOLDS = {
     "RIG_BASE_TRAVEL_COUNTS": ("BASE_TRAVEL", "base from home", "counts", "`[base] limit`"),
     "RIG_BASE_STEP_COUNTS": ("BASE_RATE", "base", "counts a tick", "`[base] rate_limit`"),
@@ -156,10 +159,45 @@ def _macros(rig: str) -> dict[str, str]:
     return {word[1]: word[2] for word in words if len(word) == 3}
 
 
+def watchdogs() -> list[str]:
+    """A row a board: what restarts it, and when."""
+    lines = ["| board | watchdog counts | motor off after, in ms | ticks are compared with |"]
+    lines.append("| --- " * 4 + "|")
+    for board in BOARDS.values():
+        if board.watchdog is None:
+            counts, after = "a timer of the system", "80 to 100"
+        else:
+            counts = board.watchdog.oscillator
+            least, most = (us / 1000 for us in board.watchdog.bites_us(watchdog_us(PERIOD_US)))
+            after = f"{least:.0f} to {most:.0f}" if round(least) < round(most) else f"{most:.0f}"
+        lines.append(f"| `{board.name}` | {counts} | {after} | {board.second_clock} |")
+    return lines
+
+
+def edges() -> list[str]:
+    """A row a board that takes an interrupt for each edge: how many a second it counts."""
+    lines = ["| board | cycles an edge | edges a second, together | of one encoder |"]
+    lines.append("| --- " * 4 + "|")
+    rigs = {name: RigConstants(**load_rig(name).firmware_constants()) for name in rig_names()}
+    for board in BOARDS.values():
+        budget = encoder_budget(board, next(iter(rigs.values())))
+        if budget is not None:
+            bounds = f"{budget.most_together:,} | {budget.most_of_one:,}"
+            lines.append(f"| `{board.name}` | {board.edge_cycles} | {bounds} |")
+    for name, rig in rigs.items():
+        budget = encoder_budget(find_board("arduino-uno"), rig)
+        assert budget is not None
+        one = max(budget.base, budget.pole)
+        lines.append(f"| {name}, at its rate limits | | {budget.base + budget.pole:,} | {one:,} |")
+    return lines
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "states": states,
     "reasons": reasons,
     "thresholds": thresholds,
+    "watchdogs": watchdogs,
+    "edges": edges,
     "matrix": matrix,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from sparsectl.common.errors import UserError
@@ -25,4 +26,13 @@ def build(config: BuildConfig) -> dict[str, Any]:
         )
     constants = RigConstants(**load_rig(rig_name).firmware_constants())
     out = config.out or config.policy.parent / "firmware"
-    return build_firmware(config.policy, config.board, constants, out, measure=True)
+    built = build_firmware(config.policy, config.board, constants, out, measure=True)
+    edges, tick = built["encoder_share"] or 0.0, built["tick_share"] or 0.0
+    if edges + tick > 1.0:
+        print(
+            f"with both encoders at their rate limits ({built['encoder_edges']} edges a second, "
+            f"{edges:.0%} of {config.board}) the control tick ({tick:.0%} of its period) would "
+            "skip ticks; lower the rate limits to what the rig really does, or keep fewer weights",
+            file=sys.stderr,
+        )
+    return built

@@ -18,6 +18,7 @@ from sparsectl.firmware_host.boards import Board, find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
 from sparsectl.firmware_host.compiler import compile_object, convert, link, section_sizes
 from sparsectl.firmware_host.earlier_build import INPUTS, earlier_build, file_digest, inputs_digest
+from sparsectl.firmware_host.encoder_budget import check_encoders, encoder_figures
 from sparsectl.firmware_host.policy_header import PolicyHeader, read_policy_header
 from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 from sparsectl.firmware_host.tick_cost import worst_tick
@@ -59,17 +60,18 @@ def build_firmware(
         data_bytes, bss_bytes, stack_bytes (an upper bound), flash_bytes and ram_bytes (stack
         included), flash_limit and ram_limit (None where it does not matter), inputs (what it was
         made from, and the ELF itself, as SHA-256), seconds; measured, also the keys of
-        `firmware_host.tick_cost.worst_tick`.
+        `firmware_host.tick_cost.worst_tick` and `firmware_host.encoder_budget.encoder_figures`.
 
     Raises:
         UserError: unknown board, no compiler, policy files missing or foreign, a policy for another
-            period or rig, a firmware larger than the board or (measured) slower than the period,
-            or `out` holds something else.
+            period or rig, a firmware larger than the board or (measured) slower than the period or
+            the rig's encoders, or `out` holds something else.
     """
     start = time.monotonic()
     target = find_board(board) if isinstance(board, str) else board
     policy = read_policy_header(policy_dir)
     check_fit(policy, rig, policy_dir)
+    budget = check_encoders(target, rig) if measure else None
     header, flags = config_header(rig, policy, target), tuple(flags)
     inputs = inputs_digest(policy_dir, target, header, flags)
     if not measure and (built := earlier_build(out / SUMMARY, out / ELF, inputs)):
@@ -88,6 +90,7 @@ def build_firmware(
         result |= {"digest": policy.digest, **sizes}
         if measure:
             result |= worst_tick(target, folder / ELF, policy_dir, rig.period_us)
+            result |= encoder_figures(budget)
         result[INPUTS] = f"{inputs} {file_digest(folder / ELF)}"
         result["seconds"] = round(time.monotonic() - start, 3)
         write_json(folder / SUMMARY, result)

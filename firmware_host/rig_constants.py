@@ -110,7 +110,13 @@ def config_header(rig: RigConstants, policy: PolicyHeader, board: Board) -> str:
     lines += ["#ifndef FIRMWARE_CONFIG_H", "#define FIRMWARE_CONFIG_H", ""]
     lines += [f"/* Policy {policy.digest} */"]
     digest = ", ".join(f"0x{byte:02X}" for byte in rig_digest(rig))
-    macros = {**_board(board), **_rig(rig), **_safety(rig), "RIG_DIGEST": f"{{ {digest} }}"}
+    macros = {
+        **_board(board),
+        **_watchdog(board, rig),
+        **_rig(rig),
+        **_safety(rig),
+        "RIG_DIGEST": f"{{ {digest} }}",
+    }
     lines += [f"#define {name} {value}" for name, value in macros.items()]
     return "\n".join([*lines, "", "#endif", ""])
 
@@ -138,6 +144,13 @@ def _board(board: Board) -> dict[str, str]:
         "FIRMWARE_TIMER_HZ": f"{board.timer_hz}u",
         "FIRMWARE_COMPUTE_NS": f"{_COMPUTE_NS}u",
     }
+
+
+def _watchdog(board: Board, rig: RigConstants) -> dict[str, str]:
+    if board.watchdog is None:
+        return {}
+    divisor, counts = board.watchdog.setting(watchdog_us(rig.period_us))
+    return {"BOARD_WATCHDOG_DIVISOR": f"{divisor}u", "BOARD_WATCHDOG_COUNTS": f"{counts}u"}
 
 
 def _rig(rig: RigConstants) -> dict[str, str]:

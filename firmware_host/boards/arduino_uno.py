@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from sparsectl.firmware_host.boards.avr import DEAF_CYCLES, EDGE_CYCLES, WATCHDOG
 from sparsectl.firmware_host.boards.microcontroller import COMMON, PORTS, Microcontroller
 from sparsectl.firmware_host.cores.atmega328p import ATMEGA328P
 from sparsectl.firmware_host.emulators.simavr import Simavr
@@ -19,6 +20,10 @@ ARDUINO_UNO: Final = Microcontroller(
     ram_bytes=2 << 10,
     stack_bytes=752,
     baud=250_000,
+    watchdog=WATCHDOG,
+    second_clock="the watchdog's oscillator",
+    edge_cycles=EDGE_CYCLES,
+    deaf_cycles=DEAF_CYCLES,
     shared=(COMMON / "avr" / "board.c",),
     extra_flags=("-Os",),
     link_flags=("-Wl,--gc-sections",),

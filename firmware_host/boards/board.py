@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from sparsectl.firmware_host.boards.watchdog import Watchdog
 from sparsectl.firmware_host.cores.core import FIRMWARE, WARNINGS, Core, ToolChain
 from sparsectl.firmware_host.emulators.emulator import Emulator
 from sparsectl.firmware_host.programmers import Programmer
@@ -54,6 +55,23 @@ class Board(ToolChain, Protocol):
     @property
     def stack_bytes(self) -> int:
         """Stack that the firmware itself needs, at the deepest, in bytes."""
+
+    @property
+    def watchdog(self) -> Watchdog | None:
+        """What restarts it when no control tick comes; None where its port has none to set."""
+
+    @property
+    def second_clock(self) -> str:
+        """What its ticks are compared with, for the reader; empty where there is nothing."""
+
+    @property
+    def edge_cycles(self) -> int | None:
+        """The most cycles that an edge of an encoder takes from the processor; None where a timer
+        counts them, or there are none."""
+
+    @property
+    def deaf_cycles(self) -> int:
+        """The most cycles for which anything else holds the interrupt of an edge off."""
 
     @property
     def baud(self) -> int:

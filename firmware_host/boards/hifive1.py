@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sparsectl.firmware_host.boards.microcontroller import PORTS, Microcontroller, own_link_flags
+from sparsectl.firmware_host.boards.watchdog import Watchdog
 from sparsectl.firmware_host.cores.rv32imac import RV32IMAC
 from sparsectl.firmware_host.emulators.qemu import Qemu
 from sparsectl.firmware_host.programmers import OpenOcd
@@ -21,6 +22,14 @@ HIFIVE1: Final = Microcontroller(
     ram_bytes=16 << 10,
     stack_bytes=2048,
     baud=230_400,
+    watchdog=Watchdog(
+        oscillator="LFROSC, a ring oscillator",
+        slowest_hz=20e3,  # nominally 32 kHz, untrimmed
+        fastest_hz=45e3,
+        divisors=tuple(1 << scale for scale in range(16)),
+        most_counts=65_535,
+    ),
+    second_clock="mtime, of the low-frequency clock",
     link_flags=own_link_flags(_PORT),
     usb_ids=((0x0403, 0x6010),),  # FTDI: the second of its ports is UART 0
     images=("hex",),

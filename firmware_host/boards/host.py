@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.boards.watchdog import Watchdog
 from sparsectl.firmware_host.cores import Core
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.emulators.emulator import Emulator
@@ -25,6 +26,11 @@ class HostBoard:
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     stack_bytes: int = 0
+    watchdog: Watchdog | None = None
+    """It has one, in software: ports/host/watchdog.c."""
+    second_clock: str = "CLOCK_MONOTONIC_RAW"
+    edge_cycles: int | None = None
+    deaf_cycles: int = 0
     baud: int = 230_400
     usb_ids: tuple[tuple[int, int], ...] = ()
     images: tuple[str, ...] = ()

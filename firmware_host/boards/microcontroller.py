@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sparsectl.firmware_host.boards.board import FIRMWARE
+from sparsectl.firmware_host.boards.watchdog import Watchdog
 from sparsectl.firmware_host.cores import Core
 from sparsectl.firmware_host.emulators.emulator import Emulator
 from sparsectl.firmware_host.programmers import Programmer
@@ -31,6 +32,10 @@ class Microcontroller:
     ram_bytes: int | None
     stack_bytes: int
     baud: int
+    watchdog: Watchdog | None = None
+    second_clock: str = ""
+    edge_cycles: int | None = None
+    deaf_cycles: int = 0
     shared: tuple[Path, ...] = ()
     """Sources of ports/common/ that it takes beside the port for all microcontrollers."""
     extra_flags: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from typing import Final
 
 from sparsectl.firmware_host.boards.cortex_m import STARTUP, SYSTICK, link_flags
 from sparsectl.firmware_host.boards.microcontroller import PORTS, Microcontroller
+from sparsectl.firmware_host.boards.watchdog import Watchdog
 from sparsectl.firmware_host.cores.cortex_m4f import CORTEX_M4F
 from sparsectl.firmware_host.emulators.qemu import Qemu
 
@@ -21,6 +22,15 @@ MPS2_AN386: Final = Microcontroller(
     ram_bytes=4 << 20,
     stack_bytes=2048,
     baud=230_400,
+    watchdog=Watchdog(
+        oscillator="the 25 MHz clock",
+        slowest_hz=25e6,
+        fastest_hz=25e6,
+        divisors=(1,),
+        most_counts=2**32 - 1,
+        time_outs=2,  # the first one interrupts
+    ),
+    second_clock="timer 0, of the same clock",
     shared=(STARTUP, SYSTICK),
     link_flags=link_flags(_PORT),
     emulator=Qemu("qemu-system-arm", "mps2-an386", ns_shift=5),

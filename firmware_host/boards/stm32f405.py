@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from sparsectl.firmware_host.boards.cortex_m import STARTUP, STM32F4, SYSTICK, link_flags
+from sparsectl.firmware_host.boards.cortex_m import (
+    STARTUP,
+    STM32F4,
+    STM32F4_WATCHDOG,
+    SYSTICK,
+    link_flags,
+)
 from sparsectl.firmware_host.boards.microcontroller import PORTS, Microcontroller
 from sparsectl.firmware_host.cores.cortex_m4f import CORTEX_M4F
 from sparsectl.firmware_host.emulators.qemu import Qemu
@@ -22,6 +28,8 @@ STM32F405: Final = Microcontroller(
     ram_bytes=128 << 10,
     stack_bytes=2048,
     baud=230_400,
+    watchdog=STM32F4_WATCHDOG,
+    second_clock="timer 5, of the same crystal",
     shared=(STARTUP, SYSTICK, STM32F4),
     link_flags=link_flags(_PORT),
     usb_ids=((0x0483, 0x374B), (0x0483, 0x3748)),  # ST-Link's serial ports

@@ -3,8 +3,10 @@
  * a byte from the host ends the wait at once.
  *
  * Four pins from PORT on, such as D2, are the encoders: base A, base B, pole A, pole B. SIGUSR1
- * turns the base forwards and the pole backwards, by a count each. At its end it prints `STACK n`:
- * the bytes of stack that the firmware has used at the deepest. */
+ * turns the base forwards and the pole backwards, by a count each; SIGUSR2 changes both channels of
+ * the base at once, as no encoder does. At its end it prints `STACK n`, the bytes of stack that the
+ * firmware has used at the deepest, `EDGE n`, the most cycles that the interrupt of the encoders
+ * has taken, and `DEAF n`, the most for which anything else has held interrupts off. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -126,7 +128,12 @@ static struct avr_irq_t *connect_uart(avr_t *avr) {
     return avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_INPUT);
 }
 
-static volatile sig_atomic_t steps, ended;
+static volatile sig_atomic_t steps, jumps, ended;
+
+static void on_jump(int number) {
+    (void)number;
+    jumps++;
+}
 
 static void on_step(int number) {
     (void)number;
@@ -142,17 +149,71 @@ static unsigned stack_pointer(const avr_t *avr) {
     return avr->data[R_SPL] | (unsigned)avr->data[R_SPH] << 8;
 }
 
-/* Both go through the four states in turn, the pole the other way round. */
-static void turn_encoders(avr_t *avr, const char *port) {
-    static const unsigned STATES[4] = {0, 1, 3, 2};
-    static unsigned state = 2; /* both channels pulled up */
-    state = (state + 1) % 4;
-    const unsigned pins = STATES[state] | STATES[(4 - state) % 4] << 2;
+static void set_pins(avr_t *avr, const char *port, unsigned pins) {
     for (int pin = 0; pin < 4; pin++) {
         struct avr_irq_t *irq =
             avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ(port[0]), port[1] - '0' + pin);
         avr_raise_irq(irq, pins >> pin & 1u);
     }
+}
+
+static unsigned encoder_pins = 15u; /* all channels pulled up */
+
+/* Both go through the four states in turn, the pole the other way round. */
+static void turn_encoders(avr_t *avr, const char *port) {
+    static const unsigned STATES[4] = {0, 1, 3, 2};
+    static unsigned state = 2;
+    state = (state + 1) % 4;
+    encoder_pins = STATES[state] | STATES[(4 - state) % 4] << 2;
+    set_pins(avr, port, encoder_pins);
+}
+
+/* One of the pole's channels changes, and both of the base's at once. */
+static void jump_encoder(avr_t *avr, const char *port) {
+    encoder_pins ^= 7u;
+    set_pins(avr, port, encoder_pins);
+}
+
+/* Cycles of the encoders' interrupt and of all else that holds interrupts off. */
+static struct {
+    avr_t *avr;
+    int in_edge;
+    avr_cycle_count_t edge_began, edge_most;
+    int enabled; /* the I bit, as seen last */
+    avr_cycle_count_t deaf_began, deaf_most;
+} latency;
+
+#define ENTRY_CYCLES 4u /* to the vector, which simavr takes for none */
+
+static void on_edge(struct avr_irq_t *irq, uint32_t value, void *nothing) {
+    (void)irq;
+    (void)nothing;
+    latency.in_edge = value != 0;
+    if (value != 0) {
+        latency.edge_began = latency.avr->cycle;
+    } else {
+        const avr_cycle_count_t took = latency.avr->cycle - latency.edge_began + ENTRY_CYCLES;
+        latency.edge_most = took > latency.edge_most ? took : latency.edge_most;
+    }
+}
+
+static void watch_latency(avr_t *avr) {
+    const int enabled = avr->sreg[S_I] != 0;
+    if (latency.enabled && !enabled && !latency.in_edge) {
+        latency.deaf_began = avr->cycle;
+    } else if (!latency.enabled && enabled && latency.deaf_began != 0) {
+        const avr_cycle_count_t took = avr->cycle - latency.deaf_began + ENTRY_CYCLES;
+        latency.deaf_most = took > latency.deaf_most ? took : latency.deaf_most;
+        latency.deaf_began = 0;
+    }
+    latency.enabled = enabled;
+}
+
+/* Pin-change interrupt 2 (port D) of the ATmega328P, 0 (port B) of the ATmega2560. */
+static void connect_latency(avr_t *avr, const char *port) {
+    latency.avr = avr;
+    avr_irq_register_notify(
+        avr_get_interrupt_irq(avr, port[0] == 'D' ? 5 : 9) + AVR_INT_IRQ_RUNNING, on_edge, NULL);
 }
 
 int main(int count, char **arguments) {
@@ -163,6 +224,8 @@ int main(int count, char **arguments) {
         return 2;
     }
     signal(SIGUSR1, on_step);
+    signal(SIGUSR2, on_jump);
+    connect_latency(avr, arguments[4]);
     signal(SIGTERM, on_end);
     struct avr_irq_t *input = connect_uart(avr);
     printf("PTY %s\n", name);
@@ -178,6 +241,11 @@ int main(int count, char **arguments) {
         if (avr->cycle > START_CYCLES && stack_pointer(avr) < deepest) {
             deepest = stack_pointer(avr);
         }
+        watch_latency(avr);
+        if (jumps > 0) {
+            jumps--;
+            jump_encoder(avr, arguments[4]);
+        }
         if (steps > 0) {
             steps--;
             turn_encoders(avr, arguments[4]);
@@ -187,6 +255,7 @@ int main(int count, char **arguments) {
             feed(input);
         }
     }
-    printf("STACK %u\n", avr->ramend - deepest);
+    printf("STACK %u\nEDGE %lu\nDEAF %lu\n", avr->ramend - deepest,
+           (unsigned long)latency.edge_most, (unsigned long)latency.deaf_most);
     return 0;
 }

@@ -18,6 +18,10 @@ int32_t shim_duty(float duty, uint16_t top) {
     return pins.reverse ? -(int32_t)pins.compare : pins.compare;
 }
 
+int8_t shim_quadrature_step(uint8_t before, uint8_t now) {
+    return quadrature_step(before, now);
+}
+
 /* Runs a script on a ring of `size`: 256 and more takes a byte, less puts that byte. Gives what
  * each brought: the byte taken, 1 for a byte put, -1 where that could not be; then count and room.
  */

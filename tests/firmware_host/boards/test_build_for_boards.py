@@ -21,9 +21,11 @@ from sparsectl.firmware_host.build import RigConstants, build_firmware
 from sparsectl.firmware_host.config import FlashConfig
 from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.firmware_host.encoder_budget import check_encoders
 from sparsectl.firmware_host.flash import flash
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial import run_trial
+from sparsectl.training.plants.rig import load_rig, rig_names
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_POLICY, EASY_RIG
 from tests.tools import need
@@ -78,6 +80,41 @@ def test_a_firmware_that_the_board_cannot_run_is_refused(
     with pytest.raises(UserError, match=complaint):
         build_firmware(easy, board, rig, tmp_path / "out", measure=measure)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"base_unit_per_count": 5e-5}, "the base's encoder makes 100000 .* can tell 60606"),
+        ({"pole_rad_per_count": 9e-4}, "the pole's encoder makes 66667 edges .* can tell 60606"),
+        (
+            {"base_unit_per_count": -5e-5},
+            "the base's encoder makes 100000 .* can tell 60606",
+        ),
+    ],
+)
+def test_an_encoder_that_the_board_cannot_follow_is_refused(
+    changes: dict[str, float], complaint: str, easy: Path, rig: RigConstants, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=complaint):
+        build_firmware(easy, "arduino-uno", replace(rig, **changes), tmp_path / "out", measure=True)
+    assert not (tmp_path / "out").exists()
+    assert check_encoders(STM32F405, replace(rig, **changes)) is None  # whose timers count them
+
+
+def test_more_edges_than_the_processor_has_cycles_for_are_refused(rig: RigConstants) -> None:
+    slow = replace(ARDUINO_UNO, edge_cycles=200, deaf_cycles=0)
+    with pytest.raises(UserError, match="make 95377 edges .* arduino-uno counts 80000 at 200 cyc"):
+        check_encoders(slow, rig)
+
+
+@pytest.mark.parametrize("name", rig_names())
+def test_the_rigs_that_come_with_it_build_for_every_board(name: str) -> None:
+    rig = RigConstants(**load_rig(name).firmware_constants())
+    for board in BOARDS.values():
+        budget = check_encoders(board, rig)
+        assert (budget is None) == (board.core.name not in ("atmega328p", "atmega2560"))
+        assert budget is None or 0 < budget.share < 1
 
 
 def test_a_policy_that_the_linker_script_has_no_room_for_is_refused(

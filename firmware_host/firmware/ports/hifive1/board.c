@@ -2,6 +2,7 @@
 #include "board.h"
 
 #include "board_config.h"
+#include "firmware_config.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define PATIENCE 100000u
@@ -121,15 +122,19 @@ void board_start(void) {
     measure_mtime();
     start_serial();
     AON_WDOGKEY = AON_KEY;
-    AON_WDOGCMP = 32768u / 4u;
+    AON_WDOGCMP = BOARD_WATCHDOG_COUNTS;
     AON_WDOGKEY = AON_KEY;
-    AON_WDOGCFG = AON_WDOG_RESETS | AON_WDOG_ALWAYS;
+    AON_WDOGCFG = AON_WDOG_RESETS | AON_WDOG_ALWAYS | BOARD_WATCHDOG_DIVISOR;
     __asm__ volatile("csrw mie, %0" ::"r"(MIE_EXTERNAL));
     interrupts_on();
 }
 
 uint32_t board_timer(void) {
     return cycles();
+}
+
+uint32_t board_second_timer(void) {
+    return CLINT_MTIME_LOW;
 }
 
 static void serve_line(void) {

@@ -3,6 +3,7 @@
 
 #include "board_config.h"
 #include "cortex_m.h"
+#include "firmware_config.h"
 
 /* 13 Clock management: the 16 MHz crystal */
 #define CLOCK_HFCLKSTART REGISTER(0x40000000u)
@@ -35,6 +36,11 @@
 #define TIMER_16_BITS 0u
 #define TIMER_32_BITS 3u
 #define TIMER1_INTERRUPT 9u
+
+/* 19 Real-time counter 1: 24 bits of the low-frequency clock */
+#define RTC1_START REGISTER(0x40011000u)
+#define RTC1_COUNTER REGISTER(0x40011504u)
+#define RTC1_COUNTER_BITS 0x00FFFFFFu
 
 /* 24 Watchdog: counts 32768 Hz */
 #define WDT_START REGISTER(0x40010000u)
@@ -115,10 +121,11 @@ void board_start(void) {
     CLOCK_HFCLKSTART = 1;
     for (uint32_t i = 0; i < PATIENCE && CLOCK_HFCLKSTARTED == 0; i++) {
     }
-    CLOCK_LFCLKSTART = 1; /* of the watchdog; the RC oscillator, by default */
+    CLOCK_LFCLKSTART = 1; /* of watchdog and RTC; the RC oscillator, by default */
+    RTC1_START = 1;
     start_timers();
     start_serial();
-    WDT_CRV = 32768u / 4u - 1u;
+    WDT_CRV = BOARD_WATCHDOG_COUNTS - 1u;
     WDT_RREN = 1;
     WDT_START = 1;
 }
@@ -126,6 +133,12 @@ void board_start(void) {
 uint32_t board_timer(void) {
     TIMER_CAPTURE0(0u) = 1;
     return TIMER_CC0(0u);
+}
+
+uint32_t board_second_timer(void) {
+    static uint32_t count;
+    count += (RTC1_COUNTER - count) & RTC1_COUNTER_BITS;
+    return count;
 }
 
 void board_serial(void) {

@@ -3,6 +3,7 @@
 
 #include "board_config.h"
 #include "cortex_m.h"
+#include "firmware_config.h"
 
 /* DDI 0479 4.3 */
 #define UART_DATA REGISTER(0x40004000u)
@@ -20,7 +21,11 @@
 #define WATCHDOG_LOAD REGISTER(0x40008000u)
 #define WATCHDOG_CONTROL REGISTER(0x40008008u)
 #define WATCHDOG_INTCLEAR REGISTER(0x4000800Cu)
-#define WATCHDOG_QUARTER_SECOND (BOARD_CLOCK_HZ / 8u)
+
+/* DDI 0479 4.1: timer 0 counts the 25 MHz clock down over 32 bits. */
+#define TIMER0_CTRL REGISTER(0x40000000u)
+#define TIMER0_VALUE REGISTER(0x40000004u)
+#define TIMER0_RELOAD REGISTER(0x40000008u)
 
 static void on_uart(void) {
     uint8_t byte;
@@ -39,8 +44,15 @@ void board_start(void) {
     UART_CTRL = UART_CTRL_BOTH_WAYS;
     nvic_enable(UART_RX_INTERRUPT);
     nvic_enable(UART_TX_INTERRUPT);
-    WATCHDOG_LOAD = WATCHDOG_QUARTER_SECOND;
+    TIMER0_RELOAD = 0xFFFFFFFFu;
+    TIMER0_VALUE = 0xFFFFFFFFu;
+    TIMER0_CTRL = 1u;
+    WATCHDOG_LOAD = BOARD_WATCHDOG_COUNTS;
     WATCHDOG_CONTROL = 3u;
+}
+
+uint32_t board_second_timer(void) {
+    return ~TIMER0_VALUE;
 }
 
 /* The line interrupts when it has sent a byte; the first one has to be put there. */

@@ -9,6 +9,7 @@
 
 #include "board_config.h"
 #include "duty.h"
+#include "firmware_config.h"
 #include "quadrature.h"
 
 #define CLOCK_HZ 16000000u
@@ -16,16 +17,42 @@
 #define OVERFLOW_US 128u
 
 static volatile uint32_t timer_high; /* board_timer() without its lowest byte */
-static volatile uint16_t base_reading, pole_reading;
+static volatile uint16_t base_reading, pole_reading, edges_lost;
 static uint8_t encoders_before;
+static volatile uint32_t watchdog_steps; /* of 2048 cycles of its oscillator, 16 ms */
+static volatile uint8_t watchdog_unfed;  /* since it was fed */
 static bool watchdog_fired;
 
 /* 11.9.1: the cause of the reset; 11.8.2: after the watchdog's it runs on, with the least
- * patience. Done first of all. Some boot loaders clear the cause: then it is not known. */
+ * patience. Done early. Some boot loaders clear the cause: then it is not known. Interrupt and
+ * system reset mode: each step interrupts, and one whose interrupt is not taken resets. */
 static void start_watchdog(void) {
     watchdog_fired = (MCUSR & _BV(WDRF)) != 0;
     MCUSR = 0;
-    wdt_enable(WDTO_250MS);
+    wdt_reset();
+    WDTCSR = _BV(WDCE) | _BV(WDE);
+    WDTCSR = _BV(WDIF) | _BV(WDIE) | _BV(WDE);
+}
+
+/* The last step without food turns the motor off, at the pin itself, and waits for the reset. */
+ISR(WDT_vect) {
+    watchdog_steps++;
+    if (++watchdog_unfed < BOARD_WATCHDOG_COUNTS) {
+        WDTCSR |= _BV(WDIE); /* taking the interrupt has cleared it */
+        return;
+    }
+    TCCR1A = 0;
+    PWM_PORT &= (uint8_t)~_BV(PWM_PIN);
+    for (;;) {
+    }
+}
+
+uint32_t board_second_timer(void) {
+    const uint8_t interrupts = SREG;
+    cli();
+    const uint32_t steps = watchdog_steps;
+    SREG = interrupts;
+    return steps;
 }
 
 /* 16.9.4: phase-correct PWM, mode 10: TOP is ICR1, OC1A is cleared counting up. */
@@ -113,12 +140,33 @@ void board_serial(void) {
     SREG = interrupts;
 }
 
+__attribute__((always_inline)) static inline void count_edge(uint8_t before, uint8_t now,
+                                                             volatile uint16_t *reading) {
+    const int8_t step = quadrature_step(before, now);
+    if (step == 1) {
+        (*reading)++;
+    } else if (step == -1) {
+        (*reading)--;
+    } else if (step == QUADRATURE_LOST) {
+        edges_lost++;
+    }
+}
+
+/* Short, for it bounds how fast the encoders may turn: boards/avr.py has its cycles. */
 ISR(ENCODER_vect) {
     const uint8_t now = encoder_pins();
     const uint8_t before = encoders_before;
-    base_reading += (uint16_t)quadrature_step(before, now);
-    pole_reading += (uint16_t)quadrature_step((uint8_t)(before >> 2), (uint8_t)(now >> 2));
     encoders_before = now;
+    count_edge(before, now, &base_reading);
+    count_edge((uint8_t)(before >> 2), (uint8_t)(now >> 2), &pole_reading);
+}
+
+uint32_t board_lost_edges(void) {
+    const uint8_t interrupts = SREG;
+    cli();
+    const uint16_t lost = edges_lost;
+    SREG = interrupts;
+    return lost;
 }
 
 void board_encoders(int32_t *base_count, int32_t *pole_count) {
@@ -160,7 +208,7 @@ void board_nap(uint32_t most_us) {
 }
 
 void board_watchdog(void) {
-    wdt_reset();
+    watchdog_unfed = 0;
 }
 
 bool board_watchdog_fired(void) {

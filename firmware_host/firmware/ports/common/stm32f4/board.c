@@ -5,6 +5,7 @@
 
 #include "board_config.h"
 #include "duty.h"
+#include "firmware_config.h"
 #include "quadrature.h"
 #include "registers.h"
 
@@ -104,22 +105,33 @@ static void start_encoders(void) {
     start_encoder(POLE_TIMER);
 }
 
-/* 21.3: 32 kHz / 16 / 500: a quarter of a second. */
+/* 21.3: the slowest LSI that the data sheet allows still bites in time. */
 static void start_watchdog(void) {
     IWDG_KR = IWDG_KR_START;
     IWDG_KR = IWDG_KR_UNLOCK;
-    IWDG_PR = 2;
-    IWDG_RLR = 500;
+    IWDG_PR = BOARD_WATCHDOG_DIVISOR;
+    IWDG_RLR = BOARD_WATCHDOG_COUNTS;
     IWDG_KR = IWDG_KR_RESTART;
+}
+
+/* 18.4.12: it is out of reset with the whole of its 32 bits. Of SysTick's crystal, but of no part of
+ * the core. */
+static void start_second_timer(void) {
+    TIM5->cr1 = TIM_CR1_CEN;
+}
+
+uint32_t board_second_timer(void) {
+    return TIM5->cnt;
 }
 
 void board_start(void) {
     RCC_AHB1ENR |= RCC_AHB1ENR_GPIOA | RCC_AHB1ENR_GPIOB;
-    RCC_APB1ENR |= BOARD_APB1;
+    RCC_APB1ENR |= BOARD_APB1 | RCC_APB1ENR_TIM5;
     RCC_APB2ENR |= BOARD_APB2;
     start_motor();
     start_clock();
     systick_start();
+    start_second_timer();
     start_encoders();
     start_serial();
     start_watchdog();

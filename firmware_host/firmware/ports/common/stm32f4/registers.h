@@ -31,6 +31,7 @@
 #define RCC_APB1ENR_TIM2 (1u << 0)
 #define RCC_APB1ENR_TIM3 (1u << 1)
 #define RCC_APB1ENR_TIM4 (1u << 2)
+#define RCC_APB1ENR_TIM5 (1u << 3)
 #define RCC_APB1ENR_USART2 (1u << 17)
 #define RCC_APB2ENR_TIM1 (1u << 0)
 #define RCC_APB2ENR_USART1 (1u << 4)
@@ -53,6 +54,7 @@ struct timer {
 #define TIM2 ((struct timer *)0x40000000u)
 #define TIM3 ((struct timer *)0x40000400u)
 #define TIM4 ((struct timer *)0x40000800u)
+#define TIM5 ((struct timer *)0x40000C00u)
 #define TIM_CR1_CEN (1u << 0)
 #define TIM_EGR_UG (1u << 0)
 #define TIM_SMCR_ENCODER_BOTH 3u /* counts the edges of both channels */
