@@ -29,6 +29,7 @@ MPS2_AN386: Final = Microcontroller(
         divisors=(1,),
         most_counts=2**32 - 1,
         time_outs=2,  # the first one interrupts
+        patience=10,
     ),
     second_clock="timer 0, of the same clock",
     shared=(STARTUP, SYSTICK),

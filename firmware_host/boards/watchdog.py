@@ -30,6 +30,10 @@ class Watchdog:
     free_running: bool = False
     """Feeding forgets the counts, but the present one goes on: it may be almost over."""
 
+    patience: int = 1
+    """How many times as long as others it waits, on a board that has no motor: QEMU's time goes on
+    while a busy machine keeps QEMU itself waiting."""
+
     def setting(self, patience_us: int) -> tuple[int, int]:
         """The index of the divisor, and the counts.
 
@@ -37,7 +41,8 @@ class Watchdog:
             UserError: it cannot wait for so long.
         """
         for index, divisor in enumerate(self.divisors):
-            counts = math.floor(patience_us * 1e-6 * self.slowest_hz / divisor / self.time_outs)
+            patience_s = self.patience * patience_us * 1e-6
+            counts = math.floor(patience_s * self.slowest_hz / divisor / self.time_outs)
             if 1 <= counts <= self.most_counts:
                 return index, counts
         raise UserError(
