@@ -31,7 +31,6 @@ MPS2_AN386: Final = Microcontroller(
         time_outs=2,  # the first one interrupts
         patience=10,
     ),
-    second_clock="timer 0, of the same clock",
     shared=(STARTUP, SYSTICK),
     link_flags=link_flags(_PORT),
     emulator=Qemu("qemu-system-arm", "mps2-an386", ns_shift=5),

@@ -36,8 +36,8 @@ bool serial_take(uint8_t *byte) {
     return ring_take(&sent, byte);
 }
 
-/* Extends the timer; runs in every turn of port_wait(), far more often than the timer wraps. A timer
- * that steps back has lost its interrupt: time stands still then, which the watchdog sees. */
+/* Extends the timer; runs in every turn of port_wait(), far more often than the timer wraps. A
+ * timer that steps back has lost its interrupt: time stands still then, which the watchdog sees. */
 uint64_t port_time_us(void) {
     const uint32_t moved = board_timer() - port_clock_state.timer;
     const uint32_t us = moved < 0x80000000u ? moved / TICKS_PER_US : 0u;

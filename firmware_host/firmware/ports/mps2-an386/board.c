@@ -22,11 +22,6 @@
 #define WATCHDOG_CONTROL REGISTER(0x40008008u)
 #define WATCHDOG_INTCLEAR REGISTER(0x4000800Cu)
 
-/* DDI 0479 4.1: timer 0 counts the 25 MHz clock down over 32 bits. */
-#define TIMER0_CTRL REGISTER(0x40000000u)
-#define TIMER0_VALUE REGISTER(0x40000004u)
-#define TIMER0_RELOAD REGISTER(0x40000008u)
-
 static void on_uart(void) {
     uint8_t byte;
     UART_INTCLEAR = 3u;
@@ -44,15 +39,8 @@ void board_start(void) {
     UART_CTRL = UART_CTRL_BOTH_WAYS;
     nvic_enable(UART_RX_INTERRUPT);
     nvic_enable(UART_TX_INTERRUPT);
-    TIMER0_RELOAD = 0xFFFFFFFFu;
-    TIMER0_VALUE = 0xFFFFFFFFu;
-    TIMER0_CTRL = 1u;
     WATCHDOG_LOAD = BOARD_WATCHDOG_COUNTS;
     WATCHDOG_CONTROL = 3u;
-}
-
-uint32_t board_second_timer(void) {
-    return ~TIMER0_VALUE;
 }
 
 /* The line interrupts when it has sent a byte; the first one has to be put there. */
