@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import ACTIVATIONS, Float32, Float64
+from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.layer import MAX_WIDTH as MAX_WIDTH
 from sparsectl.export.layer import Layer as Layer
+from sparsectl.export.layer import Segment as Segment
 
 MAX_WEIGHTS = 1_000_000
 """Weights of a whole graph at most: 4 MB, above any microcontroller's flash. What export takes of
 memory for them, and the compiler after it, stays under 500 MB."""
 MAX_SIGNALS = 4096
 """Values of an observation, its frames with it, or of an action at most."""
-MAX_LAYERS = 64
+MAX_LAYERS = 256
 
 _PART_VALUES = 1_000_000
 """Of an array in float64 or int64: 8 MB."""
@@ -116,12 +117,6 @@ class PolicyGraph:
             inputs = layer.results
         if self.layers[-1].activation == "clip":
             raise UserError("activation 'clip' after the last layer; give the actions limits")
-        for layer in self.layers[:-1]:
-            if ACTIVATIONS[layer.activation].needs_whole_layer:
-                raise UserError(
-                    f"activation {layer.activation!r} between layers; it is only possible after "
-                    "the last"
-                )
         if inputs != len(self.action):
             raise UserError(
                 f"the last layer gives {inputs} values but there are {len(self.action)} action "
@@ -249,12 +244,16 @@ class PolicyGraph:
         """What the digest is taken over; it does not depend on where or when the graph was made.
 
         The line "sparsectl.policy 1", a line of JSON (the signals and each layer's [out, in,
-        activation, its parameters]; keys sorted, no spaces, ASCII, numbers as Python's shortest
-        repr), then each layer's weights, row by row, and biases as little-endian float32, with -0
-        written as 0.
+        activation, its parameters], after "mixed" the same of each segment; keys sorted, no
+        spaces, ASCII, numbers as Python's shortest repr), then each layer's weights, row by row,
+        and biases as little-endian float32, with -0 written as 0.
         The environment's name and the provenance are left out: they do not change the controller.
         """
-        shape = [[la.outputs, la.inputs, la.activation, *la.parameters] for la in self.layers]
+        shape = [
+            [la.outputs, la.inputs, la.activation, *la.parameters]
+            + [[se.neurons, se.activation, *se.parameters] for se in la.segments]
+            for la in self.layers
+        ]
         head = json.dumps(
             {"signals": _canonical(self.signals()), "layers": shape},
             sort_keys=True,

@@ -1,10 +1,11 @@
-"""One layer of a policy: weights, biases and an activation with its parameters."""
+"""One layer of a policy: weights, biases and what is done to the sums."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,34 +18,32 @@ MAX_WIDTH = 16_384
 index of 16 bits can name each."""
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """activation(weight @ x + bias), float32; the arrays are read-only copies.
+MIXED = "mixed"
+"""The activation of a layer whose neurons have several; its segments say which."""
 
-    weight: [out, in]; bias: [out]; a weight of 0 is a weight that is not there. parameters are the
-    activation's (alpha, limits), rounded to float32; none given takes its defaults.
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of a layer's neurons and what is done to their sums.
+
+    parameters are the activation's (alpha, limits), rounded to float32; none given takes its
+    defaults.
     """
 
-    weight: Float32
-    bias: Float32
+    neurons: int
     activation: str = "identity"
     parameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
-        object.__setattr__(self, "bias", _frozen(self.bias, 1, "biases"))
-        outputs, inputs = self.weight.shape
-        if not (1 <= inputs <= MAX_WIDTH and 1 <= outputs <= MAX_WIDTH):
-            memory = 4 * max(outputs, inputs)
-            raise UserError(
-                f"a layer of {outputs} x {inputs} weights, whose values take {memory:,} bytes of "
-                f"RAM; give 1 to {MAX_WIDTH} neurons a layer"
-            )
-        if self.bias.shape != (outputs,):
-            raise UserError(f"{self.bias.size} biases for {outputs} neurons; give one a neuron")
         if self.activation not in ACTIVATIONS:
             raise UserError(
                 f"activation {self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
+            )
+        operands = ACTIVATIONS[self.activation].operands
+        if self.neurons < 1 or self.neurons % operands:
+            raise UserError(
+                f"activation {self.activation!r} over {self.neurons} neurons; give {operands}, or "
+                "a multiple of that"
             )
         object.__setattr__(self, "parameters", self._parameters())
 
@@ -62,6 +61,76 @@ class Layer:
         return values
 
     @property
+    def results(self) -> int:
+        """Numbers after the activation."""
+        return ACTIVATIONS[self.activation].results(self.neurons)
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether each neuron's result depends on its own sum alone."""
+        return not ACTIVATIONS[self.activation].needs_whole_layer
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """activation(weight @ x + bias), float32; the arrays are read-only copies.
+
+    weight: [out, in]; bias: [out]; a weight of 0 is a weight that is not there. parameters are the
+    activation's. Where neurons have several activations `segments` has a run of neurons for each,
+    in order, and `activation` is "mixed": that is how a value is carried past a layer (a neuron
+    with one weight of 1 and no activation), and how towers and heads stand side by side. The
+    results follow one another as the segments do.
+    """
+
+    weight: Float32
+    bias: Float32
+    activation: str = "identity"
+    parameters: tuple[float, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    """Empty where one activation serves all neurons."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
+        object.__setattr__(self, "bias", _frozen(self.bias, 1, "biases"))
+        outputs, inputs = self.weight.shape
+        if not (1 <= inputs <= MAX_WIDTH and 1 <= outputs <= MAX_WIDTH):
+            memory = 4 * max(outputs, inputs)
+            raise UserError(
+                f"a layer of {outputs} x {inputs} weights, whose values take {memory:,} bytes of "
+                f"RAM; give 1 to {MAX_WIDTH} neurons a layer"
+            )
+        if self.bias.shape != (outputs,):
+            raise UserError(f"{self.bias.size} biases for {outputs} neurons; give one a neuron")
+        self._set_segments(_joined(self.segments))
+
+    def _set_segments(self, segments: tuple[Segment, ...]) -> None:
+        if len(segments) < 2:
+            one = segments[0] if segments else self._uniform()
+            segments, activation, parameters = (), one.activation, one.parameters
+            neurons = one.neurons
+        else:
+            activation, parameters = MIXED, ()
+            neurons = sum(segment.neurons for segment in segments)
+        if neurons != self.outputs:
+            raise UserError(f"activations of {neurons} neurons for {self.outputs}; give one each")
+        object.__setattr__(self, "segments", segments)
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "parameters", parameters)
+
+    def _uniform(self) -> Segment:
+        return Segment(self.outputs, self.activation, self.parameters)
+
+    @cached_property
+    def parts(self) -> tuple[Segment, ...]:
+        """The segments; one where all neurons have the same activation."""
+        return self.segments or (self._uniform(),)
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The names of the segments' activations, in order."""
+        return tuple(segment.activation for segment in self.parts)
+
+    @property
     def inputs(self) -> int:
         return int(self.weight.shape[1])
 
@@ -71,14 +140,14 @@ class Layer:
 
     @property
     def results(self) -> int:
-        """Numbers after the activation: argmax gives 1, all others one a neuron."""
-        return 1 if ACTIVATIONS[self.activation].gives_one else self.outputs
+        """Numbers after the activations: argmax gives 1, a product 1 for 2, most one a neuron."""
+        return sum(segment.results for segment in self.parts)
 
     @property
     def is_approximate(self) -> bool:
         """Whether the activation is an approximation, beyond rounding a sum or product."""
-        activation = ACTIVATIONS[self.activation]
-        return activation.absolute_error > 0 or activation.relative_error > 0
+        used = [ACTIVATIONS[name] for name in self.activations]
+        return any(each.absolute_error > 0 or each.relative_error > 0 for each in used)
 
     @cached_property
     def kept_weights(self) -> int:
@@ -104,17 +173,73 @@ class Layer:
             total[rows] += weight * x[column]
         return self.activate(total)
 
+    @cached_property
+    def result_of(self) -> NDArray[np.intp]:
+        """The place of each neuron's result among the layer's, [out]; -1 where a result depends on
+        several neurons."""
+        places, start = [], 0
+        for segment in self.parts:
+            own = start + np.arange(segment.neurons)
+            places.append(own if segment.is_elementwise else np.full(segment.neurons, -1))
+            start += segment.results
+        return np.concatenate(places)
+
+    def neurons(self, kept: NDArray[np.bool_]) -> Layer:
+        """The layer with only the neurons that `kept`, [out], says; those whose results depend on
+        several neurons must all be among them."""
+        segments, start = [], 0
+        for segment in self.parts:
+            count = int(np.count_nonzero(kept[start : start + segment.neurons]))
+            segments += [replace(segment, neurons=count)] if count else []
+            start += segment.neurons
+        return Layer(self.weight[kept], self.bias[kept], segments=tuple(segments))
+
     def activate(self, x: Float32) -> Float32:
-        """The activation alone, as the C computes it; the neurons (or some) along axis 0."""
-        return ACTIVATIONS[self.activation].forward(x, *self.parameters)
+        """The activations alone, as the C computes them; the neurons along axis 0."""
+        done = [
+            ACTIVATIONS[segment.activation].forward(part, *segment.parameters)
+            for segment, part in self._split(x)
+        ]
+        return done[0] if len(done) == 1 else np.concatenate(done)
 
     def activate_exact(self, x: Float64) -> Float64:
-        """The activation alone in float64; the neurons along axis 0."""
-        return ACTIVATIONS[self.activation].exact(x, *self.parameters)
+        """The activations alone in float64; the neurons along axis 0."""
+        done = [
+            ACTIVATIONS[segment.activation].exact(part, *segment.parameters)
+            for segment, part in self._split(x)
+        ]
+        return done[0] if len(done) == 1 else np.concatenate(done)
 
     def activation_rounding(self, x: Float64, error: Float64) -> Float64:
         """How far `activate` may be off where x may be off by `error`; the neurons along axis 0."""
-        return ACTIVATIONS[self.activation].rounding(x, error, *self.parameters)
+        done = [
+            ACTIVATIONS[segment.activation].rounding(part, off, *segment.parameters)
+            for (segment, part), (_, off) in zip(self._split(x), self._split(error), strict=True)
+        ]
+        return done[0] if len(done) == 1 else np.concatenate(done)
+
+    def _split(self, x: NDArray[Any]) -> list[tuple[Segment, NDArray[Any]]]:
+        if not self.segments:
+            return [(self.parts[0], x)]
+        ends = np.cumsum([segment.neurons for segment in self.segments])[:-1]
+        return list(zip(self.segments, np.split(x, ends), strict=True))
+
+
+def _joined(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """Neighbours of one elementwise activation as one segment."""
+    joined: list[Segment] = []
+    for segment in segments:
+        last = joined[-1] if joined else None
+        same = (
+            last is not None
+            and segment.is_elementwise
+            and (last.activation, last.parameters) == (segment.activation, segment.parameters)
+        )
+        if last is not None and same:
+            joined[-1] = replace(last, neurons=last.neurons + segment.neurons)
+        else:
+            joined.append(segment)
+    return tuple(joined)
 
 
 def _frozen(values: ArrayLike, dimensions: int, what: str) -> Float32:

@@ -8,9 +8,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.onnx_curve import Curve, known_as
-from sparsectl.export.onnx_stream import Operand, Shared, Shifted, Stream
+from sparsectl.export.onnx_program import Program
+from sparsectl.export.onnx_symbol import FLOAT, TRUTH, WHOLE, Symbol, constants
 from sparsectl.export.onnx_tensors import Array, TensorReader
+
+Value = Symbol | Array | None
+"""What is known of a tensor: it comes from the observation, is a constant, or is not given."""
 
 
 @dataclass(frozen=True)
@@ -19,35 +22,43 @@ class Node:
 
     label: str
     operator: str
-    inputs: tuple[Operand | Curve, ...]
+    inputs: tuple[Value, ...]
     attributes: dict[str, Any]
     opset: int
     tensors: TensorReader
+    program: Program
     outputs: int = 1
 
-    @property
-    def title(self) -> str:
-        return f"{self.label} ({self.operator})"
-
     def refuse(self, why: str) -> NoReturn:
-        raise UserError(
-            f"{self.title} cannot be exported: {why}; "
-            "give a plain MLP of Gemm or MatMul+Add, activations and scaling"
-        )
+        raise UserError(f"{self.label} ({self.operator}) cannot be exported: {why}")
 
-    def input(self, index: int) -> Operand | Curve:
+    def input(self, index: int) -> Value:
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def stream(self, index: int = 0) -> Stream:
-        """Input `index` as a Stream: a curve becomes the activation that it is."""
+    def symbol(self, index: int = 0) -> Symbol:
+        """Input `index`, which comes from the observation."""
         value = self.input(index)
-        if isinstance(value, Curve):
-            return known_as(value, self.tensors.spend)
-        if isinstance(value, (Shifted, Shared)):
-            self.refuse("a logarithm of a sum before it is only possible before Softmax or ArgMax")
-        if not isinstance(value, Stream):
+        if not isinstance(value, Symbol):
             self.refuse(f"its input {index} does not come from the observation")
         return value
+
+    def numbers_of(self, index: int = 0) -> Symbol:
+        """Input `index` as a symbol, a constant too."""
+        value = self.input(index)
+        if value is None:
+            self.refuse(f"its input {index} is missing")
+        if isinstance(value, Symbol):
+            return value
+        if not np.isfinite(value).all():
+            self.refuse(f"its input {index} is NaN or infinite")
+        self.tensors.spend(4 * value.size, self.label)
+        kinds = {"f": FLOAT, "b": TRUTH}
+        return constants(value, kinds.get(value.dtype.kind, WHOLE))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether nothing that it reads comes from the observation."""
+        return not any(isinstance(value, Symbol) for value in self.inputs)
 
     def constant(self, index: int) -> Array:
         value = self.input(index)
@@ -71,7 +82,7 @@ class Node:
         value = self.attributes.get(name, default)
         if not isinstance(value, (int, float)):
             self.refuse(f"its attribute {name} is not a number")
-        return value
+        return float(value)
 
     def numbers(self, name: str, default: list[float]) -> list[float]:
         value = self.attributes.get(name, default)
@@ -85,12 +96,38 @@ class Node:
             self.refuse(f"its attribute {name} is not a whole number")
         return value
 
-    def axis(self, dimensions: int, default: int) -> int:
+    def text(self, name: str, default: str) -> str:
+        value = self.attributes.get(name, default.encode())
+        if not isinstance(value, bytes):
+            self.refuse(f"its attribute {name} is not text")
+        return value.decode("utf-8", "replace")
+
+    def axis(self, dimensions: int, default: int, name: str = "axis") -> int:
         """The attribute axis, counted from the front."""
-        value = self.whole("axis", default)
-        if not -dimensions <= value < dimensions:
-            self.refuse(f"axis {value} of {dimensions} dimensions")
-        return value % dimensions
+        return self.from_front(self.whole(name, default), dimensions)
+
+    def from_front(self, axis: int, dimensions: int) -> int:
+        if not -dimensions <= axis < dimensions:
+            self.refuse(f"axis {axis} of {dimensions} dimensions")
+        return axis % dimensions
+
+    def axes(self, value: Symbol | Array, axes: list[int] | None) -> tuple[int, ...]:
+        """Axes counted from the front; all of them if none are given. Those of a symbol must not be
+        the batch's."""
+        dimensions = value.ndim
+        found = (
+            range(dimensions) if axes is None else [self.from_front(a, dimensions) for a in axes]
+        )
+        if len(set(found)) != len(found):
+            self.refuse(f"axes {axes} name a dimension twice")
+        for axis in found:
+            self.keep_batch(value, axis)
+        return tuple(sorted(found))
+
+    def keep_batch(self, value: Symbol | Array, axis: int) -> None:
+        """Refuse what would happen across the observations of a batch."""
+        if isinstance(value, Symbol) and value.batch == axis:
+            self.refuse("it goes across the observations of a batch")
 
     def permutation(self, dimensions: int) -> list[int]:
         """The attribute perm; without it the dimensions in reverse."""

@@ -23,6 +23,11 @@ _ITEM_BYTES: dict[int, int] = {
     TensorProto.FLOAT: 4,
     TensorProto.DOUBLE: 8,
     TensorProto.FLOAT16: 2,
+    TensorProto.INT8: 1,
+    TensorProto.UINT8: 1,
+    TensorProto.INT16: 2,
+    TensorProto.UINT16: 2,
+    TensorProto.BOOL: 1,
     TensorProto.INT32: 4,
     TensorProto.INT64: 8,
 }
@@ -30,6 +35,11 @@ _TYPED_FIELD: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.DOUBLE: "double_data",
     TensorProto.FLOAT16: "int32_data",
+    TensorProto.INT8: "int32_data",
+    TensorProto.UINT8: "int32_data",
+    TensorProto.INT16: "int32_data",
+    TensorProto.UINT16: "int32_data",
+    TensorProto.BOOL: "int32_data",
     TensorProto.INT32: "int32_data",
     TensorProto.INT64: "int64_data",
 }

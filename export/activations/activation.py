@@ -49,9 +49,15 @@ class Activation:
     """(x, error, *parameters): how far an error of x moves the result, where that is far below
     `slope` times the error in places; None otherwise."""
     needs_whole_layer: bool = False
-    """Whether a result depends on other neurons, so that it can only be the last layer's."""
+    """Whether a result depends on other neurons too."""
     gives_one: bool = False
     """Whether one number comes out, whatever the neurons."""
+    operands: int = 1
+    """Runs of neurons of the same length that it takes, one after the other; it gives one run."""
+
+    def results(self, neurons: int) -> int:
+        """Numbers that come out for so many neurons."""
+        return 1 if self.gives_one else neurons // self.operands
 
     def rounding(self, x: Float64, error: Float64, *parameters: float) -> Float64:
         """How far the result may be off where x may be off by `error`: a first-order bound."""
@@ -89,6 +95,11 @@ def horner_c(name: str, polynomial: tuple[float, ...], x: str) -> str:
     lines = [f"    float {name} = {c_float(polynomial[-1])};"]
     lines += [f"    {name} = {name} * {x} + {c_float(c)};" for c in polynomial[-2::-1]]
     return "\n".join(lines)
+
+
+def runs(x: Float32, count: int) -> list[Float32]:
+    """The operands of an activation that takes `count` runs of neurons."""
+    return list(np.split(x, count, axis=0))
 
 
 def each_c(name: str, *parameters: str) -> str:

@@ -8,16 +8,35 @@ from sparsectl.export.activations.activation import Activation, c_float
 from sparsectl.export.activations.argmax import ARGMAX
 from sparsectl.export.activations.clip import CLIP
 from sparsectl.export.activations.elu import ELU
+from sparsectl.export.activations.error_function import ERROR_FUNCTION
+from sparsectl.export.activations.exponent import EXPONENTIAL
 from sparsectl.export.activations.gelu import GELU, GELU_TANH
+from sparsectl.export.activations.greatest import GREATEST
+from sparsectl.export.activations.hard_swish import HARD_SWISH
 from sparsectl.export.activations.identity import IDENTITY
 from sparsectl.export.activations.leaky_relu import LEAKY_RELU
+from sparsectl.export.activations.logarithm import LOGARITHM
+from sparsectl.export.activations.mish import MISH
+from sparsectl.export.activations.normalisations import LAYER_NORM, RMS_NORM
+from sparsectl.export.activations.pairs import CHOICE, MAXIMUM, MINIMUM, PRODUCT, QUOTIENT
+from sparsectl.export.activations.plain_functions import (
+    ABSOLUTE,
+    RECIPROCAL,
+    ROUND_DOWN,
+    ROUND_HALF_EVEN,
+    SQUARE,
+    STEP,
+)
+from sparsectl.export.activations.quantise import QUANTISE
 from sparsectl.export.activations.relu import RELU
 from sparsectl.export.activations.selu import SELU
 from sparsectl.export.activations.sigmoid import SIGMOID
 from sparsectl.export.activations.silu import SILU
 from sparsectl.export.activations.softmax import SOFTMAX
 from sparsectl.export.activations.softplus import SOFTPLUS
+from sparsectl.export.activations.square_root import SQUARE_ROOT
 from sparsectl.export.activations.tanh import TANH
+from sparsectl.export.activations.trigonometry import COSINE, SINE
 
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
@@ -36,6 +55,29 @@ ACTIVATIONS: dict[str, Activation] = {
         SOFTMAX,
         CLIP,
         ARGMAX,
+        ERROR_FUNCTION,
+        EXPONENTIAL,
+        GREATEST,
+        HARD_SWISH,
+        LOGARITHM,
+        MISH,
+        LAYER_NORM,
+        RMS_NORM,
+        CHOICE,
+        MAXIMUM,
+        MINIMUM,
+        PRODUCT,
+        QUOTIENT,
+        ABSOLUTE,
+        RECIPROCAL,
+        ROUND_DOWN,
+        ROUND_HALF_EVEN,
+        SQUARE,
+        STEP,
+        QUANTISE,
+        SQUARE_ROOT,
+        COSINE,
+        SINE,
     )
 }
 

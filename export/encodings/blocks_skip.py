@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from sparsectl.export.activations import Float32, c_functions
+from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.assembly import cortex_m4f_blocks
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
     action_lines,
     activation_call,
+    activation_functions,
     limit_functions,
 )
 from sparsectl.export.encodings.table import Table, part_name, row_parts
@@ -109,8 +110,8 @@ class BlocksSkip:
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         graph = _without_negative_zero(graph)
         parts = [_parts(layer) for layer in graph.layers]
-        applied = [each.activation for each in graph.layers if not _is_gathered(graph, each)]
-        functions = [_runtime(), *c_functions(applied), *limit_functions(graph)]
+        applied = [each for each in graph.layers if not _is_gathered(graph, each)]
+        functions = [_runtime(), *activation_functions(applied), *limit_functions(graph)]
         sizes = {part.stop - part.start for layer in parts for part in layer}
         return EncodedPolicy(
             self,
@@ -154,7 +155,7 @@ def _runtime() -> str:
 def _body(graph: PolicyGraph) -> tuple[str, ...]:
     """Layers pass their values to and fro between two pairs of arrays on the stack."""
     inputs = [layer.inputs for layer in graph.layers]
-    widths = [*inputs, graph.layers[-1].outputs]
+    widths = [inputs[0], *(layer.outputs for layer in graph.layers)]
     lines = []
     for name, most in (("even", max(widths[0::2])), ("odd", max(widths[1::2]))):
         lines += [f"float {name}[{most}];", f"unsigned {name}_place[{most}];"]
@@ -170,7 +171,7 @@ def _body(graph: PolicyGraph) -> tuple[str, ...]:
             lines.append("count = written;")
         elif layer is not graph.layers[-1]:
             lines += activation_call(layer, y)
-            lines.append(f"count = active({y}, {layer.outputs}, {y}, {y}_place);")
+            lines.append(f"count = active({y}, {layer.results}, {y}, {y}_place);")
     return (*lines, *activation_call(graph.layers[-1], y), *action_lines(graph, y))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sparsectl.export.activations import c_call, c_float, c_functions
@@ -55,7 +55,7 @@ def float_policy(
         "\n".join(
             [
                 runtime,
-                *activation_functions(graph),
+                *activation_functions(graph.layers),
                 *limit_functions(graph),
             ]
         ),
@@ -79,14 +79,37 @@ def float_body(graph: PolicyGraph, layers: Sequence[FloatLayer]) -> tuple[str, .
     return (*lines, *action_lines(graph, x))
 
 
+_MOVE_DOWN = """\
+/* Results follow one another, where an activation gives fewer than it takes. */
+static void move_down(float *to, const float *from, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        to[i] = from[i];
+    }
+}
+"""
+
+
 def activation_call(layer: Layer, array: str) -> list[str]:
-    call = c_call(layer.activation, layer.parameters, array, layer.outputs)
-    return [call] if call else []
+    """The statements that apply a layer's activations to `array` in place."""
+    lines, start, results = [], 0, 0
+    for segment in layer.parts:
+        place = f"{array} + {start}" if start else array
+        call = c_call(segment.activation, segment.parameters, place, segment.neurons)
+        lines += [call] if call else []
+        if results != start:
+            lines.append(f"move_down({array} + {results}, {place}, {segment.results});")
+        start += segment.neurons
+        results += segment.results
+    return lines
 
 
-def activation_functions(graph: PolicyGraph) -> list[str]:
-    """The C of the graph's activations, each once."""
-    return c_functions(layer.activation for layer in graph.layers)
+def activation_functions(layers: Iterable[Layer]) -> list[str]:
+    """The C that these layers' activations need, each function once."""
+    kept = list(layers)
+    moved = any(segment.results != segment.neurons for la in kept for segment in la.parts[:-1])
+    functions = c_functions(name for layer in kept for name in layer.activations)
+    return functions + ([_MOVE_DOWN] if moved else [])
 
 
 def limit_functions(graph: PolicyGraph) -> list[str]:

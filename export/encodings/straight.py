@@ -9,6 +9,7 @@ from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
     action_lines,
     activation_call,
+    activation_functions,
     limit_functions,
 )
 from sparsectl.export.encodings.unit_weights import with_unit_weights
@@ -76,16 +77,17 @@ def _functions(graph: PolicyGraph, has_assembly: bool) -> str:
             f"void {FUNCTION}(const float *observation, float *hidden, float *sums);\n"
             f"#else\n{c_form}#endif\n"
         )
-    return "\n".join([*c_functions([graph.layers[-1].activation]), c_form, *limit_functions(graph)])
+    functions = activation_functions(graph.layers[-1:])
+    return "\n".join([*functions, c_form, *limit_functions(graph)])
 
 
 def _c_form(graph: PolicyGraph) -> str:
     """A function a layer, and `policy_sums` that calls them."""
     *hidden, last = graph.layers
     names = [layer.activation for layer in hidden]
-    written = c_functions([last.activation])
+    written = activation_functions([last])
     inline = c_functions(["relu"], loops=False) if "relu" in names else []
-    loops = c_functions(name for name in names if name != "relu")
+    loops = activation_functions(layer for layer in hidden if layer.activation != "relu")
     activations = [text for text in dict.fromkeys([*inline, *loops]) if text not in written]
     functions = [_layer(i, layer, layer.activation == "relu") for i, layer in enumerate(hidden)]
     functions.append(_layer(len(hidden), last, False))

@@ -1,30 +1,39 @@
-"""ONNX operators an MLP may have, a handler each, in the registry OPERATORS.
+"""ONNX operators a policy may have, a handler each, in the registry OPERATORS.
 
-A file is read by running it: a handler takes a `Node` and gives the node's output, a `Stream` (what
-is known of the value that comes from the observation), a `Curve` (a function of one that is not yet
-an activation) or a constant; a tuple where the node has several outputs.
+A file is read by running it for one observation: a handler takes a `Node` and gives the node's
+output, a `Symbol` (what comes from the observation) or a constant; a tuple where the node has
+several outputs.
 """
 
 from sparsectl.export.onnx_operators import (
     activations,
     arithmetic,
+    comparisons,
     constants,
     form,
-    heads,
     layers,
     limits,
+    normalisations,
     picking,
+    quantised,
+    reductions,
+    refusals,
 )
-from sparsectl.export.onnx_operators.registry import OPERATORS
+from sparsectl.export.onnx_operators.registry import ELSEWHERE, OPERATORS
 
 __all__ = [
+    "ELSEWHERE",
     "OPERATORS",
     "activations",
     "arithmetic",
+    "comparisons",
     "constants",
     "form",
-    "heads",
     "layers",
     "limits",
+    "normalisations",
     "picking",
+    "quantised",
+    "reductions",
+    "refusals",
 ]

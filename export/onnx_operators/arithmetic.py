@@ -1,166 +1,124 @@
-"""Elementwise arithmetic: normalisers, scaling, and the parts of activations."""
+"""Elementwise arithmetic: normalisers, scaling, skip connections, and the parts of activations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy.special import erf, expit
 
-from sparsectl.export.activations import Float64
-from sparsectl.export.onnx_curve import Curve, chosen, curve_of, settled, through, together
+from sparsectl.export import onnx_spelling as spelling
 from sparsectl.export.onnx_node import Node
-from sparsectl.export.onnx_operators.registry import Result, Value, operator
-from sparsectl.export.onnx_stream import Shared, Shifted, Stream, along, apply_affine
+from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_program import Program
+from sparsectl.export.onnx_symbol import FLOAT, WHOLE, Symbol, with_kind
 from sparsectl.export.onnx_tensors import Array
 
-_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+Binary = Callable[[Program, Symbol, Symbol], Symbol]
+
+BINARY: dict[str, Binary] = {
+    "Add": spelling.add,
+    "Sub": spelling.subtract,
+    "Mul": spelling.multiply,
+    "Div": spelling.divide,
+}
+_FOLDED: dict[str, Callable[[Any, Any], Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": np.divide,
     "Pow": np.power,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
+    "Mod": np.mod,
 }
-_UNARY: dict[str, Callable[[Any], Any]] = {
-    "Abs": np.abs,
-    "Erf": erf,
-    "Exp": np.exp,
-    "Log": np.log,
-    "Reciprocal": np.reciprocal,
-    "Sigmoid": expit,
-    "Softplus": lambda x: np.logaddexp(x, 0),
-    "Sqrt": np.sqrt,
-    "Tanh": np.tanh,
+_UNARY = {
+    "Abs": "absolute",
+    "Exp": "exponential",
+    "Sqrt": "square_root",
+    "Reciprocal": "reciprocal",
+    "Sin": "sine",
+    "Cos": "cosine",
+    "Erf": "error_function",
+    "Floor": "round_down",
+    "Round": "round_half_even",
 }
 
-_ACTIVATIONS = ("Sigmoid", "Softplus", "Tanh")
-"""Those that may come right after another one."""
 
-
-@operator(*_BINARY)
+@operator(*BINARY)
 def binary(node: Node) -> Result:
-    first, second = node.input(0), node.input(1)
-    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
-        return _folded(node, first, second)
-    if isinstance(second, np.ndarray):
-        return _with_constant(node, node.input(0), second, constant_first=False)
-    if isinstance(first, np.ndarray):
-        return _with_constant(node, node.input(1), first, constant_first=True)
-    if isinstance(second, Shared) and node.operator == "Sub":
-        return Shifted(node.stream(0))
-    if not (isinstance(first, (Stream, Curve)) and isinstance(second, (Stream, Curve))):
-        node.refuse("one of its two inputs is missing, or is a logarithm of a sum")
-    curves = curve_of(first, node.title), curve_of(second, node.title)
-    return together(*curves, _BINARY[node.operator], node.title)
+    if node.is_constant:
+        return folded(node, node.constant(0), node.constant(1), _FOLDED[node.operator])
+    first, second = node.numbers_of(0), node.numbers_of(1)
+    kinds = {first.kind, second.kind}
+    if node.operator == "Div" and kinds == {WHOLE}:
+        node.refuse("it divides whole numbers that come from the observation")
+    found = BINARY[node.operator](node.program, first, second)
+    return with_kind(found, FLOAT if FLOAT in kinds else WHOLE)
 
 
-def _with_constant(node: Node, value: Any, constant: Array, constant_first: bool) -> Result:
-    """An affine map stays a stream; anything else, and all that follows it, is a curve."""
-    is_affine = node.operator in ("Add", "Sub", "Mul") or (
-        node.operator == "Div" and not constant_first
-    )
-    if isinstance(value, Stream) and is_affine:
-        return _affine(node, value, along(value, constant), constant_first)
-    if constant.size != 1:
-        return _affine(node, *_settled(node, constant, constant_first, is_affine), constant_first)
-    if not isinstance(value, (Stream, Curve)):
-        node.refuse("none of its inputs comes from the observation")
-    number, function = float(constant.reshape(-1)[0]), _BINARY[node.operator]
-    curve = curve_of(value, node.title)
-    if constant_first:
-        return through(curve, lambda x: function(number, x))
-    return through(curve, lambda x: function(x, number))
-
-
-def _settled(
-    node: Node, constant: Array, constant_first: bool, is_affine: bool
-) -> tuple[Stream, Float64]:
-    """A number for each neuron: only possible on a stream."""
-    if not is_affine:
-        node.refuse("it is not an affine map, with a number for each neuron")
-    stream = node.stream(1 if constant_first else 0)
-    return stream, along(stream, constant)
-
-
-def _affine(node: Node, stream: Stream, constant: Float64, constant_first: bool) -> Stream:
-    minus = np.array([-1.0])
-    with np.errstate(divide="ignore"):
-        scale, offset = {
-            "Add": (None, constant),
-            "Sub": (minus, constant) if constant_first else (None, -constant),
-            "Mul": (constant, None),
-            "Div": (1 / constant, None),
-        }[node.operator]
-    return apply_affine(stream, scale, offset)
-
-
-def _folded(node: Node, first: Array, second: Array) -> Array:
+def folded(node: Node, first: Array, second: Array, function: Callable[[Any, Any], Any]) -> Array:
     """Arithmetic on two constants."""
     try:
         shape = np.broadcast_shapes(first.shape, second.shape)
     except ValueError:
         node.refuse(f"constants of shapes {list(first.shape)} and {list(second.shape)}")
     node.tensors.spend(int(np.prod(shape, dtype=object)), node.label)
-    if np.issubdtype(first.dtype, np.integer) and np.issubdtype(second.dtype, np.integer):
+    wholes = all(np.issubdtype(each.dtype, np.integer) for each in (first, second))
+    if wholes and node.operator in ("Div", "Pow", "Mod"):
         return _folded_wholes(node, first, second)
     with np.errstate(all="ignore"):
-        result: Array = np.asarray(_BINARY[node.operator](first, second))
+        result: Array = np.asarray(function(first, second))
     return result
 
 
 def _folded_wholes(node: Node, first: Array, second: Array) -> Array:
     """Sizes computed from sizes; a quotient is cut towards 0."""
-    if node.operator not in ("Add", "Sub", "Mul", "Div") or (
-        node.operator == "Div" and not second.all()
-    ):
-        node.refuse("it takes a power of whole numbers, compares them or divides by 0")
-    with np.errstate(all="ignore"):
-        if node.operator == "Div":
-            return np.asarray(np.sign(first) * np.sign(second) * (abs(first) // abs(second)))
-        result: Array = np.asarray(_BINARY[node.operator](first, second))
-    return result
+    if node.operator != "Div" or not second.all():
+        node.refuse("it takes a power or remainder of whole numbers, or divides by 0")
+    return np.asarray(np.sign(first) * np.sign(second) * (abs(first) // abs(second)))
 
 
-@operator("Where")
-def where(node: Node) -> Result:
-    """Of curves and numbers: a piecewise function."""
-    values = [node.input(index) for index in range(3)]
-    like = next((v for v in values if isinstance(v, (Stream, Curve))), None)
-    if like is None or not isinstance(values[0], Curve):
-        node.refuse("its condition does not come from the observation")
-    curves = [_as_curve(node, value, curve_of(like, node.title)) for value in values]
-    return chosen(curves[0], curves[1], curves[2], node.title)
+@operator("Pow")
+def power(node: Node) -> Result:
+    if node.is_constant:
+        return folded(node, node.constant(0), node.constant(1), _FOLDED["Pow"])
+    exponents = np.unique(node.constant(1).astype(np.float64))
+    found = None
+    if exponents.size == 1:
+        found = spelling.power(node.program, node.symbol(), float(exponents[0]))
+    if found is None:
+        shown = exponents[:5].tolist()
+        node.refuse(f"powers of {shown}; 0, 1, 2, 3, 4, 1/2, -1/2, -1 and -2 are possible")
+    return found
 
 
-def _as_curve(node: Node, value: Value, like: Curve) -> Curve:
-    if isinstance(value, (Stream, Curve)):
-        return curve_of(value, node.title)
-    if not isinstance(value, np.ndarray) or value.size != 1:
-        node.refuse("it takes a constant that is not one number")
-    number = float(value.reshape(-1)[0])
-    return through(like, lambda x: np.full_like(x, number))
+@operator("Mod")
+def remainder(node: Node) -> Result:
+    if not node.is_constant:
+        node.refuse("a remainder of a value that comes from the observation")
+    return folded(node, node.constant(0), node.constant(1), np.mod)
+
+
+@operator("Sum", "Mean")
+def total(node: Node) -> Result:
+    values = [node.numbers_of(index) for index in range(len(node.inputs))]
+    found = reduce(lambda a, b: spelling.add(node.program, a, b), values)
+    return found.scaled(1 / len(values)) if node.operator == "Mean" else found
 
 
 @operator(*_UNARY)
 def unary(node: Node) -> Result:
-    """Of a constant, folded; of a stream, a curve: part of an activation (or none)."""
-    value, function = node.input(0), _UNARY[node.operator]
-    if isinstance(value, np.ndarray):
-        if not np.issubdtype(value.dtype, np.floating):
-            node.refuse("it takes whole numbers")
-        node.tensors.spend(value.size, node.label)
-        with np.errstate(all="ignore"):
-            return np.asarray(function(value))
-    if not isinstance(value, (Stream, Curve)):
-        node.refuse("its input is missing, or is a logarithm of a sum")
-    if node.operator in _ACTIVATIONS:
-        value = settled(value, node.tensors.spend)
-    return through(curve_of(value, node.title), function)
+    return node.program.apply(_UNARY[node.operator], node.numbers_of())
+
+
+@operator("Log")
+def logarithm(node: Node) -> Result:
+    return spelling.logarithm(node.program, node.numbers_of())
+
+
+@operator("Ceil")
+def ceiling(node: Node) -> Result:
+    return node.program.apply("round_down", node.numbers_of().scaled(-1.0)).scaled(-1.0)
 
 
 @operator("Neg")
@@ -168,15 +126,28 @@ def negate(node: Node) -> Result:
     value = node.input(0)
     if isinstance(value, np.ndarray):
         return -value
-    if isinstance(value, Curve):
-        return through(curve_of(value, node.title), np.negative)
-    return apply_affine(node.stream(), np.array([-1.0]), None)
+    return node.symbol().scaled(-1.0)
+
+
+@operator("Sign")
+def sign(node: Node) -> Result:
+    value = node.numbers_of()
+    above, below = (node.program.apply("step", value.scaled(each)) for each in (1.0, -1.0))
+    return spelling.subtract(node.program, above, below)
+
+
+@operator("Tan")
+def tangent(node: Node) -> Result:
+    sine, cosine = (node.program.apply(name, node.numbers_of()) for name in ("sine", "cosine"))
+    return node.program.apply("quotient", sine, cosine)
 
 
 @operator("ai.onnx.ml.Scaler")
 def scaler(node: Node) -> Result:
     """(x - offset) * scale: scikit-learn's StandardScaler."""
-    stream = node.stream()
+    value = node.symbol()
     scale, offset = node.numbers("scale", [1.0]), node.numbers("offset", [0.0])
-    shifted = apply_affine(stream, None, -along(stream, np.array(offset)))
-    return apply_affine(shifted, along(shifted, np.array(scale)), None)
+    for name, given in (("scale", scale), ("offset", offset)):
+        if len(given) not in (1, value.shape[-1] if value.ndim else 1):
+            node.refuse(f"its {name} has {len(given)} numbers for {list(value.shape)} values")
+    return value.mapped(None, -np.array(offset)).scaled(np.array(scale))

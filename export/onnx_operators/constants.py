@@ -1,25 +1,25 @@
-"""Constants, and shapes computed from shapes."""
+"""Constants, sizes and types."""
 
 from __future__ import annotations
 
 import numpy as np
 from onnx import SparseTensorProto, TensorProto
 
-from sparsectl.export.onnx_curve import Curve
 from sparsectl.export.onnx_node import Node
 from sparsectl.export.onnx_operators.registry import Result, operator
-from sparsectl.export.onnx_stream import BATCH, BLOCK, COLUMNS, VECTOR, Shifted, Stream
+from sparsectl.export.onnx_spelling import relu, subtract
+from sparsectl.export.onnx_symbol import FLOAT, TRUTH, WHOLE, Symbol, with_kind
 from sparsectl.export.onnx_tensors import Array
-
-ANY_BATCH = np.iinfo(np.int64).min
-"""Stands for the number of observations in shapes."""
 
 _KINDS: dict[int, type[np.generic]] = {
     TensorProto.FLOAT: np.float32,
     TensorProto.DOUBLE: np.float64,
     TensorProto.FLOAT16: np.float16,
+    TensorProto.INT8: np.int8,
+    TensorProto.UINT8: np.uint8,
     TensorProto.INT32: np.int32,
     TensorProto.INT64: np.int64,
+    TensorProto.BOOL: np.bool_,
 }
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
@@ -45,7 +45,7 @@ def constant(node: Node) -> Result:
 def constant_of_shape(node: Node) -> Result:
     sizes = node.constant(0).reshape(-1)[:9].tolist()
     if len(sizes) > 8 or not all(isinstance(size, int) and size >= 0 for size in sizes):
-        node.refuse(f"the shape {sizes} depends on the number of observations, or is none")
+        node.refuse(f"the shape {sizes} is none")
     node.tensors.spend(int(np.prod(sizes, dtype=object)), node.label)
     value = node.attributes.get("value")
     filled = node.tensors.dense(value) if isinstance(value, TensorProto) else np.zeros(1, "f4")
@@ -54,46 +54,77 @@ def constant_of_shape(node: Node) -> Result:
     return np.full(sizes, filled.reshape(-1)[0])
 
 
+@operator("Range")
+def number_range(node: Node) -> Result:
+    start, limit, delta = (node.constant(index).reshape(-1)[0] for index in range(3))
+    count = 0 if delta == 0 else max(0, int(np.ceil((float(limit) - float(start)) / float(delta))))
+    if delta == 0:
+        node.refuse("its step is 0")
+    node.tensors.spend(count, node.label)
+    return start + delta * np.arange(count).astype(start.dtype)
+
+
 @operator("Shape")
 def shape(node: Node) -> Result:
+    """Of one observation: the batch's size is 1."""
     value = node.input(0)
-    if isinstance(value, np.ndarray):
-        sizes = list(value.shape)
-    else:
-        sizes = shape_of(node, node.stream())
+    if value is None:
+        node.refuse("its input is missing")
+    sizes = list(value.shape)
     start, end = node.whole("start", 0), node.whole("end", len(sizes))
     return np.array(sizes[start:end], np.int64)
 
 
-def shape_of(node: Node, stream: Stream) -> list[int]:
-    """The sizes of a stream, ANY_BATCH for the batch's."""
-    batch = 1 if stream.is_single else ANY_BATCH
-    if stream.layout == BATCH:
-        return [batch]
-    if stream.width is None:
-        node.refuse("nothing before it says how many values an observation has")
-    if stream.layout == BLOCK:
-        return [batch, *stream.block]
-    if stream.layout == VECTOR:
-        return [stream.width]
-    return [stream.width, batch] if stream.layout == COLUMNS else [batch, stream.width]
+@operator("Size")
+def size(node: Node) -> Result:
+    value = node.input(0)
+    return np.array(0 if value is None else value.size, np.int64)
 
 
 @operator("Cast")
 def cast(node: Node) -> Result:
-    """A whole number of argmax counts as float; other values stay floats."""
     kind = node.whole("to", TensorProto.UNDEFINED)
     if kind not in _KINDS:
-        node.refuse("it casts to something else than float, double or int")
+        node.refuse("it casts to something else than float, double, int or bool")
     value = node.input(0)
     if isinstance(value, np.ndarray):
         return _cast_array(node, value, _KINDS[kind])
-    if kind not in _FLOATS:
-        stream = node.stream()
-        if not (stream.layers and stream.layers[-1].activation == "argmax" and stream.is_bare):
-            node.refuse("it casts to something else than float or double")
-        return stream
-    return value if isinstance(value, (Curve, Shifted)) else node.stream()
+    value = node.symbol()
+    if kind in _FLOATS:
+        return with_kind(value, FLOAT)
+    return _truth(node, value) if kind == TensorProto.BOOL else whole(node, value)
+
+
+@operator("CastLike")
+def cast_like(node: Node) -> Result:
+    value, like = node.input(0), node.input(1)
+    if isinstance(value, np.ndarray) and isinstance(like, np.ndarray):
+        return _cast_array(node, value, like.dtype.type)
+    symbol = node.symbol()
+    kind = like.kind if isinstance(like, Symbol) else FLOAT
+    if isinstance(like, np.ndarray) and like.dtype.kind != "f":
+        kind = TRUTH if like.dtype.kind == "b" else WHOLE
+    if kind == FLOAT:
+        return with_kind(symbol, FLOAT)
+    return _truth(node, symbol) if kind == TRUTH else whole(node, symbol)
+
+
+def whole(node: Node, value: Symbol) -> Symbol:
+    """Cut towards 0, if it is a float."""
+    if value.kind != FLOAT:
+        return with_kind(value, WHOLE)
+    above, below = (
+        node.program.apply("round_down", relu(node.program, value.scaled(sign)))
+        for sign in (1.0, -1.0)
+    )
+    return with_kind(subtract(node.program, above, below), WHOLE)
+
+
+def _truth(node: Node, value: Symbol) -> Symbol:
+    if value.kind == TRUTH:
+        return value
+    size = node.program.apply("absolute", value)
+    return with_kind(node.program.apply("step", size), TRUTH)
 
 
 def _cast_array(node: Node, value: Array, kind: type[np.generic]) -> Array:

@@ -1,16 +1,15 @@
-"""What changes the form only: Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Identity."""
+"""What changes the form only: Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 
 from sparsectl.export.onnx_node import Node
-from sparsectl.export.onnx_operators.constants import ANY_BATCH
 from sparsectl.export.onnx_operators.registry import Result, operator
-from sparsectl.export.onnx_stream import BATCH, BLOCK, COLUMNS, ROWS, STACKED, VECTOR, Stream
+from sparsectl.export.onnx_symbol import Symbol
 from sparsectl.export.onnx_tensors import Array
 
 
@@ -18,161 +17,148 @@ from sparsectl.export.onnx_tensors import Array
 def identity(node: Node) -> Result:
     if node.outputs != 1:
         node.refuse("its mask is used")
+    if node.attributes.get("training_mode") or (
+        isinstance(node.input(2), np.ndarray) and node.constant(2).any()
+    ):
+        node.refuse("it is in training mode")
     return node.input(0)
+
+
+def moved(
+    node: Node, value: Symbol | Array, function: Callable[[Array], Array], batch: int | None
+) -> Symbol | Array:
+    """`function`, which moves elements about, of a symbol or a constant."""
+    try:
+        if isinstance(value, Symbol):
+            return value.moved(function, batch)
+        return function(value)
+    except (ValueError, IndexError):
+        node.refuse(f"it does not fit a value of the shape {list(value.shape)}")
+
+
+def given(node: Node, index: int = 0) -> Symbol | Array:
+    value = node.input(index)
+    if value is None:
+        node.refuse(f"its input {index} is missing")
+    return value
 
 
 @operator("Expand")
 def expand(node: Node) -> Result:
-    """Stable-Baselines3's Gaussian policies expand the mean to its own shape: nothing to do.
+    value, sizes = given(node), _sizes(node, 1)
+    try:
+        shape = np.broadcast_shapes(value.shape, tuple(sizes))
+    except ValueError:
+        node.refuse(f"the shape {sizes} for a value of {list(value.shape)}")
+    node.tensors.spend(4 * int(np.prod(shape, dtype=object)), node.label)
+    batch = _batch(value)
+    if batch is not None:
+        batch += len(shape) - value.ndim
+        if shape[batch] != 1:
+            node.refuse("it would repeat the observations of a batch")
+    return moved(node, value, lambda v: np.broadcast_to(v, shape), batch)
 
-    An expansion to more numbers than come in shows in the output's declared shape.
-    """
-    value = node.input(0)
-    if isinstance(value, np.ndarray):
-        node.refuse("it expands a constant")
-    return value
+
+@operator("Tile")
+def tile(node: Node) -> Result:
+    value, repeats = given(node), _sizes(node, 1)
+    if len(repeats) != value.ndim or any(count < 0 for count in repeats):
+        node.refuse(f"repeats {repeats} for a value of {list(value.shape)}")
+    node.tensors.spend(4 * value.size * math.prod(repeats), node.label)
+    batch = _batch(value)
+    if batch is not None and repeats[batch] != 1:
+        node.refuse("it would repeat the observations of a batch")
+    return moved(node, value, lambda v: np.tile(v, repeats), batch)
+
+
+def _sizes(node: Node, index: int) -> list[int]:
+    sizes = node.constant(index).reshape(-1)[:9].tolist()
+    if len(sizes) > 8 or not all(isinstance(size, int) for size in sizes):
+        node.refuse(f"shape {sizes[:9]}")
+    return sizes
+
+
+def _batch(value: Symbol | Array) -> int | None:
+    return value.batch if isinstance(value, Symbol) else None
 
 
 @operator("Transpose")
 def transpose(node: Node) -> Result:
-    value = node.input(0)
-    if isinstance(value, np.ndarray):
-        return np.transpose(value, node.permutation(value.ndim))
-    stream = node.stream()
-    if stream.layout not in (ROWS, COLUMNS):
-        node.refuse("it changes the order of the observation")
-    if node.permutation(2) == [0, 1]:
-        return stream
-    return replace(stream, layout=COLUMNS if stream.layout == ROWS else ROWS)
+    value = given(node)
+    order = node.permutation(value.ndim)
+    batch = _batch(value)
+    return moved(
+        node, value, lambda v: np.transpose(v, order), None if batch is None else order.index(batch)
+    )
 
 
 @operator("Flatten")
 def flatten(node: Node) -> Result:
-    stream = node.stream()
+    value = given(node)
     axis = node.whole("axis", 1)
-    if axis == 1 and stream.layout in (ROWS, BLOCK):
-        return replace(stream, layout=ROWS, block=())
-    if axis == 0 and (stream.layout == VECTOR or (stream.is_single and stream.layout == ROWS)):
-        return replace(stream, layout=ROWS)
-    node.refuse(f"axis {axis} would mix the observations of a batch")
+    if not -value.ndim <= axis <= value.ndim:
+        node.refuse(f"axis {axis} of {value.ndim} dimensions")
+    axis = axis + value.ndim if axis < 0 else axis
+    if _batch(value) == 0 and axis == 0 and value.ndim > 1:
+        node.refuse("axis 0 would mix the observations of a batch")
+    return formed(node, value, [math.prod(value.shape[:axis]), math.prod(value.shape[axis:])])
 
 
 @operator("Reshape")
 def reshape(node: Node) -> Result:
-    value, sizes = node.input(0), node.constant(1).reshape(-1)[:9].tolist()
-    if len(sizes) > 8 or not all(isinstance(size, int) for size in sizes):
-        node.refuse(f"shape {sizes[:9]}")
-    if isinstance(value, np.ndarray):
-        return _reshape_constant(node, value, sizes)
-    stream = node.stream()
-    if stream.layout == COLUMNS:
-        node.refuse("it would mix the observations of a batch")
-    return _reshape_stream(node, stream, sizes)
+    value, sizes = given(node), _sizes(node, 1)
+    if not node.whole("allowzero", 0):
+        shape = value.shape
+        sizes = [shape[i] if s == 0 and i < len(shape) else s for i, s in enumerate(sizes)]
+    unknown = sizes.count(-1)
+    known = math.prod(size for size in sizes if size != -1)
+    fits = known == value.size if unknown == 0 else known > 0 and value.size % known == 0
+    if unknown > 1 or not fits or any(size < -1 for size in sizes):
+        shown = f"{list(value.shape)} (the batch being 1)" if _batch(value) is not None else None
+        node.refuse(f"shape {sizes} does not fit a value of {shown or list(value.shape)}")
+    return formed(node, value, [value.size // known if s == -1 else s for s in sizes])
 
 
-def _reshape_constant(node: Node, value: Array, sizes: list[int]) -> Array:
-    kept = [value.shape[i] if s == 0 and i < value.ndim else s for i, s in enumerate(sizes)]
-    try:
-        return value.reshape(kept)
-    except ValueError:
-        node.refuse(f"shape {sizes} for a constant of {list(value.shape)}")
-
-
-def _reshape_stream(node: Node, stream: Stream, sizes: list[int]) -> Stream:
-    """[batch, width], [batch, a, b], or [width] of one observation; the batch is -1, 0, 1, or what
-    Shape gave."""
-    single = stream.is_single or stream.layout == VECTOR
-    if len(sizes) == 1 and stream.width == 1 and not single and sizes[0] in (-1, ANY_BATCH):
-        return replace(stream, layout=BATCH, block=())
-    if len(sizes) == 1 and single and sizes[0] in (-1, stream.width):
-        return replace(stream, layout=VECTOR, block=())
-    if sizes == [-1, 1] and stream.layout == ROWS and (stream.width or 1) > 1:
-        return replace(stream, layout=STACKED)
-    rest = sizes[1:]
-    keeps_batch = len(sizes) > 1 and sizes[0] in (-1, 0, 1, ANY_BATCH)
-    if stream.width is None and len(rest) == 1 and rest[0] > 0 and keeps_batch:
-        return replace(stream, width=rest[0], layout=ROWS, block=())
-    unknown = rest.count(-1)
-    known = math.prod(size for size in rest if size != -1)
-    fits = known == stream.width if unknown == 0 else unknown == 1 and sizes[0] != -1
-    if not keeps_batch or not fits or known < 1 or (stream.width or 0) % known:
-        if not (keeps_batch and stream.width is None and rest == [-1] and sizes[0] != -1):
-            node.refuse(f"shape {_shown(sizes)} is not [batch, {stream.width}]")
-        return replace(stream, layout=ROWS, block=())
-    block = tuple((stream.width or 0) // known if size == -1 else size for size in rest)
-    return _formed(stream, block)
-
-
-def _shown(sizes: list[int]) -> list[int | str]:
-    return ["batch" if size == ANY_BATCH else size for size in sizes]
-
-
-def _formed(stream: Stream, block: tuple[int, ...]) -> Stream:
-    """The stream in the layout of [batch, *block]."""
-    if not block:
-        return replace(stream, layout=BATCH, block=())
-    if len(block) == 1:
-        return replace(stream, layout=ROWS, block=())
-    return replace(stream, layout=BLOCK, block=block)
-
-
-def _block(stream: Stream) -> tuple[int, ...]:
-    if stream.layout == BLOCK:
-        return stream.block
-    return () if stream.layout == BATCH else (stream.width or 0,)
+def formed(node: Node, value: Symbol | Array, sizes: list[int]) -> Symbol | Array:
+    """In another shape of as many elements. The batch stays a dimension of 1; where there would be
+    a row for each number of an observation (scikit-learn's last step) it is lost."""
+    batch = _batch(value)
+    if batch is not None:
+        before = math.prod(value.shape[:batch])
+        places = [i for i, s in enumerate(sizes) if s == 1 and math.prod(sizes[:i]) == before]
+        stacked = len(sizes) == 2 and sizes[1] == 1
+        if not places and not stacked:
+            node.refuse(f"shape {sizes} would mix the observations of a batch")
+        batch = None if stacked and value.size > 1 else places[0]
+    return moved(node, value, lambda v: v.reshape(sizes), batch)
 
 
 @operator("Squeeze")
 def squeeze(node: Node) -> Result:
-    value, axes = node.input(0), node.wholes(1, "axes")
-    if isinstance(value, np.ndarray):
-        return _squeeze_constant(node, value, axes)
-    stream = node.stream()
-    if stream.layout == VECTOR and stream.width == 1 and axes in ([0], [-1]):
-        return replace(stream, layout=BATCH, is_single=True)
-    if stream.layout in (VECTOR, COLUMNS) or axes is None or stream.width is None:
-        node.refuse("which dimensions it takes away is not known")
-    block = _block(stream)
-    gone = {axis % (len(block) + 1) for axis in axes}
-    if 0 in gone:
-        if gone == {0} and stream.is_single and stream.layout == ROWS:
-            return replace(stream, layout=VECTOR)
+    value, axes = given(node), node.wholes(1, "axes")
+    batch = _batch(value)
+    if axes is None:
+        gone = [a for a, size in enumerate(value.shape) if size == 1 and a != batch]
+    else:
+        gone = [node.from_front(axis, value.ndim) for axis in axes]
+    if batch in gone:
         node.refuse("it takes the batch away")
-    if any(block[axis - 1] != 1 for axis in gone):
-        node.refuse(f"axes {axes} of a shape of [batch, {str(block)[1:-1]}] are not all 1")
-    kept = tuple(size for i, size in enumerate(block, 1) if i not in gone)
-    return _formed(stream, kept)
-
-
-def _squeeze_constant(node: Node, value: Array, axes: list[int] | None) -> Array:
-    try:
-        return np.squeeze(value, None if axes is None else tuple(axes))
-    except (ValueError, IndexError):
-        node.refuse(f"axes {axes} of a constant of {list(value.shape)}")
+    if any(value.shape[axis] != 1 for axis in gone):
+        node.refuse(f"axes {axes} of a value of {list(value.shape)} are not all 1")
+    batch = None if batch is None else batch - sum(axis < batch for axis in gone)
+    return moved(node, value, lambda v: np.squeeze(v, tuple(gone)), batch)
 
 
 @operator("Unsqueeze")
 def unsqueeze(node: Node) -> Result:
-    value, axes = node.input(0), node.wholes(1, "axes")
-    if axes is None or not 1 <= len(axes) <= 7:
-        node.refuse("it has no axes")
-    if isinstance(value, np.ndarray):
-        try:
-            return np.expand_dims(value, tuple(axes))
-        except ValueError:
-            node.refuse(f"axes {axes} of a constant of {list(value.shape)}")
-    stream = node.stream()
-    if stream.layout == VECTOR and axes == [0]:
-        return replace(stream, layout=ROWS, is_single=True)
-    if stream.layout in (VECTOR, COLUMNS) or stream.width is None:
-        node.refuse("the batch would not be the first dimension")
-    return _formed(stream, _widened(node, _block(stream), axes))
-
-
-def _widened(node: Node, block: tuple[int, ...], axes: list[int]) -> tuple[int, ...]:
-    total = len(block) + 1 + len(axes)
-    places = {axis % total for axis in axes if -total <= axis < total}
-    if len(places) != len(axes) or 0 in places:
+    value, axes = given(node), node.wholes(1, "axes")
+    if axes is None or value.ndim + len(axes) > 8:
+        node.refuse("it has no axes, or makes more than 8 dimensions")
+    total = value.ndim + len(axes)
+    places = {node.from_front(axis, total) for axis in axes}
+    if len(places) != len(axes):
         node.refuse(f"axes {axes}")
-    sizes = iter(block)
-    return tuple(1 if place in places else next(sizes) for place in range(1, total))
+    batch = _batch(value)
+    if batch is not None:
+        batch = [axis for axis in range(total) if axis not in places][batch]
+    return moved(node, value, lambda v: np.expand_dims(v, tuple(sorted(places))), batch)

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
-from sparsectl.export.activations import Float64
-from sparsectl.export.onnx_curve import Curve
+from sparsectl.export import onnx_spelling as spelling
 from sparsectl.export.onnx_node import Node
 from sparsectl.export.onnx_operators.registry import Result, operator
-from sparsectl.export.onnx_stream import Stream, along, apply_limits
 
 
 @operator("Clip")
 def clip(node: Node) -> Result:
-    stream = node.stream()
-    limits: list[Float64 | None] = []
+    limits = [-spelling.NO_LIMIT, spelling.NO_LIMIT]
     for index, name in ((1, "min"), (2, "max")):
         if node.opset < 11:
-            given = name in node.attributes
-            limits.append(np.array([node.number(name, 0.0)]) if given else None)
-        else:
-            given = node.input(index) is not None
-            limits.append(along(stream, node.constant(index)) if given else None)
-    return apply_limits(stream, *limits)
+            if name in node.attributes:
+                limits[index - 1] = node.number(name, 0.0)
+        elif node.input(index) is not None:
+            limits[index - 1] = _one(node, index)
+    return spelling.clip(node.program, node.numbers_of(), *limits)
+
+
+def _one(node: Node, index: int) -> float:
+    limit = node.constant(index)
+    if limit.size != 1:
+        node.refuse(f"a limit has {limit.size} numbers, not one")
+    return float(limit.reshape(-1)[0])
 
 
 @operator("Max", "Min")
 def limit(node: Node) -> Result:
-    if len(node.inputs) != 2:
-        node.refuse(f"it has {len(node.inputs)} inputs; two are possible")
-    side = 0 if isinstance(node.input(0), (Stream, Curve)) else 1
-    stream = node.stream(side)
-    bound = along(stream, node.constant(1 - side))
-    low, high = (bound, None) if node.operator == "Max" else (None, bound)
-    return apply_limits(stream, low, high)
+    """Of any number of values."""
+    if not node.inputs:
+        node.refuse("it has no inputs")
+    if node.is_constant:
+        function = np.maximum if node.operator == "Max" else np.minimum
+        return reduce(function, [node.constant(index) for index in range(len(node.inputs))])
+    greater = node.operator == "Max"
+    found = None
+    for index, value in enumerate(node.inputs):
+        if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+            node.refuse("a limit is NaN or infinite")
+        given = node.numbers_of(index)
+        join = spelling.maximum if greater else spelling.minimum
+        found = given if found is None else join(node.program, found, given)
+    return found

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sparsectl.export.onnx_curve import Curve
-from sparsectl.export.onnx_node import Node
-from sparsectl.export.onnx_stream import Operand
+from sparsectl.export.onnx_node import Node, Value
 
-Value = Operand | Curve
 Result = Value | tuple[Value, ...]
 Handler = Callable[[Node], Result]
 
 OPERATORS: dict[str, Handler] = {}
 """Operator (with its domain, if it is not ONNX's default) to handler."""
+
+ELSEWHERE: dict[str, str] = {}
+"""Operators that are refused, with what they are and the way round."""
 
 
 def operator(*names: str) -> Callable[[Handler], Handler]:
@@ -24,3 +24,8 @@ def operator(*names: str) -> Callable[[Handler], Handler]:
         return handler
 
     return register
+
+
+def refused(why: str, *names: str) -> None:
+    """Register why the operators `names` are refused."""
+    ELSEWHERE.update(dict.fromkeys(names, why))

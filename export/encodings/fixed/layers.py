@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import c_functions
 from sparsectl.export.encodings.encoding import EncodedPolicy, Encoding
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
-from sparsectl.export.encodings.float_layers import action_lines, activation_call, limit_functions
+from sparsectl.export.encodings.float_layers import (
+    action_lines,
+    activation_call,
+    activation_functions,
+    limit_functions,
+)
 from sparsectl.export.encodings.table import Table
 
 OBSERVE = """\
@@ -182,7 +186,7 @@ def _functions(policy: FixedPolicy, value_type: str) -> list[str]:
             TANH_ALL.replace("FIRST_EXPONENT", str(fixed_tanh.INPUT_BITS)),
         ]
     if floats:
-        functions += [TO_FLOATS, *c_functions(layer.layer.activation for layer in floats)]
+        functions += [TO_FLOATS, *activation_functions(layer.layer for layer in floats)]
     if any(not layer.integer for layer in policy.layers[:-1]):
         functions.append(TO_FIXED)
     if value_type == "uint16_t":

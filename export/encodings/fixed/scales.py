@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsectl.common.errors import UserError
 from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
@@ -61,10 +62,20 @@ class Format:
     """Biases are multiples of it."""
 
 
+JUMPS = ("step", "round_half_even", "round_down", "quantise", "logarithm", "reciprocal")
+"""Activations whose result may be far off where a sum is hardly so."""
+
+
 def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> FixedPolicy:
     """The graph in whole numbers; of the shifts and limits that the format allows, those with the
     least error over `observations`."""
+    _require_fixed(graph)
     ranges = _ranges(graph, observations, form.headroom)
+    if not all(np.isfinite(each).all() for each in ranges):
+        raise UserError(
+            "a hidden value overflows on the observations that scales are calibrated on, so it "
+            "has no scale in fixed point; choose a float32 encoding"
+        )
     exact = graph.forward_exact(observations)
 
     def tried(shift: int, bits: Sequence[int]) -> tuple[float, int, list[int], FixedPolicy]:
@@ -87,6 +98,20 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
         ]
         best = min([best, *found], key=lambda each: each[0])
     return best[3]
+
+
+def _require_fixed(graph: PolicyGraph) -> None:
+    """Raises:
+    UserError: a hidden layer has fewer results than neurons, or one that jumps.
+    """
+    for layer in graph.layers[:-1]:
+        parts = layer.parts
+        taken = [s.activation for s in parts if not s.is_elementwise or s.activation in JUMPS]
+        if taken:
+            raise UserError(
+                f"fixed point has no scale for the sums of {taken[0]!r} between layers; choose a "
+                "float32 encoding"
+            )
 
 
 def _ranges(graph: PolicyGraph, observations: Float32, headroom: float) -> list[Float64]:
