@@ -66,7 +66,7 @@ def _linear_and_cubic(program: Program, steep: Symbol) -> list[tuple[Symbol, Flo
     step = program.owner(steep)
     if isinstance(step, Total) and step.terms.shape[1] == 2 and (steep.total == 0).all():
         places = steep.atom - step.first
-        terms = [step.terms.moved(lambda v, side=side: v[:, side][places]) for side in (0, 1)]
+        terms = [step.terms.part(places, side) for side in (0, 1)]
         for linear, cubic in (terms, terms[::-1]):
             cube = _cube(program, cubic)
             if cube is not None:

@@ -60,6 +60,9 @@ def lower(
     Raises:
         UserError: more layers or weights than a policy has.
     """
+    for index, step in enumerate(program.steps):
+        if isinstance(step, Function) and step.name == "clip":
+            program.steps[index] = _limits(program, step)
     uses = Uses(program, [action.atom for action in actions], frames)
     return _Chain(uses).layers(actions), uses.normaliser
 
@@ -266,6 +269,19 @@ class _Chain:
         return units
 
 
+def _limits(program: Program, step: Function) -> Function:
+    """Limits between layers: of a relu they are a pair, and from 0 up they are one."""
+    low, high = (np.broadcast_to(p, step.count) for p in step.parameters)
+    inputs = step.inputs
+    made = program.made_by(inputs.part(0), "relu") if inputs.is_plain else None
+    if made is not None:
+        inputs = made.operands[0].part(None)
+        low, high = (np.minimum(np.maximum(limit, low), high) for limit in (0.0, GREATEST))
+    if (low == 0).all() and (high >= GREATEST).all():
+        return Function(step.first, step.count, "relu", inputs)
+    return Function(step.first, step.count, "clip", inputs, (low, high))
+
+
 def _at(step: Function, place: int) -> tuple[float, ...]:
     """The parameters of one element; a limit that is none is float32's greatest number."""
     found = (p if isinstance(p, float) else float(p[place]) for p in step.parameters)
@@ -293,7 +309,8 @@ def _combined(values: list[NDArray[np.int64]], weights: list[Float64], bias: flo
     all_values, all_weights = np.concatenate(values), np.concatenate(weights)
     known = all_values != NOTHING
     found, where = np.unique(all_values[known], return_inverse=True)
-    return Row(found, np.bincount(where.reshape(-1), all_weights[known], len(found)), bias)
+    summed = np.bincount(where.reshape(-1), all_weights[known], len(found))
+    return Row(found, summed.astype(np.float64), bias)
 
 
 def _carrying(value: int, bias: float = 0.0) -> Unit:

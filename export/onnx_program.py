@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sparsectl.export.activations import ACTIVATIONS, Float64
-from sparsectl.export.onnx_symbol import NOTHING, Symbol, SymbolError, broadcast, constants
+from sparsectl.export.onnx_symbol import (
+    NOTHING,
+    Symbol,
+    SymbolError,
+    broadcast,
+    constants,
+    of_arrays,
+)
 from sparsectl.export.onnx_tensors import Array
 
 Spend = Callable[[int, str], None]
@@ -146,12 +153,7 @@ class Program:
         )
         if all(value.constant.all() for value in inputs):
             return constants(_constant(name, inputs, given).reshape(shape))
-        both = Symbol(
-            *(
-                np.stack([getattr(value, part) for value in inputs])
-                for part in ("atom", "scale", "shift", "offset")
-            )
-        )
+        both = of_arrays(map(np.stack, zip(*(value.arrays for value in inputs), strict=True)))
         step = Function(self._next(count), count, name, both, given)
         self.steps.append(step)
         return self._made(step, shape, batch)
@@ -188,7 +190,7 @@ class Program:
             return None
         places = symbol.atom - step.first
         operands = [
-            Symbol(*(part[row][places] for part in _arrays(step.inputs)), batch=symbol.batch)
+            of_arrays((array[row][places] for array in step.inputs.arrays), batch=symbol.batch)
             for row in range(len(step.inputs.atom))
         ]
         parameters = tuple(p if isinstance(p, float) else p[places] for p in step.parameters)
@@ -205,10 +207,6 @@ class Program:
         atom = np.arange(step.first, step.first + step.count, dtype=np.int64).reshape(shape)
         zero = np.zeros(shape)
         return Symbol(atom, np.ones(shape), zero, zero, batch=batch)
-
-
-def _arrays(symbol: Symbol) -> tuple[Array, Array, Array, Array]:
-    return symbol.atom, symbol.scale, symbol.shift, symbol.offset
 
 
 def _constant(name: str, inputs: list[Symbol], parameters: tuple[Parameter, ...]) -> Float64:

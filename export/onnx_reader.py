@@ -1,4 +1,4 @@
-"""Any ONNX MLP in: a file becomes a PolicyGraph, or one line that says what stands in the way."""
+"""Any ONNX policy in: a file becomes a PolicyGraph, or a line that says what stands in the way."""
 
 from __future__ import annotations
 
@@ -9,31 +9,22 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float64
-from sparsectl.export.graph import MAX_WEIGHTS, MAX_WIDTH, PolicyGraph, Signal
+from sparsectl.export.graph import MAX_WEIGHTS, PolicyGraph, Signal
 from sparsectl.export.model_file import check_model_file
-from sparsectl.export.onnx_curve import Curve, known_as
-from sparsectl.export.onnx_node import Node
-from sparsectl.export.onnx_operators import OPERATORS
-from sparsectl.export.onnx_operators.registry import Value
+from sparsectl.export.onnx_action import Action, action_of
+from sparsectl.export.onnx_inputs import observations
+from sparsectl.export.onnx_lowering import lower
+from sparsectl.export.onnx_node import Node, Value
+from sparsectl.export.onnx_operators import ELSEWHERE, OPERATORS
 from sparsectl.export.onnx_output import choose_output
-from sparsectl.export.onnx_stream import (
-    BATCH,
-    BLOCK,
-    COLUMNS,
-    ROWS,
-    STACKED,
-    VECTOR,
-    Shared,
-    Shifted,
-    Stream,
-    StreamError,
-    finished,
-)
+from sparsectl.export.onnx_program import Program
+from sparsectl.export.onnx_symbol import Symbol, SymbolError
 from sparsectl.export.onnx_tensors import TensorReader, short
+from sparsectl.export.onnx_uses import Normaliser
+from sparsectl.export.onnx_written import read_written
 from sparsectl.export.signals import Signals, generic_signals, parse_json_object, parse_signals
 
 MAX_FILE_BYTES = 16 * MAX_WEIGHTS
@@ -41,17 +32,17 @@ MAX_FILE_BYTES = 16 * MAX_WEIGHTS
 MAX_NODES = 10_000
 OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
 
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-
 
 def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
     """The policy in an ONNX file; physical observation in, physical action out, as the file has it.
 
-    The policy is the path from the one input to `output`, by default to the output whose name says
-    that it is the actions (`export.onnx_output`); nodes that do not lead there (a value function,
-    log probabilities) are not looked at. Scaling before the first layer is folded into it; scaling
-    and limits after the last become the action's map. `sparsectl.*` metadata gives signals,
-    environment and provenance; without it the signals are o0, o1, … and a0, a1, ….
+    The file is read as it runs for one observation. The policy is the path from the inputs (their
+    values one after another, in the file's order, are the observation) to `output`, by default to
+    the output whose name says that it is the actions (`export.onnx_output`); nodes that do not lead
+    there (a value function, log probabilities) are not looked at. Scaling before the first layer
+    becomes the observation signals' scale and offset; scaling and limits after the last become the
+    action's map. `sparsectl.*` metadata gives signals, environment and provenance; without it the
+    signals are o0, o1, …, of several inputs NAME0, NAME1, …, and a0, a1, ….
 
     Raises:
         UserError: not ONNX, truncated, too large, an operator that is not possible (its node and
@@ -74,22 +65,28 @@ def _graph(model: ModelProto, path: Path, wanted: str | None) -> PolicyGraph:
     if any(isinstance(text, bytes) for text in _texts(model)):
         raise UserError("it has a name that is not UTF-8; the file is damaged, export it again")
     output = _output(model.graph, wanted)
-    stream = _run(model.graph, output.name, opset, TensorReader(path.parent))
-    if not stream.layers:
-        raise UserError("there is no Gemm or MatMul between input and output; give an MLP")
-    declared = [d.dim_value for d in output.type.tensor_type.shape.dim]
-    is_flat = len(declared) < 2 or stream.layout == STACKED
-    if not is_flat and declared[-1] not in (0, stream.width):
-        raise UserError(
-            f"output {short(output.name)} is declared with {declared[-1]} values but the network "
-            f"gives {stream.width}; export it again"
-        )
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    signals = _signals(metadata, stream)
+    text = metadata.get("sparsectl.signals")
+    signals = None
+    if text is not None:
+        signals = parse_signals(parse_json_object(text, "sparsectl.signals"), "sparsectl.signals")
+    written = read_written(model, TensorReader(path.parent))
+    if written is not None:
+        return written
+    tensors = TensorReader(path.parent)
+    program = Program(tensors.spend)
+    symbol, names = _run(model.graph, output, opset, tensors, program)
+    if signals is None:
+        signals = generic_signals(len(names), symbol.size)
+        signals = signals._replace(
+            observation=tuple(Signal(name) for name in names),
+        )
+    actions = [action_of(program, symbol, index) for index in range(symbol.size)]
+    layers, normaliser = lower(program, actions, signals.frames)
     provenance = metadata.get("sparsectl.provenance")
     return PolicyGraph(
-        stream.layers,
-        **signals._asdict(),
+        layers,
+        **_mapped(signals, actions, normaliser)._asdict(),
         environment=metadata.get("sparsectl.environment"),
         provenance=parse_json_object(provenance, "sparsectl.provenance") if provenance else {},
     )
@@ -123,9 +120,12 @@ def _output(graph: GraphProto, wanted: str | None) -> ValueInfoProto:
     return outputs[choose_output(list(outputs), wanted)]
 
 
-def _run(graph: GraphProto, output: str, opset: int, tensors: TensorReader) -> Stream:
-    """Run the nodes that lead to `output`, in the file's order, on a Stream."""
-    nodes, names = _needed(graph, output)
+def _run(
+    graph: GraphProto, output: ValueInfoProto, opset: int, tensors: TensorReader, program: Program
+) -> tuple[Symbol, list[str]]:
+    """Run the nodes that lead to `output`, in the file's order; the actions, a vector, and a name
+    for each number of the observation."""
+    nodes, names = _needed(graph, output.name)
     values: dict[str, Value] = {"": None}
     for tensor in graph.initializer:
         if tensor.name in names:
@@ -134,28 +134,35 @@ def _run(graph: GraphProto, output: str, opset: int, tensors: TensorReader) -> S
         if sparse.values.name in names:
             values[sparse.values.name] = tensors.sparse(sparse)
     inputs = [i for i in graph.input if i.name in names and i.name not in values]
-    if len(inputs) != 1:
-        shown = ", ".join(short(i.name) for i in inputs[:5]) or "none"
-        raise UserError(f"it has {len(inputs)} inputs ({shown}); a policy has one, the observation")
-    values[inputs[0].name] = _observation(inputs[0])
+    shapes = {name: value.shape for name, value in values.items() if isinstance(value, np.ndarray)}
+    observed, signal_names = observations(inputs, nodes, shapes, program)
+    values |= observed
     for node in nodes:
-        results = _apply(node, values, opset, tensors)
+        results = _apply(node, values, opset, tensors, program)
         values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
-    return _action_stream(values.get(output), output, tensors)
+    return _actions(values.get(output.name), output), signal_names
 
 
-def _action_stream(value: Value, output: str, tensors: TensorReader) -> Stream:
-    action = known_as(value, tensors.spend) if isinstance(value, Curve) else value
-    if isinstance(action, (Shared, Shifted)):
-        raise UserError(f"output {short(output)} is a logarithm; give the output of the actions")
-    if not isinstance(action, Stream):
-        raise UserError(f"output {short(output)} does not depend on the observation; export again")
-    if action.layout not in (ROWS, VECTOR, BATCH, STACKED):
-        raise UserError(f"output {short(output)} is not [batch, actions]; transpose it back")
-    try:
-        return finished(action, tensors.spend)
-    except StreamError as error:
-        raise UserError(f"output {short(output)} cannot be exported: {error}") from error
+def _actions(value: Value, output: ValueInfoProto) -> Symbol:
+    """The output as a vector of the actions."""
+    shown = short(output.name)
+    if not isinstance(value, Symbol) or value.constant.all():
+        raise UserError(f"output {shown} does not depend on the observation; export again")
+    if value.size == 0 or sum(size > 1 for size in value.shape) > 1:
+        raise UserError(
+            f"output {shown} has the shape {list(value.shape)} for one observation; give one of "
+            "[batch, actions]"
+        )
+    if value.batch is not None and value.size > 1 and value.batch == value.ndim - 1:
+        raise UserError(f"output {shown} is not [batch, actions]; transpose it back")
+    declared = [d.dim_value for d in output.type.tensor_type.shape.dim]
+    stacked = value.shape == (value.size, 1)
+    if len(declared) == value.ndim > 1 and not stacked and declared[-1] not in (0, value.shape[-1]):
+        raise UserError(
+            f"output {shown} is declared with {declared[-1]} values but the network gives "
+            f"{value.shape[-1]}; export it again"
+        )
+    return value.flat()
 
 
 def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
@@ -167,66 +174,54 @@ def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
         if index is None or index in found:
             continue
         found.add(index)
-        fresh = set(_read(graph.node[index])) - names
+        fresh = set(graph.node[index].input) - names
         names |= fresh
         waiting += fresh
     return [graph.node[index] for index in sorted(found)], names
 
 
-def _read(node: NodeProto) -> list[str]:
-    """The inputs whose numbers matter: of Expand's second only the shape does."""
-    names = list(node.input)
-    return names[:1] if node.op_type == "Expand" else names
-
-
-def _observation(value: ValueInfoProto) -> Stream:
-    kind = value.type.tensor_type
-    if kind.elem_type not in FLOATS:
-        raise UserError(f"input {short(value.name)} is not of type float; export it with float32")
-    sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
-    if not kind.HasField("shape") or not sizes:
-        return Stream(None, ROWS)
-    if any(size is not None and size < 1 for size in sizes):
-        raise UserError(f"input {short(value.name)} has the shape {sizes[:9]}; export it again")
-    if len(sizes) == 1:
-        return Stream(sizes[0], VECTOR)
-    if len(sizes) == 2 and sizes[1] in (None, 1) and (sizes[0] or 0) > 1:
-        return Stream(sizes[0], COLUMNS)
-    known = [size for size in sizes[1:] if size is not None]
-    width = int(np.prod(known, dtype=object)) if len(known) == len(sizes) - 1 else None
-    if width is not None and width > MAX_WIDTH:
-        raise UserError(f"input {short(value.name)} has {width} values; give at most {MAX_WIDTH}")
-    single = sizes[0] == 1
-    if len(sizes) == 2:
-        return Stream(width, ROWS, is_single=single)
-    return Stream(width, BLOCK, block=tuple(known) if width is not None else (), is_single=single)
-
-
 def _apply(
-    node: NodeProto, values: dict[str, Value], opset: int, tensors: TensorReader
+    node: NodeProto,
+    values: dict[str, Value],
+    opset: int,
+    tensors: TensorReader,
+    program: Program,
 ) -> tuple[Value, ...]:
     name = short(node.name) if node.name else f"that makes {short((*node.output, '?')[0])}"
     label = f"node {name}"
     domain = "" if node.domain in ("", "ai.onnx") else node.domain + "."
-    handler = OPERATORS.get(domain + node.op_type)
     operator = short(domain + node.op_type)[1:-1]
-    for needed in _read(node):
+    for needed in node.input:
         if needed not in values:
             raise UserError(
                 f"{label} ({operator}) reads {short(needed)}, which nothing before it makes (a "
                 "cycle, or nodes out of order); export it again"
             )
     attributes = {a.name: _attribute(a) for a in node.attribute}
-    inputs = tuple(values[needed] for needed in _read(node))
+    inputs = tuple(values[needed] for needed in node.input)
     outputs = len([name for name in node.output if name])
-    call = Node(label, operator, inputs, attributes, opset, tensors, outputs)
+    call = Node(label, operator, inputs, attributes, opset, tensors, program, outputs)
+    handler = OPERATORS.get(domain + node.op_type)
     if handler is None:
-        call.refuse("this operator is not supported")
+        call.refuse(ELSEWHERE.get(domain + node.op_type, "this operator is not supported"))
     try:
         result = handler(call)
-    except StreamError as error:
+    except SymbolError as error:
         call.refuse(str(error))
-    return result if isinstance(result, tuple) else (result,)
+    except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
+        call.refuse("its inputs and attributes do not fit together")
+    results = result if isinstance(result, tuple) else (result,)
+    for each in results:
+        if each is not None and not any(each is known for known in inputs):
+            tensors.spend(4 * each.size if isinstance(each, Symbol) else each.size, label)
+    return tuple(_plain(each) if call.is_constant else each for each in results)
+
+
+def _plain(value: Value) -> Value:
+    """A constant as an array."""
+    if isinstance(value, Symbol) and value.constant.all():
+        return value.offset.astype(np.float32)
+    return value
 
 
 def _attribute(attribute: AttributeProto) -> Any:
@@ -245,39 +240,43 @@ def _attribute(attribute: AttributeProto) -> Any:
     return list(value) if is_list and value is not None else value
 
 
-def _signals(metadata: dict[str, str], stream: Stream) -> Signals:
+def _mapped(signals: Signals, actions: list[Action], normaliser: Normaliser) -> Signals:
     """Names, units and limits from the metadata; scales from the nodes, which are what runs."""
-    text = metadata.get("sparsectl.signals")
-    observations, actions = stream.layers[0].inputs, stream.layers[-1].results
-    if text is None:
-        signals = generic_signals(observations, actions)
-    else:
-        signals = parse_signals(parse_json_object(text, "sparsectl.signals"), "sparsectl.signals")
-    if len(signals.action) != actions:
+    if len(signals.action) != len(actions):
         raise UserError(
             f"sparsectl.signals has {len(signals.action)} action signals but the network gives "
-            f"{actions} values; export it again"
+            f"{len(actions)} values; export it again"
+        )
+    observed = len(signals.observation)
+    if observed * signals.frames != len(normaliser.scale):
+        raise UserError(
+            f"layer 0 takes {len(normaliser.scale)} values but the observation has "
+            f"{observed * signals.frames}; make the sizes equal"
         )
     return signals._replace(
-        observation=tuple(replace(s, scale=1.0, offset=0.0) for s in signals.observation),
-        action=tuple(_action(s, stream, index) for index, s in enumerate(signals.action)),
+        observation=tuple(
+            replace(
+                signal,
+                scale=_as_written(float(normaliser.scale[i]), signal.scale),
+                offset=_as_written(float(normaliser.offset[i]), signal.offset),
+            )
+            for i, signal in enumerate(signals.observation)
+        ),
+        action=tuple(map(_action, signals.action, actions)),
     )
 
 
-def _action(signal: Signal, stream: Stream, index: int) -> Signal:
-    scale, offset = _at(stream.scale, index), _at(stream.offset, index)
-    low, high = _at(stream.low, index), _at(stream.high, index)
+def _action(signal: Signal, action: Action) -> Signal:
+    if action.atom < 0:  # a constant: a neuron without weights has it as its bias
+        action = replace(action, scale=1.0, offset=0.0)
+    low, high = action.low, action.high
     return replace(
         signal,
-        scale=1.0 if scale is None else _as_written(scale, signal.scale),
-        offset=0.0 if offset is None else _as_written(offset, signal.offset),
-        low=signal.low if low is None else _as_written(low, signal.low),
-        high=signal.high if high is None else _as_written(high, signal.high),
+        scale=_as_written(action.scale, signal.scale),
+        offset=_as_written(action.offset, signal.offset),
+        low=signal.low if low == -np.inf else _as_written(low, signal.low),
+        high=signal.high if high == np.inf else _as_written(high, signal.high),
     )
-
-
-def _at(values: Float64 | None, index: int) -> float | None:
-    return None if values is None else float(values[index if values.size > 1 else 0])
 
 
 def _as_written(value: float, named: float | None) -> float:

@@ -25,6 +25,7 @@ from sparsectl.export.onnx_symbol import (
     close,
     constants,
     joined,
+    of_arrays,
     ratio,
 )
 
@@ -119,8 +120,10 @@ def relu(program: Program, x: Symbol) -> Symbol:
 def leaky_relu(program: Program, x: Symbol, slope: Any) -> Symbol:
     """x, or slope x where it is negative; one slope, or one an element."""
     slopes = np.unique(slope)
-    if slopes.size == 1 and slopes[0] in (0, 1, -1):
-        return {0: relu, 1: lambda _, value: value, -1: absolute}[int(slopes[0])](program, x)
+    if slopes.size == 1 and slopes[0] == 1:
+        return x
+    if slopes.size == 1 and slopes[0] in (0, -1):
+        return relu(program, x) if slopes[0] == 0 else absolute(program, x)
     given = float(slopes[0]) if slopes.size == 1 else slope
     return program.apply("leaky_relu", x, parameters=(given,))
 
@@ -130,7 +133,8 @@ def absolute(program: Program, x: Symbol) -> Symbol:
 
 
 def clip(program: Program, x: Symbol, low: Any, high: Any) -> Symbol:
-    """Limits, each a number or one an element; those of limits become one pair.
+    """Limits, each a number or one an element; those of limits become one pair. Those that are a
+    relu's become one when it is known that they are not the action's (`export.onnx_lowering`).
 
     Raises:
         SymbolError: a limit that is NaN, or of another shape.
@@ -138,13 +142,11 @@ def clip(program: Program, x: Symbol, low: Any, high: Any) -> Symbol:
     if np.isnan(low).any() or np.isnan(high).any():
         raise SymbolError("a limit is NaN")
     low, high = _spread(low, x), _spread(high, x)
-    inner = program.made_by(x, "clip", "relu") if x.is_plain else None
+    inner = program.made_by(x, "clip") if x.is_plain else None
     if inner is not None:
         (x,) = inner.operands
-        limits = inner.parameters if inner.name == "clip" else (0.0, NO_LIMIT)
-        low, high = (np.minimum(np.maximum(_spread(limit, x), low), high) for limit in limits)
-    if (low == 0).all() and (high >= GREATEST).all():
-        return relu(program, x)
+        limits = [_spread(limit, x) for limit in inner.parameters]
+        low, high = (np.minimum(np.maximum(limit, low), high) for limit in limits)
     if (low <= LOWEST).all() and (high >= GREATEST).all():
         return x
     return program.apply("clip", x, parameters=(_one(low), _one(high)))
@@ -208,11 +210,8 @@ def _merged(a: Symbol, b: Symbol) -> Symbol:
 
 
 def _picked(first: Any, a: Symbol, b: Symbol) -> Symbol:
-    arrays = (
-        np.where(first, getattr(a, name), getattr(b, name))
-        for name in ("atom", "scale", "shift", "offset")
-    )
-    return Symbol(*arrays, kind=a.kind, batch=a.batch)
+    pairs = zip(a.arrays, b.arrays, strict=True)
+    return of_arrays((np.where(first, one, other) for one, other in pairs), a.kind, a.batch)
 
 
 def _spread(limit: Any, x: Symbol) -> Float64:
@@ -249,8 +248,13 @@ def _half_absolute(program: Program, x: Symbol, size: Symbol) -> Symbol | None:
 
 def _stable_softplus(program: Program, positive: Symbol, rest: Symbol) -> Symbol | None:
     """max(z, 0) + softplus(-|z|) is softplus(z)."""
-    above, below = program.made_by(positive, "relu"), program.made_by(rest, "softplus")
-    if above is None or below is None or not close(positive.scale, rest.scale).all():
+    above, below = program.made_by(positive, "clip", "relu"), program.made_by(rest, "softplus")
+    if (
+        above is None
+        or below is None
+        or above.parameters not in ((), (0.0, NO_LIMIT))
+        or not close(positive.scale, rest.scale).all()
+    ):
         return None
     size = program.made_by(below.operands[0], "absolute")
     if size is None or (below.operands[0].total != 0).any() or (positive.total != 0).any():

@@ -6,7 +6,7 @@ of a Symbol, exact and general; scaling by constants changes the numbers beside 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,7 +57,7 @@ class Symbol:
     @property
     def constant(self) -> NDArray[np.bool_]:
         """Where the element depends on nothing."""
-        return self.atom == NOTHING
+        return np.asarray(self.atom == NOTHING)
 
     @property
     def total(self) -> Float64:
@@ -73,8 +73,15 @@ class Symbol:
         self, function: Callable[[NDArray[Any]], NDArray[Any]], batch: int | None = None
     ) -> Symbol:
         """`function`, which only moves elements about, of all four arrays."""
-        arrays = (function(a) for a in (self.atom, self.scale, self.shift, self.offset))
-        return Symbol(*arrays, kind=self.kind, batch=batch)
+        return of_arrays(map(function, self.arrays), self.kind, batch)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.atom, self.scale, self.shift, self.offset
+
+    def part(self, *places: Any) -> Symbol:
+        """numpy's indexing."""
+        return self.moved(lambda array: array[places])
 
     def flat(self) -> Symbol:
         return self.moved(lambda array: array.reshape(-1))
@@ -105,6 +112,14 @@ class Symbol:
         if not (np.isfinite(result.scale).all() and np.isfinite(result.offset).all()):
             raise SymbolError("constants together leave the range of numbers")
         return result
+
+
+def of_arrays(
+    arrays: Iterable[NDArray[Any]], kind: str = FLOAT, batch: int | None = None
+) -> Symbol:
+    """A symbol of its four arrays."""
+    atom, scale, shift, offset = arrays
+    return Symbol(atom, scale, shift, offset, kind, batch)
 
 
 def constants(values: Any, kind: str = FLOAT) -> Symbol:
@@ -143,12 +158,10 @@ def broadcast(values: list[Symbol], most: int) -> list[Symbol]:
 
 def joined(values: list[Symbol], axis: int) -> Symbol:
     """numpy.concatenate."""
-    parts = [
-        np.concatenate([getattr(value, name) for value in values], axis)
-        for name in ("atom", "scale", "shift", "offset")
-    ]
+    arrays = zip(*(value.arrays for value in values), strict=True)
+    parts = [np.concatenate(each, axis) for each in arrays]
     batches = [value.batch for value in values if value.batch is not None]
-    return Symbol(*parts, kind=values[0].kind, batch=batches[0] if batches else None)
+    return of_arrays(parts, values[0].kind, batches[0] if batches else None)
 
 
 def ratio(first: Symbol, second: Symbol) -> Float64 | None:

@@ -1,4 +1,4 @@
-"""What a program reads of its steps: which atoms count, how often, and the observation's normaliser."""
+"""What a program reads of its steps: which atoms, how often; and the observation's normaliser."""
 
 from __future__ import annotations
 

@@ -44,9 +44,9 @@ def fold_normaliser(graph: PolicyGraph) -> PolicyGraph:
     far = np.abs(graph.observation_offset) >= CENTRED_FROM * np.abs(graph.observation_scale)
     weight = first.weight / graph.observation_scale
     bias = first.bias - weight @ np.where(far, 0.0, graph.observation_offset)
-    folded = (replace(first, weight=_float32(weight), bias=_float32(bias)),)
+    folded = [replace(first, weight=_float32(weight), bias=_float32(bias))]
     if far.any():
-        folded = (_centring(np.where(far, graph.observation_offset, 0.0)), *folded)
+        folded.insert(0, _centring(np.where(far, graph.observation_offset, 0.0)))
     observation = tuple(replace(s, scale=1.0, offset=0.0) for s in graph.observation)
     return replace(graph, layers=(*folded, *graph.layers[1:]), observation=observation)
 
@@ -57,7 +57,7 @@ def _centring(offset: np.ndarray) -> Layer:
             f"{len(offset)} observations, some with an offset of over {CENTRED_FROM} scales; give "
             f"at most {MAX_CENTRED}, or take the offset off before the policy"
         )
-    return Layer(np.eye(len(offset)), _float32(-offset))
+    return Layer(np.eye(len(offset), dtype=np.float32), _float32(-offset))
 
 
 def merge_duplicate_neurons(graph: PolicyGraph) -> PolicyGraph:

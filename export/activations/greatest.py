@@ -9,7 +9,7 @@ from sparsectl.export.activations.activation import Activation, Float32, Float64
 
 def greatest(x: Float32) -> Float32:
     """[1] or [1, batch]; NaN if any neuron is. Exact."""
-    return np.max(x, axis=0, keepdims=True)
+    return np.asarray(np.max(x, axis=0, keepdims=True), np.float32)
 
 
 def _exact(x: Float64) -> Float64:
@@ -17,7 +17,7 @@ def _exact(x: Float64) -> Float64:
 
 
 def _carried(x: Float64, error: Float64) -> Float64:
-    return np.max(error, axis=0, keepdims=True)
+    return np.asarray(np.max(error, axis=0, keepdims=True), np.float64)
 
 
 GREATEST = Activation(

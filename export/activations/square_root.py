@@ -41,7 +41,7 @@ def square_root(x: Float32) -> Float32:
     inside = np.where(usual, scaled, np.float32(1))
     root = ((inside.view(np.uint32) >> np.uint32(1)) + np.uint32(_GUESS)).view(np.float32)
     for _ in range(3):
-        root = np.float32(0.5) * (root + inside / root)
+        root = np.asarray(np.float32(0.5) * (root + inside / root), np.float32)
     root = np.where(small, root * np.float32(2.0**-12), root)
     return np.where(usual, root, np.where(x < 0, np.float32(np.nan), scaled))
 

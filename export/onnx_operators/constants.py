@@ -21,6 +21,7 @@ _KINDS: dict[int, type[np.generic]] = {
     TensorProto.INT64: np.int64,
     TensorProto.BOOL: np.bool_,
 }
+_TYPES: dict[str, type[np.generic]] = {FLOAT: np.float32, WHOLE: np.int64, TRUTH: np.bool_}
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
 
@@ -61,7 +62,7 @@ def number_range(node: Node) -> Result:
     if delta == 0:
         node.refuse("its step is 0")
     node.tensors.spend(count, node.label)
-    return start + delta * np.arange(count).astype(start.dtype)
+    return np.asarray(start + delta * np.arange(count).astype(start.dtype))
 
 
 @operator("Shape")
@@ -98,8 +99,9 @@ def cast(node: Node) -> Result:
 @operator("CastLike")
 def cast_like(node: Node) -> Result:
     value, like = node.input(0), node.input(1)
-    if isinstance(value, np.ndarray) and isinstance(like, np.ndarray):
-        return _cast_array(node, value, like.dtype.type)
+    if isinstance(value, np.ndarray):
+        wanted = _TYPES[like.kind] if isinstance(like, Symbol) else node.constant(1).dtype.type
+        return _cast_array(node, value, wanted)
     symbol = node.symbol()
     kind = like.kind if isinstance(like, Symbol) else FLOAT
     if isinstance(like, np.ndarray) and like.dtype.kind != "f":

@@ -72,7 +72,7 @@ def tile(node: Node) -> Result:
 
 
 def _sizes(node: Node, index: int) -> list[int]:
-    sizes = node.constant(index).reshape(-1)[:9].tolist()
+    sizes: list[int] = node.constant(index).reshape(-1)[:9].tolist()
     if len(sizes) > 8 or not all(isinstance(size, int) for size in sizes):
         node.refuse(f"shape {sizes[:9]}")
     return sizes

@@ -94,14 +94,8 @@ def product(
 
 
 def _transposed(bias: Symbol | Array) -> Symbol | Array:
-    if bias.ndim != 2:
-        return (
-            bias
-            if bias.size == 1
-            else bias.reshape(1, -1).T
-            if isinstance(bias, np.ndarray)
-            else bias
-        )
+    if bias.ndim < 2:
+        return bias
     return bias.T if isinstance(bias, np.ndarray) else bias.moved(lambda v: v.T)
 
 
@@ -112,7 +106,8 @@ def _folded(
     try:
         with np.errstate(all="ignore"):
             result: Array = np.asarray(alpha * (first @ second), first.dtype)
-            return result if not isinstance(bias, np.ndarray) else result + bias
+            added = np.broadcast_to(bias, result.shape) if isinstance(bias, np.ndarray) else 0
+            return np.asarray(result + added)
     except ValueError:
         node.refuse(f"matrices of the shapes {list(first.shape)} and {list(second.shape)}")
 
@@ -137,9 +132,7 @@ def _layer(
     offset, rest = _bias(node, bias, shape)
     rows = value.moved(lambda v: v.reshape(-1, weight.shape[1]))
     found = [
-        node.program.dense(
-            rows.moved(lambda v, i=i: v[i]), weight, None if offset is None else offset[i]
-        )
+        node.program.dense(rows.part(i), weight, None if offset is None else offset[i])
         for i in range(rows.shape[0])
     ]
     whole = joined([each.moved(lambda v: v[None]) for each in found], 0)

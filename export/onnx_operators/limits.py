@@ -8,7 +8,9 @@ import numpy as np
 
 from sparsectl.export import onnx_spelling as spelling
 from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.arithmetic import folded
 from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_symbol import constants
 
 
 @operator("Clip")
@@ -37,13 +39,17 @@ def limit(node: Node) -> Result:
         node.refuse("it has no inputs")
     if node.is_constant:
         function = np.maximum if node.operator == "Max" else np.minimum
-        return reduce(function, [node.constant(index) for index in range(len(node.inputs))])
+        arrays = [node.constant(index) for index in range(len(node.inputs))]
+        return reduce(lambda a, b: folded(node, a, b, function), arrays)
     greater = node.operator == "Max"
     found = None
     for index, value in enumerate(node.inputs):
-        if isinstance(value, np.ndarray) and not np.isfinite(value).all():
-            node.refuse("a limit is NaN or infinite")
-        given = node.numbers_of(index)
+        if isinstance(value, np.ndarray):
+            if np.isnan(value).any():
+                node.refuse("a limit is NaN")
+            given = constants(value)  # an infinite one is none
+        else:
+            given = node.symbol(index)
         join = spelling.maximum if greater else spelling.minimum
         found = given if found is None else join(node.program, found, given)
     return found

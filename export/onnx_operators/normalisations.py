@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsectl.export import onnx_spelling as spelling
 from sparsectl.export.onnx_node import Node
+from sparsectl.export.onnx_operators.comparisons import negated
 from sparsectl.export.onnx_operators.reductions import each_row, rows_of, unfolded
 from sparsectl.export.onnx_operators.registry import Result, operator
 from sparsectl.export.onnx_symbol import Symbol
@@ -100,6 +101,8 @@ def lp_normalization(node: Node) -> Result:
         terms = spelling.multiply(program, rows, rows)
     size = program.total(terms).moved(lambda v: v.reshape(-1, 1))
     size = size if power == 1 else program.apply("square_root", size)
+    nothing = negated(program.apply("step", size))  # 0 / 0 is 0 here
+    size = spelling.add(program, size, nothing)
     return unfolded(value, spelling.divide(program, rows, size), (axis,))
 
 

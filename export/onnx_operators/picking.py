@@ -1,6 +1,8 @@
-"""What takes some of the values or puts them in another order: Slice, Split, Gather, Concat, Pad."""
+"""What takes some of the values or orders them anew: Slice, Split, Gather, Concat, Pad."""
 
 from __future__ import annotations
+
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +68,10 @@ def split(node: Node) -> Result:
         node.refuse(f"parts of {sizes[:9]} of {width} values")
     ends = np.cumsum(sizes).tolist()
     starts = [0, *ends[:-1]]
-    return tuple(
-        moved(node, value, lambda v, s=s, e=e: np.take(v, range(s, e), axis), _kept(value))
-        for s, e in zip(starts, ends, strict=True)
-    )
+    before = [slice(None)] * axis
+    places = [(*before, slice(s, e)) for s, e in zip(starts, ends, strict=True)]
+    batch = _kept(value)
+    return tuple(moved(node, value, itemgetter(place), batch) for place in places)
 
 
 @operator("Gather")

@@ -142,6 +142,10 @@ def quantised_activation(node: Node) -> Result:
 
 @operator("DynamicQuantizeLinear")
 def dynamic_quantize(node: Node) -> Result:
+    return _by_own_range(node)
+
+
+def _by_own_range(node: Node) -> tuple[Symbol, Symbol, Symbol]:
     """The scale is that of the values themselves: their greatest and least, and 0."""
     program, value = node.program, node.symbol()
     least, most = (
@@ -181,14 +185,12 @@ def matmul_of_wholes(node: Node) -> Result:
 @operator("com.microsoft.DynamicQuantizeMatMul")
 def dynamic_matmul(node: Node) -> Result:
     """(A, B, B's scale, B's zero point, bias), A quantised by its own range."""
-    whole, scale, zero = dynamic_quantize(node)  # type: ignore[misc]
+    whole, scale, zero = _by_own_range(node)
     second = dequantised(
         node, node.constant(1), node.constant(2), _optional(node, 3), node.constant(1).ndim - 1
     )
     first = _less_zero(node, whole, zero, -2)
-    found = spelling.multiply(
-        node.program, _symbol(product(node, first, second, 1.0, None)), _symbol(scale)
-    )
+    found = spelling.multiply(node.program, _symbol(product(node, first, second, 1.0, None)), scale)
     return found if node.input(4) is None else spelling.add(node.program, found, node.numbers_of(4))
 
 

@@ -23,7 +23,7 @@ def rows_of(value: Symbol, axes: tuple[int, ...]) -> Symbol:
 
 def each_row(rows: Symbol, function: Callable[[Symbol], Symbol]) -> Symbol:
     """`function` of each row, a vector; [groups, results]."""
-    found = [function(rows.moved(lambda v, i=i: v[i])) for i in range(rows.shape[0])]
+    found = [function(rows.part(i)) for i in range(rows.shape[0])]
     return joined([each.moved(lambda v: v.reshape(1, -1)) for each in found], 0)
 
 
@@ -53,7 +53,7 @@ def _squares(program: Program, rows: Symbol) -> Symbol:
 
 
 def _products(program: Program, rows: Symbol) -> Symbol:
-    columns = [rows.moved(lambda v, i=i: v[:, i : i + 1]) for i in range(rows.shape[1])]
+    columns = [rows.part(slice(None), slice(i, i + 1)) for i in range(rows.shape[1])]
     return folding(lambda a, b: spelling.multiply(program, a, b), columns)
 
 
@@ -128,8 +128,7 @@ def without_common(program: Program, row: Symbol) -> Symbol:
     if not isinstance(step, Total) or not (row.scale == row.scale[0]).all():
         return row
     terms = step.terms.moved(lambda v: v[row.atom - step.first])
-    arrays = (terms.atom, terms.scale, terms.shift, terms.offset)
-    same = np.all([(a == a[:1]).all(axis=0) for a in arrays], axis=0)
+    same = np.all([(a == a[:1]).all(axis=0) for a in terms.arrays], axis=0)
     if not same.any() or same.all():
         return row
     left = program.total(terms.moved(lambda v: v[:, ~same]))
@@ -151,15 +150,18 @@ def _logits(program: Program, row: Symbol) -> Symbol:
 
 @operator("ArgMax", "ArgMin")
 def argmax(node: Node) -> Result:
-    """The first of equals; after a softmax the same as before it."""
+    """Of equals the first, or the last; after a softmax the same as before it."""
     value = node.symbol()
     axis = node.axis(value.ndim, 0)
     node.keep_batch(value, axis)
-    if node.whole("select_last_index", 0):
-        node.refuse("it takes the last of equals")
     rows = rows_of(value if node.operator == "ArgMax" else value.scaled(-1.0), (axis,))
     program = node.program
+    last = bool(node.whole("select_last_index", 0))
+    if last:
+        rows = rows.part(slice(None), slice(None, None, -1))
     found = each_row(rows, lambda row: program.whole("argmax", _logits(program, row)))
+    if last:
+        found = found.mapped(-1.0, rows.shape[1] - 1.0)
     kept = _without(value, found, (axis,), bool(node.whole("keepdims", 1)))
     return with_kind(kept, WHOLE)
 
@@ -179,7 +181,7 @@ def running_sum(node: Node) -> Result:
     node.tensors.spend(4 * rows.size * size, node.label)
     nothing = rows.moved(lambda v: v[:, :1]).scaled(0.0)
     columns = [
-        sums(node.program, rows.moved(lambda v, p=part: v[:, list(p)])) if part else nothing
+        sums(node.program, rows.part(slice(None), list(part))) if part else nothing
         for part in parts
     ]
     return unfolded(value, joined(columns, 1), (axis,))

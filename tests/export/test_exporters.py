@@ -276,8 +276,22 @@ def test_weights_beside_the_file_and_in_half_precision(tmp_path: Path) -> None:
     agrees(path, (500, 4))
 
 
-def test_layer_normalisation_is_refused_by_name(tmp_path: Path) -> None:
+def test_layer_normalisation(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 2))
-    path = exported(module, 4, tmp_path / "norm.onnx", dynamo=False)
-    with pytest.raises(UserError, match=r"LayerNormalization\) cannot be exported: this operator"):
+    graph = agrees(exported(module, 4, tmp_path / "norm.onnx", dynamo=False), (500, 4))
+    assert graph.layers[0].activation == "layer_norm"
+
+
+@pytest.mark.parametrize("recurrent", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrence_is_refused_by_its_name(recurrent: Any, tmp_path: Path) -> None:
+    class Recurrent(nn.Module):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = recurrent(4, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.layer(x)[0])
+
+    path = exported(Recurrent(), 4, tmp_path / "recurrent.onnx", dynamo=False)
+    with pytest.raises(UserError, match="recurrent"):
         read_onnx(path)

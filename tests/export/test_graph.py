@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.graph import Layer, PolicyGraph, Segment, Signal
 from sparsectl.export.onnx_reader import read_onnx
 from tests.export.graphs import graphs, observations, random_graph
 
@@ -146,7 +146,7 @@ LAYER = Layer([[1]], [0])
             lambda: Layer(np.zeros((1, 70_000)), [0]),
             "280,000 bytes of RAM; give 1 to 16384 neurons",
         ),
-        (lambda: Layer([[1]], [0], "mish"), "activation 'mish' is not known; use one of"),
+        (lambda: Layer([[1]], [0], "maxout"), "activation 'maxout' is not known; use one of"),
         (lambda: Signal("v", scale=0), "signal 'v' has scale 0"),
         (lambda: Signal("v", scale=math.nan), "signal 'v' has scale nan"),
         (lambda: Signal("v", offset=math.inf), "signal 'v' has offset inf"),
@@ -192,13 +192,36 @@ def test_parameters_and_heads_are_part_of_the_digest() -> None:
     assert b'[1,3,"identity"]' in graph().canonical_bytes()
 
 
-def test_heads_are_only_possible_after_the_last_layer() -> None:
+def test_heads_are_possible_in_any_layer() -> None:
     softmax = Layer(np.ones((2, 1)), np.zeros(2), "softmax")
     argmax = Layer(np.eye(2), np.zeros(2), "argmax")
-    with pytest.raises(UserError, match="'softmax' between layers"):
-        PolicyGraph((softmax, argmax), (Signal("o"),), (Signal("a"),))
+    graph = PolicyGraph((softmax, argmax), (Signal("o"),), (Signal("a"),))
+    assert graph.forward([2.0]).tolist() == [0.0]
     layers = (replace(softmax, activation="relu"), argmax)
     graph = PolicyGraph(layers, (Signal("o"),), (Signal("a"),))
     assert graph.forward([2.0]).tolist() == [0.0] and graph.forward_exact([2.0]).tolist() == [0.0]
     with pytest.raises(UserError, match="'clip' after the last layer"):
         PolicyGraph((replace(softmax, activation="clip"),), (Signal("o"),), (Signal("a"),) * 2)
+
+
+def test_segments_of_a_layer_follow_one_another() -> None:
+    parts = (
+        Segment(2),
+        Segment(1),
+        Segment(3, "argmax"),
+        Segment(4, "product"),
+        Segment(1, "relu"),
+    )
+    bias = [1, -2, 3, 0, 7, 5, 2, 3, 10, -1, -4]
+    layer = Layer(np.zeros((11, 1)), bias, segments=parts)
+    assert [part.neurons for part in layer.segments] == [3, 3, 4, 1]
+    assert (layer.activation, layer.outputs, layer.results) == ("mixed", 11, 7)
+    signals = tuple(Signal(f"a{i}") for i in range(7))
+    graph = PolicyGraph((layer,), (Signal("o"),), signals)
+    assert graph.forward([0.0]).tolist() == [1, -2, 3, 1, 20, -3, 0]
+    assert layer.result_of.tolist() == [0, 1, 2, *[-1] * 7, 6]
+    assert Layer(np.zeros((2, 1)), [0, 0], segments=(Segment(1), Segment(1))).segments == ()
+    with pytest.raises(UserError, match="activations of 3 neurons for 2"):
+        Layer(np.zeros((2, 1)), [0, 0], segments=(Segment(3),))
+    with pytest.raises(UserError, match="'product' over 3 neurons; give 2"):
+        Segment(3, "product")

@@ -30,12 +30,13 @@ class Reading:
     def observations(self, size: int) -> Array | None:
         """[batch, size] float32; None where the test's numbers are not that many."""
         batch = 1 if self.single or not self.observed[0].ndim else len(self.observed[0])
+        whole = np.concatenate([value.reshape(1, -1) for value in self.observed], axis=1)
+        if whole.size == size:
+            return whole.astype(np.float32)
         if any(value.size % batch for value in self.observed):
             return None
         rows = [value.reshape(batch, -1) for value in self.observed]
         found = np.concatenate(rows, axis=1).astype(np.float32)
-        if found.shape[1] != size and found.size == size:
-            found = found.reshape(1, size)
         return found if found.shape[1] == size else None
 
 
@@ -48,7 +49,10 @@ def readings(case: TestCase, output: int) -> Iterator[Reading]:
     (inputs, outputs), *_ = case.data_sets
     names = [value.name for value in case.model.graph.input]
     given = dict(zip(names, inputs, strict=False))
-    floats = [name for name, value in given.items() if value.dtype in OBSERVATIONS]
+    read = _read_for(case.model, case.model.graph.output[output].name)
+    floats = [n for n, v in given.items() if v.dtype in OBSERVATIONS and n in read]
+    if not floats:
+        return
     for observed in dict.fromkeys((tuple(floats), (floats[0],))):
         for single, layer in product((False, True), (False, True)):
             form = _Form(observed, output, single, layer, outputs[output].size)
@@ -59,6 +63,15 @@ def readings(case: TestCase, output: int) -> Iterator[Reading]:
                 outputs[output],
                 single,
             )
+
+
+def _read_for(model: ModelProto, output: str) -> set[str]:
+    """The names that lead to an output."""
+    read = {output}
+    for node in reversed(model.graph.node):
+        if read & set(node.output):
+            read |= set(node.input)
+    return read
 
 
 @dataclass(frozen=True)

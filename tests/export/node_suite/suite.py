@@ -61,6 +61,8 @@ def _outcome(case: TestCase, operators: str, path: Path) -> Outcome:
     passed, refused = [], []
     for output in range(len(case.model.graph.output)):
         tried = [(reading, _tried(reading, case, path)) for reading in readings(case, output)]
+        if not tried:
+            return Outcome(case.name, operators, NOT_APPLICABLE, "an output is a constant")
         for reading, (kind, said, _) in tried:
             if kind == WRONG:
                 return Outcome(case.name, operators, WRONG, f"{reading.name}: {said}")
