@@ -47,11 +47,11 @@ _TYPED_FIELD: dict[int, str] = {
 
 class TensorReader:
     """Decodes the tensors of one file; all of them and the layers made of them
-    together may hold 6 times the largest graph."""
+    together may hold 12 times the largest graph."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._elements_left = 6 * MAX_WEIGHTS
+        self._elements_left = 12 * MAX_WEIGHTS
 
     def spend(self, elements: int, what: str) -> None:
         """Take `elements` numbers from what one file may hold.

@@ -67,8 +67,8 @@ def test_one_large_weight_used_by_many_layers(tmp_path: Path) -> None:
 
 
 def test_activations_that_make_large_layers(tmp_path: Path) -> None:
-    path = saved(tmp_path / "m.onnx", chain(3, "Relu"), {}, width=60_000)
-    assert "would hold 10800000000 numbers" in refused_in_bounds(path)
+    path = saved(tmp_path / "m.onnx", chain(3, "Relu"), {}, width=16_000)
+    assert "would hold 768000000 numbers" in refused_in_bounds(path)
 
 
 def test_more_layers_than_a_policy_has(tmp_path: Path) -> None:

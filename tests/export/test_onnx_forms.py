@@ -293,7 +293,11 @@ def test_a_form_acts_as_in_onnxruntime_and_comes_back(
     assert np.allclose(again, policy.forward(observations), atol=1e-5)
 
 
-@pytest.mark.parametrize("form", FORMS[:17:2], ids=lambda form: form.__name__)
+@pytest.mark.parametrize(
+    "form",
+    (skip_of_the_observation, dueling_choice, layer_norm, slope_a_neuron),
+    ids=lambda form: form.__name__,
+)
 def test_every_encoding_of_a_form_gives_its_reference_in_c(
     form: Callable[[File], str], tmp_path: Path
 ) -> None:
@@ -452,7 +456,7 @@ def test_normalisers_keep_float32s_digits(
 
 
 def test_wide_values_past_a_layer_are_refused_before_they_are_made(tmp_path: Path) -> None:
-    file = File(observation=60_000)
+    file = File(observation=4_000)
     small = file.add("ReduceSum", "observation", file.constant([1], np.int64), keepdims=1)
     whole = file.add("Add", file.add("Tanh", small), "observation")
     with pytest.raises(UserError, match="carried past a layer"):
