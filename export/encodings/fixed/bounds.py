@@ -21,6 +21,12 @@ class Bounds:
     def magnitude(self) -> Int:
         return np.maximum(-self.lowest, self.highest)
 
+    @property
+    def with_zero(self) -> Bounds:
+        """Widened to what has not been added yet too: a sum is on its way from its bias, and a part
+        of its terms may reach further than all of them."""
+        return Bounds(np.minimum(self.lowest, 0), np.maximum(self.highest, 0))
+
 
 def sum_bounds(weight: Int, bias: Int, inputs: Bounds) -> Bounds:
     """Of weight x + bias."""
@@ -28,6 +34,11 @@ def sum_bounds(weight: Int, bias: Int, inputs: Bounds) -> Bounds:
     lowest = positive @ inputs.lowest + negative @ inputs.highest + bias
     highest = positive @ inputs.highest + negative @ inputs.lowest + bias
     return Bounds(lowest.astype(np.int64), highest.astype(np.int64))
+
+
+def running_bounds(weight: Int, bias: Int, inputs: Bounds) -> Bounds:
+    """Of bias + some of the terms of weight x, whichever: of the accumulator at any time."""
+    return sum_bounds(weight, bias, inputs.with_zero)
 
 
 def value_bounds(layer: FixedLayer, sums: Bounds, shift: int | None) -> Bounds:

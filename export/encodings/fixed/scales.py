@@ -28,7 +28,7 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
+from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
 from sparsectl.export.graph import Layer, PolicyGraph, in_parts
 
@@ -210,6 +210,7 @@ class _Scaling:
         weight = np.rint(layer.weight / scale * sums[:, None]).astype(np.int64)
         is_tanh = layer.activation == "tanh" and bool(np.all(sums >= 2.0**fixed_tanh.INPUT_BITS))
         bias = self._bias(layer, sums, shifted, is_tanh)
+        self._check(layer, running_bounds(weight, bias, inputs))
         bounds = sum_bounds(weight, bias, inputs)
         if shifted or wanted is None:
             values = sums / 2.0**self.shift
@@ -231,6 +232,18 @@ class _Scaling:
         )
         return fixed, values, value_bounds(fixed, bounds, self.shift if shifted else None)
 
+    def _check(self, layer: Layer, running: Bounds) -> None:
+        """Raises:
+        UserError: the layer's accumulators could overflow, whatever scale is taken.
+        """
+        if running.magnitude.max() >= 2 ** (self.form.sum_bits - 1):
+            row = int(running.magnitude.argmax())
+            raise UserError(
+                f"neuron {row} of a layer of {layer.outputs} x {layer.inputs} has a bias of "
+                f"{layer.bias[row]:g} and weights whose sum leaves {self.form.sum_bits} bits in "
+                "fixed point; choose a float32 encoding"
+            )
+
     def _bias(self, layer: Layer, sums: Float64, shifted: bool, is_tanh: bool) -> Int:
         """With half of what the shift after the sum drops, so that it rounds to the nearest."""
         bias = np.rint(layer.bias * sums).astype(np.int64)
@@ -244,7 +257,9 @@ class _Scaling:
     def _sum_scale(
         self, layer: Layer, weight: Float64, weight_limit: int, inputs: Bounds
     ) -> Float64:
-        """The largest scale at which weights fit and the sums of every observation do."""
+        """The largest scale at which weights fit and the sums of every observation do, on their
+        way too."""
+        inputs = inputs.with_zero
         magnitude = inputs.magnitude.astype(np.float64)
         rounding = 0.5 * (weight != 0) @ magnitude + 2.0**self.shift + self.form.bias_step
         room = np.maximum(2.0 ** (self.form.sum_bits - 1) - rounding, 1.0)

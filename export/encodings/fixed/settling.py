@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.encodings.fixed.bounds import Bounds, sum_bounds, value_bounds
+from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, Int, is_shifted
 from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
 from sparsectl.export.graph import PolicyGraph
@@ -43,6 +43,9 @@ DAMPING = 1e-4
 
 FIRST_DAMPING, LEAST_DAMPING, EASE, STIFFEN, TRIES = 1e-3, 1e-6, 1 / 3, 4.0, 6
 """Of a step: the share of the diagonal that is added, and what it is multiplied by."""
+
+_GREATEST_WHOLE = 2.0**40
+"""Above, a parameter fits no accumulator; far below what int64 takes."""
 
 FLOOR = 1e-6
 """Damping of parameters that change nothing."""
@@ -97,7 +100,8 @@ def settled(policy: FixedPolicy, observations: Float32, form: Format) -> FixedPo
         return None
     if not np.isfinite(values).all():
         return None
-    return _bounded(_with(policy, network, values, form.bias_step), form.sum_bits)
+    found = _with(policy, network, values, form.bias_step)
+    return None if found is None else _bounded(found, form.sum_bits)
 
 
 class _Network:
@@ -273,15 +277,21 @@ def _products(slopes: Float64) -> Float64:
     return np.asarray(sum(each @ each.T for each in slopes) / slopes.shape[2], np.float64)
 
 
-def _with(policy: FixedPolicy, network: _Network, values: Float64, bias_step: int) -> FixedPolicy:
-    """The policy with these parameters."""
+def _with(
+    policy: FixedPolicy, network: _Network, values: Float64, bias_step: int
+) -> FixedPolicy | None:
+    """The policy with these parameters; None where one is no whole number that int64 holds."""
     layers = []
     for inputs, layer, (weight, bias) in zip(
         _input_scales(policy), policy.layers, network.layers(values), strict=True
     ):
-        whole = np.rint(weight / inputs * layer.scale[:, None]).astype(np.int64)
-        moved = np.rint((bias - layer.layer.bias) * layer.scale / bias_step).astype(np.int64)
-        layers.append(replace(layer, weight=whole, bias=layer.bias + moved * bias_step))
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole = np.rint(weight / inputs * layer.scale[:, None])
+            moved = np.rint((bias - layer.layer.bias) * layer.scale / bias_step)
+        if not max(np.abs(whole).max(), np.abs(moved).max()) <= _GREATEST_WHOLE:
+            return None
+        bias_now = layer.bias + moved.astype(np.int64) * bias_step
+        layers.append(replace(layer, weight=whole.astype(np.int64), bias=bias_now))
     return replace(policy, layers=tuple(layers))
 
 
@@ -290,9 +300,10 @@ def _bounded(policy: FixedPolicy, sum_bits: int) -> FixedPolicy | None:
     inputs = Bounds(-policy.input_limit, policy.input_limit)
     layers: list[FixedLayer] = []
     for index, layer in enumerate(policy.layers):
-        sums = sum_bounds(layer.weight, layer.bias, inputs)
-        if sums.magnitude.max() >= 2 ** (sum_bits - 1):
+        running = running_bounds(layer.weight, layer.bias, inputs)
+        if running.magnitude.max() >= 2 ** (sum_bits - 1):
             return None
+        sums = sum_bounds(layer.weight, layer.bias, inputs)
         layers.append(replace(layer, greatest=sums.magnitude >> policy.shift))
         inputs = value_bounds(layer, sums, policy.shift if is_shifted(policy, index) else None)
     return replace(policy, layers=tuple(layers))
