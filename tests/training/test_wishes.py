@@ -110,7 +110,7 @@ def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
     dense = run(wish(balancing, tmp_path / "dense", table_bytes=500, method="small"))
     assert dense["table_bytes"] <= 500 and dense["method"] == "small"
     assert dense["kept_weights"] > result["kept_weights"]
-    with pytest.raises(UserError, match="encoding 'int3' is not known"):
+    with pytest.raises(UserError, match="table_encoding is 'int3'; take one of auto"):
         run(wish(balancing, tmp_path / "int3", table_bytes=500, table_encoding="int3"))
 
 
