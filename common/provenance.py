@@ -37,7 +37,7 @@ def provenance() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     result = subprocess.run(
-        ["git", "-C", str(SOURCE), *arguments],
+        ["git", "--no-optional-locks", "-C", str(SOURCE), *arguments],
         capture_output=True,
         text=True,
         check=True,

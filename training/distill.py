@@ -12,8 +12,8 @@ import importlib
 import os
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,8 @@ JSON = dict[str, Any]
 TableBytes = Callable[[Path], int]
 """A student's file → the bytes that it takes on a board."""
 
+CHECKPOINT = "checkpoint.safetensors"
+
 LOGS_A_STAGE = 100
 STEPS_A_LOG = 20
 """At least."""
@@ -107,12 +109,25 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
     config = in_environment(config, dataset.metadata.get("environment"))
     teacher = _teacher(config)
     with ExitStack() as stack:
+        stack.enter_context(_without_leavings(config.out))
         stop = stack.enter_context(stop_on_interrupt())
         workers = config.workers or os.cpu_count() or 1
         rollouts = stack.enter_context(Rollouts(config.env, workers)) if config.env else None
         run = Distillation(config, preset, dataset, rollouts, stop, table_bytes, teacher)
         stack.callback(run.board.close)
         return run.run()
+
+
+@contextmanager
+def _without_leavings(out: Path) -> Iterator[None]:
+    """A block that fails before its first checkpoint leaves no folder that was not there before."""
+    there = out.exists()
+    try:
+        yield
+    except BaseException:
+        if not there and not (out / CHECKPOINT).exists():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def _teacher(config: DistillConfig) -> Policy | None:
@@ -277,7 +292,7 @@ class Distillation:
 
     @property
     def _checkpoint_path(self) -> Path:
-        return self.config.out / "checkpoint.safetensors"
+        return self.config.out / CHECKPOINT
 
     def _begin(self) -> None:
         """Go on from the checkpoint, or clear what an earlier run left."""
