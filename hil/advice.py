@@ -32,14 +32,24 @@ _ADVICE: Final[dict[Fault, str]] = {
 }
 
 
-def advice(fault: Fault, period_us: int, link_ticks: int) -> str:
+BUSY_LINE: Final = 0.5
+"""A line that is busy for so much of the time delays what waits for it by that much."""
+
+
+def advice(fault: Fault, period_us: int, link_ticks: int, line_share: float = 0.0) -> str:
     """What has happened and what mends it; empty where there is nothing to say.
 
     Args:
         fault: that the board has latched.
         period_us: of control.
         link_ticks: the board's patience with a silent host.
+        line_share: of each period, in which the line is busy; see `hil.line_budget`.
     """
+    if fault in (Fault.LINK_LOST, Fault.COMMAND_LATE) and line_share > BUSY_LINE:
+        return (
+            f"the line is too slow: a tick's frames take {line_share:.0%} of its "
+            f"{period_us / 1000:g} ms; take a higher --baud, on the board as here"
+        )
     if fault == Fault.LINK_LOST:
         silent_ms = link_ticks * period_us / 1000
         return (

@@ -19,6 +19,7 @@ from sparsectl.firmware_host.wire import PROTOCOL_HASH
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.disturbance import Kick, knocking_duty, plan_kicks
 from sparsectl.hil.faults.kinds import FaultSpec
+from sparsectl.hil.line_budget import check_line, line_share
 from sparsectl.hil.plant_server import PlantStart
 from sparsectl.hil.ports import PortKind, PortRequest, kind_of
 from sparsectl.hil.ports.emulated import PREFIX as EMULATED
@@ -66,6 +67,13 @@ class Plan:
     def baud(self) -> int:
         """Speed of the line, in bits a second."""
         return self.config.baud or find_board(self.config.board).baud
+
+    @property
+    def line_share(self) -> float:
+        """The part of each period in which the line is busy; 0 where bytes take no time."""
+        if not _takes_time(self.config):
+            return 0.0
+        return line_share(self.config.mode, self.baud, self.rig.period_s)
 
     @property
     def plant(self) -> PlantStart:
@@ -171,6 +179,7 @@ def make_plan(config: TrialConfig) -> Plan:
     rig = load_rig(name)
     _check_fit(graph, rig)
     _check_patience(config.link_timeout_ticks, rig)
+    _check_line(config, rig)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return Plan(
         config=config,
@@ -262,6 +271,18 @@ def _check_fault(config: TrialConfig) -> None:
         given = f"--wiring is {config.wiring}" if config.wiring else "--paced is asked for"
         given = f"--fault is {config.fault}" if config.fault else given
         raise UserError(f"{given}; take --port virtual and --mode device or host for it")
+
+
+def _takes_time(config: TrialConfig) -> bool:
+    """Whether the bytes of the line take their time; in pil a tick takes as long as it takes."""
+    is_serial = not kind_of(config.port).has_virtual_clock and "://" not in config.port
+    return (config.paced or is_serial) and config.clock == "realtime"
+
+
+def _check_line(config: TrialConfig, rig: Rig) -> None:
+    if _takes_time(config):
+        baud = config.baud or find_board(config.board).baud
+        check_line(config.mode, baud, rig.period_s)
 
 
 def _check_patience(ticks: int, rig: Rig) -> None:

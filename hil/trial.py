@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
+from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.wire import Fault, Mode, State
 from sparsectl.hil.advice import advice
 from sparsectl.hil.balance import CaptureWatch
@@ -204,7 +205,7 @@ class _Trial:
     def _phases(self, session: Session, plant: Plant | None) -> str:
         plan = self.plan
         self._phase("check")
-        hello = session.greet(plan.expectation)
+        hello = self._greet(session)
         self.guard.check()
         session.configure(plan.expectation, MODES[self.config.mode])
         self._phase("golden vectors")
@@ -227,6 +228,19 @@ class _Trial:
             if floor is not None:
                 self.journal.note("noise_floor", lateness_us=floor.finish())
         return why
+
+    def _greet(self, session: Session) -> dict[str, Any]:
+        try:
+            return session.greet(self.plan.expectation)
+        except LinkLost as error:
+            link, usual = session.link, find_board(self.config.board).baud
+            if link.counters.corrupt or self.plan.baud != usual:
+                came = "bytes come, but no frame" if link.counters.corrupt else "nothing comes"
+                raise LinkLost(
+                    f"{came} from the board on {link.port} at {self.plan.baud} baud; board "
+                    f"{self.config.board} speaks {usual}: leave --baud out, or name its --board"
+                ) from error
+            raise
 
     def _home(self, session: Session, drive: Drive) -> None:
         """Zero the encoders; base and pole must stand still for it."""
@@ -293,7 +307,8 @@ class _Trial:
             self.journal.note("absence", seconds=round(absence.seconds, 3))
             return f"{absence.words}; the board, hearing nothing, stopped the trial: {fault.name}"
         period_us = self.plan.expectation.rig["period_us"]
-        what = advice(fault, period_us, self.config.link_timeout_ticks)
+        share = self.plan.line_share if self.plan.is_realtime else 0.0
+        what = advice(fault, period_us, self.config.link_timeout_ticks, share)
         return f"the board stopped the trial: {fault.name}" + (f" ({what})" if what else "")
 
     def _kick(self, session: Session, kick: Kick, now_us: int) -> None:

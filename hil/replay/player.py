@@ -14,10 +14,12 @@ from typing import Any
 
 from sparsectl.firmware_host.wire import Fault, Frame, Mode, State
 from sparsectl.hil.replay.engine import CURRENT_UNKNOWN, Engine
-from sparsectl.hil.replay.script import Action, Heard, Outcome, Request, Sampling
+from sparsectl.hil.replay.script import Action, Heard, Loss, Outcome, Request, Sampling
 
 COMPARED = ("state", "fault", "duty", "policy_output")
 NEVER = 2**63
+CLOUDED_TICKS = 12
+"""So long what the board did or did not hear may show: longer than its patience with the host."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,16 @@ class Player:
         """Take the firmware and the number of frames in its policy's history."""
         self._engine = engine
         self._frames = frames
+        self._clouded_ticks = max(CLOUDED_TICKS, frames + 2)
         self.compared: set[int] = set()
         """Ticks that agree in all that is known of them."""
         self.lost = 0
         """Ticks whose frames were lost: played on counts between their neighbours'."""
         self.outside = 0
         """Ticks before the first HOME."""
+        self.losses = 0
+        """Places where the line lost frames of the board."""
+        self._since_loss = NEVER
         self._homing = False
         self._output_from = NEVER
         self._zero, self._raw = (0, 0), (0, 0)
@@ -68,9 +74,19 @@ class Player:
                 self._keep(self._engine.hear("TIMESYNC", host_time_ns=0))
             case Outcome():
                 return self._compare(action.frame)
+            case Loss():
+                self.losses += 1
+                self._since_loss = 0
         return None
 
+    @property
+    def is_clouded(self) -> bool:
+        """Whether the line lost frames a few ticks ago: what the board heard there is a guess, and
+        a difference may be the guess's."""
+        return self._since_loss <= self._clouded_ticks
+
     def _sample(self, at: Sampling) -> None:
+        self._since_loss += 1
         found_home = at.state == State.HOMED and self._state == State.HOMING
         if not found_home and not (at.lost and at.state == State.HOMING):
             self._raw = (at.base_count + self._zero[0], at.pole_count + self._zero[1])

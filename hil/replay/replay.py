@@ -26,8 +26,10 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
     """Run `sparsectl replay`.
 
     Returns:
-        `verdict` (a sentence), `agrees`, `ticks` (that agree), `first_difference` (tick, field,
-        journal, replay; or None), `lost_ticks`, `ticks_before_home` (not compared), `digest`,
+        `verdict` (a sentence), `agrees` (None where the line lost frames just before the first
+        difference, so that it says nothing of the policy), `ticks` (that agree),
+        `first_difference` (tick, field, journal, replay; or None), `lost_ticks`, `losses` (places
+        where the line lost frames of the board), `ticks_before_home` (not compared), `digest`,
         `dropped_bytes` of the journal's torn tail.
 
     Raises:
@@ -40,7 +42,7 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
     found = find_policy(journal, path, config.policy)
     rig = RigConstants(**journal.header["rig_constants"])
     with tempfile.TemporaryDirectory(prefix="sparsectl-replay-") as name:
-        folder = Path(name)
+        folder, other = Path(name), None
         policy = folder / "policy"
         copy_sources(journal, found, policy, config.trust_policy)
         with confined_compilers(folder):
@@ -53,12 +55,14 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
                 process = build_policy_process(policy, rig, folder / "host_policy")
             other = first_other_command(journal, process)
             difference = min(filter(None, (other, difference)), key=_tick, default=None)
+    is_clouded = difference is not None and difference is not other and player.is_clouded
     return {
-        "verdict": _verdict(difference, player),
-        "agrees": difference is None,
+        "verdict": _verdict(difference, player, is_clouded),
+        "agrees": None if is_clouded else difference is None,
         "ticks": len(player.compared),
         "first_difference": vars(difference) if difference else None,
         "lost_ticks": player.lost,
+        "losses": player.losses,
         "ticks_before_home": player.outside,
         "digest": journal.header["digest"],
         "dropped_bytes": journal.dropped_bytes,
@@ -106,9 +110,15 @@ def _digest(folder: Path) -> str:
     return read_onnx(folder / "policy.onnx").digest
 
 
-def _verdict(difference: Difference | None, player: Player) -> str:
+def _verdict(difference: Difference | None, player: Player, is_clouded: bool) -> str:
+    agreed = len(player.compared)
+    if is_clouded:
+        return (
+            f"{agreed} ticks agree; {difference}, but just before it the line lost frames, so "
+            "what the board heard there is not known: that says nothing of the policy"
+        )
     if difference is not None:
-        return f"{difference}; {len(player.compared)} ticks before it agree"
+        return f"{difference}; {agreed} ticks before it agree"
     if not player.compared:
         return "no tick to compare: the journal ends before the board was homed"
-    return f"all {len(player.compared)} ticks agree"
+    return f"all {agreed} ticks agree"

@@ -2,12 +2,14 @@
 
 A journal has two streams: what the host sent, and what came from the board. The board's own stream
 is in the board's order, and it answers all it hears; so each request is put where its answer stands
-between the ticks, whatever time the way took. A request without an answer counts as not heard.
+between the ticks, whatever time the way took. A request without an answer counts as not heard,
+unless the board's numbers have a gap there: then its answer is what was lost.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -50,7 +52,17 @@ class Outcome:
     frame: Frame
 
 
-Action = Sampling | Request | Heard | Outcome
+@dataclass(frozen=True)
+class Loss:
+    """Here the line lost frames of the board, or what the board heard is a guess."""
+
+
+Action = Sampling | Request | Heard | Outcome | Loss
+
+UNANSWERED = ("COMMAND", "PLANT_STEP", "STEP")
+"""Told by the ticks that they bring about, so nothing is to be guessed."""
+RECENT = 16
+"""Frames within which one that comes twice counts once."""
 
 
 def read_script(journal: Journal) -> Iterator[Action]:
@@ -71,6 +83,9 @@ class _Reader:
         observed = any(frame.name == "OBSERVATION" for frame in frames)
         self._sampled_by = "OBSERVATION" if observed else "TICK"
         self._open: dict[int, Frame] = {}
+        self._answered = _answered(frames)
+        self._recent: deque[bytes] = deque(maxlen=RECENT)
+        self._expected: int | None = None
         self._steps: dict[int, Frame] = {}
         self._commands: dict[int, Frame] = {}
         self._last: Sampling | None = None
@@ -79,27 +94,54 @@ class _Reader:
         first = next((f for f in self._frames if f.name == self._sampled_by), None)
         if first is not None and first["tick"] > 1:
             yield self._earlier(first)
-        for frame in self._frames:
-            if frame.to_host:
+        for index, frame in enumerate(self._frames):
+            if not frame.to_host:
+                self._to_board(index, frame)
+            elif frame.raw not in self._recent:  # else it came twice
+                self._recent.append(frame.raw)
+                yield from self._gap(frame)
                 yield from self._from_board(frame)
-            else:
-                self._to_board(frame)
 
-    def _to_board(self, frame: Frame) -> None:
-        self._open[frame.sequence] = frame
+    def _to_board(self, index: int, frame: Frame) -> None:
+        self._open[index] = frame
         if frame.name == "PLANT_STEP":
             self._steps[frame["tick"]] = frame
         elif frame.name == "COMMAND":
             self._commands[frame["tick"]] = frame
 
+    def _gap(self, frame: Frame) -> Iterator[Action]:
+        """What was lost before this frame: answers to what was asked and never answered."""
+        lost = 0 if self._expected is None else (frame.sequence - self._expected) & 0xFFFF
+        self._expected = (frame.sequence + 1) & 0xFFFF
+        if not 0 < lost < 0x8000:
+            return  # a board that began anew has lost nothing here
+        yield Loss()
+        for index, asked in list(self._open.items()):
+            if lost and index not in self._answered and asked.name not in UNANSWERED:
+                del self._open[index]
+                lost -= 1
+                heard = asked.name in ("TIMESYNC", "HELLO", "STATS", "BENCH")
+                yield Heard() if heard else Request(asked)
+
+    def _answer(self, frame: Frame) -> Frame | None:
+        """The request that `frame` answers. The board takes one after another: those before it
+        that are still open were not heard."""
+        place = next((i for i, asked in self._open.items() if _answers(frame, asked)), None)
+        if place is None:
+            return None
+        request = self._open[place]
+        self._open = {index: asked for index, asked in self._open.items() if index > place}
+        return request
+
     def _from_board(self, frame: Frame) -> Iterator[Action]:
         match frame.name:
             case "ACK":
-                request = self._open.pop(frame["echo_sequence"], None)
+                request = self._answer(frame)
                 if request is not None and request.name != "STEP":
                     self._commands.pop(request.values.get("tick", -1), None)
                     yield Request(request)
             case "NACK" | "TIMESYNC" | "HELLO" | "STATS" | "BENCH":
+                self._answer(frame)
                 yield Heard()
             case "OBSERVATION":
                 yield from self._sampled(frame)
@@ -157,6 +199,32 @@ class _Reader:
             return gap
         skipped: int = (self._missed[after] - self._missed[before]) & 0xFFFF
         return min(gap, skipped)
+
+
+def _answers(frame: Frame, asked: Frame) -> bool:
+    """Whether this frame of the board answers that request."""
+    if frame.name in ("ACK", "NACK"):
+        return bool(frame["echo_sequence"] == asked.sequence)
+    if frame.name == "TIMESYNC":
+        return asked.name == "TIMESYNC" and frame["host_time_ns"] == asked["host_time_ns"]
+    return frame.name == asked.name
+
+
+def _answered(frames: list[Frame]) -> set[int]:
+    """The places of the requests that have an answer anywhere behind them."""
+    found: set[int] = set()
+    by_sequence: dict[int, int] = {}
+    by_time: dict[int, int] = {}
+    for index, frame in enumerate(frames):
+        if not frame.to_host:
+            by_sequence[frame.sequence] = index
+            if frame.name == "TIMESYNC":
+                by_time[frame["host_time_ns"]] = index
+        elif frame.name in ("ACK", "NACK"):
+            found |= {by_sequence.pop(frame["echo_sequence"], -1)}
+        elif frame.name == "TIMESYNC":
+            found |= {by_time.pop(frame["host_time_ns"], -1)}
+    return found
 
 
 def _between(before: Sampling, after: Sampling, number: int, parts: int) -> Sampling:

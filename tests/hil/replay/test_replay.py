@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.firmware_host.wire import decode, encode
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal import Journal, JournalWriter, Kind, Record, read_journal
 from sparsectl.hil.replay.config import ReplayConfig
-from sparsectl.hil.replay.replay import replay
+from sparsectl.hil.replay.engine import Engine, build_engine
+from sparsectl.hil.replay.player import Player
+from sparsectl.hil.replay.replay import play, replay
 from sparsectl.hil.trial import run_trial
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
@@ -132,6 +136,64 @@ def test_ticks_whose_frames_were_lost_are_played_but_not_judged(easy: Path, tmp_
     found = replay(ReplayConfig(edited(trial, tmp_path / "lossy", lose)))
     assert found["lost_ticks"] == 3
     assert found["first_difference"] is None, found
+
+
+def test_no_frame_that_the_line_loses_is_called_a_difference(trial: Path, tmp_path: Path) -> None:
+    """Each kind of answer, and some of each kind of tick, one at a time: a stolen byte in it leaves
+    garbage in its place. Answers are filled in; the first ticks of homing cannot be."""
+    journal = read_journal(trial / "journal.bin")
+    rig = RigConstants(**journal.header["rig_constants"])
+    program = build_engine(trial_policy(trial), rig, tmp_path / "engine")
+    seen: Counter[tuple[str, int]] = Counter()
+    for index, record in enumerate(journal.records):
+        frame = decode(record.payload) if record.kind is Kind.FROM_DEVICE else None
+        if frame is None or frame.name == "BENCH":
+            continue
+        kind = frame.name, int(frame.values.get("echo_type", 0))
+        seen[kind] += 1
+        if seen[kind] > 2 and seen[kind] % 67:
+            continue
+        records = list(journal.records)
+        records[index] = Record(Kind.GARBAGE, record.host_ns, record.payload[:-1])
+        with Engine(program) as engine:
+            player = Player(engine, int(journal.header["signals"]["frames"]))
+            difference = play(Journal(journal.header, records, 0), player)
+        is_tick = frame.name in ("TICK", "OBSERVATION", "PLANT_ACT")
+        assert difference is None or (is_tick and player.is_clouded), (kind, difference)
+    assert len(seen) > 6
+
+
+def test_a_loss_that_nobody_can_fill_in_is_not_the_policys(easy: Path, tmp_path: Path) -> None:
+    """The kick, and that it was heard, are both gone."""
+    trial = run(easy, tmp_path / "trial")
+    kicked: list[int] = []
+
+    def lose(record: Record) -> Record | None:
+        frame = decode(record.payload) if record.kind <= Kind.TO_DEVICE else None
+        if frame is not None and frame.name == "DISTURB":
+            kicked.append(frame.sequence)
+            return None
+        is_answer = frame is not None and frame.name == "ACK"
+        return None if is_answer and frame["echo_sequence"] in kicked else record  # type: ignore[index]
+
+    found = replay(ReplayConfig(edited(trial, tmp_path / "lossy", lose)))
+    assert kicked and found["agrees"] is None and found["losses"] == 1
+    assert found["first_difference"]["field"] == "duty"
+    assert (
+        "the line lost frames" in found["verdict"] and "nothing of the policy" in found["verdict"]
+    )
+
+
+def test_frames_that_come_twice_count_once(easy: Path, tmp_path: Path) -> None:
+    trial = run(easy, tmp_path / "trial")
+    journal = read_journal(trial / "journal.bin")
+    with JournalWriter(tmp_path / "doubled" / "journal.bin", journal.header) as writer:
+        for record in journal.records:
+            writer.write(record.kind, record.payload, record.host_ns)
+            if record.kind is Kind.FROM_DEVICE:
+                writer.write(record.kind, record.payload, record.host_ns)
+    found = replay(ReplayConfig(tmp_path / "doubled"))
+    assert found["agrees"] and found["losses"] == 0, found
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])

@@ -1,0 +1,60 @@
+"""What the frames of a control tick take of the serial line: too slow a line is no bad cable."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import MESSAGES
+from sparsectl.hil.config import Mode
+
+BITS_A_BYTE: Final = 10
+"""Start, eight of data, stop."""
+AROUND_BYTES: Final = 11
+"""Of a frame beside its payload: type, flags, sequence, CRC-32, one of stuffing, two delimiters."""
+USUAL_BAUDS: Final = (57_600, 115_200, 230_400, 460_800, 921_600, 2_000_000)
+
+_TO_HOST: Final[dict[Mode, tuple[str, ...]]] = {
+    "device": ("TICK", "TIMESYNC"),
+    "host": ("OBSERVATION", "TICK", "TIMESYNC"),
+    "pil": ("PLANT_ACT",),
+}
+_TO_BOARD: Final[dict[Mode, tuple[str, ...]]] = {
+    "device": ("TIMESYNC",),
+    "host": ("COMMAND", "TIMESYNC"),
+    "pil": ("PLANT_STEP",),
+}
+_MESSAGES = {message.name: message for message in MESSAGES}
+
+
+def tick_bytes(mode: Mode) -> int:
+    """Bytes of one control tick, the way that has more of them."""
+    to_host = [_MESSAGES[name].to_host or () for name in _TO_HOST[mode]]
+    to_board = [_MESSAGES[name].to_board or () for name in _TO_BOARD[mode]]
+    return max(
+        sum(AROUND_BYTES + sum(field.size for field in fields) for fields in way)
+        for way in (to_host, to_board)
+    )
+
+
+def line_share(mode: Mode, baud: int, period_s: float) -> float:
+    """The part of each control period in which the line is busy."""
+    return tick_bytes(mode) * BITS_A_BYTE / baud / period_s
+
+
+def check_line(mode: Mode, baud: int, period_s: float) -> None:
+    """See that a tick's frames fit into its period.
+
+    Raises:
+        UserError: they do not.
+    """
+    share = line_share(mode, baud, period_s)
+    if share < 1.0:
+        return
+    takes_ms = share * period_s * 1e3
+    enough = [each for each in USUAL_BAUDS if line_share(mode, each, period_s) < 1.0]
+    mend = f"take --baud {enough[0]} or more" if enough else "take a longer control period"
+    raise UserError(
+        f"the line speaks {baud} baud, at which the {tick_bytes(mode)} bytes of a tick in {mode} "
+        f"mode take {takes_ms:.1f} ms of its {period_s * 1e3:g} ms; {mend}, on the board as here"
+    )
