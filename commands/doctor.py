@@ -15,6 +15,7 @@ from serial.tools import list_ports
 
 from sparsectl.commands.config import DoctorConfig
 from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.tools import TOOLS
 from sparsectl.hil.finder import find_boards, serial_ports
 from sparsectl.training.plants.rig import rig_names
 
@@ -40,7 +41,8 @@ class Check:
 
 def doctor(config: DoctorConfig) -> dict[str, Any]:
     """Run `sparsectl doctor`."""
-    checks = [*_python(), *_packages(), *_tools(), *_boards(), *_teachers(), *_ports(config)]
+    tools = [*_tools(), *_emulators(), *_programmers()]
+    checks = [*_python(), *_packages(), *tools, *_boards(), *_teachers(), *_ports(config)]
     rows = [["what", "found", "for", "to get it"]]
     for check in checks:
         mend = check.mend if check.found is None else ""
@@ -93,7 +95,32 @@ def _version(package: str) -> str | None:
 
 def _tools() -> Iterator[Check]:
     yield Check("cc", shutil.which("cc"), "export, build, trial", "sudo apt install gcc")
+    yield _tool("instruction counts", "valgrind", "bench on this machine")
     yield Check("git", shutil.which("git"), "the revision in results", "sudo apt install git")
+
+
+def _emulators() -> Iterator[Check]:
+    """What runs a board's firmware here, each with the boards that it is for."""
+    serves: dict[str, list[str]] = {}
+    for name, board in BOARDS.items():
+        for tool in board.emulator.tools if board.emulator else ():
+            serves.setdefault(tool, []).append(name)
+    for tool, boards in serves.items():
+        yield _tool("emulator", tool, f"bench, trial --port emulated: {', '.join(boards)}")
+
+
+def _programmers() -> Iterator[Check]:
+    """What writes a board's flash."""
+    serves: dict[str, list[str]] = {}
+    for name, board in BOARDS.items():
+        for tool in board.programmer.tools if board.programmer else ():
+            serves.setdefault(tool, []).append(name)
+    for tool, boards in serves.items():
+        yield _tool("programmer", tool, f"flash: {', '.join(boards)}")
+
+
+def _tool(kind: str, name: str, serves: str) -> Check:
+    return Check(f"{kind} {name}", shutil.which(name), serves, f"sudo apt install {TOOLS[name]}")
 
 
 def _boards() -> Iterator[Check]:

@@ -21,6 +21,10 @@ class Programmer(Protocol):
     def needs_port(self) -> bool:
         """Whether it goes through the board's serial port."""
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Programs that it needs, by their names in `firmware_host.tools`."""
+
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
         """The commands that write what `sparsectl build` left in `folder`, in order.
 
@@ -35,6 +39,7 @@ class StFlash:
 
     address: int
     needs_port: bool = False
+    tools: tuple[str, ...] = ("st-flash",)
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
         """Flash a raw image at its address."""
@@ -48,6 +53,7 @@ class OpenOcd:
 
     config: str
     needs_port: bool = False
+    tools: tuple[str, ...] = ("openocd",)
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
         """Write, compare, start."""
@@ -66,6 +72,7 @@ class Avrdude:
     protocol: str
     baud: int
     needs_port: bool = True
+    tools: tuple[str, ...] = ("avrdude",)
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
         """Write and compare; the boot loader is left alone (-D)."""
@@ -87,6 +94,7 @@ class UsbDrive:
     details: str
     """A file that such a drive has, to know it by."""
     needs_port: bool = False
+    tools: tuple[str, ...] = ()
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
         """Copy the hex file; `port` may name where the drive is mounted."""

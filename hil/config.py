@@ -91,12 +91,14 @@ class TrialConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Make a self-contained HTML report of a run or of a trial."""
+    """Make a self-contained HTML report of a run or a trial, or of two trials over each other."""
 
     path: Positional[Path]
     """A run's folder, a trial's folder, or a journal."""
     out: Path | None = None
-    """The HTML file; by default report.html in the folder."""
+    """The HTML file; by default report.html (of two: comparison.html) in the first's folder."""
+    other: Positional[Path | None] = None
+    """A second one: its trial is laid over the first's, its figures stand beside them."""
 
 
 @dataclass(frozen=True)

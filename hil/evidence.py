@@ -48,9 +48,19 @@ class Evidence:
     graph: PolicyGraph | None
     choice: dict[str, Any] | None = None
     """The encodings that its export measured on a board; see `hil.encoding_plot.read_choice`."""
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    """What policy.json says of each input: name, low, high, and cut_off, beyond which a fixed-point
+    policy sees no more of it (None: nowhere)."""
     episodes: dict[str, Episode] = field(default_factory=dict)
     """Simulated episodes of teacher and student from the same start."""
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def base_unit(self) -> str | None:
+        """Of the base's position, m or rad; None where nothing here tells the rig."""
+        if self.journal is not None:
+            return str(self.journal.header["signals"]["observation"][0]["unit"])
+        return self.graph.observation[0].unit if self.graph and self.graph.observation else None
 
 
 def gather(path: Path) -> Evidence:
@@ -76,7 +86,28 @@ def gather(path: Path) -> Evidence:
     missing = [words for stage, words in STAGES.items() if not found.get(stage)]
     missing += [] if graph else ["no policy.onnx with the trial's digest, so no network's picture"]
     missing += [] if len(episodes) == 2 else ["no simulated episodes of teacher and student"]
-    return Evidence(folder, stages, journal, journal_path, trial, graph, choice, episodes, missing)
+    return Evidence(
+        folder=folder,
+        stages=stages,
+        journal=journal,
+        journal_path=journal_path,
+        trial=trial,
+        graph=graph,
+        choice=choice,
+        inputs=_inputs(place) if place else [],
+        episodes=episodes,
+        missing=missing,
+    )
+
+
+def _inputs(place: Path) -> list[dict[str, Any]]:
+    """The inputs that policy.json tells of; none where there is none, as of an earlier export."""
+    path = place / "policy.json"
+    said = read_json(path) if path.is_file() else {}
+    inputs = said.get("inputs") if isinstance(said, dict) else None
+    if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
+        return []
+    return [each for each in inputs if {"name", "low", "high", "cut_off"} <= each.keys()]
 
 
 def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from sparsectl.common.files import atomic_path
 from sparsectl.common.provenance import provenance
+from sparsectl.hil.comparison import TrialComparison, compare
 from sparsectl.hil.config import ReportConfig, TrialConfig
 from sparsectl.hil.encoding_plot import encoding_plot
 from sparsectl.hil.evidence import Episode, Evidence, gather
@@ -21,6 +22,7 @@ from sparsectl.hil.network_picture import NetworkPicture, draw_network
 from sparsectl.hil.results import active_part
 from sparsectl.hil.samples import read_trace
 from sparsectl.hil.trial_plots import (
+    UNITS,
     inference_plot,
     motion_plot,
     period_plot,
@@ -39,6 +41,18 @@ TIMINGS = {
     "inference_us": "Inference, the policy's call",
     "round_trip_us": "Round trip, host to board and back",
 }
+LATENCY = {
+    "sensing": "Sampling to the line",
+    "up": "Up the line to the host",
+    "hand_over": "From its reading thread to its loop",
+    "compute": "The policy on the host",
+    "sending": "From there to the line",
+    "down": "Down the line to the board",
+    "actuating": "From there to the motor's new duty",
+    "end_to_end": "All of it, sampling to the motor's new duty",
+}
+"""Segments of `sparsectl.hil.latency`, in their order."""
+LATENCY_OF_DEVICE = {"end_to_end": "All of it, sampling to the host's answer read"}
 COUNTS = {
     "ticks": "Control ticks with the policy in charge",
     "skipped": "Ticks skipped",
@@ -60,15 +74,17 @@ def write_report(config: ReportConfig) -> dict[str, Any]:
         UserError: nothing there to report on, or a damaged file.
     """
     evidence = gather(config.path)
-    out = config.out or evidence.folder / "report.html"
-    html = render(evidence)
+    other = None if config.other is None else gather(config.other)
+    name = "report.html" if other is None else "comparison.html"
+    out = config.out or evidence.folder / name
+    html = render(evidence, None if other is None else compare(evidence, other))
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return {"report": str(out), "missing": evidence.missing}
 
 
-def render(evidence: Evidence) -> str:
-    """The page."""
+def render(evidence: Evidence, against: TrialComparison | None = None) -> str:
+    """The page; `against` is what another trial shows beside this one."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -77,7 +93,7 @@ def render(evidence: Evidence) -> str:
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    return environment.get_template("report.html").render(_page(evidence))
+    return environment.get_template("report.html").render(_page(evidence) | {"against": against})
 
 
 def _page(evidence: Evidence) -> dict[str, Any]:
@@ -91,6 +107,9 @@ def _page(evidence: Evidence) -> dict[str, Any]:
         "timings": _rows(trial, TIMINGS),
         "counts": _rows(trial, COUNTS),
         "disturbances": (trial or {}).get("disturbances", []),
+        "motion": _motion(trial),
+        "latency": _latency(trial),
+        "inputs": evidence.inputs,
         "network": _network(evidence),
         "comparison": _comparison(evidence),
         "steps": _table((evidence.stages.get("distill") or {}).get("steps")),
@@ -99,6 +118,24 @@ def _page(evidence: Evidence) -> dict[str, Any]:
         "missing": evidence.missing,
         "torn_bytes": evidence.journal.dropped_bytes if evidence.journal else 0,
     }
+
+
+def _motion(trial: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """How well it balanced, in words; nothing where the pole was never up."""
+    if trial is None or trial.get("rms_angle_rad") is None:
+        return []
+    return [
+        ("RMS angle from the capture on", f"{np.degrees(trial['rms_angle_rad']):.2f}°"),
+        ("RMS effort (duty) from the capture on", f"{trial['rms_duty']:.3f}"),
+    ]
+
+
+def _latency(trial: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """The chain from sample to motor: label, and its percentiles."""
+    chain = (trial or {}).get("latency_us") or {}
+    mode = (trial or {}).get("mode")
+    labels = LATENCY | (LATENCY_OF_DEVICE if mode == "device" else {})
+    return [(label, chain[name]) for name, label in labels.items() if chain.get(name)]
 
 
 def _network(evidence: Evidence) -> NetworkPicture | None:
@@ -153,22 +190,24 @@ def _plots(evidence: Evidence) -> dict[str, Plot]:
     if evidence.choice is not None and evidence.choice["rows"]:
         found["encodings"] = encoding_plot(evidence.choice)
     if len(evidence.episodes) == 2:
-        found["episodes"] = _episodes_plot(**evidence.episodes)
+        found["episodes"] = _episodes_plot(**evidence.episodes, unit=evidence.base_unit)
     return {name: plot for name, plot in found.items() if plot is not None}
 
 
-def _episodes_plot(teacher: Episode, student: Episode) -> Plot:
+def _episodes_plot(teacher: Episode, student: Episode, unit: str | None) -> Plot:
+    factor, shown = UNITS[unit] if unit in UNITS else (1.0, "in the rig's unit")
+
     def draw(figure: Figure, narrow: bool) -> None:
         angle, position, duty = figure.subplots(3, sharex=True, height_ratios=(3, 2, 2))
         for episode, colour, label in ((teacher, SECOND, "teacher"), (student, FIRST, "student")):
             time_s = episode["time_s"]
             line(angle, time_s, unwrapped_gaps(episode["pole_angle_rad"]), colour, label=label)
-            line(position, time_s, episode["base_position"], colour)
+            line(position, time_s, episode["base_position"] * factor, colour)
             line(duty, time_s, episode["duty"], colour, 0.9, drawstyle="steps-post")
         angle.set_yticks((-180, -90, 0, 90, 180))
         angle.set_title("Pole angle (°)")
         angle.legend(loc="lower right", ncols=2)
-        position.set_title("Base position (m or rad)")
+        position.set_title(f"Base position ({shown})")
         duty.set_title("Motor duty")
         duty.set_xlabel("time (s)")
 

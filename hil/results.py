@@ -19,6 +19,7 @@ from sparsectl.hil.counters import Counters
 from sparsectl.hil.journal import Journal, Kind
 from sparsectl.hil.kicks import read_kicks
 from sparsectl.hil.latency import latencies, summarise
+from sparsectl.hil.responses import balancing, kick_responses
 from sparsectl.hil.samples import Trace, read_trace
 from sparsectl.hil.session import make_exchange
 from sparsectl.hil.timing import Percentiles, intervals, percentiles
@@ -46,6 +47,7 @@ def assess(journal: Journal) -> dict[str, Any]:
         config["seconds"],
         config["recovery_s"],
     ).to_json()
+    responses = kick_responses(active, [kick["time_us"] for kick in kicks.given])
     if kicks.missed_after_s:
         balance["balanced"] = False  # what was asked for was never tried
     return {
@@ -65,9 +67,10 @@ def assess(journal: Journal) -> dict[str, Any]:
         "deadline_misses": skipped + _late_ticks(journal, active),
         "priority": _last(journal, "priority").get("scheduling", "ordinary"),
         "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
+        **balancing(active),
         "disturbances": [
-            {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"]}
-            for kick in kicks.given
+            {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"], **response}
+            for kick, response in zip(kicks.given, responses, strict=True)
         ],
         "kicks_missed": len(kicks.missed_after_s),
         **_clocks(journal),

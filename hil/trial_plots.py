@@ -33,6 +33,8 @@ from sparsectl.hil.samples import BALANCED_RAD, Trace
 
 ZOOM_DEGREES = 18.0
 FULL_TURN = (-180, -90, 0, 90, 180)
+UNITS = {"m": (1000.0, "mm"), "rad": (57.29578, "°")}
+"""How a base's position is shown: what to multiply it by, and in what it is then."""
 
 
 def motion_plot(trace: Trace, result: dict[str, Any], rig: dict[str, Any], unit: str) -> Plot:
@@ -73,7 +75,7 @@ def motion_plot(trace: Trace, result: dict[str, Any], rig: dict[str, Any], unit:
 def _position(
     axes: Axes, time_s: NDArray[np.float64], trace: Trace, limit: float, unit: str
 ) -> None:
-    factor, shown = (1000.0, "mm") if unit == "m" else (57.29578, "°")
+    factor, shown = UNITS[unit]
     line(axes, time_s, trace.base_position * factor, FIRST)
     for edge in (-limit, limit):
         axes.axhline(edge * factor, color=BAD, linewidth=1.0, linestyle=(0, (4, 3)))

@@ -55,6 +55,7 @@ class Player:
         self.losses = 0
         """Places where the line lost frames of the board."""
         self._since_loss = NEVER
+        self._homing_is_clouded = False
         self._homing = False
         self._output_from = NEVER
         self._zero, self._raw = (0, 0), (0, 0)
@@ -77,13 +78,14 @@ class Player:
             case Loss():
                 self.losses += 1
                 self._since_loss = 0
+                self._homing_is_clouded |= self._state in (State.BOOT, State.SAFE, State.HOMING)
         return None
 
     @property
     def is_clouded(self) -> bool:
-        """Whether the line lost frames a few ticks ago: what the board heard there is a guess, and
-        a difference may be the guess's."""
-        return self._since_loss <= self._clouded_ticks
+        """Whether the line lost frames a few ticks ago, or while home was sought: what the board
+        heard and saw there is a guess, and a difference may be the guess's."""
+        return self._since_loss <= self._clouded_ticks or self._homing_is_clouded
 
     def _sample(self, at: Sampling) -> None:
         self._since_loss += 1
@@ -141,6 +143,8 @@ class Player:
             if _bits(theirs[name]) != _bits(ours[name]):
                 return Difference(tick, name, _plain(name, theirs), _plain(name, ours))
         self.compared.add(tick)
+        if theirs["state"] == State.HOMED:
+            self._homing_is_clouded = False
         return None
 
     def _overdue(self) -> Difference | None:

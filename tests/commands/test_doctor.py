@@ -8,6 +8,8 @@ import pytest
 
 from sparsectl.commands import doctor
 from sparsectl.commands.config import DoctorConfig
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.tools import TOOLS
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,17 @@ def test_another_system_is_told_what_works_there(monkeypatch: pytest.MonkeyPatch
         c for c in doctor.doctor(DoctorConfig(boards=False))["checks"] if c["name"] == "system"
     ]
     assert "want Linux" in check["found"]
+
+
+def test_emulators_programmers_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a board in the registry needs has a line, and one that lacks has its package."""
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    checks = {c["name"]: c for c in doctor.doctor(DoctorConfig(boards=False))["checks"]}
+    for name, board in BOARDS.items():
+        for tool in board.emulator.tools if board.emulator else ():
+            assert name in checks[f"emulator {tool}"]["serves"]
+        for tool in board.programmer.tools if board.programmer else ():
+            assert name in checks[f"programmer {tool}"]["serves"]
+    assert checks["emulator simavr"]["mend"] == f"sudo apt install {TOOLS['simavr']}"
+    assert checks["programmer avrdude"]["found"] is None
+    assert {"mcap", "pyarrow", "minari", "nicegui", "sbx-rl"} <= checks.keys()

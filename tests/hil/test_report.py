@@ -226,3 +226,57 @@ def test_the_network_shows_every_live_weight_once() -> None:
     assert [len(row) for row in picture.use.counts] == [5] * 5
     for signal in graph.observation:
         assert signal.name.split("_")[0] in picture.svg
+
+
+def test_motion_kicks_chain_and_inputs_are_told(run: Path, tmp_path: Path) -> None:
+    write_report(ReportConfig(run, tmp_path / "report.html"))
+    html = (tmp_path / "report.html").read_text()
+    assert "RMS angle from the capture on" in html and "RMS effort (duty)" in html
+    assert "Kicks, added to the policy" in html and "peak angle after it" in html
+    assert "cut off at" in html and "nowhere" in html
+    assert "m or rad" not in html and "Base position (mm)" in html
+
+
+def test_the_latency_chain_of_the_terminal_is_in_the_report(easy: Path, tmp_path: Path) -> None:
+    trial = run_trial(
+        TrialConfig(
+            policy=easy,
+            rig=str(EASY_RIG),
+            mode="host",
+            seconds=0.5,
+            swing_up_limit_s=1.0,
+            link_timeout_ticks=10,
+            firmware=easy.parent / "firmware",
+            out=tmp_path / "trial",
+        )
+    )
+    html = (tmp_path / "trial" / "report.html").read_text()
+    if trial["latency_us"] is None:
+        pytest.skip("the machine was too busy for a tick")
+    assert "Where the time of a tick goes" in html
+    for label in (
+        "Up the line to the host",
+        "The policy on the host",
+        "Down the line to the board",
+    ):
+        assert label in html
+
+
+def test_two_trials_over_each_other(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run / "trial", other)
+    result = write_report(ReportConfig(run, other=other))
+    out = run / "comparison.html"
+    assert result["report"] == str(out)
+    html = out.read_text()
+    page = Page(html)
+    assert "against" in page.sections
+    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    assert len(page.ids) == len(set(page.ids))
+    assert "Settling after each kick" in html and "other" in html
+    out.unlink()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match="empty holds no trial; name two trials' folders"):
+        write_report(ReportConfig(run, other=empty))
