@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -39,6 +39,9 @@ class Batch:
 
     name: str
     observations: Float32
+    judged_by: Literal["own", "met", "either"] = "own"
+    """The actions whose range an error is a share of: those of this batch, those of the
+    observations that the policy meets, or whichever is the wider."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,11 @@ class Inputs:
             at = np.where(blind, 0.0, centre)
             size = np.where(blind, step, half * (1 if blind.any() else step))
             draw = generator.standard_normal((WIDE_ROWS, len(half)))
-            batches.append(_batch(f"at scale {step:.3g}", at + size * draw))
+            batches.append(_batch(f"at scale {step:.3g}", at + size * draw, blind.any()))
         draw = generator.standard_normal((WIDE_ROWS, len(half)))
         steps = 10.0 ** generator.uniform(-4, 4, draw.shape)
-        batches.append(_batch("at mixed scales", np.where(blind, 0, centre) + half * steps * draw))
+        mixed = np.where(blind, 0, centre) + half * steps * draw
+        batches.append(_batch("at mixed scales", mixed, blind.any()))
         return batches
 
     def box(self) -> tuple[Float64, Float64]:
@@ -217,9 +221,11 @@ def _plausible(limit: float | None) -> float:
     return limit if limit is not None and abs(limit) <= PLAUSIBLE_LIMIT else np.nan
 
 
-def _batch(name: str, values: Float64) -> Batch:
+def _batch(name: str, values: Float64, is_blind: np.bool_) -> Batch:
+    """is_blind: nothing says which scale the policy meets, so each must be right by itself."""
     greatest = np.finfo(np.float32).max / 4
-    return Batch(name, np.clip(values, -greatest, greatest).astype(np.float32))
+    observations = np.clip(values, -greatest, greatest).astype(np.float32)
+    return Batch(name, observations, "own" if is_blind else "either")
 
 
 def _fitting_count(size: int) -> int:

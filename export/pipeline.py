@@ -154,11 +154,11 @@ def _observations(
     count = widest_count(graph, config.observations)
     batches = [Batch("that it meets", inputs.met(count, config.seed))]
     if inputs.calibration is not None:
-        batches.append(Batch("over its range", inputs.spread(count, config.seed)))
+        batches.append(Batch("over its range", inputs.spread(count, config.seed), "either"))
     batches += inputs.wider(config.seed)
     known = np.concatenate([batch.observations for batch in batches])
     straddling = straddle(source, known, *inputs.box(), config.seed)
-    batches.append(Batch("beside a threshold", straddling.observations))
+    batches.append(Batch("beside a threshold", straddling.observations, "met"))
     return [batch for batch in batches if len(batch.observations)], straddling
 
 

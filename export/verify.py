@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ class Judged:
 class Proof:
     """The source's actions for batches of observations, and what is held against them.
 
-    Where the source's own float32 run is as near to float64 as float32 can be, the actions of
-    float64 are the truth, so that each way to run it is judged by its own rounding alone; else (a
-    file that computes in something coarser on purpose) the float32 run is.
+    The actions of float64 are the truth, so that each way to run it is judged by its own rounding
+    alone. Where the source's float32 run is further from them than float32 explains (it computes in
+    something coarser, or a comparison fell otherwise), its actions are as true as those.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Proof:
         """
         self._source, self._policy, self._error = source, policy, error
         self._batches: list[Batch] = []
-        self._truths: list[Float64] = []
+        self._truths: list[tuple[Float64, Float64]] = []
+        self._ranges: list[Float64] = []
         self._references: list[Float32] = []
         self._roundings: dict[str, Float64] = {}
         widest = max(max(layer.weight.shape) for layer in policy.graph.layers)
@@ -84,29 +85,35 @@ class Proof:
 
     def _add(self, batch: Batch, is_met: bool) -> None:
         observations = batch.observations
-        if is_met:
-            reference = self._in_chunks(self._policy.forward, observations)
-            require_finite_actions(reference, observations)
-        own = self._source.run(observations)
+        own = self._source.run(observations).astype(np.float64)
         exact = self._source.exact(observations)
         if not is_met:  # far out, what overflows in the source itself has no meaning to compare
             finite = np.isfinite(own).all(axis=1) & np.isfinite(exact).all(axis=1)
             observations, own, exact = observations[finite], own[finite], exact[finite]
             if not len(observations):
                 return
-            reference = self._in_chunks(self._policy.forward, observations)
-        batch = Batch(batch.name, observations)
-        self._batches.append(batch)
-        truth, trusted = exact, own.astype(np.float64)
-        difference = np.abs(trusted - exact)
-        limit = np.broadcast_to(DEFAULT_ERROR["float32"] * self.action_range(exact), exact.shape)
-        allowed = self._with_rounding(batch, difference, limit)[0]
-        if not np.all(difference <= allowed):
-            truth = trusted
+        reference = self._in_chunks(self._policy.forward, observations)
+        if is_met:
+            require_finite_actions(reference, observations)
+        batch = replace(batch, observations=observations)
+        reach = self._range_of(batch, exact)
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(own - exact)
+        limit = np.broadcast_to(DEFAULT_ERROR["float32"] * reach, exact.shape)
+        explained = difference <= self._with_rounding(batch, difference, limit)[0]
         if is_met:
             self.source_error = float(difference.max())
-        self._truths.append(truth)
+        self._batches.append(batch)
+        self._ranges.append(reach)
+        self._truths.append((exact, np.where(explained, exact, own)))
         self._references.append(reference)
+
+    def _range_of(self, batch: Batch, actions: Float64) -> Float64:
+        """What an error in the batch is a share of, [action_size]."""
+        if batch.judged_by == "own" or not self._ranges:
+            return self.action_range(actions)
+        met = self._ranges[0]
+        return met if batch.judged_by == "met" else np.maximum(met, self.action_range(actions))
 
     @property
     def met(self) -> Batch:
@@ -179,7 +186,7 @@ class Proof:
             "max_abs_error": {"source": self.source_error}
             | {name: each.difference for name, each in found.items()},
             "error_limit": float(limits.min()),
-            "action_range": float(self.action_range(self._truths[0]).min()),
+            "action_range": float(self._ranges[0].min()),
             "max_error_share": max(each.share for each in found.values()),
             "float32_rounding": rounding,
             "within_error": rounding == 0.0,
@@ -191,7 +198,7 @@ class Proof:
 
     def _limit(self, index: int, share: float) -> Float64:
         share = share if self._error is None else self._error
-        return share * self.action_range(self._truths[index])
+        return share * self._ranges[index]
 
     def _judge_translation(self, name: str, actions: Float32, index: int) -> Judged:
         kind = DEFAULT_ERROR[self._policy.encoding.kind]
@@ -212,10 +219,14 @@ class Proof:
     ) -> Judged:
         """rounds: whether float32's own rounding in the source is an excuse; is_wish: whether a
         larger `--error` would do."""
-        batch, truth = self._batches[index], self._truths[index]
-        reach = self.action_range(truth)
+        batch, (truth, other), reach = (
+            self._batches[index],
+            self._truths[index],
+            self._ranges[index],
+        )
+        found = actions.astype(np.float64)
         with np.errstate(invalid="ignore"):
-            difference = np.abs(actions.astype(np.float64) - truth)
+            difference = np.minimum(np.abs(found - truth), np.abs(found - other))
         difference[np.isnan(difference)] = np.inf
         allowed, rounding = np.broadcast_to(share * reach, truth.shape), 0.0
         if rounds:
@@ -269,7 +280,8 @@ class Proof:
 
     def _in_chunks(self, act: Callable[[Any], Float32], observations: Float32) -> Float32:
         starts = range(0, len(observations), self._chunk)
-        return np.concatenate([act(observations[at : at + self._chunk]) for at in starts])
+        with np.errstate(all="ignore"):  # what is not finite is told by what it is held against
+            return np.concatenate([act(observations[at : at + self._chunk]) for at in starts])
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

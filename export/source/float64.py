@@ -29,6 +29,9 @@ LONG_SUM = 144
 """Terms from which on a sum's rounding error is taken to grow by the root of their number (Higham,
 Accuracy and Stability of Numerical Algorithms, section 4.2)."""
 
+ABSOLUTE = ("Sigmoid", "Erf")
+"""Operators whose runtimes are as exact as a number near 1 may be, however small the result."""
+
 MOVING = frozenset(
     "Identity Reshape Flatten Squeeze Unsqueeze Transpose Concat Split Slice Gather GatherElements "
     "GatherND Expand Tile Shape Size ConstantOfShape Constant Range Cast CastLike Dropout Pad Relu "
@@ -93,7 +96,11 @@ class Float64Graph:
             roundoff *= LIBRARY
             if any(word in node.op_type for word in COMPOSED):
                 results = node.run(*[_shaken(x, roundoff, noise) for x in given])
-        return tuple(_shaken(result, roundoff, noise) for result in results)
+        moved = tuple(_shaken(result, roundoff, noise) for result in results)
+        if node.op_type not in ABSOLUTE:
+            return moved
+        own = AMPLITUDE * FLOAT32_ROUNDOFF
+        return tuple(result + own * _noise(noise, np.shape(result)) for result in moved)
 
 
 def in_float64(model: ModelProto) -> ModelProto:
