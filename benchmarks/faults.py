@@ -69,6 +69,10 @@ THRESHOLDS = {
         *("REVERSED_POLE", "jerk of the base that a pole answers; three wrong answers", "counts"),
         "`[base] length_m`, model",
     ),
+    "RIG_LIMIT_SWITCHES": (
+        *("LIMIT_SWITCH", "the loop of the limit switches, at one tick", "1: watched"),
+        "`[base] limit_switch_at`",
+    ),
     "SAFETY_HOMING_TICKS": ("HOMING_TIMEOUT", "no rest for", "ticks", "10 s"),
     "SAFETY_LINK_TICKS": (
         *("LINK_LOST", "no good frame for", "ticks"),
@@ -217,12 +221,12 @@ def run_matrix() -> None:
     """Inject every fault and write what became of each."""
     sys.path.insert(0, str(ROOT))
     from sparsectl.hil.faults.matrix import Matrix
-    from tests.hil.policies import EASY_POLICY, EASY_RIG, export_into
+    from tests.hil.policies import EASY_POLICY, SWITCHED_RIG, export_into
 
-    constants = RigConstants(**load_rig(EASY_RIG).firmware_constants())
+    constants = RigConstants(**load_rig(SWITCHED_RIG).firmware_constants())
     with tempfile.TemporaryDirectory() as folder:
         policy = export_into(EASY_POLICY, Path(folder) / "policy")
-        built = Matrix(policy, str(EASY_RIG), constants, Path(folder)).build()
+        built = Matrix(policy, str(SWITCHED_RIG), constants, Path(folder)).build()
         start = time.monotonic()
         outcomes = {name: asdict(built.run(name)) for name in tqdm(FAULTS)}
         seconds = time.monotonic() - start

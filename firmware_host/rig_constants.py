@@ -69,12 +69,15 @@ class RigConstants:
     vertical; infinite: a reversed pole encoder is not looked for."""
     pole_sense: int = 1
     """1: the hanging pole's count grows when the base jerks forward; -1: it shrinks."""
+    limit_switches: int = 0
+    """1: the board has to see the loop of its limit switches closed."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             unlimited = field.name in _UNLIMITED and value == math.inf
             sense = field.name == "pole_sense" and value in (-1, 1)
+            sense |= field.name == "limit_switches" and value in (0, 1)
             signed = field.name in _SIGNED and math.isfinite(value) and value != 0
             if not (unlimited or sense or signed or (math.isfinite(value) and value > 0)):
                 wanted = "not 0" if field.name in _SIGNED else "above 0"
@@ -170,6 +173,7 @@ def _rig(rig: RigConstants) -> dict[str, str]:
         "RIG_TELLING_JERK_COUNTS": str(_telling_jerk(rig)),
         "RIG_BASE_SENSE": "1" if rig.base_unit_per_count > 0 else "-1",
         "RIG_POLE_SENSE": str(rig.pole_sense),
+        "RIG_LIMIT_SWITCHES": str(rig.limit_switches),
         "RIG_CURRENT_LIMIT_MA": str(round(min(rig.current_limit_a, 1000.0) * 1000)),
         "RIG_BASE_TRAVEL_COUNTS": str(math.floor(rig.base_limit / rig.base_unit)),
         "RIG_BASE_STEP_COUNTS": str(math.ceil(rig.base_rate_limit * period_s / rig.base_unit)),

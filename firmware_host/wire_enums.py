@@ -66,6 +66,8 @@ class Fault(IntEnum):
     """The clock of the ticks stood still, or ran at another rate than the board's second clock."""
     ENCODER_LOST = 17
     """Edges came faster than the board counts them: its zero and its travel are no longer true."""
+    LIMIT_SWITCH = 18
+    """A limit switch was open, or its wire broken: the base is at an end of its travel."""
 
 
 class Reason(IntEnum):

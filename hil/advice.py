@@ -25,6 +25,10 @@ _ADVICE: Final[dict[Fault, str]] = {
     ),
     Fault.WATCHDOG: "its firmware hung, or its timer stopped; reset it",
     Fault.CLOCK: "its timer and its second clock disagree; reset it, and check its crystal",
+    Fault.LIMIT_SWITCH: (
+        "the base is at a limit switch, a switch's wire is broken, or this board has no input for "
+        "them; push the base to the middle and look at the loop"
+    ),
     Fault.ENCODER_LOST: (
         "an encoder's edges came too fast or with noise: check its wiring; `sparsectl build` says "
         "how many a second this board counts"

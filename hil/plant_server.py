@@ -2,9 +2,9 @@
 
 It answers the firmware over a socket, little-endian: a request `{u64 time_ns, f32 duty}` means
 "bring the plant to that time under the duty in force, then apply this one"; the answer is
-`{i32 base_count, i32 pole_count, i32 current_ma, u32 lost_edges}`: the motor's current, and what
-the encoders' decoder missed. Time passes only by
-requests, so the firmware's clock rules.
+`{i32 base_count, i32 pole_count, i32 current_ma, u32 lost_edges, u32 limit_switch}`: the motor's
+current, what the encoders' decoder missed, and 1 where the base stands on a limit switch. Time
+passes only by requests, so the firmware's clock rules.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ class AnyPlant(Protocol):
 
     def current_a(self) -> float | None: ...
 
+    def limit_switch_open(self) -> bool: ...
+
 
 REQUEST = struct.Struct("<Qf")
-ANSWER = struct.Struct("<iiiI")
+ANSWER = struct.Struct("<iiiII")
 READY = "READY"
 
 
@@ -108,7 +110,8 @@ def serve(
         plant.set_duty(duty if math.isfinite(duty) else 0.0)
         counts = (_wrapped(count) for count in plant.counts())
         lost_edges = plant.lost_edges() if isinstance(plant, FaultyPlant) else 0
-        channel.sendall(ANSWER.pack(*counts, _milliamperes(plant.current_a()), lost_edges))
+        current_ma, is_open = _milliamperes(plant.current_a()), plant.limit_switch_open()
+        channel.sendall(ANSWER.pack(*counts, current_ma, lost_edges, is_open))
 
 
 def _milliamperes(current_a: float | None) -> int:

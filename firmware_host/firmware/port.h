@@ -63,6 +63,10 @@ void port_encoders(int32_t *base_count, int32_t *pole_count);
  * hardware decodes them. */
 uint32_t port_lost_edges(void);
 
+/* True while the loop of the limit switches is open: one is pressed, or a wire is broken. Asked
+ * only where the rig has some; a board without the input must say true. */
+bool port_limit_switch(void);
+
 /* Current of the motor in mA, of either sign, at the latest port_encoders(); PORT_CURRENT_UNKNOWN
  * on a board that cannot measure it. */
 #define PORT_CURRENT_UNKNOWN INT32_MIN

@@ -37,6 +37,10 @@ class Actuator(Protocol):
     def current_a(self) -> float | None:
         """Current of the motor in A; None where it is not measured."""
 
+    def limit_switch_open(self) -> bool:
+        """Whether an end of the travel is reached; where there is no input for it, nothing rules
+        that out: True."""
+
     def close(self) -> None:
         """Motor off, as far as the hardware can still be reached."""
 

@@ -77,6 +77,10 @@ class Odrive:
         self._read_s = time.monotonic()
         return self._counts
 
+    def limit_switch_open(self) -> bool:
+        """There is no input for them here."""
+        return True
+
     def current_a(self) -> float | None:
         """The drive limits it by itself (motor.config.current_lim)."""
         return None

@@ -21,6 +21,7 @@ Evidence = Literal[
     "base travelled",
     "base driven",
     "motor told to go back",
+    "limit switch open",
 ]
 Window = Literal[
     "", "dead stop", "stuck", "answers", "current", "homing", "overrun", "watchdog", "clock"
@@ -117,6 +118,16 @@ PLANT: Final = _table(
         (F.REVERSED_BASE,),
         "answers",
         from_boot=True,
+    ),
+    FaultKind(
+        "drifting_base_zero",
+        "plant",
+        "the base's belt slips, and its zero wanders off",
+        (F.LIMIT_SWITCH,),
+        evidence="limit switch open",
+    ),
+    FaultKind(
+        "cut_limit_switch", "plant", "a wire of the limit switches breaks", (F.LIMIT_SWITCH,)
     ),
     FaultKind(
         "jammed_base",

@@ -201,6 +201,7 @@ class _Run:
             "base at its limit": at_limit,
             "base driven at rest, or at its limit": self._driven_still > 0 or at_limit,
             "motor told to go back": self._told_back >= 4,
+            "limit switch open": self.truth.limit_switch_open(),
             "base travelled": self._travel >= STUCK_TRAVEL * constants.base_limit,
             "base driven": self._driven >= safety_ticks(constants)["stuck"],
         }[self.kind.evidence]

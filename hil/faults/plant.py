@@ -29,6 +29,10 @@ class PlantFault:
         """What the encoders say."""
         return counts
 
+    def limit_switch_open(self, is_open: bool) -> bool:
+        """What the loop of the limit switches says."""
+        return is_open
+
     def lost_edges(self) -> int:
         """What the encoders' decoder has missed since the fault came."""
         return 0
@@ -101,6 +105,29 @@ class _Skipped(_Encoder):
 
     def lost_edges(self) -> int:
         return self.lost
+
+
+class _Drifting(_Encoder):
+    """A belt that slips a little all the time: the base's zero wanders off."""
+
+    SPEED = 0.3
+    """In m/s or rad/s."""
+
+    def __init__(self) -> None:
+        super().__init__(BASE)
+        self.drift = 0.0
+
+    def advance(self, plant: Plant, duration_s: float) -> None:
+        super().advance(plant, duration_s)
+        self.drift += self.SPEED * duration_s / plant.rig.base.unit_per_count
+
+    def count(self, count: int) -> int:
+        return count - round(self.drift)
+
+
+class _CutSwitch(PlantFault):
+    def limit_switch_open(self, is_open: bool) -> bool:
+        return True
 
 
 class _Overflowed(_Encoder):
@@ -193,6 +220,8 @@ PLANT_FAULTS: Final[dict[str, Callable[[], PlantFault]]] = {
     "reversed_pole_encoder": lambda: _Reversed(POLE),
     "reversed_base_encoder": lambda: _Reversed(BASE),
     "reversed_motor": lambda: _Supply(-1.0),
+    "drifting_base_zero": _Drifting,
+    "cut_limit_switch": _CutSwitch,
     "jammed_base": lambda: _Jammed(BASE),
     "jammed_pole": lambda: _Jammed(POLE),
     "lost_supply": lambda: _Supply(0.0),
@@ -240,6 +269,11 @@ class FaultyPlant:
             return truth
         base, pole = self._fault.counts(truth)
         return base, pole
+
+    def limit_switch_open(self) -> bool:
+        """What the loop of the limit switches says."""
+        is_open = self.plant.limit_switch_open()
+        return self._fault.limit_switch_open(is_open) if self._begun else is_open
 
     def lost_edges(self) -> int:
         """What the encoders' decoder has missed."""

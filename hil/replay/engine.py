@@ -17,7 +17,7 @@ from sparsectl.firmware_host.wire import Decoder, Frame, encode
 from sparsectl.hil.replay.confined import STATIC, ConfinedProgram
 
 CURRENT_UNKNOWN = -(2**31)
-_TICK = struct.Struct("<BIQiiiI")
+_TICK = struct.Struct("<BIQiiiII")
 _SIZE = struct.Struct("<H")
 _CHUNK = 255
 
@@ -66,9 +66,10 @@ class Engine:
         pole_raw: int,
         current_ma: int = CURRENT_UNKNOWN,
         lost_edges: int = 0,
+        limit_switch: int = 0,
     ) -> list[Frame]:
         """Run one control tick on raw counts, `periods` after the one before."""
-        sensors = (base_raw, pole_raw, current_ma, lost_edges)
+        sensors = (base_raw, pole_raw, current_ma, lost_edges, limit_switch)
         return self._play(_TICK.pack(ord("T"), periods, time_us, *sensors))
 
     def hear(self, name: str, **values: Any) -> list[Frame]:

@@ -96,7 +96,9 @@ class Player:
         over = at.fault == Fault.OVER_CURRENT
         current_ma = 2**31 - 1 if over else CURRENT_UNKNOWN
         lost_edges = int(at.fault == Fault.ENCODER_LOST)  # likewise
-        for frame in self._engine.tick(at.periods, at.time_us, *self._raw, current_ma, lost_edges):
+        at_end = int(at.fault == Fault.LIMIT_SWITCH)
+        sensors = (*self._raw, current_ma, lost_edges, at_end)
+        for frame in self._engine.tick(at.periods, at.time_us, *sensors):
             self._keep([frame])
             if frame.name in ("TICK", "OBSERVATION") and frame["tick"] == at.tick:
                 counts = frame["base_count"], frame["pole_count"]

@@ -52,6 +52,8 @@ class Pendulum(Protocol):
 
     def current_a(self) -> float | None: ...
 
+    def limit_switch_open(self) -> bool: ...
+
 
 class MiswiredPlant:
     """A plant behind such wires. An encoder that is unplugged counts nothing."""
@@ -74,6 +76,10 @@ class MiswiredPlant:
         """What reaches the board of the encoders' counts."""
         base, pole = self._plant.counts()
         return self._base * base, self._pole * pole
+
+    def limit_switch_open(self) -> bool:
+        """What the loop of the limit switches says."""
+        return self._plant.limit_switch_open()
 
     def current_a(self) -> float | None:
         """The motor's current, as the board sees it."""

@@ -196,6 +196,10 @@ void shim_safety_clock(void) {
     safety_clock(&safety);
 }
 
+void shim_safety_limit_switch(void) {
+    safety_limit_switch(&safety);
+}
+
 void shim_safety_lost_edges(void) {
     safety_lost_edges(&safety);
 }

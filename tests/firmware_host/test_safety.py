@@ -23,6 +23,7 @@ REQUESTS: dict[str, dict[State, State]] = {
     "estop": {state: S.FAULT for state in State},
     "clock": {state: S.FAULT for state in State},
     "lost_edges": {state: S.FAULT for state in (S.HOMED, S.ARMED, S.ACTIVE, S.STOPPING, S.FAULT)},
+    "limit_switch": {S.ARMED: S.FAULT, S.ACTIVE: S.FAULT},
     "forget_home": {state: S.SAFE for state in State if state not in (S.BOOT, S.FAULT)},
 }
 """Where each request leads; from any other state it changes nothing."""
@@ -30,7 +31,12 @@ REQUESTS: dict[str, dict[State, State]] = {
 TICK = {S.ARMED: S.ACTIVE}
 """Where one still tick leads."""
 
-FAULTS = {"estop": Fault.ESTOP, "clock": Fault.CLOCK, "lost_edges": Fault.ENCODER_LOST}
+FAULTS = {
+    "estop": Fault.ESTOP,
+    "clock": Fault.CLOCK,
+    "lost_edges": Fault.ENCODER_LOST,
+    "limit_switch": Fault.LIMIT_SWITCH,
+}
 """What each of these latches."""
 
 CASES = [(state, request) for request in REQUESTS for state in State]

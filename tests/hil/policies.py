@@ -20,6 +20,7 @@ from sparsectl.training.plants.rig import load_rig
 
 HERE = Path(__file__).parent
 EASY_RIG = HERE / "easy_rig.toml"
+SWITCHED_RIG = HERE / "switched_rig.toml"
 EASY_POLICY = HERE / "easy_policy.onnx"
 RIG = "sensorsini_cartpole"
 

@@ -124,6 +124,11 @@ class Plant:
             math.floor(pole_rad / self.rig.pole_rad_per_count),
         )
 
+    def limit_switch_open(self) -> bool:
+        """Whether the base stands on a limit switch; never where the rig has none."""
+        at = self.rig.base.limit_switch_at
+        return at > 0 and abs(float(self.data.qpos[BASE])) >= at
+
     def current_a(self) -> float:
         """Current of the motor under the duty that is set; 0 where the rig's file has none."""
         effort, velocity = float(self.data.ctrl[0]), float(self.data.qvel[BASE])

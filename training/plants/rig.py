@@ -34,6 +34,8 @@ class Base:
     coulomb_friction: float
     length_m: float = 0.0
     """From the arm's axis to the pole's hinge; 0 for a cart."""
+    limit_switch_at: float = 0.0
+    """Where the limit switches open, either side of the middle; 0: there are none."""
     rotor_inertia: float = 0.0
     """Of the motor's rotor and gears as the base feels it, in kg (a cart) or kg m² (an arm)."""
 
@@ -157,6 +159,8 @@ class Rig:
             "pole_sense": sense if self.pole.counts_per_turn > 0 else -sense,
             "telling_acceleration": part_of_gravity * GRAVITY / self.lever_m,
         }
+        if self.base.limit_switch_at:
+            constants["limit_switches"] = 1
         if self.motor.current_limit_a:
             constants["current_limit_a"] = self.motor.current_limit_a
         return constants
@@ -318,6 +322,12 @@ def _check_values(rig: Rig, path: Path) -> None:
                 f"{path}: {where} is 0; give what the encoder counts, negative if it counts "
                 "backwards"
             )
+    switch_at = rig.base.limit_switch_at
+    if switch_at != 0 and switch_at <= rig.base.limit:
+        raise UserError(
+            f"{path}: [base] limit_switch_at is {switch_at!r}, within the limit of "
+            f"{rig.base.limit!r}; the switches stand beyond it, at the ends of the travel"
+        )
     if not 1 <= rig.frames <= 64:
         raise UserError(f"{path}: frames is {rig.frames!r}; give 1 to 64")
     if not 0 < rig.motor.max_duty <= 1:

@@ -112,6 +112,9 @@ static void sense(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
         firmware->edges_lost = lost;
         safety_lost_edges(safety);
     }
+    if (RIG_LIMIT_SWITCHES != 0 && !in_loop && port_limit_switch()) {
+        safety_limit_switch(safety);
+    }
     if (safety_sample(safety, base_raw, pole_raw, current_ma, periods)) {
         observation_reset(&firmware->observation);
     }

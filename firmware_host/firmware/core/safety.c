@@ -114,6 +114,12 @@ void safety_clock(struct safety *safety) {
     }
 }
 
+void safety_limit_switch(struct safety *safety) {
+    if (safety->state == WIRE_STATE_ARMED || safety->state == WIRE_STATE_ACTIVE) {
+        fail(safety, WIRE_FAULT_LIMIT_SWITCH);
+    }
+}
+
 void safety_lost_edges(struct safety *safety) {
     switch (safety->state) {
     case WIRE_STATE_HOMED:

@@ -67,6 +67,9 @@ void safety_estop(struct safety *safety);
 /* The clock of the ticks is not to be trusted: FAULT from any state; an older fault stays. */
 void safety_clock(struct safety *safety);
 
+/* A limit switch is open: FAULT in ARMED and ACTIVE. */
+void safety_limit_switch(struct safety *safety);
+
 /* The encoders' counts are not true any more: FAULT where they were taken for it. */
 void safety_lost_edges(struct safety *safety);
 

@@ -10,8 +10,8 @@
 #include "wire_codec.h"
 
 /* Hash of the table; the CRC of all messages but HELLO starts from it. */
-#define WIRE_PROTOCOL_HASH 0xAF0F4721u
-#define WIRE_CRC_SEED 0xAF0F4721u
+#define WIRE_PROTOCOL_HASH 0x3614091Eu
+#define WIRE_CRC_SEED 0x3614091Eu
 #define WIRE_FLAG_TO_HOST 0x01u
 /* Bytes of the longest packet, and of it stuffed, without its zeros. */
 #define WIRE_MAX_PACKET 142u
@@ -49,6 +49,7 @@ enum wire_fault {
     WIRE_FAULT_WATCHDOG = 15,
     WIRE_FAULT_CLOCK = 16,
     WIRE_FAULT_ENCODER_LOST = 17,
+    WIRE_FAULT_LIMIT_SWITCH = 18,
 };
 
 /* Why a request was refused (NACK). */

@@ -15,13 +15,13 @@ from sparsectl.hil.faults.line_faults import LINE_FAULTS
 from sparsectl.hil.faults.matrix import MARGIN_TICKS, Matrix
 from sparsectl.hil.faults.plant import PLANT_FAULTS
 from sparsectl.training.plants.rig import load_rig
-from tests.hil.policies import EASY_RIG
+from tests.hil.policies import SWITCHED_RIG
 
 
 @pytest.fixture(scope="module")
 def matrix(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> Matrix:
-    constants = RigConstants(**load_rig(EASY_RIG).firmware_constants())
-    return Matrix(easy, str(EASY_RIG), constants, tmp_path_factory.mktemp("matrix")).build()
+    constants = RigConstants(**load_rig(SWITCHED_RIG).firmware_constants())
+    return Matrix(easy, str(SWITCHED_RIG), constants, tmp_path_factory.mktemp("matrix")).build()
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -9,6 +9,7 @@ import pytest
 
 from sparsectl.common.errors import UserError
 from sparsectl.training.plants.motor import CurrentMotor
+from sparsectl.training.plants.plant import Plant
 from sparsectl.training.plants.rig import RIGS_FOLDER, load_rig, rig_names
 
 
@@ -127,3 +128,22 @@ def test_a_wrong_current_motor_is_named(
     with pytest.raises(UserError) as caught:
         load_rig(with_current_motor(tmp_path, line, replacement))
     assert message in str(caught.value)
+
+
+def test_limit_switches_stand_beyond_the_limit(tmp_path: Path) -> None:
+    text = (RIGS_FOLDER / "sensorsini_cartpole.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("limit = 0.198", "limit = 0.198\nlimit_switch_at = 0.21", 1))
+    rig = load_rig(path)
+    assert rig.firmware_constants()["limit_switches"] == 1
+    assert "limit_switches" not in load_rig("sensorsini_cartpole").firmware_constants()
+    plant = Plant(rig)
+    plant.reset(0)
+    seen = []
+    for position in (0.0, 0.2, 0.211, -0.209, -0.22):
+        plant.data.qpos[0] = position
+        seen.append(plant.limit_switch_open())
+    assert seen == [False, False, True, False, True]
+    path.write_text(text.replace("limit = 0.198", "limit = 0.198\nlimit_switch_at = 0.19", 1))
+    with pytest.raises(UserError, match="limit_switch_at is 0.19, within the limit of 0.198"):
+        load_rig(path)

@@ -3,7 +3,9 @@
  *   serial line   USART 0, through the USB chip (pins 0, 1), 250000 baud: exact at 16 MHz
  *   base encoder  pin 53 is A, pin 52 is B (PB0, PB1), pulled up
  *   pole encoder  pin 51 is A, pin 50 is B (PB2, PB3), pulled up
- *   motor         pin 11 is PWM at 20 kHz (PB5, OC1A), pin 8 is direction (PH5; high: reverse) */
+ *   motor         pin 11 is PWM at 20 kHz (PB5, OC1A), pin 8 is direction (PH5; high: reverse),
+ *                 pin 7 its opposite (PH4), pin 6 enable (PH3; high while the duty is not 0)
+ *   limit switch  pin 12 (PB6), pulled up; normally closed, to ground */
 #ifndef BOARD_CONFIG_H
 #define BOARD_CONFIG_H
 
@@ -25,6 +27,16 @@
 #define DIRECTION_PORT PORTH
 #define DIRECTION_DDR DDRH
 #define DIRECTION_PIN PH5
+
+#define OPPOSITE_PORT PORTH
+#define OPPOSITE_DDR DDRH
+#define OPPOSITE_PIN PH4
+#define ENABLE_PORT PORTH
+#define ENABLE_DDR DDRH
+#define ENABLE_PIN PH3
+#define LIMIT_PORT PORTB
+#define LIMIT_IN PINB
+#define LIMIT_PIN PB6
 
 #define SERIAL_RECEIVED_vect USART0_RX_vect
 #define SERIAL_EMPTY_vect USART0_UDRE_vect

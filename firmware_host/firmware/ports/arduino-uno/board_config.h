@@ -3,7 +3,9 @@
  *   serial line   USART 0, through the USB chip (pins 0, 1), 250000 baud: exact at 16 MHz
  *   base encoder  pin 2 is A, pin 3 is B (PD2, PD3), pulled up
  *   pole encoder  pin 4 is A, pin 5 is B (PD4, PD5), pulled up
- *   motor         pin 9 is PWM at 20 kHz (PB1, OC1A), pin 8 is direction (PB0; high: reverse) */
+ *   motor         pin 9 is PWM at 20 kHz (PB1, OC1A), pin 8 is direction (PB0; high: reverse),
+ *                 pin 7 its opposite (PD7), pin 6 enable (PD6; high while the duty is not 0)
+ *   limit switch  pin 12 (PB4), pulled up; normally closed, to ground */
 #ifndef BOARD_CONFIG_H
 #define BOARD_CONFIG_H
 
@@ -25,6 +27,16 @@
 #define DIRECTION_PORT PORTB
 #define DIRECTION_DDR DDRB
 #define DIRECTION_PIN PB0
+
+#define OPPOSITE_PORT PORTD
+#define OPPOSITE_DDR DDRD
+#define OPPOSITE_PIN PD7
+#define ENABLE_PORT PORTD
+#define ENABLE_DDR DDRD
+#define ENABLE_PIN PD6
+#define LIMIT_PORT PORTB
+#define LIMIT_IN PINB
+#define LIMIT_PIN PB4
 
 #define SERIAL_RECEIVED_vect USART_RX_vect
 #define SERIAL_EMPTY_vect USART_UDRE_vect

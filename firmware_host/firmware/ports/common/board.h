@@ -41,6 +41,10 @@ uint32_t board_second_timer(void);
 /* Transitions of the encoders since boot in which both channels changed: an edge was missed. */
 uint32_t board_lost_edges(void);
 
+/* True while the loop of the limit switches is open. The switches are normally closed, in series
+ * from the pin to ground, so that a broken wire counts as a pressed one. */
+bool board_limit_switch(void);
+
 /* Restart the watchdog; whether it was the one that started the board. */
 void board_watchdog(void);
 bool board_watchdog_fired(void);

@@ -14,6 +14,11 @@ __attribute__((weak)) uint32_t board_lost_edges(void) {
     return 0;
 }
 
+/* Nothing rules out that one is pressed: a rig with limit switches does not run on such a board. */
+__attribute__((weak)) bool board_limit_switch(void) {
+    return true;
+}
+
 __attribute__((weak)) void board_watchdog(void) {
 }
 

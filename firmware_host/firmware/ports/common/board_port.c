@@ -115,6 +115,10 @@ uint32_t port_lost_edges(void) {
     return board_lost_edges();
 }
 
+bool port_limit_switch(void) {
+    return board_limit_switch();
+}
+
 int32_t port_current_ma(void) {
     return board_current_ma();
 }

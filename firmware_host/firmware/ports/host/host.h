@@ -100,8 +100,9 @@ bool line_write(const uint8_t *bytes, size_t size, bool patient);
 struct plant_sensors {
     int32_t base_count;
     int32_t pole_count;
-    int32_t current_ma;  /* of the motor; INT32_MIN: no such sensor */
-    uint32_t lost_edges; /* since it began */
+    int32_t current_ma;    /* of the motor; INT32_MIN: no such sensor */
+    uint32_t lost_edges;   /* since it began */
+    uint32_t limit_switch; /* 1: open */
 };
 
 /* Give whoever simulates the plant the time and the duty that holds from then on; take what the

@@ -1,8 +1,8 @@
 /* The plant behind the host port's encoders and motor: whoever simulates it answers on a socket.
  *
  * Request, little-endian: u64 time_ns, f32 duty. Answer: i32 base_count, i32 pole_count, i32
- * current_ma, the least of an int32 where there is no such sensor; u32 lost_edges of the encoders.
- */
+ * current_ma, the least of an int32 where there is no such sensor; u32 lost_edges of the encoders;
+ * u32 limit_switch, 1 where one is open. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -10,7 +10,7 @@
 #include "wire_codec.h"
 
 #define REQUEST_SIZE 12u
-#define ANSWER_SIZE 16u
+#define ANSWER_SIZE 20u
 #define PATIENCE_NS (10 * (int64_t)NS_PER_S) /* a simulator that takes longer has hung */
 
 static bool send_request(int fd, uint64_t time_ns, float duty) {
@@ -59,5 +59,6 @@ void plant_exchange(int fd, uint64_t time_ns, float duty, struct plant_sensors *
     const uint8_t *at = wire_get_i32(answer, &sensors->base_count);
     at = wire_get_i32(at, &sensors->pole_count);
     at = wire_get_i32(at, &sensors->current_ma);
-    wire_get_u32(at, &sensors->lost_edges);
+    at = wire_get_u32(at, &sensors->lost_edges);
+    wire_get_u32(at, &sensors->limit_switch);
 }

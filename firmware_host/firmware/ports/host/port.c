@@ -257,6 +257,10 @@ void port_motor(float duty) {
     }
 }
 
+bool port_limit_switch(void) {
+    return board.sensors.limit_switch != 0;
+}
+
 uint32_t port_lost_edges(void) {
     return board.sensors.lost_edges;
 }

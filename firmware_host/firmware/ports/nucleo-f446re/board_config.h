@@ -3,7 +3,9 @@
  *   serial line   USART2: PA2 (D1) transmits, PA3 (D0) receives, 230400 baud, to the ST-LINK's USB
  *   base encoder  TIM3:   PA6 (D12) is A, PA7 (D11) is B, pulled up
  *   pole encoder  TIM2:   PA0 (A0) is A, PA1 (A1) is B, pulled up
- *   motor         TIM1:   PA8 (D7) is PWM at 20 kHz, PB10 (D6) is direction (high: reverse) */
+ *   motor         TIM1:   PA8 (D7) is PWM at 20 kHz, PB10 (D6) is direction (high: reverse),
+ *                         PA10 (D2) its opposite, PA9 (D8) enable (high while the duty is not 0)
+ *   limit switch          PB5 (D4), pulled up; normally closed, to ground */
 #ifndef BOARD_CONFIG_H
 #define BOARD_CONFIG_H
 
@@ -33,6 +35,9 @@
 
 #define MOTOR_PWM GPIOA, 8
 #define MOTOR_DIRECTION GPIOB, 10
+#define MOTOR_OPPOSITE GPIOA, 10
+#define MOTOR_ENABLE GPIOA, 9
+#define LIMIT_SWITCH GPIOB, 5
 
 #define BOARD_BAUD 230400u
 #define BOARD_RECEIVE_SIZE 255u

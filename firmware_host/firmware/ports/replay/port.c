@@ -2,7 +2,7 @@
  * whose frames go to stdout. It runs the policy and the core as they are, over a journal.
  *
  * In, little-endian: 'T' u32 periods, u64 time_us, i32 base_count, i32 pole_count, i32 current_ma,
- *                        u32 lost_edges
+ *                        u32 lost_edges, u32 limit_switch
  *                    'S' u8 size, bytes
  * Out:               u16 size, frame; size 0: all of the last input has been worked off. */
 #include "port.h"
@@ -12,7 +12,7 @@
 #include "firmware.h"
 #include "wire_codec.h"
 
-#define TICK_SIZE 28u
+#define TICK_SIZE 32u
 
 static struct {
     uint64_t time_us;
@@ -20,6 +20,7 @@ static struct {
     int32_t pole_count;
     int32_t current_ma;
     uint32_t lost_edges;
+    uint32_t limit_switch;
     uint8_t bytes[UINT8_MAX];
     uint8_t size;
     uint8_t next;
@@ -46,7 +47,8 @@ static bool take_tick(struct port_tick *tick) {
     at = wire_get_i32(at, &script.base_count);
     at = wire_get_i32(at, &script.pole_count);
     at = wire_get_i32(at, &script.current_ma);
-    wire_get_u32(at, &script.lost_edges);
+    at = wire_get_u32(at, &script.lost_edges);
+    wire_get_u32(at, &script.limit_switch);
     tick->lateness_us = 0;
     tick->second = 0;
     return tick->periods > 0;
@@ -114,6 +116,10 @@ int32_t port_current_ma(void) {
 
 uint32_t port_lost_edges(void) {
     return script.lost_edges;
+}
+
+bool port_limit_switch(void) {
+    return script.limit_switch != 0;
 }
 
 void port_motor(float duty) {

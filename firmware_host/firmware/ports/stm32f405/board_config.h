@@ -3,7 +3,9 @@
  *   serial line   USART1: PA9 transmits, PA10 receives, 230400 baud
  *   base encoder  TIM3:   PA6 is A, PA7 is B, pulled up
  *   pole encoder  TIM4:   PB6 is A, PB7 is B, pulled up
- *   motor         TIM1:   PA8 is PWM at 20 kHz, PB1 is direction (high: reverse) */
+ *   motor         TIM1:   PA8 is PWM at 20 kHz, PB1 is direction (high: reverse), PB10
+ *                         its opposite, PB0 enable (high while the duty is not 0)
+ *   limit switch          PB5, pulled up; normally closed, to ground */
 #ifndef BOARD_CONFIG_H
 #define BOARD_CONFIG_H
 
@@ -34,6 +36,9 @@
 
 #define MOTOR_PWM GPIOA, 8
 #define MOTOR_DIRECTION GPIOB, 1
+#define MOTOR_OPPOSITE GPIOB, 10
+#define MOTOR_ENABLE GPIOB, 0
+#define LIMIT_SWITCH GPIOB, 5
 
 #define BOARD_BAUD 230400u
 #define BOARD_RECEIVE_SIZE 255u

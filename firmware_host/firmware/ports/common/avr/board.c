@@ -61,6 +61,10 @@ static void start_motor(void) {
     PWM_DDR |= _BV(PWM_PIN);
     DIRECTION_PORT &= (uint8_t)~_BV(DIRECTION_PIN);
     DIRECTION_DDR |= _BV(DIRECTION_PIN);
+    OPPOSITE_DDR |= _BV(OPPOSITE_PIN);
+    ENABLE_PORT &= (uint8_t)~_BV(ENABLE_PIN);
+    ENABLE_DDR |= _BV(ENABLE_PIN);
+    LIMIT_PORT |= _BV(LIMIT_PIN); /* pulled up: a broken wire reads as a pressed switch */
     OCR1A = 0;
     ICR1 = PWM_TOP;
     TCCR1A = _BV(COM1A1) | _BV(WGM11);
@@ -184,9 +188,16 @@ void board_encoders(int32_t *base_count, int32_t *pole_count) {
 void board_motor(float duty) {
     const struct duty_pins pins = duty_pins(duty, PWM_TOP);
     if (pins.reverse) {
+        OPPOSITE_PORT &= (uint8_t)~_BV(OPPOSITE_PIN);
         DIRECTION_PORT |= _BV(DIRECTION_PIN);
     } else {
         DIRECTION_PORT &= (uint8_t)~_BV(DIRECTION_PIN);
+        OPPOSITE_PORT |= _BV(OPPOSITE_PIN);
+    }
+    if (pins.compare != 0) {
+        ENABLE_PORT |= _BV(ENABLE_PIN);
+    } else {
+        ENABLE_PORT &= (uint8_t)~_BV(ENABLE_PIN);
     }
     OCR1A = pins.compare; /* taken over at TOP: no glitch */
 }
@@ -205,6 +216,10 @@ void board_nap(uint32_t most_us) {
         SMCR = 0;
     }
     sei();
+}
+
+bool board_limit_switch(void) {
+    return (LIMIT_IN & _BV(LIMIT_PIN)) != 0;
 }
 
 void board_watchdog(void) {

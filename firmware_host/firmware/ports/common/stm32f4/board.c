@@ -25,6 +25,10 @@ static void pull_up(struct gpio *port, unsigned pin) {
     port->pupdr = (port->pupdr & ~(3u << 2u * pin)) | 1u << 2u * pin;
 }
 
+static bool read_pin(const struct gpio *port, unsigned pin) {
+    return (port->idr & 1u << pin) != 0;
+}
+
 static void write_pin(struct gpio *port, unsigned pin, bool high) {
     port->bsrr = high ? 1u << pin : 1u << (pin + 16u);
 }
@@ -80,6 +84,9 @@ static void start_motor(void) {
     TIM1->egr = TIM_EGR_UG;
     TIM1->cr1 = TIM_CR1_CEN;
     set_pin(MOTOR_DIRECTION, PIN_OUTPUT, 0);
+    set_pin(MOTOR_OPPOSITE, PIN_OUTPUT, 0);
+    set_pin(MOTOR_ENABLE, PIN_OUTPUT, 0);
+    pull_up(LIMIT_SWITCH); /* a broken wire reads as a pressed switch */
     set_pin(MOTOR_PWM, PIN_ALTERNATE, 1);
 }
 
@@ -182,7 +189,13 @@ void board_encoders(int32_t *base_count, int32_t *pole_count) {
 void board_motor(float duty) {
     const struct duty_pins pins = duty_pins(duty, PWM_TOP);
     write_pin(MOTOR_DIRECTION, pins.reverse);
+    write_pin(MOTOR_OPPOSITE, !pins.reverse);
+    write_pin(MOTOR_ENABLE, pins.compare != 0);
     TIM1->ccr[0] = pins.compare;
+}
+
+bool board_limit_switch(void) {
+    return read_pin(LIMIT_SWITCH);
 }
 
 void board_watchdog(void) {

@@ -1,0 +1,42 @@
+"""The loop of limit switches on the chips: while it is open, no motor is driven."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sparsectl.firmware_host.boards import BOARDS
+from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.emulators.conversation import Conversation
+from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.firmware_host.wire import Fault, Frame, State
+from tests.firmware_host.boards.conftest import need_board
+from tests.firmware_host.small_policy import small_policy
+
+
+@pytest.mark.parametrize("name", ["arduino-mega2560", "mps2-an386"])
+def test_an_open_loop_forbids_to_drive(name: str, rig: RigConstants, tmp_path: Path) -> None:
+    """Nothing is on the pin of the one but its pull-up; the other has no such input."""
+    board = BOARDS[name]
+    need_board(board)
+    policy = small_policy().write(tmp_path / "policy")
+    built = build_firmware(policy, board, replace(rig, limit_switches=1), tmp_path / "firmware")
+    with RunningBoard(board, Path(built["elf"])) as running, Conversation(running.port) as line:
+        assert line.configure().name == "ACK"
+        line.ask("HOME")
+        until(line, State.HOMED)  # by a person who pushes the base off the switch
+        assert line.ask("ARM", nonce=line.ask("HELLO")["arm_nonce"]).name == "ACK"
+        last = until(line, State.ACTIVE, State.FAULT)
+        assert (last["state"], last["fault"]) == (State.FAULT, Fault.LIMIT_SWITCH)
+
+
+def until(line: Conversation, *states: State) -> Frame:
+    """The first TICK in one of these states; the board hears of its host meanwhile."""
+    for _ in range(2000):
+        line.send("TIMESYNC", host_time_ns=0)
+        for frame in line.receive(1.0):
+            if frame.name == "TICK" and frame["state"] in states:
+                return frame
+    raise AssertionError(f"never {states}; last {line.frames[-1]}")
