@@ -130,7 +130,7 @@ class BoardProcess:
             while request := self._ours.recv(12):
                 time_ns, duty = struct.unpack("<Qf", request)
                 counts = self.plant.exchange(time_ns, duty)
-                self._ours.sendall(struct.pack("<iiiI", *counts, self.plant.current_ma, 0))
+                self._ours.sendall(struct.pack("<iiiII", *counts, self.plant.current_ma, 0, 0))
         except (BrokenPipeError, ConnectionResetError):
             pass
 
