@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from statistics import mean, variance
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 from scipy.stats import t
 
 from sparsectl.common.files import read_json
-from sparsectl.training.intervals import crossed_interval, cvar
 from sparsectl.training.methods import METHODS
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -231,54 +230,6 @@ def method_list() -> list[str]:
     """What `--method` takes."""
     lines = ["| `--method` | what it is |", "| --- | --- |"]
     return [*lines, *(f"| {name} | {method.summary} |" for name, method in METHODS.items())]
-
-
-PAIRS = (
-    ("bpd, quick-236", "small, quick-322"),
-    ("bpd, quick-150", "small, quick-250"),
-)
-"""Sparse and dense students of as many bytes."""
-
-
-def equal_bytes() -> list[str]:
-    """A row a pair of recipes: what the sparse one returns less the dense one, seed by seed."""
-    results = _results()
-    found = {(row["recipe"], row["seed"]): row for row in results["students"]}
-    lines = [
-        "| sparse | dense | bytes of tables | seeds | mean return, sparse less dense "
-        "| mean of the worst hundredth, sparse less dense |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for sparse, dense in PAIRS:
-        seeds = sorted(s for name, s in found if name == sparse and (dense, s) in found)
-        pairs = [(found[sparse, seed], found[dense, seed]) for seed in seeds]
-        if len(pairs) > 1:
-            lines.append(_pair_row(sparse, dense, pairs, results["teacher"]))
-    return lines
-
-
-def _pair_row(sparse: str, dense: str, pairs: list[tuple[JSON, JSON]], teacher: JSON) -> str:
-    sizes = [mean(row["table_bytes"] for row in rows) for rows in zip(*pairs, strict=True)]
-    returns = [np.array([row["returns"] for row in rows]) for rows in zip(*pairs, strict=True)]
-    both = np.stack(returns, axis=-1)  # a seed's two students are drawn together
-    size = abs(teacher["return_mean"])
-
-    def less(figure: Callable[[Any], Any]) -> str:
-        def statistic(drawn: Any, _: Any) -> float:
-            return float(np.mean(figure(drawn[..., 0]) - figure(drawn[..., 1])) / size)
-
-        low, high = crossed_interval(statistic, both, np.array(teacher["returns"]))
-        point = statistic(both, None)
-        return f"{point:+.1%} [{low:+.1%}, {high:+.1%}]"
-
-    return _cells(
-        sparse,
-        dense,
-        f"{sizes[0]:,.0f} and {sizes[1]:,.0f}",
-        str(len(pairs)),
-        less(lambda rows: rows.mean(axis=1)),
-        less(lambda rows: cvar(rows, axis=1)),
-    )
 
 
 def tasks() -> list[str]:

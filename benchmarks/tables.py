@@ -18,7 +18,6 @@ from journal_tables import journal_kinds
 from method_tables import (
     earlier,
     encoded,
-    equal_bytes,
     method_list,
     methods,
     methods_short,
@@ -140,7 +139,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "trials": trials,
     "marks": marks,
     "methods": methods,
-    "equal_bytes": equal_bytes,
     "methods_short": methods_short,
     "earlier": earlier,
     "encoded": encoded,
