@@ -10,9 +10,12 @@ from typing import Final
 
 STALLED_PERIODS: Final = 6
 """More than a duty may be old, fewer than the watchdog waits for."""
+BRIEF_PERIODS: Final = 3
 
 BOARD_FAULTS: Final[dict[str, Callable[[int], list[str]]]] = {
     "stalled_board": lambda period_us: ["stall", "--stall-us", str(STALLED_PERIODS * period_us)],
+    "brief_stall": lambda period_us: ["stall", "--stall-us", str(BRIEF_PERIODS * period_us)],
+    "restarted_board": lambda period_us: ["reset"],
     "hung_board": lambda period_us: ["hang"],
     "spinning_board": lambda period_us: ["spin"],
     "frozen_timer": lambda period_us: ["freeze"],

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.policy_library import PolicyLibrary
-from sparsectl.firmware_host.wire import Decoder, Frame, encode
+from sparsectl.firmware_host.wire import Decoder, Frame, Mode, encode, fields_to_board
 from sparsectl.hil.host_drives import Commander
 
 PATIENCE_S = 10.0
@@ -114,10 +114,41 @@ COMMAND_FAULTS: Final[dict[str, Spoiler]] = {
     "missing_commands": lambda commands, first: None,
     "late_commands": lambda commands, first: commands[-4],
     "repeated_command": lambda commands, first: commands[first - 1],
+    "early_commands": lambda commands, first: {**commands[-1], "tick": commands[-1]["tick"] + 5},
+    "immortal_command": lambda commands, first: {**commands[-1], "time_to_live": 255},
+    "huge_command": lambda commands, first: {**commands[-1], "output": 1e30},
     "nan_command": lambda commands, first: {**commands[-1], "output": math.nan},
     "infinite_command": lambda commands, first: {**commands[-1], "output": math.inf},
     "runaway_command": lambda commands, first: {**commands[-1], "output": 1.0},
 }
+
+
+def _misplace(host: BareHost, hello: Command, nonce: int) -> None:
+    host.send("MODE", mode=int(Mode.PIL))
+    host.send("CONFIG", **{name: hello[name] for name in fields_to_board("CONFIG")})
+    host.send("HOME")
+    host.send("BENCH", index=0)
+    host.send("COMMAND", tick=host.tick, output=1.0, inference_ns=0, time_to_live=2)
+    host.send("ARM", nonce=nonce)
+
+
+def _arm_again(host: BareHost, hello: Command, nonce: int) -> None:
+    host.send("ESTOP")
+    host.send("ARM", nonce=nonce)
+
+
+REQUEST_FAULTS: Final[dict[str, Callable[[BareHost, Command, int], None]]] = {
+    "emergency_stop": lambda host, hello, nonce: _send(host, "ESTOP"),
+    "disarmed": lambda host, hello, nonce: _send(host, "DISARM"),
+    "misplaced_requests": _misplace,
+    "armed_by_an_old_frame": _arm_again,
+}
+"""What the host sends when its time has come, given the board's first HELLO and the nonce that it
+was armed with."""
+
+
+def _send(host: BareHost, name: str) -> None:
+    host.send(name)
 
 
 class PolicyHost:

@@ -185,6 +185,26 @@ PLANT: Final = _table(
         (F.ENCODER_LOST,),
         evidence="base travelled",
     ),
+    FaultKind(
+        "overflowed_pole_encoder",
+        "plant",
+        "the pole's counter jumps by half of its range",
+        (F.POLE_RATE,),
+    ),
+    FaultKind(
+        "dead_base_channel",
+        "plant",
+        "one channel of the base's encoder is dead: its count only flickers",
+        (F.STUCK_BASE,),
+        "stuck",
+    ),
+    FaultKind(
+        "broken_current_sensor",
+        "plant",
+        "the current sensor says the most that it can",
+        (F.OVER_CURRENT,),
+        "current",
+    ),
     FaultKind("shoved_base", "plant", "a blow sends the base off", (F.BASE_RATE, F.BASE_TRAVEL)),
     FaultKind("whirled_pole", "plant", "a blow whirls the pole", (F.POLE_RATE,)),
     FaultKind(
@@ -215,6 +235,8 @@ LINE: Final = _table(
         state=State.ACTIVE,
     ),
     FaultKind("delayed_bytes", "line", "all bytes come 0.2 s late, or =S", (F.LINK_LOST,)),
+    FaultKind("looped_cable", "line", "both ends hear only themselves", (F.LINK_LOST,)),
+    FaultKind("truncated_frames", "line", "each frame loses its last byte", (F.LINK_LOST,)),
     FaultKind("stalled_bytes", "line", "no byte for 0.2 s, or =S, then all", (F.LINK_LOST,)),
 )
 
@@ -233,12 +255,49 @@ HOST: Final = _table(
         (F.BASE_TRAVEL,),
         evidence="base at its limit",
     ),
+    FaultKind("early_commands", "host", "its COMMANDs are for ticks to come", (F.COMMAND_LATE,)),
+    FaultKind(
+        "immortal_command", "host", "its COMMANDs want to live for 255 ticks", (F.COMMAND_LATE,)
+    ),
+    FaultKind(
+        "huge_command",
+        "host",
+        "its policy puts out 1e30",
+        (F.BASE_TRAVEL,),
+        evidence="base at its limit",
+    ),
+    FaultKind(
+        "misplaced_requests",
+        "host",
+        "it asks for what ACTIVE forbids: MODE, CONFIG, HOME, BENCH, COMMAND, an old ARM",
+        (F.NONE,),
+        state=State.ACTIVE,
+    ),
+    FaultKind("disarmed", "host", "the person ends the trial", (F.NONE,), state=State.HOMED),
+    FaultKind(
+        "armed_by_an_old_frame", "host", "after ESTOP the ARM of before comes again", (F.ESTOP,)
+    ),
     FaultKind("emergency_stop", "host", "the person stops the trial", (F.ESTOP,)),
 )
 
 BOARD: Final = _table(
     "board",
     FaultKind("stalled_board", "board", "one tick takes 6 periods", (F.OVERRUN,), window="overrun"),
+    FaultKind(
+        "brief_stall",
+        "board",
+        "one tick takes 3 periods, which may be",
+        (F.NONE,),
+        state=State.ACTIVE,
+    ),
+    FaultKind(
+        "restarted_board",
+        "board",
+        "its supply fails for a moment: it starts again",
+        (F.NONE,),
+        window="watchdog",
+        state=State.SAFE,
+    ),
     FaultKind("hung_board", "board", "its policy never ends", (F.WATCHDOG,), window="watchdog"),
     FaultKind(
         "spinning_board",

@@ -60,6 +60,28 @@ class _Babble(LineFault):
         return self.dice.randbytes(self.dice.randint(1, 40)) + data
 
 
+class _Looped(LineFault):
+    """What an end sends comes back to it."""
+
+    def __init__(self) -> None:
+        self.back: dict[Way, bytes] = {way: b"" for way in WAYS}
+
+    def take(self, way: Way, data: bytes, now_s: float) -> bytes:
+        self.back["to_host" if way == "to_board" else "to_board"] += data
+        return b""
+
+    def release(self, way: Way, now_s: float) -> bytes:
+        data, self.back[way] = self.back[way], b""
+        return data
+
+
+class _Truncated(LineFault):
+    """A frame comes at a time: its last byte stands before the zero that ends it."""
+
+    def take(self, way: Way, data: bytes, now_s: float) -> bytes:
+        return data[:-2] + data[-1:]
+
+
 class _Hold(LineFault):
     """Holds bytes back: each for a time of its own, or all of them until one moment."""
 
@@ -109,6 +131,8 @@ LINE_FAULTS: Final[dict[str, Callable[[float | None], LineFault]]] = {
     "doubled_bytes": lambda amount: _Damage(DAMAGE if amount is None else amount, _double),
     "wrong_baud": lambda amount: _Damage(1.0, _misread),
     "babble": lambda amount: _Babble(),
+    "looped_cable": lambda amount: _Looped(),
+    "truncated_frames": lambda amount: _Truncated(),
     "delayed_bytes": lambda amount: _Hold(HOLD_S if amount is None else amount, together=False),
     "stalled_bytes": lambda amount: _Hold(HOLD_S if amount is None else amount, together=True),
 }

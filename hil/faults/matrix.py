@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.policy_library import PolicyLibrary, build_policy_library
@@ -26,7 +26,7 @@ from sparsectl.firmware_host.rig_constants import (
 )
 from sparsectl.firmware_host.wire import Fault, Frame, Mode, State, fields_to_board
 from sparsectl.hil.faults.board import board_options
-from sparsectl.hil.faults.host import COMMAND_FAULTS, BareHost, PolicyHost
+from sparsectl.hil.faults.host import COMMAND_FAULTS, REQUEST_FAULTS, BareHost, PolicyHost
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind, FaultSpec
 from sparsectl.hil.faults.line import FaultyLine
 from sparsectl.hil.faults.plant import FaultyPlant
@@ -107,6 +107,8 @@ class _Run:
         """HELLO of a board that its watchdog has started again."""
         self.begun_ns: int | None = None
         self.evident_ns: int | None = None
+        self._hello: dict[str, Any] = {}
+        self._nonce = 0
         self._travel, self._position, self._driven = 0.0, 0.0, 0
         self._driven_still = self._told_back = 0
 
@@ -219,7 +221,8 @@ class _Run:
             state = self._step(host, policy)
         if state != State.HOMED:
             return
-        host.ask("ARM", nonce=host.ask("HELLO")["arm_nonce"])
+        self._hello, self._nonce = hello, host.ask("HELLO")["arm_nonce"]
+        host.ask("ARM", nonce=self._nonce)
         due_tick = host.tick + 1 + round(AFTER_S / self.period_s)
         last_tick = host.tick + round(LONGEST_S / self.period_s)
         while host.tick < last_tick and not self._has_ended(line):
@@ -251,8 +254,8 @@ class _Run:
     def _fail(self, host: BareHost, policy: PolicyHost | None) -> None:
         if policy is not None:
             policy.spoil(COMMAND_FAULTS[self.kind.name])
-        elif self.kind.name == "emergency_stop":
-            host.send("ESTOP")
+        elif self.kind.name in REQUEST_FAULTS:
+            REQUEST_FAULTS[self.kind.name](host, self._hello, self._nonce)
 
     def _has_ended(self, line: FaultyLine) -> bool:
         last = self._last_state(line.frames)

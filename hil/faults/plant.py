@@ -130,6 +130,13 @@ class _CutSwitch(PlantFault):
         return True
 
 
+class _DeadChannel(_Encoder):
+    """The other channel alone makes a count flicker."""
+
+    def count(self, count: int) -> int:
+        return self.last + (count // 2) % 2
+
+
 class _Overflowed(_Encoder):
     def count(self, count: int) -> int:
         return count + 2**31 if count < 0 else count - 2**31
@@ -177,6 +184,11 @@ class _Shorted(PlantFault):
         return math.copysign(10.0 * abs(current_a) + 5.0, current_a)
 
 
+class _BrokenSensor(PlantFault):
+    def current_a(self, current_a: float) -> float:
+        return 1000.0
+
+
 class _StuckBridge(PlantFault):
     def duty(self, duty: float) -> float:
         return 1.0
@@ -216,6 +228,9 @@ PLANT_FAULTS: Final[dict[str, Callable[[], PlantFault]]] = {
     "noisy_base_encoder": lambda: _Noisy(BASE),
     "skipped_base_edges": lambda: _Skipped(BASE),
     "skipped_pole_edges": lambda: _Skipped(POLE),
+    "overflowed_pole_encoder": lambda: _Overflowed(POLE),
+    "dead_base_channel": lambda: _DeadChannel(BASE),
+    "broken_current_sensor": _BrokenSensor,
     "overflowed_base_encoder": lambda: _Overflowed(BASE),
     "reversed_pole_encoder": lambda: _Reversed(POLE),
     "reversed_base_encoder": lambda: _Reversed(BASE),

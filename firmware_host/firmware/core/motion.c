@@ -24,10 +24,10 @@ static uint16_t add(uint16_t ticks, uint32_t periods) {
     return (uint16_t)(sum < UINT16_MAX ? sum : UINT16_MAX);
 }
 
-/* An encoder that counted fast and does not count at all any more. */
+/* An encoder that counted fast and does not count at all any more, or only flickers. */
 static bool stopped_dead(uint16_t *still, int32_t *speed, int32_t step, int32_t stop,
                          uint32_t periods) {
-    if (step != 0) {
+    if (magnitude(step) > DITHER) {
         *still = 0;
         *speed = magnitude(step) / (int32_t)periods;
         return false;

@@ -9,7 +9,7 @@ import pytest
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.firmware_host.wire_enums import Fault, State
 from sparsectl.hil.faults.board import BOARD_FAULTS
-from sparsectl.hil.faults.host import COMMAND_FAULTS
+from sparsectl.hil.faults.host import COMMAND_FAULTS, REQUEST_FAULTS
 from sparsectl.hil.faults.kinds import BOARD, FAULTS, HOST, LINE, PLANT
 from sparsectl.hil.faults.line_faults import LINE_FAULTS
 from sparsectl.hil.faults.matrix import MARGIN_TICKS, Matrix
@@ -35,10 +35,14 @@ def test_a_fault_ends_in_its_safe_state(matrix: Matrix, name: str) -> None:
 
 
 def test_the_matrix_is_large_enough_and_every_fault_is_made() -> None:
-    assert sum(kind.state == State.FAULT for kind in FAULTS.values()) >= 25
+    assert sum(kind.state == State.FAULT for kind in FAULTS.values()) >= 50
     assert {kind.name for kind in PLANT} == PLANT_FAULTS.keys()
     assert {kind.name for kind in LINE} == LINE_FAULTS.keys()
-    assert {kind.name for kind in HOST} >= COMMAND_FAULTS.keys()
+    assert {kind.name for kind in HOST} == {
+        "silent_host",
+        *COMMAND_FAULTS,
+        *REQUEST_FAULTS,
+    }
     assert {kind.name for kind in BOARD} == BOARD_FAULTS.keys()
 
 

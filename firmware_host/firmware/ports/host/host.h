@@ -21,7 +21,8 @@ enum host_fault {
     HOST_SPIN,       /* the main loop turns without ticks and without the line */
     HOST_FREEZE,     /* the device's clock stands still; the main loop goes on */
     HOST_STOP_TICKS, /* it runs, but its ticks do not come */
-    HOST_SLOW,       /* it runs at half of its rate */
+    HOST_RESET,      /* the board starts again, as after a fall of its supply */
+    HOST_SLOW,       /* the clock runs at half of its rate */
     HOST_FAST        /* at twice its rate */
 };
 

@@ -10,14 +10,15 @@
 
 static const char USAGE[] =
     "usage: firmware [--clock realtime|lockstep|fast] [--plant-fd N] [--compute-us N]\n"
-    "                [--fault hang|stall|spin|freeze|stop-ticks|slow|fast --fault-at-us N]\n"
+    "                [--fault hang|stall|spin|freeze|stop-ticks|reset|slow|fast --fault-at-us N]\n"
     "  --clock       what moves time; by default realtime\n"
     "  --plant-fd    open socket to whoever simulates the plant; by default the encoders stay at "
     "0\n"
     "  --compute-us  time of a policy call on the virtual clocks\n"
     "  --fault       what goes wrong at --fault-at-us: a policy call never ends, or takes\n"
     "                --stall-us of a virtual clock; the main loop turns without ticks; the clock\n"
-    "                stands still, its ticks do not come, it runs at half or twice its rate\n"
+    "                stands still, its ticks do not come, the board restarts, the clock runs at "
+    "half or twice its rate\n"
     "Prints `PTY path` and serves there until that is closed, or SIGTERM.\n";
 
 static bool read_clock(const char *text, enum wire_clock *clock) {
@@ -46,7 +47,7 @@ static bool read_fault(const char *text, enum host_fault *fault) {
     static const char *const NAMES[] = {
         [HOST_HANG] = "hang",     [HOST_STALL] = "stall",           [HOST_SPIN] = "spin",
         [HOST_FREEZE] = "freeze", [HOST_STOP_TICKS] = "stop-ticks", [HOST_SLOW] = "slow",
-        [HOST_FAST] = "fast",
+        [HOST_FAST] = "fast",     [HOST_RESET] = "reset",
     };
     for (int i = HOST_HANG; i <= HOST_FAST; i++) {
         if (strcmp(text, NAMES[i]) == 0) {

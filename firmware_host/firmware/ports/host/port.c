@@ -193,6 +193,9 @@ enum port_event port_wait(struct port_tick *tick) {
         const int64_t wait_ns = tick_wait_ns();
         const bool may_run = wait_ns == 0 || board.options.clock == WIRE_CLOCK_FAST;
         const bool is_due = may_run && !clock_stopped(board.next_ns);
+        if (clock_failed(HOST_RESET)) {
+            siglongjmp(host_restart, 1);
+        }
         while (clock_failed(HOST_SPIN)) {
             __asm__ volatile("");
         }
