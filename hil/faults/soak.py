@@ -1,0 +1,322 @@
+"""Trials one after another on one powered host board, whatever happens to them on the way.
+
+Firmware and plant stay on their line while hosts come and go, are killed, interrupted or held up,
+the line is noisy or silent, and the board falls and starts again. What is judged is what the motor
+was told: it is off within three control ticks of the last frame that reached the board.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final, Literal
+
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.wire import Decoder, Frame
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.faults.line import open_pty
+from sparsectl.hil.journal import NAME, read_journal
+from sparsectl.hil.plant_server import PlantStart, serve
+
+Event = Literal[
+    "none", "kill_host", "interrupt_host", "hold_host", "noise", "silent_line", "kill_board"
+]
+EVENTS: Final[tuple[Event, ...]] = (
+    *("none", "none", "kill_host", "interrupt_host", "hold_host", "noise", "silent_line"),
+    "kill_board",
+)
+"""What happens to a trial, each as often as it stands here."""
+OFF_TICKS: Final = 3
+"""Control ticks that the board may run, and drive, after the last frame that it heard."""
+PATIENCE_S: Final = 120.0
+SETTLE_S: Final = 0.3
+"""More than a board without its host needs to turn the motor off."""
+
+
+@dataclass
+class Drive:
+    """From the motor's first duty to its last."""
+
+    ticks_unheard: int = 0
+    """The most control ticks in a row that were driven without a frame of the host before them."""
+    ended: bool = False
+
+
+class Board:
+    """The host board's firmware, its plant, and the line that hosts find at `address`."""
+
+    def __init__(self, elf: Path, plant: PlantStart) -> None:
+        """Start all of it."""
+        self._elf, self._plant = elf, plant
+        self._line, self.address = open_pty()
+        self._held = os.open(self.address, os.O_RDWR | os.O_NOCTTY)  # the port outlives its hosts
+        self.drives: list[Drive] = []
+        self.silent_until_s = 0.0
+        self._unheard = 0
+        self._port: int | None = None
+        self._decoder = Decoder(to_host=False)
+        self._ending = False
+        self._steadied = threading.Event()
+        self._steadied.set()
+        self._start()
+        self._pump = threading.Thread(target=self._pass_on, daemon=True)
+        self._pump.start()
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending = True
+        self._pump.join()
+        self._stop()
+        os.close(self._held)
+        os.close(self._line)
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            command = [str(self._elf), "--clock", "realtime", "--plant-fd", str(theirs.fileno())]
+            self.process = subprocess.Popen(
+                command, pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE, text=True
+            )
+        self._server = threading.Thread(target=self._serve, args=(ours,), daemon=True)
+        self._server.start()
+        assert self.process.stdout is not None
+        path = self.process.stdout.readline().split()[1]
+        self._port = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+
+    def _stop(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            os.close(port)
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._server.join()
+
+    def kill(self) -> None:
+        """The board falls, its motor with it, and starts again."""
+        self._stop()
+        self._note(0, 0.0)
+        self._start()
+
+    def steady(self) -> None:
+        """A person holds base and pole still in the middle, as before any trial."""
+        time.sleep(SETTLE_S)
+        self._steadied.clear()
+        self._steadied.wait(SETTLE_S)
+
+    def disturb(self, noise: bytes) -> None:
+        """Bytes that nobody sent, to the board and to the host."""
+        for descriptor in (self._port, self._line):
+            if descriptor is not None:
+                _write(descriptor, noise)
+
+    def _serve(self, channel: socket.socket) -> None:
+        with channel:
+            try:
+                self._truth = self._plant.make()
+                self._rest = self._truth.data.qpos.copy()
+                serve(self._truth, channel, self._note)
+            except OSError:
+                pass  # the firmware ended between its request and our answer
+
+    def _note(self, time_ns: int, duty: float) -> None:
+        """Twice a tick, at its encoders and at its motor: what the motor has been told."""
+        if not self._steadied.is_set():
+            self._truth.data.qpos[:] = self._rest
+            self._truth.data.qvel[:] = 0.0
+            self._steadied.set()
+        last = self.drives[-1] if self.drives and not self.drives[-1].ended else None
+        if duty == 0.0:
+            if last is not None:
+                last.ended = True
+            return
+        if last is None:
+            last = Drive()
+            self.drives.append(last)
+        self._unheard += 1
+        last.ticks_unheard = max(last.ticks_unheard, math.ceil(self._unheard / 2))
+
+    def _pass_on(self) -> None:
+        while not self._ending:
+            port = self._port
+            if time.monotonic() < self.silent_until_s or port is None:
+                time.sleep(0.001)
+                continue
+            for descriptor in select.select([port, self._line], [], [], 0.02)[0]:
+                data = _read(descriptor)
+                if descriptor == port:
+                    _write(self._line, data)
+                else:
+                    _write(port, data)
+                    self._hear(self._decoder.feed(data))
+
+    def _hear(self, frames: list[Frame]) -> None:
+        if frames:
+            self._unheard = 0
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:  # EIO, EBADF: a board that has just fallen
+        return b""
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    try:
+        os.write(descriptor, data)
+    except OSError:
+        pass  # nobody reads: as on a real line, the bytes are gone
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one trial ended."""
+
+    event: Event
+    code: int
+    """Of its process: 0 done, 130 interrupted, -9 killed; else refused or stopped, with a line."""
+    armed: bool
+    """Whether it came so far; it has left a journal then."""
+    whole: bool
+    """Whether all of that journal can be read."""
+
+
+@dataclass
+class Soak:
+    """What became of all trials."""
+
+    trials: list[Ended] = field(default_factory=list)
+    drives: int = 0
+    most_ticks_unheard: int = 0
+    never_ended: int = 0
+
+    @property
+    def wrong(self) -> list[str]:
+        """What should not have come about; empty when all is well."""
+        found = [
+            f"trial {index}: {ended}"
+            for index, ended in enumerate(self.trials)
+            if (ended.armed and not ended.whole) or (ended.event == "none" and ended.code == 2)
+        ]
+        if self.most_ticks_unheard > OFF_TICKS:
+            found.append(f"the motor ran {self.most_ticks_unheard} ticks without a host")
+        if self.never_ended:
+            found.append("the motor ran on")
+        return found
+
+    def to_json(self) -> dict[str, object]:
+        """The counts, for the results."""
+        events = Counter(f"{ended.event}: {_word(ended)}" for ended in self.trials)
+        return {
+            "trials": len(self.trials),
+            "ended": dict(sorted(events.items())),
+            "drives": self.drives,
+            "most_ticks_unheard": self.most_ticks_unheard,
+            "wrong": self.wrong,
+            "list": [asdict(ended) for ended in self.trials],
+        }
+
+
+def _word(ended: Ended) -> str:
+    words = {0: "done", 3: "fault", 4: "link lost", 130: "interrupted", -signal.SIGKILL: "killed"}
+    return words.get(ended.code, f"code {ended.code}") + ("" if ended.armed else ", never armed")
+
+
+def soak(board: Board, config: TrialConfig, folder: Path, trials: int, seed: int) -> Soak:
+    """Run so many trials, one after another; something may happen to each.
+
+    Args:
+        board: powered all the time.
+        config: of every trial; its port and folder are set here.
+        folder: for the trials' folders.
+        trials: how many.
+        seed: of what happens and when.
+    """
+    dice, result = random.Random(seed), Soak()
+    spawn = multiprocessing.get_context("forkserver")
+    spawn.set_forkserver_preload(["sparsectl.hil.trial"])
+    for index in range(trials):
+        out = folder / f"{index:03d}"
+        event = dice.choice(EVENTS)
+        process = spawn.Process(target=_trial, args=(config, board.address, out))
+        process.start()
+        _let_happen(event, dice, board, process)
+        process.join(PATIENCE_S)
+        if process.exitcode is None:
+            process.kill()
+            raise UserError(f"trial {index} ({event}) has not ended after {PATIENCE_S:g} s")
+        board.steady()
+        armed = (out / NAME).is_file()
+        result.trials.append(Ended(event, process.exitcode, armed, armed and _is_whole(out / NAME)))
+    result.drives = len(board.drives)
+    result.most_ticks_unheard = max((drive.ticks_unheard for drive in board.drives), default=0)
+    result.never_ended = sum(not drive.ended for drive in board.drives)
+    return result
+
+
+def _trial(config: TrialConfig, port: str, out: Path) -> None:
+    """In a process of its own, its words in a file."""
+    from dataclasses import replace
+
+    from sparsectl.hil.trial import run_trial
+
+    words = os.open(out.with_suffix(".txt"), os.O_CREAT | os.O_WRONLY)
+    os.dup2(words, 2)
+    try:
+        result = run_trial(replace(config, port=port, out=out))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 2)) from error
+    raise SystemExit(0 if result["fault"] == "NONE" else 3)
+
+
+def _let_happen(event: Event, dice: random.Random, board: Board, process: BaseProcess) -> None:
+    """At a moment between the first HELLO and the end of the trial."""
+    time.sleep(dice.uniform(0.3, 3.0))
+    assert process.pid is not None
+    if event == "kill_board":
+        board.kill()
+    elif event == "silent_line":
+        board.silent_until_s = time.monotonic() + dice.uniform(0.01, 0.5)
+    elif event == "noise":
+        for _ in range(10):
+            board.disturb(dice.randbytes(dice.randint(1, 200)))
+            time.sleep(0.01)
+    elif event != "none" and process.is_alive():
+        _hit(event, process.pid, dice)
+
+
+def _hit(event: Event, pid: int, dice: random.Random) -> None:
+    if event == "kill_host":
+        os.kill(pid, signal.SIGKILL)
+    elif event == "interrupt_host":
+        os.kill(pid, signal.SIGINT)
+    else:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(dice.uniform(0.02, 0.5))
+        os.kill(pid, signal.SIGCONT)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the journal can be read to its last record; a killed host may have cut that one."""
+    try:
+        return len(read_journal(path).records) > 0
+    except UserError:
+        return False

@@ -1,0 +1,44 @@
+"""A short soak: trials on one powered board, with kills, noise and pauses in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.faults import soak as soaking
+from sparsectl.hil.faults.soak import Board, soak
+from sparsectl.hil.plant_server import PlantStart
+from sparsectl.training.plants.rig import load_rig
+from tests.hil.policies import EASY_RIG
+
+
+@pytest.fixture
+def config(easy: Path) -> TrialConfig:
+    return TrialConfig(
+        policy=easy,
+        rig=str(EASY_RIG),
+        clock="realtime",
+        seconds=0.5,
+        swing_up_limit_s=1.0,
+        disturbances=0,
+        report=False,
+    )
+
+
+def test_whatever_happens_to_a_trial_the_motor_stops(
+    easy: Path, config: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    built = build_firmware(easy, "host", constants, tmp_path / "firmware")
+    monkeypatch.setattr(soaking, "EVENTS", ("kill_host", "kill_board", "noise", "silent_line"))
+    with Board(Path(built["elf"]), PlantStart(str(EASY_RIG), 0, False)) as board:
+        rough = soak(board, config, tmp_path, trials=3, seed=1)
+        monkeypatch.setattr(soaking, "EVENTS", ("none",))
+        quiet = soak(board, config, tmp_path / "firmware", trials=1, seed=1)
+    assert not rough.wrong and not quiet.wrong, (rough, quiet)
+    assert quiet.trials[0].armed and quiet.trials[0].whole
+    assert quiet.drives > 0
