@@ -1,4 +1,4 @@
-"""A hundred trials on one powered host board, with kills, noise and pauses; write results/soak.json.
+"""A hundred trials on one powered host board, with kills, noise and pauses: results/soak.json.
 
 Firmware and plant stay on their line while hosts come and go; see `sparsectl.hil.faults.soak`.
 
