@@ -41,6 +41,9 @@ class ExportConfig:
     prefix: str = "policy"
     """What all names of the C begin with, its files' too: one of its own for each policy of a
     program that has several."""
+    sparse_onnx: bool = False
+    """Write the weights of policy.onnx as sparse_initializer where that is smaller. onnxruntime
+    reads it; many other tools do not."""
     vectors: int = 32
     """Golden vectors to write into policy_vectors.h."""
     observations: int = 10_000

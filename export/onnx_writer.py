@@ -41,24 +41,27 @@ IR_VERSION = 8
 _SPARSE_OVERHEAD_BYTES = 128  # names, shapes and tags of a sparse tensor's two parts
 
 
-def write_onnx(graph: PolicyGraph, path: Path) -> None:
+def write_onnx(graph: PolicyGraph, path: Path, *, sparse: bool = False) -> None:
     """Write `graph` as ONNX: input "observation" [batch, n], output "action" [batch, m], physical
     units at both ends. The same graph gives the same bytes; `read_onnx` gives the same digest.
+
+    sparse: weights as sparse_initializer where that is smaller; onnxruntime reads it, onnx's own
+    reference and most converters do not.
 
     Raises:
         ValueError: the graph's normaliser has not been folded (`export.passes.fold_normaliser`).
         UserError: the file cannot be written.
     """
-    encoded = onnx_model(graph).SerializeToString(deterministic=True)
+    encoded = onnx_model(graph, sparse=sparse).SerializeToString(deterministic=True)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded)
 
 
-def onnx_model(graph: PolicyGraph) -> ModelProto:
-    """`graph` as a checked ONNX model."""
+def onnx_model(graph: PolicyGraph, *, sparse: bool = False) -> ModelProto:
+    """`graph` as a checked ONNX model; `sparse` as in `write_onnx`."""
     if not graph.is_folded:
         raise ValueError("fold the normaliser before writing ONNX")
-    built = _Builder(graph)
+    built = _Builder(graph, sparse)
     model = helper.make_model(
         built.graph,
         producer_name="sparsectl",
@@ -102,7 +105,8 @@ def _metadata(graph: PolicyGraph) -> dict[str, str]:
 class _Builder:
     """Strings nodes together; `value` is the name of what the last one makes."""
 
-    def __init__(self, graph: PolicyGraph) -> None:
+    def __init__(self, graph: PolicyGraph, is_sparse: bool) -> None:
+        self.is_sparse = is_sparse
         self.nodes: list[NodeProto] = []
         self.dense: list[TensorProto] = []
         self.sparse: list[SparseTensorProto] = []
@@ -133,7 +137,8 @@ class _Builder:
     def _weight(self, name: str, weight: Float32) -> str:
         linear = np.flatnonzero(weight)
         item = weight.itemsize + linear.itemsize
-        if linear.size == 0 or linear.size * item + _SPARSE_OVERHEAD_BYTES >= weight.nbytes:
+        is_smaller = linear.size * item + _SPARSE_OVERHEAD_BYTES < weight.nbytes
+        if not (self.is_sparse and linear.size and is_smaller):
             return self._constant(name, weight)
         sparse = SparseTensorProto(dims=weight.shape)
         sparse.values.CopyFrom(numpy_helper.from_array(weight.reshape(-1)[linear], name))

@@ -109,7 +109,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         golden = inputs.golden(config.vectors, config.seed + 1)
         for name, text in c_files(policy, golden, revision(), facts).items():
             (folder / name).write_text(text, encoding="utf-8")
-        write_onnx(graph, folder / POLICY_ONNX)
+        write_onnx(graph, folder / POLICY_ONNX, sparse=config.sparse_onnx)
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
         verified = proof.check_files(folder, step)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
+from onnx.reference import ReferenceEvaluator
 
 from sparsectl.export.activations import ACTIVATIONS
 from sparsectl.export.graph import Layer, PolicyGraph, Segment, Signal
@@ -55,9 +56,25 @@ def test_same_graph_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_weights_are_sparse_where_that_is_smaller(tmp_path: Path) -> None:
-    sparse = onnx_model(random_graph((40, 40, 1), 0.05)).graph
-    dense = onnx_model(random_graph((40, 40, 1), 0.9)).graph
+def test_weights_are_dense_for_every_tool(tmp_path: Path) -> None:
+    """onnx's own reference, like most converters, takes no sparse_initializer."""
+    graph = random_graph((40, 40, 1), 0.05)
+    model = onnx_model(graph)
+    assert not model.graph.sparse_initializer
+    x = observations(graph, 20)
+    (found,) = ReferenceEvaluator(model).run(None, {"observation": x})
+    assert np.allclose(found, graph.forward(x), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_are_sparse_where_that_is_wished_and_smaller(tmp_path: Path) -> None:
+    graph = random_graph((40, 40, 1), 0.05)
+    write_onnx(graph, tmp_path / "sparse.onnx", sparse=True)
+    assert read_onnx(tmp_path / "sparse.onnx").digest == graph.digest
+    x = observations(graph, 20)
+    found = run_file(tmp_path / "sparse.onnx", x)
+    assert np.allclose(found, graph.forward(x), rtol=1e-5, atol=1e-5)
+    sparse = onnx.load(tmp_path / "sparse.onnx").graph
+    dense = onnx_model(random_graph((40, 40, 1), 0.9), sparse=True).graph
     assert [s.values.name for s in sparse.sparse_initializer] == ["layer0.weight"]
     assert not dense.sparse_initializer
     assert sparse.ByteSize() < 0.3 * dense.ByteSize()
