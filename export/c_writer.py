@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sparsectl.export.activations import Float32, c_float
+from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.finite import require_finite_actions
@@ -21,17 +21,22 @@ POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY = C_FILES
 _GUARDS = """\
 /* Each product and each sum is rounded to float32, so that every chip gives the same bits: build
  * with -ffp-contract=off and without -ffast-math. gcc ignores the standard's pragma; with -std=c99
- * it does not contract either. */
+ * it does not contract either. Options such as -funsafe-math-optimizations or -freciprocal-math
+ * are taken back here. What clang cannot take back or tell is -ffp-contract=fast: there, the golden
+ * vectors do. */
 #if defined(__FAST_MATH__)
 #error "policy.c gives other actions with -ffast-math"
 #endif
 #if defined(FLT_EVAL_METHOD) && (FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2)
 #error "policy.c needs float arithmetic in float (x86: -msse2 -mfpmath=sse)"
 #endif
-#if defined(__clang__)
+#if defined(__clang__) && __clang_major__ >= 11
+#pragma clang fp contract(off) reassociate(off)
+#elif defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
+#pragma GCC optimize("fp-contract=off", "no-unsafe-math-optimizations", "no-associative-math")
+#pragma GCC optimize("no-reciprocal-math", "signed-zeros", "no-finite-math-only")
 #endif
 """
 
@@ -161,7 +166,7 @@ def _cut_off_macro(policy: EncodedPolicy) -> str:
     """The magnitudes at which inputs are cut off, an element of the observation each."""
     if policy.input_cut_off is None:
         return ""
-    numbers = [c_float(np.float32(value)) for value in policy.input_cut_off]
+    numbers = [_decimal(np.float32(value)) for value in policy.input_cut_off]
     rows = [", ".join(numbers[i : i + 5]) for i in range(0, len(numbers), 5)]
     return "#define POLICY_INPUT_CUT_OFF \\\n    {" + ", \\\n     ".join(rows) + "}\n"
 
@@ -213,10 +218,17 @@ def _vectors(policy: EncodedPolicy, observations: Float32) -> str:
 def _vector_table(name: str, width: str, rows: Float32) -> str:
     lines = ["static const float", f"    {name}[POLICY_VECTOR_COUNT][{width}] POLICY_FLASH = {{"]
     for row in rows:
-        shown = [c_float(value) for value in row]
+        shown = [_decimal(value) for value in row]
         parts = [", ".join(shown[i : i + 5]) for i in range(0, len(shown), 5)]
         lines.append("        {" + ",\n         ".join(parts) + "},")
     return "\n".join([*lines, "};\n"])
+
+
+def _decimal(value: np.float32) -> str:
+    """A float32 in nine digits, which keep every bit. Hexadecimal is C99, but headers are read by
+    C++ too, which has it from C++17 on only."""
+    shown = f"{value:.9g}"
+    return f"{shown}f" if set(".e") & set(shown) else f"{shown}.0f"
 
 
 def _plain(text: str, length: int = 60) -> str:

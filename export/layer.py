@@ -194,6 +194,7 @@ class Layer:
             start += segment.neurons
         return Layer(self.weight[kept], self.bias[kept], segments=tuple(segments))
 
+    @np.errstate(all="ignore")  # the C overflows as silently; what counts is looked at later
     def activate(self, x: Float32) -> Float32:
         """The activations alone, as the C computes them; the neurons along axis 0."""
         done = [
@@ -202,6 +203,7 @@ class Layer:
         ]
         return done[0] if len(done) == 1 else np.concatenate(done)
 
+    @np.errstate(all="ignore")
     def activate_exact(self, x: Float64) -> Float64:
         """The activations alone in float64; the neurons along axis 0."""
         done = [
@@ -210,6 +212,7 @@ class Layer:
         ]
         return done[0] if len(done) == 1 else np.concatenate(done)
 
+    @np.errstate(all="ignore")
     def activation_rounding(self, x: Float64, error: Float64) -> Float64:
         """How far `activate` may be off where x may be off by `error`; the neurons along axis 0."""
         done = [

@@ -158,7 +158,9 @@ def _body(graph: PolicyGraph) -> tuple[str, ...]:
     widths = [inputs[0], *(layer.outputs for layer in graph.layers)]
     lines = []
     for name, most in (("even", max(widths[0::2])), ("odd", max(widths[1::2]))):
-        lines += [f"float {name}[{most}];", f"unsigned {name}_place[{most}];"]
+        lines.append(f"float {name}[{most}];")
+        if name == "even" or len(graph.layers) > 1:  # the actions' places are nobody's
+            lines.append(f"unsigned {name}_place[{most}];")
     lines.append("unsigned count;")
     lines += (
         ["unsigned written;"] if any(_is_gathered(graph, each) for each in graph.layers) else []

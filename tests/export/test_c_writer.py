@@ -15,6 +15,7 @@ from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import ENCODINGS, encode
 from sparsectl.export.graph import Layer, PolicyGraph, Signal
 from sparsectl.export.host_c import run_c
+from sparsectl.export.packaging.example import C_MAIN
 from tests.export.graphs import observations, random_graph
 from tests.tools import need
 
@@ -87,8 +88,8 @@ TINY_VECTORS = """\
 
 static const float
     policy_vector_observation[POLICY_VECTOR_COUNT][POLICY_OBSERVATION_SIZE] POLICY_FLASH = {
-        {0x0p+0f, 0x0p+0f},
-        {-0x1p+0f, 0x1p+1f},
+        {0.0f, 0.0f},
+        {-1.0f, 2.0f},
 };
 
 static const float
@@ -323,6 +324,59 @@ def test_no_library_is_needed(tmp_path: Path, encoding: str) -> None:
     symbols = subprocess.run(["nm", str(tmp_path / "p.o")], capture_output=True, text=True).stdout
     assert re.findall(r" U (\w+)", symbols) == []
     assert re.findall(r" [TDBC] (\w+)", symbols) == ["policy_act"]
+
+
+LOOSE = (
+    "-funsafe-math-optimizations",
+    "-fassociative-math -fno-signed-zeros -fno-trapping-math",
+    "-freciprocal-math",
+    "-ffinite-math-only",
+)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("loose", LOOSE)
+def test_loose_arithmetic_changes_no_bit(tmp_path: Path, compiler: str, loose: str) -> None:
+    """Wide enough that sums are vectorised where that is allowed."""
+    need(compiler)
+    graph = random_graph((12, 64, 48, 2), activations=("gelu", "tanh", "silu"), action_map=True)
+    for name, text in files_of(graph, "dense", observations(graph, 20)).items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "main.c").write_text(C_MAIN)
+    program = str(tmp_path / "main")
+    files = [str(tmp_path / name) for name in ("policy.c", "main.c")]
+    flags = ["-std=c99", "-O3", "-Wall", "-Wextra", "-Werror", *loose.split()]
+    subprocess.run([compiler, *flags, *files, "-o", program], check=True)
+    result = subprocess.run([program], capture_output=True, text=True)
+    assert result.stdout.startswith("0 of 40 actions differ"), result.stdout
+
+
+@pytest.mark.parametrize("standard", ["c++98", "c++11", "c++14", "c++17"])
+@pytest.mark.parametrize("encoding", ["csr", "packed-int16"])
+def test_both_headers_are_plain_cpp(tmp_path: Path, standard: str, encoding: str) -> None:
+    need("g++")
+    for name, text in tiny(encoding).items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "main.cpp").write_text(
+        '#include "policy.h"\n#include "policy_vectors.h"\n'
+        "int main() { float a[POLICY_ACTION_SIZE]; policy_act(policy_vector_observation[0], a);\n"
+        "return a[0] == policy_vector_action[0][0] ? 0 : 1; }\n"
+    )
+    compile_c = ["gcc", "-std=c99", "-c", str(tmp_path / "policy.c"), "-o", str(tmp_path / "p.o")]
+    subprocess.run(compile_c, check=True)
+    flags = [f"-std={standard}", "-pedantic-errors", "-Wall", "-Wextra", "-Werror"]
+    command = ["g++", *flags, str(tmp_path / "main.cpp"), str(tmp_path / "p.o")]
+    subprocess.run([*command, "-o", str(tmp_path / "main")], check=True)
+    subprocess.run([str(tmp_path / "main")], check=True)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_policy_of_one_layer_has_no_unused_variable(tmp_path: Path, encoding: str) -> None:
+    graph = random_graph((4, 2), activations=("tanh",))
+    for name, text in files_of(graph, encoding, observations(graph, 3)).items():
+        (tmp_path / name).write_text(text)
+    command = ["gcc", *STRICT, "-c", str(tmp_path / "policy.c"), "-o", str(tmp_path / "p.o")]
+    subprocess.run(command, check=True)
 
 
 def test_fast_math_is_refused(tmp_path: Path) -> None:

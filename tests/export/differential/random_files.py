@@ -90,8 +90,11 @@ def model_of(file: RandomFile, dtype: type = np.float32) -> ModelProto:
         else c
         for c in file.constants
     ]
+    nodes = [NodeProto.FromString(node.SerializeToString()) for node in file.nodes]
+    for attribute in (a for node in nodes if node.op_type == "Cast" for a in node.attribute):
+        attribute.i = kind
     graph = helper.make_graph(
-        file.nodes,
+        nodes,
         "random",
         [helper.make_tensor_value_info("observation", kind, ["batch", file.width])],
         [helper.make_tensor_value_info("action", kind, None)],
