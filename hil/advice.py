@@ -16,8 +16,8 @@ _ADVICE: Final[dict[Fault, str]] = {
     Fault.NON_FINITE: "the policy puts out no number; export it again",
     Fault.STUCK_BASE: "check the motor's supply, the base's encoder, and what holds the base",
     Fault.STUCK_POLE: "check the pole's encoder, and what holds the pole",
-    Fault.REVERSED_BASE: "swap the motor's two wires, or those of the base's encoder",
-    Fault.REVERSED_POLE: "swap the two wires of the pole's encoder",
+    Fault.REVERSED_BASE: "the base counts against the motor; find the signs by --check-wiring",
+    Fault.REVERSED_POLE: "the pole counts the wrong way; find the signs by --check-wiring",
     Fault.OVER_CURRENT: "look for a short or a jam before the next trial",
     Fault.OVERRUN: (
         "over 0.1 s lay between two of its ticks: on the virtual rig a busy machine, which --fifo "
