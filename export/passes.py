@@ -22,9 +22,9 @@ def hidden_neurons(graph: PolicyGraph) -> int:
     return sum(layer.outputs for layer in graph.layers[:-1])
 
 
-CENTRED_FROM = 32
+CENTRED_FROM = 8
 """An offset of so many scales is taken off before the weights: folded into a bias it would cost
-five of float32's 24 bits or more."""
+three of float32's 24 bits or more, and more than the rounding of the file's own order."""
 MAX_CENTRED = 1_000
 """Observations at most where a layer takes off their offsets."""
 

@@ -82,6 +82,7 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
     with (
         Progress(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False) as bar,
         staging_folder(config.out) as folder,
+        np.errstate(all="ignore"),  # what is not finite is refused where it matters
     ):
 
         def step(name: str) -> None:
