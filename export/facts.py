@@ -27,12 +27,13 @@ _SHOWN = 3
 
 def source_facts(source: Source, inputs: Inputs) -> dict[str, Any]:
     """Which file it was, which output, what its inputs are known from."""
-    return {
+    facts = {
         "source": source.file,
         "source_sha256": source.sha256,
         "output": source.output,
         "inputs_from": inputs.known_from,
     }
+    return facts | ({"source_data_sha256": source.data_sha256} if source.data_sha256 else {})
 
 
 def description(

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, external_data_helper
+from onnx import ModelProto
+from onnx.external_data_helper import (
+    ExternalDataInfo,
+    load_external_data_for_model,
+    uses_external_data,
+)
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.activations import Float32, Float64
@@ -60,7 +65,8 @@ class OnnxSource:
     def _open(self, model: ModelProto, output: str | None, folder: Path) -> None:
         self.output: str = choose_output([o.name for o in model.graph.output], output)
         self._model = leading_to(model, self.output)
-        external_data_helper.load_external_data_for_model(self._model, str(folder))
+        self.data_sha256 = _hashes_of_data(self._model, folder)
+        load_external_data_for_model(self._model, str(folder))
         names = {tensor.name for tensor in self._model.graph.initializer}
         inputs = [value for value in self._model.graph.input if value.name not in names]
         self._layout: Layout = layout_of(inputs, self._observation_size)
@@ -253,3 +259,15 @@ class OnnxSource:
             with np.errstate(all="ignore"):
                 parts.append(use(execute(feeds, names), len(rows))[:count])
         return np.concatenate(parts)
+
+
+def _hashes_of_data(model: ModelProto, folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that tensors are kept in beside the model's own."""
+    names = {
+        ExternalDataInfo(tensor).location
+        for tensor in model.graph.initializer
+        if uses_external_data(tensor)
+    }
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)
+    }

@@ -29,6 +29,10 @@ class Source(Protocol):
         """Of the file's bytes, 64 hexadecimal digits."""
 
     @property
+    def data_sha256(self) -> dict[str, str]:
+        """The same of each file beside it that its tensors are kept in."""
+
+    @property
     def output(self) -> str | None:
         """The name of the output that is the actions, where the file has names."""
 

@@ -25,6 +25,7 @@ class StudentSource:
         """graph: as `export.student.read_student` gives it."""
         self.file = path.name
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.data_sha256: dict[str, str] = {}
         self.run_by = "torch" if importlib.util.find_spec("torch") else "numpy"
         self.normaliser = Normaliser(graph.observation_offset, np.abs(graph.observation_scale))
         self._graph = graph

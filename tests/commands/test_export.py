@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from sparsectl.commands.config import ChooseConfig
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.registry import ENCODINGS
 from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.registry import PACKAGES
 from sparsectl.firmware_host.boards import BOARDS
@@ -98,6 +100,17 @@ def test_nothing_fits_says_what_comes_nearest(model: Path, tmp_path: Path) -> No
 def test_mistakes(model: Path, tmp_path: Path, change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         export(ChooseConfig(model, tmp_path / "out", **change))  # type: ignore[arg-type]
+
+
+def test_fixed_point_of_unknown_inputs_is_left_out_with_the_reason(
+    model: Path, tmp_path: Path
+) -> None:
+    graph = read_onnx(model)
+    blind = tuple(Signal(signal.name) for signal in graph.observation)
+    write_onnx(replace(graph, observation=blind), model)
+    config = ChooseConfig(model, tmp_path / "out", board=("host",), encoding="packed-int16", **FEW)
+    with pytest.raises(UserError, match="packed-int16.* nothing says what .* --range LOW,HIGH"):
+        export(config)
 
 
 def test_episodes_need_an_environment(model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,21 @@ def test_onnx_s_reference_runs_what_onnxruntime_refuses(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(UserError, match="nothing here can run it .onnxruntime: .*Frobnicate"):
         OnnxSource(path, None, (2, 1))
+
+
+def test_weights_in_another_file_are_run_and_hashed(tmp_path: Path) -> None:
+    nodes, constants = mlp("x", "action", 2)
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    x = np.random.default_rng(3).normal(size=(20, 2)).astype(np.float32)
+    expected = run_file(path, x)
+    onnx.save(
+        onnx.load(path), path, save_as_external_data=True, location="weights", size_threshold=0
+    )
+    result = export_policy(ExportConfig(path, tmp_path / "p", **FEW))
+    digest = hashlib.sha256((tmp_path / "weights").read_bytes()).hexdigest()
+    assert result["source_data_sha256"] == {"weights": digest}
+    assert result["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert np.allclose(run_c(tmp_path / "p", x, 1, tmp_path), expected, atol=1e-5)
 
 
 def test_thresholds_are_straddled_or_named(tmp_path: Path) -> None:
