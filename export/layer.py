@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import ACTIVATIONS, Float32, Float64
+from sparsectl.export.activations import ACTIVATIONS, Activation, Float32, Float64
 
 MAX_WIDTH = 16_384
 """Neurons a layer at most: their values alone take 64 KB of RAM, as much as most chips have. An
@@ -197,35 +198,36 @@ class Layer:
     @np.errstate(all="ignore")  # the C overflows as silently; what counts is looked at later
     def activate(self, x: Float32) -> Float32:
         """The activations alone, as the C computes them; the neurons along axis 0."""
-        done = [
-            ACTIVATIONS[segment.activation].forward(part, *segment.parameters)
-            for segment, part in self._split(x)
-        ]
-        return done[0] if len(done) == 1 else np.concatenate(done)
+        found: Float32 = self._each(lambda activation: activation.forward, x)
+        return found
 
     @np.errstate(all="ignore")
     def activate_exact(self, x: Float64) -> Float64:
         """The activations alone in float64; the neurons along axis 0."""
-        done = [
-            ACTIVATIONS[segment.activation].exact(part, *segment.parameters)
-            for segment, part in self._split(x)
-        ]
-        return done[0] if len(done) == 1 else np.concatenate(done)
+        found: Float64 = self._each(lambda activation: activation.exact, x)
+        return found
 
     @np.errstate(all="ignore")
     def activation_rounding(self, x: Float64, error: Float64) -> Float64:
         """How far `activate` may be off where x may be off by `error`; the neurons along axis 0."""
-        done = [
-            ACTIVATIONS[segment.activation].rounding(part, off, *segment.parameters)
-            for (segment, part), (_, off) in zip(self._split(x), self._split(error), strict=True)
-        ]
+        found: Float64 = self._each(lambda activation: activation.rounding, x, error)
+        return found
+
+    def _each(self, function: Callable[[Activation], Callable[..., Any]], *given: Any) -> Any:
+        """A function of each segment's activation, of its own neurons."""
+        parts = zip(self.parts, *(self._split(values) for values in given), strict=True)
+        with np.errstate(all="ignore"):  # what overflows is looked at where it comes out
+            done = [
+                function(ACTIVATIONS[segment.activation])(*own, *segment.parameters)
+                for segment, *own in parts
+            ]
         return done[0] if len(done) == 1 else np.concatenate(done)
 
-    def _split(self, x: NDArray[Any]) -> list[tuple[Segment, NDArray[Any]]]:
+    def _split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         if not self.segments:
-            return [(self.parts[0], x)]
+            return [values]
         ends = np.cumsum([segment.neurons for segment in self.segments])[:-1]
-        return list(zip(self.segments, np.split(x, ends), strict=True))
+        return np.split(values, ends)
 
 
 def _joined(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:

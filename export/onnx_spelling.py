@@ -132,6 +132,11 @@ def absolute(program: Program, x: Symbol) -> Symbol:
     return program.apply("absolute", x)
 
 
+def softsign(program: Program, x: Symbol) -> Symbol:
+    """x / (1 + |x|)."""
+    return divide(program, x, absolute(program, x).mapped(None, 1.0))
+
+
 def clip(program: Program, x: Symbol, low: Any, high: Any) -> Symbol:
     """Limits, each a number or one an element; those of limits become one pair. Those that are a
     relu's become one when it is known that they are not the action's (`export.onnx_lowering`).

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.export.graph import Layer, PolicyGraph
 
 WIDTH = 960
 INPUT_X, FIRST_X, LAST_X = 196, 200, 852
@@ -66,13 +66,26 @@ def live_neurons(graph: PolicyGraph) -> list[NDArray[np.bool_]]:
     """For the inputs and each layer: which have a path of weights from an input to an output."""
     forward = [np.ones(graph.observation_size, dtype=np.bool_)]
     for layer in graph.layers:
-        forward.append(np.any((layer.weight != 0) & forward[-1][None, :], axis=1))
-    backward = np.ones(graph.layers[-1].outputs, dtype=np.bool_)
+        forward.append(np.any((_weights(layer) != 0) & forward[-1][None, :], axis=1))
+    backward = np.ones(graph.layers[-1].results, dtype=np.bool_)
     alive = [backward]
     for index in range(len(graph.layers) - 1, -1, -1):
-        reached = np.any((graph.layers[index].weight != 0) & alive[0][:, None], axis=0)
+        reached = np.any((_weights(graph.layers[index]) != 0) & alive[0][:, None], axis=0)
         alive.insert(0, reached & forward[index])
     return alive
+
+
+def _weights(layer: Layer) -> NDArray[np.float32]:
+    """[results, inputs]: a neuron is drawn for each result, with all weights that lead to it."""
+    if layer.results == layer.outputs and not layer.segments:
+        return layer.weight
+    drawn, start = [], 0
+    for segment in layer.parts:
+        rows = layer.weight[start : start + segment.neurons]
+        runs = rows.reshape(-1, segment.results, layer.inputs)
+        drawn.append(rows if segment.is_elementwise else np.abs(runs).sum(axis=0))
+        start += segment.neurons
+    return np.concatenate(drawn)
 
 
 def input_use(graph: PolicyGraph) -> InputUse:
@@ -141,18 +154,19 @@ def _edges(
     """Lines, thick where the weight is large in its layer; the weakest first, below the others."""
     found: list[tuple[float, int, int, int]] = []
     for index, layer in enumerate(graph.layers):
-        strengths = np.abs(layer.weight) * (sizes[None, :] if index == 0 else 1.0)
+        strengths = np.abs(_weights(layer)) * (sizes[None, :] if index == 0 else 1.0)
         strengths = strengths / max(float(np.max(strengths)), 1e-30)
         strengths = strengths * alive[index][None, :] * alive[index + 1][:, None]
         for row, column in np.argwhere(strengths > 0):
             found.append((float(strengths[row, column]), index, int(row), int(column)))
     found.sort()
     shown = found[-MOST_EDGES:]
+    drawn = [_weights(layer) for layer in graph.layers]
     parts = []
     for strength, index, row, column in shown:
         (x1, y1), (x2, y2) = places[index][column], places[index + 1][row]
         middle = (x1 + x2) / 2
-        sign = "p" if graph.layers[index].weight[row, column] > 0 else "n"
+        sign = "p" if drawn[index][row, column] > 0 else "n"
         curve = f"C{middle:.0f} {y1:.1f} {middle:.0f} {y2:.1f} {x2:.0f} {y2:.1f}"
         parts.append(
             f'<path class="{sign}" stroke-width="{0.35 + 3.2 * strength**1.3:.2f}" '

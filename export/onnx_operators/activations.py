@@ -95,9 +95,7 @@ def celu(node: Node) -> Result:
 
 @operator("Softsign")
 def softsign(node: Node) -> Result:
-    value = node.numbers_of()
-    size = spelling.absolute(node.program, value)
-    return spelling.divide(node.program, value, size.mapped(None, 1.0))
+    return spelling.softsign(node.program, node.numbers_of())
 
 
 @operator("ThresholdedRelu")

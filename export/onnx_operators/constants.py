@@ -7,6 +7,7 @@ from onnx import SparseTensorProto, TensorProto
 
 from sparsectl.export.onnx_node import Node
 from sparsectl.export.onnx_operators.registry import Result, operator
+from sparsectl.export.onnx_program import Function
 from sparsectl.export.onnx_spelling import relu, subtract
 from sparsectl.export.onnx_symbol import FLOAT, TRUTH, WHOLE, Symbol, with_kind
 from sparsectl.export.onnx_tensors import Array
@@ -112,14 +113,22 @@ def cast_like(node: Node) -> Result:
 
 
 def whole(node: Node, value: Symbol) -> Symbol:
-    """Cut towards 0, if it is a float."""
-    if value.kind != FLOAT:
+    """Cut towards 0, if it is not whole already."""
+    if value.kind != FLOAT or _is_whole(node, value):
         return with_kind(value, WHOLE)
     above, below = (
         node.program.apply("round_down", relu(node.program, value.scaled(sign)))
         for sign in (1.0, -1.0)
     )
     return with_kind(subtract(node.program, above, below), WHOLE)
+
+
+def _is_whole(node: Node, value: Symbol) -> bool:
+    """Whether it is made of whole numbers, though as floats: an index, say, cast to and fro."""
+    step = node.program.owner(value)
+    whole = isinstance(step, Function) and step.name in ("argmax", "step", "round_down")
+    numbers = np.stack([value.scale, value.total])
+    return whole and bool(np.all(numbers == np.rint(numbers)))
 
 
 def _truth(node: Node, value: Symbol) -> Symbol:

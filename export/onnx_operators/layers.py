@@ -189,6 +189,7 @@ _FUSED: dict[str, Fused] = {
     "Tanh": lambda program, x, *_: program.apply("tanh", x),
     "Softplus": lambda program, x, *_: program.apply("softplus", x),
     "Elu": lambda program, x, a, b, g: program.apply("elu", x, parameters=(a,)),
+    "Softsign": lambda program, x, *_: spelling.softsign(program, x),
     "HardSigmoid": lambda program, x, a, b, g: spelling.clip(program, x.mapped(a, b), 0.0, 1.0),
 }
 

@@ -14,7 +14,7 @@ from sparsectl.export.passes import simplify
 from tests.export.node_suite.suite import PASSES, REFUSED, WRONG, Outcome, outcomes
 from tests.tools import need
 
-LEAST_PASSES = 75
+LEAST_PASSES = 430
 EVERY = 12
 """Of those that pass, which are run as C too."""
 

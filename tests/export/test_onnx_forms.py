@@ -472,3 +472,56 @@ def test_bits_of_a_chain_do_not_depend_on_what_is_carried_beside_it(tmp_path: Pa
     x = GENERATOR.normal(size=(50, WIDTH)).astype(np.float32)
     assert np.array_equal(graph.forward(x)[:, 8:], x)
     assert replace(graph).digest == graph.digest
+
+
+@pytest.mark.parametrize("form", [residual, angles, gated], ids=lambda form: form.__name__)
+def test_what_onnxruntime_made_of_a_file_is_read(
+    form: Callable[[File], str], tmp_path: Path
+) -> None:
+    """Optimised at the extended level; and with weights of int8, activations quantised as they
+    come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    file = File()
+    path = file.save(form(file), tmp_path / "form.onnx", opset=17)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    assert any(
+        node.op_type == "FusedGemm" for node in onnx.load(tmp_path / "optimised.onnx").graph.node
+    )
+    agrees(tmp_path / "optimised.onnx", [WIDTH])
+    quantize_dynamic(str(path), str(tmp_path / "small.onnx"), weight_type=QuantType.QInt8)
+    graph = read_onnx(tmp_path / "small.onnx")
+    observations = GENERATOR.normal(size=(60, WIDTH)).astype(np.float32)
+    rows = [expected_of(tmp_path / "small.onnx", row[None], [WIDTH]) for row in observations]
+    off = np.abs(graph.forward(observations) - np.concatenate(rows)).max(axis=1)
+    assert (off > 1e-5).mean() <= 0.05  # a value at a tie may round the other way
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (0, 1, 2), (5, 7, 12)])
+def test_a_classifier_of_scikit_learn(classes: tuple[int, ...], tmp_path: Path) -> None:
+    skl2onnx = pytest.importorskip("skl2onnx")
+    from sklearn.neural_network import MLPClassifier
+
+    x = GENERATOR.normal(size=(200, 4))
+    y = np.array(classes)[np.digitize(x[:, 0], np.linspace(-0.5, 0.5, len(classes) - 1))]
+    network = MLPClassifier((16, 8), max_iter=300, solver="lbfgs", random_state=0).fit(x, y)
+    kind = skl2onnx.common.data_types.FloatTensorType([None, 4])
+    for zipmap in (True, False):
+        options = {id(network): {"zipmap": zipmap}}
+        model = skl2onnx.convert_sklearn(
+            network, initial_types=[("observation", kind)], options=options
+        )
+        path = tmp_path / "classifier.onnx"
+        path.write_bytes(model.SerializeToString())
+        given = GENERATOR.normal(size=(300, 4)).astype(np.float32)
+        found = read_onnx(path).forward(given)[:, 0]
+        assert np.array_equal(found, network.predict(given)) and set(found) == set(classes)
+    with pytest.raises(UserError, match="zipmap"):
+        path.write_bytes(
+            skl2onnx.convert_sklearn(network, initial_types=[("o", kind)]).SerializeToString()
+        )
+        read_onnx(path, "output_probability")
