@@ -13,8 +13,9 @@ from sparsectl.commands.bench import bench
 from sparsectl.commands.build import build
 from sparsectl.commands.config import DemoConfig
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import atomic_path, read_json, write_json
+from sparsectl.common.files import atomic_path, check_writable, read_json, write_json
 from sparsectl.common.provenance import provenance
+from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig
@@ -26,8 +27,11 @@ from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConf
 from sparsectl.training.distill import distill
 from sparsectl.training.evaluate import evaluate
 from sparsectl.training.plants.rig import rig_names
+from sparsectl.training.seeds import BLOCK
 
 TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
+
+TEACHER = "teacher.onnx"
 
 KEPT_WEIGHTS = 236
 """Of the student, at most: a third of a percent of the cart-pole's teacher's."""
@@ -138,6 +142,7 @@ def demo(config: DemoConfig) -> dict[str, Any]:
     Raises:
         UserError: an unknown rig, or a stage's own.
     """
+    _check(config)
     summary_path = config.out / "summary.json"
     summary = _begun(summary_path, config)
     for number, (name, stage) in enumerate(STAGES.items(), 1):
@@ -153,6 +158,34 @@ def demo(config: DemoConfig) -> dict[str, Any]:
     summary["complete"] = True
     write_json(summary_path, summary)
     return summary | {"table": table(summary)}
+
+
+def _check(config: DemoConfig) -> None:
+    """See that no stage will refuse what could be refused now, and that no other's folder is taken.
+
+    Raises:
+        UserError: a setting is out of its range, or `out` holds something else than a demo.
+    """
+    if config.rig not in rig_names():
+        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(rig_names())}")
+    check_counts(config, 1, "episodes", most=BLOCK)
+    check_counts(config, 0, "seed", most=BLOCK // 2)
+    check_numbers(config, "seconds", least=0.1, most=86_400)
+    check_writable(config.out)
+    held = list(config.out.iterdir()) if config.out.is_dir() else []
+    if held != [config.out / TEACHER] and held and not _is_demo(config.out / "summary.json"):
+        raise UserError(
+            f"{config.out} holds {held[0].name}, which is of no demo and would be removed; give "
+            "--out a folder of its own"
+        )
+
+
+def _is_demo(summary_path: Path) -> bool:
+    if not summary_path.is_file():
+        return False
+    summary = read_json(summary_path)
+    config = summary.get("config") if isinstance(summary, dict) else None
+    return isinstance(config, dict) and "rig" in config and "env" not in config
 
 
 def _begun(summary_path: Path, config: DemoConfig) -> dict[str, Any]:
