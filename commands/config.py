@@ -48,10 +48,10 @@ class ChooseConfig(ExportConfig):
     sparsectl export policy.onnx --board arduino-uno --flash 8K --ram 1K --error 1e-3"""
 
     board: UseAppendAction[tuple[str, ...]] = ()
-    """A board (stm32f405, mps2-an386, microbit, arduino-uno, arduino-mega2560, hifive1, host) or a
-    bare core (cortex-m0, cortex-m3, cortex-m4f, cortex-m7, rv32imac, rv32imafc, atmega328p,
-    atmega2560). May be given several times: the encoding is chosen on the first, and each must
-    compute what the reference does, bit for bit."""
+    """A board (stm32f405, nucleo-f446re, mps2-an386, microbit, arduino-uno, arduino-mega2560,
+    hifive1, host) or a bare core (cortex-m0, cortex-m3, cortex-m4f, cortex-m7, rv32imac, rv32imafc,
+    atmega328p, atmega2560). May be given several times: the encoding is chosen on the first, and
+    each must compute what the reference does, bit for bit."""
     flash: Size | None = None
     """Greatest flash, in bytes over an empty firmware; 8K is 8192."""
     ram: Size | None = None
