@@ -212,6 +212,7 @@ def told_by_rig(rig: RigConstants) -> dict[str, int]:
         "telling_jerk": "RIG_TELLING_JERK_COUNTS",
         "pole_sense": "RIG_POLE_SENSE",
         "watchdog_us": "SAFETY_WATCHDOG_US",
+        "limit_switches": "RIG_LIMIT_SWITCHES",
     }
     return {field: int(macros[macro].rstrip("u")) for field, macro in names.items()}
 

@@ -318,6 +318,7 @@ MESSAGES: Final = (
             Field("telling_jerk", "i32", "counts", "of the base, that a pole answers"),
             Field("pole_sense", "i32", "", "sign of the hanging pole's answer to it"),
             Field("watchdog_us", "u32", "us", "longest time without a control tick"),
+            Field("limit_switches", "u8", "", "1: their loop has to be closed"),
         ),
     ),
 )

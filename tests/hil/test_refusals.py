@@ -57,6 +57,7 @@ def board(timid: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
         ({"base_rate_limit": 9.0}, "base_rate_limit is 9 on the board, 2 in rig"),
         ({"pole_rate_limit": 99.0}, "pole_rate_limit is 99 on the board, 60 in rig"),
         ({"current_limit_a": 300.0}, "current_limit_ma is 300000 on the board, 3000 in rig"),
+        ({"limit_switches": 1}, "limit_switches is 1 on the board, 0 in rig"),
         ({"pole_sense": -1}, "pole_sense is -1 on the board, 1 in rig"),
         ({"telling_acceleration": 1e3}, "telling_jerk is 4445 on the board, 11 in rig"),
     ],

@@ -338,6 +338,7 @@ static void rig(struct firmware *firmware, const struct frame *frame) {
         .telling_jerk = RIG_TELLING_JERK_COUNTS,
         .pole_sense = RIG_POLE_SENSE,
         .watchdog_us = SAFETY_WATCHDOG_US,
+        .limit_switches = RIG_LIMIT_SWITCHES,
     };
     (void)frame;
     wire_rig_pack(&answer, payload);

@@ -10,8 +10,8 @@
 #include "wire_codec.h"
 
 /* Hash of the table; the CRC of all messages but HELLO starts from it. */
-#define WIRE_PROTOCOL_HASH 0x3614091Eu
-#define WIRE_CRC_SEED 0x3614091Eu
+#define WIRE_PROTOCOL_HASH 0x0762CEC8u
+#define WIRE_CRC_SEED 0x0762CEC8u
 #define WIRE_FLAG_TO_HOST 0x01u
 /* Bytes of the longest packet, and of it stuffed, without its zeros. */
 #define WIRE_MAX_PACKET 142u
@@ -487,18 +487,20 @@ static inline void wire_command_request_unpack(struct wire_command_request *valu
 /* RIG: The constants of the rig that HELLO does not tell, for a host whose digest differs. */
 #define WIRE_RIG 21u
 #define WIRE_RIG_REQUEST_SIZE 0u
-#define WIRE_RIG_SIZE 16u
+#define WIRE_RIG_SIZE 17u
 struct wire_rig {
     uint32_t current_limit_ma; /* mA: as built, measured or not */
     int32_t telling_jerk; /* counts: of the base, that a pole answers */
     int32_t pole_sense; /* sign of the hanging pole's answer to it */
     uint32_t watchdog_us; /* us: longest time without a control tick */
+    uint8_t limit_switches; /* 1: their loop has to be closed */
 };
 static inline void wire_rig_pack(const struct wire_rig *values, uint8_t *at) {
     at = wire_put_u32(at, values->current_limit_ma);
     at = wire_put_i32(at, values->telling_jerk);
     at = wire_put_i32(at, values->pole_sense);
     at = wire_put_u32(at, values->watchdog_us);
+    at = wire_put_u8(at, values->limit_switches);
     (void)at;
 }
 
