@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.host_c import load_c
+from sparsectl.training.environments import chosen_environment
 from sparsectl.training.evaluate import run_episodes, summarise
 from sparsectl.training.policy import load_policy
 
@@ -31,7 +32,8 @@ def closed_loop(policy: Path, episodes: int, seed: int) -> dict[str, Any]:
     if episodes < 1:
         raise UserError(f"episodes is {episodes}; run at least one")
     model = load_policy(policy)
-    if model.environment is None:
+    environment = chosen_environment(None, (), (), model.environment, policy)
+    if environment is None:
         raise UserError(f"{policy} names no environment to run episodes in; leave --episodes out")
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
         acts = {
@@ -40,13 +42,13 @@ def closed_loop(policy: Path, episodes: int, seed: int) -> dict[str, Any]:
         }
         runs = {
             name: run_episodes(
-                model.environment, act, episodes=episodes, seed=seed, progress=f"return of {name}"
+                environment, act, episodes=episodes, seed=seed, progress=f"return of {name}"
             )
             for name, act in acts.items()
         }
     difference = runs["host_c"].returns - runs["onnxruntime"].returns
     return {name: summarise(run) for name, run in runs.items()} | {
-        "environment": model.environment,
+        "environment": environment,
         "return_difference": float(difference.mean()),
         "greatest_return_difference": float(np.abs(difference).max()),
     }

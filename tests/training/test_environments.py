@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from sparsectl.commands.closed_loop import closed_loop
 from sparsectl.common.errors import UserError
 from sparsectl.training import checked_environment
 from sparsectl.training.collect import collect
@@ -26,6 +27,7 @@ from sparsectl.training.environments import (
 from sparsectl.training.evaluate import evaluate
 from sparsectl.training.signals import environment_signals
 from sparsectl.training.students.storage import StudentFile, StudentLayer, write_student
+from sparsectl.training.teacher_file import write_teacher
 from tests.training import own_environment
 
 NAMES = ["battery", "goal_0_0", "goal_0_1", "place_0", "place_1"]
@@ -167,6 +169,14 @@ def test_a_files_module_is_imported_only_where_the_user_names_it() -> None:
     with pytest.raises(UserError, match="--env Pendulum-v1 --wrapper evil:Wrapper"):
         chosen_environment("Pendulum-v1", (), (), wrapped, SOURCE)
     assert chosen_environment("Pendulum-v1", (), ("evil:Wrapper",), wrapped, SOURCE) == wrapped
+
+
+def test_export_imports_no_module_that_a_policy_names(tmp_path: Path) -> None:
+    signals = environment_signals(make_environment("Pendulum-v1"))
+    weights = [(np.ones((1, 3), np.float32), np.zeros(1, np.float32))]
+    write_teacher(tmp_path / "policy.onnx", weights, signals, "evil:Env-v0", {})
+    with pytest.raises(UserError, match="only imported when you name it: --env evil:Env-v0"):
+        closed_loop(tmp_path, 1, 0)
 
 
 def test_a_dataset_and_what_comes_of_it_know_their_environment(own: Path) -> None:
