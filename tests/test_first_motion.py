@@ -17,7 +17,7 @@ from sparsectl.training.plants.rig import load_rig
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "first-motion.md").read_text(encoding="utf-8")
 RIGS = (DOCS / "rigs.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    (sparsectl .*)$|`(sparsectl [^`]+)`", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^    (sparsectl .*)$|`(sparsectl \w+ [^`]+)`", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", sorted({one or other for one, other in COMMANDS}))
