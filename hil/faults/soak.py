@@ -7,7 +7,6 @@ was told: it is off within three control ticks of the last frame that reached th
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import random
@@ -51,7 +50,7 @@ class Drive:
     """From the motor's first duty to its last."""
 
     ticks_unheard: int = 0
-    """The most control ticks in a row that were driven without a frame of the host before them."""
+    """The most control ticks in a row that were driven after the last frame had come."""
     ended: bool = False
 
 
@@ -150,7 +149,8 @@ class Board:
             last = Drive()
             self.drives.append(last)
         self._unheard += 1
-        last.ticks_unheard = max(last.ticks_unheard, math.ceil(self._unheard / 2))
+        # the tick that turns it off only samples; a tick that is late may come before the frame
+        last.ticks_unheard = max(last.ticks_unheard, self._unheard // 2)
 
     def _pass_on(self) -> None:
         while not self._ending:
