@@ -32,8 +32,6 @@ BATCH_VALUES = 1_000_000
 MOST_ROWS = 4096
 CHECKED = 8
 """Observations on which a run of all together is compared with runs one by one."""
-SAME = 1e-4
-"""Of the actions: what the rounding of another order of summation may come to there."""
 SAMPLES = 12
 """Of the rounding errors of float32."""
 MOST_SAMPLED, MOST_SAMPLES = 4096, 256
