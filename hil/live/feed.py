@@ -16,6 +16,9 @@ BEAT_NS = 100_000_000
 """Between two messages at most, while the loop runs: the browsers notice when they stop."""
 SILENCE_NS = 450_000_000
 """A page that gives no sign for this long is lost: half a second, less a turn of the loop."""
+SILENCE_BEFORE_ARM_NS = 10_000_000_000
+"""The same while the motor is off and only the page can arm it: it may be busy with a browser that
+opens it, on a busy machine."""
 MOST_TICKS = 500
 """Ticks in one update at most; what is more is not shown."""
 
@@ -84,7 +87,7 @@ class LiveFeed:
         self._read()
         if not self._page_is_there:
             return "its process has ended"
-        if now_ns - self._heard_ns > SILENCE_NS:
+        if now_ns - self._heard_ns > (SILENCE_NS if self.is_watched else SILENCE_BEFORE_ARM_NS):
             return f"no sign of it for {(now_ns - self._heard_ns) * 1e-9:.1f} s"
         if self.is_watched and self._browsers == 0:
             return "no browser shows it any more"

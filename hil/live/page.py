@@ -27,8 +27,9 @@ from sparsectl.hil.live.view import EDGES_US, HISTORY_S, Setup, View
 
 READY = "READY"
 DRAW_S, PLOT_S, BEAT_S = 0.05, 0.25, 0.1
-BROWSER_TIMEOUT_S = 1.0
-"""A browser that is connected but has not answered for so long hangs: its e-stop would too."""
+BROWSER_TIMEOUT_S = 3.0
+"""A browser that is connected but has not answered for so long hangs: its e-stop would too. One
+that is closed is gone at once; one on a busy machine may take a second to draw."""
 LINGER_S = 1.0
 """Between the trial's end and this process's: browsers still get the last of it."""
 COLUMN_OF = {"sample to motor": 5, "inference": 6}
@@ -81,7 +82,7 @@ class Page:
         ui.add_head_html(STYLE + SCRIPT)
         ui.add_body_html(BANNER)
         ui.dark_mode(None)
-        ui.on("estop", lambda: self._ask("estop")())
+        ui.on("estop", self._ask("estop", client))
         ui.on("beat", lambda: self._answered(client))
         client.on_disconnect(lambda: self._left(client))
         with ui.column().classes("shown w-full max-w-5xl mx-auto gap-4 p-2"):
@@ -93,18 +94,15 @@ class Page:
                     self._buttons()
                     figures = ui.html(sanitize=False).classes("card w-full figure")
             chart, histogram = self._charts()
-        is_over, beats = False, -1
+        beats = -1
 
         def draw() -> None:
-            nonlocal is_over, beats
+            nonlocal beats
             picture.set_content(self._picture())
             figures.set_content(self._figures())
             if beats != self.view.beats or not self.view.is_beating:
                 beats = self.view.beats
                 ui.run_javascript("sparsectl.beat()")
-            if self.view.ended and not is_over:
-                is_over = True  # nobody need be told that a page whose trial has ended is gone
-                ui.run_javascript(f"sparsectl.end({str(self.view.has_vanished).lower()})")
 
         def plot() -> None:
             angle, base = self.view.lines()
@@ -126,17 +124,22 @@ class Page:
     async def _beat(self) -> None:
         """From the event loop that serves the e-stop: where that hangs, the beats end."""
         while self.view.ended is None:
-            before_s = time.monotonic() - BROWSER_TIMEOUT_S
-            watching = sum(answered_s > before_s for answered_s in self._answered_s.values())
             self._tell()
             if not self._asked:
-                self.channel.send({"browsers": watching})
+                self.channel.send({"browsers": self._watching()})
             await asyncio.sleep(BEAT_S)
 
     def _tell(self) -> None:
         """A button that was pressed while the channel was full is told later, and in its order."""
-        while self._asked and self.channel.send({"command": self._asked[0]}):
+        while self._asked and self.channel.send(
+            {"command": self._asked[0], "browsers": self._watching()}
+        ):
             self._asked.pop(0)
+
+    def _watching(self) -> int:
+        """Browsers that show the page and answer."""
+        before_s = time.monotonic() - BROWSER_TIMEOUT_S
+        return sum(answered_s > before_s for answered_s in self._answered_s.values())
 
     def _read(self) -> None:
         try:
@@ -148,8 +151,10 @@ class Page:
             self.view.vanish()
             loop.call_later(LINGER_S, app.shutdown)
 
-    def _ask(self, command: str) -> Callable[[], None]:
+    def _ask(self, command: str, client: Client | None = None) -> Callable[[], None]:
         def ask() -> None:
+            if client is not None:
+                self._answered(client)  # whoever presses a button is there
             if command == "estop":
                 self._asked.clear()  # nothing that was asked before may come after it
             self._asked.append(command)
@@ -169,7 +174,8 @@ class Page:
         ui.label("Space, Enter or Esc do the same").classes("text-xs opacity-70")
         with ui.row().classes("commands w-full gap-3 no-wrap"):
             for word in ("arm", "disarm"):
-                button = ui.button(word, on_click=self._ask(word), color="blue-grey-7")
+                ask = self._ask(word, ui.context.client)
+                button = ui.button(word, on_click=ask, color="blue-grey-7")
                 button.classes("grow").props(f'id="{word}"')
 
     def _picture(self) -> str:
@@ -184,6 +190,9 @@ class Page:
             f'<span id="state" style="background:{colour};color:#fff;border-radius:6px;'
             f'padding:2px 10px;font-weight:700">{view.state}</span>'
         )
+        over = ""
+        if view.ended is not None:  # for the script, which may not hear it otherwise any more
+            over = f'<i id="over" data-vanished="{str(view.has_vanished).lower()}" hidden></i>'
         fault = "" if view.fault == "NONE" else f' <b id="fault">{view.fault}</b>'
         rows = {
             "now": view.phase,
@@ -197,7 +206,7 @@ class Page:
             f'<tr><td style="opacity:.7;padding-right:1em">{name}</td><td>{value}</td></tr>'
             for name, value in rows.items()
         )
-        return f'<div>{chip}{fault}</div><table class="mt-2">{cells}</table>'
+        return f'<div>{chip}{fault}{over}</div><table class="mt-2">{cells}</table>'
 
     def _charts(self) -> tuple[ui.echart, ui.echart]:
         with ui.row().classes("w-full gap-4 wrap"):

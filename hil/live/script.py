@@ -48,17 +48,16 @@ window.sparsectl = (() => {
       if (event.target.closest && event.target.closest("#estop")) stop(event);
     }, true);
   setInterval(() => {
+    const over = document.getElementById("over");
+    if (over && !isOver) {  // nobody need be told that a page whose trial has ended goes away
+      isOver = true;
+      document.body.classList.add("over");
+      show(over.dataset.vanished === "true");
+    }
     if (heard !== null && !isOver) show(performance.now() - heard > SILENCE_MS);
   }, LOOK_MS);
 
-  return {
-    beat() { heard = performance.now(); emitEvent("beat"); },
-    end(isLost) {
-      isOver = true;
-      document.body.classList.add("over");
-      show(isLost);
-    },
-  };
+  return {beat() { heard = performance.now(); emitEvent("beat"); }};
 })();
 </script>
 """.replace("SILENCE_MS", str(SILENCE_MS)).replace("LOOK_MS", str(LOOK_MS))
