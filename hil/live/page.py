@@ -30,8 +30,8 @@ DRAW_S, PLOT_S, BEAT_S = 0.05, 0.25, 0.1
 BROWSER_TIMEOUT_S = 3.0
 """A browser that is connected but has not answered for so long hangs: its e-stop would too. One
 that is closed is gone at once; one on a busy machine may take a second to draw."""
-LINGER_S = 1.0
-"""Between the trial's end and this process's: browsers still get the last of it."""
+LINGER_S = 3.5
+"""Between the trial's end and this process's, at most: until each browser has drawn the last of it."""
 COLUMN_OF = {"sample to motor": 5, "inference": 6}
 
 STYLE = """
@@ -146,10 +146,19 @@ class Page:
             for message in self.channel.receive():
                 self.view.take(message, COLUMN_OF[self.setup.latency_of])
         except EOFError:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self.channel.descriptor)
+            asyncio.get_running_loop().remove_reader(self.channel.descriptor)
             self.view.vanish()
-            loop.call_later(LINGER_S, app.shutdown)
+            background_tasks.create(self._linger())
+
+    async def _linger(self) -> None:
+        """Stay until every browser has answered to what was drawn after the end, and go."""
+        ended_s = time.monotonic()
+        while time.monotonic() < ended_s + LINGER_S:
+            await asyncio.sleep(BEAT_S)
+            drawn_s = ended_s + 3 * DRAW_S
+            if all(answered_s > drawn_s for answered_s in self._answered_s.values()):
+                break
+        app.shutdown()
 
     def _ask(self, command: str, client: Client | None = None) -> Callable[[], None]:
         def ask() -> None:

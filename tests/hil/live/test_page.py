@@ -35,7 +35,7 @@ from tests.tools import need
 ROOT = Path(__file__).parents[3]
 
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 PYTEST_MARK = "PYTEST_CURRENT_TEST"
 """NiceGUI serves otherwise where it sees this variable, which children inherit."""
 
