@@ -31,7 +31,7 @@ BROWSER_TIMEOUT_S = 3.0
 """A browser that is connected but has not answered for so long hangs: its e-stop would too. One
 that is closed is gone at once; one on a busy machine may take a second to draw."""
 LINGER_S = 3.5
-"""Between the trial's end and this process's, at most: until each browser has drawn the last of it."""
+"""Between the trial's end and this process's, at most: until each browser has drawn the end."""
 COLUMN_OF = {"sample to motor": 5, "inference": 6}
 
 STYLE = """
