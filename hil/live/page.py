@@ -63,6 +63,9 @@ class Page:
         self.shape = Shape(setup.is_rotary, setup.base_limit)
         self._answered_s: dict[str, float] = {}
         """When each browser last answered a beat."""
+        self._drawn = 0
+        self._seen: dict[str, int] = {}
+        """The number of the last drawing that each browser has answered to."""
         self._asked: list[str] = []
         """What persons asked for and the channel has not taken yet."""
 
@@ -83,7 +86,7 @@ class Page:
         ui.add_body_html(BANNER)
         ui.dark_mode(None)
         ui.on("estop", self._ask("estop", client))
-        ui.on("beat", lambda: self._answered(client))
+        ui.on("beat", lambda event: self._saw(client, event.args))
         client.on_disconnect(lambda: self._left(client))
         with ui.column().classes("shown w-full max-w-5xl mx-auto gap-4 p-2"):
             self._heading()
@@ -102,7 +105,8 @@ class Page:
             figures.set_content(self._figures())
             if beats != self.view.beats or not self.view.is_beating:
                 beats = self.view.beats
-                ui.run_javascript("sparsectl.beat()")
+                self._drawn += 1
+                ui.run_javascript(f"sparsectl.beat({self._drawn})")
 
         def plot() -> None:
             angle, base = self.view.lines()
@@ -118,8 +122,14 @@ class Page:
     def _answered(self, client: Client) -> None:
         self._answered_s[client.id] = time.monotonic()
 
+    def _saw(self, client: Client, number: Any) -> None:
+        self._answered(client)
+        if isinstance(number, int):
+            self._seen[client.id] = number
+
     def _left(self, client: Client) -> None:
         self._answered_s.pop(client.id, None)
+        self._seen.pop(client.id, None)
 
     async def _beat(self) -> None:
         """From the event loop that serves the e-stop: where that hangs, the beats end."""
@@ -152,11 +162,10 @@ class Page:
 
     async def _linger(self) -> None:
         """Stay until every browser has answered to what was drawn after the end, and go."""
-        ended_s = time.monotonic()
+        before, ended_s = self._drawn, time.monotonic()
         while time.monotonic() < ended_s + LINGER_S:
             await asyncio.sleep(BEAT_S)
-            drawn_s = ended_s + 3 * DRAW_S
-            if all(answered_s > drawn_s for answered_s in self._answered_s.values()):
+            if all(number > before for number in self._seen.values()):
                 break
         app.shutdown()
 

@@ -57,7 +57,7 @@ window.sparsectl = (() => {
     if (heard !== null && !isOver) show(performance.now() - heard > SILENCE_MS);
   }, LOOK_MS);
 
-  return {beat() { heard = performance.now(); emitEvent("beat"); }};
+  return {beat(number) { heard = performance.now(); emitEvent("beat", number); }};
 })();
 </script>
 """.replace("SILENCE_MS", str(SILENCE_MS)).replace("LOOK_MS", str(LOOK_MS))
