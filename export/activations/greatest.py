@@ -8,8 +8,8 @@ from sparsectl.export.activations.activation import Activation, Float32, Float64
 
 
 def greatest(x: Float32) -> Float32:
-    """[1] or [1, batch]; NaN if any neuron is. Exact."""
-    return np.asarray(np.max(x, axis=0, keepdims=True), np.float32)
+    """[1] or [1, batch]; the first of equals, as -0 and 0 are; NaN if any neuron is. Exact."""
+    return np.take_along_axis(x, np.argmax(x, axis=0, keepdims=True), axis=0)
 
 
 def _exact(x: Float64) -> Float64:

@@ -28,7 +28,9 @@ _COMMENT_OR_TEXT = re.compile(
 _INCLUDE = re.compile(r'#\s*include\s*(<[a-z0-9_]+(/[a-z0-9_]+)*\.h>|"[a-z_]+\.h")\s*')
 _DIRECTIVE = re.compile(
     r"#\s*(define|undef|if|ifdef|ifndef|elif|else|endif|error)\b.*"
-    r"|#\s*pragma\s+(STDC\s+FP_CONTRACT\s+OFF|GCC\s+optimize\(\"fp-contract=off\"\))\s*"
+    r"|#\s*pragma\s+(STDC\s+FP_CONTRACT\s+OFF|clang fp contract\(off\) reassociate\(off\))\s*"
+    r"|#\s*pragma\s+GCC\s+optimize\(\"(fp-contract=off|signed-zeros|no-[a-z-]+-math(-[a-z]+)?)\""
+    r"(, \"(fp-contract=off|signed-zeros|no-[a-z-]+-math(-[a-z]+)?)\")*\)\s*"
 )
 _FOREIGN = re.compile(
     r"\b(asm|__asm|__asm__|_Pragma|__attribute__|__attribute|embed|__embed__|incbin)\b|##|%:|\?\?"

@@ -64,7 +64,7 @@ def with_nan(graph: PolicyGraph) -> np.ndarray:
         ({"layers.0.bias": np.zeros(7)}, {}, "layers.0.bias is F64, not F32"),
         ({"layers.0.log_sigma": np.zeros((2, 2), np.float32)}, {}, "layers.0.log_sigma"),
         ({"layers.0.mask": np.zeros((2, 2), np.uint8)}, {}, "layers.0.mask is .2, 2."),
-        ({}, {"activations": ["relu", "mish", "tanh"]}, "activation 'mish' is not known"),
+        ({}, {"activations": ["relu", "snake", "tanh"]}, "activation 'snake' is not known"),
         ({}, {"activations": []}, "activations is not a list"),
         ({}, {"log_alpha_threshold": "2"}, "log_alpha_threshold is '2'"),
         ({}, {"signals": None}, "signals is None"),

@@ -149,7 +149,13 @@ static unsigned stack_pointer(const avr_t *avr) {
     return avr->data[R_SPL] | (unsigned)avr->data[R_SPH] << 8;
 }
 
+/* What drives the pins is told first: else simavr takes them for open, and lets the pull-ups have
+ * them whenever the firmware writes another pin of their port. */
 static void set_pins(avr_t *avr, const char *port, unsigned pins) {
+    const unsigned shift = (unsigned)(port[1] - '0');
+    avr_ioport_external_t driven = {
+        .name = (unsigned)port[0], .mask = (15u << shift) & 255u, .value = (pins << shift) & 255u};
+    avr_ioctl(avr, AVR_IOCTL_IOPORT_SET_EXTERNAL(port[0]), &driven);
     for (int pin = 0; pin < 4; pin++) {
         struct avr_irq_t *irq =
             avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ(port[0]), port[1] - '0' + pin);

@@ -64,11 +64,15 @@ def test_build_tells_the_worst_case_of_the_control_tick(
     [
         ({"flash_bytes": 8192}, False, "bytes of flash on arduino-uno, which has 8192"),
         ({"ram_bytes": 1024}, False, "bytes of ram on arduino-uno, which has 1024"),
-        ({"clock_hz": 1_000_000}, True, "us on arduino-uno, over the period of 20000 us"),
+        (
+            {"clock_hz": 1_000_000, "edge_cycles": None, "deaf_cycles": None},
+            True,
+            "us on arduino-uno, over the period of 20000 us",
+        ),
     ],
 )
 def test_a_firmware_that_the_board_cannot_run_is_refused(
-    changes: dict[str, int],
+    changes: dict[str, int | None],
     measure: bool,
     complaint: str,
     easy: Path,
