@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sparsectl
+from sparsectl import cli
 from sparsectl.common.errors import UserError
 from sparsectl.common.interruption import Terminated, ended_by_exception
 from sparsectl.export.onnx_writer import write_onnx
@@ -124,12 +124,12 @@ def test_every_error_is_one_line(
     def fail(config: object) -> dict[str, object]:
         raise error
 
-    monkeypatch.setattr(sparsectl, "load", lambda function: fail)
-    assert sparsectl.run(["export", "model.onnx"]) == code
+    monkeypatch.setattr(cli, "load", lambda function: fail)
+    assert cli.run(["export", "model.onnx"]) == code
     said = capsys.readouterr().err
     assert said.startswith("sparsectl export: ") and said.count("\n") == 1 and told in said
     with pytest.raises(type(error)):
-        sparsectl.run(["export", "model.onnx", "--debug"])
+        cli.run(["export", "model.onnx", "--debug"])
 
 
 def test_actions_that_overflow_are_refused(
@@ -144,7 +144,7 @@ def test_actions_that_overflow_are_refused(
         write_onnx(type(graph)(layers, graph.observation, graph.action), tmp_path / "model.onnx")
         for encoding in ("auto", "blocks", "straight-float32", "packed-int16", "straight-int8"):
             words = ["export", str(tmp_path / "model.onnx"), "--out", str(tmp_path / "p")]
-            code = sparsectl.run([*words, "--encoding", encoding, "--observations", "50"])
+            code = cli.run([*words, "--encoding", encoding, "--observations", "50"])
             said = capsys.readouterr().err
             assert code == 2 if scale > 1e20 else code in (0, 2), (scale, encoding, said)
             assert code == 0 or said.count("\n") == 1, said

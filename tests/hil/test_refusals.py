@@ -112,9 +112,9 @@ def test_damaged_c_fails_its_golden_vectors(short: Short, timid: Path, tmp_path:
     shutil.copytree(timid, folder)
     header = (folder / "policy_vectors.h").read_text()
     place = header.index("policy_vector_action")
-    start = header.index("0x", place)
-    digit = header[start + 4]
-    changed = header[: start + 4] + ("1" if digit != "1" else "2") + header[start + 5 :]
+    start = header.index(".", place) + 1
+    digit = header[start]
+    changed = header[:start] + ("1" if digit != "1" else "2") + header[start + 1 :]
     (folder / "policy_vectors.h").write_text(changed)
     refused(short(policy=folder), "golden vector 0 differs on the board by")
 

@@ -20,7 +20,7 @@ def answers(requests: list[tuple[int, float]], start: PlantStart) -> list[tuple[
     found = []
     for request in requests:
         ours.sendall(REQUEST.pack(*request))
-        base_count, pole_count, _ = ANSWER.unpack(ours.recv(ANSWER.size))
+        base_count, pole_count, *_ = ANSWER.unpack(ours.recv(ANSWER.size))
         found.append((base_count, pole_count))
     ours.close()
     thread.join()

@@ -87,8 +87,8 @@ def test_a_drive_that_nobody_feeds_has_no_torque_and_says_so(
         odrive = Odrive(drive.port, load_rig(RIG))
         for _ in range(20):  # two seconds, fed by torques alone
             odrive.set_duty(0.01)
+            odrive.counts()  # answered in turn: the drive has the torque before the clock moves on
             clock.now_s += 0.09
-            odrive.counts()
         assert drive.state == CLOSED_LOOP
         clock.now_s += 0.11
         with pytest.raises(UserError, match="has stopped by itself: axis0.error is 2048"):

@@ -38,7 +38,8 @@ def test_whatever_happens_to_a_trial_the_motor_stops(
     with Board(Path(built["elf"]), PlantStart(str(EASY_RIG), 0, False)) as board:
         rough = soak(board, config, tmp_path, trials=3, seed=1)
         monkeypatch.setattr(soaking, "EVENTS", ("none",))
-        quiet = soak(board, config, tmp_path / "firmware", trials=1, seed=1)
+        quiet = soak(board, config, tmp_path / "firmware", trials=3, seed=1)
     assert not rough.wrong and not quiet.wrong, (rough, quiet)
-    assert quiet.trials[0].armed and quiet.trials[0].whole
+    # In real time: a machine that is busy elsewhere may cost one of them its link.
+    assert any(trial.armed and trial.whole for trial in quiet.trials), quiet
     assert quiet.drives > 0
