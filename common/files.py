@@ -28,10 +28,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     a reader never meets half a file.
 
     Raises:
-        UserError: the folder cannot be made or written, `path` is a folder, or the disk is full.
+        UserError: the folder cannot be made or written, `path` is a folder or a device, or the
+            disk is full.
     """
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
+    if path.exists() and not path.is_file():  # a device would be replaced by the file
+        raise UserError(f"cannot write {path}: it is no ordinary file; name one that is")
     missing = _missing_folders(path.parent)
     temporary: Path | None = None
     try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import struct
 import threading
 import zlib
@@ -138,8 +139,9 @@ class JournalWriter:
             self._append(SIGNATURE)
             self.write(Kind.HEADER, _to_json(header))
         except JournalLost:
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):  # and no device of the machine
+                path.unlink(missing_ok=True)
             os.close(self._descriptor)
-            path.unlink(missing_ok=True)
             raise
 
     def write(self, kind: Kind, payload: bytes, host_ns: int | None = None) -> None:

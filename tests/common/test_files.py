@@ -74,3 +74,12 @@ def test_a_limit_on_file_size_ends_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert "UserError: cannot write" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_device_is_not_replaced_by_a_file() -> None:
+    with (
+        pytest.raises(UserError, match="/dev/null: it is no ordinary file"),
+        atomic_path(Path("/dev/null")),
+    ):
+        raise AssertionError("nothing may be written")
+    assert Path("/dev/null").is_char_device()

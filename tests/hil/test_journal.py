@@ -119,6 +119,7 @@ def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path: Path) -> None:
 def test_a_full_disk_gets_one_line() -> None:
     with pytest.raises(UserError, match="No space left"):
         JournalWriter(Path("/dev/full"), {})
+    assert Path("/dev/full").is_char_device(), "only a file that was begun is taken away again"
 
 
 def test_notes_are_found_by_name(tmp_path: Path) -> None:
