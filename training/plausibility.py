@@ -16,6 +16,7 @@ import numpy as np
 from sparsectl.common.warning import warn
 from sparsectl.training.networks import Array, Mlp
 from sparsectl.training.policy import Policy
+from sparsectl.training.seeds import Series, episode_seed
 
 STEPS = 200
 SATURATED = 4.0
@@ -42,7 +43,7 @@ def warn_of_lost_normaliser(
 def observations_of(policy: Policy, environment: gymnasium.Env[Any, Any]) -> Array:
     """What a policy meets in its first steps, [STEPS, n]."""
     rows = []
-    observation, _ = environment.reset(seed=0)
+    observation, _ = environment.reset(seed=episode_seed(Series.PROBE, 0))
     for _ in range(STEPS):
         rows.append(np.asarray(observation, np.float32))
         action = policy.act(rows[-1][None])[0]

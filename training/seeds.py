@@ -42,6 +42,8 @@ class Series(IntEnum):
     """Its evaluations, of which the best is kept."""
     BENCHMARK = 10
     """The tables of the README and of docs/; no setting was chosen by them."""
+    PROBE = 11
+    """A few steps that show what a policy's first layer meets; no figure comes of them."""
 
 
 def episode_seed(series: Series, number: int, *entropy: int) -> int:

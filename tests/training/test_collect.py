@@ -65,7 +65,7 @@ def test_the_actor_drives_and_the_teacher_labels(balancer: Path) -> None:
         ({"env": "Pendulum-v1"}, "the policy takes 4 observations"),
         ({"env": "CartPole-v1"}, r"actions Discrete\(2\)"),
         ({"transitions": 0}, "transitions is 0"),
-        ({"noise": -1.0}, "noise is -1.0"),
+        ({"noise": -1.0}, "noise is -1;"),
         ({"out": Path("d.hdf5")}, "out is d.hdf5"),
         ({"teacher": Path("none.zip")}, "no policy at none.zip"),
     ],
