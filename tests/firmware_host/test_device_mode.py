@@ -148,7 +148,9 @@ def test_skipped_deadlines_are_counted(elf: Path) -> None:
 def test_a_board_whose_every_tick_overruns_still_listens(
     build: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    slow = small_policy(extra="extern int usleep(unsigned); usleep(25000);")
+    # In short naps: the signals of the port's watchdog would cut one of 25 ms off.
+    naps = "for (int nap = 0; nap < 30; nap++) usleep(1000);"
+    slow = small_policy(extra=f"extern int usleep(unsigned); {naps}")
     with BoardProcess(build(slow.write(tmp_path)), "--clock", "realtime", plant=Plant()) as board:
         while board.ask("STATS")["deadline_misses"] < 3:
             pass
