@@ -9,7 +9,6 @@ Stop it and start it again: it goes on where it was, as long as the source is th
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from sparsectl.common.provenance import provenance, revision
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "differential.json"
-EVERY = 50
-"""Graphs between one writing of the result and the next."""
+TOGETHER = 50
+"""Graphs whose C is compiled together, and after which the result is written."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +41,24 @@ class DifferentialConfig:
 def main(config: DifferentialConfig) -> None:
     """Run what is missing, write, and fail where one was exported and wrong."""
     sys.path.insert(0, str(ROOT))
-    from tests.export.differential.judge import REFUSED, WRONG, judge
+    from tests.export.differential.judge import REFUSED, WRONG
+    from tests.export.differential.together import judge_together
 
     state = _begun(config)
     counts: Counter[str] = Counter(state["counts"])
-    done = sum(counts.values())
-    with tempfile.TemporaryDirectory(prefix="sparsectl-differential-") as name:
-        seeds = range(config.first + done, config.first + config.graphs)
-        bar = tqdm(seeds, initial=done, total=config.graphs, unit="graph", disable=None)
-        for index, seed in enumerate(bar, start=done + 1):
-            with tempfile.TemporaryDirectory(dir=name) as folder:
-                verdict = judge(seed, Path(folder))
-            counts[verdict.kind] += 1
-            if verdict.kind == WRONG:
-                wrong = {"seed": seed, "encoding": verdict.encoding, "said": verdict.said}
-                state["wrong"].append(wrong)
-                tqdm.write(f"WRONG: {wrong}", file=sys.stderr)
-            if verdict.kind == REFUSED:
-                state["refusals"][_kind_of(verdict.said)] += 1
-            if index % EVERY == 0 or index == config.graphs:
-                write_json(config.out, state | {"counts": dict(counts)})
+    first, end = config.first + sum(counts.values()), config.first + config.graphs
+    with tqdm(initial=first - config.first, total=config.graphs, unit="graph", disable=None) as bar:
+        for start in range(first, end, TOGETHER):
+            for verdict in judge_together(range(start, min(end, start + TOGETHER))):
+                counts[verdict.kind] += 1
+                if verdict.kind == WRONG:
+                    wrong = {"seed": verdict.seed, "encoding": verdict.encoding}
+                    state["wrong"].append(wrong | {"said": verdict.said})
+                    bar.write(f"WRONG: {verdict}", file=sys.stderr)
+                if verdict.kind == REFUSED:
+                    state["refusals"][_kind_of(verdict.said)] += 1
+                bar.update()
+            write_json(config.out, state | {"counts": dict(counts)})
     print(dict(counts))
     if state["wrong"]:
         sys.exit(f"{len(state['wrong'])} were exported and wrong; see {config.out}")

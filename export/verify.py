@@ -178,7 +178,7 @@ class Proof:
         with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
             act = load_c(folder, graph.action_size, Path(scratch))
             for batch, reference in zip(self._batches, self._references, strict=True):
-                _require_same_bits(reference, act(batch.observations))
+                require_same_bits(reference, act(batch.observations))
         found["host_c"] = self.encoding  # of the same bits
         limits = self._limit(0, DEFAULT_ERROR[self._policy.encoding.kind])
         rounding = max(each.rounding for each in (self.encoding, *judged))
@@ -317,7 +317,10 @@ def _shown(observation: Float32) -> str:
     return f"[{', '.join(values)}{', …' if len(observation) > _SHOWN else ''}]"
 
 
-def _require_same_bits(reference: Float32, host_c: Float32) -> None:
+def require_same_bits(reference: Float32, host_c: Float32) -> None:
+    """Raises:
+    UserError: an action of the C is not the reference's, NaN for NaN.
+    """
     same = reference.view(np.uint32) == host_c.view(np.uint32)
     different = np.argwhere(~(same | (np.isnan(reference) & np.isnan(host_c))))
     if len(different):
