@@ -197,7 +197,7 @@ class Distillation:
         self.measurement = Measurement(rollouts, preset, self.teacher)
         self.teacher_return = self.measurement.teacher_return
         self.controller = controller_of(preset.bpd, self.teacher_return)
-        self.stages = Stages(preset, target_of(config, preset.finetune, self.teacher_return))
+        self.stages = Stages(preset, target_of(config, preset.finetune))
         self.started = self.returned_at = time.monotonic()
         self.finetune_seconds: list[float] = []
         self._begin()

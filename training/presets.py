@@ -100,9 +100,6 @@ PRESETS = {
 WIDEST, MOST_LAYERS = 65_536, 32
 """Hidden layers beyond this are a slip of the finger."""
 
-LARGEST_SHARE = 2.0
-"""Of the teacher's return; what is more was meant in hundredths."""
-
 EVIDENCE_EPISODES = {"quick": 300}
 """Of teacher and finished student, where they are not given; nothing is chosen by them."""
 MANY_EVIDENCE_EPISODES = 2_000
@@ -204,10 +201,13 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
             f"kl_return is {config.kl_return} but env is {config.env} and teacher "
             f"{config.teacher}; a return is measured, give both"
         )
-    if config.return_share is not None and config.return_share > LARGEST_SHARE:
-        raise UserError(
-            f"return is {config.return_share:g}, a share of the teacher's: write 97 % as 0.97"
-        )
+    for name, share in (("return", config.return_share), ("kl_return", config.kl_return)):
+        if share is not None and share > 1:
+            meant = share / 100 if 2 <= share <= 100 else 0.97
+            raise UserError(
+                f"{name} is {share:g}, but it is a share of the teacher's return, from 0 to 1; "
+                f"write {100 * meant:g} % as {meant:g}"
+            )
     wishes = config.wishes()
     if len(wishes) > 1:
         raise UserError(f"{' and '.join(wishes)} are asked for at once; give one of them")

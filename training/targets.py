@@ -2,8 +2,8 @@
 
 A target looks at the fine-tunings that are done and says what comes next, so a run that was killed
 goes on as it would have. Those it looks at are entries of the report: `keep` (weights asked for),
-`kept_weights`, and where there is an environment `return_mean`, `return_worst_tenth` and
-`return_worst_hundredth`.
+`kept_weights`, and where there is an environment `return_mean`, `return_worst_tenth`,
+`return_worst_hundredth` and, beside a teacher, the interval of the paired difference from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sparsectl.training.config import DistillConfig
-from sparsectl.training.intervals import share_of
 from sparsectl.training.methods import METHODS
 from sparsectl.training.settings import FinetuneSettings
 
@@ -33,7 +32,7 @@ class Target(Protocol):
         """Weights at most after the next fine-tuning; 0: no fewer than now; None: it is enough."""
 
     def ranked(self, done: Done) -> list[int]:
-        """Those of them that fulfil the wish, the best first."""
+        """Those of them that may be the result, the best first; none: the last is."""
 
     def fine_tunings(self) -> int | None:
         """How many there will be, where that is known."""
@@ -59,14 +58,12 @@ def by_score(done: Done, allowed: Sequence[int]) -> list[int]:
     return sorted(allowed, key=lambda index: (score(done[index]), index), reverse=True)
 
 
-def target_of(
-    config: DistillConfig, settings: FinetuneSettings, teacher_return: float | None
-) -> Target:
-    """What the config wants; `teacher_return`: the mean in the episodes that choose."""
+def target_of(config: DistillConfig, settings: FinetuneSettings) -> Target:
+    """What the config wants."""
     if config.keep and not METHODS[config.method].small:
         return Keep(config.keep, settings.prune_rounds, settings.rounds)
-    if config.return_share is not None and teacher_return is not None:
-        return Return(config.return_share, teacher_return, PATIENCE)
+    if config.return_share is not None:
+        return Return(config.return_share, PATIENCE)
     if config.table_bytes:
         return TableBytes(config.table_bytes, settings.rounds)
     return Rounds(settings.rounds)
@@ -75,11 +72,26 @@ def target_of(
 MET, MISSED, UNCLEAR = "met", "missed", "unclear"
 
 
+def judged_return(share: float, figures: JSON) -> str:
+    """Whether a student keeps that share of its teacher's return: met, missed or unclear.
+
+    Met where the whole interval of the paired difference is within the loss that is allowed, missed
+    where the whole interval is beyond it.
+
+    Args:
+        share: of the teacher's mean return.
+        figures: with difference_low and difference_high, shares of that mean.
+    """
+    allowed = -(1 - share)
+    if figures["difference_low"] >= allowed:
+        return MET
+    return MISSED if figures["difference_high"] < allowed else UNCLEAR
+
+
 def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str | None:
     """Whether the result is as wished: met, missed or unclear; None where nothing was wished for.
 
-    A size is known. A return is judged by the evidence alone: it is met where the whole interval of
-    what was lost is within the loss that was allowed.
+    A size is known. A return is judged by the evidence alone.
 
     Args:
         config: with the wish.
@@ -92,10 +104,7 @@ def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str |
         return MET if chosen.get("table_bytes", 0) <= config.table_bytes else MISSED
     if config.return_share is None or evidence is None:
         return None
-    allowed = -(1 - config.return_share)
-    if evidence["difference_low"] >= allowed:
-        return MET
-    return MISSED if evidence["difference_high"] < allowed else UNCLEAR
+    return judged_return(config.return_share, evidence)
 
 
 @dataclass(frozen=True)
@@ -156,11 +165,12 @@ SHRINK = 0.8
 class Return:
     """The fewest weights with this share of the teacher's return.
 
-    The size falls for as long as the return is there within `patience` fine-tunings at each.
+    Students are chosen as the result will be judged, by the interval of what they lose: one that
+    has the share in the mean of some episodes alone would as likely as not miss it in others. The
+    size falls for as long as the share is met within `patience` fine-tunings at each.
     """
 
     share: float
-    teacher_return: float
     patience: int
 
     def next(self, done: Done) -> int | None:
@@ -168,14 +178,18 @@ class Return:
             return 0
         size = int(done[-1]["keep"])
         here = [entry for entry in done if entry["keep"] == size]
-        if any(self._reached(entry) for entry in here):
-            return max(1, int(SHRINK * min(int(entry["kept_weights"]) for entry in here)))
+        if any(self._met(entry) for entry in here):
+            fewer = int(SHRINK * min(int(entry["kept_weights"]) for entry in here))
+            return fewer or None  # one weight is as few as there are
         return size if len(here) < self.patience else None
 
     def ranked(self, done: Done) -> list[int]:
-        reached = [i for i, entry in enumerate(done) if self._reached(entry)]
-        fewest = min((done[i]["kept_weights"] for i in reached), default=0)
-        return by_score(done, [i for i in reached if done[i]["kept_weights"] == fewest])
+        """Those with the fewest weights that meet it; where none does, the likeliest first."""
+        met = [i for i, entry in enumerate(done) if self._met(entry)]
+        if not met:
+            return sorted(range(len(done)), key=lambda i: (-done[i]["difference_low"], -i))
+        fewest = min(done[i]["kept_weights"] for i in met)
+        return by_score(done, [i for i in met if done[i]["kept_weights"] == fewest])
 
     def fine_tunings(self) -> None:
         return None
@@ -183,8 +197,8 @@ class Return:
     def judges(self, kept_weights: int) -> bool:
         return True
 
-    def _reached(self, entry: JSON) -> bool:
-        return bool(entry["return_mean"] >= share_of(self.share, self.teacher_return))
+    def _met(self, entry: JSON) -> bool:
+        return judged_return(self.share, entry) == MET
 
 
 @dataclass(frozen=True)

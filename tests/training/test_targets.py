@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparsectl.training.config import DistillConfig
 from sparsectl.training.measurement import return_figures
-from sparsectl.training.targets import Keep, Return, Rounds, TableBytes, Target, score
+from sparsectl.training.targets import Keep, Return, Rounds, TableBytes, Target, score, verdict
 
 JSON = dict[str, Any]
 
 
-def entry(keep: int, kept: int, value: float = 0.0, **more: Any) -> JSON:
+def entry(keep: int, kept: int, value: float = 0.0, half: float = 0.0, **more: Any) -> JSON:
+    """A fine-tuned student with this return, of its teacher's 100, known to ± `half`."""
     names = ("return_mean", "return_worst_tenth", "return_worst_hundredth")
     returns = dict.fromkeys(names, value)
+    low, high = ((value + sign * half) / 100 - 1 for sign in (-1, 1))
+    returns |= {"difference": value / 100 - 1, "difference_low": low, "difference_high": high}
     return {"keep": keep, "kept_weights": kept, **returns, **more}
 
 
@@ -54,18 +58,49 @@ def test_keep_takes_the_best_that_fits() -> None:
 
 
 def test_return_shrinks_while_it_is_there() -> None:
-    target = Return(0.9, 100.0, patience=3)
+    target = Return(0.9, patience=3)
     done = run(target, 1000, value=lambda kept: 95.0 if kept >= 300 else 50.0)
     assert [step["kept_weights"] for step in done[-3:]] == [done[-1]["kept_weights"]] * 3
     best = target.ranked(done)[0]
     assert 300 <= done[best]["kept_weights"] < 300 / 0.8
-    assert target.ranked([entry(0, 10, 89.0)]) == []
     assert target.next(done) is None
 
 
-@pytest.mark.parametrize(("value", "reached"), [(-104.0, True), (-106.0, False)])
-def test_a_share_of_a_negative_return_is_a_loss(value: float, reached: bool) -> None:
-    assert bool(Return(0.95, -100.0, 1).ranked([entry(0, 10, value)])) is reached
+def test_return_ends_at_one_weight() -> None:
+    done = run(Return(0.9, patience=3), 50, value=lambda kept: 95.0)
+    assert done[-1]["kept_weights"] == 1
+
+
+def test_a_return_that_only_the_mean_reaches_is_not_chosen() -> None:
+    """What `target_met` would not call met must not be preferred to what it would."""
+    target = Return(0.95, patience=2)
+    done = [entry(0, 200, 98.0, 1.0), entry(160, 160, 97.0, 1.0), entry(128, 128, 97.0, 4.0)]
+    assert target.ranked(done) == [1]
+    assert target.next(done) == 128  # once more at this size, and no smaller
+    assert target.next([*done, entry(128, 128, 96.0, 3.0)]) is None
+
+
+def test_where_no_return_is_met_the_likeliest_is_chosen() -> None:
+    done = [entry(0, 200, 96.0, 4.0), entry(0, 200, 95.5, 1.0), entry(0, 200, 90.0, 1.0)]
+    assert Return(0.95, patience=3).ranked(done) == [1, 0, 2]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 500), st.floats(50, 110), st.floats(0, 10)), min_size=1, max_size=9
+    )
+)
+def test_the_chosen_is_the_sparsest_that_would_be_called_met(
+    students: list[tuple[int, float, float]],
+) -> None:
+    done = [entry(kept, kept, value, half) for kept, value, half in students]
+    asked = DistillConfig(Path("d.npz"), return_share=0.95)
+    met = [e["kept_weights"] for e in done if verdict(asked, e, e) == "met"]
+    chosen = done[Return(0.95, patience=2).ranked(done)[0]]
+    if met:
+        assert verdict(asked, chosen, chosen) == "met" and chosen["kept_weights"] == min(met)
+    else:
+        assert chosen["difference_low"] == max(e["difference_low"] for e in done)
 
 
 @given(st.integers(10, 5000), st.integers(20, 30_000), st.integers(0, 3))

@@ -161,6 +161,18 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         ({"return_share": 0.9}, "return 0.9 is asked for but env is None"),
         ({"kl_return": 0.9}, "kl_return is 0.9 but env is None"),
         (
+            {"return_share": 97.0, "env": ENVIRONMENT, "teacher": Path("t.onnx")},
+            "return is 97, but it is a share of .* from 0 to 1; write 97 % as 0.97",
+        ),
+        (
+            {"return_share": 1.05, "env": ENVIRONMENT, "teacher": Path("t.onnx")},
+            "return is 1.05, but it is a share .*; write 97 % as 0.97",
+        ),
+        (
+            {"kl_return": 90.0, "env": ENVIRONMENT, "teacher": Path("t.onnx")},
+            "kl_return is 90, but .*; write 90 % as 0.9",
+        ),
+        (
             {"method": "small", "hidden": None},
             "method small has the size it is asked for; give --keep, --table-bytes or",
         ),
