@@ -10,16 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from sparsectl.commands.config import ChooseConfig
+from sparsectl.commands.measuring import check_limits, measured_choice, on_board
 from sparsectl.commands.terminal import print_table
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.export.config import ExportConfig
+from sparsectl.export.encodings.registry import AUTO
 from sparsectl.export.naming import DEFAULT
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.pipeline import POLICY_ONNX, export_policy
 from sparsectl.export.policy_json import prefix_of
-from sparsectl.firmware_host.bench import bench as bench_policy
-from sparsectl.firmware_host.bench import find_target
+from sparsectl.firmware_host.bench import Target, find_target
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES
 
@@ -30,31 +31,49 @@ POLICY_SOURCE = "policy.c"
 def bench(config: BenchConfig) -> dict[str, Any]:
     """Measure a policy; a model is exported first, into a folder that is then forgotten.
 
+    Without an encoding, a model is measured in the one that `export --board` would choose for the
+    board and the limits; for board "all", in the one that `export` takes without a board.
+
     Returns:
         What `firmware_host.bench.bench` does, its max_abs_error against the model in float64 over
-        the golden vectors' observations. For board "all": cores, one such result or a reason each,
-        and a table.
+        the golden vectors' observations; choice, where the encoding was chosen. For board "all":
+        cores, one such result or a reason each, and a table.
 
     Raises:
         UserError: a golden vector does not come out bit for bit; what `export` and
             `firmware_host.bench.bench` raise.
     """
-    if config.board != ALL:
-        find_target(config.board)
-    with policy_folder(config) as folder:
-        if config.board == ALL:
+    if config.board == ALL:
+        with policy_folder(config) as folder:
             return _on_all(config, folder)
-        result = on_board(replace(config, policy=folder)) | {"policy": str(config.policy)}
+    target = find_target(config.board)
+    if config.encoding == AUTO and not _holds_c(config):
+        result = _as_export_chooses(config, target)
+    else:
+        with policy_folder(config) as folder:
+            result = on_board(replace(config, policy=folder)) | {"policy": str(config.policy)}
     if not result["bit_exact"]:
         raise UserError(_not_exact(config.policy, [config.board]))
     return result
 
 
-def on_board(config: BenchConfig) -> dict[str, Any]:
-    """Measure the policy in the folder `config.policy`, compared with its policy.onnx."""
-    model = config.policy / POLICY_ONNX
-    exact = read_onnx(model).forward_exact if model.is_file() else None
-    return bench_policy(config, exact)
+def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
+    """A model in the encoding that `export --board` with the same limits would write."""
+    asked = ChooseConfig(
+        config.policy,
+        output=config.output,
+        calibration=config.calibration,
+        range=config.range,
+        flash=config.flash,
+        ram=config.ram,
+        cycles=config.cycles,
+        error=config.error,
+    )
+    check_limits(asked)
+    with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as scratch:
+        choice, folder = measured_choice(asked, target, Path(scratch))
+        measured = on_board(BenchConfig(policy=folder, board=target.name, runs=config.runs))
+    return measured | {"policy": str(config.policy), "choice": choice.summary()}
 
 
 @contextmanager
@@ -64,34 +83,45 @@ def policy_folder(config: BenchConfig) -> Iterator[Path]:
     Raises:
         UserError: what `export` raises.
     """
-    model, encoding = config.policy, config.encoding
-    prefix = prefix_of(model)
-    if prefix != DEFAULT and encoding == "auto":
-        raise UserError(
-            f"{model} was exported with --prefix {prefix}; export it without one to measure it, "
-            "the code is the same"
-        )
-    if (model / POLICY_SOURCE).is_file() and encoding == "auto":
-        yield model
+    if _holds_c(config):
+        yield config.policy
         return
-    if model.is_dir() and not (model / POLICY_ONNX).is_file():
-        raise UserError(
-            f"{model} holds neither {POLICY_SOURCE} nor {POLICY_ONNX}; give the folder that "
-            "`sparsectl export` wrote, or a model"
-        )
     with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as name:
         folder = Path(name) / "policy"
         export_policy(
             ExportConfig(
-                model=model,
+                model=config.policy,
                 out=folder,
                 output=config.output,
-                encoding=encoding,
+                encoding=config.encoding,
                 calibration=config.calibration,
                 range=config.range,
             )
         )
         yield folder
+
+
+def _holds_c(config: BenchConfig) -> bool:
+    """Whether the folder's own C is what is to be measured.
+
+    Raises:
+        UserError: it has other names, or the folder holds no policy at all.
+    """
+    model, as_it_is = config.policy, config.encoding == AUTO
+    prefix = prefix_of(model)
+    if prefix != DEFAULT and as_it_is:
+        raise UserError(
+            f"{model} was exported with --prefix {prefix}; export it without one to measure it, "
+            "the code is the same"
+        )
+    if as_it_is and (model / POLICY_SOURCE).is_file():
+        return True
+    if model.is_dir() and not (model / POLICY_ONNX).is_file():
+        raise UserError(
+            f"{model} holds neither {POLICY_SOURCE} nor {POLICY_ONNX}; give the folder that "
+            "`sparsectl export` wrote, or a model"
+        )
+    return False
 
 
 def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
@@ -102,6 +132,13 @@ def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
         except UserError as error:
             results[name] = {"reason": str(error)}
     rows = table(results)
+    if config.encoding == AUTO and not _holds_c(config):
+        measured = next((r["encoding"] for r in results.values() if "encoding" in r), "none")
+        print(
+            f"measured as {measured}, which export takes without a board; with --board and a name "
+            "it measures what export would choose there",
+            file=sys.stderr,
+        )
     wrong = [name for name, found in results.items() if not found.get("bit_exact", True)]
     if wrong:
         print_table(rows, file=sys.stderr)

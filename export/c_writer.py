@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from sparsectl.export.activations import Float32
+from sparsectl.export.bits import bit_functions
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.finite import require_finite_actions
 from sparsectl.export.graph import PolicyGraph, Signal
+from sparsectl.export.memory import MemoryNeed, memory_lines, memory_macros
 from sparsectl.export.naming import c_file_names
+from sparsectl.export.portable import made_portable
 
 C_FILES = c_file_names()
 POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY = C_FILES
@@ -20,16 +23,19 @@ POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY = C_FILES
 
 _GUARDS = """\
 /* Each product and each sum is rounded to float32, so that every chip gives the same bits: build
- * with -ffp-contract=off and without -ffast-math. gcc ignores the standard's pragma; with -std=c99
- * it does not contract either. Options such as -funsafe-math-optimizations or -freciprocal-math
- * are taken back here. What clang cannot take back or tell is -ffp-contract=fast: there, the golden
- * vectors do. */
+ * with -ffp-contract=off and without -ffast-math. The golden vectors tell whether that was so. */
 #if defined(__FAST_MATH__)
 #error "policy.c gives other actions with -ffast-math"
 #endif
 #if defined(FLT_EVAL_METHOD) && (FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2)
 #error "policy.c needs float arithmetic in float (x86: -msse2 -mfpmath=sse)"
 #endif
+"""
+
+_PRAGMAS = """\
+/* gcc ignores the standard's pragma; with -std=c99 it does not contract either. Options such as
+ * -funsafe-math-optimizations or -freciprocal-math are taken back here. What clang cannot take back
+ * or tell is -ffp-contract=fast. */
 #if defined(__clang__) && __clang_major__ >= 11
 #pragma clang fp contract(off) reassociate(off)
 #elif defined(__clang__)
@@ -42,12 +48,18 @@ _GUARDS = """\
 
 
 def c_files(
-    policy: EncodedPolicy, observations: Float32, revision: str, facts: Sequence[str] = ()
+    policy: EncodedPolicy,
+    observations: Float32,
+    revision: str,
+    facts: Sequence[str] = (),
+    *,
+    portable: bool = False,
 ) -> dict[str, str]:
     """Name to text of each C file; policy.S only where the encoding has assembly.
 
     observations: [vectors, observation_size], what the golden vectors are computed for.
     facts: lines for the head of policy.h, of the source and of the accuracy.
+    portable: see `export.portable`; without policy.S.
 
     Raises:
         ValueError: the graph's normaliser has not been folded (`export.passes.fold_normaliser`).
@@ -57,13 +69,24 @@ def c_files(
         raise ValueError("fold the normaliser before writing C")
     head = _provenance(policy, revision)
     files = {
-        POLICY_HEADER: _provenance(policy, revision, facts) + _header(policy),
-        POLICY_SOURCE: head + _source(policy),
+        POLICY_HEADER: header(policy, revision, facts),
+        POLICY_SOURCE: head + _source(policy, portable),
         VECTORS_HEADER: head + _vectors(policy, observations),
     }
-    if policy.assembly:
+    if policy.assembly and not portable:
         files[POLICY_ASSEMBLY] = head + policy.assembly
     return files
+
+
+def header(
+    policy: EncodedPolicy,
+    revision: str,
+    facts: Sequence[str] = (),
+    memory: Sequence[MemoryNeed] = (),
+) -> str:
+    """policy.h; memory: what boards were seen to take, for its head and its macros."""
+    said = [*facts, *memory_lines(memory)]
+    return _provenance(policy, revision, said) + _header(policy, memory_macros(memory))
 
 
 def _provenance(policy: EncodedPolicy, revision: str, facts: Sequence[str] = ()) -> str:
@@ -88,7 +111,7 @@ def _shape(graph: PolicyGraph) -> str:
     return " -> ".join([str(graph.observation_size), *layers])
 
 
-def _header(policy: EncodedPolicy) -> str:
+def _header(policy: EncodedPolicy, memory: str) -> str:
     graph = policy.graph
     digest = [f"0x{byte:02x}" for byte in bytes.fromhex(graph.digest)]
     digest_bytes = ", \\\n     ".join(", ".join(digest[i : i + 8]) for i in range(0, 32, 8))
@@ -118,7 +141,7 @@ extern "C" {{
 #define POLICY_PERIOD_US {period_us}
 #define POLICY_KEPT_WEIGHTS {graph.kept_weights}
 #define POLICY_ENCODING "{policy.encoding.name}"
-{_cut_off_macro(policy)}#define POLICY_DIGEST "{graph.digest}"
+{memory}{_cut_off_macro(policy)}#define POLICY_DIGEST "{graph.digest}"
 #define POLICY_DIGEST_BYTES \\
     {{{digest_bytes}}}
 
@@ -175,12 +198,14 @@ def _reentrancy(policy: EncodedPolicy) -> str:
     return "Reentrant." if policy.reentrant else "Not reentrant: its scratch memory is static."
 
 
-def _source(policy: EncodedPolicy) -> str:
+def _source(policy: EncodedPolicy, portable: bool) -> str:
     includes = '#include "policy.h"\n\n#include <float.h>\n#include <stdint.h>\n'
     tables = [table.c_source() for table in policy.tables]
     code = "\n".join([*tables, policy.functions, _act(policy)])
-    macros = readers(code)
-    return "\n".join([includes, _GUARDS, *([macros] if macros else []), code])
+    guards = _GUARDS if portable else _GUARDS + _PRAGMAS
+    parts = [includes, guards, readers(code), bit_functions(code, portable), code]
+    source = "\n".join(part for part in parts if part)
+    return made_portable(source) if portable else source
 
 
 def _act(policy: EncodedPolicy) -> str:

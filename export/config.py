@@ -41,6 +41,9 @@ class ExportConfig:
     prefix: str = "policy"
     """What all names of the C begin with, its files' too: one of its own for each policy of a
     program that has several."""
+    portable: bool = False
+    """Write C without unions, #pragma, assembly and hexadecimal floats, as coding rules such as
+    MISRA's want it; it is C++98 too. The bits are the same; docs/integration.md has the rest."""
     sparse_onnx: bool = False
     """Write the weights of policy.onnx as sparse_initializer where that is smaller. onnxruntime
     reads it; many other tools do not."""

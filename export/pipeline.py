@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,18 @@ from sparsectl.common.files import staging_folder
 from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance, revision
-from sparsectl.export.c_writer import C_FILES, c_files
+from sparsectl.export.c_writer import C_FILES, POLICY_HEADER, c_files, header
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import FIXED, encode
 from sparsectl.export.facts import description, header_lines, input_facts, proof_lines, source_facts
 from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
+from sparsectl.export.memory import MemoryNeed, as_rows
 from sparsectl.export.naming import c_file_names, check_prefix
 from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.registry import arrange, find_package
-from sparsectl.export.passes import hidden_neurons, simplify
+from sparsectl.export.passes import fold_normaliser, hidden_neurons, simplify
 from sparsectl.export.policy_json import (
     POLICY_JSON,
     PREFIX,
@@ -67,8 +68,14 @@ MAX_OBSERVATIONS = 10_000_000
 _STEPS = 7
 
 
-def export_policy(config: ExportConfig) -> dict[str, Any]:
+Measure = Callable[[Path], Sequence[MemoryNeed]]
+"""A folder with policy.c and policy.h to what boards were seen to take of it."""
+
+
+def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[str, Any]:
     """Read, simplify, encode, write and verify; the files appear only when all of it succeeded.
+
+    measure: asked for what the C takes of memory, which policy.h and policy.json then state.
 
     Returns the digest, source_sha256, output, inputs_from, encoding, kept_weights (after the
     passes), source_weights (before), folded_neurons, table_bytes, files, inputs (of each signal),
@@ -108,14 +115,20 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         facts = header_lines(source, inputs, proof)
         step("write")
         golden = inputs.golden(config.vectors, config.seed + 1)
-        for name, text in c_files(policy, golden, revision(), facts).items():
+        portable = config.portable
+        written = c_files(policy, golden, revision(), facts, portable=portable)
+        for name, text in written.items():
             (folder / name).write_text(text, encoding="utf-8")
+        memory = tuple(measure(folder)) if measure else ()
+        head = header(policy, revision(), facts, memory)
+        (folder / POLICY_HEADER).write_text(head, encoding="utf-8")
         write_onnx(graph, folder / POLICY_ONNX, sparse=config.sparse_onnx)
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
         verified = proof.check_files(folder, step)
         arrange(config.package, graph, folder, config.prefix)
-        said = description(source, inputs, policy, verified) | {PREFIX: config.prefix}
+        said = description(source, inputs, policy, verified)
+        said |= {PREFIX: config.prefix, "portable": portable, "memory": as_rows(memory)}
         write_policy_json(folder, said, _files_in(folder))
         files = _publish(folder, config.out)
     return {
@@ -125,9 +138,11 @@ def export_policy(config: ExportConfig) -> dict[str, Any]:
         "kind": policy.encoding.kind,
         "kept_weights": graph.kept_weights,
         "source_weights": as_read.kept_weights,
-        "folded_neurons": hidden_neurons(as_read) - hidden_neurons(graph),
+        "folded_neurons": hidden_neurons(fold_normaliser(as_read)) - hidden_neurons(graph),
         "layers": [[layer.outputs, layer.inputs, layer.activation] for layer in graph.layers],
         "table_bytes": policy.table_bytes,
+        "portable": portable,
+        "memory": as_rows(memory),
         "files": files,
         **verified,
         "thresholds_unreached": list(straddling.unreached),

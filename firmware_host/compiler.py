@@ -37,6 +37,20 @@ def find_compiler(board: ToolChain) -> str:
     )
 
 
+def compiler_in_words(board: ToolChain) -> str:
+    """Name, version and optimisation of what compiles for the core or board.
+
+    Raises:
+        UserError: there is no compiler.
+    """
+    path = find_compiler(board)
+    command = [path, "-dumpfullversion", "-dumpversion"]  # older ones have the second alone
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    version = (answer.stdout.split() or ["of unknown version"])[0]
+    level = next((flag for flag in reversed(board.flags) if flag.startswith("-O")), "-O0")
+    return f"{Path(path).name} {version} {level}"
+
+
 @contextmanager
 def launched_by(*words: str) -> Iterator[None]:
     """While the block runs, compilers and linkers are started through this command, which gets

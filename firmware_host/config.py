@@ -52,7 +52,8 @@ class BenchConfig:
     runs: int = 2000
     """Timed calls of the policy where time is measured by a clock; the least counts."""
     encoding: str = "auto"
-    """How to store the weights of a model that is exported for this; as in `sparsectl export`."""
+    """How to store the weights of a model that is exported for this. auto: as `sparsectl export`
+    with this board and these limits chooses, by measuring all; it needs minutes for a slow chip."""
     output: str | None = None
     """Of an ONNX file that is exported for this, the output that is the actions."""
     range: tuple[Range, ...] = ()
@@ -66,4 +67,5 @@ class BenchConfig:
     cycles: int | None = None
     """Refuse a policy that takes more cycles in the worst call seen."""
     error: float | None = None
-    """Refuse a policy whose actions are further than this from the golden vectors'."""
+    """Refuse a policy whose actions are further than this from the golden vectors'; where a model's
+    encoding is chosen, in the action's range, as in `sparsectl export`."""

@@ -35,26 +35,19 @@ def exp_of_negative(x: Float32) -> Float32:
 EXP_OF_NEGATIVE_C = f"""\
 /* exp(x) for x <= 0 within 9e-8 of itself; 0 under {LOWEST:g}; NaN stays NaN. With x = power ln(2)
  * + rest the polynomial gives exp(rest), and power goes into the exponent's bits: the low bits of
- * `rounded` are power. Reading a union by its other member is C99 (6.5.2.3, note 82). */
-typedef union {{
-    float value;
-    uint32_t bits;
-}} float_bits;
-
+ * `rounded` are power. */
 static float exp_of_negative(float x)
 {{
     if (!(x >= {c_float(LOWEST)})) {{
         return x < 0.0f ? 0.0f : x;
     }}
-    float_bits rounded, result;
-    rounded.value = x * {c_float(_LOG2_E)} + {c_float(_ROUNDER)};
-    const float power = rounded.value - {c_float(_ROUNDER)};
+    const float rounded = x * {c_float(_LOG2_E)} + {c_float(_ROUNDER)};
+    const float power = rounded - {c_float(_ROUNDER)};
     const float near = x - power * {c_float(_LN2_HIGH)};
     const float rest = near - power * {c_float(_LN2_LOW)};
 {horner_c("series", _Q, "rest")}
-    result.value = rest * rest * series + rest;
-    result.value = result.value + 1.0f;
-    result.bits += rounded.bits << 23;
-    return result.value;
+    const float nearly = rest * rest * series + rest;
+    const float whole = nearly + 1.0f;
+    return float_of(bits_of(whole) + (bits_of(rounded) << 23));
 }}
 """

@@ -65,24 +65,17 @@ LOGARITHM = Activation(
  * f = m - 1; -inf at 0, NaN under it. */
 static float logarithm_of(float x)
 {{
-    union {{
-        float value;
-        uint32_t bits;
-    }} number;
     const uint32_t root_half = 0x{_ROOT_HALF_BITS:x}u;
-    int32_t power;
-    number.value = x < {c_float(_SMALLEST_NORMAL)} ? x * 0x1p+24f : x;
-    if (!(x > 0.0f) || number.bits >= 0x7f800000u) {{
+    const uint32_t bits = bits_of(x < {c_float(_SMALLEST_NORMAL)} ? x * 0x1p+24f : x);
+    if (!(x > 0.0f) || bits >= 0x7f800000u) {{
         const uint32_t special = x < 0.0f ? 0x7fc00000u : 0xff800000u;
-        number.bits = x != x || x > 0.0f ? number.bits : special;
-        return number.value;
+        return float_of(x != x || x > 0.0f ? bits : special);
     }}
-    number.bits -= root_half;
-    power = (int32_t)(number.bits >> 23);
+    const uint32_t above = bits - root_half;
+    int32_t power = (int32_t)(above >> 23);
     power -= power > 255 ? 512 : 0;
-    number.bits = (number.bits & 0x7fffffu) + root_half;
     const float whole = (float)(x < {c_float(_SMALLEST_NORMAL)} ? power - 24 : power);
-    const float f = number.value - 1.0f;
+    const float f = float_of((above & 0x7fffffu) + root_half) - 1.0f;
     const float z = f / (2.0f + f);
     const float twice = z + z, squared = z * z;
 {horner_c("series", _P, "squared")}

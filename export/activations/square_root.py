@@ -13,18 +13,12 @@ SQUARE_ROOT_C = f"""\
 /* Heron's steps from a guess made of half the exponent; NaN under 0. */
 static float square_root_of(float x)
 {{
-    union {{
-        float value;
-        uint32_t bits;
-    }} number;
     const float inside = x < {c_float(_SMALLEST_NORMAL)} ? x * 0x1p+24f : x;
-    number.value = inside;
-    if (!(x > 0.0f) || number.bits >= 0x7f800000u) {{
-        number.bits = x < 0.0f ? 0x7fc00000u : number.bits;
-        return number.value;
+    const uint32_t bits = bits_of(inside);
+    if (!(x > 0.0f) || bits >= 0x7f800000u) {{
+        return float_of(x < 0.0f ? 0x7fc00000u : bits);
     }}
-    number.bits = (number.bits >> 1) + 0x{_GUESS:x}u;
-    float root = number.value;
+    float root = float_of((bits >> 1) + 0x{_GUESS:x}u);
     root = 0.5f * (root + inside / root);
     root = 0.5f * (root + inside / root);
     root = 0.5f * (root + inside / root);

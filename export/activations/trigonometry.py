@@ -35,25 +35,21 @@ static float rest_of_rotation(float x, unsigned *quadrant)
         {", ".join(f"0x{word:08x}u" for word in _TWO_OVER_PI[:4])},
         {", ".join(f"0x{word:08x}u" for word in _TWO_OVER_PI[4:])},
     }};
-    union {{
-        float value;
-        uint32_t bits;
-    }} number;
     const float size = x < 0.0f ? -x : x;
     *quadrant = 0;
     if (!(size > {c_float(_QUARTER_PI)})) {{
         return x;
     }}
-    number.value = size;
-    if (number.bits >= 0x7f800000u) {{
+    const uint32_t bits = bits_of(size);
+    if (bits >= 0x7f800000u) {{
         return x - x;
     }}
-    const unsigned place = (unsigned)(number.bits >> 23) - 120u;
+    const unsigned place = (unsigned)(bits >> 23) - 120u;
     const unsigned shift = place % 32u;
     const uint32_t *const word = two_over_pi + place / 32u;
     uint64_t window = (uint64_t)word[0] << 32 | word[1];
     window = shift ? window << shift | word[2] >> (32u - shift) : window;
-    window *= (number.bits & 0x7fffffu) | 0x800000u;
+    window *= (bits & 0x7fffffu) | 0x800000u;
     const uint64_t turned = window + ((uint64_t)1 << 61);
     *quadrant = (unsigned)(turned >> 62);
     window -= turned >> 62 << 62;

@@ -22,8 +22,6 @@ from sparsectl.export.encodings.table import (
 from sparsectl.export.graph import Layer, PolicyGraph
 
 RUNTIME = """\
-#include <string.h>
-
 #define FLOAT_EXPONENT(e) ((uint32_t)(e) << 23)
 
 /* The float of a binary16, exactly: exponents of 5 bits begin at -15, those of 8 at -127. A
@@ -33,14 +31,12 @@ static float from_half(uint16_t half)
     const uint32_t high = (uint32_t)half << 16; /* on 8 bits quicker than << 13 */
     uint32_t magnitude = (high & 0x7FFF0000u) >> 3;
     uint32_t bits = FLOAT_EXPONENT(127 - 15);
-    float value;
 
     for (; magnitude < FLOAT_EXPONENT(1); magnitude <<= 1) {{
         bits -= FLOAT_EXPONENT(1);
     }}
     bits = (bits + magnitude) | (high & 0x80000000u);
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return float_of(bits);
 }}
 
 /* y = weight x + bias with only the weights that are there, row by row: count[row] of them, each

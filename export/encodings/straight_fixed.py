@@ -16,7 +16,7 @@ from sparsectl.export.encodings.straight import APART, braces, check_size
 from sparsectl.export.graph import PolicyGraph
 
 _SATURATE = """\
-#if defined(__ARM_FEATURE_SAT)
+#if defined(__ARM_FEATURE_SAT) && !defined(POLICY_NO_ASSEMBLY)
 #include <arm_acle.h>
 #endif
 """
@@ -25,7 +25,7 @@ _POSITIVE = """\
 /* A hidden value from its sum: shifted, and 0 for one under 0. */
 static int32_t positive(int32_t sum)
 {
-#if defined(__ARM_FEATURE_SAT)
+#if defined(__ARM_FEATURE_SAT) && !defined(POLICY_NO_ASSEMBLY)
     return (int32_t)__usat(sum >> SHIFT, 16);
 #else
     return (sum & ~(sum >> 31)) >> SHIFT;
@@ -37,7 +37,7 @@ _CUT_OFF = """\
 /* The same, cut off at BITS bits. */
 static int32_t positive_BITS_bits(int32_t sum)
 {
-#if defined(__ARM_FEATURE_SAT)
+#if defined(__ARM_FEATURE_SAT) && !defined(POLICY_NO_ASSEMBLY)
     return (int32_t)__usat(sum >> SHIFT, BITS);
 #else
     const int32_t value = (sum & ~(sum >> 31)) >> SHIFT;

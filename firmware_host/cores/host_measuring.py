@@ -44,6 +44,24 @@ def measure(
     )
 
 
+def memory(core: Core, policy: Path, folder: Path, observations: Float32) -> dict[str, int]:
+    """stack_bytes (the deepest of a call for each of the observations), ram_bytes and flash_bytes,
+    in a fraction of what `measure` needs.
+
+    Raises:
+        UserError: no compiler, or it refuses.
+    """
+    program, sizes = _build(core, policy, folder)
+    given = folder / "observations"
+    given.write_bytes(observations.tobytes())
+    figures, _, _ = _run([str(program), "1", str(given)], policy).partition(b"\n")
+    return {
+        "stack_bytes": int(figures.split()[2]),
+        "ram_bytes": sizes[".data"] + sizes[".bss"],
+        "flash_bytes": sizes[".text"] + sizes[".rodata"] + sizes[".data"],
+    }
+
+
 def _build(core: Core, policy: Path, folder: Path) -> tuple[Path, dict[str, int]]:
     """The program, and the bytes of the policy's objects, a kind of section."""
     include = f"-I{policy.resolve()}"

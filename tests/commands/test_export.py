@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from sparsectl.cli import parse
 from sparsectl.commands.bench import bench
-from sparsectl.commands.choose import candidates, export
+from sparsectl.commands.choose import export
 from sparsectl.commands.config import ChooseConfig
+from sparsectl.commands.measuring import candidates
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.registry import ENCODINGS
 from sparsectl.export.graph import Layer, PolicyGraph, Signal
@@ -58,6 +60,8 @@ def test_the_choice_is_measured_written_and_proven(model: Path, tmp_path: Path) 
     chosen = next(c for c in choice["candidates"] if c["encoding"] == result["encoding"])
     fitting = [c for c in choice["candidates"] if "reason" not in c and not c["over"]]
     assert chosen["time"] == min(c["time"] for c in fitting)
+    measured = bench(BenchConfig(model, board="cortex-m4f", error=1e-5))
+    assert measured["encoding"] == measured["choice"]["encoding"] == result["encoding"] != "csr"
     assert chosen["kind"] == "float32" and chosen["front"]
     assert (out / "choice.svg").read_text().count(result["encoding"]) >= 1
     assert all(result["boards"][name]["bit_exact"] for name in config.board)
@@ -66,6 +70,41 @@ def test_the_choice_is_measured_written_and_proven(model: Path, tmp_path: Path) 
     assert loop["environment"] == "Pendulum-v1"
     assert loop["greatest_return_difference"] < 1e-2
     assert loop["host_c"]["episodes"] == 2
+
+
+def test_policy_h_states_the_memory_that_bench_measures(model: Path, tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc", "avr-gcc", "simavr")
+    out = tmp_path / "policy"
+    boards = ("cortex-m3", "atmega328p")
+    export(ChooseConfig(model, out, encoding="packed-int16", board=boards, **FEW))
+    measured = {board: bench(BenchConfig(out, board=board)) for board in boards}
+    stated = {row["board"]: row for row in json.loads((out / "policy.json").read_text())["memory"]}
+    header = (out / "policy.h").read_text()
+    for board, found in measured.items():
+        for name in ("stack_bytes", "ram_bytes", "flash_bytes"):
+            assert stated[board][name] == found[name]
+        assert f"bytes of stack {found['stack_bytes']} below the call" in header
+        assert re.search(rf"{board} \(\S+gcc [\d.]+ -O2, \d+ calls\)", header)
+    most = max(found["stack_bytes"] for found in measured.values())
+    assert f"#define POLICY_STACK_BYTES {most}\n#define POLICY_RAM_BYTES 0\n" in header
+    assert most >= largest_frame(out, "arm-none-eabi-gcc", "-mcpu=cortex-m3", "-mthumb") > 0
+
+
+def largest_frame(policy: Path, compiler: str, *flags: str) -> int:
+    """Of one function, as the compiler tells: a stack that is measured right is no less."""
+    command = [compiler, *flags, "-std=c99", "-O2", "-fstack-usage", "-c", "policy.c", "-o", "p.o"]
+    subprocess.run(command, cwd=policy, check=True)
+    rows = [line.split("\t") for line in (policy / "p.su").read_text().splitlines()]
+    return max(int(size) for _, size, _ in rows)
+
+
+def test_without_a_board_this_computer_is_named(model: Path, tmp_path: Path) -> None:
+    result = export(ChooseConfig(model, tmp_path / "policy", **FEW))
+    header = (tmp_path / "policy" / "policy.h").read_text()
+    assert "memory       this computer, as no --board was named" in header
+    assert "POLICY_STACK_BYTES" not in header
+    (need_of_host,) = result["memory"]
+    assert need_of_host["stack_bytes"] == bench(BenchConfig(tmp_path / "policy"))["stack_bytes"]
 
 
 def test_nothing_fits_says_what_comes_nearest(model: Path, tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_an_added_layer_is_no_folded_neuron(tmp_path: Path) -> None:
+    """Offsets of many scales are taken off by a layer of their own."""
+    graph = random_graph((3, 4, 1), 1.0, 1)
+    far = tuple(replace(signal, offset=1000.0, scale=2.0) for signal in graph.observation)
+    path = student(tmp_path, replace(graph, observation=far))
+    result = export_policy(ExportConfig(path, tmp_path / "out", observations=50))
+    assert len(result["layers"]) == 3 and result["folded_neurons"] == 0
+
+
 def test_an_exported_folder_exports_to_itself(tmp_path: Path) -> None:
     first = export_policy(ExportConfig(student(tmp_path), tmp_path / "a", observations=100))
     second = export_policy(ExportConfig(tmp_path / "a", tmp_path / "b", observations=100))
@@ -193,8 +202,8 @@ def test_c_that_computes_something_else_is_found(
 ) -> None:
     true_files = sparsectl.export.pipeline.c_files
 
-    def off_by_a_bit(*arguments: Any) -> dict[str, str]:
-        files = true_files(*arguments)
+    def off_by_a_bit(*arguments: Any, **named: Any) -> dict[str, str]:
+        files = true_files(*arguments, **named)
         files["policy.c"] = files["policy.c"].replace("sum = POLICY", "sum = -POLICY")
         return files
 

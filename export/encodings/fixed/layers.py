@@ -26,17 +26,13 @@ OBSERVE = """\
 static unsigned observe(const float *observation, VALUE *x)
 {
     for (unsigned i = 0; i < POLICY_OBSERVATION_SIZE; i++) {
-        union {
-            float value;
-            uint32_t bits;
-        } number;
-        number.value = observation[i];
-        if ((number.bits << 1) > 0xff000000u) {
+        const uint32_t bits = bits_of(observation[i]);
+        if ((bits << 1) > 0xff000000u) {
             return i;
         }
-        const VALUE size = fixed_size(number.bits, READ_I8(input_exponent + i),
+        const VALUE size = fixed_size(bits, READ_I8(input_exponent + i),
                                       READ_I16(input_limit + i));
-        x[i] = number.bits >> 31 ? (VALUE)-size : size;
+        x[i] = bits >> 31 ? (VALUE)-size : size;
     }
     return POLICY_OBSERVATION_SIZE;
 }
@@ -80,13 +76,9 @@ static void to_fixed(const float *x, const int8_t *exponent, VALUE *y, int16_t l
                      unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        union {
-            float value;
-            uint32_t bits;
-        } number;
-        number.value = x[i];
-        const VALUE size = fixed_size(number.bits, READ_I8(exponent + i), limit);
-        y[i] = number.bits >> 31 ? (VALUE)-size : size;
+        const uint32_t bits = bits_of(x[i]);
+        const VALUE size = fixed_size(bits, READ_I8(exponent + i), limit);
+        y[i] = bits >> 31 ? (VALUE)-size : size;
     }
 }
 """
@@ -190,8 +182,8 @@ def _functions(policy: FixedPolicy, value_type: str) -> list[str]:
     if any(not layer.integer for layer in policy.layers[:-1]):
         functions.append(TO_FIXED)
     if value_type == "uint16_t":
-        signed = "number.bits >> 31 ? (VALUE)-size : size"
-        moved_up = "(VALUE)(number.bits >> 31 ? 32768u - size : 32768u + size)"
+        signed = "bits >> 31 ? (VALUE)-size : size"
+        moved_up = "(VALUE)(bits >> 31 ? 32768u - size : 32768u + size)"
         functions = [text.replace(signed, moved_up) for text in functions]
     return [
         text.replace("VALUE ", f"{value_type} ").replace("(VALUE)", f"({value_type})")

@@ -1,0 +1,191 @@
+"""Encodings measured on a board: each is exported and run there, and what fits best is chosen."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from sparsectl.commands.choice import Candidate, Choice, nothing_fits
+from sparsectl.commands.config import ChooseConfig
+from sparsectl.commands.terminal import print_table
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.encodings.registry import AUTO, ENCODINGS
+from sparsectl.export.inputs import UnknownInputs
+from sparsectl.export.memory import MemoryNeed
+from sparsectl.export.naming import DEFAULT
+from sparsectl.export.onnx_reader import read_onnx
+from sparsectl.export.pipeline import POLICY_ONNX, export_policy, read_model
+from sparsectl.firmware_host.bench import Target, ram_with_stack
+from sparsectl.firmware_host.bench import bench as bench_policy
+from sparsectl.firmware_host.compiler import compiler_in_words
+from sparsectl.firmware_host.config import BenchConfig
+from sparsectl.firmware_host.cores.coverage import coverage
+from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
+from sparsectl.firmware_host.cores.host import HOST
+from sparsectl.firmware_host.cores.host_measuring import memory
+from sparsectl.firmware_host.policy_header import read_policy_header
+
+LIMITS: Final = ("flash", "ram", "cycles", "error")
+CANDIDATE_OBSERVATIONS: Final = 2000
+_LOOSE: Final = 10.0
+"""An error that every candidate keeps to: what is too inexact is shown, not refused."""
+
+
+def on_board(config: BenchConfig) -> dict[str, Any]:
+    """Measure the policy in the folder `config.policy`, compared with its policy.onnx."""
+    model = config.policy / POLICY_ONNX
+    exact = read_onnx(model).forward_exact if model.is_file() else None
+    return bench_policy(config, exact)
+
+
+def export_config(config: ChooseConfig) -> ExportConfig:
+    """The part of it that export itself takes."""
+    return ExportConfig(**{f.name: getattr(config, f.name) for f in fields(ExportConfig)})
+
+
+def check_limits(config: ChooseConfig) -> dict[str, float]:
+    """The limits that were given.
+
+    Raises:
+        UserError: one of them is no number over 0.
+    """
+    limits = {name: getattr(config, name) for name in LIMITS if getattr(config, name) is not None}
+    for name, value in limits.items():
+        if not 0 < value < float("inf"):
+            raise UserError(f"--{name} is {value}; give a number over 0")
+    return limits
+
+
+def candidates(encoding: str, core: str) -> list[str]:
+    """The encodings to measure for a core: the one asked for, or all that serve it.
+
+    Raises:
+        UserError: no encoding of that name.
+    """
+    if encoding != AUTO:
+        if encoding not in ENCODINGS:
+            raise UserError(
+                f"encoding {encoding!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}"
+            )
+        return [encoding]
+    return [n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores]
+
+
+def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tuple[Choice, Path]:
+    """Measure the candidates, show the table, and give what fits best: its folder in `scratch`.
+
+    Raises:
+        UserError: nothing fits; the model cannot be read.
+    """
+    read_model(config.model, config.output)  # what is none is told once, not for each encoding
+    choice = measure_all(config, target, scratch)
+    print_table(choice.table(), file=sys.stderr)  # stdout is the result's
+    if choice.best is None:
+        raise UserError(nothing_fits(choice))
+    return choice, scratch / choice.best.encoding
+
+
+def measure_all(config: ChooseConfig, target: Target, scratch: Path) -> Choice:
+    """Export with each encoding into a folder of its name in `scratch`, and measure it."""
+    names = candidates(config.encoding, target.core.name)
+    found, unit = [], "cycles"
+    bar = Progress(names, desc=f"measure on {target.name}", unit="encoding", leave=False)
+    for name in bar:
+        bar.set_postfix_str(name)
+        candidate, its_unit = _measure(config, target, name, scratch / name)
+        found.append(candidate)
+        unit = its_unit or unit
+    return Choice(target.name, unit, _limits(config, target), tuple(found))
+
+
+def verify_on(folder: Path, board: str) -> dict[str, Any]:
+    """`bench` of the exported folder, and the proof that the board computes what the host does.
+
+    Raises:
+        UserError: it does not; and what `bench` raises.
+    """
+    result = on_board(BenchConfig(policy=folder, board=board))
+    if not result["bit_exact"]:
+        raise UserError(
+            f"{board} gives other bits than the reference (an error of "
+            f"{result['max_abs_error']:.3g} in all); take another encoding, this is a defect"
+        )
+    return result
+
+
+def _measure(
+    config: ChooseConfig, target: Target, name: str, folder: Path
+) -> tuple[Candidate, str]:
+    """The candidate and its unit of time; "" where it could not be measured."""
+    wanted = replace(
+        export_config(config),
+        out=folder,
+        encoding=name,
+        package="plain",
+        prefix=DEFAULT,
+        error=None if config.error is None else max(config.error, _LOOSE),
+        observations=min(config.observations, CANDIDATE_OBSERVATIONS),
+    )
+    try:
+        exported = export_policy(wanted)
+        measured = on_board(BenchConfig(policy=folder, board=target.name, runs=500))
+    except UserError as error:
+        reason = str(error).replace(str(folder), "the policy")
+        return Candidate(name, reason=reason, needs_ranges=isinstance(error, UnknownInputs)), ""
+    if not measured["bit_exact"]:
+        return Candidate(name, reason="it gives other bits there than the reference"), ""
+    unit, time = clock_of(measured)
+    return Candidate(
+        name,
+        exported["kind"],
+        time,
+        measured["flash_bytes"],
+        ram_with_stack(measured),
+        exported["max_error_share"],
+    ), unit
+
+
+def need_of(target: Target, measured: dict[str, Any]) -> MemoryNeed:
+    """What policy.h says of a board's memory, of a result of `bench` there."""
+    return MemoryNeed(
+        target.name,
+        compiler_in_words(target.core),
+        measured["stack_bytes"],
+        measured["ram_bytes"],
+        measured["flash_bytes"],
+        measured["observations"],
+    )
+
+
+def need_of_host(folder: Path) -> list[MemoryNeed]:
+    """The same of this machine, for an export that names no board."""
+    golden = read_golden_vectors(folder, read_policy_header(folder))
+    calls = coverage(golden.observations)
+    with tempfile.TemporaryDirectory(prefix="sparsectl-memory-") as scratch:
+        taken = memory(HOST, folder, Path(scratch), calls)
+    compiler = f"{platform.machine()}, {compiler_in_words(HOST)}"
+    return [MemoryNeed("this computer", compiler, **taken, calls=len(calls), is_target=False)]
+
+
+def clock_of(measured: dict[str, Any]) -> tuple[str, float]:
+    """The best clock that the board has: cycles, else instructions, else microseconds."""
+    if measured["cycles_worst"] is not None:
+        return "cycles", float(measured["cycles_worst"])
+    if measured["microseconds"] is None:
+        return "instructions", float(measured["instructions_worst"])
+    return "microseconds", float(measured["microseconds"])
+
+
+def _limits(config: ChooseConfig, target: Target) -> dict[str, float]:
+    """Those given, and the board's own memory where it is less."""
+    given = {name: getattr(config, name) for name in LIMITS}
+    for name, there in (("flash", target.flash_bytes), ("ram", target.ram_bytes)):
+        if there is not None:
+            given[name] = there if given[name] is None else min(given[name], there)
+    return {name: float(limit) for name, limit in given.items() if limit is not None}

@@ -1,0 +1,56 @@
+"""What a policy takes of a board's memory, as `bench` measured it: for policy.h and policy.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Of one board."""
+
+    board: str
+    compiler: str
+    """Name, version and optimisation, such as arm-none-eabi-gcc 12.2.1 -O2: it holds for these."""
+    stack_bytes: int | None
+    """The deepest that the stack went below the call of policy_act; None: it could not be seen."""
+    ram_bytes: int
+    """Static RAM: data and zeroed data."""
+    flash_bytes: int
+    """Code and tables, over an empty firmware."""
+    calls: int
+    """Of how many calls the deepest is."""
+    is_target: bool = True
+    """Whether the policy was exported for this board; else it is the machine that exported it."""
+
+
+def as_rows(needs: Sequence[MemoryNeed]) -> list[dict[str, Any]]:
+    """For policy.json."""
+    return [asdict(need) for need in needs]
+
+
+def memory_lines(needs: Sequence[MemoryNeed]) -> list[str]:
+    """For the head of policy.h, two lines a board."""
+    lines = []
+    for index, need in enumerate(needs):
+        board = need.board if need.is_target else f"{need.board}, as no --board was named"
+        stack = "not measured" if need.stack_bytes is None else f"{need.stack_bytes} below the call"
+        lines += [
+            f"{'' if index else 'memory':<13}{board} ({need.compiler}, {need.calls} calls):",
+            f"{'':<13}bytes of stack {stack}, of static RAM {need.ram_bytes}, "
+            f"of flash {need.flash_bytes}",
+        ]
+    return lines
+
+
+def memory_macros(needs: Sequence[MemoryNeed]) -> str:
+    """POLICY_STACK_BYTES and POLICY_RAM_BYTES: the most that one of the boards takes; empty where
+    none was named, or the stack of one could not be seen."""
+    stacks = [need.stack_bytes for need in needs if need.is_target]
+    known = [stack for stack in stacks if stack is not None]
+    if not known or len(known) < len(stacks):
+        return ""
+    ram = max(need.ram_bytes for need in needs if need.is_target)
+    return f"#define POLICY_STACK_BYTES {max(known)}\n#define POLICY_RAM_BYTES {ram}\n"
