@@ -1,0 +1,206 @@
+"""What a rebuilding of the project must leave as it is: the SHA-256 of everything that it makes.
+
+    python benchmarks/unchanged.py --out before.json
+    python benchmarks/unchanged.py --out after.json --before before.json
+
+Every encoding of ten models and every package of one, the firmware of every board whose compiler is
+there, two lockstep trials' journals, one student of the quick preset, and the tables of docs/. With
+`--before` it prints what differs and ends with exit code 1 if anything does. The revision is
+"unknown" in all of it, so that two revisions can be compared. Some twelve minutes of a core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a script, its folder is on the path, not the root
+
+from benchmarks.networks import write_networks  # noqa: E402
+from sparsectl.cli import COMMANDS, load, parse  # noqa: E402
+from sparsectl.common.errors import UserError  # noqa: E402
+from sparsectl.common.files import read_json, write_json  # noqa: E402
+
+ENCODINGS = (
+    *("dense", "blocks", "blocks-skip", "csr", "csr-float16", "packed-int16", "packed-int8"),
+    *("stream-int16", "straight-float32", "straight-int16", "straight-int8"),
+)
+PACKAGES = ("plain", "arduino", "platformio", "cmake", "zephyr")
+BOARDS = (
+    *("host", "stm32f405", "nucleo-f446re", "mps2-an386", "microbit"),
+    *("arduino-uno", "arduino-mega2560", "hifive1"),
+)
+RIGS = ("sensorsini_cartpole", "qube_servo2")
+
+
+@dataclass(frozen=True)
+class UnchangedConfig:
+    """Record, and compare with an earlier record."""
+
+    out: Path
+    """File for the record."""
+    before: Path | None = None
+    """An earlier record to compare with."""
+    student: bool = True
+    """Distil a student anew; it takes two of the minutes."""
+
+
+Digests = dict[str, str]
+
+
+def digests(folder: Path) -> Digests:
+    """File → SHA-256, of all files of a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def command(*words: object) -> dict[str, Any]:
+    """A subcommand's result."""
+    arguments = [str(word) for word in words]
+    return load(COMMANDS[arguments[0]].function)(parse(arguments))
+
+
+def models(scratch: Path) -> Iterator[Path]:
+    """Ten ONNX files: networks of random weights, the shipped teachers, and small ones."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    yield from write_networks(scratch)
+    yield from (ROOT / "training" / "teachers" / f"{rig}.onnx" for rig in RIGS)
+    generator = np.random.default_rng(7)
+    for name, activation in (("tanh", "Tanh"), ("elu", "Elu")):
+        shapes = ((6, 16), (16,), (16, 2), (2,))
+        tensors = [
+            numpy_helper.from_array(generator.normal(0, 0.4, shape).astype(np.float32), f"w{i}")
+            for i, shape in enumerate(shapes)
+        ]
+        nodes = [
+            helper.make_node("Gemm", ["observation", "w0", "w1"], ["h"]),
+            helper.make_node(activation, ["h"], ["a"]),
+            helper.make_node("Gemm", ["a", "w2", "w3"], ["y"]),
+            helper.make_node("Tanh", ["y"], ["action"]),
+        ]
+        ends = [
+            [helper.make_tensor_value_info(end, TensorProto.FLOAT, [1, size])]
+            for end, size in (("observation", 6), ("action", 2))
+        ]
+        graph = helper.make_graph(nodes, name, *ends, tensors)
+        opset = helper.make_opsetid("", 17)
+        save(
+            helper.make_model(graph, opset_imports=[opset], ir_version=8), scratch / f"{name}.onnx"
+        )
+        yield scratch / f"{name}.onnx"
+
+
+def of_exports(scratch: Path) -> Digests:
+    """Every encoding of every model; every package of one; what cannot be says why."""
+    found: Digests = {}
+    pairs = [(model, encoding) for model in models(scratch / "models") for encoding in ENCODINGS]
+    for model, encoding in tqdm(pairs, desc="encodings"):
+        out = scratch / "exports" / model.stem / encoding
+        words = ("--encoding", encoding, "--range", "-3,3", "--error", 10, "--observations", 500)
+        try:
+            command("export", model, "--out", out, *words)
+        except UserError as error:
+            found[f"export {model.stem} {encoding}"] = f"refused: {error}"
+            continue
+        found |= {f"export {model.stem} {encoding} {k}": v for k, v in digests(out).items()}
+    for package in tqdm(PACKAGES, desc="packages"):
+        out = scratch / "packages" / package
+        command("export", scratch / "models" / "c.onnx", "--out", out, "--package", package)
+        found |= {f"package {package} {k}": v for k, v in digests(out).items()}
+    return found
+
+
+def of_firmware(scratch: Path) -> Digests:
+    """The images of every board for a shipped teacher with its last hidden weights cut down."""
+    found: Digests = {}
+    policy = scratch / "small"
+    command("export", scratch / "models" / "c.onnx", "--encoding", "csr", "--out", policy)
+    for board in tqdm(BOARDS, desc="boards"):
+        out = scratch / "firmware" / board
+        command("build", policy, "--board", board, "--rig", RIGS[0], "--out", out)
+        found |= {f"firmware {board} {k}": v for k, v in digests(out).items()}
+    return found
+
+
+def of_trials(scratch: Path) -> Digests:
+    """The journals of two lockstep trials with the plant simulated on the host."""
+    found: Digests = {}
+    for rig in RIGS:
+        policy, out = scratch / "policies" / rig, scratch / "trials" / rig
+        command("export", ROOT / "training" / "teachers" / f"{rig}.onnx", "--out", policy)
+        words = ("--port", "virtual", "--mode", "pil", "--clock", "lockstep", "--seconds", 6)
+        os.chdir(scratch)
+        command("trial", "--policy", policy.relative_to(scratch), *words, "--out", out)
+        os.chdir(ROOT)
+        found[f"journal {rig}"] = hashlib.sha256((out / "journal.bin").read_bytes()).hexdigest()
+    return found
+
+
+def of_student(scratch: Path) -> Digests:
+    """The weights of a student that the quick preset makes."""
+    from safetensors.numpy import load_file
+
+    teacher = ROOT / "training" / "teachers" / f"{RIGS[0]}.onnx"
+    env = f"sparsectl/{RIGS[0]}-v0"
+    dataset, out = scratch / "dataset.npz", scratch / "distilled"
+    command("collect", "--teacher", teacher, "--env", env, "--out", dataset, "--steps", 20_000)
+    words = ("--preset", "quick", "--keep", 236, "--teacher", teacher, "--env", env)
+    command("distill", "--dataset", dataset, *words, "--out", out)
+    tensors = load_file(out / "student.safetensors")
+    return {
+        f"student {name}": hashlib.sha256(tensor.tobytes()).hexdigest()
+        for name, tensor in sorted(tensors.items())
+    }
+
+
+def of_tables() -> Digests:
+    """Every line of a table in README and docs/."""
+    found: Digests = {}
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+        found[f"tables {page.name}"] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return found
+
+
+def differences(before: Digests, after: Digests) -> list[str]:
+    """A line for each thing that is gone, new or other."""
+    lines = [f"gone: {name}" for name in before if name not in after]
+    lines += [f"new: {name}" for name in after if name not in before]
+    lines += [f"other: {name}" for name in before if name in after and before[name] != after[name]]
+    return lines
+
+
+def main(config: UnchangedConfig) -> None:
+    """Record, compare."""
+    os.environ["GIT_DIR"] = os.devnull  # the revision is "unknown" then
+    before = read_json(config.before) if config.before else None
+    with tempfile.TemporaryDirectory(prefix="sparsectl-unchanged-") as folder:
+        scratch = Path(folder)
+        found = of_exports(scratch) | of_firmware(scratch) | of_trials(scratch) | of_tables()
+        if config.student:
+            found |= of_student(scratch)
+    write_json(config.out, found)
+    print(f"{len(found)} digests in {config.out}")
+    if before is not None:
+        lines = differences(before, found)
+        print("\n".join(lines) or "nothing differs")
+        sys.exit(bool(lines))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(UnchangedConfig))
