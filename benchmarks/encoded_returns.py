@@ -21,8 +21,8 @@ from sparsectl.common.provenance import provenance
 from sparsectl.export.calibration import COUNT, read_observations
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.observations import spread_observations
-from sparsectl.export.passes import simplify
-from sparsectl.export.student import read_student
+from sparsectl.policy.passes import simplify
+from sparsectl.policy.student import read_student
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.evaluate import run_episodes, summarise
 from sparsectl.training.networks import Array

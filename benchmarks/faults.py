@@ -27,9 +27,9 @@ from sparsectl.firmware_host.boards import BOARDS, find_board
 from sparsectl.firmware_host.encoder_budget import encoder_budget
 from sparsectl.firmware_host.policy_header import PolicyHeader
 from sparsectl.firmware_host.rig_constants import RigConstants, config_header, watchdog_us
-from sparsectl.firmware_host.wire_enums import Fault, State
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind
-from sparsectl.training.plants.rig import load_rig, rig_names
+from sparsectl.plants.rig import load_rig, rig_names
+from sparsectl.protocol.enums import Fault, State
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "faults.json"

@@ -23,8 +23,8 @@ from sparsectl.hil.identification.windows import cut
 from sparsectl.hil.journal import read_journal
 from sparsectl.hil.samples import read_samples
 from sparsectl.hil.trial import run_trial
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import load_rig
 
 OUT = Path(__file__).parent / "results" / "identification.json"
 

@@ -36,12 +36,12 @@ from sparsectl.common.files import read_json, write_json  # noqa: E402
 from sparsectl.common.provenance import provenance, revision  # noqa: E402
 from sparsectl.export.config import ExportConfig  # noqa: E402
 from sparsectl.export.encodings.registry import ENCODINGS  # noqa: E402
-from sparsectl.export.graph import PolicyGraph  # noqa: E402
 from sparsectl.export.host_c import run_c  # noqa: E402
-from sparsectl.export.onnx_writer import write_onnx  # noqa: E402
 from sparsectl.export.pipeline import export_policy  # noqa: E402
 from sparsectl.firmware_host.cores import CORES  # noqa: E402
 from sparsectl.firmware_host.cores.coverage import coverage  # noqa: E402
+from sparsectl.policy.graph import PolicyGraph  # noqa: E402
+from sparsectl.policy.onnx_file.writer import write_onnx  # noqa: E402
 
 TYPICAL: Final = 32
 WIDE: Final = 10_000

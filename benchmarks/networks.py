@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from sparsectl.export.activations import Float32
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
-from sparsectl.export.onnx_writer import write_onnx
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.onnx_file.writer import write_onnx
 
 SEED = 0
 

@@ -23,7 +23,7 @@ RESULT = ROOT / "benchmarks" / "results" / "onnx_nodes.json"
 def main() -> None:
     """Run the suite, write what became of each test, and fail where one is wrong."""
     sys.path.insert(0, str(ROOT))
-    from tests.export.node_suite.suite import WRONG, outcomes
+    from tests.policy.onnx_file.node_suite.suite import WRONG, outcomes
 
     found = list(tqdm(outcomes(), desc="node tests", unit="test", disable=None))
     rows = [

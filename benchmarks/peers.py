@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.graph import PolicyGraph
 
 _HEADER = """\
 #ifndef POLICY_H

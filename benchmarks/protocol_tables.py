@@ -7,7 +7,7 @@ from typing import Any
 
 from enum_docs import member_docs
 
-from sparsectl.firmware_host.wire import (
+from sparsectl.protocol.wire import (
     ENUMS,
     MAX_PACKET,
     MESSAGES,

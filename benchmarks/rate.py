@@ -25,13 +25,13 @@ import tyro
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
-from sparsectl.export.onnx_writer import write_onnx
-from sparsectl.export.passes import fold_normaliser
 from sparsectl.export.pipeline import export_policy
 from sparsectl.hil.config import Mode, TrialConfig
 from sparsectl.hil.trial import run_trial
-from sparsectl.training.plants import rig as rigs
+from sparsectl.plants import rig as rigs
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.onnx_file.writer import write_onnx
+from sparsectl.policy.passes import fold_normaliser
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

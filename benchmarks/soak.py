@@ -22,7 +22,7 @@ from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.soak import Board, soak
 from sparsectl.hil.plant_server import PlantStart
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "soak.json"

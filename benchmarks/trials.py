@@ -16,9 +16,9 @@ import tyro
 
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial import run_trial
+from sparsectl.policy.onnx_file.reader import read_onnx
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

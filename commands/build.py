@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.firmware_host.build import RigConstants, build_firmware
 from sparsectl.firmware_host.config import BuildConfig
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
+from sparsectl.policy.onnx_file.reader import read_onnx
 
 
 def build(config: BuildConfig) -> dict[str, Any]:

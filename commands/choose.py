@@ -24,11 +24,11 @@ from sparsectl.common.files import write_json
 from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.provenance import provenance
 from sparsectl.export.naming import DEFAULT, check_prefix
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.packaging.registry import arrange, find_package
 from sparsectl.export.pipeline import POLICY_ONNX, export_policy
 from sparsectl.export.policy_json import seal_again
 from sparsectl.firmware_host.bench import Target, find_target
+from sparsectl.policy.onnx_file.reader import read_onnx
 
 CHOICE_JSON: Final = "choice.json"
 CHOICE_SVG: Final = "choice.svg"

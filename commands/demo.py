@@ -22,11 +22,11 @@ from sparsectl.firmware_host.config import BenchConfig, BuildConfig
 from sparsectl.hil.config import ReportConfig, TrialConfig
 from sparsectl.hil.report import write_report
 from sparsectl.hil.trial import run_trial
+from sparsectl.plants.rig import rig_names
 from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
 from sparsectl.training.distill import distill
 from sparsectl.training.evaluate import evaluate
-from sparsectl.training.plants.rig import rig_names
 from sparsectl.training.seeds import BLOCK
 
 TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"

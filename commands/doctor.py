@@ -17,7 +17,7 @@ from sparsectl.commands.config import DoctorConfig
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.tools import TOOLS
 from sparsectl.hil.finder import find_boards, serial_ports
-from sparsectl.training.plants.rig import rig_names
+from sparsectl.plants.rig import rig_names
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CHECKOUT = PACKAGE if (PACKAGE / "setup.cfg").is_file() else None

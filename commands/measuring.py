@@ -19,7 +19,6 @@ from sparsectl.export.encodings.registry import AUTO, ENCODINGS
 from sparsectl.export.inputs import UnknownInputs
 from sparsectl.export.memory import MemoryNeed
 from sparsectl.export.naming import DEFAULT
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.export.pipeline import POLICY_ONNX, export_policy, read_model
 from sparsectl.firmware_host.bench import Target, ram_with_stack
 from sparsectl.firmware_host.bench import bench as bench_policy
@@ -30,6 +29,7 @@ from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.cores.host_measuring import memory
 from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.policy.onnx_file.reader import read_onnx
 
 LIMITS: Final = ("flash", "ram", "cycles", "error")
 CANDIDATE_OBSERVATIONS: Final = 2000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sparsectl.export.encodings.registry import AUTO, encode
 from sparsectl.export.observations import spread_observations
-from sparsectl.export.passes import simplify
-from sparsectl.export.student import read_student
+from sparsectl.policy.passes import simplify
+from sparsectl.policy.student import read_student
 
 OBSERVATIONS = 256
 """Enough for an encoding that looks at them."""

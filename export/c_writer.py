@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.bits import bit_functions
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.finite import require_finite_actions
-from sparsectl.export.graph import PolicyGraph, Signal
 from sparsectl.export.memory import MemoryNeed, memory_lines, memory_macros
 from sparsectl.export.naming import c_file_names
 from sparsectl.export.portable import made_portable
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph, Signal
 
 C_FILES = c_file_names()
 POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY = C_FILES

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
+from sparsectl.policy.activations import Float32
 
 KEY = "observations"
 COUNT = 4000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
+from sparsectl.policy.activations import Float32
 
 _SHOWN = 6
 """Values of an observation that an error shows."""

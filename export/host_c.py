@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
 from sparsectl.export.c_writer import POLICY_SOURCE
+from sparsectl.policy.activations import Float32
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = "-std=c99 -O2 -ffp-contract=off -Wall -Wextra -Wdouble-promotion -Wfloat-conversion".split()

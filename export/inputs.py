@@ -12,11 +12,11 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.signal_ranges import Pair
-from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.calibration import COUNT, other_observations, read_observations
-from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.observations import PLAUSIBLE_LIMIT, spread
 from sparsectl.export.source.source import Normaliser
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import PolicyGraph
 
 CALIBRATION, LIMITS, NORMALISER, SCALES = "calibration", "limits", "normaliser", "scales"
 KINDS: Final = (CALIBRATION, LIMITS, NORMALISER, SCALES)

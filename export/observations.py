@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.export.activations import Float32, Float64
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import PolicyGraph
 
 PLAUSIBLE_LIMIT = 1e6
 """A limit beyond this says "none" (Gymnasium writes the largest float32 there)."""

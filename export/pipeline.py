@@ -19,14 +19,10 @@ from sparsectl.export.c_writer import C_FILES, POLICY_HEADER, c_files, header
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import FIXED, encode
 from sparsectl.export.facts import description, header_lines, input_facts, proof_lines, source_facts
-from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
 from sparsectl.export.naming import c_file_names, check_prefix
-from sparsectl.export.onnx_reader import read_onnx
-from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.registry import arrange, find_package
-from sparsectl.export.passes import fold_normaliser, hidden_neurons, simplify
 from sparsectl.export.policy_json import (
     POLICY_JSON,
     PREFIX,
@@ -37,8 +33,12 @@ from sparsectl.export.policy_json import (
 from sparsectl.export.source.open import open_source
 from sparsectl.export.source.source import Source
 from sparsectl.export.straddle import Straddling, straddle
-from sparsectl.export.student import read_student
 from sparsectl.export.verify import Proof, widest_count
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.policy.onnx_file.writer import write_onnx
+from sparsectl.policy.passes import fold_normaliser, hidden_neurons, simplify
+from sparsectl.policy.student import read_student
 
 POLICY_ONNX = "policy.onnx"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.source.source import Source
+from sparsectl.policy.activations import Float32, Float64
 
 ROUNDS = 5
 """Of the search for the side that no observation is on."""

@@ -14,13 +14,13 @@ import numpy as np
 import onnxruntime
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import require_finite_actions
-from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.host_c import load_c
 from sparsectl.export.inputs import Batch
 from sparsectl.export.source.source import Source
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import PolicyGraph
 
 Progress = Callable[[str], None]
 

@@ -6,8 +6,8 @@ import math
 import random
 from dataclasses import dataclass
 
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import Rig
 
 QUIET_S = 2.0
 """No kick within this time after the capture."""

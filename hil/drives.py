@@ -9,16 +9,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from sparsectl.firmware_host.wire import Frame
 from sparsectl.hil.host_time import HostTime
 from sparsectl.hil.link import Link, LinkLost
 from sparsectl.hil.pace import Pace
 from sparsectl.hil.presence import Presence
 from sparsectl.hil.safety import FrameWatchdog, InterruptGuard
 from sparsectl.hil.samples import Sample
+from sparsectl.protocol.wire import Frame
 
 if TYPE_CHECKING:
-    from sparsectl.training.plants.plant import Plant
+    from sparsectl.plants.plant import Plant
 
 STEP_TICKS = 5
 """Ticks a STEP in lockstep, unless the board's link time-out allows fewer."""

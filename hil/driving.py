@@ -16,7 +16,7 @@ from sparsectl.hil.safety import InterruptGuard
 from sparsectl.hil.session import Session
 
 if TYPE_CHECKING:
-    from sparsectl.training.plants.plant import Plant
+    from sparsectl.plants.plant import Plant
 
 
 def host_policy(plan: Plan) -> Commander:

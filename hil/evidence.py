@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
-from sparsectl.export.graph import PolicyGraph
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.hil.encoding_plot import read_choice
 from sparsectl.hil.journal import Journal, read_journal
 from sparsectl.hil.results import assess
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.onnx_file.reader import read_onnx
 
 STAGES = {
     "teach": "no teacher was trained here",

@@ -19,9 +19,9 @@ from serial.tools import list_ports
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import BOARDS
-from sparsectl.firmware_host.wire import PROTOCOL_HASH, Decoder, State, encode
 from sparsectl.hil.modem_lines import BOOT_LOADER_S
 from sparsectl.hil.serial_line import SerialLine
+from sparsectl.protocol.wire import PROTOCOL_HASH, Decoder, State, encode
 
 SKIP_VARIABLE: Final = "SPARSECTL_SKIP_PORTS"
 PATIENCE_S: Final = 2.5

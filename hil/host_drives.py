@@ -9,7 +9,6 @@ import time
 from typing import Any, Protocol
 
 from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
-from sparsectl.firmware_host.wire import Frame, State
 from sparsectl.hil.computation import Computation
 from sparsectl.hil.drives import Steps
 from sparsectl.hil.journal import JournalWriter, Kind
@@ -17,6 +16,7 @@ from sparsectl.hil.link import Link
 from sparsectl.hil.presence import Presence
 from sparsectl.hil.safety import FrameWatchdog, InterruptGuard
 from sparsectl.hil.samples import Sample
+from sparsectl.protocol.wire import Frame, State
 
 
 class Commands(Protocol):

@@ -31,8 +31,8 @@ from types import TracebackType
 from typing import Any
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import Frame, decode
 from sparsectl.hil.host_time import HostTime, MonotonicTime
+from sparsectl.protocol.wire import Frame, decode
 
 NAME = "journal.bin"
 SIGNATURE = b"SPARSEJ\x01"

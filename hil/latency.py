@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsectl.firmware_host.wire import Frame, State, decode
 from sparsectl.hil.clock import ClockRelation
 from sparsectl.hil.computation import Computation
 from sparsectl.hil.journal import Journal, Kind
 from sparsectl.hil.timing import Percentiles, percentiles
+from sparsectl.protocol.wire import Frame, State, decode
 
 TOLERANCE_US = 20.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import MESSAGES
 from sparsectl.hil.config import Mode
+from sparsectl.protocol.wire import MESSAGES
 
 BITS_A_BYTE: Final = 10
 """Start, eight of data, stop."""

@@ -19,11 +19,11 @@ from typing import Any, Final
 import serial
 
 from sparsectl.common.errors import EXIT_LINK_LOST, UserError
-from sparsectl.firmware_host.wire import Decoder, Fault, Frame, Reason, State, encode
 from sparsectl.hil.counters import Counters
 from sparsectl.hil.journal import JournalLost
 from sparsectl.hil.recorder import Recorder
 from sparsectl.hil.serial_line import LineStalled, SerialLine
+from sparsectl.protocol.wire import Decoder, Fault, Frame, Reason, State, encode
 
 STOP: Final = "ESTOP"
 """The message that waits for nothing: sent before it is journalled, though the journal be lost."""

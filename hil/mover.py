@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
-from sparsectl.firmware_host.wire import Frame, State
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.rig import Rig
+from sparsectl.protocol.wire import Frame, State
 
 GENTLE: float = 0.3
 """Most duty, as a part of the rig's: below what the board's checks for a jam ask for."""

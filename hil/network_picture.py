@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 WIDTH = 960
 INPUT_X, FIRST_X, LAST_X = 196, 200, 852

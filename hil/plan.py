@@ -10,12 +10,9 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.provenance import provenance
-from sparsectl.export.graph import PolicyGraph
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.policy_header import read_policy_header
 from sparsectl.firmware_host.rig_constants import RigConstants, most_link_ticks
-from sparsectl.firmware_host.wire import PROTOCOL_HASH
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.disturbance import Kick, knocking_duty, plan_kicks
 from sparsectl.hil.faults.kinds import FaultSpec
@@ -28,7 +25,10 @@ from sparsectl.hil.replay.sources import file_hashes
 from sparsectl.hil.session import Expectation
 from sparsectl.hil.virtual_rig import LineStart
 from sparsectl.hil.wiring.miswired import Wiring
-from sparsectl.training.plants.rig import Rig, load_rig
+from sparsectl.plants.rig import Rig, load_rig
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.protocol.wire import PROTOCOL_HASH
 
 HOST = "host"
 

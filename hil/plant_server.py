@@ -23,11 +23,11 @@ from sparsectl.hil.faults.plant import FaultyPlant
 from sparsectl.hil.wiring.miswired import MiswiredPlant, Wiring
 
 if TYPE_CHECKING:
-    from sparsectl.training.plants.plant import Plant
+    from sparsectl.plants.plant import Plant
 
 
 class AnyPlant(Protocol):
-    """What is asked of a plant: `training.plants.plant.Plant`, or one with a fault."""
+    """What is asked of a plant: `plants.plant.Plant`, or one with a fault."""
 
     def advance(self, duration_s: float) -> None: ...
 
@@ -86,8 +86,8 @@ class PlantStart:
         Raises:
             UserError: no such rig, or its file is wrong.
         """
-        from sparsectl.training.plants.plant import Plant
-        from sparsectl.training.plants.rig import load_rig
+        from sparsectl.plants.plant import Plant
+        from sparsectl.plants.rig import load_rig
 
         plant = Plant(load_rig(self.rig))
         plant.reset(self.seed, randomised=self.randomised)

@@ -8,8 +8,8 @@ from typing import IO, NoReturn
 
 from tqdm import tqdm
 
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.samples import Sample
+from sparsectl.protocol.wire import State
 
 
 class Progress:

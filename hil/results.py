@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.firmware_host.wire import Fault, State
 from sparsectl.hil.balance import assess_balance
 from sparsectl.hil.clock import Exchange, fit_clock
 from sparsectl.hil.counters import Counters
@@ -23,6 +22,7 @@ from sparsectl.hil.responses import balancing, kick_responses
 from sparsectl.hil.samples import Trace, read_trace
 from sparsectl.hil.session import make_exchange
 from sparsectl.hil.timing import Percentiles, intervals, percentiles
+from sparsectl.protocol.wire import Fault, State
 
 UNKNOWN_STATE = "unknown"
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import PROTOCOL_HASH, Frame
 from sparsectl.hil.journal import Journal
+from sparsectl.protocol.wire import PROTOCOL_HASH, Frame
 
 BALANCED_RAD = 0.2
 """Within this angle of upright the pole counts as balanced."""

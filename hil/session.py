@@ -16,11 +16,11 @@ from sparsectl.firmware_host.rig_constants import (
     rig_digest,
     told_by_rig,
 )
-from sparsectl.firmware_host.wire import PROTOCOL_HASH, Frame, Mode, State
 from sparsectl.hil.clock import ClockRelation, Exchange, fit_clock
 from sparsectl.hil.journal import JournalWriter
 from sparsectl.hil.link import ATTEMPTS, Link, LinkLost, Refused
 from sparsectl.hil.modem_lines import BOOT_LOADER_S
+from sparsectl.protocol.wire import PROTOCOL_HASH, Frame, Mode, State
 
 SYNC_EXCHANGES = 16
 STOPPING_S = 4.0

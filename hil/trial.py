@@ -10,7 +10,6 @@ from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import find_board
-from sparsectl.firmware_host.wire import Fault, Mode, State
 from sparsectl.hil.advice import advice
 from sparsectl.hil.balance import CaptureWatch
 from sparsectl.hil.config import TrialConfig
@@ -37,9 +36,10 @@ from sparsectl.hil.samples import Sample
 from sparsectl.hil.session import Session
 from sparsectl.hil.terminal import say
 from sparsectl.hil.timing import NoiseFloor
+from sparsectl.protocol.wire import Fault, Mode, State
 
 if TYPE_CHECKING:
-    from sparsectl.training.plants.plant import Plant
+    from sparsectl.plants.plant import Plant
 
 HOMING_LIMIT_S = 12.0
 """The board itself gives homing up after 10 s."""

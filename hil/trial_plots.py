@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.balance import find_capture
 from sparsectl.hil.figures import (
     BAD,
@@ -30,6 +29,7 @@ from sparsectl.hil.figures import (
 from sparsectl.hil.journal import Journal
 from sparsectl.hil.results import active_part, periods_us, round_trips
 from sparsectl.hil.samples import BALANCED_RAD, Trace
+from sparsectl.protocol.wire import State
 
 ZOOM_DEGREES = 18.0
 FULL_TURN = (-180, -90, 0, 90, 180)

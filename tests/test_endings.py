@@ -15,8 +15,8 @@ import pytest
 from sparsectl import cli
 from sparsectl.common.errors import UserError
 from sparsectl.common.interruption import Terminated, ended_by_exception
-from sparsectl.export.onnx_writer import write_onnx
-from tests.export.graphs import random_graph
+from sparsectl.policy.onnx_file.writer import write_onnx
+from tests.policy.graphs import random_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDING = [signal.SIGTERM, signal.SIGHUP]

@@ -10,9 +10,9 @@ import pytest
 
 from sparsectl.cli import parse
 from sparsectl.firmware_host.boards.microcontroller import PORTS
-from sparsectl.training.plants.motor import CurrentMotor
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.motor import CurrentMotor
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import load_rig
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "first-motion.md").read_text(encoding="utf-8")

@@ -12,21 +12,21 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
-from sparsectl.export.onnx_writer import write_onnx
-from sparsectl.export.passes import simplify
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
 from sparsectl.hil.trial import run_trial
+from sparsectl.plants import OWN_RIG
+from sparsectl.plants.environment import PendulumEnv
+from sparsectl.plants.plant import wrap_angle
+from sparsectl.plants.rig import load_rig
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.onnx_file.writer import write_onnx
+from sparsectl.policy.passes import simplify
 from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.evaluate import evaluate
-from sparsectl.training.plants import OWN_RIG
-from sparsectl.training.plants.environment import PendulumEnv
-from sparsectl.training.plants.plant import wrap_angle
-from sparsectl.training.plants.rig import load_rig
 
 PAGE = Path(__file__).parent.parent / "docs" / "rigs.md"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sparsectl.training.plants.rig import rig_names
+from sparsectl.plants.rig import rig_names
 
 ROOT = Path(__file__).resolve().parent.parent
 TEACHERS = ROOT / "training" / "teachers"

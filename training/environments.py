@@ -179,7 +179,7 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
     Raises:
         UserError: there is no such environment, it lacks something, or refuses the options.
     """
-    from sparsectl.training.plants import OWN_RIG  # the import registers sparsectl/...
+    from sparsectl.plants import OWN_RIG  # the import registers sparsectl/...
 
     parts = parts_of(name)
     place, kwargs = parts.id, {**parts.kwargs, **(options or {})}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings import dense
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
 from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 ROWS = 16
 """Rows a block: Cortex-M4F's 32 float registers hold their sums beside weights and a value."""

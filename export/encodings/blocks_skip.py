@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.assembly import cortex_m4f_blocks
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
@@ -20,7 +19,8 @@ from sparsectl.export.encodings.float_layers import (
     limit_functions,
 )
 from sparsectl.export.encodings.table import Table, part_name, row_parts
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 ROWS = 16
 """Rows a block in C, so that their sums stay in registers."""

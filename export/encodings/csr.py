@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
 from sparsectl.export.encodings.table import (
@@ -17,7 +16,8 @@ from sparsectl.export.encodings.table import (
     row_parts,
     smallest_unsigned,
 )
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 RUNTIME = """\
 /* y = weight x + bias with only the weights that are there, row by row: count[row] of them, each

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.csr import index_types
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
@@ -19,7 +18,8 @@ from sparsectl.export.encodings.table import (
     reader,
     row_parts,
 )
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 RUNTIME = """\
 #define FLOAT_EXPONENT(e) ((uint32_t)(e) << 23)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
 from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 RUNTIME = """\
 /* y = weight x + bias, the weights row by row; each sum starts at its bias, columns ascending. */

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 
 from numpy.typing import ArrayLike
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.table import Table
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
 
 Kind = Literal["float32", "float16", "int16", "int8"]
 

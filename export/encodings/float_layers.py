@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sparsectl.export.activations import c_call, c_float, c_functions
 from sparsectl.export.encodings.encoding import EncodedPolicy, Encoding
 from sparsectl.export.encodings.table import Table
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.activations import c_call, c_float, c_functions
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 
 RANGES = {"tanh": (-1.0, 1.0)}
 """What an activation's values lie within, whatever its inputs: limits beyond do nothing."""

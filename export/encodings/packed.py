@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.assembly import cortex_m_packed
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
@@ -23,7 +22,8 @@ from sparsectl.export.encodings.table import (
     row_parts,
     smallest_unsigned,
 )
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
 
 RUNTIME = """\
 /* y = weight x + bias, row by row. A word holds a weight and, in its low `bits`, its column; a row

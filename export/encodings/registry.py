@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.blocks import Blocks
 from sparsectl.export.encodings.blocks_skip import BlocksSkip
 from sparsectl.export.encodings.csr import Csr
@@ -14,7 +13,8 @@ from sparsectl.export.encodings.packed import PACKED_INT8, PACKED_INT16
 from sparsectl.export.encodings.straight import StraightFloat32
 from sparsectl.export.encodings.straight_fixed import STRAIGHT_INT8, STRAIGHT_INT16
 from sparsectl.export.encodings.stream import StreamInt16
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
 
 AUTO = "auto"
 AUTO_ENCODINGS = (Dense.name, Csr.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32, c_float, c_functions
 from sparsectl.export.encodings.assembly import cortex_m4f, cortex_m4f_straight
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
@@ -13,7 +12,8 @@ from sparsectl.export.encodings.float_layers import (
     limit_functions,
 )
 from sparsectl.export.encodings.unit_weights import with_unit_weights
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.activations import Float32, c_float, c_functions
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 MAX_WEIGHTS = 20_000
 """About 240 KB of code; a stream or a dense encoding is smaller and, by then, no slower."""

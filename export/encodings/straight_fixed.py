@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.assembly import avr_straight
 from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
@@ -13,7 +12,8 @@ from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_
 from sparsectl.export.encodings.fixed.scales import Format
 from sparsectl.export.encodings.fixed.settling import policy_in
 from sparsectl.export.encodings.straight import APART, braces, check_size
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
 
 _SATURATE = """\
 #if defined(__ARM_FEATURE_SAT) && !defined(POLICY_NO_ASSEMBLY)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.assembly import avr_stream
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
@@ -15,7 +14,8 @@ from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_
 from sparsectl.export.encodings.fixed.scales import Format
 from sparsectl.export.encodings.fixed.settling import policy_in
 from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
 
 MAX_INPUTS = avr_stream.PAGE_VALUES
 """Of a layer: a weight's place, twice its column, is one byte."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.export.activations import c_float
+from sparsectl.policy.activations import c_float
 
 MAX_TABLE_BYTES = 32_767
 """The largest array that avr-gcc takes."""

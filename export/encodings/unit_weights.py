@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 
 def with_unit_weights(graph: PolicyGraph, units: Sequence[float]) -> PolicyGraph:

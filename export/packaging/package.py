@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.naming import DEFAULT, renamed
+from sparsectl.policy.graph import PolicyGraph
 
 Files = dict[str, str]
 """Path inside the package, with /, to text."""

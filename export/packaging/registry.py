@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import C_FILES
-from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.naming import DEFAULT, c_file_names, renamed
 from sparsectl.export.packaging.arduino import ARDUINO
 from sparsectl.export.packaging.cmake import CMAKE
@@ -14,6 +13,7 @@ from sparsectl.export.packaging.package import Package, PolicySources
 from sparsectl.export.packaging.plain import PLAIN
 from sparsectl.export.packaging.platformio import PLATFORMIO
 from sparsectl.export.packaging.zephyr import ZEPHYR
+from sparsectl.policy.graph import PolicyGraph
 
 PACKAGES: dict[str, Package] = {
     package.name: package for package in (PLAIN, ARDUINO, PLATFORMIO, CMAKE, ZEPHYR)

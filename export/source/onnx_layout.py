@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ValueInfoProto, helper
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32
+from sparsectl.policy.activations import Float32
 
 Feeds = dict[str, np.ndarray]
 

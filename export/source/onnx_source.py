@@ -17,8 +17,6 @@ from onnx.external_data_helper import (
 )
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32, Float64
-from sparsectl.export.onnx_output import choose_output
 from sparsectl.export.source.cut import leading_to
 from sparsectl.export.source.float64 import Float64Graph
 from sparsectl.export.source.normaliser import normalised_value
@@ -26,6 +24,8 @@ from sparsectl.export.source.onnx_layout import Feeds, Layout, layout_of
 from sparsectl.export.source.runners import RUNNERS, Execute, Runner, reason
 from sparsectl.export.source.source import Normaliser
 from sparsectl.export.source.thresholds import MAX_MARGINS, flat, thresholds
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.onnx_file.output import choose_output
 
 BATCH_VALUES = 1_000_000
 """Values of the widest layer at a time: bounds the memory of a run."""

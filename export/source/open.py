@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.source.source import Source
 from sparsectl.export.source.student_source import StudentSource
+from sparsectl.policy.graph import PolicyGraph
 
 Opener = Callable[[Path, PolicyGraph, str | None], Source]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from sparsectl.export.activations import Float32, Float64
+from sparsectl.policy.activations import Float32, Float64
 
 
 @dataclass(frozen=True)

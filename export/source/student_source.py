@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsectl.export.activations import Float32, Float64
-from sparsectl.export.graph import PolicyGraph
-from sparsectl.export.rounding import float32_rounding
 from sparsectl.export.source.source import Normaliser
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.rounding import float32_rounding
 
 
 class StudentSource:
@@ -22,7 +22,7 @@ class StudentSource:
     thresholds: tuple[str, ...] = ()
 
     def __init__(self, path: Path, graph: PolicyGraph) -> None:
-        """graph: as `export.student.read_student` gives it."""
+        """graph: as `policy.student.read_student` gives it."""
         self.file = path.name
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         self.data_sha256: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from sparsectl.export.activations import Float64
+from sparsectl.policy.activations import Float64
 
 MAX_MARGINS = 256
 """Of a graph: of more, this many at even distances."""

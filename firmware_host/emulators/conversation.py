@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import Decoder, Frame, encode, fields_to_board
+from sparsectl.protocol.wire import Decoder, Frame, encode, fields_to_board
 
 PATIENCE_S: Final = 3.0
 """For an answer; a board that boots takes part of it."""

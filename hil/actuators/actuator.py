@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.rig import Rig
 
 WATCHDOG_MOST_S: Final = 0.1
 """Longest that any actuator may go on driving without a word from the firmware's process."""

@@ -19,8 +19,8 @@ from typing import Final
 from sparsectl.common.errors import UserError
 from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
 from sparsectl.hil.serial_line import SerialLine
-from sparsectl.training.plants.motor import CurrentMotor
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.motor import CurrentMotor
+from sparsectl.plants.rig import Rig
 
 BAUD: Final = 115_200
 ANSWER_S: Final = 0.1

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
-from sparsectl.training.plants.motor import Motor
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.motor import Motor
+from sparsectl.plants.rig import Rig
 
 CARD: Final = b"qube_servo2_usb"
 LIBRARIES: Final = ("hil", "hil_sdk")

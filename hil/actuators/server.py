@@ -16,7 +16,7 @@ from types import FrameType
 from sparsectl.common.errors import UserError
 from sparsectl.hil.actuators import ACTUATORS
 from sparsectl.hil.plant_server import READY, serve
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 
 
 @dataclass(frozen=True)

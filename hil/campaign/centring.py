@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
-from sparsectl.firmware_host.wire import Fault, Mode, State
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives import Drive, StreamDrive, advance_until
 from sparsectl.hil.estop_key import EstopKey
@@ -23,6 +22,7 @@ from sparsectl.hil.safety import Interrupted, InterruptGuard, emergency_stop
 from sparsectl.hil.samples import Sample
 from sparsectl.hil.session import Session
 from sparsectl.hil.trial import STOPPING_LIMIT_S
+from sparsectl.protocol.wire import Fault, Mode, State
 
 MOVE_LIMIT_S = 15.0
 ATTEMPTS = 5

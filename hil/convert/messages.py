@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sparsectl.firmware_host.wire import MESSAGES, Field, Frame, decode
 from sparsectl.hil.clock import ClockRelation, fit_clock
 from sparsectl.hil.computation import Computation
 from sparsectl.hil.journal import Journal, Kind
 from sparsectl.hil.results import exchanges, is_virtual_time
 from sparsectl.hil.samples import Trace, read_trace
+from sparsectl.protocol.wire import MESSAGES, Field, Frame, decode
 
 Schema = dict[str, Any]
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.policy_library import PolicyLibrary
-from sparsectl.firmware_host.wire import Decoder, Frame, Mode, encode, fields_to_board
 from sparsectl.hil.host_drives import Commander
+from sparsectl.protocol.wire import Decoder, Frame, Mode, encode, fields_to_board
 
 PATIENCE_S = 10.0
 GREET_EVERY_S = 0.05

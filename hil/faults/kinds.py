@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire_enums import Fault, State
+from sparsectl.protocol.enums import Fault, State
 
 Family = Literal["plant", "line", "host", "board"]
 Evidence = Literal[

@@ -17,9 +17,9 @@ import tty
 from collections import deque
 from typing import Final
 
-from sparsectl.firmware_host.wire import MESSAGES, Frame, State, decode
 from sparsectl.hil.faults.kinds import FaultSpec
 from sparsectl.hil.faults.line_faults import WAYS, LineFault, Way, make_line_fault
+from sparsectl.protocol.wire import MESSAGES, Frame, State, decode
 
 _UNLOCK, _NUMBER = 0x40045431, 0x80045430  # TIOCSPTLCK, TIOCGPTN: not in the termios module
 _STEP: Final = next(message.id for message in MESSAGES if message.name == "STEP")

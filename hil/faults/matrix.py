@@ -24,13 +24,13 @@ from sparsectl.firmware_host.rig_constants import (
     RigConstants,
     safety_ticks,
 )
-from sparsectl.firmware_host.wire import Fault, Frame, Mode, State, fields_to_board
 from sparsectl.hil.faults.board import board_options
 from sparsectl.hil.faults.host import COMMAND_FAULTS, REQUEST_FAULTS, BareHost, PolicyHost
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind, FaultSpec
 from sparsectl.hil.faults.line import FaultyLine
 from sparsectl.hil.faults.plant import FaultyPlant
 from sparsectl.hil.plant_server import PlantStart, serve
+from sparsectl.protocol.wire import Fault, Frame, Mode, State, fields_to_board
 
 MARGIN_TICKS: Final = 3
 """The motor is off within so many control periods of what the board needs to know."""

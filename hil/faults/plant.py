@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sparsectl.hil.faults.kinds import FaultSpec
 
 if TYPE_CHECKING:
-    from sparsectl.training.plants.plant import Plant
+    from sparsectl.plants.plant import Plant
 
 Counts = tuple[int, int]
 BASE, POLE = 0, 1
@@ -250,7 +250,7 @@ PLANT_FAULTS: Final[dict[str, Callable[[], PlantFault]]] = {
 
 
 class FaultyPlant:
-    """A plant with one fault; see `training.plants.plant.Plant` for what it stands in for."""
+    """A plant with one fault; see `plants.plant.Plant` for what it stands in for."""
 
     def __init__(self, plant: Plant, spec: FaultSpec) -> None:
         self.plant, self.spec = plant, spec

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import Decoder, Frame
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.line import open_pty
 from sparsectl.hil.journal import NAME, read_journal
 from sparsectl.hil.plant_server import PlantStart, serve
+from sparsectl.protocol.wire import Decoder, Frame
 
 Event = Literal[
     "none", "kill_host", "interrupt_host", "hold_host", "noise", "silent_line", "kill_board"

@@ -16,7 +16,7 @@ from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
 from sparsectl.hil.identification.windows import cut
 from sparsectl.hil.journal import read_journal
 from sparsectl.hil.samples import read_samples
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 
 POOR_FIT_COUNTS = 3.0
 """Residuals over this: the model does not describe the rig."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from sparsectl.hil.identification.fit import Fit
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key
-from sparsectl.training.plants.motor import CurrentMotor, Motor
-from sparsectl.training.plants.rig import Base, Pole, Range, Rig, Start
+from sparsectl.plants.motor import CurrentMotor, Motor
+from sparsectl.plants.rig import Base, Pole, Range, Rig, Start
 
 LEAST_HALF_RANGE = 0.05
 """Training sees at least ±5 % of a number: a policy fitted to one day's friction is brittle."""

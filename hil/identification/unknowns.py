@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.plants.motor import Motor
-from sparsectl.training.plants.plant import Parameters
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.motor import Motor
+from sparsectl.plants.plant import Parameters
+from sparsectl.plants.rig import Rig
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 from sparsectl.hil.identification.unknowns import Guess
 from sparsectl.hil.samples import Sample
-from sparsectl.training.plants.plant import Plant
+from sparsectl.plants.plant import Plant
 
 TICKS = 25
 """Of a window: long enough for friction to show, short enough that no error runs away."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sparsectl.firmware_host.wire import Fault, State
 from sparsectl.hil.live.channel import Channel
 from sparsectl.hil.samples import Sample
+from sparsectl.protocol.wire import Fault, State
 
 EVERY_NS = 33_000_000
 """Between two updates: a screen's rate, whatever the control rate is."""

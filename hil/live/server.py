@@ -15,7 +15,7 @@ from sparsectl.hil.live.channel import channel_pair
 from sparsectl.hil.live.feed import LiveFeed
 from sparsectl.hil.live.guard import Access
 from sparsectl.hil.live.view import Setup
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.rig import Rig
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 5.0

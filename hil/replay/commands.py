@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 
-from sparsectl.firmware_host.wire import decode
 from sparsectl.hil.host_drives import Commander
 from sparsectl.hil.journal import Journal, Kind
 from sparsectl.hil.replay.confined import ConfinedProgram
 from sparsectl.hil.replay.player import Difference
 from sparsectl.hil.replay.policy_process import PolicyProcess
+from sparsectl.protocol.wire import decode
 
 
 def first_other_command(journal: Journal, process: ConfinedProgram) -> Difference | None:

@@ -13,8 +13,8 @@ from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.boards.host import HostBoard
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
-from sparsectl.firmware_host.wire import Decoder, Frame, encode
 from sparsectl.hil.replay.confined import STATIC, ConfinedProgram
+from sparsectl.protocol.wire import Decoder, Frame, encode
 
 CURRENT_UNKNOWN = -(2**31)
 _TICK = struct.Struct("<BIQiiiII")

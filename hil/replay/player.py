@@ -12,9 +12,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from sparsectl.firmware_host.wire import Fault, Frame, Mode, State
 from sparsectl.hil.replay.engine import CURRENT_UNKNOWN, Engine
 from sparsectl.hil.replay.script import Action, Heard, Loss, Outcome, Request, Sampling
+from sparsectl.protocol.wire import Fault, Frame, Mode, State
 
 COMPARED = ("state", "fault", "duty", "policy_output")
 NEVER = 2**63

@@ -8,7 +8,6 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.journal import Journal, find_journal, read_journal
 from sparsectl.hil.replay.commands import first_other_command
@@ -20,6 +19,7 @@ from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
 from sparsectl.hil.replay.sources import copy_sources
 from sparsectl.hil.samples import require_protocol
+from sparsectl.policy.onnx_file.reader import read_onnx
 
 
 def replay(config: ReplayConfig) -> dict[str, Any]:

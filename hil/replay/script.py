@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sparsectl.firmware_host.wire import Fault, Frame, State, decode
 from sparsectl.hil.journal import Journal, Kind
+from sparsectl.protocol.wire import Fault, Frame, State, decode
 
 
 @dataclass(frozen=True)

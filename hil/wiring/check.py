@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
-from sparsectl.firmware_host.wire import Fault, Mode, State
 from sparsectl.hil.campaign.centring import OURS
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives import Drive, Steps, advance_until
@@ -33,7 +32,8 @@ from sparsectl.hil.wiring.evidence import Evidence, Verdict, judge
 from sparsectl.hil.wiring.hand import held_aside, is_counting
 from sparsectl.hil.wiring.signs import write_signs
 from sparsectl.hil.wiring.strokes import Strokes
-from sparsectl.training.plants.rig import rig_path
+from sparsectl.plants.rig import rig_path
+from sparsectl.protocol.wire import Fault, Mode, State
 
 JOURNAL: Final = "wiring.bin"
 RESULT: Final = "wiring.json"

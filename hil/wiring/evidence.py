@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.hil.wiring.strokes import DITHER, Stroke
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import GRAVITY, Rig
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import GRAVITY, Rig
 
 Verdict = Literal["right", "reversed", "unplugged", "unknown"]
 Floats = NDArray[np.float64]

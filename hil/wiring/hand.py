@@ -8,7 +8,7 @@ from sparsectl.common.progress import Progress
 from sparsectl.hil.drives import Drive
 from sparsectl.hil.samples import Sample
 from sparsectl.hil.terminal import say
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.rig import Rig
 
 LIVE_COUNTS = 10
 """Counts that a hand's push makes at the least."""

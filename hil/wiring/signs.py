@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
-from sparsectl.training.plants.rig import Rig, load_rig
+from sparsectl.plants.rig import Rig, load_rig
 
 
 def write_signs(source: Path, out: Path, flip_base: bool, flip_pole: bool) -> Rig:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
-from sparsectl.firmware_host.wire import Frame, State
 from sparsectl.hil.mover import GENTLE, SLOW_S
-from sparsectl.training.plants.plant import Parameters, Plant
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.plant import Parameters, Plant
+from sparsectl.plants.rig import Rig
+from sparsectl.protocol.wire import Frame, State
 
 DITHER = 1
 """Counts that an encoder at rest may flicker."""

@@ -18,13 +18,13 @@ from sparsectl.commands.config import ChooseConfig
 from sparsectl.commands.measuring import candidates
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.registry import ENCODINGS
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
-from sparsectl.export.onnx_reader import read_onnx
-from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.registry import PACKAGES
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.tools import need
 
 FEW = {"observations": 200, "vectors": 8}

@@ -14,8 +14,8 @@ from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
 from sparsectl.export.encodings.registry import FIXED
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
 from sparsectl.export.host_c import compile_c
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.tools import need
 
 SUM_BITS = {name: 24 if name == "straight-int8" else 32 for name in FIXED}

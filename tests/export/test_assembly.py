@@ -16,10 +16,10 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.registry import ENCODINGS, encode
-from sparsectl.export.graph import PolicyGraph
-from sparsectl.export.passes import fold_normaliser, simplify
 from sparsectl.firmware_host.cores import CORES, find_core
-from tests.export.graphs import graphs, observations, random_graph
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.passes import fold_normaliser, simplify
+from tests.policy.graphs import graphs, observations, random_graph
 from tests.tools import need
 
 CASES = [

@@ -13,10 +13,10 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import ENCODINGS, encode
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
 from sparsectl.export.host_c import run_c
 from sparsectl.export.packaging.example import C_MAIN
-from tests.export.graphs import observations, random_graph
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from tests.policy.graphs import observations, random_graph
 from tests.tools import need
 
 STRICT = (

@@ -11,7 +11,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.calibration import COUNT, other_observations, read_observations
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
-from tests.export.graphs import random_graph, student_metadata, student_tensors, write_student
+from tests.policy.graphs import random_graph, student_metadata, student_tensors, write_student
 
 GRAPH = random_graph((5, 24, 16, 1), 0.3, 1)
 

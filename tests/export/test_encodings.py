@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
-from sparsectl.export.graph import PolicyGraph
 from sparsectl.export.host_c import run_c
-from sparsectl.export.passes import fold_normaliser, simplify
-from tests.export.graphs import graphs, observations, random_graph
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.passes import fold_normaliser, simplify
+from tests.policy.graphs import graphs, observations, random_graph
 
 
 def same_bits(graph: PolicyGraph, name: str, x: np.ndarray, *, are_met: bool = False) -> None:

@@ -10,7 +10,7 @@ from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
 from sparsectl.export.encodings.fixed.tanh import fixed_tanh
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.encodings.unit_weights import with_unit_weights
-from tests.export.graphs import observations, random_graph
+from tests.policy.graphs import observations, random_graph
 
 
 def test_tanh_is_accurate_and_odd() -> None:

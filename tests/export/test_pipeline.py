@@ -17,14 +17,14 @@ import sparsectl.export.pipeline
 import sparsectl.export.verify
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
 from sparsectl.export.observations import spread_observations
-from sparsectl.export.onnx_reader import read_onnx
-from sparsectl.export.onnx_writer import write_onnx
-from sparsectl.export.passes import fold_normaliser, simplify
 from sparsectl.export.pipeline import export_policy
 from sparsectl.export.source.student_source import run_torch
-from tests.export.graphs import (
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.policy.onnx_file.writer import write_onnx
+from sparsectl.policy.passes import fold_normaliser, simplify
+from tests.policy.graphs import (
     observations,
     random_graph,
     student_metadata,

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.c_writer import C_FILES, c_files
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
-from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.example import C_MAIN
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.cores import CORES
-from tests.export.graphs import observations, random_graph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.onnx_file.writer import write_onnx
+from tests.policy.graphs import observations, random_graph
 from tests.tools import need
 
 WARNINGS = ["-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-pedantic-errors", "-Werror"]

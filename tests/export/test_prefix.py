@@ -13,11 +13,11 @@ from sparsectl import cli
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.naming import check_prefix, renamed
-from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.arduino import REQUIRED
 from sparsectl.export.pipeline import export_policy
-from tests.export.graphs import random_graph
+from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.export.packaging.arduino_build import build, need_arduino, run, serial_output
+from tests.policy.graphs import random_graph
 from tests.tools import need
 
 BOTH = {"left": "stream-int16", "right": "straight-float32"}

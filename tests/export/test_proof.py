@@ -16,13 +16,13 @@ import sparsectl.export.pipeline
 from sparsectl.common.errors import UserError
 from sparsectl.common.signal_ranges import Pair, range_from
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
 from sparsectl.export.host_c import run_c
 from sparsectl.export.inputs import inputs_of
 from sparsectl.export.pipeline import export_policy
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.straddle import straddle
-from tests.export.onnx_files import HIDDEN, mlp, run_file, write_file
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from tests.policy.onnx_file.onnx_files import HIDDEN, mlp, run_file, write_file
 
 FEW: dict[str, Any] = {"observations": 1000, "vectors": 4}
 MEAN = np.array([3000.0, 101325.0], np.float32)

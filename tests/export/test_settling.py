@@ -11,8 +11,8 @@ from sparsectl.export.encodings.fixed import settling
 from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
 from sparsectl.export.encodings.fixed.settling import policy_in, settled
 from sparsectl.export.encodings.registry import FIXED, encode
-from sparsectl.export.graph import Layer, PolicyGraph
-from tests.export.graphs import graphs, observations, random_graph
+from sparsectl.policy.graph import Layer, PolicyGraph
+from tests.policy.graphs import graphs, observations, random_graph
 
 EIGHT_BITS = Format((127,), 24, (8,))
 ACTIVATIONS = ("tanh", "identity", "relu", "tanh")

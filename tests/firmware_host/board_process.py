@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sparsectl.firmware_host.wire import Decoder, Frame, encode, fields_to_board
+from sparsectl.protocol.wire import Decoder, Frame, encode, fields_to_board
 
 PATIENCE_S = 20.0
 

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sparsectl.firmware_host import wire
-from sparsectl.firmware_host.wire import FLAG_TO_HOST, MESSAGES, Decoder
+from sparsectl.protocol import wire
+from sparsectl.protocol.wire import FLAG_TO_HOST, MESSAGES, Decoder
 from tests.firmware_host.core_library import Core
 
 BATCH = 500

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparsectl.firmware_host.wire import PROTOCOL_HASH, Clock, Mode, Reason, State, encode
+from sparsectl.protocol.wire import PROTOCOL_HASH, Clock, Mode, Reason, State, encode
 from tests.firmware_host.board_process import BoardProcess, Plant
 from tests.firmware_host.core_library import RIG, Core
 from tests.firmware_host.small_policy import SmallPolicy

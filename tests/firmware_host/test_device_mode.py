@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.firmware_host.wire import Fault, Mode, Reason, State
+from sparsectl.protocol.wire import Fault, Mode, Reason, State
 from tests.firmware_host.board_process import BoardProcess, Plant
 from tests.firmware_host.small_policy import small_policy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.firmware_host.wire import Fault, Frame, Mode, Reason, State
+from sparsectl.protocol.wire import Fault, Frame, Mode, Reason, State
 from tests.firmware_host.board_process import BoardProcess, Plant
 
 COMPUTE_US = 300

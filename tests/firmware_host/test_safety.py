@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsectl.firmware_host.wire import Fault, State
+from sparsectl.protocol.wire import Fault, State
 from tests.firmware_host.core_library import Core
 
 # The limits that core_shim.c sets, in ticks and counts.

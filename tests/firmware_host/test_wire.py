@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsectl.firmware_host import wire
-from sparsectl.firmware_host.framing import PLAIN_SEED, cobs_encode, crc32
-from sparsectl.firmware_host.wire import MESSAGES, Decoder, Field, encode
 from sparsectl.firmware_host.wire_header import HEADER, header
+from sparsectl.protocol import wire
+from sparsectl.protocol.framing import PLAIN_SEED, cobs_encode, crc32
+from sparsectl.protocol.wire import MESSAGES, Decoder, Field, encode
 from tests.firmware_host.core_library import Core
 from tests.firmware_host.frame_fuzz import FrameFuzz
 

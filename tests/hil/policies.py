@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.graph import Layer, PolicyGraph, Signal
-from sparsectl.export.onnx_writer import write_onnx
-from sparsectl.export.passes import fold_normaliser
 from sparsectl.export.pipeline import export_policy
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.policy.onnx_file.writer import write_onnx
+from sparsectl.policy.passes import fold_normaliser
 
 HERE = Path(__file__).parent
 EASY_RIG = HERE / "easy_rig.toml"

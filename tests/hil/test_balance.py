@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sparsectl.hil.balance import CAPTURE_S, Balance, CaptureWatch, assess_balance, find_capture
 from sparsectl.hil.disturbance import knocking_duty, plan_kicks
-from sparsectl.training.plants.rig import load_rig, rig_names
+from sparsectl.plants.rig import load_rig, rig_names
 
 PERIOD_S = 0.02
 

@@ -13,7 +13,7 @@ from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
 from sparsectl.hil.trial import run_trial
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 from tests.hil.policies import EASY_RIG
 
 SIGNS = [(-1, 1), (1, -1), (-1, -1)]

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import Fault, State, decode
 from sparsectl.hil.balance import CaptureWatch
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives import LockstepDrive
@@ -26,6 +25,7 @@ from sparsectl.hil.results import assess
 from sparsectl.hil.samples import Sample, read_trace
 from sparsectl.hil.trial import run_trial
 from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.protocol.wire import Fault, State, decode
 
 Short = Callable[..., TrialConfig]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.firmware_host.wire import decode, encode
 from sparsectl.hil.journal import JournalWriter, read_journal
 from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.protocol.wire import decode, encode
 
 AnyRecorder = LiveRecorder | LockstepRecorder
 KILLS = int(os.environ.get("SPARSECTL_KILLS", "100"))

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsectl.firmware_host.wire import State, encode
 from sparsectl.hil.clock import ClockRelation
 from sparsectl.hil.computation import Computation
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal import Journal, Kind, Record
 from sparsectl.hil.latency import SEGMENTS, Latency, latencies, summarise
 from sparsectl.hil.trial import run_trial
+from sparsectl.protocol.wire import State, encode
 
 SEGMENT = st.integers(1, 5000)
 SAMPLE = {"base_count": 0, "pole_count": 0, "state": int(State.ACTIVE), "fault": 0}

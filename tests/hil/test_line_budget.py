@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import MESSAGES, Fault, encode
 from sparsectl.hil.advice import advice
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.line_budget import AROUND_BYTES, check_line, line_share, tick_bytes
 from sparsectl.hil.trial import run_trial
+from sparsectl.protocol.wire import MESSAGES, Fault, encode
 
 Short = Callable[..., TrialConfig]
 

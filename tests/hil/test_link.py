@@ -13,10 +13,10 @@ import pytest
 import serial
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import MESSAGES, Decoder, Frame, Reason, decode, encode
 from sparsectl.hil.journal import JournalWriter, Kind, read_journal
 from sparsectl.hil.link import Link, LinkLost, Refused
 from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.protocol.wire import MESSAGES, Decoder, Frame, Reason, decode, encode
 
 EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.build import RigConstants, build_firmware
-from sparsectl.firmware_host.wire import Fault, State
 from sparsectl.hil.journal import JournalWriter, read_journal
 from sparsectl.hil.link import Link
 from sparsectl.hil.plant_server import PlantStart
@@ -24,7 +23,8 @@ from sparsectl.hil.results import assess
 from sparsectl.hil.safety import emergency_stop
 from sparsectl.hil.session import Session
 from sparsectl.hil.virtual_rig import VirtualRig
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
+from sparsectl.protocol.wire import Fault, State
 from tests.hil.policies import RIG
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsectl.firmware_host.wire import encode
 from sparsectl.hil.counters import Counters
 from sparsectl.hil.journal import JournalWriter, Kind, read_journal
 from sparsectl.hil.link import Link
 from sparsectl.hil.recorder import LiveRecorder
+from sparsectl.protocol.wire import encode
 
 FIRST = 65_500
 """Numbers wrap within a stream."""

@@ -13,13 +13,13 @@ from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.firmware_host.rig_constants import RigConstants
-from sparsectl.firmware_host.wire import Mode, State
 from sparsectl.hil.config import Mode as ModeName
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal import Kind, read_journal
 from sparsectl.hil.samples import read_trace
 from sparsectl.hil.trial import run_trial
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
+from sparsectl.protocol.wire import Mode, State
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_RIG
 

@@ -5,9 +5,9 @@ import pty
 import select
 import time
 
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.progress import Progress
 from sparsectl.hil.samples import Sample
+from sparsectl.protocol.wire import State
 
 SAMPLE = Sample(1, 2_000_000, 0, 0, 0, 0.5, 0.5, 0, 0, 0, int(State.ACTIVE), 0, 0)
 SILENCE_S = 10.0

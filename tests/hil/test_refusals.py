@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.graph import Layer
-from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.firmware_host import rig_constants
 from sparsectl.firmware_host.build import RigConstants, build_firmware
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial import run_trial
 from sparsectl.hil.virtual_rig import VirtualRig
-from sparsectl.training.plants.rig import RIGS_FOLDER, load_rig
+from sparsectl.plants.rig import RIGS_FOLDER, load_rig
+from sparsectl.policy.graph import Layer
+from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.hil.policies import RIG, export_graph, timid_graph
 
 Short = Callable[..., TrialConfig]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.onnx_reader import read_onnx
 from sparsectl.hil.config import ReportConfig, TrialConfig
 from sparsectl.hil.network_picture import draw_network, live_neurons
 from sparsectl.hil.report import write_report
 from sparsectl.hil.trial import run_trial
+from sparsectl.policy.onnx_file.reader import read_onnx
 from tests.hil.policies import EASY_RIG, timid_graph
 
 SECTIONS = {"motion", "phase", "timing", "network", "comparison", "repeat"}

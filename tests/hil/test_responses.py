@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.responses import SETTLED_RAD, balancing, kick_responses
 from sparsectl.hil.samples import Sample, Trace, make_trace
+from sparsectl.protocol.wire import State
 
 RAD_PER_COUNT = 1e-4
 HANGING = round(np.pi / RAD_PER_COUNT)

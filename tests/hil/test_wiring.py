@@ -29,8 +29,8 @@ from sparsectl.hil.wiring.evidence import Evidence, judge
 from sparsectl.hil.wiring.miswired import SIGNS, MiswiredPlant, Wiring
 from sparsectl.hil.wiring.signs import write_signs
 from sparsectl.hil.wiring.strokes import BLIND, Strokes
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import RIGS_FOLDER, Rig, load_rig, rig_names
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import RIGS_FOLDER, Rig, load_rig, rig_names
 from tests.hil.policies import EASY_RIG
 
 RIGS = [*rig_names(), str(EASY_RIG)]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from stable_baselines3 import SAC, TD3
 
-import sparsectl.training.plants  # noqa: F401  the import registers sparsectl/...
+import sparsectl.plants  # noqa: F401  the import registers sparsectl/...
 from sparsectl.common.errors import UserError
 from sparsectl.training.backends import BACKENDS
 from sparsectl.training.checkpoint import read_checkpoint

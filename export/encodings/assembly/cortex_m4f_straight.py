@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.assembly.cortex_m4f import (
     CONDITION,
     Instruction,
@@ -37,7 +36,8 @@ from sparsectl.export.encodings.assembly.cortex_m4f_sums import (
     columns_held,
     double_relu,
 )
-from sparsectl.export.graph import Layer, PolicyGraph
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 MAX_FUSED_OUTPUTS = 4
 """Outputs whose sums stay in registers while the last hidden layer is computed."""

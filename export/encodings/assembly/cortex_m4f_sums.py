@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsectl.export.activations import Float32
 from sparsectl.export.encodings.assembly.cortex_m4f_program import (
     Place,
     Program,
@@ -16,6 +15,7 @@ from sparsectl.export.encodings.assembly.cortex_m4f_program import (
     float_registers,
     register_list,
 )
+from sparsectl.policy.activations import Float32
 
 _WINDOW_BYTES = 1024  # what VLDR's offset reaches from an address
 _FAR = "r12"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.graph import Layer, PolicyGraph, in_parts
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
 
 Int = NDArray[np.int64]
 

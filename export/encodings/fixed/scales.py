@@ -26,11 +26,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
-from sparsectl.export.graph import Layer, PolicyGraph, in_parts
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
 
 INPUT_HEADROOM = 1.6
 """How far beyond the calibration observations an observation may go before it is cut off."""

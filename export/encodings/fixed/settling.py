@@ -17,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.export.activations import Float32, Float64
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, Int, is_shifted
 from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
-from sparsectl.export.graph import PolicyGraph
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import PolicyGraph
 
 Flags = NDArray[np.bool_]
 

@@ -22,11 +22,11 @@ from typing import Any
 from tqdm import tqdm
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.graph import PolicyGraph
-from sparsectl.export.onnx_reader import read_onnx
-from sparsectl.export.onnx_writer import onnx_model
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.policy.onnx_file.writer import onnx_model
 from tests.export.fuzz.mutations import damaged
-from tests.export.graphs import random_graph
+from tests.policy.graphs import random_graph
 
 CPU_SECONDS = 5.0
 """Of processor time for one file, after which the reader counts as hanging."""

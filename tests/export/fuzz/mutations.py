@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from sparsectl.export.onnx_operators import OPERATORS
+from sparsectl.policy.onnx_file.operators import OPERATORS
 
 NUMBERS = (-(2**63), -(2**31), -2, -1, 0, 1, 2, 3, 4, 8, 255, 65_536, 2**31, 2**62, 2**63 - 1)
 FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 1e38, -1e39, float("inf"), float("nan"))

@@ -12,12 +12,12 @@ import yaml
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.onnx_writer import write_onnx
 from sparsectl.export.packaging.arduino import CATEGORY, REQUIRED
 from sparsectl.export.packaging.registry import PACKAGES, find_package
 from sparsectl.export.pipeline import export_policy, read_model
-from tests.export.graphs import random_graph
+from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.export.packaging.arduino_build import build, need_arduino, run, serial_output
+from tests.policy.graphs import random_graph
 from tests.tools import need
 
 

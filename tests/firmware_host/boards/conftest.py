@@ -10,7 +10,7 @@ import pytest
 
 from sparsectl.firmware_host.boards import BOARDS, Board
 from sparsectl.firmware_host.build import RigConstants, build_firmware
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 from tests.hil.policies import EASY_POLICY, EASY_RIG, export_into
 from tests.tools import need
 

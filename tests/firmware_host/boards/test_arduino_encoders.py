@@ -13,7 +13,7 @@ import pytest
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
-from sparsectl.firmware_host.wire import Fault, State
+from sparsectl.protocol.wire import Fault, State
 
 STEPS = 9
 

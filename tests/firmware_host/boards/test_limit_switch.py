@@ -12,7 +12,7 @@ from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.build import RigConstants, build_firmware
 from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
-from sparsectl.firmware_host.wire import Fault, Frame, State
+from sparsectl.protocol.wire import Fault, Frame, State
 from tests.firmware_host.boards.conftest import need_board
 from tests.firmware_host.small_policy import small_policy
 

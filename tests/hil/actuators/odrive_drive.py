@@ -13,9 +13,9 @@ import time
 import tty
 from collections.abc import Callable
 
-from sparsectl.training.plants.motor import CurrentMotor
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import Rig
+from sparsectl.plants.motor import CurrentMotor
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import Rig
 
 IDLE, CLOSED_LOOP = 1, 8
 WATCHDOG_TIMER_EXPIRED = 0x800

@@ -19,7 +19,7 @@ from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.plant_server import REQUEST
 from sparsectl.hil.trial import run_trial
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 from tests.hil.actuators.odrive_drive import (
     CLOSED_LOOP,
     IDLE,

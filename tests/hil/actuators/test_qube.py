@@ -15,7 +15,7 @@ from sparsectl.hil.actuators import qube
 from sparsectl.hil.actuators.qube import Qube
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 from tests.hil.policies import export_graph, timid_graph
 
 RIG = "qube_servo2"
@@ -104,7 +104,7 @@ def test_the_wiring_check_runs_on_it(
 
 
 def _signals(signals: dict[str, list[dict[str, object]]]) -> dict[str, object]:
-    from sparsectl.export.graph import Signal
+    from sparsectl.policy.graph import Signal
 
     return {
         name: tuple(Signal(**signal) for signal in signals[name])  # type: ignore[arg-type]

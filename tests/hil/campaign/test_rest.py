@@ -18,7 +18,6 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.campaign.centring import centre
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
@@ -33,8 +32,9 @@ from sparsectl.hil.safety import emergency_stop
 from sparsectl.hil.samples import Sample
 from sparsectl.hil.trial import run_trial
 from sparsectl.hil.virtual_rig import VirtualRig
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import load_rig, rig_names
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import load_rig, rig_names
+from sparsectl.protocol.wire import State
 from tests.hil.policies import EASY_RIG, RIG
 
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.campaign.answer import A_BETTER, ALIKE, B_BETTER, OPEN, answer
 from sparsectl.hil.campaign.journalled import Outcome
 from sparsectl.hil.campaign.score import (
@@ -17,6 +16,7 @@ from sparsectl.hil.campaign.score import (
     upright_share,
 )
 from sparsectl.hil.samples import Sample, make_trace
+from sparsectl.protocol.wire import State
 
 COUNTS_PER_TURN = 1000
 

@@ -11,7 +11,6 @@ import pytest
 from mcap.reader import make_reader
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import encode
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.convert.config import ConvertConfig
 from sparsectl.hil.convert.convert import convert
@@ -19,6 +18,7 @@ from sparsectl.hil.convert.messages import messages, schemas
 from sparsectl.hil.journal import Journal, JournalWriter, Kind, Record, read_journal
 from sparsectl.hil.samples import read_trace
 from sparsectl.hil.trial import run_trial
+from sparsectl.protocol.wire import encode
 
 TYPES = {"integer": int, "number": (int, float), "string": str}
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.rig_constants import RigConstants
-from sparsectl.firmware_host.wire_enums import Fault, State
 from sparsectl.hil.faults.board import BOARD_FAULTS
 from sparsectl.hil.faults.host import COMMAND_FAULTS, REQUEST_FAULTS
 from sparsectl.hil.faults.kinds import BOARD, FAULTS, HOST, LINE, PLANT
 from sparsectl.hil.faults.line_faults import LINE_FAULTS
 from sparsectl.hil.faults.matrix import MARGIN_TICKS, Matrix
 from sparsectl.hil.faults.plant import PLANT_FAULTS
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
+from sparsectl.protocol.enums import Fault, State
 from tests.hil.policies import SWITCHED_RIG
 
 

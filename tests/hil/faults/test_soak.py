@@ -12,7 +12,7 @@ from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults import soak as soaking
 from sparsectl.hil.faults.soak import Board, soak
 from sparsectl.hil.plant_server import PlantStart
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.rig import load_rig
 from tests.hil.policies import EASY_RIG
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.kinds import INJECTABLE, FaultSpec, fault_help
 from sparsectl.hil.journal import read_journal
 from sparsectl.hil.samples import read_trace
 from sparsectl.hil.trial import run_trial
+from sparsectl.protocol.wire import State
 
 Short = Callable[..., TrialConfig]
 

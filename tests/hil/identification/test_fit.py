@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.wire import State
 from sparsectl.hil.identification.fit import Fit, fit
 from sparsectl.hil.identification.rig_file import rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, of_unit, start
 from sparsectl.hil.identification.windows import TICKS, cut
 from sparsectl.hil.samples import Sample
-from sparsectl.training.plants.plant import Plant
-from sparsectl.training.plants.rig import load_rig
+from sparsectl.plants.plant import Plant
+from sparsectl.plants.rig import load_rig
+from sparsectl.protocol.wire import State
 
 
 def shaken(rig_name: str, seed: int, ticks: int = 650) -> tuple[Plant, list[Sample]]:

@@ -1,7 +1,0 @@
-"""The sums as they are."""
-
-from __future__ import annotations
-
-from sparsectl.export.activations.activation import Activation
-
-IDENTITY = Activation("identity", forward=lambda x: x, exact=lambda x: x)

@@ -1,0 +1,119 @@
+"""Swing-up and balance of a rig as a Gymnasium environment."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.common.errors import UserError
+from sparsectl.plants.observation import Observer
+from sparsectl.plants.plant import Plant, StartKind
+from sparsectl.plants.rig import load_rig
+
+EPISODE_STEPS = 500
+BALANCED_RAD = 0.2
+"""Within this angle of upright the pole counts as balanced."""
+
+SUCCESS_STEPS = 100
+"""An episode is a success when the pole was balanced for these last steps (2 s at 20 ms)."""
+
+STARTS: tuple[StartKind, ...] = ("hanging", "upright", "anywhere")
+
+Observation = NDArray[np.float32]
+
+
+class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """A pendulum on a motor-driven base: swing it up and keep it there.
+
+    Observation: `rig.frames` frames of 5 signals, oldest first, from encoder counts (see
+    `plants.observation`), in SI units. Action: the motor's duty, shape [1], -1 to 1. A
+    command takes effect a transport delay after the sample it answers, and the period jitters.
+
+    The reward of a step is within 0 and 1: the product of how upright, centred, calm and sparing of
+    the motor the rig is, as in the swing-up tasks of dm_control. An episode ends when the base
+    reaches its limit, and is cut after 500 steps; `info["is_success"]` then says whether the pole
+    was balanced (within 0.2 rad) through the last 100 steps.
+
+    `metadata["starts"]` names the starts that `reset` knows as its option "start".
+    """
+
+    metadata: dict[str, Any] = {"render_modes": [], "starts": STARTS}
+
+    def __init__(
+        self,
+        rig: str = "sensorsini_cartpole",
+        *,
+        randomised: bool = True,
+        start: StartKind | Literal["mixed"] = "hanging",
+    ) -> None:
+        self.rig = load_rig(rig)
+        self.signals = self.rig.signals()
+        self.dt = self.rig.period_s
+        self.randomised = randomised
+        self.start = start
+        self.plant = Plant(self.rig)
+        self.observer = Observer(self.rig)
+        size = self.rig.frames * len(self.signals["observation"])
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a start and, when randomised, a new unit of the rig.
+
+        Args:
+            seed: of all that is drawn from now on.
+            options: {"start": one of `STARTS`, or "mixed"} for this episode in place of the
+                environment's own.
+
+        Raises:
+            UserError: there is no such start.
+        """
+        super().reset(seed=seed)
+        start = (options or {}).get("start", self.start)
+        if start not in (*STARTS, "mixed"):
+            raise UserError(f"start is {start!r}; take one of {', '.join(STARTS)}, mixed")
+        if start == "mixed":
+            start = STARTS[self.np_random.integers(len(STARTS))]
+        self.plant.reset(self.np_random, randomised=self.randomised, start=start)
+        self._steps = 0
+        self._balanced_steps = 0
+        return self.observer.reset(self.plant.counts()), {}
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Let one control period pass; the duty takes effect after the transport delay."""
+        duty = min(max(float(action[0]), -1.0), 1.0)
+        period_s = self.rig.period_s
+        jitter = self.plant.parameters.period_jitter
+        this_period_s = period_s * (1.0 + jitter * self.np_random.uniform(-1.0, 1.0))
+        delay_s = min(period_s * self.plant.parameters.transport_delay_periods, this_period_s)
+        self.plant.advance(delay_s)
+        self.plant.set_duty(duty)
+        self.plant.advance(this_period_s - delay_s)
+        observation = self.observer.observe(self.plant.counts())
+        return observation, self._reward(duty), *self._ending()
+
+    def _reward(self, duty: float) -> float:
+        position, _, angle_rad, pole_velocity = self.plant.state()
+        upright = (1.0 + math.cos(angle_rad)) / 2.0
+        centred = 1.0 - min(abs(position) / self.rig.base.limit, 1.0) ** 2
+        # Calm counts for much, or the best that a young policy finds is to let the pole spin.
+        calm = 1.0 / (1.0 + (3.0 * pole_velocity / self.rig.pole.velocity_scale) ** 2)
+        sparing = 1.0 - duty**2
+        return upright * (1.0 + 4.0 * calm) / 5.0 * (1.0 + centred) / 2.0 * (4.0 + sparing) / 5.0
+
+    def _ending(self) -> tuple[bool, bool, dict[str, Any]]:
+        position, _, angle_rad, _ = self.plant.state()
+        self._steps += 1
+        self._balanced_steps = self._balanced_steps + 1 if abs(angle_rad) < BALANCED_RAD else 0
+        terminated = abs(position) >= self.rig.base.limit
+        truncated = self._steps >= EPISODE_STEPS
+        success = not terminated and self._balanced_steps >= SUCCESS_STEPS
+        return terminated, truncated, {"is_success": success}

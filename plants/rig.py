@@ -1,0 +1,380 @@
+"""A rig: the numbers of one real pendulum, read from its TOML file."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sparsectl.common.errors import UserError
+from sparsectl.plants.motor import MOTORS, CurrentMotor, Motor
+
+RIGS_FOLDER = Path(__file__).parent / "rigs"
+
+Range = tuple[float, float]
+
+GRAVITY = 9.81
+
+
+@dataclass(frozen=True)
+class Base:
+    """The driven axis: a cart (metres) or an arm (radians); N or N m where it says friction."""
+
+    unit: str
+    mass_kg: float
+    unit_per_count: float
+    """Travel of one encoder count; negative where the encoder counts down as a positive duty drives
+    the base."""
+    limit: float
+    velocity_scale: float
+    rate_limit: float
+    viscous_friction: float
+    coulomb_friction: float
+    length_m: float = 0.0
+    """From the arm's axis to the pole's hinge; 0 for a cart."""
+    limit_switch_at: float = 0.0
+    """Where the limit switches open, either side of the middle; 0: there are none."""
+    rotor_inertia: float = 0.0
+    """Of the motor's rotor and gears as the base feels it, in kg (a cart) or kg m² (an arm)."""
+
+
+@dataclass(frozen=True)
+class Pole:
+    """The free axis: a uniform rod on a hinge, maybe with a weight at its tip; angle 0 is upright.
+
+    A pole that is only a rod of `mass_kg` and `length_m` has `tip_mass_kg` 0.
+    """
+
+    mass_kg: float
+    length_m: float
+    counts_per_turn: int
+    """Encoder counts of a turn; negative where they shrink as the upright pole leans the way in
+    which a positive duty drives the base."""
+    velocity_scale: float
+    rate_limit: float
+    viscous_friction: float
+    coulomb_friction: float
+    tip_mass_kg: float = 0.0
+    """A point mass at the end of the rod, which is not in `mass_kg`."""
+
+    @property
+    def moment_kgm(self) -> float:
+        """Mass times the distance of its centre from the hinge, rod and tip together, in kg m."""
+        return (self.mass_kg / 2.0 + self.tip_mass_kg) * self.length_m
+
+    @property
+    def inertia_kgm2(self) -> float:
+        """About the hinge, rod and tip together, in kg m²."""
+        return (self.mass_kg / 3.0 + self.tip_mass_kg) * self.length_m**2
+
+
+@dataclass(frozen=True)
+class Start:
+    """Half-widths of the uniform start around rest: the pole hangs, the base is in the middle."""
+
+    base: float
+    pole_rad: float
+    base_velocity: float
+    pole_velocity: float
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """Ranges drawn uniformly at each reset; a factor multiplies the rig's own value."""
+
+    base_mass_factor: Range
+    pole_mass_factor: Range
+    pole_length_factor: Range
+    viscous_friction_factor: Range
+    coulomb_friction_factor: Range
+    supply_factor: Range
+    dead_zone_factor: Range
+    rest_angle_bias_rad: Range
+    transport_delay_periods: Range
+    period_jitter: Range
+
+
+@dataclass(frozen=True)
+class Rig:
+    """One pendulum rig. `name` is the stem of its file."""
+
+    name: str
+    title: str
+    model: str
+    period_s: float
+    frames: int
+    base: Base
+    pole: Pole
+    motor: Motor | CurrentMotor
+    start: Start
+    randomisation: Randomisation
+
+    @property
+    def pole_rad_per_count(self) -> float:
+        """Radians a count of the pole's encoder; negative where it counts backwards."""
+        return 2.0 * math.pi / self.pole.counts_per_turn
+
+    @property
+    def is_rotary(self) -> bool:
+        """Whether the base is an arm that turns; else it is a cart on a track."""
+        return self.model == ROTARY
+
+    @property
+    def lever_m(self) -> float:
+        """How far the pole's hinge goes for each unit of the base: 1 for a cart in m, the arm's
+        length for one in rad."""
+        return self.base.length_m if self.is_rotary else 1.0
+
+    def signals(self) -> dict[str, Any]:
+        """The observation and action signals as JSON: name, unit, scale, offset, low, high."""
+        base, pole = self.base, self.pole
+        observation = [
+            _signal("base_position", base.unit, base.limit, base.limit),
+            _signal("base_velocity", f"{base.unit}/s", base.velocity_scale, None),
+            _signal("pole_angle_sin", "1", 1.0, 1.0),
+            _signal("pole_angle_cos", "1", 1.0, 1.0),
+            _signal("pole_angular_velocity", "rad/s", pole.velocity_scale, None),
+        ]
+        return {
+            "observation": observation,
+            "action": [_signal("motor_duty", "1", 1.0, self.motor.max_duty)],
+            "frames": self.frames,
+            "period_s": self.period_s,
+            "rig": self.name,
+        }
+
+    def firmware_constants(self) -> dict[str, Any]:
+        """What a board must know of the rig; see `firmware_host.build.RigConstants`."""
+        sense, part_of_gravity = _ANSWERS[self.model]
+        constants = {
+            "base_unit_per_count": self.base.unit_per_count,
+            "pole_rad_per_count": self.pole_rad_per_count,
+            "base_limit": self.base.limit,
+            "period_us": round(self.period_s * 1e6),
+            "max_duty": self.motor.max_duty,
+            "base_rate_limit": self.base.rate_limit,
+            "pole_rate_limit": self.pole.rate_limit,
+            "pole_sense": sense if self.pole.counts_per_turn > 0 else -sense,
+            "telling_acceleration": part_of_gravity * GRAVITY / self.lever_m,
+        }
+        if self.base.limit_switch_at:
+            constants["limit_switches"] = 1
+        if self.motor.current_limit_a:
+            constants["current_limit_a"] = self.motor.current_limit_a
+        return constants
+
+
+LINEAR, ROTARY = "linear.xml", "rotary.xml"
+_UNITS = {LINEAR: "m", ROTARY: "rad"}
+_ANSWERS = {LINEAR: (1, 0.25), ROTARY: (-1, 0.4)}
+"""How a pole answers a jerk of its base: the sign of the hanging pole's step, and the acceleration
+at its hinge, in g, that neither gravity within 11 degrees of the vertical nor an arm's rotation can
+outweigh."""
+
+
+def rig_names() -> list[str]:
+    """Names of the rigs that come with the project."""
+    return sorted(path.stem for path in RIGS_FOLDER.glob("*.toml"))
+
+
+def rig_path(name_or_path: str | Path) -> Path:
+    """The file of a rig that is given by its name or as a TOML file.
+
+    Raises:
+        UserError: no such rig.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = RIGS_FOLDER / f"{name_or_path}.toml"
+    if not path.is_file():
+        known = ", ".join(rig_names())
+        raise UserError(f"no rig {name_or_path!s}; known: {known}, or give a .toml file")
+    return path
+
+
+def load_rig(name_or_path: str | Path) -> Rig:
+    """Read a rig by its name, or from one's own TOML file.
+
+    Raises:
+        UserError: no such rig, not TOML, a key missing, unknown or out of its range.
+    """
+    path = rig_path(name_or_path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a rig file: {error}; mend that line") from error
+    return _parse(table, path)
+
+
+def _signal(name: str, unit: str, scale: float, bound: float | None) -> dict[str, Any]:
+    low = None if bound is None else -bound
+    return {"name": name, "unit": unit, "scale": scale, "offset": 0.0, "low": low, "high": bound}
+
+
+Section = TypeVar("Section", Base, Pole, Motor, CurrentMotor, Start, Randomisation)
+
+
+def _parse(table: dict[str, Any], path: Path) -> Rig:
+    top = {"title", "model", "period_s", "frames"}
+    sections = {"base", "pole", "motor", "start", "randomisation"}
+    _check_keys(table, top | sections, top | sections, f"{path}")
+    rig = Rig(
+        name=path.stem,
+        title=str(table["title"]),
+        model=str(table["model"]),
+        period_s=_number(table["period_s"], "period_s", path),
+        frames=int(_number(table["frames"], "frames", path)),
+        base=_section(Base, table["base"], "base", path),
+        pole=_section(Pole, table["pole"], "pole", path),
+        motor=_motor(table["motor"], path),
+        start=_section(Start, table["start"], "start", path),
+        randomisation=_section(Randomisation, table["randomisation"], "randomisation", path),
+    )
+    _check_values(rig, path)
+    return rig
+
+
+def _motor(table: Any, path: Path) -> Motor | CurrentMotor:
+    """The section without its `kind`, which says what the others are."""
+    kind = table.get("kind", "voltage") if isinstance(table, dict) else "voltage"
+    if kind not in MOTORS:
+        raise UserError(f"{path}: [motor] kind is {kind!r}; known: {', '.join(MOTORS)}")
+    rest = table
+    if isinstance(table, dict):
+        rest = {key: value for key, value in table.items() if key != "kind"}
+    if MOTORS[kind] is CurrentMotor:
+        return _section(CurrentMotor, rest, "motor", path)
+    return _section(Motor, rest, "motor", path)
+
+
+def _section(kind: type[Section], table: Any, name: str, path: Path) -> Section:
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: {name} is {table!r}; make it a table, [{name}]")
+    known = {field.name for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
+    _check_keys(table, known, needed, f"{path} [{name}]")
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        where = f"[{name}] {key}"
+        if kind is Randomisation:
+            values[key] = _range(value, where, path)
+        else:
+            values[key] = value if key == "unit" else _number(value, where, path)
+    return kind(**values)
+
+
+def _check_keys(table: dict[str, Any], known: set[str], needed: set[str], where: str) -> None:
+    for key in sorted(set(table) - known):
+        raise UserError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known))}")
+    for key in sorted(needed - set(table)):
+        raise UserError(f"{where}: {key!r} is missing; add it (see the rigs that come with it)")
+
+
+def _number(value: Any, where: str, path: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{path}: {where} is {value!r}; give a finite number")
+    return value
+
+
+def _range(value: Any, where: str, path: Path) -> Range:
+    if not isinstance(value, list) or len(value) != 2:
+        raise UserError(f"{path}: {where} is {value!r}; give [low, high]")
+    low, high = (float(_number(item, where, path)) for item in value)
+    if low > high:
+        raise UserError(f"{path}: {where} is {value!r}; the first must not exceed the second")
+    return low, high
+
+
+def _check_values(rig: Rig, path: Path) -> None:
+    positive = {
+        "period_s": rig.period_s,
+        "[base] mass_kg": rig.base.mass_kg,
+        "[base] limit": rig.base.limit,
+        "[base] velocity_scale": rig.base.velocity_scale,
+        "[base] rate_limit": rig.base.rate_limit,
+        "[pole] mass_kg": rig.pole.mass_kg,
+        "[pole] length_m": rig.pole.length_m,
+        "[pole] velocity_scale": rig.pole.velocity_scale,
+        "[pole] rate_limit": rig.pole.rate_limit,
+        "[motor] supply_v": rig.motor.supply_v,
+        **_positive_of(rig.motor),
+    }
+    for where, value in positive.items():
+        if value <= 0:
+            raise UserError(f"{path}: {where} is {value!r}; it must be above 0{_hint(where)}")
+    at_least_0 = {
+        "[base] rotor_inertia": rig.base.rotor_inertia,
+        "[pole] tip_mass_kg": rig.pole.tip_mass_kg,
+        "[motor] back_emf_v": rig.motor.back_emf_v,
+    }
+    for where, value in at_least_0.items():
+        if value < 0:
+            raise UserError(f"{path}: {where} is {value!r}; it must be 0 or more")
+    signed = {
+        "[base] unit_per_count": rig.base.unit_per_count,
+        "[pole] counts_per_turn": rig.pole.counts_per_turn,
+    }
+    for where, value in signed.items():
+        if value == 0:
+            raise UserError(
+                f"{path}: {where} is 0; give what the encoder counts, negative if it counts "
+                "backwards"
+            )
+    switch_at = rig.base.limit_switch_at
+    if switch_at != 0 and switch_at <= rig.base.limit:
+        raise UserError(
+            f"{path}: [base] limit_switch_at is {switch_at!r}, within the limit of "
+            f"{rig.base.limit!r}; the switches stand beyond it, at the ends of the travel"
+        )
+    if not 1 <= rig.frames <= 64:
+        raise UserError(f"{path}: frames is {rig.frames!r}; give 1 to 64")
+    if not 0 < rig.motor.max_duty <= 1:
+        raise UserError(f"{path}: [motor] max_duty is {rig.motor.max_duty!r}; give 0 to 1")
+    _check_model(rig, path)
+    high = rig.randomisation.transport_delay_periods[1]
+    if not 0 <= high <= 1 or rig.randomisation.transport_delay_periods[0] < 0:
+        raise UserError(
+            f"{path}: transport_delay_periods reaches {high!r}; keep it within 0 and 1 period"
+        )
+
+
+def _positive_of(motor: Motor | CurrentMotor) -> dict[str, float]:
+    if isinstance(motor, Motor):
+        return {"[motor] effort_per_volt": motor.effort_per_volt}
+    return {
+        "[motor] effort_per_amp": motor.effort_per_amp,
+        "[motor] max_current_a": motor.max_current_a,
+        "[motor] resistance_ohm": motor.resistance_ohm,
+    }
+
+
+def _hint(where: str) -> str:
+    if not where.startswith("[motor] effort_per"):
+        return ""
+    return (
+        " (for a motor that turns the other way, give [base] unit_per_count and [pole] "
+        "counts_per_turn the other sign)"
+    )
+
+
+def _check_model(rig: Rig, path: Path) -> None:
+    """What a cart and an arm each need."""
+    if rig.model not in _UNITS:
+        raise UserError(f"{path}: model is {rig.model!r}; known: {', '.join(_UNITS)}")
+    unit, length_m = _UNITS[rig.model], rig.base.length_m
+    if rig.base.unit != unit:
+        raise UserError(
+            f"{path}: [base] unit is {rig.base.unit!r}, but the base of {rig.model} moves in "
+            f"{unit!r}; give that, and all of [base] in it"
+        )
+    if rig.is_rotary and length_m <= 0:
+        raise UserError(
+            f"{path}: [base] length_m is {length_m!r}; a rotary rig needs the length of its arm, "
+            "from its axis to the pole's hinge, in m (without it the arm cannot move the pole)"
+        )
+    if not rig.is_rotary and length_m != 0:
+        raise UserError(
+            f"{path}: [base] length_m is {length_m!r}, but {rig.model} has no arm; leave it out"
+        )

@@ -1,0 +1,1 @@
+"""What a policy is: graph, layers, activations, signals; readers of its files."""

@@ -1,0 +1,57 @@
+"""exp(x) over the sum of all neurons' exp(x): probabilities of discrete actions."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import softmax as exact_softmax
+
+from sparsectl.policy.activations.activation import Activation, Float32, Float64
+from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+
+
+def softmax(x: Float32) -> Float32:
+    """Along axis 0, the sum in ascending order; error at most 2e-7 up to 1000 neurons."""
+    powers = exp_of_negative(x - np.max(x, axis=0))
+    total = np.zeros_like(powers[0])
+    for row in powers:
+        total = total + row
+    return np.asarray(powers / total, np.float32)
+
+
+def _exact(x: Float64) -> Float64:
+    return np.asarray(exact_softmax(x, axis=0), np.float64)
+
+
+def _carried(x: Float64, error: Float64) -> Float64:
+    """A result's slopes along all the neurons add up to 2 p (1 - p), at most 1/2."""
+    return np.broadcast_to(0.5 * np.max(error, axis=0), x.shape)
+
+
+SOFTMAX = Activation(
+    "softmax",
+    forward=softmax,
+    exact=_exact,
+    c_all="""\
+/* exp(x) over the sum of them all; the greatest is taken off first, so that nothing overflows. */
+static void softmax_all(float *x, unsigned n)
+{
+    float greatest = x[0];
+    for (unsigned i = 1; i < n; i++) {
+        greatest = x[i] > greatest ? x[i] : greatest;
+    }
+    float total = 0.0f;
+    for (unsigned i = 0; i < n; i++) {
+        x[i] = exp_of_negative(x[i] - greatest);
+        total += x[i];
+    }
+    for (unsigned i = 0; i < n; i++) {
+        x[i] /= total;
+    }
+}
+""",
+    c_helpers=(EXP_OF_NEGATIVE_C,),
+    onnx_operator="Softmax",
+    absolute_error=2e-7,
+    carried=_carried,
+    needs_whole_layer=True,
+)

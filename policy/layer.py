@@ -1,0 +1,265 @@
+"""One layer of a policy: weights, biases and what is done to the sums."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.activations import ACTIVATIONS, Activation, Float32, Float64
+
+MAX_WIDTH = 16_384
+"""Neurons a layer at most: their values alone take 64 KB of RAM, as much as most chips have. An
+index of 16 bits can name each."""
+
+
+MIXED = "mixed"
+"""The activation of a layer whose neurons have several; its segments say which."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of a layer's neurons and what is done to their sums.
+
+    parameters are the activation's (alpha, limits), rounded to float32; none given takes its
+    defaults.
+    """
+
+    neurons: int
+    activation: str = "identity"
+    parameters: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise UserError(
+                f"activation {self.activation!r} is not known; use one of {', '.join(ACTIVATIONS)}"
+            )
+        operands = ACTIVATIONS[self.activation].operands
+        if self.neurons < 1 or self.neurons % operands:
+            raise UserError(
+                f"activation {self.activation!r} over {self.neurons} neurons; give {operands}, or "
+                "a multiple of that"
+            )
+        object.__setattr__(self, "parameters", self._parameters())
+
+    def _parameters(self) -> tuple[float, ...]:
+        wanted = ACTIVATIONS[self.activation].parameters
+        given = self.parameters or [default for _, default in wanted]
+        with np.errstate(over="ignore"):
+            values = tuple(float(np.float32(value)) + 0.0 for value in given)
+        if len(values) != len(wanted) or not all(map(math.isfinite, values)):
+            names = ", ".join(name for name, _ in wanted) or "none"
+            raise UserError(
+                f"activation {self.activation!r} has the parameters {list(self.parameters)[:9]}; "
+                f"give finite numbers for: {names}"
+            )
+        return values
+
+    @property
+    def results(self) -> int:
+        """Numbers after the activation."""
+        return ACTIVATIONS[self.activation].results(self.neurons)
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether each neuron's result depends on its own sum alone."""
+        return not ACTIVATIONS[self.activation].needs_whole_layer
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """activation(weight @ x + bias), float32; the arrays are read-only copies.
+
+    weight: [out, in]; bias: [out]; a weight of 0 is a weight that is not there. parameters are the
+    activation's. Where neurons have several activations `segments` has a run of neurons for each,
+    in order, and `activation` is "mixed": that is how a value is carried past a layer (a neuron
+    with one weight of 1 and no activation), and how towers and heads stand side by side. The
+    results follow one another as the segments do.
+    """
+
+    weight: Float32
+    bias: Float32
+    activation: str = "identity"
+    parameters: tuple[float, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    """Empty where one activation serves all neurons."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
+        object.__setattr__(self, "bias", _frozen(self.bias, 1, "biases"))
+        outputs, inputs = self.weight.shape
+        if not (1 <= inputs <= MAX_WIDTH and 1 <= outputs <= MAX_WIDTH):
+            memory = 4 * max(outputs, inputs)
+            raise UserError(
+                f"a layer of {outputs} x {inputs} weights, whose values take {memory:,} bytes of "
+                f"RAM; give 1 to {MAX_WIDTH} neurons a layer"
+            )
+        if self.bias.shape != (outputs,):
+            raise UserError(f"{self.bias.size} biases for {outputs} neurons; give one a neuron")
+        self._set_segments(_joined(self.segments))
+
+    def _set_segments(self, segments: tuple[Segment, ...]) -> None:
+        if len(segments) < 2:
+            one = segments[0] if segments else self._uniform()
+            segments, activation, parameters = (), one.activation, one.parameters
+            neurons = one.neurons
+        else:
+            activation, parameters = MIXED, ()
+            neurons = sum(segment.neurons for segment in segments)
+        if neurons != self.outputs:
+            raise UserError(f"activations of {neurons} neurons for {self.outputs}; give one each")
+        object.__setattr__(self, "segments", segments)
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "parameters", parameters)
+
+    def _uniform(self) -> Segment:
+        return Segment(self.outputs, self.activation, self.parameters)
+
+    @cached_property
+    def parts(self) -> tuple[Segment, ...]:
+        """The segments; one where all neurons have the same activation."""
+        return self.segments or (self._uniform(),)
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The names of the segments' activations, in order."""
+        return tuple(segment.activation for segment in self.parts)
+
+    @property
+    def inputs(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def results(self) -> int:
+        """Numbers after the activations: argmax gives 1, a product 1 for 2, most one a neuron."""
+        return sum(segment.results for segment in self.parts)
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether the activation is an approximation, beyond rounding a sum or product."""
+        used = [ACTIVATIONS[name] for name in self.activations]
+        return any(each.absolute_error > 0 or each.relative_error > 0 for each in used)
+
+    @cached_property
+    def kept_weights(self) -> int:
+        return int(np.count_nonzero(self.weight))
+
+    @cached_property
+    def _columns(self) -> list[tuple[int, NDArray[np.intp] | slice, Float32]]:
+        """(column, its rows that have a weight, those weights [rows, 1]), columns ascending."""
+        columns: list[tuple[int, NDArray[np.intp] | slice, Float32]] = []
+        for column in range(self.inputs):
+            weight = self.weight[:, column]
+            rows = np.flatnonzero(weight)
+            if rows.size == self.outputs:
+                columns.append((column, slice(None), weight[:, None].copy()))
+            elif rows.size:
+                columns.append((column, rows, weight[rows, None]))
+        return columns
+
+    def forward(self, x: Float32) -> Float32:
+        """x [in, batch] -> [out, batch]: the bias first, then the columns in ascending order."""
+        total = np.repeat(self.bias[:, None], x.shape[1], axis=1)
+        for column, rows, weight in self._columns:
+            total[rows] += weight * x[column]
+        return self.activate(total)
+
+    @cached_property
+    def result_of(self) -> NDArray[np.intp]:
+        """The place of each neuron's result among the layer's, [out]; -1 where a result depends on
+        several neurons."""
+        places, start = [], 0
+        for segment in self.parts:
+            own = start + np.arange(segment.neurons)
+            places.append(own if segment.is_elementwise else np.full(segment.neurons, -1))
+            start += segment.results
+        return np.concatenate(places)
+
+    def neurons(self, kept: NDArray[np.bool_]) -> Layer:
+        """The layer with only the neurons that `kept`, [out], says; those whose results depend on
+        several neurons must all be among them."""
+        segments, start = [], 0
+        for segment in self.parts:
+            count = int(np.count_nonzero(kept[start : start + segment.neurons]))
+            segments += [replace(segment, neurons=count)] if count else []
+            start += segment.neurons
+        return Layer(self.weight[kept], self.bias[kept], segments=tuple(segments))
+
+    @np.errstate(all="ignore")  # the C overflows as silently; what counts is looked at later
+    def activate(self, x: Float32) -> Float32:
+        """The activations alone, as the C computes them; the neurons along axis 0."""
+        found: Float32 = self._each(lambda activation: activation.forward, x)
+        return found
+
+    @np.errstate(all="ignore")
+    def activate_exact(self, x: Float64) -> Float64:
+        """The activations alone in float64; the neurons along axis 0."""
+        found: Float64 = self._each(lambda activation: activation.exact, x)
+        return found
+
+    @np.errstate(all="ignore")
+    def activation_rounding(self, x: Float64, error: Float64) -> Float64:
+        """How far `activate` may be off where x may be off by `error`; the neurons along axis 0."""
+        found: Float64 = self._each(lambda activation: activation.rounding, x, error)
+        return found
+
+    def _each(self, function: Callable[[Activation], Callable[..., Any]], *given: Any) -> Any:
+        """A function of each segment's activation, of its own neurons."""
+        parts = zip(self.parts, *(self._split(values) for values in given), strict=True)
+        with np.errstate(all="ignore"):  # what overflows is looked at where it comes out
+            done = [
+                function(ACTIVATIONS[segment.activation])(*own, *segment.parameters)
+                for segment, *own in parts
+            ]
+        return done[0] if len(done) == 1 else np.concatenate(done)
+
+    def _split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
+        if not self.segments:
+            return [values]
+        ends = np.cumsum([segment.neurons for segment in self.segments])[:-1]
+        return np.split(values, ends)
+
+
+def _joined(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """Neighbours of one elementwise activation as one segment."""
+    joined: list[Segment] = []
+    for segment in segments:
+        last = joined[-1] if joined else None
+        same = (
+            last is not None
+            and segment.is_elementwise
+            and (last.activation, last.parameters) == (segment.activation, segment.parameters)
+        )
+        if last is not None and same:
+            joined[-1] = replace(last, neurons=last.neurons + segment.neurons)
+        else:
+            joined.append(segment)
+    return tuple(joined)
+
+
+def _frozen(values: ArrayLike, dimensions: int, what: str) -> Float32:
+    """A read-only float32 copy with -0 made 0, so that equal controllers have equal bytes."""
+    with np.errstate(over="ignore"):
+        array: Float32 = np.array(values, dtype=np.float32, order="C")
+    if array.ndim != dimensions:
+        raise UserError(f"{what} of shape {list(array.shape)}; give {dimensions} dimensions")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        place = ", ".join(str(i) for i in bad[0])
+        raise UserError(
+            f"{len(bad)} of the {what} are not finite (the first: {array[tuple(bad[0])]} at "
+            f"[{place}]); train again or load an earlier checkpoint"
+        )
+    array += np.float32(0)
+    array.flags.writeable = False
+    return array

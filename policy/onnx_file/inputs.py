@@ -1,0 +1,107 @@
+"""The observation: the inputs of an ONNX file that a policy reads, as one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from onnx import NodeProto, TensorProto, ValueInfoProto
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.graph import MAX_WIDTH
+from sparsectl.policy.onnx_file.program import Program
+from sparsectl.policy.onnx_file.symbol import Symbol
+from sparsectl.policy.onnx_file.tensors import short
+
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
+MAX_INPUTS = 64
+
+_WIDTH_OF_WEIGHTS = ("Gemm", "MatMul", "com.microsoft.FusedGemm", "com.microsoft.FusedMatMul")
+
+
+def observations(
+    inputs: Sequence[ValueInfoProto],
+    nodes: Sequence[NodeProto],
+    shapes: Mapping[str, tuple[int, ...]],
+    program: Program,
+) -> tuple[dict[str, Symbol], list[str]]:
+    """A symbol for each input, in the file's order, and a name for each of their numbers: o0, o1, …
+    of one input, of several the input's own.
+
+    nodes, shapes: of constants; they say how many numbers an input has where it does not itself.
+
+    Raises:
+        UserError: no input, too many, or one that is not a vector of floats of a known size.
+    """
+    if not inputs:
+        raise UserError("it has no input that leads to the actions; give the policy's observation")
+    if len(inputs) > MAX_INPUTS:
+        raise UserError(f"it has {len(inputs)} inputs; a policy has at most {MAX_INPUTS}")
+    sizes = [_shape(value, nodes, shapes) for value in inputs]
+    total = sum(int(np.prod(shape, dtype=object)) for shape, _ in sizes)
+    if total > MAX_WIDTH:
+        shown = short(inputs[0].name) if len(inputs) == 1 else "the inputs"
+        raise UserError(f"input {shown} has {total} values; give at most {MAX_WIDTH}")
+    if len({batch is None for _, batch in sizes}) > 1:
+        shown = ", ".join(f"{short(v.name)} {_declared(v)}" for v in inputs[:5])
+        raise UserError(
+            f"of its inputs ({shown}) some have a batch and some do not; give all as [batch, n]"
+        )
+    symbols, names = {}, []
+    for value, (shape, batch) in zip(inputs, sizes, strict=True):
+        symbol = program.observe(shape, batch)
+        symbols[value.name] = symbol
+        stem = "o" if len(inputs) == 1 else value.name
+        alone = symbol.size == 1 and len(inputs) > 1
+        names += [stem] if alone else [f"{stem}{i}" for i in range(symbol.size)]
+    return symbols, names
+
+
+def _declared(value: ValueInfoProto) -> list[int | str]:
+    dimensions = value.type.tensor_type.shape.dim
+    return [d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in dimensions][:8]
+
+
+def _shape(
+    value: ValueInfoProto, nodes: Sequence[NodeProto], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[tuple[int, ...], int | None]:
+    """The input's shape for one observation, and which dimension is the batch, if it is open."""
+    kind = value.type.tensor_type
+    if kind.elem_type not in FLOATS:
+        raise UserError(f"input {short(value.name)} is not of type float; export it with float32")
+    sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+    if any(size is not None and size < 1 for size in sizes):
+        raise UserError(f"input {short(value.name)} has the shape {sizes[:9]}; export it again")
+    if not kind.HasField("shape") or not sizes:
+        sizes = [None, None]
+    if len(sizes) == 1 and sizes[0] is not None:
+        return (sizes[0],), None
+    if len(sizes) == 2 and sizes[1] is None and (sizes[0] or 0) > 1:
+        return (sizes[0] or 0, 1), 1
+    open_batch = sizes[0] != 1
+    rest = [_width(value.name, nodes, shapes) if size is None else size for size in sizes[1:]]
+    if len(sizes) == 1 or sizes[1:].count(None) > 1 or None in rest:
+        raise UserError(
+            f"input {short(value.name)} does not say how many values an observation has; export "
+            "it with its shape"
+        )
+    return (1, *(size or 0 for size in rest)), 0 if open_batch else None
+
+
+def _width(
+    name: str, nodes: Sequence[NodeProto], shapes: Mapping[str, tuple[int, ...]]
+) -> int | None:
+    """Numbers of an observation by the first constant that meets it, elementwise or as weights."""
+    known = {name}
+    for node in nodes:
+        if not known & set(node.input):
+            continue
+        for other in node.input:
+            shape = shapes.get(other, ())
+            if node.op_type in _WIDTH_OF_WEIGHTS and len(shape) == 2:
+                turned = any(a.name == "transB" and a.i for a in node.attribute)
+                return shape[1] if turned or other == node.input[0] else shape[0]
+            if node.op_type in ("Add", "Sub", "Mul", "Div") and shape and shape[-1] > 1:
+                return shape[-1]
+        known |= set(node.output[:1])
+    return None

@@ -1,0 +1,207 @@
+"""Weights: Gemm and MatMul, plain and as onnxruntime fuses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sparsectl.policy.onnx_file import spelling
+from sparsectl.policy.onnx_file.node import Node
+from sparsectl.policy.onnx_file.operators.registry import Result, operator
+from sparsectl.policy.onnx_file.program import Program
+from sparsectl.policy.onnx_file.symbol import Symbol, constants, joined
+from sparsectl.policy.onnx_file.tensors import Array
+
+MOST_PRODUCTS = 65_536
+"""Of two values that both come from the observation, in one product of matrices."""
+
+
+@operator("Gemm")
+def gemm(node: Node) -> Result:
+    """Y = alpha A' B' + beta C; the observation may be A (rows) or B (columns)."""
+    alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
+    first, second = (
+        _turned(node, index, bool(node.whole(name, 0)))
+        for index, name in ((0, "transA"), (1, "transB"))
+    )
+    if first.ndim != 2 or second.ndim != 2:
+        node.refuse(f"matrices of the shapes {list(first.shape)} and {list(second.shape)}")
+    bias = node.input(2)
+    if isinstance(bias, np.ndarray) and beta != 1:
+        bias = bias.astype(np.float64) * beta
+    elif isinstance(bias, Symbol):
+        bias = bias.scaled(beta)
+    return product(node, first, second, alpha, bias)
+
+
+@operator("MatMul", "com.microsoft.FusedMatMul")
+def matmul(node: Node) -> Result:
+    """Without a bias: an Add after it becomes that."""
+    if node.whole("transBatchA", 0) or node.whole("transBatchB", 0):
+        node.refuse("it transposes a batch")
+    first, second = (
+        _turned(node, index, bool(node.whole(name, 0)))
+        for index, name in ((0, "transA"), (1, "transB"))
+    )
+    return product(node, first, second, node.number("alpha", 1.0), None)
+
+
+def _turned(node: Node, index: int, transposed: bool) -> Symbol | Array:
+    value = node.input(index)
+    if value is None:
+        node.refuse(f"its input {index} is missing")
+    if not transposed or value.ndim < 2:
+        return value
+    if isinstance(value, np.ndarray):
+        return np.swapaxes(value, -1, -2)
+    batch = value.batch
+    if batch is not None and batch >= value.ndim - 2:
+        batch = 2 * value.ndim - 3 - batch
+    return value.moved(lambda v: np.swapaxes(v, -1, -2), batch)
+
+
+def product(
+    node: Node,
+    first: Symbol | Array,
+    second: Symbol | Array,
+    alpha: float,
+    bias: Symbol | Array | None,
+) -> Symbol | Array:
+    """alpha first @ second + bias, as numpy multiplies matrices."""
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return _folded(node, first, second, alpha, bias)
+    if isinstance(first, Symbol) and isinstance(second, Symbol):
+        found = _of_symbols(node, first, second).scaled(alpha)
+    elif isinstance(first, Symbol) and isinstance(second, np.ndarray):
+        return _layer(node, first, _matrix(node, second).T, alpha, bias, 1)
+    elif isinstance(second, Symbol) and isinstance(first, np.ndarray):
+        vector = second.ndim == 1
+        batch = None if second.batch is None else 2 * second.ndim - 3 - second.batch
+        if second.ndim > 2:
+            node.refuse(f"its second matrix has the shape {list(second.shape)}")
+        turned = second if vector else second.moved(lambda v: v.T, batch)
+        wide = bias if vector or bias is None else _transposed(bias)
+        found = _layer(node, turned, _matrix(node, first), alpha, wide, 0)
+        back = None if vector or found.batch is None else 1 - found.batch
+        return found if vector else found.moved(lambda v: v.T, back)
+    else:
+        node.refuse("one of its inputs is missing")
+    if bias is None:
+        return found
+    added = bias if isinstance(bias, Symbol) else constants(bias)
+    return spelling.add(node.program, found, added)
+
+
+def _transposed(bias: Symbol | Array) -> Symbol | Array:
+    if bias.ndim < 2:
+        return bias
+    return bias.T if isinstance(bias, np.ndarray) else bias.moved(lambda v: v.T)
+
+
+def _folded(
+    node: Node, first: Array, second: Array, alpha: float, bias: Symbol | Array | None
+) -> Array:
+    node.tensors.spend(first.size * (second.shape[-1] if second.ndim > 1 else 1), node.label)
+    try:
+        with np.errstate(all="ignore"):
+            result: Array = np.asarray(alpha * (first @ second), first.dtype)
+            added = np.broadcast_to(bias, result.shape) if isinstance(bias, np.ndarray) else 0
+            return np.asarray(result + added)
+    except ValueError:
+        node.refuse(f"matrices of the shapes {list(first.shape)} and {list(second.shape)}")
+
+
+def _layer(
+    node: Node,
+    value: Symbol,
+    weight: Array,
+    alpha: float,
+    bias: Symbol | Array | None,
+    bias_axis: int,
+) -> Symbol:
+    """value [..., in] by weight [out, in]: a layer for each row of the value."""
+    if value.ndim and value.batch == value.ndim - 1:
+        node.refuse("it would mix the observations of a batch")
+    if value.ndim == 0 or value.shape[-1] != weight.shape[1]:
+        come = value.shape[-1] if value.ndim else 1
+        node.refuse(f"its weights take {weight.shape[1]} values but {come} come in")
+    shape = (*value.shape[:-1], weight.shape[0])
+    if alpha != 1:
+        weight = weight.astype(np.float64) * alpha
+    offset, rest = _bias(node, bias, shape)
+    rows = value.moved(lambda v: v.reshape(-1, weight.shape[1]))
+    found = [
+        node.program.dense(rows.part(i), weight, None if offset is None else offset[i])
+        for i in range(rows.shape[0])
+    ]
+    whole = joined([each.moved(lambda v: v[None]) for each in found], 0)
+    whole = whole.moved(lambda v: v.reshape(shape), value.batch)
+    return whole if rest is None else spelling.add(node.program, whole, rest)
+
+
+def _bias(
+    node: Node, bias: Symbol | Array | None, shape: tuple[int, ...]
+) -> tuple[Array | None, Symbol | None]:
+    """[rows, out] numbers, or what is added because it comes from the observation."""
+    if bias is None or isinstance(bias, Symbol):
+        return None, bias
+    try:
+        wide = np.broadcast_to(bias.astype(np.float64), shape)
+    except ValueError:
+        node.refuse(f"biases of the shape {list(bias.shape)} for values of {list(shape)}")
+    return wide.reshape(-1, shape[-1]), None
+
+
+def _matrix(node: Node, constant: Array) -> Array:
+    while constant.ndim > 2 and constant.shape[0] == 1:
+        constant = constant[0]
+    if constant.ndim == 1:
+        return constant[:, None]
+    if constant.ndim != 2:
+        node.refuse(f"its weights have the shape {list(constant.shape)}, not two dimensions")
+    return constant
+
+
+def _of_symbols(node: Node, first: Symbol, second: Symbol) -> Symbol:
+    """Both come from the observation: sums of products."""
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[0]:
+        node.refuse(f"values of the shapes {list(first.shape)} and {list(second.shape)}")
+    if first.batch == 1 or second.batch == 0:
+        node.refuse("it would mix the observations of a batch")
+    count = first.shape[0] * first.size and first.size * second.shape[1]
+    if count > MOST_PRODUCTS:
+        node.refuse(f"{count} products of two values; {MOST_PRODUCTS} are possible")
+    a = first.moved(lambda v: v[:, None, :])
+    b = second.moved(lambda v: v.T[None])
+    products = spelling.multiply(node.program, a, b)
+    shape = products.shape[:2]
+    total = node.program.total(products.moved(lambda v: v.reshape(-1, v.shape[2])))
+    return total.moved(lambda v: v.reshape(shape), first.batch)
+
+
+Fused = Callable[[Program, Symbol, float, float, float], Symbol]
+
+_FUSED: dict[str, Fused] = {
+    "Relu": lambda program, x, *_: program.apply("relu", x),
+    "LeakyRelu": lambda program, x, a, b, g: spelling.leaky_relu(program, x, a),
+    "Sigmoid": lambda program, x, *_: program.apply("sigmoid", x),
+    "Tanh": lambda program, x, *_: program.apply("tanh", x),
+    "Softplus": lambda program, x, *_: program.apply("softplus", x),
+    "Elu": lambda program, x, a, b, g: program.apply("elu", x, parameters=(a,)),
+    "Softsign": lambda program, x, *_: spelling.softsign(program, x),
+    "HardSigmoid": lambda program, x, a, b, g: spelling.clip(program, x.mapped(a, b), 0.0, 1.0),
+}
+
+
+@operator("com.microsoft.FusedGemm")
+def fused_gemm(node: Node) -> Result:
+    """Gemm and an activation, as onnxruntime joins them."""
+    name = node.text("activation", "")
+    if name not in _FUSED:
+        node.refuse(f"its activation {name[:40]!r} is not supported")
+    sums = gemm(node)
+    if not isinstance(sums, Symbol):
+        node.refuse("it does not depend on the observation")
+    numbers = [node.number(f"activation_{each}", 0.0) for each in ("alpha", "beta", "gamma")]
+    return _FUSED[name](node.program, sums, *numbers)

@@ -1,0 +1,192 @@
+"""What takes some of the values or orders them anew: Slice, Split, Gather, Concat, Pad."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.policy.onnx_file.node import Node
+from sparsectl.policy.onnx_file.operators.form import given, moved
+from sparsectl.policy.onnx_file.operators.registry import Result, operator
+from sparsectl.policy.onnx_file.spelling import add
+from sparsectl.policy.onnx_file.symbol import FLOAT, Symbol, constants, joined, with_kind
+from sparsectl.policy.onnx_file.tensors import Array
+
+MOST_TABLED = 1_000
+_NO_END = 2**31 - 1
+
+
+def _kept(value: Symbol | Array) -> int | None:
+    return value.batch if isinstance(value, Symbol) else None
+
+
+@operator("Slice")
+def take_slice(node: Node) -> Result:
+    value = given(node)
+    starts, ends = node.wholes(1, "starts"), node.wholes(2, "ends")
+    axes, steps = node.wholes(3, "axes"), node.wholes(4, "steps")
+    if starts is None or ends is None:
+        node.refuse("it has no starts or ends")
+    axes = axes if axes is not None else list(range(len(starts)))
+    steps = steps if steps is not None else [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        node.refuse("its starts, ends, axes and steps do not fit together")
+    whole = [slice(None)] * value.ndim
+    for axis, *bounds in zip(axes, starts, ends, steps, strict=True):
+        place = node.from_front(axis, value.ndim)
+        part = slice(*bounds)
+        if place == _kept(value):
+            if (part.start, part.step) != (0, 1) or part.stop < _NO_END:
+                node.refuse("it takes some of the observations of a batch")
+            continue
+        whole[place] = _within(part, value.shape[place])
+    return moved(node, value, lambda v: v[tuple(whole)], _kept(value))
+
+
+def _within(part: slice, size: int) -> slice:
+    """ONNX's range as Python's: an end before the first, going down, is none."""
+    down = part.step < 0
+    end = None if down and part.stop < -size else part.stop
+    return slice(part.start, end, part.step)
+
+
+@operator("Split")
+def split(node: Node) -> Result:
+    """Into as many parts as it has outputs, equal ones unless sizes are given."""
+    value = given(node)
+    axis = node.axis(value.ndim, 0)
+    if axis == _kept(value):
+        node.refuse("it splits the observations of a batch")
+    width = value.shape[axis]
+    each = -(-width // node.outputs)
+    sizes = node.wholes(1, "split") or [each] * (node.outputs - 1) + [
+        width - each * (node.outputs - 1)
+    ]
+    if len(sizes) != node.outputs or min(sizes) < 0 or sum(sizes) != width:
+        node.refuse(f"parts of {sizes[:9]} of {width} values")
+    ends = np.cumsum(sizes).tolist()
+    starts = [0, *ends[:-1]]
+    before = [slice(None)] * axis
+    places = [(*before, slice(s, e)) for s, e in zip(starts, ends, strict=True)]
+    batch = _kept(value)
+    return tuple(moved(node, value, itemgetter(place), batch) for place in places)
+
+
+@operator("Gather")
+def gather(node: Node) -> Result:
+    value = given(node)
+    if isinstance(node.input(1), Symbol):
+        return _tabled(node, value, node.symbol(1))
+    indices = node.constant(1)
+    if not np.issubdtype(indices.dtype, np.integer):
+        node.refuse("its indices are not whole numbers")
+    axis = node.axis(max(value.ndim, 1), 0)
+    if axis == _kept(value):
+        node.refuse("it takes some of the observations of a batch")
+    size = value.shape[axis] if value.ndim else 0
+    _check_indices(node, indices, size)
+    node.tensors.spend(4 * indices.size * (value.size // max(1, size)), node.label)
+    batch = _kept(value)
+    if batch is not None and batch > axis:
+        batch += indices.ndim - 1
+    return moved(node, value, lambda v: np.take(v, indices, axis), batch)
+
+
+@operator("GatherElements")
+def gather_elements(node: Node) -> Result:
+    value, indices = given(node), node.constant(1)
+    axis = node.axis(max(value.ndim, 1), 0)
+    if axis == _kept(value) or not np.issubdtype(indices.dtype, np.integer):
+        node.refuse(
+            "it takes some of the observations of a batch, or by numbers that are not whole"
+        )
+    _check_indices(node, indices, value.shape[axis])
+    node.tensors.spend(4 * indices.size, node.label)
+    wrapped = indices % value.shape[axis]
+    return moved(node, value, lambda v: np.take_along_axis(v, wrapped, axis), _kept(value))
+
+
+@operator("ai.onnx.ml.ArrayFeatureExtractor")
+def extract(node: Node) -> Result:
+    """Elements along the last dimension: scikit-learn's class of an index."""
+    value = given(node)
+    if isinstance(node.input(1), Symbol):
+        return _tabled(node, np.asarray(node.constant(0)).reshape(-1), node.symbol(1))
+    indices = node.constant(1).reshape(-1)
+    _check_indices(node, indices, value.shape[-1])
+    return moved(node, value, lambda v: np.take(v, indices, -1), _kept(value))
+
+
+def _tabled(node: Node, table: Symbol | Array, index: Symbol) -> Symbol:
+    """table[index], a constant for each whole number: a sum of steps."""
+    if isinstance(table, Symbol) or table.ndim != 1 or table.dtype.kind not in "fiu":
+        node.refuse("its indices come from the observation, and it is no table of numbers")
+    if not 1 <= table.size <= MOST_TABLED or index.kind == FLOAT:
+        node.refuse(f"a table of {table.size} numbers is read; {MOST_TABLED} are possible")
+    values = table.astype(np.float64)
+    rises = np.diff(values)
+    if (rises == rises[:1]).all():
+        return with_kind(index.mapped(rises[0] if rises.size else 0.0, values[0]), FLOAT)
+    found = constants(np.full(index.shape, values[0]))
+    for place, rise in enumerate(rises.tolist()):
+        if rise:
+            reached = node.program.apply("step", index.mapped(None, -(place + 0.5)))
+            found = add(node.program, found, reached.scaled(rise))
+    return found
+
+
+def _check_indices(node: Node, indices: NDArray[np.integer], size: int) -> None:
+    if ((indices < -size) | (indices >= size)).any():
+        node.refuse(f"an index is outside of {size} values")
+
+
+@operator("Concat")
+def concat(node: Node) -> Result:
+    if node.is_constant:
+        return _concat_constants(node)
+    values = [node.numbers_of(index) for index in range(len(node.inputs))]
+    like = next(value for value in node.inputs if isinstance(value, Symbol))
+    axis = node.axis(like.ndim, 0)
+    if axis == like.batch:
+        node.refuse("it joins the observations of a batch")
+    node.tensors.spend(4 * sum(value.size for value in values), node.label)
+    try:
+        return joined(values, axis)
+    except ValueError:
+        node.refuse(f"values of the shapes {[list(v.shape) for v in values][:9]}")
+
+
+def _concat_constants(node: Node) -> Array:
+    arrays = [node.constant(index) for index in range(len(node.inputs))]
+    node.tensors.spend(sum(array.size for array in arrays), node.label)
+    try:
+        return np.concatenate(arrays, node.axis(max(1, arrays[0].ndim), 0))
+    except (ValueError, IndexError):
+        node.refuse("constants of shapes that do not fit together")
+
+
+@operator("Pad")
+def pad(node: Node) -> Result:
+    """With a constant."""
+    value, pads = node.symbol(), node.wholes(1, "pads")
+    if node.text("mode", "constant") != "constant" or pads is None or node.input(3) is not None:
+        node.refuse("its mode is not constant, or it names axes")
+    number = node.number("value", 0.0)
+    if node.input(2) is not None:
+        number = float(node.constant(2).reshape(-1)[0])
+    if len(pads) != 2 * value.ndim or min(pads) < 0:
+        node.refuse(f"pads {pads[:9]} for a value of {list(value.shape)}")
+    if value.batch is not None and (pads[value.batch] or pads[value.batch + value.ndim]):
+        node.refuse("it adds observations to a batch")
+    for axis in range(value.ndim):
+        before, after = pads[axis], pads[axis + value.ndim]
+        rest = [*value.shape]
+        node.tensors.spend(4 * (before + after) * value.size, node.label)
+        sides = [
+            constants(np.full([*rest[:axis], n, *rest[axis + 1 :]], number))
+            for n in (before, after)
+        ]
+        value = joined([sides[0], value, sides[1]], axis)
+    return value

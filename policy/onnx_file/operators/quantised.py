@@ -1,0 +1,208 @@
+"""Quantised files: weights are what their whole numbers stand for, activations are really rounded.
+
+A quantised value is its whole number; where a scale comes from the observation (dynamic
+quantisation) it is a value like any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsectl.policy.onnx_file import spelling
+from sparsectl.policy.onnx_file.node import Node, Value
+from sparsectl.policy.onnx_file.operators.layers import product
+from sparsectl.policy.onnx_file.operators.registry import Result, operator
+from sparsectl.policy.onnx_file.symbol import FLOAT, WHOLE, Symbol, constants, with_kind
+from sparsectl.policy.onnx_file.tensors import Array
+
+_RANGES = {"i1": (-128, 127), "u1": (0, 255), "i2": (-32768, 32767), "u2": (0, 65535)}
+
+
+def _range(node: Node, zero: Array | None, default: str = "u1") -> tuple[int, int]:
+    kind = default if zero is None else zero.dtype.str[1:]
+    if kind not in _RANGES:
+        node.refuse(f"a zero point of type {kind}; 8 and 16 bits are possible")
+    return _RANGES[kind]
+
+
+def _along(node: Node, numbers: Array, value: Symbol | Array, axis: int) -> Any:
+    """A number, or one for each place along an axis."""
+    if numbers.size == 1:
+        return numbers.astype(np.float64).reshape(-1)[0]
+    axis = node.from_front(axis, value.ndim)
+    if numbers.shape != (value.shape[axis],):
+        node.refuse(f"{list(numbers.shape)} scales for a value of {list(value.shape)}")
+    form = [1] * value.ndim
+    form[axis] = -1
+    return np.broadcast_to(numbers.astype(np.float64).reshape(form), value.shape)
+
+
+def _optional(node: Node, index: int) -> Array | None:
+    return None if node.input(index) is None else node.constant(index)
+
+
+def quantised(node: Node, value: Symbol, scale: Array, zero: Array | None, axis: int = 1) -> Symbol:
+    low, high = _range(node, zero)
+    step = _along(node, scale, value, axis)
+    origin = 0.0 if zero is None else _along(node, zero, value, axis)
+    if (np.asarray(step) <= 0).any():
+        node.refuse("a scale is not over 0")
+    limits = [np.asarray(limit - origin, np.float64) for limit in (low, high)]
+    given = tuple(float(p) if np.ndim(p) == 0 else p for p in (step, *limits))
+    found = node.program.apply("quantise", value, parameters=given)
+    return with_kind(found.mapped(None, origin), WHOLE)
+
+
+def dequantised(
+    node: Node, value: Symbol | Array, scale: Array, zero: Array | None, axis: int = 1
+) -> Symbol | Array:
+    step = _along(node, scale, value, axis)
+    origin = 0.0 if zero is None else _along(node, zero, value, axis)
+    if isinstance(value, np.ndarray):
+        node.tensors.spend(value.size, node.label)
+        return np.asarray((value.astype(np.float64) - origin) * step)
+    return with_kind(value.mapped(None, -np.asarray(origin)).scaled(step), FLOAT)
+
+
+def _of(node: Node, index: int, axis: int = 1) -> Symbol | Array:
+    """Inputs index, index + 1, index + 2 as a value, its scale and its zero point."""
+    value = node.input(index)
+    if value is None:
+        node.refuse(f"its input {index} is missing")
+    return dequantised(node, value, node.constant(index + 1), _optional(node, index + 2), axis)
+
+
+def _symbol(value: Symbol | Array) -> Symbol:
+    return value if isinstance(value, Symbol) else constants(value)
+
+
+@operator("QuantizeLinear", "com.microsoft.QuantizeLinear")
+def quantize_linear(node: Node) -> Result:
+    if node.whole("block_size", 0) or node.whole("output_dtype", 0) not in (0, 2, 3, 4, 5):
+        node.refuse("it quantises in blocks, or to another type than 8 or 16 bits")
+    scale, zero = node.constant(1), _optional(node, 2)
+    kinds = {2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}
+    if zero is None and node.whole("output_dtype", 0):
+        zero = np.zeros(1, kinds[node.whole("output_dtype", 0)])
+    return quantised(node, node.numbers_of(), scale, zero, node.whole("axis", 1))
+
+
+@operator("DequantizeLinear", "com.microsoft.DequantizeLinear")
+def dequantize_linear(node: Node) -> Result:
+    if node.whole("block_size", 0):
+        node.refuse("it quantises in blocks")
+    return _of(node, 0, node.whole("axis", 1))
+
+
+@operator("QLinearMatMul")
+def quantised_matmul(node: Node) -> Result:
+    found = product(node, _of(node, 0, -2), _of(node, 3, -1), 1.0, None)
+    return quantised(node, _symbol(found), node.constant(6), _optional(node, 7))
+
+
+@operator("com.microsoft.QGemm")
+def quantised_gemm(node: Node) -> Result:
+    """A, B and C as Gemm has them; C's scale is the product of theirs."""
+    if node.whole("transA", 0):
+        node.refuse("it transposes the observation")
+    first = _of(node, 0)
+    transposed = bool(node.whole("transB", 0))
+    second = _of(node, 3, 0 if transposed else 1)
+    if not isinstance(second, np.ndarray):
+        node.refuse("its weights are not constants")
+    bias = _optional(node, 6)
+    if bias is not None:
+        bias = bias.astype(np.float64) * (node.constant(1) * node.constant(4).astype(np.float64))
+    weight = second.T if transposed else second
+    alpha = node.number("alpha", 1.0)
+    found = _symbol(product(node, first, weight, alpha, None if bias is None else bias * alpha))
+    if node.input(7) is None:
+        return found
+    return quantised(node, found, node.constant(7), _optional(node, 8))
+
+
+@operator("com.microsoft.QLinearAdd", "com.microsoft.QLinearMul")
+def quantised_pair(node: Node) -> Result:
+    join = spelling.add if node.operator.endswith("Add") else spelling.multiply
+    found = join(node.program, _symbol(_of(node, 0)), _symbol(_of(node, 3)))
+    return quantised(node, found, node.constant(6), _optional(node, 7))
+
+
+@operator("com.microsoft.QLinearSigmoid", "com.microsoft.QLinearLeakyRelu")
+def quantised_activation(node: Node) -> Result:
+    value = _symbol(_of(node, 0))
+    if node.operator.endswith("Sigmoid"):
+        found = node.program.apply("sigmoid", value)
+    else:
+        found = spelling.leaky_relu(node.program, value, node.number("alpha", 0.01))
+    return quantised(node, found, node.constant(3), _optional(node, 4))
+
+
+@operator("DynamicQuantizeLinear")
+def dynamic_quantize(node: Node) -> Result:
+    return _by_own_range(node)
+
+
+def _by_own_range(node: Node) -> tuple[Symbol, Symbol, Symbol]:
+    """The scale is that of the values themselves: their greatest and least, and 0."""
+    program, value = node.program, node.symbol()
+    least, most = (
+        program.apply("relu", program.whole("greatest", value.flat().scaled(sign)))
+        for sign in (-1.0, 1.0)
+    )
+    scale = spelling.add(program, most, least).scaled(1 / 255).moved(lambda v: v.reshape(()))
+    least = least.moved(lambda v: v.reshape(()))
+    zero = _rounded(node, spelling.divide(program, least, scale), 0.0)
+    steps = program.apply("round_half_even", spelling.divide(program, value, scale))
+    whole = spelling.clip(program, spelling.add(program, steps, zero), 0.0, 255.0)
+    return with_kind(whole, WHOLE), scale, with_kind(zero, WHOLE)
+
+
+def _rounded(node: Node, value: Symbol, low: float) -> Symbol:
+    limited = spelling.clip(node.program, value, low, low + 255.0)
+    return node.program.apply("round_half_even", limited)
+
+
+def _less_zero(node: Node, value: Value, zero: Value, axis: int) -> Symbol | Array:
+    if value is None:
+        node.refuse("one of its inputs is missing")
+    if isinstance(value, np.ndarray) and isinstance(zero, np.ndarray | None):
+        origin = 0.0 if zero is None else _along(node, zero, value, axis)
+        return np.asarray(value.astype(np.float64) - origin)
+    less = constants(np.zeros(())) if zero is None else _symbol(zero)
+    return spelling.subtract(node.program, _symbol(value), less)
+
+
+@operator("MatMulInteger")
+def matmul_of_wholes(node: Node) -> Result:
+    first = _less_zero(node, node.input(0), node.input(2), -2)
+    second = _less_zero(node, node.input(1), node.input(3), -1)
+    return with_kind(_symbol(product(node, first, second, 1.0, None)), WHOLE)
+
+
+@operator("com.microsoft.DynamicQuantizeMatMul")
+def dynamic_matmul(node: Node) -> Result:
+    """(A, B, B's scale, B's zero point, bias), A quantised by its own range."""
+    whole, scale, zero = _by_own_range(node)
+    second = dequantised(
+        node, node.constant(1), node.constant(2), _optional(node, 3), node.constant(1).ndim - 1
+    )
+    first = _less_zero(node, whole, zero, -2)
+    found = spelling.multiply(node.program, _symbol(product(node, first, second, 1.0, None)), scale)
+    return found if node.input(4) is None else spelling.add(node.program, found, node.numbers_of(4))
+
+
+@operator("com.microsoft.MatMulIntegerToFloat")
+def matmul_to_float(node: Node) -> Result:
+    """(A, B, A's scale, B's scale, A's zero point, B's zero point, bias)."""
+    first = _less_zero(node, node.input(0), node.input(4), -2)
+    second = dequantised(
+        node, node.constant(1), node.constant(3), _optional(node, 5), node.constant(1).ndim - 1
+    )
+    found = _symbol(product(node, first, second, 1.0, None))
+    scaled = spelling.multiply(node.program, found, _symbol(node.numbers_of(2)))
+    return (
+        scaled if node.input(6) is None else spelling.add(node.program, scaled, node.numbers_of(6))
+    )

@@ -1,0 +1,187 @@
+"""What takes several values together: Reduce…, Softmax, ArgMax, CumSum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce as folding
+
+import numpy as np
+
+from sparsectl.policy.onnx_file import spelling
+from sparsectl.policy.onnx_file.node import Node
+from sparsectl.policy.onnx_file.operators.registry import Result, operator
+from sparsectl.policy.onnx_file.program import Function, Program, Total
+from sparsectl.policy.onnx_file.symbol import WHOLE, Symbol, joined, with_kind
+
+
+def rows_of(value: Symbol, axes: tuple[int, ...]) -> Symbol:
+    """[groups, members]: the dimensions `axes`, which follow one another in a group, last."""
+    kept = [axis for axis in range(value.ndim) if axis not in axes]
+    members = int(np.prod([value.shape[axis] for axis in axes], dtype=np.int64))
+    return value.moved(lambda v: np.transpose(v, [*kept, *axes]).reshape(-1, members))
+
+
+def each_row(rows: Symbol, function: Callable[[Symbol], Symbol]) -> Symbol:
+    """`function` of each row, a vector; [groups, results]."""
+    found = [function(rows.part(i)) for i in range(rows.shape[0])]
+    return joined([each.moved(lambda v: v.reshape(1, -1)) for each in found], 0)
+
+
+def sums(program: Program, rows: Symbol) -> Symbol:
+    return program.total(rows).moved(lambda v: v.reshape(-1, 1))
+
+
+def means(program: Program, rows: Symbol) -> Symbol:
+    return sums(program, rows).scaled(1 / rows.shape[1])
+
+
+def greatest(program: Program, rows: Symbol) -> Symbol:
+    if rows.shape[1] == 1:
+        return rows
+    return each_row(rows, lambda row: program.whole("greatest", row))
+
+
+def log_sums(program: Program, rows: Symbol) -> Symbol:
+    """log(sum(exp(x))), the greatest taken off first, so that nothing overflows."""
+    most = greatest(program, rows)
+    powers = program.apply("exponential", spelling.subtract(program, rows, most))
+    return spelling.add(program, spelling.logarithm(program, sums(program, powers)), most)
+
+
+def _squares(program: Program, rows: Symbol) -> Symbol:
+    return sums(program, spelling.multiply(program, rows, rows))
+
+
+def _products(program: Program, rows: Symbol) -> Symbol:
+    columns = [rows.part(slice(None), slice(i, i + 1)) for i in range(rows.shape[1])]
+    return folding(lambda a, b: spelling.multiply(program, a, b), columns)
+
+
+_REDUCED: dict[str, Callable[[Program, Symbol], Symbol]] = {
+    "ReduceSum": sums,
+    "ReduceMean": means,
+    "ReduceMax": greatest,
+    "ReduceMin": lambda program, rows: greatest(program, rows.scaled(-1.0)).scaled(-1.0),
+    "ReduceProd": _products,
+    "ReduceSumSquare": _squares,
+    "ReduceL1": lambda program, rows: sums(program, spelling.absolute(program, rows)),
+    "ReduceL2": lambda program, rows: program.apply("square_root", _squares(program, rows)),
+    "ReduceLogSum": lambda program, rows: spelling.logarithm(program, sums(program, rows)),
+    "ReduceLogSumExp": log_sums,
+}
+
+
+@operator(*_REDUCED)
+def reduce(node: Node) -> Result:
+    value, axes = node.numbers_of(), node.wholes(1, "axes")
+    if not axes and node.whole("noop_with_empty_axes", 0):
+        return value
+    if axes is None and value.batch is not None:
+        node.refuse("it goes across the observations of a batch")
+    gone = node.axes(value, axes or None)
+    if value.size == 0:
+        node.refuse("it has no values")
+    found = _REDUCED[node.operator](node.program, rows_of(value, gone)) if gone else value
+    return _without(value, found, gone, bool(node.whole("keepdims", 1)))
+
+
+def _without(value: Symbol, found: Symbol, gone: tuple[int, ...], keepdims: bool) -> Symbol:
+    """[groups, 1] in the value's shape, the dimensions `gone` of 1 or no longer there."""
+    sizes = [1 if axis in gone else size for axis, size in enumerate(value.shape)]
+    batch = value.batch
+    if not keepdims:
+        sizes = [size for axis, size in enumerate(sizes) if axis not in gone]
+        batch = None if batch is None else batch - sum(axis < batch for axis in gone)
+    return found.moved(lambda v: v.reshape(sizes), batch)
+
+
+@operator("Softmax", "LogSoftmax")
+def softmax(node: Node) -> Result:
+    value = node.symbol()
+    if node.opset >= 13:
+        axes: tuple[int, ...] = (node.axis(value.ndim, -1),)
+    else:
+        axes = tuple(range(node.axis(value.ndim, 1 if value.ndim > 1 else 0), value.ndim))
+    for axis in axes:
+        node.keep_batch(value, axis)
+    rows = rows_of(value, axes)
+    program = node.program
+    if node.operator == "LogSoftmax":
+        found = spelling.subtract(program, rows, log_sums(program, rows))
+    else:
+        found = each_row(rows, lambda row: program.whole("softmax", without_common(program, row)))
+    return unfolded(value, found, axes)
+
+
+def unfolded(value: Symbol, rows: Symbol, axes: tuple[int, ...]) -> Symbol:
+    """What `rows_of` did, undone."""
+    order = [*(axis for axis in range(value.ndim) if axis not in axes), *axes]
+    shape = [value.shape[axis] for axis in order]
+    back = np.argsort(order).tolist()
+    return rows.moved(lambda v: np.transpose(v.reshape(shape), back), value.batch)
+
+
+def without_common(program: Program, row: Symbol) -> Symbol:
+    """A number that is added to all values of a row alike is taken off: softmax and argmax do not
+    see it. So go the logarithms of sums that distributions take off their logits."""
+    step = program.owner(row)
+    if not isinstance(step, Total) or not (row.scale == row.scale[0]).all():
+        return row
+    terms = step.terms.moved(lambda v: v[row.atom - step.first])
+    same = np.all([(a == a[:1]).all(axis=0) for a in terms.arrays], axis=0)
+    if not same.any() or same.all():
+        return row
+    left = program.total(terms.moved(lambda v: v[:, ~same]))
+    return without_common(program, left.mapped(row.scale[0], row.total - row.total[0]))
+
+
+def _logits(program: Program, row: Symbol) -> Symbol:
+    """Of a row of probabilities what they were made of: the greatest stands at the same place."""
+    step = program.owner(row)
+    if (
+        isinstance(step, Function)
+        and step.name == "softmax"
+        and row.is_plain
+        and np.array_equal(row.atom, np.arange(step.first, step.first + step.count))
+    ):
+        row = step.inputs.moved(lambda v: v[0])
+    return without_common(program, row)
+
+
+@operator("ArgMax", "ArgMin")
+def argmax(node: Node) -> Result:
+    """Of equals the first, or the last; after a softmax the same as before it."""
+    value = node.symbol()
+    axis = node.axis(value.ndim, 0)
+    node.keep_batch(value, axis)
+    rows = rows_of(value if node.operator == "ArgMax" else value.scaled(-1.0), (axis,))
+    program = node.program
+    last = bool(node.whole("select_last_index", 0))
+    if last:
+        rows = rows.part(slice(None), slice(None, None, -1))
+    found = each_row(rows, lambda row: program.whole("argmax", _logits(program, row)))
+    if last:
+        found = found.mapped(-1.0, rows.shape[1] - 1.0)
+    kept = _without(value, found, (axis,), bool(node.whole("keepdims", 1)))
+    return with_kind(kept, WHOLE)
+
+
+@operator("CumSum")
+def running_sum(node: Node) -> Result:
+    value, axis = node.symbol(), int(node.constant(1).reshape(-1)[0])
+    axis = node.from_front(axis, value.ndim)
+    node.keep_batch(value, axis)
+    rows = rows_of(value, (axis,))
+    size = rows.shape[1]
+    last = range(size) if not node.whole("exclusive", 0) else range(-1, size - 1)
+    if node.whole("reverse", 0):
+        parts = [range(size - 1 - end, size) for end in last][::-1]
+    else:
+        parts = [range(end + 1) for end in last]
+    node.tensors.spend(4 * rows.size * size, node.label)
+    nothing = rows.moved(lambda v: v[:, :1]).scaled(0.0)
+    columns = [
+        sums(node.program, rows.part(slice(None), list(part))) if part else nothing
+        for part in parts
+    ]
+    return unfolded(value, joined(columns, 1), (axis,))

@@ -1,0 +1,42 @@
+"""Operators that are refused, and why; any other is not known."""
+
+from __future__ import annotations
+
+from sparsectl.policy.onnx_file.operators.registry import refused
+
+refused(
+    "a recurrent layer has a memory that this policy has no place for; give a feedforward policy, "
+    "or one that takes frames of history",
+    "RNN",
+    "GRU",
+    "LSTM",
+    "Scan",
+    "Loop",
+    "com.microsoft.AttnLSTM",
+)
+refused(
+    "a convolution is not supported; give a policy of vectors",
+    *(
+        "Conv",
+        "ConvTranspose",
+        "ConvInteger",
+        "QLinearConv",
+        "DeformConv",
+        "MaxPool",
+        "AveragePool",
+    ),
+    *("GlobalAveragePool", "GlobalMaxPool", "LpPool", "com.microsoft.FusedConv"),
+)
+refused("its branches are graphs of their own; export the branch that is taken", "If")
+refused(
+    "an action that is drawn at random cannot be verified; export the mean or the most likely one",
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"),
+    "Bernoulli",
+)
+refused(
+    "it gives names to probabilities; convert with options={'zipmap': False}", "ai.onnx.ml.ZipMap"
+)
+refused(
+    "attention is not supported; give a policy of vectors",
+    *("Attention", "com.microsoft.Attention", "com.microsoft.MultiHeadAttention"),
+)

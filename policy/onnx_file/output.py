@@ -1,0 +1,83 @@
+"""Which output of an ONNX file is the actions: the one asked for, or the one whose name says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.onnx_file.tensors import short
+
+ACTIONS: Final[tuple[tuple[str, ...], ...]] = (
+    ("action", "actions", "act", "deterministic_action", "deterministic_continuous_actions"),
+    ("continuous_actions", "discrete_actions", "deterministic_discrete_actions"),
+    ("mu", "mean", "action_mean", "mean_action", "mean_actions", "actor_mean"),
+    ("label", "output_label"),
+    ("logits", "action_logits", "action_dist_inputs"),
+    ("q", "q_value", "q_values", "qvalue", "qvalues"),
+    ("probabilities", "output_probability", "action_probs", "probs"),
+    ("policy", "pi", "actor"),
+)
+"""Names that a policy's output has, the surest first: as CleanRL, Stable-Baselines3, RLlib, Unity
+ML-Agents, skl2onnx and people write them. A folder that export wrote has "action"."""
+
+OTHER_WORDS: Final = frozenset(
+    "value values vf v critic baseline advantage log logp logprob logprobs prob std sigma variance "
+    "var entropy state hidden cell memory h c rnn version number size shape".split()
+)
+"""Words in the names of outputs that are something else."""
+
+ACTION_WORDS: Final = frozenset(
+    "action actions actor policy pi mu mean logits control command torque".split()
+)
+
+
+def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
+    """The name of the policy's output among `names`, those of a file's outputs.
+
+    Raises:
+        UserError: there is no output; `wanted` is not among them; none is asked for and no name
+            says which it is.
+    """
+    if not names:
+        raise UserError("the model has no output; export it again")
+    if wanted is not None:
+        if wanted not in names:
+            raise UserError(f"there is no output {short(wanted)}; give --output {_listed(names)}")
+        return wanted
+    if len(names) == 1:
+        return names[0]
+    for known in ACTIONS:
+        found = [name for name in names if _plain(name) in known]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(_which(found))
+    candidates = [name for name in names if not OTHER_WORDS & _words(name)]
+    named = [name for name in candidates if ACTION_WORDS & _words(name)]
+    for found in (named, candidates):
+        if len(found) == 1:
+            return found[0]
+    raise UserError(_which(names))
+
+
+def _which(names: Sequence[str]) -> str:
+    return (
+        f"it has the outputs {', '.join(map(short, names[:8]))}, and their names do not say which "
+        f"are the actions; give --output {_listed(names)}, or names (torch.onnx.export takes "
+        "output_names)"
+    )
+
+
+def _plain(name: str) -> str:
+    """Without a scope before it or a number of tf2onnx behind it, in small letters."""
+    return re.sub(r":\d+$", "", name).rsplit("/", 1)[-1].lower()
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", _plain(name)))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(short(name)[1:-1] for name in names[:8])

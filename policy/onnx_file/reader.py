@@ -1,0 +1,286 @@
+"""Any ONNX policy in: a file becomes a PolicyGraph, or a line that says what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.graph import MAX_WEIGHTS, PolicyGraph, Signal
+from sparsectl.policy.model_file import check_model_file
+from sparsectl.policy.onnx_file.action import Action, action_of
+from sparsectl.policy.onnx_file.inputs import observations
+from sparsectl.policy.onnx_file.lowering import lower
+from sparsectl.policy.onnx_file.node import Node, Value
+from sparsectl.policy.onnx_file.operators import ELSEWHERE, OPERATORS
+from sparsectl.policy.onnx_file.output import choose_output
+from sparsectl.policy.onnx_file.program import Program
+from sparsectl.policy.onnx_file.symbol import Symbol, SymbolError
+from sparsectl.policy.onnx_file.tensors import TensorReader, short
+from sparsectl.policy.onnx_file.uses import Normaliser
+from sparsectl.policy.onnx_file.written import read_written
+from sparsectl.policy.signals import Signals, generic_signals, parse_json_object, parse_signals
+
+MAX_FILE_BYTES = 16 * MAX_WEIGHTS
+"""A value function and whatever else stands in the file is among them."""
+MAX_NODES = 10_000
+OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
+
+
+def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
+    """The policy in an ONNX file; physical observation in, physical action out, as the file has it.
+
+    The file is read as it runs for one observation. The policy is the path from the inputs (their
+    values one after another, in the file's order, are the observation) to `output`, by default to
+    the output whose name says that it is the actions (`policy.onnx_file.output`); nodes that do not
+    lead there (a value function, log probabilities) are not looked at. Scaling before the first
+    layer becomes the observation signals' scale and offset; scaling and limits after the last
+    become the action's map. `sparsectl.*` metadata gives signals, environment and provenance;
+    without it the signals are o0, o1, …, of several inputs NAME0, NAME1, …, and a0, a1, ….
+
+    Raises:
+        UserError: not ONNX, truncated, too large, an operator that is not possible (its node and
+            name are given), shapes that do not fit, NaN weights.
+    """
+    check_model_file(path, MAX_FILE_BYTES)
+    try:
+        model = ModelProto.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise UserError(f"{path} is not a whole ONNX file; export it again") from error
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused where it matters
+            return _graph(model, path, output)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _graph(model: ModelProto, path: Path, wanted: str | None) -> PolicyGraph:
+    opset = _opset(model)
+    if any(isinstance(text, bytes) for text in _texts(model)):
+        raise UserError("it has a name that is not UTF-8; the file is damaged, export it again")
+    output = _output(model.graph, wanted)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    text = metadata.get("sparsectl.signals")
+    signals = None
+    if text is not None:
+        signals = parse_signals(parse_json_object(text, "sparsectl.signals"), "sparsectl.signals")
+    written = read_written(model, TensorReader(path.parent))
+    if written is not None:
+        return written
+    tensors = TensorReader(path.parent)
+    program = Program(tensors.spend)
+    symbol, names = _run(model.graph, output, opset, tensors, program)
+    if signals is None:
+        signals = generic_signals(len(names), symbol.size)
+        signals = signals._replace(
+            observation=tuple(Signal(name) for name in names),
+        )
+    actions = [action_of(program, symbol, index) for index in range(symbol.size)]
+    layers, normaliser = lower(program, actions, signals.frames)
+    provenance = metadata.get("sparsectl.provenance")
+    return PolicyGraph(
+        layers,
+        **_mapped(signals, actions, normaliser)._asdict(),
+        environment=metadata.get("sparsectl.environment"),
+        provenance=parse_json_object(provenance, "sparsectl.provenance") if provenance else {},
+    )
+
+
+def _texts(model: ModelProto) -> Iterator[str | bytes]:
+    """Every name and value the reader looks at; protobuf gives bytes where they are not UTF-8."""
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
+    for node in model.graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    yield from (value.name for value in (*model.graph.input, *model.graph.output))
+    yield from (tensor.name for tensor in model.graph.initializer)
+    yield from (tensor.values.name for tensor in model.graph.sparse_initializer)
+
+
+def _opset(model: ModelProto) -> int:
+    versions = [i.version for i in model.opset_import if i.domain in ("", "ai.onnx")]
+    if not model.graph.node or not versions:
+        raise UserError("it is not an ONNX model (it has no nodes or no opset); export it again")
+    if versions[0] < OLDEST_OPSET:
+        raise UserError(f"opset {versions[0]} is too old; export it with opset 13 or later")
+    if len(model.graph.node) > MAX_NODES:
+        raise UserError(f"{len(model.graph.node)} nodes; a policy has at most {MAX_NODES}")
+    return int(versions[0])
+
+
+def _output(graph: GraphProto, wanted: str | None) -> ValueInfoProto:
+    outputs: dict[str, ValueInfoProto] = {output.name: output for output in graph.output}
+    return outputs[choose_output(list(outputs), wanted)]
+
+
+def _run(
+    graph: GraphProto, output: ValueInfoProto, opset: int, tensors: TensorReader, program: Program
+) -> tuple[Symbol, list[str]]:
+    """Run the nodes that lead to `output`, in the file's order; the actions, a vector, and a name
+    for each number of the observation."""
+    nodes, names = _needed(graph, output.name)
+    values: dict[str, Value] = {"": None}
+    for tensor in graph.initializer:
+        if tensor.name in names:
+            values[tensor.name] = tensors.dense(tensor)
+    for sparse in graph.sparse_initializer:
+        if sparse.values.name in names:
+            values[sparse.values.name] = tensors.sparse(sparse)
+    inputs = [i for i in graph.input if i.name in names and i.name not in values]
+    shapes = {name: value.shape for name, value in values.items() if isinstance(value, np.ndarray)}
+    observed, signal_names = observations(inputs, nodes, shapes, program)
+    values |= observed
+    for node in nodes:
+        results = _apply(node, values, opset, tensors, program)
+        values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
+    return _actions(values.get(output.name), output), signal_names
+
+
+def _actions(value: Value, output: ValueInfoProto) -> Symbol:
+    """The output as a vector of the actions."""
+    shown = short(output.name)
+    if not isinstance(value, Symbol) or value.constant.all():
+        raise UserError(f"output {shown} does not depend on the observation; export again")
+    if value.size == 0 or sum(size > 1 for size in value.shape) > 1:
+        raise UserError(
+            f"output {shown} has the shape {list(value.shape)} for one observation; give one of "
+            "[batch, actions]"
+        )
+    if value.batch is not None and value.size > 1 and value.batch == value.ndim - 1:
+        raise UserError(f"output {shown} is not [batch, actions]; transpose it back")
+    declared = [d.dim_value for d in output.type.tensor_type.shape.dim]
+    stacked = value.shape == (value.size, 1)
+    if len(declared) == value.ndim > 1 and not stacked and declared[-1] not in (0, value.shape[-1]):
+        raise UserError(
+            f"output {shown} is declared with {declared[-1]} values but the network gives "
+            f"{value.shape[-1]}; export it again"
+        )
+    return value.flat()
+
+
+def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
+    """The nodes that lead to `output`, in the file's order, and every name they read."""
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    names, waiting, found = {output}, [output], set()
+    while waiting:
+        index = makers.get(waiting.pop())
+        if index is None or index in found:
+            continue
+        found.add(index)
+        fresh = set(graph.node[index].input) - names
+        names |= fresh
+        waiting += fresh
+    return [graph.node[index] for index in sorted(found)], names
+
+
+def _apply(
+    node: NodeProto,
+    values: dict[str, Value],
+    opset: int,
+    tensors: TensorReader,
+    program: Program,
+) -> tuple[Value, ...]:
+    name = short(node.name) if node.name else f"that makes {short((*node.output, '?')[0])}"
+    label = f"node {name}"
+    domain = "" if node.domain in ("", "ai.onnx") else node.domain + "."
+    operator = short(domain + node.op_type)[1:-1]
+    for needed in node.input:
+        if needed not in values:
+            raise UserError(
+                f"{label} ({operator}) reads {short(needed)}, which nothing before it makes (a "
+                "cycle, or nodes out of order); export it again"
+            )
+    attributes = {a.name: _attribute(a) for a in node.attribute}
+    inputs = tuple(values[needed] for needed in node.input)
+    outputs = len([name for name in node.output if name])
+    call = Node(label, operator, inputs, attributes, opset, tensors, program, outputs)
+    handler = OPERATORS.get(domain + node.op_type)
+    if handler is None:
+        call.refuse(ELSEWHERE.get(domain + node.op_type, "this operator is not supported"))
+    try:
+        result = handler(call)
+    except SymbolError as error:
+        call.refuse(str(error))
+    except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
+        call.refuse("its inputs and attributes do not fit together")
+    results = result if isinstance(result, tuple) else (result,)
+    for each in results:
+        if each is not None and not any(each is known for known in inputs):
+            tensors.spend(4 * each.size if isinstance(each, Symbol) else each.size, label)
+    return tuple(_plain(each) if call.is_constant else each for each in results)
+
+
+def _plain(value: Value) -> Value:
+    """A constant as an array."""
+    if isinstance(value, Symbol) and value.constant.all():
+        return value.offset.astype(np.float32)
+    return value
+
+
+def _attribute(attribute: AttributeProto) -> Any:
+    """The value of a number, numbers, text or tensor; None for kinds that no operator takes."""
+    fields: dict[int, str] = {
+        AttributeProto.FLOAT: "f",
+        AttributeProto.INT: "i",
+        AttributeProto.STRING: "s",
+        AttributeProto.TENSOR: "t",
+        AttributeProto.SPARSE_TENSOR: "sparse_tensor",
+        AttributeProto.FLOATS: "floats",
+        AttributeProto.INTS: "ints",
+    }
+    value = getattr(attribute, fields[attribute.type]) if attribute.type in fields else None
+    is_list = attribute.type in (AttributeProto.FLOATS, AttributeProto.INTS)
+    return list(value) if is_list and value is not None else value
+
+
+def _mapped(signals: Signals, actions: list[Action], normaliser: Normaliser) -> Signals:
+    """Names, units and limits from the metadata; scales from the nodes, which are what runs."""
+    if len(signals.action) != len(actions):
+        raise UserError(
+            f"sparsectl.signals has {len(signals.action)} action signals but the network gives "
+            f"{len(actions)} values; export it again"
+        )
+    observed = len(signals.observation)
+    if observed * signals.frames != len(normaliser.scale):
+        raise UserError(
+            f"layer 0 takes {len(normaliser.scale)} values but the observation has "
+            f"{observed * signals.frames}; make the sizes equal"
+        )
+    return signals._replace(
+        observation=tuple(
+            replace(
+                signal,
+                scale=_as_written(float(normaliser.scale[i]), signal.scale),
+                offset=_as_written(float(normaliser.offset[i]), signal.offset),
+            )
+            for i, signal in enumerate(signals.observation)
+        ),
+        action=tuple(map(_action, signals.action, actions)),
+    )
+
+
+def _action(signal: Signal, action: Action) -> Signal:
+    if action.atom < 0:  # a constant: a neuron without weights has it as its bias
+        action = replace(action, scale=1.0, offset=0.0)
+    low, high = action.low, action.high
+    return replace(
+        signal,
+        scale=_as_written(action.scale, signal.scale),
+        offset=_as_written(action.offset, signal.offset),
+        low=signal.low if low == -np.inf else _as_written(low, signal.low),
+        high=signal.high if high == np.inf else _as_written(high, signal.high),
+    )
+
+
+def _as_written(value: float, named: float | None) -> float:
+    """The metadata's number where the node has the same one, rounded to float32."""
+    with np.errstate(over="ignore"):
+        same = named is not None and np.float32(named) == np.float32(value)
+    return named if same and named is not None else value

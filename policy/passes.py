@@ -1,0 +1,161 @@
+"""Passes: PolicyGraph in, PolicyGraph out, the same function of the physical observation.
+
+A pass works in float64 and rounds once, so a graph before and after it differ by rounding only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.graph import Layer, PolicyGraph
+
+
+def simplify(graph: PolicyGraph) -> PolicyGraph:
+    """All the passes that every export takes, in order."""
+    return eliminate_dead_neurons(merge_duplicate_neurons(fold_normaliser(graph)))
+
+
+def hidden_neurons(graph: PolicyGraph) -> int:
+    return sum(layer.outputs for layer in graph.layers[:-1])
+
+
+CENTRED_FROM = 8
+"""An offset of so many scales is taken off before the weights: folded into a bias it would cost
+three of float32's 24 bits or more, and more than the rounding of the file's own order."""
+MAX_CENTRED = 1_000
+"""Observations at most where a layer takes off their offsets."""
+
+
+def fold_normaliser(graph: PolicyGraph) -> PolicyGraph:
+    """Move the observation's normaliser into layer 0: W (x - o) / s + b = (W/s) x + (b - (W/s) o).
+
+    Offsets of `CENTRED_FROM` scales or more are taken off by a layer of their own, whose weights
+    are 1. The observation signals keep their names, units and limits; scale becomes 1, offset 0.
+
+    Raises:
+        UserError: more than `MAX_CENTRED` observations, one of them with such an offset.
+    """
+    if graph.is_folded:
+        return graph
+    first = graph.layers[0]
+    far = np.abs(graph.observation_offset) >= CENTRED_FROM * np.abs(graph.observation_scale)
+    weight = first.weight / graph.observation_scale
+    bias = first.bias - weight @ np.where(far, 0.0, graph.observation_offset)
+    folded = [replace(first, weight=_float32(weight), bias=_float32(bias))]
+    if far.any():
+        folded.insert(0, _centring(np.where(far, graph.observation_offset, 0.0)))
+    observation = tuple(replace(s, scale=1.0, offset=0.0) for s in graph.observation)
+    return replace(graph, layers=(*folded, *graph.layers[1:]), observation=observation)
+
+
+def _centring(offset: np.ndarray) -> Layer:
+    if len(offset) > MAX_CENTRED:
+        raise UserError(
+            f"{len(offset)} observations, some with an offset of over {CENTRED_FROM} scales; give "
+            f"at most {MAX_CENTRED}, or take the offset off before the policy"
+        )
+    return Layer(np.eye(len(offset), dtype=np.float32), _float32(-offset))
+
+
+def merge_duplicate_neurons(graph: PolicyGraph) -> PolicyGraph:
+    """Of hidden neurons with the same weights, bias and activation the first stays; the weights
+    that read the others are added to those that read it."""
+    layers = list(graph.layers)
+    for index in range(len(layers) - 1):
+        layer, after = layers[index], layers[index + 1]
+        rows = np.column_stack([layer.weight, layer.bias, *_kinds(layer)])
+        _, firsts, groups = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        if len(firsts) == layer.outputs:
+            continue
+        place = np.arange(layer.results)  # of the result that each is taken for
+        single = layer.result_of >= 0
+        place[layer.result_of[single]] = layer.result_of[firsts[groups.reshape(-1)]][single]
+        weight = np.zeros(after.weight.shape)
+        np.add.at(weight.T, place, after.weight.T.astype(np.float64))
+        kept = np.zeros(layer.outputs, bool)
+        kept[firsts] = True
+        layers[index] = layer.neurons(kept)
+        stays = place == np.arange(layer.results)
+        layers[index + 1] = replace(after, weight=_float32(weight[:, stays]))
+    return replace(graph, layers=tuple(layers))
+
+
+def _kinds(layer: Layer) -> list[np.ndarray]:
+    """A number for each activation, and for each neuron that others' results depend on; none where
+    all neurons are of one kind."""
+    if not layer.segments and layer.parts[0].is_elementwise:
+        return []
+    names = dict.fromkeys((s.activation, s.parameters) for s in layer.parts)
+    alike = {name: number for number, name in enumerate(names)}
+    kinds = np.concatenate(
+        [np.full(s.neurons, alike[s.activation, s.parameters]) for s in layer.parts]
+    )
+    own = len(alike) + np.arange(layer.outputs)
+    return [np.where(layer.result_of >= 0, kinds, own)]
+
+
+def eliminate_dead_neurons(graph: PolicyGraph) -> PolicyGraph:
+    """Fold neurons without inputs into the next biases and drop neurons nobody reads, until none
+    is left. A network that turns out constant becomes a single layer without weights."""
+    layers = list(graph.layers)
+    while True:
+        before = [layer.weight.shape for layer in layers]
+        layers = _drop_unused(_fold_constants(layers), graph.observation_size)
+        if [layer.weight.shape for layer in layers] == before:
+            return replace(graph, layers=tuple(layers))
+
+
+def _fold_constants(layers: list[Layer]) -> list[Layer]:
+    """A neuron without inputs is always activation(bias): add that to the biases it feeds."""
+    folded = [layers[0]]
+    for layer in layers[1:]:
+        before = folded[-1]
+        constant = ~np.any(before.weight, axis=1) & (before.result_of >= 0)
+        value = np.zeros(before.results, np.float32)
+        if constant.any():
+            alone = before.neurons(constant)
+            with np.errstate(all="ignore"):
+                value[before.result_of[constant]] = alone.activate(alone.bias)
+        gone = np.zeros(before.results, bool)
+        gone[before.result_of[constant]] = True
+        gone &= np.isfinite(value)
+        bias = layer.bias + layer.weight[:, gone].astype(np.float64) @ value[gone]
+        weight = np.where(gone, np.float32(0), layer.weight)
+        folded.append(replace(layer, weight=weight, bias=_float32(bias)))
+    return folded
+
+
+def _drop_unused(layers: list[Layer], observation_size: int) -> list[Layer]:
+    kept = [layers[-1]]
+    for layer in reversed(layers[:-1]):
+        after = kept[0]
+        used = np.any(after.weight, axis=0)
+        if not used.any():  # nothing reaches the rest: it is a constant of no input
+            weight = np.zeros((after.outputs, observation_size), np.float32)
+            return [replace(after, weight=weight), *kept[1:]]
+        neurons, results = _read(layer, used)
+        kept[0] = replace(after, weight=after.weight[:, results])
+        kept.insert(0, layer.neurons(neurons))
+    return kept
+
+
+def _read(layer: Layer, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The neurons and results that stay where only the results `used` are read: of results that
+    depend on several neurons all or none."""
+    neurons, results, start = [], [], 0
+    for segment in layer.parts:
+        own = used[start : start + segment.results]
+        if not segment.is_elementwise:
+            own = np.full(segment.results, own.any())
+        results.append(own)
+        neurons.append(own if segment.is_elementwise else np.full(segment.neurons, own.any()))
+        start += segment.results
+    return np.concatenate(neurons), np.concatenate(results)
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(np.float32)

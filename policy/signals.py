@@ -1,0 +1,108 @@
+"""Signals as they stand in the metadata of students and ONNX files: JSON in, Signal out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.graph import MAX_WIDTH, Signal
+
+
+class Signals(NamedTuple):
+    """The fields of PolicyGraph that describe both ends of the controller."""
+
+    observation: tuple[Signal, ...]
+    action: tuple[Signal, ...]
+    frames: int
+    period_s: float
+    rig: str | None
+
+
+def generic_signals(observation_size: int, action_size: int) -> Signals:
+    """Signals for a model that says nothing about itself: o0, o1, … and a0, a1, …, unbounded."""
+    return Signals(
+        observation=tuple(Signal(f"o{index}") for index in range(observation_size)),
+        action=tuple(Signal(f"a{index}") for index in range(action_size)),
+        frames=1,
+        period_s=0.0,
+        rig=None,
+    )
+
+
+def parse_json_object(text: str, where: str) -> dict[str, Any]:
+    """A JSON object from metadata; `where` names it in the error.
+
+    Raises:
+        UserError: not JSON, nested too deeply, or not an object.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON ({error}); make the file again") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is {shown(value)}, not a JSON object; make the file again")
+    return value
+
+
+def parse_signals(value: Any, where: str) -> Signals:
+    """Signals from their JSON (the form of `PolicyGraph.signals`).
+
+    Raises:
+        UserError: a field is missing or of the wrong kind; `where` and the field are named.
+    """
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is {shown(value)}; give an object with observation and action")
+    frames, period_s, rig = value.get("frames", 1), value.get("period_s", 0.0), value.get("rig")
+    if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= MAX_WIDTH:
+        raise UserError(f"{where}.frames is {shown(frames)}; give a whole number from 1")
+    if rig is not None and not isinstance(rig, str):
+        raise UserError(f"{where}.rig is {shown(rig)}; give a name or null")
+    return Signals(
+        observation=_parse_side(value.get("observation"), f"{where}.observation"),
+        action=_parse_side(value.get("action"), f"{where}.action"),
+        frames=frames,
+        period_s=_number(period_s, f"{where}.period_s"),
+        rig=rig,
+    )
+
+
+def _parse_side(value: Any, where: str) -> tuple[Signal, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_WIDTH:
+        raise UserError(f"{where} is {shown(value)}; give a list of 1 to {MAX_WIDTH} signals")
+    return tuple(_parse_signal(item, f"{where}[{index}]") for index, item in enumerate(value))
+
+
+def _parse_signal(value: Any, where: str) -> Signal:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise UserError(f"{where} is {shown(value)}; give an object with a name")
+    unit = value.get("unit", "1")
+    if not isinstance(unit, str):
+        raise UserError(f"{where}.unit is {shown(unit)}; give text")
+    return Signal(
+        name=value["name"],
+        unit=unit,
+        scale=_number(value.get("scale", 1.0), f"{where}.scale"),
+        offset=_number(value.get("offset", 0.0), f"{where}.offset"),
+        low=_limit(value.get("low"), f"{where}.low"),
+        high=_limit(value.get("high"), f"{where}.high"),
+    )
+
+
+def _limit(value: Any, where: str) -> float | None:
+    return None if value is None else _number(value, where)
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UserError(f"{where} is {shown(value)}; give a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise UserError(f"{where} is a number of {len(str(value))} digits; give a float") from None
+
+
+def shown(value: Any) -> str:
+    """A value from a file, on one line and not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,135 @@
+"""student.safetensors in: the posterior collapsed to its mean under its mask, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.activations import ACTIVATIONS, Float32
+from sparsectl.policy.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph
+from sparsectl.policy.model_file import check_model_file
+from sparsectl.policy.signals import parse_json_object, parse_signals, shown
+
+MAX_FILE_BYTES = 12 * MAX_WEIGHTS
+"""Mean, log sigma and mask of the largest graph, and room for the rest."""
+
+LOG_ALPHA_LIMIT = 10.0
+FORMAT, VERSION = "sparsectl.student", 1
+
+
+def read_student(path: Path) -> PolicyGraph:
+    """The deterministic masked network of a student, its normaliser still beside its weights.
+
+    A weight is its posterior mean where the student's mask says so or, without a mask, where
+    log alpha = 2 log sigma - 2 log|mean| is under the student's threshold (Molchanov et al. 2017,
+    equation 15's criterion); all others are 0. Biases stay.
+
+    Raises:
+        UserError: not a student, truncated, sizes that do not fit, NaN or infinite weights.
+    """
+    check_model_file(path, MAX_FILE_BYTES)
+    try:
+        with safe_open(path, framework="np") as tensors:
+            return _graph(tensors)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a whole safetensors file ({error}); give a student.safetensors as "
+            "`sparsectl distill` writes it"
+        ) from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _graph(tensors: Any) -> PolicyGraph:
+    metadata = _metadata(tensors.metadata())
+    names = _activations(metadata)
+    layers = tuple(_layer(tensors, i, name, metadata) for i, name in enumerate(names))
+    environment = metadata.get("environment")
+    return PolicyGraph(
+        layers,
+        **parse_signals(metadata.get("signals"), "signals")._asdict(),
+        environment=environment if isinstance(environment, str) else None,
+        provenance={"student": metadata.get("provenance", {}), "seed": metadata.get("seed")},
+    )
+
+
+def log_alpha(mean: Float32, log_sigma: Float32) -> Float32:
+    """log of noise variance over squared mean, clipped to [-10, 10]; a mean of 0 gives 10."""
+    with np.errstate(divide="ignore", over="ignore"):
+        ratio = 2 * log_sigma - 2 * np.log(np.abs(mean))
+    clipped: Float32 = np.clip(ratio, -LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
+    return clipped
+
+
+def _metadata(metadata: dict[str, str] | None) -> dict[str, Any]:
+    text = (metadata or {}).get("sparsectl")
+    if text is None:
+        raise UserError(
+            "it holds tensors but no sparsectl metadata; give a student.safetensors as "
+            "`sparsectl distill` writes it, or export the model to ONNX"
+        )
+    value = parse_json_object(text, "its sparsectl metadata")
+    if (value.get("format"), value.get("version")) != (FORMAT, VERSION):
+        found = f"{shown(value.get('format'))} version {shown(value.get('version'))}"
+        raise UserError(f"it is {found}; this sparsectl reads {FORMAT!r} version {VERSION}")
+    return value
+
+
+def _activations(metadata: dict[str, Any]) -> list[str]:
+    names = metadata.get("activations")
+    if not isinstance(names, list) or not 1 <= len(names) <= MAX_LAYERS:
+        raise UserError(f"activations is not a list of 1 to {MAX_LAYERS}; distill again")
+    for name in names:
+        if not isinstance(name, str) or name not in ACTIVATIONS:
+            raise UserError(
+                f"activation {shown(name)} is not known; use one of {', '.join(ACTIVATIONS)}"
+            )
+    return names
+
+
+def _layer(tensors: Any, index: int, activation: str, metadata: dict[str, Any]) -> Layer:
+    mean = _tensor(tensors, f"layers.{index}.mean", "F32")
+    bias = _tensor(tensors, f"layers.{index}.bias", "F32")
+    kept = _kept(tensors, index, mean, metadata)
+    try:  # the pruned weights must be finite too: a NaN there is a broken training
+        Layer(mean, bias, activation)
+        return Layer(np.where(kept, mean, np.float32(0)), bias, activation)
+    except UserError as error:
+        raise UserError(f"layer {index}: {error}") from error
+
+
+def _kept(tensors: Any, index: int, mean: Float32, metadata: dict[str, Any]) -> NDArray[np.bool_]:
+    """Which weights stay, [out, in]: the mask's, or without one those under the threshold."""
+    has_mask = f"layers.{index}.mask" in tensors.keys()
+    name, dtype = (
+        (f"layers.{index}.mask", "U8") if has_mask else (f"layers.{index}.log_sigma", "F32")
+    )
+    array = _tensor(tensors, name, dtype)
+    if array.shape != mean.shape or np.isnan(array).any():
+        raise UserError(
+            f"{name} is {list(array.shape)} and its mean {list(mean.shape)}, or it has NaN; "
+            "distill again"
+        )
+    return array != 0 if has_mask else log_alpha(mean, array) < _threshold(metadata)
+
+
+def _tensor(tensors: Any, name: str, dtype: str) -> np.ndarray:
+    if name not in tensors.keys():
+        raise UserError(f"it has no tensor {name}; distill again")
+    found = tensors.get_slice(name).get_dtype()
+    if found != dtype:
+        raise UserError(f"{name} is {found}, not {dtype}; distill again")
+    array: np.ndarray = tensors.get_tensor(name)
+    return array
+
+
+def _threshold(metadata: dict[str, Any]) -> float:
+    value = metadata.get("log_alpha_threshold")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UserError(f"log_alpha_threshold is {shown(value)}; give a number (the paper has 2)")
+    return float(value)
