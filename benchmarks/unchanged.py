@@ -97,7 +97,7 @@ def models(scratch: Path) -> Iterator[Path]:
             [helper.make_tensor_value_info(end, TensorProto.FLOAT, [1, size])]
             for end, size in (("observation", 6), ("action", 2))
         ]
-        graph = helper.make_graph(nodes, name, *ends, tensors)
+        graph = helper.make_graph(nodes, name, ends[0], ends[1], tensors)
         opset = helper.make_opsetid("", 17)
         save(
             helper.make_model(graph, opset_imports=[opset], ir_version=8), scratch / f"{name}.onnx"
