@@ -369,7 +369,7 @@ class Distillation:
             "imitation_error": self.coverage.imitation_error(policy),
         }
         judged = self.finetuning is not None and self.stages.judged(student.kept_weights)
-        entry |= self.measurement.of_stage(policy, judged)
+        entry |= self.measurement.of_stage(policy, judged, self.stages.clear)
         if "return_mean" in entry:
             self.board.add_scalar(f"{name}/return", entry["return_mean"], trainer.steps_done)
         if self.finetuning is not None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sparsectl.training.intervals import Array, cvar, mean_interval, paired_difference
 from sparsectl.training.policy import Policy
-from sparsectl.training.presets import Preset
+from sparsectl.training.presets import Preset, looks
 from sparsectl.training.rollouts import Rollouts
 from sparsectl.training.seeds import Series
 
 LOGGED_EPISODES = 5
 UNJUDGED_EPISODES = 40
 """Of a student that cannot be the result; the first of those that the others meet too."""
+GROWTH = 4
+"""Times as many, at most, where a return is asked for and fewer leave open whether it is there."""
 
 
 def return_figures(returns: Array) -> dict[str, float]:
@@ -31,17 +35,29 @@ class Measurement:
         self.rollouts = rollouts
         self.episodes = preset.episodes
         self.final_episodes = preset.final_episodes
+        self.teacher = teacher
         self._teacher: Array | None = None
         if teacher is not None and rollouts is not None:
-            self._teacher = self._returns(teacher, Series.SELECTION, self.episodes, "teacher")
+            self._teacher = self._selection(teacher, self.episodes, "teacher")
 
     @property
     def teacher_return(self) -> float | None:
-        """The teacher's mean return in the episodes that choose."""
-        return None if self._teacher is None else float(self._teacher.mean())
+        """The teacher's mean return in the first of the episodes that choose."""
+        return None if self._teacher is None else float(self._teacher[: self.episodes].mean())
 
-    def of_stage(self, policy: Policy, judged: bool = True) -> dict[str, float]:
-        """What the choice among stages goes by; one that cannot be the one gets fewer episodes.
+    def of_stage(
+        self,
+        policy: Policy,
+        judged: bool = True,
+        clear: Callable[[dict[str, float]], bool] = lambda figures: True,
+    ) -> dict[str, float]:
+        """What the choice among stages goes by: the same episodes for all of them.
+
+        Args:
+            policy: the student.
+            judged: whether it may be the result; else it gets the first few alone.
+            clear: whether the figures suffice; until they do more episodes follow, up to GROWTH
+                times as many.
 
         Returns:
             dict: episodes, return_mean with its 95 % interval, means of the worst tenth and
@@ -49,13 +65,25 @@ class Measurement:
         """
         if self.rollouts is None:
             return {}
-        episodes = self.episodes if judged else min(self.episodes, UNJUDGED_EPISODES)
-        returns = self._returns(policy, Series.SELECTION, episodes, "measure")
+        least = self.episodes if judged else min(self.episodes, UNJUDGED_EPISODES)
+        returns, figures = np.empty(0), dict[str, float]()
+        for count in looks(least, GROWTH * least if judged else least):
+            returns = self._selection(policy, count, "measure", returns)
+            figures = self._figures(returns)
+            if clear(figures):
+                break
+        return figures
+
+    def _figures(self, returns: Array) -> dict[str, float]:
         low, high = mean_interval(returns)
-        figures = {"episodes": episodes, "return_low": low, "return_high": high}
+        figures = {"episodes": len(returns), "return_low": low, "return_high": high}
         figures |= return_figures(returns)
         if self._teacher is not None:
-            figures |= paired_difference(returns, self._teacher[:episodes])
+            if len(self._teacher) < len(returns):
+                assert self.teacher is not None
+                known = self._teacher
+                self._teacher = self._selection(self.teacher, len(returns), "teacher", known)
+            figures |= paired_difference(returns, self._teacher[: len(returns)])
         return figures
 
     def final(self, policy: Policy) -> dict[str, float]:
@@ -69,6 +97,19 @@ class Measurement:
         returns = self._returns(policy, Series.LOGGED, LOGGED_EPISODES, "logged")
         return {"return": float(returns.mean())}
 
-    def _returns(self, policy: Policy, series: Series, episodes: int, label: str) -> Array:
+    def _selection(
+        self, policy: Policy, episodes: int, label: str, known: Array | None = None
+    ) -> Array:
+        """Returns in the first `episodes` that choose, of which some may be known."""
+        known = np.empty(0) if known is None else known
+        more = self._returns(
+            policy, Series.SELECTION, episodes - len(known), label, first=len(known)
+        )
+        return np.concatenate([known, more])
+
+    def _returns(
+        self, policy: Policy, series: Series, episodes: int, label: str, first: int = 0
+    ) -> Array:
         assert self.rollouts is not None
-        return self.rollouts.returns(policy, (series,), episodes, label).astype(np.float64)
+        found = self.rollouts.returns(policy, (series,), episodes, label, first)
+        return found.astype(np.float64)

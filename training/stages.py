@@ -76,6 +76,10 @@ class Stages:
         """Whether a fine-tuned student of that size may be the result."""
         return self.target.judges(kept_weights)
 
+    def clear(self, figures: JSON) -> bool:
+        """Whether figures of a fine-tuned student say if it is as wished."""
+        return self.target.clear(figures)
+
     def finalists(self) -> list[JSON]:
         """Entries of students among which more episodes decide; none where there is no choice."""
         done = self.fine_tuned()

@@ -40,6 +40,9 @@ class Target(Protocol):
     def judges(self, kept_weights: int) -> bool:
         """Whether a student of that size may be the one, so that its return must be known well."""
 
+    def clear(self, figures: JSON) -> bool:
+        """Whether the figures of a student that may be the one say if it is as wished."""
+
 
 def score(entry: JSON, of: str = "") -> float:
     """Mean return plus those of the worst tenth and hundredth; offline, how close the actions are.
@@ -125,6 +128,9 @@ class Rounds:
     def judges(self, kept_weights: int) -> bool:
         return True
 
+    def clear(self, figures: JSON) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Keep:
@@ -151,6 +157,9 @@ class Keep:
 
     def judges(self, kept_weights: int) -> bool:
         return kept_weights <= self.weights
+
+    def clear(self, figures: JSON) -> bool:
+        return True
 
     def fine_tunings(self) -> int:
         down = self.prune_rounds if self.prune_rounds > 1 else 0
@@ -197,6 +206,9 @@ class Return:
     def judges(self, kept_weights: int) -> bool:
         return True
 
+    def clear(self, figures: JSON) -> bool:
+        return judged_return(self.share, figures) != UNCLEAR
+
     def _met(self, entry: JSON) -> bool:
         return judged_return(self.share, entry) == MET
 
@@ -231,4 +243,7 @@ class TableBytes:
         return None
 
     def judges(self, kept_weights: int) -> bool:
+        return True
+
+    def clear(self, figures: JSON) -> bool:
         return True

@@ -13,10 +13,12 @@ from sparsectl.common.errors import UserError
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.evidence import Evidence, evidence_of
+from sparsectl.training.measurement import GROWTH, Measurement
 from sparsectl.training.policy import load_policy
-from sparsectl.training.presets import evidence_looks
+from sparsectl.training.presets import Preset, evidence_looks
 from sparsectl.training.rollouts import Rollouts
 from sparsectl.training.seeds import Series
+from sparsectl.training.settings import BpdSettings, DaggerSettings, FinetuneSettings
 from sparsectl.training.students.storage import StudentLayer
 from sparsectl.training.targets import verdict
 from tests.training.balancer import ENVIRONMENT
@@ -111,6 +113,23 @@ def test_both_meet_the_same_episodes_and_no_episode_is_run_twice(
         kept = np.load(tmp_path / "evidence.npz")
         assert (len(kept["student"]), len(kept["teacher"])) == (8, 6)
         assert gathered(enough=12)["episodes"] == 12
+
+
+def test_a_stage_gets_more_of_the_same_episodes_where_few_are_not_clear(balancer: Path) -> None:
+    teacher = load_policy(balancer)
+    preset = Preset(BpdSettings(), FinetuneSettings(), DaggerSettings(), episodes=2)
+    with Rollouts(ENVIRONMENT, 1) as rollouts:
+        measurement = Measurement(rollouts, preset, teacher)
+        expected = rollouts.returns(teacher, (Series.SELECTION,), 8)
+        first = measurement.teacher_return
+        for enough, episodes in ((1, 2), (4, 4), (99, 2 * GROWTH)):
+            figures = measurement.of_stage(teacher, True, lambda f, n=enough: f["episodes"] >= n)
+            assert figures["episodes"] == episodes
+            # A student that is its teacher differs by nothing, which is so in the same ones alone.
+            assert figures["difference_low"] == figures["difference_high"] == 0
+            assert figures["return_mean"] == pytest.approx(float(expected[:episodes].mean()))
+        assert measurement.teacher_return == first
+        assert measurement.of_stage(teacher, False, lambda f: False)["episodes"] == 2
 
 
 def test_a_dataset_says_its_teachers_weights_beside_its_parameters(balancing: Path) -> None:
