@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sparsectl.protocol.wire import PROTOCOL_HASH, Clock, Mode, Reason, State, encode
+from sparsectl.protocol.wire import PROTOCOL_HASH, Clock, Fault, Mode, Reason, State, encode
 from tests.firmware_host.board_process import BoardProcess, Plant
 from tests.firmware_host.core_library import RIG, Core
-from tests.firmware_host.small_policy import SmallPolicy
+from tests.firmware_host.small_policy import SmallPolicy, small_policy
 
 
 @pytest.fixture
@@ -143,6 +143,34 @@ def test_pil_answers_a_repeated_step_without_running_it(board: BoardProcess) -> 
     assert board.ask("STATS")["ticks"] == 2
     nack = board.ask("PLANT_STEP", tick=10, base_count=0, pole_count=0)
     assert nack["reason"] == Reason.WRONG_TICK
+
+
+def test_requests_without_a_tick_do_not_starve_the_watchdog(
+    build: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """No tick feeds it in pil; in lockstep it had counted all the time spent on steps."""
+    slow = "extern long clock(void); long end = clock() + 10000; while (clock() < end) { }"
+    with BoardProcess(
+        build(small_policy(extra=slow).write(tmp_path)), "--clock", "lockstep"
+    ) as board:
+        board.ask("MODE", mode=Mode.PIL)
+        for tick in range(30):  # 0.3 s in all; the watchdog waits for 0.1 s
+            act = board.ask("PLANT_STEP", tick=tick, base_count=0, pole_count=0)
+            assert act.name == "PLANT_ACT", act
+        assert board.ask("HELLO")["fault"] == Fault.NONE
+
+
+def test_a_tick_that_a_busy_machine_draws_out_is_no_hang(
+    build: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """The watchdog of a virtual clock counts the firmware's own time, not the machine's."""
+    naps = "extern int usleep(unsigned); for (int nap = 0; nap < 130; nap++) usleep(1000);"
+    with BoardProcess(
+        build(small_policy(extra=naps).write(tmp_path)), "--clock", "lockstep"
+    ) as board:
+        assert board.ask("STEP", until_tick=1).name == "ACK"
+        hello = board.ask("HELLO")
+        assert (hello["tick"], hello["fault"]) == (1, Fault.NONE)
 
 
 def test_finds_its_feet_after_garbage(board: BoardProcess) -> None:

@@ -75,9 +75,11 @@ bool clock_stopped(uint64_t due_ns);
 bool clock_failed(enum host_fault fault);
 void clock_repair(void);
 
-/* The watchdog (watchdog.c); it sleeps while somebody outside, host or plant, is waited for. */
+/* The watchdog (watchdog.c); it sleeps while somebody outside, host or plant, is waited for. One
+ * beside a virtual clock is told how long that clock's ticks have stayed away. */
 void watchdog_start(void);
 void watchdog_feed(void);
+void watchdog_starve(uint64_t ns);
 void watchdog_sleep(bool sleeps);
 bool watchdog_has_bitten(void);
 

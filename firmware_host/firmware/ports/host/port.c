@@ -179,11 +179,21 @@ static bool line_first(void) {
            (board.options.clock == WIRE_CLOCK_REALTIME && board.ticked);
 }
 
-/* Bytes of the host. The watchdog sleeps where time stands still until it has spoken. */
+/* Bytes of the host. A virtual clock stands still until it has spoken: what the firmware did before
+ * is over then, however many requests without a tick it was, and the watchdog begins anew. A clock
+ * whose ticks were stopped does not feed it. */
 static enum line_event wait_for_host(int64_t wait_ns) {
-    watchdog_sleep(clock_is_virtual() && !clock_stopped(board.next_ns));
+    if (!clock_is_virtual()) {
+        return line_wait(wait_ns);
+    }
+    watchdog_sleep(true);
     const enum line_event event = line_wait(wait_ns);
     watchdog_sleep(false);
+    if (!clock_stopped(board.next_ns)) {
+        watchdog_feed();
+    } else if (event == LINE_NOTHING) {
+        watchdog_starve((uint64_t)wait_ns);
+    }
     return event;
 }
 
