@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final, Literal
 
-from sparsectl.common.errors import UserError
+from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.line import open_pty
 from sparsectl.hil.journal import NAME, read_journal
@@ -61,25 +61,20 @@ class Board:
         """Start all of it."""
         self._elf, self._plant = elf, plant
         self._line, self.address = open_pty()
+        os.set_blocking(self._line, False)  # what nobody reads is gone, as on a real line
         self._held = os.open(self.address, os.O_RDWR | os.O_NOCTTY)  # the port outlives its hosts
         self.drives: list[Drive] = []
         self.silent_until_s = 0.0
         self._unheard = 0
-        self._port: int | None = None
         self._decoder = Decoder(to_host=False)
-        self._ending = False
         self._steadied = threading.Event()
         self._steadied.set()
         self._start()
-        self._pump = threading.Thread(target=self._pass_on, daemon=True)
-        self._pump.start()
 
     def __enter__(self) -> Board:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ending = True
-        self._pump.join()
         self._stop()
         os.close(self._held)
         os.close(self._line)
@@ -96,11 +91,15 @@ class Board:
         assert self.process.stdout is not None
         path = self.process.stdout.readline().split()[1]
         self._port = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        self._fallen = threading.Event()
+        self._pump = threading.Thread(target=self._pass_on, daemon=True)
+        self._pump.start()
 
     def _stop(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            os.close(port)
+        """The pump first: a descriptor that it still held would soon be another file's."""
+        self._fallen.set()
+        self._pump.join()
+        os.close(self._port)
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
@@ -113,6 +112,11 @@ class Board:
         self._note(0, 0.0)
         self._start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its firmware has ended by itself, as no board's ever should."""
+        return self.process.poll() is not None
+
     def steady(self) -> None:
         """A person holds base and pole still in the middle, as before any trial."""
         time.sleep(SETTLE_S)
@@ -122,8 +126,7 @@ class Board:
     def disturb(self, noise: bytes) -> None:
         """Bytes that nobody sent, to the board and to the host."""
         for descriptor in (self._port, self._line):
-            if descriptor is not None:
-                _write(descriptor, noise)
+            _write(descriptor, noise)
 
     def _serve(self, channel: socket.socket) -> None:
         with channel:
@@ -153,17 +156,18 @@ class Board:
         last.ticks_unheard = max(last.ticks_unheard, self._unheard // 2)
 
     def _pass_on(self) -> None:
-        while not self._ending:
-            port = self._port
-            if time.monotonic() < self.silent_until_s or port is None:
+        while not self._fallen.is_set():
+            if time.monotonic() < self.silent_until_s:
                 time.sleep(0.001)
                 continue
-            for descriptor in select.select([port, self._line], [], [], 0.02)[0]:
+            for descriptor in select.select([self._port, self._line], [], [], 0.02)[0]:
                 data = _read(descriptor)
-                if descriptor == port:
+                if not data:
+                    time.sleep(0.001)
+                elif descriptor == self._port:
                     _write(self._line, data)
                 else:
-                    _write(port, data)
+                    _write(self._port, data)
                     self._hear(self._decoder.feed(data))
 
     def _hear(self, frames: list[Frame]) -> None:
@@ -174,7 +178,7 @@ class Board:
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 4096)
-    except OSError:  # EIO, EBADF: a board that has just fallen
+    except OSError:  # EIO: the firmware has ended
         return b""
 
 
@@ -206,6 +210,8 @@ class Soak:
     drives: int = 0
     most_ticks_unheard: int = 0
     never_ended: int = 0
+    boards_ended: int = 0
+    """Times that the firmware ended by itself."""
 
     @property
     def wrong(self) -> list[str]:
@@ -213,12 +219,15 @@ class Soak:
         found = [
             f"trial {index}: {ended}"
             for index, ended in enumerate(self.trials)
-            if (ended.armed and not ended.whole) or (ended.event == "none" and ended.code == 2)
+            if (ended.armed and not ended.whole)
+            or (ended.event == "none" and ended.code not in (0, EXIT_FAULT))
         ]
         if self.most_ticks_unheard > OFF_TICKS:
             found.append(f"the motor ran {self.most_ticks_unheard} ticks without a host")
         if self.never_ended:
             found.append("the motor ran on")
+        if self.boards_ended:
+            found.append(f"the firmware ended by itself {self.boards_ended} times")
         return found
 
     def to_json(self) -> dict[str, object]:
@@ -228,6 +237,7 @@ class Soak:
             "trials": len(self.trials),
             "ended": dict(sorted(events.items())),
             "drives": self.drives,
+            "boards_ended": self.boards_ended,
             "most_ticks_unheard": self.most_ticks_unheard,
             "wrong": self.wrong,
             "list": [asdict(ended) for ended in self.trials],
@@ -262,6 +272,9 @@ def soak(board: Board, config: TrialConfig, folder: Path, trials: int, seed: int
         if process.exitcode is None:
             process.kill()
             raise UserError(f"trial {index} ({event}) has not ended after {PATIENCE_S:g} s")
+        if board.has_ended:
+            result.boards_ended += 1
+            board.kill()
         board.steady()
         armed = (out / NAME).is_file()
         result.trials.append(Ended(event, process.exitcode, armed, armed and _is_whole(out / NAME)))
