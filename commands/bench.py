@@ -18,11 +18,12 @@ from sparsectl.common.progress import Progress
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import AUTO
 from sparsectl.export.naming import DEFAULT
-from sparsectl.export.pipeline import POLICY_ONNX, export_policy
+from sparsectl.export.pipeline import export_policy
 from sparsectl.export.policy_json import prefix_of
 from sparsectl.firmware_host.bench import Target, find_target
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES
+from sparsectl.policy.load import POLICY_ONNX
 
 ALL = "all"
 POLICY_SOURCE = "policy.c"

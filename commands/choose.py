@@ -25,9 +25,10 @@ from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.provenance import provenance
 from sparsectl.export.naming import DEFAULT, check_prefix
 from sparsectl.export.packaging.registry import arrange, find_package
-from sparsectl.export.pipeline import POLICY_ONNX, export_policy
+from sparsectl.export.pipeline import export_policy
 from sparsectl.export.policy_json import seal_again
 from sparsectl.firmware_host.bench import Target, find_target
+from sparsectl.policy.load import POLICY_ONNX
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 CHOICE_JSON: Final = "choice.json"

@@ -19,7 +19,7 @@ from sparsectl.export.encodings.registry import AUTO, ENCODINGS
 from sparsectl.export.inputs import UnknownInputs
 from sparsectl.export.memory import MemoryNeed
 from sparsectl.export.naming import DEFAULT
-from sparsectl.export.pipeline import POLICY_ONNX, export_policy, read_model
+from sparsectl.export.pipeline import export_policy, read_model
 from sparsectl.firmware_host.bench import Target, ram_with_stack
 from sparsectl.firmware_host.bench import bench as bench_policy
 from sparsectl.firmware_host.compiler import compiler_in_words
@@ -29,6 +29,7 @@ from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.cores.host_measuring import memory
 from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.policy.load import POLICY_ONNX
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 LIMITS: Final = ("flash", "ram", "cycles", "error")
@@ -83,7 +84,7 @@ def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tupl
     Raises:
         UserError: nothing fits; the model cannot be read.
     """
-    read_model(config.model, config.output)  # what is none is told once, not for each encoding
+    read_model(config)  # what is none is told once, not for each encoding
     choice = measure_all(config, target, scratch)
     print_table(choice.table(), file=sys.stderr)  # stdout is the result's
     if choice.best is None:

@@ -15,11 +15,14 @@ class ExportConfig:
     """Write a policy as ONNX and as C, and prove that both compute the same controller."""
 
     model: Positional[Path]
-    """student.safetensors as `distill` writes it, any ONNX MLP, or a folder with policy.onnx."""
+    """student.safetensors as `distill` writes it, an ONNX file, a Stable-Baselines3 zip (SAC, TQC,
+    TD3, DDPG, PPO, A2C, TRPO), or a folder with policy.onnx."""
     out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     output: str | None = None
     """Of an ONNX file, the output that is the actions; needed where its names do not say."""
+    normalizer: Path | None = None
+    """Of a zip, an .npz of its VecNormalize: mean, var, epsilon, clip (docs/own_policy.md)."""
     encoding: str = "auto"
     """How the weights lie in flash: dense, blocks, blocks-skip, csr, csr-float16, packed-int16,
     packed-int8, stream-int16, straight-float32, straight-int16 or straight-int8. auto: with a board

@@ -35,32 +35,10 @@ from sparsectl.export.source.source import Source
 from sparsectl.export.straddle import Straddling, straddle
 from sparsectl.export.verify import Proof, widest_count
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.load import POLICY_ONNX, Asked, load, model_file
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.policy.passes import fold_normaliser, hidden_neurons, simplify
-from sparsectl.policy.student import read_student
-
-POLICY_ONNX = "policy.onnx"
-
-
-def _read_student(path: Path, output: str | None) -> PolicyGraph:
-    if output is not None:
-        raise UserError(f"--output is {output!r}; it is for ONNX files, {path} is a student")
-    return read_student(path)
-
-
-READERS: dict[str, Callable[[Path, str | None], PolicyGraph]] = {
-    ".safetensors": _read_student,
-    ".onnx": read_onnx,
-}
-
-_HINT = "torch.onnx.export makes one of any other model"
-_HINTS = {
-    ".zip": "torch.onnx.export makes one of Stable-Baselines3's model.policy.actor (TD3), "
-    "of Sequential(model.actor.latent_pi, model.actor.mu, Tanh()) (SAC), or of Sequential("
-    "model.policy.mlp_extractor.policy_net, model.policy.action_net) (PPO, A2C)"
-}
-"""By a file's ending. Distributions are left out: torch's new exporter cannot trace them."""
 
 MAX_VECTORS = 100_000
 MAX_OBSERVATIONS = 10_000_000
@@ -97,8 +75,8 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
             bar.update()
 
         step("read")
-        as_read = read_model(config.model, config.output)
-        source = open_source(model_file(config.model), as_read, config.output)
+        as_read = read_model(config)
+        source = open_source(model_file(config.model), as_read, _asked(config))
         inputs = _inputs(config, as_read, source)
         if config.encoding in FIXED:
             require_known(config.encoding, inputs)
@@ -178,25 +156,17 @@ def _observations(
     return [batch for batch in batches if len(batch.observations)], straddling
 
 
-def read_model(path: Path, output: str | None = None) -> PolicyGraph:
-    """A policy from a student, an ONNX file, or a folder that `export` wrote.
+def _asked(config: ExportConfig) -> Asked:
+    return Asked(config.output, config.normalizer)
+
+
+def read_model(config: ExportConfig) -> PolicyGraph:
+    """The policy that is to be exported.
 
     Raises:
-        UserError: another kind of file, or what the readers raise.
+        UserError: what `policy.load.load` raises.
     """
-    path = model_file(path)
-    suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise UserError(
-            f"{path} is not a model that can be exported; give a file that ends in "
-            f"{' or '.join(READERS)} ({_HINTS.get(suffix, _HINT)})"
-        )
-    return READERS[suffix](path, output)
-
-
-def model_file(path: Path) -> Path:
-    """The file itself; of a folder that export wrote, its policy.onnx."""
-    return path / POLICY_ONNX if path.is_dir() else path
+    return load(config.model, _asked(config))
 
 
 def _check(config: ExportConfig) -> None:

@@ -140,6 +140,11 @@ class PolicyGraph:
     def action_size(self) -> int:
         return len(self.action)
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Of the observation, all frames together, and of the action."""
+        return self.observation_size, self.action_size
+
     @cached_property
     def kept_weights(self) -> int:
         """Weights that are not 0; biases are not counted."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.normalizer import Normalizer
+from sparsectl.policy.sb3_file import ActorNetwork
 
 Array = NDArray[np.float32]
 
@@ -103,6 +105,23 @@ class Mlp:
         return clipped
 
 
+def mlp_of(actor: ActorNetwork) -> Mlp:
+    """The acting network of a Stable-Baselines3 zip as one that acts here."""
+    inputs = actor.weights[0].shape[1]
+    hidden = (actor.activation,) * (len(actor.weights) - 1)
+    return Mlp(
+        actor.weights,
+        actor.biases,
+        (*hidden, "tanh" if actor.squashed else "identity"),
+        np.zeros(inputs, np.float32),
+        np.ones(inputs, np.float32),
+        actor.offset,
+        actor.scale,
+        actor.low,
+        actor.high,
+    )
+
+
 class OnnxNetwork:
     """An ONNX graph with one input [batch, n] and one output [batch, m], on one thread.
 
@@ -129,6 +148,26 @@ class OnnxNetwork:
     def metadata(self) -> dict[str, str]:
         """The graph's metadata_props."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
+
+
+@dataclass(frozen=True)
+class NormalizedNetwork:
+    """A network behind its normaliser: from physical units, as every policy here."""
+
+    normalizer: Normalizer
+    network: Network
+
+    @property
+    def observation_size(self) -> int:
+        return self.network.observation_size
+
+    @property
+    def action_size(self) -> int:
+        return self.network.action_size
+
+    def __call__(self, observations: Array) -> Array:
+        """Actions [B, m] for observations [B, n]."""
+        return self.network(self.normalizer(observations))
 
 
 def _check_size(path: Path) -> None:

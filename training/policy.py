@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.warning import warn
-from sparsectl.training.networks import Array, Mlp, Network, OnnxNetwork
-from sparsectl.training.normalizer import NormalizedNetwork, read_normalizer
+from sparsectl.policy.normalizer import read_normalizer
+from sparsectl.policy.sb3_file import read_sb3, warn_of_normaliser
+from sparsectl.training.networks import Array, Mlp, Network, NormalizedNetwork, OnnxNetwork, mlp_of
 from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
@@ -104,8 +104,8 @@ def load_policy(
     """
     policy = _loaded(path, activation, action_low, action_high)
     if normalizer is None:
-        if path.suffix == ".zip" and (sign := sign_of_normaliser(path)):
-            warn(f"{path}: {sign}; give its mean and variance by --normalizer (docs/own_policy.md)")
+        if path.suffix == ".zip":
+            warn_of_normaliser(path)
         return policy
     before = read_normalizer(normalizer)
     if before.mean.size != policy.observation_size:
@@ -115,18 +115,6 @@ def load_policy(
         )
     network = NormalizedNetwork(before, policy.network)
     return replace(policy, network=network, normalizer_sha256=before.sha256)
-
-
-def sign_of_normaliser(path: Path) -> str | None:
-    """What says that a Stable-Baselines3 zip was trained behind VecNormalize; None: nothing."""
-    from sparsectl.training.sb3 import says_vec_normalize
-
-    beside = [*path.parent.glob("*vecnormalize*.pkl"), *path.parent.glob("*/vecnormalize.pkl")]
-    if beside:
-        return f"{beside[0].name} lies beside it, so it was trained with VecNormalize"
-    if says_vec_normalize(path):
-        return "it was trained with VecNormalize"
-    return None
 
 
 def _loaded(
@@ -144,9 +132,7 @@ def _loaded(
     if path.suffix == ".safetensors":
         return _from_student(path)
     if path.suffix == ".zip":
-        from sparsectl.training.sb3 import read_sb3
-
-        network = read_sb3(path, activation, action_low, action_high)
+        network = mlp_of(read_sb3(path, activation, action_low, action_high))
         return Policy(network, _count(network), file_sha256(path), weights=_count_weights(network))
     raise UserError(
         f"{path} is no policy: {path.suffix or 'no'} extension; "

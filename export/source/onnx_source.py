@@ -48,13 +48,16 @@ class OnnxSource:
     tensors that are kept in other files are taken in.
     """
 
-    def __init__(self, path: Path, output: str | None, sizes: tuple[int, int]) -> None:
-        """sizes: of the observation and of the action, as the policy was read.
+    def __init__(
+        self, path: Path, output: str | None, sizes: tuple[int, int], data: bytes | None = None
+    ) -> None:
+        """sizes: of the observation and of the action, as the policy was read; data: the model,
+        where it is not the file's bytes.
 
         Raises:
             UserError: no such output; inputs or results of other sizes; nothing here can run it.
         """
-        data = path.read_bytes()
+        data = path.read_bytes() if data is None else data
         self.file = path.name
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._observation_size, self._action_size = sizes
@@ -64,8 +67,10 @@ class OnnxSource:
             raise UserError(f"{path}: {error}") from error
 
     def _open(self, model: ModelProto, output: str | None, folder: Path) -> None:
-        self.output: str = choose_output([o.name for o in model.graph.output], output)
-        self._model = leading_to(model, self.output)
+        chosen = choose_output([o.name for o in model.graph.output], output)
+        self.output: str | None = chosen
+        self._result = chosen
+        self._model = leading_to(model, chosen)
         self.data_sha256 = _hashes_of_data(self._model, folder)
         load_external_data_for_model(self._model, str(folder))
         names = {tensor.name for tensor in self._model.graph.initializer}
@@ -237,12 +242,12 @@ class OnnxSource:
             actions = np.asarray(values[0], np.float64)
             if actions.size != rows * self._action_size:
                 raise UserError(
-                    f"output {self.output!r} gives {actions.size / rows:g} values an observation "
+                    f"output {self._result!r} gives {actions.size / rows:g} values an observation "
                     f"where the policy was read with {self._action_size}; export it in other nodes"
                 )
             return actions.reshape(rows, self._action_size)
 
-        return self._each(execute, observations, [self.output], use, together)
+        return self._each(execute, observations, [self._result], use, together)
 
     def _each(
         self,

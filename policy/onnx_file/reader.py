@@ -55,12 +55,17 @@ def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
         raise UserError(f"{path} is not a whole ONNX file; export it again") from error
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused where it matters
-            return _graph(model, path, output)
+            return graph_of(model, path.parent, output)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _graph(model: ModelProto, path: Path, wanted: str | None) -> PolicyGraph:
+def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> PolicyGraph:
+    """The policy in a model whose tensors may be kept in other files of a folder.
+
+    Raises:
+        UserError: as `read_onnx`, without a path.
+    """
     opset = _opset(model)
     if any(isinstance(text, bytes) for text in _texts(model)):
         raise UserError("it has a name that is not UTF-8; the file is damaged, export it again")
@@ -70,10 +75,10 @@ def _graph(model: ModelProto, path: Path, wanted: str | None) -> PolicyGraph:
     signals = None
     if text is not None:
         signals = parse_signals(parse_json_object(text, "sparsectl.signals"), "sparsectl.signals")
-    written = read_written(model, TensorReader(path.parent))
+    written = read_written(model, TensorReader(folder))
     if written is not None:
         return written
-    tensors = TensorReader(path.parent)
+    tensors = TensorReader(folder)
     program = Program(tensors.spend)
     symbol, names = _run(model.graph, output, opset, tensors, program)
     if signals is None:

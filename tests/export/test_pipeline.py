@@ -175,7 +175,10 @@ def test_wrong_models(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path, tmp_path / "none.onnx")
     archive = tmp_path / "model.zip"
     archive.write_bytes(b"PK")
-    assert "give a file that ends in .safetensors or .onnx" in refused(tmp_path, archive)
+    assert "is not a whole zip" in refused(tmp_path, archive)
+    text = tmp_path / "model.txt"
+    text.write_text("weights")
+    assert "give a file that ends in .safetensors, .onnx, .zip" in refused(tmp_path, text)
     (tmp_path / "folder").mkdir()
     assert "policy.onnx does not exist" in refused(tmp_path, tmp_path / "folder")
     tensors = student_tensors(STUDENT)

@@ -15,12 +15,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.warning import warn
+from sparsectl.policy.load import Asked, load
+from sparsectl.policy.normalizer import SAVE, read_normalizer
 from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.environments import make_environment
 from sparsectl.training.evaluate import evaluate
-from sparsectl.training.normalizer import SAVE, read_normalizer
 from sparsectl.training.policy import load_policy
 
 ENV = "Pendulum-v1"
@@ -59,6 +60,8 @@ def test_a_policy_behind_its_normaliser_acts_as_there(
     assert np.abs(seen).max() == 1.5  # some are clipped
     expected, _ = model.predict(seen, deterministic=True)
     np.testing.assert_allclose(policy.act(observations), expected, atol=1e-5)
+    graph = load(path, Asked(normalizer=normalizer))
+    np.testing.assert_allclose(graph.forward(observations), expected, atol=1e-5)
     collect(
         CollectConfig(path, ENV, folder / "d.npz", 50, noise=0, workers=1, normalizer=normalizer)
     )

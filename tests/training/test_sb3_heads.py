@@ -17,9 +17,10 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.load import load
+from sparsectl.policy.sb3_file import ACTIVATION_NAMES
 from sparsectl.training.environments import FlatObservation
 from sparsectl.training.policy import load_policy
-from sparsectl.training.sb3 import ACTIVATION_NAMES
 
 LOW, HIGH = np.float32([-2, 0.5]), np.float32([3, 1.25])
 VECTOR = Box(-np.inf, np.inf, (3,), np.float32)
@@ -80,10 +81,15 @@ HEADS: list[tuple[Any, dict[str, Any]]] = [
 
 
 def compare(model: Any, path: Path, observations: Any, flat: Any = None) -> None:
-    """What the file does against what the model does, where that is no constant."""
+    """What the file does, as a teacher and as what is exported, against what the model does, where
+    that is no constant."""
     expected, _ = model.predict(observations, deterministic=True)
-    given = load_policy(path).act(observations if flat is None else flat)
-    np.testing.assert_allclose(given, expected, atol=2e-5)
+    rows = np.asarray(observations if flat is None else flat, np.float32)
+    np.testing.assert_allclose(load_policy(path).act(rows), expected, atol=2e-5)
+    graph = load(path)
+    np.testing.assert_allclose(graph.forward(rows), expected, atol=2e-5)
+    limits = [(s.low, s.high) for s in graph.action]
+    assert limits[0][0] >= -2.0 and limits[1][1] <= 1.25, limits  # clip_mean narrows them
     assert np.ptp(expected) > 0.05
 
 

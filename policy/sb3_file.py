@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.networks import ACTIVATIONS, Array, Mlp
+from sparsectl.common.warning import warn
+
+Array = NDArray[np.float32]
 
 POLICY_BYTES_LIMIT = 256 * 2**20
 DATA_BYTES_LIMIT = 16 * 2**20
@@ -80,6 +83,28 @@ MEND = "export the policy to ONNX and give that"
 
 
 @dataclass(frozen=True)
+class ActorNetwork:
+    """What acts in a zip: physical = clip(normalised * scale + offset, low, high).
+
+    Attributes:
+        weights: one [out, in] matrix a layer.
+        biases: one [out] vector a layer.
+        activation: of the hidden layers, one of the values of `ACTIVATION_NAMES`.
+        squashed: whether the last layer's sum goes through a tanh.
+        offset, scale, low, high: [action_size].
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    activation: str
+    squashed: bool
+    offset: Array
+    scale: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
 class Actor:
     """An actor as the state dict has it.
 
@@ -101,7 +126,7 @@ def read_sb3(
     activation: str | None = None,
     action_low: Sequence[float] | None = None,
     action_high: Sequence[float] | None = None,
-) -> Mlp:
+) -> ActorNetwork:
     """Read the deterministic actor of SAC, TQC, TD3, DDPG, PPO, A2C or TRPO.
 
     It acts as the library's own `predict(observation, deterministic=True)`.
@@ -122,8 +147,8 @@ def read_sb3(
     biases = tuple(_array(path, state, f"{name}.bias", 1) for name in actor.layers)
     _check_chain(path, weights, biases)
     hidden = activation or _stated_activation(path, data) or actor.activation
-    if hidden not in ACTIVATIONS:
-        raise UserError(f"{path}: activation {hidden!r} is not among {', '.join(ACTIVATIONS)}")
+    if hidden not in (known := sorted(set(ACTIVATION_NAMES.values()))):
+        raise UserError(f"{path}: activation {hidden!r} is not among {', '.join(known)}")
     size = weights[-1].shape[0]
     low = _bound(path, "low", action_low, data, size)
     high = _bound(path, "high", action_high, data, size)
@@ -131,17 +156,32 @@ def read_sb3(
     if actor.clip_mean:  # tanh is monotonic: clipping before it is clipping its result
         reach = np.float32(np.tanh(actor.clip_mean)) * half
         low, high = middle - reach, middle + reach
-    return Mlp(
+    return ActorNetwork(
         weights,
         biases,
-        (hidden,) * (len(weights) - 1) + ("tanh" if actor.squashed else "identity",),
-        np.zeros(weights[0].shape[1], np.float32),
-        np.ones(weights[0].shape[1], np.float32),
+        hidden,
+        actor.squashed,
         middle if actor.squashed else np.zeros(size, np.float32),
         half if actor.squashed else np.ones(size, np.float32),
         low,
         high,
     )
+
+
+def sign_of_normaliser(path: Path) -> str | None:
+    """What says that a zip was trained behind VecNormalize; None: nothing."""
+    beside = [*path.parent.glob("*vecnormalize*.pkl"), *path.parent.glob("*/vecnormalize.pkl")]
+    if beside:
+        return f"{beside[0].name} lies beside it, so it was trained with VecNormalize"
+    if says_vec_normalize(path):
+        return "it was trained with VecNormalize"
+    return None
+
+
+def warn_of_normaliser(path: Path) -> None:
+    """Warn where a zip that is used without a normaliser was trained with one."""
+    if sign := sign_of_normaliser(path):
+        warn(f"{path}: {sign}; give its mean and variance by --normalizer (docs/own_policy.md)")
 
 
 def says_vec_normalize(path: Path) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.networks import Array, Network
+
+Array = NDArray[np.float32]
 
 BYTES_LIMIT = 64 * 2**20
 EPSILON, CLIP = 1e-8, 10.0
@@ -51,26 +52,6 @@ class Normalizer:
         scaled = (observations - self.mean) / np.sqrt(self.var + self.epsilon)
         clipped: Array = np.clip(scaled, -self.clip, self.clip).astype(np.float32)
         return clipped
-
-
-@dataclass(frozen=True)
-class NormalizedNetwork:
-    """A network behind its normaliser: from physical units, as every policy here."""
-
-    normalizer: Normalizer
-    network: Network
-
-    @property
-    def observation_size(self) -> int:
-        return self.network.observation_size
-
-    @property
-    def action_size(self) -> int:
-        return self.network.action_size
-
-    def __call__(self, observations: Array) -> Array:
-        """Actions [B, m] for observations [B, n]."""
-        return self.network(self.normalizer(observations))
 
 
 def read_normalizer(path: Path) -> Normalizer:

@@ -1,0 +1,103 @@
+"""One way in for every policy: a file or folder of any kind becomes a PolicyGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.normalizer import read_normalizer
+from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
+from sparsectl.policy.sb3_file import read_sb3, warn_of_normaliser
+from sparsectl.policy.sb3_onnx import as_onnx
+from sparsectl.policy.student import read_student
+
+POLICY_ONNX = "policy.onnx"
+"""In the folder that `sparsectl export` writes."""
+
+_HINT = "torch.onnx.export makes an .onnx of any torch model"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a file beside its path.
+
+    Attributes:
+        output: of an ONNX file, the output that is the actions; None: the one named so.
+        normalizer: of a Stable-Baselines3 zip, the .npz of what VecNormalize did before it.
+    """
+
+    output: str | None = None
+    normalizer: Path | None = None
+
+
+def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
+    """The policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a folder of
+    `sparsectl export`. Nothing in the file is run, and nothing is unpickled.
+
+    Raises:
+        UserError: another kind of file, something asked that is not for its kind, or what the
+            reader of its kind raises.
+        ModuleNotFoundError: a zip, where torch, which reads its weights, is not installed.
+    """
+    path = model_file(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path} is not a model that can be read; give a file that ends in "
+            f"{', '.join(READERS)}, or a folder of `sparsectl export` ({_HINT})"
+        )
+    return reader(path, asked)
+
+
+def model_file(path: Path) -> Path:
+    """The file itself; of a folder that export wrote, its policy.onnx."""
+    return path / POLICY_ONNX if path.is_dir() else path
+
+
+def _student(path: Path, asked: Asked) -> PolicyGraph:
+    _refuse("output", asked.output, "ONNX files", f"{path} is a student")
+    _refuse_normalizer(path, asked, "a student, which has its own")
+    return read_student(path)
+
+
+def _onnx(path: Path, asked: Asked) -> PolicyGraph:
+    _refuse_normalizer(path, asked, "an ONNX file; export it with its normaliser in it")
+    return read_onnx(path, asked.output)
+
+
+def _sb3(path: Path, asked: Asked) -> PolicyGraph:
+    _refuse("output", asked.output, "ONNX files", f"{path} is a Stable-Baselines3 zip")
+    actor = read_sb3(path)
+    normalizer = read_normalizer(asked.normalizer) if asked.normalizer else None
+    if normalizer is None:
+        warn_of_normaliser(path)
+    elif normalizer.mean.size != actor.weights[0].shape[1]:
+        raise UserError(
+            f"{asked.normalizer} normalises {normalizer.mean.size} observations, {path} takes "
+            f"{actor.weights[0].shape[1]}; give the one it was trained with"
+        )
+    try:
+        graph = graph_of(as_onnx(actor, normalizer), path.parent)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    limits = zip(graph.action, actor.low.tolist(), actor.high.tolist(), strict=True)
+    return replace(graph, action=tuple(replace(s, low=low, high=high) for s, low, high in limits))
+
+
+def _refuse(name: str, value: object, meant_for: str, what_it_is: str) -> None:
+    if value is not None:
+        raise UserError(f"--{name} is {str(value)!r}; it is for {meant_for}, {what_it_is}")
+
+
+def _refuse_normalizer(path: Path, asked: Asked, what_it_is: str) -> None:
+    _refuse("normalizer", asked.normalizer, "Stable-Baselines3 zips", f"{path} is {what_it_is}")
+
+
+READERS: dict[str, Callable[[Path, Asked], PolicyGraph]] = {
+    ".safetensors": _student,
+    ".onnx": _onnx,
+    ".zip": _sb3,
+}

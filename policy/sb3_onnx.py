@@ -1,0 +1,129 @@
+"""The acting network of a Stable-Baselines3 zip as ONNX, so that it goes the way of any other file.
+
+What the library does in float64, its VecNormalize, is in float64 here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from sparsectl.policy.normalizer import Normalizer
+from sparsectl.policy.sb3_file import ActorNetwork
+
+OPSET, IR_VERSION = 20, 9  # the first with Gelu, and the oldest format that has it
+
+OBSERVATION, ACTION = "observation", "action"
+
+
+class _Nodes:
+    """Nodes one after another, each taking what the one before gives."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.last = OBSERVATION
+
+    def constant(self, value: Any) -> str:
+        """The name of a constant."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def then(self, operator: str, *others: str, name: str = "", **attributes: Any) -> str:
+        """An operator on the last result and others; its result's name."""
+        result = name or f"v{len(self.nodes)}"
+        inputs = [self.last, *others]
+        self.nodes.append(helper.make_node(operator, inputs, [result], **attributes))
+        self.last = result
+        return result
+
+    def clip(self, low: Any, high: Any, name: str = "") -> None:
+        """Clip to vectors or numbers of the last result's type; a proof calls them by the name."""
+        self.then("Max", self.constant(low), name=name and f"least_{name}")
+        self.then("Min", self.constant(high), name=name and f"greatest_{name}")
+
+
+def _one(operator: str, **attributes: Any) -> Callable[[_Nodes], Any]:
+    return lambda nodes: nodes.then(operator, **attributes)
+
+
+def _silu(nodes: _Nodes) -> None:
+    before = nodes.last
+    nodes.then("Sigmoid")
+    nodes.then("Mul", before)
+
+
+def _log_sigmoid(nodes: _Nodes) -> None:
+    nodes.then("Neg")
+    nodes.then("Softplus")
+    nodes.then("Neg")
+
+
+def _tanh_shrink(nodes: _Nodes) -> None:
+    before = nodes.last
+    after = nodes.then("Tanh")
+    nodes.last = before
+    nodes.then("Sub", after)
+
+
+ACTIVATIONS: dict[str, Callable[[_Nodes], Any]] = {
+    "elu": _one("Elu"),
+    "gelu": _one("Gelu"),
+    "hardsigmoid": _one("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "hardswish": _one("HardSwish"),
+    "hardtanh": lambda nodes: nodes.clip(np.float32(-1), np.float32(1)),
+    "identity": lambda nodes: None,
+    "leaky_relu": _one("LeakyRelu", alpha=0.01),
+    "logsigmoid": _log_sigmoid,
+    "mish": _one("Mish"),
+    "relu": _one("Relu"),
+    "relu6": lambda nodes: nodes.clip(np.float32(0), np.float32(6)),
+    "selu": _one("Selu"),
+    "sigmoid": _one("Sigmoid"),
+    "silu": _silu,
+    "softplus": _one("Softplus"),
+    "softsign": _one("Softsign"),
+    "tanh": _one("Tanh"),
+    "tanhshrink": _tanh_shrink,
+}
+"""By the names that `sb3_file.ACTIVATION_NAMES` gives to torch's classes."""
+
+
+def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelProto:
+    """observation [batch, n] → action [batch, m], float32, as `predict(deterministic=True)`."""
+    nodes = _Nodes()
+    if normalizer is not None:
+        nodes.then("Cast", to=TensorProto.DOUBLE)
+        nodes.then("Sub", nodes.constant(normalizer.mean))
+        nodes.then("Div", nodes.constant(np.sqrt(normalizer.var + normalizer.epsilon)))
+        nodes.clip(np.float64(-normalizer.clip), np.float64(normalizer.clip), "observation")
+        nodes.then("Cast", to=TensorProto.FLOAT)
+    for index, (weight, bias) in enumerate(zip(actor.weights, actor.biases, strict=True)):
+        nodes.then("Gemm", nodes.constant(weight), nodes.constant(bias), transB=1)
+        if index < len(actor.weights) - 1:
+            ACTIVATIONS[actor.activation](nodes)
+    if actor.squashed:
+        nodes.then("Tanh")
+        nodes.then("Mul", nodes.constant(actor.scale))
+        nodes.then("Add", nodes.constant(actor.offset))
+    within = np.all(actor.offset - actor.scale >= actor.low)
+    if not actor.squashed or not within:
+        nodes.clip(actor.low, actor.high, "action")
+    nodes.nodes[-1].output[0] = ACTION
+    graph = helper.make_graph(
+        nodes.nodes,
+        "actor",
+        [_value(OBSERVATION, actor.weights[0].shape[1])],
+        [_value(ACTION, actor.weights[-1].shape[0])],
+        nodes.constants,
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def _value(name: str, size: int) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
