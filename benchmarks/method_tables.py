@@ -236,9 +236,9 @@ def tasks() -> list[str]:
     """A row a task of other people and kind of student, beside the task's teacher."""
     results = read_json(RESULTS / "tasks.json")["tasks"]
     lines = [
-        "| task | teacher's return | student | weights | bytes of tables | seeds | mean return, "
-        "less the teacher's |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| task | teacher's return | student | weights | with biases | bytes of tables | seeds | mean "
+        "return, less the teacher's |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, entry in results.items():
         teacher = entry["teacher"]
@@ -247,13 +247,16 @@ def tasks() -> list[str]:
             rows, figures = entry[kind]["students"], entry[kind]["figures"]
             if figures is None:
                 continue
-            kept = mean(row["kept_weights"] for row in rows)
+            sizes = []
+            for counted in ("weights", "parameters"):
+                kept, of = mean(row[f"kept_{counted}"] for row in rows), teacher[counted]
+                sizes.append(f"{kept:,.0f} of {of:,} ({kept / of:.1%})")
             lines.append(
                 _cells(
                     name,
                     _interval(own, "return", "{:,.0f}"),
                     kind,
-                    f"{kept:,.0f} of {teacher['weights']:,} ({kept / teacher['weights']:.1%})",
+                    *sizes,
                     f"{mean(row['table_bytes'] for row in rows):,.0f}",
                     str(len(rows)),
                     _interval(figures, "difference", "{:+.1%}"),

@@ -90,11 +90,17 @@ def _weights(evidence: Evidence) -> KeyFigure | None:
 
 
 def _share_of_teacher(kept: int, distilled: dict[str, Any]) -> str:
-    """Weights of weights; of runs that only kept the count with biases, of that, and so named."""
-    for counted, words in (("weights", "weights"), ("parameters", "weights and biases")):
-        if of := distilled.get(f"teacher_{counted}"):
-            return f"{100 * kept / of:.2f} % of the teacher's {of:,} {words}"
-    return "in the exported policy"
+    """Both countings, where the run has them: weights of weights, and all of all with biases."""
+    weights, parameters = (distilled.get(f"teacher_{what}") for what in ("weights", "parameters"))
+    if not weights:
+        if not parameters:
+            return "in the exported policy"
+        return f"{100 * kept / parameters:.2f} % of the teacher's {parameters:,} weights and biases"
+    text = f"{100 * kept / weights:.2f} % of the teacher's {weights:,} weights"
+    if parameters and (all_kept := distilled.get("kept_parameters")):
+        share = 100 * all_kept / parameters
+        text += f"; with biases {all_kept:,} of {parameters:,}, {share:.2f} %"
+    return text
 
 
 def _return(stages: dict[str, Any]) -> KeyFigure | None:

@@ -50,6 +50,7 @@ def run(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = {
         "distill": {
             "kept_weights": 552,
+            "kept_parameters": 600,
             "teacher_weights": 72_192,
             "teacher_parameters": 72_705,
             "steps": [{"name": "bpd", "return_mean": 301.5}, {"name": "fine-tuning"}],
@@ -114,6 +115,7 @@ def test_a_whole_run_shows_every_section(run: Path, html: str) -> None:
     digest = read_onnx(run / "policy" / "policy.onnx").digest
     for words in (
         *("run <1>", digest, "12345", "Weights kept", "0.76 % of the teacher's 72,192 weights"),
+        "with biases 600 of 72,705, 0.83 %",
         *("--clock lockstep", "Deadline misses", "Lost frames", "fine-tuning", "4,321 B"),
         *("pole angular velocity", "−80 ms", "99.4", "period_us", "Revision"),
     ):
