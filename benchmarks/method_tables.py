@@ -11,6 +11,7 @@ from statistics import mean, variance
 from typing import Any
 
 import numpy as np
+from demo_student import outside
 from scipy.stats import t
 
 from sparsectl.common.files import read_json
@@ -111,6 +112,24 @@ def _interval(figures: JSON, name: str, form: str) -> str:
 
 def _cells(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def demo() -> list[str]:
+    """The demo's own student, and whether the recipe's intervals hold its figures."""
+    student = read_json(RESULTS / "demo.json")
+    evidence = student["evidence"]
+    wrong = outside(student, _results()["recipes"][DEMO])
+    said = "Both lie" if not wrong else "Not all lie"
+    failures = (evidence[name] for name in ("failures_per_1000", "failures_low", "failures_high"))
+    return [
+        f"`sparsectl demo` itself, seed {student['seed']}: {student['kept_weights']} of "
+        f"{student['teacher_weights']:,} weights, {student['kept_parameters']} of "
+        f"{student['teacher_parameters']:,} with biases; its mean return is "
+        f"{_interval(evidence, 'difference', '{:+.1%}')} beside the teacher's in "
+        f"{evidence['episodes']} evidence episodes, of which "
+        "{:.1f} [{:.1f}, {:.1f}] in 1,000 failed. ".format(*failures)
+        + f"{said} within the intervals of `bpd, quick`."
+    ]
 
 
 def stages() -> list[str]:
@@ -236,8 +255,8 @@ def tasks() -> list[str]:
     """A row a task of other people and kind of student, beside the task's teacher."""
     results = read_json(RESULTS / "tasks.json")["tasks"]
     lines = [
-        "| task | teacher's return | student | weights | with biases | bytes of tables | seeds | mean "
-        "return, less the teacher's |",
+        "| task | teacher's return | student | weights | with biases | bytes of tables | seeds "
+        "| mean return, less the teacher's |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, entry in results.items():

@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 from journal_tables import journal_kinds
 from method_tables import (
+    demo,
     earlier,
     encoded,
     method_list,
@@ -136,6 +137,7 @@ def identification() -> list[str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "stages": stages,
+    "demo": demo,
     "trials": trials,
     "marks": marks,
     "methods": methods,

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparsectl.common.files import read_json
+from sparsectl.common.files import read_json, write_json
 from sparsectl.training.teach import signals_of
 from sparsectl.training.teacher_file import Weights, write_teacher
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+from demo_student import demo_student, outside  # noqa: E402
+
 TINY = json.dumps(
     {
         "hidden": [6, 6],
@@ -83,3 +87,29 @@ def test_methods_beside_their_teacher(tmp_path: Path) -> None:
     assert (teacher["weights"], teacher["parameters"]) == (72_192, 72_705)
     steps = results["students"][0]["distill"]["steps"]
     assert {step["episodes"] for step in steps} == {2}
+
+
+def test_the_demos_figures_lie_within_the_readmes_intervals() -> None:
+    results = BENCHMARKS / "results"
+    demo = read_json(results / "demo.json")
+    recipe = read_json(results / "methods_sensorsini_cartpole.json")["recipes"]["bpd, quick-236"]
+    assert outside(demo, recipe) == []
+    evidence = demo["evidence"] | {"difference": -0.2, "failures_per_1000": 500.0}
+    assert outside({"evidence": evidence}, recipe) == ["difference", "failures_per_1000"]
+
+
+def test_a_demos_student_is_told_without_places_of_the_machine(tmp_path: Path) -> None:
+    kept = read_json(BENCHMARKS / "results" / "demo.json")
+    command = {"command": ["sparsectl", "demo", "--out", str(tmp_path)], "machine": "here"}
+    stages = {
+        "config": {"seed": 3, "out": str(tmp_path)},
+        "provenance": kept["provenance"] | command,
+        "distill": kept | {"student": str(tmp_path / "student.safetensors")},
+    }
+    write_json(tmp_path / "summary.json", stages)
+    told = demo_student(tmp_path)
+    assert told == kept | {"seed": 3} and str(tmp_path) not in json.dumps(told)
+    del stages["distill"]
+    write_json(tmp_path / "summary.json", stages)
+    with pytest.raises(SystemExit, match="has no student yet"):
+        demo_student(tmp_path)
