@@ -68,7 +68,7 @@ MODES: Final[tuple[ModeName, ...]] = ("device", "pil", "host", "pil", "device")
 
 
 QEMU_COUNTS_TIME: Final = ("stm32f405", "nucleo-f446re")
-"""Boards whose encoders are timers that QEMU lets run by the clock: they are never at rest there."""
+"""Boards whose encoders are timers, which QEMU lets run by the clock: they never rest there."""
 
 
 def next_trial(board: RunningBoard, policy: Path, out: Path, index: int) -> str:
