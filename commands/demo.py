@@ -139,6 +139,9 @@ STAGES: dict[str, Stage] = {
 def demo(config: DemoConfig) -> dict[str, Any]:
     """Run the stages that the run's folder does not have yet, then write the report.
 
+    Returns:
+        The summary, the table to show, and `exit_code`, the trial's.
+
     Raises:
         UserError: an unknown rig, or a stage's own.
     """
@@ -157,7 +160,10 @@ def demo(config: DemoConfig) -> dict[str, Any]:
     summary["report"] = write_report(ReportConfig(path=config.out))
     summary["complete"] = True
     write_json(summary_path, summary)
-    return summary | {"table": table(summary)}
+    driven = summary["trial"]
+    if driven.get("exit_code"):
+        print(f"the demo's trial ended in a fault: {driven['ended']}", file=sys.stderr)
+    return summary | {"table": table(summary), "exit_code": driven.get("exit_code", 0)}
 
 
 def _check(config: DemoConfig) -> None:
@@ -240,7 +246,7 @@ def table(summary: dict[str, Any]) -> list[list[str]]:
         ["weights kept", f"{distilled['teacher_weights']:,}", f"{distilled['kept_weights']:,}"],
         ["... with biases", f"{parameters:,}", f"{distilled['kept_parameters']:,}"],
         ["bytes of flash", f"{4 * parameters:,}", f"{benched['flash_bytes']:,}"],
-        ["inference in the trial, p50", "", f"{driven['inference_us']['p50']:.2f} us"],
+        ["inference in the trial, p50 / max", "", _pair(driven["inference_us"], digits=2)],
         ["control period, p50 / max", "", _pair(driven["period_us"])],
         ["jitter, p99 / max", "", _pair(driven["jitter_us"], "p99")],
         ["balanced in the trial", "", f"{driven['balanced_seconds']:.1f} s"],
@@ -257,5 +263,7 @@ def _interval(result: dict[str, Any]) -> str:
     return f"{result['return_mean']:.1f} [{result['return_low']:.1f}, {result['return_high']:.1f}]"
 
 
-def _pair(figures: dict[str, float], first: str = "p50") -> str:
-    return f"{figures[first]:.0f} / {figures['max']:.0f} us"
+def _pair(figures: dict[str, float] | None, first: str = "p50", digits: int = 0) -> str:
+    if figures is None:
+        return "the motor was never driven"
+    return f"{figures[first]:.{digits}f} / {figures['max']:.{digits}f} us"

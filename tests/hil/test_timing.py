@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,3 +49,17 @@ def test_an_abandoned_noise_floor_is_ended() -> None:
     with NoiseFloor(period_us=1000) as floor:
         pass
     assert floor._child.returncode is not None
+
+
+def test_the_measuring_child_of_a_killed_trial_says_nothing() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "sparsectl.hil.timing", "1000"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdin and child.stdout and child.stderr
+        child.stdout.close()
+        child.stdin.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 0
