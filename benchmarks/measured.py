@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
+from sparsectl.common.provenance import provenance
 from sparsectl.training.evaluate import run_episodes
 from sparsectl.training.policy import load_policy
 from sparsectl.training.seeds import Series
@@ -39,6 +41,13 @@ def returns_of(policy: Path, env: str, episodes: int, folder: Path) -> NDArray[n
                 np.save(file, returns)
             shown.update(count)
     return returns[:episodes]
+
+
+def here() -> dict[str, Any]:
+    """Provenance of the running benchmark as it is committed: a path is its last name alone."""
+    origin = provenance()
+    words = [Path(word).name if Path(word).is_absolute() else word for word in origin["command"]]
+    return origin | {"command": words}
 
 
 def rounded(returns: NDArray[np.float64]) -> list[float]:

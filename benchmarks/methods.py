@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import tyro
-from measured import mark, returns_of, rounded
+from measured import here, mark, returns_of, rounded
 
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
-from sparsectl.common.provenance import provenance
 from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, DistillConfig
 from sparsectl.training.distill import distill
@@ -164,7 +163,7 @@ def student_of(config: MethodsConfig, name: str, seed: int) -> JSON:
             "distill": distilled,
             "table_bytes": table_bytes(student),
             "returns": rounded(returns_of(student, env, config.episodes, folder)),
-            "provenance": provenance(),
+            "provenance": here(),
         }
     )
     write_json(folder / "result.json", result)

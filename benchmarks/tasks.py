@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 import tyro
-from measured import mark, returns_of, rounded
+from measured import here, mark, returns_of, rounded
 
 from sparsectl.commands.distill import run as distill
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
-from sparsectl.common.provenance import provenance
 from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
 from sparsectl.training.evaluate import mean_interval
@@ -165,12 +164,15 @@ def students_of(config: TasksConfig, name: str, seed: int) -> list[JSON]:
                 "table_bytes": table_bytes(student),
                 "returns": rounded(returns_of(student, name, config.episodes, folder)),
                 **{key: result[key] for key in SIZES},
-                "provenance": provenance(),
+                "provenance": here(),
             }
             write_json(path, row)
         rows.append(read_json(path))
     return rows
 
+
+KINDS = ("sparse", "dense")
+NONE: JSON = {"students": []}
 
 SIZES = (
     "kept_weights",
@@ -193,22 +195,30 @@ def main(config: TasksConfig) -> None:
 
 
 def gather(config: TasksConfig) -> None:
-    """Write the figures of every task that has students."""
+    """Write the figures of every task that has students; those of other runs stay.
+
+    Students that the file has already go where their teacher is another, or where one of their kind
+    and seed has been made anew.
+    """
+    before = read_json(config.out)["tasks"] if config.out.is_file() else {}
     results = {}
     for name, task in TASKS.items():
         found = [read_json(path) for path in sorted((config.runs / name).glob("*/result.json"))]
         if not found:
+            if name in before:
+                results[name] = before[name]
             continue
         teacher = teacher_of(config, name)
+        anew = {(row["kind"], row["seed"]) for row in found}
+        kept = [row for kind in KINDS for row in before.get(name, {}).get(kind, NONE)["students"]]
+        found += [row for row in kept if (row["kind"], row["seed"]) not in anew]
         found = [row for row in found if row["teacher"] == mark(teacher)]
         returns = returns_of(teacher, name, config.episodes, config.runs / name)
         low, high = mean_interval(returns)
         facts = {"mark": mark(teacher), **load_policy(teacher).facts(), "teach": task.teach}
         figures = {"return_mean": float(returns.mean()), "return_low": low, "return_high": high}
         entry: JSON = {"teacher": {**facts, **figures, "returns": rounded(returns)}}
-        kinds = {
-            kind: [row for row in found if row["kind"] == kind] for kind in ("sparse", "dense")
-        }
+        kinds = {kind: [row for row in found if row["kind"] == kind] for kind in KINDS}
         for kind, rows in kinds.items():
             entry[kind] = {"figures": task_figures(rows, returns), "students": rows}
         entry["sparse_less_dense"] = difference(kinds, returns)

@@ -60,15 +60,22 @@ def test_tasks_sparse_beside_dense(tmp_path: Path) -> None:
     teacher = tmp_path / "teachers" / "Pendulum-v1" / "teacher.onnx"
     write_teacher(teacher, weights(3), signals_of("Pendulum-v1"), "Pendulum-v1", {})
     out = tmp_path / "tasks.json"
+    committed = read_json(BENCHMARKS / "results" / "tasks.json")
+    write_json(out, committed)
     words = ["--tasks", "Pendulum-v1", "--seeds", "0", "--episodes", "4", "--transitions", "600"]
     words += ["--teachers", str(tmp_path / "teachers"), "--runs", str(tmp_path / "runs")]
     run("tasks.py", *words, "--out", str(out), "--changes", TINY)
-    entry = read_json(out)["tasks"]["Pendulum-v1"]
+    written = read_json(out)["tasks"]
+    entry = written.pop("Pendulum-v1")  # of another teacher: its former students are gone
+    former = committed["tasks"].pop("Pendulum-v1")
+    assert written == committed["tasks"] and entry["teacher"]["mark"] != former["teacher"]["mark"]
+    assert len(entry["sparse"]["students"]) == 1
     sparse, dense = (entry[kind]["students"][0] for kind in ("sparse", "dense"))
     assert sparse["kept_weights"] <= 60
     assert dense["table_bytes"] <= sparse["table_bytes"]
     assert len(sparse["returns"]) == len(dense["returns"]) == len(entry["teacher"]["returns"]) == 4
     check_intervals(entry["sparse"]["figures"], ("difference", "failures_per_1000"))
+    assert str(tmp_path) not in json.dumps(entry)  # the command too
     lost = np.mean(sparse["returns"]) - np.mean(entry["teacher"]["returns"])
     share = lost / abs(np.mean(entry["teacher"]["returns"]))
     assert entry["sparse"]["figures"]["difference"] == pytest.approx(share, abs=1e-3)
@@ -87,6 +94,7 @@ def test_methods_beside_their_teacher(tmp_path: Path) -> None:
     assert (teacher["weights"], teacher["parameters"]) == (72_192, 72_705)
     steps = results["students"][0]["distill"]["steps"]
     assert {step["episodes"] for step in steps} == {2}
+    assert str(tmp_path) not in out.read_text()
 
 
 def test_the_demos_figures_lie_within_the_readmes_intervals() -> None:
