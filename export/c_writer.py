@@ -141,6 +141,7 @@ extern "C" {{
 #define POLICY_PERIOD_US {period_us}
 #define POLICY_KEPT_WEIGHTS {graph.kept_weights}
 #define POLICY_ENCODING "{policy.encoding.name}"
+#define POLICY_REENTRANT {int(policy.reentrant)}
 {memory}{_cut_off_macro(policy)}#define POLICY_DIGEST "{graph.digest}"
 #define POLICY_DIGEST_BYTES \\
     {{{digest_bytes}}}

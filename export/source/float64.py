@@ -2,8 +2,8 @@
 errors of float32 put in at random.
 
 Rounding is sampled as in Monte Carlo arithmetic (Parker, Monte Carlo Arithmetic, UCLA CSD-970002,
-1997): each node's result is moved at random by what one rounding in the file's own type may move
-it. What the actions move by is what the file's order of operations costs, whatever the nodes are.
+1997): each node's result is moved at random by what one rounding in float32, or in a coarser type
+of the file's own, may move it. What the actions move by is what the file's order of operations costs, whatever the nodes are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from sparsectl.export.source.onnx_layout import Feeds
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
-UNIT_ROUNDOFF = {np.dtype(np.float64): 2.0**-53, np.dtype(np.float16): 2.0**-11}
+UNIT_ROUNDOFF = {np.dtype(np.float16): 2.0**-11}
+"""Of types coarser than float32, which a policy is in at best: what a file in float64 computes is
+matched as well as float32 in the file's order can."""
 FLOAT32_ROUNDOFF = 2.0**-24
 LIBRARY = 5.0
 """What tanh, exp or erf of a runtime may be off, in unit roundoffs of their result."""
@@ -61,7 +63,7 @@ class Float64Graph:
         """Learn in which type each value is computed by the file itself, from one run."""
         values = ReferenceEvaluator(dense(model)).run(None, feeds, intermediate=True)
         self._roundoff = {
-            name: UNIT_ROUNDOFF.get(value.dtype, FLOAT32_ROUNDOFF)
+            name: max(UNIT_ROUNDOFF.get(value.dtype, 0.0), FLOAT32_ROUNDOFF)
             for name, value in dict(values).items()
             if isinstance(value, np.ndarray)
         }

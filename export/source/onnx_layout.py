@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ValueInfoProto, helper
 
 from sparsectl.common.errors import UserError
@@ -63,6 +64,16 @@ class Layout:
         fixed = [i.rows(width) for i, width in zip(self.inputs, self.widths, strict=True)]
         known = [rows for rows in fixed if rows is not None]
         return min(known) if known else None
+
+    def too_large(self, observations: Float32) -> NDArray[np.bool_]:
+        """[rows]: whether an input's own type (float16) has a number only as infinity."""
+        found, start = np.zeros(len(observations), bool), 0
+        for each, width in zip(self.inputs, self.widths, strict=True):
+            if np.issubdtype(each.dtype, np.floating):
+                part = np.abs(observations[:, start : start + width])
+                found |= (part > np.finfo(each.dtype).max).any(axis=1)
+            start += width
+        return found
 
     def feeds(self, observations: Float32, together: bool = False) -> Feeds:
         """Of [rows, observation_size]; `together`: as a batch, even where the file has none."""

@@ -89,6 +89,7 @@ class OnnxSource:
 
     def run(self, observations: Float32) -> Float32:
         actions = self._actions(self._runner.run, observations, together=self._together)
+        actions[self._layout.too_large(observations)] = np.nan
         with np.errstate(over="ignore"):
             return actions.astype(np.float32)
 
@@ -221,6 +222,8 @@ class OnnxSource:
     @cached_property
     def _margin_names(self) -> list[str]:
         """A name for each margin, in the order of `margins`."""
+        if not self._watched:
+            return []
         zeros = self._layout.feeds(self._zeros(self._layout.rows or 1))
         values = dict(zip(self._watched, self._watch(zeros, self._watched), strict=True))
         names = []

@@ -179,10 +179,19 @@ def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
         if index is None or index in found:
             continue
         found.add(index)
-        fresh = set(graph.node[index].input) - names
+        fresh = {*graph.node[index].input, *_captured(graph.node[index])} - names
         names |= fresh
         waiting += fresh
     return [graph.node[index] for index in sorted(found)], names
+
+
+def _captured(node: NodeProto) -> Iterator[str]:
+    """What the branches of a node read of the graph around them, and their own names."""
+    for attribute in node.attribute:
+        for inner in (attribute.g, *attribute.graphs):
+            for one in inner.node:
+                yield from (*one.input, *_captured(one))
+            yield from (value.name for value in inner.output)
 
 
 def _apply(

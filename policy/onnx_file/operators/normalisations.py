@@ -6,10 +6,9 @@ import numpy as np
 
 from sparsectl.policy.onnx_file import spelling
 from sparsectl.policy.onnx_file.node import Node
-from sparsectl.policy.onnx_file.operators.comparisons import negated
 from sparsectl.policy.onnx_file.operators.reductions import each_row, rows_of, unfolded
 from sparsectl.policy.onnx_file.operators.registry import Result, operator
-from sparsectl.policy.onnx_file.symbol import Symbol
+from sparsectl.policy.onnx_file.symbol import Symbol, constants
 from sparsectl.policy.onnx_file.tensors import Array
 
 
@@ -101,8 +100,8 @@ def lp_normalization(node: Node) -> Result:
         terms = spelling.multiply(program, rows, rows)
     size = program.total(terms).moved(lambda v: v.reshape(-1, 1))
     size = size if power == 1 else program.apply("square_root", size)
-    nothing = negated(program.apply("step", size))  # 0 / 0 is 0 here
-    size = spelling.add(program, size, nothing)
+    one = constants(np.ones(size.shape))  # 0 / 0 is 0 here
+    size = spelling.choose(program, program.apply("step", size), size, one)
     return unfolded(value, spelling.divide(program, rows, size), (axis,))
 
 
