@@ -25,8 +25,13 @@ def require_finite_actions(actions: Float32, observations: Float32) -> None:
     row, column = bad[0]
     values = [f"{value:g}" for value in observations[row, :_SHOWN]]
     values += ["…"] if observations.shape[1] > _SHOWN else []
+    reason = "a sum goes beyond float32's 3.4e38; scale the weights down"
+    if np.isnan(actions[row, column]):
+        reason = (
+            "0 / 0, a root or logarithm of a number under 0, or a sum beyond float32's 3.4e38; "
+            "give --calibration FILE, where the policy does not meet such an observation"
+        )
     raise UserError(
-        f"action {column} is {actions[row, column]} for the observation [{', '.join(values)}]: a "
-        "sum goes beyond float32's 3.4e38; scale the weights down, or give the observation limits "
-        "that it keeps to"
+        f"action {column} is {actions[row, column]} for the observation [{', '.join(values)}]: "
+        f"{reason}, or give the observation limits that it keeps to"
     )

@@ -12,8 +12,8 @@ import pytest
 
 from sparsectl import cli
 from sparsectl.policy.onnx_file.writer import write_onnx
-from tests.policy.graphs import random_graph
 from tests.export.packaging.arduino_build import run
+from tests.policy.graphs import random_graph
 from tests.tools import need
 
 PAGE = (Path(__file__).parent.parent / "docs" / "integration.md").read_text(encoding="utf-8")
@@ -116,7 +116,9 @@ def test_two_cmake_targets(place: Path, tmp_path: Path) -> None:
     for name in ("two.c", "golden.h", "CMakeLists.txt"):
         shutil.copy(place / name, tmp_path)
     for name, encoding in ENCODINGS.items():
-        words = f"export {place / name}.onnx --out {tmp_path / name} --prefix {name} --package cmake"
+        words = (
+            f"export {place / name}.onnx --out {tmp_path / name} --prefix {name} --package cmake"
+        )
         shorter = f"--encoding {encoding} --observations 100 --vectors 4 --range=-1,1"
         assert cli.run(f"{words} {shorter}".split()) == 0
     run(["cmake", "-S", str(tmp_path), "-B", str(tmp_path / "build")])

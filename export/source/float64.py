@@ -3,7 +3,8 @@ errors of float32 put in at random.
 
 Rounding is sampled as in Monte Carlo arithmetic (Parker, Monte Carlo Arithmetic, UCLA CSD-970002,
 1997): each node's result is moved at random by what one rounding in float32, or in a coarser type
-of the file's own, may move it. What the actions move by is what the file's order of operations costs, whatever the nodes are.
+of the file's own, may move it. What the actions move by is what the file's order of operations
+costs, whatever the nodes are.
 """
 
 from __future__ import annotations

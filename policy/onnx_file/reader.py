@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,7 @@ def _run(
     shapes = {name: value.shape for name, value in values.items() if isinstance(value, np.ndarray)}
     observed, signal_names = observations(inputs, nodes, shapes, program)
     values |= observed
+    _refuse_by_name(nodes)
     for node in nodes:
         results = _apply(node, values, opset, tensors, program)
         values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
@@ -185,6 +186,22 @@ def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
     return [graph.node[index] for index in sorted(found)], names
 
 
+def _refuse_by_name(nodes: Sequence[NodeProto]) -> None:
+    """What is refused whatever its inputs are, before what prepares these: a convolution is the
+    reason, not the sizes that it is given."""
+    for node in nodes:
+        label, domain, operator = _names(node)
+        if reason := ELSEWHERE.get(domain + node.op_type):
+            raise UserError(f"{label} ({operator}) cannot be exported: {reason}")
+
+
+def _names(node: NodeProto) -> tuple[str, str, str]:
+    """For messages: the node, its domain with a full stop, its operator."""
+    name = short(node.name) if node.name else f"that makes {short((*node.output, '?')[0])}"
+    domain = "" if node.domain in ("", "ai.onnx") else node.domain + "."
+    return f"node {name}", domain, short(domain + node.op_type)[1:-1]
+
+
 def _captured(node: NodeProto) -> Iterator[str]:
     """What the branches of a node read of the graph around them, and their own names."""
     for attribute in node.attribute:
@@ -201,10 +218,7 @@ def _apply(
     tensors: TensorReader,
     program: Program,
 ) -> tuple[Value, ...]:
-    name = short(node.name) if node.name else f"that makes {short((*node.output, '?')[0])}"
-    label = f"node {name}"
-    domain = "" if node.domain in ("", "ai.onnx") else node.domain + "."
-    operator = short(domain + node.op_type)[1:-1]
+    label, domain, operator = _names(node)
     for needed in node.input:
         if needed not in values:
             raise UserError(
@@ -217,7 +231,7 @@ def _apply(
     call = Node(label, operator, inputs, attributes, opset, tensors, program, outputs)
     handler = OPERATORS.get(domain + node.op_type)
     if handler is None:
-        call.refuse(ELSEWHERE.get(domain + node.op_type, "this operator is not supported"))
+        call.refuse("this operator is not supported")
     try:
         result = handler(call)
     except SymbolError as error:

@@ -73,8 +73,10 @@ def folded(node: Node, first: Array, second: Array, function: Callable[[Any, Any
 
 def _folded_wholes(node: Node, first: Array, second: Array) -> Array:
     """Sizes computed from sizes; a quotient is cut towards 0."""
-    if node.operator != "Div" or not second.all():
-        node.refuse("it takes a power or remainder of whole numbers, or divides by 0")
+    if node.operator == "Pow" or not second.all():
+        node.refuse("it takes a power of whole numbers, or divides by 0")
+    if node.operator == "Mod":
+        return np.asarray((np.fmod if node.whole("fmod", 0) else np.mod)(first, second))
     return np.asarray(np.sign(first) * np.sign(second) * (abs(first) // abs(second)))
 
 
@@ -96,7 +98,8 @@ def power(node: Node) -> Result:
 def remainder(node: Node) -> Result:
     if not node.is_constant:
         node.refuse("a remainder of a value that comes from the observation")
-    return folded(node, node.constant(0), node.constant(1), np.mod)
+    function = np.fmod if node.whole("fmod", 0) else np.mod
+    return folded(node, node.constant(0), node.constant(1), function)
 
 
 @operator("Sum", "Mean")

@@ -1,0 +1,104 @@
+"""Files in forms that few exporters write: each acts as in onnxruntime, or is refused in one line
+that names the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import NodeProto, TensorProto, helper
+
+from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
+from tests.policy.onnx_file.onnx_files import write_file
+
+node = helper.make_node
+RANDOM = np.random.default_rng(3)
+WEIGHT = RANDOM.normal(0, 0.7, (4, 2)).astype(np.float32)
+BIAS = RANDOM.normal(0, 0.7, 2).astype(np.float32)
+LAST = node("MatMul", ["h", "w"], ["action"])
+
+
+def dense(path: Path, *before: NodeProto, **constants: np.ndarray) -> Path:
+    return write_file(path, [*before, LAST], {"w": WEIGHT, **constants}, {"x": ["b", 4]})
+
+
+def in_type(path: Path, dtype: int) -> Path:
+    kind = helper.tensor_dtype_to_np_dtype(dtype)
+    nodes = [node("Gemm", ["x", "w", "b"], ["h"]), node("Tanh", ["h"], ["action"])]
+    constants = {"w": WEIGHT.astype(kind), "b": BIAS.astype(kind)}
+    return write_file(path, nodes, constants, {"x": ["b", 4]}, dtype=dtype)
+
+
+def branches(path: Path) -> Path:
+    taken = helper.make_tensor_value_info("taken", TensorProto.FLOAT, None)
+    inner = helper.make_graph([node("Relu", ["x"], ["taken"])], "inner", [], [taken])
+    both = {"then_branch": inner, "else_branch": inner}
+    return dense(path, node("If", ["c"], ["h"], **both), c=np.array(True))
+
+
+def convolution(path: Path) -> Path:
+    """With an operator before it that cannot be read either."""
+    nodes = [
+        node("Mod", ["x", "one"], ["m"], fmod=1),
+        node("Reshape", ["m", "image"], ["i"]),
+        node("Conv", ["i", "kernel"], ["c"]),
+        node("Flatten", ["c"], ["h"]),
+    ]
+    return dense(
+        path,
+        *nodes,
+        one=np.array(1, np.float32),
+        image=np.array([-1, 1, 4]),
+        kernel=np.ones((1, 1, 1), np.float32),
+    )
+
+
+def sizes_with_a_remainder(path: Path) -> Path:
+    """9 mod 5 is 4, as nn.Unflatten's exporter has it."""
+    nodes = [
+        node("Mod", ["nine", "five"], ["four"]),
+        node("Concat", ["all", "four"], ["shape"], axis=0),
+        node("Reshape", ["x", "shape"], ["h"]),
+    ]
+    numbers = {"nine": np.array([9]), "five": np.array([5]), "all": np.array([-1])}
+    return dense(path, *nodes, **numbers)
+
+
+ACTS: dict[str, Callable[[Path], Path]] = {
+    "float64": lambda path: in_type(path, TensorProto.DOUBLE),
+    "float16": lambda path: in_type(path, TensorProto.FLOAT16),
+    "small sizes": lambda path: dense(path, node("LpNormalization", ["x"], ["h"], axis=-1)),
+    "remainder": sizes_with_a_remainder,
+}
+
+REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "branches": (branches, r"\(If\) cannot be exported: its branches are graphs"),
+    "convolution": (convolution, r"\(Conv\) cannot be exported: a convolution"),
+    "nan at 0": (
+        lambda path: dense(path, node("MeanVarianceNormalization", ["x"], ["h"], axes=[1])),
+        "differs by inf from",
+    ),
+    "0 / 0": (
+        lambda path: dense(path, node("Div", ["x", "x"], ["h"])),
+        r"action 0 is nan .* 0 / 0, .*--calibration FILE",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_it_acts_as_in_onnxruntime(name: str, tmp_path: Path) -> None:
+    path = ACTS[name](tmp_path / "model.onnx")
+    assert export_policy(ExportConfig(path, tmp_path / "out", observations=200))["bit_exact"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    make, reason = REFUSED[name]
+    with pytest.raises(UserError, match=reason) as raised:
+        export_policy(ExportConfig(make(tmp_path / "m.onnx"), tmp_path / "out", observations=200))
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
