@@ -80,6 +80,7 @@ TINY_HEADER = """\
 #define POLICY_PERIOD_US 20000
 #define POLICY_KEPT_WEIGHTS 4
 #define POLICY_ENCODING "csr"
+#define POLICY_REENTRANT 1
 #define POLICY_DIGEST "{digest}"
 """
 
