@@ -16,40 +16,17 @@ from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
 from sparsectl.export.encodings.registry import FIXED
 from sparsectl.export.host_c import compile_c
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from tests.export.steep import steep_graph, steep_observations
 from tests.tools import need
 
 SUM_BITS = {name: 24 if name == "straight-int8" else 32 for name in FIXED}
 GRAPHS = 14
 
 
-def steep_graph(seed: int) -> PolicyGraph:
-    """Layers of very different sizes, neurons that are always awake, biases far beyond the sums."""
-    random = np.random.default_rng(seed)
-    widths = [int(random.integers(1, 9)) for _ in range(int(random.integers(2, 5)))]
-    names = random.choice(["relu", "relu", "identity", "tanh"], len(widths))
-    layers = []
-    for inputs, outputs, name in zip(widths, widths[1:], names, strict=False):
-        size = 10.0 ** random.uniform(-4, 4, (outputs, 1))
-        weight = size * random.standard_normal((outputs, inputs))
-        weight *= random.random(weight.shape) < 0.8
-        bias = 10.0 ** random.uniform(-4, 6, outputs) * random.choice((-1.0, 1.0), outputs)
-        layers.append(Layer(weight, bias * (random.random(outputs) < 0.7), str(name)))
-    signals = tuple(Signal(f"o{i}", low=-4.0, high=4.0) for i in range(widths[0]))
-    actions = tuple(Signal(f"a{i}") for i in range(widths[-1]))
-    return PolicyGraph(tuple(layers), signals, actions)
-
-
-def observations(graph: PolicyGraph, seed: int) -> np.ndarray:
-    """Such as scales are chosen by, and far beyond them."""
-    random = np.random.default_rng(seed)
-    rows = random.uniform(-4, 4, (60, graph.observation_size))
-    return np.concatenate([rows, 1e3 * rows[:20], -1e3 * rows[:20]]).astype(np.float32)
-
-
 def encoded(name: str, seed: int) -> tuple[EncodedPolicy, np.ndarray] | None:
     """None where the encoding refuses the graph, which it says in a line."""
     graph = steep_graph(seed)
-    given = observations(graph, seed)
+    given = steep_observations(graph, seed)
     try:
         return FIXED[name].encode(graph, given[:60], are_met=bool(seed % 2)), given
     except UserError as error:
@@ -77,7 +54,7 @@ def test_a_bias_that_neurons_always_awake_cancel(name: str) -> None:
         Layer([[1.0, 1.0]], [0.0]),
     )
     graph = PolicyGraph(layers, (Signal("x", low=-4.0, high=4.0),), (Signal("y"),))
-    policy = FIXED[name].encode(graph, observations(graph, 0)[:60]).forward.__self__  # type: ignore[attr-defined]
+    policy = FIXED[name].encode(graph, steep_observations(graph, 0)[:60]).forward.__self__  # type: ignore[attr-defined]
     assert widest_sum(policy) < 2 ** (SUM_BITS[name] - 1)
 
 
