@@ -196,7 +196,16 @@ class Bench:
             model, data = self._scratch / f"{network}.onnx", self._scratch / f"{network}.npz"
             write_onnx(graph, model)
             np.savez(data, observations=network_observations(graph, CALIBRATION, seed=2))
-            export_policy(ExportConfig(model, folder, name, data, error=LOOSE, observations=2000))
+            export_policy(
+                ExportConfig(
+                    model=model,
+                    out=folder,
+                    encoding=name,
+                    calibration=data,
+                    error=LOOSE,
+                    observations=2000,
+                )
+            )
         return folder
 
     def _measured(self, core: str, network: str, name: str, kind: str, folder: Path) -> Figures:

@@ -1,5 +1,5 @@
-"""Random policies in every encoding, those in fixed point the most; their C under the address and undefined-behaviour sanitizers,
-its bits against numpy; writes results/sanitized.json.
+"""Random policies in every encoding, those in fixed point the most: their C under the address and
+undefined-behaviour sanitizers, its bits against numpy; writes results/sanitized.json.
 
     python benchmarks/sanitized.py [--graphs 4000]
 

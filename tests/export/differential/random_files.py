@@ -103,6 +103,13 @@ def model_of(file: RandomFile, dtype: type = np.float32) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def met_by(file: RandomFile, count: int, seed: int) -> Array:
+    """[count, width] float32: what the policy meets."""
+    normal = np.random.default_rng(seed).standard_normal((count, file.width))
+    met: Array = (file.centre + file.spread * normal).astype(np.float32)
+    return met
+
+
 def observations_of(file: RandomFile, seed: int) -> tuple[Array, Array]:
     """[count, width] float32: what the policy meets; and what it may, far out and at corners."""
     generator = np.random.default_rng(seed)
