@@ -1,6 +1,8 @@
-"""A hundred trials on one powered host board, with kills, noise and pauses: results/soak.json.
+"""Trials on one powered host board, with kills of host, page and board: results/soak.json.
 
-Firmware and plant stay on their line while hosts come and go; see `sparsectl.hil.faults.soak`.
+Firmware and plant stay on their line while hosts come and go, are killed, held up or interrupted,
+the line is noisy or silent for a while, and the live page dies, or its tab in Chromium is closed.
+See `sparsectl.hil.faults.soak`.
 
     python benchmarks/soak.py [--trials N] [--seed N]
 """
@@ -10,15 +12,18 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.firmware_host.tools import find_tool
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.soak import Board, soak
 from sparsectl.hil.plant_server import PlantStart
@@ -26,6 +31,8 @@ from sparsectl.plants.rig import load_rig
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "soak.json"
+PATIENCE_MS = 20_000
+"""Of the person with a busy browser; the page waits for one half as long."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,28 @@ class SoakConfig:
     """Upright that ends a trial."""
     swing_up_limit_s: float = 3.0
     """After which it gives the swing-up up."""
+
+
+class Visitor:
+    """A person with Chromium, who arms trials on their live pages."""
+
+    def __init__(self, browser: Browser) -> None:
+        """Sit down in front of it."""
+        self._browser = browser
+        self._page: Page | None = None
+
+    def arm(self, url: str) -> None:
+        """Open the page and press Arm; a trial may have ended meanwhile."""
+        self._page = self._browser.new_page()
+        with suppress(Error):
+            self._page.goto(url)
+            self._page.locator("#state", has_text="HOMED").wait_for(timeout=PATIENCE_MS)
+            self._page.click("#arm", timeout=PATIENCE_MS)
+
+    def leave(self) -> None:
+        """Close it."""
+        if self._page is not None:
+            self._page.close()
 
 
 def main(config: SoakConfig) -> None:
@@ -61,8 +90,15 @@ def main(config: SoakConfig) -> None:
             disturbances=0,
             report=False,
         )
-        with Board(Path(built["elf"]), PlantStart(str(EASY_RIG), 0, False)) as board:
-            found = soak(board, trial, folder, config.trials, config.seed)
+        with (
+            Board(Path(built["elf"]), PlantStart(str(EASY_RIG), 0, False)) as board,
+            sync_playwright() as playwright,
+            playwright.chromium.launch(
+                executable_path=find_tool("chromium"), args=["--no-sandbox"]
+            ) as browser,
+        ):
+            visitor = Visitor(browser)
+            found = soak(board, trial, folder, config.trials, config.seed, visitor)
         seconds = round(time.monotonic() - start, 1)
     write_json(RESULTS, {**found.to_json(), "seconds": seconds, "provenance": provenance()})
     for what in found.wrong:

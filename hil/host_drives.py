@@ -12,11 +12,11 @@ from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
 from sparsectl.hil.computation import Computation
 from sparsectl.hil.drives import Steps
 from sparsectl.hil.journal import JournalWriter, Kind
-from sparsectl.hil.link import Link
+from sparsectl.hil.link import Link, Refused
 from sparsectl.hil.presence import Presence
 from sparsectl.hil.safety import FrameWatchdog, InterruptGuard
 from sparsectl.hil.samples import Sample
-from sparsectl.protocol.wire import Frame, State
+from sparsectl.protocol.wire import Frame, Reason, State
 
 
 class Commands(Protocol):
@@ -120,13 +120,20 @@ class HostLockstepDrive:
             if received.frame.name == "TICK":  # of a tick whose answer was lost
                 samples.append(Sample.from_tick(received.frame, received.host_ns))
             if received.frame.name == "OBSERVATION":
-                samples.append(self._answer(received.frame))
+                samples += self._answer(received.frame)
         return samples
 
-    def _answer(self, observation: Frame) -> Sample:
+    def _answer(self, observation: Frame) -> list[Sample]:
+        """The tick that the command makes; none where its TICK was lost on the line."""
+
         def is_this(frame: Frame) -> bool:
             return bool(frame["tick"] == observation["tick"])
 
         command = {**self._commander.command(observation), "inference_ns": 0}  # the board's model
-        done = self._link.request("COMMAND", answer="TICK", matches=is_this, **command)
-        return Sample.from_tick(done.frame, done.host_ns)
+        try:
+            done = self._link.request("COMMAND", answer="TICK", matches=is_this, **command)
+        except Refused as error:
+            if error.reason is not Reason.WRONG_TICK:
+                raise
+            return []  # asked again: the board has acted on it, or has judged that it came too late
+        return [Sample.from_tick(done.frame, done.host_ns)]

@@ -18,26 +18,25 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from multiprocessing.process import BaseProcess
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from sparsectl.common.errors import EXIT_FAULT, UserError
+from sparsectl.common.errors import EXIT_FAULT, EXIT_LINK_LOST, UserError
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.line import open_pty
+from sparsectl.hil.faults.soak_events import (
+    EVENTS,
+    PAGE_EVENTS,
+    Event,
+    Person,
+    be_at_the_page,
+    let_happen,
+)
 from sparsectl.hil.journal import NAME, read_journal
 from sparsectl.hil.plant_server import PlantStart, serve
 from sparsectl.protocol.wire import Decoder, Frame
 
-Event = Literal[
-    "none", "kill_host", "interrupt_host", "hold_host", "noise", "silent_line", "kill_board"
-]
-EVENTS: Final[tuple[Event, ...]] = (
-    *("none", "none", "kill_host", "interrupt_host", "hold_host", "noise", "silent_line"),
-    "kill_board",
-)
-"""What happens to a trial, each as often as it stands here."""
 OFF_TICKS: Final = 3
 """Control ticks that the board may run, and drive, after the last frame that it heard."""
 PATIENCE_S: Final = 120.0
@@ -221,6 +220,7 @@ class Soak:
             for index, ended in enumerate(self.trials)
             if (ended.armed and not ended.whole)
             or (ended.event == "none" and ended.code not in (0, EXIT_FAULT))
+            or (ended.event in PAGE_EVENTS and ended.code not in (0, EXIT_FAULT, EXIT_LINK_LOST))
         ]
         if self.most_ticks_unheard > OFF_TICKS:
             found.append(f"the motor ran {self.most_ticks_unheard} ticks without a host")
@@ -249,7 +249,14 @@ def _word(ended: Ended) -> str:
     return words.get(ended.code, f"code {ended.code}") + ("" if ended.armed else ", never armed")
 
 
-def soak(board: Board, config: TrialConfig, folder: Path, trials: int, seed: int) -> Soak:
+def soak(
+    board: Board,
+    config: TrialConfig,
+    folder: Path,
+    trials: int,
+    seed: int,
+    person: Person | None = None,
+) -> Soak:
     """Run so many trials, one after another; something may happen to each.
 
     Args:
@@ -258,16 +265,23 @@ def soak(board: Board, config: TrialConfig, folder: Path, trials: int, seed: int
         folder: for the trials' folders.
         trials: how many.
         seed: of what happens and when.
+        person: who opens the live page of some of them; without one, no trial has a page.
     """
+    events = EVENTS if person is None else EVENTS + PAGE_EVENTS
     dice, result = random.Random(seed), Soak()
     spawn = multiprocessing.get_context("forkserver")
     spawn.set_forkserver_preload(["sparsectl.hil.trial"])
     for index in range(trials):
         out = folder / f"{index:03d}"
-        event = dice.choice(EVENTS)
-        process = spawn.Process(target=_trial, args=(config, board.address, out))
+        event = dice.choice(events)
+        has_page = event in PAGE_EVENTS
+        asked = replace(config, port=board.address, out=out, live=has_page, live_port=0)
+        process = spawn.Process(target=_trial, args=(asked,))
         process.start()
-        _let_happen(event, dice, board, process)
+        if has_page and person is not None:
+            be_at_the_page(event, dice, person, process, _words_of(out))
+        else:
+            let_happen(event, dice, board, process)
         process.join(PATIENCE_S)
         if process.exitcode is None:
             process.kill()
@@ -284,47 +298,23 @@ def soak(board: Board, config: TrialConfig, folder: Path, trials: int, seed: int
     return result
 
 
-def _trial(config: TrialConfig, port: str, out: Path) -> None:
-    """In a process of its own, its words in a file."""
-    from dataclasses import replace
+def _words_of(out: Path) -> Path:
+    """Where the trial of that folder says what it has to say."""
+    return out.with_suffix(".txt")
 
+
+def _trial(config: TrialConfig) -> None:
+    """In a process of its own, its words in a file."""
     from sparsectl.hil.trial import run_trial
 
-    words = os.open(out.with_suffix(".txt"), os.O_CREAT | os.O_WRONLY)
-    os.dup2(words, 2)
+    assert config.out is not None
+    os.dup2(os.open(_words_of(config.out), os.O_CREAT | os.O_WRONLY), 2)
     try:
-        result = run_trial(replace(config, port=port, out=out))
+        result = run_trial(config)
     except UserError as error:
         print(error, file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 2)) from error
     raise SystemExit(0 if result["fault"] == "NONE" else 3)
-
-
-def _let_happen(event: Event, dice: random.Random, board: Board, process: BaseProcess) -> None:
-    """At a moment between the first HELLO and the end of the trial."""
-    time.sleep(dice.uniform(0.3, 3.0))
-    assert process.pid is not None
-    if event == "kill_board":
-        board.kill()
-    elif event == "silent_line":
-        board.silent_until_s = time.monotonic() + dice.uniform(0.01, 0.5)
-    elif event == "noise":
-        for _ in range(10):
-            board.disturb(dice.randbytes(dice.randint(1, 200)))
-            time.sleep(0.01)
-    elif event != "none" and process.is_alive():
-        _hit(event, process.pid, dice)
-
-
-def _hit(event: Event, pid: int, dice: random.Random) -> None:
-    if event == "kill_host":
-        os.kill(pid, signal.SIGKILL)
-    elif event == "interrupt_host":
-        os.kill(pid, signal.SIGINT)
-    else:
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(dice.uniform(0.02, 0.5))
-        os.kill(pid, signal.SIGCONT)
 
 
 def _is_whole(path: Path) -> bool:

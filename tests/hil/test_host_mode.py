@@ -61,3 +61,10 @@ def test_in_real_time(short: Short) -> None:
     assert sum(record.kind is Kind.TO_DEVICE for record in journal.records) > len(trace)
     answered = trace.actuation_us < 20_000
     assert answered.any() and (trace.inference_ns[answered] > 0).all()
+
+
+def test_a_tick_that_the_line_loses_is_counted_and_no_mistake(short: Short) -> None:
+    """In lockstep its command was asked again, and refused with WRONG_TICK: exit code 2."""
+    result = run_trial(short(mode="host", fault="dropped_bytes=0.001@0.2"))
+    assert result["fault"] == "NONE" and result["ended"].startswith("the pole was not up")
+    assert 0 < result["lost_frames"] < 10
