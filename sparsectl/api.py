@@ -1,0 +1,69 @@
+"""The commands as Python functions: `from sparsectl import api`.
+
+Each takes what its command takes, by the same names, and returns what `--json` prints. They are not
+in `sparsectl` itself, where `export` is a package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from sparsectl.cli import COMMANDS
+from sparsectl.cli import load as _function
+from sparsectl.commands.config import ChooseConfig, ParetoConfig
+from sparsectl.firmware_host.config import BenchConfig, BuildConfig, FlashConfig
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.config import IdentifyConfig, ReportConfig
+from sparsectl.hil.convert.config import ConvertConfig
+from sparsectl.hil.replay.config import ReplayConfig
+from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig, TeachConfig
+
+if TYPE_CHECKING:
+    from sparsectl.policy.graph import PolicyGraph
+
+_Settings = ParamSpec("_Settings")
+
+
+def load(
+    path: Path | str, *, output: str | None = None, normalizer: Path | None = None
+) -> PolicyGraph:
+    """The policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a policy's folder;
+    its `forward` takes physical observations [B, n] and gives physical actions [B, m], in the order
+    of operations of the exported C.
+
+    Raises:
+        UserError: no such file, of a kind that is not known, or what cannot be exported.
+    """
+    from sparsectl.policy.load import Asked
+    from sparsectl.policy.load import load as load_file
+
+    return load_file(Path(path), Asked(output, normalizer))
+
+
+def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, dict[str, Any]]:
+    """A command's function, which takes the fields of its configuration."""
+
+    def verb(*args: _Settings.args, **kwargs: _Settings.kwargs) -> dict[str, Any]:
+        return _function(COMMANDS[name].function)(config(*args, **kwargs))
+
+    verb.__name__ = verb.__qualname__ = name
+    verb.__doc__ = f"`sparsectl {name}`: {config.__doc__}"
+    return verb
+
+
+teach = _verb("teach", TeachConfig)
+collect = _verb("collect", CollectConfig)
+distill = _verb("distill", DistillConfig)
+evaluate = _verb("evaluate", EvaluateConfig)
+pareto = _verb("pareto", ParetoConfig)
+export = _verb("export", ChooseConfig)
+build = _verb("build", BuildConfig)
+flash = _verb("flash", FlashConfig)
+bench = _verb("bench", BenchConfig)
+trial = _verb("trial", TrialCommand)
+replay = _verb("replay", ReplayConfig)
+convert = _verb("convert", ConvertConfig)
+identify = _verb("identify", IdentifyConfig)
+report = _verb("report", ReportConfig)
