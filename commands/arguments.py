@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import tyro
@@ -28,6 +29,7 @@ def parsed(kind: Any, program: str, description: str | None, words: Sequence[str
     """
     if any(word in HELP for word in words):
         return _tyro(kind, program, description, words)
+    _check_empty(words, program)
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told), _columns(WIDE):
@@ -36,6 +38,22 @@ def parsed(kind: Any, program: str, description: str | None, words: Sequence[str
         if not ended.code:
             raise
         raise UserError(one_line(told.getvalue(), words, program)) from None
+
+
+def _check_empty(words: Sequence[str], program: str) -> None:
+    """Empty words come from a variable of a script that was never set, and Path("") is the current
+    folder.
+
+    Raises:
+        UserError: one is empty.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        option = re.fullmatch(r"(--[\w-]+)=", word)
+        if word and not option:
+            continue
+        name = option.group(1) if option else before
+        what = f"{name} is given" if name.startswith("--") else "one of the words is"
+        raise UserError(f"{what} '', which is empty; write a value; see `{program} --help`")
 
 
 def _tyro(kind: Any, program: str, description: str | None, words: Sequence[str]) -> Any:
@@ -63,7 +81,9 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
         words: the words that it is about.
         program: whose `--help` has more.
     """
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │╭╮╰╯─") for line in box.splitlines()]
+    # Where the terminal has no UTF-8, the box is drawn by + - and |.
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │╭╮╰╯─+|") for line in box.splitlines()]
+    lines = [line for line in lines if line.strip("-")]
     text = [line for line in lines[1:] if line]
     more = f"see `{program} --help`"
     said = text[0] if text else "these words are not understood"
@@ -80,6 +100,12 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
         return f"{_lower(said)}; perhaps you meant {guess}; {more}"
     said = said.replace("Expected 1 values", "Expected a value")
     known = [line for line in text[1:2] if line.startswith("Available subcommands")]
+    if (
+        known
+        and words
+        and (near := get_close_matches(words[0], known[0].split(": ")[1].split(", ")))
+    ):
+        known = [f"perhaps you meant {near[0]}"]
     return "; ".join(_lower(part.rstrip(".")) for part in [said, *known, more])
 
 

@@ -106,7 +106,8 @@ def _holds_c(config: BenchConfig) -> bool:
     """Whether the folder's own C is what is to be measured.
 
     Raises:
-        UserError: it has other names, or the folder holds no policy at all.
+        UserError: it has other names, the folder holds no policy at all, or an option is given that
+            its C makes no use of.
     """
     model, as_it_is = config.policy, config.encoding == AUTO
     prefix = prefix_of(model)
@@ -116,6 +117,7 @@ def _holds_c(config: BenchConfig) -> bool:
             "the code is the same"
         )
     if as_it_is and (model / POLICY_SOURCE).is_file():
+        _check_unused(config)
         return True
     if model.is_dir() and not (model / POLICY_ONNX).is_file():
         raise UserError(
@@ -123,6 +125,20 @@ def _holds_c(config: BenchConfig) -> bool:
             "`sparsectl export` wrote, or a model"
         )
     return False
+
+
+def _check_unused(config: BenchConfig) -> None:
+    """Refuse what only an export would use, where the C is there and is measured as it stands.
+
+    Raises:
+        UserError: such an option is given.
+    """
+    for name in ("output", "calibration", "range"):
+        if given := getattr(config, name):
+            raise UserError(
+                f"--{name} is {given}, but {config.policy} is exported already and would be "
+                f"measured as it is; give the model, or leave --{name} out"
+            )
 
 
 def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:

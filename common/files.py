@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ from sparsectl.common.interruption import signals_held_back
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing fails with where there is no room, or may be no more."""
+
+JSON_LIMIT: Final = 64 * 2**20
+"""Bytes of a summary; the returns of a hundred thousand episodes take two million."""
 
 
 @contextmanager
@@ -162,11 +166,40 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, over `JSON_LIMIT` bytes or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        return json.loads(read_whole(path, JSON_LIMIT, "make it again or remove it"))
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}; make it again or remove it") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply; make it again or remove it") from error
+
+
+def read_whole(path: Path, most: int, mend: str, signature: bytes = b"") -> bytes:
+    """The content of a file that is no larger than `most` bytes.
+
+    Args:
+        path: a pipe or a device, whose reading may never end, is refused.
+        most: bytes.
+        mend: what the user can do about a file that is not what it should be.
+        signature: what the file starts with; of one that does not, only the start is read and
+            given back.
+
+    Raises:
+        UserError: it is missing, no ordinary file, too large, or cannot be read.
+    """
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            kind = "a folder" if stat.S_ISDIR(about.st_mode) else "no ordinary file"
+            raise UserError(f"cannot read {path}: it is {kind}; {mend}")
+        with path.open("rb") as file:
+            start = file.read(len(signature))
+            if start != signature:
+                return start
+            if about.st_size > most:
+                raise UserError(f"{path} has {about.st_size:,} bytes, over {most:,}; {mend}")
+            return start + file.read()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from error

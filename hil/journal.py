@@ -31,12 +31,15 @@ from types import TracebackType
 from typing import Any
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_whole
 from sparsectl.hil.host_time import HostTime, MonotonicTime
 from sparsectl.protocol.wire import Frame, decode
 
 NAME = "journal.bin"
 SIGNATURE = b"SPARSEJ\x01"
 MAX_PAYLOAD = 1 << 20
+SIZE_LIMIT = 1 << 30
+"""Bytes of a file that is read: more than a day of trial."""
 _HEAD = struct.Struct("<IBQ")
 _CRC = struct.Struct("<I")
 
@@ -244,12 +247,7 @@ def read_journal(path: Path) -> Journal:
     Raises:
         UserError: the file is missing, is no journal, or ends before its header does.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"cannot read the journal {path}: {error.strerror}; name a journal.bin"
-        ) from error
+    content = read_whole(path, SIZE_LIMIT, "name a journal.bin", SIGNATURE)
     if content[: len(SIGNATURE)] != SIGNATURE:
         raise UserError(
             f"{path} is not a sparsectl journal: it starts with {content[:8]!r}; name a journal.bin"

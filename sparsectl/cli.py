@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -83,6 +85,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run the subcommand that the arguments name; the process's exit code is that of `run`."""
+    open_standard_streams()
     code = run(sys.argv[1:])
     if code:
         sys.exit(code)
@@ -119,8 +122,46 @@ def run(words: list[str]) -> int:
         if "--debug" in words:
             raise
         code, text = _told(error)
-        print(f"{f'sparsectl {name}'.strip()}: {text}", file=sys.stderr)
+        _say(f"{f'sparsectl {name}'.strip()}: {_as_one_line(text)}")
+        if isinstance(error, OSError):
+            _forget_stdout()
         return code
+
+
+def open_standard_streams() -> None:
+    """Standard streams that the caller has closed (`sparsectl … >&-`) lead nowhere.
+
+    Left closed, their numbers would go to the next files that are opened, and what a library prints
+    would end up in those.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _forget_stdout() -> None:
+    """Where a full disk has stopped the output, Python's own end would complain of it again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(line: str) -> None:
+    """On stderr, which may be gone: the exit code still tells."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _as_one_line(text: str) -> str:
+    """The text without line breaks, without what a terminal would obey, without endless words."""
+    plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return re.sub(r"\S{400,}", lambda word: f"{word[0][:120]} … {word[0][-120:]}", plain)
 
 
 def _told(error: BaseException) -> tuple[int, str]:

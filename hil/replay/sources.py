@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import read_json
+from sparsectl.common.files import read_json, read_whole
 from sparsectl.hil.journal import Journal
 
 NAMES: Final = ("policy.c", "policy.h", "policy_vectors.h")
@@ -41,9 +41,9 @@ _PLAIN_ATTRIBUTE = "__attribute__((noinline))"
 def file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each of `NAMES` that is in the folder, in 64 hexadecimal digits."""
     return {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        name: hashlib.sha256(content).hexdigest()
         for name in NAMES
-        if (folder / name).is_file()
+        if (content := _content(folder / name)) is not None
     }
 
 
@@ -89,9 +89,7 @@ def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> N
 def _content(path: Path) -> bytes | None:
     if not path.is_file():
         return None
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path} is {path.stat().st_size} bytes large; export the policy again")
-    return path.read_bytes()
+    return read_whole(path, MAX_BYTES, "export the policy again")
 
 
 def _vouched(policy: Path, digest: str) -> dict[str, Any] | None:
