@@ -15,6 +15,7 @@ from sparsectl.commands.measuring import check_limits, measured_choice, on_board
 from sparsectl.commands.terminal import print_table
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import AUTO
 from sparsectl.export.naming import DEFAULT
@@ -27,6 +28,7 @@ from sparsectl.policy.load import POLICY_ONNX
 
 ALL = "all"
 POLICY_SOURCE = "policy.c"
+MOST_RUNS: Final = 1_000_000
 
 
 def bench(config: BenchConfig) -> dict[str, Any]:
@@ -44,6 +46,8 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         UserError: a golden vector does not come out bit for bit; what `export` and
             `firmware_host.bench.bench` raise.
     """
+    check_counts(config, 1, "runs", most=MOST_RUNS)
+    check_numbers(config, "flash", "ram", "cycles", "error", least=0, most=1e300)
     if config.board == ALL:
         with policy_folder(config) as folder:
             return _on_all(config, folder)

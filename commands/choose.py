@@ -50,8 +50,11 @@ def export(config: ChooseConfig) -> dict[str, Any]:
     check_prefix(config.prefix)
     targets = [find_target(name) for name in config.board]
     limits = check_limits(config)
-    if not targets and limits.keys() - {"error"}:
-        raise UserError("limits are measured on a board: name one, such as --board cortex-m4f")
+    if not targets and (named := sorted(limits.keys() - {"error"})):
+        raise UserError(
+            f"--{named[0]} {limits[named[0]]} is a limit that is measured on a board; name one, "
+            "such as --board cortex-m4f"
+        )
     plain = export_config(config)
     if targets or config.episodes:  # what measures takes the plain folder
         plain = replace(plain, package="plain", prefix=DEFAULT)

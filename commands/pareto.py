@@ -39,6 +39,8 @@ def pareto(config: ParetoConfig) -> JSON:
     if not paths:
         raise UserError("no student is given; name a student.safetensors or a distill's folder")
     check_counts(config, 1, "episodes")
+    if config.normalizer is not None and config.teacher is None:
+        raise UserError(f"normalizer {config.normalizer} is of a teacher; give it by --teacher")
     check_writable(config.out)
     env = common_environment(config, paths)
     config = replace(config, env=env, env_kwargs=(), wrapper=())

@@ -39,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
     if path.exists() and not path.is_file():  # a device would be replaced by the file
         raise UserError(f"cannot write {path}: it is no ordinary file; name one that is")
-    missing = _missing_folders(path.parent)
+    missing = missing_folders(path.parent)
     temporary: Path | None = None
     try:
         with signals_held_back():  # else one between the two lines would leave the file behind
@@ -50,7 +50,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        _remove(missing)
+        remove_empty(missing)
         if isinstance(error, OSError) and error.errno in FULL:
             raise UserError(unwritable(path, error)) from error
         raise
@@ -77,7 +77,7 @@ def staging_folder(out: Path) -> Iterator[Path]:
     Raises:
         UserError: the parent of `out` cannot be made or written.
     """
-    missing = _missing_folders(out.parent)
+    missing = missing_folders(out.parent)
     folder: Path | None = None
     try:
         with signals_held_back():
@@ -87,7 +87,7 @@ def staging_folder(out: Path) -> Iterator[Path]:
         with signals_held_back():
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
-            _remove(missing)
+            remove_empty(missing)
 
 
 def _temporary_folder(out: Path) -> Path:
@@ -104,7 +104,7 @@ def check_writable(folder: Path, option: str = "--out") -> None:
     Raises:
         UserError: they can not; the message names the option that gives another.
     """
-    missing = _missing_folders(folder)
+    missing = missing_folders(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -112,7 +112,7 @@ def check_writable(folder: Path, option: str = "--out") -> None:
     except OSError as error:
         raise UserError(unwritable(folder, error, option)) from error
     finally:
-        _remove(missing)
+        remove_empty(missing)
 
 
 def room_at(folder: Path) -> int:
@@ -143,13 +143,13 @@ def unwritable(path: Path, error: OSError, option: str = "--out") -> str:
     return f"cannot write {path}: {error.strerror or error}; {mend}, or give another {option}"
 
 
-def _missing_folders(folder: Path) -> list[Path]:
+def missing_folders(folder: Path) -> list[Path]:
     """The folders that `mkdir` would have to make, the deepest first."""
     places = (folder, *folder.parents)
     return list(itertools.takewhile(lambda place: not os.path.lexists(place), places))
 
 
-def _remove(folders: list[Path]) -> None:
+def remove_empty(folders: list[Path]) -> None:
     """Those of them that are empty."""
     for folder in folders:
         with suppress(OSError):

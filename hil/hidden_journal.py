@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sparsectl.hil.folder_lock import locked_folder
+from sparsectl.common.folder_lock import locked_folder
 from sparsectl.hil.host_time import MonotonicTime, VirtualTime
 from sparsectl.hil.journal import NAME, JournalWriter
 from sparsectl.hil.plan import Plan

@@ -50,6 +50,11 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
         UserError: a policy or the environment does not load, or they do not fit.
     """
     check_settings(config)
+    if config.normalizer is not None and not any(path.suffix == ".zip" for path in paths):
+        raise UserError(
+            f"normalizer {config.normalizer} is for a zip of Stable-Baselines3, and neither "
+            f"{paths[0]} nor {paths[1]} is one; leave it out"
+        )
     policies = [_loaded(config, path) for path in paths]
     env_id = _environment(config, paths, policies)
     for path, policy in zip(paths, policies, strict=True):

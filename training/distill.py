@@ -23,6 +23,7 @@ import torch
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import check_file, check_writable
+from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.common.warning import warn
 from sparsectl.training.bpd import BayesianPolicyDistillation
@@ -109,7 +110,8 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
     config = in_environment(config, dataset.metadata.get("environment"))
     teacher = _teacher(config)
     with ExitStack() as stack:
-        stack.enter_context(_without_leavings(config.out))
+        is_new = stack.enter_context(locked_folder(config.out))
+        stack.enter_context(_without_leavings(config.out, is_new))
         stop = stack.enter_context(stop_on_interrupt())
         workers = config.workers or os.cpu_count() or 1
         rollouts = stack.enter_context(Rollouts(config.env, workers)) if config.env else None
@@ -119,13 +121,12 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
 
 
 @contextmanager
-def _without_leavings(out: Path) -> Iterator[None]:
-    """A block that fails before its first checkpoint leaves no folder that was not there before."""
-    there = out.exists()
+def _without_leavings(out: Path, is_new: bool) -> Iterator[None]:
+    """A block that fails before its first checkpoint leaves nothing in a folder that is new."""
     try:
         yield
     except BaseException:
-        if not there and not (out / CHECKPOINT).exists():
+        if is_new and not (out / CHECKPOINT).exists():
             shutil.rmtree(out, ignore_errors=True)
         raise
 

@@ -99,9 +99,14 @@ def load_policy(
         normalizer: an .npz of what is done to observations before the policy sees them.
 
     Raises:
-        UserError: the file is missing, truncated, foreign or hostile, or the normaliser does not
-            fit it.
+        UserError: the file is missing, truncated, foreign or hostile, the normaliser does not fit
+            it, or an activation is given for what is no zip.
     """
+    if activation is not None and path.suffix != ".zip":
+        raise UserError(
+            f"--activation is {activation}, but {path} says its own; it is for the zips of "
+            "Stable-Baselines3, leave it out"
+        )
     policy = _loaded(path, activation, action_low, action_high)
     if normalizer is None:
         if path.suffix == ".zip":

@@ -23,6 +23,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
+from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
@@ -64,6 +65,13 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     signals = signals_of(config.env)
     if known := known_of(config):
         print(f"sparsectl teach: {known.told}", file=sys.stderr)
+    with locked_folder(config.out):
+        return _taught(config, settings, backend, signals)
+
+
+def _taught(
+    config: TeachConfig, settings: Teaching, backend: Backend, signals: dict[str, Any]
+) -> dict[str, Any]:
     checkpoint = _checkpoint(config)
     done = checkpoint.steps["teach"] if checkpoint else 0
     model = _model(config, settings, backend, signals, seed=config.seed + done)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
+from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.campaign.answer import Answer, answer, figures, table
@@ -18,7 +19,6 @@ from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
 from sparsectl.hil.campaign.picture import draw
 from sparsectl.hil.campaign.score import looks
-from sparsectl.hil.folder_lock import locked_folder
 from sparsectl.hil.ports import kind_of
 from sparsectl.hil.trial import run_trial
 from sparsectl.hil.wiring.check import check_wiring

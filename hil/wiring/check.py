@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
+from sparsectl.common.folder_lock import locked_folder
 from sparsectl.hil.campaign.centring import OURS
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives import Drive, Steps, advance_until
 from sparsectl.hil.estop_key import EstopKey
-from sparsectl.hil.folder_lock import locked_folder
 from sparsectl.hil.host_drives import Commands, HostLockstepDrive, HostStreamDrive
 from sparsectl.hil.host_time import MonotonicTime, VirtualTime
 from sparsectl.hil.journal import JournalWriter

@@ -77,7 +77,7 @@ def words(command: str, wanted: Asked, values: list[str], good: dict[str, str], 
             ]
         elif asked.name == "out":
             given = [str(out / (asked.default.name if asked.default else "made"))]
-        elif asked.name in SHORT and "tuple" not in asked.kind:
+        elif asked.name in SHORT and (command, asked.name) != ("teach", "steps"):
             given = [SHORT[asked.name]]
         else:
             continue

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sparsectl.commands import demo as module
 from sparsectl.commands.config import DemoConfig
-from sparsectl.commands.demo import demo
+from sparsectl.commands.demo import STAGES, SUMMARY, demo
 from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial import run_trial
 from tests.hil.policies import export_graph, timid_graph
@@ -75,6 +79,8 @@ def test_a_trial_that_faults_is_the_demos_fault_too(
         out / "summary.json",
         {
             "config": {**asdict(config), "out": str(out)},
+            "provenance": provenance(),
+            "stage_seconds": {},
             **dict.fromkeys(("teacher", "collect", "export", "build"), {}),
             "evaluate_teacher": {**evidence, "success_rate": 1.0},
             "evaluate_student": {**evidence, "success_rate": 1.0},
@@ -86,3 +92,87 @@ def test_a_trial_that_faults_is_the_demos_fault_too(
     result = demo(config)
     assert result["exit_code"] == EXIT_FAULT and result["complete"]
     assert "the demo's trial ended in a fault: the board stopped" in capsys.readouterr().err
+
+
+def begun(config: DemoConfig, **stages: Any) -> None:
+    """Leave what an unfinished demo leaves."""
+    plain = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items()}
+    config.out.mkdir()
+    summary = {"config": plain, "provenance": provenance(), "stage_seconds": {}} | stages
+    (config.out / SUMMARY).write_text(json.dumps(summary))
+
+
+class Reached(Exception):
+    """A stage was not kept."""
+
+
+def first_stage_run(config: DemoConfig, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the first stage that the demo does not take from before."""
+    reached: list[str] = []
+
+    def stage(name: str) -> Callable[[DemoConfig], dict[str, Any]]:
+        def run(config: DemoConfig) -> dict[str, Any]:
+            reached.append(name)
+            raise Reached
+
+        return run
+
+    monkeypatch.setattr(module, "STAGES", {name: stage(name) for name in STAGES})
+    with pytest.raises(Reached):
+        demo(config)
+    return reached[0]
+
+
+def test_an_interrupted_demo_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DemoConfig(out=tmp_path / "run")
+    begun(config, teacher={}, evaluate_teacher={})
+    assert first_stage_run(config, monkeypatch) == "collect"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"provenance": {"sparsectl": "0.0.1", "revision": "0123456789ab"}},
+        {"provenance": None},
+        {"stage_seconds": None},
+        {"teacher": 3},
+    ],
+)
+def test_an_unfinished_demo_of_another_version_begins_anew(
+    change: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = DemoConfig(out=tmp_path / "run")
+    begun(config, **({"teacher": {}, "evaluate_teacher": {}} | change))
+    (config.out / "rounds").mkdir()
+    assert first_stage_run(config, monkeypatch) == "teacher"
+    assert "of another version of sparsectl; it begins anew" in capsys.readouterr().err
+    assert not (config.out / "rounds").exists()
+
+
+def test_a_stage_without_its_figures_is_one_line(tmp_path: Path) -> None:
+    config = DemoConfig(out=tmp_path / "run")
+    begun(config, **{name: {} for name in STAGES})
+    with pytest.raises(UserError, match="holds a stage without what its table shows"):
+        demo(config)
+
+
+def test_a_trial_that_the_machine_was_too_busy_for_is_run_in_lockstep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_graph(timid_graph(), tmp_path / "run")
+
+    def run(config: TrialConfig) -> dict[str, Any]:
+        short = replace(config, swing_up_limit_s=1.0)
+        is_first = config.clock == "realtime"
+        return run_trial(replace(short, fault="cut_to_board@0.2") if is_first else short)
+
+    monkeypatch.setattr(module, "run_trial", run)
+    result = module.trial(DemoConfig(out=tmp_path / "run", seconds=1.0))
+    assert "too busy for a trial in real time" in capsys.readouterr().err
+    assert (result["clock"], result["fault"]) == ("lockstep", "NONE")
+    assert result["inference_us"]["p50"] >= 0

@@ -128,7 +128,7 @@ def test_nothing_fits_says_what_comes_nearest(model: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"flash": 8192}, "limits are measured on a board: name one"),
+        ({"flash": 8192}, "--flash 8192 is a limit that is measured on a board; name one"),
         ({"board": ("z80",)}, "no board 'z80'"),
         ({"board": ("host",), "cycles": 0}, "--cycles is 0; give a number over 0"),
         ({"board": ("host",), "error": -1.0}, "--error is -1.0; give a number over 0"),

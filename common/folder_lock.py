@@ -1,0 +1,59 @@
+"""A folder of results for one process alone: two of them in one folder would mix their files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import missing_folders, remove_empty
+
+_HELD: Final[set[tuple[int, int]]] = set()
+"""Device and inode of the folders that this process has; a stage may ask for its run's again."""
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[bool]:
+    """Have `folder` until the context ends, or this process does; whether it was made here.
+
+    The folder itself is locked, so no file is left behind, and a kill leaves no stale lock. Made
+    here and left empty, it is removed again.
+
+    Raises:
+        UserError: another process has it, or it cannot be made.
+    """
+    missing = missing_folders(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UserError(
+            f"cannot use the folder {folder}: {error.strerror}; name another by --out"
+        ) from error
+    about = os.fstat(descriptor)
+    identity = (about.st_dev, about.st_ino)
+    is_outermost = identity not in _HELD
+    try:
+        if is_outermost:
+            _lock(descriptor, folder)
+            _HELD.add(identity)
+        yield bool(missing)
+    finally:
+        if is_outermost:
+            _HELD.discard(identity)
+        os.close(descriptor)
+        remove_empty(missing)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            f"another sparsectl is writing to {folder}; wait for its end, or name another folder "
+            "by --out"
+        ) from error
