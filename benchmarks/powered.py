@@ -55,6 +55,7 @@ def hundred(board: Board, policy: Path, folder: Path, trials: int) -> dict[str, 
     rig = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
     built = build_firmware(policy, board, rig, folder / "firmware")
     ended: Counter[str] = Counter()
+    lost_frames = 0
     wrong: list[str] = []
     start = time.monotonic()
     with (
@@ -63,8 +64,9 @@ def hundred(board: Board, policy: Path, folder: Path, trials: int) -> dict[str, 
     ):
         for index in range(trials):
             try:
-                how = next_trial(running, policy, folder / f"{index:03d}", index)
-                ended[how.partition(" (")[0]] += 1
+                result = next_trial(running, policy, folder / f"{index:03d}", index)
+                ended[_word(result)] += 1
+                lost_frames += result["lost_frames"]
             except (UserError, AssertionError) as error:
                 wrong.append(f"trial {index}: {error}")
             shown.update(1)
@@ -72,10 +74,20 @@ def hundred(board: Board, policy: Path, folder: Path, trials: int) -> dict[str, 
     return {
         "trials": trials,
         "ended": dict(sorted(ended.items())),
+        "lost_frames": lost_frames,
         "wrong": wrong,
         "seconds": seconds,
         "provenance": provenance(),
     }
+
+
+def _results() -> dict[str, Any]:
+    return dict(read_json(RESULTS)) if RESULTS.is_file() else {}
+
+
+def _word(result: dict[str, Any]) -> str:
+    """The board's fault, or how a simulated pendulum's trial ended."""
+    return str(result["fault"]) if result["fault"] != "NONE" else str(result["ended"])
 
 
 def main(config: PoweredConfig) -> None:
@@ -83,18 +95,20 @@ def main(config: PoweredConfig) -> None:
     sys.path.insert(0, str(ROOT))
     from tests.hil.policies import EASY_POLICY, export_into
 
-    results = read_json(RESULTS) if RESULTS.is_file() else {}
+    is_clean = True
     for name in config.boards:
+        results = _results()
         kept = results.get(name)
         same = kept and kept["provenance"]["revision"] == provenance()["revision"]
         if same and kept["trials"] >= config.trials and not config.anew:
             continue
         with tempfile.TemporaryDirectory() as folder:
             policy = export_into(EASY_POLICY, Path(folder) / "policy")
-            results[name] = hundred(find_board(name), policy, Path(folder), config.trials)
-        write_json(RESULTS, results)
-        print(f"{name}: {results[name]['ended']}, {len(results[name]['wrong'])} wrong")
-    if any(results[name]["wrong"] for name in config.boards):
+            found = hundred(find_board(name), policy, Path(folder), config.trials)
+        write_json(RESULTS, {**_results(), name: found})
+        print(f"{name}: {found['ended']}, {len(found['wrong'])} wrong")
+        is_clean = is_clean and not found["wrong"]
+    if not is_clean:
         sys.exit(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
@@ -71,8 +71,8 @@ QEMU_COUNTS_TIME: Final = ("stm32f405", "nucleo-f446re")
 """Boards whose encoders are timers, which QEMU lets run by the clock: they never rest there."""
 
 
-def next_trial(board: RunningBoard, policy: Path, out: Path, index: int) -> str:
-    """Leave the board as the one before may have, and run a trial; how that ended.
+def next_trial(board: RunningBoard, policy: Path, out: Path, index: int) -> dict[str, Any]:
+    """Leave the board as the one before may have, and run a trial; its result.
 
     Raises:
         UserError: it was refused, or the link was lost.
@@ -86,9 +86,10 @@ def next_trial(board: RunningBoard, policy: Path, out: Path, index: int) -> str:
     time.sleep(0.1)  # so that its ticks pile up
     mode = modes[(index + index // len(left)) % len(modes)]
     result = run_trial(config_of(board, policy, out, mode))
-    assert result["lost_frames"] == 0
+    dropped = result["stats"]["frames_dropped"]  # by a board whose line was full
+    assert result["lost_frames"] <= dropped, f"{result['lost_frames']} frames got lost"
     check_journal(Path(result["journal"]))
-    return str(result["ended"])
+    return result
 
 
 def config_of(powered: RunningBoard, policy: Path, out: Path, mode: ModeName) -> TrialConfig:
@@ -117,7 +118,8 @@ def check_journal(path: Path) -> None:
     ]
     drove = order.index(State.ACTIVE) if State.ACTIVE in order else len(order)
     homed = order[order.index(State.HOMING) : drove]
-    assert order.count(State.ACTIVE) <= 1
+    assert order.count(State.ACTIVE) <= 1, f"two runs in one journal: {order}"
     # A busy machine may cost a board the tick between ARMED and the end.
-    assert State.FAULT not in homed if drove < len(order) else homed[-1] == State.FAULT
-    assert not any(record.kind is Kind.GARBAGE for record in journal.records)
+    is_sound = State.FAULT not in homed if drove < len(order) else homed[-1] == State.FAULT
+    assert is_sound, f"states of another run: {order}"
+    assert not any(record.kind is Kind.GARBAGE for record in journal.records), "garbage"

@@ -36,5 +36,5 @@ def test_no_trial_is_refused_for_what_an_earlier_one_left(
     powered: RunningBoard, easy: Path, tmp_path: Path
 ) -> None:
     for index in range(len(LEFT)):
-        ended = next_trial(powered, easy, tmp_path / str(index), index)
-        assert ended.startswith((STOOD, BUSY, IN_THE_LOOP))
+        result = next_trial(powered, easy, tmp_path / str(index), index)
+        assert result["ended"].startswith((STOOD, BUSY, IN_THE_LOOP))
