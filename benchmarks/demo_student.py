@@ -1,7 +1,7 @@
 """The evidence of the demo's own student, as results/demo.json; its figures lie within the table's.
 
     sparsectl demo
-    python benchmarks/demo_student.py [--run runs/demo]
+    python benchmarks/demo_student.py [--run runs/demo] [--episodes 1000]
 
 `sparsectl demo` tells its own student's figures in a few hundred episodes. Those of its recipe,
 with intervals over students and episodes, are in the README's table (methods.py).
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from measured import returns_of, rounded
 
 from sparsectl.common.files import read_json, write_json
+from sparsectl.training.policy import load_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,6 +38,8 @@ class DemoStudentConfig:
 
     run: Path = ROOT / "runs" / "demo"
     """Folder of a demo that has come past its distillation."""
+    episodes: int = 0
+    """Of the table's, in which it acts too; those that it has acted in are kept in the run."""
     out: Path = RESULTS / "demo.json"
     """The results' file."""
 
@@ -63,8 +67,15 @@ def outside(demo: JSON, recipe: JSON) -> list[str]:
 
 
 def main(config: DemoStudentConfig) -> None:
-    """Write the results' file."""
-    write_json(config.out, demo_student(config.run))
+    """Measure, and write the results' file."""
+    told = demo_student(config.run)
+    if config.episodes:
+        student = config.run / "student.safetensors"
+        env = load_policy(student).environment
+        assert env is not None  # a demo's student was made in one
+        returns = returns_of(student, env, config.episodes, config.run)
+        told["returns"] = rounded(returns)
+    write_json(config.out, told)
 
 
 if __name__ == "__main__":

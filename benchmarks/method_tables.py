@@ -15,6 +15,7 @@ from demo_student import outside
 from scipy.stats import t
 
 from sparsectl.common.files import read_json
+from sparsectl.training.intervals import failure_figures
 from sparsectl.training.methods import METHODS
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -116,20 +117,33 @@ def _cells(*cells: str) -> str:
 
 def demo() -> list[str]:
     """The demo's own student, and whether the recipe's intervals hold its figures."""
-    student = read_json(RESULTS / "demo.json")
+    student, results = read_json(RESULTS / "demo.json"), _results()
     evidence = student["evidence"]
-    wrong = outside(student, _results()["recipes"][DEMO])
+    wrong = outside(student, results["recipes"][DEMO])
     said = "Both lie" if not wrong else "Not all lie"
-    failures = (evidence[name] for name in ("failures_per_1000", "failures_low", "failures_high"))
-    return [
+    lines = [
         f"`sparsectl demo` itself, seed {student['seed']}: {student['kept_weights']} of "
         f"{student['teacher_weights']:,} weights, {student['kept_parameters']} of "
         f"{student['teacher_parameters']:,} with biases; its mean return is "
         f"{_interval(evidence, 'difference', '{:+.1%}')} beside the teacher's in "
-        f"{evidence['episodes']} evidence episodes, of which "
-        "{:.1f} [{:.1f}, {:.1f}] in 1,000 failed. ".format(*failures)
-        + f"{said} within the intervals of `bpd, quick`."
+        f"{evidence['episodes']} evidence episodes, of which {_failed(evidence)} failed. "
+        f"{said} within the intervals of `bpd, quick`."
     ]
+    if returns := student.get("returns"):
+        least, count = results["teacher"]["failed_below"], len(returns)
+        rows = [row for row in results["students"] if row["recipe"] == DEMO]
+        others = (failure_figures(np.array(row["returns"][:count]), least) for row in rows)
+        lines.append(
+            f"In the first {count:,} of the table's episodes "
+            f"{_failed(failure_figures(np.array(returns), least))} failed; of the students in the "
+            f"table {' and '.join(_failed(figures) for figures in others)}."
+        )
+    return lines
+
+
+def _failed(figures: JSON) -> str:
+    value, low, high = (figures[f"failures_{end}"] for end in ("per_1000", "low", "high"))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}] in 1,000"
 
 
 def stages() -> list[str]:
