@@ -32,7 +32,7 @@ LONG_SUM = 144
 """Terms from which on a sum's rounding error is taken to grow by the root of their number (Higham,
 Accuracy and Stability of Numerical Algorithms, section 4.2)."""
 
-ABSOLUTE = ("Sigmoid", "Erf")
+ABSOLUTE = ("Sigmoid", "Erf", "Elu", "Selu", "Celu")
 """Operators whose runtimes are as exact as a number near 1 may be, however small the result."""
 
 MOVING = frozenset(

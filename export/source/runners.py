@@ -25,9 +25,14 @@ class Runner(Protocol):
         """The values called `names`: outputs, or those watched."""
 
 
+_QUANTISED = ("Quantize", "Dequantize", "QLinear", "Integer")
+"""In the names of operators on whole numbers that stand for others."""
+
+
 class OnnxRuntime:
     """onnxruntime on one thread, with the optimisations that it has by default; of quantised files
-    the nodes as they stand, as products of bytes joined into one saturate on some processors."""
+    the nodes as they stand, as products of bytes joined into one saturate on some processors, and
+    weights in bytes make onnxruntime round the observations to bytes too."""
 
     name = "onnxruntime"
 
@@ -44,7 +49,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
-        if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        if any(word in node.op_type for node in model.graph.node for word in _QUANTISED):
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = onnxruntime.InferenceSession(
             copy.SerializeToString(), options, providers=["CPUExecutionProvider"]

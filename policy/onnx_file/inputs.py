@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -35,6 +36,9 @@ def observations(
     """
     if not inputs:
         raise UserError("it has no input that leads to the actions; give the policy's observation")
+    called = Counter(value.name for value in inputs).most_common(1)[0]
+    if called[1] > 1:
+        raise UserError(f"{called[1]} of its inputs are called {short(called[0])}; export it again")
     if len(inputs) > MAX_INPUTS:
         raise UserError(f"it has {len(inputs)} inputs; a policy has at most {MAX_INPUTS}")
     sizes = [_shape(value, nodes, shapes) for value in inputs]

@@ -173,7 +173,14 @@ def _actions(value: Value, output: ValueInfoProto) -> Symbol:
 
 def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
     """The nodes that lead to `output`, in the file's order, and every name they read."""
-    makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    makers: dict[str, int] = {}
+    for index, node in enumerate(graph.node):
+        for name in filter(None, node.output):
+            if makers.setdefault(name, index) != index:
+                label = _names(node)[0]
+                raise UserError(
+                    f"{label} makes {short(name)}, which is there already; export again"
+                )
     names, waiting, found = {output}, [output], set()
     while waiting:
         index = makers.get(waiting.pop())

@@ -68,11 +68,29 @@ def sizes_with_a_remainder(path: Path) -> Path:
     return dense(path, *nodes, **numbers)
 
 
+def weights_in_bytes(path: Path) -> Path:
+    """Only the weights: by itself onnxruntime would round the observation to bytes too."""
+    nodes = [
+        node("DequantizeLinear", ["bytes", "scale", "zero"], ["v"]),
+        node("MatMul", ["x", "v"], ["h"]),
+        node("MatMul", ["h", "w"], ["action"]),
+    ]
+    numbers = {
+        "bytes": RANDOM.integers(-100, 100, (4, 4)).astype(np.int8),
+        "scale": np.array(0.01, np.float32),
+        "zero": np.array(3, np.int8),
+        "w": WEIGHT,
+    }
+    return write_file(path, nodes, numbers, {"x": ["b", 4]})
+
+
 ACTS: dict[str, Callable[[Path], Path]] = {
     "float64": lambda path: in_type(path, TensorProto.DOUBLE),
     "float16": lambda path: in_type(path, TensorProto.FLOAT16),
     "small sizes": lambda path: dense(path, node("LpNormalization", ["x"], ["h"], axis=-1)),
     "remainder": sizes_with_a_remainder,
+    "weights in bytes": weights_in_bytes,
+    "elu near 0": lambda path: dense(path, node("Elu", ["x"], ["h"], alpha=1.5)),
 }
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -81,6 +99,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nan at 0": (
         lambda path: dense(path, node("MeanVarianceNormalization", ["x"], ["h"], axes=[1])),
         "differs by inf from",
+    ),
+    "a name twice": (
+        lambda path: dense(path, node("Relu", ["x"], ["h"]), node("Tanh", ["x"], ["h"])),
+        "makes 'h', which is there already",
     ),
     "0 / 0": (
         lambda path: dense(path, node("Div", ["x", "x"], ["h"])),
