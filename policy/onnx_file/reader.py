@@ -183,11 +183,11 @@ def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
                 )
     names, waiting, found = {output}, [output], set()
     while waiting:
-        index = makers.get(waiting.pop())
-        if index is None or index in found:
+        made_by = makers.get(waiting.pop())
+        if made_by is None or made_by in found:
             continue
-        found.add(index)
-        fresh = {*graph.node[index].input, *_captured(graph.node[index])} - names
+        found.add(made_by)
+        fresh = {*graph.node[made_by].input, *_captured(graph.node[made_by])} - names
         names |= fresh
         waiting += fresh
     return [graph.node[index] for index in sorted(found)], names
