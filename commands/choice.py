@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from sparsectl.commands.front import pareto_front
@@ -82,6 +82,11 @@ class Choice:
     def over(self, candidate: Candidate) -> list[str]:
         """The names of the limits that it is over."""
         return [n for n, limit in self.limits.items() if not candidate.figure(n) <= limit]
+
+    def with_candidate(self, candidate: Candidate) -> Choice:
+        """The same with this in the place of the one of its encoding."""
+        others = (candidate if c.encoding == candidate.encoding else c for c in self.candidates)
+        return replace(self, candidates=tuple(others))
 
     def summary(self) -> dict[str, Any]:
         """For choice.json."""

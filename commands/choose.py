@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.commands.choice import Choice
-from sparsectl.commands.closed_loop import closed_loop
+from sparsectl.commands.closed_loop import check_closed_loop, closed_loop
 from sparsectl.commands.config import ChooseConfig
 from sparsectl.commands.measuring import (
     check_limits,
@@ -55,6 +55,8 @@ def export(config: ChooseConfig) -> dict[str, Any]:
             f"--{named[0]} {limits[named[0]]} is a limit that is measured on a board; name one, "
             "such as --board cortex-m4f"
         )
+    if config.episodes:
+        check_closed_loop(config)
     plain = export_config(config)
     if targets or config.episodes:  # what measures takes the plain folder
         plain = replace(plain, package="plain", prefix=DEFAULT)

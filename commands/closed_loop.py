@@ -8,11 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from sparsectl.commands.config import ChooseConfig
 from sparsectl.common.errors import UserError
+from sparsectl.common.ranges import check_counts
 from sparsectl.export.host_c import load_c
+from sparsectl.export.pipeline import read_model
 from sparsectl.training.environments import chosen_environment
 from sparsectl.training.evaluate import run_episodes, summarise
 from sparsectl.training.policy import load_policy
+from sparsectl.training.seeds import BLOCK
+
+
+def check_closed_loop(config: ChooseConfig) -> None:
+    """See that the policy that is to be exported has episodes to run in.
+
+    Raises:
+        UserError: it names no environment, or their number is out of range.
+    """
+    check_counts(config, 1, "episodes", most=BLOCK)
+    _environment_of(config.model, read_model(config).environment)
+
+
+def _environment_of(policy: Path, named: str | None) -> str:
+    environment = chosen_environment(None, (), (), named, policy)
+    if environment is None:
+        raise UserError(f"{policy} names no environment to run episodes in; leave --episodes out")
+    return environment
 
 
 def closed_loop(policy: Path, episodes: int, seed: int) -> dict[str, Any]:
@@ -27,14 +48,10 @@ def closed_loop(policy: Path, episodes: int, seed: int) -> dict[str, Any]:
         seed: of the first episode.
 
     Raises:
-        UserError: the policy names no environment, or episodes is not positive.
+        UserError: the policy names no environment.
     """
-    if episodes < 1:
-        raise UserError(f"episodes is {episodes}; run at least one")
     model = load_policy(policy)
-    environment = chosen_environment(None, (), (), model.environment, policy)
-    if environment is None:
-        raise UserError(f"{policy} names no environment to run episodes in; leave --episodes out")
+    environment = _environment_of(policy, model.environment)
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
         acts = {
             "onnxruntime": model.act,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -35,6 +36,8 @@ def trial(command: TrialCommand) -> dict[str, Any]:
     """
     if not 1 <= command.repeat <= MOST_TRIALS:
         raise UserError(f"--repeat is {command.repeat}; give 1 to {MOST_TRIALS}")
+    if not 0 < command.margin < math.inf:
+        raise UserError(f"--margin is {command.margin}; give a share over 0, such as 0.02")
     if command.check_wiring:
         if command.repeat > 1 or command.compare is not None or command.live:
             raise UserError("--check-wiring runs no trial; leave --repeat, --compare, --live out")
@@ -45,8 +48,6 @@ def trial(command: TrialCommand) -> dict[str, Any]:
         raise UserError(f"--compare needs trials to compare; give --repeat 100, not {1}")
     if command.live:
         raise UserError("--live shows one trial and waits for its Arm button; leave --repeat out")
-    if not command.margin > 0:
-        raise UserError(f"--margin is {command.margin}; give a share over 0, such as 0.02")
     return _Campaign(command).run()
 
 

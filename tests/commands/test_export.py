@@ -161,6 +161,7 @@ def test_episodes_need_an_environment(model: Path, tmp_path: Path) -> None:
     write_onnx(graph, model)
     with pytest.raises(UserError, match="names no environment to run episodes in"):
         export(ChooseConfig(model, tmp_path / "out", episodes=1, **FEW))
+    assert not (tmp_path / "out").exists()
 
 
 def test_candidates_serve_the_core() -> None:

@@ -19,6 +19,8 @@ from sparsectl.training.signals import check_signals
 FORMAT = "sparsectl.dataset"
 VERSION = 1
 BYTES_LIMIT = 32 * 2**30
+PACKED_LIMIT, MOST_PACKED = 256 * 2**20, 50
+"""Over so many bytes, no more than so many from each of the file's: a bomb of zeros has 1,000."""
 """Unpacked size that is refused: 100 million transitions of the pendulum are 25 GB."""
 
 
@@ -59,6 +61,11 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             unpacked = sum(info.file_size for info in archive.infolist())
         if unpacked > BYTES_LIMIT:
             raise UserError(f"{path} unpacks to {unpacked} bytes; the limit is {BYTES_LIMIT}")
+        if unpacked > max(PACKED_LIMIT, MOST_PACKED * path.stat().st_size):
+            raise UserError(
+                f"{path} unpacks {path.stat().st_size:,} bytes to {unpacked:,}, as no transitions "
+                "do; make it anew, or save it by numpy.savez"
+            )
         with np.load(path, allow_pickle=False) as archive:
             wanted = [name for name in (*ARRAYS, "metadata") if name in archive.files]
             return {name: archive[name] for name in wanted}

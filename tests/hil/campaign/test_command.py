@@ -105,6 +105,8 @@ def test_other_settings_are_another_campaign(still: Path, tmp_path: Path) -> Non
         ({"repeat": 0}, "--repeat is 0; give 1 to"),
         ({"repeat": 1, "compare": (Path("a"), Path("b"))}, "give --repeat 100"),
         ({"margin": 0.0}, "--margin is 0.0"),
+        ({"margin": float("inf"), "repeat": 1, "compare": None}, "--margin is inf"),
+        ({"margin": float("nan"), "repeat": 1, "compare": None}, "--margin is nan"),
         ({"live": True}, "--live shows one trial"),
     ],
 )

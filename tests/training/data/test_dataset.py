@@ -17,6 +17,7 @@ from sparsectl.training.data.dataset import ARRAYS, Dataset, joined
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.data.minari import read_minari, write_minari
 from sparsectl.training.signals import environment_signals, normaliser, standardised
+from tests.bad_input.spoiled import make_bomb
 
 
 def entries(names: str, limit: float | None) -> list[dict[str, Any]]:
@@ -229,3 +230,9 @@ def test_broken_signals_are_one_line(broken: Any, tmp_path: Path) -> None:
     write_dataset(path, replace(small(), metadata={"signals": broken}))
     with pytest.raises(UserError, match="signal"):
         read_dataset(path)
+
+
+def test_a_bomb_of_zeros_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    bomb = make_bomb(tmp_path / "bomb.npz", "observations.npy")
+    with pytest.raises(UserError, match="unpacks .* bytes to 2,147,483,648, as no transitions do"):
+        read_dataset(bomb)
