@@ -86,7 +86,7 @@ class TrialConfig:
     live_loss: LiveLoss = "stop"
     """What happens within half a second when the live page's process, or the last browser that
     shows it, is gone while the motor is driven: stop it, or continue (the terminal's keys still
-    stop)."""
+    stop). A browser that is connected but hangs counts as gone after three seconds."""
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,14 @@ PLANT: Final = _table(
         "stuck",
     ),
     FaultKind(
+        "dead_pole_channel",
+        "plant",
+        "one channel of the pole's encoder is dead: its count only flickers",
+        (F.STUCK_POLE,),
+        "stuck",
+        "base travelled",
+    ),
+    FaultKind(
         "broken_current_sensor",
         "plant",
         "the current sensor says the most that it can",

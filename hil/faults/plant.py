@@ -230,6 +230,7 @@ PLANT_FAULTS: Final[dict[str, Callable[[], PlantFault]]] = {
     "skipped_pole_edges": lambda: _Skipped(POLE),
     "overflowed_pole_encoder": lambda: _Overflowed(POLE),
     "dead_base_channel": lambda: _DeadChannel(BASE),
+    "dead_pole_channel": lambda: _DeadChannel(POLE),
     "broken_current_sensor": _BrokenSensor,
     "overflowed_base_encoder": lambda: _Overflowed(BASE),
     "reversed_pole_encoder": lambda: _Reversed(POLE),

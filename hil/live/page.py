@@ -273,7 +273,7 @@ def _bars(latency_of: str) -> dict[str, Any]:
             "type": "category", "data": [str(edge) for edge in EDGES_US[:-1]],
             "name": "from … to the next", "nameLocation": "middle", "nameGap": 26,
         },
-        "yAxis": {"type": "value", "name": "ticks", "splitLine": {"show": False}},
+        "yAxis": {"type": "value", "name": "ticks", "minInterval": 1, "splitLine": {"show": False}},
         "color": LINE_COLOURS,
         "series": [{"type": "bar", "data": [], "barCategoryGap": "10%"}],
     }  # fmt: skip

@@ -15,6 +15,7 @@ MOST_POINTS = 400
 EDGES_US = tuple(round(10 ** (power / 4)) for power in range(21))
 """Of the latency histogram: four bins a decade, 1 us to 100 ms."""
 ENDED = "the trial has ended"
+DRIVEN = "ACTIVE"
 OPEN_LOOP = ("SAFE", "HOMED", "HOMING", "BOOT")
 
 
@@ -72,6 +73,8 @@ class View:
             self.phase = ENDED
         for tick in message.get("ticks", ()):
             self._tick(tick, latency_column)
+        if self.state != DRIVEN:
+            self.duty = 0.0  # the last tick that is shown may be one that still drove
 
     def vanish(self) -> None:
         """The trial's process is gone."""

@@ -146,8 +146,8 @@ def test_stopping_ends(core: Core) -> None:
 @pytest.mark.parametrize("state", [S.ARMED, S.ACTIVE])
 def test_limits(core: Core, state: State, way: int) -> None:
     for path, fault in (
-        ([(way * n * 200, n % 2) for n in range(6)], Fault.NONE),
-        ([(way * n * 200, n % 2) for n in range(7)], Fault.BASE_TRAVEL),
+        ([(way * n * 200, 2 * n) for n in range(6)], Fault.NONE),
+        ([(way * n * 200, 2 * n) for n in range(7)], Fault.BASE_TRAVEL),
         ([(0, 0), (way * BASE_STEP, 1)], Fault.NONE),
         ([(0, 0), (way * (BASE_STEP + 1), 1)], Fault.BASE_RATE),
         ([(0, 0), (1, way * POLE_STEP)], Fault.NONE),
@@ -191,12 +191,22 @@ def test_stuck_base(core: Core, duty: float, fault: Fault) -> None:
     assert _now(core)[1] == fault
 
 
-def test_stuck_pole(core: Core) -> None:
+@pytest.mark.parametrize("flicker", [0, 1, -1])
+def test_stuck_pole(core: Core, flicker: int) -> None:
+    """One that flickers has lost a channel of its encoder, and is no better."""
     _active(core)
     for tick in range(1, STUCK + 1):
         assert _now(core)[0] == S.ACTIVE
-        _tick(core, 20 * tick, 0, output=0.2)
+        _tick(core, 20 * tick, flicker * (tick % 2), output=0.2)
     assert _now(core) == (S.FAULT, Fault.STUCK_POLE)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_pole_that_moves_on_count_by_count_is_not_stuck(core: Core, way: int) -> None:
+    _active(core)
+    for tick in range(1, 3 * STUCK):
+        _tick(core, 20 * tick, way * tick, output=0.2)
+    assert _now(core)[0] == S.ACTIVE
 
 
 def test_balanced_pole_is_not_stuck(core: Core) -> None:

@@ -92,11 +92,15 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
     return dead || motion->driven_still >= limits->stuck_ticks;
 }
 
+/* One channel of an encoder that is left alone makes its count flicker: that is no motion. */
 static bool stuck_pole(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
                        int32_t pole_step, uint32_t periods) {
     const bool dead = stopped_dead(&motion->pole_still, &motion->pole_speed, pole_step,
                                    limits->pole_stop, periods);
-    motion->still_travel = pole_step == 0 ? motion->still_travel + magnitude(base_step) : 0;
+    const int32_t drift = motion->pole_drift + pole_step;
+    const bool moved = drift > DITHER || drift < -DITHER;
+    motion->pole_drift = (int8_t)(moved ? 0 : drift);
+    motion->still_travel = moved ? 0 : motion->still_travel + magnitude(base_step);
     return dead || (motion->pole_still >= limits->stuck_ticks &&
                     motion->still_travel >= limits->stuck_travel);
 }

@@ -32,7 +32,8 @@ struct motion {
     float duty;            /* that held before the last tick */
     uint8_t base_answers;  /* wrong ones to the motor, right ones taken off */
     uint8_t pole_answers;  /* wrong ones to jerks of the base, likewise */
-    int32_t still_travel;  /* counts the base went while the pole stood */
+    int8_t pole_drift;     /* counts since the pole last moved by more than one */
+    int32_t still_travel;  /* counts the base went meanwhile */
 };
 
 /* Forget what was. */

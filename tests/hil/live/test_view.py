@@ -42,6 +42,15 @@ def test_bins_hold_what_their_labels_say() -> None:
     assert view.histogram == [1] * (len(EDGES_US) - 1)
 
 
+def test_a_board_that_stopped_drives_no_motor() -> None:
+    """The page showed the duty of the last tick that had driven, beside "the trial has ended"."""
+    view = View()
+    view.take({"ticks": [[0.0, 0.0, 0.0, -0.83, 0, 10.0, 10.0]], "state": "ACTIVE"}, 5)
+    assert view.duty == -0.83
+    view.take({"ended": "the board stopped the trial", "state": "FAULT", "fault": "ESTOP"}, 5)
+    assert view.duty == 0.0
+
+
 def test_ticks_before_arming_are_not_counted() -> None:
     view = View(state="HOMED")
     view.take({"ticks": [tick(0.0)]}, 5)
