@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.methods import METHODS, small_hidden
@@ -142,6 +143,20 @@ def chosen_preset(config: DistillConfig) -> Literal["paper", "authors", "quick",
     return "thorough" if config.preset == "auto" else config.preset
 
 
+COUNTS = (
+    *("keep", "table_bytes", "steps", "kl_weights"),
+    *("finetune_steps", "finetune_rounds", "finetune_prune_rounds"),
+    *("finetune_newton_below", "finetune_newton_steps"),
+    *("dagger_rounds", "dagger_transitions", "dagger_tries", "dagger_steps"),
+    *("episodes", "final_episodes", "evidence_episodes", "evidence_limit"),
+)
+FACTORS = (
+    *("learning_rate", "value_weight", "kl_multiplier", "prior_scale"),
+    *("finetune_learning_rate", "dagger_anywhere"),
+)
+MOST_ROWS, MOST_FACTOR, MOST_LOG = 10_000_000, 1e12, 100.0
+
+
 def resolved(config: DistillConfig) -> Preset:
     """The preset's settings with what the config gives in their place.
 
@@ -169,6 +184,7 @@ def resolved(config: DistillConfig) -> Preset:
         online,
     )
     _check(result)
+    _check_ranges(config)
     _check_rounding(config.keep, finetune)
     _check_reachable(config, result)
     evidence_looks(config)
@@ -223,6 +239,15 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
             f"method {config.method} has the size it is asked for; give --keep, --table-bytes or "
             "--hidden"
         )
+
+
+def _check_ranges(config: DistillConfig) -> None:
+    """Numbers beyond what a run could ever need or its arithmetic hold: a digit too many."""
+    check_counts(config, 0, *COUNTS)
+    check_counts(config, 1, "batch_size", "finetune_newton_rows", most=MOST_ROWS)
+    check_numbers(config, *FACTORS, least=0, most=MOST_FACTOR)
+    check_numbers(config, "log_alpha_threshold", least=-MOST_LOG, most=MOST_LOG)
+    check_numbers(config, "kl_return", least=0, most=1)
 
 
 def _check_reachable(config: DistillConfig, preset: Preset) -> None:

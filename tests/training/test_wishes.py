@@ -180,6 +180,12 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
             {"finetune_learning_rate": 1e12, "finetune_newton_below": 0},
             "finetune diverged: loss .*; give a smaller --finetune-learning-rate",
         ),
+        ({"log_alpha_threshold": float("inf")}, "log_alpha_threshold is inf; give a number from"),
+        ({"log_alpha_threshold": float("nan")}, "log_alpha_threshold is nan"),
+        ({"kl_weights": -1}, "kl_weights is -1; give a number from 0"),
+        ({"finetune_newton_rows": 10**12}, "finetune_newton_rows is 1000000000000; give"),
+        ({"finetune_steps": 10**30}, "finetune_steps is 1000000000000000000000000000000; give"),
+        ({"prior_scale": 1e300}, "prior_scale is 1e.300; give a number"),
         ({"prior": "cauchy"}, "prior is 'cauchy'; take one of log-uniform"),
         ({"finetune_encoding": "int4"}, "finetune_encoding is 'int4'; take one of float32"),
         (
