@@ -33,6 +33,8 @@ from sparsectl.protocol.enums import Fault, State
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "faults.json"
+POWERED = RESULTS.with_name("powered.json")
+SOAK = RESULTS.with_name("soak.json")
 PAGE = ROOT / "docs" / "safety.md"
 
 PERIOD_US = 20_000
@@ -196,6 +198,40 @@ def edges() -> list[str]:
     return lines
 
 
+def powered() -> list[str]:
+    """A row a board: how trials in a row ended on it, which stayed powered."""
+    results = read_json(POWERED)
+    lines = ["| board | trials | in the loop | on the board's own pins | refused or lost |"]
+    lines.append("| --- " * 5 + "|")
+    for name in (name for name in BOARDS if name in results):
+        found = results[name]
+        pins = {word: count for word, count in found["ended"].items() if word in Fault.__members__}
+        shown = ", ".join(f"{word} {count}" for word, count in pins.items()) or "not in QEMU"
+        in_loop = sum(found["ended"].values()) - sum(pins.values())
+        lines.append(
+            f"| `{name}` | {found['trials']} | {in_loop} | {shown} | {len(found['wrong'])} |"
+        )
+    return lines
+
+
+def soaked() -> list[str]:
+    """A row a thing that happened to a trial: how such trials ended."""
+    results = read_json(SOAK)
+    lines = [
+        f"{results['trials']} trials, {results['drives']} drives, at most "
+        f"{results['most_ticks_unheard']} ticks driven after the last frame, "
+        f"{len(results['wrong'])} wrong:",
+        "",
+        "| what happened | how the trials ended |",
+        "| --- | --- |",
+    ]
+    ended: dict[str, list[str]] = {}
+    for word, count in results["ended"].items():
+        event, _, how = word.partition(": ")
+        ended.setdefault(event, []).append(f"{count} {how}")
+    return lines + [f"| {event} | {'; '.join(words)} |" for event, words in ended.items()]
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "states": states,
     "reasons": reasons,
@@ -203,6 +239,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "watchdogs": watchdogs,
     "edges": edges,
     "matrix": matrix,
+    "powered": powered,
+    "soaked": soaked,
 }
 
 
