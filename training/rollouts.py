@@ -166,12 +166,12 @@ class Rollouts:
 
     def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
         assert self._pool is not None
-        with _one_thread():
+        with one_thread():
             return self._pool.submit(_episode, behaviour, seed, number)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Worker processes start within `submit`; they read these when numpy is first imported."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)

@@ -100,9 +100,9 @@ def test_offline_is_the_default(balancing: Path, tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from tests.training.test_distill import resumable
-from sparsectl.training.distill import distill
-if __name__ == "__main__":
+if __name__ == "__main__":  # its worker imports this file too, and needs no torch
+    from tests.training.test_distill import resumable
+    from sparsectl.training.distill import distill
     distill(resumable(*map(Path, sys.argv[1:4]), below=int(sys.argv[4])))
 """
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import importlib
+import os
 import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from stable_baselines3 import SAC, TD3
 
 import sparsectl.plants  # noqa: F401  the import registers sparsectl/...
 from sparsectl.common.errors import UserError
+from sparsectl.training import teach as teaching_loop
 from sparsectl.training.backends import BACKENDS
-from sparsectl.training.checkpoint import read_checkpoint
+from sparsectl.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments import named_environment
 from sparsectl.training.policy import load_policy
@@ -96,33 +98,42 @@ def test_a_restored_model_learns_on_as_the_first(backend: str, algorithm: str) -
         np.testing.assert_array_equal(bias, its_bias)
 
 
-def test_a_killed_training_goes_on_from_its_last_evaluation(tmp_path: Path) -> None:
+def killed_after_an_evaluation(config: TeachConfig) -> None:
+    """Teach, and die by SIGKILL once the first checkpoint has its name."""
+
+    def write(path: Path, state: Checkpoint) -> None:
+        write_checkpoint(path, state)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with patch.object(teaching_loop, "write_checkpoint", write):
+        teach(config)
+
+
+def test_a_killed_training_goes_on_from_its_last_evaluation(trainers: None, tmp_path: Path) -> None:
     config = TeachConfig(
         env="Pendulum-v1",
         environments=1,
-        steps=3_000,
-        learning_starts=300,
+        steps=900,
+        learning_starts=100,
         hidden=(16, 16),
-        evaluate_every=500,
+        evaluate_every=300,
         evaluate_episodes=1,
         out=tmp_path,
     )
-    words = "--environments 1 --steps 3000 --learning-starts 300 --hidden 16 16"
-    words += f" --evaluate-every 500 --evaluate-episodes 1 --out {tmp_path}"
-    command = [sys.executable, "-m", "sparsectl", "teach", "--env", config.env, *words.split()]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    child = get_context("forkserver").Process(target=killed_after_an_evaluation, args=(config,))
+    root = str(Path(__file__).parents[2])
+    with patch.object(sys, "path", [*sys.path, root]):  # the child's, which has to find this file
+        child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     checkpoint = tmp_path / "checkpoint.safetensors"
-    while not checkpoint.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
     before = read_checkpoint(checkpoint)
-    assert 0 < before.steps["teach"] < config.steps
+    assert before.steps["teach"] == 300
     teach(config)
     after = read_checkpoint(checkpoint)
     assert after.steps["teach"] == config.steps
     assert after.report[: len(before.report)] == before.report
-    assert after.steps["updates"] - before.steps["updates"] == 3_000 - before.steps["teach"]
+    assert after.steps["updates"] - before.steps["updates"] == 900 - before.steps["teach"]
     with pytest.raises(UserError, match="another seed"):
         teach(replace(config, seed=5))
 
