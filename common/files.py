@@ -129,6 +129,8 @@ def check_file(path: Path, option: str = "--out") -> None:
     """
     if path.is_dir():
         raise UserError(f"{option} is {path}, which is a folder; name a file")
+    if path.exists() and not path.is_file():  # a pipe or a device: opening it may never end
+        raise UserError(f"{option} is {path}, which is no ordinary file; name one that is")
     if path.exists() and not os.access(path, os.W_OK):
         raise UserError(unwritable(path, PermissionError(errno.EACCES, "Permission denied")))
     check_writable(path.parent, option)

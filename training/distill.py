@@ -102,7 +102,7 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
     check_counts(config, 0, "workers", most=MOST_WORKERS)
     check_numbers(config, "checkpoint_seconds", least=0, most=1e9)
     check_writable(config.out)
-    if config.critics is not None and not config.critics.exists():
+    if config.critics is not None and not config.critics.is_file():
         check_file(config.critics, "--critics")
     chosen_device(config.device)
     importlib.import_module("torch.utils.tensorboard")  # of an extra: told now, not in an hour

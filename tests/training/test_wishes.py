@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,9 @@ def test_fine_tuning_leaves_weights_that_the_encoding_holds(
             step = np.abs(layer.mean).max(axis=1, keepdims=True) / 127
             whole = np.divide(layer.mean, step, out=np.zeros_like(layer.mean), where=step > 0)
             np.testing.assert_allclose(whole, np.round(whole), atol=1e-3)
+
+
+def test_critics_that_are_a_pipe_are_refused_unopened(balancing: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="--critics is .*/pipe, which is no ordinary file"):
+        distill(wish(balancing, tmp_path / "run", critics=tmp_path / "pipe"))
