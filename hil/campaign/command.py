@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from sparsectl.hil.ports import kind_of
 from sparsectl.hil.trial import run_trial
 from sparsectl.hil.wiring.check import check_wiring
 
-MOST_TRIALS = 100_000
+MOST_TRIALS, MOST_MARGIN = 100_000, 1000.0
 
 
 def trial(command: TrialCommand) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def trial(command: TrialCommand) -> dict[str, Any]:
     """
     if not 1 <= command.repeat <= MOST_TRIALS:
         raise UserError(f"--repeat is {command.repeat}; give 1 to {MOST_TRIALS}")
-    if not 0 < command.margin < math.inf:
+    if not 0 < command.margin <= MOST_MARGIN:
         raise UserError(f"--margin is {command.margin}; give a share over 0, such as 0.02")
     if command.check_wiring:
         if command.repeat > 1 or command.compare is not None or command.live:
