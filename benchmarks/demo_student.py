@@ -18,7 +18,7 @@ import tyro
 from measured import returns_of, rounded
 
 from sparsectl.common.files import read_json, write_json
-from sparsectl.training.policy import load_policy
+from sparsectl.training.rollouts.policy import load_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

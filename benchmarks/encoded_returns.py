@@ -24,8 +24,8 @@ from sparsectl.export.observations import spread_observations
 from sparsectl.policy.passes import simplify
 from sparsectl.policy.student import read_student
 from sparsectl.training.data.files import read_dataset
-from sparsectl.training.evaluate import run_episodes, summarise
-from sparsectl.training.networks import Array
+from sparsectl.training.nn.networks import Array
+from sparsectl.training.rollouts.evaluate import run_episodes, summarise
 
 RESULTS = Path(__file__).resolve().parent / "results" / "encoded_returns.json"
 

@@ -258,7 +258,7 @@ def filled(text: str) -> str:
 def run_matrix() -> None:
     """Inject every fault and write what became of each."""
     sys.path.insert(0, str(ROOT))
-    from sparsectl.hil.faults.matrix import Matrix
+    from sparsectl.hil.fault_matrix.matrix import Matrix
     from tests.hil.policies import EASY_POLICY, SWITCHED_RIG, export_into
 
     constants = RigConstants(**load_rig(SWITCHED_RIG).firmware_constants())

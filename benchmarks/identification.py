@@ -20,9 +20,9 @@ from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.identification.fit import fit
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, of_unit, start
 from sparsectl.hil.identification.windows import cut
-from sparsectl.hil.journal import read_journal
-from sparsectl.hil.samples import read_samples
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.journal.trace import read_samples
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.rig import load_rig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum_docs import member_docs
 
-from sparsectl.hil.journal import Kind
+from sparsectl.hil.journal.journal import Kind
 
 
 def journal_kinds() -> list[str]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
-from sparsectl.training.evaluate import run_episodes
-from sparsectl.training.policy import load_policy
-from sparsectl.training.seeds import Series
+from sparsectl.training.rollouts.evaluate import run_episodes
+from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.rollouts.seeds import Series
 
 AT_ONCE = 100
 """Episodes side by side, and between looks at the file."""

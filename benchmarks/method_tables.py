@@ -15,8 +15,8 @@ from demo_student import outside
 from scipy.stats import t
 
 from sparsectl.common.files import read_json
-from sparsectl.training.intervals import failure_figures
-from sparsectl.training.methods import METHODS
+from sparsectl.training.distillation.methods import METHODS
+from sparsectl.training.rollouts.intervals import failure_figures
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -22,19 +22,19 @@ from measured import here, mark, returns_of, rounded
 
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
-from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, DistillConfig
-from sparsectl.training.distill import distill
-from sparsectl.training.intervals import (
+from sparsectl.training.distillation.distill import distill
+from sparsectl.training.distillation.methods import METHODS, Method
+from sparsectl.training.distillation.presets import PRESETS
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.intervals import (
     FAILED_SHARE,
     crossed_figures,
     cvar_figures,
     failure_figures,
     share_of,
 )
-from sparsectl.training.methods import METHODS, Method
-from sparsectl.training.policy import load_policy
-from sparsectl.training.presets import PRESETS
+from sparsectl.training.rollouts.policy import load_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

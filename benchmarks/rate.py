@@ -27,7 +27,7 @@ from sparsectl.common.provenance import provenance
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.hil.config import Mode, TrialConfig
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants import rig as rigs
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from sparsectl.policy.onnx_file.writer import write_onnx

@@ -2,7 +2,7 @@
 
 Firmware and plant stay on their line while hosts come and go, are killed, held up or interrupted,
 the line is noisy or silent for a while, and the live page dies, or its tab in Chromium is closed.
-See `sparsectl.hil.faults.soak`.
+See `sparsectl.hil.fault_matrix.soak`.
 
     python benchmarks/soak.py [--trials N] [--seed N]
 """
@@ -25,8 +25,8 @@ from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.firmware_host.tools import find_tool
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.faults.soak import Board, soak
-from sparsectl.hil.plant_server import PlantStart
+from sparsectl.hil.fault_matrix.soak import Board, soak
+from sparsectl.hil.simulation.plant_server import PlantStart
 from sparsectl.plants.rig import load_rig
 
 ROOT = Path(__file__).resolve().parent.parent

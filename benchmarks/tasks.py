@@ -24,11 +24,11 @@ from measured import here, mark, returns_of, rounded
 from sparsectl.commands.distill import run as distill
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
-from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
-from sparsectl.training.evaluate import mean_interval
-from sparsectl.training.intervals import crossed_figures, crossed_interval
-from sparsectl.training.policy import load_policy
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.evaluate import mean_interval
+from sparsectl.training.rollouts.intervals import crossed_figures, crossed_interval
+from sparsectl.training.rollouts.policy import load_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "tasks.json"
@@ -129,7 +129,7 @@ def teacher_of(config: TasksConfig, name: str) -> Path:
         return config.teachers / name / "teacher.onnx"
     path = config.runs / name / "teacher" / "teacher.onnx"
     if not (path.parent / "summary.json").is_file():
-        from sparsectl.training.teach import teach  # torch, Stable-Baselines3 and JAX
+        from sparsectl.training.teachers.teach import teach  # torch, Stable-Baselines3 and JAX
 
         teach(TeachConfig(env=name, out=path.parent, **{**TEACH, **TASKS[name].teach}))
     return path

@@ -22,17 +22,17 @@ from plain_bpd import PlainBpd, right_deviation
 
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
-from sparsectl.training.bpd import BayesianPolicyDistillation
-from sparsectl.training.collect import collect
+from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
-from sparsectl.training.figures import masked
-from sparsectl.training.policy import Policy
-from sparsectl.training.rollouts import Rollouts
-from sparsectl.training.seeds import Series
+from sparsectl.training.distillation.figures import masked
+from sparsectl.training.environments.signals import normaliser, standardised
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.episodes import Rollouts
+from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import BpdSettings
-from sparsectl.training.signals import normaliser, standardised
 from sparsectl.training.students.masked import kept_weights
 from sparsectl.training.students.storage import StudentFile, StudentLayer
 

@@ -107,9 +107,9 @@ def variants(dataset: Any) -> dict[str, Variant]:
     """What two processes of one thread do, by name."""
     import torch
 
-    from sparsectl.training.bpd import BayesianPolicyDistillation
+    from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
+    from sparsectl.training.bpd.fitted_critics import FittedCritics, FittedFacts
     from sparsectl.training.data.batches import Batches
-    from sparsectl.training.fitted import FittedCritics, FittedFacts
     from sparsectl.training.settings import BpdSettings
 
     def engine(students: int, settings: BpdSettings, fitted: Any = None) -> Callable[[], None]:

@@ -17,7 +17,7 @@ import tyro
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 ROOT = Path(__file__).resolve().parent.parent

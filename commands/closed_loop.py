@@ -13,10 +13,10 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.ranges import check_counts
 from sparsectl.export.host_c import load_c
 from sparsectl.export.pipeline import read_model
-from sparsectl.training.environments import chosen_environment
-from sparsectl.training.evaluate import run_episodes, summarise
-from sparsectl.training.policy import load_policy
-from sparsectl.training.seeds import BLOCK
+from sparsectl.training.environments.environments import chosen_environment
+from sparsectl.training.rollouts.evaluate import run_episodes, summarise
+from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.rollouts.seeds import BLOCK
 
 
 def check_closed_loop(config: ChooseConfig) -> None:

@@ -22,16 +22,16 @@ from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig
 from sparsectl.hil.config import ReportConfig, TrialConfig
-from sparsectl.hil.link import LinkLost
-from sparsectl.hil.report import write_report
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.link.link import LinkLost
+from sparsectl.hil.report.report import write_report
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import rig_names
 from sparsectl.protocol.wire import Fault
-from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
-from sparsectl.training.distill import distill
-from sparsectl.training.evaluate import evaluate
-from sparsectl.training.seeds import BLOCK
+from sparsectl.training.distillation.distill import distill
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.evaluate import evaluate
+from sparsectl.training.rollouts.seeds import BLOCK
 
 TEACHERS_FOLDER = Path(__file__).resolve().parent.parent / "training" / "teachers"
 

@@ -10,7 +10,7 @@ from typing import Any
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.registry import AUTO, ENCODINGS
 from sparsectl.training.config import DistillConfig
-from sparsectl.training.distill import distill
+from sparsectl.training.distillation.distill import distill
 
 FORMER_NAMES = {"flash": "table_bytes", "flash_encoding": "table_encoding"}
 

@@ -16,7 +16,7 @@ from serial.tools import list_ports
 from sparsectl.commands.config import DoctorConfig
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.tools import TOOLS
-from sparsectl.hil.finder import find_boards, serial_ports
+from sparsectl.hil.link.discovery import find_boards, serial_ports
 from sparsectl.plants.rig import rig_names
 
 PACKAGE = Path(__file__).resolve().parent.parent

@@ -18,10 +18,10 @@ from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.common.ranges import check_counts
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.environments import chosen_environment
-from sparsectl.training.evaluate import check_policy, evaluate
-from sparsectl.training.policy import load_policy
-from sparsectl.training.seeds import Series
+from sparsectl.training.environments.environments import chosen_environment
+from sparsectl.training.rollouts.evaluate import check_policy, evaluate
+from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]

@@ -63,12 +63,16 @@ class Command:
 
 COMMANDS = {
     "demo": Command(sparsectl.commands.config.DemoConfig, "commands.demo:demo"),
-    "teach": Command(sparsectl.training.config.TeachConfig, "training.teach:teach"),
-    "collect": Command(sparsectl.training.config.CollectConfig, "training.collect:collect"),
+    "teach": Command(sparsectl.training.config.TeachConfig, "training.teachers.teach:teach"),
+    "collect": Command(
+        sparsectl.training.config.CollectConfig, "training.rollouts.collect:collect"
+    ),
     "distill": Command(sparsectl.training.config.DistillConfig, "commands.distill:run"),
     "pareto": Command(sparsectl.commands.config.ParetoConfig, "commands.pareto:pareto"),
-    "evaluate": Command(sparsectl.training.config.EvaluateConfig, "training.comparison:run"),
-    "export": Command(sparsectl.commands.config.ChooseConfig, "commands.choose:export"),
+    "evaluate": Command(
+        sparsectl.training.config.EvaluateConfig, "training.rollouts.comparison:run"
+    ),
+    "export": Command(sparsectl.commands.config.ChooseConfig, "commands.export:export"),
     "build": Command(sparsectl.firmware_host.config.BuildConfig, "commands.build:build"),
     "flash": Command(sparsectl.firmware_host.config.FlashConfig, "firmware_host.flash:flash"),
     "bench": Command(sparsectl.firmware_host.config.BenchConfig, "commands.bench:bench"),
@@ -78,7 +82,7 @@ COMMANDS = {
     "identify": Command(
         sparsectl.hil.config.IdentifyConfig, "hil.identification.identify:identify"
     ),
-    "report": Command(sparsectl.hil.config.ReportConfig, "hil.report:write_report"),
+    "report": Command(sparsectl.hil.config.ReportConfig, "hil.report.report:write_report"),
     "doctor": Command(sparsectl.commands.config.DoctorConfig, "commands.doctor:doctor"),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sparsectl.common.files import read_json
-from sparsectl.training.intervals import cvar
+from sparsectl.training.rollouts.intervals import cvar
 
 ROOT = Path(__file__).resolve().parent.parent
 

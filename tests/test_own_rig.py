@@ -16,7 +16,7 @@ from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants import OWN_RIG
 from sparsectl.plants.environment import PendulumEnv
 from sparsectl.plants.plant import wrap_angle
@@ -24,9 +24,9 @@ from sparsectl.plants.rig import load_rig
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.policy.passes import simplify
-from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, EvaluateConfig
-from sparsectl.training.evaluate import evaluate
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.evaluate import evaluate
 
 PAGE = Path(__file__).parent.parent / "docs" / "rigs.md"
 

@@ -165,13 +165,13 @@ class DistillConfig:
     dense networks."""
 
     keep: int | None = None
-    """Wish: the best student with this many weights at most."""
+    """Target: the best student with this many weights at most."""
 
     return_share: Annotated[float | None, arg(name="return")] = None
-    """Wish: the fewest weights with this share of the teacher's return, such as 0.97."""
+    """Target: the fewest weights with this share of the teacher's return, such as 0.97."""
 
     table_bytes: Size | None = None
-    """Wish: the best student whose tables after export (weights, indices, biases) take this many
+    """Target: the best student whose tables after export (weights, indices, biases) take this many
     bytes at most; 2K is 2048. The code beside them is the same for any student: `export --flash`
     counts it too, on a board."""
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
-from sparsectl.hil.serial_line import SerialLine
+from sparsectl.hil.link.serial_line import SerialLine
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.rig import Rig
 

@@ -1,4 +1,5 @@
-"""The process that joins the firmware to an actuator, as `hil.plant_server` joins it to a plant.
+"""The process that joins the firmware to an actuator, as the plant's server joins
+it to a plant.
 
 It answers each request of the firmware and does nothing by itself. When the firmware hangs or is
 gone, nobody feeds the hardware's watchdog any more; when this process ends, it turns the motor off
@@ -15,7 +16,7 @@ from types import FrameType
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.actuators import ACTUATORS
-from sparsectl.hil.plant_server import READY, serve
+from sparsectl.hil.simulation.plant_server import READY, serve
 from sparsectl.plants.rig import load_rig
 
 

@@ -14,13 +14,13 @@ from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.campaign.answer import Answer, answer, figures, table
-from sparsectl.hil.campaign.centring import centre
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
 from sparsectl.hil.campaign.picture import draw
 from sparsectl.hil.campaign.score import looks
 from sparsectl.hil.ports import kind_of
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.centring import centre
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.hil.wiring.check import check_wiring
 
 MOST_TRIALS, MOST_MARGIN = 100_000, 1000.0

@@ -11,12 +11,12 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
+from sparsectl.hil.analysis.kicks import read_kicks
+from sparsectl.hil.analysis.results import active_part
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.campaign.score import SCORE, upright_share
-from sparsectl.hil.journal import read_journal
-from sparsectl.hil.kicks import read_kicks
-from sparsectl.hil.results import active_part
-from sparsectl.hil.samples import read_trace
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.journal.trace import read_trace
 
 CAMPAIGN = "campaign.json"
 SUMMARY = "summary.json"

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sparsectl.hil.balance import find_capture
-from sparsectl.hil.results import active_part
-from sparsectl.hil.samples import BALANCED_RAD, Trace
+from sparsectl.hil.analysis.balance import find_capture
+from sparsectl.hil.analysis.results import active_part
+from sparsectl.hil.journal.trace import BALANCED_RAD, Trace
 
 CONFIDENCE = 0.95
 RESAMPLES = 5_000

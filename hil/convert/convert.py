@@ -10,8 +10,8 @@ from typing import Any, Final
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.hil.convert.config import ConvertConfig, Format
-from sparsectl.hil.journal import Journal, find_journal, read_journal
-from sparsectl.hil.samples import require_protocol
+from sparsectl.hil.journal.journal import Journal, find_journal, read_journal
+from sparsectl.hil.journal.trace import require_protocol
 
 Write = Callable[[Journal, Path], dict[str, Any]]
 

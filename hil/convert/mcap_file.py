@@ -21,7 +21,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.convert.messages import Message, messages, schemas
-from sparsectl.hil.journal import Journal
+from sparsectl.hil.journal.journal import Journal
 
 PROFILE = ""
 """None of the registry's (ROS) profiles."""

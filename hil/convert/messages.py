@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sparsectl.hil.clock import ClockRelation, fit_clock
-from sparsectl.hil.computation import Computation
-from sparsectl.hil.journal import Journal, Kind
-from sparsectl.hil.results import exchanges, is_virtual_time
-from sparsectl.hil.samples import Trace, read_trace
+from sparsectl.hil.analysis.results import exchanges, is_virtual_time
+from sparsectl.hil.journal.journal import Journal, Kind
+from sparsectl.hil.journal.trace import Trace, read_trace
+from sparsectl.hil.timing.clock_sync import ClockRelation, fit_clock
+from sparsectl.hil.timing.computation import Computation
 from sparsectl.protocol.wire import MESSAGES, Field, Frame, decode
 
 Schema = dict[str, Any]

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.convert.messages import PENDULUM
-from sparsectl.hil.journal import Journal
-from sparsectl.hil.samples import read_trace
+from sparsectl.hil.journal.journal import Journal
+from sparsectl.hil.journal.trace import read_trace
 
 METADATA = b"sparsectl"
 UNITS = {

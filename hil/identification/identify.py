@@ -14,8 +14,8 @@ from sparsectl.hil.identification.picture import draw
 from sparsectl.hil.identification.rig_file import rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
 from sparsectl.hil.identification.windows import cut
-from sparsectl.hil.journal import read_journal
-from sparsectl.hil.samples import read_samples
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.journal.trace import read_samples
 from sparsectl.plants.rig import load_rig
 
 POOR_FIT_COUNTS = 3.0

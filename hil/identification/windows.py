@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.identification.unknowns import Guess
-from sparsectl.hil.samples import Sample
+from sparsectl.hil.journal.trace import Sample
 from sparsectl.plants.plant import Plant
 
 TICKS = 25

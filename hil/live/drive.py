@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 from sparsectl.common.errors import EXIT_LINK_LOST
 from sparsectl.hil.config import LiveLoss
-from sparsectl.hil.drives import Drive
-from sparsectl.hil.estop_key import HINT
-from sparsectl.hil.link import Link
+from sparsectl.hil.drives.drives import Drive
+from sparsectl.hil.drives.estop_key import HINT
+from sparsectl.hil.drives.safety import InterruptGuard
+from sparsectl.hil.drives.terminal import say
+from sparsectl.hil.journal.trace import Sample
+from sparsectl.hil.link.link import Link
 from sparsectl.hil.live.feed import LiveFeed
 from sparsectl.hil.live.server import LivePage
-from sparsectl.hil.plan import Plan
-from sparsectl.hil.safety import InterruptGuard
-from sparsectl.hil.samples import Sample
-from sparsectl.hil.terminal import say
+from sparsectl.hil.planning.plan import Plan
 
 ESTOP_BUTTON = "the e-stop on the live page"
 

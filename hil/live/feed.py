@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sparsectl.hil.journal.trace import Sample
 from sparsectl.hil.live.channel import Channel
-from sparsectl.hil.samples import Sample
 from sparsectl.protocol.wire import Fault, State
 
 EVERY_NS = 33_000_000

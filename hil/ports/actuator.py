@@ -12,7 +12,7 @@ from sparsectl.hil.actuators import ACTUATORS
 from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
 from sparsectl.hil.actuators.server import ActuatorStart
 from sparsectl.hil.ports.port import OpenPort, PortRequest
-from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.hil.simulation.virtual_rig import VirtualRig
 
 SLOWEST_PERIOD_US = round(WATCHDOG_MOST_S * 1e6 / 2)
 """The watchdog is fed once a period: one that comes late must not be the last."""

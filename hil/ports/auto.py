@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sparsectl.hil.finder import find_board_with, find_boards, serial_ports
+from sparsectl.hil.link.discovery import find_board_with, find_boards, serial_ports
 from sparsectl.hil.ports.port import OpenPort, PortRequest
 
 NAME = "auto"

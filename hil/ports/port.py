@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import Clock, Mode
-from sparsectl.hil.plant_server import PlantStart
-from sparsectl.hil.virtual_rig import LineStart
+from sparsectl.hil.simulation.plant_server import PlantStart
+from sparsectl.hil.simulation.virtual_rig import LineStart
 
 
 @dataclass(frozen=True)

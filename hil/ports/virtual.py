@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.hil.ports.port import OpenPort, PortRequest
-from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.hil.simulation.virtual_rig import VirtualRig
 
 NAME = "virtual"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from sparsectl.hil.host_drives import Commander
-from sparsectl.hil.journal import Journal, Kind
+from sparsectl.hil.drives.host_drives import Commander
+from sparsectl.hil.journal.journal import Journal, Kind
 from sparsectl.hil.replay.confined import ConfinedProgram
 from sparsectl.hil.replay.player import Difference
 from sparsectl.hil.replay.policy_process import PolicyProcess

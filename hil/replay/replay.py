@@ -9,7 +9,9 @@ from typing import Any
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.firmware_host.rig_constants import RigConstants
-from sparsectl.hil.journal import Journal, find_journal, read_journal
+from sparsectl.hil.journal.journal import Journal, find_journal, read_journal
+from sparsectl.hil.journal.sources import copy_sources
+from sparsectl.hil.journal.trace import require_protocol
 from sparsectl.hil.replay.commands import first_other_command
 from sparsectl.hil.replay.config import ReplayConfig
 from sparsectl.hil.replay.confined import confined_compilers
@@ -17,8 +19,6 @@ from sparsectl.hil.replay.engine import Engine, build_engine
 from sparsectl.hil.replay.player import Difference, Player
 from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
-from sparsectl.hil.replay.sources import copy_sources
-from sparsectl.hil.samples import require_protocol
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 

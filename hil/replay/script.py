@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sparsectl.hil.journal import Journal, Kind
+from sparsectl.hil.journal.journal import Journal, Kind
 from sparsectl.protocol.wire import Fault, Frame, State, decode
 
 

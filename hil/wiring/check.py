@@ -13,21 +13,21 @@ from typing import Any, Final
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.folder_lock import locked_folder
-from sparsectl.hil.campaign.centring import OURS
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.drives import Drive, Steps, advance_until
-from sparsectl.hil.estop_key import EstopKey
-from sparsectl.hil.host_drives import Commands, HostLockstepDrive, HostStreamDrive
-from sparsectl.hil.host_time import MonotonicTime, VirtualTime
-from sparsectl.hil.journal import JournalWriter
-from sparsectl.hil.link import Link
-from sparsectl.hil.plan import Plan, make_plan
-from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
-from sparsectl.hil.rest import await_rest
-from sparsectl.hil.safety import Interrupted, InterruptGuard, emergency_stop
-from sparsectl.hil.session import Session
-from sparsectl.hil.terminal import say
-from sparsectl.hil.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
+from sparsectl.hil.drives.drives import Drive, Steps, advance_until
+from sparsectl.hil.drives.estop_key import EstopKey
+from sparsectl.hil.drives.host_drives import Commands, HostLockstepDrive, HostStreamDrive
+from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.drives.settle import await_rest
+from sparsectl.hil.drives.terminal import say
+from sparsectl.hil.journal.host_time import MonotonicTime, VirtualTime
+from sparsectl.hil.journal.journal import JournalWriter
+from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.hil.link.link import Link
+from sparsectl.hil.link.session import Session
+from sparsectl.hil.planning.plan import Plan, make_plan
+from sparsectl.hil.trial.centring import OURS
+from sparsectl.hil.trial.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
 from sparsectl.hil.wiring.evidence import Evidence, Verdict, judge
 from sparsectl.hil.wiring.hand import held_aside, is_counting
 from sparsectl.hil.wiring.signs import write_signs

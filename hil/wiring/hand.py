@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from sparsectl.common.progress import Progress
-from sparsectl.hil.drives import Drive
-from sparsectl.hil.samples import Sample
-from sparsectl.hil.terminal import say
+from sparsectl.hil.drives.drives import Drive
+from sparsectl.hil.drives.terminal import say
+from sparsectl.hil.journal.trace import Sample
 from sparsectl.plants.rig import Rig
 
 LIVE_COUNTS = 10

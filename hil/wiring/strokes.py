@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
-from sparsectl.hil.mover import GENTLE, SLOW_S
+from sparsectl.hil.drives.mover import GENTLE, SLOW_S
 from sparsectl.plants.plant import Parameters, Plant
 from sparsectl.plants.rig import Rig
 from sparsectl.protocol.wire import Frame, State
@@ -95,7 +95,7 @@ class Strokes:
         return not self._left and not self._pushing and self._rested()
 
     def command(self, observation: Frame) -> dict[str, Any]:
-        """The fields of COMMAND; see `hil.host_drives.Commander`."""
+        """The fields of COMMAND; see `hil.drives.host_drives.Commander`."""
         output = 0.0
         if observation["state"] == State.ACTIVE:
             output = self.duty(

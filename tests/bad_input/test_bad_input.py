@@ -14,9 +14,9 @@ import pytest
 
 from sparsectl import cli
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.trial import run_trial
-from sparsectl.training.collect import collect
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.training.config import CollectConfig
+from sparsectl.training.rollouts.collect import collect
 from tests.bad_input.asked import Asked, asked_by, words
 from tests.bad_input.spoiled import make_spoiled
 from tests.hil.policies import export_graph, timid_graph

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sparsectl.commands import measuring
-from sparsectl.commands.choose import export
 from sparsectl.commands.config import ChooseConfig
+from sparsectl.commands.export import export
 from sparsectl.export.pipeline import export_policy
 from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.policy.graphs import random_graph

@@ -17,7 +17,7 @@ from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import export_graph, timid_graph
 
 

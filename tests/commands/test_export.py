@@ -13,8 +13,8 @@ import pytest
 
 from sparsectl.cli import parse
 from sparsectl.commands.bench import bench
-from sparsectl.commands.choose import export
 from sparsectl.commands.config import ChooseConfig
+from sparsectl.commands.export import export
 from sparsectl.commands.measuring import candidates
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.registry import ENCODINGS

@@ -13,8 +13,8 @@ import pytest
 from sparsectl import cli
 from sparsectl.common.errors import UserError
 from sparsectl.common.folder_lock import locked_folder
-from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig
+from sparsectl.training.rollouts.collect import collect
 from tests.training.balancer import ENVIRONMENT, write_balancer
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.hil.config import Mode as ModeName
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.journal import Kind, read_journal
-from sparsectl.hil.samples import read_trace
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import Kind, read_journal
+from sparsectl.hil.journal.trace import read_trace
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.protocol.wire import Mode, State
 from tests.hil.policies import EASY_RIG
 

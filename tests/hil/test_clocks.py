@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.hil.analysis.results import periods_us
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.journal import read_journal
-from sparsectl.hil.pace import RealtimePace
-from sparsectl.hil.plan import make_plan
-from sparsectl.hil.results import periods_us
-from sparsectl.hil.samples import read_trace
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.journal.trace import read_trace
+from sparsectl.hil.planning.plan import make_plan
+from sparsectl.hil.timing.pacing import RealtimePace
+from sparsectl.hil.trial.trial import run_trial
 
 Short = Callable[..., TrialConfig]
 PERIOD_US = 20_000

@@ -12,7 +12,7 @@ from sparsectl.firmware_host.policy_header import read_policy_header
 from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import load_rig
 from tests.hil.policies import EASY_RIG
 

@@ -15,11 +15,11 @@ import pytest
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
+from sparsectl.hil.analysis.results import assess
 from sparsectl.hil.config import ReportConfig, TrialConfig
-from sparsectl.hil.journal import read_journal
-from sparsectl.hil.report import write_report
-from sparsectl.hil.results import assess
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.report.report import write_report
+from sparsectl.hil.trial.trial import run_trial
 from tests.hil.test_interruption import start_trial
 
 ROOT = Path(__file__).resolve().parents[2]

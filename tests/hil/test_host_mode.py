@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sparsectl.hil.analysis.results import active_part
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.journal import Kind, read_journal
-from sparsectl.hil.results import active_part
-from sparsectl.hil.samples import Trace, read_trace
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import Kind, read_journal
+from sparsectl.hil.journal.trace import Trace, read_trace
+from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import EASY_RIG
 
 Short = Callable[..., TrialConfig]

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.balance import CaptureWatch
+from sparsectl.hil.analysis.balance import CaptureWatch
+from sparsectl.hil.analysis.results import assess
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.drives import LockstepDrive
-from sparsectl.hil.journal import JournalWriter, Kind, read_journal
-from sparsectl.hil.results import assess
-from sparsectl.hil.samples import Sample, read_trace
-from sparsectl.hil.trial import run_trial
-from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.hil.drives.drives import LockstepDrive
+from sparsectl.hil.journal.journal import JournalWriter, Kind, read_journal
+from sparsectl.hil.journal.trace import Sample, read_trace
+from sparsectl.hil.simulation.virtual_rig import VirtualRig
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.protocol.wire import Fault, State, decode
 
 Short = Callable[..., TrialConfig]
@@ -33,7 +33,7 @@ TRIAL = """
     import sys
     from pathlib import Path
     from sparsectl.hil.config import TrialConfig
-    from sparsectl.hil.trial import run_trial
+    from sparsectl.hil.trial.trial import run_trial
 
     policy, out, firmware = map(Path, sys.argv[1:4])
     patience = {"link_timeout_ticks": int(sys.argv[4]), "swing_up_limit_s": 60}

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.hil.journal import JournalWriter, read_journal
-from sparsectl.hil.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.hil.journal.journal import JournalWriter, read_journal
+from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
 from sparsectl.protocol.wire import decode, encode
 
 AnyRecorder = LiveRecorder | LockstepRecorder

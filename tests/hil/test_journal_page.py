@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.journal import Kind, read_journal
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import Kind, read_journal
+from sparsectl.hil.trial.trial import run_trial
 
 PAGE = (Path(__file__).parents[2] / "docs" / "journal.md").read_text(encoding="utf-8")
 

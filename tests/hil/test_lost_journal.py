@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.build import RigConstants, build_firmware
-from sparsectl.hil.journal import JournalWriter, read_journal
-from sparsectl.hil.link import Link
-from sparsectl.hil.plant_server import PlantStart
-from sparsectl.hil.recorder import LiveRecorder
-from sparsectl.hil.results import assess
-from sparsectl.hil.safety import emergency_stop
-from sparsectl.hil.session import Session
-from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.hil.analysis.results import assess
+from sparsectl.hil.drives.safety import emergency_stop
+from sparsectl.hil.journal.journal import JournalWriter, read_journal
+from sparsectl.hil.journal.recorder import LiveRecorder
+from sparsectl.hil.link.link import Link
+from sparsectl.hil.link.session import Session
+from sparsectl.hil.simulation.plant_server import PlantStart
+from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.plants.rig import load_rig
 from sparsectl.protocol.wire import Fault, State
 from tests.hil.policies import RIG
@@ -125,7 +125,7 @@ def test_a_part_of_a_record_is_taken_back(tmp_path: Path) -> None:
 import os
 import resource
 from pathlib import Path
-from sparsectl.hil.journal import JournalLost, JournalWriter, Kind
+from sparsectl.hil.journal.journal import JournalLost, JournalWriter, Kind
 journal = JournalWriter(Path({str(path)!r}), {HEADER!r})
 size = journal.path.stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))

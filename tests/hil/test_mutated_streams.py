@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsectl.hil.counters import Counters
-from sparsectl.hil.journal import JournalWriter, Kind, read_journal
-from sparsectl.hil.link import Link
-from sparsectl.hil.recorder import LiveRecorder
+from sparsectl.hil.journal.journal import JournalWriter, Kind, read_journal
+from sparsectl.hil.journal.recorder import LiveRecorder
+from sparsectl.hil.link.counters import Counters
+from sparsectl.hil.link.link import Link
 from sparsectl.protocol.wire import encode
 
 FIRST = 65_500

@@ -14,8 +14,8 @@ from sparsectl.common.errors import UserError
 from sparsectl.firmware_host import rig_constants
 from sparsectl.firmware_host.build import RigConstants, build_firmware
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.trial import run_trial
-from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.hil.simulation.virtual_rig import VirtualRig
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import RIGS_FOLDER, load_rig
 from sparsectl.policy.graph import Layer
 from sparsectl.policy.onnx_file.writer import write_onnx

@@ -12,9 +12,9 @@ import serial
 import serial.rfc2217
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.journal import JournalWriter
-from sparsectl.hil.link import Link
-from sparsectl.hil.recorder import LiveRecorder
+from sparsectl.hil.journal.journal import JournalWriter
+from sparsectl.hil.journal.recorder import LiveRecorder
+from sparsectl.hil.link.link import Link
 from sparsectl.protocol.wire import MESSAGES, Decoder, encode
 
 EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}

@@ -22,11 +22,11 @@ from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
-from sparsectl.hil.mover import GENTLE
-from sparsectl.hil.plant_server import serve
+from sparsectl.hil.drives.mover import GENTLE
+from sparsectl.hil.simulation.miswired import SIGNS, MiswiredPlant, Wiring
+from sparsectl.hil.simulation.plant_server import serve
 from sparsectl.hil.wiring import check
 from sparsectl.hil.wiring.evidence import Evidence, judge
-from sparsectl.hil.wiring.miswired import SIGNS, MiswiredPlant, Wiring
 from sparsectl.hil.wiring.signs import write_signs
 from sparsectl.hil.wiring.strokes import BLIND, Strokes
 from sparsectl.plants.plant import Plant

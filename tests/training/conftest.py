@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig
-from sparsectl.training.rollouts import one_thread
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.episodes import one_thread
 from tests.training.balancer import ENVIRONMENT, write_balancer
 
 
 @pytest.fixture(scope="session")
 def trainers() -> None:
     """Processes of a fork server are copies of one that has imported all of training."""
-    multiprocessing.set_forkserver_preload(["sparsectl.training.distill"])
+    multiprocessing.set_forkserver_preload(["sparsectl.training.distillation.distill"])
     with one_thread():
         forkserver.ensure_running()
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from sparsectl.training.bpd import BayesianPolicyDistillation
+from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
-from sparsectl.training.presets import PRESETS, resolved
+from sparsectl.training.distillation.presets import PRESETS, resolved
 from sparsectl.training.settings import BpdSettings
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

@@ -17,12 +17,12 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.warning import warn
 from sparsectl.policy.load import Asked, load
 from sparsectl.policy.normalizer import SAVE, read_normalizer
-from sparsectl.training.collect import collect
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset
-from sparsectl.training.environments import make_environment
-from sparsectl.training.evaluate import evaluate
-from sparsectl.training.policy import load_policy
+from sparsectl.training.environments.environments import make_environment
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.evaluate import evaluate
+from sparsectl.training.rollouts.policy import load_policy
 
 ENV = "Pendulum-v1"
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from sparsectl.training.bpd import BayesianPolicyDistillation
+from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.data.files import read_dataset
-from tests.training.test_bpd import CPU, SETTINGS
+from tests.training.bpd.test_bpd import CPU, SETTINGS
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 

@@ -11,7 +11,7 @@ from gymnasium.spaces import Discrete
 from torch import nn
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.policy import load_policy
+from sparsectl.training.rollouts.policy import load_policy
 from tests.training.test_sb3_heads import Space, compare, saved
 
 contrib = pytest.importorskip("sb3_contrib")

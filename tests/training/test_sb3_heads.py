@@ -19,8 +19,8 @@ from torch import nn
 from sparsectl.common.errors import UserError
 from sparsectl.policy.load import load
 from sparsectl.policy.sb3_file import ACTIVATION_NAMES
-from sparsectl.training.environments import FlatObservation
-from sparsectl.training.policy import load_policy
+from sparsectl.training.environments.environments import FlatObservation
+from sparsectl.training.rollouts.policy import load_policy
 
 LOW, HIGH = np.float32([-2, 0.5]), np.float32([3, 1.25])
 VECTOR = Box(-np.inf, np.inf, (3,), np.float32)

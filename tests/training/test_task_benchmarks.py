@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from sparsectl.common.files import read_json, write_json
-from sparsectl.training.teach import signals_of
-from sparsectl.training.teacher_file import Weights, write_teacher
+from sparsectl.training.teachers.teach import signals_of
+from sparsectl.training.teachers.teacher_file import Weights, write_teacher
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))

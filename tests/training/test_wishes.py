@@ -17,9 +17,9 @@ from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
 from sparsectl.training.config import DistillConfig
-from sparsectl.training.distill import distill
-from sparsectl.training.methods import METHODS, chosen_method, small_hidden
-from sparsectl.training.presets import chosen_preset
+from sparsectl.training.distillation.distill import distill
+from sparsectl.training.distillation.methods import METHODS, chosen_method, small_hidden
+from sparsectl.training.distillation.presets import chosen_preset
 from sparsectl.training.students.storage import read_student
 from tests.training.balancer import ENVIRONMENT
 

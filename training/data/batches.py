@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sparsectl.common.errors import UserError
 from sparsectl.training.data.dataset import Dataset
-from sparsectl.training.networks import Array
-from sparsectl.training.signals import normaliser
+from sparsectl.training.environments.signals import normaliser
+from sparsectl.training.nn.networks import Array
 
 
 class Batch(NamedTuple):

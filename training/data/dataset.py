@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.networks import Array
-from sparsectl.training.signals import check_signals, normaliser
+from sparsectl.training.environments.signals import check_signals, normaliser
+from sparsectl.training.nn.networks import Array
 
 Flags = NDArray[np.bool_]
 

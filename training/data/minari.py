@@ -14,8 +14,8 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import check_writable
 from sparsectl.training.data.dataset import Dataset, checked
-from sparsectl.training.networks import Array
-from sparsectl.training.signals import environment_signals
+from sparsectl.training.environments.signals import environment_signals
+from sparsectl.training.nn.networks import Array
 
 TEACHER_ACTION = "teacher_action"
 

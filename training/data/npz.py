@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.training.data.dataset import ARRAYS, Dataset, checked
-from sparsectl.training.signals import check_signals
+from sparsectl.training.environments.signals import check_signals
 
 FORMAT = "sparsectl.dataset"
 VERSION = 1

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from sparsectl.training.finetuning.finetuning import Finetuning
-from sparsectl.training.flat import FlatAdam
+from sparsectl.training.nn.flat import FlatAdam
 
 
 class FirstOrder(Finetuning):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsectl.training.finetuning.finetuning import Finetuning
 from sparsectl.training.finetuning.gauss_newton import FIRST_DAMPING, cut, damped_step
-from sparsectl.training.flat import flat_values
+from sparsectl.training.nn.flat import flat_values
 
 
 class SecondOrder(Finetuning):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsectl.training.critics import relu_, relu_slope_
+from sparsectl.training.nn.critics import relu_, relu_slope_
 from sparsectl.training.students.priors import Divergence
 from sparsectl.training.students.variational import (
     VARIANCE_FLOOR,

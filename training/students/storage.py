@@ -12,9 +12,9 @@ import safetensors
 from safetensors.numpy import save_file
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.networks import ACTIVATIONS, Array, Mlp
-from sparsectl.training.safetensors_file import write_safetensors
-from sparsectl.training.signals import check_signals, normaliser
+from sparsectl.training.environments.signals import check_signals, normaliser
+from sparsectl.training.nn.networks import ACTIVATIONS, Array, Mlp
+from sparsectl.training.nn.safetensors_file import write_safetensors
 
 FORMAT = "sparsectl.student"
 VERSION = 1

@@ -24,7 +24,7 @@ from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.firmware_host.encoder_budget import check_encoders
 from sparsectl.firmware_host.flash import flash
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import load_rig, rig_names
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_POLICY, EASY_RIG

@@ -13,8 +13,8 @@ from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.firmware_host.policy_header import read_policy_header
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.journal import Kind, read_journal
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import Kind, read_journal
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.protocol.wire import PROTOCOL_HASH, Clock, Fault, Mode, Reason, State, decode
 from tests.hil.policies import EASY_RIG
 

@@ -11,7 +11,7 @@ import pytest
 from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import EASY_RIG
 
 PAGE = Path(__file__).parents[3] / "docs" / "boards.md"

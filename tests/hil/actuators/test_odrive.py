@@ -17,8 +17,8 @@ from sparsectl.hil.actuators.server import ActuatorStart
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.plant_server import REQUEST
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.simulation.plant_server import REQUEST
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import load_rig
 from tests.hil.actuators.odrive_drive import (
     CLOSED_LOOP,
@@ -60,7 +60,7 @@ def test_a_policy_for_the_easy_rig_balances_a_brushless_one(easy: Path, tmp_path
 def test_a_duty_is_a_torque_and_counts_are_the_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Hand()
     monkeypatch.setattr("sparsectl.hil.actuators.odrive.time.monotonic", clock)
-    monkeypatch.setattr("sparsectl.hil.serial_line.time.monotonic", clock)
+    monkeypatch.setattr("sparsectl.hil.link.serial_line.time.monotonic", clock)
     with SimulatedOdrive(load_rig(RIG), clock) as drive:
         odrive = Odrive(drive.port, load_rig(RIG))
         assert drive.state == CLOSED_LOOP and "sc" in drive.heard and "u 0" in drive.heard
@@ -82,7 +82,7 @@ def test_a_drive_that_nobody_feeds_has_no_torque_and_says_so(
 ) -> None:
     clock = Hand()
     monkeypatch.setattr("sparsectl.hil.actuators.odrive.time.monotonic", clock)
-    monkeypatch.setattr("sparsectl.hil.serial_line.time.monotonic", clock)
+    monkeypatch.setattr("sparsectl.hil.link.serial_line.time.monotonic", clock)
     with SimulatedOdrive(load_rig(RIG), clock) as drive:
         odrive = Odrive(drive.port, load_rig(RIG))
         for _ in range(20):  # two seconds, fed by torques alone

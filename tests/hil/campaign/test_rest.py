@@ -18,20 +18,20 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
-from sparsectl.hil.campaign.centring import centre
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.journal import JournalWriter, read_journal
-from sparsectl.hil.link import Link
-from sparsectl.hil.mover import Mover
-from sparsectl.hil.plant_server import PlantStart, serve
-from sparsectl.hil.recorder import LiveRecorder
-from sparsectl.hil.rest import await_rest
-from sparsectl.hil.safety import emergency_stop
-from sparsectl.hil.samples import Sample
-from sparsectl.hil.trial import run_trial
-from sparsectl.hil.virtual_rig import VirtualRig
+from sparsectl.hil.drives.mover import Mover
+from sparsectl.hil.drives.safety import emergency_stop
+from sparsectl.hil.drives.settle import await_rest
+from sparsectl.hil.journal.journal import JournalWriter, read_journal
+from sparsectl.hil.journal.recorder import LiveRecorder
+from sparsectl.hil.journal.trace import Sample
+from sparsectl.hil.link.link import Link
+from sparsectl.hil.simulation.plant_server import PlantStart, serve
+from sparsectl.hil.simulation.virtual_rig import VirtualRig
+from sparsectl.hil.trial.centring import centre
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.rig import load_rig, rig_names
 from sparsectl.protocol.wire import State

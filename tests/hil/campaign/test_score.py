@@ -15,7 +15,7 @@ from sparsectl.hil.campaign.score import (
     share_interval,
     upright_share,
 )
-from sparsectl.hil.samples import Sample, make_trace
+from sparsectl.hil.journal.trace import Sample, make_trace
 from sparsectl.protocol.wire import State
 
 COUNTS_PER_TURN = 1000

@@ -15,9 +15,9 @@ from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.convert.config import ConvertConfig
 from sparsectl.hil.convert.convert import convert
 from sparsectl.hil.convert.messages import messages, schemas
-from sparsectl.hil.journal import Journal, JournalWriter, Kind, Record, read_journal
-from sparsectl.hil.samples import read_trace
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import Journal, JournalWriter, Kind, Record, read_journal
+from sparsectl.hil.journal.trace import read_trace
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.protocol.wire import encode
 
 TYPES = {"integer": int, "number": (int, float), "string": str}

@@ -10,9 +10,9 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.kinds import INJECTABLE, FaultSpec, fault_help
-from sparsectl.hil.journal import read_journal
-from sparsectl.hil.samples import read_trace
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.journal.trace import read_trace
+from sparsectl.hil.trial.trial import run_trial
 from sparsectl.protocol.wire import State
 
 Short = Callable[..., TrialConfig]

@@ -12,7 +12,7 @@ from sparsectl.hil.identification.fit import Fit, fit
 from sparsectl.hil.identification.rig_file import rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, of_unit, start
 from sparsectl.hil.identification.windows import TICKS, cut
-from sparsectl.hil.samples import Sample
+from sparsectl.hil.journal.trace import Sample
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.rig import load_rig
 from sparsectl.protocol.wire import State

@@ -23,10 +23,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.tools import find_tool
-from sparsectl.hil.journal import read_journal
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.journal.trace import Sample, read_samples
 from sparsectl.hil.live.feed import LiveFeed
 from sparsectl.hil.live.server import LivePage
-from sparsectl.hil.samples import Sample, read_samples
 from sparsectl.plants.rig import load_rig
 from sparsectl.protocol.wire import Fault, State
 from tests.hil.policies import RIG

@@ -14,14 +14,14 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.compiler import compile_object, link
-from sparsectl.hil.journal import JournalWriter, read_journal
+from sparsectl.hil.journal.journal import JournalWriter, read_journal
 from sparsectl.hil.replay import replay as replaying
 from sparsectl.hil.replay.config import ReplayConfig
 from sparsectl.hil.replay.confined import STATIC, ConfinedProgram, confined_compilers
 from sparsectl.hil.replay.replay import replay
-from sparsectl.hil.trial import run_trial
+from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import export_graph, timid_graph
-from tests.hil.test_trial import Short
+from tests.hil.trial.test_trial import Short
 
 TRIES = """
 #define _GNU_SOURCE
@@ -137,7 +137,7 @@ FOREIGN = [
 def test_c_that_export_does_not_write_is_not_compiled(
     tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sparsectl.hil.replay.sources import _check
+    from sparsectl.hil.journal.sources import _check
 
     with pytest.raises(UserError, match="which `sparsectl export` does not write") as caught:
         _check(tmp_path / "policy.c", f"/* a policy */\nint x; // fine\n{line}\n")

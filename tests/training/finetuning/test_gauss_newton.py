@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sparsectl.training.distill import distill
+from sparsectl.training.distillation.distill import distill
 from sparsectl.training.finetuning import gauss_newton
 from sparsectl.training.finetuning.gauss_newton import (
     Parameters,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsectl.training.flat import FlatAdam
+from sparsectl.training.nn.flat import FlatAdam
 from sparsectl.training.students.passes import GraphPass, StudentPass
 from sparsectl.training.students.reparameterised import VariationalPass
 from sparsectl.training.students.variational import VariationalStudent

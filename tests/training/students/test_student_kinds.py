@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sparsectl.training.config import DistillConfig
-from sparsectl.training.methods import METHODS
+from sparsectl.training.distillation.methods import METHODS
 from sparsectl.training.students.deterministic import DeterministicStudent
 from sparsectl.training.students.group import GroupStudent
 from sparsectl.training.students.penalties import PENALTIES

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.flat import FlatAdam
-from sparsectl.training.networks import Mlp
-from sparsectl.training.schedules import SCHEDULES
+from sparsectl.training.bpd.schedules import SCHEDULES
+from sparsectl.training.nn.flat import FlatAdam
+from sparsectl.training.nn.networks import Mlp
 from sparsectl.training.students.masked import MaskedStudent, kept_weights, simplified
 from sparsectl.training.students.storage import (
     StudentFile,

@@ -1,0 +1,1 @@
+"""What a trial came to: balance, kicks and responses, the result."""

@@ -1,0 +1,214 @@
+"""The result of a trial, worked out from its journal alone.
+
+What `trial` prints, what `summary.json` keeps and what the report shows all come from here, so a
+journal whose writer was killed gives the same figures as far as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.hil.analysis.balance import assess_balance
+from sparsectl.hil.analysis.kicks import read_kicks
+from sparsectl.hil.analysis.responses import balancing, kick_responses
+from sparsectl.hil.journal.journal import Journal, Kind
+from sparsectl.hil.journal.trace import Trace, read_trace
+from sparsectl.hil.link.counters import Counters
+from sparsectl.hil.link.session import make_exchange
+from sparsectl.hil.timing.clock_sync import Exchange, fit_clock
+from sparsectl.hil.timing.latency import latencies, summarise
+from sparsectl.hil.timing.percentiles import Percentiles, intervals, percentiles
+from sparsectl.protocol.wire import Fault, State
+
+UNKNOWN_STATE = "unknown"
+
+
+def assess(journal: Journal) -> dict[str, Any]:
+    """The figures of a trial under the keys that scripts rely on; times in us where they say so.
+
+    A figure that the journal does not hold is None. Ticks, skipped ticks, period and jitter are of
+    the ticks in which the policy drove the motor.
+    """
+    header = journal.header
+    config, rig = header["config"], header["rig_constants"]
+    trace = read_trace(journal)
+    active = active_part(trace)
+    kicks = read_kicks(journal, active)
+    period_us = periods_us(journal, active)
+    skipped = _skipped(journal, active)
+    balance = assess_balance(
+        np.asarray(active.time_us * 1e-6, dtype=np.float64),
+        active.pole_angle_rad,
+        [kick["time_us"] * 1e-6 for kick in kicks.given],
+        config["seconds"],
+        config["recovery_s"],
+    ).to_json()
+    responses = kick_responses(active, [kick["time_us"] for kick in kicks.given])
+    if kicks.missed_after_s:
+        balance["balanced"] = False  # what was asked for was never tried
+    return {
+        "digest": header["digest"],
+        "mode": config["mode"],
+        "clock": clock_name(journal),
+        "ticks": len(active),
+        "skipped": skipped,
+        **_frames(journal),
+        **balance,
+        **_ending(journal, trace),
+        "period_us": percentiles(period_us),
+        "jitter_us": percentiles(np.abs(period_us - rig["period_us"])),
+        "round_trip_us": percentiles([took_us for _, took_us in round_trips(journal)]),
+        "inference_us": percentiles(active.inference_ns / 1000),
+        "actuation_us": None if config["mode"] == "pil" else percentiles(active.actuation_us),
+        "deadline_misses": skipped + _late_ticks(journal, active),
+        "priority": _last(journal, "priority").get("scheduling", "ordinary"),
+        "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
+        **balancing(active),
+        "disturbances": [
+            {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"], **response}
+            for kick, response in zip(kicks.given, responses, strict=True)
+        ],
+        "kicks_missed": len(kicks.missed_after_s),
+        **_clocks(journal),
+        "board": _last(journal, "hello").get("board"),
+        "stats": _last(journal, "end").get("stats"),
+    }
+
+
+def active_part(trace: Trace) -> Trace:
+    """The ticks in which the policy drove the motor."""
+    active = trace.state == State.ACTIVE
+    return Trace(**{name: column[active] for name, column in vars(trace).items()})
+
+
+def clock_name(journal: Journal) -> str:
+    """The clock that the ticks run by."""
+    return str(journal.header["config"]["clock"])
+
+
+def is_virtual_time(journal: Journal) -> bool:
+    """Whether the board's time is made up, so that it has no relation to the host's."""
+    return clock_name(journal) != "realtime" or journal.header["config"]["mode"] == "pil"
+
+
+def exchanges(journal: Journal) -> Iterator[Exchange]:
+    """Every TIMESYNC round trip."""
+    for record, frame in journal.frames:
+        if frame.name == "TIMESYNC" and frame.to_host:
+            yield make_exchange(frame.values, record.host_ns)
+
+
+def round_trips(journal: Journal) -> list[tuple[int, float]]:
+    """When each was sent, in ns, and how long it took, in us: TIMESYNC ones, or PLANT_STEP to
+    PLANT_ACT with the plant on the host.
+
+    None in a lockstep journal, which knows no time but the board's.
+    """
+    if journal.header.get("host_clock") == "virtual":
+        return []
+    if journal.header["config"]["mode"] == "pil":
+        return list(_pil_round_trips(journal))
+    return [(one.sent_ns, one.round_trip_ns / 1000) for one in exchanges(journal)]
+
+
+def periods_us(journal: Journal, active: Trace) -> NDArray[np.float64]:
+    """From each active tick to the next that ran, by the clock that paces them."""
+    if not _is_paced_here(journal):
+        return intervals(active.time_us, active.tick, active.missed)
+    sent_ns = _plant_steps_ns(journal)
+    times_ns = [sent_ns[tick] for tick in active.tick.tolist()]
+    return np.asarray(np.diff(times_ns) / 1000, dtype=np.float64)
+
+
+def _is_paced_here(journal: Journal) -> bool:
+    """Processor in the loop in real time: the host's clock calls the ticks, not the board's."""
+    return journal.header["config"]["mode"] == "pil" and clock_name(journal) == "realtime"
+
+
+def _plant_steps_ns(journal: Journal) -> dict[int, int]:
+    """When each PLANT_STEP was sent (first), by its tick."""
+    sent_ns: dict[int, int] = {}
+    for record, frame in journal.frames:
+        if frame.name == "PLANT_STEP" and not frame.to_host:
+            sent_ns.setdefault(frame["tick"], record.host_ns)
+    return sent_ns
+
+
+def _pil_round_trips(journal: Journal) -> Iterator[tuple[int, float]]:
+    sent_ns = _plant_steps_ns(journal)
+    for record, frame in journal.frames:
+        if frame.name == "PLANT_ACT" and frame["tick"] in sent_ns:
+            begun_ns = sent_ns.pop(frame["tick"])
+            yield begun_ns, (record.host_ns - begun_ns) / 1000
+
+
+def _frames(journal: Journal) -> dict[str, int]:
+    """Lost, corrupt, duplicate and late frames from the device; recounted where no end is noted."""
+    counters = Counters()
+    for _, frame in journal.frames:
+        if frame.to_host:
+            counters.take(frame.sequence)
+    counters.corrupt = sum(record.kind is Kind.GARBAGE for record in journal.records)
+    counted = _last(journal, "end").get("link") or counters.to_json()
+    return {f"{name}_frames": counted[name] for name in ("lost", "corrupt", "duplicate", "late")}
+
+
+def _ending(journal: Journal, trace: Trace) -> dict[str, Any]:
+    end = _last(journal, "end")
+    state, fault = UNKNOWN_STATE, Fault.NONE.name
+    if len(trace):
+        state, fault = State(int(trace.state[-1])).name, Fault(int(trace.fault[-1])).name
+    return {
+        "final_state": end.get("state", state),
+        "fault": end.get("fault", fault),
+        "ended": end.get("why", "the journal stops in the middle of the trial"),
+    }
+
+
+def _clocks(journal: Journal) -> dict[str, Any]:
+    """How the clocks relate, and by that where the time of each tick went."""
+    found = [] if is_virtual_time(journal) else list(exchanges(journal))
+    if not found:
+        return {"clock_relation": None, "latency_us": None}
+    relation = fit_clock(found)
+    segments = list(latencies(journal, relation))
+    return {"clock_relation": relation.to_json(), "latency_us": summarise(segments, relation)}
+
+
+def _skipped(journal: Journal, active: Trace) -> int:
+    """Deadlines that passed without a tick; a gap in the ticks alone may be a lost frame."""
+    if not _is_paced_here(journal):
+        return int(np.sum(np.diff(active.missed) & 0xFFFF))
+    whole = periods_us(journal, active) // journal.header["rig_constants"]["period_us"]
+    return int(np.sum(np.maximum(whole - 1, 0)))
+
+
+def _late_ticks(journal: Journal, active: Trace) -> int:
+    """Ticks whose new duty was there only after the next tick was due."""
+    period_us = journal.header["rig_constants"]["period_us"]
+    if not _is_paced_here(journal):
+        return int(np.sum(active.lateness_us + active.actuation_us > period_us))
+    sent_ns = _plant_steps_ns(journal)
+    took_ns = active.host_ns - [sent_ns[tick] for tick in active.tick.tolist()]
+    return int(np.sum(took_ns > 1000 * period_us))
+
+
+def _since_start(time_us: int, active: Trace) -> float:
+    start_us = int(active.time_us[0]) if len(active) else 0
+    return round((time_us - start_us) * 1e-6, 3)
+
+
+def _last(journal: Journal, name: str) -> dict[str, Any]:
+    notes = journal.notes(name)
+    return notes[-1] if notes else {}
+
+
+def quantity(values: Percentiles | None, unit: str = "us") -> str:
+    """A median with its tail, for one line of text."""
+    if values is None:
+        return "not measured"
+    return f"{values['p50']:.4g} {unit}, p99 {values['p99']:.4g}, max {values['max']:.4g}"

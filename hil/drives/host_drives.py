@@ -1,0 +1,139 @@
+"""Host mode's drives: the board samples, the policy runs here, the board does what it says.
+
+The policy is the exported C, compiled for this machine; see `firmware_host.policy_library`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.hil.drives.drives import Steps
+from sparsectl.hil.drives.presence import Presence
+from sparsectl.hil.drives.safety import FrameWatchdog, InterruptGuard
+from sparsectl.hil.journal.journal import JournalWriter, Kind
+from sparsectl.hil.journal.trace import Sample
+from sparsectl.hil.link.link import Link, Refused
+from sparsectl.hil.timing.computation import Computation
+from sparsectl.protocol.wire import Frame, Reason, State
+
+
+class Commands(Protocol):
+    """Answers each OBSERVATION: the policy, or what moves the base between trials."""
+
+    def command(self, observation: Frame) -> dict[str, Any]:
+        """The fields of COMMAND for the tick that `observation` sampled."""
+
+
+class CountPolicy(Protocol):
+    """A policy that keeps its own history: `PolicyLibrary`, or one in another process."""
+
+    def reset(self) -> None:
+        """Forget the history."""
+
+    def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
+        """The output for raw counts from home, and its time in ns."""
+
+
+class Commander:
+    """Answers each OBSERVATION as the board itself would in device mode."""
+
+    def __init__(self, policy: CountPolicy) -> None:
+        self._policy = policy
+        self._tick: int | None = None
+        self._homing = False
+
+    def command(self, observation: Frame) -> dict[str, Any]:
+        """The fields of COMMAND for the tick that `observation` sampled."""
+        tick, homing = observation["tick"], observation["state"] == State.HOMING
+        if self._homing and not homing:
+            self._policy.reset()  # counts from another zero mean nothing
+        periods = 1 if self._tick is None else max(1, tick - self._tick)
+        self._tick, self._homing = tick, homing
+        output, inference_ns = self._policy.act(
+            observation["base_count"], observation["pole_count"], periods
+        )
+        return {
+            "tick": tick,
+            "output": output,
+            "inference_ns": inference_ns,
+            "time_to_live": COMMAND_TICKS,
+        }
+
+
+class HostStreamDrive:
+    """The board ticks by its own clock; each OBSERVATION is answered by a COMMAND at once."""
+
+    def __init__(
+        self,
+        link: Link,
+        guard: InterruptGuard,
+        period_us: int,
+        commander: Commands,
+        journal: JournalWriter,
+        presence: Presence | None = None,
+    ) -> None:
+        self._link, self._guard, self._commander = link, guard, commander
+        self._journal = journal
+        self._period_s = period_us * 1e-6
+        self._watchdog = FrameWatchdog(link.port, presence or Presence(self._period_s))
+
+    def advance(self) -> list[Sample]:
+        """See `hil.drives.drives.Drive`."""
+        self._guard.check()
+        received = self._link.next_frame(self._period_s)
+        if received is None:
+            self._watchdog.check()
+            return []
+        self._watchdog.feed()
+        if received.frame.name == "OBSERVATION":
+            self._answer(received.frame)
+        if received.frame.name != "TICK":
+            return []
+        self._link.send_timesync()  # after the command, which is in a hurry
+        return [Sample.from_tick(received.frame, received.host_ns)]
+
+    def _answer(self, observation: Frame) -> None:
+        start_ns = time.monotonic_ns()
+        command = self._commander.command(observation)
+        done = Computation(observation["tick"], start_ns, time.monotonic_ns())
+        self._journal.write(Kind.COMPUTATION, done.pack(), done.end_ns)
+        self._link.send("COMMAND", **command)
+
+
+class HostLockstepDrive:
+    """A tick a step: the board samples, waits, and acts on the command; the same every time."""
+
+    def __init__(
+        self, link: Link, guard: InterruptGuard, steps: Steps, commander: Commands
+    ) -> None:
+        self._link, self._guard, self._commander = link, guard, commander
+        self._steps = steps
+
+    def advance(self) -> list[Sample]:
+        """See `hil.drives.drives.Drive`."""
+        self._guard.check()
+        self._steps.run(1)
+        samples = []
+        while (received := self._link.next_frame(0)) is not None:
+            if received.frame.name == "TICK":  # of a tick whose answer was lost
+                samples.append(Sample.from_tick(received.frame, received.host_ns))
+            if received.frame.name == "OBSERVATION":
+                samples += self._answer(received.frame)
+        return samples
+
+    def _answer(self, observation: Frame) -> list[Sample]:
+        """The tick that the command makes; none where its TICK was lost on the line."""
+
+        def is_this(frame: Frame) -> bool:
+            return bool(frame["tick"] == observation["tick"])
+
+        command = {**self._commander.command(observation), "inference_ns": 0}  # the board's model
+        try:
+            done = self._link.request("COMMAND", answer="TICK", matches=is_this, **command)
+        except Refused as error:
+            if error.reason is not Reason.WRONG_TICK:
+                raise
+            return []  # asked again: the board has acted on it, or has judged that it came too late
+        return [Sample.from_tick(done.frame, done.host_ns)]

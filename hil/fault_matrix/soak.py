@@ -1,0 +1,325 @@
+"""Trials one after another on one powered host board, whatever happens to them on the way.
+
+Firmware and plant stay on their line while hosts come and go, are killed, interrupted or held up,
+the line is noisy or silent, and the board falls and starts again. What is judged is what the motor
+was told: it is off within three control ticks of the last frame that reached the board.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from sparsectl.common.errors import EXIT_FAULT, EXIT_LINK_LOST, UserError
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.faults.line import open_pty
+from sparsectl.hil.faults.soak_events import (
+    EVENTS,
+    PAGE_EVENTS,
+    Event,
+    Person,
+    be_at_the_page,
+    let_happen,
+)
+from sparsectl.hil.journal.journal import NAME, read_journal
+from sparsectl.hil.simulation.plant_server import PlantStart, serve
+from sparsectl.protocol.wire import Decoder, Frame
+
+OFF_TICKS: Final = 3
+"""Control ticks that the board may run, and drive, after the last frame that it heard."""
+PATIENCE_S: Final = 120.0
+SETTLE_S: Final = 0.3
+"""More than a board without its host needs to turn the motor off."""
+
+
+@dataclass
+class Drive:
+    """From the motor's first duty to its last."""
+
+    ticks_unheard: int = 0
+    """The most control ticks in a row that were driven after the last frame had come."""
+    ended: bool = False
+
+
+class Board:
+    """The host board's firmware, its plant, and the line that hosts find at `address`."""
+
+    def __init__(self, elf: Path, plant: PlantStart) -> None:
+        """Start all of it."""
+        self._elf, self._plant = elf, plant
+        self._line, self.address = open_pty()
+        os.set_blocking(self._line, False)  # what nobody reads is gone, as on a real line
+        self._held = os.open(self.address, os.O_RDWR | os.O_NOCTTY)  # the port outlives its hosts
+        self.drives: list[Drive] = []
+        self.silent_until_s = 0.0
+        self._unheard = 0
+        self._decoder = Decoder(to_host=False)
+        self._steadied = threading.Event()
+        self._steadied.set()
+        self._start()
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        os.close(self._held)
+        os.close(self._line)
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            command = [str(self._elf), "--clock", "realtime", "--plant-fd", str(theirs.fileno())]
+            self.process = subprocess.Popen(
+                command, pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE, text=True
+            )
+        self._server = threading.Thread(target=self._serve, args=(ours,), daemon=True)
+        self._server.start()
+        assert self.process.stdout is not None
+        path = self.process.stdout.readline().split()[1]
+        self._port = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        self._fallen = threading.Event()
+        self._pump = threading.Thread(target=self._pass_on, daemon=True)
+        self._pump.start()
+
+    def _stop(self) -> None:
+        """The pump first: a descriptor that it still held would soon be another file's."""
+        self._fallen.set()
+        self._pump.join()
+        os.close(self._port)
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._server.join()
+
+    def kill(self) -> None:
+        """The board falls, its motor with it, and starts again."""
+        self._stop()
+        self._note(0, 0.0)
+        self._start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its firmware has ended by itself, as no board's ever should."""
+        return self.process.poll() is not None
+
+    def steady(self) -> None:
+        """A person holds base and pole still in the middle, as before any trial."""
+        time.sleep(SETTLE_S)
+        self._steadied.clear()
+        self._steadied.wait(SETTLE_S)
+
+    def disturb(self, noise: bytes) -> None:
+        """Bytes that nobody sent, to the board and to the host."""
+        for descriptor in (self._port, self._line):
+            _write(descriptor, noise)
+
+    def _serve(self, channel: socket.socket) -> None:
+        with channel:
+            try:
+                self._truth = self._plant.make()
+                self._rest = self._truth.data.qpos.copy()
+                serve(self._truth, channel, self._note)
+            except OSError:
+                pass  # the firmware ended between its request and our answer
+
+    def _note(self, time_ns: int, duty: float) -> None:
+        """Twice a tick, at its encoders and at its motor: what the motor has been told."""
+        if not self._steadied.is_set():
+            self._truth.data.qpos[:] = self._rest
+            self._truth.data.qvel[:] = 0.0
+            self._steadied.set()
+        last = self.drives[-1] if self.drives and not self.drives[-1].ended else None
+        if duty == 0.0:
+            if last is not None:
+                last.ended = True
+            return
+        if last is None:
+            last = Drive()
+            self.drives.append(last)
+        self._unheard += 1
+        # the tick that turns it off only samples; a tick that is late may come before the frame
+        last.ticks_unheard = max(last.ticks_unheard, self._unheard // 2)
+
+    def _pass_on(self) -> None:
+        while not self._fallen.is_set():
+            if time.monotonic() < self.silent_until_s:
+                time.sleep(0.001)
+                continue
+            for descriptor in select.select([self._port, self._line], [], [], 0.02)[0]:
+                data = _read(descriptor)
+                if not data:
+                    time.sleep(0.001)
+                elif descriptor == self._port:
+                    _write(self._line, data)
+                else:
+                    _write(self._port, data)
+                    self._hear(self._decoder.feed(data))
+
+    def _hear(self, frames: list[Frame]) -> None:
+        if frames:
+            self._unheard = 0
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:  # EIO: the firmware has ended
+        return b""
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    try:
+        os.write(descriptor, data)
+    except OSError:
+        pass  # nobody reads: as on a real line, the bytes are gone
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one trial ended."""
+
+    event: Event
+    code: int
+    """Of its process: 0 done, 130 interrupted, -9 killed; else refused or stopped, with a line."""
+    armed: bool
+    """Whether it came so far; it has left a journal then."""
+    whole: bool
+    """Whether all of that journal can be read."""
+
+
+@dataclass
+class Soak:
+    """What became of all trials."""
+
+    trials: list[Ended] = field(default_factory=list)
+    drives: int = 0
+    most_ticks_unheard: int = 0
+    never_ended: int = 0
+    boards_ended: int = 0
+    """Times that the firmware ended by itself."""
+
+    @property
+    def wrong(self) -> list[str]:
+        """What should not have come about; empty when all is well."""
+        found = [
+            f"trial {index}: {ended}"
+            for index, ended in enumerate(self.trials)
+            if (ended.armed and not ended.whole)
+            or (ended.event == "none" and ended.code not in (0, EXIT_FAULT))
+            or (ended.event in PAGE_EVENTS and ended.code not in (0, EXIT_FAULT, EXIT_LINK_LOST))
+        ]
+        if self.most_ticks_unheard > OFF_TICKS:
+            found.append(f"the motor ran {self.most_ticks_unheard} ticks without a host")
+        if self.never_ended:
+            found.append("the motor ran on")
+        if self.boards_ended:
+            found.append(f"the firmware ended by itself {self.boards_ended} times")
+        return found
+
+    def to_json(self) -> dict[str, object]:
+        """The counts, for the results."""
+        events = Counter(f"{ended.event}: {_word(ended)}" for ended in self.trials)
+        return {
+            "trials": len(self.trials),
+            "ended": dict(sorted(events.items())),
+            "drives": self.drives,
+            "boards_ended": self.boards_ended,
+            "most_ticks_unheard": self.most_ticks_unheard,
+            "wrong": self.wrong,
+            "list": [asdict(ended) for ended in self.trials],
+        }
+
+
+def _word(ended: Ended) -> str:
+    words = {0: "done", 3: "fault", 4: "link lost", 130: "interrupted", -signal.SIGKILL: "killed"}
+    return words.get(ended.code, f"code {ended.code}") + ("" if ended.armed else ", never armed")
+
+
+def soak(
+    board: Board,
+    config: TrialConfig,
+    folder: Path,
+    trials: int,
+    seed: int,
+    person: Person | None = None,
+) -> Soak:
+    """Run so many trials, one after another; something may happen to each.
+
+    Args:
+        board: powered all the time.
+        config: of every trial; its port and folder are set here.
+        folder: for the trials' folders.
+        trials: how many.
+        seed: of what happens and when.
+        person: who opens the live page of some of them; without one, no trial has a page.
+    """
+    events = EVENTS if person is None else EVENTS + PAGE_EVENTS
+    dice, result = random.Random(seed), Soak()
+    spawn = multiprocessing.get_context("forkserver")
+    spawn.set_forkserver_preload(["sparsectl.hil.trial.trial"])
+    for index in range(trials):
+        out = folder / f"{index:03d}"
+        event = dice.choice(events)
+        has_page = event in PAGE_EVENTS
+        asked = replace(config, port=board.address, out=out, live=has_page, live_port=0)
+        process = spawn.Process(target=_trial, args=(asked,))
+        process.start()
+        if has_page and person is not None:
+            be_at_the_page(event, dice, person, process, _words_of(out))
+        else:
+            let_happen(event, dice, board, process)
+        process.join(PATIENCE_S)
+        if process.exitcode is None:
+            process.kill()
+            raise UserError(f"trial {index} ({event}) has not ended after {PATIENCE_S:g} s")
+        if board.has_ended:
+            result.boards_ended += 1
+            board.kill()
+        board.steady()
+        armed = (out / NAME).is_file()
+        result.trials.append(Ended(event, process.exitcode, armed, armed and _is_whole(out / NAME)))
+    result.drives = len(board.drives)
+    result.most_ticks_unheard = max((drive.ticks_unheard for drive in board.drives), default=0)
+    result.never_ended = sum(not drive.ended for drive in board.drives)
+    return result
+
+
+def _words_of(out: Path) -> Path:
+    """Where the trial of that folder says what it has to say."""
+    return out.with_suffix(".txt")
+
+
+def _trial(config: TrialConfig) -> None:
+    """In a process of its own, its words in a file."""
+    from sparsectl.hil.trial.trial import run_trial
+
+    assert config.out is not None
+    os.dup2(os.open(_words_of(config.out), os.O_CREAT | os.O_WRONLY), 2)
+    try:
+        result = run_trial(config)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 2)) from error
+    raise SystemExit(0 if result["fault"] == "NONE" else 3)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the journal can be read to its last record; a killed host may have cut that one."""
+    try:
+        return len(read_journal(path).records) > 0
+    except UserError:
+        return False

@@ -1,0 +1,125 @@
+"""The C that a replay compiles: that of the trial alone, and nothing but what `export` writes.
+
+The journal names the hash of each file that the trial ran. The files are copied as they are hashed,
+so what is compiled is what was looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json, read_whole
+from sparsectl.hil.journal.journal import Journal
+
+NAMES: Final = ("policy.c", "policy.h", "policy_vectors.h")
+"""What this machine's firmware is built from; what policy.S has for a chip, policy.c does too."""
+POLICY_JSON: Final = "policy.json"
+KEY: Final = "policy_files"
+"""Of the journal's header."""
+MAX_BYTES: Final = 1 << 26
+
+_COMMENT_OR_TEXT = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""", re.S
+)
+_INCLUDE = re.compile(r'#\s*include\s*(<[a-z0-9_]+(/[a-z0-9_]+)*\.h>|"[a-z_]+\.h")\s*')
+_DIRECTIVE = re.compile(
+    r"#\s*(define|undef|if|ifdef|ifndef|elif|else|endif|error)\b.*"
+    r"|#\s*pragma\s+(STDC\s+FP_CONTRACT\s+OFF|clang fp contract\(off\) reassociate\(off\))\s*"
+    r"|#\s*pragma\s+GCC\s+optimize\(\"(fp-contract=off|signed-zeros|no-[a-z-]+-math(-[a-z]+)?)\""
+    r"(, \"(fp-contract=off|signed-zeros|no-[a-z-]+-math(-[a-z]+)?)\")*\)\s*"
+)
+_FOREIGN = re.compile(
+    r"\b(asm|__asm|__asm__|_Pragma|__attribute__|__attribute|embed|__embed__|incbin)\b|##|%:|\?\?"
+)
+_PLAIN_ATTRIBUTE = "__attribute__((noinline))"
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each of `NAMES` that is in the folder, in 64 hexadecimal digits."""
+    return {
+        name: hashlib.sha256(content).hexdigest()
+        for name in NAMES
+        if (content := _content(folder / name)) is not None
+    }
+
+
+def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> None:
+    """Copy the C of the policy that the journal names from `policy` to the new `folder`.
+
+    Args:
+        journal: names the hashes; an earlier version's does not, then policy.json has to.
+        policy: folder that `sparsectl export` wrote.
+        folder: is made.
+        trust: take a folder whose hashes nobody names.
+
+    Raises:
+        UserError: a file is missing, has another hash, or holds what `export` does not write.
+    """
+    named, by = journal.header.get(KEY), "the journal"
+    if not isinstance(named, dict):
+        named, by = _vouched(policy, journal.header["digest"]), POLICY_JSON
+    if named is None and not trust:
+        raise UserError(
+            f"the journal is of a version that named no hash of policy.c, and {policy} has no "
+            f"{POLICY_JSON} of policy {journal.header['digest'][:12]}; look at its C yourself, "
+            "then add --trust-policy"
+        )
+    folder.mkdir()
+    for name in NAMES:
+        content = _content(policy / name)
+        if content is None:
+            if named is not None and name in named:
+                raise UserError(f"{policy} has no {name}; name the policy's folder by --policy")
+            continue
+        found = hashlib.sha256(content).hexdigest()
+        if named is not None and found != named.get(name):
+            raise UserError(
+                f"{policy / name} has SHA-256 {found[:12]}, {by} names "
+                f"{str(named.get(name, 'none'))[:12]}; name the folder of the one that ran by "
+                "--policy"
+            )
+        _check(policy / name, content.decode("utf-8", errors="replace"))
+        (folder / name).write_bytes(content)
+
+
+def _content(path: Path) -> bytes | None:
+    if not path.is_file():
+        return None
+    return read_whole(path, MAX_BYTES, "export the policy again")
+
+
+def _vouched(policy: Path, digest: str) -> dict[str, Any] | None:
+    """The hashes in policy.json, where there is one, and of this policy."""
+    path = policy / POLICY_JSON
+    said = read_json(path) if path.is_file() else None
+    if not isinstance(said, dict) or said.get("digest") != digest:
+        return None
+    return said["files"] if isinstance(said.get("files"), dict) else None
+
+
+def _check(path: Path, text: str) -> None:
+    """See that compiling it reads no file but headers, and that nothing in it runs by itself.
+
+    Raises:
+        UserError: the first thing that `export` does not write.
+    """
+    joined = re.sub(r"\\\r?\n", "", text)
+    code = _COMMENT_OR_TEXT.sub(lambda found: found.group(1) or " ", joined)
+    found = _FOREIGN.search(code.replace(_PLAIN_ATTRIBUTE, ""))
+    if found is not None:
+        _refuse(path, found.group(0))
+    for line in code.splitlines():
+        if line.lstrip().startswith("#"):
+            line = line.strip()
+            if not (_INCLUDE.fullmatch(line) or _DIRECTIVE.fullmatch(line)):
+                _refuse(path, line)
+
+
+def _refuse(path: Path, what: str) -> None:
+    raise UserError(
+        f"{path} holds {what[:60]!r}, which `sparsectl export` does not write; export it again"
+    )

@@ -1,0 +1,1 @@
+"""The way to a board: serial line, frames, discovery, session."""

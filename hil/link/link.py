@@ -1,0 +1,361 @@
+"""The serial link: frames in and out, each counted and journalled.
+
+One thread reads the port, gives every frame the host's time, writes it to the journal and hands it
+on. Whoever asks a question (`request`) gets its answer; all else waits in `next_frame`. A lockstep
+link has no such thread: its board speaks only when asked, so who asks also reads, at half the cost.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+
+import serial
+
+from sparsectl.common.errors import EXIT_LINK_LOST, UserError
+from sparsectl.hil.journal.journal import JournalLost
+from sparsectl.hil.journal.recorder import Recorder
+from sparsectl.hil.link.counters import Counters
+from sparsectl.hil.link.serial_line import LineStalled, SerialLine
+from sparsectl.protocol.wire import Decoder, Fault, Frame, Reason, State, encode
+
+STOP: Final = "ESTOP"
+"""The message that waits for nothing: sent before it is journalled, though the journal be lost."""
+ORDER_TIMEOUT_S = 0.005
+"""How long a stop waits for the reading thread, which may hang in a write to a disk."""
+REPLY_TIMEOUT_S = 0.5
+ATTEMPTS = 4
+
+
+class LinkLost(UserError):
+    """The port vanished or the board fell silent; the message says which and what to do."""
+
+    exit_code = EXIT_LINK_LOST
+
+
+class Refused(UserError):
+    """The board answered NACK."""
+
+    def __init__(self, message: str, reason: Reason | None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame and the host's monotonic time at which its last byte was read."""
+
+    frame: Frame
+    host_ns: int
+
+
+@dataclass
+class _Question:
+    """A request that waits for its answer."""
+
+    name: str
+    sequences: set[int]
+    matches: Callable[[Frame], bool]
+    answer: queue.SimpleQueue[Received | None]
+    forgets: bool = False
+    """Whether all that came before the answer is of no interest any more."""
+
+
+class Link:
+    """An open port with its reading thread. Use as a context manager; send from one thread."""
+
+    def __init__(self, port: str, baud: int, recorder: Recorder, was_used: bool = False) -> None:
+        """Open `port` and start to read.
+
+        Args:
+            port: what pyserial opens.
+            baud: bits a second.
+            recorder: what hears of all that passes.
+            was_used: whether the line may hold frames of an earlier session: then none counts, and
+                none is recorded, before `begin`, but answers.
+
+        Raises:
+            UserError: the port cannot be opened.
+        """
+        self.port = port
+        self.counters = Counters()
+        self._recorder = recorder
+        self._line = SerialLine(port, baud)
+        self._decoder = Decoder()
+        self._frames: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
+        self._question: _Question | None = None
+        self._lock = threading.Lock()
+        self._sequence = 0
+        self._why_lost: str | None = None
+        self._journal_lost: JournalLost | None = None
+        self._order = threading.Lock()
+        """Held while a frame is recorded, so that no answer stands before its question."""
+        self.board_said: tuple[State, Fault] | None = None
+        """The state and the fault that the newest frame told; None before any did."""
+        self._begun = recorder.lockstep or not was_used
+        self._thread: threading.Thread | None = None
+        if not recorder.lockstep:
+            self._thread = threading.Thread(target=self._read, name="link", daemon=True)
+            self._thread.start()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def may_boot(self) -> bool:
+        """Whether the board may be in its boot loader, since the port was opened."""
+        return self._line.may_boot
+
+    def close(self) -> None:
+        """Stop reading and close the port."""
+        self._line.stop()
+        if self._thread is not None:
+            self._thread.join()
+        self._line.close()
+        self._record(self._recorder.flush)
+
+    def send(self, name: str, **values: Any) -> int:
+        """Send one frame; returns its sequence number. A stop (`STOP`) is tried in any case.
+
+        Raises:
+            LinkLost: the port is gone, or nobody has read it for a second.
+            JournalLost: the frame, or one that came, could not be journalled; never for a stop.
+        """
+        if name != STOP:
+            self._raise_if_lost()
+        with self._lock:
+            sequence = self._sequence
+            self._sequence = (sequence + 1) & 0xFFFF
+            frame = encode(name, sequence, **values)
+            if name == STOP:
+                self._stop(frame)
+                return sequence
+            self._recorder.sent(frame[1:-1])
+            self._write(frame)
+            self._recorder.settle()
+        return sequence
+
+    def _stop(self, frame: bytes) -> None:
+        """The motor first: what the journal is told of it comes after."""
+        is_ours = self._order.acquire(timeout=ORDER_TIMEOUT_S)
+        try:
+            self._write(frame)
+            self._record(lambda: self._recorder.sent(frame[1:-1]))
+            self._record(self._recorder.settle)
+        finally:
+            if is_ours:
+                self._order.release()
+
+    def _write(self, frame: bytes) -> None:
+        try:
+            self._line.write(frame)
+        except LineStalled as error:
+            raise LinkLost(f"the board on {self.port} reads nothing any more; reset it") from error
+        except (serial.SerialException, OSError) as error:
+            raise LinkLost(self._vanished(error)) from error
+
+    def _record(self, record: Callable[[], None]) -> None:
+        """A journal that is lost keeps neither a stop from the board nor its answer from us; who
+        sends the next frame, or waits for one, is told."""
+        try:
+            record()
+        except JournalLost as error:
+            self._journal_lost = self._journal_lost or error
+
+    def _raise_if_lost(self) -> None:
+        if self._journal_lost is not None:
+            raise self._journal_lost
+        if self._why_lost is not None:
+            raise LinkLost(self._why_lost)
+
+    def send_timesync(self) -> None:
+        """Send TIMESYNC with the present time: the keep-alive and the measure of round trips."""
+        self.send("TIMESYNC", host_time_ns=time.monotonic_ns())
+
+    def begin(self) -> None:
+        """Forget what the line still holds of an earlier session, up to the answer to a question
+        that nobody has asked before. Frames are counted and journalled from there on.
+
+        Raises:
+            LinkLost: no answer, or the port is gone.
+        """
+        if self._begun:
+            return
+        asked_ns = time.monotonic_ns()
+
+        def is_this(frame: Frame) -> bool:
+            return bool(frame["host_time_ns"] == asked_ns)
+
+        self.request("TIMESYNC", matches=is_this, forgets=True, host_time_ns=asked_ns)
+
+    def request(
+        self,
+        name: str,
+        *,
+        timeout_s: float = REPLY_TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+        answer: str | None = None,
+        matches: Callable[[Frame], bool] = lambda frame: True,
+        forgets: bool = False,
+        **values: Any,
+    ) -> Received:
+        """Send a request and wait for its answer, asking again when none comes.
+
+        Args:
+            name: the request's message.
+            timeout_s: how long to wait each time.
+            attempts: how often to ask; 1 for a request that must not run twice.
+            answer: the message that answers, beside ACK and NACK; the same name when not given.
+            matches: tells an answer to this request from a late one to another.
+            forgets: `next_frame` gives nothing that came before the answer.
+            values: the request's fields.
+
+        Raises:
+            Refused: the board answered NACK.
+            LinkLost: no answer, or the port is gone.
+        """
+        question = _Question(answer or name, set(), matches, queue.SimpleQueue(), forgets)
+        self._question = question
+        try:
+            for _ in range(attempts):
+                with self._lock:
+                    question.sequences.add(self._sequence)
+                self.send(name, **values)
+                received = self._wait(question.answer, timeout_s * self._recorder.patience)
+                if received is not None:
+                    return self._accepted(name, received)
+        finally:
+            self._question = None
+        raise LinkLost(
+            f"the board on {self.port} does not answer {name}; check cable, baud rate and firmware"
+        )
+
+    def next_frame(self, timeout_s: float) -> Received | None:
+        """The next frame that answers no request; None when none comes in time.
+
+        Raises:
+            LinkLost: the port is gone.
+            JournalLost: a frame that came could not be journalled.
+        """
+        if self._journal_lost is not None:
+            raise self._journal_lost
+        return self._wait(self._frames, timeout_s)
+
+    def _wait(self, source: queue.SimpleQueue[Received | None], seconds: float) -> Received | None:
+        if self._thread is None and seconds > 0:
+            self._read_until(source, time.monotonic() + seconds)
+            seconds = 0
+        try:
+            received = source.get(timeout=seconds)
+        except queue.Empty:
+            received = None
+            if self._why_lost is None:
+                return None
+        if received is None:
+            raise LinkLost(self._why_lost or f"the link on {self.port} was closed")
+        return received
+
+    def _accepted(self, name: str, received: Received) -> Received:
+        if received.frame.name != "NACK":
+            return received
+        number = int(received.frame["reason"])
+        reason = Reason(number) if number in set(Reason) else None
+        word = reason.name if reason else f"reason {number}"
+        raise Refused(f"the board refused {name}: {word}", reason)
+
+    def _read(self) -> None:
+        """The thread."""
+        while self._read_once(None):
+            pass
+
+    def _read_until(self, source: queue.SimpleQueue[Received | None], deadline_s: float) -> None:
+        """What the thread does, done by who waits: until `source` has something, or too long."""
+        while source.empty() and self._read_once(max(0.0, deadline_s - time.monotonic())):
+            pass
+
+    def _read_once(self, timeout_s: float | None) -> bool:
+        """Take what comes next; False when nothing came, or the port is gone."""
+        try:
+            chunk = self._line.read(timeout_s)
+        except (serial.SerialException, OSError, TypeError) as error:
+            # TypeError: pyserial on a descriptor that a hang-up closed under it
+            self._lose(self._vanished(error))
+            return False
+        if chunk:
+            self._take(chunk, time.monotonic_ns())
+        return bool(chunk)
+
+    def _take(self, chunk: bytes, host_ns: int) -> None:
+        """Count, record and hand on what a chunk completes."""
+        decoder = self._decoder
+        frames = [Received(frame, host_ns) for frame in decoder.feed(chunk)]
+        if self._begun and decoder.corrupt + decoder.overlong > self.counters.corrupt:
+            self._record(lambda: self._recorder.garbage(chunk, host_ns))
+        self.counters.corrupt = decoder.corrupt + decoder.overlong
+        for received in frames:
+            self._hand_on(received)
+
+    def _hand_on(self, received: Received) -> None:
+        question, frame = self._question, received.frame
+        answers = question is not None and _answers(frame, question)
+        if question is not None and answers and question.forgets:
+            self._forget()
+        if not (self._begun or answers):
+            return  # of an earlier session
+        with self._order:
+            self._record(lambda: self._recorder.received(frame.raw, received.host_ns, answers))
+        self.counters.take(frame.sequence)
+        if "state" in frame.values and "fault" in frame.values:
+            with suppress(ValueError):  # a number that this version does not know
+                self.board_said = State(frame["state"]), Fault(frame["fault"])
+        if question is not None and answers:
+            question.answer.put(received)
+        else:
+            self._frames.put(received)
+
+    def _forget(self) -> None:
+        """Only the thread that reads puts frames into the queue, and it is here."""
+        while not self._frames.empty():
+            self._frames.get_nowait()
+        if not self._begun:
+            self._begun = True
+            self.counters = Counters()
+            self._decoder.corrupt = self._decoder.overlong = 0
+
+    def _lose(self, why: str) -> None:
+        self._why_lost = why
+        self._frames.put(None)
+        question = self._question
+        if question is not None:
+            question.answer.put(None)
+
+    def _vanished(self, error: Exception) -> str:
+        return f"port {self.port} vanished ({_plain(error)}); check cable and supply, then retry"
+
+
+def _answers(frame: Frame, question: _Question) -> bool:
+    if frame.name in ("ACK", "NACK"):
+        return frame["echo_sequence"] in question.sequences
+    return frame.name == question.name and question.matches(frame)
+
+
+def _plain(error: Exception) -> str:
+    """The cause in a word or two; pyserial tells of a hang-up in a sentence of its own."""
+    text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    if not text or "returned no data" in text or isinstance(error, TypeError):
+        return "hang-up"
+    return text.splitlines()[0].lower()

@@ -1,0 +1,278 @@
+"""The conversation with a board around a trial: greet, check, prove, home, arm, disarm."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.rig_constants import (
+    LINK_TIMEOUT_TICKS,
+    RigConstants,
+    rig_digest,
+    told_by_rig,
+)
+from sparsectl.hil.journal.journal import JournalWriter
+from sparsectl.hil.link.link import ATTEMPTS, Link, LinkLost, Refused
+from sparsectl.hil.link.modem_lines import BOOT_LOADER_S
+from sparsectl.hil.timing.clock_sync import ClockRelation, Exchange, fit_clock
+from sparsectl.protocol.wire import PROTOCOL_HASH, Frame, Mode, State
+
+SYNC_EXCHANGES = 16
+STOPPING_S = 4.0
+"""How long a board that an earlier host left running may take to come to rest."""
+BOOT_S = 3.0
+"""How long a board may take to answer its first HELLO."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the host believes of the board; a board that differs is not armed."""
+
+    digest: str
+    """64 hex digits of the policy."""
+    observation_size: int
+    action_size: int
+    frames: int
+    rig_name: str
+    rig: Mapping[str, Any]
+    """`Rig.firmware_constants()`."""
+    link_timeout_ticks: int = LINK_TIMEOUT_TICKS
+    """Silence of the host that ends a run."""
+    policy_on_host: bool = False
+    """Host mode: the board may hold any policy, of any size."""
+
+    @property
+    def rig_digest(self) -> bytes:
+        """Of all constants of rig and safety that a firmware of this rig is built with."""
+        return rig_digest(RigConstants(**self.rig))
+
+    def config(self) -> dict[str, Any]:
+        """The fields of CONFIG."""
+        return {
+            "policy_digest": bytes.fromhex(self.digest),
+            "period_us": self.rig["period_us"],
+            "base_unit_per_count": self.rig["base_unit_per_count"],
+            "pole_rad_per_count": self.rig["pole_rad_per_count"],
+            "observation_size": self.observation_size,
+            "action_size": self.action_size,
+            "frames": self.frames,
+            "rig_digest": self.rig_digest,
+            "link_timeout_ticks": self.link_timeout_ticks,
+        }
+
+    def check(self, hello: Mapping[str, Any]) -> None:
+        """Compare with what the board says of itself.
+
+        Raises:
+            UserError: the first difference, with both values and the mend.
+        """
+        if hello["protocol_hash"] != PROTOCOL_HASH:
+            raise UserError(
+                f"the board speaks another protocol ({hello['protocol_hash']:08x}, the host "
+                f"{PROTOCOL_HASH:08x}); build and flash it again"
+            )
+        if not self.policy_on_host and hello["policy_digest"].hex() != self.digest:
+            raise UserError(
+                f"the board's policy has digest {hello['policy_digest'].hex()[:12]}, policy.onnx "
+                f"{self.digest[:12]}; export, build and flash it again"
+            )
+        for name, expected in self._fixed().items():
+            if hello[name] != expected and hello[name] != _f32(expected):
+                raise UserError(
+                    f"{name} is {_short(hello[name])} on the board, {_short(expected)} in rig "
+                    f"{self.rig_name} and its policy; build and flash for this rig, or name its "
+                    "own by --rig"
+                )
+
+    def other_constant(self, hello: Mapping[str, Any], told: Mapping[str, Any]) -> UserError:
+        """That the board was built with other constants than HELLO's: the first, where RIG told."""
+        for name, expected in told_by_rig(RigConstants(**self.rig)).items():
+            if told[name] != expected:
+                return UserError(
+                    f"{name} is {told[name]} on the board, {expected} in rig {self.rig_name}; "
+                    "build and flash for this rig, or name its own by --rig"
+                )
+        return UserError(
+            f"the board's limits were derived otherwise from rig {self.rig_name}, by version "
+            f"{hello['firmware_version']} (digest {hello['rig_digest'].hex()}, here "
+            f"{self.rig_digest.hex()}); build and flash it again"
+        )
+
+    def _fixed(self) -> dict[str, Any]:
+        """What was built into the board, beside the policy itself."""
+        fixed = {name: self.rig[name] for name in _BUILT_IN}
+        if not self.policy_on_host:
+            fixed |= {name: getattr(self, name) for name in _SIZES}
+        return fixed
+
+
+_SIZES = ("observation_size", "action_size", "frames")
+_BUILT_IN = (
+    *("period_us", "base_unit_per_count", "pole_rad_per_count"),
+    *("base_limit", "max_duty", "base_rate_limit", "pole_rate_limit"),
+)
+
+
+class Session:
+    """Requests to one board, each noted in the journal where it brings knowledge."""
+
+    def __init__(self, link: Link, journal: JournalWriter) -> None:
+        self.link = link
+        self.journal = journal
+
+    def hello(self) -> dict[str, Any]:
+        """Ask who the board is; waits for a board that is still booting.
+
+        Raises:
+            LinkLost: nothing that speaks this protocol answers.
+        """
+        attempts = max(1, round(BOOT_S / 0.25))
+        return self.link.request("HELLO", timeout_s=0.25, attempts=attempts).frame.values
+
+    def greet(self, expectation: Expectation) -> dict[str, Any]:
+        """HELLO, checked, and noted in the journal.
+
+        Raises:
+            UserError: the board differs from what the host expects.
+        """
+        hello = self._first_hello()
+        self.journal.note("hello", **_plain(hello))
+        expectation.check(hello)
+        self.link.begin()
+        if hello["rig_digest"] != expectation.rig_digest:
+            raise expectation.other_constant(hello, self.link.request("RIG").frame.values)
+        return hello
+
+    def _first_hello(self) -> dict[str, Any]:
+        """Asked once at once; where that finds a boot loader, not again until it has gone."""
+        if self.link.may_boot:
+            with suppress(LinkLost):
+                return self.link.request("HELLO", timeout_s=0.25, attempts=1).frame.values
+            time.sleep(BOOT_LOADER_S)
+        return self.hello()
+
+    def configure(self, expectation: Expectation, mode: Mode) -> None:
+        """Leave any earlier run, choose the mode, and have the board check CONFIG bit for bit.
+
+        Ticks from before it are forgotten: they are of another run.
+
+        Raises:
+            Refused: the board found a difference.
+        """
+        self.link.request("DISARM")
+        patience_ns = time.monotonic_ns() + round(STOPPING_S * 1e9)
+        while self.hello()["state"] == State.STOPPING and time.monotonic_ns() < patience_ns:
+            time.sleep(0.05)
+        self.link.request("MODE", mode=int(mode))
+        self.link.request("CONFIG", forgets=True, **expectation.config())
+
+    def replay_golden_vectors(self, count: int) -> list[dict[str, Any]]:
+        """Let the board compute its golden vectors; returns each one's error and time.
+
+        Raises:
+            UserError: an action differs from the exporter's in any bit.
+        """
+        replies = [self._replay(index) for index in range(count)]
+        self.journal.note("bench", inference_ns=[reply["inference_ns"] for reply in replies])
+        return replies
+
+    def synchronise(self) -> ClockRelation:
+        """Relate the clocks by a burst of exchanges, and note the relation."""
+        exchanges = [self.exchange() for _ in range(SYNC_EXCHANGES)]
+        relation = fit_clock(exchanges)
+        self.journal.note("clock", **relation.to_json())
+        return relation
+
+    def exchange(self) -> Exchange:
+        """One TIMESYNC round trip."""
+        sent_ns = time.monotonic_ns()
+        reply = self.link.request(
+            "TIMESYNC",
+            host_time_ns=sent_ns,
+            attempts=1,
+            timeout_s=1.0,
+            matches=lambda frame: frame["host_time_ns"] == sent_ns,
+        )
+        return make_exchange(reply.frame.values, reply.host_ns)
+
+    def home(self) -> None:
+        """Start homing; a `HOMED` in any later tick is the new zero's, not an earlier trial's.
+
+        Raises:
+            LinkLost: the board does not answer.
+        """
+        for left in reversed(range(ATTEMPTS)):
+            with suppress(LinkLost):
+                self.link.request("HOME", attempts=1, forgets=True)
+                return
+            if self.hello()["state"] == State.HOMING:
+                return  # only the answer was lost
+            if left == 0:
+                raise LinkLost(f"the board on {self.link.port} does not answer HOME; check cable")
+
+    def arm(self) -> None:
+        """Arm with the board's present nonce; the next tick is ACTIVE."""
+        self._once("ARM", {State.ARMED, State.ACTIVE}, nonce=self.hello()["arm_nonce"])
+
+    def disturb(self, duty: float, ticks: int, timeout_s: float) -> None:
+        """Kick: add `duty` to the policy's for `ticks` control ticks. Asked once: twice would be
+        another kick, and while its answer is waited for the board hears nothing of this host.
+
+        Raises:
+            Refused: the board does not drive the motor.
+            LinkLost: no answer came in time; the kick may have been heard all the same.
+        """
+        self.link.request("DISTURB", attempts=1, timeout_s=timeout_s, duty=duty, ticks=ticks)
+
+    def disarm(self) -> None:
+        """Motor off."""
+        self.link.request("DISARM")
+
+    def stats(self) -> dict[str, Any]:
+        """The board's counters."""
+        return self.link.request("STATS").frame.values
+
+    def _replay(self, index: int) -> dict[str, Any]:
+        def is_this(frame: Frame) -> bool:
+            return bool(frame["index"] == index)
+
+        reply = self.link.request("BENCH", index=index, timeout_s=2.0, matches=is_this).frame.values
+        if reply["max_error"] != 0.0:
+            raise UserError(
+                f"golden vector {index} differs on the board by {reply['max_error']:.3g}; "
+                "export, build and flash again, or report this compiler"
+            )
+        return reply
+
+    def _once(self, name: str, reached: set[State], **values: Any) -> None:
+        """A request that must not run twice: when the answer is lost, look whether it ran."""
+        try:
+            self.link.request(name, attempts=1, **values)
+        except Refused:
+            raise
+        except LinkLost:
+            if self.hello()["state"] not in reached:
+                raise
+
+
+def make_exchange(reply: Mapping[str, Any], received_ns: int) -> Exchange:
+    """The exchange that a TIMESYNC reply completes; the device's time is the middle of its two."""
+    device_us = (reply["receive_time_us"] + reply["transmit_time_us"]) // 2
+    return Exchange(reply["host_time_ns"], device_us, received_ns)
+
+
+def _plain(hello: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value.hex() if isinstance(value, bytes) else value for key, value in hello.items()}
+
+
+def _f32(value: Any) -> float:
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

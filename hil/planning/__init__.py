@@ -1,0 +1,1 @@
+"""What a trial is going to be, before anything moves."""

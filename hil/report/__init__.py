@@ -1,0 +1,1 @@
+"""The HTML report: its run folder, verdict, plots and templates."""

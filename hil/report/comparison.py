@@ -1,0 +1,149 @@
+"""Two trials over each other: their figures side by side, their motion in one plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sparsectl.common.errors import UserError
+from sparsectl.hil.analysis.balance import find_capture
+from sparsectl.hil.analysis.results import active_part
+from sparsectl.hil.journal.trace import BALANCED_RAD, Trace, read_trace
+from sparsectl.hil.report.figures import FIRST, GOOD, SECOND, Plot, draw_plot, line, unwrapped_gaps
+from sparsectl.hil.report.run_folder import Evidence
+from sparsectl.hil.report.trial_plots import UNITS, ZOOM_DEGREES
+
+Trial = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrialComparison:
+    """What the page shows of two trials."""
+
+    names: tuple[str, str]
+    rows: list[tuple[str, str, str]]
+    """What, of the first, of the second."""
+    plot: Plot
+
+
+def compare(first: Evidence, second: Evidence) -> TrialComparison:
+    """Lay two trials over each other, at the moment when the pole was up to stay.
+
+    Raises:
+        UserError: one has no trial, or their bases have different units.
+    """
+    for evidence in (first, second):
+        if evidence.journal is None or evidence.trial is None:
+            raise UserError(f"{evidence.folder} holds no trial; name two trials' folders")
+    units = [_unit(evidence) for evidence in (first, second)]
+    if units[0] != units[1]:
+        raise UserError(
+            f"{first.folder} is of a rig in {units[0]}, {second.folder} of one in {units[1]}; "
+            "compare trials of rigs alike"
+        )
+    names = _names(first, second)
+    trials = [evidence.trial or {} for evidence in (first, second)]
+    rows = [(label, form(trials[0]), form(trials[1])) for label, form in _ROWS.items()]
+    return TrialComparison(names, rows, _plot(first, second, names, units[0]))
+
+
+def _unit(evidence: Evidence) -> str:
+    assert evidence.journal is not None
+    return str(evidence.journal.header["signals"]["observation"][0]["unit"])
+
+
+def _names(first: Evidence, second: Evidence) -> tuple[str, str]:
+    """The folders' names; whole paths where these are alike."""
+    one, other = first.folder.resolve(), second.folder.resolve()
+    return (one.name, other.name) if one.name != other.name else (str(one), str(other))
+
+
+def _value(key: str, unit: str, factor: float = 1.0) -> Callable[[Trial], str]:
+    def form(trial: Trial) -> str:
+        value = trial.get(key)
+        return "–" if value is None else f"{factor * value:.3g} {unit}".strip()
+
+    return form
+
+
+def _percentile(key: str, name: str) -> Callable[[Trial], str]:
+    def form(trial: Trial) -> str:
+        values = trial.get(key)
+        return "–" if values is None else f"{values[name]:.3g} µs"
+
+    return form
+
+
+def _of_kicks(key: str, unit: str, factor: float = 1.0) -> Callable[[Trial], str]:
+    def form(trial: Trial) -> str:
+        values = [kick.get(key) for kick in trial.get("disturbances", [])]
+        shown = ["never" if value is None else f"{factor * value:.3g}" for value in values]
+        return f"{', '.join(shown)} {unit}" if shown else "–"
+
+    return form
+
+
+def _end_to_end(trial: Trial) -> str:
+    chain = trial.get("latency_us")
+    return "–" if not chain else f"{chain['end_to_end']['p50']:.4g} µs"
+
+
+_ROWS: dict[str, Callable[[Trial], str]] = {
+    "Policy": lambda trial: str(trial.get("digest", "–"))[:12],
+    "Ended": lambda trial: str(trial.get("ended", "–")),
+    "Swing-up": _value("swing_up_seconds", "s"),
+    "Longest within ±11.5°": _value("balanced_seconds", "s"),
+    "RMS angle from the capture": _value("rms_angle_rad", "°", 57.29578),
+    "RMS duty from the capture": _value("rms_duty", ""),
+    "Peak after each kick": _of_kicks("peak_rad", "°", 57.29578),
+    "Settling after each kick": _of_kicks("settling_s", "s"),
+    "Kicks that never came": lambda trial: str(trial.get("kicks_missed", 0)),
+    "Jitter p99": _percentile("jitter_us", "p99"),
+    "Inference, median": _percentile("inference_us", "p50"),
+    "Sample to motor, median": _end_to_end,
+}
+
+
+def _aligned(evidence: Evidence) -> tuple[Trace, Any]:
+    """The active ticks, and their time in s from the capture (the start, where there is none)."""
+    assert evidence.journal is not None
+    active = active_part(read_trace(evidence.journal))
+    time_s = np.asarray(active.time_us * 1e-6, dtype=np.float64)
+    if not len(active):
+        return active, time_s
+    capture = find_capture(np.abs(active.pole_angle_rad) < BALANCED_RAD, time_s)
+    return active, time_s - time_s[capture or 0]
+
+
+def _plot(first: Evidence, second: Evidence, names: tuple[str, str], unit: str) -> Plot:
+    factor, shown = UNITS[unit]
+    both = [_aligned(first), _aligned(second)]
+
+    def draw(figure: Figure, narrow: bool) -> None:
+        panels = figure.subplots(4, sharex=True, height_ratios=(3, 2.2, 2.2, 1.8))
+        angle, zoom, position, duty = panels
+        for (active, time_s), colour, name in zip(both, (SECOND, FIRST), names[::-1], strict=True):
+            degrees = unwrapped_gaps(active.pole_angle_rad)
+            line(angle, time_s, degrees, colour, label=name)
+            line(zoom, time_s, degrees, colour, 0.9)
+            line(position, time_s, active.base_position * factor, colour)
+            line(duty, time_s, active.duty, colour, 0.8, drawstyle="steps-post")
+        angle.set_yticks((-180, -90, 0, 90, 180))
+        angle.set_title("Pole angle (°, 0 is upright)")
+        angle.legend(loc="lower right", ncols=1 if narrow else 2)
+        zoom.set_ylim(-ZOOM_DEGREES, ZOOM_DEGREES)
+        zoom.set_title("Pole angle near upright (°)")
+        for edge in (-BALANCED_RAD, BALANCED_RAD):
+            zoom.axhline(np.degrees(edge), color=GOOD, linewidth=1.0, linestyle=(0, (4, 3)))
+        position.set_title(f"Base position ({shown})")
+        duty.set_ylim(-1.08, 1.08)
+        duty.set_title("Motor duty")
+        duty.set_xlabel("time since the pole was up (s)")
+
+    both.reverse()  # the first is drawn over the second
+    description = f"Pole angle, base position and motor duty of {names[0]} and {names[1]}"
+    return draw_plot("compare", description, (7.6, 7.4), draw)

@@ -1,0 +1,332 @@
+"""The report: one HTML file that says how a run went and how to repeat it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from sparsectl.common.files import atomic_path
+from sparsectl.common.provenance import provenance
+from sparsectl.hil.analysis.results import active_part
+from sparsectl.hil.config import ReportConfig, TrialConfig
+from sparsectl.hil.journal.trace import read_trace
+from sparsectl.hil.report.comparison import TrialComparison, compare
+from sparsectl.hil.report.encoding_plot import encoding_plot
+from sparsectl.hil.report.figures import FIRST, SECOND, Plot, draw_plot, line, unwrapped_gaps
+from sparsectl.hil.report.network_picture import NetworkPicture, draw_network
+from sparsectl.hil.report.run_folder import Episode, Evidence, gather
+from sparsectl.hil.report.trial_plots import (
+    UNITS,
+    inference_plot,
+    motion_plot,
+    period_plot,
+    phase_plot,
+    round_trip_plot,
+)
+from sparsectl.hil.report.verdict import judge, key_figures, short
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+TIMINGS = {
+    "period_us": "Loop period",
+    "jitter_us": "Jitter, |period − nominal|",
+    "noise_floor_us": "This machine's own wake-up lateness",
+    "actuation_us": "Sampling to new duty",
+    "inference_us": "Inference, the policy's call",
+    "round_trip_us": "Round trip, host to board and back",
+}
+LATENCY = {
+    "sensing": "Sampling to the line",
+    "up": "Up the line to the host",
+    "hand_over": "From its reading thread to its loop",
+    "compute": "The policy on the host",
+    "sending": "From there to the line",
+    "down": "Down the line to the board",
+    "actuating": "From there to the motor's new duty",
+    "end_to_end": "All of it, sampling to the motor's new duty",
+}
+"""Segments of `sparsectl.hil.timing.latency`, in their order."""
+LATENCY_OF_DEVICE = {"end_to_end": "All of it, sampling to the host's answer read"}
+COUNTS = {
+    "ticks": "Control ticks with the policy in charge",
+    "skipped": "Ticks skipped",
+    "deadline_misses": "Deadlines missed, skipped ticks included",
+    "lost_frames": "Frames lost",
+    "corrupt_frames": "Frames corrupt",
+    "duplicate_frames": "Frames twice",
+    "late_frames": "Frames out of order",
+}
+
+
+def write_report(config: ReportConfig) -> dict[str, Any]:
+    """Write the report of a run's folder, a trial's folder or a journal.
+
+    Returns:
+        report (path), missing (what the folder does not hold, in words).
+
+    Raises:
+        UserError: nothing there to report on, or a damaged file.
+    """
+    evidence = gather(config.path)
+    other = None if config.other is None else gather(config.other)
+    name = "report.html" if other is None else "comparison.html"
+    out = config.out or evidence.folder / name
+    html = render(evidence, None if other is None else compare(evidence, other))
+    with atomic_path(out) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return {"report": str(out), "missing": evidence.missing}
+
+
+def render(evidence: Evidence, against: TrialComparison | None = None) -> str:
+    """The page; `against` is what another trial shows beside this one."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    return environment.get_template("report.html").render(_page(evidence) | {"against": against})
+
+
+def _page(evidence: Evidence) -> dict[str, Any]:
+    trial = evidence.trial
+    return {
+        "title": _title(evidence),
+        "subtitle": _subtitle(evidence),
+        "verdict": judge(evidence),
+        "figures": key_figures(evidence),
+        "plots": _plots(evidence),
+        "timings": _rows(trial, TIMINGS),
+        "counts": _rows(trial, COUNTS),
+        "disturbances": (trial or {}).get("disturbances", []),
+        "motion": _motion(trial),
+        "latency": _latency(trial),
+        "inputs": evidence.inputs,
+        "network": _network(evidence),
+        "comparison": _comparison(evidence),
+        "steps": _table((evidence.stages.get("distill") or {}).get("steps")),
+        "stages": _stages(evidence.stages),
+        "repeat": _repeat(evidence),
+        "missing": evidence.missing,
+        "torn_bytes": evidence.journal.dropped_bytes if evidence.journal else 0,
+    }
+
+
+def _motion(trial: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """How well it balanced, in words; nothing where the pole was never up."""
+    if trial is None or trial.get("rms_angle_rad") is None:
+        return []
+    return [
+        ("RMS angle from the capture on", f"{np.degrees(trial['rms_angle_rad']):.2f}°"),
+        ("RMS effort (duty) from the capture on", f"{trial['rms_duty']:.3f}"),
+    ]
+
+
+def _latency(trial: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """The chain from sample to motor: label, and its percentiles."""
+    chain = (trial or {}).get("latency_us") or {}
+    mode = (trial or {}).get("mode")
+    labels = LATENCY | (LATENCY_OF_DEVICE if mode == "device" else {})
+    return [(label, chain[name]) for name, label in labels.items() if chain.get(name)]
+
+
+def _network(evidence: Evidence) -> NetworkPicture | None:
+    """The policy's picture, its inputs weighed by how large their signals became in the trial."""
+    if evidence.graph is None:
+        return None
+    if evidence.journal is None or not (evidence.trial or {}).get("ticks"):
+        return draw_network(evidence.graph)
+    trace = active_part(read_trace(evidence.journal))
+    columns = (
+        trace.base_position,
+        trace.base_velocity,
+        np.sin(trace.pole_angle_rad),
+        np.cos(trace.pole_angle_rad),
+        trace.pole_velocity,
+    )
+    reached = [max(float(np.percentile(np.abs(column), 95)), 1e-6) for column in columns]
+    matches = len(reached) == len(evidence.graph.observation)
+    return draw_network(evidence.graph, reached if matches else None)
+
+
+def _title(evidence: Evidence) -> str:
+    return evidence.folder.resolve().name
+
+
+def _subtitle(evidence: Evidence) -> str:
+    if evidence.journal is None:
+        return "sparsectl run"
+    header, trial = evidence.journal.header, evidence.trial or {}
+    started = f" · {header['started']}" if "started" in header else ""  # lockstep knows no day
+    where = "virtual rig" if header["virtual"] else header["config"]["port"]
+    return (
+        f"Policy {header['digest'][:12]} · rig {header['rig']} · board {trial.get('board')} "
+        f"({where}) · {trial.get('mode')} mode, {trial.get('clock')} clock{started}"
+    )
+
+
+def _plots(evidence: Evidence) -> dict[str, Plot]:
+    """The plots by name; those that the evidence does not give are not there."""
+    found: dict[str, Plot | None] = {}
+    journal, trial = evidence.journal, evidence.trial
+    if journal is not None and trial is not None:
+        trace = read_trace(journal)
+        rig = journal.header["rig_constants"]
+        unit = journal.header["signals"]["observation"][0]["unit"]
+        if trial["ticks"] > 1:
+            found["motion"] = motion_plot(trace, trial, rig, unit)
+            found["phase"] = phase_plot(trace)
+            found["inference"] = inference_plot(trace)
+            found["period"] = period_plot(journal, trace, trial)
+        found["round_trip"] = round_trip_plot(journal)
+    if evidence.choice is not None and evidence.choice["rows"]:
+        found["encodings"] = encoding_plot(evidence.choice)
+    if len(evidence.episodes) == 2:
+        found["episodes"] = _episodes_plot(**evidence.episodes, unit=evidence.base_unit)
+    return {name: plot for name, plot in found.items() if plot is not None}
+
+
+def _episodes_plot(teacher: Episode, student: Episode, unit: str | None) -> Plot:
+    factor, shown = UNITS[unit] if unit in UNITS else (1.0, "in the rig's unit")
+
+    def draw(figure: Figure, narrow: bool) -> None:
+        angle, position, duty = figure.subplots(3, sharex=True, height_ratios=(3, 2, 2))
+        for episode, colour, label in ((teacher, SECOND, "teacher"), (student, FIRST, "student")):
+            time_s = episode["time_s"]
+            line(angle, time_s, unwrapped_gaps(episode["pole_angle_rad"]), colour, label=label)
+            line(position, time_s, episode["base_position"] * factor, colour)
+            line(duty, time_s, episode["duty"], colour, 0.9, drawstyle="steps-post")
+        angle.set_yticks((-180, -90, 0, 90, 180))
+        angle.set_title("Pole angle (°)")
+        angle.legend(loc="lower right", ncols=2)
+        position.set_title(f"Base position ({shown})")
+        duty.set_title("Motor duty")
+        duty.set_xlabel("time (s)")
+
+    return draw_plot("episodes", "Teacher and student in simulation", (5.2, 5.2), draw)
+
+
+def _rows(trial: dict[str, Any] | None, labels: dict[str, str]) -> list[tuple[str, Any]]:
+    return [
+        (label, trial[key]) for key, label in labels.items() if trial and trial.get(key) is not None
+    ]
+
+
+def _comparison(evidence: Evidence) -> dict[str, Any] | None:
+    """Teacher beside student: returns with intervals, weights, bytes; shares are of the largest."""
+    stages = evidence.stages
+    evaluated = {who: stages.get(f"evaluate_{who}") for who in ("teacher", "student")}
+    distilled, bench = stages.get("distill") or {}, stages.get("bench")
+    returns = [{"who": who, **result} for who, result in evaluated.items() if result]
+    top = max((row.get("return_high", 0.0) for row in returns), default=0.0) * 1.05
+    weights = _bars(
+        teacher=distilled.get("teacher_weights") or distilled.get("teacher_parameters"),
+        student=evidence.graph.kept_weights if evidence.graph else distilled.get("kept_weights"),
+    )
+    flash = bench.get("flash_bytes") if isinstance(bench, dict) else None
+    parameters = distilled.get("teacher_parameters")
+    size = _bars(teacher=4 * parameters if parameters else None, student=flash)
+    if not returns and not weights:
+        return None
+    return {"returns": returns, "top": top or 1.0, "weights": weights, "bytes": size}
+
+
+def _bars(**values: int | None) -> list[dict[str, Any]]:
+    """Rows for bars; none unless all values are there, since one alone compares nothing."""
+    known = {who: value for who, value in values.items() if value}
+    if len(known) < len(values):
+        return []
+    most = max(known.values())
+    return [{"who": who, "value": value, "share": value / most} for who, value in known.items()]
+
+
+def _table(rows: Any) -> dict[str, Any] | None:
+    """A list of flat objects as a table of their keys."""
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        return None
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return {
+        "columns": [column.replace("_", " ") for column in columns],
+        "rows": [[_cell(row.get(column)) for column in columns] for row in rows],
+    }
+
+
+def _stages(stages: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every stage's plain values, for who wants them all."""
+    return [
+        (name.replace("_", " "), [(key, _cell(value)) for key, value in stage.items()])
+        for name, stage in stages.items()
+        if isinstance(stage, dict) and name not in ("trial", "config", "provenance")
+    ]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: ""}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _repeat(evidence: Evidence) -> dict[str, Any]:
+    """Everything needed to do it again."""
+    origin = evidence.stages.get("provenance") or provenance()
+    commands = []
+    facts: list[tuple[str, str]] = []
+    blocks: list[tuple[str, str]] = []
+    if evidence.journal is not None:
+        header = evidence.journal.header
+        origin = header["provenance"]
+        commands.append(_trial_command(header["config"]))
+        commands.append(f"sparsectl report {shlex.quote(str(evidence.journal_path))}")
+        facts += [
+            ("Policy digest", header["digest"]),
+            ("Seed", str(header["config"]["seed"])),
+            ("Journal", str(evidence.journal_path)),
+        ]
+        relation = (evidence.trial or {}).get("clock_relation")
+        if relation:
+            facts.append(
+                (
+                    "Clocks",
+                    f"host = device × (1 {relation['drift_ppm']:+.2f} ppm) + offset, within "
+                    f"{relation['error_us']:.0f} µs, from {relation['exchanges']:,} exchanges",
+                )
+            )
+        blocks += [
+            ("Trial configuration", _pretty(header["config"])),
+            ("Rig constants, host and board agreed on them", _pretty(header["rig_constants"])),
+            ("Signals", _pretty(header["signals"])),
+            ("Board's counters at the end", _pretty((evidence.trial or {}).get("stats"))),
+        ]
+    command = origin.get("command")
+    if isinstance(command, list):
+        commands.insert(0, shlex.join(str(word) for word in command))
+    facts += [(key.capitalize(), str(value)) for key, value in origin.items() if key != "command"]
+    return {"commands": list(dict.fromkeys(commands)), "facts": facts, "blocks": blocks}
+
+
+def _trial_command(config: dict[str, Any]) -> str:
+    """The command line with every option that differs from its default."""
+    words = ["sparsectl", "trial", "--policy", str(config["policy"])]
+    default = TrialConfig(policy=Path())
+    for key, value in config.items():
+        if key in ("policy", "out", "firmware", "report") or value == getattr(default, key, value):
+            continue
+        option = "--" + key.replace("_", "-")
+        words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2)

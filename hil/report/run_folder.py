@@ -1,0 +1,156 @@
+"""What a run's or a trial's folder holds, read for the report."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
+from sparsectl.hil.analysis.results import assess
+from sparsectl.hil.journal.journal import Journal, read_journal
+from sparsectl.hil.report.encoding_plot import read_choice
+from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.onnx_file.reader import read_onnx
+
+STAGES = {
+    "teach": "no teacher was trained here",
+    "collect": "no dataset was collected here",
+    "distill": "no student was distilled here",
+    "evaluate_teacher": "the teacher was not evaluated",
+    "evaluate_student": "the student was not evaluated",
+    "export": "no policy was exported here",
+    "bench": "the policy was not benchmarked on a board",
+    "trial": "no trial was run",
+}
+POLICY_ONNX = "policy.onnx"
+EPISODE_KEYS = ("time_s", "base_position", "pole_angle_rad", "duty")
+
+Episode = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was found; what was not is named in `missing`."""
+
+    folder: Path
+    stages: dict[str, Any]
+    """`summary.json`: an object a stage, and provenance."""
+    journal: Journal | None
+    journal_path: Path | None
+    trial: dict[str, Any] | None
+    """The trial's result, worked out anew from the journal where there is one."""
+    graph: PolicyGraph | None
+    choice: dict[str, Any] | None = None
+    """The encodings that its export measured on a board; see `encoding_plot.read_choice`."""
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    """What policy.json says of each input: name, low, high, and cut_off, beyond which a fixed-point
+    policy sees no more of it (None: nowhere)."""
+    episodes: dict[str, Episode] = field(default_factory=dict)
+    """Simulated episodes of teacher and student from the same start."""
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def base_unit(self) -> str | None:
+        """Of the base's position, m or rad; None where nothing here tells the rig."""
+        if self.journal is not None:
+            return str(self.journal.header["signals"]["observation"][0]["unit"])
+        return self.graph.observation[0].unit if self.graph and self.graph.observation else None
+
+
+def gather(path: Path) -> Evidence:
+    """Read a run's folder, a trial's folder, or a journal.
+
+    Raises:
+        UserError: nothing there, nothing of ours there, or a file that is damaged.
+    """
+    folder, journal_path, stages = _locate(path)
+    journal = read_journal(journal_path) if journal_path else None
+    trial = stages.get("trial")
+    if journal is not None:
+        trial = {**(trial or {}), **assess(journal), "journal": str(journal_path)}
+    place = _policy(folder, journal, trial)
+    graph = read_onnx(place / POLICY_ONNX) if place else None
+    choice = read_choice(place) if place else None
+    episodes = {
+        who: episode
+        for who in ("teacher", "student")
+        if (episode := _episode(folder / f"evaluate_{who}_trace.npz")) is not None
+    }
+    found = stages | {"trial": trial}
+    missing = [words for stage, words in STAGES.items() if not found.get(stage)]
+    missing += [] if graph else ["no policy.onnx with the trial's digest, so no network's picture"]
+    missing += [] if len(episodes) == 2 else ["no simulated episodes of teacher and student"]
+    return Evidence(
+        folder=folder,
+        stages=stages,
+        journal=journal,
+        journal_path=journal_path,
+        trial=trial,
+        graph=graph,
+        choice=choice,
+        inputs=_inputs(place) if place else [],
+        episodes=episodes,
+        missing=missing,
+    )
+
+
+def _inputs(place: Path) -> list[dict[str, Any]]:
+    """The inputs that policy.json tells of; none where there is none, as of an earlier export."""
+    path = place / "policy.json"
+    said = read_json(path) if path.is_file() else {}
+    inputs = said.get("inputs") if isinstance(said, dict) else None
+    if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
+        return []
+    return [each for each in inputs if {"name", "low", "high", "cut_off"} <= each.keys()]
+
+
+def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
+    """The folder, its journal and its summary."""
+    if path.is_file():
+        return path.parent, path, {}
+    if not path.exists():
+        raise UserError(f"no {path}; name a run's folder, a trial's folder, or a journal.bin")
+    candidates = (path / "journal.bin", path / "trial" / "journal.bin")
+    journal = next((one for one in candidates if one.is_file()), None)
+    summary = path / "summary.json"
+    stages = read_json(summary) if summary.is_file() else {}
+    if not isinstance(stages, dict):
+        raise UserError(f"{summary} is no object with a stage a key; run the pipeline again")
+    if journal is None and not summary.is_file():
+        raise UserError(
+            f"{path} holds neither summary.json nor journal.bin; name a run's or a trial's folder"
+        )
+    return path, journal, stages
+
+
+def _policy(folder: Path, journal: Journal | None, trial: dict[str, Any] | None) -> Path | None:
+    """Where the policy is that was tried: only the one whose digest the journal has."""
+    places = [folder / "policy", folder.parent / "policy", folder]
+    if journal is not None:
+        places.append(Path(journal.header["config"]["policy"]))
+    for place in places:
+        if (place / POLICY_ONNX).is_file():
+            graph = read_onnx(place / POLICY_ONNX)
+            if trial is None or graph.digest == trial.get("digest", graph.digest):
+                return place
+    return None
+
+
+def _episode(path: Path) -> Episode | None:
+    """Arrays of one simulated episode, all of one length."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            episode = {key: np.asarray(stored[key], dtype=np.float64) for key in EPISODE_KEYS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no recorded episode: {error}; evaluate again") from error
+    if len({value.shape for value in episode.values()}) != 1 or episode["time_s"].ndim != 1:
+        raise UserError(f"{path} holds arrays of different lengths; evaluate again")
+    return episode

@@ -1,0 +1,153 @@
+"""The report in one line and eight figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sparsectl.hil.report.run_folder import Evidence
+from sparsectl.hil.timing.percentiles import Percentiles
+
+COMPLETED = "completed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The headline: a tone (good, warn, bad, none), the words, and what lies behind them."""
+
+    tone: str
+    words: str
+    behind: str
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A figure with its unit, what it is, and what to hold it against."""
+
+    label: str
+    value: str
+    unit: str
+    beside: str
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """What happened, first."""
+    trial = evidence.trial
+    if trial is None:
+        return Verdict("none", "No trial yet", "This run has no trial: no journal to tell of one.")
+    if trial.get("fault", "NONE") not in ("NONE", "ESTOP"):
+        return Verdict("bad", f"The board stopped it: {_words(trial['fault'])}", _behind(trial))
+    if trial.get("swing_up_seconds") is None:
+        return Verdict("bad", "The pole was not brought up", _behind(trial))
+    held = f"{trial['held_seconds']:.1f} s"
+    if trial.get("balanced"):
+        return Verdict("good", f"Balanced for {held}", _behind(trial))
+    if trial.get("ended") != COMPLETED:
+        return Verdict("warn", f"Ended early, after {held} upright", _behind(trial))
+    return Verdict("bad", "Balanced, then lost it", _behind(trial))
+
+
+def _behind(trial: dict[str, Any]) -> str:
+    up = trial.get("swing_up_seconds")
+    kicks = len(trial.get("disturbances", []))
+    parts = []
+    if up is not None:
+        parts.append(
+            f"Up after {up:.1f} s; longest without leaving ±11.5°: "
+            f"{trial['balanced_seconds']:.1f} s"
+        )
+    if kicks:
+        parts.append(f"{kicks} kick{'s' if kicks > 1 else ''} on the way")
+    if missed := trial.get("kicks_missed", 0):
+        parts.append(f"{missed} of {kicks + missed} kicks never came")
+    if trial.get("ended") != COMPLETED:
+        parts.append(f"it ended because: {trial.get('ended')}")
+    return "; ".join(parts) + "."
+
+
+def key_figures(evidence: Evidence) -> list[KeyFigure]:
+    """What a person asks for first; only what the evidence has."""
+    trial, stages = evidence.trial or {}, evidence.stages
+    figures = [
+        _weights(evidence),
+        _return(stages),
+        _timing("Inference", trial.get("inference_us"), "policy call on the board"),
+        _jitter(trial),
+        _timing("Round trip", trial.get("round_trip_us"), "host to board and back"),
+        _count("Deadline misses", trial, "deadline_misses", f"of {trial.get('ticks', 0):,} ticks"),
+        _count("Lost frames", trial, "lost_frames", f"{trial.get('corrupt_frames', 0)} corrupt"),
+        _flash(stages),
+    ]
+    return [figure for figure in figures if figure is not None]
+
+
+def _weights(evidence: Evidence) -> KeyFigure | None:
+    distilled = evidence.stages.get("distill") or {}
+    kept = evidence.graph.kept_weights if evidence.graph else distilled.get("kept_weights")
+    if kept is None:
+        return None
+    return KeyFigure("Weights kept", f"{kept:,}", "", _share_of_teacher(kept, distilled))
+
+
+def _share_of_teacher(kept: int, distilled: dict[str, Any]) -> str:
+    """Both countings, where the run has them: weights of weights, and all of all with biases."""
+    weights, parameters = (distilled.get(f"teacher_{what}") for what in ("weights", "parameters"))
+    if not weights:
+        if not parameters:
+            return "in the exported policy"
+        return f"{100 * kept / parameters:.2f} % of the teacher's {parameters:,} weights and biases"
+    text = f"{100 * kept / weights:.2f} % of the teacher's {weights:,} weights"
+    if parameters and (all_kept := distilled.get("kept_parameters")):
+        share = 100 * all_kept / parameters
+        text += f"; with biases {all_kept:,} of {parameters:,}, {share:.2f} %"
+    return text
+
+
+def _return(stages: dict[str, Any]) -> KeyFigure | None:
+    student, teacher = stages.get("evaluate_student"), stages.get("evaluate_teacher")
+    if not student or not teacher or not teacher.get("return_mean"):
+        return None
+    share = 100 * student["return_mean"] / teacher["return_mean"]
+    beside = f"{student['return_mean']:.1f} against {teacher['return_mean']:.1f}"
+    return KeyFigure("Return kept", f"{share:.1f}", "%", beside)
+
+
+def _timing(label: str, values: Percentiles | None, what: str) -> KeyFigure | None:
+    if values is None:
+        return None
+    return KeyFigure(label, short(values["p50"]), "µs", f"{what}, p99 {short(values['p99'])}")
+
+
+def _jitter(trial: dict[str, Any]) -> KeyFigure | None:
+    jitter, floor = trial.get("jitter_us"), trial.get("noise_floor_us")
+    if jitter is None:
+        return None
+    if trial.get("clock") != "realtime":
+        return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", "virtual clock: none by nature")
+    beside = f"this machine wakes {short(floor['p99'])} µs late" if floor else "floor not measured"
+    return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", beside)
+
+
+def _count(label: str, trial: dict[str, Any], key: str, beside: str) -> KeyFigure | None:
+    return KeyFigure(label, f"{trial[key]:,}", "", beside) if key in trial else None
+
+
+def _flash(stages: dict[str, Any]) -> KeyFigure | None:
+    bench = stages.get("bench")
+    if not isinstance(bench, dict) or bench.get("flash_bytes") is None:
+        return None
+    beside = f"flash on {bench.get('board', 'the board')}"
+    if bench.get("ram_bytes") is not None:
+        beside += f", {bench['ram_bytes']:,} B RAM"
+    return KeyFigure("Policy", f"{bench['flash_bytes'] / 1000:.1f}", "KB", beside)
+
+
+def short(value: float) -> str:
+    """Three digits that mean something."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")

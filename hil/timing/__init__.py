@@ -1,0 +1,1 @@
+"""Time: the two clocks, percentiles, latency, scheduling and pacing."""

@@ -1,0 +1,69 @@
+"""What a person can do about a fault that ended a trial, in half a line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.protocol.wire import Fault
+
+_HURRY: Final = "a busy machine: let this program go first by --fifo"
+
+_ADVICE: Final[dict[Fault, str]] = {
+    Fault.BASE_TRAVEL: "the base ran to its limit; is [base] limit that of this track?",
+    Fault.BASE_RATE: "check the base's encoder: its plug, its counts in the rig file",
+    Fault.POLE_RATE: "check the pole's encoder: its plug, its counts in the rig file",
+    Fault.NON_FINITE: "the policy puts out no number; export it again",
+    Fault.STUCK_BASE: "check the motor's supply, the base's encoder, and what holds the base",
+    Fault.STUCK_POLE: "check the pole's encoder, and what holds the pole",
+    Fault.REVERSED_BASE: "the base counts against the motor; find the signs by --check-wiring",
+    Fault.REVERSED_POLE: "the pole counts the wrong way; find the signs by --check-wiring",
+    Fault.OVER_CURRENT: "look for a short or a jam before the next trial",
+    Fault.OVERRUN: (
+        "over 0.1 s lay between two of its ticks: on the virtual rig a busy machine, which --fifo "
+        "helps; on a board a tick that takes too long, `sparsectl build` says how long"
+    ),
+    Fault.WATCHDOG: "its firmware hung, or its timer stopped; reset it",
+    Fault.CLOCK: "its timer and its second clock disagree; reset it, and check its crystal",
+    Fault.LIMIT_SWITCH: (
+        "the base is at a limit switch, a switch's wire is broken, or this board has no input for "
+        "them; push the base to the middle and look at the loop"
+    ),
+    Fault.ENCODER_LOST: (
+        "an encoder's edges came too fast or with noise: check its wiring; `sparsectl build` says "
+        "how many a second this board counts"
+    ),
+}
+
+
+BUSY_LINE: Final = 0.5
+"""A line that is busy for so much of the time delays what waits for it by that much."""
+
+
+def advice(fault: Fault, period_us: int, link_ticks: int, line_share: float = 0.0) -> str:
+    """What has happened and what mends it; empty where there is nothing to say.
+
+    Args:
+        fault: that the board has latched.
+        period_us: of control.
+        link_ticks: the board's patience with a silent host.
+        line_share: of each period, in which the line is busy; see `hil.timing.line_budget`.
+    """
+    if fault in (Fault.LINK_LOST, Fault.COMMAND_LATE) and line_share > BUSY_LINE:
+        return (
+            f"the line is too slow: a tick's frames take {line_share:.0%} of its "
+            f"{period_us / 1000:g} ms; take a higher --baud, on the board as here"
+        )
+    if fault == Fault.LINK_LOST:
+        silent_ms = link_ticks * period_us / 1000
+        return (
+            f"it heard nothing of this program for {silent_ms:g} ms: a bad cable, or {_HURRY}, "
+            "or have it wait longer by --link-timeout-ticks"
+        )
+    if fault == Fault.COMMAND_LATE:
+        late_ms = COMMAND_TICKS * period_us / 1000
+        return (
+            f"no command of the policy came within {late_ms:g} ms: {_HURRY}, "
+            "or leave the policy to the board by --mode device"
+        )
+    return _ADVICE.get(fault, "")

@@ -1,0 +1,146 @@
+"""Between two trials on one rig: the base goes back to the middle of the zero that the board keeps.
+
+Where the board is HOMED the host drives it there in host mode, slowly, under all of the board's
+checks. A board that stopped by a fault drives nothing: there a person pushes the base back, so that
+the next homing does not take the place where it stopped for the middle.
+"""
+
+from __future__ import annotations
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.drives.drives import Drive, StreamDrive, advance_until
+from sparsectl.hil.drives.estop_key import EstopKey
+from sparsectl.hil.drives.host_drives import HostStreamDrive
+from sparsectl.hil.drives.mover import NEAR, Mover
+from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.journal.journal import JournalWriter
+from sparsectl.hil.journal.recorder import LiveRecorder
+from sparsectl.hil.journal.trace import Sample
+from sparsectl.hil.link.link import Link
+from sparsectl.hil.link.session import Session
+from sparsectl.hil.planning.plan import Plan, make_plan
+from sparsectl.hil.trial.trial import STOPPING_LIMIT_S
+from sparsectl.protocol.wire import Fault, Mode, State
+
+MOVE_LIMIT_S = 15.0
+ATTEMPTS = 5
+OURS = (Fault.COMMAND_LATE, Fault.LINK_LOST)
+"""What a busy machine's own delay brings about: the zero is still known, so it tries again."""
+HELD_S = 1.0
+"""A base that was pushed has to stay in the middle for so long."""
+JOURNAL = "centring.bin"
+"""Beside the trial's journal: what was said while the base was brought back."""
+
+
+def centre(config: TrialConfig) -> float:
+    """Bring the base back before the trial of `config`; from where, in the base's unit.
+
+    Raises:
+        UserError: the board differs or is gone, or the base does not come to the middle.
+        SystemExit: a signal or the e-stop key ended it, motor off.
+    """
+    plan = make_plan(config)
+    with (
+        InterruptGuard() as guard,
+        EstopKey() as key,
+        plan.port_kind.open(plan.port_request()) as port,
+        JournalWriter(plan.folder / JOURNAL, plan.header()) as journal,
+        Link(port.address, port.baud or plan.baud, LiveRecorder(journal), was_used=True) as link,
+    ):
+        guard.add_button("the e-stop key", key.is_pressed)
+        try:
+            return _Centring(plan, Session(link, journal), guard, journal).run()
+        except Interrupted as error:
+            emergency_stop(link)
+            raise SystemExit(error.exit_code) from error
+        except UserError:
+            emergency_stop(link)
+            raise
+
+
+class _Centring:
+    def __init__(
+        self, plan: Plan, session: Session, guard: InterruptGuard, journal: JournalWriter
+    ) -> None:
+        self.plan, self.session, self.guard, self.journal = plan, session, guard, journal
+        self.period_us = int(plan.expectation.rig["period_us"])
+        self.unit_per_count = plan.rig.base.unit_per_count
+
+    def run(self) -> float:
+        session, expectation = self.session, self.plan.expectation
+        session.greet(expectation)
+        session.configure(expectation, Mode.DEVICE)
+        watching = StreamDrive(session.link, self.guard, self.period_us)
+        start = self._next(watching)
+        if not self._is_near(start):
+            if start.state == State.HOMED:
+                self._drive()
+            else:
+                self._await_push(watching)
+        return start.base_count * self.unit_per_count
+
+    def _drive(self) -> None:
+        """In host mode; the zero stays, since the encoders are the same."""
+        for left in reversed(range(ATTEMPTS)):
+            fault = self._move()
+            if fault == Fault.NONE:
+                return
+            if not left or fault not in OURS:
+                raise UserError(
+                    f"the board stopped the base on its way to the middle: {fault.name}; "
+                    "push it there, then go on with the same command"
+                )
+
+    def _move(self) -> Fault:
+        """Once; the reason why the board has stopped it."""
+        session, mover = self.session, Mover(self.plan.rig)
+        session.configure(self.plan.expectation, Mode.HOST)
+        drive = HostStreamDrive(session.link, self.guard, self.period_us, mover, self.journal)
+        self._next(drive)  # a board that has no COMMAND yet must not be armed
+        session.arm()
+        last = self._next(drive)
+        started_us = last.time_us
+        while not mover.has_arrived:
+            if last.state == State.FAULT:
+                return Fault(last.fault)
+            if last.time_us - started_us > MOVE_LIMIT_S * 1e6:
+                raise UserError(
+                    f"the base is not in the middle after {MOVE_LIMIT_S:g} s; push it there, then "
+                    "go on with the same command"
+                )
+            last = self._next(drive)
+        session.disarm()
+        advance_until(drive, {State.HOMED, State.FAULT}, STOPPING_LIMIT_S, "stopping")
+        return Fault.NONE
+
+    def _await_push(self, drive: Drive) -> None:
+        """The board says where the base stands; a person moves it."""
+        last = since = self._next(drive)
+        limit_s, started_us = self.plan.config.rest_limit_s, last.time_us
+        with Progress(bar_format="push the base to the middle: {postfix}") as bar:
+            while last.time_us - since.time_us < HELD_S * 1e6:
+                last = self._next(drive)
+                since = since if self._is_near(last) else last
+                away = last.base_count * self.unit_per_count
+                bar.set_postfix_str(f"{away:+.3f} {self.plan.rig.base.unit}", refresh=False)
+                bar.update()
+                if last.time_us - started_us > limit_s * 1e6:
+                    raise UserError(
+                        f"the base stands {away:+.3f} {self.plan.rig.base.unit} from the middle "
+                        f"after {limit_s:g} s; push it there, then go on with the same command"
+                    )
+
+    def _is_near(self, sample: Sample) -> bool:
+        return abs(sample.base_count * self.unit_per_count) <= 2 * NEAR * self.plan.rig.base.limit
+
+    def _next(self, drive: Drive) -> Sample:
+        """The next tick.
+
+        Raises:
+            LinkLost: the board has gone.
+        """
+        while True:
+            if samples := drive.advance():
+                return samples[-1]

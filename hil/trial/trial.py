@@ -1,0 +1,403 @@
+"""A hardware-in-the-loop trial: one policy, one pendulum, every tick accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+from sparsectl.common.errors import EXIT_FAULT, UserError
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.hil.analysis.balance import CaptureWatch
+from sparsectl.hil.analysis.results import assess
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.drives.drives import Drive, advance_until
+from sparsectl.hil.drives.driving import host_policy, make_drive
+from sparsectl.hil.drives.estop_key import EstopKey
+from sparsectl.hil.drives.host_drives import Commander
+from sparsectl.hil.drives.presence import Presence
+from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.drives.settle import await_rest
+from sparsectl.hil.drives.terminal import say
+from sparsectl.hil.journal.journal import NAME, JournalLost, JournalWriter, read_journal
+from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.hil.journal.trace import Sample
+from sparsectl.hil.link.link import Link, LinkLost, Refused
+from sparsectl.hil.link.session import Session
+from sparsectl.hil.live.drive import ShownDrive, live_feed
+from sparsectl.hil.live.feed import LiveFeed
+from sparsectl.hil.planning.disturbance import Kick
+from sparsectl.hil.planning.plan import Plan, make_plan
+from sparsectl.hil.ports import OpenPort
+from sparsectl.hil.timing.percentiles import NoiseFloor
+from sparsectl.hil.timing.scheduling import RealtimePriority
+from sparsectl.hil.trial.advice import advice
+from sparsectl.hil.trial.hidden_journal import hidden_journal, is_shown, show, trial_folder
+from sparsectl.hil.trial.progress import Progress
+from sparsectl.protocol.wire import Fault, Mode, State
+
+if TYPE_CHECKING:
+    from sparsectl.plants.plant import Plant
+
+HOMING_LIMIT_S = 12.0
+"""The board itself gives homing up after 10 s."""
+STOPPING_LIMIT_S = 3.0
+COMPLETED = "completed"
+SILENCES = (Fault.LINK_LOST, Fault.COMMAND_LATE)
+"""Faults that a host which does not run brings about."""
+MODES = {"device": Mode.DEVICE, "host": Mode.HOST, "pil": Mode.PIL}
+
+
+def run_trial(config: TrialConfig) -> dict[str, Any]:
+    """Run one trial and write its journal, summary and report.
+
+    A trial that is refused before arming leaves no files. From arming on, however it ends, the
+    journal is closed and `summary.json` written.
+
+    Returns:
+        The keys of `hil.analysis.results.assess`, `journal` and `report`, the paths of both, and
+        `exit_code`, where the board ended it in a fault.
+
+    Raises:
+        UserError: bad input, a board that differs, or one that vanished (files are written).
+        SystemExit: a signal or the e-stop key ended the trial, motor off (files are written).
+    """
+    plan = make_plan(config)
+    with trial_folder(plan):
+        return _run(plan)
+
+
+def _run(plan: Plan) -> dict[str, Any]:
+    ending: UserError | Interrupted | None = None
+    motor = ""
+    with InterruptGuard() as guard, EstopKey() as key, hidden_journal(plan) as journal:
+        guard.add_button("the e-stop key", key.is_pressed)
+        try:
+            with live_feed(plan, guard) as feed, _board(plan, journal) as (port, plant):
+                trial = _Trial(plan, journal, guard, feed)
+                try:
+                    trial.run(port, plant)
+                finally:
+                    motor = trial.motor
+        except (UserError, Interrupted) as error:
+            ending = error
+        if not is_shown(plan):
+            _abandon(ending)
+    try:
+        result = finish(plan)
+    except UserError:
+        if ending is None:
+            raise  # else what ended the trial, such as a full disk, is to be told
+    if isinstance(ending, Interrupted):
+        say(f"trial ended by {ending}: {motor}, journal {plan.folder / NAME}")
+        raise SystemExit(ending.exit_code)
+    if ending is not None:
+        told = UserError(f"{ending}; {motor} (the journal is kept: {plan.folder / NAME})")
+        told.exit_code = ending.exit_code
+        raise told
+    if result["fault"] != Fault.NONE.name:
+        say(f"trial ended: {result['ended']}")
+        return {**result, "exit_code": EXIT_FAULT}
+    return result
+
+
+def finish(plan: Plan) -> dict[str, Any]:
+    """Work the result out from the journal; write `summary.json` and the report."""
+    path = plan.folder / NAME
+    journal = read_journal(path)
+    result = {**assess(journal), "journal": str(path), "report": None}
+    report = plan.folder / "report.html" if plan.config.report else None
+    result["report"] = str(report) if report else None
+    write_json(
+        plan.folder / "summary.json",
+        {
+            "trial": result,
+            "config": plan.plain_config(),
+            "provenance": provenance(),
+        },
+    )
+    if report:
+        from sparsectl.hil.config import ReportConfig
+        from sparsectl.hil.report.report import write_report
+
+        write_report(ReportConfig(plan.folder, report))
+    return result
+
+
+class _Trial:
+    """The phases of one trial, in the order in which they are written."""
+
+    def __init__(
+        self, plan: Plan, journal: JournalWriter, guard: InterruptGuard, feed: LiveFeed | None
+    ) -> None:
+        self.plan, self.journal, self.guard, self.feed = plan, journal, guard, feed
+        self.config = plan.config
+        self.last: Sample | None = None
+        self.armed = False
+        self.phase = ""
+        self.commander: Commander | None = None
+        self.presence = Presence(plan.rig.period_s)
+        self._is_stop_tried = self._has_stopped = False
+
+    def run(self, port: OpenPort, plant: Plant | None) -> None:
+        """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
+        if self.config.mode == "host":
+            self.commander = host_policy(self.plan)
+        recorder = (LockstepRecorder if self.plan.is_lockstep else LiveRecorder)(self.journal)
+        if self.plan.port_request().line.fault is not None:
+            recorder.patience = 1.0  # an answer that does not come is lost, not late
+        with (
+            RealtimePriority(self.config.fifo) as priority,
+            Link(port.address, port.baud or self.plan.baud, recorder, was_used=True) as link,
+        ):
+            if priority.asked:
+                self.journal.note("priority", None, **priority.to_json())
+            session = Session(link, self.journal)
+            try:
+                with self._stopping_first(link):
+                    why = self._phases(session, plant)
+                    self._end(session, why)
+            except LinkLost as error:
+                words = self._in_order(link, error)
+                self._note_end(link, words)
+                raise LinkLost(words) from error
+            except (Interrupted, UserError) as error:
+                if not self._is_stop_tried:
+                    raise  # refused: a board that we do not know is none of ours to latch
+                self._note_end(link, f"{error}; {self.motor}")
+                raise
+
+    @contextmanager
+    def _stopping_first(self, link: Link) -> Iterator[None]:
+        """Whatever goes wrong in the block, the board is told to stop before anything else is done.
+
+        Not one that was never armed, unless a person asks for it: it may be anybody's.
+        """
+        try:
+            yield
+        except BaseException as error:
+            wanted = self.armed or isinstance(error, Interrupted | LinkLost)
+            if wanted and not self._is_stop_tried:
+                self._is_stop_tried = True
+                self._has_stopped = emergency_stop(link)
+            raise
+
+    @property
+    def motor(self) -> str:
+        """What became of the motor after a stop, in words."""
+        if self._has_stopped:
+            return "motor off"
+        timeout_ms = self.config.link_timeout_ticks * self.plan.rig.period_s * 1e3
+        return (
+            "the board did not answer the stop, it turns the motor off by itself when it has "
+            f"heard nothing for {timeout_ms:g} ms"
+        )
+
+    def _in_order(self, link: Link, error: LinkLost) -> str:
+        """What the board said last comes before its silence."""
+        _, fault = link.board_said or (State.SAFE, Fault.NONE)
+        if fault in (Fault.NONE, Fault.ESTOP):
+            return str(error)
+        return f"{self._stopped(fault)}; after that, {error}"
+
+    def _phases(self, session: Session, plant: Plant | None) -> str:
+        plan = self.plan
+        self._phase("check")
+        hello = self._greet(session)
+        self.guard.check()
+        session.configure(plan.expectation, MODES[self.config.mode])
+        self._phase("golden vectors")
+        if self.commander is None:  # else the host has replayed them
+            session.replay_golden_vectors(hello["vector_count"])
+        self.guard.check()
+        if plan.is_realtime and self.config.mode != "pil":
+            session.synchronise()
+        drive = self._drive(session, plant)
+        floor = self._noise_floor(hello["period_us"])
+        with floor or nullcontext(), self._stopping_first(session.link):
+            self._home(session, drive)
+            self._await_arm(drive)
+            self._phase("arm")
+            show(plan, self.journal)
+            self.armed = True
+            session.arm()
+            why = self._balance(session, drive)
+            self._stop(session, drive)  # at once: a board does not wait for its host's sums
+            if floor is not None:
+                self.journal.note("noise_floor", lateness_us=floor.finish())
+        return why
+
+    def _greet(self, session: Session) -> dict[str, Any]:
+        try:
+            return session.greet(self.plan.expectation)
+        except LinkLost as error:
+            link, usual = session.link, find_board(self.config.board).baud
+            if link.counters.corrupt or self.plan.baud != usual:
+                came = "bytes come, but no frame" if link.counters.corrupt else "nothing comes"
+                raise LinkLost(
+                    f"{came} from the board on {link.port} at {self.plan.baud} baud; board "
+                    f"{self.config.board} speaks {usual}: leave --baud out, or name its --board"
+                ) from error
+            raise
+
+    def _home(self, session: Session, drive: Drive) -> None:
+        """Zero the encoders; base and pole must stand still for it."""
+        if self.config.keep_zero and session.hello()["state"] == State.HOMED:
+            self._phase("rest")
+            self.last = await_rest(drive, self.config.rest_limit_s)
+            return
+        self._phase("home")
+        session.home()
+        ends: set[int] = {State.HOMED, State.FAULT}
+        self.last = advance_until(drive, ends, HOMING_LIMIT_S, "homing")
+        if self.last.state == State.FAULT:
+            fault = Fault(self.last.fault).name
+            raise UserError(f"homing failed: {fault}; let base and pole come to rest, then retry")
+
+    def _await_arm(self, drive: Drive) -> None:
+        """Where there is a live page, until its Arm button is pressed."""
+        if self.feed is None:
+            return
+        self._phase("homed: waiting for Arm")
+        self.feed.forget("arm")  # what was pressed before there was anything to arm
+        while not self.feed.asked("arm"):
+            drive.advance()
+        self.feed.is_watched = True
+
+    def _balance(self, session: Session, drive: Drive) -> str:
+        """Swing up, balance, kick, until all is done or something ends it; the reason."""
+        watch, kicks = CaptureWatch(), list(self.plan.kicks)
+        start_us: int | None = None
+        self._phase("swing up")
+        self.presence.rest()
+        with Progress(self.config.seconds) as progress, self._stopping_first(session.link):
+            while True:
+                for sample in drive.advance():
+                    self.last = sample
+                    if sample.state == State.FAULT:
+                        return self._stopped(Fault(sample.fault))
+                    if sample.state != State.ACTIVE:
+                        continue
+                    start_us = sample.time_us if start_us is None else start_us
+                    watch.take(sample.time_us, self._angle_rad(sample))
+                    if watch.captured_us is not None and self.phase != "balance":
+                        self._phase("balance")
+                    progress.show(sample, watch.captured_us, self._angle_rad(sample))
+                if self.feed is not None and self.feed.asked("disarm"):
+                    return "disarmed on the live page"
+                if start_us is None or self.last is None:
+                    continue
+                now_us = self.last.time_us
+                if watch.captured_us is None:
+                    if now_us - start_us > self.config.swing_up_limit_s * 1e6:
+                        return f"the pole was not up within {self.config.swing_up_limit_s:g} s"
+                    continue
+                held_s = (now_us - watch.captured_us) * 1e-6
+                if held_s >= self.config.seconds:
+                    return COMPLETED
+                if kicks and held_s >= kicks[0].after_s:
+                    self._kick(session, kicks.pop(0), now_us)
+
+    def _stopped(self, fault: Fault) -> str:
+        """That the board has stopped the trial, why, and what mends it."""
+        absence = self.presence.recent()
+        if absence is not None and fault in SILENCES:
+            self.journal.note("absence", seconds=round(absence.seconds, 3))
+            return f"{absence.words}; the board, hearing nothing, stopped the trial: {fault.name}"
+        period_us = self.plan.expectation.rig["period_us"]
+        share = self.plan.line_share if self.plan.is_realtime else 0.0
+        what = advice(fault, period_us, self.config.link_timeout_ticks, share)
+        return f"the board stopped the trial: {fault.name}" + (f" ({what})" if what else "")
+
+    def _kick(self, session: Session, kick: Kick, now_us: int) -> None:
+        patience_s = max(1, self.config.link_timeout_ticks - 1) * self.plan.rig.period_s
+        is_confirmed = True
+        try:
+            session.disturb(kick.duty, kick.ticks, patience_s)
+        except Refused:
+            return  # the board has just stopped; its next tick says why
+        except LinkLost:
+            is_confirmed = False  # the ticks show whether it came; if the board has gone, they too
+        finally:
+            self.presence.rest()
+        self.journal.note(
+            "kick", time_us=now_us, duty=kick.duty, ticks=kick.ticks, confirmed=is_confirmed
+        )
+
+    def _stop(self, session: Session, drive: Drive) -> None:
+        """Motor off. A fault stays latched, for the next person to see."""
+        self._phase("stop")
+        if self.last is None or self.last.state == State.FAULT:
+            return
+        session.disarm()
+        stopped = {State.HOMED, State.SAFE, State.FAULT}
+        deadline_us = self.last.time_us + STOPPING_LIMIT_S * 1e6
+        while self.last.state not in stopped and self.last.time_us < deadline_us:
+            for sample in drive.advance():
+                self.last = sample
+
+    def _end(self, session: Session, why: str) -> None:
+        try:
+            stats = session.stats()
+        except LinkLost:  # a board that stopped because of its cable
+            stats = None
+        self._note_end(session.link, why, stats)
+
+    def _note_end(self, link: Link, why: str, stats: dict[str, Any] | None = None) -> None:
+        """How it ended, by what the board said last."""
+        state, fault = link.board_said or (State.SAFE, Fault.NONE)
+        if self._has_stopped and fault == Fault.NONE:
+            state, fault = State.FAULT, Fault.ESTOP
+        if self.feed is not None:
+            self.feed.end(why, state=state.name, fault=fault.name)
+        with suppress(JournalLost):  # then the terminal alone is told
+            self.journal.note(
+                "end",
+                why=why,
+                state=state.name,
+                fault=fault.name,
+                link=link.counters.to_json(),
+                stats=stats,
+            )
+
+    def _phase(self, name: str) -> None:
+        self.phase = name
+        self.journal.note("phase", phase=name)
+        if self.feed is not None:
+            self.feed.phase(name)
+
+    def _noise_floor(self, period_us: int) -> NoiseFloor | None:
+        if not self.plan.is_realtime:
+            return None
+        is_rigs_loop = self.plan.virtual and self.config.mode != "pil"
+        return NoiseFloor(period_us, is_rigs_loop, self.config.fifo)
+
+    def _drive(self, session: Session, plant: Plant | None) -> Drive:
+        drive = make_drive(
+            self.plan, session, self.guard, self.journal, self.commander, plant, self.presence
+        )
+        return drive if self.feed is None else ShownDrive(drive, self.feed, session.link)
+
+    def _angle_rad(self, sample: Sample) -> float:
+        return sample.angle_rad(self.plan.rig.pole_rad_per_count)
+
+
+@contextmanager
+def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[OpenPort, Plant | None]]:
+    """The port for the link, and the plant of pil mode."""
+    plant = plan.plant.make() if plan.config.mode == "pil" else None
+    with plan.port_kind.open(plan.port_request()) as port:
+        found = {**port.notes} if plan.is_lockstep else {"address": port.address, **port.notes}
+        journal.note("port", None, **found)
+        yield port, plant
+
+
+def _abandon(ending: UserError | Interrupted | None) -> None:
+    """Nothing was driven: no result, only the reason."""
+    if isinstance(ending, Interrupted):
+        say(f"trial ended by {ending} before the motor was armed")
+        raise SystemExit(ending.exit_code)
+    if ending is not None:
+        raise ending

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.timing import scheduling as priority
+from sparsectl.hil.timing.scheduling import RealtimePriority, hurry
+from sparsectl.hil.trial.trial import run_trial
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_the_program_gets_what_it_says_and_gives_it_back() -> None:
+    before = os.sched_getscheduler(0)
+    with RealtimePriority(True) as got:
+        is_fifo = os.sched_getscheduler(0) == os.SCHED_FIFO
+        assert (got.scheduling == "fifo") == is_fifo
+    assert os.sched_getscheduler(0) == before
+
+
+def test_what_was_not_asked_for_changes_nothing() -> None:
+    with RealtimePriority(False) as got:
+        assert got.to_json() == {"asked": False, "scheduling": "ordinary", "memory_locked": False}
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_refusal_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(priority.os, "sched_setscheduler", refuse)
+    with RealtimePriority(True) as got:
+        assert got.scheduling == "ordinary"
+    assert "the system refuses SCHED_FIFO; the trial goes on without" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+def test_a_child_runs_under_what_was_told(fifo: bool) -> None:
+    child = subprocess.Popen(SLEEPER)
+    try:
+        told = hurry(child.pid, fifo)
+        assert (os.sched_getscheduler(child.pid) == os.SCHED_FIFO) == (told == "fifo")
+        assert (os.getpriority(os.PRIO_PROCESS, child.pid) < 0) == (told == "nice")
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_trial_notes_what_it_got(short: Callable[..., TrialConfig], tmp_path: Path) -> None:
+    result = run_trial(short(clock="realtime", fifo=True, link_timeout_ticks=10))
+    noted = read_journal(tmp_path / "trial" / "journal.bin").notes("priority")
+    assert [note["scheduling"] for note in noted] == [result["priority"]]

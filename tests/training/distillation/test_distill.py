@@ -1,0 +1,280 @@
+"""Distillation, whole: it reaches a sensible figure, resumes bit for bit, says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from sparsectl.common.errors import UserError
+from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.files import read_dataset, write_dataset
+from sparsectl.training.distillation.distill import distill
+from sparsectl.training.distillation.targets import score
+from sparsectl.training.nn.checkpoint import read_checkpoint
+from sparsectl.training.rollouts.episodes import Rollouts
+from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.rollouts.seeds import Series
+from sparsectl.training.settings import BpdSettings
+from sparsectl.training.students.storage import read_student
+from tests.training.balancer import ENVIRONMENT
+
+
+def quick(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
+    settings: dict[str, Any] = {
+        "preset": "quick",
+        "hidden": (24, 16),
+        "steps": 1000,
+        "batch_size": 64,
+        "learning_rate": 5e-3,
+        "kl_multiplier": 1.0,
+        "finetune_steps": 500,
+        "finetune_newton_rows": 500,
+        "workers": 1,
+        "episodes": 3,
+        "evidence_episodes": 2,
+    }
+    return DistillConfig(dataset, out, **(settings | changes))
+
+
+def brief(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
+    """Just enough steps to see that something was learnt."""
+    return quick(dataset, out, steps=60, kl_multiplier=0.01, finetune_steps=50, **changes)
+
+
+def test_a_short_distillation_balances_with_few_weights(
+    balancer: Path, balancing: Path, tmp_path: Path
+) -> None:
+    config = quick(
+        balancing,
+        tmp_path,
+        env=ENVIRONMENT,
+        teacher=balancer,
+        dagger_rounds=1,
+        dagger_transitions=1000,
+        dagger_steps=300,
+        finetune_rounds=0,
+    )
+    result = distill(config)
+    assert [step["name"] for step in result["steps"]] == ["bpd", "dagger-1", "finetune"]
+    assert result["steps"][-1]["difference"] >= -0.05
+    assert {step["episodes"] for step in result["steps"]} == {3}
+    dense = 4 * 24 + 24 * 16 + 16
+    assert 4 <= result["kept_weights"] < dense / 4
+    assert (result["teacher_weights"], result["teacher_parameters"]) == (4, 5)
+    assert result["kept_fraction"] == result["kept_weights"] / 4
+    assert result["kept_parameters_fraction"] == result["kept_parameters"] / 5
+    assert result["target_met"] is None  # nothing was wished for
+    student = read_student(tmp_path / "student.safetensors")
+    assert student.kept_weights == result["kept_weights"]
+    assert student.metadata["environment"] == ENVIRONMENT
+    assert student.metadata["steps"] == result["steps"]
+    with Rollouts(ENVIRONMENT, 1) as rollouts:
+        policy = load_policy(Path(result["student"]))
+        returns = rollouts.returns(policy, (Series.SELECTION,), 3)
+    assert float(returns.mean()) == pytest.approx(result["steps"][-1]["return_mean"])
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+    again = distill(config)  # everything is done: it only says so
+    assert again["steps"] == result["steps"]
+
+
+def test_offline_is_the_default(balancing: Path, tmp_path: Path) -> None:
+    result = distill(brief(balancing, tmp_path))
+    assert [step["name"] for step in result["steps"]] == ["bpd", "finetune"]
+    assert "return_mean" not in result["steps"][0]
+    errors = [step["imitation_error"] for step in result["steps"]]
+    assert errors[1] < errors[0]
+
+
+CHILD = """
+import sys
+from pathlib import Path
+if __name__ == "__main__":  # its worker imports this file too, and needs no torch
+    from tests.training.distillation.test_distill import resumable
+    from sparsectl.training.distillation.distill import distill
+    distill(resumable(*map(Path, sys.argv[1:4]), below=int(sys.argv[4])))
+"""
+
+
+def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> DistillConfig:
+    return quick(
+        dataset,
+        out,
+        env=ENVIRONMENT,
+        teacher=teacher,
+        steps=200,
+        dagger_rounds=1,
+        dagger_transitions=200,
+        dagger_steps=100,
+        finetune_steps=100,
+        finetune_rounds=1,
+        finetune_prune_rounds=2,
+        keep=50,
+        finetune_newton_below=below,
+        finetune_newton_steps=12,
+        final_episodes=2,
+        checkpoint_seconds=0.0,
+    )
+
+
+def start(arguments: list[Path], tmp_path: Path, below: int = 0) -> subprocess.Popen[str]:
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    command = [sys.executable, str(script), *map(str, arguments), str(below)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(child: subprocess.Popen[str], checkpoint: Path, stage: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and child.poll() is None:
+        if checkpoint.exists() and read_checkpoint(checkpoint).stage >= stage:
+            return
+        time.sleep(0.1)
+    child.kill()
+    pytest.fail(f"the child never reached stage {stage}")
+
+
+def assert_same_student(one: Path, two: Path) -> None:
+    left, right = load_file(one / "student.safetensors"), load_file(two / "student.safetensors")
+    assert left.keys() == right.keys()
+    for name, array in left.items():
+        np.testing.assert_array_equal(array, right[name], err_msg=name)
+    final = [read_checkpoint(folder / "checkpoint.safetensors") for folder in (one, two)]
+    for name, tensor in final[0].tensors.items():
+        assert torch.equal(tensor, final[1].tensors[name]), name
+    assert final[0].report == final[1].report
+
+
+@pytest.mark.parametrize("below", [0, 400])
+def test_resuming_after_sigkill_is_bit_for_bit(
+    below: int, balancer: Path, balancing: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    result = distill(resumable(balancing, balancer, whole, below))
+    assert (result["steps"][-1]["steps"] == 12) == bool(below)
+    finalists = [step for step in result["steps"] if "final_return_mean" in step]
+    finals = {step["name"]: score(step, "final_") for step in finalists}
+    assert 2 <= len(finals) <= 3
+    assert finals[result["chosen"]] == max(finals.values())
+    for stage in (0, 4):
+        child = start([balancing, balancer, killed], tmp_path, below)
+        wait_for(child, killed / "checkpoint.safetensors", stage)
+        child.kill()
+        child.wait()
+        assert not (killed / "student.safetensors").exists()
+    distill(resumable(balancing, balancer, killed, below))
+    assert_same_student(whole, killed)
+
+
+def test_sigint_leaves_a_checkpoint_and_a_line(
+    balancer: Path, balancing: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    child = start([balancing, balancer, out], tmp_path)
+    wait_for(child, out / "checkpoint.safetensors", 0)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert "the same command goes on from there" in said.splitlines()[-1]
+    assert (out / "checkpoint.safetensors").exists()
+    assert not (out / "student.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dagger_rounds": 2}, "rounds of student-driven data need both"),
+        ({"steps": 0}, "steps is 0"),
+        ({"kl_multiplier": -1.0}, "kl_multiplier is -1.0"),
+        ({"batch_size": 5000}, "the dataset has 4000 transitions, a batch 5000"),
+        ({"device": "gpu"}, "device is 'gpu'"),
+        ({"hidden": (0,)}, "narrowest hidden layer is 0"),
+        ({"env": "Pendulum-v1", "steps": 10}, "the policy takes 4 observations"),
+        ({"learning_rate": 1e12}, "diverged: loss .* is (nan|inf) at step"),
+        ({"kl_multiplier": 1e9, "steps": 200}, "lost every weight by step 1.. .*smaller one"),
+    ],
+)
+def test_mistakes_are_one_line(
+    changes: dict[str, Any], message: str, balancing: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        distill(quick(balancing, tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "student.safetensors").exists()
+
+
+def test_another_run_in_the_folder_is_not_overwritten(balancing: Path, tmp_path: Path) -> None:
+    config = brief(balancing, tmp_path)
+    distill(config)
+    changed = replace(config, seed=1)
+    with pytest.raises(UserError, match="holds a run with another seed"):
+        distill(changed)
+    distill(replace(changed, restart=True))
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"half")
+    with pytest.raises(UserError, match="no whole checkpoint"):
+        distill(changed)
+
+
+def test_the_value_term_can_be_left_out(balancing: Path) -> None:
+    dataset = read_dataset(balancing)
+    settings = BpdSettings(steps=10, batch_size=32, value_weight=0.0)
+    cpu = torch.device("cpu")
+    trainer = BayesianPolicyDistillation(dataset, dataset.signals, settings, [0], cpu)
+    before = trainer.critics.values.clone()
+    student = trainer.student_adam.values.clone()
+    trainer.update()
+    assert torch.equal(before, trainer.critics.values)
+    assert not torch.equal(student, trainer.student_adam.values)
+    assert "critics" not in trainer.losses
+
+
+def test_critics_learn_the_value_of_a_known_process(balancing: Path) -> None:
+    """Reward 1 and no way on: Q is 1. Reward 1 and every step goes on: Q grows beyond it."""
+    dataset = read_dataset(balancing)
+    count = len(dataset)
+    values = []
+    for ends in (True, False):
+        known = replace(
+            dataset,
+            rewards=np.ones(count, np.float32),
+            terminations=np.full(count, ends),
+            truncations=np.zeros(count, bool),
+        )
+        settings = BpdSettings(steps=10_000, batch_size=64, hidden=(8,), critic_learning_rate=2e-3)
+        cpu = torch.device("cpu")
+        trainer = BayesianPolicyDistillation(known, known.signals, settings, [0], cpu)
+        for _ in range(300):
+            trainer.update()
+        batch = trainer.batches.sample([torch.Generator().manual_seed(0)])
+        values.append(trainer.critics.first.value(batch.state_action).mean().item())
+    assert values[0] == pytest.approx(1, abs=0.1)
+    assert values[1] > 1.3
+
+
+def test_same_seed_same_student(balancing: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        distill(brief(balancing, tmp_path / name, seed=seed))
+    assert_same_student(tmp_path / "a", tmp_path / "b")
+    left = load_file(tmp_path / "a" / "student.safetensors")
+    right = load_file(tmp_path / "c" / "student.safetensors")
+    assert not np.array_equal(left["layers.0.mean"], right["layers.0.mean"])
+
+
+def test_a_dataset_without_a_teacher_has_no_fraction(balancing: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(balancing)
+    orphan = replace(dataset, metadata=dataset.metadata | {"teacher": None})
+    write_dataset(tmp_path / "d.npz", orphan)
+    result = distill(brief(tmp_path / "d.npz", tmp_path / "run"))
+    assert result["teacher_parameters"] is None and result["kept_fraction"] is None

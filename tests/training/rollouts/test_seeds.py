@@ -1,0 +1,121 @@
+"""Series of seeds: no two purposes ever share an episode."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparsectl.commands.config import ParetoConfig
+from sparsectl.commands.pareto import measured
+from sparsectl.common.errors import UserError
+from sparsectl.training.config import EvaluateConfig
+from sparsectl.training.rollouts.episodes import Rollouts
+from sparsectl.training.rollouts.evaluate import evaluate
+from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
+from tests.training.balancer import ENVIRONMENT
+
+ROOT = Path(__file__).parents[2]
+
+
+@given(
+    st.sampled_from(Series),
+    st.integers(0, BLOCK - 1),
+    st.lists(st.integers(0, 2**63), max_size=3),
+)
+def test_every_seed_lies_in_the_block_of_its_series(
+    series: Series, number: int, entropy: list[int]
+) -> None:
+    seed = episode_seed(series, number, *entropy)
+    assert seed // BLOCK == series
+    assert seed < 2**31
+
+
+def test_blocks_are_apart_and_evaluations_seeds_are_the_episodes_own() -> None:
+    assert len({int(series) for series in Series}) == len(Series)
+    assert [episode_seed(Series.EVALUATION, k) for k in (0, 10_000)] == [0, 10_000]
+
+
+@given(st.integers(0, 2**31), st.integers(0, 5))
+def test_a_runs_episodes_differ_among_themselves(seed: int, number: int) -> None:
+    seeds = [episode_seed(Series.DAGGER, k, seed, number) for k in range(500)]
+    assert len(set(seeds)) == 500
+
+
+@pytest.mark.parametrize("number", [-1, BLOCK, 5_000_000_000])
+def test_a_seed_of_another_series_is_refused(number: int) -> None:
+    with pytest.raises(UserError, match=f"episode seed {number} is out of range"):
+        episode_seed(Series.EVALUATION, number)
+
+
+class Seen(gymnasium.Wrapper):  # type: ignore[type-arg]
+    """Notes the seeds that it is reset with."""
+
+    seeds: list[int] = []
+
+    def reset(self, *, seed: int | None = None, options: object = None) -> object:  # type: ignore[override]
+        if seed is not None:
+            self.seeds.append(seed)
+        return self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
+
+
+def test_pareto_chooses_by_other_episodes_than_evaluate_reports(
+    balancer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sparsectl.training.rollouts.evaluate as module
+
+    make = module.make_environment
+    monkeypatch.setattr(module, "make_environment", lambda *words: Seen(make(*words)))
+    seen = []
+    for run in (
+        lambda: measured(ParetoConfig((balancer,), env=ENVIRONMENT, episodes=3), balancer),
+        lambda: evaluate(EvaluateConfig(balancer, env=ENVIRONMENT, episodes=3), None),
+    ):
+        Seen.seeds = []
+        run()
+        seen.append(set(Seen.seeds) - {episode_seed(Series.PROBE, 0)})
+    assert len(seen[0]) == len(seen[1]) == 3
+    assert not seen[0] & seen[1]
+
+
+def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) -> None:
+    from sparsectl.training.rollouts.policy import load_policy
+
+    policy = load_policy(balancer)
+    with Rollouts(ENVIRONMENT, 1) as rollouts:
+        whole = rollouts.returns(policy, (Series.EVIDENCE,), 5)
+        rest = rollouts.returns(policy, (Series.EVIDENCE,), 2, first=3)
+    np.testing.assert_array_equal(whole[3:], rest)
+
+
+def test_no_environment_is_seeded_past_the_registry() -> None:
+    """Every `reset(seed=…)` but in tests takes what `episode_seed` gives.
+
+    An environment's or a wrapper's own `reset` passes on what it was given.
+    """
+    found = []
+    for folder in ("training", "commands", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            resets = [
+                node
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef) and node.name == "reset"
+            ]
+            passed_on = {id(node) for reset in resets for node in ast.walk(reset)}
+            found += [
+                f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(word.value)}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "reset"
+                and id(node) not in passed_on
+                for word in node.keywords
+                if word.arg == "seed" and not ast.unparse(word.value).startswith("episode_seed(")
+            ]
+    assert not found

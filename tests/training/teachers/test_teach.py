@@ -1,0 +1,199 @@
+"""Teachers: trained for a few steps, they leave a file that acts as the network did."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+import signal
+import sys
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from stable_baselines3 import SAC, TD3
+
+import sparsectl.plants  # noqa: F401  the import registers sparsectl/...
+from sparsectl.common.errors import UserError
+from sparsectl.training.config import TeachConfig
+from sparsectl.training.environments.environments import named_environment
+from sparsectl.training.environments.signals import normaliser
+from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.teachers import teach as teaching_loop
+from sparsectl.training.teachers.backends import BACKENDS
+from sparsectl.training.teachers.teach import _model, signals_of, teach
+from sparsectl.training.teachers.teacher_file import write_teacher
+from sparsectl.training.teachers.teaching import Teaching, resolved
+
+ENV = "sparsectl/sensorsini_cartpole-v0"
+
+
+@pytest.mark.parametrize("env", [ENV, "Pendulum-v1"])
+@pytest.mark.parametrize("algorithm", [SAC, TD3])
+def test_the_file_acts_as_the_network_does(
+    tmp_path: Path, env: str, algorithm: type[SAC] | type[TD3]
+) -> None:
+    model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [16, 12]}, seed=1)
+    signals = signals_of(env)
+    path = tmp_path / "teacher.onnx"
+    write_teacher(path, BACKENDS["sb3"].weights(model), signals, env, {})
+    policy = load_policy(path)
+    offset, scale, *_ = normaliser(signals)
+    size = len(scale)
+    observations = np.random.default_rng(0).normal(0, 2, (200, size)).astype(np.float32)
+    expected, _ = model.predict((observations - offset) / scale, deterministic=True)
+    assert np.abs(policy.act(observations) - expected).max() < 1e-5
+    assert policy.environment == env
+
+
+def test_a_short_training_leaves_teacher_curve_and_summary(tmp_path: Path) -> None:
+    config = TeachConfig(
+        env=ENV,
+        steps=6_000,
+        environments=8,
+        updates_per_step=0.02,
+        evaluate_every=3_000,
+        evaluate_episodes=2,
+        out=tmp_path,
+    )
+    result = teach(config)
+    policy = load_policy(tmp_path / "teacher.onnx")
+    assert policy.parameters == 72_705
+    with (tmp_path / "learning_curve.csv").open() as file:
+        curve = list(csv.DictReader(file))
+    assert [int(row["steps"]) for row in curve] == [3_000, 6_000]
+    assert result["return_mean"] == max(float(row["return_mean"]) for row in curve)
+
+
+@pytest.mark.parametrize("algorithm", ["SAC", "TD3"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_restored_model_learns_on_as_the_first(backend: str, algorithm: str) -> None:
+    library = pytest.importorskip(BACKENDS[backend].module)
+
+    def model(seed: int) -> Any:
+        settings = {"learning_starts": 8, "batch_size": 8, "policy_kwargs": {"net_arch": [8, 8]}}
+        return getattr(library, algorithm)("MlpPolicy", "Pendulum-v1", seed=seed, **settings)
+
+    def learnt(of: Any) -> list[tuple[Any, Any]]:
+        np.random.seed(3)
+        if backend == "sb3":
+            importlib.import_module("torch").manual_seed(3)
+        of.train(gradient_steps=4, batch_size=8)
+        return BACKENDS[backend].weights(of)
+
+    first, second = model(0), model(1)
+    first.learn(30)
+    state = {name: value.clone() for name, value in BACKENDS[backend].state(first).items()}
+    BACKENDS[backend].restore(second, state)
+    second.replay_buffer, second._n_updates = first.replay_buffer, first._n_updates
+    second._logger, second._current_progress_remaining = first.logger, 0.5
+    first._current_progress_remaining = 0.5
+    for (weight, bias), (again, its_bias) in zip(learnt(first), learnt(second), strict=True):
+        np.testing.assert_array_equal(weight, again)
+        np.testing.assert_array_equal(bias, its_bias)
+
+
+def killed_after_an_evaluation(config: TeachConfig) -> None:
+    """Teach, and die by SIGKILL once the first checkpoint has its name."""
+
+    def write(path: Path, state: Checkpoint) -> None:
+        write_checkpoint(path, state)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with patch.object(teaching_loop, "write_checkpoint", write):
+        teach(config)
+
+
+def test_a_killed_training_goes_on_from_its_last_evaluation(trainers: None, tmp_path: Path) -> None:
+    config = TeachConfig(
+        env="Pendulum-v1",
+        environments=1,
+        steps=900,
+        learning_starts=100,
+        hidden=(16, 16),
+        evaluate_every=300,
+        evaluate_episodes=1,
+        out=tmp_path,
+    )
+    child = get_context("forkserver").Process(target=killed_after_an_evaluation, args=(config,))
+    root = str(Path(__file__).parents[2])
+    with patch.object(sys, "path", [*sys.path, root]):  # the child's, which has to find this file
+        child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    before = read_checkpoint(checkpoint)
+    assert before.steps["teach"] == 300
+    teach(config)
+    after = read_checkpoint(checkpoint)
+    assert after.steps["teach"] == config.steps
+    assert after.report[: len(before.report)] == before.report
+    assert after.steps["updates"] - before.steps["updates"] == 900 - before.steps["teach"]
+    with pytest.raises(UserError, match="another seed"):
+        teach(replace(config, seed=5))
+
+
+def settings_of(**given: Any) -> Teaching:
+    return resolved(TeachConfig(**given))
+
+
+def test_environments_of_the_zoo_have_its_settings() -> None:
+    known = settings_of(env="Pendulum-v1", algo="td3")
+    assert (known.steps, known.learning_rate, known.discount) == (20_000, 1e-3, 0.98)
+    assert (known.hidden, known.exploration_noise, known.learning_starts) == (
+        (400, 300),
+        0.1,
+        10_000,
+    )
+    assert settings_of(env="Hopper-v5").steps == 1_000_000
+    assert settings_of(env="Pendulum-v1", steps=7, hidden=(8,)).steps == 7
+    lunar = named_environment("LunarLander-v3", ["continuous=true"], [])
+    assert settings_of(env=lunar, algo="td3").steps == 300_000
+    changed = named_environment("Pendulum-v1", ["g=2"], [])
+    assert settings_of(env=changed) == settings_of(env=ENV) == Teaching()
+    assert settings_of(env=ENV, algo="td3").exploration_noise == 0.1
+
+
+@pytest.mark.parametrize(("noise", "explores"), [(None, True), (0.0, False)])
+def test_td3_explores(noise: float | None, explores: bool, tmp_path: Path) -> None:
+    config = TeachConfig("Pendulum-v1", "td3", hidden=(8,), exploration_noise=noise, out=tmp_path)
+    signals = signals_of(config.env)
+    model = _model(config, resolved(config), BACKENDS["sb3"], signals, seed=0)
+    model._setup_learn(100)
+    model.num_timesteps = model.learning_starts + 1
+    drawn = [
+        model._sample_action(model.learning_starts, model.action_noise)[0][0] for _ in range(20)
+    ]
+    assert (np.ptp(drawn) > 0.1) == explores
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps is 0; give a number from 1"),
+        ({"steps": 50}, "learning_starts is 100 and steps 50: it would not learn"),
+        ({"environments": 0}, "environments is 0"),
+        ({"hidden": ()}, "hidden is empty"),
+        ({"hidden": (8, -1)}, "hidden is -1"),
+        ({"hidden": (10**9,)}, "hidden is 1000000000"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"discount": 1.5}, "discount is 1.5; give a number from 0 to 1"),
+        ({"evaluate_episodes": 0}, "evaluate_episodes is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"out": Path("/proc/zz")}, "cannot write /proc/zz"),
+        ({"env": "CartPole-v1"}, "only continuous actions"),
+    ],
+)
+def test_mistakes_are_told_before_work_starts(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    config = TeachConfig(env="Pendulum-v1", out=tmp_path / "new")
+    with pytest.raises(UserError, match=message) as caught:
+        teach(replace(config, **change))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

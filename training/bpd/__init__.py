@@ -1,0 +1,1 @@
+"""Bayesian Policy Distillation: the loss, its fitted critics, KL schedules and control."""

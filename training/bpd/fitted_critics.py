@@ -1,0 +1,208 @@
+"""Critics fitted once to a dataset, saved, and shared by all students of a sweep.
+
+The paper trains twin critics beside each student, towards that student's own next action. Here they
+are fitted before, by the same rule, towards the teacher's next action: they value what the teacher
+goes on to do. Students then only ask them for a slope, at a fraction of the time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.training.data.batches import Batches
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.nn.critics import (
+    DTYPES,
+    FirstCritics,
+    Networks,
+    TwinCritics,
+    parameter_shapes,
+)
+from sparsectl.training.nn.safetensors_file import write_safetensors
+from sparsectl.training.settings import BpdSettings
+
+FORMAT = "sparsectl.critics"
+VERSION = 1
+BYTES_LIMIT = 2**30
+
+
+@dataclass(frozen=True)
+class FittedFacts:
+    """What fitted critics were made from.
+
+    Attributes:
+        sizes: observations and actions, hidden neurons, 1.
+        dataset: SHA-256 of the dataset's arrays.
+        discount: per step.
+        steps: minibatches.
+        error: the critics' summed squared errors over the last tenth of them.
+    """
+
+    sizes: tuple[int, ...]
+    dataset: str
+    discount: float
+    steps: int
+    error: float
+
+
+@dataclass(frozen=True)
+class FittedCritics:
+    """Q1 and Q2.
+
+    Attributes:
+        values: [P] float32, on the CPU.
+    """
+
+    values: Tensor
+    facts: FittedFacts
+
+    def for_students(
+        self, students: int, rows: int, dtype: torch.dtype, device: torch.device
+    ) -> FirstCritics:
+        """Q1 for the minibatches of S students."""
+        sizes = self.facts.sizes
+        networks = Networks(self.values.to(device), sizes, 2, dtype)
+        return FirstCritics(networks, sizes, students, rows, dtype, device, shared=True)
+
+
+def with_next_actions(dataset: Dataset) -> Dataset:
+    """Transitions whose next action is known, that action in `teacher_actions`' place.
+
+    It is the teacher's answer to the next observation, which the next row has while the episode
+    goes on. Behind a termination none is needed; at a cut the transition is left out.
+    """
+    following = np.roll(dataset.teacher_actions, -1, axis=0)
+    goes_on = ~(dataset.terminations | dataset.truncations)
+    goes_on[-1] = False
+    same = (dataset.next_observations == np.roll(dataset.observations, -1, axis=0)).all(axis=1)
+    chosen = (goes_on & same) | dataset.terminations
+    arrays = {
+        name: getattr(dataset, name)[chosen]
+        for name in (
+            *("observations", "actions", "rewards", "next_observations"),
+            *("terminations", "truncations"),
+        )
+    }
+    return Dataset(**arrays, teacher_actions=following[chosen], metadata=dataset.metadata)
+
+
+def fit_critics(
+    dataset: Dataset,
+    signals: dict[str, Any],
+    settings: BpdSettings,
+    steps: int,
+    seed: int,
+    device: torch.device,
+) -> FittedCritics:
+    """Fit critics to the dataset with the settings of live ones.
+
+    Raises:
+        UserError: too few transitions have a next one.
+    """
+    batches = Batches(with_next_actions(dataset), signals, settings.batch_size, device)
+    sizes = (batches.observation_size + batches.action_size, *settings.critic_hidden, 1)
+    random = torch.Generator(device).manual_seed(2 * seed + 1)
+    critics = TwinCritics(
+        sizes,
+        [torch.Generator().manual_seed(2 * seed)],
+        settings.batch_size,
+        settings.critic_learning_rate,
+        DTYPES[settings.critic_dtype],
+        device,
+    )
+    error, counted = torch.zeros(1, device=device), 0
+    for step in Progress(range(steps), desc="critics", unit="step"):
+        batch = batches.sample([random])
+        loss = critics.learn(
+            batch.state_action,
+            batch.next_observations,
+            batch.labels,
+            batch.rewards,
+            settings.discount * batch.goes_on,
+        )
+        if step % settings.student_interval == 0:
+            critics.follow(settings.target_rate)
+        if step >= 0.9 * steps:
+            error, counted = error + loss, counted + 1
+    facts = FittedFacts(
+        sizes, dataset.digest(), settings.discount, steps, float(error) / max(counted, 1)
+    )
+    if not np.isfinite(facts.error):
+        raise UserError(
+            f"the critics diverged: their error is {facts.error}; give a smaller critic rate"
+        )
+    return FittedCritics(critics.values.cpu(), facts)
+
+
+def shared_critics(
+    path: Path, dataset: Dataset, signals: dict[str, Any], settings: BpdSettings, seed: int
+) -> FittedCritics:
+    """The critics of that file; where there is none, they are fitted and it is written.
+
+    Raises:
+        UserError: the file is damaged or of another dataset, or fitting failed.
+    """
+    if not path.exists():
+        device = torch.device("cpu")
+        fitted = fit_critics(dataset, signals, settings, settings.steps, seed, device)
+        write_critics(path, fitted)
+    critics = read_critics(path, dataset)
+    if critics.facts.discount != settings.discount:
+        raise UserError(
+            f"{path} was fitted with the discount {critics.facts.discount:g}, asked for is "
+            f"{settings.discount:g}; give another path"
+        )
+    return critics
+
+
+def write_critics(path: Path, critics: FittedCritics) -> None:
+    """Write them whole or not at all."""
+    header = {"format": FORMAT, "version": VERSION, **asdict(critics.facts)}
+    metadata = {"sparsectl": json.dumps(header)}
+    write_safetensors(path, save_file, {"values": critics.values}, metadata)
+
+
+def read_critics(path: Path, dataset: Dataset) -> FittedCritics:
+    """Read critics that were fitted to this dataset.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another dataset.
+    """
+    try:
+        if path.stat().st_size > BYTES_LIMIT:
+            raise UserError(f"{path} has more than {BYTES_LIMIT} bytes; critics are smaller")
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("sparsectl", "null"))
+            values = file.get_tensor("values")
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} holds no critics ({error}); give another path") from error
+    if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (
+        FORMAT,
+        VERSION,
+    ):
+        raise UserError(f"{path} holds no critics of this version; give another path")
+    facts = FittedFacts(
+        tuple(header.get("sizes") or ()),
+        str(header.get("dataset")),
+        float(header.get("discount", 0)),
+        int(header.get("steps", 0)),
+        float(header.get("error", 0)),
+    )
+    expected = sum(math.prod(shape) for shape in parameter_shapes(facts.sizes, 2))
+    if values.shape != (expected,) or not bool(torch.isfinite(values).all()):
+        raise UserError(f"{path} has not the {expected} finite values of its critics; fit anew")
+    if facts.dataset != dataset.digest():
+        raise UserError(f"{path} was fitted to another dataset; give another path")
+    return FittedCritics(values, facts)

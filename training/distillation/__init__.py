@@ -1,0 +1,1 @@
+"""`sparsectl distill`: presets, methods, stages, targets, evidence."""

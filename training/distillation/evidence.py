@@ -1,0 +1,158 @@
+"""Teacher and finished student in the same episodes, none of which chose anything.
+
+Where a share of the teacher's return was asked for and the interval leaves it open, more episodes
+decide, up to a limit. Each look at the figures is another chance to be wrong, so with L looks each
+has an interval of 1 - 0.05 / L (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsectl.common.files import atomic_path
+from sparsectl.common.progress import Progress
+from sparsectl.training.rollouts.episodes import Behaviour, Rollouts
+from sparsectl.training.rollouts.intervals import (
+    FAILED_SHARE,
+    Array,
+    cvar_figures,
+    failure_figures,
+    mean_interval,
+    paired_difference,
+    share_of,
+)
+from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.rollouts.seeds import Series
+from sparsectl.training.students.storage import StudentLayer
+
+JSON = dict[str, Any]
+
+WRONG = 0.05
+"""How often the verdict on a return may be wrong, over all looks."""
+
+
+def evidence_of(student: Array, teacher: Array | None, confidence: float = 0.95) -> JSON:
+    """The figures of a student's returns [episodes], and the teacher's in the same episodes.
+
+    Returns:
+        dict: episodes; return_mean with its 95 % interval; cvar_1, the mean of the worst hundredth,
+        with its own. With a teacher: teacher_return_mean, teacher_cvar_1, the paired difference as
+        a share of the teacher's mean with its interval of this confidence, and failures_per_1000,
+        episodes that returned less than `failed_below`, three quarters of the teacher's mean.
+    """
+    low, high = mean_interval(student)
+    figures: JSON = {
+        "episodes": len(student),
+        "return_mean": float(student.mean()),
+        "return_low": low,
+        "return_high": high,
+        **cvar_figures(student),
+    }
+    if teacher is None:
+        return figures
+    mean = float(teacher.mean())
+    least = share_of(FAILED_SHARE, mean)
+    return figures | {
+        "teacher_return_mean": mean,
+        **paired_difference(student, teacher, confidence),
+        "confidence": confidence,
+        "failed_below": least,
+        **failure_figures(student, least),
+        "teacher_cvar_1": cvar_figures(teacher)["cvar_1"],
+        "teacher_failures_per_1000": failure_figures(teacher, least)["failures_per_1000"],
+    }
+
+
+class Evidence:
+    """Gathers it, and keeps the returns in a file, so that a run that was stopped goes on.
+
+    Args:
+        rollouts: where policies act.
+        path: of the file: returns of `student` and `teacher`, [episodes] each.
+        student, teacher: who acts.
+        layers: the student's weights, by which the file is known to be of this student.
+        stop: called between episodes; may raise.
+    """
+
+    def __init__(
+        self,
+        rollouts: Rollouts,
+        path: Path,
+        student: Policy,
+        teacher: Policy | None,
+        layers: Sequence[StudentLayer],
+        stop: Callable[[], None],
+    ) -> None:
+        self._rollouts, self._path, self._stop = rollouts, path, stop
+        self._policies = {"student": student}
+        if teacher is not None:
+            self._policies["teacher"] = teacher
+        digest = hashlib.sha256(rollouts.environment.encode())
+        digest.update((teacher.sha256 if teacher else "").encode())
+        for layer in layers:
+            digest.update(layer.mean.tobytes() + layer.bias.tobytes())
+            digest.update(layer.kept(np.inf).tobytes())
+        self._mark = digest.hexdigest()
+        self._returns = self._kept()
+
+    def gather(self, counts: Sequence[int], verdict: Callable[[JSON], bool]) -> JSON:
+        """The figures after the first of those counts of episodes that is enough.
+
+        Args:
+            counts: of episodes, rising.
+            verdict: whether figures are enough; the last are in any case.
+        """
+        confidence, figures = 1 - WRONG / len(counts), {}
+        for count in counts:
+            figures = evidence_of(*self._first(count), confidence)
+            if verdict(figures):
+                break
+        return figures
+
+    def _first(self, count: int) -> tuple[Array, Array | None]:
+        try:
+            for who, policy in self._policies.items():
+                self._run(who, policy, count)
+        finally:
+            self._write()
+        arrays = {who: np.array(values[:count]) for who, values in self._returns.items()}
+        return arrays["student"], arrays.get("teacher")
+
+    def _run(self, who: str, policy: Policy, count: int) -> None:
+        returns = self._returns[who]
+        episodes = self._rollouts.episodes(Behaviour(policy), (Series.EVIDENCE,), len(returns))
+        wanted = max(0, count - len(returns))
+        shown = Progress(
+            total=count,
+            initial=len(returns),
+            desc=f"evidence, {who}",
+            unit="ep",
+            disable=not wanted,
+        )
+        with shown:
+            for episode in islice(episodes, wanted):
+                returns.append(episode.episode_return)
+                shown.update()
+                self._stop()
+
+    def _kept(self) -> dict[str, list[float]]:
+        empty: dict[str, list[float]] = {who: [] for who in self._policies}
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                if str(file["mark"]) == self._mark:
+                    return {who: [float(value) for value in file[who]] for who in self._policies}
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+            pass  # none yet, or half a one: the episodes are run again
+        return empty
+
+    def _write(self) -> None:
+        with atomic_path(self._path) as temporary, temporary.open("wb") as file:
+            arrays: Any = {who: np.array(values) for who, values in self._returns.items()}
+            np.savez(file, mark=np.array(self._mark), **arrays)

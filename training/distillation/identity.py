@@ -1,0 +1,110 @@
+"""What makes two runs of a distillation the same: kept with the result, compared on resuming."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sparsectl.common.provenance import provenance
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.distillation.presets import Preset
+from sparsectl.training.environments.signals import standardised, unscaled
+from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.students.masked import kept_weights
+from sparsectl.training.students.storage import StudentFile, StudentLayer
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What holds through a run, and goes into its students' files.
+
+    Attributes:
+        identity: settings, and the digests of what came in.
+        teacher: parameters and digest of the teacher's file, or what the dataset says of it.
+        environment: Gymnasium id, if it is known.
+        signals: names, units, scales and limits of observations and actions.
+        threshold: of log α, for students without masks.
+        seed: of the run.
+    """
+
+    identity: JSON
+    teacher: JSON | None
+    environment: str | None
+    signals: JSON
+    threshold: float
+    seed: int
+
+    def student(self, layers: Sequence[StudentLayer], report: Sequence[JSON]) -> StudentFile:
+        """A student of this run, after the stages of the report."""
+        metadata = {
+            "activations": ["relu"] * (len(layers) - 1) + ["tanh"],
+            "log_alpha_threshold": self.threshold,
+            "signals": self.signals,
+            "config": self.identity,
+            "seed": self.seed,
+            "provenance": provenance(),
+            "teacher": self.teacher,
+            "environment": self.environment,
+            "kept_weights": kept_weights(layers),
+            "steps": list(report),
+        }
+        return StudentFile(tuple(layers), metadata)
+
+    def policy(self, student: StudentFile) -> Policy:
+        """The student, acting in physical units."""
+        network = student.network()
+        weights = sum(array.size for array in network.weights)
+        size = weights + sum(array.size for array in network.biases)
+        return Policy(network, size, "", self.signals, self.environment, weights)
+
+
+def facts_of(
+    config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
+) -> RunFacts:
+    """The facts of a run of this config on this dataset."""
+    return RunFacts(
+        identity=_identity(config, preset, dataset, teacher),
+        teacher=_teacher_facts(dataset, teacher),
+        environment=config.env or dataset.metadata.get("environment"),
+        signals=_signals(preset, dataset),
+        threshold=preset.bpd.log_alpha_threshold,
+        seed=config.seed,
+    )
+
+
+def _signals(preset: Preset, dataset: Dataset) -> JSON:
+    if preset.bpd.units == "physical":
+        return unscaled(dataset.signals)
+    return standardised(dataset.signals, dataset.observations)
+
+
+def _identity(
+    config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
+) -> JSON:
+    return {
+        "method": config.method,
+        "preset": config.preset,
+        **json.loads(json.dumps(asdict(preset))),  # as a checkpoint gives it back: no tuples
+        "target": {
+            "keep": config.keep,
+            "return": config.return_share,
+            "flash": config.table_bytes,  # the names that checkpoints had before
+        },
+        "flash_encoding": config.table_encoding,
+        "environment": config.env,
+        "teacher": teacher.identity if teacher else None,
+        "seed": config.seed,
+        "dataset": dataset.digest(),
+    }
+
+
+def _teacher_facts(dataset: Dataset, teacher: Policy | None) -> JSON | None:
+    if teacher is not None:
+        return teacher.facts()
+    facts: JSON | None = dataset.metadata.get("teacher")
+    return facts

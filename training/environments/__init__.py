@@ -1,0 +1,1 @@
+"""Gymnasium environments as the user has them, checked, flattened, with their signals."""

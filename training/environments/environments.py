@@ -1,0 +1,255 @@
+"""Environments by name: Gymnasium's, sparsectl's, a rig file's or one's own.
+
+A name is text, since it travels in the metadata of datasets, students and ONNX files: a Gymnasium
+id, `MINE.toml`, `module:Id-v0` or `module:Class`; with keyword arguments or wrappers it is JSON,
+{"id": "Pendulum-v1", "kwargs": {"g": 9.0}, "wrappers": ["module:Class"]}.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from sparsectl.common.errors import UserError
+from sparsectl.training.environments.checked_environment import CheckedEnvironment
+from sparsectl.training.environments.flat_observation import FlatObservation, is_flat
+
+MODULES_KNOWN = ("gymnasium",)
+"""Whose names are taken from a file without being named by the user too."""
+
+STEPS_LIMIT = "max_episode_steps"
+
+
+@dataclass(frozen=True)
+class EnvironmentParts:
+    """What a name says.
+
+    Attributes:
+        id: Gymnasium id, rig file, `module:Id-v0` or `module:Class`.
+        kwargs: for its constructor; JSON.
+        wrappers: `module:Class` of each, the innermost first.
+    """
+
+    id: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    wrappers: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The text that says it."""
+        if not self.kwargs and not self.wrappers:
+            return self.id
+        parts = {"id": self.id, "kwargs": self.kwargs, "wrappers": list(self.wrappers)}
+        return json.dumps({key: value for key, value in parts.items() if value}, sort_keys=True)
+
+    @property
+    def modules(self) -> set[str]:
+        """Modules that must be imported to make it."""
+        places = [text for text in (self.id, *self.wrappers) if ":" in text]
+        return {place.partition(":")[0] for place in places}
+
+    @property
+    def options(self) -> str:
+        """The words of a command line that say it."""
+        words = [f"--env {self.id}"]
+        words += [f"--env-kwargs '{json.dumps(self.kwargs)}'"] if self.kwargs else []
+        words += [f"--wrapper {wrapper}" for wrapper in self.wrappers]
+        return " ".join(words)
+
+
+def parts_of(name: str) -> EnvironmentParts:
+    """The parts of a name.
+
+    Raises:
+        UserError: it begins as JSON and is none of such parts.
+    """
+    if not name.startswith("{"):
+        return EnvironmentParts(name)
+    try:
+        said = json.loads(name)
+        parts = EnvironmentParts(
+            said["id"], said.get("kwargs", {}), tuple(said.get("wrappers", ()))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f'env is {name[:80]!r}; give an id, or JSON {{"id": …, "kwargs": …, "wrappers": …}}'
+        ) from error
+    texts = (parts.id, *parts.wrappers)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(parts.kwargs, dict):
+        raise UserError(f"env is {name[:80]!r}; id and wrappers are text, kwargs is an object")
+    return parts
+
+
+def named_environment(env: str, env_kwargs: Sequence[str], wrapper: Sequence[str]) -> str:
+    """The name of the environment that a command's options ask for.
+
+    Raises:
+        UserError: an option is not as it must be.
+    """
+    parts = parts_of(env)
+    for place in wrapper:
+        module, colon, name = place.partition(":")
+        if not (module and colon and name):
+            raise UserError(f"wrapper is {place!r}; give module:Class")
+    kwargs = {**parts.kwargs, **keyword_arguments(env_kwargs)}
+    return EnvironmentParts(parts.id, kwargs, (*parts.wrappers, *wrapper)).name
+
+
+def keyword_arguments(words: Sequence[str]) -> dict[str, Any]:
+    """Keyword arguments from JSON objects and words `key=value`, whose values are JSON or text.
+
+    Raises:
+        UserError: a word is neither.
+    """
+    arguments: dict[str, Any] = {}
+    for word in words:
+        if word.lstrip().startswith("{"):
+            try:
+                arguments |= json.loads(word)
+            except ValueError as error:
+                raise UserError(f"env-kwargs is {word!r}, which is no JSON ({error})") from error
+            continue
+        key, equals, value = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise UserError(f"env-kwargs is {word!r}; give key=value, or a JSON object")
+        try:
+            arguments[key] = json.loads(value)
+        except ValueError:
+            arguments[key] = value
+    return arguments
+
+
+def chosen_environment(
+    env: str | None,
+    env_kwargs: Sequence[str],
+    wrapper: Sequence[str],
+    known: str | None,
+    source: Path,
+) -> str | None:
+    """The environment that a command is to use: the one asked for, else the one its input names.
+
+    Where the id asked for is the input's and no more is said, the input's keyword arguments and
+    wrappers hold. A file's modules are only imported where the user names them too: nothing that
+    someone sent runs code.
+
+    Args:
+        env, env_kwargs, wrapper: the command's options.
+        known: what the input's metadata says.
+        source: the input's file.
+
+    Raises:
+        UserError: options do not fit together, or the input's environment must be named.
+    """
+    if env is None and (env_kwargs or wrapper):
+        if known is None:
+            raise UserError(f"{source} names no environment; give one with --env")
+        env = parts_of(known).id
+    asked = None if env is None else parts_of(named_environment(env, env_kwargs, wrapper))
+    if known is None:
+        return asked.name if asked else None
+    there = parts_of(known)
+    if asked is not None and (asked.id != there.id or asked.kwargs or asked.wrappers):
+        return asked.name
+    said = set() if asked is None else asked.modules
+    unsaid = there.modules - said - set(MODULES_KNOWN)
+    unsaid = {name for name in unsaid if name.partition(".")[0] not in MODULES_KNOWN}
+    if unsaid:
+        raise UserError(
+            f"{source} was made in an environment of the module {sorted(unsaid)[0]}, which is only "
+            f"imported when you name it: {there.options}"
+        )
+    return known
+
+
+def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnasium.Env[Any, Any]:
+    """Make the environment of that name; observations that are no vector are made one.
+
+    Args:
+        name: as this module's docstring has it.
+        options: further keyword arguments.
+
+    Raises:
+        UserError: there is no such environment, it lacks something, or refuses the options.
+    """
+    from sparsectl.plants import OWN_RIG  # the import registers sparsectl/...
+
+    parts = parts_of(name)
+    place, kwargs = parts.id, {**parts.kwargs, **(options or {})}
+    if place.endswith(".toml"):
+        place, kwargs = OWN_RIG, {**kwargs, "rig": place}
+    environment = _made(place, kwargs)
+    for wrapper in parts.wrappers:
+        environment = _wrapped(environment, wrapper)
+    if not is_flat(environment):
+        environment = FlatObservation(environment, parts.id)
+    return CheckedEnvironment(environment, parts.id)
+
+
+def _made(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    module, colon, rest = place.partition(":")
+    try:
+        if not colon:
+            return gymnasium.make(place, **kwargs)
+        imported = _imported(module, f"--env {place}")
+        if rest in gymnasium.registry or not hasattr(imported, rest):
+            return gymnasium.make(rest, **kwargs)
+        return _of_class(imported, rest, dict(kwargs))
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(
+            f"cannot make the environment {place!r}: {reason}; name a Gymnasium id such as "
+            "sparsectl/sensorsini_cartpole-v0, or your own module:Id-v0 or module:Class"
+        ) from error
+
+
+def _of_class(module: Any, name: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    steps = kwargs.pop(STEPS_LIMIT, None)
+    environment = getattr(module, name)(**kwargs)
+    if not isinstance(environment, gymnasium.Env):
+        raise UserError(
+            f"{module.__name__}:{name} makes a {type(environment).__name__}, which is no "
+            "gymnasium.Env; derive it from that"
+        )
+    return environment if steps is None else gymnasium.wrappers.TimeLimit(environment, int(steps))
+
+
+def _wrapped(environment: gymnasium.Env[Any, Any], place: str) -> gymnasium.Env[Any, Any]:
+    module, _, name = place.partition(":")
+    imported = _imported(module, f"--wrapper {place}")
+    try:
+        wrapped = getattr(imported, name)(environment)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(
+            f"cannot wrap the environment in {place}: {reason}; a wrapper is called with the "
+            "environment alone"
+        ) from error
+    if not isinstance(wrapped, gymnasium.Env):
+        raise UserError(f"{place} gives a {type(wrapped).__name__}, which is no gymnasium.Env")
+    return wrapped
+
+
+def _imported(module: str, asked_by: str) -> Any:
+    """The module, also of the current folder, which goes last on the path."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(
+            f"{asked_by}: cannot import {module} ({type(error).__name__}: {reason}); run in the "
+            "folder that has it, or name that folder in PYTHONPATH"
+        ) from error

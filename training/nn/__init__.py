@@ -1,0 +1,1 @@
+"""What networks share: numpy networks that act, flat Adam, noise, checkpoints, the loop."""

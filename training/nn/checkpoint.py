@@ -1,0 +1,84 @@
+"""Checkpoints of a distillation: one safetensors file, whole or absent, without a pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sparsectl.common.errors import UserError
+from sparsectl.training.nn.safetensors_file import write_safetensors
+
+FORMAT = "sparsectl.checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a distillation stands.
+
+    Attributes:
+        run: what makes it the same run: settings and the dataset's digest, as JSON.
+        stage: index in the run's list of stages.
+        steps: updates done, by trainer.
+        report: what the finished stages brought, as JSON.
+        seconds: that the run has taken so far.
+        tensors: the state of the stage, and of those before it that it needs.
+    """
+
+    run: dict[str, Any]
+    stage: int
+    steps: dict[str, int]
+    report: list[dict[str, Any]]
+    seconds: float
+    tensors: dict[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Those tensors whose names begin so, by the rest of their names."""
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
+
+FIELDS = ("run", "stage", "steps", "report", "seconds")
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint atomically: a kill leaves the one before it."""
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        **{key: getattr(checkpoint, key) for key in FIELDS},
+    }
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
+    }
+    metadata = {"sparsectl": json.dumps(header, allow_nan=False)}
+    write_safetensors(path, save_file, tensors, metadata)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        UserError: it is damaged, or of another program or version.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("sparsectl", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is no whole checkpoint ({error}); give --restart") from error
+    if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (
+        FORMAT,
+        VERSION,
+    ):
+        raise UserError(f"{path} is no checkpoint of this version; give --restart")
+    return Checkpoint(**{key: header[key] for key in FIELDS}, tensors=tensors)

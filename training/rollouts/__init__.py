@@ -1,0 +1,1 @@
+"""Policies in environments: episodes, collect, evaluate, DAgger, intervals."""

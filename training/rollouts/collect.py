@@ -1,0 +1,94 @@
+"""`sparsectl collect`: a teacher's transitions, labelled with what it does without noise."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import room_at
+from sparsectl.common.provenance import provenance
+from sparsectl.common.ranges import check_counts, check_numbers
+from sparsectl.training.config import CollectConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.files import check_place, write_dataset
+from sparsectl.training.data.npz import BYTES_LIMIT
+from sparsectl.training.environments.environments import chosen_environment
+from sparsectl.training.rollouts.episodes import MOST_WORKERS, Behaviour, Rollouts
+from sparsectl.training.rollouts.evaluate import check_policy
+from sparsectl.training.rollouts.policy import Policy, load_policy
+from sparsectl.training.rollouts.seeds import Series
+
+
+def collect(config: CollectConfig) -> dict[str, Any]:
+    """Roll the teacher out in parallel and write the dataset.
+
+    Returns:
+        dict: dataset (path), transitions, episodes, return_mean (of whole episodes), seconds.
+
+    Raises:
+        UserError: a setting, the teacher or the environment does not fit.
+    """
+    _check(config)
+    started = time.monotonic()
+    teacher = load_policy(
+        config.teacher, activation=config.activation, normalizer=config.normalizer
+    )
+    env = chosen_environment(
+        config.env, config.env_kwargs, config.wrapper, teacher.environment, config.teacher
+    )
+    assert env is not None
+    config = replace(config, env=env)
+    check_policy(teacher, env, config.teacher)
+    _check_room(config, (teacher.observation_size, teacher.action_size))
+    behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
+    with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
+        dataset = rollouts.transitions(
+            behaviour, (Series.COLLECT, config.seed), config.transitions, "collect"
+        )
+    dataset = replace(dataset, metadata=_metadata(config, teacher, dataset))
+    write_dataset(config.out, dataset)
+    ends = int((dataset.terminations | dataset.truncations).sum())
+    return {
+        "dataset": str(config.out),
+        "transitions": len(dataset),
+        "episodes": ends,
+        "return_mean": float(dataset.rewards.sum(dtype="float64")) / ends,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _check(config: CollectConfig) -> None:
+    check_counts(config, 1, "transitions")
+    check_counts(config, 0, "seed")
+    check_counts(config, 0, "workers", most=MOST_WORKERS)
+    check_numbers(config, "noise", least=0, most=10)
+    check_numbers(config, "noise_fraction", least=0, most=1)
+    check_place(config.out)
+
+
+def _check_room(config: CollectConfig, sizes: tuple[int, int]) -> None:
+    """See that so many transitions fit into a file, and onto the disk."""
+    observations, actions = sizes
+    wanted = config.transitions * (4 * (2 * observations + 2 * actions + 1) + 2)
+    room = min(BYTES_LIMIT, room_at(config.out.parent))
+    if wanted > room:
+        raise UserError(
+            f"transitions is {config.transitions}, which take {wanted:,} bytes; there is room for "
+            f"{room:,} at {config.out}"
+        )
+
+
+def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[str, Any]:
+    settings = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(config).items()}
+    return {
+        "signals": dataset.signals,
+        "environment": config.env,
+        "teacher": teacher.facts(),
+        "seed": config.seed,
+        "config": settings,
+        "provenance": provenance(),
+    }

@@ -1,0 +1,267 @@
+"""Episodes in parallel processes: the same transitions however many workers there are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count, islice
+from types import TracebackType
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.training.data.dataset import Dataset, joined
+from sparsectl.training.environments.environments import make_environment
+from sparsectl.training.environments.signals import environment_signals, normaliser
+from sparsectl.training.nn.networks import Array
+from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.rollouts.seeds import Series, episode_seed
+
+Seed = tuple[int, ...]
+"""Of episodes: their series (seeds.py), and what tells one run of it from another."""
+
+MOST_WORKERS = 1024
+
+SHOWN_EPISODES = 20
+"""As many have a progress bar."""
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Who acts in an episode, and who labels.
+
+    Attributes:
+        actor: its actions are executed.
+        teacher: its actions are recorded as the labels; the actor where it is None.
+        noise: standard deviation of Gaussian action noise, a fraction of half the action's range.
+        noise_fraction: the share of episodes that have it.
+        start: where episodes begin, one of the environment's `metadata["starts"]`; None: as always.
+    """
+
+    actor: Policy
+    teacher: Policy | None = None
+    noise: float = 0.0
+    noise_fraction: float = 1.0
+    start: str | None = None
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode: its transitions, and `info["is_success"]` at its end where there is one."""
+
+    transitions: Dataset
+    success: bool | None = field(default=None)
+
+    @property
+    def episode_return(self) -> float:
+        return float(self.transitions.rewards.sum(dtype=np.float64))
+
+
+def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
+    """Check that a policy's observations and actions have the environment's sizes.
+
+    Raises:
+        UserError: they have not.
+    """
+    offset, _, action_offset, *_ = normaliser(signals)
+    have = (policy.observation_size, policy.action_size)
+    want = (offset.size, action_offset.size)
+    if have != want:
+        raise UserError(
+            f"the policy takes {have[0]} observations and gives {have[1]} actions, {environment} "
+            f"has {want[0]} and {want[1]}; use the environment it was trained in"
+        )
+
+
+class Rollouts:
+    """A pool of worker processes, each with the environment; use it as a context manager."""
+
+    def __init__(
+        self, environment: str, workers: int, options: dict[str, Any] | None = None
+    ) -> None:
+        probe = make_environment(environment, options)
+        self.signals = environment_signals(probe)
+        self.starts: tuple[str, ...] = tuple(probe.metadata.get("starts", ()))
+        probe.close()
+        self.environment = environment
+        self.workers = max(1, workers)
+        self._options = options or {}
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Rollouts:
+        self._pool = ProcessPoolExecutor(
+            self.workers,
+            multiprocessing.get_context("spawn"),  # fork would copy torch's and MuJoCo's threads
+            _start_worker,
+            (self.environment, self._options),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def episodes(self, behaviour: Behaviour, seed: Seed, first: int = 0) -> Iterator[Episode]:
+        """Episodes `first`, `first` + 1, … without end; episode k depends on (seed, k) alone."""
+        assert self._pool is not None, "use Rollouts as a context manager"
+        check_fit(behaviour.actor, self.signals, self.environment)
+        if behaviour.teacher is not None:
+            check_fit(behaviour.teacher, self.signals, self.environment)
+        numbers = count(first)
+        waiting: list[Future[Episode]] = []
+        try:
+            while True:
+                while len(waiting) < 2 * self.workers:
+                    waiting.append(self._submit(behaviour, seed, next(numbers)))
+                yield waiting.pop(0).result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"a worker process of {self.environment} died, as one does that lacks memory; give "
+                "fewer --workers"
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def transitions(self, behaviour: Behaviour, seed: Seed, number: int, label: str) -> Dataset:
+        """The first `number` transitions of `episodes`, the last episode cut."""
+        parts: list[Dataset] = []
+        have = 0
+        with Progress(total=number, desc=label, unit="tr") as progress:
+            for episode in self.episodes(behaviour, seed):
+                parts.append(episode.transitions)
+                have += len(parts[-1])
+                progress.update(min(len(parts[-1]), number - progress.n))
+                if have >= number:
+                    break
+        return joined(parts).first(number)
+
+    def returns(
+        self, policy: Policy, seed: Seed, number: int, label: str = "episodes", first: int = 0
+    ) -> Array:
+        """The returns of `number` episodes from `first` on, [number]."""
+        episodes = islice(self.episodes(Behaviour(policy), seed, first), number)
+        # a few are no wait; their line would only flicker
+        quiet = number < SHOWN_EPISODES
+        shown = Progress(episodes, desc=label, total=number, unit="ep", disable=quiet)
+        return np.asarray([episode.episode_return for episode in shown], dtype=np.float32)
+
+    def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
+        assert self._pool is not None
+        with one_thread():
+            return self._pool.submit(_episode, behaviour, seed, number)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Worker processes start within `submit`; they read these when numpy is first imported."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_worker_settings: tuple[str, dict[str, Any]]
+
+
+def _start_worker(environment: str, options: dict[str, Any]) -> None:
+    import signal
+
+    global _worker_settings
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    _worker_settings = environment, options
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed leaves its workers waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@cache
+def _worker_environment() -> gymnasium.Env[Any, Any]:
+    """Made with the first episode, whose future tells what goes wrong."""
+    return make_environment(*_worker_settings)
+
+
+def _episode(behaviour: Behaviour, seed: Seed, number: int) -> Episode:
+    return run_episode(_worker_environment(), behaviour, seed, number)
+
+
+def run_episode(
+    environment: gymnasium.Env[Any, Any], behaviour: Behaviour, seed: Seed, number: int
+) -> Episode:
+    """Run one episode in this process; its start and its noise follow from (seed, number).
+
+    Returns:
+        Episode: transitions; an episode ends by termination or truncation of the environment.
+    """
+    series, *entropy = seed
+    random = np.random.default_rng([*seed, number])
+    signals = environment_signals(environment)
+    *_, scale, low, high = normaliser(signals)
+    deviation = scale * (behaviour.noise if random.random() < behaviour.noise_fraction else 0.0)
+    columns: list[list[Any]] = [[], [], [], [], [], []]
+    actions: list[Array] = []
+    options = None if behaviour.start is None else {"start": behaviour.start}
+    observation, _ = environment.reset(
+        seed=episode_seed(Series(series), number, *entropy), options=options
+    )
+    ended = False
+    info: dict[str, Any] = {}
+    while not ended:
+        row = np.array(observation, np.float32)
+        action = behaviour.actor.act(row[None])[0]
+        actions.append(action)
+        noisy = action + deviation * random.standard_normal(action.shape)
+        executed = np.minimum(np.maximum(noisy, low), high).astype(np.float32)
+        observation, reward, terminated, truncated, info = environment.step(executed)
+        ended = terminated or truncated
+        after = np.array(observation, np.float32)
+        values = (row, executed, reward, after, terminated, truncated)
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    teacher = behaviour.teacher
+    labels = np.stack(actions) if teacher is None else teacher.act(np.stack(columns[0]))
+    return Episode(_dataset(columns, labels, signals), info.get("is_success"))
+
+
+def _dataset(columns: list[list[Any]], labels: Array, signals: dict[str, Any]) -> Dataset:
+    observations, actions, rewards, after, terminations, truncations = columns
+    return Dataset(
+        np.stack(observations),
+        np.stack(actions),
+        labels,
+        np.asarray(rewards, np.float32),
+        np.stack(after),
+        np.asarray(terminations, np.bool_),
+        np.asarray(truncations, np.bool_),
+        {"signals": signals},
+    )

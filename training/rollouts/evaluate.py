@@ -1,0 +1,206 @@
+"""The return of a policy in an environment, with a confidence interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, check_file
+from sparsectl.common.progress import Progress
+from sparsectl.common.ranges import check_counts
+from sparsectl.training.config import EvaluateConfig
+from sparsectl.training.environments.environments import chosen_environment, make_environment
+from sparsectl.training.environments.signals import environment_signals
+from sparsectl.training.rollouts.episodes import check_fit
+from sparsectl.training.rollouts.intervals import cvar_figures, mean_interval
+from sparsectl.training.rollouts.plausibility import warn_of_lost_normaliser
+from sparsectl.training.rollouts.policy import Policy, load_policy
+from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
+
+Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Observations [episodes, n] to actions [episodes, m], in the environment's units."""
+
+
+SIDE_BY_SIDE = 256
+"""Environments at once: more would only fill the memory."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What a batch of episodes gave, arrays of shape [episodes]."""
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    successes: NDArray[np.bool_] | None
+    """None where the environment neither says `is_success` nor registers a reward threshold."""
+
+
+def run_episodes(
+    env_id: str,
+    act: Act,
+    *,
+    episodes: int,
+    seed: int,
+    series: Series = Series.EVALUATION,
+    env_kwargs: dict[str, Any] | None = None,
+    progress: str | None = None,
+) -> Episodes:
+    """Run whole episodes side by side, one environment each, the policy on the batch of them.
+
+    Episode i is number `seed + i` of the series, so two policies meet the same units and starts.
+
+    Raises:
+        UserError: there is no such episode.
+    """
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+    said: list[bool | None] = [None] * episodes
+    threshold = None
+    with Progress(total=episodes, desc=progress, unit="episode", disable=progress is None) as bar:
+        for first in range(0, episodes, SIDE_BY_SIDE):
+            block = range(first, min(first + SIDE_BY_SIDE, episodes))
+            envs = {i: make_environment(env_id, env_kwargs) for i in block}
+            spec = envs[first].spec
+            threshold = spec.reward_threshold if spec else None
+            seen = {i: envs[i].reset(seed=episode_seed(series, seed + i))[0] for i in block}
+            while seen:
+                actions = act(np.stack(list(seen.values())).astype(np.float32))
+                for i, action in zip(list(seen), actions, strict=True):
+                    seen[i], reward, terminated, truncated, info = envs[i].step(action)
+                    returns[i] += float(reward)
+                    lengths[i] += 1
+                    if terminated or truncated:
+                        said[i] = None if "is_success" not in info else bool(info["is_success"])
+                        envs[i].close()
+                        del seen[i]
+                        bar.update()
+    return Episodes(returns, lengths, successes_of(said, returns, threshold))
+
+
+def successes_of(
+    said: Sequence[bool | None], returns: NDArray[np.float64], threshold: float | None
+) -> NDArray[np.bool_] | None:
+    """Which episodes succeeded, as the environment says it, or else by its registered threshold.
+
+    Args:
+        said: `info["is_success"]` at each episode's end, None where it was not there.
+        returns: of the episodes.
+        threshold: the `reward_threshold` that the environment was registered with, if any.
+    """
+    if said and all(one is not None for one in said):
+        return np.array(said, np.bool_)
+    return None if threshold is None else returns >= threshold
+
+
+def summarise(episodes: Episodes) -> dict[str, Any]:
+    """The keys that `sparsectl evaluate` promises.
+
+    `success_rate` is there only where success is defined. `cvar_1`, the mean of the worst
+    hundredth, is None below 500 episodes; the least of them, `return_min`, is mostly luck.
+    """
+    low, high = mean_interval(episodes.returns)
+    summary = {
+        "return_mean": float(episodes.returns.mean()),
+        "return_low": low,
+        "return_high": high,
+        "return_min": float(episodes.returns.min()),
+        **cvar_figures(episodes.returns),
+    }
+    if episodes.successes is not None:
+        summary["success_rate"] = float(episodes.successes.mean())
+    return summary | {"episodes": len(episodes.returns)}
+
+
+def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.float64]]:
+    """One episode of a plant's environment as arrays over time: what the report draws."""
+    env = make_environment(env_id)
+    plant = getattr(env.unwrapped, "plant", None)
+    if plant is None:
+        raise UserError(f"{env_id} has no plant to trace; traces are of sparsectl's own rigs")
+    observation, _ = env.reset(seed=episode_seed(Series.EVALUATION, seed))
+    rows, done = [], False
+    while not done:
+        action = act(observation[None].astype(np.float32))[0]
+        observation, _, terminated, truncated, _ = env.step(action)
+        position, _, angle_rad, _ = plant.state()
+        rows.append((plant.time_s, position, angle_rad, float(action[0])))
+        done = terminated or truncated
+    env.close()
+    columns = np.array(rows).T
+    names = ("time_s", "base_position", "pole_angle_rad", "duty")
+    return dict(zip(names, columns, strict=True))
+
+
+def evaluate(
+    config: EvaluateConfig,
+    progress: str | None = "evaluate",
+    series: Series = Series.EVALUATION,
+) -> dict[str, Any]:
+    """Run `sparsectl evaluate`; `progress` names the bar, none where it is None.
+
+    `series`: whose episodes; those of `evaluate` report, and nothing may be chosen by them.
+
+    Raises:
+        UserError: the policy or the environment does not load, or they do not fit each other.
+    """
+    check_settings(config)
+    if config.policy is None:
+        raise UserError("no policy is given: name one by --policy, or two by --compare A B")
+    policy = load_policy(config.policy, normalizer=config.normalizer)
+    env_id = chosen_environment(
+        config.env, config.env_kwargs, config.wrapper, policy.environment, config.policy
+    )
+    if env_id is None:
+        raise UserError(f"{config.policy} names no environment; give one with --env")
+    check_policy(policy, env_id, config.policy)
+    episodes = run_episodes(
+        env_id,
+        policy.act,
+        episodes=config.episodes,
+        seed=config.seed,
+        series=series,
+        progress=progress,
+    )
+    if config.trace is not None:
+        save_trace(config.trace, trace_episode(env_id, policy.act, seed=config.seed))
+    return summarise(episodes) | {
+        "returns": episodes.returns.tolist(),
+        "env": env_id,
+        "policy": str(config.policy),
+        "seed": config.seed,
+    }
+
+
+def check_settings(config: EvaluateConfig) -> None:
+    """Check what does not need the policy.
+
+    Raises:
+        UserError: a setting is out of its range, or the trace cannot be written.
+    """
+    check_counts(config, 1, "episodes", most=BLOCK)
+    check_counts(config, 0, "seed", most=BLOCK)
+    if config.trace is not None:
+        check_file(config.trace.with_suffix(".npz"), "--trace")
+
+
+def check_policy(policy: Policy, env_id: str, source: Path) -> None:
+    """Check that a policy fits an environment; warn of a normaliser that seems to be lost.
+
+    Raises:
+        UserError: it does not, or the environment cannot be made, or raises in its first steps.
+    """
+    probe = make_environment(env_id)
+    check_fit(policy, environment_signals(probe), env_id)
+    warn_of_lost_normaliser(policy, probe, source)
+    probe.close()
+
+
+def save_trace(path: Path, trace: dict[str, NDArray[np.float64]]) -> None:
+    """Write a trace as `.npz`."""
+    with atomic_path(path.with_suffix(".npz")) as temporary:
+        np.savez(temporary, **trace)  # type: ignore[arg-type]

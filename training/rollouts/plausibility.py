@@ -1,0 +1,69 @@
+"""Whether what a policy is shown is what it was trained on: warnings, before work starts.
+
+A normaliser that got lost is not seen in the sizes of arrays. It is seen in the first layer: its
+sums are of the order of one to ten where inputs are as they were in training, and saturate a tanh
+or grow by the inputs' scale where they are not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from sparsectl.common.warning import warn
+from sparsectl.training.nn.networks import Array, Mlp
+from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.rollouts.seeds import Series, episode_seed
+
+STEPS = 200
+SATURATED = 4.0
+"""A tanh of so much has a slope under 0.0014."""
+
+SATURATED_SHARE = 0.9
+LARGE = 50.0
+"""A root mean square of a first layer's sums that no input of its training gave."""
+
+
+def warn_of_lost_normaliser(
+    policy: Policy, environment: gymnasium.Env[Any, Any], source: Path
+) -> None:
+    """Step the environment a little with the policy, and say what its first layer meets."""
+    if isinstance(policy.network, Mlp):
+        text = far_off(policy.network, observations_of(policy, environment))
+        if text is not None:
+            warn(
+                f"{source}: {text}; where it was trained with VecNormalize or another normaliser, "
+                "give that by --normalizer"
+            )
+
+
+def observations_of(policy: Policy, environment: gymnasium.Env[Any, Any]) -> Array:
+    """What a policy meets in its first steps, [STEPS, n]."""
+    rows = []
+    observation, _ = environment.reset(seed=episode_seed(Series.PROBE, 0))
+    for _ in range(STEPS):
+        rows.append(np.asarray(observation, np.float32))
+        action = policy.act(rows[-1][None])[0]
+        observation, _, terminated, truncated, _ = environment.step(action)
+        if terminated or truncated:
+            observation, _ = environment.reset()
+    return np.stack(rows)
+
+
+def far_off(network: Mlp, observations: Array) -> str | None:
+    """What is odd about a first layer's sums for these observations [N, n]; None: nothing."""
+    normalised = (observations - network.observation_offset) / network.observation_scale
+    sums = normalised @ network.weights[0].T + network.biases[0]
+    if len(network.weights) == 1:
+        return None
+    if network.activations[0] in ("tanh", "sigmoid"):
+        share = float((np.abs(sums) > SATURATED).mean())
+        if share > SATURATED_SHARE:
+            return f"{share:.0%} of its first layer is saturated by this environment's observations"
+    size = float(np.sqrt((sums.astype(np.float64) ** 2).mean()))
+    if size > LARGE:
+        return f"its first layer's sums are {size:.0f} in this environment, in place of 1 to 10"
+    return None

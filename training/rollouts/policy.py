@@ -1,0 +1,222 @@
+"""Policies from files: Stable-Baselines3 zip, ONNX, student.safetensors, policy directory.
+
+Nothing here unpickles: loading a policy that someone sent runs none of their code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.normalizer import read_normalizer
+from sparsectl.policy.sb3_file import read_sb3, warn_of_normaliser
+from sparsectl.training.nn.networks import (
+    Array,
+    Mlp,
+    Network,
+    NormalizedNetwork,
+    OnnxNetwork,
+    mlp_of,
+)
+from sparsectl.training.students.storage import read_student
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A deterministic policy in the environment's physical units; it travels to worker processes.
+
+    Attributes:
+        network: observations [B, n] → actions [B, m].
+        parameters: weights and biases of the acting network, all of them, zero or not.
+        sha256: of the file it came from, hex.
+        signals: names, units, scales and limits of observations and actions, if the file says.
+        environment: the Gymnasium id it was trained in, if the file says.
+        weights: of the parameters, those that are no biases, if that is known.
+        normalizer_sha256: of the file of its normaliser, where one was given.
+    """
+
+    network: Network
+    parameters: int
+    sha256: str
+    signals: JSON | None = None
+    environment: str | None = None
+    weights: int | None = None
+    normalizer_sha256: str | None = None
+
+    @property
+    def observation_size(self) -> int:
+        return self.network.observation_size
+
+    @property
+    def action_size(self) -> int:
+        return self.network.action_size
+
+    def facts(self) -> JSON:
+        """What datasets and students keep of their teacher."""
+        facts: JSON = {"parameters": self.parameters, "weights": self.weights}
+        facts["sha256"] = self.sha256
+        if self.normalizer_sha256 is not None:
+            facts["normalizer_sha256"] = self.normalizer_sha256
+        return facts
+
+    @property
+    def identity(self) -> str:
+        """What makes it this policy: the digest of its file, and of its normaliser's."""
+        return "+".join(filter(None, [self.sha256, self.normalizer_sha256]))
+
+    def act(self, observations: Array) -> Array:
+        """Deterministic actions [B, m] for observations [B, n], float32.
+
+        Raises:
+            UserError: the observations have another size than the policy's.
+        """
+        observations = np.asarray(observations, dtype=np.float32)
+        if observations.ndim != 2 or observations.shape[1] != self.observation_size:
+            raise UserError(
+                f"observations of shape {observations.shape} do not fit a policy that takes "
+                f"[batch, {self.observation_size}]; use the environment it was trained in"
+            )
+        return self.network(observations)
+
+
+def load_policy(
+    path: Path,
+    *,
+    activation: str | None = None,
+    action_low: Sequence[float] | None = None,
+    action_high: Sequence[float] | None = None,
+    normalizer: Path | None = None,
+) -> Policy:
+    """Load a policy, whatever its form.
+
+    Args:
+        path: a Stable-Baselines3 `.zip`, an `.onnx`, a `.safetensors` student, or a folder that
+            holds `policy.onnx`.
+        activation: of a zip's hidden layers, where the zip does not say.
+        action_low, action_high: a zip's action bounds, where the zip does not say.
+        normalizer: an .npz of what is done to observations before the policy sees them.
+
+    Raises:
+        UserError: the file is missing, truncated, foreign or hostile, the normaliser does not fit
+            it, or an activation is given for what is no zip.
+    """
+    if activation is not None and path.suffix != ".zip":
+        raise UserError(
+            f"--activation is {activation}, but {path} says its own; it is for the zips of "
+            "Stable-Baselines3, leave it out"
+        )
+    policy = _loaded(path, activation, action_low, action_high)
+    if normalizer is None:
+        if path.suffix == ".zip":
+            warn_of_normaliser(path)
+        return policy
+    before = read_normalizer(normalizer)
+    if before.mean.size != policy.observation_size:
+        raise UserError(
+            f"{normalizer} normalises {before.mean.size} observations, {path} takes "
+            f"{policy.observation_size}; give the one it was trained with"
+        )
+    network = NormalizedNetwork(before, policy.network)
+    return replace(policy, network=network, normalizer_sha256=before.sha256)
+
+
+def _loaded(
+    path: Path,
+    activation: str | None,
+    action_low: Sequence[float] | None,
+    action_high: Sequence[float] | None,
+) -> Policy:
+    if path.is_dir():
+        path = path / "policy.onnx"
+    if not path.is_file():
+        raise UserError(f"no policy at {path}; give an SB3 .zip, an .onnx or a student.safetensors")
+    if path.suffix == ".onnx":
+        return _from_onnx(path)
+    if path.suffix == ".safetensors":
+        return _from_student(path)
+    if path.suffix == ".zip":
+        network = mlp_of(read_sb3(path, activation, action_low, action_high))
+        return Policy(network, _count(network), file_sha256(path), weights=_count_weights(network))
+    raise UserError(
+        f"{path} is no policy: {path.suffix or 'no'} extension; "
+        "give an SB3 .zip, an .onnx or a student.safetensors"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """The file's SHA-256, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_onnx(path: Path) -> Policy:
+    network = OnnxNetwork(path)
+    metadata = network.metadata
+    signals = metadata.get("sparsectl.signals")
+    try:
+        parsed = json.loads(signals) if signals else None
+    except ValueError as error:
+        raise UserError(f"{path}: sparsectl.signals is not JSON; export it again") from error
+    parameters, weights = _count_onnx(path)
+    environment = metadata.get("sparsectl.environment") or None
+    return Policy(network, parameters, file_sha256(path), parsed, environment, weights)
+
+
+def _from_student(path: Path) -> Policy:
+    student = read_student(path)
+    network = student.network()
+    return Policy(
+        network,
+        _count(network),
+        file_sha256(path),
+        student.metadata["signals"],
+        student.metadata.get("environment"),
+        _count_weights(network),
+    )
+
+
+def _count(network: Mlp) -> int:
+    return sum(array.size for array in (*network.weights, *network.biases))
+
+
+def _count_weights(network: Mlp) -> int:
+    return sum(array.size for array in network.weights)
+
+
+def _count_onnx(path: Path) -> tuple[int, int]:
+    """Elements of the constants that layers use, and of them those of their matrices.
+
+    Those of a normaliser before the layers count in neither.
+    """
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    sizes |= {sparse.values.name: int(np.prod(sparse.dims)) for sparse in graph.sparse_initializer}
+    sizes |= {
+        node.output[0]: int(np.prod(attribute.t.dims))
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.HasField("t")
+    }
+    products = {output for node in graph.node if node.op_type == "MatMul" for output in node.output}
+    layers = [node for node in graph.node if node.op_type in {"Gemm", "MatMul", "Conv"}]
+    matrices = {name for node in layers for name in node.input[:2]}
+    biases = {name for node in layers for name in node.input[2:]} | {
+        name
+        for node in graph.node
+        if node.op_type == "Add" and products.intersection(node.input)
+        for name in node.input
+    }
+    parameters = sum(sizes.get(name, 0) for name in matrices | biases)
+    return parameters, sum(sizes.get(name, 0) for name in matrices)

@@ -1,0 +1,28 @@
+"""What `sparsectl teach` asks of a library of reinforcement learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from sparsectl.training.teachers.teacher_file import Weights
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A library with classes SAC and TD3 as Stable-Baselines3 has them.
+
+    Attributes:
+        module: its name, to import.
+        weights: model → its deterministic actor, layer by layer.
+        state: model → all that its next gradient step depends on but the replay buffer, by name.
+        restore: gives a fresh model of the same settings such a state.
+    """
+
+    module: str
+    weights: Callable[[Any], Weights]
+    state: Callable[[Any], dict[str, Tensor]]
+    restore: Callable[[Any, dict[str, Tensor]], None]

@@ -1,0 +1,74 @@
+"""Stable-Baselines3: actor and state of its SAC and TD3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsectl.training.teachers.backends.backend import Backend
+from sparsectl.training.teachers.teacher_file import Weights
+
+ENTROPY = "log_ent_coef"
+"""Of SAC alone, and not among what `get_parameters` gives."""
+
+
+def weights(model: Any) -> Weights:
+    """The deterministic actor of a SAC or TD3 model, layer by layer."""
+    actor = model.policy.actor
+    hidden = actor.latent_pi if hasattr(actor, "latent_pi") else actor.mu
+    linear = [layer for layer in hidden if hasattr(layer, "weight")]
+    if hasattr(actor, "latent_pi"):
+        linear.append(actor.mu)
+    return [
+        (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
+        for layer in linear
+    ]
+
+
+def state(model: Any) -> dict[str, Tensor]:
+    """Networks, their targets and the optimisers' moments as PART/NAME or PART/PARAMETER/NAME."""
+    tensors: dict[str, Tensor] = {}
+    for part, values in model.get_parameters().items():
+        moments = values["state"] if _is_optimizer(part) else {None: values}
+        for parameter, named in moments.items():
+            prefix = part if parameter is None else f"{part}/{parameter}"
+            tensors |= {f"{prefix}/{name}": tensor for name, tensor in named.items()}
+    if hasattr(model, ENTROPY):
+        tensors[ENTROPY] = getattr(model, ENTROPY)
+    return tensors
+
+
+def restore(model: Any, tensors: dict[str, Tensor]) -> None:
+    """The other way."""
+    parameters = model.get_parameters()
+    for part, values in parameters.items():
+        mine = {
+            name.removeprefix(f"{part}/"): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(f"{part}/")
+        }
+        if _is_optimizer(part):
+            values["state"] = _by_parameter(mine)
+        else:
+            values.update(mine)
+    model.set_parameters(parameters)
+    if hasattr(model, ENTROPY):
+        with torch.no_grad():
+            getattr(model, ENTROPY).copy_(tensors[ENTROPY])
+
+
+def _is_optimizer(part: str) -> bool:
+    return part.endswith("optimizer")
+
+
+def _by_parameter(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    grouped: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        parameter, name = path.split("/")
+        grouped.setdefault(int(parameter), {})[name] = tensor
+    return grouped
+
+
+BACKEND = Backend("stable_baselines3", weights, state, restore)

@@ -1,0 +1,68 @@
+"""SBX, the JAX sibling of Stable-Baselines3: actor and state of its SAC and TD3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparsectl.training.teachers.backends.backend import Backend
+from sparsectl.training.teachers.teacher_file import Weights
+
+OF_POLICY = ("actor_state", "qf_state")
+OF_MODEL = ("ent_coef_state", "key")
+"""What changes in training; TD3 has no entropy coefficient."""
+
+
+def weights(model: Any) -> Weights:
+    """The deterministic actor of a SAC or TD3 model; SAC's last Dense is the spread."""
+    layers = model.policy.actor_state.params["params"]
+    count = len(model.policy.net_arch_pi if hasattr(model.policy, "net_arch_pi") else (0, 0)) + 1
+    dense = [layers[f"Dense_{i}"] for i in range(count)]
+    return [(np.array(layer["kernel"]).T.copy(), np.array(layer["bias"])) for layer in dense]
+
+
+def state(model: Any) -> dict[str, Tensor]:
+    """The leaves of every part's tree, as PART/NUMBER."""
+    import jax
+
+    tensors = {}
+    for part, owner in _parts(model).items():
+        for number, leaf in enumerate(jax.tree_util.tree_leaves(getattr(owner, part))):
+            value = np.array(leaf)
+            signed = value.view(np.int32) if value.dtype == np.uint32 else value
+            tensors[f"{part}/{number}"] = torch.from_numpy(signed)
+    return tensors
+
+
+def restore(model: Any, tensors: dict[str, Tensor]) -> None:
+    """The other way."""
+    import jax
+
+    for part, owner in _parts(model).items():
+        leaves, tree = jax.tree_util.tree_flatten(getattr(owner, part))
+        values = [
+            _as_leaf(tensors[f"{part}/{number}"].numpy(), leaf)
+            for number, leaf in enumerate(leaves)
+        ]
+        setattr(owner, part, jax.tree_util.tree_unflatten(tree, values))
+
+
+def _parts(model: Any) -> dict[str, Any]:
+    """Each part that this algorithm has, and the object whose attribute it is."""
+    owners = dict.fromkeys(OF_POLICY, model.policy) | dict.fromkeys(OF_MODEL, model)
+    return {part: owner for part, owner in owners.items() if hasattr(owner, part)}
+
+
+def _as_leaf(saved: NDArray[Any], leaf: Any) -> Any:
+    """An array for JAX; random keys are unsigned, which torch's files do not keep."""
+    import jax
+
+    unsigned = np.asarray(leaf).dtype == np.uint32
+    return jax.numpy.asarray(saved.view(np.uint32) if unsigned else saved)
+
+
+BACKEND = Backend("sbx", weights, state, restore)

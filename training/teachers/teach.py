@@ -1,0 +1,299 @@
+"""Train a teacher with Stable-Baselines3, or with its JAX sibling SBX.
+
+The algorithms are theirs; ours are the environment, the normaliser in front of the networks, the
+checkpoints and the file that comes out: weights only, as ONNX, in the environment's units.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import NormalActionNoise
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, check_writable, write_json
+from sparsectl.common.folder_lock import locked_folder
+from sparsectl.common.progress import Progress
+from sparsectl.common.provenance import provenance
+from sparsectl.common.ranges import check_counts, check_numbers
+from sparsectl.training.config import TeachConfig
+from sparsectl.training.environments.environments import make_environment, named_environment
+from sparsectl.training.environments.signals import environment_signals, normaliser
+from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sparsectl.training.nn.loop import Stop, stop_on_interrupt
+from sparsectl.training.rollouts.evaluate import run_episodes, summarise
+from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
+from sparsectl.training.teachers.backends import BACKENDS
+from sparsectl.training.teachers.backends.backend import Backend
+from sparsectl.training.teachers.replay_buffer import load_replay, replay_state
+from sparsectl.training.teachers.teacher_file import teacher_act, write_teacher
+from sparsectl.training.teachers.teaching import Teaching, known_of, resolved
+
+MOST_ENVIRONMENTS, WIDEST = 4096, 65_536
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def teach(config: TeachConfig) -> dict[str, Any]:
+    """Run `sparsectl teach`; leaves teacher.onnx, learning_curve.csv and summary.json.
+
+    A run that was stopped or killed goes on from the last evaluation: networks, optimisers and
+    replay buffer are as they were, the environments begin new episodes.
+
+    Raises:
+        UserError: no such environment, the backend is not installed, `out` holds another run, or
+            SIGINT came.
+    """
+    env = named_environment(config.env, config.env_kwargs, config.wrapper)
+    config = replace(config, env=env, env_kwargs=(), wrapper=())
+    settings = resolved(config)
+    config = replace(config, **asdict(settings))
+    _check(config, settings)
+    backend = BACKENDS[config.backend]
+    _import(backend.module)
+    signals = signals_of(config.env)
+    if known := known_of(config):
+        print(f"sparsectl teach: {known.told}", file=sys.stderr)
+    with locked_folder(config.out):
+        return _taught(config, settings, backend, signals)
+
+
+def _taught(
+    config: TeachConfig, settings: Teaching, backend: Backend, signals: dict[str, Any]
+) -> dict[str, Any]:
+    checkpoint = _checkpoint(config)
+    done = checkpoint.steps["teach"] if checkpoint else 0
+    model = _model(config, settings, backend, signals, seed=config.seed + done)
+    with stop_on_interrupt() as stop:
+        keeper = _Keeper(config, settings, signals, backend, stop)
+        if checkpoint:
+            backend.restore(model, checkpoint.tensors)
+            load_replay(model.replay_buffer, checkpoint.tensors)
+            model.num_timesteps, model._n_updates = done, checkpoint.steps["updates"]
+            keeper.go_on(checkpoint)
+        if done < settings.steps:
+            callbacks = CallbackList([_Bar(settings.steps), keeper])
+            model.learn(settings.steps - done, callback=callbacks, reset_num_timesteps=not done)
+            keeper.finish()
+    model.get_env().close()
+    return keeper.summary()
+
+
+def _check(config: TeachConfig, settings: Teaching) -> None:
+    check_counts(config, 1, "evaluate_every", "evaluate_episodes")
+    check_counts(config, 0, "seed", most=BLOCK // 2)
+    check_counts(settings, 1, "steps")
+    check_counts(settings, 1, "environments", most=MOST_ENVIRONMENTS)
+    check_counts(settings, 1, "hidden", most=WIDEST)
+    check_counts(settings, 0, "learning_starts")
+    check_numbers(settings, "updates_per_step", over=0, most=1000)
+    check_numbers(settings, "learning_rate", "target_rate", over=0, most=1)
+    check_numbers(settings, "learning_rate_end", "discount", least=0, most=1)
+    check_numbers(settings, "exploration_noise", least=0, most=10)
+    if not settings.hidden:
+        raise UserError("hidden is empty; give the width of one layer at least")
+    if settings.learning_starts >= settings.steps:
+        raise UserError(
+            f"learning_starts is {settings.learning_starts} and steps {settings.steps}: it would "
+            "not learn at all; give more steps, or fewer to start with"
+        )
+    check_writable(config.out)
+
+
+def _checkpoint(config: TeachConfig) -> Checkpoint | None:
+    path = config.out / CHECKPOINT
+    if config.restart or not path.exists():
+        return None
+    checkpoint = read_checkpoint(path)
+    now, said_anew = _plain(config), {"out", "restart"}
+    changed = sorted({key for key in now if now[key] != checkpoint.run.get(key)} - said_anew)
+    if changed:
+        raise UserError(
+            f"{config.out} holds a run with another {', '.join(changed)}; "
+            "give another --out, or --restart to begin anew"
+        )
+    return checkpoint
+
+
+def _model(
+    config: TeachConfig, settings: Teaching, backend: Backend, signals: dict[str, Any], seed: int
+) -> Any:
+    algorithm = getattr(_import(backend.module), config.algo.upper())
+    vector = make_vec_env(lambda: _training_env(config.env, signals), n_envs=settings.environments)
+    start, end = settings.learning_rate, settings.learning_rate_end
+    return algorithm(
+        "MlpPolicy",
+        vector,
+        learning_rate=lambda left: start * (end + (1 - end) * left),
+        buffer_size=min(settings.steps, 1_000_000),
+        learning_starts=settings.learning_starts,
+        batch_size=256,
+        tau=settings.target_rate,
+        gamma=settings.discount,
+        train_freq=1,
+        gradient_steps=max(1, round(settings.updates_per_step * settings.environments)),
+        action_noise=_noise(settings.exploration_noise, len(signals["action"])),
+        policy_kwargs={"net_arch": list(settings.hidden)},
+        seed=episode_seed(Series.TEACHING, seed),  # of its environments too
+    )
+
+
+def _noise(deviation: float, actions: int) -> NormalActionNoise | None:
+    """Gaussian, in units of half the actions' range."""
+    return NormalActionNoise(np.zeros(actions), np.full(actions, deviation)) if deviation else None
+
+
+def signals_of(env_id: str) -> dict[str, Any]:
+    """The signals of an environment: its own, or plain ones without units."""
+    env = make_environment(env_id)
+    signals = environment_signals(env)
+    env.close()
+    return signals
+
+
+def _training_env(env_id: str, signals: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """The environment as the learner sees it: normalised, and for our rigs from any start."""
+    env = make_environment(env_id, {"start": "mixed"} if signals["rig"] else None)
+    offset, scale, *_ = normaliser(signals)
+    return gymnasium.wrappers.TransformObservation(
+        env, lambda o: ((o - offset) / scale).astype(np.float32), env.observation_space
+    )
+
+
+def _import(module_name: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the backend {module_name} is not installed; pip install 'sparsectl[jax]', "
+            "or take --backend sb3"
+        ) from error
+
+
+class _Bar(BaseCallback):
+    """Progress in environment steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def _on_training_start(self) -> None:
+        done = self.num_timesteps
+        self.bar = Progress(total=self.steps, initial=done, desc="teach", unit="step")
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.num_timesteps - self.bar.n)
+        return True
+
+    def _on_training_end(self) -> None:
+        self.bar.close()
+
+
+class _Keeper(BaseCallback):
+    """Evaluates now and then, keeps the best teacher, the learning curve and the checkpoint."""
+
+    def __init__(
+        self,
+        config: TeachConfig,
+        settings: Teaching,
+        signals: dict[str, Any],
+        backend: Backend,
+        stop: Stop,
+    ) -> None:
+        super().__init__()
+        self.config, self.settings = config, settings
+        self.signals, self.backend, self.stop = signals, backend, stop
+        self.curve: list[dict[str, Any]] = []
+        self.started = time.monotonic()
+
+    def go_on(self, checkpoint: Checkpoint) -> None:
+        """Take over what an earlier process did."""
+        self.curve = checkpoint.report
+        self.started -= checkpoint.seconds
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps % self.config.evaluate_every < self.settings.environments:
+            self.evaluate()
+            self.save(replay=True)
+        if self.stop.wanted:
+            self.save(replay=True)
+            raise UserError(
+                f"stopped after step {self.num_timesteps}; the same command goes on from there"
+            )
+        return True
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The curve's best row; the earlier of equals."""
+        return max(self.curve, key=lambda row: float(row["return_mean"]))
+
+    def evaluate(self) -> None:
+        """Measure the present actor on the true start distribution; keep it if it is the best."""
+        config = self.config
+        if self.curve and self.curve[-1]["steps"] == self.num_timesteps:
+            return
+        weights = self.backend.weights(self.model)
+        episodes = run_episodes(
+            config.env,
+            teacher_act(weights, self.signals),
+            episodes=config.evaluate_episodes,
+            seed=config.seed,
+            series=Series.TEACHER_SELECTION,
+        )
+        row = {"steps": self.num_timesteps} | summarise(episodes)
+        self.curve.append(row)
+        self._write_curve(config.out / "learning_curve.csv")
+        if self.best is row:
+            origin = {"config": _plain(config), "steps": row["steps"], **provenance()}
+            write_teacher(config.out / "teacher.onnx", weights, self.signals, config.env, origin)
+
+    def save(self, *, replay: bool) -> None:
+        """Write the checkpoint; a finished run needs no replay buffer any more."""
+        tensors = self.backend.state(self.model)
+        if replay:
+            tensors |= replay_state(self.model.replay_buffer)  # type: ignore[attr-defined]
+        steps = {"teach": self.num_timesteps, "updates": self.model._n_updates}
+        seconds = time.monotonic() - self.started
+        run = _plain(self.config)
+        checkpoint = Checkpoint(run, len(self.curve), steps, self.curve, seconds, tensors)
+        write_checkpoint(self.config.out / CHECKPOINT, checkpoint)
+
+    def finish(self) -> None:
+        """After the last step."""
+        self.evaluate()
+        self.save(replay=False)
+
+    def summary(self) -> dict[str, Any]:
+        """Write and return summary.json."""
+        result = {
+            "teacher": str(self.config.out / "teacher.onnx"),
+            **self.best,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "config": _plain(self.config),
+            "provenance": provenance(),
+        }
+        write_json(self.config.out / "summary.json", result)
+        return result
+
+    def _write_curve(self, path: Path) -> None:
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.curve[0].keys())
+            writer.writeheader()
+            writer.writerows(self.curve)
+
+
+def _plain(config: TeachConfig) -> dict[str, Any]:
+    """The settings as JSON has them."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return settings

@@ -1,0 +1,107 @@
+"""What a teacher is trained with, where the user does not say: by algorithm and environment.
+
+The numbers of RL Baselines3 Zoo (Raffin 2020, github.com/DLR-RM/rl-baselines3-zoo, revision
+22e3ff2, hyperparams/sac.yml and td3.yml), for environments that it has; its benchmark.md has the
+returns, of one agent each, mean and standard deviation over episodes. Elsewhere the settings that
+teach the rigs of this project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sparsectl.training.config import TeachConfig
+from sparsectl.training.environments.environments import parts_of
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Settings that depend on algorithm and environment; as `TeachConfig` explains them."""
+
+    steps: int = 300_000
+    environments: int = 16
+    updates_per_step: float = 0.5
+    learning_rate: float = 3e-4
+    learning_rate_end: float = 0.1
+    learning_starts: int = 5_000
+    discount: float = 0.99
+    target_rate: float = 0.005
+    hidden: tuple[int, ...] = (256, 256)
+    exploration_noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """Settings of an environment that the zoo has, and what its own agent returned with them."""
+
+    settings: Teaching
+    return_mean: float
+    return_std: float
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        return (
+            f"settings of RL Baselines3 Zoo, whose own agent returned {self.return_mean:,.0f} "
+            f"(standard deviation {self.return_std:,.0f} over episodes) after "
+            f"{self.settings.steps:,} steps"
+        )
+
+
+TD3_NOISE = 0.1
+"""Of TD3 everywhere, as in its paper (Fujimoto et al. 2018): it has no noise of its own."""
+
+ONE = Teaching(environments=1, updates_per_step=1.0, learning_rate_end=1.0)
+SAC_MUJOCO = replace(ONE, steps=1_000_000, learning_starts=10_000)
+TD3_MUJOCO = replace(SAC_MUJOCO, learning_rate=1e-3, hidden=(400, 300), exploration_noise=TD3_NOISE)
+TD3_SHORT = replace(TD3_MUJOCO, steps=300_000, discount=0.98)
+SAC_PENDULUM = replace(ONE, steps=20_000, learning_rate=1e-3, learning_starts=100)
+SAC_LUNAR = replace(
+    SAC_MUJOCO,
+    steps=500_000,
+    learning_rate=7.3e-4,
+    learning_rate_end=0.0,
+    target_rate=0.01,
+    hidden=(400, 300),
+)
+
+KNOWN = {
+    ("sac", "Pendulum"): Known(SAC_PENDULUM, -157, 89),
+    ("td3", "Pendulum"): Known(replace(TD3_SHORT, steps=20_000), -152, 90),
+    ("sac", "LunarLanderContinuous"): Known(SAC_LUNAR, 260, 65),
+    ("td3", "LunarLanderContinuous"): Known(TD3_SHORT, 207, 68),
+    ("td3", "BipedalWalker"): Known(replace(TD3_SHORT, steps=1_000_000), 306, 57),
+    ("sac", "Ant"): Known(SAC_MUJOCO, 4_616, 1_354),
+    ("td3", "Ant"): Known(TD3_MUJOCO, 5_813, 590),
+    ("sac", "HalfCheetah"): Known(SAC_MUJOCO, 9_535, 100),
+    ("td3", "HalfCheetah"): Known(TD3_MUJOCO, 9_656, 970),
+    ("sac", "Hopper"): Known(SAC_MUJOCO, 2_326, 1_130),
+    ("td3", "Hopper"): Known(TD3_MUJOCO, 3_606, 4),
+    ("sac", "Walker2d"): Known(SAC_MUJOCO, 3_863, 254),
+    ("td3", "Walker2d"): Known(TD3_MUJOCO, 4_718, 46),
+}
+"""By algorithm and Gymnasium's name without its version."""
+
+
+def known_of(config: TeachConfig) -> Known | None:
+    """What the zoo has for this algorithm and environment."""
+    parts = parts_of(config.env)
+    name, _, version = parts.id.rpartition("-v")
+    if name == "LunarLander" and parts.kwargs.get("continuous"):
+        name = "LunarLanderContinuous"
+    changed = parts.wrappers or set(parts.kwargs) - {"continuous"}
+    return None if changed or not version else KNOWN.get((config.algo, name))
+
+
+def resolved(config: TeachConfig) -> Teaching:
+    """The settings: those given, else the zoo's, else this project's."""
+    known = known_of(config)
+    noise = TD3_NOISE if config.algo == "td3" else 0.0
+    settings = known.settings if known else Teaching(exploration_noise=noise)
+    given: dict[str, Any] = {
+        field.name: value
+        for field in fields(Teaching)
+        if (value := getattr(config, field.name)) is not None
+    }
+    return replace(settings, **given)
