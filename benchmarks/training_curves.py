@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from plain_bpd import PlainBpd, right_deviation
 
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
+from sparsectl.training.bpd.plain import PlainBpd, right_deviation
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset

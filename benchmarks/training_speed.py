@@ -96,7 +96,7 @@ def made_up(transitions: int) -> Any:
 
 def plain_update(dataset: Any) -> Callable[[], None]:
     """The base: one student, the plain way."""
-    from plain_bpd import PlainBpd
+    from sparsectl.training.bpd.plain import PlainBpd
 
     ends = dataset.terminations[:, None].astype(np.float32)
     columns = (dataset.observations, dataset.actions, dataset.rewards[:, None])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,11 @@ import pytest
 import torch
 
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
+from sparsectl.training.bpd.plain import PlainBpd, authors_deviation, right_deviation
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.distillation.presets import PRESETS, resolved
 from sparsectl.training.settings import BpdSettings
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-from plain_bpd import PlainBpd, authors_deviation, right_deviation  # noqa: E402
 
 LOW, HIGH = np.float32([-2, -2, -1]), np.float32([2, 2, 3])
 """Three actions of a range of four each, the last not about zero."""

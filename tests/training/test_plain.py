@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +10,9 @@ import pytest
 import torch
 
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
+from sparsectl.training.bpd.plain import PlainBpd, right_deviation
 from sparsectl.training.data.files import read_dataset
 from tests.training.bpd.test_bpd import CPU, SETTINGS
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-from plain_bpd import PlainBpd, right_deviation  # noqa: E402
 
 QUIET = replace(SETTINGS, log_sigma_start=-20.0, hidden=(16, 12), student_interval=2)
 """With next to no noise in the weights, so that both take the same steps."""

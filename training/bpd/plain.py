@@ -1,10 +1,11 @@
-"""Bayesian Policy Distillation the plain way: the base that the engine's speed is measured against.
+"""Bayesian Policy Distillation the plain way: a page to read beside the paper and the engine.
 
 The same operations as in the code that accompanies the paper (Kim et al. 2026), in our own words:
 a module a layer, separate critics, ordinary Adam, targets that follow one parameter after another,
 and log α as the last forward pass left it. One student, float32, physical units. The engine must be
 faster than this and must learn the same. Where that program departs from the paper's formulas the
-paper's can be had too: `imitation="sum"`, `deviation=right_deviation`.
+paper's can be had too: `imitation="sum"`, `deviation=right_deviation`. Tests hold the engine in
+`bpd.py` equal to it to rounding, and the engine's speed is measured against it.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ class Student(nn.Module):
             observations = torch.relu(layer(observations))
         return torch.tanh(last(observations)) * self.scale + self.offset
 
+    def divergence(self) -> Tensor:
+        """Of all weights together."""
+        layers = [layer.divergence() for layer in self.layers if isinstance(layer, SparseLinear)]
+        return torch.stack(layers).sum()
+
 
 class Critic(nn.Module):
     """One value network."""
@@ -89,7 +95,8 @@ class Critic(nn.Module):
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         inputs = torch.cat([observations, actions], 1)
-        return self.third(torch.relu(self.second(torch.relu(self.first(inputs)))))
+        value: Tensor = self.third(torch.relu(self.second(torch.relu(self.first(inputs)))))
+        return value
 
 
 class PlainBpd:
@@ -171,7 +178,7 @@ class PlainBpd:
         lambda_ = 0.5 * self.size / values.abs().mean().detach()
         squares = (proposed - actions) ** 2
         imitation = squares.mean() if self.imitation == "mean" else squares.sum(dim=1).mean()
-        divergence = sum(layer.divergence() for layer in self.student.layers)
+        divergence = self.student.divergence()
         eta = self.kl_multiplier * min(4 * self.steps_done / self.steps, 2.0)
         loss = -lambda_ * values.mean() + self.size * imitation + eta * divergence
         self.student_adam.zero_grad()
