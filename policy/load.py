@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import read_normalizer
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
-from sparsectl.policy.sb3_file import read_sb3, warn_of_normaliser
+from sparsectl.policy.sb3_file import POLICY_BYTES_LIMIT, read_sb3, warn_of_normaliser
 from sparsectl.policy.sb3_onnx import as_onnx
 from sparsectl.policy.student import read_student
 
@@ -70,6 +71,7 @@ def _onnx(path: Path, asked: Asked) -> PolicyGraph:
 
 def _sb3(path: Path, asked: Asked) -> PolicyGraph:
     _refuse("output", asked.output, "ONNX files", f"{path} is a Stable-Baselines3 zip")
+    check_model_file(path, POLICY_BYTES_LIMIT)
     actor = read_sb3(path)
     normalizer = read_normalizer(asked.normalizer) if asked.normalizer else None
     if normalizer is None:

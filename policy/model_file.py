@@ -16,7 +16,7 @@ def check_model_file(path: Path, limit_bytes: int) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the file of a model in it")
     if not path.is_file():
-        raise UserError(f"{path} does not exist; give a student.safetensors or an .onnx file")
+        raise UserError(f"{path} does not exist; give a student.safetensors, .onnx or .zip file")
     size = path.stat().st_size
     if size == 0:
         raise UserError(f"{path} is empty; make it again")

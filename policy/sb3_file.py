@@ -79,6 +79,12 @@ LIBRARIES = ("stable_baselines3", "sb3_contrib")
 CLIP_MEAN = 2.0
 """SAC's with gSDE, where the zip says no other (stable_baselines3/sac/policies.py)."""
 
+BY_ONNX = (
+    "torch.onnx.export of model.policy.actor (TD3), of Sequential(model.actor.latent_pi, "
+    "model.actor.mu, Tanh()) (SAC), or of Sequential(model.policy.mlp_extractor.policy_net, "
+    "model.policy.action_net) (PPO, A2C)"
+)
+"""Distributions are left out: torch's new exporter cannot trace them."""
 MEND = "export the policy to ONNX and give that"
 
 
@@ -218,7 +224,7 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
             name = kind.rpartition(".")[2].strip("'>")
             raise UserError(
                 f"{path} has {name} {part}; only vectors of real numbers (Box) can be distilled "
-                "so far"
+                f"so far; ONNX of it can be exported: {BY_ONNX}"
             )
     seen = _entries(data, "observation_space")
     shape = seen.get("_shape")

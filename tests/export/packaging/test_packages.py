@@ -14,7 +14,8 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.packaging.arduino import CATEGORY, REQUIRED
 from sparsectl.export.packaging.registry import PACKAGES, find_package
-from sparsectl.export.pipeline import export_policy, read_model
+from sparsectl.export.pipeline import export_policy
+from sparsectl.policy.load import load
 from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.export.packaging.arduino_build import build, need_arduino, run, serial_output
 from tests.policy.graphs import random_graph
@@ -44,7 +45,7 @@ def test_each_holds_the_same_c_and_the_policy(name: str, packages: dict[str, Pat
     for file in ("policy.h", "policy.c"):
         (copy,) = package.rglob(file)
         assert copy.read_text() == (plain / file).read_text()
-    assert read_model(package).digest == read_model(plain).digest
+    assert load(package).digest == load(plain).digest
 
 
 def test_the_arduino_library_has_what_the_specification_requires(

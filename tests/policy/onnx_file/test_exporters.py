@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.pipeline import read_model
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.load import load
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 torch = pytest.importorskip("torch")
@@ -221,11 +221,13 @@ def test_stable_baselines3(name: str, dynamo: bool, tmp_path: Path) -> None:
     assert (graph.layers[-1].activation == "argmax") == (environment == "CartPole-v1")
 
 
-def test_a_zip_of_stable_baselines3_says_how_to_export_it(tmp_path: Path) -> None:
+def test_a_zip_that_cannot_be_read_says_how_to_export_it(tmp_path: Path) -> None:
+    library = pytest.importorskip("stable_baselines3")
+    library.PPO("MlpPolicy", "CartPole-v1", device="cpu").save(tmp_path / "model.zip")
     with pytest.raises(
         UserError, match=r"mlp_extractor.policy_net, model.policy.action_net\) \(PPO"
     ):
-        read_model(tmp_path / "model.zip")
+        load(tmp_path / "model.zip")
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
