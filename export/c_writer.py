@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sparsectl.export.bits import bit_functions
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.finite import require_finite_actions
@@ -15,6 +14,7 @@ from sparsectl.export.memory import MemoryNeed, memory_lines, memory_macros
 from sparsectl.export.naming import c_file_names
 from sparsectl.export.portable import made_portable
 from sparsectl.policy.activations import Float32
+from sparsectl.policy.activations.bits import bit_functions
 from sparsectl.policy.graph import PolicyGraph, Signal
 
 C_FILES = c_file_names()
