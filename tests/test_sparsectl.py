@@ -119,7 +119,7 @@ def test_an_unknown_command_exits_with_2() -> None:
     result = run("expart")
     assert result.returncode == 2
     [line] = result.stderr.splitlines()
-    assert line.startswith("sparsectl: unrecognized options: expart; available subcommands: demo")
+    assert line.startswith("sparsectl: unrecognized options: expart; perhaps you meant export")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -131,7 +131,7 @@ def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> Distil
 def start(arguments: list[Path], tmp_path: Path, below: int = 0) -> subprocess.Popen[str]:
     script = tmp_path / "child.py"
     script.write_text(CHILD)
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": str(root)}
     command = [sys.executable, str(script), *map(str, arguments), str(below)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

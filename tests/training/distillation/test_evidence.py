@@ -138,7 +138,7 @@ def test_a_dataset_says_its_teachers_weights_beside_its_parameters(balancing: Pa
 
 
 def test_the_shipped_teacher_has_both_countings() -> None:
-    shipped = Path(__file__).parents[2] / "training" / "teachers" / "sensorsini_cartpole.onnx"
+    shipped = Path(__file__).parents[3] / "training" / "teachers" / "sensorsini_cartpole.onnx"
     facts = load_policy(shipped).facts()
     assert facts["parameters"] == 72_705
     assert facts["weights"] == 25 * 256 + 256 * 256 + 256

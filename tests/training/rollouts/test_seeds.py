@@ -20,7 +20,7 @@ from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from tests.training.balancer import ENVIRONMENT
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @given(

@@ -121,7 +121,7 @@ def test_a_killed_training_goes_on_from_its_last_evaluation(trainers: None, tmp_
         out=tmp_path,
     )
     child = get_context("forkserver").Process(target=killed_after_an_evaluation, args=(config,))
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     with patch.object(sys, "path", [*sys.path, root]):  # the child's, which has to find this file
         child.start()
     child.join()
