@@ -210,6 +210,7 @@ def differences(before: Digests, after: Digests) -> list[str]:
 def main(config: UnchangedConfig) -> None:
     """Record, compare."""
     os.environ["GIT_DIR"] = os.devnull  # the revision is "unknown" then
+    sys.argv = sys.argv[:1]  # provenance has the command
     before = read_json(config.before) if config.before else None
     with tempfile.TemporaryDirectory(prefix="sparsectl-unchanged-") as folder:
         scratch = Path(folder)
