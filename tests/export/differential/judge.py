@@ -127,7 +127,7 @@ def _difference(exported: Exported, act: Act) -> str:
     if kind == "float32":
         given = np.concatenate([met, wide])
     else:
-        given = met = met[_within(met, exported.out)]
+        given = met = _within(met, exported.out)
     expected = _run(exported.model.read_bytes(), given)
     found = act(given, expected.shape[1])
     double = model_of(file, np.float64).SerializeToString()
@@ -153,11 +153,10 @@ def _difference(exported: Exported, act: Act) -> str:
 
 
 def _within(observations: Array, out: Path) -> Array:
-    """[count]: those within the ranges that policy.json says the policy was scaled for."""
+    """Moved into the ranges that policy.json says the policy was scaled for."""
     inputs = json.loads((out / "policy.json").read_text())["inputs"]
     low, high = (np.array([each[name] for each in inputs]) for name in ("low", "high"))
-    inside: Array = ((observations >= low) & (observations <= high)).all(axis=1)
-    return inside
+    return np.clip(observations, low, high).astype(observations.dtype)
 
 
 def _moved(model: bytes, given: Array, exact: Array) -> Array:
