@@ -43,7 +43,11 @@ def load(
 
 
 def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, dict[str, Any]]:
-    """A command's function, which takes the fields of its configuration."""
+    """A command's function, which takes the fields of its configuration.
+
+    The configuration is named here once more since types cannot be looked up in a registry.
+    """
+    assert COMMANDS[name].config is config, name
 
     def verb(*args: _Settings.args, **kwargs: _Settings.kwargs) -> dict[str, Any]:
         return _function(COMMANDS[name].function)(config(*args, **kwargs))

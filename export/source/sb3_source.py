@@ -12,7 +12,11 @@ from sparsectl.policy.sb3_onnx import as_onnx
 
 
 class Sb3Source(OnnxSource):
-    """The acting network of a zip, behind its normaliser where one is given."""
+    """The acting network of a zip, behind its normaliser where one is given.
+
+    What finds the network in the zip is shared with the reader, unlike what runs it: a mistake
+    there is for the tests to show, which hold every head against the library's own `predict`.
+    """
 
     def __init__(self, path: Path, normalizer: Path | None, sizes: tuple[int, int]) -> None:
         """sizes: of the observation and of the action, as the policy was read.
