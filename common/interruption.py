@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 ENDING: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -61,13 +61,36 @@ def ended_by_exception() -> Iterator[None]:
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Signals that would end the process wait until the block is done; for a few short steps that
-    belong together."""
+    """Signals that would raise in this process wait until the block is done; for a few short steps
+    that belong together.
+
+    Their handlers wait, and the signals themselves do not: a signal to the process goes to any
+    thread that has not blocked it, and the threads that onnxruntime and numpy start never have, so
+    that a mask on the main thread holds nothing back.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING})
+    held = True
+    came: list[int] = []
+    before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if held:
+            came.append(number)
+        else:  # it came while the handlers below were being put back
+            before[number](number, frame)
+
     try:
+        for number in (signal.SIGINT, *ENDING):
+            handler = signal.getsignal(number)
+            if callable(handler):  # else it is ignored, or ends the process without an exception
+                before[number] = handler
+                signal.signal(number, hold)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        held = False
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from sparsectl import cli
 from sparsectl.common.errors import UserError
-from sparsectl.common.interruption import Terminated, ended_by_exception
+from sparsectl.common.interruption import Terminated, ended_by_exception, signals_held_back
 from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.policy.graphs import random_graph
 
@@ -100,6 +101,30 @@ def test_an_ignored_signal_stays_ignored_and_handlers_are_put_back() -> None:
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING])
+def test_a_signal_waits_also_where_another_thread_takes_it(number: signal.Signals) -> None:
+    done, finished = threading.Event(), threading.Event()
+    other = threading.Thread(target=finished.wait)  # it blocks no signal, as onnxruntime's do not
+    before = [signal.getsignal(each) for each in (signal.SIGINT, *ENDING)]
+    other.start()
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            ended_by_exception(),
+            signals_held_back(),
+            signals_held_back(),
+        ):
+            os.kill(os.getpid(), number)
+            for _ in range(100):  # so that the interpreter looks for signals
+                time.sleep(0.001)
+            done.set()
+    finally:
+        finished.set()
+        other.join()
+    assert done.is_set()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, *ENDING)] == before
 
 
 @pytest.mark.parametrize(
