@@ -51,7 +51,8 @@ def ended_while_staging(words: list[str], number: signal.Signals, folder: Path, 
 def test_a_signal_during_export_leaves_nothing_behind(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    write_onnx(random_graph((25, 64, 64, 2)), tmp_path / "model.onnx")
+    # Large, so that a starved test still meets the export in its midst.
+    write_onnx(random_graph((25, 200, 200, 2)), tmp_path / "model.onnx")
     words = ["export", str(tmp_path / "model.onnx"), "--out", str(tmp_path / "p")]
     said = ended_while_staging(words, number, tmp_path, ".p-*")
     assert said.splitlines()[-1] == f"sparsectl export: stopped by {number.name}"

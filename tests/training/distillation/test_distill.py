@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -20,9 +22,10 @@ from sparsectl.common.errors import UserError
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
+from sparsectl.training.distillation import distill as distilling
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.distillation.targets import score
-from sparsectl.training.nn.checkpoint import read_checkpoint
+from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
@@ -97,54 +100,64 @@ def test_offline_is_the_default(balancing: Path, tmp_path: Path) -> None:
     assert errors[1] < errors[0]
 
 
-CHILD = """
-import sys
-from pathlib import Path
-if __name__ == "__main__":  # its worker imports this file too, and needs no torch
-    from tests.training.distillation.test_distill import resumable
-    from sparsectl.training.distillation.distill import distill
-    distill(resumable(*map(Path, sys.argv[1:4]), below=int(sys.argv[4])))
-"""
-
-
 def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> DistillConfig:
     return quick(
         dataset,
         out,
         env=ENVIRONMENT,
         teacher=teacher,
-        steps=200,
+        steps=100,
         dagger_rounds=1,
         dagger_transitions=200,
-        dagger_steps=100,
-        finetune_steps=100,
+        dagger_steps=50,
+        finetune_steps=50,
         finetune_rounds=1,
         finetune_prune_rounds=2,
         keep=50,
         finetune_newton_below=below,
         finetune_newton_steps=12,
-        final_episodes=2,
+        episodes=1,
+        evidence_episodes=1,
+        final_episodes=1,
         checkpoint_seconds=0.0,
     )
 
 
-def start(arguments: list[Path], tmp_path: Path, below: int = 0) -> subprocess.Popen[str]:
-    script = tmp_path / "child.py"
-    script.write_text(CHILD)
-    root = Path(__file__).parents[3]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    command = [sys.executable, str(script), *map(str, arguments), str(below)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+@contextmanager
+def at_checkpoint(stage: int, act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` between the bytes and the name of a stage's third checkpoint."""
+    met: list[bool] = []
+
+    def write(path: Path, state: Checkpoint) -> None:
+        met.append(state.stage >= stage)
+        with ExitStack() as stack:
+            if sum(met) == 3:
+                named = Path.replace
+
+                def replaced(self: Path, target: Path) -> Path:
+                    act()
+                    return named(self, target)
+
+                stack.enter_context(patch.object(Path, "replace", replaced))
+            write_checkpoint(path, state)
+
+    with patch.object(distilling, "write_checkpoint", write):
+        yield
 
 
-def wait_for(child: subprocess.Popen[str], checkpoint: Path, stage: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and child.poll() is None:
-        if checkpoint.exists() and read_checkpoint(checkpoint).stage >= stage:
-            return
-        time.sleep(0.1)
-    child.kill()
-    pytest.fail(f"the child never reached stage {stage}")
+def killed_at(stage: int, config: DistillConfig) -> None:
+    with at_checkpoint(stage, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+        distill(config)
+
+
+def kill_at(stage: int, config: DistillConfig) -> None:
+    """Distil in a process of its own, until it is killed."""
+    child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(stage, config))
+    root = str(Path(__file__).parents[3])
+    with patch.object(sys, "path", [*sys.path, root]):  # the child's, which has to find this file
+        child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
 
 
 def assert_same_student(one: Path, two: Path) -> None:
@@ -170,10 +183,8 @@ def test_resuming_after_sigkill_is_bit_for_bit(
     assert 2 <= len(finals) <= 3
     assert finals[result["chosen"]] == max(finals.values())
     for stage in (0, 4):
-        child = start([balancing, balancer, killed], tmp_path, below)
-        wait_for(child, killed / "checkpoint.safetensors", stage)
-        child.kill()
-        child.wait()
+        kill_at(stage, resumable(balancing, balancer, killed, below))
+        assert read_checkpoint(killed / "checkpoint.safetensors").stage >= stage
         assert not (killed / "student.safetensors").exists()
     distill(resumable(balancing, balancer, killed, below))
     assert_same_student(whole, killed)
@@ -183,12 +194,12 @@ def test_sigint_leaves_a_checkpoint_and_a_line(
     balancer: Path, balancing: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    child = start([balancing, balancer, out], tmp_path)
-    wait_for(child, out / "checkpoint.safetensors", 0)
-    child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=60)
-    assert "the same command goes on from there" in said.splitlines()[-1]
-    assert (out / "checkpoint.safetensors").exists()
+    with (
+        at_checkpoint(0, lambda: signal.raise_signal(signal.SIGINT)),
+        pytest.raises(UserError, match="the same command goes on from there"),
+    ):
+        distill(resumable(balancing, balancer, out))
+    assert read_checkpoint(out / "checkpoint.safetensors").stage == 0
     assert not (out / "student.safetensors").exists()
 
 
