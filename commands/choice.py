@@ -147,7 +147,7 @@ def nothing_fits(choice: Choice) -> str:
         return f"no encoding runs on {choice.board} ({'; '.join(reasons)}); take another board"
     blind = ""
     if any(candidate.needs_ranges for candidate in choice.candidates):
-        blind = " or give --calibration FILE or --range LOW,HIGH, which fixed point needs"
+        blind = " or give --calibration FILE or --range LOW,HIGH, which rounded weights need"
     parts = " and ".join(_WORDS[n].format(nearest.figure(n)) for n in choice.over(nearest))
     return (
         f"no encoding keeps to {wanted} on {choice.board}; the nearest, {nearest.encoding}, takes "

@@ -13,6 +13,7 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.common.signal_ranges import Pair
 from sparsectl.export.calibration import COUNT, other_observations, read_observations
+from sparsectl.export.encodings.registry import FIXED
 from sparsectl.export.observations import PLAUSIBLE_LIMIT, spread
 from sparsectl.export.source.source import Normaliser
 from sparsectl.policy.activations import Float32, Float64
@@ -42,6 +43,9 @@ class Batch:
     judged_by: Literal["own", "met", "either"] = "own"
     """The actions whose range an error is a share of: those of this batch, those of the
     observations that the policy meets, or whichever is the wider."""
+    is_astride: bool = False
+    """Whether they lie beside places where the source's action may jump, among those that the
+    policy meets: what rounds weights moves such a place, and is judged there too."""
 
 
 @dataclass(frozen=True)
@@ -187,11 +191,12 @@ def inputs_of(
 
 
 class UnknownInputs(UserError):
-    """Fixed point for signals of which nothing is known."""
+    """Rounded weights for signals of which nothing is known."""
 
 
 def require_known(encoding: str, inputs: Inputs) -> None:
-    """Refuse an encoding in fixed point for signals of which nothing is known.
+    """Refuse an encoding that rounds weights for signals of which nothing is known: what that
+    costs is a share of what the actions span on the inputs that the policy meets.
 
     Raises:
         UnknownInputs: there are some; the mend is in the message.
@@ -199,8 +204,13 @@ def require_known(encoding: str, inputs: Inputs) -> None:
     unknown = inputs.unknown
     if unknown:
         shown = ", ".join(unknown[:4]) + (", …" if len(unknown) > 4 else "")
+        does = (
+            "is in fixed point and cuts inputs off"
+            if encoding in FIXED
+            else "rounds weights, which is judged by the inputs that the policy meets"
+        )
         raise UnknownInputs(
-            f"encoding {encoding!r} is in fixed point and cuts inputs off, and nothing says what "
+            f"encoding {encoding!r} {does}, and nothing says what "
             f"{shown} range{'s' if len(unknown) == 1 else ''} over; give --calibration FILE, or "
             "--range LOW,HIGH such as --range -5,5 (one for all signals or one a signal)"
         )

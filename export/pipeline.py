@@ -17,7 +17,7 @@ from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance, revision
 from sparsectl.export.c_writer import C_FILES, POLICY_HEADER, c_files, header
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.encodings.registry import FIXED, encode
+from sparsectl.export.encodings.registry import ROUNDED, encode
 from sparsectl.export.facts import description, header_lines, input_facts, proof_lines, source_facts
 from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
@@ -32,7 +32,7 @@ from sparsectl.export.policy_json import (
 )
 from sparsectl.export.source.open import open_source
 from sparsectl.export.source.source import Source
-from sparsectl.export.straddle import Straddling, straddle
+from sparsectl.export.straddle import Straddling, astride, straddle
 from sparsectl.export.verify import Proof, widest_count
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import POLICY_ONNX, Asked, load, model_file
@@ -78,7 +78,7 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         as_read = read_model(config)
         source = open_source(model_file(config.model), as_read, _asked(config))
         inputs = _inputs(config, as_read, source)
-        if config.encoding in FIXED:
+        if config.encoding in ROUNDED:
             require_known(config.encoding, inputs)
         step("simplify")
         graph = replace(simplify(as_read), provenance=_provenance(source, as_read))
@@ -153,6 +153,9 @@ def _observations(
     known = np.concatenate([batch.observations for batch in batches])
     straddling = straddle(source, known, *inputs.box(), config.seed)
     batches.append(Batch("beside a threshold", straddling.observations, "met"))
+    if config.encoding in ROUNDED:
+        beside = astride(source, batches[0].observations)
+        batches.append(Batch("that it meets, beside a threshold", beside, "met", is_astride=True))
     return [batch for batch in batches if len(batch.observations)], straddling
 
 

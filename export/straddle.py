@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.export.source.source import Source
 from sparsectl.policy.activations import Float32, Float64
@@ -18,6 +19,10 @@ DIRECTIONS = 64
 BISECTIONS = 12
 KEPT_AFTER = (4, 8, 12)
 """Bisections after which both ends are kept: from a sixteenth to a four-thousandth of the way."""
+MOST_PAIRS, MOST_PAIRS_EACH = 2048, 64
+"""Of observations that are brought together: of all thresholds, and of each."""
+NEIGHBOURS = 64
+"""Observations near a threshold, of which the nearest to one beyond it is paired with that."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,18 @@ class Straddling:
 
 
 def straddle(source: Source, known: Float32, low: Float64, high: Float64, seed: int) -> Straddling:
-    """Look for observations on both sides of each of `source.thresholds`.
+    """Look for observations on both sides of each of `source.thresholds` but the poles, which a
+    policy may well never meet.
 
     known: observations to begin from, [count, observation_size]; low, high: the box to search.
     """
-    names = source.thresholds
+    names = {i: name for i, name in enumerate(source.thresholds) if name not in source.poles}
     if not names:
         return Straddling(known[:0], 0, ())
     margins = source.margins(known)
     search = _Search(source, low, high, np.random.default_rng(seed))
     ends, unreached = [], []
-    for index, name in enumerate(names):
+    for index, name in names.items():
         below = _nearest(known, margins[:, index], -1)
         above = _nearest(known, margins[:, index], 1)
         if below is None:
@@ -56,6 +62,38 @@ def straddle(source: Source, known: Float32, low: Float64, high: Float64, seed: 
     found = search.found + ([_between(source, ends)] if ends else [])
     observations = np.concatenate([known[:0], *found])
     return Straddling(observations, len(names), tuple(unreached))
+
+
+def astride(source: Source, met: Float32) -> Float32:
+    """Observations on both sides of each threshold and pole that lies among `met`, drawn together
+    from many pairs of neighbours, [any, observation_size].
+
+    Where the source's action jumps, or grows without bound, weights that are rounded move the place
+    where it does; of 10,000 observations none may lie in between.
+    """
+    names = source.thresholds
+    if not names or not len(met):
+        return met[:0]
+    margins = source.margins(met)
+    each = int(np.clip(MOST_PAIRS // len(names), 1, MOST_PAIRS_EACH))
+    spread = np.ptp(met.astype(np.float64), axis=0)
+    ends = []
+    for index in range(len(names)):
+        below, above = (_nearest_rows(margins[:, index], sign, NEIGHBOURS) for sign in (-1, 1))
+        if not len(above):
+            continue
+        beyond = met[above] / np.where(spread > 0, spread, 1.0)
+        for place in below[:each]:
+            here = met[place] / np.where(spread > 0, spread, 1.0)
+            other = above[np.argmin(((beyond - here) ** 2).sum(axis=1))]
+            ends.append((index, _row(met, int(place)), _row(met, int(other))))
+    return _between(source, ends) if ends else met[:0]
+
+
+def _nearest_rows(margins: Float64, sign: int, count: int) -> NDArray[np.intp]:
+    """The places of the smallest margins of that sign, the smallest first."""
+    usable = np.flatnonzero(np.isfinite(margins) & (sign * margins > 0))
+    return usable[np.argsort(np.abs(margins[usable]))[:count]]
 
 
 class _Search:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class Judged:
     """The greatest, of the action's range there."""
     rounding: float
     """Of float32 in the source's own order, where it had to be looked at; else 0."""
+
+
+JUDGED = tuple(field.name for field in fields(Judged))
 
 
 class Proof:
@@ -139,7 +142,12 @@ class Proof:
         kind = self._policy.encoding.kind
         share = DEFAULT_ERROR[kind] if self._error is None else self._error
         rounds = self._error is None
-        return self._judge("numpy", self._references[0], 0, share, rounds=rounds, is_wish=True)
+        judged = [
+            self._judge("numpy", self._references[index], index, share, rounds=rounds, is_wish=True)
+            for index, batch in enumerate(self._batches)
+            if index == 0 or batch.is_astride
+        ]
+        return Judged(*(max(getattr(each, name) for each in judged) for name in JUDGED))
 
     def check_translation(self) -> None:
         """Hold the float32 policy against the source on all batches.
@@ -240,9 +248,23 @@ class Proof:
                 f"{self._source.run_by} (action {column} is {actions[worst]:.6g}, not "
                 f"{truth[worst]:.6g}, for an observation {batch.name}, "
                 f"{_shown(batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
-                f"{_mend(is_wish, float(over[worst]), rounding)}"
+                f"{self._mend(is_wish, float(over[worst]), rounding)}"
             )
         return Judged(float(difference.max()), float((difference / reach).max()), rounding)
+
+    def _mend(self, is_wish: bool, times: float, rounding: float) -> str:
+        if not is_wish:
+            return (
+                f"float32 in the file's own order explains {rounding:.2g} at most: the file was "
+                "not read as it stands, or lost accuracy on the way; export it in other nodes and "
+                "report this"
+            )
+        larger = (
+            f"give an --error at least {times:.2g} times as large if that is small enough for the "
+            "plant"
+        )
+        is_rounded = self._policy.encoding.kind != "float32"
+        return larger + (", or take an encoding in float32" if is_rounded else "")
 
     def _with_rounding(
         self, batch: Batch, difference: Float64, limit: Float64
@@ -298,18 +320,6 @@ def _acting(session: onnxruntime.InferenceSession) -> Callable[[Float32], Float3
         return actions
 
     return act
-
-
-def _mend(is_wish: bool, times: float, rounding: float) -> str:
-    if is_wish:
-        return (
-            f"give an --error at least {times:.2g} times as large if that is small enough for the "
-            "plant"
-        )
-    return (
-        f"float32 in the file's own order explains {rounding:.2g} at most: the file was not read "
-        "as it stands, or lost accuracy on the way; export it in other nodes and report this"
-    )
 
 
 def _shown(observation: Float32) -> str:

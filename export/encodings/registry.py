@@ -33,6 +33,9 @@ FLOAT: dict[str, Encoding] = {
 
 ENCODINGS: dict[str, Encoding] = {**FLOAT, **FIXED}
 
+ROUNDED = frozenset(name for name, each in ENCODINGS.items() if each.kind != "float32")
+"""Those that round weights to less than float32."""
+
 
 def encode(
     name: str, graph: PolicyGraph, observations: Float32, *, are_met: bool = False

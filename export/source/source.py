@@ -46,7 +46,11 @@ class Source(Protocol):
 
     @property
     def thresholds(self) -> tuple[str, ...]:
-        """Where it compares or cuts off: a name each, as `margins` has them."""
+        """Where it compares, cuts off or divides by 0: a name each, as `margins` has them."""
+
+    @property
+    def poles(self) -> frozenset[str]:
+        """Those of the thresholds where it divides by 0."""
 
     def run(self, observations: Float32) -> Float32:
         """[count, observation_size] to [count, action_size], in float32 as the source has it."""
@@ -59,4 +63,5 @@ class Source(Protocol):
         [count, action_size]."""
 
     def margins(self, observations: Float32) -> Float64:
-        """[count, thresholds]: what is compared less what it is compared with."""
+        """[count, thresholds]: what is compared less what it is compared with; of poles, what is
+        divided by."""

@@ -20,6 +20,7 @@ class StudentSource:
 
     output: str | None = None
     thresholds: tuple[str, ...] = ()
+    poles: frozenset[str] = frozenset()
 
     def __init__(self, path: Path, graph: PolicyGraph) -> None:
         """graph: as `policy.student.read_student` gives it."""

@@ -25,17 +25,23 @@ class Threshold:
     values: tuple[str, ...]
     margins: Callable[[Values], list[Any]]
     """What is compared less what it is compared with, an array each; both signs are wanted."""
+    is_pole: bool = False
+    """Whether it is where a result grows without bound; the policy need not meet it."""
 
 
 def thresholds(model: ModelProto) -> list[Threshold]:
     """Those of the graph's nodes, in its order."""
     found = []
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {n.output[0] for n in model.graph.node if n.op_type == "Constant"}
     for node in model.graph.node:
+        name = f"{node.op_type} {(node.name or node.output[0])[:60]!r}"
         maker = MAKERS.get(node.op_type)
         if maker is not None:
-            names, margins = maker(node)
-            label = node.name or node.output[0]
-            found.append(Threshold(f"{node.op_type} {label[:60]!r}", names, margins))
+            found.append(Threshold(name, *maker(node)))
+        place = POLES.get(node.op_type)
+        if place is not None and node.input[place] not in constants:
+            found.append(Threshold(name, (node.input[place],), list, is_pole=True))
     return found
 
 
@@ -92,6 +98,10 @@ MAKERS: dict[str, Callable[[NodeProto], Made]] = {
     "Ceil": _at((None, 1.0, 1.0, 0.0)),
     "Round": _at((None, 0.5, 1.0, 0.0)),
 }
+
+
+POLES = {"Div": 1, "Reciprocal": 0}
+"""The place of the input that has a pole at 0."""
 
 
 def flat(margins: list[Any], rows: int) -> Float64:

@@ -76,6 +76,6 @@ def test_where_fixed_point_was_left_out_nothing_fits_says_what_it_needs() -> Non
     choice = Choice("cortex-m0", "cycles", {"flash": 500.0}, (dense, blind))
     assert nothing_fits(choice).endswith(
         "allow that, keep fewer weights or give --calibration FILE or --range LOW,HIGH, which "
-        "fixed point needs"
+        "rounded weights need"
     )
     assert "needs_ranges" not in choice.summary()["candidates"][1]

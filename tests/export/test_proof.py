@@ -86,6 +86,53 @@ def test_fixed_point_of_unknown_inputs_is_refused_with_the_mend(tmp_path: Path) 
     assert export_policy(config)["inputs_from"] == "calibration"
 
 
+def test_rounded_weights_are_judged_by_inputs_that_are_known(tmp_path: Path) -> None:
+    """Of unknown inputs, errors were a share of what the actions span within 3 of 0, which is vast
+    for a policy of inputs of a thousandth."""
+    nodes, constants = mlp("x", "y", 2)
+    nodes += [node("Mul", ["y", "y"], ["action"])]
+    constants["w0"] *= 1000
+    model = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    with pytest.raises(UserError, match="'csr-float16' rounds weights.*nothing says what o0, o1"):
+        export_policy(ExportConfig(model, tmp_path / "p", encoding="csr-float16", **FEW))
+    known = (Pair(-3e-3, 3e-3),)
+    config = ExportConfig(model, tmp_path / "p", encoding="csr-float16", range=known, **FEW)
+    assert export_policy(config)["max_error_share"] < 5e-3
+
+
+JUMPS = {
+    "a limit that lets go": (
+        ["GreaterOrEqual y t c", "Where c y low action"],
+        {"t": 0.1, "low": -1.5},
+    ),
+    "a switch": (["Sign y action"], {}),
+    "a pole": (["Reciprocal y action"], {}),
+}
+
+
+@pytest.mark.parametrize("what", JUMPS)
+def test_rounded_weights_are_judged_where_the_action_jumps(what: str, tmp_path: Path) -> None:
+    """Weights in float16 move such a place by so little that few random observations lie between;
+    there, the action is another."""
+    steps, numbers = JUMPS[what]
+    nodes, constants = mlp("x", "y", 2)
+    constants |= {name: np.float32(value) for name, value in numbers.items()}
+    nodes += [node(o, given, [made]) for o, *given, made in (step.split() for step in steps)]
+    model = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    asked: dict[str, Any] = {"range": (Pair(-3, 3),), "observations": 100, "vectors": 4}
+    with pytest.raises(UserError, match="that it meets.*take an encoding in float32"):
+        export_policy(ExportConfig(model, tmp_path / "p", encoding="csr-float16", **asked))
+    assert export_policy(ExportConfig(model, tmp_path / "p", encoding="csr", **asked))["bit_exact"]
+
+
+def test_a_switch_that_rounded_weights_leave_in_its_place_is_exported(tmp_path: Path) -> None:
+    model = write_file(tmp_path / "m.onnx", [node("Sign", ["x"], ["action"])], {}, {"x": ["b", 2]})
+    config = ExportConfig(
+        model, tmp_path / "p", encoding="csr-float16", range=(Pair(-3, 3),), **FEW
+    )
+    assert export_policy(config)["max_abs_error"]["host_c"] == 0
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -21,7 +21,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from sparsectl import cli
-from sparsectl.export.encodings.registry import FIXED
+from sparsectl.export.encodings.registry import ROUNDED
 from sparsectl.export.host_c import run_c
 from tests.export.differential.random_files import (
     RandomFile,
@@ -38,7 +38,7 @@ SHARE = {"float32": 1e-5, "float16": 2e-2, "int16": 2e-2, "int8": 0.2}
 the form of a weight; about four times the limits that export itself keeps to, and ten for float32,
 as the observations are others."""
 CALIBRATED = 3000
-"""Observations that fixed point is calibrated on where the file has no normaliser."""
+"""Rows of --calibration for what rounds weights, where the file has no normaliser."""
 ROUNDINGS = 32.0
 """How often the measured rounding an action may be off."""
 ENCODINGS = (
@@ -98,7 +98,7 @@ def export(seed: int, folder: Path, *more: str) -> Verdict | Exported:
     path, out = folder / "model.onnx", folder / "policy"
     path.write_bytes(model_of(file).SerializeToString())
     words = ["export", str(path), "--out", str(out), "--encoding", encoding, "--json"]
-    if encoding in FIXED and not file.is_normalised:  # it is refused without
+    if encoding in ROUNDED and not file.is_normalised:  # it is refused without
         np.savez(folder / "met.npz", observations=met_by(file, CALIBRATED, seed + 1))
         words += ["--calibration", str(folder / "met.npz")]
     said, printed = io.StringIO(), io.StringIO()
