@@ -42,6 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *(
         ROOT / "docs" / name
         for name in ("training.md", "rigs.md", "onnx.md", "protocol.md", "journal.md")
@@ -135,6 +136,21 @@ def identification() -> list[str]:
     return lines
 
 
+def test_memory() -> list[str]:
+    """The test files that take most memory."""
+    results = read_json(RESULTS / "test_memory.json")
+    files = results["files"]
+    most = sorted(files, key=lambda name: -files[name]["together_mb"])[:8]
+    rows = [(f"`{n}`", *(f"{mb:,}" for mb in files[n].values())) for n in most]
+    head = ("test file", "own peak, MB", "greatest child", "together")
+    return [
+        f"Of {len(files)} test files, those that take most memory (revision "
+        f"{results['provenance']['revision']}):",
+        "",
+        *map(_cells, map(list, (head, ["---"] * len(head), *rows))),
+    ]
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "stages": stages,
     "demo": demo,
@@ -150,6 +166,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training_speed": training_speed,
     "training_curves": training_curves,
     "identification": identification,
+    "test_memory": test_memory,
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,
     "onnx_node_exclusions": node_exclusions,
