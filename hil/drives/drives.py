@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from sparsectl.hil.drives.presence import Presence
-from sparsectl.hil.drives.safety import FrameWatchdog, InterruptGuard
+from sparsectl.hil.drives.safety import SILENCE_S, FrameWatchdog, InterruptGuard
 from sparsectl.hil.journal.host_time import HostTime
 from sparsectl.hil.journal.trace import Sample
 from sparsectl.hil.link.link import Link, LinkLost
@@ -70,9 +70,24 @@ class Steps:
     def __init__(self, link: Link, now: HostTime, last_tick: int, period_us: int) -> None:
         self._link, self._now = link, now
         self._tick, self._period_us = last_tick, period_us
+        self._heard = last_tick
+
+    def heard(self) -> None:
+        """The board has told of a tick."""
+        self._heard = self._tick
 
     def run(self, ticks: int) -> None:
-        """Let the board run so many ticks more, after a proof that the host lives."""
+        """Let the board run so many ticks more, after a proof that the host lives.
+
+        Raises:
+            LinkLost: it takes the steps, but has told of no tick for `SILENCE_S` of its own time.
+        """
+        silent_s = (self._tick - self._heard) * self._period_us * 1e-6
+        if silent_s > SILENCE_S:
+            raise LinkLost(
+                f"the board on {self._link.port} has told of no tick for {silent_s:.1f} s; "
+                "check cable and supply, reset it and retry"
+            )
         self._tick += ticks
         self._now.reach(self._tick * self._period_us)
         self._link.request("TIMESYNC", host_time_ns=self._now())
@@ -95,6 +110,7 @@ class LockstepDrive:
         while (received := self._link.next_frame(0)) is not None:
             if received.frame.name == "TICK":
                 samples.append(Sample.from_tick(received.frame, received.host_ns))
+                self._steps.heard()
         return samples
 
 

@@ -117,6 +117,8 @@ class HostLockstepDrive:
         self._steps.run(1)
         samples = []
         while (received := self._link.next_frame(0)) is not None:
+            if received.frame.name in ("TICK", "OBSERVATION"):
+                self._steps.heard()
             if received.frame.name == "TICK":  # of a tick whose answer was lost
                 samples.append(Sample.from_tick(received.frame, received.host_ns))
             if received.frame.name == "OBSERVATION":

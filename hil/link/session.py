@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sparsectl.common.errors import UserError
+from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.firmware_host.rig_constants import (
     LINK_TIMEOUT_TICKS,
     RigConstants,
@@ -20,13 +20,15 @@ from sparsectl.hil.journal.journal import JournalWriter
 from sparsectl.hil.link.link import ATTEMPTS, Link, LinkLost, Refused
 from sparsectl.hil.link.modem_lines import BOOT_LOADER_S
 from sparsectl.hil.timing.clock_sync import ClockRelation, Exchange, fit_clock
-from sparsectl.protocol.wire import PROTOCOL_HASH, Frame, Mode, State
+from sparsectl.protocol.wire import PROTOCOL_HASH, Fault, Frame, Mode, State
 
 SYNC_EXCHANGES = 16
 STOPPING_S = 4.0
 """How long a board that an earlier host left running may take to come to rest."""
 BOOT_S = 3.0
 """How long a board may take to answer its first HELLO."""
+AGAIN_S = 2.0
+"""How long a board that fell silent is asked whether it is back: its boot loader may be running."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ class Session:
     def __init__(self, link: Link, journal: JournalWriter) -> None:
         self.link = link
         self.journal = journal
+        self._mode: Mode | None = None
+        self._has_left_safe = False
 
     def hello(self) -> dict[str, Any]:
         """Ask who the board is; waits for a board that is still booting.
@@ -170,6 +174,7 @@ class Session:
             time.sleep(0.05)
         self.link.request("MODE", mode=int(mode))
         self.link.request("CONFIG", forgets=True, **expectation.config())
+        self._mode, self._has_left_safe = mode, False
 
     def replay_golden_vectors(self, count: int) -> list[dict[str, Any]]:
         """Let the board compute its golden vectors; returns each one's error and time.
@@ -209,15 +214,59 @@ class Session:
         for left in reversed(range(ATTEMPTS)):
             with suppress(LinkLost):
                 self.link.request("HOME", attempts=1, forgets=True)
+                self._has_left_safe = True
                 return
             if self.hello()["state"] == State.HOMING:
-                return  # only the answer was lost
+                self._has_left_safe = True  # only the answer was lost
+                return
             if left == 0:
                 raise LinkLost(f"the board on {self.link.port} does not answer HOME; check cable")
 
     def arm(self) -> None:
         """Arm with the board's present nonce; the next tick is ACTIVE."""
         self._once("ARM", {State.ARMED, State.ACTIVE}, nonce=self.hello()["arm_nonce"])
+        self._has_left_safe = True
+
+    def explain(self, error: UserError) -> UserError:
+        """`error`, or what lies behind it: a board that has started anew in the midst of a run
+        refuses what belongs to one, or says nothing more. Ask after it was told to stop.
+
+        It has where it forgot its mode, or is in SAFE (or was, when the stop came), to which
+        nothing else leads from a run, or says that its watchdog fired, of which `configure` clears
+        an earlier one.
+        """
+        if self._mode is None or not isinstance(error, LinkLost | Refused):
+            return error
+        try:
+            hello = self.link.request("HELLO", timeout_s=0.25, attempts=round(AGAIN_S / 0.25))
+            board = hello.frame.values
+            is_new = board["mode"] != self._mode or self._is_in_safe(board)
+        except UserError:  # the port is gone, or the journal
+            return error
+        if board["fault"] == Fault.WATCHDOG:
+            told = UserError(
+                "the board stopped the trial: WATCHDOG (its firmware hung, or its timer stopped, "
+                "and it has restarted; reset it)"
+            )
+            told.exit_code = EXIT_FAULT
+            return told
+        if not is_new:
+            return error
+        return LinkLost(
+            f"the board on {self.link.port} restarted in the midst of the run; look at its supply, "
+            "its reset line and its cable, then retry"
+        )
+
+    def _is_in_safe(self, hello: Mapping[str, Any]) -> bool:
+        """Whether the board is, or was before a stop that it has told of."""
+        if not self._has_left_safe:
+            return False
+        found = [hello["state"]]
+        while (received := self.link.next_frame(0)) is not None:
+            frame = received.frame
+            if frame.name == "EVENT" and frame["fault"] == Fault.ESTOP:
+                found.append(frame["previous"])
+        return State.SAFE in found
 
     def disturb(self, duty: float, ticks: int, timeout_s: float) -> None:
         """Kick: add `duty` to the policy's for `ticks` control ticks. Asked once: twice would be
@@ -232,6 +281,7 @@ class Session:
     def disarm(self) -> None:
         """Motor off."""
         self.link.request("DISARM")
+        self._has_left_safe = False  # from FAULT it leads back there
 
     def stats(self) -> dict[str, Any]:
         """The board's counters."""

@@ -67,3 +67,9 @@ def advice(fault: Fault, period_us: int, link_ticks: int, line_share: float = 0.
             "or leave the policy to the board by --mode device"
         )
     return _ADVICE.get(fault, "")
+
+
+def homing_failed(fault: Fault) -> str:
+    """Why the zero was not found, and what mends it."""
+    what = _ADVICE.get(fault) or "let base and pole come to rest in the middle, then retry"
+    return f"homing failed: {fault.name}; {what}"

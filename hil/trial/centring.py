@@ -50,14 +50,15 @@ def centre(config: TrialConfig) -> float:
         Link(port.address, port.baud or plan.baud, LiveRecorder(journal), was_used=True) as link,
     ):
         guard.add_button("the e-stop key", key.is_pressed)
+        session = Session(link, journal)
         try:
-            return _Centring(plan, Session(link, journal), guard, journal).run()
+            return _Centring(plan, session, guard, journal).run()
         except Interrupted as error:
             emergency_stop(link)
             raise SystemExit(error.exit_code) from error
-        except UserError:
+        except UserError as error:
             emergency_stop(link)
-            raise
+            raise session.explain(error) from error
 
 
 class _Centring:

@@ -33,7 +33,7 @@ from sparsectl.hil.planning.plan import Plan, make_plan
 from sparsectl.hil.ports import OpenPort
 from sparsectl.hil.timing.percentiles import NoiseFloor
 from sparsectl.hil.timing.scheduling import RealtimePriority
-from sparsectl.hil.trial.advice import advice
+from sparsectl.hil.trial.advice import advice, homing_failed
 from sparsectl.hil.trial.hidden_journal import hidden_journal, is_shown, show, trial_folder
 from sparsectl.hil.trial.progress import Progress
 from sparsectl.protocol.wire import Fault, Mode, State
@@ -159,14 +159,17 @@ class _Trial:
                 with self._stopping_first(link):
                     why = self._phases(session, plant)
                     self._end(session, why)
-            except LinkLost as error:
-                words = self._in_order(link, error)
-                self._note_end(link, words)
-                raise LinkLost(words) from error
-            except (Interrupted, UserError) as error:
-                if not self._is_stop_tried:
-                    raise  # refused: a board that we do not know is none of ours to latch
-                self._note_end(link, f"{error}; {self.motor}")
+            except UserError as error:
+                told = session.explain(error)
+                if isinstance(told, LinkLost):
+                    told = LinkLost(self._in_order(link, told))
+                if self._is_stop_tried:  # else a board that we do not know is none of ours to latch
+                    motor = "" if isinstance(told, LinkLost) else f"; {self.motor}"
+                    self._note_end(link, f"{told}{motor}")
+                raise told from error
+            except Interrupted as error:
+                if self._is_stop_tried:
+                    self._note_end(link, f"{error}; {self.motor}")
                 raise
 
     @contextmanager
@@ -253,8 +256,7 @@ class _Trial:
         ends: set[int] = {State.HOMED, State.FAULT}
         self.last = advance_until(drive, ends, HOMING_LIMIT_S, "homing")
         if self.last.state == State.FAULT:
-            fault = Fault(self.last.fault).name
-            raise UserError(f"homing failed: {fault}; let base and pole come to rest, then retry")
+            raise UserError(homing_failed(Fault(self.last.fault)))
 
     def _await_arm(self, drive: Drive) -> None:
         """Where there is a live page, until its Arm button is pressed."""

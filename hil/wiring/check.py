@@ -26,6 +26,7 @@ from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
 from sparsectl.hil.link.link import Link
 from sparsectl.hil.link.session import Session
 from sparsectl.hil.planning.plan import Plan, make_plan
+from sparsectl.hil.trial.advice import advice, homing_failed
 from sparsectl.hil.trial.centring import OURS
 from sparsectl.hil.trial.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
 from sparsectl.hil.wiring.evidence import Evidence, Verdict, judge
@@ -45,6 +46,23 @@ SWING_POLE: Final = "swing the pole a little by hand"
 HOLD_TIP: Final = "hold the pole's tip aside for a second, to where the base was pushed last"
 
 
+EXPLAINED: Final = (
+    *(Fault.NONE, Fault.REVERSED_BASE, Fault.REVERSED_POLE, Fault.STUCK_BASE, Fault.STUCK_POLE),
+)
+"""What a wrong sign or a silent encoder brings about, which the pushes tell apart better."""
+
+
+def _stopped(fault: Fault) -> str:
+    """That the board stopped a push for what no sign explains, and what mends it."""
+    what = advice(fault, period_us=0, link_ticks=0)
+    if fault in (Fault.BASE_TRAVEL, Fault.BASE_RATE):
+        what = (
+            "the base ran on with next to no duty: check the driver's PWM wire and its enable "
+            "input, which no jumper may hold; and the base's counts in the rig file"
+        )
+    return f"the board stopped the base: {fault.name} ({what})"
+
+
 @dataclass(frozen=True)
 class Findings:
     """What is known in the end."""
@@ -53,19 +71,24 @@ class Findings:
     """drives, silent or unknown."""
     base: Verdict
     pole: Verdict
-    why: str = ""
+    stopped: Fault = Fault.NONE
     """What stopped the board, where it did."""
 
     @property
     def troubles(self) -> list[str]:
         """What has to be mended before any trial, each with its mend."""
+        if self.stopped not in EXPLAINED:
+            return [_stopped(self.stopped)]
         lines = []
         if self.base == "unplugged":
-            lines.append("the base's encoder counts nothing: check its plug, supply and pins")
+            lines.append(
+                "the base's encoder counts nothing, or only flickers: check its plug, its supply, "
+                "both its channels and their pins, and that nothing holds the base"
+            )
         if self.pole == "unplugged":
             lines.append(
-                "the pole's encoder counts nothing: check its plug, supply and pins, and that the "
-                "pole swings freely"
+                "the pole's encoder counts nothing, or only flickers: check its plug, its supply, "
+                "both its channels and their pins, and that the pole swings freely"
             )
         if self.motor == "silent":
             lines.append(
@@ -142,7 +165,9 @@ def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
     }
     write_json(plan.folder / RESULT, {"wiring": result, "config": plan.plain_config()})
     if not settled:
-        stopped = f" (the board stopped the base: {findings.why})" if findings.why else ""
+        by = findings.stopped
+        told = by not in EXPLAINED or by == Fault.NONE
+        stopped = "" if told else f" (the board stopped the base: {by.name})"
         raise UserError("; ".join(findings.troubles) + stopped)
     if result["rig"]:
         say(
@@ -164,14 +189,15 @@ def _look(plan: Plan) -> Findings:
         guard.add_button("the e-stop key", key.is_pressed)
         recorder = (LockstepRecorder if plan.is_lockstep else LiveRecorder)(journal)
         with Link(port.address, port.baud or plan.baud, recorder, was_used=True) as link:
+            session = Session(link, journal)
             try:
-                return _Check(plan, Session(link, journal), guard, journal).run()
+                return _Check(plan, session, guard, journal).run()
             except Interrupted as error:
                 emergency_stop(link)
                 raise SystemExit(error.exit_code) from error
-            except UserError:
+            except UserError as error:
                 emergency_stop(link)
-                raise
+                raise session.explain(error) from error
 
 
 class _Check:
@@ -189,6 +215,8 @@ class _Check:
     def run(self) -> Findings:
         self.session.greet(self.plan.expectation)
         evidence = self._push(blind=True)
+        if self.stopped not in EXPLAINED:
+            return Findings("unknown", evidence.base, evidence.pole, self.stopped)
         if not evidence.motor_drives and evidence.base == "unknown":
             return self._ask_for_a_hand()
         return self._settled(evidence)
@@ -203,21 +231,21 @@ class _Check:
             seen = held_aside(self._watch(), self.plan.rig, HOLD_TIP)
             verdicts: dict[int, Verdict] = {0: "unplugged", sense: "right", -sense: "reversed"}
             pole = verdicts[seen]
-        return Findings("drives", evidence.base, pole, self._why())
+        return Findings("drives", evidence.base, pole, self.stopped)
 
     def _ask_for_a_hand(self) -> Findings:
         """Nothing moved: which of motor and encoders is dead?"""
         if not self.has_hand:
-            return Findings("unknown", "unknown", "unknown", self._why())
+            return Findings("unknown", "unknown", "unknown", self.stopped)
         watch = self._watch()
         base, pole = is_counting(watch, "base", PUSH_BASE), is_counting(watch, "pole", SWING_POLE)
         if base:
             evidence = self._push(blind=False)
             if evidence.motor_drives:
                 return self._settled(evidence)
-            return Findings("silent", "unknown", "unknown" if pole else "unplugged", self._why())
+            return Findings("silent", "unknown", "unknown" if pole else "unplugged", self.stopped)
         motor = "silent" if pole else "unknown"
-        return Findings(motor, "unplugged", "unknown" if pole else "unplugged", self._why())
+        return Findings(motor, "unplugged", "unknown" if pole else "unplugged", self.stopped)
 
     def _push(self, blind: bool) -> Evidence:
         """Forth and back, farther until the answers are clear."""
@@ -249,10 +277,7 @@ class _Check:
         session.home()
         homed = advance_until(drive, {State.HOMED, State.FAULT}, HOMING_LIMIT_S, "homing")
         if homed.state == State.FAULT:
-            raise UserError(
-                f"homing failed: {Fault(homed.fault).name}; let base and pole come to rest in the "
-                "middle, then retry"
-            )
+            raise UserError(homing_failed(Fault(homed.fault)))
         session.arm()
         while not strokes.is_done:
             for sample in drive.advance():
@@ -273,6 +298,3 @@ class _Check:
             return HostStreamDrive(link, self.guard, self.period_us, commands, self.journal)
         steps = Steps(link, self.journal.now, self.session.hello()["tick"], self.period_us)
         return HostLockstepDrive(link, self.guard, steps, commands)
-
-    def _why(self) -> str:
-        return "" if self.stopped == Fault.NONE else self.stopped.name

@@ -52,7 +52,10 @@ class Stroke:
 
     @property
     def base_moved(self) -> float:
-        """Counts to the farthest point of the base from where it would have coasted on to."""
+        """Counts to the farthest point of the base from where it would have coasted on to; 0 for
+        an encoder that only flickers, as one with a dead channel does."""
+        if max(self.base_counts) - min(self.base_counts) <= DITHER:
+            return 0.0
         ways = zip(self.ticks, self.base_counts, strict=True)
         moves = [
             count - self.base_counts[0] - self.coasting * (tick - self.ticks[0])

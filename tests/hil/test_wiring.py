@@ -31,18 +31,35 @@ from sparsectl.hil.wiring.signs import write_signs
 from sparsectl.hil.wiring.strokes import BLIND, Strokes
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.rig import RIGS_FOLDER, Rig, load_rig, rig_names
-from tests.hil.policies import EASY_RIG
+from tests.hil.policies import EASY_RIG, SWITCHED_RIG
 
 RIGS = [*rig_names(), str(EASY_RIG)]
 WAYS = [Wiring(*ways) for ways in itertools.product(("right", "reversed"), SIGNS, SIGNS)]
 
 
-def push(rig: Rig, wiring: Wiring, travel: float, seed: int | None = None) -> tuple[Strokes, Plant]:
+class Flickering(MiswiredPlant):
+    """A rig of which one encoder has a dead channel: the other alone makes its count flicker."""
+
+    def __init__(self, plant: Plant, axis: int) -> None:
+        super().__init__(plant, Wiring())
+        self.axis, self.zero = axis, plant.counts()[axis]
+
+    def counts(self) -> tuple[int, int]:
+        base, pole = super().counts()
+        if self.axis == 0:
+            return self.zero + base // 2 % 2, pole
+        return base, self.zero + pole // 2 % 2
+
+
+def push(
+    rig: Rig, wiring: Wiring, travel: float, seed: int | None = None, dead: int | None = None
+) -> tuple[Strokes, Plant]:
     """The strokes on a simulated rig without a board between, and where it ended."""
     plant = Plant(rig)
     plant.reset(seed or 0, randomised=seed is not None)
     plant.hang()
-    wired, strokes = MiswiredPlant(plant, wiring), Strokes(rig, travel, blind=True)
+    wired = MiswiredPlant(plant, wiring) if dead is None else Flickering(plant, dead)
+    strokes = Strokes(rig, travel, blind=True)
     zero = wired.counts()
     for tick in range(1, 2000):
         base, pole = (now - start for now, start in zip(wired.counts(), zero, strict=True))
@@ -110,6 +127,19 @@ def test_it_is_found_on_units_that_differ_from_their_file(
 
 
 @pytest.mark.parametrize("name", RIGS)
+@pytest.mark.parametrize("axis", [0, 1], ids=["base", "pole"])
+def test_an_encoder_with_a_dead_channel_is_a_silent_one(name: str, axis: int) -> None:
+    """A flicker that was taken for coasting once gave the base a direction."""
+    rig = load_rig(name)
+    for travel in check.TRAVELS:
+        found = judge(rig, push(rig, Wiring(), travel, dead=axis)[0].strokes)
+        assert (found.base, found.pole)[axis] in ("unplugged", "unknown")
+        if axis == 0:
+            assert found.base == "unplugged" and found.pole in ("right", "unknown")
+    assert (found.base, found.pole)[axis] == "unplugged"
+
+
+@pytest.mark.parametrize("name", RIGS)
 def test_a_motor_that_is_off_moves_nothing(name: str) -> None:
     evidence = settle(load_rig(name), Wiring(motor="unplugged"))
     assert evidence == Evidence(False, "unknown", "unknown")
@@ -132,6 +162,12 @@ def test_a_base_that_is_not_seen_goes_no_farther_than_a_part_of_its_limit(name: 
         farthest = max(farthest, abs(plant.state()[0]))
     assert strokes.is_done
     assert 0 < farthest < 2 * BLIND * rig.base.limit
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the firmware for the rig with limit switches, built once."""
+    return tmp_path_factory.mktemp("switched")
 
 
 def command(easy: Path, out: Path, firmware: Path, **changes: Any) -> TrialCommand:
@@ -193,6 +229,25 @@ def test_what_is_unplugged_is_said_and_no_file_is_written(
     told = json.loads((tmp_path / "check" / "wiring.json").read_text())["wiring"]
     assert told["rig"] is None and re.search(message, told["findings"][-1])
     assert not list((tmp_path / "check").glob("*.toml"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("stuck_bridge", r"BASE_TRAVEL \(the base ran on with next to no duty: check the driver"),
+        ("shorted_motor", r"^the board stopped the base: OVER_CURRENT \(look for a short"),
+        ("cut_limit_switch", r"^the board stopped the base: LIMIT_SWITCH \(the base is at a limit"),
+    ],
+)
+def test_what_stops_the_board_is_said_by_its_name(
+    easy: Path, tmp_path: Path, switched: Path, fault: str, message: str
+) -> None:
+    """And not taken for a wire: a bridge that was stuck at full duty was once found right."""
+    out = tmp_path / "check"
+    asked = command(easy, out, switched, rig=str(SWITCHED_RIG), fault=f"{fault}@0")
+    with pytest.raises(UserError, match=message):
+        trial(asked)
+    assert json.loads((out / "wiring.json").read_text())["wiring"]["rig"] is None
 
 
 def test_a_right_one_needs_no_new_file(easy: Path, firmware: Path, tmp_path: Path) -> None:
