@@ -36,7 +36,8 @@ TRIAL = """
     from sparsectl.hil.trial.trial import run_trial
 
     policy, out, firmware = map(Path, sys.argv[1:4])
-    patience = {"link_timeout_ticks": int(sys.argv[4]), "swing_up_limit_s": 60}
+    patience = {"link_timeout_ticks": int(sys.argv[4]), "swing_up_limit_s": 3600}
+    patience["clock"] = sys.argv[5]
     run_trial(TrialConfig(policy, out=out, firmware=firmware, report=False, **patience))
 """
 
@@ -45,15 +46,18 @@ LINK_TICKS = 10
 """The board's patience: as long as it may be, since the machine may be busy."""
 
 
-def start_trial(policy: Path, out: Path, terminal: int | None = None) -> subprocess.Popen[str]:
-    """A realtime trial in a process of its own; returns once the policy drives the motor.
+def start_trial(
+    policy: Path, out: Path, terminal: int | None = None, clock: str = "lockstep"
+) -> subprocess.Popen[str]:
+    """A trial in a process of its own; returns once the policy drives the motor.
 
-    `terminal` is a pty's descriptor that becomes its controlling terminal.
+    `terminal` is a pty's descriptor that becomes its controlling terminal. In lockstep no busy
+    machine ends the trial before its test does.
     """
     code = "\n".join(line.strip() for line in TRIAL.splitlines())
     firmware = policy.parent / "firmware"  # built once
     child = subprocess.Popen(
-        [sys.executable, "-c", code, str(policy), str(out), str(firmware), str(LINK_TICKS)],
+        [sys.executable, "-c", code, str(policy), str(out), str(firmware), str(LINK_TICKS), clock],
         stderr=subprocess.PIPE if terminal is None else None,
         text=True,
         preexec_fn=None if terminal is None else lambda: os.login_tty(terminal),
@@ -141,7 +145,7 @@ def test_a_key_stops_the_motor(timid: Path, tmp_path: Path, key: bytes) -> None:
 
 def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
     """`LINK_TICKS` after the last that the host answered, the board has faulted."""
-    child = start_trial(timid, tmp_path / "trial")
+    child = start_trial(timid, tmp_path / "trial", clock="realtime")
     child.send_signal(signal.SIGSTOP)
     time.sleep(2.0)
     child.send_signal(signal.SIGCONT)

@@ -216,8 +216,8 @@ def test_the_file_that_it_writes_is_the_persons_own_with_other_signs_and_runs(
 @pytest.mark.parametrize(
     ("wiring", "message"),
     [
-        ("pole=unplugged", "^the pole's encoder counts nothing: check its plug"),
-        ("base=unplugged", "^the base's encoder counts nothing: check its plug"),
+        ("pole=unplugged", "^the pole's encoder counts nothing, or only flickers: check"),
+        ("base=unplugged", "^the base's encoder counts nothing, or only flickers: check"),
         ("motor=unplugged", "^nothing moved, or neither encoder counts"),
     ],
 )
