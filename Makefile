@@ -23,7 +23,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/pytest -n 2
 
-# The table of cycles and bytes beside a plain C loop and emlearn, about ten minutes; into the README.
+# The table of cycles and bytes beside a plain C loop and emlearn, about ten minutes; into docs/results.md.
 bench: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/marks.py

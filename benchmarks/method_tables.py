@@ -1,4 +1,4 @@
-"""The tables of docs/training.md, from the results of methods.py and tasks.py."""
+"""The tables of docs/results.md, from the results of methods.py and tasks.py."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ PAGES = (
     ROOT / "CONTRIBUTING.md",
     *(
         ROOT / "docs" / name
-        for name in ("training.md", "rigs.md", "onnx.md", "protocol.md", "journal.md")
+        for name in ("results.md", "training.md", "rigs.md", "onnx.md", "protocol.md", "journal.md")
     ),
 )
 

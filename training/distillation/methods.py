@@ -99,7 +99,7 @@ def chosen_method(config: DistillConfig) -> MethodName:
 
     Weights wanted take gradual, whose students fail most rarely; with the few fine-tunings of quick
     bpd, which begins them with fewer weights. Bytes take small, whose weights need no indices, but
-    where they are counted in an encoding of fewer bytes a weight. All measured in docs/training.md.
+    where they are counted in an encoding of fewer bytes a weight. All measured in docs/results.md.
     """
     if config.method != "auto":
         return config.method
