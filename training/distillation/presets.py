@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.ranges import check_counts, check_numbers
@@ -24,8 +24,6 @@ from sparsectl.training.students.penalties import WEIGHT_COSTS
 from sparsectl.training.students.pruning import SCORES
 from sparsectl.training.students.registry import STUDENTS
 from sparsectl.training.students.variational import NOISES
-
-Settings = TypeVar("Settings", BpdSettings, FinetuneSettings, DaggerSettings)
 
 
 @dataclass(frozen=True)
@@ -169,12 +167,11 @@ def resolved(config: DistillConfig) -> Preset:
     preset, method = PRESETS[chosen_preset(config)], METHODS[config.method]
     online = config.env is not None and config.teacher is not None
     _check_wishes(config, online)
-    finetune = replace(preset.finetune, **method.finetune)
-    finetune = _override(finetune, config, "finetune_")
-    dagger = _override(preset.dagger, config, "dagger_")
+    bpd = replace(preset.bpd, **method.bpd | _bpd_options(config))
+    finetune = replace(preset.finetune, **method.finetune | _finetune_options(config))
+    dagger = replace(preset.dagger, **_dagger_options(config))
     if not online:
         finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
-    bpd = _override(replace(preset.bpd, **method.bpd), config, "")
     result = Preset(
         bpd,
         finetune,
@@ -274,12 +271,58 @@ def _check_rounding(keep: int | None, finetune: FinetuneSettings) -> None:
         )
 
 
-def _override(settings: Settings, config: DistillConfig, prefix: str) -> Settings:
-    names = {field.name for field in fields(settings)}
-    given: dict[str, Any] = {
-        name: value for name in names if (value := getattr(config, prefix + name, None)) is not None
-    }
-    return replace(settings, **given)
+def _bpd_options(config: DistillConfig) -> dict[str, Any]:
+    """What the command line gives of `BpdSettings`, by the names of its fields."""
+    return _given(
+        steps=config.steps,
+        hidden=config.hidden,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        units=config.units,
+        imitation=config.imitation,
+        value_weight=config.value_weight,
+        kl_multiplier=config.kl_multiplier,
+        kl_weights=config.kl_weights,
+        kl_return=config.kl_return,
+        kl_schedule=config.kl_schedule,
+        noise=config.noise,
+        prior=config.prior,
+        prior_scale=config.prior_scale,
+        log_alpha_threshold=config.log_alpha_threshold,
+        critic_dtype=config.critic_dtype,
+        discount=config.discount,
+    )
+
+
+def _finetune_options(config: DistillConfig) -> dict[str, Any]:
+    """The same of `FinetuneSettings`."""
+    return _given(
+        steps=config.finetune_steps,
+        rounds=config.finetune_rounds,
+        prune_rounds=config.finetune_prune_rounds,
+        score=config.finetune_score,
+        encoding=config.finetune_encoding,
+        learning_rate=config.finetune_learning_rate,
+        newton_below=config.finetune_newton_below,
+        newton_steps=config.finetune_newton_steps,
+        newton_rows=config.finetune_newton_rows,
+    )
+
+
+def _dagger_options(config: DistillConfig) -> dict[str, Any]:
+    """The same of `DaggerSettings`."""
+    return _given(
+        rounds=config.dagger_rounds,
+        transitions=config.dagger_transitions,
+        tries=config.dagger_tries,
+        anywhere=config.dagger_anywhere,
+        steps=config.dagger_steps,
+        hard_share=config.dagger_hard_share,
+    )
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _check(preset: Preset) -> None:
