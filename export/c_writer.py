@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import numpy as np
-
-from sparsectl.export.encodings.encoding import EncodedPolicy
+from sparsectl.export.encodings.encoding import Code, EncodedPolicy
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.finite import require_finite_actions
 from sparsectl.export.memory import MemoryNeed, memory_lines, memory_macros
 from sparsectl.export.naming import c_file_names
-from sparsectl.export.portable import made_portable
-from sparsectl.policy.activations import Float32
+from sparsectl.export.portable import NO_ASSEMBLY
+from sparsectl.policy.activations import Float32, c_decimal, c_float
 from sparsectl.policy.activations.bits import bit_functions
 from sparsectl.policy.graph import PolicyGraph, Signal
 
@@ -190,7 +188,7 @@ def _cut_off_macro(policy: EncodedPolicy) -> str:
     """The magnitudes at which inputs are cut off, an element of the observation each."""
     if policy.input_cut_off is None:
         return ""
-    numbers = [_decimal(np.float32(value)) for value in policy.input_cut_off]
+    numbers = [c_decimal(value) for value in policy.input_cut_off]
     rows = [", ".join(numbers[i : i + 5]) for i in range(0, len(numbers), 5)]
     return "#define POLICY_INPUT_CUT_OFF \\\n    {" + ", \\\n     ".join(rows) + "}\n"
 
@@ -200,17 +198,19 @@ def _reentrancy(policy: EncodedPolicy) -> str:
 
 
 def _source(policy: EncodedPolicy, portable: bool) -> str:
-    includes = '#include "policy.h"\n\n#include <float.h>\n#include <stdint.h>\n'
-    tables = [table.c_source() for table in policy.tables]
-    code = "\n".join([*tables, policy.functions, _act(policy)])
+    own = '#include "policy.h"\n' + (f"\n{NO_ASSEMBLY}" if portable else "")
+    includes = f"{own}\n#include <float.h>\n#include <stdint.h>\n"
+    literal = c_decimal if portable else c_float
+    written = policy.write(literal)
+    tables = [table.c_source(literal) for table in policy.tables]
+    code = "\n".join([*tables, written.functions, _act(written)])
     guards = _GUARDS if portable else _GUARDS + _PRAGMAS
     parts = [includes, guards, readers(code), bit_functions(code, portable), code]
-    source = "\n".join(part for part in parts if part)
-    return made_portable(source) if portable else source
+    return "\n".join(part for part in parts if part)
 
 
-def _act(policy: EncodedPolicy) -> str:
-    body = "".join(_indented(line) + "\n" for line in policy.body)
+def _act(code: Code) -> str:
+    body = "".join(_indented(line) + "\n" for line in code.body)
     return (
         "void policy_act(const float observation[POLICY_OBSERVATION_SIZE],\n"
         "                float action[POLICY_ACTION_SIZE])\n"
@@ -244,17 +244,10 @@ def _vectors(policy: EncodedPolicy, observations: Float32) -> str:
 def _vector_table(name: str, width: str, rows: Float32) -> str:
     lines = ["static const float", f"    {name}[POLICY_VECTOR_COUNT][{width}] POLICY_FLASH = {{"]
     for row in rows:
-        shown = [_decimal(value) for value in row]
+        shown = [c_decimal(value) for value in row]
         parts = [", ".join(shown[i : i + 5]) for i in range(0, len(shown), 5)]
         lines.append("        {" + ",\n         ".join(parts) + "},")
     return "\n".join([*lines, "};\n"])
-
-
-def _decimal(value: np.float32) -> str:
-    """A float32 in nine digits, which keep every bit. Hexadecimal is C99, but headers are read by
-    C++ too, which has it from C++17 on only."""
-    shown = f"{value:.9g}"
-    return f"{shown}f" if set(".e") & set(shown) else f"{shown}.0f"
 
 
 def _plain(text: str, length: int = 60) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparsectl.export.encodings.assembly import cortex_m4f_blocks
-from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
     action_lines,
     activation_call,
@@ -19,7 +19,7 @@ from sparsectl.export.encodings.float_layers import (
     limit_functions,
 )
 from sparsectl.export.encodings.table import Table, part_name, row_parts
-from sparsectl.policy.activations import Float32
+from sparsectl.policy.activations import Float32, FloatLiteral
 from sparsectl.policy.graph import Layer, PolicyGraph
 
 ROWS = 16
@@ -111,14 +111,18 @@ class BlocksSkip:
         graph = _without_negative_zero(graph)
         parts = [_parts(layer) for layer in graph.layers]
         applied = [each for each in graph.layers if not _is_gathered(graph, each)]
-        functions = [_runtime(), *activation_functions(applied), *limit_functions(graph)]
+
+        def write(literal: FloatLiteral) -> Code:
+            activations = activation_functions(applied, literal)
+            functions = [_runtime(), *activations, *limit_functions(graph)]
+            return Code("\n".join(functions), _body(graph, literal))
+
         sizes = {part.stop - part.start for layer in parts for part in layer}
         return EncodedPolicy(
             self,
             graph,
             tuple(table for i, layer in enumerate(graph.layers) for table in _tables(i, layer)),
-            "\n".join(functions),
-            _body(graph),
+            write,
             graph.forward,
             cortex_m4f_blocks.assembly(sizes),
         )
@@ -152,7 +156,7 @@ def _runtime() -> str:
     return "\n".join([_ACTIVE, policy_blocks])
 
 
-def _body(graph: PolicyGraph) -> tuple[str, ...]:
+def _body(graph: PolicyGraph, literal: FloatLiteral) -> tuple[str, ...]:
     """Layers pass their values to and fro between two pairs of arrays on the stack."""
     inputs = [layer.inputs for layer in graph.layers]
     widths = [inputs[0], *(layer.outputs for layer in graph.layers)]
@@ -172,9 +176,10 @@ def _body(graph: PolicyGraph) -> tuple[str, ...]:
         if _is_gathered(graph, layer):
             lines.append("count = written;")
         elif layer is not graph.layers[-1]:
-            lines += activation_call(layer, y)
+            lines += activation_call(layer, y, literal)
             lines.append(f"count = active({y}, {layer.results}, {y}, {y}_place);")
-    return (*lines, *activation_call(graph.layers[-1], y), *action_lines(graph, y))
+    lines += activation_call(graph.layers[-1], y, literal)
+    return (*lines, *action_lines(graph, y, literal))
 
 
 def _layer(graph: PolicyGraph, index: int, x: str, y: str) -> list[str]:

@@ -22,22 +22,22 @@ from sparsectl.policy.graph import Layer, PolicyGraph
 RUNTIME = """\
 /* y = weight x + bias with only the weights that are there, row by row: count[row] of them, each
  * with its column; each sum starts at its bias, columns ascending. */
-typedef COLUMN policy_column;
-typedef COUNT policy_count;
+typedef {column} policy_column;
+typedef {count} policy_count;
 
 static void csr(const float *weight, const policy_column *column, const policy_count *count,
                 const float *bias, const float *x, float *y, unsigned outputs)
-{
-    for (unsigned row = 0; row < outputs; row++) {
+{{
+    for (unsigned row = 0; row < outputs; row++) {{
         float sum = POLICY_READ_FLOAT(bias + row);
-        for (unsigned left = READ_COUNT(count + row); left > 0; left--) {
-            sum += POLICY_READ_FLOAT(weight) * x[READ_COLUMN(column)];
+        for (unsigned left = {read_count}(count + row); left > 0; left--) {{
+            sum += POLICY_READ_FLOAT(weight) * x[{read_column}(column)];
             weight++;
             column++;
-        }
+        }}
         y[row] = sum;
-    }
-}
+    }}
+}}
 """
 
 
@@ -83,9 +83,12 @@ def _encode(
 
 
 def _runtime(column_type: np.dtype[Any], count_type: np.dtype[Any]) -> str:
-    runtime = RUNTIME.replace("READ_COLUMN", reader(column_type))
-    runtime = runtime.replace("READ_COUNT", reader(count_type))
-    return runtime.replace("COLUMN", f"{column_type}_t").replace("COUNT", f"{count_type}_t")
+    return RUNTIME.format(
+        column=f"{column_type}_t",
+        count=f"{count_type}_t",
+        read_column=reader(column_type),
+        read_count=reader(count_type),
+    )
 
 
 def _counts(layer: Layer) -> np.ndarray:

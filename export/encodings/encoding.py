@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from numpy.typing import ArrayLike
 
 from sparsectl.export.encodings.table import Table
-from sparsectl.policy.activations import Float32
+from sparsectl.policy.activations import Float32, FloatLiteral
 from sparsectl.policy.graph import PolicyGraph
 
 Kind = Literal["float32", "float16", "int16", "int8"]
@@ -53,20 +53,27 @@ class FixedEncoding(Encoding, Protocol):
 
 
 @dataclass(frozen=True)
+class Code:
+    """policy_act and what it calls, in C."""
+
+    functions: str
+    body: tuple[str, ...]
+    """policy_act's lines."""
+
+
+@dataclass(frozen=True)
 class EncodedPolicy:
     """A graph in an encoding."""
 
     encoding: Encoding
     graph: PolicyGraph
     tables: tuple[Table, ...]
-    functions: str
-    """The C functions that `body` calls."""
-    body: tuple[str, ...]
-    """policy_act's lines."""
+    write: Callable[[FloatLiteral], Code]
+    """The C beside the tables, its numbers as the given literals."""
     forward: Callable[[ArrayLike], Float32]
     """What the C computes, bit for bit; shapes as `PolicyGraph.forward`."""
     assembly: str = ""
-    """policy.S, which stands in for some of `functions` on the core that it is for; empty: none."""
+    """policy.S, which stands in for some functions on the core that it is for; empty: none."""
     reentrant: bool = True
     input_cut_off: tuple[float, ...] | None = None
     """The magnitude at which each element of the observation is cut off; None: nowhere."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sparsectl.export.encodings.encoding import EncodedPolicy, Encoding
+from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Encoding
 from sparsectl.export.encodings.table import Table
-from sparsectl.policy.activations import c_call, c_float, c_functions
+from sparsectl.policy.activations import FloatLiteral, c_call, c_functions
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 
 RANGES = {"tanh": (-1.0, 1.0)}
@@ -48,23 +48,19 @@ def float_policy(
     computed: PolicyGraph | None = None,
 ) -> EncodedPolicy:
     """The whole policy; `computed` is the graph with its weights as stored, if they differ."""
-    return EncodedPolicy(
-        encoding,
-        graph,
-        tuple(table for layer in layers for table in layer.tables),
-        "\n".join(
-            [
-                runtime,
-                *activation_functions(graph.layers),
-                *limit_functions(graph),
-            ]
-        ),
-        float_body(graph, layers),
-        (computed or graph).forward,
-    )
+
+    def write(literal: FloatLiteral) -> Code:
+        activations = activation_functions(graph.layers, literal)
+        functions = "\n".join([runtime, *activations, *limit_functions(graph)])
+        return Code(functions, float_body(graph, layers, literal))
+
+    tables = tuple(table for layer in layers for table in layer.tables)
+    return EncodedPolicy(encoding, graph, tables, write, (computed or graph).forward)
 
 
-def float_body(graph: PolicyGraph, layers: Sequence[FloatLayer]) -> tuple[str, ...]:
+def float_body(
+    graph: PolicyGraph, layers: Sequence[FloatLayer], literal: FloatLiteral
+) -> tuple[str, ...]:
     """Layers pass their values to and fro between two arrays on the stack."""
     widths = [layer.outputs for layer in graph.layers]
     lines = [f"float even[{max(widths[0::2])}];"]
@@ -74,9 +70,9 @@ def float_body(graph: PolicyGraph, layers: Sequence[FloatLayer]) -> tuple[str, .
     for index, (layer, encoded) in enumerate(zip(graph.layers, layers, strict=True)):
         y = "odd" if index % 2 else "even"
         lines += [call.format(x=x, y=y) for call in encoded.calls]
-        lines += activation_call(layer, y)
+        lines += activation_call(layer, y, literal)
         x = y
-    return (*lines, *action_lines(graph, x))
+    return (*lines, *action_lines(graph, x, literal))
 
 
 _MOVE_DOWN = """\
@@ -90,12 +86,13 @@ static void move_down(float *to, const float *from, unsigned n)
 """
 
 
-def activation_call(layer: Layer, array: str) -> list[str]:
+def activation_call(layer: Layer, array: str, literal: FloatLiteral) -> list[str]:
     """The statements that apply a layer's activations to `array` in place."""
     lines, start, results = [], 0, 0
     for segment in layer.parts:
         place = f"{array} + {start}" if start else array
-        call = c_call(segment.activation, segment.parameters, place, segment.neurons)
+        parameters, neurons = segment.parameters, segment.neurons
+        call = c_call(segment.activation, parameters, place, neurons, literal)
         lines += [call] if call else []
         if results != start:
             lines.append(f"move_down({array} + {results}, {place}, {segment.results});")
@@ -104,11 +101,12 @@ def activation_call(layer: Layer, array: str) -> list[str]:
     return lines
 
 
-def activation_functions(layers: Iterable[Layer]) -> list[str]:
+def activation_functions(layers: Iterable[Layer], literal: FloatLiteral) -> list[str]:
     """The C that these layers' activations need, each function once."""
     kept = list(layers)
     moved = any(segment.results != segment.neurons for la in kept for segment in la.parts[:-1])
-    functions = c_functions(name for layer in kept for name in layer.activations)
+    names = (name for layer in kept for name in layer.activations)
+    functions = c_functions(names, literal=literal)
     return functions + ([_MOVE_DOWN] if moved else [])
 
 
@@ -119,21 +117,26 @@ def limit_functions(graph: PolicyGraph) -> list[str]:
     return functions + ([_AT_MOST] if any(high is not None for high in highs) else [])
 
 
-def action_lines(graph: PolicyGraph, values: str) -> list[str]:
+def action_lines(graph: PolicyGraph, values: str, literal: FloatLiteral) -> list[str]:
     """action = clip(scale * values + offset, low, high), leaving out what does nothing."""
-    return [_action(graph, signal, i, f"{values}[{i}]") for i, signal in enumerate(graph.action)]
+    return [
+        _action(graph, signal, i, f"{values}[{i}]", literal)
+        for i, signal in enumerate(graph.action)
+    ]
 
 
-def _action(graph: PolicyGraph, signal: Signal, index: int, value: str) -> str:
+def _action(
+    graph: PolicyGraph, signal: Signal, index: int, value: str, literal: FloatLiteral
+) -> str:
     low, high = _limits(graph, signal)
     if signal.scale != 1:
-        value = f"{value} * {c_float(signal.scale)}"
+        value = f"{value} * {literal(signal.scale)}"
     if signal.offset != 0:
-        value = f"{value} + {c_float(signal.offset)}"
+        value = f"{value} + {literal(signal.offset)}"
     if low is not None:
-        value = f"at_least({value}, {c_float(low)})"
+        value = f"at_least({value}, {literal(low)})"
     if high is not None:
-        value = f"at_most({value}, {c_float(high)})"
+        value = f"at_most({value}, {literal(high)})"
     return f"action[{index}] = {value};"
 
 

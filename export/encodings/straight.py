@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.assembly import cortex_m4f, cortex_m4f_straight
-from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
     action_lines,
     activation_call,
@@ -12,7 +12,7 @@ from sparsectl.export.encodings.float_layers import (
     limit_functions,
 )
 from sparsectl.export.encodings.unit_weights import with_unit_weights
-from sparsectl.policy.activations import Float32, c_float, c_functions
+from sparsectl.policy.activations import Float32, FloatLiteral, c_functions
 from sparsectl.policy.graph import Layer, PolicyGraph
 
 MAX_WEIGHTS = 20_000
@@ -41,18 +41,21 @@ class StraightFloat32:
         check_size(self.name, graph)
         scaled = with_unit_weights(graph, [1.0, *[2.0] * (len(graph.layers) - 2)])
         has_assembly = cortex_m4f_straight.serves(scaled)
-        functions = _functions(scaled, has_assembly)
         last = graph.layers[-1]
-        body = (
-            "float hidden[HIDDEN];",
-            f"float sums[{last.outputs}];",
-            "",
-            f"{FUNCTION}(observation, hidden, sums);",
-            *activation_call(last, "sums"),
-            *action_lines(graph, "sums"),
-        )
+
+        def write(literal: FloatLiteral) -> Code:
+            body = (
+                "float hidden[HIDDEN];",
+                f"float sums[{last.outputs}];",
+                "",
+                f"{FUNCTION}(observation, hidden, sums);",
+                *activation_call(last, "sums", literal),
+                *action_lines(graph, "sums", literal),
+            )
+            return Code(_functions(scaled, has_assembly, literal), body)
+
         assembly = cortex_m4f_straight.assembly(scaled, FUNCTION) if has_assembly else ""
-        return EncodedPolicy(self, graph, (), functions, body, scaled.forward, assembly)
+        return EncodedPolicy(self, graph, (), write, scaled.forward, assembly)
 
 
 def check_size(name: str, graph: PolicyGraph) -> None:
@@ -66,9 +69,9 @@ def check_size(name: str, graph: PolicyGraph) -> None:
         )
 
 
-def _functions(graph: PolicyGraph, has_assembly: bool) -> str:
+def _functions(graph: PolicyGraph, has_assembly: bool, literal: FloatLiteral) -> str:
     """The activations of the last layer and the limits, and the sums in both forms."""
-    c_form = _c_form(graph)
+    c_form = _c_form(graph, literal)
     if has_assembly:
         c_form = (
             f"#if {cortex_m4f.CONDITION}\n"
@@ -77,44 +80,47 @@ def _functions(graph: PolicyGraph, has_assembly: bool) -> str:
             f"void {FUNCTION}(const float *observation, float *hidden, float *sums);\n"
             f"#else\n{c_form}#endif\n"
         )
-    functions = activation_functions(graph.layers[-1:])
+    functions = activation_functions(graph.layers[-1:], literal)
     return "\n".join([*functions, c_form, *limit_functions(graph)])
 
 
-def _c_form(graph: PolicyGraph) -> str:
+def _c_form(graph: PolicyGraph, literal: FloatLiteral) -> str:
     """A function a layer, and `policy_sums` that calls them."""
     *hidden, last = graph.layers
     names = [layer.activation for layer in hidden]
-    written = activation_functions([last])
+    written = activation_functions([last], literal)
     inline = c_functions(["relu"], loops=False) if "relu" in names else []
-    loops = activation_functions(layer for layer in hidden if layer.activation != "relu")
+    looped = [layer for layer in hidden if layer.activation != "relu"]
+    loops = activation_functions(looped, literal)
     activations = [text for text in dict.fromkeys([*inline, *loops]) if text not in written]
-    functions = [_layer(i, layer, layer.activation == "relu") for i, layer in enumerate(hidden)]
-    functions.append(_layer(len(hidden), last, False))
+    with_relu = [layer.activation == "relu" for layer in hidden] + [False]
+    functions = [_layer(i, la, with_relu[i], literal) for i, la in enumerate(graph.layers)]
+    sums = _sums(graph, literal)
     return "\n".join(
-        [f"#define HIDDEN {_hidden_size(graph)}\n", APART, *activations, *functions, _sums(graph)]
+        [f"#define HIDDEN {_hidden_size(graph)}\n", APART, *activations, *functions, sums]
     )
 
 
-def _layer(index: int, layer: Layer, with_relu: bool) -> str:
+def _layer(index: int, layer: Layer, with_relu: bool, literal: FloatLiteral) -> str:
     """A neuron after the other: the bias, then the inputs it has, columns ascending."""
     lines = ["float sum;", ""]
     if not layer.kept_weights:
         lines = [*lines, "(void)x;"]
     for row in range(layer.outputs):
-        lines.append(f"sum = {c_float(layer.bias[row])};")
-        lines += [_product(float(layer.weight[row, j]), j) for j in layer.weight[row].nonzero()[0]]
+        lines.append(f"sum = {literal(layer.bias[row])};")
+        weight = layer.weight[row]
+        lines += [_product(float(weight[j]), j, literal) for j in weight.nonzero()[0]]
         lines.append(f"y[{row}] = {'relu_of(sum)' if with_relu else 'sum'};")
     return f"static APART void layer{index}(const float *x, float *y)\n{braces(lines)}"
 
 
-def _product(weight: float, column: int) -> str:
+def _product(weight: float, column: int, literal: FloatLiteral) -> str:
     if abs(weight) == 1:
         return f"sum {'+' if weight > 0 else '-'}= x[{column}];"
-    return f"sum += {c_float(weight)} * x[{column}];"
+    return f"sum += {literal(weight)} * x[{column}];"
 
 
-def _sums(graph: PolicyGraph) -> str:
+def _sums(graph: PolicyGraph, literal: FloatLiteral) -> str:
     """Layers pass their values to and fro between two parts of `hidden`."""
     odd = max([1, *(layer.outputs for layer in graph.layers[:-1][0::2])])
     lines, x = [], "observation"
@@ -125,7 +131,7 @@ def _sums(graph: PolicyGraph) -> str:
         y = "sums" if last else (f"hidden + {odd}" if index % 2 else "hidden")
         lines.append(f"layer{index}({x}, {y});")
         if not last and layer.activation != "relu":
-            lines += activation_call(layer, y)
+            lines += activation_call(layer, y, literal)
         x = y
     head = f"static void {FUNCTION}(const float *observation, float *hidden, float *sums)"
     return f"{head}\n{braces(lines)}"

@@ -7,7 +7,12 @@ from dataclasses import replace
 from sparsectl.export.encodings.assembly import avr_straight
 from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
-from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
+from sparsectl.export.encodings.fixed.layers import (
+    FixedCode,
+    FixedParts,
+    ValueArrays,
+    fixed_encoded,
+)
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
 from sparsectl.export.encodings.fixed.scales import Format
 from sparsectl.export.encodings.fixed.settling import policy_in
@@ -98,26 +103,18 @@ def _with_assembly(
         f"{condition}\n{declaration}\nvoid policy_layers(const int16_t *x, int32_t *sums);\n"
         f"#else\n{c_form}#endif\n"
     )
-    encoded = fixed_encoded(encoding, policy, codes, [runtime], "policy_value")
     types = "typedef int16_t policy_value;\n#else\ntypedef int32_t policy_value;\n#endif\n"
-    body: list[str] = []
-    arrays = [line for line in encoded.body if line.startswith("policy_value ")]
-    calls = [line for line in encoded.body if line.startswith("layer")]
     inputs = f"policy_value even[{policy.graph.observation_size}];"
-    for line in encoded.body:
-        if line == arrays[0]:
-            body += [condition, inputs, "#else", *arrays, "#endif"]
-        elif line == calls[0]:
-            body += [condition, "policy_layers(even, sums);", "#else", *calls, "#endif"]
-        elif line not in (*arrays, *calls):
-            body.append(line)
-    return replace(
-        encoded,
-        functions=f"{condition}\n{types}\n{encoded.functions}",
-        body=tuple(body),
-        assembly=avr_straight.assembly(policy),
-        reentrant=False,
-    )
+
+    def arrays(values: ValueArrays) -> list[str]:
+        return [condition, inputs, "#else", *values.declared("policy_value"), "#endif"]
+
+    def layers(statements: list[str]) -> list[str]:
+        return [condition, "policy_layers(even, sums);", "#else", *statements, "#endif"]
+
+    parts = FixedParts("policy_value", arrays, layers, (f"{condition}\n{types}",))
+    encoded = fixed_encoded(encoding, policy, codes, [runtime], parts)
+    return replace(encoded, assembly=avr_straight.assembly(policy), reentrant=False)
 
 
 def _value_functions(policy: FixedPolicy, index: int) -> tuple[list[str], dict[str, str]]:

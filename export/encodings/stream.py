@@ -9,7 +9,13 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.assembly import avr_stream
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
-from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
+from sparsectl.export.encodings.fixed.functions import WITHOUT_SIGN
+from sparsectl.export.encodings.fixed.layers import (
+    FixedCode,
+    FixedParts,
+    ValueArrays,
+    fixed_encoded,
+)
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
 from sparsectl.export.encodings.fixed.scales import Format
 from sparsectl.export.encodings.fixed.settling import policy_in
@@ -25,29 +31,29 @@ RUNTIME = """\
 /* y = weight x + bias, row by row; y shifted for the next layer, or the sums where y is 0. A row of
  * the stream is the count of its weights, the upper three bytes of its bias, then each weight's two
  * bytes and twice its column. A sum may leave 32 bits on the way, but comes back. */
-static void policy_stream(const uint8_t *stream, const VALUE *x, VALUE *y, int32_t *sums,
+static void policy_stream(const uint8_t *stream, const {value} *x, {value} *y, int32_t *sums,
                           uint8_t rows)
-{
-    for (uint8_t row = 0; row < rows; row++) {
+{{
+    for (uint8_t row = 0; row < rows; row++) {{
         uint8_t left = READ_U8(stream);
         uint32_t sum = (uint32_t)READ_U8(stream + 1) << 8;
         sum |= (uint32_t)READ_U8(stream + 2) << 16;
         sum |= (uint32_t)READ_U8(stream + 3) << 24;
         stream += 4;
-        for (; left > 0; left--) {
+        for (; left > 0; left--) {{
             const uint16_t high = (uint16_t)((uint16_t)READ_U8(stream + 1) << 8);
             const int16_t weight = (int16_t)(uint16_t)(high | READ_U8(stream));
             sum += (uint32_t)((int32_t)weight * x[READ_U8(stream + 2) / 2]);
             stream += 3;
-        }
+        }}
         const int32_t whole = (int32_t)sum;
-        if (!y) {
+        if (!y) {{
             sums[row] = whole;
-        } else {
-            y[row] = SHIFTED;
-        }
-    }
-}
+        }} else {{
+            y[row] = {shifted};
+        }}
+    }}
+}}
 """
 
 DECLARATION = """\
@@ -91,41 +97,34 @@ class StreamInt16:
         unsigned = all(layer.activation == "relu" for layer in graph.layers[:-1])
         policy = policy_in(UNSIGNED if unsigned else SIGNED, graph, observations, are_met)
         codes = [_code(policy, index, unsigned) for index in range(len(policy.layers))]
-        value_type = "uint16_t" if unsigned else "int16_t"
-        encoded = fixed_encoded(self, policy, codes, [_runtime(policy, unsigned)], value_type)
-        if not unsigned:
-            return encoded
-        body = _with_pages(encoded.body)
-        return replace(encoded, body=body, assembly=avr_stream.INT16)
+        parts = FixedParts(WITHOUT_SIGN, _pages) if unsigned else FixedParts.plain("int16_t")
+        encoded = fixed_encoded(self, policy, codes, [_runtime(policy, unsigned)], parts)
+        return replace(encoded, assembly=avr_stream.INT16) if unsigned else encoded
 
 
 def _runtime(policy: FixedPolicy, unsigned: bool) -> str:
-    value = "uint16_t" if unsigned else "int16_t"
+    value = WITHOUT_SIGN if unsigned else "int16_t"
     shifted = f"({value})(whole >> {policy.shift})"
     if unsigned:
         shifted = f"whole < 0 ? 0 : {shifted}"
-    runtime = RUNTIME.replace("VALUE", value).replace("SHIFTED", shifted)
+    runtime = RUNTIME.format(value=value, shifted=shifted)
     if not unsigned:
         hidden = range(len(policy.layers) - 1)
         return runtime + "\n" + POSITIVE if any(_is_relu(policy, i) for i in hidden) else runtime
     return f"#if {avr_stream.CONDITION}\n{DECLARATION}#else\n{runtime}#endif\n"
 
 
-def _with_pages(body: tuple[str, ...]) -> tuple[str, ...]:
+def _pages(arrays: ValueArrays) -> list[str]:
     """On AVR each of the two arrays starts a page of 256 bytes."""
-    even, *odd = [line for line in body[:2] if line.startswith("uint16_t")]
-    spare = odd[0][odd[0].index("[") + 1 : -2] if odd else "0"
-    return (
+    return [
         f"#if {avr_stream.CONDITION}",
-        f"uint16_t pages[128 + {spare} + 127];",
+        f"uint16_t pages[128 + {arrays.odd} + 127];",
         "uint16_t *const even = (uint16_t *)(((uintptr_t)pages + 255u) & ~(uintptr_t)255u);",
-        *(["uint16_t *const odd = even + 128;"] if odd else []),
+        *(["uint16_t *const odd = even + 128;"] if arrays.odd else []),
         "#else",
-        even,
-        *odd,
+        *arrays.declared(WITHOUT_SIGN),
         "#endif",
-        *body[1 + len(odd) :],
-    )
+    ]
 
 
 def _code(policy: FixedPolicy, index: int, unsigned: bool) -> FixedCode:

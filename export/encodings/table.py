@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.policy.activations import c_float
+from sparsectl.policy.activations import FloatLiteral, c_float
 
 MAX_TABLE_BYTES = 32_767
 """The largest array that avr-gcc takes."""
@@ -45,11 +45,11 @@ class Table:
     def size_bytes(self) -> int:
         return int(self.values.nbytes)
 
-    def c_source(self) -> str:
-        """`static const TYPE NAME[N] POLICY_FLASH = {…};`, floats in hexadecimal: every bit."""
+    def c_source(self, literal: FloatLiteral = c_float) -> str:
+        """`static const TYPE NAME[N] POLICY_FLASH = {…};`"""
         c_type, a_line = _C_TYPES[self.values.dtype]
         flat = self.values.reshape(-1).tolist()
-        shown = [c_float(v) if c_type == "float" else str(v) for v in flat]
+        shown = [literal(v) if c_type == "float" else str(v) for v in flat]
         if not shown:  # C has no empty arrays; nothing reads this element
             shown = ["0"]
         rows = [", ".join(shown[i : i + a_line]) for i in range(0, len(shown), a_line)]

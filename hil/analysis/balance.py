@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +26,6 @@ class Balance:
     """From the first active tick until the pole entered the band to stay; None: never."""
     held_seconds: float
     """From the capture to the end of the trial."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON."""
-        return asdict(self)
 
 
 def longest_run(inside: NDArray[np.bool_], time_s: NDArray[np.float64]) -> float:

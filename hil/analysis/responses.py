@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +15,28 @@ SETTLED_RAD = 0.05
 """A kick is over once the pole stays within this angle of upright until the next one."""
 
 
-def balancing(active: Trace) -> dict[str, float | None]:
-    """`rms_angle_rad` of the pole and `rms_duty` of the motor, from the capture to the end; None
-    where the pole was never up.
+@dataclass(frozen=True)
+class Balancing:
+    """From the capture to the end; None where the pole was never up."""
+
+    rms_angle_rad: float | None
+    """Of the pole."""
+    rms_duty: float | None
+    """Of the motor."""
+
+
+def balancing(active: Trace) -> Balancing:
+    """How far the pole was from upright, and what that took.
 
     Args:
         active: the ticks in which the policy drove the motor.
     """
     start = _capture(active)
     if start is None:
-        return {"rms_angle_rad": None, "rms_duty": None}
-    return {
-        "rms_angle_rad": round(_rms(active.pole_angle_rad[start:]), 5),
-        "rms_duty": round(_rms(active.duty[start:]), 5),
-    }
+        return Balancing(None, None)
+    return Balancing(
+        round(_rms(active.pole_angle_rad[start:]), 5), round(_rms(active.duty[start:]), 5)
+    )
 
 
 def kick_responses(active: Trace, kick_times_us: Sequence[int]) -> list[dict[str, float | None]]:

@@ -7,19 +7,22 @@ journal whose writer was killed gives the same figures as far as it goes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.hil.analysis.balance import assess_balance
-from sparsectl.hil.analysis.kicks import read_kicks
+from sparsectl.hil.analysis.kicks import Kicks, read_kicks
 from sparsectl.hil.analysis.responses import balancing, kick_responses
-from sparsectl.hil.journal.journal import Journal, Kind
+from sparsectl.hil.analysis.trial_result import Disturbance, TrialResult
+from sparsectl.hil.journal.journal import Journal, Kind, read_journal
 from sparsectl.hil.journal.trace import Trace, read_trace
 from sparsectl.hil.link.counters import Counters
 from sparsectl.hil.link.session import make_exchange
-from sparsectl.hil.timing.clock_sync import Exchange, fit_clock
+from sparsectl.hil.timing.clock_sync import ClockRelation, Exchange, fit_clock
 from sparsectl.hil.timing.latency import latencies, summarise
 from sparsectl.hil.timing.percentiles import Percentiles, intervals, percentiles
 from sparsectl.protocol.wire import Fault, State
@@ -27,12 +30,8 @@ from sparsectl.protocol.wire import Fault, State
 UNKNOWN_STATE = "unknown"
 
 
-def assess(journal: Journal) -> dict[str, Any]:
-    """The figures of a trial under the keys that scripts rely on; times in us where they say so.
-
-    A figure that the journal does not hold is None. Ticks, skipped ticks, period and jitter are of
-    the ticks in which the policy drove the motor.
-    """
+def assess(journal: Journal) -> TrialResult:
+    """The figures of a trial."""
     header = journal.header
     config, rig = header["config"], header["rig_constants"]
     trace = read_trace(journal)
@@ -46,37 +45,72 @@ def assess(journal: Journal) -> dict[str, Any]:
         [kick["time_us"] * 1e-6 for kick in kicks.given],
         config["seconds"],
         config["recovery_s"],
-    ).to_json()
+    )
+    # a kick that was asked for and never came was never survived either
+    balanced = balance.balanced and not kicks.missed_after_s
+    frames, effort = _frames(journal), balancing(active)
+    ending, (state, fault) = _last(journal, "end"), _last_state(trace)
+    relation = _relation(journal)
+    latency_us = summarise(list(latencies(journal, relation)), relation) if relation else None
+    return TrialResult(
+        digest=header["digest"],
+        mode=config["mode"],
+        clock=clock_name(journal),
+        ticks=len(active),
+        skipped=skipped,
+        lost_frames=frames["lost"],
+        corrupt_frames=frames["corrupt"],
+        duplicate_frames=frames["duplicate"],
+        late_frames=frames["late"],
+        balanced=balanced,
+        balanced_seconds=balance.balanced_seconds,
+        swing_up_seconds=balance.swing_up_seconds,
+        held_seconds=balance.held_seconds,
+        final_state=ending.get("state", state),
+        fault=ending.get("fault", fault),
+        ended=ending.get("why", "the journal stops in the middle of the trial"),
+        period_us=percentiles(period_us),
+        jitter_us=percentiles(np.abs(period_us - rig["period_us"])),
+        round_trip_us=percentiles([took_us for _, took_us in round_trips(journal)]),
+        inference_us=percentiles(active.inference_ns / 1000),
+        actuation_us=None if config["mode"] == "pil" else percentiles(active.actuation_us),
+        deadline_misses=skipped + _late_ticks(journal, active),
+        priority=_last(journal, "priority").get("scheduling", "ordinary"),
+        noise_floor_us=_last(journal, "noise_floor").get("lateness_us"),
+        rms_angle_rad=effort.rms_angle_rad,
+        rms_duty=effort.rms_duty,
+        disturbances=_disturbances(active, kicks),
+        kicks_missed=len(kicks.missed_after_s),
+        clock_relation=relation.to_json() if relation else None,
+        latency_us=latency_us,
+        board=_last(journal, "hello").get("board"),
+        stats=_last(journal, "end").get("stats"),
+    )
+
+
+def _disturbances(active: Trace, kicks: Kicks) -> tuple[Disturbance, ...]:
     responses = kick_responses(active, [kick["time_us"] for kick in kicks.given])
-    if kicks.missed_after_s:
-        balance["balanced"] = False  # what was asked for was never tried
-    return {
-        "digest": header["digest"],
-        "mode": config["mode"],
-        "clock": clock_name(journal),
-        "ticks": len(active),
-        "skipped": skipped,
-        **_frames(journal),
-        **balance,
-        **_ending(journal, trace),
-        "period_us": percentiles(period_us),
-        "jitter_us": percentiles(np.abs(period_us - rig["period_us"])),
-        "round_trip_us": percentiles([took_us for _, took_us in round_trips(journal)]),
-        "inference_us": percentiles(active.inference_ns / 1000),
-        "actuation_us": None if config["mode"] == "pil" else percentiles(active.actuation_us),
-        "deadline_misses": skipped + _late_ticks(journal, active),
-        "priority": _last(journal, "priority").get("scheduling", "ordinary"),
-        "noise_floor_us": _last(journal, "noise_floor").get("lateness_us"),
-        **balancing(active),
-        "disturbances": [
-            {"time_s": _since_start(kick["time_us"], active), "duty": kick["duty"], **response}
-            for kick, response in zip(kicks.given, responses, strict=True)
-        ],
-        "kicks_missed": len(kicks.missed_after_s),
-        **_clocks(journal),
-        "board": _last(journal, "hello").get("board"),
-        "stats": _last(journal, "end").get("stats"),
-    }
+    return tuple(
+        Disturbance(_since_start(kick["time_us"], active), kick["duty"], **response)
+        for kick, response in zip(kicks.given, responses, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class AssessedTrial:
+    """A trial's journal, where it lies, and what it came to."""
+
+    path: Path
+    journal: Journal
+    result: TrialResult
+
+    @classmethod
+    def of(cls, path: Path) -> AssessedTrial:
+        """Raises:
+        UserError: the journal cannot be read.
+        """
+        journal = read_journal(path)
+        return cls(path, journal, assess(journal))
 
 
 def active_part(trace: Trace) -> Trace:
@@ -154,29 +188,20 @@ def _frames(journal: Journal) -> dict[str, int]:
             counters.take(frame.sequence)
     counters.corrupt = sum(record.kind is Kind.GARBAGE for record in journal.records)
     counted = _last(journal, "end").get("link") or counters.to_json()
-    return {f"{name}_frames": counted[name] for name in ("lost", "corrupt", "duplicate", "late")}
+    return {name: int(counted[name]) for name in ("lost", "corrupt", "duplicate", "late")}
 
 
-def _ending(journal: Journal, trace: Trace) -> dict[str, Any]:
-    end = _last(journal, "end")
-    state, fault = UNKNOWN_STATE, Fault.NONE.name
-    if len(trace):
-        state, fault = State(int(trace.state[-1])).name, Fault(int(trace.fault[-1])).name
-    return {
-        "final_state": end.get("state", state),
-        "fault": end.get("fault", fault),
-        "ended": end.get("why", "the journal stops in the middle of the trial"),
-    }
+def _last_state(trace: Trace) -> tuple[str, str]:
+    """State and fault of the last tick."""
+    if not len(trace):
+        return UNKNOWN_STATE, Fault.NONE.name
+    return State(int(trace.state[-1])).name, Fault(int(trace.fault[-1])).name
 
 
-def _clocks(journal: Journal) -> dict[str, Any]:
-    """How the clocks relate, and by that where the time of each tick went."""
+def _relation(journal: Journal) -> ClockRelation | None:
+    """How the two clocks relate, by which it is known where the time of each tick went."""
     found = [] if is_virtual_time(journal) else list(exchanges(journal))
-    if not found:
-        return {"clock_relation": None, "latency_us": None}
-    relation = fit_clock(found)
-    segments = list(latencies(journal, relation))
-    return {"clock_relation": relation.to_json(), "latency_us": summarise(segments, relation)}
+    return fit_clock(found) if found else None
 
 
 def _skipped(journal: Journal, active: Trace) -> int:

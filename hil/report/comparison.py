@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from sparsectl.common.errors import UserError
 from sparsectl.hil.analysis.balance import find_capture
 from sparsectl.hil.analysis.results import active_part
+from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.journal.trace import BALANCED_RAD, Trace, read_trace
 from sparsectl.hil.report.figures import FIRST, GOOD, SECOND, Plot, draw_plot, line, unwrapped_gaps
 from sparsectl.hil.report.run_folder import Evidence
 from sparsectl.hil.report.trial_plots import UNITS, ZOOM_DEGREES
-
-Trial = dict[str, Any]
+from sparsectl.hil.timing.percentiles import Percentiles
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,11 @@ def compare(first: Evidence, second: Evidence) -> TrialComparison:
     Raises:
         UserError: one has no trial, or their bases have different units.
     """
+    trials = []
     for evidence in (first, second):
         if evidence.journal is None or evidence.trial is None:
             raise UserError(f"{evidence.folder} holds no trial; name two trials' folders")
+        trials.append(evidence.trial)
     units = [_unit(evidence) for evidence in (first, second)]
     if units[0] != units[1]:
         raise UserError(
@@ -46,7 +48,6 @@ def compare(first: Evidence, second: Evidence) -> TrialComparison:
             "compare trials of rigs alike"
         )
     names = _names(first, second)
-    trials = [evidence.trial or {} for evidence in (first, second)]
     rows = [(label, form(trials[0]), form(trials[1])) for label, form in _ROWS.items()]
     return TrialComparison(names, rows, _plot(first, second, names, units[0]))
 
@@ -62,48 +63,40 @@ def _names(first: Evidence, second: Evidence) -> tuple[str, str]:
     return (one.name, other.name) if one.name != other.name else (str(one), str(other))
 
 
-def _value(key: str, unit: str, factor: float = 1.0) -> Callable[[Trial], str]:
-    def form(trial: Trial) -> str:
-        value = trial.get(key)
-        return "–" if value is None else f"{factor * value:.3g} {unit}".strip()
-
-    return form
+def _value(value: float | None, unit: str, factor: float = 1.0) -> str:
+    return "–" if value is None else f"{factor * value:.3g} {unit}".strip()
 
 
-def _percentile(key: str, name: str) -> Callable[[Trial], str]:
-    def form(trial: Trial) -> str:
-        values = trial.get(key)
-        return "–" if values is None else f"{values[name]:.3g} µs"
-
-    return form
+def _percentile(values: Percentiles | None, name: str, digits: int = 3) -> str:
+    return "–" if values is None else f"{values[name]:.{digits}g} µs"
 
 
-def _of_kicks(key: str, unit: str, factor: float = 1.0) -> Callable[[Trial], str]:
-    def form(trial: Trial) -> str:
-        values = [kick.get(key) for kick in trial.get("disturbances", [])]
-        shown = ["never" if value is None else f"{factor * value:.3g}" for value in values]
-        return f"{', '.join(shown)} {unit}" if shown else "–"
-
-    return form
+def _of_kicks(values: list[float | None], unit: str, factor: float = 1.0) -> str:
+    shown = ["never" if value is None else f"{factor * value:.3g}" for value in values]
+    return f"{', '.join(shown)} {unit}" if shown else "–"
 
 
-def _end_to_end(trial: Trial) -> str:
-    chain = trial.get("latency_us")
-    return "–" if not chain else f"{chain['end_to_end']['p50']:.4g} µs"
+def _end_to_end(trial: TrialResult) -> str:
+    chain = trial.latency_us
+    return _percentile(chain["end_to_end"] if chain else None, "p50", 4)
 
 
-_ROWS: dict[str, Callable[[Trial], str]] = {
-    "Policy": lambda trial: str(trial.get("digest", "–"))[:12],
-    "Ended": lambda trial: str(trial.get("ended", "–")),
-    "Swing-up": _value("swing_up_seconds", "s"),
-    "Longest within ±11.5°": _value("balanced_seconds", "s"),
-    "RMS angle from the capture": _value("rms_angle_rad", "°", 57.29578),
-    "RMS duty from the capture": _value("rms_duty", ""),
-    "Peak after each kick": _of_kicks("peak_rad", "°", 57.29578),
-    "Settling after each kick": _of_kicks("settling_s", "s"),
-    "Kicks that never came": lambda trial: str(trial.get("kicks_missed", 0)),
-    "Jitter p99": _percentile("jitter_us", "p99"),
-    "Inference, median": _percentile("inference_us", "p50"),
+_ROWS: dict[str, Callable[[TrialResult], str]] = {
+    "Policy": lambda trial: trial.digest[:12],
+    "Ended": lambda trial: trial.ended,
+    "Swing-up": lambda trial: _value(trial.swing_up_seconds, "s"),
+    "Longest within ±11.5°": lambda trial: _value(trial.balanced_seconds, "s"),
+    "RMS angle from the capture": lambda trial: _value(trial.rms_angle_rad, "°", 57.29578),
+    "RMS duty from the capture": lambda trial: _value(trial.rms_duty, ""),
+    "Peak after each kick": lambda trial: _of_kicks(
+        [kick.peak_rad for kick in trial.disturbances], "°", 57.29578
+    ),
+    "Settling after each kick": lambda trial: _of_kicks(
+        [kick.settling_s for kick in trial.disturbances], "s"
+    ),
+    "Kicks that never came": lambda trial: str(trial.kicks_missed),
+    "Jitter p99": lambda trial: _percentile(trial.jitter_us, "p99"),
+    "Inference, median": lambda trial: _percentile(trial.inference_us, "p50"),
     "Sample to motor, median": _end_to_end,
 }
 

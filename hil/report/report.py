@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from sparsectl.common.files import atomic_path
 from sparsectl.common.provenance import provenance
-from sparsectl.hil.analysis.results import active_part
+from sparsectl.hil.analysis.results import AssessedTrial, active_part
+from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.config import ReportConfig, TrialConfig
 from sparsectl.hil.journal.trace import read_trace
 from sparsectl.hil.report.comparison import TrialComparison, compare
@@ -30,17 +31,10 @@ from sparsectl.hil.report.trial_plots import (
     round_trip_plot,
 )
 from sparsectl.hil.report.verdict import judge, key_figures, short
+from sparsectl.hil.timing.percentiles import Percentiles
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-TIMINGS = {
-    "period_us": "Loop period",
-    "jitter_us": "Jitter, |period − nominal|",
-    "noise_floor_us": "This machine's own wake-up lateness",
-    "actuation_us": "Sampling to new duty",
-    "inference_us": "Inference, the policy's call",
-    "round_trip_us": "Round trip, host to board and back",
-}
 LATENCY = {
     "sensing": "Sampling to the line",
     "up": "Up the line to the host",
@@ -53,19 +47,12 @@ LATENCY = {
 }
 """Segments of `sparsectl.hil.timing.latency`, in their order."""
 LATENCY_OF_DEVICE = {"end_to_end": "All of it, sampling to the host's answer read"}
-COUNTS = {
-    "ticks": "Control ticks with the policy in charge",
-    "skipped": "Ticks skipped",
-    "deadline_misses": "Deadlines missed, skipped ticks included",
-    "lost_frames": "Frames lost",
-    "corrupt_frames": "Frames corrupt",
-    "duplicate_frames": "Frames twice",
-    "late_frames": "Frames out of order",
-}
 
 
-def write_report(config: ReportConfig) -> dict[str, Any]:
+def write_report(config: ReportConfig, known: AssessedTrial | None = None) -> dict[str, Any]:
     """Write the report of a run's folder, a trial's folder or a journal.
+
+    known: the folder's trial, where it has been read and assessed already.
 
     Returns:
         report (path), missing (what the folder does not hold, in words).
@@ -73,7 +60,7 @@ def write_report(config: ReportConfig) -> dict[str, Any]:
     Raises:
         UserError: nothing there to report on, or a damaged file.
     """
-    evidence = gather(config.path)
+    evidence = gather(config.path, known)
     other = None if config.other is None else gather(config.other)
     name = "report.html" if other is None else "comparison.html"
     out = config.out or evidence.folder / name
@@ -104,9 +91,9 @@ def _page(evidence: Evidence) -> dict[str, Any]:
         "verdict": judge(evidence),
         "figures": key_figures(evidence),
         "plots": _plots(evidence),
-        "timings": _rows(trial, TIMINGS),
-        "counts": _rows(trial, COUNTS),
-        "disturbances": (trial or {}).get("disturbances", []),
+        "timings": _timings(trial) if trial else [],
+        "counts": _counts(trial) if trial else [],
+        "disturbances": trial.disturbances if trial else (),
         "motion": _motion(trial),
         "latency": _latency(trial),
         "inputs": evidence.inputs,
@@ -120,21 +107,22 @@ def _page(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _motion(trial: dict[str, Any] | None) -> list[tuple[str, str]]:
+def _motion(trial: TrialResult | None) -> list[tuple[str, str]]:
     """How well it balanced, in words; nothing where the pole was never up."""
-    if trial is None or trial.get("rms_angle_rad") is None:
+    if trial is None or trial.rms_angle_rad is None or trial.rms_duty is None:
         return []
     return [
-        ("RMS angle from the capture on", f"{np.degrees(trial['rms_angle_rad']):.2f}°"),
-        ("RMS effort (duty) from the capture on", f"{trial['rms_duty']:.3f}"),
+        ("RMS angle from the capture on", f"{np.degrees(trial.rms_angle_rad):.2f}°"),
+        ("RMS effort (duty) from the capture on", f"{trial.rms_duty:.3f}"),
     ]
 
 
-def _latency(trial: dict[str, Any] | None) -> list[tuple[str, Any]]:
+def _latency(trial: TrialResult | None) -> list[tuple[str, Any]]:
     """The chain from sample to motor: label, and its percentiles."""
-    chain = (trial or {}).get("latency_us") or {}
-    mode = (trial or {}).get("mode")
-    labels = LATENCY | (LATENCY_OF_DEVICE if mode == "device" else {})
+    if trial is None or not trial.latency_us:
+        return []
+    chain = trial.latency_us
+    labels = LATENCY | (LATENCY_OF_DEVICE if trial.mode == "device" else {})
     return [(label, chain[name]) for name, label in labels.items() if chain.get(name)]
 
 
@@ -142,7 +130,7 @@ def _network(evidence: Evidence) -> NetworkPicture | None:
     """The policy's picture, its inputs weighed by how large their signals became in the trial."""
     if evidence.graph is None:
         return None
-    if evidence.journal is None or not (evidence.trial or {}).get("ticks"):
+    if evidence.journal is None or evidence.trial is None or not evidence.trial.ticks:
         return draw_network(evidence.graph)
     trace = active_part(read_trace(evidence.journal))
     columns = (
@@ -162,14 +150,14 @@ def _title(evidence: Evidence) -> str:
 
 
 def _subtitle(evidence: Evidence) -> str:
-    if evidence.journal is None:
+    if evidence.journal is None or evidence.trial is None:
         return "sparsectl run"
-    header, trial = evidence.journal.header, evidence.trial or {}
+    header, trial = evidence.journal.header, evidence.trial
     started = f" · {header['started']}" if "started" in header else ""  # lockstep knows no day
     where = "virtual rig" if header["virtual"] else header["config"]["port"]
     return (
-        f"Policy {header['digest'][:12]} · rig {header['rig']} · board {trial.get('board')} "
-        f"({where}) · {trial.get('mode')} mode, {trial.get('clock')} clock{started}"
+        f"Policy {header['digest'][:12]} · rig {header['rig']} · board {trial.board} "
+        f"({where}) · {trial.mode} mode, {trial.clock} clock{started}"
     )
 
 
@@ -181,7 +169,7 @@ def _plots(evidence: Evidence) -> dict[str, Plot]:
         trace = read_trace(journal)
         rig = journal.header["rig_constants"]
         unit = journal.header["signals"]["observation"][0]["unit"]
-        if trial["ticks"] > 1:
+        if trial.ticks > 1:
             found["motion"] = motion_plot(trace, trial, rig, unit)
             found["phase"] = phase_plot(trace)
             found["inference"] = inference_plot(trace)
@@ -214,9 +202,27 @@ def _episodes_plot(teacher: Episode, student: Episode, unit: str | None) -> Plot
     return draw_plot("episodes", "Teacher and student in simulation", (5.2, 5.2), draw)
 
 
-def _rows(trial: dict[str, Any] | None, labels: dict[str, str]) -> list[tuple[str, Any]]:
+def _timings(trial: TrialResult) -> list[tuple[str, Percentiles]]:
+    values = {
+        "Loop period": trial.period_us,
+        "Jitter, |period − nominal|": trial.jitter_us,
+        "This machine's own wake-up lateness": trial.noise_floor_us,
+        "Sampling to new duty": trial.actuation_us,
+        "Inference, the policy's call": trial.inference_us,
+        "Round trip, host to board and back": trial.round_trip_us,
+    }
+    return [(label, value) for label, value in values.items() if value is not None]
+
+
+def _counts(trial: TrialResult) -> list[tuple[str, int]]:
     return [
-        (label, trial[key]) for key, label in labels.items() if trial and trial.get(key) is not None
+        ("Control ticks with the policy in charge", trial.ticks),
+        ("Ticks skipped", trial.skipped),
+        ("Deadlines missed, skipped ticks included", trial.deadline_misses),
+        ("Frames lost", trial.lost_frames),
+        ("Frames corrupt", trial.corrupt_frames),
+        ("Frames twice", trial.duplicate_frames),
+        ("Frames out of order", trial.late_frames),
     ]
 
 
@@ -294,7 +300,8 @@ def _repeat(evidence: Evidence) -> dict[str, Any]:
             ("Seed", str(header["config"]["seed"])),
             ("Journal", str(evidence.journal_path)),
         ]
-        relation = (evidence.trial or {}).get("clock_relation")
+        trial = evidence.trial
+        relation = trial.clock_relation if trial else None
         if relation:
             facts.append(
                 (
@@ -307,7 +314,10 @@ def _repeat(evidence: Evidence) -> dict[str, Any]:
             ("Trial configuration", _pretty(header["config"])),
             ("Rig constants, host and board agreed on them", _pretty(header["rig_constants"])),
             ("Signals", _pretty(header["signals"])),
-            ("Board's counters at the end", _pretty((evidence.trial or {}).get("stats"))),
+            (
+                "Board's counters at the end",
+                _pretty(trial.stats if trial else None),
+            ),
         ]
     command = origin.get("command")
     if isinstance(command, list):

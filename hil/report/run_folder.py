@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
-from sparsectl.hil.analysis.results import assess
-from sparsectl.hil.journal.journal import Journal, read_journal
+from sparsectl.hil.analysis.results import AssessedTrial
+from sparsectl.hil.analysis.trial_result import TrialResult
+from sparsectl.hil.journal.journal import Journal
 from sparsectl.hil.report.encoding_plot import read_choice
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.onnx_file.reader import read_onnx
@@ -43,8 +44,8 @@ class Evidence:
     """`summary.json`: an object a stage, and provenance."""
     journal: Journal | None
     journal_path: Path | None
-    trial: dict[str, Any] | None
-    """The trial's result, worked out anew from the journal where there is one."""
+    trial: TrialResult | None
+    """Worked out anew from the journal where there is one, else as summary.json has it."""
     graph: PolicyGraph | None
     choice: dict[str, Any] | None = None
     """The encodings that its export measured on a board; see `encoding_plot.read_choice`."""
@@ -63,17 +64,19 @@ class Evidence:
         return self.graph.observation[0].unit if self.graph and self.graph.observation else None
 
 
-def gather(path: Path) -> Evidence:
+def gather(path: Path, known: AssessedTrial | None = None) -> Evidence:
     """Read a run's folder, a trial's folder, or a journal.
+
+    known: the trial of this folder, where it has been read and assessed already.
 
     Raises:
         UserError: nothing there, nothing of ours there, or a file that is damaged.
     """
     folder, journal_path, stages = _locate(path)
-    journal = read_journal(journal_path) if journal_path else None
-    trial = stages.get("trial")
-    if journal is not None:
-        trial = {**(trial or {}), **assess(journal), "journal": str(journal_path)}
+    if known is None and journal_path is not None:
+        known = AssessedTrial.of(journal_path)
+    journal = known.journal if known else None
+    trial = known.result if known else TrialResult.from_json(stages.get("trial"))
     place = _policy(folder, journal, trial)
     graph = read_onnx(place / POLICY_ONNX) if place else None
     choice = read_choice(place) if place else None
@@ -129,7 +132,7 @@ def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
     return path, journal, stages
 
 
-def _policy(folder: Path, journal: Journal | None, trial: dict[str, Any] | None) -> Path | None:
+def _policy(folder: Path, journal: Journal | None, trial: TrialResult | None) -> Path | None:
     """Where the policy is that was tried: only the one whose digest the journal has."""
     places = [folder / "policy", folder.parent / "policy", folder]
     if journal is not None:
@@ -137,7 +140,7 @@ def _policy(folder: Path, journal: Journal | None, trial: dict[str, Any] | None)
     for place in places:
         if (place / POLICY_ONNX).is_file():
             graph = read_onnx(place / POLICY_ONNX)
-            if trial is None or graph.digest == trial.get("digest", graph.digest):
+            if trial is None or graph.digest == trial.digest:
                 return place
     return None
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sparsectl.hil.analysis.balance import find_capture
 from sparsectl.hil.analysis.results import active_part, periods_us, round_trips
+from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.journal.journal import Journal
 from sparsectl.hil.journal.trace import BALANCED_RAD, Trace
 from sparsectl.hil.report.figures import (
@@ -37,11 +38,11 @@ UNITS = {"m": (1000.0, "mm"), "rad": (57.29578, "°")}
 """How a base's position is shown: what to multiply it by, and in what it is then."""
 
 
-def motion_plot(trace: Trace, result: dict[str, Any], rig: dict[str, Any], unit: str) -> Plot:
+def motion_plot(trace: Trace, result: TrialResult, rig: dict[str, Any], unit: str) -> Plot:
     """Angle, angle near upright, position and duty over time, with state bands and kicks."""
     time_s, start_us = _time_s(trace)
-    kicks = [kick["time_s"] for kick in result["disturbances"]]
-    up_s = result["swing_up_seconds"]
+    kicks = [kick.time_s for kick in result.disturbances]
+    up_s = result.swing_up_seconds
 
     def draw(figure: Figure, narrow: bool) -> None:
         panels = figure.subplots(4, sharex=True, height_ratios=(3, 2.2, 2.2, 1.8))
@@ -133,14 +134,14 @@ def _near_limits(velocity: NDArray[np.float64]) -> tuple[float, float]:
     return -reach, reach
 
 
-def period_plot(journal: Journal, trace: Trace, result: dict[str, Any]) -> Plot | None:
+def period_plot(journal: Journal, trace: Trace, result: TrialResult) -> Plot | None:
     """Deviation of the loop's period from nominal, beside the machine's own noise floor."""
     active, period_us = active_part(trace), journal.header["rig_constants"]["period_us"]
     periods = periods_us(journal, active)
     if periods.size < 2:
         return None
     times = np.linspace(0.0, _time_s(active)[0][-1], periods.size)
-    floor = result["noise_floor_us"]
+    floor = result.noise_floor_us
     marks = [Mark(floor["p99"], "noise floor p99")] if floor else []
     return timing_plot("period", "period − nominal", times, periods - period_us, marks)
 

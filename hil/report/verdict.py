@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.report.run_folder import Evidence
 from sparsectl.hil.timing.percentiles import Percentiles
 
@@ -35,50 +36,48 @@ def judge(evidence: Evidence) -> Verdict:
     trial = evidence.trial
     if trial is None:
         return Verdict("none", "No trial yet", "This run has no trial: no journal to tell of one.")
-    if trial.get("fault", "NONE") not in ("NONE", "ESTOP"):
-        return Verdict("bad", f"The board stopped it: {_words(trial['fault'])}", _behind(trial))
-    if trial.get("swing_up_seconds") is None:
+    if trial.fault not in ("NONE", "ESTOP"):
+        return Verdict("bad", f"The board stopped it: {_words(trial.fault)}", _behind(trial))
+    if trial.swing_up_seconds is None:
         return Verdict("bad", "The pole was not brought up", _behind(trial))
-    held = f"{trial['held_seconds']:.1f} s"
-    if trial.get("balanced"):
+    held = f"{trial.held_seconds:.1f} s"
+    if trial.balanced:
         return Verdict("good", f"Balanced for {held}", _behind(trial))
-    if trial.get("ended") != COMPLETED:
+    if trial.ended != COMPLETED:
         return Verdict("warn", f"Ended early, after {held} upright", _behind(trial))
     return Verdict("bad", "Balanced, then lost it", _behind(trial))
 
 
-def _behind(trial: dict[str, Any]) -> str:
-    up = trial.get("swing_up_seconds")
-    kicks = len(trial.get("disturbances", []))
+def _behind(trial: TrialResult) -> str:
+    up = trial.swing_up_seconds
+    kicks = len(trial.disturbances)
     parts = []
     if up is not None:
         parts.append(
-            f"Up after {up:.1f} s; longest without leaving ±11.5°: "
-            f"{trial['balanced_seconds']:.1f} s"
+            f"Up after {up:.1f} s; longest without leaving ±11.5°: {trial.balanced_seconds:.1f} s"
         )
     if kicks:
         parts.append(f"{kicks} kick{'s' if kicks > 1 else ''} on the way")
-    if missed := trial.get("kicks_missed", 0):
+    if missed := trial.kicks_missed:
         parts.append(f"{missed} of {kicks + missed} kicks never came")
-    if trial.get("ended") != COMPLETED:
-        parts.append(f"it ended because: {trial.get('ended')}")
+    if trial.ended != COMPLETED:
+        parts.append(f"it ended because: {trial.ended}")
     return "; ".join(parts) + "."
 
 
 def key_figures(evidence: Evidence) -> list[KeyFigure]:
     """What a person asks for first; only what the evidence has."""
-    trial, stages = evidence.trial or {}, evidence.stages
-    figures = [
-        _weights(evidence),
-        _return(stages),
-        _timing("Inference", trial.get("inference_us"), "policy call on the board"),
-        _jitter(trial),
-        _timing("Round trip", trial.get("round_trip_us"), "host to board and back"),
-        _count("Deadline misses", trial, "deadline_misses", f"of {trial.get('ticks', 0):,} ticks"),
-        _count("Lost frames", trial, "lost_frames", f"{trial.get('corrupt_frames', 0)} corrupt"),
-        _flash(stages),
-    ]
-    return [figure for figure in figures if figure is not None]
+    trial, stages = evidence.trial, evidence.stages
+    figures = [_weights(evidence), _return(stages)]
+    if trial is not None:
+        figures += [
+            _timing("Inference", trial.inference_us, "policy call on the board"),
+            _jitter(trial),
+            _timing("Round trip", trial.round_trip_us, "host to board and back"),
+            _count("Deadline misses", trial.deadline_misses, f"of {trial.ticks:,} ticks"),
+            _count("Lost frames", trial.lost_frames, f"{trial.corrupt_frames} corrupt"),
+        ]
+    return [figure for figure in [*figures, _flash(stages)] if figure is not None]
 
 
 def _weights(evidence: Evidence) -> KeyFigure | None:
@@ -118,18 +117,18 @@ def _timing(label: str, values: Percentiles | None, what: str) -> KeyFigure | No
     return KeyFigure(label, short(values["p50"]), "µs", f"{what}, p99 {short(values['p99'])}")
 
 
-def _jitter(trial: dict[str, Any]) -> KeyFigure | None:
-    jitter, floor = trial.get("jitter_us"), trial.get("noise_floor_us")
+def _jitter(trial: TrialResult) -> KeyFigure | None:
+    jitter, floor = trial.jitter_us, trial.noise_floor_us
     if jitter is None:
         return None
-    if trial.get("clock") != "realtime":
+    if trial.clock != "realtime":
         return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", "virtual clock: none by nature")
     beside = f"this machine wakes {short(floor['p99'])} µs late" if floor else "floor not measured"
     return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", beside)
 
 
-def _count(label: str, trial: dict[str, Any], key: str, beside: str) -> KeyFigure | None:
-    return KeyFigure(label, f"{trial[key]:,}", "", beside) if key in trial else None
+def _count(label: str, count: int, beside: str) -> KeyFigure:
+    return KeyFigure(label, f"{count:,}", "", beside)
 
 
 def _flash(stages: dict[str, Any]) -> KeyFigure | None:

@@ -11,7 +11,7 @@ from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.hil.analysis.balance import CaptureWatch
-from sparsectl.hil.analysis.results import assess
+from sparsectl.hil.analysis.results import AssessedTrial
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.drives import Drive, advance_until
 from sparsectl.hil.drives.driving import host_policy, make_drive
@@ -21,7 +21,7 @@ from sparsectl.hil.drives.presence import Presence
 from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
 from sparsectl.hil.drives.settle import await_rest
 from sparsectl.hil.drives.terminal import say
-from sparsectl.hil.journal.journal import NAME, JournalLost, JournalWriter, read_journal
+from sparsectl.hil.journal.journal import NAME, JournalLost, JournalWriter
 from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
 from sparsectl.hil.journal.trace import Sample
 from sparsectl.hil.link.link import Link, LinkLost, Refused
@@ -57,8 +57,8 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     journal is closed and `summary.json` written.
 
     Returns:
-        The keys of `hil.analysis.results.assess`, `journal` and `report`, the paths of both, and
-        `exit_code`, where the board ended it in a fault.
+        The keys of `hil.analysis.trial_result.TrialResult`, `journal` and `report`, the paths of
+        both, and `exit_code`, where the board ended it in a fault.
 
     Raises:
         UserError: bad input, a board that differs, or one that vanished (files are written).
@@ -106,8 +106,8 @@ def _run(plan: Plan) -> dict[str, Any]:
 def finish(plan: Plan) -> dict[str, Any]:
     """Work the result out from the journal; write `summary.json` and the report."""
     path = plan.folder / NAME
-    journal = read_journal(path)
-    result = {**assess(journal), "journal": str(path), "report": None}
+    assessed = AssessedTrial.of(path)
+    result = {**assessed.result.to_json(), "journal": str(path), "report": None}
     report = plan.folder / "report.html" if plan.config.report else None
     result["report"] = str(report) if report else None
     write_json(
@@ -122,7 +122,7 @@ def finish(plan: Plan) -> dict[str, Any]:
         from sparsectl.hil.config import ReportConfig
         from sparsectl.hil.report.report import write_report
 
-        write_report(ReportConfig(plan.folder, report))
+        write_report(ReportConfig(plan.folder, report), assessed)
     return result
 
 

@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+FloatLiteral = Callable[[float | np.floating], str]
+"""How C has a float32 as a literal: `c_float` or `c_decimal`."""
+CText = str | Callable[[FloatLiteral], str]
+"""C, or, where numbers stand in it, C by how these are written."""
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -28,12 +33,12 @@ class Activation:
     """float32, bit for bit what the C computes."""
     exact: Callable[..., Float64]
     """float64, the mathematical function."""
-    c_one: str = ""
+    c_one: CText = ""
     """Hand-written C99: `static float NAME_of(float x, …)`; empty where the function is not
     elementwise."""
-    c_all: str = ""
+    c_all: CText = ""
     """`static void NAME_all(float *x, unsigned n, …)`, in place; empty if nothing is to be done."""
-    c_helpers: tuple[str, ...] = ()
+    c_helpers: tuple[CText, ...] = ()
     """C that both need, in order; equal texts are written once."""
     parameters: tuple[tuple[str, float], ...] = ()
     """The name (ONNX's, where it has one) and default of each parameter."""
@@ -78,6 +83,12 @@ def c_float(value: float | np.floating) -> str:
     return f"{mantissa}p{exponent}f"
 
 
+def c_decimal(value: float | np.floating) -> str:
+    """A float32 as a literal of C and C++ of any age: nine digits, which keep every bit."""
+    shown = f"{np.float32(value):.9g}"
+    return f"{shown}f" if set(".e") & set(shown) else f"{shown}.0f"
+
+
 def coefficients(*values: str) -> tuple[float, ...]:
     """Of a polynomial, the constant term first, from hexadecimal."""
     return tuple(float.fromhex(value) for value in values)
@@ -90,11 +101,13 @@ def horner(polynomial: tuple[float, ...], x: Float32) -> Float32:
     return value
 
 
-def horner_c(name: str, polynomial: tuple[float, ...], x: str) -> str:
+def horner_c(
+    name: str, polynomial: tuple[float, ...], x: str, literal: FloatLiteral, indent: int = 4
+) -> str:
     """Statements that leave the polynomial of `x` in a new float `name`."""
-    lines = [f"    float {name} = {c_float(polynomial[-1])};"]
-    lines += [f"    {name} = {name} * {x} + {c_float(c)};" for c in polynomial[-2::-1]]
-    return "\n".join(lines)
+    first, *others = [literal(coefficient) for coefficient in reversed(polynomial)]
+    lines = [f"float {name} = {first};", *(f"{name} = {name} * {x} + {c};" for c in others)]
+    return "\n".join(" " * indent + line for line in lines)
 
 
 def runs(x: Float32, count: int) -> list[Float32]:

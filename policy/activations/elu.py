@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 
 
 def elu(x: Float32, alpha: float) -> Float32:
@@ -29,7 +29,7 @@ static float elu_of(float x, float alpha)
 }
 """,
     c_all=each_c("elu", "alpha"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     parameters=(("alpha", 1.0),),
     onnx_operator="Elu",
     slope=lambda alpha: max(1.0, abs(alpha)),

@@ -9,13 +9,12 @@ from sparsectl.policy.activations.activation import (
     Activation,
     Float32,
     Float64,
-    c_float,
     coefficients,
     each_c,
     horner,
     horner_c,
 )
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 from sparsectl.policy.activations.gelu import TAIL
 
 # erf(x) = x P(x²) for |x| < 1/2: a minimax fit, 1.5e-9 before rounding. Beyond it 1 - 2 Phi of
@@ -44,24 +43,26 @@ ERROR_FUNCTION = Activation(
     "error_function",
     forward=error_function,
     exact=_exact,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 /* x P(x^2) near 0, further out 1 - 2 Phi(-sqrt(2) |x|), Phi as in gelu. */
 static float error_function_of(float x)
 {{
     const float size = x < 0.0f ? -x : x;
     const float squared = size * size;
     if (size < 0.5f) {{
-    {horner_c("series", _P, "squared").replace(chr(10), chr(10) + "    ")}
+{horner_c("series", _P, "squared", literal, indent=8)}
         return x * series;
     }}
-    const float w = 1.0f / (1.0f + {c_float(_QUARTER_ROOT_2)} * size);
-{horner_c("series", TAIL, "w")}
+    const float w = 1.0f / (1.0f + {literal(_QUARTER_ROOT_2)} * size);
+{horner_c("series", TAIL, "w", literal)}
     const float far = 1.0f - (exp_of_negative(-squared) * (w * series)) * 2.0f;
     return x < 0.0f ? -far : far;
 }}
-""",
+"""
+    ),
     c_all=each_c("error_function"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     onnx_operator="Erf",
     slope=lambda: 1.13,
     absolute_error=2e-7,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.policy.activations.activation import Activation, Float32, Float64, c_float, each_c
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, LOWEST, exp_of_negative
+from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
+from sparsectl.policy.activations.exponential import LOWEST, exp_of_negative, exp_of_negative_c
 
 
 def exponential(x: Float32) -> Float32:
@@ -24,21 +24,23 @@ EXPONENTIAL = Activation(
     "exponential",
     forward=exponential,
     exact=np.exp,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 static float exponential_of(float x)
 {{
     if (!(x > 0.0f)) {{
         return exp_of_negative(x);
     }}
-    if (x > {c_float(-LOWEST)}) {{
+    if (x > {literal(-LOWEST)}) {{
         const float half = 1.0f / exp_of_negative(-0.5f * x);
         return half * half;
     }}
     return 1.0f / exp_of_negative(-x);
 }}
-""",
+"""
+    ),
     c_all=each_c("exponential"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     onnx_operator="Exp",
     carried=_carried,
     absolute_error=2e-38,

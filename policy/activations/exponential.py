@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.policy.activations.activation import Float32, c_float, coefficients, horner, horner_c
+from sparsectl.policy.activations.activation import (
+    Float32,
+    FloatLiteral,
+    coefficients,
+    horner,
+    horner_c,
+)
 
 LOWEST = -87.0
 """From here down the result is 0: it would soon leave float32's normal numbers."""
@@ -32,20 +38,21 @@ def exp_of_negative(x: Float32) -> Float32:
     return np.where(x >= np.float32(LOWEST), value, np.where(x < 0, np.float32(0), x))
 
 
-EXP_OF_NEGATIVE_C = f"""\
+def exp_of_negative_c(literal: FloatLiteral) -> str:
+    return f"""\
 /* exp(x) for x <= 0 within 9e-8 of itself; 0 under {LOWEST:g}; NaN stays NaN. With x = power ln(2)
  * + rest the polynomial gives exp(rest), and power goes into the exponent's bits: the low bits of
  * `rounded` are power. */
 static float exp_of_negative(float x)
 {{
-    if (!(x >= {c_float(LOWEST)})) {{
+    if (!(x >= {literal(LOWEST)})) {{
         return x < 0.0f ? 0.0f : x;
     }}
-    const float rounded = x * {c_float(_LOG2_E)} + {c_float(_ROUNDER)};
-    const float power = rounded - {c_float(_ROUNDER)};
-    const float near = x - power * {c_float(_LN2_HIGH)};
-    const float rest = near - power * {c_float(_LN2_LOW)};
-{horner_c("series", _Q, "rest")}
+    const float rounded = x * {literal(_LOG2_E)} + {literal(_ROUNDER)};
+    const float power = rounded - {literal(_ROUNDER)};
+    const float near = x - power * {literal(_LN2_HIGH)};
+    const float rest = near - power * {literal(_LN2_LOW)};
+{horner_c("series", _Q, "rest", literal)}
     const float nearly = rest * rest * series + rest;
     const float whole = nearly + 1.0f;
     return float_of(bits_of(whole) + (bits_of(rounded) << 23));

@@ -9,13 +9,12 @@ from sparsectl.policy.activations.activation import (
     Activation,
     Float32,
     Float64,
-    c_float,
     coefficients,
     each_c,
     horner,
     horner_c,
 )
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 from sparsectl.policy.activations.sigmoid import SIGMOID_C, sigmoid
 
 # Phi(-t) = exp(-t²/2) w P(w) with w = 1 / (1 + t/4), the form of Abramowitz and Stegun 7.1.26: a
@@ -61,20 +60,22 @@ GELU = Activation(
     "gelu",
     forward=gelu,
     exact=_gelu_exact,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 /* x Phi(x), from Phi(-t) = exp(-t^2 / 2) w P(w) with w = 1 / (1 + t / 4). */
 static float gelu_of(float x)
 {{
     const float size = x < 0.0f ? -x : x;
     const float near = 1.0f / (1.0f + 0.25f * size);
-{horner_c("series", TAIL, "near")}
+{horner_c("series", TAIL, "near", literal)}
     const float tail = exp_of_negative(-0.5f * size * size) * (near * series);
     const float under = x * tail;
     return x < 0.0f ? under : x - under;
 }}
-""",
+"""
+    ),
     c_all=each_c("gelu"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     onnx_operator="Gelu",
     slope=lambda: 1.13,
     absolute_error=5e-8,
@@ -85,14 +86,16 @@ GELU_TANH = Activation(
     "gelu_tanh",
     forward=gelu_tanh,
     exact=_gelu_tanh_exact,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 static float gelu_tanh_of(float x)
 {{
-    return x * sigmoid_of(x * ({c_float(INNER)} + {c_float(OUTER)} * (x * x)));
+    return x * sigmoid_of(x * ({literal(INNER)} + {literal(OUTER)} * (x * x)));
 }}
-""",
+"""
+    ),
     c_all=each_c("gelu_tanh"),
-    c_helpers=(EXP_OF_NEGATIVE_C, SIGMOID_C),
+    c_helpers=(exp_of_negative_c, SIGMOID_C),
     slope=lambda: 1.13,
     absolute_error=2e-8,
     relative_error=2e-7,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.policy.activations.activation import Activation, Float32, Float64, c_float, each_c
+from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
 
 _SIXTH = 1 / 6
 
@@ -24,14 +24,16 @@ HARD_SWISH = Activation(
     "hard_swish",
     forward=hard_swish,
     exact=_exact,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 static float hard_swish_of(float x)
 {{
-    const float gate = x * {c_float(_SIXTH)} + 0.5f;
+    const float gate = x * {literal(_SIXTH)} + 0.5f;
     const float raised = gate < 0.0f ? 0.0f : gate;
     return x * (raised > 1.0f ? 1.0f : raised);
 }}
-""",
+"""
+    ),
     c_all=each_c("hard_swish"),
     slope=lambda: 1.5,
     absolute_error=3e-7,

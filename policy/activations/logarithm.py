@@ -10,7 +10,6 @@ from sparsectl.policy.activations.activation import (
     Activation,
     Float32,
     Float64,
-    c_float,
     coefficients,
     each_c,
     horner,
@@ -60,13 +59,14 @@ LOGARITHM = Activation(
     "logarithm",
     forward=logarithm,
     exact=_exact,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 /* log(x) = power ln(2) + log(m), m from sqrt(1/2) to its double, log(m) = 2 artanh(f / (2 + f)) of
  * f = m - 1; -inf at 0, NaN under it. */
 static float logarithm_of(float x)
 {{
     const uint32_t root_half = 0x{_ROOT_HALF_BITS:x}u;
-    const uint32_t bits = bits_of(x < {c_float(_SMALLEST_NORMAL)} ? x * 0x1p+24f : x);
+    const uint32_t bits = bits_of(x < {literal(_SMALLEST_NORMAL)} ? x * {literal(2.0**24)} : x);
     if (!(x > 0.0f) || bits >= 0x7f800000u) {{
         const uint32_t special = x < 0.0f ? 0x7fc00000u : 0xff800000u;
         return float_of(x != x || x > 0.0f ? bits : special);
@@ -74,15 +74,16 @@ static float logarithm_of(float x)
     const uint32_t above = bits - root_half;
     int32_t power = (int32_t)(above >> 23);
     power -= power > 255 ? 512 : 0;
-    const float whole = (float)(x < {c_float(_SMALLEST_NORMAL)} ? power - 24 : power);
+    const float whole = (float)(x < {literal(_SMALLEST_NORMAL)} ? power - 24 : power);
     const float f = float_of((above & 0x7fffffu) + root_half) - 1.0f;
     const float z = f / (2.0f + f);
     const float twice = z + z, squared = z * z;
-{horner_c("series", _P, "squared")}
-    const float low = twice + (twice * (squared * series) + whole * {c_float(_LN2_LOW)});
-    return whole * {c_float(_LN2_HIGH)} + low;
+{horner_c("series", _P, "squared", literal)}
+    const float low = twice + (twice * (squared * series) + whole * {literal(_LN2_LOW)});
+    return whole * {literal(_LN2_HIGH)} + low;
 }}
-""",
+"""
+    ),
     c_all=each_c("logarithm"),
     onnx_operator="Log",
     carried=_carried,

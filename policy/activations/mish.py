@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 
 
 def mish(x: Float32) -> Float32:
@@ -37,7 +37,7 @@ static float mish_of(float x)
 }
 """,
     c_all=each_c("mish"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     slope=lambda: 1.1,
     absolute_error=4e-36,
     relative_error=4e-7,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64
-from sparsectl.policy.activations.square_root import SQUARE_ROOT_C, square_root
+from sparsectl.policy.activations.square_root import square_root, square_root_c
 
 _ROUNDING = 2.0**-22
 
@@ -68,7 +68,7 @@ RMS_NORM = Activation(
     forward=rms_norm,
     exact=_rms_exact,
     c_all=_RMS_NORM_C,
-    c_helpers=(SQUARE_ROOT_C,),
+    c_helpers=(square_root_c,),
     parameters=(("epsilon", 1e-5),),
     carried=_rms_carried,
     needs_whole_layer=True,
@@ -92,7 +92,7 @@ static void layer_norm_all(float *x, unsigned n, float epsilon)
     rms_norm_all(x, n, epsilon);
 }
 """,
-    c_helpers=(SQUARE_ROOT_C, _RMS_NORM_C),
+    c_helpers=(square_root_c, _RMS_NORM_C),
     parameters=(("epsilon", 1e-5),),
     carried=_layer_carried,
     needs_whole_layer=True,

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
+from sparsectl.policy.activations.activation import (
+    Activation,
+    Float32,
+    Float64,
+    FloatLiteral,
+    each_c,
+)
 
 _WHOLE = 2.0**23
 """From here up a float32 is a whole number."""
@@ -116,24 +122,27 @@ static float step_of(float x)
     carried=lambda x, error: np.where((np.abs(x) <= error) & (error > 0), np.inf, 0.0),
 )
 
-_ROUND_C = """\
+
+def _round_c(literal: FloatLiteral) -> str:
+    return f"""\
 /* The nearest whole number, of two the even one: over 2^23 a float has no fraction. */
 static float round_half_even_of(float x)
-{
+{{
     const float size = x < 0.0f ? -x : x;
-    if (!(size < 0x1p+23f)) {
+    if (!(size < {literal(2.0**23)})) {{
         return x;
-    }
-    const float rounded = (size + 0x1p+23f) - 0x1p+23f;
+    }}
+    const float rounded = (size + {literal(2.0**23)}) - {literal(2.0**23)};
     return x < 0.0f ? -rounded : rounded;
-}
+}}
 """
+
 
 ROUND_HALF_EVEN = Activation(
     "round_half_even",
     forward=round_half_even,
     exact=np.rint,
-    c_one=_ROUND_C,
+    c_one=_round_c,
     c_all=each_c("round_half_even"),
     onnx_operator="Round",
     carried=lambda x, error: _jumps(x + 0.5, error),
@@ -151,7 +160,7 @@ static float round_down_of(float x)
 }
 """,
     c_all=each_c("round_down"),
-    c_helpers=(_ROUND_C,),
+    c_helpers=(_round_c,),
     onnx_operator="Floor",
     carried=_jumps,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sparsectl.policy.activations.activation import Activation, c_float
+from sparsectl.policy.activations.activation import Activation, CText, FloatLiteral, c_float
 from sparsectl.policy.activations.argmax import ARGMAX
 from sparsectl.policy.activations.clip import CLIP
 from sparsectl.policy.activations.elu import ELU
@@ -82,20 +82,30 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-def c_functions(names: Iterable[str], *, loops: bool = True) -> list[str]:
+def c_functions(
+    names: Iterable[str], *, loops: bool = True, literal: FloatLiteral = c_float
+) -> list[str]:
     """The C functions of these activations, each once, what they call before them.
 
     loops: NAME_all, which works on an array in place; otherwise NAME_of alone, on one number.
+    literal: how numbers are written.
     """
-    texts: list[str] = []
+    texts: list[CText] = []
     for name in names:
         activation = ACTIVATIONS[name]
         texts += [*activation.c_helpers, activation.c_one, activation.c_all if loops else ""]
-    return [text for text in dict.fromkeys(texts) if text]
+    written = [text if isinstance(text, str) else text(literal) for text in texts]
+    return [text for text in dict.fromkeys(written) if text]
 
 
-def c_call(name: str, parameters: tuple[float, ...], array: str, count: int) -> str:
+def c_call(
+    name: str,
+    parameters: tuple[float, ...],
+    array: str,
+    count: int,
+    literal: FloatLiteral = c_float,
+) -> str:
     """The statement that applies an activation to `array` in place; empty if nothing is to do."""
     if not ACTIVATIONS[name].c_all:
         return ""
-    return f"{name}_all({', '.join([array, str(count), *map(c_float, parameters)])});"
+    return f"{name}_all({', '.join([array, str(count), *map(literal, parameters)])});"

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
 from sparsectl.policy.activations.elu import elu
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C
+from sparsectl.policy.activations.exponential import exp_of_negative_c
 
 
 def selu(x: Float32, alpha: float, gamma: float) -> Float32:
@@ -30,7 +30,7 @@ static float selu_of(float x, float alpha, float gamma)
 }
 """,
     c_all=each_c("selu", "alpha", "gamma"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     parameters=(("alpha", 1.6732632), ("gamma", 1.050701)),
     onnx_operator="Selu",
     slope=lambda alpha, gamma: abs(gamma) * max(1.0, abs(alpha)),

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 
 SIGMOID_C = """\
 static float sigmoid_of(float x)
@@ -33,7 +33,7 @@ SIGMOID = Activation(
     exact=_exact,
     c_one=SIGMOID_C,
     c_all=each_c("sigmoid"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     onnx_operator="Sigmoid",
     slope=lambda: 0.25,
     absolute_error=9e-8,

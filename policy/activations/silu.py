@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C
+from sparsectl.policy.activations.exponential import exp_of_negative_c
 from sparsectl.policy.activations.sigmoid import SIGMOID_C, sigmoid
 
 
@@ -30,7 +30,7 @@ static float silu_of(float x)
 }
 """,
     c_all=each_c("silu"),
-    c_helpers=(EXP_OF_NEGATIVE_C, SIGMOID_C),
+    c_helpers=(exp_of_negative_c, SIGMOID_C),
     slope=lambda: 1.1,
     absolute_error=2e-36,
     relative_error=2.5e-7,

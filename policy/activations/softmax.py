@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import softmax as exact_softmax
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 
 
 def softmax(x: Float32) -> Float32:
@@ -51,7 +51,7 @@ static void softmax_all(float *x, unsigned n)
     }
 }
 """,
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     onnx_operator="Softmax",
     absolute_error=2.4e-7,  # of two powers and a division
     carried=_carried,

@@ -13,7 +13,7 @@ from sparsectl.policy.activations.activation import (
     horner,
     horner_c,
 )
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 
 # log(1 + e) = 2 artanh(z) = 2z + 2z³ P(z²) with z = e / (2 + e) <= 1/3: a minimax fit of the
 # relative error, 5e-9 before rounding.
@@ -37,19 +37,21 @@ SOFTPLUS = Activation(
     "softplus",
     forward=softplus,
     exact=_exact,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 /* max(x, 0) + log(1 + e), e = exp(-|x|), log(1 + e) = 2 artanh(e / (2 + e)). */
 static float softplus_of(float x)
 {{
     const float e = exp_of_negative(x < 0.0f ? x : -x);
     const float z = e / (2.0f + e);
     const float twice = z + z, squared = z * z;
-{horner_c("series", _P, "squared")}
+{horner_c("series", _P, "squared", literal)}
     return (x > 0.0f ? x : 0.0f) + (twice + twice * (squared * series));
 }}
-""",
+"""
+    ),
     c_all=each_c("softplus"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     onnx_operator="Softplus",
     absolute_error=2e-38,
     relative_error=2.5e-7,

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsectl.policy.activations.activation import Activation, Float32, Float64, c_float, each_c
+from sparsectl.policy.activations.activation import (
+    Activation,
+    Float32,
+    Float64,
+    FloatLiteral,
+    each_c,
+)
 
 _SMALLEST_NORMAL = 2.0**-126
 _GUESS = 0x1FBB4F2E  # half the exponent's bias: the first guess is within 4 %
 
-SQUARE_ROOT_C = f"""\
+
+def square_root_c(literal: FloatLiteral) -> str:
+    return f"""\
 /* Heron's steps from a guess made of half the exponent; NaN under 0. */
 static float square_root_of(float x)
 {{
-    const float inside = x < {c_float(_SMALLEST_NORMAL)} ? x * 0x1p+24f : x;
+    const float inside = x < {literal(_SMALLEST_NORMAL)} ? x * {literal(2.0**24)} : x;
     const uint32_t bits = bits_of(inside);
     if (!(x > 0.0f) || bits >= 0x7f800000u) {{
         return float_of(x < 0.0f ? 0x7fc00000u : bits);
@@ -22,7 +30,7 @@ static float square_root_of(float x)
     root = 0.5f * (root + inside / root);
     root = 0.5f * (root + inside / root);
     root = 0.5f * (root + inside / root);
-    return x < {c_float(_SMALLEST_NORMAL)} ? root * 0x1p-12f : root;
+    return x < {literal(_SMALLEST_NORMAL)} ? root * {literal(2.0**-12)} : root;
 }}
 """
 
@@ -53,7 +61,7 @@ SQUARE_ROOT = Activation(
     "square_root",
     forward=square_root,
     exact=_exact,
-    c_one=SQUARE_ROOT_C,
+    c_one=square_root_c,
     c_all=each_c("square_root"),
     onnx_operator="Sqrt",
     carried=_carried,

@@ -13,7 +13,7 @@ from sparsectl.policy.activations.activation import (
     horner,
     horner_c,
 )
-from sparsectl.policy.activations.exponential import EXP_OF_NEGATIVE_C, exp_of_negative
+from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
 
 # tanh(x) = x (1 + x² P(x²)) for |x| < 1/2: a minimax fit, 2e-8 before rounding. Beyond it
 # 1 - 2 exp(-2|x|) / (1 + exp(-2|x|)) damps the exponential's error.
@@ -40,23 +40,25 @@ TANH = Activation(
     "tanh",
     forward=tanh,
     exact=np.tanh,
-    c_one=f"""\
+    c_one=lambda literal: (
+        f"""\
 /* x (1 + x^2 P(x^2)) near 0, 1 - 2 / (1 + exp(2|x|)) further out; within 9e-8, at most 1. */
 static float tanh_of(float x)
 {{
     const float size = x < 0.0f ? -x : x;
     if (size < 0.5f) {{
         const float squared = x * x;
-    {horner_c("series", _P, "squared").replace(chr(10), chr(10) + "    ")}
+{horner_c("series", _P, "squared", literal, indent=8)}
         return x * (1.0f + squared * series);
     }}
     const float e = exp_of_negative(-2.0f * size);
     const float far = 1.0f - (e + e) / (1.0f + e);
     return x < 0.0f ? -far : far;
 }}
-""",
+"""
+    ),
     c_all=each_c("tanh"),
-    c_helpers=(EXP_OF_NEGATIVE_C,),
+    c_helpers=(exp_of_negative_c,),
     onnx_operator="Tanh",
     absolute_error=9e-8,
     carried=_carried,

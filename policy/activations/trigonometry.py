@@ -9,7 +9,7 @@ from sparsectl.policy.activations.activation import (
     Activation,
     Float32,
     Float64,
-    c_float,
+    FloatLiteral,
     coefficients,
     each_c,
     horner,
@@ -25,7 +25,9 @@ _QUARTER_PI, _STEP = coefficients("0x1.921fb6p-1", "0x1.921fb6p-30")  # the seco
 _TWO_OVER_PI = (0x0, 0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599, 0x3C439041)
 """32 bits of 0, then those of 2 / pi after the point: enough for the largest float32."""
 
-ROTATION_C = f"""\
+
+def _rotation_c(literal: FloatLiteral) -> str:
+    return f"""\
 /* x as `quadrant` times pi/2 and a rest of at most pi/4 (Payne and Hanek 1983): x is a whole number
  * m times 2^e, so of 2 / pi only 64 bits from 2^(1 - e) down count, and the product's upper bits
  * fall away, being multiples of 2 pi. */
@@ -37,7 +39,7 @@ static float rest_of_rotation(float x, unsigned *quadrant)
     }};
     const float size = x < 0.0f ? -x : x;
     *quadrant = 0;
-    if (!(size > {c_float(_QUARTER_PI)})) {{
+    if (!(size > {literal(_QUARTER_PI)})) {{
         return x;
     }}
     const uint32_t bits = bits_of(size);
@@ -55,7 +57,7 @@ static float rest_of_rotation(float x, unsigned *quadrant)
     window -= turned >> 62 << 62;
     const int negative = (int)(window >> 63);
     const uint32_t upper = (uint32_t)((negative ? 0u - window : window) >> 32);
-    const float rest = (float)upper * {c_float(_STEP)};
+    const float rest = (float)upper * {literal(_STEP)};
     if ((x < 0.0f) && *quadrant) {{
         *quadrant = 4u - *quadrant;
     }}
@@ -68,10 +70,10 @@ static float sine_in(float rest, unsigned quadrant)
     const float squared = rest * rest;
     float value;
     if (quadrant & 1u) {{
-    {horner_c("series", _Q, "squared").replace(chr(10), chr(10) + "    ")}
+{horner_c("series", _Q, "squared", literal, indent=8)}
         value = 1.0f - (0.5f * squared - squared * squared * series);
     }} else {{
-    {horner_c("series", _P, "squared").replace(chr(10), chr(10) + "    ")}
+{horner_c("series", _P, "squared", literal, indent=8)}
         value = rest + rest * (squared * series);
     }}
     return quadrant & 2u ? -value : value;
@@ -143,7 +145,7 @@ static float sine_of(float x)
 }
 """,
     c_all=each_c("sine"),
-    c_helpers=(ROTATION_C,),
+    c_helpers=(_rotation_c,),
     onnx_operator="Sin",
     absolute_error=1.5e-7,
 )
@@ -161,7 +163,7 @@ static float cosine_of(float x)
 }
 """,
     c_all=each_c("cosine"),
-    c_helpers=(ROTATION_C,),
+    c_helpers=(_rotation_c,),
     onnx_operator="Cos",
     absolute_error=1.5e-7,
 )

@@ -94,8 +94,8 @@ def test_a_terminal_that_is_closed_stops_the_motor(timid: Path, tmp_path: Path) 
     os.close(ours)
     assert child.wait(timeout=30) == 128 + signal.SIGHUP
     result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
-    assert (result["final_state"], result["fault"]) == ("FAULT", "ESTOP")
-    assert "SIGHUP" in result["ended"]
+    assert (result.final_state, result.fault) == ("FAULT", "ESTOP")
+    assert "SIGHUP" in result.ended
 
 
 def test_two_trials_into_one_folder(short: Short, timid: Path, tmp_path: Path) -> None:

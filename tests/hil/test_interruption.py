@@ -64,7 +64,7 @@ def start_trial(
     )
     journal = out / "journal.bin"
     for _ in range(3000):
-        if journal.is_file() and assess(read_journal(journal))["ticks"] > 5:
+        if journal.is_file() and assess(read_journal(journal)).ticks > 5:
             return child
         if child.poll() is not None:
             break
@@ -119,8 +119,8 @@ def test_an_interrupt_stops_the_motor(timid: Path, tmp_path: Path, number: signa
     journal = read_journal(tmp_path / "trial" / "journal.bin")
     assert journal.dropped_bytes == 0
     result = assess(journal)
-    assert (result["final_state"], result["fault"]) == ("FAULT", "ESTOP")
-    assert not result["balanced"]
+    assert (result.final_state, result.fault) == ("FAULT", "ESTOP")
+    assert not result.balanced
     assert json.loads((tmp_path / "trial" / "summary.json").read_text())["trial"]["ticks"] > 5
     assert all_end(helpers)
 
@@ -140,7 +140,7 @@ def test_a_key_stops_the_motor(timid: Path, tmp_path: Path, key: bytes) -> None:
     assert b"space or enter stops the motor" in shown
     assert b"trial ended by the e-stop key: motor off" in shown
     result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
-    assert (result["final_state"], result["fault"]) == ("FAULT", "ESTOP")
+    assert (result.final_state, result.fault) == ("FAULT", "ESTOP")
 
 
 def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
         told,
     ), told
     result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
-    assert (result["final_state"], result["fault"]) == ("FAULT", "LINK_LOST")
+    assert (result.final_state, result.fault) == ("FAULT", "LINK_LOST")
     frames = [
         (record.kind, frame)
         for record in read_journal(tmp_path / "trial" / "journal.bin").records
@@ -190,7 +190,7 @@ def test_kill_9_of_the_host_loses_no_tick_and_leaves_no_process(
     journal = read_journal(tmp_path / "trial" / "journal.bin")
     ticks = read_trace(journal).tick
     assert ticks.size > 5 and (ticks[1:] > ticks[:-1]).all()
-    assert assess(journal)["ended"] == "the journal stops in the middle of the trial"
+    assert assess(journal).ended == "the journal stops in the middle of the trial"
     assert all_end(helpers)
 
 
@@ -215,9 +215,9 @@ def test_a_vanished_firmware_closes_the_journal(
     journal = read_journal(tmp_path / "trial" / "journal.bin")
     assert journal.dropped_bytes == 0
     result = assess(journal)
-    assert result["ticks"] >= 10 and "vanished" in result["ended"]
+    assert result.ticks >= 10 and "vanished" in result.ended
     assert json.loads((tmp_path / "trial" / "summary.json").read_text())["trial"] == {
-        **result,
+        **result.to_json(),
         "journal": str(tmp_path / "trial" / "journal.bin"),
         "report": None,
     }

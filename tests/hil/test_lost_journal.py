@@ -67,7 +67,7 @@ def test_a_full_disk_stops_the_motor_in_one_line(
     )
     journal = out / "journal.bin"
     deadline_s = time.monotonic() + 60
-    while not (journal.is_file() and assess(read_journal(journal))["ticks"] > 5):
+    while not (journal.is_file() and assess(read_journal(journal)).ticks > 5):
         assert child.poll() is None and time.monotonic() < deadline_s
         time.sleep(0.02)
     if ends == "by a key":  # at the very moment when the disk is full

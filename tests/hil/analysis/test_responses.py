@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sparsectl.hil.analysis.responses import SETTLED_RAD, balancing, kick_responses
+from sparsectl.hil.analysis.responses import SETTLED_RAD, Balancing, balancing, kick_responses
 from sparsectl.hil.journal.trace import Sample, Trace, make_trace
 from sparsectl.protocol.wire import State
 
@@ -43,10 +43,10 @@ def trace(angle_rad: list[float], duty: list[float] | None = None) -> Trace:
 def test_rms_is_of_the_balancing_alone() -> None:
     swing_up, standing = [2.0] * 100, [0.1, -0.1] * 50
     found = balancing(trace(swing_up + standing, [1.0] * 100 + [0.3, -0.3] * 50))
-    assert found["rms_angle_rad"] == pytest.approx(0.1, abs=1e-3)
-    assert found["rms_duty"] == pytest.approx(0.3, abs=1e-5)
-    assert balancing(trace(swing_up)) == {"rms_angle_rad": None, "rms_duty": None}
-    assert balancing(trace([])) == {"rms_angle_rad": None, "rms_duty": None}
+    assert found.rms_angle_rad == pytest.approx(0.1, abs=1e-3)
+    assert found.rms_duty == pytest.approx(0.3, abs=1e-5)
+    assert balancing(trace(swing_up)) == Balancing(None, None)
+    assert balancing(trace([])) == Balancing(None, None)
 
 
 def test_peak_and_settling_of_each_kick() -> None:

@@ -61,7 +61,7 @@ def test_two_lockstep_trials_give_the_same_bytes(short: Short, tmp_path: Path, m
     assert any(duty != 0 for duty in read_trace(journal).duty)
     assert {record.host_ns % 20_000_000 for record in journal.records} == {0}  # the board's time
     assert journal.records[-1].host_ns > 10**9
-    assert assess(journal)["round_trip_us"] is None
+    assert assess(journal).round_trip_us is None
 
 
 def test_a_torn_journal_gives_the_figures_as_far_as_it_goes(short: Short, tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_a_torn_journal_gives_the_figures_as_far_as_it_goes(short: Short, tmp_pa
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 2 // 3])
     torn = assess(read_journal(path))
-    assert torn["digest"] == whole["digest"]
-    assert 0 < torn["ticks"] < whole["ticks"]
-    assert torn["ended"] == "the journal stops in the middle of the trial"
+    assert torn.digest == whole["digest"]
+    assert 0 < torn.ticks < whole["ticks"]
+    assert torn.ended == "the journal stops in the middle of the trial"
 
 
 def test_a_trial_replaces_an_earlier_one(short: Short, tmp_path: Path) -> None:
