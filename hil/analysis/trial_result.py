@@ -1,0 +1,87 @@
+"""What a trial came to, as the report, the campaign and `--json` have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sparsectl.hil.timing.percentiles import Percentiles
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """A kick that came, and the pole's answer."""
+
+    time_s: float
+    """Since the policy took over."""
+    duty: float
+    peak_rad: float | None
+    """The largest angle from it to the next kick or the end; None: no tick followed."""
+    settling_s: float | None
+    """Until the pole stays near upright; None: it did not."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """The figures of a trial; times in us where they say so. None: the journal does not hold it.
+
+    Ticks, skipped ticks, period and jitter are of the ticks in which the policy drove the motor.
+    """
+
+    digest: str
+    mode: str
+    clock: str
+    ticks: int
+    skipped: int
+    """Deadlines that passed without a tick."""
+    lost_frames: int
+    corrupt_frames: int
+    duplicate_frames: int
+    late_frames: int
+    balanced: bool
+    balanced_seconds: float
+    swing_up_seconds: float | None
+    held_seconds: float
+    final_state: str
+    fault: str
+    ended: str
+    period_us: Percentiles | None
+    jitter_us: Percentiles | None
+    round_trip_us: Percentiles | None
+    inference_us: Percentiles | None
+    actuation_us: Percentiles | None
+    deadline_misses: int
+    """Skipped ticks and those that ran late."""
+    priority: str
+    noise_floor_us: Percentiles | None
+    rms_angle_rad: float | None
+    """Of the pole, from the capture to the end; None: it was never up."""
+    rms_duty: float | None
+    disturbances: tuple[Disturbance, ...]
+    kicks_missed: int
+    """Kicks that were asked for and never came."""
+    clock_relation: dict[str, Any] | None
+    """Of host and board: drift_ppm, error_us, exchanges and more."""
+    latency_us: dict[str, Any] | None
+    """Of each segment from sample to motor: `hil.timing.latency.summarise`."""
+    board: str | None
+    stats: dict[str, int] | None
+    """The board's counters at the end."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON, under the keys that scripts rely on."""
+        return asdict(self) | {"disturbances": [asdict(each) for each in self.disturbances]}
+
+    @classmethod
+    def from_json(cls, kept: object) -> TrialResult | None:
+        """What `to_json` gave, other keys beside it; None where some of it is missing."""
+        if not isinstance(kept, Mapping):
+            return None
+        names = [field.name for field in fields(cls)]
+        try:
+            values = {name: kept[name] for name in names}
+            kicks = tuple(Disturbance(**kick) for kick in kept["disturbances"])
+        except (KeyError, TypeError):
+            return None
+        return cls(**values | {"disturbances": kicks})
