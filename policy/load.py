@@ -11,8 +11,9 @@ from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import read_normalizer
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
-from sparsectl.policy.sb3_file import POLICY_BYTES_LIMIT, read_sb3, warn_of_normaliser
+from sparsectl.policy.sb3_file import read_sb3, warn_of_normaliser
 from sparsectl.policy.sb3_onnx import as_onnx
+from sparsectl.policy.sb3_zip import POLICY_BYTES_LIMIT
 from sparsectl.policy.student import read_student
 
 POLICY_ONNX = "policy.onnx"

@@ -1,47 +1,22 @@
 """The acting network of a Stable-Baselines3 zip, read without unpickling.
 
-A zip's member `policy.pth` is a state dict, read by torch's weights-only loader from memory. Its
-member `data` is JSON whose objects carry base64 pickles; only the plain fields beside them
-are looked at, and the pickles are never decoded.
+What is in the zip comes from `sb3_zip`; of the objects in its JSON only the plain fields beside
+their pickles are looked at.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import pickle
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.warning import warn
-
-Array = NDArray[np.float32]
-
-POLICY_BYTES_LIMIT = 256 * 2**20
-DATA_BYTES_LIMIT = 16 * 2**20
-PARAMETERS_LIMIT = 2**26
-
-# What torch raises on bytes that are not, or only nearly, a state dict.
-TORCH_ERRORS = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    EOFError,
-    AssertionError,
-)
+from sparsectl.policy.sb3_zip import Array, read_array, read_members, read_state_dict
 
 ACTIVATION_CLASS = re.compile(r"<class 'torch\.nn\.modules\.(?:activation|linear)\.(\w+)'>")
 
@@ -145,12 +120,12 @@ def read_sb3(
     Raises:
         UserError: the zip is truncated, foreign, hostile, or has an actor that is no plain MLP.
     """
-    policy_bytes, data = _members(path)
+    policy_bytes, data = read_members(path)
     _check_data(path, data)
-    state = _state_dict(path, policy_bytes)
+    state = read_state_dict(path, policy_bytes)
     actor = _actor(path, state, data)
-    weights = tuple(_array(path, state, f"{name}.weight", 2) for name in actor.layers)
-    biases = tuple(_array(path, state, f"{name}.bias", 1) for name in actor.layers)
+    weights = tuple(read_array(path, state, f"{name}.weight", 2) for name in actor.layers)
+    biases = tuple(read_array(path, state, f"{name}.bias", 1) for name in actor.layers)
     _check_chain(path, weights, biases)
     hidden = activation or _stated_activation(path, data) or actor.activation
     if hidden not in (known := sorted(set(ACTIVATION_NAMES.values()))):
@@ -196,7 +171,7 @@ def says_vec_normalize(path: Path) -> bool:
     The library keeps a copy of the last observation as it was before VecNormalize, and nothing
     where there was none; off-policy algorithms keep one anyway.
     """
-    _, data = _members(path)
+    _, data = read_members(path)
     on_policy = "n_steps" in data and "gae_lambda" in data
     return on_policy and data.get("_last_original_obs") is not None
 
@@ -307,46 +282,6 @@ def _chain(path: Path, state: dict[str, Any], prefix: str) -> tuple[str, ...]:
     return tuple(f"{prefix}.{index}" for index in indices)
 
 
-def _members(path: Path) -> tuple[bytes, dict[str, Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            policy = _member(path, archive, "policy.pth", POLICY_BYTES_LIMIT)
-            data = json.loads(_member(path, archive, "data", DATA_BYTES_LIMIT))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path} is not a whole zip ({error}); save the model again") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: its member `data` is not JSON; save the model again") from error
-    return policy, data if isinstance(data, dict) else {}
-
-
-def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    if name not in archive.namelist():
-        raise UserError(f"{path} has no member `{name}`; it is not a Stable-Baselines3 model")
-    size = archive.getinfo(name).file_size
-    if size > limit:
-        raise UserError(f"{path}: member `{name}` unpacks to {size} bytes; the limit is {limit}")
-    return archive.read(name)
-
-
-def _state_dict(path: Path, content: bytes) -> dict[str, Any]:
-    import torch
-
-    buffer = io.BytesIO(content)
-    try:
-        with zipfile.ZipFile(buffer) as inner:
-            unpacked = sum(info.file_size for info in inner.infolist())
-        if unpacked > POLICY_BYTES_LIMIT:
-            raise UserError(f"{path}: policy.pth unpacks to {unpacked} bytes; that is no policy")
-        buffer.seek(0)
-        state = torch.load(buffer, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, *TORCH_ERRORS) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"{path}: policy.pth is not a torch state dict ({reason})") from error
-    if not isinstance(state, dict):
-        raise UserError(f"{path}: policy.pth holds a {type(state).__name__}, not a state dict")
-    return {str(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
-
-
 def _indices(state: dict[str, Any], prefix: str) -> list[int]:
     pattern = re.compile(prefix + r"\.weight")
     matches = (pattern.fullmatch(key) for key in state)
@@ -363,21 +298,6 @@ def _refuse_extras(path: Path, state: dict[str, Any], names: tuple[str, ...]) ->
             f"{path}: {extras[0]} is part of the actor and no plain layer; "
             "export the policy to ONNX and give that"
         )
-
-
-def _array(path: Path, state: dict[str, Any], key: str, dimensions: int) -> Array:
-    tensor = state.get(key)
-    if tensor is None or tensor.dim() != dimensions:
-        raise UserError(f"{path}: {key} is missing or has not {dimensions} dimensions")
-    if not 0 < tensor.numel() <= PARAMETERS_LIMIT or not tensor.is_floating_point():
-        raise UserError(f"{path}: {key} is {tuple(tensor.shape)} {tensor.dtype}; that is no layer")
-    try:
-        array: Array = tensor.float().contiguous().numpy()
-    except TORCH_ERRORS as error:
-        raise UserError(f"{path}: {key} cannot be read ({error})") from error
-    if not np.isfinite(array).all():
-        raise UserError(f"{path}: {key} has NaN or infinity; the model has diverged")
-    return array
 
 
 def _check_chain(path: Path, weights: tuple[Array, ...], biases: tuple[Array, ...]) -> None:
