@@ -336,11 +336,11 @@ class DistillConfig:
     normalizer: Path | None = None
     """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
 
-    def wishes(self) -> dict[str, float]:
-        """The wishes that are given, by name; more than one is an error that `resolved` raises."""
-        wishes = {
+    def targets(self) -> dict[str, float]:
+        """The targets that are given, by name; more than one is an error that `resolved` raises."""
+        targets = {
             "keep": self.keep,
             "return": self.return_share,
             "table_bytes": self.table_bytes,
         }
-        return {name: value for name, value in wishes.items() if value is not None}
+        return {name: value for name, value in targets.items() if value is not None}

@@ -48,7 +48,7 @@ class FixedEncoding(Encoding, Protocol):
         """As `Encoding.encode`.
 
         are_met: whether the observations are such as the policy meets; by those, weights make up
-        for one another's rounding (`export.encodings.fixed.settling`).
+        for one another's rounding (`export.encodings.fixed.obq`).
         """
 
 

@@ -11,9 +11,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.assembly import cortex_m_packed
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
+from sparsectl.export.encodings.fixed.obq import policy_in
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
 from sparsectl.export.encodings.fixed.scales import Format
-from sparsectl.export.encodings.fixed.settling import policy_in
 from sparsectl.export.encodings.table import (
     Table,
     part_name,

@@ -13,9 +13,9 @@ from sparsectl.export.encodings.fixed.layers import (
     ValueArrays,
     fixed_encoded,
 )
+from sparsectl.export.encodings.fixed.obq import policy_in
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
 from sparsectl.export.encodings.fixed.scales import Format
-from sparsectl.export.encodings.fixed.settling import policy_in
 from sparsectl.export.encodings.straight import APART, braces, check_size
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph

@@ -16,9 +16,9 @@ from sparsectl.export.encodings.fixed.layers import (
     ValueArrays,
     fixed_encoded,
 )
+from sparsectl.export.encodings.fixed.obq import policy_in
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
 from sparsectl.export.encodings.fixed.scales import Format
-from sparsectl.export.encodings.fixed.settling import policy_in
 from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph

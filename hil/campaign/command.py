@@ -13,11 +13,11 @@ from sparsectl.common.files import write_json
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
-from sparsectl.hil.campaign.answer import Answer, answer, figures, table
+from sparsectl.hil.campaign.comparison import Comparison, compare, figures, table
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
 from sparsectl.hil.campaign.picture import draw
-from sparsectl.hil.campaign.score import looks
+from sparsectl.hil.campaign.score import interim_analyses
 from sparsectl.hil.ports import kind_of
 from sparsectl.hil.trial.centring import centre
 from sparsectl.hil.trial.trial import run_trial
@@ -72,15 +72,15 @@ class _Campaign:
         claim(command, self.folder)
         rounds = slots(command, self.folder)
         self.outcomes = {label: [] for label in sorted({slot.label for slot in rounds[0]})}
-        planned = looks(command.repeat)
-        found: Answer | None = None
+        planned = interim_analyses(command.repeat)
+        found: Comparison | None = None
         with Progress(total=command.repeat, unit="seed", desc="campaign") as bar:
             for number, of_seed in enumerate(rounds, start=1):
                 for slot in of_seed:
                     self.outcomes[slot.label].append(recorded(slot) or self._run(slot))
                 bar.update()
                 if command.compare and number in planned:
-                    found = self._answer()
+                    found = self._comparison()
                     if found and found.is_clear:
                         break
         return self._finish(found)
@@ -101,11 +101,11 @@ class _Campaign:
         run_trial(config)
         return record(slot, self.command.seconds)
 
-    def _answer(self) -> Answer | None:
+    def _comparison(self) -> Comparison | None:
         a, b = self.outcomes["A"], self.outcomes["B"]
-        return answer(a, b, self.command.margin, self.command.repeat)
+        return compare(a, b, self.command.margin, self.command.repeat)
 
-    def _finish(self, found: Answer | None) -> dict[str, Any]:
+    def _finish(self, found: Comparison | None) -> dict[str, Any]:
         picture = self.folder / "campaign.png"
         by_label: dict[str, Sequence[Outcome]] = dict(self.outcomes)
         draw(by_label, self.names, self.command.margin, self.command.repeat, picture)
@@ -125,7 +125,7 @@ class _Campaign:
         return {**result, "table": self._table(by_label, found)}
 
     def _table(
-        self, by_label: dict[str, Sequence[Outcome]], found: Answer | None
+        self, by_label: dict[str, Sequence[Outcome]], found: Comparison | None
     ) -> list[list[str]]:
         rows = table(by_label, self.names)
         if found:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sparsectl.common.files import atomic_path
-from sparsectl.hil.campaign.answer import answer
+from sparsectl.hil.campaign.comparison import compare
 from sparsectl.hil.campaign.journalled import Outcome
-from sparsectl.hil.campaign.score import looks
+from sparsectl.hil.campaign.score import interim_analyses
 
 COLOURS = {"A": "#2b6cb0", "B": "#d2651a"}
 GREY = "#8794a3"
@@ -32,7 +32,7 @@ def draw(
     else:
         scores, difference = figure.subplots(1, 2, width_ratios=(1.3, 1))
         _draw_scores(by_label, names, scores)
-        _draw_answer(by_label, margin, most_pairs, difference)
+        _draw_comparison(by_label, margin, most_pairs, difference)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
@@ -51,13 +51,13 @@ def _draw_scores(by_label: dict[str, Sequence[Outcome]], names: dict[str, str], 
     axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
-def _draw_answer(
+def _draw_comparison(
     by_label: dict[str, Sequence[Outcome]], margin: float, most_pairs: int, axes: Axes
 ) -> None:
     a, b = (sorted(by_label[label], key=lambda o: o.seed) for label in "AB")
     most = min(len(a), len(b))
-    counts = sorted({2, *(look for look in looks(most_pairs) if look < most), most})
-    found = [answer(a[:count], b[:count], margin, most_pairs) for count in counts if count >= 2]
+    counts = sorted({2, *(count for count in interim_analyses(most_pairs) if count < most), most})
+    found = [compare(a[:count], b[:count], margin, most_pairs) for count in counts if count >= 2]
     shown = [one for one in found if one is not None]
     pairs = [one.pairs for one in shown]
     axes.fill_between(
@@ -72,4 +72,4 @@ def _draw_answer(
     axes.axhspan(-margin, margin, color=GREY, alpha=0.15)
     axes.axhline(0, color=GREY, linewidth=1)
     axes.set_xlabel("pairs of trials")
-    axes.set_title("score of A minus B, 95 % for all looks together", fontsize=9, loc="left")
+    axes.set_title("score of A minus B, 95 % in all analyses together", fontsize=9, loc="left")

@@ -15,8 +15,8 @@ from sparsectl.hil.journal.trace import BALANCED_RAD, Trace
 
 CONFIDENCE = 0.95
 RESAMPLES = 5_000
-FIRST_LOOK, EVERY = 20, 10
-"""Pairs before the first look at the answer, and between looks."""
+FIRST_ANALYSIS, EVERY = 20, 10
+"""Pairs before the first interim analysis, and between two."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ def upright_share(trace: Trace, seconds: float, missed_after_s: Sequence[float] 
     return float(min(1.0, np.sum(spans_s[inside & upright[capture:]]) / seconds))
 
 
-def looks(most: int) -> list[int]:
-    """How many pairs there are at each look: the first, every few, the last."""
-    return sorted({*range(min(FIRST_LOOK, most), most, EVERY), most})
+def interim_analyses(most: int) -> list[int]:
+    """How many pairs there are at each interim analysis: the first, every few, the last."""
+    return sorted({*range(min(FIRST_ANALYSIS, most), most, EVERY), most})
 
 
 def mean_interval(
-    values: Sequence[float], looks_planned: int = 1, possible: tuple[float, float] = (0.0, 1.0)
+    values: Sequence[float], analyses_planned: int = 1, possible: tuple[float, float] = (0.0, 1.0)
 ) -> Interval:
     """The mean with a bootstrap interval (percentile; Efron 1979).
 
-    looks_planned: how many times the growing data is looked at. Each look gets an equal part of
+    analyses_planned: how many times the growing data is analysed. Each time gets an equal part of
     the 5 % (Bonferroni), so that stopping at the first clear one keeps the promise of 95 %.
     possible: the least and greatest that a value can be.
     """
@@ -74,10 +74,10 @@ def mean_interval(
     if np.ptp(data) == 0.0:
         # No spread to resample: all alike in n trials rules out, at this level, no more than
         # differences rarer than the rule of three's share (Hanley and Lippman-Hand 1983).
-        reach = float(-np.log((1 - CONFIDENCE) / looks_planned) / len(data))
+        reach = float(-np.log((1 - CONFIDENCE) / analyses_planned) / len(data))
         value = float(data[0])
         return Interval(value, max(possible[0], value - reach), min(possible[1], value + reach))
-    level = 1 - (1 - CONFIDENCE) / looks_planned
+    level = 1 - (1 - CONFIDENCE) / analyses_planned
     found = stats.bootstrap(
         (data,),
         np.mean,

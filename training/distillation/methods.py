@@ -95,7 +95,7 @@ METHODS: dict[str, Method] = {
 
 
 def chosen_method(config: DistillConfig) -> MethodName:
-    """The method that the config names, or for auto the one that serves its wish best.
+    """The method that the config names, or for auto the one that serves its target best.
 
     Weights wanted take gradual, whose students fail most rarely; with the few fine-tunings of quick
     bpd, which begins them with fewer weights. Bytes take small, whose weights need no indices, but
@@ -105,14 +105,14 @@ def chosen_method(config: DistillConfig) -> MethodName:
         return config.method
     if config.table_bytes and config.table_encoding == "auto":
         return "small"
-    return "gradual" if config.wishes() and config.preset != "quick" else "bpd"
+    return "gradual" if config.targets() and config.preset != "quick" else "bpd"
 
 
 def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> tuple[int, ...]:
-    """Equal hidden layers, as wide as they can be, of a dense network that fits the wish.
+    """Equal hidden layers, as wide as they can be, of a dense network that fits the target.
 
     Args:
-        config: the wish: weights, or bytes of float32 weights and biases.
+        config: the target: weights, or bytes of float32 weights and biases.
         sizes: observations and actions.
         layers: how many.
 

@@ -108,7 +108,7 @@ EVIDENCE_GROWTH = 8
 
 
 def evidence_looks(config: DistillConfig) -> list[int]:
-    """Numbers of evidence episodes after which it is asked whether the wish is met.
+    """Numbers of evidence episodes after which it is asked whether the target is met.
 
     Raises:
         UserError: they are less than 1, or the limit is less than the first.
@@ -166,9 +166,9 @@ def resolved(config: DistillConfig) -> Preset:
     """
     preset, method = PRESETS[chosen_preset(config)], METHODS[config.method]
     online = config.env is not None and config.teacher is not None
-    _check_wishes(config, online)
-    bpd = replace(preset.bpd, **method.bpd | _bpd_options(config))
-    finetune = replace(preset.finetune, **method.finetune | _finetune_options(config))
+    _check_targets(config, online)
+    bpd = replace(preset.bpd, **{**method.bpd, **_bpd_options(config)})
+    finetune = replace(preset.finetune, **{**method.finetune, **_finetune_options(config)})
     dagger = replace(preset.dagger, **_dagger_options(config))
     if not online:
         finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
@@ -197,7 +197,7 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     return replace(preset, bpd=replace(preset.bpd, hidden=hidden))
 
 
-def _check_wishes(config: DistillConfig, online: bool) -> None:
+def _check_targets(config: DistillConfig, online: bool) -> None:
     asked = config.dagger_rounds or config.finetune_rounds
     if asked and not online:
         raise UserError(
@@ -221,10 +221,10 @@ def _check_wishes(config: DistillConfig, online: bool) -> None:
                 f"{name} is {share:g}, but it is a share of the teacher's return, from 0 to 1; "
                 f"write {100 * meant:g} % as {meant:g}"
             )
-    wishes = config.wishes()
-    if len(wishes) > 1:
-        raise UserError(f"{' and '.join(wishes)} are asked for at once; give one of them")
-    for name, value in wishes.items():
+    targets = config.targets()
+    if len(targets) > 1:
+        raise UserError(f"{' and '.join(targets)} are asked for at once; give one of them")
+    for name, value in targets.items():
         if not value > 0:
             raise UserError(f"{name} is {value}; it must be more than 0")
     for former, present in (("flash", "table_bytes"), ("flash_encoding", "table_encoding")):
@@ -248,9 +248,9 @@ def _check_ranges(config: DistillConfig) -> None:
 
 
 def _check_reachable(config: DistillConfig, preset: Preset) -> None:
-    wishes = config.wishes()
-    if wishes and not preset.finetune.steps and not METHODS[config.method].small:
-        (name, value), *_ = wishes.items()
+    targets = config.targets()
+    if targets and not preset.finetune.steps and not METHODS[config.method].small:
+        (name, value), *_ = targets.items()
         raise UserError(
             f"{name} is {value}, but preset {config.preset} has no fine-tuning, in which weights "
             "would go until that is reached; take --preset thorough, or give --finetune-steps"

@@ -97,7 +97,7 @@ def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str |
     A size is known. A return is judged by the evidence alone.
 
     Args:
-        config: with the wish.
+        config: with the target.
         chosen: the entry of the result's stage.
         evidence: of the result, with the paired difference from the teacher.
     """
@@ -112,7 +112,7 @@ def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str |
 
 @dataclass(frozen=True)
 class Rounds:
-    """No wish: what the distillation kept, fine-tuned once and once more a round."""
+    """No target: what the distillation kept, fine-tuned once and once more a round."""
 
     rounds: int
 
@@ -167,7 +167,7 @@ class Keep:
 
 
 SHRINK = 0.8
-"""From one size to the next while the wish is fulfilled."""
+"""From one size to the next while the target is fulfilled."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ STRIPES = 6
 
 FIRST_DAMPING = 1e-3
 LEAST_DAMPING = 1e-6
-EASE, STIFFEN = 1 / 3, 4.0
+DAMPING_DOWN, DAMPING_UP = 1 / 3, 4.0
 """What the damping is multiplied by after a step that was good, and after one that was not."""
 
 TRIES = 6
@@ -172,8 +172,8 @@ def damped_step(
             step = torch.cholesky_solve(known.slope[:, None], factor)[:, 0]
             parameters.assign(before - step)
             if mean_error(student, observations, labels) < known.error:
-                return known.error, max(damping * EASE, LEAST_DAMPING)
-        damping *= STIFFEN
+                return known.error, max(damping * DAMPING_DOWN, LEAST_DAMPING)
+        damping *= DAMPING_UP
     parameters.assign(before)
     return known.error, damping
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.campaign.answer import A_BETTER
 from sparsectl.hil.campaign.command import trial
+from sparsectl.hil.campaign.comparison import A_BETTER
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsectl.hil.campaign.answer import A_BETTER, ALIKE, B_BETTER, OPEN, answer
+from sparsectl.hil.campaign.comparison import A_BETTER, ALIKE, B_BETTER, OPEN, compare
 from sparsectl.hil.campaign.journalled import Outcome
 from sparsectl.hil.campaign.score import (
     EVERY,
-    FIRST_LOOK,
-    looks,
+    FIRST_ANALYSIS,
+    interim_analyses,
     mean_interval,
     share_interval,
     upright_share,
@@ -90,13 +90,13 @@ def test_ticks_without_the_policy_do_not_count() -> None:
 
 @given(st.integers(2, 1000))
 def test_looks_are_planned_ahead(most: int) -> None:
-    planned = looks(most)
-    assert planned[-1] == most and planned[0] >= min(FIRST_LOOK, most)
+    planned = interim_analyses(most)
+    assert planned[-1] == most and planned[0] >= min(FIRST_ANALYSIS, most)
     assert all(0 < b - a <= EVERY for a, b in zip(planned, planned[1:], strict=False))
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=60))
-def test_the_interval_holds_the_mean_and_widens_with_looks(values: list[float]) -> None:
+def test_the_interval_holds_the_mean_and_widens_with_analyses(values: list[float]) -> None:
     once, often = (mean_interval(values, planned, (-1, 1)) for planned in (1, 10))
     assert once.low <= once.value + 1e-12 and once.value <= once.high + 1e-12
     assert often.low <= once.low + 1e-12 and once.high <= often.high + 1e-12
@@ -121,24 +121,24 @@ def test_shares_are_exact() -> None:
 def test_who_is_better() -> None:
     good = outcomes("A", [0.9 + 0.001 * (k % 7) for k in range(40)])
     bad = outcomes("B", [0.6 + 0.002 * (k % 5) for k in range(40)])
-    assert answer(good, bad, 0.02, 100).words == A_BETTER
-    assert answer(bad, good, 0.02, 100).words == B_BETTER
-    assert not answer(good[:30], bad[:30], 0.02, 100).difference.excludes(0.3)
+    assert compare(good, bad, 0.02, 100).words == A_BETTER
+    assert compare(bad, good, 0.02, 100).words == B_BETTER
+    assert not compare(good[:30], bad[:30], 0.02, 100).difference.excludes(0.3)
 
 
 def test_no_difference_and_not_clear() -> None:
     a = outcomes("A", [0.9 + 0.001 * (k % 7) for k in range(60)])
     b = outcomes("B", [0.9 + 0.001 * (k % 5) for k in range(60)])
-    assert answer(a, b, 0.02, 100).words == ALIKE
+    assert compare(a, b, 0.02, 100).words == ALIKE
     wild = outcomes("B", [(0.2, 1.0, 0.9)[k % 3] for k in range(20)])
-    assert answer(a[:20], wild, 0.02, 100).words in (OPEN, A_BETTER)
-    assert answer(a[:1], b[:1], 0.02, 100) is None
+    assert compare(a[:20], wild, 0.02, 100).words in (OPEN, A_BETTER)
+    assert compare(a[:1], b[:1], 0.02, 100) is None
 
 
 def test_only_common_seeds_are_paired() -> None:
     a = outcomes("A", [0.9] * 30)
     b = outcomes("B", [0.5] * 30)[10:]
-    assert answer(a, b, 0.02, 100).pairs == 20
+    assert compare(a, b, 0.02, 100).pairs == 20
 
 
 def test_a_stop_at_the_first_clear_look_seldom_errs() -> None:
@@ -146,6 +146,6 @@ def test_a_stop_at_the_first_clear_look_seldom_errs() -> None:
     rng, wrong, campaigns = np.random.default_rng(1), 0, 100
     for _ in range(campaigns):
         a, b = (outcomes(label, list(rng.beta(8, 2, 60))) for label in "AB")
-        found = [answer(a[:look], b[:look], 1e-9, 60) for look in looks(60)]
+        found = [compare(a[:count], b[:count], 1e-9, 60) for count in interim_analyses(60)]
         wrong += any(one is not None and one.is_clear for one in found)
     assert wrong <= 9  # of 100 at 5 %: more has a chance of 3 %; the seed is fixed

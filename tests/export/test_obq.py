@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsectl.export.encodings.fixed import settling
+from sparsectl.export.encodings.fixed import obq
+from sparsectl.export.encodings.fixed.obq import compensated, policy_in
 from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
-from sparsectl.export.encodings.fixed.settling import policy_in, settled
 from sparsectl.export.encodings.registry import FIXED, encode
 from sparsectl.policy.graph import Layer, PolicyGraph
 from tests.policy.graphs import graphs, observations, random_graph
@@ -22,7 +22,7 @@ ACTIVATIONS = ("tanh", "identity", "relu", "tanh")
 @given(st.integers(0, 2**32 - 1))
 def test_slopes_are_differences(seed: int) -> None:
     graph = random_graph((4, 7, 5, 6, 2), 0.6, seed, activations=ACTIVATIONS)
-    network, x = settling._Network(graph), observations(graph, 5)
+    network, x = obq._Network(graph), observations(graph, 5)
     values, step = network.values(), 1e-6
     actions, slopes = network.slopes(values, x)
     np.testing.assert_allclose(actions.T, graph.forward_exact(x), atol=1e-6)
@@ -36,7 +36,7 @@ def test_slopes_are_differences(seed: int) -> None:
 @pytest.mark.parametrize("name", FIXED)
 @settings(max_examples=10, deadline=None)
 @given(graph=graphs(max_width=12, max_layers=4))
-def test_settling_never_adds_error(name: str, graph: PolicyGraph) -> None:
+def test_compensation_never_adds_error(name: str, graph: PolicyGraph) -> None:
     x = observations(graph, 200)
     exact = graph.forward_exact(x)
     plain, made_up = (encode(name, graph, x, are_met=met).forward(x) for met in (False, True))
@@ -76,11 +76,11 @@ def test_what_cannot_be_settled_stays_as_it_was(monkeypatch: pytest.MonkeyPatch)
     graph = random_graph((4, 8, 2), activations=("sigmoid", "tanh"))
     x = observations(graph, 50)
     policy = fixed_policy(graph, x, EIGHT_BITS)
-    assert settled(policy, x, EIGHT_BITS) is policy
-    monkeypatch.setattr(settling, "MOST_PARAMETERS", 10)
+    assert compensated(policy, x, EIGHT_BITS) is policy
+    monkeypatch.setattr(obq, "MOST_PARAMETERS", 10)
     graph = random_graph((4, 8, 2))
     policy = fixed_policy(graph, x, EIGHT_BITS)
-    assert settled(policy, x, EIGHT_BITS) is policy
+    assert compensated(policy, x, EIGHT_BITS) is policy
 
 
 def test_huge_weights_are_refused_or_rounded_but_never_a_traceback() -> None:

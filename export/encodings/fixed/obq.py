@@ -1,4 +1,4 @@
-"""Rounding one weight after another, while those that are not yet rounded make up for it.
+"""Optimal Brain Quantization: weights are rounded one after another, and the others compensate.
 
 Rounded each by itself, the few hundred weights of a small policy add their errors up, and with the
 eight bits of straight-int8 the policy may be lost. So the weight whose rounding costs least is
@@ -41,7 +41,7 @@ STEPS = 4
 DAMPING = 1e-4
 """Added to the matrix's diagonal before it is inverted."""
 
-FIRST_DAMPING, LEAST_DAMPING, EASE, STIFFEN, TRIES = 1e-3, 1e-6, 1 / 3, 4.0, 6
+FIRST_DAMPING, LEAST_DAMPING, DAMPING_DOWN, DAMPING_UP, TRIES = 1e-3, 1e-6, 1 / 3, 4.0, 6
 """Of a step: the share of the diagonal that is added, and what it is multiplied by."""
 
 _GREATEST_WHOLE = 2.0**40
@@ -50,7 +50,7 @@ _GREATEST_WHOLE = 2.0**40
 FLOOR = 1e-6
 """Damping of parameters that change nothing."""
 
-SLOPES: dict[str, Callable[[Float64, Float64], Float64]] = {
+DERIVATIVES: dict[str, Callable[[Float64, Float64], Float64]] = {
     "relu": lambda sums, values: (sums > 0).astype(np.float64),
     "identity": lambda sums, values: np.ones_like(sums),
     "tanh": lambda sums, values: 1 - values**2,
@@ -61,25 +61,26 @@ SLOPES: dict[str, Callable[[Float64, Float64], Float64]] = {
 def policy_in(
     form: Format, graph: PolicyGraph, observations: Float32, are_met: bool
 ) -> FixedPolicy:
-    """The graph in whole numbers, settled where the observations are such as it meets.
+    """The graph in whole numbers; where the observations are such as it meets, with its rounding
+    compensated.
 
-    Where settled weights would let a sum leave its accumulator, scales get some bits more room.
+    Where compensated weights would let a sum leave its accumulator, scales get some bits more room.
     """
     plain = fixed_policy(graph, observations, form)
     if not are_met:
         return plain
-    found = settled(plain, observations, form)
+    found = compensated(plain, observations, form)
     for less in range(1, ROOM_TRIED):
         if found is None:
             narrow = replace(form, sum_bits=form.sum_bits - less)
-            found = settled(fixed_policy(graph, observations, narrow), observations, form)
+            found = compensated(fixed_policy(graph, observations, narrow), observations, form)
     if found is None:
         return plain
     exact = graph.forward_exact(observations)
     return min(plain, found, key=lambda each: each.mean_square_error(observations, exact))
 
 
-def settled(policy: FixedPolicy, observations: Float32, form: Format) -> FixedPolicy | None:
+def compensated(policy: FixedPolicy, observations: Float32, form: Format) -> FixedPolicy | None:
     """The policy with its weights rounded anew; None where a sum could leave its accumulator, or
     where the numbers are too large for slopes.
 
@@ -112,7 +113,7 @@ class _Network:
         self.places = [np.nonzero(layer.weight) for layer in graph.layers]
         self.size = sum(len(rows) for rows, _ in self.places)
         self.size += sum(layer.outputs for layer in graph.layers)
-        self.has_slopes = all(layer.activation in SLOPES for layer in graph.layers)
+        self.has_slopes = all(layer.activation in DERIVATIVES for layer in graph.layers)
 
     def values(self) -> Float64:
         """[P]."""
@@ -148,7 +149,7 @@ class _Network:
             slope[output] = 1.0
             for index in reversed(range(len(layers))):
                 activation = self.graph.layers[index].activation
-                slope = slope * SLOPES[activation](sums[index], xs[index + 1])
+                slope = slope * DERIVATIVES[activation](sums[index], xs[index + 1])
                 rows, columns = self.places[index]
                 middle = end - len(slope)
                 out[middle:end] = slope
@@ -266,9 +267,9 @@ def _made_up(
             tried = values.copy()
             tried[is_free] -= np.linalg.solve(damped, slope)
             if np.sum((network.actions(tried, observations) - labels) ** 2) < before:
-                values, damping = tried, max(damping * EASE, LEAST_DAMPING)
+                values, damping = tried, max(damping * DAMPING_DOWN, LEAST_DAMPING)
                 break
-            damping *= STIFFEN
+            damping *= DAMPING_UP
     return values
 
 

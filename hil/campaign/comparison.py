@@ -8,18 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sparsectl.hil.campaign.journalled import Outcome
-from sparsectl.hil.campaign.score import Interval, looks, mean_interval, share_interval
+from sparsectl.hil.campaign.score import Interval, interim_analyses, mean_interval, share_interval
 
 A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference", "not clear yet"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Comparison:
     """Of A against B."""
 
     words: str
     difference: Interval
-    """Score of A minus that of B, seed by seed; the interval holds for all looks together."""
+    """Score of A minus that of B, seed by seed; the interval holds for all interim analyses
+    together."""
     pairs: int
 
     @property
@@ -28,9 +29,9 @@ class Answer:
         return self.words != OPEN
 
 
-def answer(
+def compare(
     a: Sequence[Outcome], b: Sequence[Outcome], margin: float, most_pairs: int
-) -> Answer | None:
+) -> Comparison | None:
     """Compare seeds that both have; None before there are two.
 
     The whole interval within ± margin is no difference worth the name, even one that is certain.
@@ -39,13 +40,13 @@ def answer(
     differences = [o.score - of_b[o.seed] for o in a if o.seed in of_b]
     if len(differences) < 2:
         return None
-    found = mean_interval(differences, len(looks(most_pairs)), (-1.0, 1.0))
+    found = mean_interval(differences, len(interim_analyses(most_pairs)), (-1.0, 1.0))
     words = OPEN
     if -margin < found.low and found.high < margin:
         words = ALIKE
     elif found.excludes(0.0):
         words = A_BETTER if found.value > 0 else B_BETTER
-    return Answer(words, found, len(differences))
+    return Comparison(words, found, len(differences))
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
