@@ -141,8 +141,8 @@ def _off(found: dict[str, Any], kind: FaultKind) -> str:
     if found["off_ticks"] is None:
         return "never on" if kind.state == State.FAULT else "stays on"
     if not found["shown"]:
-        return f"{found['off_ticks']} from the fault, before it had to ({kind.evidence})"
-    since = f" (from: {kind.evidence})" if kind.evidence else ""
+        return f"{found['off_ticks']} from the fault, before it had to ({kind.precondition})"
+    since = f" (from: {kind.precondition})" if kind.precondition else ""
     return f"{found['off_ticks']} of {found['limit_ticks']}{since}"
 
 

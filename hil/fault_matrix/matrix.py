@@ -49,11 +49,11 @@ class Outcome:
     state: str
     fault: str
     off_ticks: int | None
-    """Control periods from the fault, or from its evidence, to the motor off; None: never on."""
+    """Control periods from the fault or its precondition to the motor off; None: never on."""
     limit_ticks: int
     """The most that are allowed: what the check has to see, and MARGIN_TICKS."""
     shown: bool
-    """Whether the evidence had come about; a board may know before."""
+    """Whether the precondition had come about; a board may know before."""
     as_it_should: bool
 
 
@@ -106,7 +106,7 @@ class _Run:
         self.restarted: Frame | None = None
         """HELLO of a board that its watchdog has started again."""
         self.begun_ns: int | None = None
-        self.evident_ns: int | None = None
+        self.precondition_ns: int | None = None
         self._hello: dict[str, Any] = {}
         self._nonce = 0
         self._travel, self._position, self._driven = 0.0, 0.0, 0
@@ -172,8 +172,8 @@ class _Run:
         if self.begun_ns is None and self._has_begun():
             self.begun_ns = time_ns
             self._position = self.truth.state()[0]
-        if self.begun_ns is not None and self.evident_ns is None and self._shows():
-            self.evident_ns = time_ns
+        if self.begun_ns is not None and self.precondition_ns is None and self._shows():
+            self.precondition_ns = time_ns
 
     def _has_begun(self) -> bool:
         if self.faulty is not None:
@@ -206,7 +206,7 @@ class _Run:
             "limit switch open": self.truth.limit_switch_open(),
             "base travelled": self._travel >= STUCK_TRAVEL * constants.base_limit,
             "base driven": self._driven >= safety_ticks(constants)["stuck"],
-        }[self.kind.evidence]
+        }[self.kind.precondition]
 
     def _drive(self, host: BareHost, line: FaultyLine) -> None:
         """Home, arm, let the fault come, and go on until the board has stopped, or has not."""
@@ -284,7 +284,7 @@ class _Run:
 
     def _knew_before(self) -> bool:
         """Whether the board stopped before it had to know."""
-        return bool(self.kind.evidence) and self.evident_ns is None
+        return bool(self.kind.precondition) and self.precondition_ns is None
 
     def _off_ticks(self) -> int | None:
         """Periods from the fault to the last moment at which the motor was driven."""
@@ -297,8 +297,8 @@ class _Run:
 
     def _since_ns(self) -> int | None:
         """Since when the board could know; where it knew before, since the fault came."""
-        if self.kind.evidence and self.evident_ns is not None:
-            return self.evident_ns
+        if self.kind.precondition and self.precondition_ns is not None:
+            return self.precondition_ns
         if self.kind.family == "line" and self.line is not None and self.line.begun_s is not None:
             return round(self.line.begun_s * 1e9)
         if self.kind.family == "board":

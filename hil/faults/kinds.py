@@ -14,7 +14,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.protocol.enums import Fault, State
 
 Family = Literal["plant", "line", "host", "board"]
-Evidence = Literal[
+Precondition = Literal[
     "",
     "base at its limit",
     "base driven at rest, or at its limit",
@@ -40,7 +40,7 @@ class FaultKind:
     """Reasons that the board may give; it depends on the motion which check is first."""
     window: Window = ""
     """What the check has to see before it can know; motor off at most 3 periods after that."""
-    evidence: Evidence = ""
+    precondition: Precondition = ""
     """What has to come first where the fault alone shows nothing: a still pole is no stuck one
     until the base has travelled a quarter of its limit."""
     from_boot: bool = False
@@ -124,7 +124,7 @@ PLANT: Final = _table(
         "plant",
         "the base's belt slips, and its zero wanders off",
         (F.LIMIT_SWITCH,),
-        evidence="limit switch open",
+        precondition="limit switch open",
     ),
     FaultKind(
         "cut_limit_switch", "plant", "a wire of the limit switches breaks", (F.LIMIT_SWITCH,)
@@ -134,7 +134,7 @@ PLANT: Final = _table(
         "plant",
         "the base is held",
         (F.STUCK_BASE,),
-        evidence="base driven",
+        precondition="base driven",
     ),
     FaultKind(
         "jammed_pole",
@@ -176,14 +176,14 @@ PLANT: Final = _table(
         "plant",
         "the base's edges come too fast to be counted",
         (F.ENCODER_LOST,),
-        evidence="base travelled",
+        precondition="base travelled",
     ),
     FaultKind(
         "skipped_pole_edges",
         "plant",
         "the pole's edges come too fast to be counted",
         (F.ENCODER_LOST,),
-        evidence="base travelled",
+        precondition="base travelled",
     ),
     FaultKind(
         "overflowed_pole_encoder",
@@ -261,7 +261,7 @@ HOST: Final = _table(
         "host",
         "its policy wants full duty",
         (F.BASE_TRAVEL,),
-        evidence="base at its limit",
+        precondition="base at its limit",
     ),
     FaultKind("early_commands", "host", "its COMMANDs are for ticks to come", (F.COMMAND_LATE,)),
     FaultKind(
@@ -272,7 +272,7 @@ HOST: Final = _table(
         "host",
         "its policy puts out 1e30",
         (F.BASE_TRAVEL,),
-        evidence="base at its limit",
+        precondition="base at its limit",
     ),
     FaultKind(
         "misplaced_requests",

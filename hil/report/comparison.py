@@ -15,7 +15,7 @@ from sparsectl.hil.analysis.results import active_part
 from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.journal.trace import BALANCED_RAD, Trace, read_trace
 from sparsectl.hil.report.figures import FIRST, GOOD, SECOND, Plot, draw_plot, line, unwrapped_gaps
-from sparsectl.hil.report.run_folder import Evidence
+from sparsectl.hil.report.run_folder import RunFolder
 from sparsectl.hil.report.trial_plots import UNITS, ZOOM_DEGREES
 from sparsectl.hil.timing.percentiles import Percentiles
 
@@ -30,18 +30,18 @@ class TrialComparison:
     plot: Plot
 
 
-def compare(first: Evidence, second: Evidence) -> TrialComparison:
+def compare(first: RunFolder, second: RunFolder) -> TrialComparison:
     """Lay two trials over each other, at the moment when the pole was up to stay.
 
     Raises:
         UserError: one has no trial, or their bases have different units.
     """
     trials = []
-    for evidence in (first, second):
-        if evidence.journal is None or evidence.trial is None:
-            raise UserError(f"{evidence.folder} holds no trial; name two trials' folders")
-        trials.append(evidence.trial)
-    units = [_unit(evidence) for evidence in (first, second)]
+    for run in (first, second):
+        if run.journal is None or run.trial is None:
+            raise UserError(f"{run.folder} holds no trial; name two trials' folders")
+        trials.append(run.trial)
+    units = [_unit(run) for run in (first, second)]
     if units[0] != units[1]:
         raise UserError(
             f"{first.folder} is of a rig in {units[0]}, {second.folder} of one in {units[1]}; "
@@ -52,12 +52,12 @@ def compare(first: Evidence, second: Evidence) -> TrialComparison:
     return TrialComparison(names, rows, _plot(first, second, names, units[0]))
 
 
-def _unit(evidence: Evidence) -> str:
-    assert evidence.journal is not None
-    return str(evidence.journal.header["signals"]["observation"][0]["unit"])
+def _unit(run: RunFolder) -> str:
+    assert run.journal is not None
+    return str(run.journal.header["signals"]["observation"][0]["unit"])
 
 
-def _names(first: Evidence, second: Evidence) -> tuple[str, str]:
+def _names(first: RunFolder, second: RunFolder) -> tuple[str, str]:
     """The folders' names; whole paths where these are alike."""
     one, other = first.folder.resolve(), second.folder.resolve()
     return (one.name, other.name) if one.name != other.name else (str(one), str(other))
@@ -101,10 +101,10 @@ _ROWS: dict[str, Callable[[TrialResult], str]] = {
 }
 
 
-def _aligned(evidence: Evidence) -> tuple[Trace, Any]:
+def _aligned(run: RunFolder) -> tuple[Trace, Any]:
     """The active ticks, and their time in s from the capture (the start, where there is none)."""
-    assert evidence.journal is not None
-    active = active_part(read_trace(evidence.journal))
+    assert run.journal is not None
+    active = active_part(read_trace(run.journal))
     time_s = np.asarray(active.time_us * 1e-6, dtype=np.float64)
     if not len(active):
         return active, time_s
@@ -112,7 +112,7 @@ def _aligned(evidence: Evidence) -> tuple[Trace, Any]:
     return active, time_s - time_s[capture or 0]
 
 
-def _plot(first: Evidence, second: Evidence, names: tuple[str, str], unit: str) -> Plot:
+def _plot(first: RunFolder, second: RunFolder, names: tuple[str, str], unit: str) -> Plot:
     factor, shown = UNITS[unit]
     both = [_aligned(first), _aligned(second)]
 

@@ -21,7 +21,7 @@ from sparsectl.hil.report.comparison import TrialComparison, compare
 from sparsectl.hil.report.encoding_plot import encoding_plot
 from sparsectl.hil.report.figures import FIRST, SECOND, Plot, draw_plot, line, unwrapped_gaps
 from sparsectl.hil.report.network_picture import NetworkPicture, draw_network
-from sparsectl.hil.report.run_folder import Episode, Evidence, gather
+from sparsectl.hil.report.run_folder import Episode, RunFolder, gather
 from sparsectl.hil.report.trial_plots import (
     UNITS,
     inference_plot,
@@ -60,17 +60,17 @@ def write_report(config: ReportConfig, known: AssessedTrial | None = None) -> di
     Raises:
         UserError: nothing there to report on, or a damaged file.
     """
-    evidence = gather(config.path, known)
+    run = gather(config.path, known)
     other = None if config.other is None else gather(config.other)
     name = "report.html" if other is None else "comparison.html"
-    out = config.out or evidence.folder / name
-    html = render(evidence, None if other is None else compare(evidence, other))
+    out = config.out or run.folder / name
+    html = render(run, None if other is None else compare(run, other))
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
-    return {"report": str(out), "missing": evidence.missing}
+    return {"report": str(out), "missing": run.missing}
 
 
-def render(evidence: Evidence, against: TrialComparison | None = None) -> str:
+def render(run: RunFolder, against: TrialComparison | None = None) -> str:
     """The page; `against` is what another trial shows beside this one."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -80,30 +80,30 @@ def render(evidence: Evidence, against: TrialComparison | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    return environment.get_template("report.html").render(_page(evidence) | {"against": against})
+    return environment.get_template("report.html").render(_page(run) | {"against": against})
 
 
-def _page(evidence: Evidence) -> dict[str, Any]:
-    trial = evidence.trial
+def _page(run: RunFolder) -> dict[str, Any]:
+    trial = run.trial
     return {
-        "title": _title(evidence),
-        "subtitle": _subtitle(evidence),
-        "verdict": judge(evidence),
-        "figures": key_figures(evidence),
-        "plots": _plots(evidence),
+        "title": _title(run),
+        "subtitle": _subtitle(run),
+        "verdict": judge(run),
+        "figures": key_figures(run),
+        "plots": _plots(run),
         "timings": _timings(trial) if trial else [],
         "counts": _counts(trial) if trial else [],
         "disturbances": trial.disturbances if trial else (),
         "motion": _motion(trial),
         "latency": _latency(trial),
-        "inputs": evidence.inputs,
-        "network": _network(evidence),
-        "comparison": _comparison(evidence),
-        "steps": _table((evidence.stages.get("distill") or {}).get("steps")),
-        "stages": _stages(evidence.stages),
-        "repeat": _repeat(evidence),
-        "missing": evidence.missing,
-        "torn_bytes": evidence.journal.dropped_bytes if evidence.journal else 0,
+        "inputs": run.inputs,
+        "network": _network(run),
+        "comparison": _comparison(run),
+        "steps": _table((run.stages.get("distill") or {}).get("steps")),
+        "stages": _stages(run.stages),
+        "repeat": _repeat(run),
+        "missing": run.missing,
+        "torn_bytes": run.journal.dropped_bytes if run.journal else 0,
     }
 
 
@@ -126,13 +126,13 @@ def _latency(trial: TrialResult | None) -> list[tuple[str, Any]]:
     return [(label, chain[name]) for name, label in labels.items() if chain.get(name)]
 
 
-def _network(evidence: Evidence) -> NetworkPicture | None:
+def _network(run: RunFolder) -> NetworkPicture | None:
     """The policy's picture, its inputs weighed by how large their signals became in the trial."""
-    if evidence.graph is None:
+    if run.graph is None:
         return None
-    if evidence.journal is None or evidence.trial is None or not evidence.trial.ticks:
-        return draw_network(evidence.graph)
-    trace = active_part(read_trace(evidence.journal))
+    if run.journal is None or run.trial is None or not run.trial.ticks:
+        return draw_network(run.graph)
+    trace = active_part(read_trace(run.journal))
     columns = (
         trace.base_position,
         trace.base_velocity,
@@ -141,18 +141,18 @@ def _network(evidence: Evidence) -> NetworkPicture | None:
         trace.pole_velocity,
     )
     reached = [max(float(np.percentile(np.abs(column), 95)), 1e-6) for column in columns]
-    matches = len(reached) == len(evidence.graph.observation)
-    return draw_network(evidence.graph, reached if matches else None)
+    matches = len(reached) == len(run.graph.observation)
+    return draw_network(run.graph, reached if matches else None)
 
 
-def _title(evidence: Evidence) -> str:
-    return evidence.folder.resolve().name
+def _title(run: RunFolder) -> str:
+    return run.folder.resolve().name
 
 
-def _subtitle(evidence: Evidence) -> str:
-    if evidence.journal is None or evidence.trial is None:
+def _subtitle(run: RunFolder) -> str:
+    if run.journal is None or run.trial is None:
         return "sparsectl run"
-    header, trial = evidence.journal.header, evidence.trial
+    header, trial = run.journal.header, run.trial
     started = f" · {header['started']}" if "started" in header else ""  # lockstep knows no day
     where = "virtual rig" if header["virtual"] else header["config"]["port"]
     return (
@@ -161,10 +161,10 @@ def _subtitle(evidence: Evidence) -> str:
     )
 
 
-def _plots(evidence: Evidence) -> dict[str, Plot]:
-    """The plots by name; those that the evidence does not give are not there."""
+def _plots(run: RunFolder) -> dict[str, Plot]:
+    """The plots by name; those that the run does not give are left out."""
     found: dict[str, Plot | None] = {}
-    journal, trial = evidence.journal, evidence.trial
+    journal, trial = run.journal, run.trial
     if journal is not None and trial is not None:
         trace = read_trace(journal)
         rig = journal.header["rig_constants"]
@@ -175,10 +175,10 @@ def _plots(evidence: Evidence) -> dict[str, Plot]:
             found["inference"] = inference_plot(trace)
             found["period"] = period_plot(journal, trace, trial)
         found["round_trip"] = round_trip_plot(journal)
-    if evidence.choice is not None and evidence.choice["rows"]:
-        found["encodings"] = encoding_plot(evidence.choice)
-    if len(evidence.episodes) == 2:
-        found["episodes"] = _episodes_plot(**evidence.episodes, unit=evidence.base_unit)
+    if run.choice is not None and run.choice["rows"]:
+        found["encodings"] = encoding_plot(run.choice)
+    if len(run.episodes) == 2:
+        found["episodes"] = _episodes_plot(**run.episodes, unit=run.base_unit)
     return {name: plot for name, plot in found.items() if plot is not None}
 
 
@@ -226,16 +226,16 @@ def _counts(trial: TrialResult) -> list[tuple[str, int]]:
     ]
 
 
-def _comparison(evidence: Evidence) -> dict[str, Any] | None:
+def _comparison(run: RunFolder) -> dict[str, Any] | None:
     """Teacher beside student: returns with intervals, weights, bytes; shares are of the largest."""
-    stages = evidence.stages
+    stages = run.stages
     evaluated = {who: stages.get(f"evaluate_{who}") for who in ("teacher", "student")}
     distilled, bench = stages.get("distill") or {}, stages.get("bench")
     returns = [{"who": who, **result} for who, result in evaluated.items() if result]
     top = max((row.get("return_high", 0.0) for row in returns), default=0.0) * 1.05
     weights = _bars(
         teacher=distilled.get("teacher_weights") or distilled.get("teacher_parameters"),
-        student=evidence.graph.kept_weights if evidence.graph else distilled.get("kept_weights"),
+        student=run.graph.kept_weights if run.graph else distilled.get("kept_weights"),
     )
     flash = bench.get("flash_bytes") if isinstance(bench, dict) else None
     parameters = distilled.get("teacher_parameters")
@@ -284,23 +284,23 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _repeat(evidence: Evidence) -> dict[str, Any]:
+def _repeat(run: RunFolder) -> dict[str, Any]:
     """Everything needed to do it again."""
-    origin = evidence.stages.get("provenance") or provenance()
+    origin = run.stages.get("provenance") or provenance()
     commands = []
     facts: list[tuple[str, str]] = []
     blocks: list[tuple[str, str]] = []
-    if evidence.journal is not None:
-        header = evidence.journal.header
+    if run.journal is not None:
+        header = run.journal.header
         origin = header["provenance"]
         commands.append(_trial_command(header["config"]))
-        commands.append(f"sparsectl report {shlex.quote(str(evidence.journal_path))}")
+        commands.append(f"sparsectl report {shlex.quote(str(run.journal_path))}")
         facts += [
             ("Policy digest", header["digest"]),
             ("Seed", str(header["config"]["seed"])),
-            ("Journal", str(evidence.journal_path)),
+            ("Journal", str(run.journal_path)),
         ]
-        trial = evidence.trial
+        trial = run.trial
         relation = trial.clock_relation if trial else None
         if relation:
             facts.append(

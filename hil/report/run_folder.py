@@ -36,7 +36,7 @@ Episode = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RunFolder:
     """All that was found; what was not is named in `missing`."""
 
     folder: Path
@@ -64,7 +64,7 @@ class Evidence:
         return self.graph.observation[0].unit if self.graph and self.graph.observation else None
 
 
-def gather(path: Path, known: AssessedTrial | None = None) -> Evidence:
+def gather(path: Path, known: AssessedTrial | None = None) -> RunFolder:
     """Read a run's folder, a trial's folder, or a journal.
 
     known: the trial of this folder, where it has been read and assessed already.
@@ -89,7 +89,7 @@ def gather(path: Path, known: AssessedTrial | None = None) -> Evidence:
     missing = [words for stage, words in STAGES.items() if not found.get(stage)]
     missing += [] if graph else ["no policy.onnx with the trial's digest, so no network's picture"]
     missing += [] if len(episodes) == 2 else ["no simulated episodes of teacher and student"]
-    return Evidence(
+    return RunFolder(
         folder=folder,
         stages=stages,
         journal=journal,

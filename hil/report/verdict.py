@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsectl.hil.analysis.trial_result import TrialResult
-from sparsectl.hil.report.run_folder import Evidence
+from sparsectl.hil.report.run_folder import RunFolder
 from sparsectl.hil.timing.percentiles import Percentiles
 
 COMPLETED = "completed"
@@ -31,9 +31,9 @@ class KeyFigure:
     beside: str
 
 
-def judge(evidence: Evidence) -> Verdict:
+def judge(run: RunFolder) -> Verdict:
     """What happened, first."""
-    trial = evidence.trial
+    trial = run.trial
     if trial is None:
         return Verdict("none", "No trial yet", "This run has no trial: no journal to tell of one.")
     if trial.fault not in ("NONE", "ESTOP"):
@@ -65,10 +65,10 @@ def _behind(trial: TrialResult) -> str:
     return "; ".join(parts) + "."
 
 
-def key_figures(evidence: Evidence) -> list[KeyFigure]:
-    """What a person asks for first; only what the evidence has."""
-    trial, stages = evidence.trial, evidence.stages
-    figures = [_weights(evidence), _return(stages)]
+def key_figures(run: RunFolder) -> list[KeyFigure]:
+    """What a person asks for first; only what the run has."""
+    trial, stages = run.trial, run.stages
+    figures = [_weights(run), _return(stages)]
     if trial is not None:
         figures += [
             _timing("Inference", trial.inference_us, "policy call on the board"),
@@ -80,9 +80,9 @@ def key_figures(evidence: Evidence) -> list[KeyFigure]:
     return [figure for figure in [*figures, _flash(stages)] if figure is not None]
 
 
-def _weights(evidence: Evidence) -> KeyFigure | None:
-    distilled = evidence.stages.get("distill") or {}
-    kept = evidence.graph.kept_weights if evidence.graph else distilled.get("kept_weights")
+def _weights(run: RunFolder) -> KeyFigure | None:
+    distilled = run.stages.get("distill") or {}
+    kept = run.graph.kept_weights if run.graph else distilled.get("kept_weights")
     if kept is None:
         return None
     return KeyFigure("Weights kept", f"{kept:,}", "", _share_of_teacher(kept, distilled))

@@ -30,7 +30,7 @@ def test_a_fault_ends_in_its_safe_state(matrix: Matrix, name: str) -> None:
     assert outcome.as_it_should, outcome
     if FAULTS[name].state == State.FAULT:
         assert outcome.fault != Fault.NONE.name
-    if not FAULTS[name].window and not FAULTS[name].evidence and outcome.off_ticks is not None:
+    if not FAULTS[name].window and not FAULTS[name].precondition and outcome.off_ticks is not None:
         assert outcome.off_ticks <= MARGIN_TICKS
 
 
