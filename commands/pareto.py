@@ -56,9 +56,9 @@ def pareto(config: ParetoConfig) -> JSON:
     result: JSON = {"points": points}
     if config.teacher is not None:
         result["teacher"] = measured(config, config.teacher, config.normalizer)
-    write_json(config.out / "pareto.json", result)
     with atomic_path(config.out / "pareto.png") as temporary:
         draw(result, temporary)
+        write_json(config.out / "pareto.json", result)  # both or none
     return result | {"picture": str(config.out / "pareto.png")}
 
 

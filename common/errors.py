@@ -21,3 +21,9 @@ class UserError(Exception):
     """
 
     exit_code = EXIT_MISTAKE
+
+
+class Stopped(UserError):
+    """A person's Ctrl-C, granted at a place from which the same command goes on."""
+
+    exit_code = EXIT_STOPPED

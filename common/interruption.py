@@ -1,5 +1,6 @@
 """SIGTERM and SIGHUP end a command as Ctrl-C does: by an exception, so that nothing half made
-stays behind."""
+stays behind. Which of them came is remembered, since the exception may be lost: a compiler that the
+same Ctrl-C ends seems to fail, and a C extension that it meets while it is imported, too."""
 
 from __future__ import annotations
 
@@ -27,16 +28,30 @@ class Terminated(KeyboardInterrupt):
         self.exit_code = _EXIT_CODE_OF_A_SIGNAL + number
 
 
+class Ending:
+    """Whether a signal has asked for the end, and which."""
+
+    def __init__(self) -> None:
+        self.asked: KeyboardInterrupt | None = None
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Handler of SIGINT."""
+        self.asked = KeyboardInterrupt()
+        raise self.asked
+
+
 @contextmanager
-def ended_by_exception() -> Iterator[None]:
+def ended_by_exception() -> Iterator[Ending]:
     """While the block runs, SIGTERM and SIGHUP raise `Terminated` in the main thread, once.
 
     A second one changes nothing, so that it cannot cut off what the first one's exception cleans
     up. A signal that the caller ignores (`nohup`) stays ignored. Processes that were forked
-    meanwhile end as they would have without this. Outside the main thread it does nothing.
+    meanwhile end as they would have without this. Outside the main thread it does nothing. SIGINT
+    raises as ever; it gives what has come, SIGINT among them.
     """
+    ending = Ending()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ending
         return
     owner = os.getpid()
 
@@ -47,16 +62,22 @@ def ended_by_exception() -> Iterator[None]:
             return
         for each in taken:
             signal.signal(each, signal.SIG_IGN)
-        raise Terminated(number)
+        ending.asked = Terminated(number)
+        raise ending.asked
 
     taken = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
         for number in taken:
             signal.signal(number, end)
-        yield
+        if is_pythons:
+            signal.signal(signal.SIGINT, ending.interrupt)
+        yield ending
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+        if is_pythons:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

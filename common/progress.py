@@ -22,6 +22,7 @@ class Progress(tqdm):  # type: ignore[misc]
 
     disable: bool
     bar_format: str | None
+    _is_ours = False
 
     def __init__(self, *arguments: Any, disable: bool = False, **settings: Any) -> None:
         file = settings.get("file") or sys.stderr
@@ -30,7 +31,7 @@ class Progress(tqdm):  # type: ignore[misc]
             settings |= {"mininterval": LINE_EVERY_S, "delay": LINE_EVERY_S, "miniters": 1}
         super().__init__(*arguments, disable=disable, **settings)
         if self.lines and not self.disable:
-            self.bar_format = self.bar_format or (LINE if self.total else LINE_WITHOUT_TOTAL)
+            self._is_ours = self.bar_format is None
             self.desc = str(settings.get("desc") or "progress")
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
@@ -38,6 +39,8 @@ class Progress(tqdm):  # type: ignore[misc]
         if not self.lines:
             shown: bool = super().display(msg, pos)
             return shown
+        if self._is_ours:  # the total may have become known
+            self.bar_format = LINE if self.total else LINE_WITHOUT_TOTAL
         line = str(self) if msg is None else msg
         if line:  # tqdm clears a bar by an empty one
             print(line, file=self.fp, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.interruption import ENDING, Terminated
 
 if TYPE_CHECKING:
     from sparsectl.firmware_host.cores.core import ToolChain
@@ -124,6 +126,8 @@ def _run(command: list[str], subject: Path) -> None:
         raise UserError(
             f"{subject} takes the compiler over {TIMEOUT_S:.0f} s; shrink it"
         ) from error
+    if -answer.returncode in (signal.SIGINT, *ENDING):  # it came to this process too, or to no one
+        raise Terminated(-answer.returncode)
     if answer.returncode != 0:
         raise UserError(f"{subject} does not compile: {_first_error(answer.stderr)}")
 

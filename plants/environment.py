@@ -42,6 +42,7 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "starts": STARTS}
+    max_episode_steps = EPISODE_STEPS
 
     def __init__(
         self,

@@ -23,8 +23,8 @@ import sparsectl.hil.convert.config
 import sparsectl.hil.replay.config
 import sparsectl.training.config
 from sparsectl.commands.arguments import parsed
-from sparsectl.common.errors import UserError
-from sparsectl.common.interruption import Terminated, ended_by_exception
+from sparsectl.common.errors import Stopped, UserError
+from sparsectl.common.interruption import Ending, Terminated, ended_by_exception
 
 DESCRIPTION = """\
 From a trained controller to a sparse one on a microcontroller, proven on a pendulum.
@@ -110,9 +110,9 @@ def run(words: list[str]) -> int:
     name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     # Two torch or BLAS threads collapse when another process is busy; work is spread by processes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    code = 0
+    code, ending = 0, Ending()
     try:
-        with ended_by_exception():
+        with ended_by_exception() as ending:
             config = parse(arguments)
             result = load(COMMANDS[name].function)(config)
             code = int(result.get("exit_code", 0))
@@ -125,7 +125,7 @@ def run(words: list[str]) -> int:
     except (KeyboardInterrupt, Exception) as error:
         if "--debug" in words:
             raise
-        code, text = _told(error)
+        code, text = _told(error if isinstance(error, Stopped) else ending.asked or error)
         _say(f"{f'sparsectl {name}'.strip()}: {_as_one_line(text)}")
         if isinstance(error, OSError):
             _forget_stdout()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from sparsectl import cli
 from sparsectl.common.errors import UserError
 from sparsectl.common.interruption import Terminated, ended_by_exception, signals_held_back
+from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.compiler import compile_object, launched_by
 from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.policy.graphs import random_graph
 
@@ -174,3 +177,30 @@ def test_actions_that_overflow_are_refused(
             said = capsys.readouterr().err
             assert code == 2 if scale > 1e20 else code in (0, 2), (scale, encoding, said)
             assert code == 0 or said.count("\n") == 1, said
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(signal.SIGINT, "stopped"), (signal.SIGTERM, "stopped by SIGTERM")]
+)
+def test_what_fails_by_a_signal_is_told_as_stopped(
+    number: signal.Signals,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def loaded(config: object) -> dict[str, object]:
+        with contextlib.suppress(KeyboardInterrupt):  # as a C extension does that is imported
+            signal.raise_signal(number)
+        raise ImportError("initialization failed")
+
+    monkeypatch.setattr(cli, "load", lambda function: loaded)
+    assert cli.run(["export", "model.onnx"]) == 128 + number
+    assert capsys.readouterr().err == f"sparsectl export: {told}\n"
+
+
+def test_a_compiler_that_a_signal_ends_has_no_error_to_tell(tmp_path: Path) -> None:
+    script = tmp_path / "ended"
+    script.write_text("#!/bin/sh\nkill -INT $$\n")
+    script.chmod(0o755)
+    with launched_by(str(script)), pytest.raises(Terminated, match="SIGINT"):
+        compile_object(find_board("host"), tmp_path / "a.c", tmp_path / "a.o", ())

@@ -13,14 +13,8 @@ from pathlib import Path
 import pytest
 
 from sparsectl import cli
-from sparsectl.hil.config import TrialConfig
-from sparsectl.hil.trial.trial import run_trial
-from sparsectl.training.config import CollectConfig
-from sparsectl.training.rollouts.collect import collect
 from tests.bad_input.asked import Asked, asked_by, words
 from tests.bad_input.spoiled import make_spoiled
-from tests.hil.policies import export_graph, timid_graph
-from tests.training.balancer import ENVIRONMENT, write_balancer
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 300
@@ -39,39 +33,6 @@ LIMITS = {"flash", "ram", "table_bytes", "error"}
 """Any size of these is one."""
 JOURNALS = {"report", "convert", "replay", "identify"}
 """They take journals that were cut: a crash leaves such."""
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What commands take, made for real, by the name of the setting."""
-    folder = tmp_path_factory.mktemp("good")
-    policy = export_graph(timid_graph(), folder / "policies")
-    teacher = write_balancer(folder / "balancer.safetensors")
-    dataset = folder / "dataset.npz"
-    collect(CollectConfig(teacher, ENVIRONMENT, dataset, 60, workers=1))
-    run_trial(
-        TrialConfig(
-            policy=policy,
-            clock="lockstep",
-            seconds=1.0,
-            swing_up_limit_s=1.0,
-            out=folder / "trial",
-            firmware=folder / "firmware",
-            report=False,
-        )
-    )
-    return {
-        "policy": str(policy),
-        "model": str(policy.parent / "source.onnx"),
-        "firmware": str(folder / "firmware"),
-        "journal": str(folder / "trial" / "journal.bin"),
-        "path": str(folder / "trial"),
-        "dataset": str(dataset),
-        "teacher": str(teacher),
-        "students": str(teacher),
-        "evaluate policy": str(teacher),
-        "env": ENVIRONMENT,
-    }
 
 
 @pytest.fixture(scope="module")

@@ -51,3 +51,17 @@ def test_what_is_quiet_says_nothing(clock: Clock) -> None:
     for _ in Progress(range(3), disable=True, file=log):
         clock.now += 100.0
     assert log.getvalue() == ""
+
+
+def test_a_total_that_becomes_known_brings_the_time_left(clock: Clock) -> None:
+    log = io.StringIO()
+    with Progress(total=0, desc="evaluate", unit="step", file=log) as bar:
+        bar._time = clock
+        for total in (None, 100):
+            bar.total = total
+            clock.now += 20.0
+            bar.update(20)
+    assert log.getvalue().splitlines() == [
+        "evaluate: 20 step, 00:20 gone",
+        "evaluate: 40 of 100 step, 00:40 gone, 01:00 left",
+    ]

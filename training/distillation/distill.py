@@ -99,7 +99,8 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         final_return_mean
 
     Raises:
-        UserError: a setting or file does not fit, training diverged or cut every weight, or SIGINT.
+        UserError: a setting or file does not fit, training diverged or cut every weight.
+        Stopped: SIGINT came; the same command goes on.
     """
     torch.set_num_threads(1)  # two threads collapse when another process is busy
     config = replace(config, method=chosen_method(config), preset=chosen_preset(config))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.memory import check_memory, dense_parameters
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.training.bpd.schedules import SCHEDULES
 from sparsectl.training.config import DistillConfig
@@ -189,7 +190,26 @@ def resolved(config: DistillConfig) -> Preset:
 
 
 def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
-    """The preset with the hidden layers of a small network, which the dataset's sizes decide."""
+    """The preset with the hidden layers of a small network, which the dataset's sizes decide.
+
+    Raises:
+        UserError: what is to be trained does not fit into the memory.
+    """
+    preset = _small(preset, config, dataset)
+    bpd = preset.bpd
+    sizes = (dataset.observations.shape[1], *bpd.hidden, dataset.actions.shape[1])
+    # Means and variances, each with a gradient and Adam's two moments, and a copy of the best;
+    # in a batch each layer's mean, deviation and noise, kept for the way back.
+    values = 10 * dense_parameters(sizes) + 6 * bpd.batch_size * sum(sizes)
+    check_memory(
+        4 * values,
+        f"hidden {' '.join(map(str, bpd.hidden))} with batches of {bpd.batch_size:,}",
+        "give narrower layers or a smaller --batch-size",
+    )
+    return preset
+
+
+def _small(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     if not METHODS[config.method].small or not (config.keep or config.table_bytes):
         return preset
     sizes = dataset.observations.shape[1], dataset.actions.shape[1]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from sparsectl.common.errors import UserError
+from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.progress import Progress
 
 CHECK_EVERY = 50
@@ -89,7 +89,8 @@ class Loop:
         """Update until `trainer.steps_done` is `until`; `beside` the name stands what else is left.
 
         Raises:
-            UserError: SIGINT came (a checkpoint is written), or a loss is no number any more.
+            Stopped: SIGINT came; a checkpoint is written.
+            UserError: a loss is no number any more.
         """
         saved_at = time.monotonic()
         check_every = min(CHECK_EVERY, max(1, until // 100))
@@ -110,10 +111,14 @@ class Loop:
                     saved_at = time.monotonic()
 
     def grant_stop(self, where: str) -> None:
-        """Where SIGINT came: save, and end with words that say where."""
+        """Where SIGINT came: save, and end with words that say where.
+
+        Raises:
+            Stopped: it came.
+        """
         if self.stop.wanted:
             self.save()
-            raise UserError(f"stopped {where}; the same command goes on from there")
+            raise Stopped(f"stopped {where}; the same command goes on from there")
 
     def _log(
         self, trainer: Trainer, name: str, figures: dict[str, float], progress: Progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -99,8 +100,10 @@ class Rollouts:
         self.workers = max(1, workers)
         self._options = options or {}
         self._pool: ProcessPoolExecutor | None = None
+        self._others: set[multiprocessing.process.BaseProcess] = set()
 
     def __enter__(self) -> Rollouts:
+        self._others = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
             self.workers,
             multiprocessing.get_context("spawn"),  # fork would copy torch's and MuJoCo's threads
@@ -115,9 +118,14 @@ class Rollouts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        pool.shutdown(wait=kind is None, cancel_futures=True)
+        if kind is not None:  # an episode of someone's environment may be a long one
+            for worker in set(multiprocessing.active_children()) - self._others:
+                worker.terminate()
+            pool.shutdown(wait=True)
 
     def episodes(self, behaviour: Behaviour, seed: Seed, first: int = 0) -> Iterator[Episode]:
         """Episodes `first`, `first` + 1, … without end; episode k depends on (seed, k) alone."""
@@ -166,7 +174,7 @@ class Rollouts:
 
     def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
         assert self._pool is not None
-        with one_thread():
+        with one_thread(), _started_without_interrupts():
             return self._pool.submit(_episode, behaviour, seed, number)
 
 
@@ -185,15 +193,25 @@ def one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _started_without_interrupts() -> Iterator[None]:
+    """A process that is started from this thread meanwhile has SIGINT blocked, until it unblocks
+    it: Ctrl-C reaches the whole group, and what still imports would print its traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _worker_settings: tuple[str, dict[str, Any]]
 
 
 def _start_worker(environment: str, options: dict[str, Any]) -> None:
-    import signal
-
     global _worker_settings
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _worker_settings = environment, options
 
 

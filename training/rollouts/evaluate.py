@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,14 +62,17 @@ def run_episodes(
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     said: list[bool | None] = [None] * episodes
     threshold = None
-    with Progress(total=episodes, desc=progress, unit="episode", disable=progress is None) as bar:
+    with Progress(total=0, desc=progress, unit="step", disable=progress is None) as bar:
         for first in range(0, episodes, SIDE_BY_SIDE):
             block = range(first, min(first + SIDE_BY_SIDE, episodes))
             envs = {i: make_environment(env_id, env_kwargs) for i in block}
             spec = envs[first].spec
             threshold = spec.reward_threshold if spec else None
+            longest = (spec and spec.max_episode_steps) or _own_limit(envs[first])
             seen = {i: envs[i].reset(seed=episode_seed(series, seed + i))[0] for i in block}
             while seen:
+                ended = lengths[: block.stop][[i not in seen for i in range(block.stop)]]
+                bar.total = expected_steps(ended, len(seen), episodes, longest)
                 actions = act(np.stack(list(seen.values())).astype(np.float32))
                 for i, action in zip(list(seen), actions, strict=True):
                     seen[i], reward, terminated, truncated, info = envs[i].step(action)
@@ -78,8 +82,39 @@ def run_episodes(
                         said[i] = None if "is_success" not in info else bool(info["is_success"])
                         envs[i].close()
                         del seen[i]
-                        bar.update()
+                bar.update(len(actions))
     return Episodes(returns, lengths, successes_of(said, returns, threshold))
+
+
+def _own_limit(env: gymnasium.Env[Any, Any]) -> int | None:
+    """Of an environment that ends its episodes without Gymnasium's wrapper."""
+    limit: int | None = getattr(env.unwrapped, "max_episode_steps", None)
+    return limit
+
+
+def expected_steps(
+    ended: NDArray[np.int64], running: int, episodes: int, longest: int | None
+) -> int | None:
+    """Steps that all episodes take, of which the time left follows.
+
+    Episodes run side by side, so that all may end at once; the number of those that have ended says
+    little. One that runs is taken to go on to the environment's limit, one that has not begun to be
+    as long as those that ended.
+
+    Args:
+        ended: lengths of the episodes that have ended.
+        running: episodes that have begun and go on.
+        episodes: all of them.
+        longest: steps after which the environment ends an episode; None: it never does.
+
+    Returns:
+        int | None: None where nothing is known of the length.
+    """
+    mean = float(ended.mean()) if len(ended) else longest
+    if mean is None:
+        return None
+    waiting = episodes - len(ended) - running
+    return int(ended.sum() + running * (longest or mean) + waiting * mean)
 
 
 def successes_of(
@@ -116,12 +151,22 @@ def summarise(episodes: Episodes) -> dict[str, Any]:
     return summary | {"episodes": len(episodes.returns)}
 
 
-def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.float64]]:
-    """One episode of a plant's environment as arrays over time: what the report draws."""
-    env = make_environment(env_id)
+def plant_of(env: gymnasium.Env[Any, Any], env_id: str) -> Any:
+    """The plant of one of this project's environments.
+
+    Raises:
+        UserError: it is none of them.
+    """
     plant = getattr(env.unwrapped, "plant", None)
     if plant is None:
         raise UserError(f"{env_id} has no plant to trace; traces are of sparsectl's own rigs")
+    return plant
+
+
+def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.float64]]:
+    """One episode of a plant's environment as arrays over time: what the report draws."""
+    env = make_environment(env_id)
+    plant = plant_of(env, env_id)
     observation, _ = env.reset(seed=episode_seed(Series.EVALUATION, seed))
     rows, done = [], False
     while not done:
@@ -158,6 +203,8 @@ def evaluate(
     if env_id is None:
         raise UserError(f"{config.policy} names no environment; give one with --env")
     check_policy(policy, env_id, config.policy)
+    if config.trace is not None:
+        _check_traceable(env_id)
     episodes = run_episodes(
         env_id,
         policy.act,
@@ -176,6 +223,12 @@ def evaluate(
     }
 
 
+def _check_traceable(env_id: str) -> None:
+    env = make_environment(env_id)
+    plant_of(env, env_id)
+    env.close()
+
+
 def check_settings(config: EvaluateConfig) -> None:
     """Check what does not need the policy.
 
@@ -185,7 +238,7 @@ def check_settings(config: EvaluateConfig) -> None:
     check_counts(config, 1, "episodes", most=BLOCK)
     check_counts(config, 0, "seed", most=BLOCK)
     if config.trace is not None:
-        check_file(config.trace.with_suffix(".npz"), "--trace")
+        check_file(trace_file(config.trace), "--trace")
 
 
 def check_policy(policy: Policy, env_id: str, source: Path) -> None:
@@ -200,7 +253,12 @@ def check_policy(policy: Policy, env_id: str, source: Path) -> None:
     probe.close()
 
 
+def trace_file(path: Path) -> Path:
+    """The `.npz` of that name."""
+    return path.with_suffix(".npz") if path.name else path
+
+
 def save_trace(path: Path, trace: dict[str, NDArray[np.float64]]) -> None:
     """Write a trace as `.npz`."""
-    with atomic_path(path.with_suffix(".npz")) as temporary:
+    with atomic_path(trace_file(path)) as temporary:
         np.savez(temporary, **trace)  # type: ignore[arg-type]

@@ -21,9 +21,10 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
 
-from sparsectl.common.errors import UserError
+from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.folder_lock import locked_folder
+from sparsectl.common.memory import check_memory, dense_parameters
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
@@ -52,8 +53,8 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     replay buffer are as they were, the environments begin new episodes.
 
     Raises:
-        UserError: no such environment, the backend is not installed, `out` holds another run, or
-            SIGINT came.
+        UserError: no such environment, the backend is not installed, or `out` holds another run.
+        Stopped: SIGINT came; the same command goes on.
     """
     env = named_environment(config.env, config.env_kwargs, config.wrapper)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
@@ -63,6 +64,7 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     backend = BACKENDS[config.backend]
     _import(backend.module)
     signals = signals_of(config.env)
+    _check_memory(settings, signals)
     if known := known_of(config):
         print(f"sparsectl teach: {known.told}", file=sys.stderr)
     with locked_folder(config.out):
@@ -111,6 +113,30 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
     check_writable(config.out)
 
 
+def _check_memory(settings: Teaching, signals: dict[str, Any]) -> None:
+    """See that networks, optimisers and replay buffer have room.
+
+    Raises:
+        UserError: they have not.
+    """
+    observations, actions = len(signals["observation"]), len(signals["action"])
+    actor = dense_parameters((observations, *settings.hidden, actions))
+    critic = dense_parameters((observations + actions, *settings.hidden, 1))
+    # Each learns with a gradient and Adam's two moments and has a target; there are two critics.
+    values = 5 * (actor + 2 * critic)
+    values += _replay_size(settings) * (2 * observations + actions + 2)
+    check_memory(
+        4 * values,
+        f"hidden {' '.join(map(str, settings.hidden))} with a replay buffer of "
+        f"{_replay_size(settings):,} steps",
+        "give narrower layers or fewer steps",
+    )
+
+
+def _replay_size(settings: Teaching) -> int:
+    return min(settings.steps, 1_000_000)
+
+
 def _checkpoint(config: TeachConfig) -> Checkpoint | None:
     path = config.out / CHECKPOINT
     if config.restart or not path.exists():
@@ -136,7 +162,7 @@ def _model(
         "MlpPolicy",
         vector,
         learning_rate=lambda left: start * (end + (1 - end) * left),
-        buffer_size=min(settings.steps, 1_000_000),
+        buffer_size=_replay_size(settings),
         learning_starts=settings.learning_starts,
         batch_size=256,
         tau=settings.target_rate,
@@ -228,7 +254,7 @@ class _Keeper(BaseCallback):
             self.save(replay=True)
         if self.stop.wanted:
             self.save(replay=True)
-            raise UserError(
+            raise Stopped(
                 f"stopped after step {self.num_timesteps}; the same command goes on from there"
             )
         return True

@@ -9,8 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.rollouts.evaluate import evaluate, run_episodes, successes_of, summarise
+from sparsectl.training.rollouts.evaluate import (
+    evaluate,
+    expected_steps,
+    run_episodes,
+    successes_of,
+    summarise,
+)
 from sparsectl.training.rollouts.intervals import mean_interval
 from sparsectl.training.teachers.teach import signals_of
 from sparsectl.training.teachers.teacher_file import Weights, write_teacher
@@ -126,3 +133,45 @@ def test_a_policy_with_other_actions_is_refused(tmp_path: Path) -> None:
     write_teacher(teacher, random_weights(25, outputs=2), signals, ENV, {})
     with pytest.raises(UserError, match="2 actions"):
         evaluate(EvaluateConfig(policy=teacher, env=ENV, episodes=1))
+
+
+@pytest.mark.parametrize(
+    ("ended", "running", "episodes", "longest", "steps"),
+    [
+        ([], 100, 100, 1000, 100_000),
+        ([], 256, 600, None, None),
+        ([10, 30], 2, 6, 200, 40 + 400 + 40),
+        ([10, 30], 2, 6, None, 40 + 40 + 40),
+        ([10, 30], 0, 2, 200, 40),
+    ],
+)
+def test_the_steps_to_come_are_reckoned_from_what_has_ended(
+    ended: list[int], running: int, episodes: int, longest: int | None, steps: int | None
+) -> None:
+    assert expected_steps(np.array(ended, np.int64), running, episodes, longest) == steps
+
+
+def test_progress_goes_by_steps_and_ends_at_its_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int | None]] = []
+    update = Progress.update
+
+    def noted(bar: Progress, count: int = 1) -> bool | None:
+        shown: bool | None = update(bar, count)
+        seen.append((bar.n, bar.total))
+        return shown
+
+    monkeypatch.setattr(Progress, "update", noted)
+    lengths = run_episodes(ENV, still, episodes=3, seed=0, progress="shown").lengths
+    assert len(seen) == lengths.max()  # not once an episode, which all end together
+    assert seen[-1] == (lengths.sum(), lengths.sum())
+
+
+def test_a_trace_of_what_has_no_plant_is_refused_before_the_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "teacher.onnx"
+    write_teacher(path, random_weights(3), signals_of("Pendulum-v1"), "Pendulum-v1", {})
+    monkeypatch.setattr("sparsectl.training.rollouts.evaluate.run_episodes", None)
+    for trace, told in {"t.npz": "has no plant to trace", "/": "which is a folder"}.items():
+        with pytest.raises(UserError, match=told):
+            evaluate(EvaluateConfig(path, trace=tmp_path / trace))
