@@ -9,6 +9,7 @@ from typing import Final
 from sparsectl.hil.actuators.actuator import Opener
 from sparsectl.hil.actuators.odrive import Odrive
 from sparsectl.hil.actuators.qube import Qube
+from sparsectl.hil.actuators.simplefoc import SimpleFoc
 
-ACTUATORS: Final[dict[str, Opener]] = {"odrive": Odrive, "qube": Qube}
+ACTUATORS: Final[dict[str, Opener]] = {"odrive": Odrive, "qube": Qube, "simplefoc": SimpleFoc}
 """By the word before the colon in `--port odrive:/dev/ttyACM0`."""

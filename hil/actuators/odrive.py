@@ -18,14 +18,10 @@ from typing import Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
-from sparsectl.hil.link.serial_line import SerialLine
+from sparsectl.hil.actuators.ascii_line import ANSWER_S, START_S, AsciiLine
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.rig import Rig
 
-BAUD: Final = 115_200
-ANSWER_S: Final = 0.1
-"""Longest wait for an answer: a tick must not hang on a drive that has gone."""
-START_S: Final = 1.0
 IDLE, CLOSED_LOOP = 1, 8
 TORQUE_CONTROL, PASSTHROUGH = 1, 1
 COUNTS: Final = ("axis0.encoder.shadow_count", "axis1.encoder.shadow_count")
@@ -40,16 +36,12 @@ class Odrive:
         Raises:
             UserError: no such port, no ODrive there, no watchdog, or an error that stays.
         """
-        self._port, _, baud = address.partition("@")
-        if not (baud or str(BAUD)).isdigit():
-            raise UserError(f"--port is odrive:{address}; the speed behind @ is a whole number")
         self._full_torque_nm = _full_torque_nm(rig)
+        silent = "nothing that speaks ODrive's ASCII protocol"
+        self._line = AsciiLine("odrive", address, "the ODrive", silent)
         self._fresh_s = rig.period_s / 4
-        self._answer_s = START_S
         self._read_s = -1.0
         self._counts = (0, 0)
-        self._rest = b""
-        self._line = SerialLine(self._port, int(baud or BAUD))
         try:
             self._start()
         except BaseException:
@@ -61,7 +53,7 @@ class Odrive:
 
     def set_duty(self, duty: float) -> None:
         """Ask for a torque; this is also what feeds the watchdog."""
-        self._send(f"c 0 {duty * self._full_torque_nm:.6f}")
+        self._line.send(f"c 0 {duty * self._full_torque_nm:.6f}")
 
     def counts(self) -> tuple[int, int]:
         """Both encoders; those of a moment ago while the same tick goes on."""
@@ -70,8 +62,8 @@ class Odrive:
         state = self._number("axis0.current_state")
         if state != CLOSED_LOOP:
             raise UserError(
-                f"the ODrive on {self._port} has stopped by itself: axis0.error is "
-                f"{self._ask('r axis0.error')}; see `dump_errors(odrv0)` in odrivetool"
+                f"{self._line.name} has stopped by itself: axis0.error is "
+                f"{self._line.ask('r axis0.error')}; see `dump_errors(odrv0)` in odrivetool"
             )
         self._counts = int(self._number(COUNTS[0])), int(self._number(COUNTS[1]))
         self._read_s = time.monotonic()
@@ -88,72 +80,47 @@ class Odrive:
     def close(self) -> None:
         """No torque, then idle; a drive that cannot be reached is stopped by its watchdog."""
         try:
-            self._send("c 0 0")
-            self._send(f"w axis0.requested_state {IDLE}")
+            self._line.send("c 0 0")
+            self._line.send(f"w axis0.requested_state {IDLE}")
         except (OSError, UserError):
             pass
         self._line.close()
 
     def _start(self) -> None:
-        self._send("")  # ends what another program may have left half said
-        while self._line.read(ANSWER_S):
-            pass
+        self._line.clear()
         guarded = self._number("axis0.config.enable_watchdog")
         timeout_s = self._number("axis0.config.watchdog_timeout")
         if not guarded or not 0 < timeout_s <= WATCHDOG_MOST_S:
             raise UserError(
-                f"the ODrive on {self._port} would drive on without us: its axis0 has "
+                f"{self._line.name} would drive on without us: its axis0 has "
                 f"enable_watchdog {guarded:g}, watchdog_timeout {timeout_s:g} s; in odrivetool set "
                 f"odrv0.axis0.config.watchdog_timeout = {WATCHDOG_MOST_S}, enable_watchdog = True, "
                 "odrv0.save_configuration()"
             )
-        self._send("u 0")
-        self._send("sc")
-        self._send(f"w axis0.controller.config.control_mode {TORQUE_CONTROL}")
-        self._send(f"w axis0.controller.config.input_mode {PASSTHROUGH}")
-        self._send("c 0 0")
-        self._send(f"w axis0.requested_state {CLOSED_LOOP}")
+        self._line.send("u 0")
+        self._line.send("sc")
+        self._line.send(f"w axis0.controller.config.control_mode {TORQUE_CONTROL}")
+        self._line.send(f"w axis0.controller.config.input_mode {PASSTHROUGH}")
+        self._line.send("c 0 0")
+        self._line.send(f"w axis0.requested_state {CLOSED_LOOP}")
         deadline_s = time.monotonic() + START_S
         while self._number("axis0.current_state") != CLOSED_LOOP:
             if time.monotonic() > deadline_s:
                 raise UserError(
-                    f"the ODrive on {self._port} does not close its loop: axis0.error is "
-                    f"{self._ask('r axis0.error')}; calibrate it in odrivetool first"
+                    f"{self._line.name} does not close its loop: axis0.error is "
+                    f"{self._line.ask('r axis0.error')}; calibrate it in odrivetool first"
                 )
-            self._send("u 0")
-        self._answer_s = ANSWER_S
+            self._line.send("u 0")
+        self._line.patience_s = ANSWER_S
 
     def _number(self, name: str) -> float:
-        answer = self._ask(f"r {name}")
+        answer = self._line.ask(f"r {name}")
         try:
             return float({"True": "1", "False": "0"}.get(answer, answer))
         except ValueError as error:
             raise UserError(
-                f"the ODrive on {self._port} answers {answer!r} to `r {name}`; it needs firmware "
+                f"{self._line.name} answers {answer!r} to `r {name}`; it needs firmware "
                 "0.5 and both axes (v3.5, v3.6)"
-            ) from error
-
-    def _ask(self, question: str) -> str:
-        self._send(question)
-        deadline_s = time.monotonic() + self._answer_s
-        while b"\n" not in self._rest:
-            left_s = deadline_s - time.monotonic()
-            chunk = self._line.read(left_s) if left_s > 0 else b""
-            if not chunk:
-                raise UserError(
-                    f"nothing that speaks ODrive's ASCII protocol answers on {self._port}; check "
-                    "its supply, its port, and that no odrivetool holds it"
-                )
-            self._rest += chunk
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line.decode("ascii", errors="replace").strip()
-
-    def _send(self, line: str) -> None:
-        try:
-            self._line.write(line.encode("ascii") + b"\n")
-        except OSError as error:
-            raise UserError(
-                f"the ODrive on {self._port} has gone: {error.strerror}; check its cable and supply"
             ) from error
 
 

@@ -191,6 +191,16 @@ def test_stuck_base(core: Core, duty: float, fault: Fault) -> None:
     assert _now(core)[1] == fault
 
 
+def test_a_coarse_pole_in_balance_is_not_stuck(core: Core) -> None:
+    """It sways within a count of its encoder for a minute, while the base goes to and fro below it
+    and slowly elsewhere: 1,200 counts a turn and good balance once ended in STUCK_POLE."""
+    _active(core)
+    for tick in range(1, 3001):
+        sway = math.sin(tick / 5)
+        _tick(core, round(20 * sway) + tick // 5, round(0.6 * sway), output=0.2)
+    assert _now(core) == (S.ACTIVE, Fault.NONE)
+
+
 @pytest.mark.parametrize("flicker", [0, 1, -1])
 def test_stuck_pole(core: Core, flicker: int) -> None:
     """One that flickers has lost a channel of its encoder, and is no better."""

@@ -9,6 +9,7 @@
 #define STOP_TICKS 2u             /* a dead stop lasts; a turning point does not */
 #define WRONG_ANSWERS 3u          /* chance and noise do not make so many */
 #define TELLING_STEP 3            /* counts a tick: over the noise of two differences */
+#define STILL_MEMORY 4u           /* in stuck_ticks: the way that the base went before fades away */
 #define NEAR_VERTICAL 0x08000000u /* 11 degrees: gravity there is a fifth of what it can be */
 
 void motion_reset(struct motion *motion) {
@@ -92,7 +93,10 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
     return dead || motion->driven_still >= limits->stuck_ticks;
 }
 
-/* One channel of an encoder that is left alone makes its count flicker: that is no motion. */
+/* One channel of an encoder that is left alone makes its count flicker: that is no motion. Nor is a
+ * coarse encoder's flicker proof of a dead one: a pole in balance sways within a count of it for as
+ * long as one likes, while the base goes to and fro below, or slowly home. What proves it is a base
+ * that went so far one way in a few of the pole's time constants. */
 static bool stuck_pole(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
                        int32_t pole_step, uint32_t periods) {
     const bool dead = stopped_dead(&motion->pole_still, &motion->pole_speed, pole_step,
@@ -100,9 +104,10 @@ static bool stuck_pole(struct motion *motion, const struct motion_limits *limits
     const int32_t drift = motion->pole_drift + pole_step;
     const bool moved = drift > DITHER || drift < -DITHER;
     motion->pole_drift = (int8_t)(moved ? 0 : drift);
-    motion->still_travel = moved ? 0 : motion->still_travel + magnitude(base_step);
+    motion->still_travel -= motion->still_travel / (int32_t)(STILL_MEMORY * limits->stuck_ticks);
+    motion->still_travel = moved ? 0 : motion->still_travel + base_step;
     return dead || (motion->pole_still >= limits->stuck_ticks &&
-                    motion->still_travel >= limits->stuck_travel);
+                    magnitude(motion->still_travel) >= limits->stuck_travel);
 }
 
 enum wire_fault motion_check(struct motion *motion, const struct motion_limits *limits,

@@ -59,7 +59,7 @@ def test_a_policy_for_the_easy_rig_balances_a_brushless_one(easy: Path, tmp_path
 
 def test_a_duty_is_a_torque_and_counts_are_the_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Hand()
-    monkeypatch.setattr("sparsectl.hil.actuators.odrive.time.monotonic", clock)
+    monkeypatch.setattr("sparsectl.hil.actuators.ascii_line.time.monotonic", clock)
     monkeypatch.setattr("sparsectl.hil.link.serial_line.time.monotonic", clock)
     with SimulatedOdrive(load_rig(RIG), clock) as drive:
         odrive = Odrive(drive.port, load_rig(RIG))
@@ -81,7 +81,7 @@ def test_a_drive_that_nobody_feeds_has_no_torque_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Hand()
-    monkeypatch.setattr("sparsectl.hil.actuators.odrive.time.monotonic", clock)
+    monkeypatch.setattr("sparsectl.hil.actuators.ascii_line.time.monotonic", clock)
     monkeypatch.setattr("sparsectl.hil.link.serial_line.time.monotonic", clock)
     with SimulatedOdrive(load_rig(RIG), clock) as drive:
         odrive = Odrive(drive.port, load_rig(RIG))

@@ -1,0 +1,119 @@
+"""A brushless motor behind SimpleFOC, told a current by its Commander over a serial line.
+
+Commander has no watchdog and tells one motor's angle, so the sketch of docs/first-motion.md brings
+two commands of its own, as SimpleFOC's manual has it under "Extending commander":
+
+    W       the answer is `watchdog MS`: after so long without a P the motor is disabled
+    PAMPS   a target, which feeds that watchdog; the answer is `counts BASE POLE ENABLED`
+
+The motor is set up by the commands that `commander.motor()` takes ("Full motor configuration using
+the Commander"): MC0 torque control, MT2 by the measured current, ME1 and ME0 to enable and disable.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
+from sparsectl.hil.actuators.ascii_line import ANSWER_S, START_S, AsciiLine
+from sparsectl.plants.motor import CurrentMotor
+from sparsectl.plants.rig import Rig
+
+SETTINGS: Final = ("@0", "MC0", "MT2")
+"""Nothing said of settings; torque control; by the measured current."""
+PAGE: Final = "docs/first-motion.md has the sketch that it needs"
+
+
+class SimpleFoc:
+    """See `Actuator`."""
+
+    def __init__(self, address: str, rig: Rig) -> None:
+        """Open `PORT` or `PORT@BAUD`, see that the sketch guards the motor, and enable it.
+
+        Raises:
+            UserError: no such port, another sketch there, no watchdog, or a motor that stays off.
+        """
+        if not isinstance(rig.motor, CurrentMotor):
+            raise UserError(
+                f"rig {rig.name} says nothing of a current; SimpleFOC needs [motor] kind = "
+                '"current"'
+            )
+        self._most_a = rig.motor.max_current_a
+        self._counts = (0, 0)
+        self._line = AsciiLine("simplefoc", address, "SimpleFOC", "no SimpleFOC with this sketch")
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def advance(self, duration_s: float) -> None:
+        """Time passes by itself."""
+
+    def set_duty(self, duty: float) -> None:
+        """Ask for a current, which feeds the watchdog; the answer has the counts."""
+        if not self._target(duty * self._most_a):
+            raise UserError(
+                f"{self._line.name} has disabled its motor: its watchdog, or its driver's fault; "
+                "look at the drive, then retry"
+            )
+
+    def counts(self) -> tuple[int, int]:
+        """Both encoders, of the last `set_duty`, which each request of the firmware makes."""
+        return self._counts
+
+    def limit_switch_open(self) -> bool:
+        """There is no input for them here."""
+        return True
+
+    def current_a(self) -> float | None:
+        """The drive limits it by itself (motor.current_limit)."""
+        return None
+
+    def close(self) -> None:
+        """No current, then off; a drive that cannot be reached is stopped by its watchdog."""
+        try:
+            self._line.send("P0")
+            self._line.send("ME0")
+        except (OSError, UserError):
+            pass
+        self._line.close()
+
+    def _start(self) -> None:
+        line = self._line
+        line.clear()
+        (timeout_ms,) = self._numbers(line.ask("W", "watchdog "), 1)
+        if not 0 < timeout_ms <= 1000 * WATCHDOG_MOST_S:
+            raise UserError(
+                f"{line.name} would drive on without us: its watchdog waits {timeout_ms:g} ms; "
+                f"give it {1000 * WATCHDOG_MOST_S:g}. {PAGE}"
+            )
+        for setting in SETTINGS:
+            line.send(setting)
+        deadline_s = time.monotonic() + START_S
+        line.send("ME1")
+        while not self._target(0.0):
+            if time.monotonic() > deadline_s:
+                raise UserError(
+                    f"{line.name} does not enable its motor; see what initFOC() prints at its start"
+                )
+            line.send("ME1")
+        line.patience_s = ANSWER_S
+
+    def _target(self, current_a: float) -> bool:
+        """Ask for a current; whether the motor is enabled."""
+        told = self._numbers(self._line.ask(f"P{current_a:.4f}", "counts "), 3)
+        self._counts = int(told[0]), int(told[1])
+        return told[2] == 1
+
+    def _numbers(self, answer: str, count: int) -> list[float]:
+        words = answer.split()[1:]
+        try:
+            numbers = [float(word) for word in words]
+        except ValueError:
+            numbers = []
+        if len(numbers) != count:
+            raise UserError(f"{self._line.name} answers {answer!r}; {PAGE}")
+        return numbers
