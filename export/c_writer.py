@@ -81,10 +81,12 @@ def header(
     revision: str,
     facts: Sequence[str] = (),
     memory: Sequence[MemoryNeed] = (),
+    held: Sequence[tuple[float, float]] = (),
 ) -> str:
-    """policy.h; memory: what boards were seen to take, for its head and its macros."""
+    """policy.h; memory: what boards were seen to take, for its head and its macros; held: between
+    which ends each signal was when the encoding was judged."""
     said = [*facts, *memory_lines(memory)]
-    return _provenance(policy, revision, said) + _header(policy, memory_macros(memory))
+    return _provenance(policy, revision, said) + _header(policy, memory_macros(memory), held)
 
 
 def _provenance(policy: EncodedPolicy, revision: str, facts: Sequence[str] = ()) -> str:
@@ -109,7 +111,7 @@ def _shape(graph: PolicyGraph) -> str:
     return " -> ".join([str(graph.observation_size), *layers])
 
 
-def _header(policy: EncodedPolicy, memory: str) -> str:
+def _header(policy: EncodedPolicy, memory: str, held: Sequence[tuple[float, float]]) -> str:
     graph = policy.graph
     digest = [f"0x{byte:02x}" for byte in bytes.fromhex(graph.digest)]
     digest_bytes = ", \\\n     ".join(", ".join(digest[i : i + 8]) for i in range(0, 32, 8))
@@ -147,7 +149,7 @@ extern "C" {{
 /* The action for an observation, both in physical units. {_reentrancy(policy)}
  *
  * observation: POLICY_FRAMES frames of POLICY_SIGNALS signals, the oldest frame first:
-{_signal_lines(graph.observation)}{_cut_off_lines(policy)}
+{_signal_lines(graph.observation)}{_held_lines(policy, held)}{_cut_off_lines(policy)}
  * action:
 {_signal_lines(graph.action)}
  */
@@ -168,6 +170,16 @@ def _signal_lines(signals: tuple[Signal, ...]) -> str:
         high = "inf" if signal.high is None else f"{signal.high:g}"
         name, unit = _plain(signal.name), _plain(signal.unit)
         lines.append(f" *   {index}  {name} [{unit}], {low} to {high}")
+    return "\n".join(lines)
+
+
+def _held_lines(policy: EncodedPolicy, held: Sequence[tuple[float, float]]) -> str:
+    if not held:
+        return ""
+    lines = ["", " *   The accuracy above was measured with these, and holds within them:"]
+    for index, (low, high) in enumerate(held):
+        name = _plain(policy.graph.observation[index].name)
+        lines.append(f" *   {index}  {name}: {low:.6g} to {high:.6g}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from sparsectl.export.inputs import CALIBRATION, LIMITS, NORMALISER, SCALES, Inp
 from sparsectl.export.source.source import Source
 from sparsectl.export.straddle import Straddling
 from sparsectl.export.verify import Proof
+from sparsectl.policy.activations import Float32
 
 MET = {
     CALIBRATION: "other rows of the calibration file",
@@ -21,23 +22,33 @@ MET = {
 }
 """What the observations are that the policy is held to meet, by where they are known from."""
 
+Held = tuple[float, float]
+"""The least and the greatest of a signal among the observations that the encoding was judged by."""
+
 _ACCURACY = ("max_abs_error", "error_limit", "action_range", "observations")
 _SHOWN = 3
 
 
 def source_facts(source: Source, inputs: Inputs) -> dict[str, Any]:
     """Which file it was, which output, what its inputs are known from."""
-    facts = {
+    facts: dict[str, Any] = {
         "source": source.file,
         "source_sha256": source.sha256,
         "output": source.output,
         "inputs_from": inputs.known_from,
     }
+    if source.unused_inputs:
+        facts["unused_inputs"] = list(source.unused_inputs)
     return facts | ({"source_data_sha256": source.data_sha256} if source.data_sha256 else {})
 
 
 def description(
-    source: Source, inputs: Inputs, policy: EncodedPolicy, verified: dict[str, Any]
+    source: Source,
+    inputs: Inputs,
+    policy: EncodedPolicy,
+    verified: dict[str, Any],
+    beyond: float | None,
+    held: Sequence[Held],
 ) -> dict[str, Any]:
     """For policy.json, which adds the hashes of the files."""
     graph, encoding = policy.graph, policy.encoding
@@ -48,24 +59,40 @@ def description(
         "kept_weights": graph.kept_weights,
         "environment": graph.environment,
         "signals": graph.signals(),
-        "inputs": input_facts(inputs, policy),
+        "inputs": input_facts(inputs, policy, held),
         "accuracy": {name: verified[name] for name in _ACCURACY}
-        | {"observed": MET[inputs.known_from]},
+        | {"observed": MET[inputs.known_from], "error_up_to_cut_off": beyond},
     }
 
 
-def input_facts(inputs: Inputs, policy: EncodedPolicy) -> list[dict[str, Any]]:
-    """Of each signal its name, the range that is known of it, from what, and where the encoding
-    cuts it off: at ±cut_off, the least of its frames; None: nowhere."""
+def held_within(observations: Float32, signals: int) -> list[Held]:
+    """Of each signal the least and the greatest that it has in [count, observation_size], whichever
+    frame."""
+    frames = observations.reshape(len(observations), -1, signals)
+    ends = zip(frames.min(axis=(0, 1)), frames.max(axis=(0, 1)), strict=True)
+    return [(float(low), float(high)) for low, high in ends]
+
+
+def input_facts(
+    inputs: Inputs, policy: EncodedPolicy, held: Sequence[Held]
+) -> list[dict[str, Any]]:
+    """Of each signal its name, the range that is known of it, from what, where the encoding cuts it
+    off (at ±cut_off, the least of its frames; None: nowhere), and the ends of what it was when the
+    accuracy was measured."""
     signals = len(policy.graph.observation)
     cut_offs = cut_off_of_signals(policy)
+    low, high = inputs.low, inputs.high
+    if inputs.kept is not None:  # what else is known was not what scales were chosen by
+        low, high = inputs.kept.min(axis=0), inputs.kept.max(axis=0)
     return [
         {
             "name": inputs.names[index],
-            "low": float(inputs.low[index::signals].min()),
-            "high": float(inputs.high[index::signals].max()),
+            "low": float(low[index::signals].min()),
+            "high": float(high[index::signals].max()),
             "from": CALIBRATION if inputs.calibration is not None else inputs.kinds[index],
             "cut_off": None if cut_offs is None else cut_offs[index],
+            "held_low": held[index][0],
+            "held_high": held[index][1],
         }
         for index in range(signals)
     ]
@@ -80,18 +107,24 @@ def cut_off_of_signals(policy: EncodedPolicy) -> list[float] | None:
     return [float(value) for value in frames.min(axis=0)]
 
 
-def header_lines(source: Source, inputs: Inputs, proof: Proof) -> list[str]:
+def header_lines(source: Source, inputs: Inputs, proof: Proof, beyond: float | None) -> list[str]:
     """What policy.h says of the source and of the accuracy; plain text, a line each."""
     accuracy = proof.encoding
     lines = [f"source       {source.file}", f"sha256       {source.sha256}"]
     if source.output is not None:
         lines.append(f"output       {source.output}")
+    if source.unused_inputs:
+        lines.append(f"not read     {', '.join(source.unused_inputs)}: leads to no action")
     count = len(proof.met.observations)
-    return [
-        *lines,
+    lines += [
         f"accuracy     within {accuracy.difference:.2g} of the source on {count} observations,",
         f"             {MET[inputs.known_from]}",
     ]
+    if beyond is not None:
+        lines.append(
+            f"beyond them  seen to be {beyond:.2g} off before inputs are cut off: not judged"
+        )
+    return lines
 
 
 def proof_lines(
@@ -100,6 +133,7 @@ def proof_lines(
     policy: EncodedPolicy,
     straddling: Straddling,
     verified: dict[str, Any],
+    beyond: float | None,
 ) -> dict[str, str]:
     """What is proven, on which inputs, and what is not: three lines."""
     named = source.file if source.output is None else f"{source.file}, output {source.output!r}"
@@ -113,15 +147,17 @@ def proof_lines(
     return {
         "proven": (
             f"policy.c is its reference bit for bit, and within {errors['host_c']:.2g} of {named}, "
-            f"in {source.run_by} (policy.onnx: {errors['onnxruntime']:.2g}; the file's own float32 "
+            f"in {source.run_by} (policy.onnx: {errors['onnxruntime']:.2g}; the file's own "
             f"rounding: {errors['source']:.2g})"
         ),
         "on": where,
-        "not proven": _not_proven(inputs, policy, straddling.unreached),
+        "not proven": _not_proven(inputs, policy, straddling.unreached, beyond),
     }
 
 
-def _not_proven(inputs: Inputs, policy: EncodedPolicy, unreached: Sequence[str]) -> str:
+def _not_proven(
+    inputs: Inputs, policy: EncodedPolicy, unreached: Sequence[str], beyond: float | None
+) -> str:
     parts = []
     if unreached:
         more = f" and {len(unreached) - _SHOWN} more" if len(unreached) > _SHOWN else ""
@@ -133,7 +169,10 @@ def _not_proven(inputs: Inputs, policy: EncodedPolicy, unreached: Sequence[str])
         names = list(inputs.names[: len(cut)])
         shown = [f"{n} ±{c:.4g}" for n, c in zip(names[:_SHOWN], cut[:_SHOWN], strict=True)]
         more = ", …" if len(cut) > _SHOWN else ""
-        parts.append(f"inputs beyond where they are cut off ({', '.join(shown)}{more})")
+        parts.append(
+            f"inputs beyond those observations: seen to be {beyond or 0:.2g} off before they are "
+            f"cut off ({', '.join(shown)}{more})"
+        )
     elif inputs.known_from == SCALES:
         parts.append("that these are inputs the policy meets: give --calibration or --range")
     else:

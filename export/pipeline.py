@@ -15,10 +15,18 @@ from sparsectl.common.files import staging_folder
 from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance, revision
+from sparsectl.export.beyond import error_up_to_cut_off
 from sparsectl.export.c_writer import C_FILES, POLICY_HEADER, c_files, header
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import ROUNDED, encode
-from sparsectl.export.facts import description, header_lines, input_facts, proof_lines, source_facts
+from sparsectl.export.facts import (
+    description,
+    header_lines,
+    held_within,
+    input_facts,
+    proof_lines,
+    source_facts,
+)
 from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
 from sparsectl.export.naming import c_file_names, check_prefix
@@ -90,7 +98,10 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         proof = Proof(source, policy, batches, config.error)
         step("numpy")
         proof.check_translation()
-        facts = header_lines(source, inputs, proof)
+        met = proof.met.observations
+        beyond = error_up_to_cut_off(source, policy, met)
+        held = held_within(met, len(graph.observation))
+        facts = header_lines(source, inputs, proof, beyond)
         step("write")
         golden = inputs.golden(config.vectors, config.seed + 1)
         portable = config.portable
@@ -98,14 +109,14 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         for name, text in written.items():
             (folder / name).write_text(text, encoding="utf-8")
         memory = tuple(measure(folder)) if measure else ()
-        head = header(policy, revision(), facts, memory)
+        head = header(policy, revision(), facts, memory, held)
         (folder / POLICY_HEADER).write_text(head, encoding="utf-8")
         write_onnx(graph, folder / POLICY_ONNX, sparse=config.sparse_onnx)
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
         verified = proof.check_files(folder, step)
         arrange(config.package, graph, folder, config.prefix)
-        said = description(source, inputs, policy, verified)
+        said = description(source, inputs, policy, verified, beyond, held)
         said |= {PREFIX: config.prefix, "portable": portable, "memory": as_rows(memory)}
         write_policy_json(folder, said, _files_in(folder))
         files = _publish(folder, config.out)
@@ -125,8 +136,8 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         **verified,
         "thresholds_unreached": list(straddling.unreached),
         "seconds": (time.monotonic_ns() - started_ns) / 1e9,
-        "inputs": input_facts(inputs, policy),
-        "proof": proof_lines(source, inputs, policy, straddling, verified),
+        "inputs": input_facts(inputs, policy, held),
+        "proof": proof_lines(source, inputs, policy, straddling, verified, beyond),
     }
 
 

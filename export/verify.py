@@ -32,6 +32,10 @@ may after it, and never less than float32's 1e-6."""
 ROUNDED_ROWS = 1000
 """Observations whose rounding is sampled, at most: half of them the furthest off."""
 
+MOST_SPANS = 4.0
+"""An action's limits may lie so many times further apart than its values: errors that are small
+beside limits of 100 are not beside actions of 1."""
+
 _CHUNK_VALUES = 4_000_000
 _SHOWN = 6
 
@@ -124,13 +128,15 @@ class Proof:
         return self._batches[0]
 
     def action_range(self, actions: Float64) -> Float64:
-        """high - low of each action; where a limit is missing, what the actions span, or their
-        greatest magnitude where they do not change."""
+        """high - low of each action, and at most `MOST_SPANS` times what the actions span; where a
+        limit is missing, what they span, or their greatest magnitude where they do not change."""
         span, magnitude = np.ptp(actions, axis=0), np.abs(actions).max(axis=0)
+        most = np.where(span > 0, MOST_SPANS * span, np.inf)
         span = np.where(span > 0, span, np.where(magnitude > 0, magnitude, 1.0))
         signals = self._policy.graph.action
         known = [np.nan if s.low is None or s.high is None else s.high - s.low for s in signals]
-        return np.where(np.isnan(known) | (np.array(known) == 0), span, known)
+        limits = np.minimum(known, most)
+        return np.where(np.isnan(known) | (np.array(known) == 0), span, limits)
 
     @cached_property
     def encoding(self) -> Judged:

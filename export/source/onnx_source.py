@@ -75,6 +75,11 @@ class OnnxSource:
         load_external_data_for_model(self._model, str(folder))
         names = {tensor.name for tensor in self._model.graph.initializer}
         inputs = [value for value in self._model.graph.input if value.name not in names]
+        read = {value.name for value in self._model.graph.input}
+        held = {tensor.name for tensor in model.graph.initializer}
+        self.unused_inputs = tuple(
+            value.name for value in model.graph.input if value.name not in read | held
+        )
         self._layout: Layout = layout_of(inputs, self._observation_size)
         widths = [size for tensor in self._model.graph.initializer for size in tensor.dims]
         widest = max([self._observation_size, self._action_size, *widths])

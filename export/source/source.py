@@ -37,6 +37,10 @@ class Source(Protocol):
         """The name of the output that is the actions, where the file has names."""
 
     @property
+    def unused_inputs(self) -> tuple[str, ...]:
+        """The names of inputs that do not lead to the output; the policy does not take them."""
+
+    @property
     def run_by(self) -> str:
         """What runs it in float32: onnxruntime, onnx's reference, torch or numpy."""
 

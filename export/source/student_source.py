@@ -21,6 +21,7 @@ class StudentSource:
     output: str | None = None
     thresholds: tuple[str, ...] = ()
     poles: frozenset[str] = frozenset()
+    unused_inputs: tuple[str, ...] = ()
 
     def __init__(self, path: Path, graph: PolicyGraph) -> None:
         """graph: as `policy.student.read_student` gives it."""

@@ -78,6 +78,7 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
     written = read_written(model, TensorReader(folder))
     if written is not None:
         return written
+    _refuse_functions(model, output.name)
     tensors = TensorReader(folder)
     program = Program(tensors.spend)
     symbol, names = _run(model.graph, output, opset, tensors, program)
@@ -200,6 +201,17 @@ def _refuse_by_name(nodes: Sequence[NodeProto]) -> None:
         label, domain, operator = _names(node)
         if reason := ELSEWHERE.get(domain + node.op_type):
             raise UserError(f"{label} ({operator}) cannot be exported: {reason}")
+
+
+def _refuse_functions(model: ModelProto, output: str) -> None:
+    own = {(function.domain, function.name) for function in model.functions}
+    for node in _needed(model.graph, output)[0] if own else []:
+        if (node.domain, node.op_type) in own:
+            label, _, operator = _names(node)
+            raise UserError(
+                f"{label} ({operator}) cannot be exported: it is a function of the file's own; put "
+                "its nodes in its place with onnx.inliner.inline_local_functions"
+            )
 
 
 def _names(node: NodeProto) -> tuple[str, str, str]:

@@ -3,10 +3,12 @@ that names the reason."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import NodeProto, TensorProto, helper
 
@@ -84,12 +86,36 @@ def weights_in_bytes(path: Path) -> Path:
     return write_file(path, nodes, numbers, {"x": ["b", 4]})
 
 
+def to_bytes(path: Path, *limits: float) -> Path:
+    """A cast to uint8, of what was limited where there are limits."""
+    nodes = [node("Clip", ["x", "low", "high"], ["k"])] if limits else []
+    nodes += [
+        node("Cast", [nodes[0].output[0] if limits else "x"], ["u"], to=TensorProto.UINT8),
+        node("Cast", ["u"], ["h"], to=TensorProto.FLOAT),
+    ]
+    ends = zip(("low", "high"), limits, strict=False)
+    return dense(path, *nodes, **{name: np.array(end, np.float32) for name, end in ends})
+
+
+def own_function(path: Path) -> Path:
+    dense(path, node("Relu", ["x"], ["h"]))
+    model = onnx.load(path)
+    model.graph.node[0].domain, model.graph.node[0].op_type = "mine", "Twice"
+    opsets = [helper.make_opsetid("", 17)]
+    body = [node("Add", ["a", "a"], ["b"])]
+    model.functions.append(helper.make_function("mine", "Twice", ["a"], ["b"], body, opsets))
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    onnx.save(model, path)
+    return path
+
+
 ACTS: dict[str, Callable[[Path], Path]] = {
     "float64": lambda path: in_type(path, TensorProto.DOUBLE),
     "float16": lambda path: in_type(path, TensorProto.FLOAT16),
     "small sizes": lambda path: dense(path, node("LpNormalization", ["x"], ["h"], axis=-1)),
     "remainder": sizes_with_a_remainder,
     "weights in bytes": weights_in_bytes,
+    "limited and cast to bytes": lambda path: to_bytes(path, 0, 200),
     "elu near 0": lambda path: dense(path, node("Elu", ["x"], ["h"], alpha=1.5)),
 }
 
@@ -99,6 +125,19 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nan at 0": (
         lambda path: dense(path, node("MeanVarianceNormalization", ["x"], ["h"], axes=[1])),
         "differs by inf from",
+    ),
+    "cast to bytes": (to_bytes, "casts to uint8 what may lie outside .* clip before it"),
+    "limited too far": (
+        lambda path: to_bytes(path, -2, 200),
+        "casts to uint8 what may lie outside",
+    ),
+    "a function of its own": (
+        own_function,
+        r"function of the file's own; .*inline_local_functions",
+    ),
+    "an arc tangent": (
+        lambda path: dense(path, node("Atan", ["x"], ["h"])),
+        "there is no C for this function; take the angle's sine and cosine",
     ),
     "a name twice": (
         lambda path: dense(path, node("Relu", ["x"], ["h"]), node("Tanh", ["x"], ["h"])),
@@ -124,3 +163,15 @@ def test_it_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
         export_policy(ExportConfig(make(tmp_path / "m.onnx"), tmp_path / "out", observations=200))
     assert "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_an_input_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["h"]), LAST]
+    inputs = {"x": ["b", 4], "state": ["b", 3]}
+    path = write_file(tmp_path / "model.onnx", nodes, {"w": WEIGHT}, inputs)
+    result = export_policy(ExportConfig(path, tmp_path / "p", observations=200))
+    assert result["unused_inputs"] == ["state"]
+    assert json.loads((tmp_path / "p" / "policy.json").read_text())["unused_inputs"] == ["state"]
+    assert "not read     state: leads to no action" in (tmp_path / "p" / "policy.h").read_text()
+    alone = write_file(tmp_path / "alone.onnx", nodes, {"w": WEIGHT}, {"x": ["b", 4]})
+    assert "unused_inputs" not in export_policy(ExportConfig(alone, tmp_path / "q"))

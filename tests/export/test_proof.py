@@ -408,6 +408,45 @@ def test_the_normaliser_is_found_in_each_spelling(tmp_path: Path) -> None:
         )
 
 
+def test_the_inputs_that_the_accuracy_holds_for_are_told(tmp_path: Path) -> None:
+    """Beyond the rows of a calibration, and before the cut-off, fixed point saturates inside."""
+    nodes, constants = mlp("x", "action", 2)
+    model = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    rows = np.random.default_rng(0).normal([5, -1], [0.5, 2], (4000, 2)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", observations=rows)
+    export_policy(
+        ExportConfig(
+            model,
+            tmp_path / "p",
+            encoding="packed-int16",
+            calibration=tmp_path / "data.npz",
+            range=(Pair(-100, 100),),
+            **FEW,
+        )
+    )
+    said = json.loads((tmp_path / "p" / "policy.json").read_text())
+    header = (tmp_path / "p" / "policy.h").read_text()
+    for told, column in zip(said["inputs"], rows.T, strict=True):
+        assert (column.min(), column.max()) == pytest.approx((told["low"], told["high"]), rel=0.1)
+        low, high = told["held_low"], told["held_high"]
+        assert column.min() <= low < np.median(column) < high <= column.max()
+        assert f"{told['name']}: {low:.6g} to {high:.6g}" in header
+    beyond, within = said["accuracy"]["error_up_to_cut_off"], said["accuracy"]["max_abs_error"]
+    assert beyond > 2 * within["host_c"]
+    assert f"seen to be {beyond:.2g} off before inputs are cut off: not judged" in header
+
+
+def test_limits_that_the_action_never_comes_near_do_not_make_errors_small(tmp_path: Path) -> None:
+    """With 5 % of 2,000 allowed, int8 could have given anything."""
+    nodes, constants = mlp("x", "y", 2)
+    nodes += [node("Clip", ["y", "low", "high"], ["action"])]
+    constants |= {"low": np.float32(-1000), "high": np.float32(1000)}
+    model = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    result = export_policy(ExportConfig(model, tmp_path / "p", range=(Pair(-3, 3),), **FEW))
+    span = np.ptp(run_file(model, np.random.default_rng(0).uniform(-3, 3, (1000, 2)).astype("f4")))
+    assert 2 * span < result["action_range"] < 6 * span
+
+
 def test_three_lines_say_what_is_proven(tmp_path: Path) -> None:
     model = normalised(tmp_path / "model.onnx")
     result = export_policy(ExportConfig(model, tmp_path / "p", encoding="packed-int16", **FEW))
@@ -416,5 +455,8 @@ def test_three_lines_say_what_is_proven(tmp_path: Path) -> None:
     assert "policy.c is its reference bit for bit" in proof["proven"]
     assert "model.onnx, output 'action', in onnxruntime" in proof["proven"]
     assert proof["on"].startswith("1000 observations spread over 3 scales around the offset")
-    assert "inputs beyond where they are cut off (o0 ±" in proof["not proven"]
+    said = json.loads((tmp_path / "p" / "policy.json").read_text())
+    beyond = said["accuracy"]["error_up_to_cut_off"]
+    assert f"beyond those observations: seen to be {beyond:.2g} off before" in proof["not proven"]
+    assert "they are cut off (o0 ±" in proof["not proven"]
     assert HIDDEN * 3 == result["kept_weights"]

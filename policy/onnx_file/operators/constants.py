@@ -23,6 +23,9 @@ _KINDS: dict[int, type[np.generic]] = {
     TensorProto.BOOL: np.bool_,
 }
 _TYPES: dict[str, type[np.generic]] = {FLOAT: np.float32, WHOLE: np.int64, TRUTH: np.bool_}
+_BOUNDED = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "step": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+"""The ends of activations that have some."""
+_NARROW = (TensorProto.INT8, TensorProto.UINT8)
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
 
@@ -94,6 +97,11 @@ def cast(node: Node) -> Result:
     value = node.symbol()
     if kind in _FLOATS:
         return with_kind(value, FLOAT)
+    if kind in _NARROW and not _fits(node, value, _KINDS[kind]):
+        node.refuse(
+            f"it casts to {np.dtype(_KINDS[kind])} what may lie outside of it, where the result "
+            "differs from processor to processor; cast to int32 or int64, or clip before it"
+        )
     return _truth(node, value) if kind == TensorProto.BOOL else whole(node, value)
 
 
@@ -121,6 +129,21 @@ def whole(node: Node, value: Symbol) -> Symbol:
         for sign in (1.0, -1.0)
     )
     return with_kind(subtract(node.program, above, below), WHOLE)
+
+
+def _fits(node: Node, value: Symbol, kind: type[np.generic]) -> bool:
+    """Whether it is known to lie within a whole type of 8 bits."""
+    if value.kind == TRUTH:
+        return True
+    step = node.program.owner(value)
+    name = step.name if isinstance(step, Function) else ""
+    limited = node.program.made_by(value, "clip")
+    ends = limited.parameters if limited is not None else _BOUNDED.get(name)
+    if ends is None:
+        return name == "argmax"
+    reached = np.array([value.scale * end + value.total for end in ends])
+    least, greatest = np.iinfo(kind).min, np.iinfo(kind).max  # type: ignore[type-var]
+    return bool(np.all((reached > least - 1) & (reached < greatest + 1)))
 
 
 def _is_whole(node: Node, value: Symbol) -> bool:

@@ -106,6 +106,8 @@ def export(seed: int, folder: Path, *more: str) -> Verdict | Exported:
         code = cli.run([*words, "--observations", "500", "--vectors", "4", *more])
     lines = said.getvalue().replace(str(folder), "").strip().splitlines()
     lines = [line for line in lines if not line.startswith("export: ")]  # progress on a slow day
+    if code > 128:  # a signal that the command took for its own: no verdict
+        raise KeyboardInterrupt
     assert code in (0, 2), (seed, encoding, code, lines)
     if code:
         assert len(lines) == 1, (seed, encoding, lines)
@@ -153,9 +155,9 @@ def _difference(exported: Exported, act: Act) -> str:
 
 
 def _within(observations: Array, out: Path) -> Array:
-    """Moved into the ranges that policy.json says the policy was scaled for."""
+    """Moved into the ranges that policy.json says the accuracy was measured in."""
     inputs = json.loads((out / "policy.json").read_text())["inputs"]
-    low, high = (np.array([each[name] for each in inputs]) for name in ("low", "high"))
+    low, high = (np.array([each[name] for each in inputs]) for name in ("held_low", "held_high"))
     return np.clip(observations, low, high).astype(observations.dtype)
 
 

@@ -1,0 +1,38 @@
+"""What fixed point costs between the observations that the policy meets and where its inputs are
+cut off: told and not judged, as the sums inside are scaled for what it meets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsectl.export.encodings.encoding import EncodedPolicy
+from sparsectl.export.source.source import Source
+from sparsectl.policy.activations import Float32
+
+ROWS = 1000
+"""Observations with one element further out than is met; and as many with all of them anywhere."""
+
+
+def error_up_to_cut_off(source: Source, policy: EncodedPolicy, met: Float32) -> float | None:
+    """The greatest difference from the source, in units of the action, for observations with some
+    elements beyond those of `met` and none beyond its cut-off; None: nothing is cut off.
+
+    met: [count, observation_size]
+    """
+    if policy.input_cut_off is None:
+        return None
+    generator = np.random.default_rng(0)
+    greatest = np.finfo(np.float32).max / 4
+    cut_off = np.minimum(np.array(policy.input_cut_off), greatest)
+    rows, size = np.arange(ROWS), len(cut_off)
+    anywhere = generator.uniform(-cut_off, cut_off, (ROWS, size))
+    one = met[generator.integers(0, len(met), ROWS)].astype(np.float64)
+    column = generator.integers(0, size, ROWS)
+    low, high = met.min(axis=0).astype(np.float64), met.max(axis=0).astype(np.float64)
+    end = np.where(generator.random(ROWS) < 0.5, -cut_off[column], cut_off[column])
+    start = np.where(end < 0, low[column], high[column])
+    one[rows, column] = generator.uniform(np.minimum(start, end), np.maximum(start, end))
+    observations = np.concatenate([anywhere, one]).astype(np.float32)
+    with np.errstate(all="ignore"):
+        difference = np.abs(policy.forward(observations) - source.exact(observations))
+    return float(np.max(difference, where=np.isfinite(difference), initial=0.0))
