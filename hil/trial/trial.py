@@ -7,11 +7,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from sparsectl.common.errors import EXIT_FAULT, UserError
-from sparsectl.common.files import write_json
-from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.hil.analysis.balance import CaptureWatch
-from sparsectl.hil.analysis.results import AssessedTrial
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.drives import Drive, advance_until
 from sparsectl.hil.drives.driving import host_policy, make_drive
@@ -34,6 +31,7 @@ from sparsectl.hil.ports import OpenPort
 from sparsectl.hil.timing.percentiles import NoiseFloor
 from sparsectl.hil.timing.scheduling import RealtimePriority
 from sparsectl.hil.trial.advice import advice, homing_failed
+from sparsectl.hil.trial.finish import finish
 from sparsectl.hil.trial.hidden_journal import hidden_journal, is_shown, show, trial_folder
 from sparsectl.hil.trial.progress import Progress
 from sparsectl.protocol.wire import Fault, Mode, State
@@ -100,29 +98,6 @@ def _run(plan: Plan) -> dict[str, Any]:
     if result["fault"] != Fault.NONE.name:
         say(f"trial ended: {result['ended']}")
         return {**result, "exit_code": EXIT_FAULT}
-    return result
-
-
-def finish(plan: Plan) -> dict[str, Any]:
-    """Work the result out from the journal; write `summary.json` and the report."""
-    path = plan.folder / NAME
-    assessed = AssessedTrial.of(path)
-    result = {**assessed.result.to_json(), "journal": str(path), "report": None}
-    report = plan.folder / "report.html" if plan.config.report else None
-    result["report"] = str(report) if report else None
-    write_json(
-        plan.folder / "summary.json",
-        {
-            "trial": result,
-            "config": plan.plain_config(),
-            "provenance": provenance(),
-        },
-    )
-    if report:
-        from sparsectl.hil.config import ReportConfig
-        from sparsectl.hil.report.report import write_report
-
-        write_report(ReportConfig(plan.folder, report), assessed)
     return result
 
 

@@ -1,0 +1,38 @@
+"""What is left of a trial once its motor is off: its result, summary and report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparsectl.common.files import write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.hil.analysis.results import AssessedTrial
+from sparsectl.hil.journal.journal import NAME
+from sparsectl.hil.planning.plan import Plan
+
+
+def finish(plan: Plan) -> dict[str, Any]:
+    """Work the result out from the journal; write `summary.json` and the report.
+
+    Raises:
+        UserError: the journal cannot be read, or a file not be written.
+    """
+    path = plan.folder / NAME
+    assessed = AssessedTrial.of(path)
+    result = {**assessed.result.to_json(), "journal": str(path), "report": None}
+    report = plan.folder / "report.html" if plan.config.report else None
+    result["report"] = str(report) if report else None
+    write_json(
+        plan.folder / "summary.json",
+        {
+            "trial": result,
+            "config": plan.plain_config(),
+            "provenance": provenance(),
+        },
+    )
+    if report:
+        from sparsectl.hil.config import ReportConfig
+        from sparsectl.hil.report.report import write_report
+
+        write_report(ReportConfig(plan.folder, report), assessed)
+    return result
