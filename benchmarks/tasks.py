@@ -25,6 +25,7 @@ from sparsectl.commands.distill import run as distill
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
+from sparsectl.training.nn.networks import OnnxNetwork
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import mean_interval
 from sparsectl.training.rollouts.intervals import crossed_figures, crossed_interval
@@ -63,7 +64,13 @@ TASKS: Mapping[str, Task] = {
         {**SMALL, "steps": 60_000, "hidden": (128, 128), "evaluate_every": 6_000}, 100
     ),
     "LunarLanderContinuous-v3": Task(
-        {**SMALL, "steps": 100_000, "learning_starts": 5_000, "evaluate_every": 10_000}, 200
+        {
+            "steps": 200_000,
+            "hidden": (128, 128),
+            "learning_starts": 5_000,
+            "evaluate_every": 20_000,
+        },
+        200,
     ),
     "Hopper-v5": Task(
         {
@@ -202,7 +209,7 @@ def gather(config: TasksConfig) -> None:
     """
     before = read_json(config.out)["tasks"] if config.out.is_file() else {}
     results = {}
-    for name, task in TASKS.items():
+    for name in TASKS:
         found = [read_json(path) for path in sorted((config.runs / name).glob("*/result.json"))]
         if not found:
             if name in before:
@@ -215,7 +222,7 @@ def gather(config: TasksConfig) -> None:
         found = [row for row in found if row["teacher"] == mark(teacher)]
         returns = returns_of(teacher, name, config.episodes, config.runs / name)
         low, high = mean_interval(returns)
-        facts = {"mark": mark(teacher), **load_policy(teacher).facts(), "teach": task.teach}
+        facts = {"mark": mark(teacher), **load_policy(teacher).facts(), "teach": taught(teacher)}
         figures = {"return_mean": float(returns.mean()), "return_low": low, "return_high": high}
         entry: JSON = {"teacher": {**facts, **figures, "returns": rounded(returns)}}
         kinds = {kind: [row for row in found if row["kind"] == kind] for kind in KINDS}
@@ -224,6 +231,13 @@ def gather(config: TasksConfig) -> None:
         entry["sparse_less_dense"] = difference(kinds, returns)
         results[name] = entry
     write_json(config.out, {"tasks": results})
+
+
+def taught(teacher: Path) -> JSON:
+    """What a teacher was trained with, as its own file says, and the steps that it is of."""
+    told = json.loads(OnnxNetwork(teacher).metadata.get("sparsectl.provenance", "{}"))
+    settings = {k: v for k, v in told.get("config", {}).items() if k not in ("out", "restart")}
+    return {**settings, "best_after_steps": told.get("steps"), "revision": told.get("revision")}
 
 
 def task_figures(rows: list[JSON], teacher: np.ndarray[Any, Any]) -> JSON | None:

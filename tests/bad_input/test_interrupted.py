@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_every_command_is_either_long_or_not() -> None:
 
 
 @pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Where the signal came, once it has."""
     came: list[str] = []
 
@@ -54,7 +55,9 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Progress, "update", first("a step", Progress.update))
     monkeypatch.setattr(subprocess, "run", first("a program", subprocess.run))
-    return came
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    yield came
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("command", LONG)

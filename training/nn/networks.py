@@ -125,6 +125,9 @@ def mlp_of(actor: ActorNetwork) -> Mlp:
 class OnnxNetwork:
     """An ONNX graph with one input [batch, n] and one output [batch, m], on one thread.
 
+    Of a graph whose batch is fixed, as torch writes it where no axis is said to be dynamic, so many
+    observations at a time are asked.
+
     Raises:
         UserError: the file is missing, too large, not ONNX, or has other inputs and outputs.
     """
@@ -135,9 +138,19 @@ class OnnxNetwork:
         self._session = _open_session(path)
         self._input, self.observation_size = _only(self._session.get_inputs(), "input", path)
         self._output, self.action_size = _only(self._session.get_outputs(), "output", path)
+        batch = self._session.get_inputs()[0].shape[0]
+        self._batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
 
     def __call__(self, observations: Array) -> Array:
         """Actions [B, m] for observations [B, n]."""
+        if self._batch is None or self._batch == len(observations):
+            return self._run(observations)
+        groups = range(0, len(observations), self._batch)
+        filled = np.resize(observations, (len(groups) * self._batch, self.observation_size))
+        actions = [self._run(filled[first : first + self._batch]) for first in groups]
+        return np.concatenate(actions)[: len(observations)]
+
+    def _run(self, observations: Array) -> Array:
         actions: Array = self._session.run([self._output], {self._input: observations})[0]
         return actions
 

@@ -18,7 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.training.rollouts.policy import load_policy
+from tests.policy.graphs import random_graph
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32) * 3
 
@@ -194,6 +196,21 @@ def test_onnx_and_its_folder(tmp_path: Path) -> None:
         assert len(policy.sha256) == 64
     copy = pickle.loads(pickle.dumps(policy))
     np.testing.assert_array_equal(copy.act(OBSERVATIONS), policy.act(OBSERVATIONS))
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_an_onnx_file_of_a_fixed_batch_acts_on_any(batch: int, tmp_path: Path) -> None:
+    free, fixed = tmp_path / "free.onnx", tmp_path / "fixed.onnx"
+    write_onnx(random_graph((3, 8, 2)), free)
+    model = onnx.load(free)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    onnx.save(model, fixed)
+    observations = np.random.default_rng(0).normal(0, 3, (10, 3)).astype(np.float32)
+    wanted = load_policy(free).act(observations)
+    for rows in (1, 3, 4, 8, 10):
+        acted = load_policy(fixed).act(observations[:rows])
+        np.testing.assert_allclose(acted, wanted[:rows], rtol=0, atol=1e-6)
 
 
 def test_bad_onnx_is_one_line(tmp_path: Path) -> None:
