@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.onnx_file.tensors import short
+
+Shape = tuple[int | None, ...]
 
 ACTIONS: Final[tuple[tuple[str, ...], ...]] = (
     ("action", "actions", "act", "deterministic_action", "deterministic_continuous_actions"),
@@ -31,6 +33,11 @@ OTHER_WORDS: Final = frozenset(
 ACTION_WORDS: Final = frozenset(
     "action actions actor policy pi mu mean logits control command torque".split()
 )
+
+STATE_WORDS: Final = frozenset(
+    "state hidden cell memory carry rnn gru lstm h c hx cx hn cn".split()
+)
+"""Words in the names of what a recurrent policy takes from its own last step."""
 
 
 def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
@@ -60,6 +67,25 @@ def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
         if len(found) == 1:
             return found[0]
     raise UserError(_which(names))
+
+
+def carried_state(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> str | None:
+    """The name of an output that a recurrent policy hands to its own next step, if there is one.
+
+    It is as large as one of several inputs, and its name or the input's says what it is. Without
+    it the policy would see the same state for ever.
+
+    Args:
+        inputs: shapes by name; a dimension that is open is None.
+        outputs: the same, of those that are not the actions.
+    """
+    if len(inputs) < 2:
+        return None
+    for output, shape in outputs.items():
+        for name, other in inputs.items():
+            if shape == other and STATE_WORDS & (_words(output) | _words(name)):
+                return output
+    return None
 
 
 def _which(names: Sequence[str]) -> str:

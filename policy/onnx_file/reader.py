@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sparsectl.policy.onnx_file.inputs import observations
 from sparsectl.policy.onnx_file.lowering import lower
 from sparsectl.policy.onnx_file.node import Node, Value
 from sparsectl.policy.onnx_file.operators import ELSEWHERE, OPERATORS
-from sparsectl.policy.onnx_file.output import choose_output
+from sparsectl.policy.onnx_file.output import carried_state, choose_output
 from sparsectl.policy.onnx_file.program import Program
 from sparsectl.policy.onnx_file.symbol import Symbol, SymbolError
 from sparsectl.policy.onnx_file.tensors import TensorReader, short
@@ -123,7 +123,31 @@ def _opset(model: ModelProto) -> int:
 
 def _output(graph: GraphProto, wanted: str | None) -> ValueInfoProto:
     outputs: dict[str, ValueInfoProto] = {output.name: output for output in graph.output}
-    return outputs[choose_output(list(outputs), wanted)]
+    chosen = outputs.pop(choose_output(list(outputs), wanted))
+    inputs = [value for value in graph.input if value.name not in _constants(graph)]
+    state = carried_state(_shapes(inputs), _shapes(outputs.values()))
+    if state is not None and wanted is None:
+        raise UserError(
+            f"it is recurrent: its output {short(state)} is as large as one of its inputs, to be "
+            "given back at the next step; recurrent policies cannot be exported, so stack frames "
+            f"(--output {chosen.name[:40]} takes the policy as one step that keeps no state)"
+        )
+    return chosen
+
+
+def _constants(graph: GraphProto) -> set[str]:
+    return {tensor.name for tensor in graph.initializer}
+
+
+def _shapes(values: Iterable[ValueInfoProto]) -> dict[str, tuple[int | None, ...]]:
+    """Declared shapes by name; None where a dimension is open."""
+    return {
+        value.name: tuple(
+            d.dim_value if d.HasField("dim_value") else None
+            for d in value.type.tensor_type.shape.dim
+        )
+        for value in values
+    }
 
 
 def _run(

@@ -22,11 +22,13 @@ from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.drives.drives import Drive
 from sparsectl.hil.drives.mover import GENTLE
 from sparsectl.hil.simulation.miswired import SIGNS, MiswiredPlant, Wiring
 from sparsectl.hil.simulation.plant_server import serve
 from sparsectl.hil.wiring import check
 from sparsectl.hil.wiring.evidence import Evidence, judge
+from sparsectl.hil.wiring.hand import is_counting
 from sparsectl.hil.wiring.signs import write_signs
 from sparsectl.hil.wiring.strokes import BLIND, Strokes
 from sparsectl.plants.plant import Plant
@@ -273,22 +275,17 @@ def test_what_makes_no_sense_is_refused_before_anything_moves(easy: Path, tmp_pa
 
 
 class Handled(MiswiredPlant):
-    """A rig whose motor is off and whose base a hand pushes, once; the pole's plug is out."""
+    """A rig whose motor is off and whose base a hand pushes when it is asked to; the pole's plug is
+    out."""
 
     def __init__(self, plant: Plant) -> None:
         super().__init__(plant, Wiring(motor="unplugged", pole="unplugged"))
         self.plant = plant
-        self.driven_s = float("inf")
-        self.hand_s = 2.0
-
-    def set_duty(self, duty: float) -> None:
-        super().set_duty(duty)
-        if duty != 0.0:
-            self.driven_s = self.plant.time_s
+        self.hand_s = 0.0
 
     def advance(self, duration_s: float) -> None:
         super().advance(duration_s)
-        if self.plant.time_s > self.driven_s + 1.5 and self.hand_s > 0:  # the second push is over
+        if self.hand_s > 0:
             self.hand_s -= duration_s
             self.plant.data.qpos[0] = 0.01 * np.sin(6.0 * self.hand_s)
 
@@ -297,7 +294,6 @@ def test_a_hand_tells_a_dead_motor_from_a_dead_encoder(
     easy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """On a board of its own, in real time: the firmware behind a pty, a person beside the rig."""
-    monkeypatch.setattr(check.is_counting, "__defaults__", (3.0,))
     rig = load_rig(EASY_RIG)
     built = build_firmware(
         easy, "host", RigConstants(**rig.firmware_constants()), tmp_path / "firmware"
@@ -305,6 +301,14 @@ def test_a_hand_tells_a_dead_motor_from_a_dead_encoder(
     plant = Plant(rig)
     plant.reset(0)
     plant.hang()
+    handled = Handled(plant)
+
+    def asked(drive: Drive, axis: str, ask: str) -> bool:
+        if axis == "base":
+            handled.hand_s = 2.0
+        return is_counting(drive, axis, ask, limit_s=20.0 if axis == "base" else 3.0)
+
+    monkeypatch.setattr(check, "is_counting", asked)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         firmware = subprocess.Popen(
@@ -314,7 +318,7 @@ def test_a_hand_tells_a_dead_motor_from_a_dead_encoder(
             pass_fds=(theirs.fileno(),),
         )
         theirs.close()
-        server = threading.Thread(target=serve, args=(Handled(plant), ours))
+        server = threading.Thread(target=serve, args=(handled, ours))
         server.start()
         try:
             assert firmware.stdout is not None

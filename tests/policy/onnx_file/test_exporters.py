@@ -297,3 +297,33 @@ def test_recurrence_is_refused_by_its_name(recurrent: Any, tmp_path: Path) -> No
     path = exported(Recurrent(), 4, tmp_path / "recurrent.onnx", dynamo=False)
     with pytest.raises(UserError, match="recurrent"):
         read_onnx(path)
+
+
+class Recurrent(nn.Module):
+    """A cell that torch writes as plain nodes, its state an input and an output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(4, 8), nn.Linear(8, 2)
+
+    def forward(self, observation: Any, h: Any) -> Any:
+        h = self.cell(observation, h)
+        return torch.tanh(self.head(h)), h
+
+
+def test_a_state_that_is_carried_on_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "gru.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Recurrent().eval(),
+            (torch.zeros(1, 4), torch.zeros(1, 8)),
+            str(path),
+            dynamo=True,
+            input_names=["observation", "h"],
+            output_names=["action", "h_out"],
+            verbose=False,
+        )
+    with pytest.raises(UserError, match="it is recurrent: its output 'h_out'"):
+        read_onnx(path)
+    assert read_onnx(path, "action").observation_size == 12
