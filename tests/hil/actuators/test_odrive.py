@@ -147,7 +147,7 @@ def test_the_motor_is_off_when_the_process_that_feeds_it_dies(number: signal.Sig
 
 def test_the_wiring_check_runs_through_the_drive(easy: Path, tmp_path: Path) -> None:
     """All of it in real time: firmware, its process's socket, the drive's line."""
-    with SimulatedOdrive(load_rig(RIG)) as drive:
+    with SimulatedOdrive(load_rig(RIG), late_s=5.0) as drive:
         result = trial(
             TrialCommand(
                 easy,
