@@ -3,6 +3,7 @@
  * machine's; `card_pass` lets some pass at once. */
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -124,7 +125,9 @@ int hil_watchdog_set_digital_expiration_state(t_card which, const uint32_t chann
 }
 
 int hil_watchdog_start(t_card which, double patience) {
-    which->patience = patience;
+    /* A test of something else may run on a machine that holds every process up for longer. */
+    const char *late = getenv("HIL_CARD_LATE_S");
+    which->patience = patience + (late != NULL ? atof(late) : 0.0);
     which->fed = which->now = seconds();
     which->guarded = 1;
     return 0;

@@ -86,6 +86,7 @@ def test_the_wiring_check_runs_on_it(
     sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", str(sdk.parent))
+    monkeypatch.setenv("HIL_CARD_LATE_S", "5")
     rig = load_rig(RIG)
     signals = rig.signals()
     policy = export_graph(timid_graph(rig=RIG, **_signals(signals)), tmp_path / "policies")
