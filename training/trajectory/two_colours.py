@@ -11,9 +11,9 @@ With p = σ(a) and q = σ(b) the probabilities of moving right, the expected los
 the first start leads to is −w [pq + (1−p)(1−q)], of those behind the second −[q(1−p) + (1−q)p].
 On-policy distillation differentiates it in the second step alone, by b and by a respectively, which
 gives a field with closed orbits around p = q = 1/2 and no minimum: theorem 1 of Czarnecki et al.
-(2019). N-distill also differentiates the way there, follows the gradient and settles. The paper's
-figure 2 makes the point with one shared parameter; in continuous time a field on a line is always
-some function's gradient, so that two parameters are the least that can circle.
+(2019). N-distill also differentiates the way there, follows the gradient and settles. The example
+is ours, since a single shared parameter, as in accounts of the paper's figure 2, cannot circle in
+continuous time: a field on a line is always some function's gradient.
 """
 
 from __future__ import annotations
