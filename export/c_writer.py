@@ -150,8 +150,9 @@ extern "C" {{
  *
  * observation: POLICY_FRAMES frames of POLICY_SIGNALS signals, the oldest frame first:
 {_signal_lines(graph.observation)}{_held_lines(policy, held)}{_cut_off_lines(policy)}
+ *   Check that each is finite: NaN gives NaN, but an infinity need not show in the action.
  * action:
-{_signal_lines(graph.action)}
+{_signal_lines(graph.action)}{_overflow_lines(policy)}
  */
 void policy_act(const float observation[POLICY_OBSERVATION_SIZE], float action[POLICY_ACTION_SIZE]);
 
@@ -194,6 +195,14 @@ def _cut_off_lines(policy: EncodedPolicy) -> str:
             f" *   {index}  {_plain(signal.name)}: cut off at -{least:.6g} and {least:.6g}"
         )
     return "\n".join(lines)
+
+
+def _overflow_lines(policy: EncodedPolicy) -> str:
+    if policy.input_cut_off is not None:  # then no input comes so far
+        return ""
+    return """
+ *   Where an observation is so large that a value inside goes beyond float32's 3.4e38, an action
+ *   may be infinite or NaN, also where the model's is not: check it, and stop."""
 
 
 def _cut_off_macro(policy: EncodedPolicy) -> str:

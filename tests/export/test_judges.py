@@ -21,7 +21,7 @@ from sparsectl.export.host_c import run_c
 from sparsectl.export.verify import Judged
 from sparsectl.policy.graph import PolicyGraph
 from tests.export.differential import judge
-from tests.export.differential.judge import EXPORTED, WRONG
+from tests.export.differential.judge import EXPORTED, WRONG, Act, Exported, compare
 from tests.export.differential.random_files import RandomFile, model_of
 from tests.export.differential.together import judge_together
 from tests.tools import need
@@ -161,3 +161,64 @@ def test_a_file_that_is_read_wrongly_is_told_by_both(what: str, tmp_path: Path) 
     assert isinstance(found, judge.Exported), found
     verdict = judge.compare(found, lambda x, actions: run_c(found.out, x, actions, found.out))
     assert verdict.kind == WRONG and "where onnxruntime gives" in verdict.said
+
+
+ROUNDED_INSIDE = (7843, 8820)
+"""Seeds whose sums cancel: float32 is off by more than moving the observations shows, in
+onnxruntime as much as in the C."""
+OVERFLOWING = 3402
+"""At 1e11 times its spread a value inside is infinite, and so is one of the two actions."""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Exported]:
+    need("gcc")
+    found = {}
+    for seed in (*ROUNDED_INSIDE, OVERFLOWING):
+        said = judge.export(seed, tmp_path_factory.mktemp("graph"))
+        assert isinstance(said, Exported), said
+        found[seed] = said
+    return found
+
+
+def running(exported: Exported) -> Act:
+    return lambda given, actions: run_c(exported.out, given, actions, exported.out)
+
+
+def test_what_float32_rounds_inside_and_what_overflows_inside_is_not_called_wrong(
+    exported: dict[int, Exported],
+) -> None:
+    for each in exported.values():
+        assert compare(each, running(each)).said == ""
+
+
+@pytest.mark.parametrize("seed", ROUNDED_INSIDE)
+def test_a_thousandth_and_nan_are_told_where_float32_rounds_inside(
+    seed: int, exported: dict[int, Exported]
+) -> None:
+    each = exported[seed]
+    true = running(each)
+
+    def a_thousandth_off(given: Any, actions: int) -> Any:
+        return true(given, actions) * np.float32(1.001)
+
+    def nan_at_the_furthest(given: Any, actions: int) -> Any:
+        found = true(given, actions)
+        found[np.argmax(np.abs(given).max(axis=1))] = np.nan
+        return found
+
+    assert compare(each, a_thousandth_off).kind == WRONG
+    assert "is nan where" in compare(each, nan_at_the_furthest).said
+
+
+def test_nan_is_told_wherever_nothing_inside_overflows(exported: dict[int, Exported]) -> None:
+    each = exported[OVERFLOWING]
+    true = running(each)
+
+    def nan_where_finite(given: Any, actions: int) -> Any:
+        found = true(given, actions)
+        finite = np.flatnonzero(np.isfinite(found).all(axis=1))
+        found[finite[np.argmax(np.abs(given[finite]).max(axis=1))]] = np.nan
+        return found
+
+    assert "is nan where" in compare(each, nan_where_finite).said

@@ -1,7 +1,7 @@
 """A random file through `sparsectl export`, and its C against onnxruntime on the file itself.
 
 What float32 may differ by is measured, not guessed: by the same file in float64, and by how far
-float64's actions move where the observations move by float32's rounding.
+float64's actions move where the observations and each node's result move by float32's rounding.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
@@ -45,6 +45,15 @@ KEPT = 2.0**-52
 """Of an action's greatest value anywhere, what it may be off at the least. onnxruntime's Sigmoid is
 0 from about -37 on, in float64 too, where the C's is still 1e-17: of a SiLU's values there, the C
 has the better ones."""
+COMPARISONS = ("Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Not", "And", "Or")
+"""Operators whose results are no numbers."""
+DRAWS = 6
+"""How often the roundings are drawn anew."""
+ROUNDED_EACH_WAY = 2.0**-23
+"""What each number is moved by, at most, of itself: twice what float32 rounds by."""
+OVERFLOWING = float(np.finfo(np.float32).max) * 2.0**-8
+"""Where a value inside the file is greater than this, a part of it, such as a term of its sum, may
+be more than float32 holds; the C, which sums in another order, need not overflow alike."""
 ENCODINGS = (
     *("auto", "dense", "csr", "blocks", "blocks-skip", "straight-float32"),
     *("packed-int16", "straight-int16", "stream-int16", "csr-float16", "packed-int8"),
@@ -136,8 +145,9 @@ def _difference(exported: Exported, act: Act) -> str:
         given = met = _within(met, exported.out)
     expected = _run(exported.model.read_bytes(), given)
     found = act(given, expected.shape[1])
-    double = model_of(file, np.float64).SerializeToString()
+    double = model_of(file, np.float64)
     exact = _run_exactly(double, given.astype(np.float64))
+    overflows = _overflows(double, given)
     with np.errstate(all="ignore"):
         span = np.ptp(expected[: len(met)].astype(np.float64), axis=0)
         typical = np.maximum(span, np.median(np.abs(expected[: len(met)]), axis=0))
@@ -148,6 +158,7 @@ def _difference(exported: Exported, act: Act) -> str:
         allowed = np.maximum(SHARE[kind] * size + ROUNDINGS * rounding, KEPT * greatest)
         off = np.abs(found.astype(np.float64) - exact) - np.abs(expected - exact)
         clear = np.isfinite(exact) & np.isfinite(expected) & np.isfinite(allowed)
+        clear &= ~overflows[:, None]
         bad = np.argwhere(clear & ~(off <= allowed))
     if not len(bad):
         return ""
@@ -167,33 +178,78 @@ def _within(observations: Array, out: Path) -> Array:
     return np.clip(observations, low, high).astype(observations.dtype)
 
 
-def _moved(model: bytes, given: Array, exact: Array) -> Array:
-    """How far float64's actions move where each observation moves by float32's rounding."""
+def _moved(model: ModelProto, given: Array, exact: Array) -> Array:
+    """How far float64's actions move where each observation and each node's result moves by
+    float32's rounding. Sums rounded in any order are exact sums of numbers moved so (Higham,
+    Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1)."""
+    shaken = ModelProto.FromString(model.SerializeToString())
+    del shaken.graph.node[:]
+    for index, node in enumerate(model.graph.node):
+        shaken.graph.node.extend(_shaken(node, index))
     generator = np.random.default_rng(len(given))
-    shares = 2.0**-23 * generator.choice((-1.0, 1.0), (6, *given.shape))
-    near = _run_exactly(
-        model, (given.astype(np.float64) * (1 + shares)).reshape(-1, given.shape[1])
+    shares = ROUNDED_EACH_WAY * generator.choice((-1.0, 1.0), (DRAWS, *given.shape))
+    observations = (given.astype(np.float64) * (1 + shares)).reshape(-1, given.shape[1])
+    near = _run_exactly(shaken, observations)
+    moved: Array = np.abs(near.reshape(DRAWS, *exact.shape) - exact).max(axis=0)
+    return moved
+
+
+def _shaken(node: NodeProto, index: int) -> list[NodeProto]:
+    """The node, and what moves its result before others see it; of a comparison, the node alone."""
+    if node.op_type in COMPARISONS:
+        return [node]
+    plain, factor = f"plain{index}", f"factor{index}"
+    renamed = NodeProto.FromString(node.SerializeToString())
+    renamed.output[0] = plain
+    random = helper.make_node(
+        "RandomUniformLike",
+        [plain],
+        [factor],
+        dtype=TensorProto.DOUBLE,
+        low=1 - ROUNDED_EACH_WAY,
+        high=1 + ROUNDED_EACH_WAY,
+        seed=float(index),
     )
-    return np.abs(near.reshape(6, *exact.shape) - exact).max(axis=0)
+    return [renamed, random, helper.make_node("Mul", [plain, factor], [node.output[0]])]
+
+
+def _overflows(model: ModelProto, given: Array) -> Array:
+    """[count]: whether a value inside the file goes, or may go, beyond float32 for it."""
+    names = [node.output[0] for node in model.graph.node if node.op_type not in COMPARISONS]
+    watched = ModelProto.FromString(model.SerializeToString())
+    del watched.graph.output[:]
+    watched.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in names
+    )
+    values = _values(watched, given.astype(np.float64))
+    rows = [np.abs(each.reshape(len(given), -1)).max(axis=1) for each in values]
+    return np.array(~(np.max(rows, axis=0) <= OVERFLOWING))
 
 
 def _run(model: bytes, observations: Array) -> Array:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    found: Array = session.run(None, {"observation": observations})[0]
+    found: Array = _session(model).run(None, {"observation": observations})[0]
     return found.reshape(len(observations), -1)
 
 
-def _run_exactly(model: bytes, observations: Array) -> Array:
-    """In float64; by onnx's own reference where onnxruntime has an operator, or joins two, in
-    float32 alone."""
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _run_exactly(model: ModelProto, observations: Array) -> Array:
+    """The action in float64."""
+    return _values(model, observations)[0].reshape(len(observations), -1)
+
+
+def _values(model: ModelProto, observations: Array) -> list[Array]:
+    """The outputs in float64; by onnx's own reference where onnxruntime has an operator, or joins
+    two, in float32 alone."""
     try:
-        return _run(model, observations)
+        return list(_session(model.SerializeToString()).run(None, {"observation": observations}))
     except (onnx_errors.NotImplemented, onnx_errors.Fail):
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            reference = ReferenceEvaluator(onnx.ModelProto.FromString(model))
-            found: Array = reference.run(None, {"observation": observations})[0]
-        return found.astype(np.float64).reshape(len(observations), -1)
+            found = ReferenceEvaluator(model).run(None, {"observation": observations})
+        return [np.asarray(each, np.float64) for each in found]

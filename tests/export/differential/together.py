@@ -61,6 +61,9 @@ def judge_together(seeds: range) -> Iterator[Verdict]:
     with tempfile.TemporaryDirectory(prefix="sparsectl-differential-") as name:
         found = [_exported(seed, Path(name)) for seed in seeds]
         waiting = [each for each in found if isinstance(each, _Waiting)]
+        if not waiting:
+            yield from (each for each in found if isinstance(each, Verdict))
+            return
         with _compiled(waiting, Path(name)) as library:
             for each in found:
                 yield _verdict(each, library) if isinstance(each, _Waiting) else each
@@ -94,7 +97,7 @@ def _compiled(waiting: list[_Waiting], scratch: Path) -> Iterator[ctypes.CDLL]:
         source = each.exported.out / "batch.c"
         source.write_text(_BATCH.format(name=each.name, NAME=each.name.upper()))
         sources.append(source)
-    output = scratch / f"{waiting[0].name if waiting else 'none'}.so"
+    output = scratch / f"{waiting[0].name}.so"
     compile_c(sources, output, scratch, ["-O1", "-pipe", "-shared", "-fPIC"])
     library = ctypes.CDLL(str(output))
     yield library
