@@ -35,7 +35,7 @@ from sparsectl.hil.faults.soak_events import (
 )
 from sparsectl.hil.journal.journal import NAME, read_journal
 from sparsectl.hil.simulation.plant_server import PlantStart, serve
-from sparsectl.protocol.wire import Decoder, Frame
+from sparsectl.protocol.wire import Decoder, Fault, Frame
 
 OFF_TICKS: Final = 3
 """Control ticks that the board may run, and drive, after the last frame that it heard."""
@@ -199,6 +199,8 @@ class Ended:
     """Whether it came so far; it has left a journal then."""
     whole: bool
     """Whether all of that journal can be read."""
+    fault: str = ""
+    """Of a trial that the board ended by one: which; and whether this machine did not run it."""
 
 
 @dataclass
@@ -246,7 +248,8 @@ class Soak:
 
 def _word(ended: Ended) -> str:
     words = {0: "done", 3: "fault", 4: "link lost", 130: "interrupted", -signal.SIGKILL: "killed"}
-    return words.get(ended.code, f"code {ended.code}") + ("" if ended.armed else ", never armed")
+    word = words.get(ended.code, f"code {ended.code}") + (f" {ended.fault}" if ended.fault else "")
+    return word + ("" if ended.armed else ", never armed")
 
 
 def soak(
@@ -291,7 +294,9 @@ def soak(
             board.kill()
         board.steady()
         armed = (out / NAME).is_file()
-        result.trials.append(Ended(event, process.exitcode, armed, armed and _is_whole(out / NAME)))
+        whole = armed and _is_whole(out / NAME)
+        fault = _fault(out / NAME) if whole and process.exitcode == EXIT_FAULT else ""
+        result.trials.append(Ended(event, process.exitcode, armed, whole, fault))
     result.drives = len(board.drives)
     result.most_ticks_unheard = max((drive.ticks_unheard for drive in board.drives), default=0)
     result.never_ended = sum(not drive.ended for drive in board.drives)
@@ -323,3 +328,11 @@ def _is_whole(path: Path) -> bool:
         return len(read_journal(path).records) > 0
     except UserError:
         return False
+
+
+def _fault(path: Path) -> str:
+    """By which the trial of that journal ended, and whether its program was absent then."""
+    journal = read_journal(path)
+    found = [frame["fault"] for _, frame in journal.frames if frame.name == "EVENT"]
+    name = next((Fault(number).name for number in reversed(found) if number), Fault.NONE.name)
+    return f"{name}, host absent" if journal.notes("absence") else str(name)
