@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +56,17 @@ class Visitor:
         self._browser = browser
         self._page: Page | None = None
 
-    def arm(self, url: str) -> None:
-        """Open the page and press Arm; a trial may have ended meanwhile."""
+    def arm(self, url: str) -> bool:
+        """Open the page and press Arm; a trial may have ended meanwhile, or a busy machine may
+        show HOMED too late."""
         self._page = self._browser.new_page()
-        with suppress(Error):
+        try:
             self._page.goto(url)
             self._page.locator("#state", has_text="HOMED").wait_for(timeout=PATIENCE_MS)
             self._page.click("#arm", timeout=PATIENCE_MS)
+        except Error:
+            return False
+        return True
 
     def leave(self) -> None:
         """Close it."""

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from sparsectl.common.errors import EXIT_FAULT, EXIT_LINK_LOST, UserError
+from sparsectl.common.errors import EXIT_FAULT, EXIT_LINK_LOST, EXIT_STOPPED, UserError
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.line import open_pty
 from sparsectl.hil.faults.soak_events import (
@@ -40,6 +40,18 @@ from sparsectl.protocol.wire import Decoder, Fault, Frame
 OFF_TICKS: Final = 3
 """Control ticks that the board may run, and drive, after the last frame that it heard."""
 PATIENCE_S: Final = 120.0
+MAY_END: Final[dict[Event, tuple[int, ...]]] = {
+    "kill_host": (-signal.SIGKILL,),
+    "interrupt_host": (EXIT_STOPPED,),
+    "kill_board": (EXIT_LINK_LOST,),
+    "kill_page": (EXIT_LINK_LOST,),
+    "close_page": (EXIT_LINK_LOST,),
+}
+"""Exit codes that an event brings about, besides those of a trial that is done or has a fault."""
+MARKS: Final[dict[Event, int]] = {"kill_host": -signal.SIGKILL, "interrupt_host": EXIT_STOPPED}
+"""By which it is known that an event reached its trial at all."""
+ENOUGH: Final = 4
+"""So often came an event that at least one trial cannot have ended before it."""
 SETTLE_S: Final = 0.3
 """More than a board without its host needs to turn the motor off."""
 
@@ -213,6 +225,8 @@ class Soak:
     never_ended: int = 0
     boards_ended: int = 0
     """Times that the firmware ended by itself."""
+    hung: list[str] = field(default_factory=list)
+    """Trials that did not end by themselves."""
 
     @property
     def wrong(self) -> list[str]:
@@ -220,10 +234,13 @@ class Soak:
         found = [
             f"trial {index}: {ended}"
             for index, ended in enumerate(self.trials)
-            if (ended.armed and not ended.whole)
-            or (ended.event == "none" and ended.code not in (0, EXIT_FAULT))
-            or (ended.event in PAGE_EVENTS and ended.code not in (0, EXIT_FAULT, EXIT_LINK_LOST))
+            if (ended.armed and not ended.whole) or not _may_end_so(ended)
         ]
+        found += self.hung
+        for event, code in MARKS.items():
+            codes = [ended.code for ended in self.trials if ended.event == event]
+            if len(codes) >= ENOUGH and code not in codes:
+                found.append(f"{event} came {len(codes)} times and reached no trial")
         if self.most_ticks_unheard > OFF_TICKS:
             found.append(f"the motor ran {self.most_ticks_unheard} ticks without a host")
         if self.never_ended:
@@ -244,6 +261,17 @@ class Soak:
             "wrong": self.wrong,
             "list": [asdict(ended) for ended in self.trials],
         }
+
+
+def _may_end_so(ended: Ended) -> bool:
+    """Whether the exit code is one that the event can bring about.
+
+    Any trial may be done, or ended in a fault, before the event or in spite of it; in real time a
+    machine that is busy elsewhere ends some of them.
+    """
+    if ended.code == EXIT_STOPPED and ended.event in PAGE_EVENTS:
+        return not ended.armed
+    return ended.code in (0, EXIT_FAULT, *MAY_END.get(ended.event, ()))
 
 
 def _word(ended: Ended) -> str:
@@ -282,17 +310,20 @@ def soak(
         process = spawn.Process(target=_trial, args=(asked,))
         process.start()
         if has_page and person is not None:
-            be_at_the_page(event, dice, person, process, _words_of(out))
+            journal = out / NAME
+            be_at_the_page(event, dice, person, process, _words_of(out), journal.is_file)
         else:
             let_happen(event, dice, board, process)
         process.join(PATIENCE_S)
         if process.exitcode is None:
+            result.hung.append(_still_running(index, event, out))
             process.kill()
-            raise UserError(f"trial {index} ({event}) has not ended after {PATIENCE_S:g} s")
+            process.join()
         if board.has_ended:
             result.boards_ended += 1
             board.kill()
         board.steady()
+        assert process.exitcode is not None
         armed = (out / NAME).is_file()
         whole = armed and _is_whole(out / NAME)
         fault = _fault(out / NAME) if whole and process.exitcode == EXIT_FAULT else ""
@@ -308,10 +339,23 @@ def _words_of(out: Path) -> Path:
     return out.with_suffix(".txt")
 
 
+def _still_running(index: int, event: Event, out: Path) -> str:
+    """Of a trial that does not end: whether its motor was armed, and its last words."""
+    armed = "armed" if (out / NAME).is_file() else "not armed"
+    said = _words_of(out).read_text().splitlines() if _words_of(out).is_file() else []
+    last = said[-1] if said else "nothing"
+    return f"trial {index} ({event}, {armed}) has not ended after {PATIENCE_S:g} s; it said: {last}"
+
+
 def _trial(config: TrialConfig) -> None:
-    """In a process of its own, its words in a file."""
+    """In a process of its own, its words in a file.
+
+    A shell that starts a program in the background has it ignore SIGINT, and so do its children;
+    a trial in a terminal does not.
+    """
     from sparsectl.hil.trial.trial import run_trial
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     assert config.out is not None
     os.dup2(os.open(_words_of(config.out), os.O_CREAT | os.O_WRONLY), 2)
     try:

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -31,11 +32,15 @@ PAGE_EVENTS: Final[tuple[Event, ...]] = ("kill_page", "close_page")
 """What happens besides where a person has a browser: the live page's process dies, or its tab."""
 
 
+UNARMED_S: Final = 10.0
+"""A person who has pressed Arm and closed the page gives the trial up after so long."""
+
+
 class Person(Protocol):
     """Somebody with a browser."""
 
-    def arm(self, url: str) -> None:
-        """Open a trial's live page and press Arm there."""
+    def arm(self, url: str) -> bool:
+        """Open a trial's live page and press Arm there; whether the page let them."""
 
     def leave(self) -> None:
         """Close the page."""
@@ -71,9 +76,18 @@ def let_happen(event: Event, dice: random.Random, board: FaultyBoard, process: B
 
 
 def be_at_the_page(
-    event: Event, dice: random.Random, person: Person, process: BaseProcess, words: Path
+    event: Event,
+    dice: random.Random,
+    person: Person,
+    process: BaseProcess,
+    words: Path,
+    is_armed: Callable[[], bool],
 ) -> None:
-    """The person arms the trial, and a moment later the page is gone."""
+    """The person arms the trial, and a moment later the page is gone.
+
+    A trial waits for Arm as long as it takes, its motor off. One whose page could not be used, or
+    closed before the press came through, is therefore ended by Ctrl-C in its terminal.
+    """
     address = None
     while address is None and process.is_alive():
         time.sleep(0.02)
@@ -81,11 +95,14 @@ def be_at_the_page(
         address = re.search(r"http://\S+(?=\s)", said)
     if address is None:
         return  # refused, with a line
-    person.arm(address[0])
+    has_pressed = person.arm(address[0])
     time.sleep(dice.uniform(0.0, 1.0))
     if event == "kill_page" and (page := _page_of(process)) is not None:
         os.kill(page, signal.SIGKILL)
     person.leave()
+    process.join(UNARMED_S if has_pressed else 0.0)
+    if process.is_alive() and not is_armed() and process.pid is not None:
+        os.kill(process.pid, signal.SIGINT)
 
 
 def _page_of(process: BaseProcess) -> int | None:

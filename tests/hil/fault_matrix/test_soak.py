@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -78,3 +80,43 @@ def _speak(link: Link, ended: threading.Event) -> None:
     while not ended.is_set():
         link.send("HELLO")
         time.sleep(0.0005)
+
+
+TRIAL = soaking._trial
+PYTEST_MARK = "PYTEST_CURRENT_TEST"
+"""NiceGUI serves otherwise where it sees this variable, which children inherit."""
+
+
+def outside_pytest(config: TrialConfig) -> None:
+    os.environ.pop(PYTEST_MARK, None)
+    TRIAL(config)
+
+
+class Passerby:
+    """Opens no page and presses nothing, as where Chromium takes too long on a busy machine."""
+
+    def arm(self, url: str) -> bool:
+        return False
+
+    def leave(self) -> None:
+        pass
+
+
+def test_a_trial_that_nobody_armed_is_ended_by_ctrl_c_with_the_motor_never_on(
+    easy: Path, config: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for Arm as long as it takes, and a soak once took that for a trial that hangs."""
+    constants = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    built = build_firmware(easy, "host", constants, tmp_path / "firmware")
+    monkeypatch.setattr(soaking, "EVENTS", ())
+    monkeypatch.setattr(soaking, "PAGE_EVENTS", ("close_page",))
+    monkeypatch.setattr(soaking, "_trial", outside_pytest)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))  # where the child finds this file
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell's background job has it
+    try:
+        with Board(Path(built["elf"]), PlantStart(str(EASY_RIG), 0, False)) as board:
+            left = soak(board, config, tmp_path, trials=1, seed=1, person=Passerby())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [(each.code, each.armed) for each in left.trials] == [(130, False)], left.wrong
+    assert not left.wrong and left.drives == 0
