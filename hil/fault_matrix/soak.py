@@ -363,6 +363,8 @@ def _trial(config: TrialConfig) -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 2)) from error
+    except KeyboardInterrupt:  # before the trial had its guard; as the command line has it
+        raise SystemExit(EXIT_STOPPED) from None
     raise SystemExit(0 if result["fault"] == "NONE" else 3)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
@@ -30,9 +30,9 @@ from sparsectl.hil.trial.advice import advice, homing_failed
 from sparsectl.hil.trial.centring import OURS
 from sparsectl.hil.trial.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
 from sparsectl.hil.wiring.evidence import Evidence, Verdict, judge
-from sparsectl.hil.wiring.hand import held_aside, is_counting
+from sparsectl.hil.wiring.hand import held_aside, is_counting, next_sample
 from sparsectl.hil.wiring.signs import write_signs
-from sparsectl.hil.wiring.strokes import Strokes
+from sparsectl.hil.wiring.strokes import LEAST_COUNTS, Strokes
 from sparsectl.plants.rig import rig_path
 from sparsectl.protocol.wire import Fault, Mode, State
 
@@ -41,25 +41,34 @@ RESULT: Final = "wiring.json"
 TRAVELS: Final = (0.05, 0.12, 0.25)
 """How far the base is pushed, as a part of its limit; farther only where the last said nothing."""
 ATTEMPTS: Final = 5
+LAST_DUTY_TICKS: Final = 4
+"""Ticks after DISARM in which the base may still gain what the last duty gave it."""
 PUSH_BASE: Final = "push the base a little to and fro by hand"
 SWING_POLE: Final = "swing the pole a little by hand"
 HOLD_TIP: Final = "hold the pole's tip aside for a second, to where the base was pushed last"
 
 
+RunOn = Literal["no", "driven", "off too"]
 EXPLAINED: Final = (
     *(Fault.NONE, Fault.REVERSED_BASE, Fault.REVERSED_POLE, Fault.STUCK_BASE, Fault.STUCK_POLE),
 )
 """What a wrong sign or a silent encoder brings about, which the pushes tell apart better."""
 
 
+RAN_ON: Final = (
+    "the base ran on with next to no duty: check the driver's PWM wire and its enable input, which "
+    "no jumper may hold; and the base's counts in the rig file"
+)
+RUNS_OFF: Final = (
+    "the motor drives though the board has turned it off: switch its supply off; then "
+)
+
+
 def _stopped(fault: Fault) -> str:
     """That the board stopped a push for what no sign explains, and what mends it."""
     what = advice(fault, period_us=0, link_ticks=0)
     if fault in (Fault.BASE_TRAVEL, Fault.BASE_RATE):
-        what = (
-            "the base ran on with next to no duty: check the driver's PWM wire and its enable "
-            "input, which no jumper may hold; and the base's counts in the rig file"
-        )
+        what = RAN_ON
     return f"the board stopped the base: {fault.name} ({what})"
 
 
@@ -73,12 +82,16 @@ class Findings:
     pole: Verdict
     stopped: Fault = Fault.NONE
     """What stopped the board, where it did."""
+    run_on: RunOn = "no"
+    """Whether the base obeyed the duty, and if not, whether turning the motor off stopped it."""
 
     @property
     def troubles(self) -> list[str]:
         """What has to be mended before any trial, each with its mend."""
         if self.stopped not in EXPLAINED:
             return [_stopped(self.stopped)]
+        if self.run_on != "no":
+            return [RAN_ON if self.run_on == "driven" else RUNS_OFF + RAN_ON]
         lines = []
         if self.base == "unplugged":
             lines.append(
@@ -211,12 +224,15 @@ class _Check:
         self.has_hand = plan.port_kind.has_rig
         """Whether there may be a person beside the rig; nobody can touch a simulated one."""
         self.stopped = Fault.NONE
+        self.run_on: RunOn = "no"
 
     def run(self) -> Findings:
         self.session.greet(self.plan.expectation)
         evidence = self._push(blind=True)
         if self.stopped not in EXPLAINED:
             return Findings("unknown", evidence.base, evidence.pole, self.stopped)
+        if self.run_on != "no":
+            return Findings("unknown", "unknown", "unknown", self.stopped, self.run_on)
         if not evidence.motor_drives and evidence.base == "unknown":
             return self._ask_for_a_hand()
         return self._settled(evidence)
@@ -254,7 +270,7 @@ class _Check:
             for _ in range(ATTEMPTS):
                 strokes = Strokes(self.plan.rig, travel, blind)
                 self.stopped = self._run(strokes)
-                if self.stopped not in OURS:
+                if self.stopped not in OURS or self.run_on != "no":
                     break
             else:
                 raise UserError(
@@ -262,6 +278,8 @@ class _Check:
                     "tries; see docs/safety.md for what makes this machine late"
                 )
             evidence = judge(self.plan.rig, strokes.strokes)
+            if self.run_on != "no":
+                break
             unclear = "unknown" in (evidence.base, evidence.pole)
             if not unclear or not evidence.motor_drives or self.stopped != Fault.NONE:
                 break
@@ -284,8 +302,26 @@ class _Check:
                 if sample.state == State.FAULT:
                     return Fault(sample.fault)
         session.disarm()
-        advance_until(drive, {State.HOMED, State.FAULT}, STOPPING_LIMIT_S, "stopping")
-        return Fault.NONE
+        if strokes.has_run_on:
+            return self._let_go(drive)
+        ended = advance_until(drive, {State.HOMED, State.FAULT}, STOPPING_LIMIT_S, "stopping")
+        return Fault(ended.fault)
+
+    def _let_go(self, drive: Drive) -> Fault:
+        """The motor is off after the base ran on; a base that gains speed all the same is told of
+        at once."""
+        self.run_on = "driven"
+        coasting, samples = 0, [next_sample(drive)]
+        until_us = samples[0].time_us + STOPPING_LIMIT_S * 1e6
+        while samples[-1].state == State.STOPPING and samples[-1].time_us < until_us:
+            samples.append(next_sample(drive))
+            step = abs(samples[-1].base_count - samples[-2].base_count)
+            if len(samples) <= LAST_DUTY_TICKS:
+                coasting = max(coasting, step)
+            elif step > LEAST_COUNTS + 1.5 * coasting and self.run_on == "driven":
+                self.run_on = "off too"
+                say(RUNS_OFF + RAN_ON)
+        return Fault(samples[-1].fault)
 
     def _watch(self) -> Drive:
         """Ticks with the motor off."""

@@ -21,12 +21,12 @@ HELD_S = 0.5
 
 def is_counting(drive: Drive, axis: str, ask: str, limit_s: float = HAND_S) -> bool:
     """Ask for a push and say whether the encoder of `axis` ("base" or "pole") counts it."""
-    first = _next(drive)
+    first = next_sample(drive)
     start = last = first
     say(ask)
     with Progress(bar_format=f"{ask}: {{postfix}}") as bar:
         while last.time_us - first.time_us < limit_s * 1e6:
-            last = _next(drive)
+            last = next_sample(drive)
             moved = abs(_count(last, axis) - _count(start, axis))
             bar.set_postfix_str(f"{moved} counts", refresh=False)
             bar.update()
@@ -38,12 +38,12 @@ def is_counting(drive: Drive, axis: str, ask: str, limit_s: float = HAND_S) -> b
 def held_aside(drive: Drive, rig: Rig, ask: str, limit_s: float = HAND_S) -> int:
     """Ask for the pole's tip to be held aside; the sign of its counts, 0 where nobody did."""
     least = max(LIVE_COUNTS, math.ceil(TIP_RAD / abs(rig.pole_rad_per_count)))
-    first = since = last = _next(drive)
+    first = since = last = next_sample(drive)
     zero = first.pole_count
     say(ask)
     with Progress(bar_format=f"{ask}: {{postfix}}") as bar:
         while last.time_us - first.time_us < limit_s * 1e6:
-            last = _next(drive)
+            last = next_sample(drive)
             aside = last.pole_count - zero
             bar.set_postfix_str(f"{aside:+d} counts", refresh=False)
             bar.update()
@@ -58,7 +58,7 @@ def _count(sample: Sample, axis: str) -> int:
     return sample.base_count if axis == "base" else sample.pole_count
 
 
-def _next(drive: Drive) -> Sample:
+def next_sample(drive: Drive) -> Sample:
     """The next tick.
 
     Raises:

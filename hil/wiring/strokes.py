@@ -4,6 +4,10 @@ The duty creeps up from 0 until the base moves, so that it is never more than it
 more than the board's own checks for a jam ask for. A base whose encoder says nothing is driven
 blindly, so that push ends as soon as a rig without any friction would have gone a quarter of the
 way to its limit, or the pole swings.
+
+A driver whose PWM wire is held high drives fully as soon as it is enabled. So the first duty
+lasts for one control tick, then the motor is off for a while; and a base that goes much farther
+than the duty could have taken it without any friction is let go at once.
 """
 
 from __future__ import annotations
@@ -31,6 +35,10 @@ SETTLE_S = 0.6
 """After each push, motor off: the pole answers."""
 COAST_S = 2.5
 """Longest wait for the base to coast to its rest."""
+FEEL_S = 0.1
+"""After the first tick of duty, motor off: long enough to see a base that was driven fully."""
+RAN_ON = 3.0
+"""So many times as far as a base without friction goes: it does not obey the duty."""
 BLIND = 0.25
 """How far a base without friction may have gone while its encoder is silent, as a part of the
 limit."""
@@ -91,11 +99,13 @@ class Strokes:
         self._ended = 0  # the tick of the last push's end
         self._shadow: Plant | None = None
         self.strokes: list[Stroke] = []
+        self.has_run_on = False
+        """Whether the base went farther than the duty explains: nothing is driven any more."""
 
     @property
     def is_done(self) -> bool:
         """Whether both pushes are over and the motor is off."""
-        return not self._left and not self._pushing and self._rested()
+        return self.has_run_on or (not self._left and not self._pushing and self._rested())
 
     def command(self, observation: Frame) -> dict[str, Any]:
         """The fields of COMMAND; see `hil.drives.host_drives.Commander`."""
@@ -113,17 +123,21 @@ class Strokes:
 
     def duty(self, tick: int, base_count: int, pole_count: int) -> float:
         """The duty from this tick on."""
+        if self.has_run_on:
+            return 0.0
         if not self._pushing and self._left and (not self.strokes or self._rested()):
             self._begin()
         if not self.strokes:
             return 0.0
         stroke = self.strokes[-1]
+        gone = self._shadowed(tick)
         if self._pushing:
-            self._duty = self._creep(stroke, base_count)
+            self._duty = self._creep(stroke, tick, base_count)
         stroke.ticks.append(tick)
         stroke.base_counts.append(base_count)
         stroke.pole_counts.append(pole_count)
-        if self._pushing and self._is_enough(stroke):
+        self.has_run_on = self._has_run_on(stroke, gone)
+        if self.has_run_on or (self._pushing and self._is_enough(stroke, gone)):
             self._pushing, self._duty = False, 0.0
             self._ended = tick
         stroke.duties.append(stroke.direction * self._duty)
@@ -134,7 +148,7 @@ class Strokes:
         self.strokes.append(Stroke(self._left.pop(0), coasting=coasting))
         self._pushing, self._duty = True, 0.0
         seen = any(abs(stroke.base_moved) > DITHER for stroke in self.strokes[:-1])
-        self._shadow = frictionless(self._rig) if self._blind and not seen else None
+        self._shadow = None if seen else frictionless(self._rig)
 
     def _rested(self) -> bool:
         if not self.strokes or self._pushing:
@@ -147,8 +161,27 @@ class Strokes:
         ticks, counts = self.strokes[-1].ticks[-4:], self.strokes[-1].base_counts[-4:]
         return (counts[-1] - counts[0]) / max(1, ticks[-1] - ticks[0])
 
-    def _creep(self, stroke: Stroke, base_count: int) -> float:
-        """More while the base is slow, less while it is fast."""
+    def _shadowed(self, tick: int) -> float:
+        """How far the base would have gone by this tick without friction; 0 once it is seen."""
+        stroke = self.strokes[-1]
+        if self._shadow is None or not stroke.ticks:
+            return 0.0
+        self._shadow.set_duty(self._duty)
+        self._shadow.advance((tick - stroke.ticks[-1]) * self._rig.period_s)
+        return abs(float(self._shadow.state()[0]))
+
+    def _has_run_on(self, stroke: Stroke, gone: float) -> bool:
+        """Of the first push alone: later ones begin while the base may coast."""
+        if len(self.strokes) > 1:
+            return False
+        unit = abs(self._rig.base.unit_per_count)
+        return abs(stroke.base_moved) > LEAST_COUNTS + RAN_ON * gone / unit
+
+    def _creep(self, stroke: Stroke, tick: int, base_count: int) -> float:
+        """More while the base is slow, less while it is fast; the first tick is to feel by."""
+        felt_s = (tick - stroke.ticks[0]) * self._rig.period_s if stroke.ticks else 0.0
+        if len(self.strokes) == 1 and 0.0 < felt_s < FEEL_S:
+            return 0.0
         step = abs(base_count - stroke.base_counts[-1]) if stroke.base_counts else 0
         if step > 2 * self._slow:
             return self._duty / 2
@@ -156,16 +189,13 @@ class Strokes:
             return self._duty
         return min(self._most, self._duty + self._most * self._rig.period_s / RAMP_S)
 
-    def _is_enough(self, stroke: Stroke) -> bool:
+    def _is_enough(self, stroke: Stroke, gone: float) -> bool:
         if abs(stroke.base_moved) >= self._travel:
             return True
         if (stroke.ticks[-1] - stroke.ticks[0]) * self._rig.period_s >= PUSH_S:
             return True
-        if self._shadow is None or abs(stroke.base_moved) > DITHER:
+        if not self._blind or self._shadow is None or abs(stroke.base_moved) > DITHER:
             return False
-        self._shadow.set_duty(self._duty)
-        self._shadow.advance(self._rig.period_s)
-        gone = abs(self._shadow.state()[0])
         at_rest = len(self.strokes) == 1  # as it was homed: what swings now, this push has moved
         swung = at_rest and abs(stroke.pole_swung) >= SWUNG_COUNTS
         return swung or gone >= BLIND * self._rig.base.limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import socket
 import subprocess
@@ -166,6 +167,34 @@ def test_a_base_that_is_not_seen_goes_no_farther_than_a_part_of_its_limit(name: 
     assert 0 < farthest < 2 * BLIND * rig.base.limit
 
 
+class HeldPwm(MiswiredPlant):
+    """A driver whose PWM input is held high: full duty whichever way, while it is enabled."""
+
+    def set_duty(self, duty: float) -> None:
+        super().set_duty(math.copysign(1.0, duty) if duty else 0.0)
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_a_driver_that_always_drives_fully_is_let_go_before_the_end(name: str) -> None:
+    """It once drove on, and two of three rigs were at their limit before it was seen."""
+    rig = load_rig(name)
+    plant = Plant(rig)
+    plant.reset(0)
+    plant.hang()
+    wired, strokes, farthest = HeldPwm(plant, Wiring()), Strokes(rig, 0.05, blind=True), 0.0
+    start, driven = wired.counts(), 0
+    for tick in range(1, 300):
+        base, pole = (now - zero for now, zero in zip(wired.counts(), start, strict=True))
+        duty = strokes.duty(tick, base, pole)
+        driven += duty != 0.0
+        wired.set_duty(duty)
+        wired.advance(rig.period_s)
+        farthest = max(farthest, abs(plant.state()[0]))
+    assert strokes.has_run_on and strokes.is_done
+    assert driven == 1
+    assert farthest < rig.base.limit
+
+
 @pytest.fixture(scope="module")
 def switched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the firmware for the rig with limit switches, built once."""
@@ -236,7 +265,8 @@ def test_what_is_unplugged_is_said_and_no_file_is_written(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("stuck_bridge", r"BASE_TRAVEL \(the base ran on with next to no duty: check the driver"),
+        ("stuck_bridge", "^the motor drives though the board has turned it off: switch its supply"),
+        ("held_pwm", "^the base ran on with next to no duty: check the driver"),
         ("shorted_motor", r"^the board stopped the base: OVER_CURRENT \(look for a short"),
         ("cut_limit_switch", r"^the board stopped the base: LIMIT_SWITCH \(the base is at a limit"),
     ],
