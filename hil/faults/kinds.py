@@ -172,13 +172,6 @@ PLANT: Final = _table(
         "motor told to go back",
     ),
     FaultKind(
-        "held_pwm",
-        "plant",
-        "the driver's PWM is held high: full duty either way, while it is enabled",
-        (F.BASE_TRAVEL,),
-        precondition="base at its limit",
-    ),
-    FaultKind(
         "skipped_base_edges",
         "plant",
         "the base's edges come too fast to be counted",

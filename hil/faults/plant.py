@@ -194,11 +194,6 @@ class _StuckBridge(PlantFault):
         return 1.0
 
 
-class _HeldPwm(PlantFault):
-    def duty(self, duty: float) -> float:
-        return math.copysign(1.0, duty) if duty else 0.0
-
-
 class _Blow(PlantFault):
     """An axis is hit so that it goes at 1.5 times the speed that the board allows."""
 
@@ -249,7 +244,6 @@ PLANT_FAULTS: Final[dict[str, Callable[[], PlantFault]]] = {
     "sagging_supply": lambda: _Supply(0.1),
     "shorted_motor": _Shorted,
     "stuck_bridge": _StuckBridge,
-    "held_pwm": _HeldPwm,
     "shoved_base": lambda: _Blow(BASE),
     "whirled_pole": lambda: _Blow(POLE),
     "swaying_pole": _Swaying,
@@ -280,7 +274,6 @@ class FaultyPlant:
         """Set the duty that the board asks for."""
         if duty != 0.0 and self._driven_s is None:
             self._driven_s = self.plant.time_s
-            self._begin()  # one that comes after no time at all spoils the first duty too
         self.plant.set_duty(self._fault.duty(duty) if self._begun else duty)
 
     def counts(self) -> Counts:

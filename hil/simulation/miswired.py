@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Final, Protocol
 
 from sparsectl.common.errors import UserError
 
 SIGNS: Final = {"right": 1, "reversed": -1, "unplugged": 0}
+HELD: Final = "held"
+"""Of a motor's driver: its PWM input is held high, and it drives fully while it is enabled."""
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """How motor and encoders are connected; each is one of `SIGNS`."""
+    """How motor and encoders are connected; each is one of `SIGNS`, the motor `HELD` too."""
 
     motor: str = "right"
     base: str = "right"
@@ -29,10 +32,11 @@ class Wiring:
         known = [field.name for field in fields(cls)]
         for word in filter(None, text.split(",")):
             name, _, how = word.partition("=")
-            if name not in known or how not in SIGNS or name in given:
+            ways = (*SIGNS, HELD) if name == "motor" else SIGNS
+            if name not in known or how not in ways or name in given:
                 raise UserError(
                     f"--wiring is {text!r}; give {', '.join(known)}, each once, as "
-                    f"{', '.join(SIGNS)}: base=reversed,pole=unplugged"
+                    f"{', '.join(SIGNS)}, the motor as {HELD} too: base=reversed,motor=held"
                 )
             given[name] = how
         return cls(**given)
@@ -60,9 +64,9 @@ class MiswiredPlant:
 
     def __init__(self, plant: Pendulum, wiring: Wiring) -> None:
         self._plant = plant
-        self._motor, self._base, self._pole = (
-            SIGNS[how] for how in (wiring.motor, wiring.base, wiring.pole)
-        )
+        self._is_held = wiring.motor == HELD
+        self._motor = 1 if self._is_held else SIGNS[wiring.motor]
+        self._base, self._pole = SIGNS[wiring.base], SIGNS[wiring.pole]
 
     def advance(self, duration_s: float) -> None:
         """Let time pass."""
@@ -70,6 +74,8 @@ class MiswiredPlant:
 
     def set_duty(self, duty: float) -> None:
         """What reaches the motor of the duty that the board gives."""
+        if self._is_held and duty:
+            duty = math.copysign(1.0, duty)
         self._plant.set_duty(self._motor * duty)
 
     def counts(self) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import re
 import socket
 import subprocess
@@ -167,13 +166,6 @@ def test_a_base_that_is_not_seen_goes_no_farther_than_a_part_of_its_limit(name: 
     assert 0 < farthest < 2 * BLIND * rig.base.limit
 
 
-class HeldPwm(MiswiredPlant):
-    """A driver whose PWM input is held high: full duty whichever way, while it is enabled."""
-
-    def set_duty(self, duty: float) -> None:
-        super().set_duty(math.copysign(1.0, duty) if duty else 0.0)
-
-
 @pytest.mark.parametrize("name", RIGS)
 def test_a_driver_that_always_drives_fully_is_let_go_before_the_end(name: str) -> None:
     """It once drove on, and two of three rigs were at their limit before it was seen."""
@@ -181,7 +173,11 @@ def test_a_driver_that_always_drives_fully_is_let_go_before_the_end(name: str) -
     plant = Plant(rig)
     plant.reset(0)
     plant.hang()
-    wired, strokes, farthest = HeldPwm(plant, Wiring()), Strokes(rig, 0.05, blind=True), 0.0
+    wired, strokes, farthest = (
+        MiswiredPlant(plant, Wiring(motor="held")),
+        Strokes(rig, 0.05, blind=True),
+        0.0,
+    )
     start, driven = wired.counts(), 0
     for tick in range(1, 300):
         base, pole = (now - zero for now, zero in zip(wired.counts(), start, strict=True))
@@ -250,9 +246,10 @@ def test_the_file_that_it_writes_is_the_persons_own_with_other_signs_and_runs(
         ("pole=unplugged", "^the pole's encoder counts nothing, or only flickers: check"),
         ("base=unplugged", "^the base's encoder counts nothing, or only flickers: check"),
         ("motor=unplugged", "^nothing moved, or neither encoder counts"),
+        ("motor=held", "^the base ran on with next to no duty: check the driver"),
     ],
 )
-def test_what_is_unplugged_is_said_and_no_file_is_written(
+def test_what_is_miswired_is_said_and_no_file_is_written(
     easy: Path, firmware: Path, tmp_path: Path, wiring: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -266,7 +263,6 @@ def test_what_is_unplugged_is_said_and_no_file_is_written(
     ("fault", "message"),
     [
         ("stuck_bridge", "^the motor drives though the board has turned it off: switch its supply"),
-        ("held_pwm", "^the base ran on with next to no duty: check the driver"),
         ("shorted_motor", r"^the board stopped the base: OVER_CURRENT \(look for a short"),
         ("cut_limit_switch", r"^the board stopped the base: LIMIT_SWITCH \(the base is at a limit"),
     ],
