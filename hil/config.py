@@ -71,7 +71,8 @@ class TrialConfig:
     backwards or nothing; the rig's signs are written into a new rig file in `out`."""
     wiring: str = ""
     """How the virtual rig is wired, to try --check-wiring without a rig: motor, base and pole, each
-    right, reversed or unplugged, the motor held (its driver's PWM) too: base=reversed,motor=held."""
+    right, reversed or unplugged, as in base=reversed,pole=unplugged; motor=held is a driver whose
+    PWM input is held high."""
     paced: bool = False
     """Let the virtual rig's bytes through no faster than --baud has it."""
     firmware: Path | None = None
