@@ -45,11 +45,13 @@ toolchain:
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends \
 	    $$(python3 -m sparsectl.firmware_host.tools)
 
-# torch comes first: what depends on it must find the version that is wanted here.
+# torch comes first: what depends on it must find the version that is wanted here. A new pip
+# resolves in half the time, and bytecode of what is never imported need not be compiled.
 $(READY): setup.cfg pyproject.toml constraints.txt
 	python3 -m venv $(VENV) || { echo "python3 cannot make an environment: apt install python3-venv"; exit 1; }
-	$(BIN)/pip install --constraint constraints.txt torch
-	$(BIN)/pip install --constraint constraints.txt --editable '.[train,minari,live,convert,dev]'
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --no-compile --constraint constraints.txt torch
+	$(BIN)/pip install --no-compile --constraint constraints.txt --editable '.[train,minari,live,convert,dev]'
 	touch $(READY)
 
 clean:

@@ -12,7 +12,7 @@ import pytest
 
 from sparsectl.commands import demo as module
 from sparsectl.commands.config import DemoConfig
-from sparsectl.commands.demo import STAGES, SUMMARY, demo
+from sparsectl.commands.demo import STAGES, SUMMARY, demo, table
 from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
@@ -92,6 +92,9 @@ def test_a_trial_that_faults_is_the_demos_fault_too(
     result = demo(config)
     assert result["exit_code"] == EXIT_FAULT and result["complete"]
     assert "the demo's trial ended in a fault: the board stopped" in capsys.readouterr().err
+    written = [row[0] for row in table(result | {"report": {"report": "report.html"}})]
+    assert "timing in the trial" in written  # which a virtual clock does not measure
+    assert not [row for row in written if "inference" in row or "jitter" in row]
 
 
 def begun(config: DemoConfig, **stages: Any) -> None:

@@ -120,6 +120,7 @@ def test_a_whole_run_shows_every_section(run: Path, html: str) -> None:
         *("pole angular velocity", "−80 ms", "99.4", "period_us", "Revision"),
     ):
         assert words in page.text, words
+    assert "assumed by the virtual clock, not measured" in page.text
     assert "Round trip" not in page.text  # a lockstep trial knows no time but the board's
 
 
