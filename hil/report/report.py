@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from sparsectl.common.files import atomic_path
+from sparsectl.common.files import atomic_path, check_file
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.analysis.results import AssessedTrial, active_part
 from sparsectl.hil.analysis.trial_result import TrialResult
@@ -58,12 +58,15 @@ def write_report(config: ReportConfig, known: AssessedTrial | None = None) -> di
         report (path), missing (what the folder does not hold, in words).
 
     Raises:
-        UserError: nothing there to report on, or a damaged file.
+        UserError: nothing there to report on, a damaged file, or the report cannot be written.
     """
+    if config.out is not None:
+        check_file(config.out)
     run = gather(config.path, known)
     other = None if config.other is None else gather(config.other)
     name = "report.html" if other is None else "comparison.html"
     out = config.out or run.folder / name
+    check_file(out)
     html = render(run, None if other is None else compare(run, other))
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
