@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from typing import Any
 
 import gymnasium
@@ -14,6 +15,8 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 
 STEPS = 20
+REWARDS = {"reward": float("inf"), "large": 1e300, "none": None, "two": np.ones(2)}
+"""That no reward can be."""
 
 
 class Reach(gymnasium.Env[Any, Any]):
@@ -44,8 +47,12 @@ class Reach(gymnasium.Env[Any, Any]):
         reward = -float(np.sum((self.place - self.goal) ** 2))
         if self.steps == 7 and self.bad == "nan":
             self.place[1] = np.nan
-        if self.steps == 7 and self.bad == "reward":
-            reward = float("inf")
+        if self.steps == 7 and self.bad == "exit":
+            sys.exit(7)
+        if self.steps == 7 and self.bad in REWARDS:
+            return self._observation(), REWARDS[self.bad], False, False, {}  # type: ignore[return-value]
+        if self.steps == 7 and self.bad == "old":
+            return self._observation(), reward, False, {}  # type: ignore[return-value]
         return self._observation(), reward, False, self.steps >= STEPS, {}
 
     def _observation(self) -> dict[str, Any]:
@@ -78,6 +85,40 @@ class Picky(gymnasium.Wrapper[Any, Any, Any, Any]):
 class Image(gymnasium.Env[Any, Any]):
     observation_space = Box(0, 255, (8, 8, 3), np.uint8)
     action_space = Box(-1, 1, (1,))
+
+
+class OldReset(Reach):
+    """Of an API before Gymnasium's."""
+
+    def reset(self, **asked: Any) -> Any:
+        return super().reset(**asked)[0]
+
+
+class Careless(Reach):
+    """It ends the program where it lacks something."""
+
+    def __init__(self) -> None:
+        sys.exit("no licence")
+
+
+class Bare(gymnasium.Env[Any, Any]):
+    """It does not say what it takes and gives."""
+
+
+class Whole(Reach):
+    """Actions are whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = Box(-2, 2, (2,), np.int64)
+
+
+class Fixed(Reach):
+    """The second action leaves nothing to choose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = Box(np.float32([-2, 1]), np.float32([2, 1]))
 
 
 gymnasium.register("Reach-v0", entry_point="own_environment:Reach")

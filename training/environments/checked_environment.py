@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +14,11 @@ from sparsectl.common.errors import UserError
 
 LONGEST_EPISODE = 200_000
 """Steps after which an episode counts as one that never ends: it would fill the memory."""
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Datasets and networks have float32."""
+RAISED = (Exception, SystemExit)
+"""What an environment's code may raise; `sys.exit` in it is no end that anyone asked for."""
 
 
 class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -39,11 +45,12 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         """
         self._steps, self._seed = 0, seed
         try:
-            observation, info = self.env.reset(seed=seed, options=options)
+            given: Any = self.env.reset(seed=seed, options=options)
         except UserError:
             raise
-        except Exception as error:
-            self._raise(error, "reset")
+        except RAISED as error:
+            self._raise(error)
+        observation, info = self._parts(given, "reset", "observation and info")
         self._check_observation(observation)
         return observation, info
 
@@ -58,15 +65,16 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         if not np.isfinite(action).all():
             raise UserError(f"the policy's action is {action} {self._where()}; it has diverged")
         try:
-            observation, given, terminated, truncated, info = self.env.step(action)
-            reward = float(given)
+            given: Any = self.env.step(action)
         except UserError:
             raise
-        except Exception as error:
-            self._raise(error, "step")
+        except RAISED as error:
+            self._raise(error)
+        observation, reward, terminated, truncated, info = self._parts(
+            given, "step", "observation, reward, terminated, truncated and info"
+        )
         self._check_observation(observation)
-        if not np.isfinite(reward):
-            raise UserError(f"{self._name} gave the reward {reward} {self._where()}; mend it there")
+        reward = self._checked_reward(reward)
         if self._steps > LONGEST_EPISODE:
             raise UserError(
                 f"an episode of {self._name} has not ended after {LONGEST_EPISODE} steps; limit it "
@@ -74,30 +82,62 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
             )
         return observation, reward, bool(terminated), bool(truncated), info
 
+    def _parts(self, given: Any, call: str, wanted: str) -> Any:
+        """What Gymnasium's API says that the call gives; of older ones it was less."""
+        count = wanted.count(",") + 2
+        if not isinstance(given, (tuple, list)) or len(given) != count:
+            what = f"{len(given)} values" if isinstance(given, (tuple, list)) else type(given)
+            raise UserError(
+                f"{self._name} gave {what} from {call}() {self._where()}; Gymnasium's has {count}: "
+                f"{wanted}"
+            )
+        return given
+
+    def _checked_reward(self, given: Any) -> float:
+        try:
+            reward = float(given)
+        except (TypeError, ValueError):
+            reward = math.nan
+        if not abs(reward) <= LARGEST:  # nor is NaN
+            said = " ".join(repr(given).split())[:80]
+            raise UserError(
+                f"{self._name} gave the reward {said} {self._where()}, which is no finite number "
+                "of float32; mend it there"
+            )
+        return reward
+
     def _check_observation(self, observation: Any) -> None:
         space = self.observation_space
         if not isinstance(space, gymnasium.spaces.Box):
             return
-        values = np.asarray(observation)
+        try:
+            values = np.asarray(observation, np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{self._name} gave an observation {self._where()} that is no array of numbers "
+                f"({' '.join(str(error).split())[:100]}); mend it there"
+            ) from error
         if values.shape != space.shape:
             raise UserError(
                 f"{self._name} gave an observation of shape {values.shape} {self._where()}; its "
                 f"observation_space says {space.shape}"
             )
-        if not np.isfinite(values).all():
-            index = int(np.argwhere(~np.isfinite(values))[0][0])
+        wrong = ~(np.abs(values) <= LARGEST)  # so is NaN
+        if wrong.any():
+            index = int(np.argwhere(wrong)[0][0])
             raise UserError(
                 f"{self._name} gave {values[index]} as observation {index} {self._where()}; mend "
                 "it there"
             )
 
-    def _raise(self, error: Exception, call: str) -> NoReturn:
+    def _raise(self, error: BaseException) -> NoReturn:
         last = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if last.filename == __file__ else f" ({Path(last.filename).name}, line "
+        place += f"{last.lineno})" if place else ""
         said = " ".join(str(error).split())[:200]
+        when = self._where() if self._steps else "when it was reset"
         raise UserError(
-            f"{self._name} raised {type(error).__name__}: {said} ({Path(last.filename).name}, line "
-            f"{last.lineno}) {self._where() if call == 'step' else 'when it was reset'}; mend it "
-            "there"
+            f"{self._name} raised {type(error).__name__}: {said}{place} {when}; mend it there"
         ) from error
 
     def _where(self) -> str:

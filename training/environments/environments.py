@@ -19,7 +19,7 @@ from typing import Any
 import gymnasium
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.environments.checked_environment import CheckedEnvironment
+from sparsectl.training.environments.checked_environment import RAISED, CheckedEnvironment
 from sparsectl.training.environments.flat_observation import FlatObservation, is_flat
 
 MODULES_KNOWN = ("gymnasium",)
@@ -186,10 +186,14 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
     if place.endswith(".toml"):
         place, kwargs = OWN_RIG, {**kwargs, "rig": place}
     environment = _made(place, kwargs)
+    for side in ("observation_space", "action_space"):
+        if not isinstance(getattr(environment, side, None), gymnasium.Space):
+            raise UserError(f"{parts.id} has no {side}; set it to a gymnasium.spaces.Box")
     for wrapper in parts.wrappers:
         environment = _wrapped(environment, wrapper)
     if not is_flat(environment):
-        environment = FlatObservation(environment, parts.id)
+        checked = CheckedEnvironment(environment, parts.id)  # before anything takes it apart
+        environment = FlatObservation(checked, parts.id)
     return CheckedEnvironment(environment, parts.id)
 
 
@@ -204,7 +208,7 @@ def _made(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
         return _of_class(imported, rest, dict(kwargs))
     except UserError:
         raise
-    except Exception as error:
+    except RAISED as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
             f"cannot make the environment {place!r}: {reason}; name a Gymnasium id such as "
@@ -230,7 +234,7 @@ def _wrapped(environment: gymnasium.Env[Any, Any], place: str) -> gymnasium.Env[
         wrapped = getattr(imported, name)(environment)
     except UserError:
         raise
-    except Exception as error:
+    except RAISED as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
             f"cannot wrap the environment in {place}: {reason}; a wrapper is called with the "
@@ -247,7 +251,7 @@ def _imported(module: str, asked_by: str) -> Any:
         sys.path.append(os.getcwd())
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except RAISED as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
             f"{asked_by}: cannot import {module} ({type(error).__name__}: {reason}); run in the "

@@ -28,7 +28,10 @@ PASSIVE = (
 
 CHOICES = (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
 VECTORS = "only vectors of real numbers (Box) can be distilled"
-DISCRETE = "only continuous actions (Box) can be distilled so far, no choice among a few"
+DISCRETE = (
+    "only continuous actions (Box of real numbers) can be distilled so far, no choice among a few; "
+    "`sparsectl export` takes an ONNX policy of such choices as it is"
+)
 FIELDS = ("name", "unit", "scale", "offset", "low", "high")
 
 
@@ -109,6 +112,8 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
         if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
             discrete = side == "action" and isinstance(space, CHOICES)
             raise UserError(f"{name} has {side}s {space}; {DISCRETE if discrete else VECTORS}")
+    if not np.issubdtype(spaces["action"].dtype, np.floating):
+        raise UserError(f"{name} has actions {spaces['action']}; {DISCRETE}")
     names = None
     if environment.has_wrapper_attr(NAMES):
         names = environment.get_wrapper_attr(NAMES)
@@ -169,6 +174,11 @@ def _scaled(actions: list[JSON]) -> list[JSON]:
         if action["low"] is None or action["high"] is None:
             raise UserError(
                 f"action {action['name']} has no bounds; wrap the environment so that it has"
+            )
+        if not action["low"] < action["high"]:
+            raise UserError(
+                f"action {action['name']} ranges from {action['low']:g} to {action['high']:g}, "
+                "which leaves nothing to choose; wrap the environment so that it takes none"
             )
         action["scale"] = (action["high"] - action["low"]) / 2
         action["offset"] = (action["high"] + action["low"]) / 2

@@ -97,10 +97,24 @@ def test_a_rigs_signals_hold_unless_a_wrapper_may_change_them(own: Path) -> None
         ("own_environment:Reach", [], ["own_environment:Picky"], "called with the environment"),
         ("own_environment:Reach", [], ["own_environment:None"], "has no attribute 'None'"),
         ("own_environment:STEPS", [], [], "not callable"),
+        ("own_environment:Careless", [], [], "no licence; name a Gymnasium id"),
+        ("own_environment:Bare", [], [], "has no observation_space; set it"),
+        (
+            "own_environment:Whole",
+            [],
+            [],
+            r"int64\); only continuous actions \(Box of real numbers",
+        ),
+        ("own_environment:Fixed", [], [], "action a1 ranges from 1 to 1, which leaves nothing"),
         ("own_environment:Nowhere", [], [], "cannot make the environment"),
         ("own_environment:Image", [], [], "an image; policies here have no convolutions"),
         ("no_such_module:Reach", [], [], "cannot import no_such_module"),
-        ("CartPole-v1", [], [], r"actions Discrete\(2\); only continuous actions"),
+        (
+            "CartPole-v1",
+            [],
+            [],
+            r"actions Discrete\(2\); only continuous actions .* `sparsectl export`",
+        ),
         ("FrozenLake-v1", [], [], r"observations Discrete\(16\); only vectors"),
         ('{"id": 3}', [], [], "id and wrappers are text"),
         ("{}", [], [], "give an id, or JSON"),
@@ -120,6 +134,14 @@ def test_mistakes_are_one_line(
         ("raise", r"RuntimeError: the arm is stuck \(own_environment.py, line \d+\) in step 7 of "),
         ("nan", "nan as observation 4 in step 7 of the episode with seed 5"),
         ("reward", "the reward inf in step 7 "),
+        ("large", r"the reward 1e\+300 in step 7 .* no finite number of float32"),
+        ("none", "the reward None in step 7 "),
+        ("two", r"the reward array\(\[1., 1.\]\) in step 7 "),
+        ("exit", r"SystemExit: 7 \(own_environment.py, line \d+\) in step 7 of "),
+        (
+            "old",
+            r"gave 4 values from step\(\) in step 7 of .*; Gymnasium's has 5: observation, rew",
+        ),
     ],
 )
 def test_what_an_environment_does_wrong_is_told_with_its_step(
@@ -131,6 +153,12 @@ def test_what_an_environment_does_wrong_is_told_with_its_step(
         for _ in range(8):
             environment.step(ACTION)
     assert "\n" not in str(caught.value)
+
+
+def test_a_reset_of_an_older_api_is_told(own: Path) -> None:
+    environment = make_environment("own_environment:OldReset")
+    with pytest.raises(UserError, match=r"from reset\(\) at the start .* 2: observation and info"):
+        environment.reset(seed=5)
 
 
 def test_an_episode_that_never_ends_does(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
