@@ -150,10 +150,15 @@ def read_sb3(
 
 
 def sign_of_normaliser(path: Path) -> str | None:
-    """What says that a zip was trained behind VecNormalize; None: nothing."""
+    """What says that a zip was trained behind VecNormalize; None: nothing.
+
+    RL Baselines3 Zoo keeps the normaliser in a folder beside the zip, which has no zip of its own.
+    """
     beside = [*path.parent.glob("*vecnormalize*.pkl"), *path.parent.glob("*/vecnormalize.pkl")]
-    if beside:
-        return f"{beside[0].name} lies beside it, so it was trained with VecNormalize"
+    for found in beside:
+        if found.parent == path.parent or not any(found.parent.glob("*.zip")):
+            place = found.relative_to(path.parent)
+            return f"{place} lies beside it, so it seems to have been trained with VecNormalize"
     if says_vec_normalize(path):
         return "it was trained with VecNormalize"
     return None

@@ -94,7 +94,15 @@ def test_a_zip_without_one_is_not_warned_of(
     model.learn(64)
     model.save(tmp_path / "model.zip")
     evaluate(EvaluateConfig(tmp_path / "model.zip", ENV, 1))
+    other = tmp_path / "other"  # which has a normaliser of a model of its own
+    other.mkdir()
+    (other / "vecnormalize.pkl").touch()
+    (other / "model.zip").touch()
+    load_policy(tmp_path / "model.zip")
     assert "warning" not in capsys.readouterr().err
+    (other / "model.zip").unlink()  # as RL Baselines3 Zoo lays them out
+    load_policy(tmp_path / "model.zip")
+    assert "other/vecnormalize.pkl lies beside it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("activation", ["Tanh", "ReLU"])

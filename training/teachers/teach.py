@@ -58,15 +58,15 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     """
     env = named_environment(config.env, config.env_kwargs, config.wrapper)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
-    settings = resolved(config)
+    settings, known = resolved(config), known_of(config)
     config = replace(config, **asdict(settings))
     _check(config, settings)
     backend = BACKENDS[config.backend]
     _import(backend.module)
     signals = signals_of(config.env)
     _check_memory(settings, signals)
-    if known := known_of(config):
-        print(f"sparsectl teach: {known.told}", file=sys.stderr)
+    if known:
+        print(f"sparsectl teach: {known.told(settings)}", file=sys.stderr)
     with locked_folder(config.out):
         return _taught(config, settings, backend, signals)
 

@@ -39,11 +39,13 @@ class Known:
     return_mean: float
     return_std: float
 
-    @property
-    def told(self) -> str:
-        """In words."""
+    def told(self, used: Teaching) -> str:
+        """In words, with what of the settings that are used is not the zoo's."""
+        names = [field.name for field in fields(Teaching)]
+        changed = [name for name in names if getattr(used, name) != getattr(self.settings, name)]
+        other = f", but for {', '.join(changed)}" if changed else ""
         return (
-            f"settings of RL Baselines3 Zoo, whose own agent returned {self.return_mean:,.0f} "
+            f"settings of RL Baselines3 Zoo{other}; its own agent returned {self.return_mean:,.0f} "
             f"(standard deviation {self.return_std:,.0f} over episodes) after "
             f"{self.settings.steps:,} steps"
         )

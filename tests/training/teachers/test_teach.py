@@ -28,7 +28,7 @@ from sparsectl.training.teachers import teach as teaching_loop
 from sparsectl.training.teachers.backends import BACKENDS
 from sparsectl.training.teachers.teach import _model, signals_of, teach
 from sparsectl.training.teachers.teacher_file import write_teacher
-from sparsectl.training.teachers.teaching import Teaching, resolved
+from sparsectl.training.teachers.teaching import Teaching, known_of, resolved
 
 ENV = "sparsectl/sensorsini_cartpole-v0"
 
@@ -157,6 +157,17 @@ def test_environments_of_the_zoo_have_its_settings() -> None:
     changed = named_environment("Pendulum-v1", ["g=2"], [])
     assert settings_of(env=changed) == settings_of(env=ENV) == Teaching()
     assert settings_of(env=ENV, algo="td3").exploration_noise == 0.1
+
+
+def test_what_the_zoos_agent_returned_is_told_with_what_is_not_its_setting() -> None:
+    asked = TeachConfig("Pendulum-v1", "td3")
+    known = known_of(asked)
+    assert known is not None
+    said = known.told(resolved(asked))
+    assert said.startswith("settings of RL Baselines3 Zoo; its own agent returned -152 (")
+    changed = known.told(resolved(replace(asked, hidden=(64, 64), steps=15_000)))
+    assert changed.startswith("settings of RL Baselines3 Zoo, but for steps, hidden; its own agent")
+    assert known_of(TeachConfig(ENV)) is None
 
 
 @pytest.mark.parametrize(("noise", "explores"), [(None, True), (0.0, False)])
