@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
-from statistics import mean, variance
+from statistics import mean
 from typing import Any
 
 import numpy as np
 from demo_student import outside
-from scipy.stats import t
 
 from sparsectl.common.files import read_json
 from sparsectl.training.distillation.methods import METHODS
@@ -51,7 +49,7 @@ def methods(only: Collection[str] = ()) -> list[str]:
         "chosen. An episode fails where it returns less than three quarters of the teacher's mean, "
         f"{teacher['failed_below']:.0f}. In brackets 95 % intervals over students and episodes.",
         "",
-        "| method | weights | with biases | bytes of tables | seeds | mean return, less the "
+        "| method | weights | with biases | bytes of tables | students | mean return, less the "
         "teacher's | mean of the worst hundredth (CVaR) | failures in 1,000 |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -184,65 +182,6 @@ def _stage_name(name: str) -> str:
     return words[stage]
 
 
-def earlier() -> list[str]:
-    """A row a recipe of whose students mean, ten worst and failures of 1,000 are kept."""
-    results = read_json(RESULTS / "earlier_students.json")
-    rows = defaultdict(list)
-    for name, row in sorted(results["policies"].items()):
-        rows[re.sub(r"-\d+$", "", name)].append(row)
-    own = results["policies"]["teacher"]["return_mean"]
-    lines = [
-        f"All in the same 1,000 episodes. Here an episode fails below {results['least']:.1f}.",
-        "",
-        "| students | seeds | mean return, less the teacher's: mean [lowest, highest seed] | mean "
-        "of the worst hundredth (CVaR) | failures in 1,000 |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, found in sorted(rows.items()):
-        lost = [row["return_mean"] / own - 1 for row in found]
-        share = f"{mean(lost):+.1%} [{min(lost):+.1%}, {max(lost):+.1%}]"
-        lines.append(
-            _cells(
-                name,
-                str(len(found)),
-                "" if name == "teacher" else share,
-                _both([_tail(row) for row in found], "{:.0f}"),
-                _both([_rate(row) for row in found], "{:.1f}"),
-            )
-        )
-    return lines
-
-
-Estimate = tuple[float, float]
-"""A figure of one student and the variance that its episodes leave in it."""
-
-
-def _tail(row: JSON) -> Estimate:
-    """CVaR from the worst episodes alone, with its asymptotic variance (Manistre, Hancock 2005)."""
-    worst = np.array(row["lowest"])
-    share = len(worst) / row["episodes"]
-    spread = worst.var(ddof=1) + (1 - share) * (worst.max() - worst.mean()) ** 2
-    return float(worst.mean()), float(spread / len(worst))
-
-
-def _rate(row: JSON) -> Estimate:
-    rate = row["failures"] / row["episodes"]
-    return 1000 * rate, 1e6 * rate * (1 - rate) / row["episodes"]
-
-
-def _both(estimates: list[Estimate], form: str) -> str:
-    """Mean over students and its 95 % interval; what episodes leave open is common to them all."""
-    values = [value for value, _ in estimates]
-    count, of_episodes = len(values), mean(spread for _, spread in estimates)
-    of_students = variance(values) / count if count > 1 else 0.0
-    freedom = math.inf
-    if of_students:
-        freedom = (of_students + of_episodes) ** 2 / (of_students**2 / (count - 1))
-    half = float(t.ppf(0.975, freedom)) * math.sqrt(of_students + of_episodes)
-    low, high = max(mean(values) - half, 0.0), mean(values) + half
-    return f"{form.format(mean(values))} [{form.format(low)}, {form.format(high)}]"
-
-
 def encoded() -> list[str]:
     """A row a student and encoding."""
     results = read_json(RESULTS / "encoded_returns.json")
@@ -269,7 +208,7 @@ def tasks() -> list[str]:
     """A row a task of other people and kind of student, beside the task's teacher."""
     results = read_json(RESULTS / "tasks.json")["tasks"]
     lines = [
-        "| task | teacher's return | student | weights | with biases | bytes of tables | seeds "
+        "| task | teacher's return | student | weights | with biases | bytes of tables | students "
         "| mean return, less the teacher's |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -301,7 +240,7 @@ def tasks() -> list[str]:
 def tasks_pairs() -> list[str]:
     """A row a task: what the sparse student returns less the dense one of as many bytes."""
     results = read_json(RESULTS / "tasks.json")["tasks"]
-    lines = ["| task | seeds | sparse less dense, of the teacher's mean |", "| --- | --- | --- |"]
+    lines = ["| task | pairs | sparse less dense, of the teacher's mean |", "| --- | --- | --- |"]
     for name, entry in results.items():
         pair = entry["sparse_less_dense"]
         if pair is not None:

@@ -17,7 +17,6 @@ import tyro
 from journal_tables import journal_kinds
 from method_tables import (
     demo,
-    earlier,
     encoded,
     method_list,
     methods,
@@ -158,7 +157,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "marks": marks,
     "methods": methods,
     "methods_short": methods_short,
-    "earlier": earlier,
     "encoded": encoded,
     "tasks": tasks,
     "tasks_pairs": tasks_pairs,

@@ -65,9 +65,12 @@ TASKS: Mapping[str, Task] = {
     ),
     "LunarLanderContinuous-v3": Task(
         {
-            "steps": 200_000,
+            "steps": 300_000,
             "hidden": (128, 128),
-            "learning_starts": 5_000,
+            "learning_rate": 7.3e-4,
+            "learning_rate_end": 0.0,
+            "target_rate": 0.01,
+            "learning_starts": 10_000,
             "evaluate_every": 20_000,
         },
         200,

@@ -86,7 +86,8 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         """What Gymnasium's API says that the call gives; of older ones it was less."""
         count = wanted.count(",") + 2
         if not isinstance(given, (tuple, list)) or len(given) != count:
-            what = f"{len(given)} values" if isinstance(given, (tuple, list)) else type(given)
+            several = isinstance(given, (tuple, list))
+            what = f"{len(given)} values" if several else f"a {type(given).__name__}"
             raise UserError(
                 f"{self._name} gave {what} from {call}() {self._where()}; Gymnasium's has {count}: "
                 f"{wanted}"

@@ -12,6 +12,7 @@ import pytest
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.config import ReportConfig, TrialConfig
+from sparsectl.hil.report import report
 from sparsectl.hil.report.network_picture import draw_network, live_neurons
 from sparsectl.hil.report.report import write_report
 from sparsectl.hil.trial.trial import run_trial
@@ -283,3 +284,11 @@ def test_two_trials_over_each_other(run: Path, tmp_path: Path) -> None:
     (empty / "summary.json").write_text("{}")
     with pytest.raises(UserError, match="empty holds no trial; name two trials' folders"):
         write_report(ReportConfig(run, other=empty))
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_report_is_drawn(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "render", lambda *_: pytest.fail("it was drawn"))
+    with pytest.raises(UserError, match="give another --out"):
+        write_report(ReportConfig(run, Path("/proc/zz/report.html")))

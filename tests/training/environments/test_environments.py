@@ -157,7 +157,9 @@ def test_what_an_environment_does_wrong_is_told_with_its_step(
 
 def test_a_reset_of_an_older_api_is_told(own: Path) -> None:
     environment = make_environment("own_environment:OldReset")
-    with pytest.raises(UserError, match=r"from reset\(\) at the start .* 2: observation and info"):
+    with pytest.raises(
+        UserError, match=r"gave a dict from reset\(\) at the start .* 2: observation and info"
+    ):
         environment.reset(seed=5)
 
 
