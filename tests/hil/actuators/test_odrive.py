@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from tests.hil.actuators.odrive_drive import (
     WATCHDOG_TIMER_EXPIRED,
     SimulatedOdrive,
 )
+from tests.hil.actuators.simplefoc_drive import SimulatedSimpleFoc
 from tests.hil.policies import EASY_RIG
 
 RIG = Path(__file__).parent / "brushless_rig.toml"
@@ -145,14 +147,24 @@ def test_the_motor_is_off_when_the_process_that_feeds_it_dies(number: signal.Sig
                 server.communicate()
 
 
-def test_the_wiring_check_runs_through_the_drive(easy: Path, tmp_path: Path) -> None:
-    """All of it in real time: firmware, its process's socket, the drive's line."""
-    with SimulatedOdrive(load_rig(RIG), late_s=5.0) as drive:
+@pytest.mark.parametrize(
+    ("kind", "drive_type"), [("odrive", SimulatedOdrive), ("simplefoc", SimulatedSimpleFoc)]
+)
+def test_the_wiring_check_runs_through_the_drive(
+    easy: Path, tmp_path: Path, kind: str, drive_type: type[SimulatedOdrive]
+) -> None:
+    """All of it in real time: firmware, its process's socket, the drive's line. The hinge has more
+    friction than the rig's, so that nobody waits for the pole."""
+    source, rig = RIG.read_text(), tmp_path / "rig.toml"
+    stiff = re.sub(r"(?m)^viscous_friction = 5\.0e-5", "viscous_friction = 2.0e-3", source)
+    assert stiff != source
+    rig.write_text(stiff)
+    with drive_type(load_rig(rig), late_s=5.0) as drive:
         result = trial(
             TrialCommand(
                 easy,
-                rig=str(RIG),
-                port=f"odrive:{drive.port}",
+                rig=str(rig),
+                port=f"{kind}:{drive.port}",
                 check_wiring=True,
                 link_timeout_ticks=10,
                 out=tmp_path / "check",
