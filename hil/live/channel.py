@@ -51,6 +51,8 @@ class Channel:
                 data = self._socket.recv(MAX_BYTES)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                continue  # it closed with something of ours unread; what it had sent is still here
             except OSError as error:
                 raise EOFError from error
             if not data:

@@ -44,3 +44,16 @@ def test_a_closed_end_is_told() -> None:
     with pytest.raises(EOFError):
         list(theirs.receive())
     assert not theirs.send({"command": "estop"})
+
+
+def test_the_last_word_is_heard_though_the_end_closed_with_ours_unread() -> None:
+    """The kernel tells of the reset first. A page then said that its trial had vanished."""
+    ours, theirs = channel_pair()
+    theirs.send({"browsers": 1})
+    ours.send({"ended": "the board stopped the trial"})
+    ours.close()
+    received = theirs.receive()
+    assert next(received) == {"ended": "the board stopped the trial"}
+    with pytest.raises(EOFError):
+        next(received)
+    theirs.close()
