@@ -151,14 +151,23 @@ def proof_lines(
             f"rounding: {errors['source']:.2g})"
         ),
         "on": where,
-        "not proven": _not_proven(inputs, policy, straddling.unreached, beyond),
+        "not proven": _not_proven(inputs, policy, straddling.unreached, verified, beyond),
     }
 
 
 def _not_proven(
-    inputs: Inputs, policy: EncodedPolicy, unreached: Sequence[str], beyond: float | None
+    inputs: Inputs,
+    policy: EncodedPolicy,
+    unreached: Sequence[str],
+    verified: dict[str, Any],
+    beyond: float | None,
 ) -> str:
     parts = []
+    if verified["max_abs_error"]["source"] > verified["error_limit"]:
+        parts.append(
+            "that policy.c repeats the file's own rounding, which is coarser than the limit of "
+            f"{verified['error_limit']:.2g}"
+        )
     if unreached:
         more = f" and {len(unreached) - _SHOWN} more" if len(unreached) > _SHOWN else ""
         parts.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import ModelProto
 
-ELEMENTWISE = ("Sub", "Add", "Mul", "Div", "BatchNormalization")
+ELEMENTWISE = ("Sub", "Add", "Mul", "Div", "BatchNormalization", "Scaler")
 SHAPE_ONLY = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Dropout")
 
 

@@ -460,3 +460,20 @@ def test_three_lines_say_what_is_proven(tmp_path: Path) -> None:
     assert f"beyond those observations: seen to be {beyond:.2g} off before" in proof["not proven"]
     assert "they are cut off (o0 ±" in proof["not proven"]
     assert HIDDEN * 3 == result["kept_weights"]
+
+
+def test_a_cast_to_float16_that_the_c_does_not_make_is_told(tmp_path: Path) -> None:
+    """The C computes in float32, which is the nearer to what the file means; its digits are others."""
+    nodes, constants = mlp("x", "action", 2)
+    told = []
+    for kind in (TensorProto.FLOAT16, TensorProto.FLOAT):
+        casts = [
+            node("Cast", ["observation"], ["narrow"], to=kind),
+            node("Cast", ["narrow"], ["x"], to=TensorProto.FLOAT),
+        ]
+        model = write_file(
+            tmp_path / "model.onnx", casts + nodes, constants, {"observation": ["b", 2]}
+        )
+        found = export_policy(ExportConfig(model, tmp_path / "p", **FEW))
+        told.append("repeats the file's own rounding" in found["proof"]["not proven"])
+    assert told == [True, False]

@@ -39,7 +39,7 @@ the form of a weight; about four times the limits that export itself keeps to, a
 as the observations are others."""
 CALIBRATED = 3000
 """Rows of --calibration for what rounds weights, where the file has no normaliser."""
-ROUNDINGS = 32.0
+ROUNDINGS = 8.0
 """How often the measured rounding an action may be off."""
 KEPT = 2.0**-52
 """Of an action's greatest value anywhere, what it may be off at the least. onnxruntime's Sigmoid is

@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import load
 from sparsectl.policy.onnx_file.reader import read_onnx
@@ -261,6 +262,10 @@ def test_skl2onnx(activation: str, scaler: str, outputs: int, tmp_path: Path) ->
     path = tmp_path / "sklearn.onnx"
     path.write_bytes(proto.SerializeToString())
     assert agrees(path, (500, 4)).action_size == outputs
+    normaliser = OnnxSource(path, None, (4, outputs)).normaliser
+    assert normaliser is not None
+    ends = np.stack([normaliser.offset, normaliser.offset + normaliser.scale])
+    assert np.allclose(np.ptp(model[0].transform(ends), axis=0), 1, rtol=1e-4)
 
 
 def test_weights_beside_the_file_and_in_half_precision(tmp_path: Path) -> None:
