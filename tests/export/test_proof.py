@@ -463,7 +463,7 @@ def test_three_lines_say_what_is_proven(tmp_path: Path) -> None:
 
 
 def test_a_cast_to_float16_that_the_c_does_not_make_is_told(tmp_path: Path) -> None:
-    """The C computes in float32, which is the nearer to what the file means; its digits are others."""
+    """The C computes in float32, nearer to what the file means; its last digits are others."""
     nodes, constants = mlp("x", "action", 2)
     told = []
     for kind in (TensorProto.FLOAT16, TensorProto.FLOAT):
