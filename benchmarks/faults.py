@@ -24,9 +24,9 @@ from tqdm import tqdm
 from sparsectl.common.files import atomic_path, read_json, write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import BOARDS, find_board
+from sparsectl.firmware_host.config_header import config_header, watchdog_us
 from sparsectl.firmware_host.encoder_budget import encoder_budget
 from sparsectl.firmware_host.policy_header import PolicyHeader
-from sparsectl.firmware_host.rig_constants import RigConstants, config_header, watchdog_us
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind
 from sparsectl.plants.rig import load_rig, rig_names
 from sparsectl.protocol.enums import Fault, State
@@ -158,7 +158,7 @@ def _doc(enum: type[State] | type[Fault], name: str) -> str:
 
 
 def _macros(rig: str) -> dict[str, str]:
-    constants = RigConstants(**load_rig(rig).firmware_constants())
+    constants = load_rig(rig).firmware_constants()
     policy = PolicyHeader(25, 1, 5, 5, 0, 0, "00" * 32, None)
     lines = config_header(constants, policy, find_board("host")).splitlines()
     words = [line.split(maxsplit=2) for line in lines if line.startswith("#define")]
@@ -184,7 +184,7 @@ def edges() -> list[str]:
     """A row a board that takes an interrupt for each edge: how many a second it counts."""
     lines = ["| board | cycles an edge | edges a second, together | of one encoder |"]
     lines.append("| --- " * 4 + "|")
-    rigs = {name: RigConstants(**load_rig(name).firmware_constants()) for name in rig_names()}
+    rigs = {name: load_rig(name).firmware_constants() for name in rig_names()}
     for board in BOARDS.values():
         budget = encoder_budget(board, next(iter(rigs.values())))
         if budget is not None:
@@ -261,7 +261,7 @@ def run_matrix() -> None:
     from sparsectl.hil.fault_matrix.matrix import Matrix
     from tests.hil.policies import EASY_POLICY, SWITCHED_RIG, export_into
 
-    constants = RigConstants(**load_rig(SWITCHED_RIG).firmware_constants())
+    constants = load_rig(SWITCHED_RIG).firmware_constants()
     with tempfile.TemporaryDirectory() as folder:
         policy = export_into(EASY_POLICY, Path(folder) / "policy")
         built = Matrix(policy, str(SWITCHED_RIG), constants, Path(folder)).build()

@@ -28,7 +28,6 @@ from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import BOARDS, Board, find_board
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.emulators.running import RunningBoard
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.plants.rig import load_rig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +51,7 @@ def hundred(board: Board, policy: Path, folder: Path, trials: int) -> dict[str, 
     from tests.hil.policies import EASY_RIG
     from tests.hil.powered import next_trial
 
-    rig = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    rig = load_rig(str(EASY_RIG)).firmware_constants()
     built = build_firmware(policy, board, rig, folder / "firmware")
     ended: Counter[str] = Counter()
     lost_frames = 0

@@ -21,7 +21,6 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.firmware_host.tools import find_tool
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.fault_matrix.soak import Board, soak
@@ -79,7 +78,7 @@ def main(config: SoakConfig) -> None:
     sys.path.insert(0, str(ROOT))
     from tests.hil.policies import EASY_POLICY, EASY_RIG, export_into
 
-    constants = RigConstants(**load_rig(EASY_RIG).firmware_constants())
+    constants = load_rig(EASY_RIG).firmware_constants()
     with tempfile.TemporaryDirectory() as name:
         folder, start = Path(name), time.monotonic()
         policy = export_into(EASY_POLICY, folder / "policy")

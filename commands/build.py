@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config import BuildConfig
 from sparsectl.plants.rig import load_rig
 from sparsectl.policy.onnx_file.reader import read_onnx
@@ -24,7 +24,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
         raise UserError(
             f"{config.policy} names no rig; give one with --rig NAME or --rig FILE.toml"
         )
-    constants = RigConstants(**load_rig(rig_name).firmware_constants())
+    constants = load_rig(rig_name).firmware_constants()
     out = config.out or config.policy.parent / "firmware"
     built = build_firmware(config.policy, config.board, constants, out, measure=True)
     edges, tick = built["encoder_share"] or 0.0, built["tick_share"] or 0.0

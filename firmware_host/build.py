@@ -17,13 +17,12 @@ from sparsectl.common.progress import Progress
 from sparsectl.firmware_host.boards import Board, find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
 from sparsectl.firmware_host.compiler import compile_object, convert, link, section_sizes
+from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.earlier_build import INPUTS, earlier_build, file_digest, inputs_digest
 from sparsectl.firmware_host.encoder_budget import check_encoders, encoder_figures
 from sparsectl.firmware_host.policy_header import PolicyHeader, read_policy_header
-from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 from sparsectl.firmware_host.tick_cost import worst_tick
-
-__all__ = ["RigConstants", "build_firmware"]
+from sparsectl.plants.rig_constants import RigConstants
 
 OBSERVATION_SIGNALS: Final = 5
 """Values a frame that a board makes from its two encoders."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import Board
-from sparsectl.firmware_host.rig_constants import RigConstants
+from sparsectl.plants.rig_constants import RigConstants
 
 
 @dataclass(frozen=True)

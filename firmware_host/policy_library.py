@@ -17,8 +17,9 @@ from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
 from sparsectl.firmware_host.build import SUMMARY, check_fit, new_folder
 from sparsectl.firmware_host.compiler import compile_object, link
+from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.policy_header import read_policy_header
-from sparsectl.firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.plants.rig_constants import RigConstants
 
 CORE: Final = ("angle", "golden", "observation")
 LIBRARY: Final = "policy.so"

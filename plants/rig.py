@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sparsectl.common.errors import UserError
 from sparsectl.plants.motor import MOTORS, CurrentMotor, Motor
+from sparsectl.plants.rig_constants import RigConstants
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 
@@ -145,25 +146,26 @@ class Rig:
             "rig": self.name,
         }
 
-    def firmware_constants(self) -> dict[str, Any]:
-        """What a board must know of the rig; see `firmware_host.build.RigConstants`."""
+    def firmware_constants(self) -> RigConstants:
+        """What a board must know of the rig.
+
+        Raises:
+            UserError: a number that no firmware can be built with.
+        """
         sense, part_of_gravity = _ANSWERS[self.model]
-        constants = {
-            "base_unit_per_count": self.base.unit_per_count,
-            "pole_rad_per_count": self.pole_rad_per_count,
-            "base_limit": self.base.limit,
-            "period_us": round(self.period_s * 1e6),
-            "max_duty": self.motor.max_duty,
-            "base_rate_limit": self.base.rate_limit,
-            "pole_rate_limit": self.pole.rate_limit,
-            "pole_sense": sense if self.pole.counts_per_turn > 0 else -sense,
-            "telling_acceleration": part_of_gravity * GRAVITY / self.lever_m,
-        }
-        if self.base.limit_switch_at:
-            constants["limit_switches"] = 1
-        if self.motor.current_limit_a:
-            constants["current_limit_a"] = self.motor.current_limit_a
-        return constants
+        return RigConstants(
+            base_unit_per_count=self.base.unit_per_count,
+            pole_rad_per_count=self.pole_rad_per_count,
+            base_limit=self.base.limit,
+            period_us=round(self.period_s * 1e6),
+            max_duty=self.motor.max_duty,
+            base_rate_limit=self.base.rate_limit,
+            pole_rate_limit=self.pole.rate_limit,
+            pole_sense=sense if self.pole.counts_per_turn > 0 else -sense,
+            telling_acceleration=part_of_gravity * GRAVITY / self.lever_m,
+            limit_switches=1 if self.base.limit_switch_at else 0,
+            current_limit_a=self.motor.current_limit_a or math.inf,
+        )
 
 
 LINEAR, ROTARY = "linear.xml", "rotary.xml"

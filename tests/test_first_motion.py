@@ -77,7 +77,7 @@ def test_its_lines_of_a_rig_file_go_into_the_rig_of_the_other_page(tmp_path: Pat
     path = tmp_path / "my_rig.toml"
     path.write_text(rig, encoding="utf-8")
     loaded = load_rig(path)
-    assert isinstance(loaded.motor, CurrentMotor) and loaded.firmware_constants()["limit_switches"]
+    assert isinstance(loaded.motor, CurrentMotor) and loaded.firmware_constants().limit_switches
     plant = Plant(loaded)
     plant.reset(0)
     plant.set_duty(1.0)

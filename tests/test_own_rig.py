@@ -13,7 +13,6 @@ from gymnasium.utils.env_checker import check_env
 
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
 from sparsectl.hil.trial.trial import run_trial
@@ -72,7 +71,7 @@ def test_the_environment_is_a_good_one(rig_file: Path) -> None:
 
 
 def test_firmware_gets_its_numbers(rig_file: Path) -> None:
-    constants = RigConstants(**load_rig(rig_file).firmware_constants())
+    constants = load_rig(rig_file).firmware_constants()
     assert constants.base_limit == 0.36
     assert constants.pole_rad_per_count == pytest.approx(2 * np.pi / 4096)
 
@@ -95,7 +94,7 @@ def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> 
         env.step(np.ones(1, dtype=np.float32))
     arm_rad, _, pole_rad, _ = env.plant.state()
     assert arm_rad > 0.1 and abs(wrap_angle(pole_rad - np.pi)) > 0.1
-    jerk = RigConstants(**rig.firmware_constants()).telling_acceleration
+    jerk = rig.firmware_constants().telling_acceleration
     assert jerk == pytest.approx(0.4 * 9.81 / 0.085)
 
 

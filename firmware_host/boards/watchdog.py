@@ -13,7 +13,7 @@ class Watchdog:
     """Counts an oscillator since it was last fed, and restarts the board when that is too many.
 
     What it is set to is worked out for the slowest oscillator that the data sheet allows: a board
-    is never without its motor's control for longer than `rig_constants.watchdog_us`.
+    is never without its motor's control for longer than `config_header.watchdog_us`.
     """
 
     oscillator: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparsectl.firmware_host.policy_library import build_policy_library
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.drives.drives import Drive, LockstepDrive, PilDrive, Steps, StreamDrive
 from sparsectl.hil.drives.host_drives import Commander, HostLockstepDrive, HostStreamDrive
 from sparsectl.hil.drives.presence import Presence
@@ -25,7 +24,7 @@ def host_policy(plan: Plan) -> Commander:
     Raises:
         UserError: no compiler, or a vector that differs.
     """
-    constants = RigConstants(**plan.rig.firmware_constants())
+    constants = plan.rig.firmware_constants()
     library = build_policy_library(plan.config.policy, constants, plan.folder / "host_policy")
     library.check_golden_vectors()
     return Commander(library)
@@ -51,7 +50,7 @@ def make_drive(
         plant: the pendulum of processor in the loop; None in the others.
         presence: told of each turn where the board's clock is real.
     """
-    period_us = plan.expectation.rig["period_us"]
+    period_us = plan.expectation.rig.period_us
     if plant is not None:
         pace = RealtimePace(period_us) if plan.is_realtime else Unpaced()
         return PilDrive(session.link, guard, plant, journal.now, pace)

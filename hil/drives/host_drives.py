@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.firmware_host.config_header import COMMAND_TICKS
 from sparsectl.hil.drives.drives import Steps
 from sparsectl.hil.drives.presence import Presence
 from sparsectl.hil.drives.safety import FrameWatchdog, InterruptGuard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.firmware_host.config_header import COMMAND_TICKS
 from sparsectl.plants.rig import Rig
 from sparsectl.protocol.wire import Frame, State
 

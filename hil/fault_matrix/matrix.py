@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.policy_library import PolicyLibrary, build_policy_library
-from sparsectl.firmware_host.rig_constants import (
+from sparsectl.firmware_host.config_header import (
     STUCK_DUTY,
     STUCK_TRAVEL,
-    RigConstants,
     safety_ticks,
 )
+from sparsectl.firmware_host.policy_library import PolicyLibrary, build_policy_library
 from sparsectl.hil.fault_matrix.host import COMMAND_FAULTS, REQUEST_FAULTS, BareHost, PolicyHost
 from sparsectl.hil.faults.board import board_options
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind, FaultSpec
 from sparsectl.hil.faults.line import FaultyLine
 from sparsectl.hil.faults.plant import FaultyPlant
 from sparsectl.hil.simulation.plant_server import PlantStart, serve
+from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.wire import Fault, Frame, Mode, State, fields_to_board
 
 MARGIN_TICKS: Final = 3

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsectl.common.errors import EXIT_FAULT, UserError
-from sparsectl.firmware_host.rig_constants import (
+from sparsectl.firmware_host.config_header import (
     LINK_TIMEOUT_TICKS,
-    RigConstants,
     rig_digest,
     told_by_rig,
 )
@@ -20,6 +19,7 @@ from sparsectl.hil.journal.journal import JournalWriter
 from sparsectl.hil.link.link import ATTEMPTS, Link, LinkLost, Refused
 from sparsectl.hil.link.modem_lines import BOOT_LOADER_S
 from sparsectl.hil.timing.clock_sync import ClockRelation, Exchange, fit_clock
+from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.wire import PROTOCOL_HASH, Fault, Frame, Mode, State
 
 SYNC_EXCHANGES = 16
@@ -41,8 +41,7 @@ class Expectation:
     action_size: int
     frames: int
     rig_name: str
-    rig: Mapping[str, Any]
-    """`Rig.firmware_constants()`."""
+    rig: RigConstants
     link_timeout_ticks: int = LINK_TIMEOUT_TICKS
     """Silence of the host that ends a run."""
     policy_on_host: bool = False
@@ -51,15 +50,15 @@ class Expectation:
     @property
     def rig_digest(self) -> bytes:
         """Of all constants of rig and safety that a firmware of this rig is built with."""
-        return rig_digest(RigConstants(**self.rig))
+        return rig_digest(self.rig)
 
     def config(self) -> dict[str, Any]:
         """The fields of CONFIG."""
         return {
             "policy_digest": bytes.fromhex(self.digest),
-            "period_us": self.rig["period_us"],
-            "base_unit_per_count": self.rig["base_unit_per_count"],
-            "pole_rad_per_count": self.rig["pole_rad_per_count"],
+            "period_us": self.rig.period_us,
+            "base_unit_per_count": self.rig.base_unit_per_count,
+            "pole_rad_per_count": self.rig.pole_rad_per_count,
             "observation_size": self.observation_size,
             "action_size": self.action_size,
             "frames": self.frames,
@@ -93,7 +92,7 @@ class Expectation:
 
     def other_constant(self, hello: Mapping[str, Any], told: Mapping[str, Any]) -> UserError:
         """That the board was built with other constants than HELLO's: the first, where RIG told."""
-        for name, expected in told_by_rig(RigConstants(**self.rig)).items():
+        for name, expected in told_by_rig(self.rig).items():
             if told[name] != expected:
                 return UserError(
                     f"{name} is {told[name]} on the board, {expected} in rig {self.rig_name}; "
@@ -107,7 +106,7 @@ class Expectation:
 
     def _fixed(self) -> dict[str, Any]:
         """What was built into the board, beside the policy itself."""
-        fixed = {name: self.rig[name] for name in _BUILT_IN}
+        fixed = {name: getattr(self.rig, name) for name in _BUILT_IN}
         if not self.policy_on_host:
             fixed |= {name: getattr(self, name) for name in _SIZES}
         return fixed

@@ -11,8 +11,8 @@ from typing import Any
 from sparsectl.common.errors import UserError
 from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.config_header import most_link_ticks
 from sparsectl.firmware_host.policy_header import read_policy_header
-from sparsectl.firmware_host.rig_constants import RigConstants, most_link_ticks
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.kinds import FaultSpec
 from sparsectl.hil.journal.sources import file_hashes
@@ -97,7 +97,7 @@ class Plan:
             clock=config.clock,
             policy=config.policy,
             digest=self.graph.digest,
-            rig=RigConstants(**self.rig.firmware_constants()),
+            rig=self.rig.firmware_constants(),
             plant=None if config.mode == "pil" else self.plant,
             firmware=config.firmware or self.folder / "firmware",
             fifo=config.fifo,
@@ -153,7 +153,7 @@ class Plan:
             "policy_files": file_hashes(self.config.policy),
             "signals": self.graph.signals(),
             "rig": self.rig.name,
-            "rig_constants": self.rig.firmware_constants(),
+            "rig_constants": self.rig.firmware_constants().to_json(),
             "kicks": [asdict(kick) for kick in self.kicks],
             "provenance": origin,
         }
@@ -286,7 +286,7 @@ def _check_line(config: TrialConfig, rig: Rig) -> None:
 
 
 def _check_patience(ticks: int, rig: Rig) -> None:
-    most = most_link_ticks(rig.firmware_constants()["period_us"])
+    most = most_link_ticks(rig.firmware_constants().period_us)
     if not 1 <= ticks <= most:
         raise UserError(
             f"--link-timeout-ticks is {ticks}; give 1 to {most}, 0.2 s at the rate of {rig.name}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import Clock, Mode
 from sparsectl.hil.simulation.plant_server import PlantStart
 from sparsectl.hil.simulation.virtual_rig import LineStart
+from sparsectl.plants.rig_constants import RigConstants
 
 
 @dataclass(frozen=True)

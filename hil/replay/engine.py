@@ -12,8 +12,8 @@ from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.boards.host import HostBoard
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.replay.confined import STATIC, ConfinedProgram
+from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.wire import Decoder, Frame, encode
 
 CURRENT_UNKNOWN = -(2**31)

@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 
 from sparsectl.firmware_host.policy_library import build_policy_program
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.replay.confined import STATIC, ConfinedProgram
+from sparsectl.plants.rig_constants import RigConstants
 
 _ACT = struct.Struct("<ciiI")
 _OUTPUT = struct.Struct("<f")

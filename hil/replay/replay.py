@@ -8,7 +8,6 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.journal.journal import Journal, find_journal, read_journal
 from sparsectl.hil.journal.sources import copy_sources
 from sparsectl.hil.journal.trace import require_protocol
@@ -19,6 +18,7 @@ from sparsectl.hil.replay.engine import Engine, build_engine
 from sparsectl.hil.replay.player import Difference, Player
 from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
+from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.firmware_host.config_header import COMMAND_TICKS
 from sparsectl.protocol.wire import Fault
 
 _HURRY: Final = "a busy machine: let this program go first by --fifo"

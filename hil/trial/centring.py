@@ -66,7 +66,7 @@ class _Centring:
         self, plan: Plan, session: Session, guard: InterruptGuard, journal: JournalWriter
     ) -> None:
         self.plan, self.session, self.guard, self.journal = plan, session, guard, journal
-        self.period_us = int(plan.expectation.rig["period_us"])
+        self.period_us = plan.expectation.rig.period_us
         self.unit_per_count = plan.rig.base.unit_per_count
 
     def run(self) -> float:

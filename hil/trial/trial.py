@@ -283,7 +283,7 @@ class _Trial:
         if absence is not None and fault in SILENCES:
             self.journal.note("absence", seconds=round(absence.seconds, 3))
             return f"{absence.words}; the board, hearing nothing, stopped the trial: {fault.name}"
-        period_us = self.plan.expectation.rig["period_us"]
+        period_us = self.plan.expectation.rig.period_us
         share = self.plan.line_share if self.plan.is_realtime else 0.0
         what = advice(fault, period_us, self.config.link_timeout_ticks, share)
         return f"the board stopped the trial: {fault.name}" + (f" ({what})" if what else "")

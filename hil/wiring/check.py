@@ -220,7 +220,7 @@ class _Check:
         self, plan: Plan, session: Session, guard: InterruptGuard, journal: JournalWriter
     ) -> None:
         self.plan, self.session, self.guard, self.journal = plan, session, guard, journal
-        self.period_us = int(plan.expectation.rig["period_us"])
+        self.period_us = plan.expectation.rig.period_us
         self.has_hand = plan.port_kind.has_rig
         """Whether there may be a person beside the rig; nobody can touch a simulated one."""
         self.stopped = Fault.NONE
@@ -243,7 +243,7 @@ class _Check:
         if pole == "unknown" and evidence.base in ("right", "reversed") and self.has_hand:
             # The last push was backwards. A hanging tip that leans there counts as one that stayed
             # behind a jerk forward: see hil.wiring.evidence.
-            sense = int(self.plan.rig.firmware_constants()["pole_sense"])
+            sense = self.plan.rig.firmware_constants().pole_sense
             seen = held_aside(self._watch(), self.plan.rig, HOLD_TIP)
             verdicts: dict[int, Verdict] = {0: "unplugged", sense: "right", -sense: "reversed"}
             pole = verdicts[seen]

@@ -103,7 +103,7 @@ def _joined(strokes: Sequence[Stroke]) -> Stroke:
 
 def _swing(rig: Rig, stroke: Stroke, base_flip: int) -> Floats:
     """Counts of the pole that the counted motion of the base makes, at each tick of the stroke."""
-    pole, sense = rig.pole, int(rig.firmware_constants()["pole_sense"])
+    pole, sense = rig.pole, rig.firmware_constants().pole_sense
     pull = pole.moment_kgm / pole.inertia_kgm2
     omega2, gain = pull * GRAVITY, sense * pull * rig.lever_m
     position = (np.array(stroke.base_counts, dtype=float) - stroke.base_counts[0]) * (

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparsectl.firmware_host.rig_constants import COMMAND_TICKS
+from sparsectl.firmware_host.config_header import COMMAND_TICKS
 from sparsectl.hil.drives.mover import GENTLE, SLOW_S
 from sparsectl.plants.plant import Parameters, Plant
 from sparsectl.plants.rig import Rig

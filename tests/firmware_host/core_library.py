@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
 from sparsectl.firmware_host.compiler import find_compiler
+from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.policy_header import PolicyHeader
-from sparsectl.firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.plants.rig_constants import RigConstants
 
 RIG = RigConstants(
     base_unit_per_count=9e-5,

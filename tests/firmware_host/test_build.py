@@ -13,8 +13,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.policy_header import read_policy_header
-from sparsectl.firmware_host.rig_constants import RigConstants, config_header
+from sparsectl.plants.rig_constants import RigConstants
 from tests.firmware_host.core_library import RIG
 from tests.firmware_host.small_policy import SmallPolicy, small_policy
 

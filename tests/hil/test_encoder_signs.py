@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.boards import find_board
+from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.policy_header import read_policy_header
-from sparsectl.firmware_host.rig_constants import RigConstants, config_header
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
 from sparsectl.hil.trial.trial import run_trial
@@ -85,7 +85,7 @@ def test_no_threshold_depends_on_which_way_an_encoder_counts(
     policy, board = read_policy_header(easy), find_board("host")
 
     def macros(rig: Path) -> dict[str, str]:
-        constants = RigConstants(**load_rig(rig).firmware_constants())
+        constants = load_rig(rig).firmware_constants()
         header = config_header(constants, policy, board)
         return dict(re.findall(r"#define (\w+) (\S+)", header))
 

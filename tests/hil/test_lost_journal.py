@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.build import build_firmware
 from sparsectl.hil.analysis.results import assess
 from sparsectl.hil.drives.safety import emergency_stop
 from sparsectl.hil.journal.journal import JournalWriter, read_journal
@@ -34,9 +34,7 @@ HEADER = {"format": "sparsectl.journal", "version": 1}
 @pytest.fixture
 def board(timid: Path, firmware: Path) -> Iterator[VirtualRig]:
     """A virtual rig that outlives the trial, so that it can be asked what it was told."""
-    built = build_firmware(
-        timid, "host", RigConstants(**load_rig(RIG).firmware_constants()), firmware
-    )
+    built = build_firmware(timid, "host", load_rig(RIG).firmware_constants(), firmware)
     with VirtualRig(Path(built["elf"]), "realtime", PlantStart(RIG, 0, False, None)) as rig:
         kept_open = os.open(rig.port, os.O_RDWR | os.O_NOCTTY)  # else it ends with its first host
         yield rig

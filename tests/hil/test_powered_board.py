@@ -10,7 +10,6 @@ import pytest
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.emulators.running import RunningBoard
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.plants.rig import load_rig
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_RIG
@@ -26,7 +25,7 @@ def powered(
 ) -> Iterator[RunningBoard]:
     board = BOARDS[request.param]
     need_board(board)
-    rig = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    rig = load_rig(str(EASY_RIG)).firmware_constants()
     built = build_firmware(easy, board, rig, tmp_path_factory.mktemp("powered") / "firmware")
     with RunningBoard(board, Path(built["elf"])) as running:
         yield running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host import rig_constants
-from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host import config_header
+from sparsectl.firmware_host.build import build_firmware
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.hil.trial.trial import run_trial
@@ -37,7 +38,7 @@ def board(timid: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
     rigs: list[VirtualRig] = []
 
     def start(policy: Path = timid, **changes: Any) -> str:
-        constants = RigConstants(**load_rig(RIG).firmware_constants() | changes)
+        constants = replace(load_rig(RIG).firmware_constants(), **changes)
         built = build_firmware(policy, "host", constants, tmp_path / "board")
         rigs.append(VirtualRig(Path(built["elf"]), "realtime", None))
         return rigs[-1].__enter__().port
@@ -72,7 +73,7 @@ def test_limits_that_another_version_derives_otherwise(
     short: Short, board: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(rig_constants, "STUCK_DUTY", 0.9)
+        patch.setattr(config_header, "STUCK_DUTY", 0.9)
         port = board()
     refused(short(port=port), "limits were derived otherwise .* by version .*; build and flash it")
 

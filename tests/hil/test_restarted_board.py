@@ -16,7 +16,6 @@ import pytest
 
 from sparsectl.common.errors import EXIT_FAULT, EXIT_LINK_LOST, UserError
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.line import open_pty
 from sparsectl.hil.journal.journal import read_journal
@@ -88,7 +87,7 @@ class RestartingBoard:
 
 @contextmanager
 def restarting(policy: Path, folder: Path, last: Callable[[Frame], bool]) -> Iterator[str]:
-    constants = RigConstants(**load_rig(RIG).firmware_constants())
+    constants = load_rig(RIG).firmware_constants()
     board = RestartingBoard(str(build_firmware(policy, "host", constants, folder)["elf"]), last)
     try:
         yield board.address

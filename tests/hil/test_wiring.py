@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.drives.drives import Drive
@@ -321,9 +320,7 @@ def test_a_hand_tells_a_dead_motor_from_a_dead_encoder(
 ) -> None:
     """On a board of its own, in real time: the firmware behind a pty, a person beside the rig."""
     rig = load_rig(EASY_RIG)
-    built = build_firmware(
-        easy, "host", RigConstants(**rig.firmware_constants()), tmp_path / "firmware"
-    )
+    built = build_firmware(easy, "host", rig.firmware_constants(), tmp_path / "firmware")
     plant = Plant(rig)
     plant.reset(0)
     plant.hang()

@@ -11,6 +11,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.rig import RIGS_FOLDER, load_rig, rig_names
+from sparsectl.plants.rig_constants import RigConstants
 
 
 @pytest.mark.parametrize("name", rig_names())
@@ -135,8 +136,10 @@ def test_limit_switches_stand_beyond_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text.replace("limit = 0.198", "limit = 0.198\nlimit_switch_at = 0.21", 1))
     rig = load_rig(path)
-    assert rig.firmware_constants()["limit_switches"] == 1
-    assert "limit_switches" not in load_rig("sensorsini_cartpole").firmware_constants()
+    assert rig.firmware_constants().limit_switches == 1
+    without = load_rig("sensorsini_cartpole").firmware_constants()
+    assert without.limit_switches == 0 and "limit_switches" not in without.to_json()
+    assert RigConstants(**without.to_json()) == without
     plant = Plant(rig)
     plant.reset(0)
     seen = []

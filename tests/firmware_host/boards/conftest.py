@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.boards import BOARDS, Board
-from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.build import build_firmware
 from sparsectl.plants.rig import load_rig
+from sparsectl.plants.rig_constants import RigConstants
 from tests.hil.policies import EASY_POLICY, EASY_RIG, export_into
 from tests.tools import need
 
@@ -22,7 +23,7 @@ def easy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rig() -> RigConstants:
-    return RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    return load_rig(str(EASY_RIG)).firmware_constants()
 
 
 @pytest.fixture(scope="session")

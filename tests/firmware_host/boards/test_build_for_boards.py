@@ -17,7 +17,7 @@ from sparsectl.firmware_host.boards import BOARDS, Board
 from sparsectl.firmware_host.boards.arduino_uno import ARDUINO_UNO
 from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
 from sparsectl.firmware_host.boards.stm32f405 import STM32F405
-from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config import FlashConfig
 from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
@@ -26,6 +26,7 @@ from sparsectl.firmware_host.flash import flash
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import load_rig, rig_names
+from sparsectl.plants.rig_constants import RigConstants
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_POLICY, EASY_RIG
 from tests.tools import need
@@ -114,7 +115,7 @@ def test_more_edges_than_the_processor_has_cycles_for_are_refused(rig: RigConsta
 
 @pytest.mark.parametrize("name", rig_names())
 def test_the_rigs_that_come_with_it_build_for_every_board(name: str) -> None:
-    rig = RigConstants(**load_rig(name).firmware_constants())
+    rig = load_rig(name).firmware_constants()
     for board in BOARDS.values():
         budget = check_encoders(board, rig)
         assert (budget is None) == (board.core.name not in ("atmega328p", "atmega2560"))

@@ -12,9 +12,10 @@ import pytest
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.boards import BOARDS
-from sparsectl.firmware_host.build import RigConstants, build_firmware
+from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.wire import Fault, Mode, State
 from tests.firmware_host.boards.conftest import need_board
 from tests.firmware_host.small_policy import small_policy

@@ -19,8 +19,8 @@ import pytest
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.boards.microcontroller import Microcontroller
 from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.config_header import watchdog_us
 from sparsectl.firmware_host.emulators.running import RunningBoard
-from sparsectl.firmware_host.rig_constants import watchdog_us
 from tests.firmware_host.core_library import RIG
 from tests.tools import need
 

@@ -7,7 +7,7 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.boards.watchdog import Watchdog
-from sparsectl.firmware_host.rig_constants import watchdog_us
+from sparsectl.firmware_host.config_header import watchdog_us
 
 WATCHDOGS = {name: board.watchdog for name, board in BOARDS.items() if board.watchdog}
 

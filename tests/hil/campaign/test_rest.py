@@ -17,7 +17,6 @@ import pytest
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import TrialConfig
@@ -41,7 +40,7 @@ from tests.hil.policies import EASY_RIG, RIG
 @pytest.fixture
 def rig_port(timid: Path, tmp_path: Path) -> Iterator[str]:
     """The serial port of a board that stays on when a host leaves, as one of iron does."""
-    constants = RigConstants(**load_rig(RIG).firmware_constants())
+    constants = load_rig(RIG).firmware_constants()
     built = build_firmware(timid, "host", constants, tmp_path / "firmware")
     start = PlantStart(RIG, 1, randomised=False)
     with VirtualRig(Path(built["elf"]), "realtime", start) as rig:
@@ -121,7 +120,7 @@ def test_the_base_comes_back_slowly(rig_name: str, start: float) -> None:
 @contextmanager
 def open_rig(policy: Path, folder: Path) -> Iterator[tuple[str, Plant]]:
     """A board that stays on, and its pendulum within reach of a hand."""
-    constants = RigConstants(**load_rig(RIG).firmware_constants())
+    constants = load_rig(RIG).firmware_constants()
     elf = build_firmware(policy, "host", constants, folder / "firmware")["elf"]
     plant = PlantStart(RIG, 1, randomised=False).make()
     ours, theirs = socket.socketpair()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.fault_matrix.host import COMMAND_FAULTS, REQUEST_FAULTS
 from sparsectl.hil.fault_matrix.matrix import MARGIN_TICKS, Matrix
 from sparsectl.hil.faults.board import BOARD_FAULTS
@@ -20,7 +19,7 @@ from tests.hil.policies import SWITCHED_RIG
 
 @pytest.fixture(scope="module")
 def matrix(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> Matrix:
-    constants = RigConstants(**load_rig(SWITCHED_RIG).firmware_constants())
+    constants = load_rig(SWITCHED_RIG).firmware_constants()
     return Matrix(easy, str(SWITCHED_RIG), constants, tmp_path_factory.mktemp("matrix")).build()
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.fault_matrix import soak as soaking
 from sparsectl.hil.fault_matrix.soak import Board, soak
@@ -39,7 +38,7 @@ def config(easy: Path) -> TrialConfig:
 def test_whatever_happens_to_a_trial_the_motor_stops(
     easy: Path, config: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    constants = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    constants = load_rig(str(EASY_RIG)).firmware_constants()
     built = build_firmware(easy, "host", constants, tmp_path / "firmware")
     monkeypatch.setattr(soaking, "EVENTS", ("kill_host", "kill_board", "noise", "silent_line"))
     with Board(Path(built["elf"]), PlantStart(str(EASY_RIG), 0, False)) as board:
@@ -56,7 +55,7 @@ def test_a_board_that_fell_is_well_again_though_its_host_spoke_all_the_while(
     easy: Path, tmp_path: Path
 ) -> None:
     """The pump once held a descriptor that the fallen board's successor had for its plant."""
-    constants = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    constants = load_rig(str(EASY_RIG)).firmware_constants()
     built = build_firmware(easy, "host", constants, tmp_path / "firmware")
     ended, journal = threading.Event(), JournalWriter(tmp_path / "journal.bin", {})
     with (

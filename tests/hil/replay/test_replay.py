@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.rig_constants import RigConstants
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal.journal import Journal, JournalWriter, Kind, Record, read_journal
 from sparsectl.hil.replay.config import ReplayConfig
@@ -15,6 +14,7 @@ from sparsectl.hil.replay.engine import Engine, build_engine
 from sparsectl.hil.replay.player import Player
 from sparsectl.hil.replay.replay import play, replay
 from sparsectl.hil.trial.trial import run_trial
+from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.wire import decode, encode
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 

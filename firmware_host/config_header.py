@@ -1,15 +1,14 @@
-"""What a firmware is told of its rig, and the C header that tells it."""
+"""The C header that tells a firmware of its rig, its board and its safety: firmware_config.h."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
-from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.policy_header import PolicyHeader
+from sparsectl.plants.rig_constants import RigConstants
 
 if TYPE_CHECKING:
     from sparsectl.firmware_host.boards.board import Board
@@ -39,72 +38,6 @@ _WATCHDOG_S = 0.1  # without a control tick: then the board starts again, motor 
 _WATCHDOG_TICKS = 5  # of a slow rig, whose ticks are further apart
 _CLOCK_S, _CLOCK_TICKS = 0.2, 8  # over so long two clocks are compared
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
-_UNLIMITED = ("current_limit_a", "telling_acceleration")
-_SIGNED = ("base_unit_per_count", "pole_rad_per_count")
-
-
-@dataclass(frozen=True)
-class RigConstants:
-    """One rig, as its parameter file has it; positions in the base's unit, m or rad."""
-
-    base_unit_per_count: float
-    """Base travel of one encoder count, in m or rad; negative where it counts down as a positive
-    duty drives the base."""
-    pole_rad_per_count: float
-    """Turn of the pole of one encoder count, in rad; negative where it counts backwards."""
-    base_limit: float
-    """Travel from home at which the board faults."""
-    period_us: int
-    """Nominal control period, in us."""
-    max_duty: float
-    """Clamp of the motor's duty, 0 to 1."""
-    base_rate_limit: float
-    """Speed of the base at which the board faults, in m/s or rad/s."""
-    pole_rate_limit: float
-    """Speed of the pole at which the board faults, in rad/s."""
-    current_limit_a: float = math.inf
-    """Current of the motor at which the board faults, in A; infinite: never."""
-    telling_acceleration: float = math.inf
-    """Acceleration of the base, in m/s^2 or rad/s^2, that gravity cannot hide at a pole near the
-    vertical; infinite: a reversed pole encoder is not looked for."""
-    pole_sense: int = 1
-    """1: the hanging pole's count grows when the base jerks forward; -1: it shrinks."""
-    limit_switches: int = 0
-    """1: the board has to see the loop of its limit switches closed."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            unlimited = field.name in _UNLIMITED and value == math.inf
-            sense = field.name == "pole_sense" and value in (-1, 1)
-            sense |= field.name == "limit_switches" and value in (0, 1)
-            signed = field.name in _SIGNED and math.isfinite(value) and value != 0
-            if not (unlimited or sense or signed or (math.isfinite(value) and value > 0)):
-                wanted = "not 0" if field.name in _SIGNED else "above 0"
-                raise UserError(f"the rig's {field.name} is {value}; it must be a number {wanted}")
-        if not 500 <= self.period_us <= 1_000_000 or self.period_us != int(self.period_us):
-            raise UserError(f"the rig's period_us is {self.period_us}; give 500 to 1000000, whole")
-        if self.max_duty > 1.0:
-            raise UserError(f"the rig's max_duty is {self.max_duty}; it is at most 1")
-        if max(self.base_limit, self.base_rate_limit) / self.base_unit >= 2**24:
-            raise UserError(
-                f"the rig's base_unit_per_count is {self.base_unit_per_count}; "
-                "its limits are over 2^24 counts, mend the unit"
-            )
-        if self.pole_rad > math.pi:
-            raise UserError(
-                f"the rig's pole_rad_per_count is {self.pole_rad_per_count}; at most half a turn"
-            )
-
-    @property
-    def base_unit(self) -> float:
-        """Base travel of one encoder count, whichever way it counts."""
-        return abs(self.base_unit_per_count)
-
-    @property
-    def pole_rad(self) -> float:
-        """Turn of the pole of one encoder count, whichever way it counts."""
-        return abs(self.pole_rad_per_count)
 
 
 def config_header(rig: RigConstants, policy: PolicyHeader, board: Board) -> str:

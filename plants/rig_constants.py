@@ -1,0 +1,83 @@
+"""What a board must know of its rig: the constants that its firmware is built with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+from sparsectl.common.errors import UserError
+
+_UNLIMITED: Final = ("current_limit_a", "telling_acceleration")
+_SIGNED: Final = ("base_unit_per_count", "pole_rad_per_count")
+_OFTEN_ABSENT: Final = {"current_limit_a": math.inf, "limit_switches": 0}
+
+
+@dataclass(frozen=True)
+class RigConstants:
+    """One rig, as its parameter file has it; positions in the base's unit, m or rad."""
+
+    base_unit_per_count: float
+    """Base travel of one encoder count, in m or rad; negative where it counts down as a positive
+    duty drives the base."""
+    pole_rad_per_count: float
+    """Turn of the pole of one encoder count, in rad; negative where it counts backwards."""
+    base_limit: float
+    """Travel from home at which the board faults."""
+    period_us: int
+    """Nominal control period, in us."""
+    max_duty: float
+    """Clamp of the motor's duty, 0 to 1."""
+    base_rate_limit: float
+    """Speed of the base at which the board faults, in m/s or rad/s."""
+    pole_rate_limit: float
+    """Speed of the pole at which the board faults, in rad/s."""
+    current_limit_a: float = math.inf
+    """Current of the motor at which the board faults, in A; infinite: never."""
+    telling_acceleration: float = math.inf
+    """Acceleration of the base, in m/s^2 or rad/s^2, that gravity cannot hide at a pole near the
+    vertical; infinite: a reversed pole encoder is not looked for."""
+    pole_sense: int = 1
+    """1: the hanging pole's count grows when the base jerks forward; -1: it shrinks."""
+    limit_switches: int = 0
+    """1: the board has to see the loop of its limit switches closed."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            unlimited = field.name in _UNLIMITED and value == math.inf
+            sense = field.name == "pole_sense" and value in (-1, 1)
+            sense |= field.name == "limit_switches" and value in (0, 1)
+            signed = field.name in _SIGNED and math.isfinite(value) and value != 0
+            if not (unlimited or sense or signed or (math.isfinite(value) and value > 0)):
+                wanted = "not 0" if field.name in _SIGNED else "above 0"
+                raise UserError(f"the rig's {field.name} is {value}; it must be a number {wanted}")
+        if not 500 <= self.period_us <= 1_000_000 or self.period_us != int(self.period_us):
+            raise UserError(f"the rig's period_us is {self.period_us}; give 500 to 1000000, whole")
+        if self.max_duty > 1.0:
+            raise UserError(f"the rig's max_duty is {self.max_duty}; it is at most 1")
+        if max(self.base_limit, self.base_rate_limit) / self.base_unit >= 2**24:
+            raise UserError(
+                f"the rig's base_unit_per_count is {self.base_unit_per_count}; "
+                "its limits are over 2^24 counts, mend the unit"
+            )
+        if self.pole_rad > math.pi:
+            raise UserError(
+                f"the rig's pole_rad_per_count is {self.pole_rad_per_count}; at most half a turn"
+            )
+
+    @property
+    def base_unit(self) -> float:
+        """Base travel of one encoder count, whichever way it counts."""
+        return abs(self.base_unit_per_count)
+
+    @property
+    def pole_rad(self) -> float:
+        """Turn of the pole of one encoder count, whichever way it counts."""
+        return abs(self.pole_rad_per_count)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a journal's header, without what a rig need not have."""
+        return {
+            name: value for name, value in asdict(self).items() if _OFTEN_ABSENT.get(name) != value
+        }
