@@ -21,9 +21,9 @@ from sparsectl.firmware_host.boards import Board
 from sparsectl.firmware_host.cores import Measurement
 from sparsectl.firmware_host.cores.coverage import coverage
 from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
-from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.protocol.client import Client
 
 TICKS: Final = 25
 PATIENCE_S: Final = 20.0
@@ -84,17 +84,16 @@ def _policy_alone(board: Board, policy: Path) -> Measurement:
 
 def _rest_of_tick_s(board: Board, elf: Path) -> float:
     """The longest from sampling to actuation without the policy, in s of the board's clock."""
-    with RunningBoard(board, elf) as running, Conversation(running.port) as line:
+    with RunningBoard(board, elf) as running, Client(running.port) as line:
         line.configure()
-        started, deadline = len(line.frames), time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         rest_us: list[float] = []
         while len(rest_us) < TICKS:
             if time.monotonic() > deadline:
                 raise UserError(f"the emulated {board.name} does not tick")
-            line.receive(0.5)
-            ticks = [frame for frame in line.frames[started:] if frame.name == "TICK"]
+            ticks = [frame for frame in line.receive(0.5) if frame.name == "TICK"]
             # TICK has whole microseconds: up to one more
-            rest_us = [tick["actuation_us"] + 1 - tick["inference_ns"] * 1e-3 for tick in ticks]
+            rest_us += [tick["actuation_us"] + 1 - tick["inference_ns"] * 1e-3 for tick in ticks]
     return max(rest_us) * 1e-6
 
 

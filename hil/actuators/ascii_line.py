@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.link.serial_line import SerialLine
+from sparsectl.protocol.serial_line import SerialLine
 
 BAUD: Final = 115_200
 ANSWER_S: Final = 0.1

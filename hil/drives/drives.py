@@ -141,7 +141,6 @@ class PilDrive:
 
         received = self._link.request(
             "PLANT_STEP",
-            answer="PLANT_ACT",
             matches=is_this,
             tick=tick,
             base_count=counts[0],

@@ -6,53 +6,35 @@ It speaks the wire and no more: what it proves of a board, the board does by its
 from __future__ import annotations
 
 import math
-import os
-import select
-import tty
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.policy_library import PolicyLibrary
 from sparsectl.hil.drives.host_drives import Commander
-from sparsectl.protocol.wire import Decoder, Frame, Mode, encode, fields_to_board
+from sparsectl.protocol.client import Client
+from sparsectl.protocol.wire import Frame, Mode, fields_to_board
 
 PATIENCE_S = 10.0
 GREET_EVERY_S = 0.05
 
 
-class BareHost:
-    """One end of a lockstep board's line."""
+class BareHost(Client):
+    """The client of a lockstep board, which is stepped tick by tick."""
 
     def __init__(self, address: str) -> None:
         """Open the port."""
-        self._port = os.open(address, os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(self._port)
-        self._decoder = Decoder()
-        self._sequence = 0
+        super().__init__(address)
         self._heard = True
         self.tick = 0
 
-    def close(self) -> None:
-        """Close the port."""
-        os.close(self._port)
-
-    def send(self, name: str, **values: Any) -> int:
-        """Send a message; its sequence."""
-        sequence = self._sequence
-        self._sequence = (sequence + 1) & 0xFFFF
-        os.write(self._port, encode(name, sequence, **values))
-        return sequence
-
     def ask(self, name: str, **values: Any) -> Frame:
-        """Send a request and wait for its answer.
+        """Send a request, once, and wait for its answer.
 
         Raises:
             UserError: none comes, or it is NACK.
         """
-        sequence = self.send(name, **values)
-        for frame in self._until(lambda frame: _answers(frame, name, sequence)):
-            answer = frame
+        answer, _ = self.exchange(name, patience_s=PATIENCE_S, attempts=1, **values)
         if answer.name == "NACK":
             raise UserError(f"the board refused {name}: reason {answer['reason']}")
         return answer
@@ -66,7 +48,7 @@ class BareHost:
         """
         for _ in range(round(PATIENCE_S / GREET_EVERY_S)):
             self.send("HELLO")
-            found = self._waiting(lambda frame: frame.name == "HELLO", GREET_EVERY_S)
+            found = self.receive_until(lambda frame: frame.name == "HELLO", GREET_EVERY_S)
             if found and wanted(found[-1]):
                 return found[-1]
         raise UserError("the board does not start again")
@@ -77,32 +59,9 @@ class BareHost:
         if alive and self._heard:
             self.send("TIMESYNC", host_time_ns=0)
         self.tick += 1
-        sequence = self.send("STEP", until_tick=self.tick)
-        frames = list(self._until(lambda frame: _answers(frame, "STEP", sequence)))
+        _, frames = self.exchange("STEP", patience_s=PATIENCE_S, attempts=1, until_tick=self.tick)
         self._heard = any(frame.name in ("TICK", "OBSERVATION") for frame in frames)
         return frames
-
-    def _until(self, wanted: Callable[[Frame], bool]) -> list[Frame]:
-        """Frames up to the first that is wanted."""
-        frames = self._waiting(wanted, PATIENCE_S)
-        if frames is None:
-            raise UserError("the board does not answer; is it running in lockstep?")
-        return frames
-
-    def _waiting(self, wanted: Callable[[Frame], bool], patience_s: float) -> list[Frame] | None:
-        """Frames up to the first that is wanted; None when the board is silent for so long."""
-        frames: list[Frame] = []
-        while select.select([self._port], [], [], patience_s)[0]:
-            frames += self._decoder.feed(os.read(self._port, 4096))
-            if any(map(wanted, frames)):
-                return frames
-        return None
-
-
-def _answers(frame: Frame, name: str, sequence: int) -> bool:
-    if frame.name in ("ACK", "NACK"):
-        return bool(frame["echo_sequence"] == sequence)
-    return frame.name == name
 
 
 Command = Mapping[str, Any]

@@ -127,11 +127,10 @@ class _Run:
             self.line = line
             thread = threading.Thread(target=line.run, daemon=True)
             thread.start()
-            host = BareHost(line.address)
             try:
-                self._drive(host, line)
+                with BareHost(line.address) as host:
+                    self._drive(host, line)
             finally:
-                host.close()
                 thread.join(_START_TIMEOUT_S)
         return self._judge(line)
 

@@ -19,9 +19,9 @@ from serial.tools import list_ports
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import BOARDS
-from sparsectl.hil.link.modem_lines import BOOT_LOADER_S
-from sparsectl.hil.link.serial_line import SerialLine
-from sparsectl.protocol.wire import PROTOCOL_HASH, Decoder, State, encode
+from sparsectl.protocol.client import Client
+from sparsectl.protocol.modem_lines import BOOT_LOADER_S
+from sparsectl.protocol.wire import PROTOCOL_HASH, State
 
 SKIP_VARIABLE: Final = "SPARSECTL_SKIP_PORTS"
 PATIENCE_S: Final = 2.5
@@ -102,29 +102,24 @@ def find_board_with(digest: str | None, found: Sequence[Found]) -> Found:
 def _ask(port: str, baud: int | None, patience_s: float) -> Found:
     tried = speeds(baud)
     try:
-        line = SerialLine(port, tried[0])
+        with Client(port, tried[0]) as client:
+            return _greet(client, tried, patience_s)
     except UserError as error:
         return Found(port, None, why=str(error))
-    try:
-        return _greet(port, tried, line, patience_s)
     except OSError as error:
         return Found(port, None, why=f"the port vanished: {error.strerror or error}")
-    finally:
-        line.close()
 
 
-def _greet(port: str, tried: list[int], line: SerialLine, patience_s: float) -> Found:
+def _greet(client: Client, tried: list[int], patience_s: float) -> Found:
     """Ask again and again, at each speed in turn: a board that boots hears one of the last."""
     for attempt in range(max(1, round(patience_s / ASK_EVERY_S))):
-        if attempt == 1 and line.may_boot:
+        if attempt == 1 and client.may_boot:
             time.sleep(BOOT_LOADER_S)  # what the boot loader heard would keep it
         speed = tried[attempt % len(tried)]
         if len(tried) > 1:
-            line.set_baud(speed)
-        line.write(encode("HELLO", attempt))
-        decoder, end_s = Decoder(), time.monotonic() + ASK_EVERY_S
-        while (left_s := end_s - time.monotonic()) > 0:
-            for frame in decoder.feed(line.read(left_s)):
-                if frame.name == "HELLO":
-                    return Found(port, frame.values, speed)
-    return Found(port, None, why="no board answers HELLO")
+            client.set_baud(speed)
+        client.send("HELLO")
+        if frames := client.receive_until(lambda frame: frame.name == "HELLO", ASK_EVERY_S):
+            hello = next(frame for frame in frames if frame.name == "HELLO")
+            return Found(client.port, hello.values, speed)
+    return Found(client.port, None, why="no board answers HELLO")

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final
 
@@ -22,8 +22,9 @@ from sparsectl.common.errors import EXIT_LINK_LOST, UserError
 from sparsectl.hil.journal.journal import JournalLost
 from sparsectl.hil.journal.recorder import Recorder
 from sparsectl.hil.link.counters import Counters
-from sparsectl.hil.link.serial_line import LineStalled, SerialLine
-from sparsectl.protocol.wire import Decoder, Fault, Frame, Reason, State, encode
+from sparsectl.protocol.client import HostEnd, Question
+from sparsectl.protocol.serial_line import LineStalled, SerialLine
+from sparsectl.protocol.wire import Fault, Frame, Reason, State
 
 STOP: Final = "ESTOP"
 """The message that waits for nothing: sent before it is journalled, though the journal be lost."""
@@ -56,13 +57,10 @@ class Received:
 
 
 @dataclass
-class _Question:
-    """A request that waits for its answer."""
+class _Question(Question):
+    """One whose answer another thread puts here."""
 
-    name: str
-    sequences: set[int]
-    matches: Callable[[Frame], bool]
-    answer: queue.SimpleQueue[Received | None]
+    inbox: queue.SimpleQueue[Received | None] = field(default_factory=queue.SimpleQueue)
     forgets: bool = False
     """Whether all that came before the answer is of no interest any more."""
 
@@ -87,11 +85,10 @@ class Link:
         self.counters = Counters()
         self._recorder = recorder
         self._line = SerialLine(port, baud)
-        self._decoder = Decoder()
+        self._end = HostEnd()
         self._frames: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
         self._question: _Question | None = None
         self._lock = threading.Lock()
-        self._sequence = 0
         self._why_lost: str | None = None
         self._journal_lost: JournalLost | None = None
         self._order = threading.Lock()
@@ -138,9 +135,7 @@ class Link:
         if name != STOP:
             self._raise_if_lost()
         with self._lock:
-            sequence = self._sequence
-            self._sequence = (sequence + 1) & 0xFFFF
-            frame = encode(name, sequence, **values)
+            sequence, frame = self._end.encoded(name, **values)
             if name == STOP:
                 self._stop(frame)
                 return sequence
@@ -219,7 +214,7 @@ class Link:
             name: the request's message.
             timeout_s: how long to wait each time.
             attempts: how often to ask; 1 for a request that must not run twice.
-            answer: the message that answers, beside ACK and NACK; the same name when not given.
+            answer: the message that answers, beside ACK and NACK, where it is not the usual one.
             matches: tells an answer to this request from a late one to another.
             forgets: `next_frame` gives nothing that came before the answer.
             values: the request's fields.
@@ -228,14 +223,14 @@ class Link:
             Refused: the board answered NACK.
             LinkLost: no answer, or the port is gone.
         """
-        question = _Question(answer or name, set(), matches, queue.SimpleQueue(), forgets)
+        question = _Question(name, answer, matches, forgets=forgets)
         self._question = question
         try:
             for _ in range(attempts):
                 with self._lock:
-                    question.sequences.add(self._sequence)
+                    question.sequences.add(self._end.next_sequence)
                 self.send(name, **values)
-                received = self._wait(question.answer, timeout_s * self._recorder.patience)
+                received = self._wait(question.inbox, timeout_s * self._recorder.patience)
                 if received is not None:
                     return self._accepted(name, received)
         finally:
@@ -301,7 +296,7 @@ class Link:
 
     def _take(self, chunk: bytes, host_ns: int) -> None:
         """Count, record and hand on what a chunk completes."""
-        decoder = self._decoder
+        decoder = self._end.decoder
         frames = [Received(frame, host_ns) for frame in decoder.feed(chunk)]
         if self._begun and decoder.corrupt + decoder.overlong > self.counters.corrupt:
             self._record(lambda: self._recorder.garbage(chunk, host_ns))
@@ -311,7 +306,7 @@ class Link:
 
     def _hand_on(self, received: Received) -> None:
         question, frame = self._question, received.frame
-        answers = question is not None and _answers(frame, question)
+        answers = question is not None and question.is_answered_by(frame)
         if question is not None and answers and question.forgets:
             self._forget()
         if not (self._begun or answers):
@@ -323,7 +318,7 @@ class Link:
             with suppress(ValueError):  # a number that this version does not know
                 self.board_said = State(frame["state"]), Fault(frame["fault"])
         if question is not None and answers:
-            question.answer.put(received)
+            question.inbox.put(received)
         else:
             self._frames.put(received)
 
@@ -334,23 +329,17 @@ class Link:
         if not self._begun:
             self._begun = True
             self.counters = Counters()
-            self._decoder.corrupt = self._decoder.overlong = 0
+            self._end.decoder.corrupt = self._end.decoder.overlong = 0
 
     def _lose(self, why: str) -> None:
         self._why_lost = why
         self._frames.put(None)
         question = self._question
         if question is not None:
-            question.answer.put(None)
+            question.inbox.put(None)
 
     def _vanished(self, error: Exception) -> str:
         return f"port {self.port} vanished ({_plain(error)}); check cable and supply, then retry"
-
-
-def _answers(frame: Frame, question: _Question) -> bool:
-    if frame.name in ("ACK", "NACK"):
-        return frame["echo_sequence"] in question.sequences
-    return frame.name == question.name and question.matches(frame)
 
 
 def _plain(error: Exception) -> str:

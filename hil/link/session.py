@@ -17,9 +17,9 @@ from sparsectl.firmware_host.config_header import (
 )
 from sparsectl.hil.journal.journal import JournalWriter
 from sparsectl.hil.link.link import ATTEMPTS, Link, LinkLost, Refused
-from sparsectl.hil.link.modem_lines import BOOT_LOADER_S
 from sparsectl.hil.timing.clock_sync import ClockRelation, Exchange, fit_clock
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.protocol.modem_lines import BOOT_LOADER_S
 from sparsectl.protocol.wire import PROTOCOL_HASH, Fault, Frame, Mode, State
 
 SYNC_EXCHANGES = 16

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.hil.config import Mode as ModeName
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal.journal import Kind, read_journal
 from sparsectl.hil.journal.trace import read_trace
 from sparsectl.hil.trial.trial import run_trial
+from sparsectl.protocol.client import Client
 from sparsectl.protocol.wire import Mode, State
 from tests.hil.policies import EASY_RIG
 
@@ -23,7 +23,7 @@ IN_THE_LOOP: Final = "the pole was not up within 0.1 s"
 """How one ends whose pendulum is simulated."""
 
 
-def leave_homed(line: Conversation) -> None:
+def leave_homed(line: Client) -> None:
     """At rest, its ticks unread."""
     line.ask("MODE", mode=Mode.DEVICE)
     line.configure()
@@ -32,19 +32,19 @@ def leave_homed(line: Conversation) -> None:
         time.sleep(0.02)
 
 
-def leave_stopped(line: Conversation) -> None:
+def leave_stopped(line: Client) -> None:
     """After an emergency stop."""
     line.configure()
     line.ask("ESTOP")
 
 
-def leave_driving(line: Conversation) -> None:
+def leave_driving(line: Client) -> None:
     """As a killed host leaves it."""
     leave_homed(line)
     line.ask("ARM", nonce=line.ask("HELLO")["arm_nonce"])
 
 
-def leave_in_the_loop(line: Conversation) -> None:
+def leave_in_the_loop(line: Client) -> None:
     """Some PLANT_STEPs on."""
     line.ask("MODE", mode=Mode.PIL)
     line.configure()
@@ -52,7 +52,7 @@ def leave_in_the_loop(line: Conversation) -> None:
         line.ask("PLANT_STEP", tick=tick, base_count=3, pole_count=4)
 
 
-def leave_questions(line: Conversation) -> None:
+def leave_questions(line: Client) -> None:
     """Answers, cut frames and noise nobody has read."""
     leave_homed(line)
     for _ in range(5):
@@ -61,7 +61,7 @@ def leave_questions(line: Conversation) -> None:
         line.write(b"\x00\x05\x07")
 
 
-LEFT: Final[tuple[Callable[[Conversation], None], ...]] = (
+LEFT: Final[tuple[Callable[[Client], None], ...]] = (
     *(leave_homed, leave_stopped, leave_driving, leave_in_the_loop, leave_questions),
 )
 MODES: Final[tuple[ModeName, ...]] = ("device", "pil", "host", "pil", "device")
@@ -81,7 +81,7 @@ def next_trial(board: RunningBoard, policy: Path, out: Path, index: int) -> dict
     left, modes = LEFT, MODES
     if board.board.name in QEMU_COUNTS_TIME:
         left, modes = (leave_stopped, leave_in_the_loop), ("pil",)
-    with Conversation(board.port) as line:
+    with Client(board.port) as line:
         left[index % len(left)](line)
     time.sleep(0.1)  # so that its ticks pile up
     mode = modes[(index + index // len(left)) % len(modes)]

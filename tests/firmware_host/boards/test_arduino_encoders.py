@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.boards import BOARDS
-from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
+from sparsectl.protocol.client import Client
 from sparsectl.protocol.wire import Fault, State
 
 STEPS = 9
@@ -21,14 +21,14 @@ STEPS = 9
 @pytest.mark.parametrize("name", ["arduino-uno", "arduino-mega2560"])
 def test_the_pins_of_an_encoder_up_to_the_tick(name: str, firmware: Callable[[str], Path]) -> None:
     with RunningBoard(BOARDS[name], firmware(name)) as board:
-        with Conversation(board.port) as line:
+        with Client(board.port) as line:
             assert line.configure().name == "ACK"
             turns_the_counts(board, line)
             a_missed_edge_costs_the_zero(board, line)
     check_cycles(board)
 
 
-def turns_the_counts(board: RunningBoard, line: Conversation) -> None:
+def turns_the_counts(board: RunningBoard, line: Client) -> None:
     base, pole = counts(line)
     for step in range(1, STEPS + 1):
         os.kill(board.process.pid, signal.SIGUSR1)
@@ -37,7 +37,7 @@ def turns_the_counts(board: RunningBoard, line: Conversation) -> None:
     assert line.ask("STATS")["edges_lost"] == 0
 
 
-def a_missed_edge_costs_the_zero(board: RunningBoard, line: Conversation) -> None:
+def a_missed_edge_costs_the_zero(board: RunningBoard, line: Client) -> None:
     line.ask("HOME")
     while (hello := line.ask("HELLO"))["state"] == State.HOMING:
         line.receive(0.05)
@@ -58,7 +58,7 @@ def check_cycles(running: RunningBoard) -> None:
     assert 0.8 * board.deaf_cycles <= taken["DEAF"] <= board.deaf_cycles
 
 
-def counts(line: Conversation) -> tuple[int, int]:
+def counts(line: Client) -> tuple[int, int]:
     """Base and pole of the next TICK."""
     while True:
         for frame in line.receive(5.0):

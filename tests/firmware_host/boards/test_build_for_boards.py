@@ -19,7 +19,6 @@ from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
 from sparsectl.firmware_host.boards.stm32f405 import STM32F405
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config import FlashConfig
-from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.firmware_host.encoder_budget import check_encoders
 from sparsectl.firmware_host.flash import flash
@@ -27,6 +26,7 @@ from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import load_rig, rig_names
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.protocol.client import Client
 from tests.firmware_host.boards.conftest import need_board
 from tests.hil.policies import EASY_POLICY, EASY_RIG
 from tests.tools import need
@@ -156,7 +156,7 @@ def test_policies_with_assembly_compute_the_same_bits(
     built = build_firmware(policy, name, rig, tmp_path / "firmware")
     with (
         RunningBoard(BOARDS[name], Path(built["elf"])) as running,
-        Conversation(running.port) as line,
+        Client(running.port) as line,
     ):
         errors = [line.ask("BENCH", index=index)["max_error"] for index in range(4)]
     assert errors == [0.0] * 4

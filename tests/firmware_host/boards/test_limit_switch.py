@@ -10,9 +10,9 @@ import pytest
 
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.protocol.client import Client
 from sparsectl.protocol.wire import Fault, Frame, State
 from tests.firmware_host.boards.conftest import need_board
 from tests.firmware_host.small_policy import small_policy
@@ -25,7 +25,7 @@ def test_an_open_loop_forbids_to_drive(name: str, rig: RigConstants, tmp_path: P
     need_board(board)
     policy = small_policy().write(tmp_path / "policy")
     built = build_firmware(policy, board, replace(rig, limit_switches=1), tmp_path / "firmware")
-    with RunningBoard(board, Path(built["elf"])) as running, Conversation(running.port) as line:
+    with RunningBoard(board, Path(built["elf"])) as running, Client(running.port) as line:
         assert line.configure().name == "ACK"
         line.ask("HOME")
         until(line, State.HOMED)  # by a person who pushes the base off the switch
@@ -34,12 +34,12 @@ def test_an_open_loop_forbids_to_drive(name: str, rig: RigConstants, tmp_path: P
         assert (last["state"], last["fault"]) == (State.FAULT, Fault.LIMIT_SWITCH)
 
 
-def until(line: Conversation, *states: State) -> Frame:
+def until(line: Client, *states: State) -> Frame:
     """The first TICK in one of these states; the board hears of its host meanwhile."""
-    patience = time.monotonic() + 60
+    patience, last = time.monotonic() + 60, None
     while time.monotonic() < patience:
         line.send("TIMESYNC", host_time_ns=0)
-        for frame in line.receive(1.0):
-            if frame.name == "TICK" and frame["state"] in states:
-                return frame
-    raise AssertionError(f"never {states}; last {line.frames[-1]}")
+        for last in line.receive(1.0):
+            if last.name == "TICK" and last["state"] in states:
+                return last
+    raise AssertionError(f"never {states}; last {last}")

@@ -9,12 +9,12 @@ import pytest
 
 from sparsectl.firmware_host.boards import BOARDS, Board
 from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
-from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.firmware_host.policy_header import read_policy_header
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal.journal import Kind, read_journal
 from sparsectl.hil.trial.trial import run_trial
+from sparsectl.protocol.client import Client
 from sparsectl.protocol.wire import PROTOCOL_HASH, Clock, Fault, Mode, Reason, State, decode
 from tests.hil.policies import EASY_RIG
 
@@ -31,13 +31,13 @@ def running(request: pytest.FixtureRequest, firmware: Firmware) -> Iterator[Runn
 
 
 @pytest.fixture
-def line(running: RunningBoard) -> Iterator[Conversation]:
-    with Conversation(running.port) as conversation:
-        yield conversation
+def line(running: RunningBoard) -> Iterator[Client]:
+    with Client(running.port) as client:
+        yield client
 
 
 def test_hello_says_who_and_what_the_board_is(
-    running: RunningBoard, line: Conversation, easy: Path
+    running: RunningBoard, line: Client, easy: Path
 ) -> None:
     hello = line.ask("HELLO")
     policy = read_policy_header(easy)
@@ -48,7 +48,7 @@ def test_hello_says_who_and_what_the_board_is(
     assert (hello["state"], hello["fault"]) == (State.SAFE, Fault.NONE)
 
 
-def test_golden_vectors_come_out_bit_for_bit(line: Conversation, easy: Path) -> None:
+def test_golden_vectors_come_out_bit_for_bit(line: Client, easy: Path) -> None:
     golden = read_golden_vectors(easy, read_policy_header(easy))
     assert line.ask("HELLO")["vector_count"] == len(golden.actions) > 1
     for index, action in enumerate(golden.actions):
@@ -58,7 +58,7 @@ def test_golden_vectors_come_out_bit_for_bit(line: Conversation, easy: Path) -> 
     assert line.ask("BENCH", index=len(golden.actions))["reason"] == Reason.BAD_INDEX
 
 
-def test_another_digest_is_refused(line: Conversation) -> None:
+def test_another_digest_is_refused(line: Client) -> None:
     assert line.configure(policy_digest=bytes(32))["reason"] == Reason.WRONG_DIGEST
     nonce = line.ask("HELLO")["arm_nonce"]
     assert line.ask("ARM", nonce=nonce)["reason"] == Reason.NOT_CONFIGURED
@@ -66,7 +66,7 @@ def test_another_digest_is_refused(line: Conversation) -> None:
     assert line.ask("MODE", mode=Mode.PIL).name == "ACK"  # which ends the stream of TICKs
 
 
-def test_garbage_on_the_line_costs_nothing_but_itself(line: Conversation) -> None:
+def test_garbage_on_the_line_costs_nothing_but_itself(line: Client) -> None:
     before = line.ask("STATS")
     line.write(bytes(range(1, 120)) + b"\x00" + b"\x07\x01\x02\x00")
     after = line.ask("STATS")

@@ -13,9 +13,9 @@ from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.emulators.conversation import Conversation
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.protocol.client import Client
 from sparsectl.protocol.wire import Fault, Mode, State
 from tests.firmware_host.boards.conftest import need_board
 from tests.firmware_host.small_policy import small_policy
@@ -57,7 +57,7 @@ def test_a_board_that_hangs_or_whose_ticks_stop_ends_by_itself(
     extra = AT_A_QUARTER_TURN.format(spoils)
     policy = small_policy(extra=extra).write(tmp_path / "policy")
     built = build_firmware(policy, board, rig, tmp_path / "firmware")
-    with RunningBoard(board, Path(built["elf"])) as running, Conversation(running.port) as line:
+    with RunningBoard(board, Path(built["elf"])) as running, Client(running.port) as line:
         line.ask("MODE", mode=Mode.PIL)
         line.ask("PLANT_STEP", tick=1, base_count=0, pole_count=0)
         while line.ask("STATS")["uptime_us"] < 1_000_000:
@@ -71,7 +71,7 @@ def test_a_board_that_hangs_or_whose_ticks_stop_ends_by_itself(
             assert line.ask("HELLO")["mode"] == Mode.DEVICE  # forgotten by the reset
 
 
-def now(line: Conversation) -> tuple[State, Fault]:
+def now(line: Client) -> tuple[State, Fault]:
     hello = line.ask("HELLO")
     in_the_loop = hello["mode"] == Mode.PIL and hello["state"] == State.SAFE
     return (State.BOOT if in_the_loop else State(hello["state"])), Fault(hello["fault"])
@@ -87,7 +87,7 @@ def test_a_board_whose_ticks_are_too_slow_still_hears_the_host(
         ExportConfig(model=EASY_POLICY, out=tmp_path / "policy", encoding="dense", observations=50)
     )
     built = build_firmware(tmp_path / "policy", board, rig, tmp_path / "firmware")
-    with RunningBoard(board, Path(built["elf"])) as running, Conversation(running.port) as line:
+    with RunningBoard(board, Path(built["elf"])) as running, Client(running.port) as line:
         for _ in range(5):
             assert line.ask("HELLO")["board"] == "microbit"
         assert line.ask("BENCH", index=0)["inference_ns"] > rig.period_us * 1000
@@ -101,7 +101,7 @@ def test_the_stack_stays_within_what_the_board_allows(
     """On simavr, which sees each instruction; the answers with the most to say, and a run."""
     elf = firmware(name)
     with RunningBoard(BOARDS[name], elf) as running:
-        with Conversation(running.port) as line:
+        with Client(running.port) as line:
             assert line.configure().name == "ACK"
             line.ask("BENCH", index=0)
             line.ask("STATS")

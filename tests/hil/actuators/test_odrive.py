@@ -62,7 +62,7 @@ def test_a_policy_for_the_easy_rig_balances_a_brushless_one(easy: Path, tmp_path
 def test_a_duty_is_a_torque_and_counts_are_the_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Hand()
     monkeypatch.setattr("sparsectl.hil.actuators.ascii_line.time.monotonic", clock)
-    monkeypatch.setattr("sparsectl.hil.link.serial_line.time.monotonic", clock)
+    monkeypatch.setattr("sparsectl.protocol.serial_line.time.monotonic", clock)
     with SimulatedOdrive(load_rig(RIG), clock) as drive:
         odrive = Odrive(drive.port, load_rig(RIG))
         assert drive.state == CLOSED_LOOP and "sc" in drive.heard and "u 0" in drive.heard
@@ -84,7 +84,7 @@ def test_a_drive_that_nobody_feeds_has_no_torque_and_says_so(
 ) -> None:
     clock = Hand()
     monkeypatch.setattr("sparsectl.hil.actuators.ascii_line.time.monotonic", clock)
-    monkeypatch.setattr("sparsectl.hil.link.serial_line.time.monotonic", clock)
+    monkeypatch.setattr("sparsectl.protocol.serial_line.time.monotonic", clock)
     with SimulatedOdrive(load_rig(RIG), clock) as drive:
         odrive = Odrive(drive.port, load_rig(RIG))
         for _ in range(20):  # two seconds, fed by torques alone

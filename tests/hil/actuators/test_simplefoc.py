@@ -22,7 +22,7 @@ from tests.hil.policies import EASY_RIG
 def clock(monkeypatch: pytest.MonkeyPatch) -> Hand:
     hand = Hand()
     monkeypatch.setattr("sparsectl.hil.actuators.ascii_line.time.monotonic", hand)
-    monkeypatch.setattr("sparsectl.hil.link.serial_line.time.monotonic", hand)
+    monkeypatch.setattr("sparsectl.protocol.serial_line.time.monotonic", hand)
     return hand
 
 

@@ -186,7 +186,7 @@ def test_a_vanished_port_ends_a_request_at_once(board: BoardEnd, journal: Journa
 def test_a_board_that_stopped_reading_gets_one_line(
     board: BoardEnd, journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sparsectl.hil.link.serial_line.WRITE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("sparsectl.protocol.serial_line.WRITE_TIMEOUT_S", 0.05)
     with Link(board.path, 230400, LiveRecorder(journal)) as link:
         with pytest.raises(LinkLost, match="reads nothing any more"):
             for _ in range(100_000):

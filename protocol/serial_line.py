@@ -17,7 +17,7 @@ from pathlib import Path
 import serial
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.link.modem_lines import prepare
+from sparsectl.protocol.modem_lines import prepare
 
 READ_TIMEOUT_S = 0.1
 """How often a port without a descriptor looks whether it is to be closed."""

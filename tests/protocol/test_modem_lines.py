@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from sparsectl.hil.link import modem_lines
 from sparsectl.hil.link.discovery import find_boards
-from sparsectl.hil.link.modem_lines import prepare
-from sparsectl.hil.link.serial_line import SerialLine
+from sparsectl.protocol import modem_lines
+from sparsectl.protocol.modem_lines import prepare
+from sparsectl.protocol.serial_line import SerialLine
 
 
 class Chip:
@@ -55,7 +55,7 @@ def test_a_board_is_reset_by_the_first_opening_alone(
 
 def test_a_boot_loader_hears_nothing(near: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked once before it listens, and again only when it has gone."""
-    monkeypatch.setattr("sparsectl.hil.link.serial_line.prepare", lambda *_: True)
+    monkeypatch.setattr("sparsectl.protocol.serial_line.prepare", lambda *_: True)
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     find_boards([os.ttyname(near)], baud=115_200, patience_s=0.5)
