@@ -105,7 +105,7 @@ def test_a_trial_that_nobody_armed_is_ended_by_ctrl_c_with_the_motor_never_on(
     easy: Path, config: TrialConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for Arm as long as it takes, and a soak once took that for a trial that hangs."""
-    constants = RigConstants(**load_rig(str(EASY_RIG)).firmware_constants())
+    constants = load_rig(str(EASY_RIG)).firmware_constants()
     built = build_firmware(easy, "host", constants, tmp_path / "firmware")
     monkeypatch.setattr(soaking, "EVENTS", ())
     monkeypatch.setattr(soaking, "PAGE_EVENTS", ("close_page",))
