@@ -9,6 +9,7 @@ from typing import Any
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.hil.journal.journal import Journal, find_journal, read_journal
+from sparsectl.hil.journal.policy_folder import first_with_digest, places_beside, recorded_place
 from sparsectl.hil.journal.sources import copy_sources
 from sparsectl.hil.journal.trace import require_protocol
 from sparsectl.hil.replay.commands import first_other_command
@@ -19,7 +20,6 @@ from sparsectl.hil.replay.player import Difference, Player
 from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
 from sparsectl.plants.rig_constants import RigConstants
-from sparsectl.policy.onnx_file.reader import read_onnx
 
 
 def replay(config: ReplayConfig) -> dict[str, Any]:
@@ -88,26 +88,19 @@ def find_policy(journal: Journal, path: Path, named: Path | None) -> Path:
         UserError: it is not where it was, nor beside the journal; or it is another policy.
     """
     digest = journal.header["digest"]
-    folder = path.parent
-    there = Path(journal.header["config"]["policy"])
-    places = [named] if named else [there, folder / "policy", folder.parent / "policy"]
-    found = {place: _digest(place) for place in places if (place / "policy.onnx").is_file()}
-    for place, held in found.items():
-        if held == digest:
-            return place
-    if named and found:
+    places = [named] if named else [recorded_place(journal), *places_beside(path.parent)]
+    place, seen = first_with_digest(places, digest)
+    if place is not None:
+        return place
+    if named and seen:
         raise UserError(
-            f"the journal is of policy {digest[:12]}, {named} holds {found[named][:12]}; "
+            f"the journal is of policy {digest[:12]}, {named} holds {seen[named][:12]}; "
             "name the folder of the one that ran"
         )
     raise UserError(
         f"policy {digest[:12]} is not in {' or '.join(map(str, places))}; name its folder by "
         "--policy"
     )
-
-
-def _digest(folder: Path) -> str:
-    return read_onnx(folder / "policy.onnx").digest
 
 
 def _verdict(difference: Difference | None, player: Player, is_clouded: bool) -> str:

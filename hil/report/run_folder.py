@@ -15,8 +15,10 @@ from sparsectl.common.files import read_json
 from sparsectl.hil.analysis.results import AssessedTrial
 from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.journal.journal import Journal
+from sparsectl.hil.journal.policy_folder import first_with_digest, places_beside, recorded_place
 from sparsectl.hil.report.encoding_plot import read_choice
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.load import POLICY_ONNX
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 STAGES = {
@@ -29,7 +31,6 @@ STAGES = {
     "bench": "the policy was not benchmarked on a board",
     "trial": "no trial was run",
 }
-POLICY_ONNX = "policy.onnx"
 EPISODE_KEYS = ("time_s", "base_position", "pole_angle_rad", "duty")
 
 Episode = dict[str, NDArray[np.float64]]
@@ -134,15 +135,10 @@ def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
 
 def _policy(folder: Path, journal: Journal | None, trial: TrialResult | None) -> Path | None:
     """Where the policy is that was tried: only the one whose digest the journal has."""
-    places = [folder / "policy", folder.parent / "policy", folder]
+    places = [*places_beside(folder), folder]
     if journal is not None:
-        places.append(Path(journal.header["config"]["policy"]))
-    for place in places:
-        if (place / POLICY_ONNX).is_file():
-            graph = read_onnx(place / POLICY_ONNX)
-            if trial is None or graph.digest == trial.digest:
-                return place
-    return None
+        places.append(recorded_place(journal))
+    return first_with_digest(places, trial.digest if trial else None)[0]
 
 
 def _episode(path: Path) -> Episode | None:
