@@ -1,9 +1,15 @@
+"""Memory is locked in a process of its own: the whole of the tests' own, with torch in it, would
+come to 2 GB more for the rest of the run."""
+
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,12 +23,23 @@ from sparsectl.hil.trial.trial import run_trial
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
+POLICIES = """
+import json, os
+from sparsectl.hil.timing.scheduling import RealtimePriority
+
+before = os.sched_getscheduler(0)
+with RealtimePriority(True) as got:
+    inside = os.sched_getscheduler(0)
+after = os.sched_getscheduler(0)
+print(json.dumps([got.to_json(), before, inside, after]))
+"""
+
+
 def test_the_program_gets_what_it_says_and_gives_it_back() -> None:
-    before = os.sched_getscheduler(0)
-    with RealtimePriority(True) as got:
-        is_fifo = os.sched_getscheduler(0) == os.SCHED_FIFO
-        assert (got.scheduling == "fifo") == is_fifo
-    assert os.sched_getscheduler(0) == before
+    said = subprocess.run([sys.executable, "-c", POLICIES], capture_output=True, check=True)
+    got, before, inside, after = json.loads(said.stdout)
+    assert (got["scheduling"] == "fifo") == (inside == os.SCHED_FIFO)
+    assert before == after
 
 
 def test_what_was_not_asked_for_changes_nothing() -> None:
@@ -37,10 +54,16 @@ def test_a_refusal_is_said(
     def refuse(*_: object) -> None:
         raise PermissionError
 
+    def refuse_to_load(*_: object) -> None:
+        raise OSError
+
     monkeypatch.setattr(priority.os, "sched_setscheduler", refuse)
+    monkeypatch.setattr(priority.ctypes, "CDLL", refuse_to_load)
     with RealtimePriority(True) as got:
-        assert got.scheduling == "ordinary"
-    assert "the system refuses SCHED_FIFO; the trial goes on without" in capsys.readouterr().err
+        assert (got.scheduling, got.memory_locked) == ("ordinary", False)
+    said = capsys.readouterr().err
+    assert "the system refuses SCHED_FIFO; the trial goes on without" in said
+    assert "the system refuses mlockall" in said
 
 
 @pytest.mark.parametrize("fifo", [False, True])
@@ -57,6 +80,8 @@ def test_a_child_runs_under_what_was_told(fifo: bool) -> None:
 
 
 def test_a_trial_notes_what_it_got(short: Callable[..., TrialConfig], tmp_path: Path) -> None:
-    result = run_trial(short(clock="realtime", fifo=True, link_timeout_ticks=10))
+    config = short(clock="realtime", fifo=True, link_timeout_ticks=10)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        result = pool.submit(run_trial, config).result()
     noted = read_journal(tmp_path / "trial" / "journal.bin").notes("priority")
     assert [note["scheduling"] for note in noted] == [result["priority"]]
