@@ -209,9 +209,8 @@ def _made(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     except UserError:
         raise
     except RAISED as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
-            f"cannot make the environment {place!r}: {reason}; name a Gymnasium id such as "
+            f"cannot make the environment {place!r}: {_reason(error)}; name a Gymnasium id such as "
             "sparsectl/sensorsini_cartpole-v0, or your own module:Id-v0 or module:Class"
         ) from error
 
@@ -235,10 +234,9 @@ def _wrapped(environment: gymnasium.Env[Any, Any], place: str) -> gymnasium.Env[
     except UserError:
         raise
     except RAISED as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
-            f"cannot wrap the environment in {place}: {reason}; a wrapper is called with the "
-            "environment alone"
+            f"cannot wrap the environment in {place}: {_reason(error)}; a wrapper is called with "
+            "the environment alone"
         ) from error
     if not isinstance(wrapped, gymnasium.Env):
         raise UserError(f"{place} gives a {type(wrapped).__name__}, which is no gymnasium.Env")
@@ -257,3 +255,11 @@ def _imported(module: str, asked_by: str) -> Any:
             f"{asked_by}: cannot import {module} ({type(error).__name__}: {reason}); run in the "
             "folder that has it, or name that folder in PYTHONPATH"
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What was raised, in a line."""
+    said = " ".join(str(error).split())[:160]
+    if isinstance(error, SystemExit):
+        return f"it calls sys.exit ({said or 'no message'})"
+    return said or type(error).__name__

@@ -97,7 +97,7 @@ def test_a_rigs_signals_hold_unless_a_wrapper_may_change_them(own: Path) -> None
         ("own_environment:Reach", [], ["own_environment:Picky"], "called with the environment"),
         ("own_environment:Reach", [], ["own_environment:None"], "has no attribute 'None'"),
         ("own_environment:STEPS", [], [], "not callable"),
-        ("own_environment:Careless", [], [], "no licence; name a Gymnasium id"),
+        ("own_environment:Careless", [], [], r"it calls sys.exit \(no licence\); name a"),
         ("own_environment:Bare", [], [], "has no observation_space; set it"),
         (
             "own_environment:Whole",
