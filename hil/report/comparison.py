@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sparsectl.common.errors import UserError
 from sparsectl.hil.analysis.balance import find_capture
 from sparsectl.hil.analysis.results import active_part
-from sparsectl.hil.analysis.trial_result import TrialResult
+from sparsectl.hil.analysis.trial_result import Disturbance, TrialResult
 from sparsectl.hil.journal.trace import BALANCED_RAD, Trace, read_trace
 from sparsectl.hil.report.figures import FIRST, GOOD, SECOND, Plot, draw_plot, line, unwrapped_gaps
 from sparsectl.hil.report.run_folder import RunFolder
@@ -76,6 +76,17 @@ def _of_kicks(values: list[float | None], unit: str, factor: float = 1.0) -> str
     return f"{', '.join(shown)} {unit}" if shown else "–"
 
 
+def settling(kicks: Sequence[Disturbance]) -> str:
+    """In the words of the report: a kick may leave the pole where it counts as settled."""
+    words = []
+    for kick in kicks:
+        if kick.settling_s is None:
+            words.append("never")
+        else:
+            words.append(f"{kick.settling_s:.3g} s" if kick.settling_s else "never out of it")
+    return ", ".join(words) or "–"
+
+
 def _end_to_end(trial: TrialResult) -> str:
     chain = trial.latency_us
     return _percentile(chain["end_to_end"] if chain else None, "p50", 4)
@@ -91,9 +102,7 @@ _ROWS: dict[str, Callable[[TrialResult], str]] = {
     "Peak after each kick": lambda trial: _of_kicks(
         [kick.peak_rad for kick in trial.disturbances], "°", 57.29578
     ),
-    "Settling after each kick": lambda trial: _of_kicks(
-        [kick.settling_s for kick in trial.disturbances], "s"
-    ),
+    "Settling after each kick": lambda trial: settling(trial.disturbances),
     "Kicks that never came": lambda trial: str(trial.kicks_missed),
     "Jitter p99": lambda trial: _percentile(trial.jitter_us, "p99"),
     "Inference, median": lambda trial: _percentile(trial.inference_us, "p50"),
