@@ -32,15 +32,15 @@ class RigConstants:
     """Speed of the base at which the board faults, in m/s or rad/s."""
     pole_rate_limit: float
     """Speed of the pole at which the board faults, in rad/s."""
-    current_limit_a: float = math.inf
-    """Current of the motor at which the board faults, in A; infinite: never."""
+    pole_sense: int = 1
+    """1: the hanging pole's count grows when the base jerks forward; -1: it shrinks."""
     telling_acceleration: float = math.inf
     """Acceleration of the base, in m/s^2 or rad/s^2, that gravity cannot hide at a pole near the
     vertical; infinite: a reversed pole encoder is not looked for."""
-    pole_sense: int = 1
-    """1: the hanging pole's count grows when the base jerks forward; -1: it shrinks."""
     limit_switches: int = 0
     """1: the board has to see the loop of its limit switches closed."""
+    current_limit_a: float = math.inf
+    """Current of the motor at which the board faults, in A; infinite: never."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
