@@ -167,7 +167,7 @@ def test_a_base_that_is_not_seen_goes_no_farther_than_a_part_of_its_limit(name: 
 
 @pytest.mark.parametrize("name", RIGS)
 def test_a_driver_that_always_drives_fully_is_let_go_before_the_end(name: str) -> None:
-    """It once drove on, and two of three rigs were at their limit before it was seen."""
+    """It once drove on: one rig went past its limit, another through nine tenths of it."""
     rig = load_rig(name)
     plant = Plant(rig)
     plant.reset(0)
