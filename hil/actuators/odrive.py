@@ -17,7 +17,7 @@ import time
 from typing import Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
+from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S, Actuator
 from sparsectl.hil.actuators.ascii_line import ANSWER_S, START_S, AsciiLine
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.rig import Rig
@@ -27,7 +27,7 @@ TORQUE_CONTROL, PASSTHROUGH = 1, 1
 COUNTS: Final = ("axis0.encoder.shadow_count", "axis1.encoder.shadow_count")
 
 
-class Odrive:
+class Odrive(Actuator):
     """See `Actuator`."""
 
     def __init__(self, address: str, rig: Rig) -> None:
@@ -42,14 +42,7 @@ class Odrive:
         self._fresh_s = rig.period_s / 4
         self._read_s = -1.0
         self._counts = (0, 0)
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def advance(self, duration_s: float) -> None:
-        """Time passes by itself."""
+        self._start_or_close()
 
     def set_duty(self, duty: float) -> None:
         """Ask for a torque; this is also what feeds the watchdog."""
@@ -68,14 +61,6 @@ class Odrive:
         self._counts = int(self._number(COUNTS[0])), int(self._number(COUNTS[1]))
         self._read_s = time.monotonic()
         return self._counts
-
-    def limit_switch_open(self) -> bool:
-        """There is no input for them here."""
-        return True
-
-    def current_a(self) -> float | None:
-        """The drive limits it by itself (motor.config.current_lim)."""
-        return None
 
     def close(self) -> None:
         """No torque, then idle; a drive that cannot be reached is stopped by its watchdog."""

@@ -16,7 +16,7 @@ import time
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
+from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S, Actuator
 from sparsectl.plants.motor import Motor
 from sparsectl.plants.rig import Rig
 
@@ -26,7 +26,7 @@ LOW: Final = 0
 """DIGITAL_STATE_LOW of hil.h."""
 
 
-class Qube:
+class Qube(Actuator):
     """See `Actuator`."""
 
     def __init__(self, address: str, rig: Rig) -> None:
@@ -43,14 +43,7 @@ class Qube:
         self._card = ctypes.c_void_p()
         self._seen = (0, 0)
         self._call("hil_open", CARD, address.encode("ascii"), ctypes.byref(self._card), opened=True)
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def advance(self, duration_s: float) -> None:
-        """Time passes by itself."""
+        self._start_or_close()
 
     def set_duty(self, duty: float) -> None:
         """Volts at the motor; feeds the card's watchdog."""
@@ -66,10 +59,6 @@ class Qube:
             self._call("hil_read_encoder", *_channels(0, 1), counts)
             self._seen, self._read_s = (counts[0], counts[1]), time.monotonic()
         return self._seen
-
-    def limit_switch_open(self) -> bool:
-        """There is no input for them here."""
-        return True
 
     def current_a(self) -> float | None:
         """As the card measures it."""

@@ -16,7 +16,7 @@ import time
 from typing import Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S
+from sparsectl.hil.actuators.actuator import WATCHDOG_MOST_S, Actuator
 from sparsectl.hil.actuators.ascii_line import ANSWER_S, START_S, AsciiLine
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.rig import Rig
@@ -26,7 +26,7 @@ SETTINGS: Final = ("@0", "MC0", "MT2")
 PAGE: Final = "docs/first-motion.md has the sketch that it needs"
 
 
-class SimpleFoc:
+class SimpleFoc(Actuator):
     """See `Actuator`."""
 
     def __init__(self, address: str, rig: Rig) -> None:
@@ -43,14 +43,7 @@ class SimpleFoc:
         self._most_a = rig.motor.max_current_a
         self._counts = (0, 0)
         self._line = AsciiLine("simplefoc", address, "SimpleFOC", "no SimpleFOC with this sketch")
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def advance(self, duration_s: float) -> None:
-        """Time passes by itself."""
+        self._start_or_close()
 
     def set_duty(self, duty: float) -> None:
         """Ask for a current, which feeds the watchdog; the answer has the counts."""
@@ -63,14 +56,6 @@ class SimpleFoc:
     def counts(self) -> tuple[int, int]:
         """Both encoders, of the last `set_duty`, which each request of the firmware makes."""
         return self._counts
-
-    def limit_switch_open(self) -> bool:
-        """There is no input for them here."""
-        return True
-
-    def current_a(self) -> float | None:
-        """The drive limits it by itself (motor.current_limit)."""
-        return None
 
     def close(self) -> None:
         """No current, then off; a drive that cannot be reached is stopped by its watchdog."""
