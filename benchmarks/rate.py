@@ -132,7 +132,7 @@ def realtime(config: Realtime) -> dict[str, Any]:
         fifo=config.fifo,
         link_timeout_ticks=patience,
     )
-    keys = ("ticks", "skipped", "deadline_misses", "lost_frames", "corrupt_frames", "period_us")
+    keys = ("ticks", "skipped", "late_ticks", "lost_frames", "corrupt_frames", "period_us")
     keys += ("jitter_us", "round_trip_us", "actuation_us", "noise_floor_us", "priority", "mode")
     keys += ("ended",)
     asked = {"hz": config.hz, "minutes": config.minutes, "load_average": os.getloadavg()}

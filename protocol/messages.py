@@ -185,7 +185,7 @@ MESSAGES: Final = (
             Field("lateness_us", "i32", "us", "sampling after the tick's deadline"),
             _STATE,
             _FAULT,
-            Field("missed", "u16", "ticks", "deadlines skipped since boot, modulo 65536"),
+            Field("skipped", "u16", "ticks", "deadlines skipped since boot, modulo 65536"),
         ),
     ),
     Message(
@@ -266,7 +266,7 @@ MESSAGES: Final = (
             Field("frames_unknown", "u32", "", "whole frames of no known type, length or way"),
             Field("frames_dropped", "u32", "", "frames not sent: the line was full"),
             Field("ticks", "u32", "ticks", "control ticks run"),
-            Field("deadline_misses", "u32", "ticks", "deadlines skipped"),
+            Field("skipped", "u32", "ticks", "deadlines skipped since boot"),
             Field("max_lateness_us", "u32", "us", "latest tick"),
             Field("max_inference_ns", "u32", "ns", "slowest policy call in a tick"),
             Field("edges_lost", "u32", "", "transitions of the encoders that no encoder makes"),

@@ -74,7 +74,7 @@ def assess(journal: Journal) -> TrialResult:
         round_trip_us=percentiles([took_us for _, took_us in round_trips(journal)]),
         inference_us=percentiles(active.inference_ns / 1000),
         actuation_us=None if config["mode"] == "pil" else percentiles(active.actuation_us),
-        deadline_misses=skipped + _late_ticks(journal, active),
+        late_ticks=_late_ticks(journal, active),
         priority=_last(journal, "priority").get("scheduling", "ordinary"),
         noise_floor_us=_last(journal, "noise_floor").get("lateness_us"),
         rms_angle_rad=effort.rms_angle_rad,
@@ -152,7 +152,7 @@ def round_trips(journal: Journal) -> list[tuple[int, float]]:
 def periods_us(journal: Journal, active: Trace) -> NDArray[np.float64]:
     """From each active tick to the next that ran, by the clock that paces them."""
     if not _is_paced_here(journal):
-        return intervals(active.time_us, active.tick, active.missed)
+        return intervals(active.time_us, active.tick, active.skipped)
     sent_ns = _plant_steps_ns(journal)
     times_ns = [sent_ns[tick] for tick in active.tick.tolist()]
     return np.asarray(np.diff(times_ns) / 1000, dtype=np.float64)
@@ -207,7 +207,7 @@ def _relation(journal: Journal) -> ClockRelation | None:
 def _skipped(journal: Journal, active: Trace) -> int:
     """Deadlines that passed without a tick; a gap in the ticks alone may be a lost frame."""
     if not _is_paced_here(journal):
-        return int(np.sum(np.diff(active.missed) & 0xFFFF))
+        return int(np.sum(np.diff(active.skipped) & 0xFFFF))
     whole = periods_us(journal, active) // journal.header["rig_constants"]["period_us"]
     return int(np.sum(np.maximum(whole - 1, 0)))
 

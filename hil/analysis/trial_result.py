@@ -51,8 +51,8 @@ class TrialResult:
     round_trip_us: Percentiles | None
     inference_us: Percentiles | None
     actuation_us: Percentiles | None
-    deadline_misses: int
-    """Skipped ticks and those that ran late."""
+    late_ticks: int
+    """Ticks whose new duty was there only after the next tick was due."""
     priority: str
     noise_floor_us: Percentiles | None
     rms_angle_rad: float | None
@@ -70,8 +70,15 @@ class TrialResult:
     """The board's counters at the end."""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON, under the keys that scripts rely on."""
-        return asdict(self) | {"disturbances": [asdict(each) for each in self.disturbances]}
+        """The fields as plain JSON, under the keys that scripts rely on.
+
+        `deadline_misses` is what was given before skipped and late ticks were counted apart; the
+        next release drops it.
+        """
+        return asdict(self) | {
+            "disturbances": [asdict(each) for each in self.disturbances],
+            "deadline_misses": self.skipped + self.late_ticks,
+        }
 
     @classmethod
     def from_json(cls, kept: object) -> TrialResult | None:

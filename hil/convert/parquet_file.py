@@ -22,7 +22,7 @@ UNITS = {
     **PENDULUM,
     "time_us": "us, device clock at sampling",
     "host_ns": "ns, host's clock at receiving",
-    "missed": "ticks, deadlines skipped since boot, modulo 65536",
+    "skipped": "ticks, deadlines skipped since boot, modulo 65536",
 }
 
 

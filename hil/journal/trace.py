@@ -37,7 +37,7 @@ class Sample:
     lateness_us: int
     state: int
     fault: int
-    missed: int
+    skipped: int
     receive_us: int = 0
     """Host mode: from sampling to reading the COMMAND; 0 without one."""
 
@@ -58,7 +58,7 @@ class Sample:
             pole_count=pole_count,
             actuation_us=0,
             lateness_us=0,
-            missed=0,
+            skipped=0,
             **frame.values,
         )
 
@@ -85,7 +85,7 @@ class Trace:
     lateness_us: NDArray[np.int64]
     state: NDArray[np.int64]
     fault: NDArray[np.int64]
-    missed: NDArray[np.int64]
+    skipped: NDArray[np.int64]
 
     def __len__(self) -> int:
         return int(self.tick.size)
@@ -117,7 +117,7 @@ def make_trace(
         lateness_us=column("lateness_us"),
         state=column("state"),
         fault=column("fault"),
-        missed=column("missed"),
+        skipped=column("skipped"),
     )
 
 

@@ -50,7 +50,7 @@ class LiveFeed:
         self._sent_ns = now_ns
         state, fault = State(sample.state).name, Fault(sample.fault).name
         self._send(
-            ticks=self._ticks, state=state, fault=fault, missed=sample.missed, counters=counters()
+            ticks=self._ticks, state=state, fault=fault, skipped=sample.skipped, counters=counters()
         )
         self._ticks = []
 

@@ -217,7 +217,7 @@ class Page:
             "angle": f"{view.angle_deg[-1] if view.angle_deg else 180.0:+.1f}°",
             "position": f"{view.base[-1] if view.base else 0.0:+.4f} {unit}",
             "motor duty": f"{view.duty:+.2f}",
-            "missed deadlines": str(view.missed),
+            "skipped ticks": str(view.skipped),
             **{f"frames {name}": str(count) for name, count in view.counters.items()},
         }
         cells = "".join(

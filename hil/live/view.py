@@ -54,7 +54,7 @@ class View:
     """Messages of the control loop."""
     is_beating: bool = False
     """The control loop runs: from its first tick to the trial's end, each message is a beat."""
-    missed: int = 0
+    skipped: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
     time_s: deque[float] = field(default_factory=deque)
     angle_deg: deque[float] = field(default_factory=deque)
@@ -64,7 +64,7 @@ class View:
 
     def take(self, message: Mapping[str, Any], latency_column: int) -> None:
         """Bring the view up to date with a message of the trial's."""
-        for name in ("phase", "state", "fault", "ended", "missed", "counters"):
+        for name in ("phase", "state", "fault", "ended", "skipped", "counters"):
             if name in message:
                 setattr(self, name, message[name])
         self.beats += 1

@@ -79,7 +79,7 @@ def read_script(journal: Journal) -> Iterator[Action]:
 class _Reader:
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = frames
-        self._missed = {f["tick"]: f["missed"] for f in frames if f.name == "TICK"}
+        self._skipped_by_tick = {f["tick"]: f["skipped"] for f in frames if f.name == "TICK"}
         observed = any(frame.name == "OBSERVATION" for frame in frames)
         self._sampled_by = "OBSERVATION" if observed else "TICK"
         self._open: dict[int, Frame] = {}
@@ -195,9 +195,9 @@ class _Reader:
     def _skipped(self, before: int, after: int) -> int:
         """Deadlines that the board itself skipped between two ticks; all, where it did not say."""
         gap = after - before - 1
-        if before not in self._missed or after not in self._missed:
+        if before not in self._skipped_by_tick or after not in self._skipped_by_tick:
             return gap
-        skipped: int = (self._missed[after] - self._missed[before]) & 0xFFFF
+        skipped: int = (self._skipped_by_tick[after] - self._skipped_by_tick[before]) & 0xFFFF
         return min(gap, skipped)
 
 

@@ -220,8 +220,8 @@ def _timings(trial: TrialResult) -> list[tuple[str, Percentiles]]:
 def _counts(trial: TrialResult) -> list[tuple[str, int]]:
     return [
         ("Control ticks with the policy in charge", trial.ticks),
-        ("Ticks skipped", trial.skipped),
-        ("Deadlines missed, skipped ticks included", trial.deadline_misses),
+        ("Skipped ticks", trial.skipped),
+        ("Late ticks", trial.late_ticks),
         ("Frames lost", trial.lost_frames),
         ("Frames corrupt", trial.corrupt_frames),
         ("Frames twice", trial.duplicate_frames),

@@ -75,7 +75,9 @@ def key_figures(run: RunFolder) -> list[KeyFigure]:
             _timing("Inference", trial.inference_us, _whose_inference(trial)),
             _jitter(trial),
             _timing("Round trip", trial.round_trip_us, "host to board and back"),
-            _count("Deadline misses", trial.deadline_misses, f"of {trial.ticks:,} ticks"),
+            _count(
+                "Skipped ticks", trial.skipped, f"{trial.late_ticks:,} late; {trial.ticks:,} ran"
+            ),
             _count("Lost frames", trial.lost_frames, f"{trial.corrupt_frames} corrupt"),
         ]
     return [figure for figure in [*figures, _flash(stages)] if figure is not None]

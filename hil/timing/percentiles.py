@@ -39,7 +39,7 @@ def percentiles(values: ArrayLike) -> Percentiles | None:
 
 
 def intervals(
-    times_us: NDArray[np.int64], ticks: NDArray[np.int64], missed: NDArray[np.int64]
+    times_us: NDArray[np.int64], ticks: NDArray[np.int64], skipped: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Periods in us from each tick to the next that ran.
 
@@ -49,9 +49,9 @@ def intervals(
     Args:
         times_us: sampling times.
         ticks: their numbers.
-        missed: the board's count of deadlines that passed, modulo 65536.
+        skipped: the board's count of skipped ticks, modulo 65536.
     """
-    neighbours = np.diff(ticks) - 1 == np.diff(missed) & 0xFFFF
+    neighbours = np.diff(ticks) - 1 == np.diff(skipped) & 0xFFFF
     return np.asarray(np.diff(times_us)[neighbours], dtype=np.float64)
 
 

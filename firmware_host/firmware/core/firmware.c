@@ -172,7 +172,7 @@ static void send_tick(struct firmware *firmware) {
         .lateness_us = firmware->lateness_us,
         .state = (uint8_t)safety->state,
         .fault = (uint8_t)safety->fault,
-        .missed = (uint16_t)firmware->ticks_skipped,
+        .skipped = (uint16_t)firmware->skipped,
     };
     if (firmware->configured) {
         wire_tick_pack(&tick, payload);
@@ -183,7 +183,7 @@ static void send_tick(struct firmware *firmware) {
 static void count_tick(struct firmware *firmware, const struct port_tick *due) {
     firmware->tick += due->periods;
     firmware->ticks_run++;
-    firmware->ticks_skipped += due->periods - 1;
+    firmware->skipped += due->periods - 1;
     firmware->lateness_us = due->lateness_us;
     if (due->lateness_us > 0 && (uint32_t)due->lateness_us > firmware->max_lateness_us) {
         firmware->max_lateness_us = (uint32_t)due->lateness_us;

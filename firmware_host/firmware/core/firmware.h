@@ -52,7 +52,7 @@ struct firmware {
     uint32_t frames_unknown;
     uint32_t frames_dropped;
     uint32_t ticks_run;
-    uint32_t ticks_skipped;
+    uint32_t skipped;
     uint32_t max_lateness_us;
     uint32_t max_inference_ns;
     uint32_t edges_lost;

@@ -321,7 +321,7 @@ static void stats(struct firmware *firmware, const struct frame *frame) {
         .frames_unknown = firmware->frames_unknown,
         .frames_dropped = firmware->frames_dropped,
         .ticks = firmware->ticks_run,
-        .deadline_misses = firmware->ticks_skipped,
+        .skipped = firmware->skipped,
         .max_lateness_us = firmware->max_lateness_us,
         .max_inference_ns = firmware->max_inference_ns,
         .edges_lost = firmware->edges_lost,

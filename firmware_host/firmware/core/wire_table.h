@@ -10,8 +10,8 @@
 #include "wire_codec.h"
 
 /* Hash of the table; the CRC of all messages but HELLO starts from it. */
-#define WIRE_PROTOCOL_HASH 0x0762CEC8u
-#define WIRE_CRC_SEED 0x0762CEC8u
+#define WIRE_PROTOCOL_HASH 0x15EE2094u
+#define WIRE_CRC_SEED 0x15EE2094u
 #define WIRE_FLAG_TO_HOST 0x01u
 /* Bytes of the longest packet, and of it stuffed, without its zeros. */
 #define WIRE_MAX_PACKET 142u
@@ -259,7 +259,7 @@ struct wire_tick {
     int32_t lateness_us; /* us: sampling after the tick's deadline */
     uint8_t state; /* State after this */
     uint8_t fault; /* Fault that is latched, NONE outside of FAULT */
-    uint16_t missed; /* ticks: deadlines skipped since boot, modulo 65536 */
+    uint16_t skipped; /* ticks: deadlines skipped since boot, modulo 65536 */
 };
 static inline void wire_tick_pack(const struct wire_tick *values, uint8_t *at) {
     at = wire_put_u32(at, values->tick);
@@ -274,7 +274,7 @@ static inline void wire_tick_pack(const struct wire_tick *values, uint8_t *at) {
     at = wire_put_i32(at, values->lateness_us);
     at = wire_put_u8(at, values->state);
     at = wire_put_u8(at, values->fault);
-    at = wire_put_u16(at, values->missed);
+    at = wire_put_u16(at, values->skipped);
     (void)at;
 }
 
@@ -402,7 +402,7 @@ struct wire_stats {
     uint32_t frames_unknown; /* whole frames of no known type, length or way */
     uint32_t frames_dropped; /* frames not sent: the line was full */
     uint32_t ticks; /* ticks: control ticks run */
-    uint32_t deadline_misses; /* ticks: deadlines skipped */
+    uint32_t skipped; /* ticks: deadlines skipped since boot */
     uint32_t max_lateness_us; /* us: latest tick */
     uint32_t max_inference_ns; /* ns: slowest policy call in a tick */
     uint32_t edges_lost; /* transitions of the encoders that no encoder makes */
@@ -415,7 +415,7 @@ static inline void wire_stats_pack(const struct wire_stats *values, uint8_t *at)
     at = wire_put_u32(at, values->frames_unknown);
     at = wire_put_u32(at, values->frames_dropped);
     at = wire_put_u32(at, values->ticks);
-    at = wire_put_u32(at, values->deadline_misses);
+    at = wire_put_u32(at, values->skipped);
     at = wire_put_u32(at, values->max_lateness_us);
     at = wire_put_u32(at, values->max_inference_ns);
     at = wire_put_u32(at, values->edges_lost);

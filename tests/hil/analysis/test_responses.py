@@ -31,7 +31,7 @@ def trace(angle_rad: list[float], duty: list[float] | None = None) -> Trace:
                 lateness_us=0,
                 state=int(State.ACTIVE),
                 fault=0,
-                missed=0,
+                skipped=0,
             )
             for index, (angle, drive) in enumerate(zip(angle_rad, duties, strict=True))
         ],

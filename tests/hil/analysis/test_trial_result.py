@@ -32,7 +32,7 @@ RESULT = TrialResult(
     round_trip_us=None,
     inference_us=TIMES,
     actuation_us=TIMES,
-    deadline_misses=6,
+    late_ticks=6,
     priority="ordinary",
     noise_floor_us=None,
     rms_angle_rad=0.01,
@@ -49,6 +49,7 @@ RESULT = TrialResult(
 def test_through_json_and_back() -> None:
     kept = json.loads(json.dumps(RESULT.to_json() | {"journal": "j", "report": None}))
     assert TrialResult.from_json(kept) == RESULT
+    assert kept["deadline_misses"] == RESULT.skipped + RESULT.late_ticks  # its former name
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TrialResult)])

@@ -37,7 +37,7 @@ def trace(upright: list[bool], period_s: float = 0.02, state: State = State.ACTI
                 lateness_us=0,
                 state=state,
                 fault=0,
-                missed=0,
+                skipped=0,
             )
             for index, is_up in enumerate(upright)
         ],

@@ -49,7 +49,7 @@ def shaken(rig_name: str, seed: int, ticks: int = 650) -> tuple[Plant, list[Samp
                 lateness_us=0,
                 state=int(State.ACTIVE),
                 fault=0,
-                missed=0,
+                skipped=0,
             )
         )
         plant.advance(delay_s)

@@ -119,7 +119,14 @@ def test_a_whole_run_shows_every_section(run: Path, html: str) -> None:
     for words in (
         *("run <1>", digest, "12345", "Weights kept", "0.76 % of the teacher's 72,192 weights"),
         "with biases 600 of 72,705, 0.83 %",
-        *("--clock lockstep", "Deadline misses", "Lost frames", "fine-tuning", "4,321 B"),
+        *(
+            "--clock lockstep",
+            "Skipped ticks",
+            "Late ticks",
+            "Lost frames",
+            "fine-tuning",
+            "4,321 B",
+        ),
         *("pole angular velocity", "−80 ms", "99.4", "period_us", "Revision"),
     ):
         assert words in page.text, words

@@ -55,7 +55,7 @@ class Life:
             **{**sample, "duty": 0.0, "policy_output": 0.0, "inference_ns": 1, "lateness_us": 0},
             receive_us=receive_us,
             actuation_us=receive_us + us["actuating"],
-            missed=0,
+            skipped=0,
         )
 
     def device_us(self, host_ns: int) -> int:
