@@ -13,6 +13,7 @@ from sparsectl.firmware_host.boards.microcontroller import PORTS
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.rig import load_rig
+from tests.export.packaging.arduino_build import CPP, need_arduino, run
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "first-motion.md").read_text(encoding="utf-8")
@@ -83,3 +84,13 @@ def test_its_lines_of_a_rig_file_go_into_the_rig_of_the_other_page(tmp_path: Pat
     plant.set_duty(1.0)
     plant.advance(0.2)
     assert plant.state()[0] > 0.01
+
+
+def test_simplefocs_sketch_compiles_against_the_librarys_declarations(tmp_path: Path) -> None:
+    need_arduino()
+    [sketch] = re.findall(r"```cpp\n(.*?)```", PAGE, re.DOTALL)
+    path = tmp_path / "drive.cpp"
+    path.write_text(sketch, encoding="utf-8")
+    declared = Path(__file__).parent / "firmware_host" / "simplefoc"
+    strict = [word for word in CPP if word not in ("-w", "-fpermissive")]
+    run([*strict, "-Wall", "-Wextra", "-Werror", f"-I{declared}", "-fsyntax-only", str(path)])
