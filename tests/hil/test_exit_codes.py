@@ -82,7 +82,7 @@ def test_a_live_port_that_cannot_be(short: Short, port: int) -> None:
 
 def test_a_report_into_a_folder(tmp_path: Path) -> None:
     write_json(tmp_path / "run" / "summary.json", {})
-    with pytest.raises(UserError, match="cannot write .*: it is a folder; name a file"):
+    with pytest.raises(UserError, match="--out is .*, which is a folder; name a file"):
         write_report(ReportConfig(tmp_path / "run", out=tmp_path))
 
 

@@ -21,6 +21,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from sparsectl import cli
+from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import ROUNDED
 from sparsectl.export.host_c import run_c
 from tests.export.differential.random_files import (
@@ -143,14 +144,16 @@ def _difference(exported: Exported, act: Act) -> str:
         given = np.concatenate([met, wide])
     else:
         given = met = _within(met, exported.out)
+        if not len(given):
+            return ""
     expected = _run(exported.model.read_bytes(), given)
     found = act(given, expected.shape[1])
     double = model_of(file, np.float64)
     exact = _run_exactly(double, given.astype(np.float64))
     overflows = _overflows(double, given)
     with np.errstate(all="ignore"):
-        span = np.ptp(expected[: len(met)].astype(np.float64), axis=0)
-        typical = np.maximum(span, np.median(np.abs(expected[: len(met)]), axis=0))
+        acted = _acted(exported)
+        typical = np.maximum(np.ptp(acted, axis=0), np.median(np.abs(acted), axis=0))
         size = np.maximum(typical, np.abs(exact) if kind == "float32" else 1e-30)
         rounding = np.abs(expected - exact) + _moved(double, given, exact)
         finite = np.where(np.isfinite(exact), np.abs(exact), 0.0)
@@ -171,11 +174,19 @@ def _difference(exported: Exported, act: Act) -> str:
     )
 
 
+def _acted(exported: Exported) -> Array:
+    """The file's own actions on as many met observations as export asks for when it is not told:
+    an action that moves in one observation of a thousand spans nothing in a hundred of them."""
+    met = met_by(exported.file, ExportConfig.observations, exported.seed + 2)
+    return _run(exported.model.read_bytes(), met).astype(np.float64)
+
+
 def _within(observations: Array, out: Path) -> Array:
-    """Moved into the ranges that policy.json says the accuracy was measured in."""
+    """Those in the ranges that policy.json says the accuracy was measured in."""
     inputs = json.loads((out / "policy.json").read_text())["inputs"]
     low, high = (np.array([each[name] for each in inputs]) for name in ("held_low", "held_high"))
-    return np.clip(observations, low, high).astype(observations.dtype)
+    inside: Array = observations[((observations >= low) & (observations <= high)).all(axis=1)]
+    return inside
 
 
 def _moved(model: ModelProto, given: Array, exact: Array) -> Array:
