@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/sparsectl demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 # The table of cycles and bytes beside a plain C loop and emlearn, about ten minutes; into docs/results.md.
 bench: $(READY)
