@@ -177,7 +177,7 @@ def _signal_lines(signals: tuple[Signal, ...]) -> str:
 def _held_lines(policy: EncodedPolicy, held: Sequence[tuple[float, float]]) -> str:
     if not held:
         return ""
-    lines = ["", " *   The accuracy above was measured with these, and holds within them:"]
+    lines = ["", " *   The accuracy above was measured on observations within these:"]
     for index, (low, high) in enumerate(held):
         name = _plain(policy.graph.observation[index].name)
         lines.append(f" *   {index}  {name}: {low:.6g} to {high:.6g}")
