@@ -17,10 +17,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.signal_ranges import Pair, range_from
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import run_c
-from sparsectl.export.inputs import inputs_of
 from sparsectl.export.pipeline import export_policy
-from sparsectl.export.source.onnx_source import OnnxSource
-from sparsectl.export.straddle import straddle
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.policy.onnx_file.onnx_files import HIDDEN, mlp, run_file, write_file
 
@@ -263,77 +260,6 @@ def test_the_output_stands_everywhere(tmp_path: Path) -> None:
         export_policy(ExportConfig(model, tmp_path / "p", output="action", **FEW))
 
 
-SHAPES: dict[str, list[Any]] = {
-    "any batch": ["b", 6],
-    "one": [1, 6],
-    "no batch": [6],
-    "batch of four": [4, 6],
-    "frames": ["b", 2, 3],
-    "one of frames": [1, 2, 3],
-}
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_whatever_shape_the_file_declares(name: str, tmp_path: Path) -> None:
-    """The source runs by the file's own shape, and one observation comes out as in every other."""
-    shape = SHAPES[name]
-    nodes, constants = mlp("flat", "action", 6)
-    last = [6] if len(shape) == 1 else [-1, 6]
-    nodes.insert(0, node("Reshape", ["x", "last"], ["flat"]))
-    constants |= {"last": np.array(last)}
-    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": shape})
-    plain_nodes, plain = mlp("x", "action", 6)
-    reference = write_file(tmp_path / "plain.onnx", plain_nodes, plain, {"x": ["b", 6]})
-    x = np.random.default_rng(3).normal(size=(11, 6)).astype(np.float32)
-    source = OnnxSource(path, None, (6, 1))
-    expected = run_file(reference, x)
-    assert np.allclose(source.run(x), expected, atol=1e-6)
-    assert np.allclose(source.exact(x), expected, atol=1e-6)
-
-
-def test_what_mixes_its_batch_is_run_one_by_one(tmp_path: Path) -> None:
-    nodes, constants = mlp("centred", "action", 2)
-    nodes = [
-        node("ReduceMax", ["x"], ["greatest"], axes=[0], keepdims=1),
-        node("Div", ["x", "greatest"], ["centred"]),
-        *nodes,
-    ]
-    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
-    source = OnnxSource(path, None, (2, 1))
-    x = np.random.default_rng(3).normal(size=(20, 2)).astype(np.float32)
-    alone = np.concatenate([run_file(path, row[None]) for row in x])
-    assert np.array_equal(source.run(x), alone)
-    assert not np.allclose(run_file(path, x), alone)
-
-
-def test_several_inputs_are_one_observation(tmp_path: Path) -> None:
-    nodes, constants = mlp("x", "action", 5)
-    nodes.insert(0, node("Concat", ["angles", "speeds"], ["x"], axis=1))
-    inputs = {"angles": ["b", 2], "speeds": ["b", 3]}
-    path = write_file(tmp_path / "model.onnx", nodes, constants, inputs)
-    x = np.random.default_rng(3).normal(size=(20, 5)).astype(np.float32)
-    session = onnx.reference.ReferenceEvaluator(str(path))
-    expected = session.run(None, {"angles": x[:, :2], "speeds": x[:, 2:]})[0]
-    assert np.allclose(OnnxSource(path, None, (5, 1)).run(x), expected, atol=1e-6)
-    with pytest.raises(UserError, match="are not the 4 values that the policy was read with"):
-        OnnxSource(path, None, (4, 1))
-
-
-def test_onnx_s_reference_runs_what_onnxruntime_refuses(tmp_path: Path) -> None:
-    nodes, constants = mlp("x", "action", 2)
-    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
-    model = onnx.load(path)
-    model.ir_version = 99  # of a later onnx than this onnxruntime knows
-    path.write_bytes(model.SerializeToString())
-    source = OnnxSource(path, None, (2, 1))
-    assert source.run_by == "onnx's reference"
-    model.ir_version = 8
-    model.graph.node[0].op_type = "Frobnicate"
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(UserError, match="nothing here can run it .onnxruntime: .*Frobnicate"):
-        OnnxSource(path, None, (2, 1))
-
-
 def test_weights_in_another_file_are_run_and_hashed(tmp_path: Path) -> None:
     nodes, constants = mlp("x", "action", 2)
     path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
@@ -347,65 +273,6 @@ def test_weights_in_another_file_are_run_and_hashed(tmp_path: Path) -> None:
     assert result["source_data_sha256"] == {"weights": digest}
     assert result["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert np.allclose(run_c(tmp_path / "p", x, 1, tmp_path), expected, atol=1e-5)
-
-
-def test_thresholds_are_straddled_or_named(tmp_path: Path) -> None:
-    """One far out in a corner of 20 dimensions, and one that nothing reaches."""
-    random = np.random.default_rng(0)
-    weight = random.normal(size=(20, 1)).astype(np.float32)
-    reach = 10 * np.abs(weight).sum()
-    constants = {
-        "w": weight,
-        "high": np.array(0.9 * reach, np.float32),
-        "low": np.array(-2 * reach, np.float32),
-    }
-    nodes = [
-        node("MatMul", ["x", "w"], ["y"]),
-        node("Clip", ["y", "low", "high"], ["action"], name="torque"),
-    ]
-    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 20]})
-    source = OnnxSource(path, None, (20, 1))
-    signals = tuple(Signal(f"o{i}", low=-10.0, high=10.0) for i in range(20))
-    graph = PolicyGraph((Layer(weight.T, np.zeros(1), "identity"),), signals, (Signal("a"),))
-    inputs = inputs_of(graph, None)
-    known = inputs.spread(1000, 0)[3:]  # without the corners
-    assert np.abs(known.astype(float) @ weight[:, 0]).max() < 0.9 * reach
-    found = straddle(source, known, *inputs.box(), 0)
-    assert found.unreached == ("Clip 'torque'[0]",)
-    y = found.observations.astype(np.float64) @ weight[:, 0]
-    assert np.any(y > 0.9 * reach) and np.any((y < 0.9 * reach) & (y > 0.89 * reach))
-    assert np.abs(found.observations).max() <= 10
-
-
-def test_the_normaliser_is_found_in_each_spelling(tmp_path: Path) -> None:
-    constants = {
-        "mean": MEAN,
-        "minus": -MEAN,
-        "std": STD,
-        "inverse": 1 / STD,
-        "ones": np.ones(2, np.float32),
-        "zeros": np.zeros(2, np.float32),
-        "variance": STD**2,
-        "limit": np.array(10, np.float32),
-        "minus_limit": np.array(-10, np.float32),
-    }
-    chains = (
-        ["Sub x mean d", "Div d std z"],
-        ["Add x minus d", "Mul inverse d z"],
-        ["Identity x i", "Sub i mean d", "Div d std n", "Clip n minus_limit limit z"],
-        ["BatchNormalization x ones zeros mean variance z"],
-    )
-    for chain in chains:
-        nodes, weights = mlp("z", "action", 2)
-        before = [node(k, v[:-1], v[-1:]) for k, *v in map(str.split, chain)]
-        used = {name for each in before for name in each.input}
-        given = {name: value for name, value in constants.items() if name in used}
-        path = write_file(tmp_path / "model.onnx", before + nodes, weights | given, {"x": ["b", 2]})
-        found = OnnxSource(path, None, (2, 1)).normaliser
-        assert found is not None, chain
-        assert np.allclose(found.offset, MEAN, rtol=1e-4) and np.allclose(
-            found.scale, STD, rtol=1e-4
-        )
 
 
 def test_the_inputs_that_the_accuracy_holds_for_are_told(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.bpd.plain import PlainBpd, authors_deviation, right_deviation
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
-from sparsectl.training.distillation.presets import PRESETS, resolved
+from sparsectl.training.distillation.presets import PRESETS
+from sparsectl.training.distillation.resolution import resolved
 from sparsectl.training.settings import BpdSettings
 
 LOW, HIGH = np.float32([-2, -2, -1]), np.float32([2, 2, 3])

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sparsectl.training.distillation.presets import Preset, looks
+from sparsectl.training.distillation.interim import doubled
+from sparsectl.training.distillation.presets import Preset
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.intervals import Array, cvar, mean_interval, paired_difference
 from sparsectl.training.rollouts.policy import Policy
@@ -67,7 +68,7 @@ class Measurement:
             return {}
         least = self.episodes if judged else min(self.episodes, UNJUDGED_EPISODES)
         returns, figures = np.empty(0), dict[str, float]()
-        for count in looks(least, GROWTH * least if judged else least):
+        for count in doubled(least, GROWTH * least if judged else least):
             returns = self._selection(policy, count, "measure", returns)
             figures = self._figures(returns)
             if clear(figures):

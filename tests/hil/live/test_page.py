@@ -2,121 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
-import http.server
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.tools import find_tool
 from sparsectl.hil.journal.journal import read_journal
 from sparsectl.hil.journal.trace import Sample, read_samples
 from sparsectl.hil.live.feed import LiveFeed
 from sparsectl.hil.live.server import LivePage
 from sparsectl.plants.rig import load_rig
 from sparsectl.protocol.wire import Fault, State
+from tests.hil.live.live_trial import PATIENCE_S, PYTEST_MARK, live_trial, until
 from tests.hil.policies import RIG
-from tests.tools import need
-
-ROOT = Path(__file__).parents[3]
-
-
-PATIENCE_S = 90.0
-PYTEST_MARK = "PYTEST_CURRENT_TEST"
-"""NiceGUI serves otherwise where it sees this variable, which children inherit."""
-
-
-@dataclass
-class LiveTrial:
-    """A trial in a process of its own, with its page's address."""
-
-    process: subprocess.Popen[str]
-    url: str
-    journal: Path
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code and what it said."""
-        _, errors = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, errors
-
-    def page_process(self) -> int:
-        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for child in map(int, task.read_text().split()):
-            if b"sparsectl.hil.live.page" in Path(f"/proc/{child}/cmdline").read_bytes():
-                return child
-        raise AssertionError("the page has no process")
-
-
-@contextmanager
-def live_trial(policy: Path, out: Path, *more: str) -> Iterator[LiveTrial]:
-    command = [sys.executable, "-m", "sparsectl", "trial", "--policy", str(policy)]
-    command += ["--out", str(out)]
-    command += ["--live", "--live-port", "0", "--no-report", "--swing-up-limit-s", "60", *more]
-    command += ["--link-timeout-ticks", "10"]  # a busy machine is no fault here
-    command += ["--firmware", str(policy.parent / "firmware")]  # built once
-    environment = {name: value for name, value in os.environ.items() if name != PYTEST_MARK}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line)
-        assert found, line + process.stderr.read()
-        yield LiveTrial(process, found[0], out / "journal.bin")
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    need("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_tool("chromium"), args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
-    context = browser.new_context()
-
-    def opened(url: str) -> Page:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_S * 1e3)
-        page.goto(url)
-        expect(page.locator("#estop")).to_be_visible(timeout=PATIENCE_S * 1e3)
-        return page
-
-    yield opened
-    context.close()
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LivePage, LiveFeed]]:
-    """A page without a trial, and the trial's end of its channel."""
-    monkeypatch.delenv(PYTEST_MARK)
-    page = LivePage(0, load_rig(RIG), "device")
-    with page as feed:
-        yield page, feed
 
 
 def expect_state(page: Page, state: str) -> None:
@@ -146,16 +49,6 @@ def test_arm_then_estop_stops_the_motor(
 
 CONTROLS = ("#arm", "#disarm", "#state", "svg[role=img]", ".chart >> nth=0", ".chart >> nth=1")
 KEYS = ("Space", "Enter", "Escape", "NumpadEnter")
-
-
-def until(happens: Callable[[], bool]) -> bool:
-    """Whether it has happened in good time."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline_s:
-        if happens():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_every_key_stops_wherever_the_focus_is(
@@ -318,122 +211,3 @@ def test_a_page_that_sleeps_takes_nothing_of_the_loops_time(
         os.kill(child.pid, signal.SIGKILL)
         feed.show(sample_at(20_000), dict)
         assert not feed.asked("estop")
-
-
-def answer(
-    url: str, path: str, method: str = "GET", **headers: str
-) -> tuple[int, http.client.HTTPMessage]:
-    """The status of a request, and the answer's headers."""
-    connection = http.client.HTTPConnection(url.split("/")[2], timeout=PATIENCE_S)
-    connection.putrequest(method, path, skip_host="Host" in headers)
-    for name, value in headers.items():
-        connection.putheader(name.replace("_", "-"), value)
-    connection.endheaders()
-    response = connection.getresponse()
-    connection.close()
-    return response.status, response.headers
-
-
-def let_in(url: str) -> tuple[str, str]:
-    """The path that the token leads to, and the cookie."""
-    status, headers = answer(url, url[url.index("/", 8) :])
-    given = headers["Set-Cookie"]
-    assert status == 200 and "HttpOnly" in given and "SameSite=Strict" in given
-    cookie, _, rest = given.partition("; ")
-    return rest.split("Path=")[1].split(";")[0], cookie
-
-
-SOCKET = "_nicegui_ws/socket.io/?EIO=4&transport=websocket"
-UPGRADE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec_WebSocket_Version": "13",
-    "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-}
-
-
-def test_other_origins_and_names_are_refused(served: tuple[LivePage, LiveFeed]) -> None:
-    page, _ = served
-    url, own = page.url, page.url.split("/?")[0]
-    path, cookie = let_in(url)
-    inside = {"Cookie": cookie}
-    assert answer(url, path, **inside)[0] == 200
-    assert answer(url, path, Origin=own, **inside)[0] == 200
-    assert answer(url, path, Origin="http://elsewhere.example", **inside)[0] == 403
-    assert answer(url, path, Host="elsewhere.example", **inside)[0] == 403
-    place, polling = path + SOCKET, path + SOCKET.replace("websocket", "polling")
-    assert answer(url, place, Origin=own, **UPGRADE, **inside)[0] == 101
-    assert answer(url, place, Origin="http://elsewhere.example", **UPGRADE, **inside)[0] == 403
-    assert answer(url, polling, Origin="http://elsewhere.example", **inside)[0] == 403
-    with pytest.raises(ConnectionRefusedError):  # another address of the same machine
-        socket.create_connection(("127.0.0.2", page.port), timeout=5)
-
-
-def test_nothing_is_to_be_had_without_the_token(served: tuple[LivePage, LiveFeed]) -> None:
-    page, feed = served
-    url, own = page.url, page.url.split("/?")[0]
-    path, cookie = let_in(url)
-    assert answer(url, "/")[0] == 403
-    assert answer(url, "/?token=" + "A" * 32)[0] == 403
-    assert answer(url, "/" + SOCKET, Origin=own, **UPGRADE)[0] == 403
-    assert answer(url, "/" + SOCKET, Origin=own, Cookie=cookie, **UPGRADE)[0] == 403
-    assert answer(url, path)[0] == 403
-    assert answer(url, path + SOCKET, Origin=own, **UPGRADE)[0] == 403
-    assert answer(url, path, Cookie=cookie[:-1] + "x")[0] == 403
-    status, headers = answer(url, path, Cookie=cookie)
-    assert status == 200
-    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
-    assert headers["X-Frame-Options"] == "DENY"
-    assert not feed.asked("estop")
-    assert answer(url, "/stop", method="POST")[0] == 403
-    assert answer(url, path + "stop", method="POST")[0] == 204  # no cookie: not to be lost
-    assert until(lambda: feed.asked("estop"))
-    child = page._child
-    assert child is not None
-    told = Path(f"/proc/{child.pid}/cmdline").read_bytes().decode()
-    secrets = (url.split("=")[1], path.strip("/"), cookie.split("=")[1])
-    assert not any(secret in told for secret in secrets)  # what every user can read
-
-
-class Foreign(http.server.BaseHTTPRequestHandler):
-    """Another user's page on another port of this machine, with the live page in a frame."""
-
-    framed = ""
-    cookies: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        self.cookies.append(self.headers.get("Cookie", ""))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(f"<iframe id=f width=900 height=900 src='{self.framed}'>".encode())
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def test_a_foreign_page_gets_neither_the_frame_nor_the_cookie(
-    served: tuple[LivePage, LiveFeed], open_page: Callable[[str], Page]
-) -> None:
-    page, feed = served
-    shown = open_page(page.url)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        Foreign.framed = shown.url  # even if it knew the path
-        shown.goto(f"http://127.0.0.1:{server.server_port}/")
-        frame = shown.frame_locator("#f")
-        shown.wait_for_load_state("networkidle")
-        assert frame.locator("#arm").count() == 0
-        shown.mouse.click(450, 450)
-        assert Foreign.cookies and not any(Foreign.cookies)
-        server.shutdown()
-    assert not feed.asked("arm")
-
-
-def test_a_port_that_is_taken() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"--live-port {port} is taken"):
-            LivePage(port, load_rig(RIG), "device").__enter__()

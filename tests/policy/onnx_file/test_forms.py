@@ -1,100 +1,26 @@
-"""Policies that are no chain: read, written, exported as C; and functions that are read exactly."""
+"""Policies that are no chain: read, written, exported as C."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import FIXED, FLOAT, encode
 from sparsectl.export.host_c import run_c
-from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.policy.passes import simplify
+from tests.policy.onnx_file.policy_file import GENERATOR, WIDTH, File, agrees, expected_of
 from tests.tools import need
-
-WIDTH = 6
-GENERATOR = np.random.default_rng(11)
-
-
-class File:
-    """A file in the making."""
-
-    def __init__(self, **inputs: int) -> None:
-        self.inputs = inputs or {"observation": WIDTH}
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, value: Any, dtype: Any = np.float32) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def add(self, operator: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
-        """The node's output; arrays and numbers among its inputs are constants."""
-        names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
-        made = [f"v{len(self.nodes)}_{index}" for index in range(outputs)]
-        domain = attributes.pop("domain", "")
-        self.nodes.append(helper.make_node(operator, names, made, domain=domain, **attributes))
-        return made if outputs > 1 else made[0]
-
-    def dense(self, value: str, outputs: int, inputs: int = WIDTH) -> str:
-        weight = GENERATOR.normal(size=(outputs, inputs)) / np.sqrt(inputs)
-        return self.add("Gemm", value, weight, GENERATOR.normal(size=outputs) * 0.3, transB=1)
-
-    def relu(self, value: str, outputs: int, inputs: int = WIDTH) -> str:
-        return self.add("Relu", self.dense(value, outputs, inputs))
-
-    def save(self, action: str, path: Path, opset: int = 20) -> Path:
-        self.nodes.append(helper.make_node("Identity", [action], ["action"]))
-        graph = helper.make_graph(
-            self.nodes,
-            "policy",
-            [
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-                for name, size in self.inputs.items()
-            ],
-            [helper.make_empty_tensor_value_info("action")],
-            self.constants,
-        )
-        opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-        path.write_bytes(model.SerializeToString())
-        return path
-
-
-def expected_of(path: Path, observations: np.ndarray, sizes: list[int]) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    parts = np.split(observations, np.cumsum(sizes)[:-1], axis=1)
-    names = [each.name for each in session.get_inputs()]
-    found: np.ndarray = session.run(["action"], dict(zip(names, parts, strict=True)))[0]
-    return np.asarray(found.reshape(len(observations), -1), np.float64)
-
-
-def agrees(
-    path: Path, sizes: list[int], scale: float = 1.0, tolerance: float = 1e-5
-) -> tuple[PolicyGraph, np.ndarray]:
-    graph = read_onnx(path)
-    observations = (GENERATOR.normal(size=(300, sum(sizes))) * scale).astype(np.float32)
-    expected = expected_of(path, observations, sizes)
-    assert np.ptp(expected) > 0
-    size = max(1.0, np.abs(expected).max())
-    assert np.abs(graph.forward(observations) - expected).max() <= tolerance * size
-    return graph, observations
 
 
 def residual(file: File) -> str:
@@ -343,116 +269,6 @@ def test_inputs_have_their_names(tmp_path: Path) -> None:
         *("pose0", "pose1", "pose2", "velocity0", "velocity1", "battery")
     ]
     assert [signal.offset for signal in graph.observation] == [1, 2, 3, 0, 0, 0]
-
-
-# Functions that are read exactly ----------------------------------------------------------------
-
-
-def hidden_by(spell: Callable[[File, str], str], path: Path, gain: float = 1.0) -> Path:
-    file = File()
-    first = file.add("Mul", file.dense("observation", 5), gain)
-    return file.save(file.dense(spell(file, first), 2, 5), path)
-
-
-RELUS: dict[str, Callable[[File, str], str]] = {
-    "Max(x, 0)": lambda f, x: f.add("Max", x, 0.0),
-    "Max(0, x)": lambda f, x: f.add("Max", 0.0, x),
-    "Clip(min=0)": lambda f, x: f.add("Clip", x, 0.0),
-    "where(x > 0, x, 0)": lambda f, x: f.add("Where", f.add("Greater", x, 0.0), x, 0.0),
-    "where(x >= 0, x, 0)": lambda f, x: f.add("Where", f.add("GreaterOrEqual", x, 0.0), x, 0.0),
-    "where(x < 0, 0, x)": lambda f, x: f.add("Where", f.add("Less", x, 0.0), 0.0, x),
-    "where(0 < x, x, 0)": lambda f, x: f.add("Where", f.add("Less", 0.0, x), x, 0.0),
-    "where(not x < 0, x, 0)": lambda f, x: f.add(
-        "Where", f.add("Not", f.add("Less", x, 0.0)), x, 0.0
-    ),
-    "x (x > 0)": lambda f, x: f.add(
-        "Mul", x, f.add("Cast", f.add("Greater", x, 0.0), to=TensorProto.FLOAT)
-    ),
-    "(x + |x|) / 2": lambda f, x: f.add("Mul", f.add("Add", x, f.add("Abs", x)), 0.5),
-    "PRelu of 0": lambda f, x: f.add("PRelu", x, [0.0]),
-    "LeakyRelu of 0": lambda f, x: f.add("LeakyRelu", x, alpha=0.0),
-}
-
-
-@pytest.mark.parametrize("spelling", RELUS)
-def test_every_spelling_of_relu_is_relu(spelling: str, tmp_path: Path) -> None:
-    path = hidden_by(RELUS[spelling], tmp_path / "relu.onnx")
-    graph, _ = agrees(path, [WIDTH])
-    assert [layer.activation for layer in graph.layers] == ["relu", "identity"]
-
-
-def dead_band(f: File, x: str) -> str:
-    return f.add("Where", f.add("Less", f.add("Abs", x), 0.01), 0.0, x)
-
-
-PIECES: dict[str, tuple[Callable[[File, str], str], float]] = {
-    "where(a > 90, 90, a)": (lambda f, x: f.add("Where", f.add("Greater", x, 90.0), 90.0, x), 60),
-    "a dead band of 0.01": (dead_band, 0.02),
-    "a cap at 100": (lambda f, x: f.add("Min", x, 100.0), 80),
-    "Sigmoid(4e-4 x)": (lambda f, x: f.add("Sigmoid", f.add("Mul", x, 4e-4)), 3000),
-    "a jump far out": (lambda f, x: f.add("Where", f.add("Greater", x, 500.0), 0.0, x), 300),
-    "leaky by where": (
-        lambda f, x: f.add("Where", f.add("Greater", x, 0.0), x, f.add("Mul", x, 0.1)),
-        2,
-    ),
-    "x exp(x)": (lambda f, x: f.add("Mul", x, f.add("Exp", x)), 1),
-    "sqrt(|x|)": (lambda f, x: f.add("Sqrt", f.add("Abs", x)), 1000),
-    "1 / (1 + x²)": (
-        lambda f, x: f.add("Reciprocal", f.add("Add", f.add("Mul", x, x), 1.0)),
-        10,
-    ),
-    "sign(x) log(1 + |x|)": (
-        lambda f, x: f.add(
-            "Mul", f.add("Sign", x), f.add("Log", f.add("Add", f.add("Abs", x), 1.0))
-        ),
-        1000,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PIECES)
-@pytest.mark.parametrize("last", [False, True])
-def test_functions_are_read_as_they_are(name: str, last: bool, tmp_path: Path) -> None:
-    spell, gain = PIECES[name]
-    if last:
-        file = File()
-        sums = file.add("Mul", file.dense("observation", 5), float(gain))
-        path = file.save(spell(file, sums), tmp_path / "pieces.onnx")
-    else:
-        path = hidden_by(spell, tmp_path / "pieces.onnx", float(gain))
-    agrees(path, [WIDTH])
-
-
-def test_expand_that_widens_widens(tmp_path: Path) -> None:
-    file = File()
-    one = file.dense(file.relu("observation", 4), 1, 4)
-    path = file.save(file.add("Expand", one, file.constant([1, 5], np.int64)), tmp_path / "e.onnx")
-    graph, _ = agrees(path, [WIDTH])
-    assert graph.action_size == 5
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(-6, 6), st.integers(-3, 5))
-def test_normalisers_keep_float32s_digits(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, scale_power: int, offset_power: int
-) -> None:
-    """Whatever the scale, an offset of up to 100,000 of it: as exact as the file's own order."""
-    generator = np.random.default_rng(seed)
-    scale = generator.uniform(1, 9, WIDTH) * 10.0**scale_power
-    mean = scale * generator.normal(size=WIDTH) * 10.0**offset_power
-    scale, mean = scale.astype(np.float32), mean.astype(np.float32)
-    file = File()
-    normal = file.add("Div", file.add("Sub", "observation", mean), scale)
-    action = file.add("Tanh", file.dense(file.relu(normal, 8), 2, 8))
-    path = file.save(action, tmp_path_factory.mktemp("normaliser") / "n.onnx")
-    graph = read_onnx(path)
-    assert np.array_equal(np.float32([s.scale for s in graph.observation]), scale)
-    assert np.array_equal(np.float32([s.offset for s in graph.observation]), mean)
-    x = (mean + scale * generator.normal(size=(100, WIDTH))).astype(np.float32)
-    assert np.abs(graph.forward(x) - expected_of(path, x, [WIDTH])).max() <= 2e-6
-    folded = simplify(graph)
-    assert folded.is_folded
-    assert np.abs(folded.forward(x) - graph.forward(x)).max() <= 5e-6
 
 
 def test_wide_values_past_a_layer_are_refused_before_they_are_made(tmp_path: Path) -> None:

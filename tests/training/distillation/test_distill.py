@@ -22,7 +22,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
-from sparsectl.training.distillation import distill as distilling
+from sparsectl.training.distillation import run as distillation_run
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.distillation.targets import score
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -141,7 +141,7 @@ def at_checkpoint(stage: int, act: Callable[[], None]) -> Iterator[None]:
                 stack.enter_context(patch.object(Path, "replace", replaced))
             write_checkpoint(path, state)
 
-    with patch.object(distilling, "write_checkpoint", write):
+    with patch.object(distillation_run, "write_checkpoint", write):
         yield
 
 

@@ -13,8 +13,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.distillation.evidence import Evidence, evidence_of
+from sparsectl.training.distillation.interim import evidence_analyses
 from sparsectl.training.distillation.measurement import GROWTH, Measurement
-from sparsectl.training.distillation.presets import Preset, evidence_looks
+from sparsectl.training.distillation.presets import Preset
 from sparsectl.training.distillation.targets import verdict
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import load_policy
@@ -56,21 +57,21 @@ def test_a_size_is_known_and_nothing_wished_for_is_not_judged() -> None:
 
 
 def test_more_episodes_decide_up_to_a_limit() -> None:
-    assert evidence_looks(config(preset="quick")) == [300]
-    assert evidence_looks(config()) == [2000]
+    assert evidence_analyses(config(preset="quick")) == [300]
+    assert evidence_analyses(config()) == [2000]
     asked = config(return_share=0.9, evidence_episodes=100, evidence_limit=500)
-    assert evidence_looks(asked) == [100, 200, 400, 500]
-    assert evidence_looks(replace(asked, return_share=None)) == [100]
+    assert evidence_analyses(asked) == [100, 200, 400, 500]
+    assert evidence_analyses(replace(asked, return_share=None)) == [100]
     for changes in ({"evidence_episodes": 0}, {"evidence_limit": 50}):
         with pytest.raises(UserError, match="evidence_"):
-            evidence_looks(replace(asked, **changes))
+            evidence_analyses(replace(asked, **changes))
 
 
-def test_each_of_several_looks_has_a_wider_interval() -> None:
+def test_each_of_several_analyses_has_a_wider_interval() -> None:
     random = np.random.default_rng(0)
     teacher = random.normal(300, 20, 400)
     student = teacher + random.normal(0, 5, 400)
-    one, four = (evidence_of(student, teacher, 1 - 0.05 / looks) for looks in (1, 4))
+    one, four = (evidence_of(student, teacher, 1 - 0.05 / analyses) for analyses in (1, 4))
     assert four["difference_low"] < one["difference_low"] < one["difference_high"]
     assert four["confidence"] == 1 - 0.05 / 4
 

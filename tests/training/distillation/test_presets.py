@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sparsectl.training.config import DistillConfig
-from sparsectl.training.distillation.presets import Preset, resolved
+from sparsectl.training.distillation.presets import Preset
+from sparsectl.training.distillation.resolution import resolved
 
 OPTIONS: dict[str, tuple[str, str, Any]] = {
     "steps": ("bpd", "steps", 11),

@@ -1,0 +1,170 @@
+"""Settings of a distillation that are refused, in one line, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.ranges import check_counts, check_numbers
+from sparsectl.training.bpd.schedules import SCHEDULES
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.distillation.methods import METHODS
+from sparsectl.training.distillation.presets import Preset
+from sparsectl.training.settings import FinetuneSettings, Imitation, Units
+from sparsectl.training.students.encodings import ENCODINGS
+from sparsectl.training.students.penalties import WEIGHT_COSTS
+from sparsectl.training.students.pruning import SCORES
+from sparsectl.training.students.registry import STUDENTS
+from sparsectl.training.students.variational import NOISES
+
+WIDEST, MOST_LAYERS = 65_536, 32
+"""Hidden layers beyond this are a slip of the finger."""
+
+COUNTS = (
+    *("keep", "table_bytes", "steps", "kl_weights"),
+    *("finetune_steps", "finetune_rounds", "finetune_prune_rounds"),
+    *("finetune_newton_below", "finetune_newton_steps"),
+    *("dagger_rounds", "dagger_transitions", "dagger_tries", "dagger_steps"),
+    *("episodes", "final_episodes", "evidence_episodes", "evidence_limit"),
+)
+FACTORS = (
+    *("learning_rate", "value_weight", "kl_multiplier", "prior_scale"),
+    *("finetune_learning_rate", "dagger_anywhere"),
+)
+MOST_ROWS, MOST_FACTOR, MOST_LOG = 10_000_000, 1e12, 100.0
+
+
+def check_targets(config: DistillConfig, online: bool) -> None:
+    asked = config.dagger_rounds or config.finetune_rounds
+    if asked and not online:
+        raise UserError(
+            f"{asked} rounds are asked for but env is {config.env} and teacher {config.teacher}; "
+            "rounds of student-driven data need both"
+        )
+    if config.return_share is not None and not online:
+        raise UserError(
+            f"return {config.return_share} is asked for but env is {config.env} and teacher "
+            f"{config.teacher}; a return is measured, give both"
+        )
+    if config.kl_return is not None and not online:
+        raise UserError(
+            f"kl_return is {config.kl_return} but env is {config.env} and teacher "
+            f"{config.teacher}; a return is measured, give both"
+        )
+    for name, share in (("return", config.return_share), ("kl_return", config.kl_return)):
+        if share is not None and share > 1:
+            meant = share / 100 if 2 <= share <= 100 else 0.97
+            raise UserError(
+                f"{name} is {share:g}, but it is a share of the teacher's return, from 0 to 1; "
+                f"write {100 * meant:g} % as {meant:g}"
+            )
+    targets = config.targets()
+    if len(targets) > 1:
+        raise UserError(f"{' and '.join(targets)} are asked for at once; give one of them")
+    for name, value in targets.items():
+        if not value > 0:
+            raise UserError(f"{name} is {value}; it must be more than 0")
+    for former, present in (("flash", "table_bytes"), ("flash_encoding", "table_encoding")):
+        if getattr(config, former) is not None:  # the command line has put it in its place
+            raise UserError(f"{former} is the former name of {present}; give {present}")
+    sizes = (config.hidden, config.keep, config.table_bytes)
+    if METHODS[config.method].small and all(size is None for size in sizes):
+        raise UserError(
+            f"method {config.method} has the size it is asked for; give --keep, --table-bytes or "
+            "--hidden"
+        )
+
+
+def check_ranges(config: DistillConfig) -> None:
+    """Numbers beyond what a run could ever need or its arithmetic hold: a digit too many."""
+    check_counts(config, 0, *COUNTS)
+    check_counts(config, 1, "batch_size", "finetune_newton_rows", most=MOST_ROWS)
+    check_numbers(config, *FACTORS, least=0, most=MOST_FACTOR)
+    check_numbers(config, "log_alpha_threshold", least=-MOST_LOG, most=MOST_LOG)
+    check_numbers(config, "kl_return", least=0, most=1)
+
+
+def check_reachable(config: DistillConfig, preset: Preset) -> None:
+    targets = config.targets()
+    if targets and not preset.finetune.steps and not METHODS[config.method].small:
+        (name, value), *_ = targets.items()
+        raise UserError(
+            f"{name} is {value}, but preset {config.preset} has no fine-tuning, in which weights "
+            "would go until that is reached; take --preset thorough, or give --finetune-steps"
+        )
+    if config.critics is not None and preset.bpd.units != "normalised":
+        raise UserError(
+            f"critics is {config.critics}, but preset {config.preset} works in {preset.bpd.units} "
+            "units; critics are shared in normalised ones only: leave --critics out"
+        )
+
+
+def check_rounding(keep: int | None, finetune: FinetuneSettings) -> None:
+    if finetune.encoding != "float32" and keep and keep <= finetune.newton_below:
+        raise UserError(
+            f"finetune_encoding is {finetune.encoding!r}, but students of {keep} weights learn by "
+            "curvature, which knows no rounding; leave it to `export --calibration DATASET`, or "
+            "give --finetune-newton-below 0"
+        )
+
+
+def check_preset(preset: Preset) -> None:
+    bpd = preset.bpd
+    known: dict[str, tuple[str, Mapping[str, Any]]] = {
+        "prior": (bpd.prior, WEIGHT_COSTS),
+        "kl_schedule": (bpd.kl_schedule, SCHEDULES),
+        "student": (bpd.student, STUDENTS),
+        "noise": (bpd.noise, NOISES),
+        "finetune_score": (preset.finetune.score, SCORES),
+        "finetune_encoding": (preset.finetune.encoding, ENCODINGS),
+        "units": (bpd.units, dict.fromkeys(get_args(Units))),
+        "imitation": (bpd.imitation, dict.fromkeys(get_args(Imitation))),
+    }
+    for name, (choice, registry) in known.items():
+        if choice not in registry:
+            raise UserError(f"{name} is {choice!r}; take one of {', '.join(registry)}")
+    positive = {
+        "steps": bpd.steps,
+        "batch_size": bpd.batch_size,
+        "prior_scale": bpd.prior_scale,
+        "finetune_learning_rate": preset.finetune.learning_rate,
+        "finetune_cuts": preset.finetune.cuts,
+        "finetune_prune_rounds": preset.finetune.prune_rounds,
+        "finetune_newton_steps": preset.finetune.newton_steps,
+        "finetune_newton_rows": preset.finetune.newton_rows,
+        "learning_rate": bpd.learning_rate,
+        "dagger_transitions": preset.dagger.transitions,
+        "dagger_tries": preset.dagger.tries,
+        "episodes": preset.episodes,
+        "hidden layers": len(bpd.hidden),
+        "narrowest hidden layer": min(bpd.hidden, default=0),
+    }
+    for name, value in positive.items():
+        if not 0 < value < float("inf"):
+            raise UserError(f"{name} is {value}; it must be more than 0")
+    if not 0 <= bpd.discount <= 1:
+        raise UserError(f"discount is {bpd.discount}; it must be from 0 to 1")
+    widest = max(bpd.hidden)
+    if widest > WIDEST or len(bpd.hidden) > MOST_LAYERS:
+        raise UserError(
+            f"hidden has {len(bpd.hidden)} layers of up to {widest} neurons; give {MOST_LAYERS} of "
+            f"{WIDEST} at most"
+        )
+    share = preset.dagger.hard_share
+    if not 0 <= share < 1:
+        raise UserError(f"dagger_hard_share is {share}; it must be 0 or more and less than 1")
+    not_negative = {
+        "value_weight": bpd.value_weight,
+        "kl_multiplier": bpd.kl_multiplier,
+        "finetune_steps": preset.finetune.steps,
+        "final_episodes": preset.final_episodes,
+        "finetune_rounds": preset.finetune.rounds,
+        "finetune_newton_below": preset.finetune.newton_below,
+        "dagger_rounds": preset.dagger.rounds,
+        "dagger_steps": preset.dagger.steps,
+        "dagger_anywhere": preset.dagger.anywhere,
+    }
+    for name, value in not_negative.items():
+        if not 0 <= value < float("inf"):
+            raise UserError(f"{name} is {value}; it must be 0 or more")

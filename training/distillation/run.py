@@ -1,0 +1,337 @@
+"""One run of a distillation, stage by stage.
+
+Stages: distillation (bpd.py), then fine-tuning under the mask (finetuning/) down to the size that
+is wanted (targets.py), both with rounds of student-driven data (dagger.py) where an environment
+and a teacher are given. A run that was stopped continues from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sparsectl.common.errors import UserError
+from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
+from sparsectl.training.bpd.fitted_critics import FittedCritics, shared_critics
+from sparsectl.training.bpd.kl_control import controller_of, steered
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.distillation.evidence import Evidence
+from sparsectl.training.distillation.figures import check_alive, counts, layer_figures, masked
+from sparsectl.training.distillation.identity import facts_of
+from sparsectl.training.distillation.interim import evidence_analyses
+from sparsectl.training.distillation.measurement import Measurement
+from sparsectl.training.distillation.methods import METHODS
+from sparsectl.training.distillation.presets import Preset
+from sparsectl.training.distillation.resolution import fitted
+from sparsectl.training.distillation.stages import FINAL, Stage, Stages
+from sparsectl.training.distillation.targets import UNCLEAR, target_of, verdict
+from sparsectl.training.finetuning import finetuning_of
+from sparsectl.training.finetuning.finetuning import Finetuning, start_layers
+from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sparsectl.training.nn.devices import chosen_device
+from sparsectl.training.nn.loop import Loop, Stop, Trainer
+from sparsectl.training.rollouts.dagger import Coverage
+from sparsectl.training.rollouts.episodes import Rollouts
+from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.students.storage import (
+    StudentFile,
+    StudentLayer,
+    read_student,
+    write_student,
+)
+
+JSON = dict[str, Any]
+
+TableBytes = Callable[[Path], int]
+"""A student's file → the bytes that it takes on a board."""
+
+CHECKPOINT = "checkpoint.safetensors"
+
+LOGS_A_STAGE = 100
+STEPS_A_LOG = 20
+"""At least."""
+
+RETURN_SECONDS = 20.0
+"""Between returns for TensorBoard, so that measuring them stays a small part of the time."""
+
+FINETUNE_SEEDS = 1_000_003
+"""Between the seeds of one round's minibatches and the next's."""
+
+
+class Distillation:
+    """One run: its stages in order, and what its checkpoint holds."""
+
+    def __init__(
+        self,
+        config: DistillConfig,
+        preset: Preset,
+        dataset: Dataset,
+        rollouts: Rollouts | None,
+        stop: Stop,
+        table_bytes: TableBytes | None,
+        teacher: Policy | None,
+    ) -> None:
+        self.config = config
+        dataset = METHODS[config.method].imitated(dataset)
+        self.preset = preset = fitted(preset, config, dataset)
+        self.table_bytes = table_bytes
+        self.teacher = teacher
+        self.facts = facts_of(config, preset, dataset, self.teacher)
+        self.identity, self.signals = self.facts.identity, self.facts.signals
+        self.device = chosen_device(config.device)
+        self.coverage = Coverage(
+            dataset, self.teacher, rollouts, preset.dagger, config.seed, config.out / "rounds"
+        )
+        critics = self._critics(dataset)
+        self.bpd = BayesianPolicyDistillation(
+            dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
+        )
+        self.finetuning: Finetuning | None = None
+        self.rollouts = rollouts
+        self.measurement = Measurement(rollouts, preset, self.teacher)
+        self.teacher_return = self.measurement.teacher_return
+        self.controller = controller_of(preset.bpd, self.teacher_return)
+        self.stages = Stages(preset, target_of(config, preset.finetune))
+        self.started = self.returned_at = time.monotonic()
+        self.finetune_seconds: list[float] = []
+        self._begin()
+        self.board = _board(config.out / "tensorboard")
+        self.loop = Loop(self.save, stop, self.board, config.checkpoint_seconds)
+
+    def run(self) -> JSON:
+        """Do the stages that are left and write the student."""
+        work = {"bpd": self._distil, "dagger": self._dagger, "finetune": self._finetune}
+        while (stage := self.stages.next()) is not None:
+            work[stage.kind](stage)
+            self.stages.report.append(self._measured(stage.name))
+            self.save()
+        self._measure_finalists()
+        return self._result()
+
+    def _critics(self, dataset: Dataset) -> FittedCritics | None:
+        if self.config.critics is None or not self.preset.bpd.value_weight:
+            return None
+        settings, seed = self.preset.bpd, self.config.seed
+        critics = shared_critics(self.config.critics, dataset, self.signals, settings, seed)
+        self.identity["critics"] = hashlib.sha256(critics.values.numpy().tobytes()).hexdigest()
+        return critics
+
+    def _distil(self, stage: Stage) -> None:
+        self._train(stage, self.bpd, self.preset.bpd.steps)
+
+    def _dagger(self, stage: Stage) -> None:
+        self.bpd.batches.extend(self._add_round(stage.data_round))
+        until = self.preset.bpd.steps + stage.number * self.preset.dagger.steps
+        self._train(stage, self.bpd, until)
+
+    def _finetune(self, stage: Stage) -> None:
+        begun = time.monotonic()
+        if self.finetuning is None or self.finetuning.number != stage.number:
+            if stage.data_round:
+                self._add_round(stage.data_round, stage.tries)
+            self._begin_finetuning(stage.number, stage.keep, self.layers())
+        assert self.finetuning is not None
+        self._train(stage, self.finetuning, self.finetuning.steps)
+        self.finetune_seconds.append(time.monotonic() - begun)
+
+    def _train(self, stage: Stage, trainer: Trainer, until: int) -> None:
+        every = max(STEPS_A_LOG, until // LOGS_A_STAGE)
+        figures, left = partial(self._figures, trainer), self.stages.left(self.finetune_seconds)
+        self.loop.run(trainer, until, stage.name, every, figures, left)
+
+    def _add_round(self, number: int, tries: int = 1) -> Dataset:
+        return self.coverage.add(number, self.policy, tries)
+
+    def _begin_finetuning(self, number: int, keep: int, layers: tuple[StudentLayer, ...]) -> None:
+        seed = self.config.seed + number * FINETUNE_SEEDS
+        data, settings = self.coverage.all(self.teacher_return), self.preset.finetune
+        self.finetuning = finetuning_of(settings, layers)(
+            data, self.signals, layers, settings, seed, self.device, keep, number
+        )
+
+    def layers(self) -> tuple[StudentLayer, ...]:
+        """The student as it is now, masked.
+
+        Raises:
+            UserError: no weight is left.
+        """
+        if self.finetuning is not None:
+            layers = self.finetuning.layers()
+            check_alive(layers, f"by keep {self.finetuning.keep}", "a larger one")
+            return layers
+        layers = masked(self.bpd.posterior(), self.preset.bpd.log_alpha_threshold)
+        setting = f"kl_multiplier {self.preset.bpd.kl_multiplier:g}"
+        wish = "a smaller one, or more steps"
+        check_alive(layers, f"by step {self.bpd.steps_done} with {setting}", wish)
+        return layers
+
+    def policy(self) -> Policy:
+        """The student as it is now, acting in physical units."""
+        return self.facts.policy(self.facts.student(self.layers(), self.stages.report))
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        tensors = {f"bpd/{name}": tensor for name, tensor in self.bpd.state().items()}
+        steps = {"bpd": self.bpd.steps_done}
+        if self.finetuning is not None:
+            state = self.finetuning.state() | self.finetuning.start_state()
+            tensors |= {f"finetune/{name}": tensor for name, tensor in state.items()}
+            steps["finetune"] = self.finetuning.steps_done
+            steps["finetune_number"] = self.finetuning.number
+            steps["finetune_keep"] = self.finetuning.keep
+        seconds = time.monotonic() - self.started
+        report = self.stages.report
+        checkpoint = Checkpoint(self.identity, len(report), steps, report, seconds, tensors)
+        write_checkpoint(self._checkpoint_path, checkpoint)
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self.config.out / CHECKPOINT
+
+    def _begin(self) -> None:
+        """Go on from the checkpoint, or clear what an earlier run left."""
+        if self._checkpoint_path.exists() and not self.config.restart:
+            self._resume(read_checkpoint(self._checkpoint_path))
+            return
+        for name in ("rounds", "students", "tensorboard"):
+            shutil.rmtree(self.config.out / name, ignore_errors=True)
+        self._checkpoint_path.unlink(missing_ok=True)
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.run != self.identity:
+            keys = sorted({*self.identity, *checkpoint.run})
+            changed = [k for k in keys if checkpoint.run.get(k) != self.identity.get(k)]
+            raise UserError(
+                f"{self.config.out} holds a run with another {', '.join(changed)}; "
+                "give another --out, or --restart to begin anew"
+            )
+        self.stages.report = checkpoint.report
+        self.started -= checkpoint.seconds
+        daggers = min(len(checkpoint.report) - 1, self.preset.dagger.rounds)
+        for number in range(1, daggers + 1):
+            self.bpd.batches.extend(self._add_round(number))
+        self.bpd.load(checkpoint.part("bpd/"), checkpoint.steps["bpd"])
+        if "finetune" in checkpoint.steps:
+            self._resume_finetuning(checkpoint)
+
+    def _resume_finetuning(self, checkpoint: Checkpoint) -> None:
+        number, state = checkpoint.steps["finetune_number"], checkpoint.part("finetune/")
+        if self.preset.online:
+            for finetune_round in range(1, number + 1):
+                self._add_round(self.preset.dagger.rounds + finetune_round)
+        self._begin_finetuning(number, checkpoint.steps["finetune_keep"], start_layers(state))
+        assert self.finetuning is not None
+        self.finetuning.load(state, checkpoint.steps["finetune"])
+
+    def _figures(self, trainer: Trainer) -> dict[str, float]:
+        figures = {}
+        if trainer is self.bpd:
+            if 2 * trainer.steps_done >= self.preset.bpd.steps:
+                self.layers()  # raises where no weight is left; before, η is still small
+            figures = layer_figures(self.bpd.posterior(), self.preset.bpd.log_alpha_threshold)
+            figures["kl_weight"] = self.bpd.kl_weights().item()
+            figures |= self._steered(figures)
+        alive = figures.get("kept_weights", 1) > 0
+        due = time.monotonic() - self.returned_at > RETURN_SECONDS
+        if alive and due:
+            figures |= self.measurement.logged(self.policy())
+            self.returned_at = time.monotonic()
+        return figures
+
+    def _steered(self, figures: dict[str, float]) -> dict[str, float]:
+        """Steer the divergence's weight, where that is wanted; what was measured for it."""
+        if self.controller is None:
+            return {}
+        measured: dict[str, float] = {}
+        progress = self.bpd.steps_done / self.preset.bpd.steps
+        if self.controller.wants_return and figures["kept_weights"]:
+            measured = self.measurement.logged(self.policy())
+        known = figures | measured | {"progress": progress}
+        self.bpd.kl_multipliers *= steered(self.controller, known, self.preset.bpd)
+        return measured
+
+    def _measured(self, name: str) -> JSON:
+        """The entry of a finished stage; a fine-tuned student is written to `students/`."""
+        student = self.facts.student(self.layers(), self.stages.report)
+        policy = self.facts.policy(student)
+        trainer = self.bpd if self.finetuning is None else self.finetuning
+        entry: JSON = {
+            "name": name,
+            "steps": trainer.steps_done,
+            "transitions": len(self.coverage),
+            "kept_weights": student.kept_weights,
+            "imitation_error": self.coverage.imitation_error(policy),
+        }
+        judged = self.finetuning is not None and self.stages.judged(student.kept_weights)
+        entry |= self.measurement.of_stage(policy, judged, self.stages.clear)
+        if "return_mean" in entry:
+            self.board.add_scalar(f"{name}/return", entry["return_mean"], trainer.steps_done)
+        if self.finetuning is not None:
+            entry["keep"] = self.finetuning.keep
+            write_student(self._student_path(name), student)
+            if self.table_bytes is not None:
+                entry["table_bytes"] = self.table_bytes(self._student_path(name))
+        return entry
+
+    def _measure_finalists(self) -> None:
+        """What decides among them goes into their entries."""
+        for entry in self.stages.finalists():
+            if f"{FINAL}return_mean" not in entry:
+                self.loop.grant_stop(f"before {entry['name']} was measured as a finalist")
+                student = read_student(self._student_path(entry["name"]))
+                figures = self.measurement.final(self.facts.policy(student))
+                entry |= {FINAL + name: value for name, value in figures.items()}
+                self.save()
+
+    def _student_path(self, name: str) -> Path:
+        return self.config.out / "students" / f"{name}.safetensors"
+
+    def _result(self) -> JSON:
+        chosen = self.stages.chosen()
+        name, path = chosen["name"], self.config.out / "student.safetensors"
+        written = self._student_path(name)
+        layers = read_student(written).layers if self.finetuning else self.layers()
+        student = self.facts.student(layers, self.stages.report)
+        student.metadata["chosen"] = name
+        write_student(path, student)
+        evidence = self._evidence(student, chosen)
+        return {
+            "student": str(path),
+            "method": self.config.method,
+            **counts(student.layers, self.facts.teacher),
+            "seconds": time.monotonic() - self.started,
+            "chosen": name,
+            "target_met": verdict(self.config, chosen, evidence),
+            "coverage": self.preset.coverage,
+            **({} if evidence is None else {"evidence": evidence}),
+            "steps": self.stages.report,
+        }
+
+    def _evidence(self, student: StudentFile, chosen: JSON) -> JSON | None:
+        """Of the finished student; more episodes where they can decide what was asked for."""
+        if self.rollouts is None:
+            return None
+        gathered = Evidence(
+            self.rollouts,
+            self.config.out / "evidence.npz",
+            self.facts.policy(student),
+            self.teacher,
+            student.layers,
+            lambda: self.loop.grant_stop("while the evidence was gathered"),
+        )
+        return gathered.gather(
+            evidence_analyses(self.config),
+            lambda figures: verdict(self.config, chosen, figures) != UNCLEAR,
+        )
+
+
+def _board(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))
