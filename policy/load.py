@@ -11,9 +11,11 @@ from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import read_normalizer
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
-from sparsectl.policy.sb3_file import read_sb3, warn_of_normaliser
+from sparsectl.policy.sb3_file import read_sb3
+from sparsectl.policy.sb3_normaliser import warn_of_normaliser
 from sparsectl.policy.sb3_onnx import as_onnx
 from sparsectl.policy.sb3_zip import POLICY_BYTES_LIMIT
+from sparsectl.policy.signals import INDEX
 from sparsectl.policy.student import read_student
 
 POLICY_ONNX = "policy.onnx"
@@ -86,6 +88,10 @@ def _sb3(path: Path, asked: Asked) -> PolicyGraph:
         graph = graph_of(as_onnx(actor, normalizer), path.parent)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    if actor.choices is not None:
+        first, last = float(actor.choices.first), float(actor.choices.last)
+        signal = replace(graph.action[0], unit=INDEX, low=first, high=last)
+        return replace(graph, action=(signal,))
     limits = zip(graph.action, actor.low.tolist(), actor.high.tolist(), strict=True)
     return replace(graph, action=tuple(replace(s, low=low, high=high) for s, low, high in limits))
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.warning import warn
+from sparsectl.policy.choices import Choices
 from sparsectl.policy.sb3_zip import Array, read_array, read_members, read_state_dict
 
 ACTIVATION_CLASS = re.compile(r"<class 'torch\.nn\.modules\.(?:activation|linear)\.(\w+)'>")
@@ -43,13 +43,22 @@ ACTIVATION_NAMES = {
 }
 """torch's classes, with their default parameters."""
 
-ACTING = ("actor.latent_pi.", "actor.mu.", "mlp_extractor.policy_net.", "mlp_extractor.shared_net.")
+ACTING = (
+    *("actor.latent_pi.", "actor.mu.", "mlp_extractor.policy_net.", "mlp_extractor.shared_net."),
+    "q_net.",
+)
 """What acts: nothing under these names may be left out."""
 
 EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
 """Of Stable-Baselines3: they flatten, where nothing is an image."""
 
 LIBRARIES = ("stable_baselines3", "sb3_contrib")
+
+SPACES = {
+    "observations": ("box.Box'>", "dict.Dict'>"),
+    "actions": ("box.Box'>", ".discrete.Discrete'>"),
+}
+"""Ends of the classes' names that are read."""
 
 CLIP_MEAN = 2.0
 """SAC's with gSDE, where the zip says no other (stable_baselines3/sac/policies.py)."""
@@ -67,12 +76,16 @@ MEND = "export the policy to ONNX and give that"
 class ActorNetwork:
     """What acts in a zip: physical = clip(normalised * scale + offset, low, high).
 
+    Where it chooses one of a few, its outputs are a value for each choice, and it takes the first
+    of the greatest.
+
     Attributes:
         weights: one [out, in] matrix a layer.
         biases: one [out] vector a layer.
         activation: of the hidden layers, one of the values of `ACTIVATION_NAMES`.
         squashed: whether the last layer's sum goes through a tanh.
         offset, scale, low, high: [action_size].
+        choices: what the outputs are the values of; None: the outputs are the actions.
     """
 
     weights: tuple[Array, ...]
@@ -83,6 +96,7 @@ class ActorNetwork:
     scale: Array
     low: Array
     high: Array
+    choices: Choices | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +108,14 @@ class Actor:
         activation: of the hidden ones, where the zip does not say.
         squashed: whether a tanh and the bounds come last; else the output is clipped to them.
         clip_mean: the last sum is clipped to ± this before its tanh; 0: it is not.
+        values: what it gives for each choice, `q_values` or `logits`; None: it gives actions.
     """
 
     layers: tuple[str, ...]
     activation: str
     squashed: bool
     clip_mean: float = 0.0
+    values: str | None = None
 
 
 def read_sb3(
@@ -108,7 +124,7 @@ def read_sb3(
     action_low: Sequence[float] | None = None,
     action_high: Sequence[float] | None = None,
 ) -> ActorNetwork:
-    """Read the deterministic actor of SAC, TQC, TD3, DDPG, PPO, A2C or TRPO.
+    """Read the deterministic actor of SAC, TQC, TD3, DDPG, PPO, A2C, TRPO or DQN.
 
     It acts as the library's own `predict(observation, deterministic=True)`.
 
@@ -131,6 +147,8 @@ def read_sb3(
     if hidden not in (known := sorted(set(ACTIVATION_NAMES.values()))):
         raise UserError(f"{path}: activation {hidden!r} is not among {', '.join(known)}")
     size = weights[-1].shape[0]
+    if actor.values is not None:
+        return _of_choices(path, data, weights, biases, hidden, actor.values)
     low = _bound(path, "low", action_low, data, size)
     high = _bound(path, "high", action_high, data, size)
     middle, half = np.float32(0.5) * (high + low), np.float32(0.5) * (high - low)
@@ -149,41 +167,37 @@ def read_sb3(
     )
 
 
-def sign_of_normaliser(path: Path) -> str | None:
-    """What says that a zip was trained behind VecNormalize; None: nothing.
-
-    RL Baselines3 Zoo keeps the normaliser in a folder beside the zip, which has no zip of its own.
-    """
-    beside = [*path.parent.glob("*vecnormalize*.pkl"), *path.parent.glob("*/vecnormalize.pkl")]
-    for found in beside:
-        if found.parent == path.parent or not any(found.parent.glob("*.zip")):
-            place = found.relative_to(path.parent)
-            return f"{place} lies beside it, so it seems to have been trained with VecNormalize"
-    if says_vec_normalize(path):
-        return "it was trained with VecNormalize"
-    return None
-
-
-def warn_of_normaliser(path: Path) -> None:
-    """Warn where a zip that is used without a normaliser was trained with one."""
-    if sign := sign_of_normaliser(path):
-        warn(f"{path}: {sign}; give its mean and variance by --normalizer (docs/own_policy.md)")
-
-
-def says_vec_normalize(path: Path) -> bool:
-    """Whether an on-policy zip says that VecNormalize stood before it, for observations or rewards.
-
-    The library keeps a copy of the last observation as it was before VecNormalize, and nothing
-    where there was none; off-policy algorithms keep one anyway.
-    """
-    _, data = read_members(path)
-    on_policy = "n_steps" in data and "gae_lambda" in data
-    return on_policy and data.get("_last_original_obs") is not None
+def _of_choices(
+    path: Path,
+    data: dict[str, Any],
+    weights: tuple[Array, ...],
+    biases: tuple[Array, ...],
+    activation: str,
+    values: str,
+) -> ActorNetwork:
+    """A network that gives a value for each choice."""
+    size = weights[-1].shape[0]
+    space = _entries(data, "action_space")
+    try:
+        count, first = int(str(space.get("n", size))), int(str(space.get("start", 0)))
+    except ValueError as error:
+        raise UserError(f"{path}: its action_space is no Discrete; save the model again") from error
+    if count != size:
+        raise UserError(f"{path} has {size} outputs for {count} choices; save the model again")
+    nothing, one = np.zeros(size, np.float32), np.ones(size, np.float32)
+    limits = np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32)
+    choices = Choices(first, count, values)
+    return ActorNetwork(weights, biases, activation, False, nothing, one, *limits, choices)
 
 
 def _check_data(path: Path, data: dict[str, Any]) -> None:
-    """Refuse what the parameters do not show: classes of one's own, images, choices among a few."""
+    """Refuse what the parameters do not show: classes of one's own, images, masks of choices."""
     module = _entries(data, "policy_class").get("__module__")
+    if isinstance(module, str) and ".maskable." in module:
+        raise UserError(
+            f"{path} is of MaskablePPO, whose environment says in each step which choices there "
+            "are; a policy here knows no such masks"
+        )
     if isinstance(module, str) and module.partition(".")[0] not in LIBRARIES:
         raise UserError(
             f"{path} has a policy of a class of its own, in {module}, which may act in any way; "
@@ -199,12 +213,12 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
         )
     for part, space in (("observations", "observation_space"), ("actions", "action_space")):
         kind = _entries(data, space).get(":type:")
-        known = ("box.Box'>", "dict.Dict'>") if part == "observations" else ("box.Box'>",)
-        if isinstance(kind, str) and not kind.endswith(known):
+        if isinstance(kind, str) and not kind.endswith(SPACES[part]):
             name = kind.rpartition(".")[2].strip("'>")
+            choice = " and one choice among a few (Discrete)" if part == "actions" else ""
             raise UserError(
-                f"{path} has {name} {part}; only vectors of real numbers (Box) can be distilled "
-                f"so far; ONNX of it can be exported: {BY_ONNX}"
+                f"{path} has {name} {part}; only vectors of real numbers (Box){choice} can be "
+                f"distilled so far; ONNX of it can be exported: {BY_ONNX}"
             )
     seen = _entries(data, "observation_space")
     shape = seen.get("_shape")
@@ -229,7 +243,9 @@ def _actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
     recurrent = [key for key in state if key.startswith(("lstm_", "actor.lstm"))]
     if recurrent:
         raise UserError(f"{path}: {recurrent[0]} is of a recurrent policy; only MLPs are read")
-    if "action_net.weight" in state:
+    if _indices(state, r"q_net\.q_net\.(\d+)"):
+        actor = Actor(_chain(path, state, "q_net.q_net"), "relu", False, values="q_values")  # DQN
+    elif "action_net.weight" in state:
         actor = _on_policy_actor(path, state, data)
     elif any(key.startswith("actor.log_std") for key in state):
         actor = _sac_actor(path, state, data)
@@ -240,15 +256,19 @@ def _actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
         actor = Actor(layers, "relu", squashed=True)
     else:
         raise UserError(
-            f"{path} has no actor that is a plain MLP of SAC, TQC, TD3, DDPG, PPO, A2C or TRPO; "
-            + MEND
+            f"{path} has no actor that is a plain MLP of SAC, TQC, TD3, DDPG, PPO, A2C, TRPO or "
+            f"DQN; {MEND}"
         )
     _refuse_extras(path, state, actor.layers)
     return actor
 
 
 def _on_policy_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
-    """PPO, A2C and TRPO: the mean, clipped; with gSDE and `squash_output` its tanh, scaled."""
+    """PPO, A2C and TRPO: the mean, clipped; with gSDE and `squash_output` its tanh, scaled. Where
+    they choose among a few: the logits."""
+    if str(_entries(data, "action_space").get(":type:")).endswith(".discrete.Discrete'>"):
+        layers = (*_chain(path, state, "mlp_extractor.policy_net"), "action_net")
+        return Actor(layers, "tanh", False, values="logits")
     arguments = _entries(data, "policy_kwargs")
     squashed = arguments.get("squash_output", False)
     if not isinstance(squashed, bool):

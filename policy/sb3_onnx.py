@@ -94,7 +94,8 @@ ACTIVATIONS: dict[str, Callable[[_Nodes], Any]] = {
 
 
 def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelProto:
-    """observation [batch, n] → action [batch, m], float32, as `predict(deterministic=True)`."""
+    """observation [batch, n] → action [batch, m], float32, as `predict(deterministic=True)`; the
+    number of the choice, [batch, 1], where it chooses among a few."""
     nodes = _Nodes()
     if normalizer is not None:
         nodes.then("Cast", to=TensorProto.DOUBLE)
@@ -111,14 +112,19 @@ def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelP
         nodes.then("Mul", nodes.constant(actor.scale))
         nodes.then("Add", nodes.constant(actor.offset))
     within = np.all(actor.offset - actor.scale >= actor.low)
-    if not actor.squashed or not within:
+    if actor.choices is not None:
+        nodes.then("ArgMax", axis=1, keepdims=1)
+        nodes.then("Cast", to=TensorProto.FLOAT)
+        if actor.choices.first:
+            nodes.then("Add", nodes.constant(np.array([actor.choices.first], np.float32)))
+    elif not actor.squashed or not within:
         nodes.clip(actor.low, actor.high, "action")
     nodes.nodes[-1].output[0] = ACTION
     graph = helper.make_graph(
         nodes.nodes,
         "actor",
         [_value(OBSERVATION, actor.weights[0].shape[1])],
-        [_value(ACTION, actor.weights[-1].shape[0])],
+        [_value(ACTION, 1 if actor.choices else actor.weights[-1].shape[0])],
         nodes.constants,
     )
     opsets = [helper.make_opsetid("", OPSET)]

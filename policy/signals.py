@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from sparsectl.common.errors import UserError
 from sparsectl.policy.graph import MAX_WIDTH, Signal
 
+INDEX = "index"
+"""Unit of an action that is the number of one of a few choices: a Discrete space's."""
+
 
 class Signals(NamedTuple):
     """The fields of PolicyGraph that describe both ends of the controller."""

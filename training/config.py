@@ -28,7 +28,8 @@ class CollectConfig:
     """How many transitions to record."""
 
     noise: float = 0.1
-    """Standard deviation of the action noise, as a fraction of half the action's range."""
+    """Standard deviation of the action noise, as a fraction of half the action's range. Where
+    actions are choices (Discrete): the probability of a choice by chance, in each step."""
 
     noise_fraction: float = 0.75
     """The share of episodes that have the noise; the labels never have it."""

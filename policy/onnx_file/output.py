@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.choices import LOGITS, Q_VALUES, VALUES
 from sparsectl.policy.onnx_file.tensors import short
 
 Shape = tuple[int | None, ...]
@@ -16,8 +17,8 @@ ACTIONS: Final[tuple[tuple[str, ...], ...]] = (
     ("continuous_actions", "discrete_actions", "deterministic_discrete_actions"),
     ("mu", "mean", "action_mean", "mean_action", "mean_actions", "actor_mean"),
     ("label", "output_label"),
-    ("logits", "action_logits", "action_dist_inputs"),
-    ("q", "q_value", "q_values", "qvalue", "qvalues"),
+    VALUES[LOGITS],
+    VALUES[Q_VALUES],
     ("probabilities", "output_probability", "action_probs", "probs"),
     ("policy", "pi", "actor"),
 )
@@ -38,6 +39,12 @@ STATE_WORDS: Final = frozenset(
     "state hidden cell memory carry rnn gru lstm h c hx cx hn cn".split()
 )
 """Words in the names of what a recurrent policy takes from its own last step."""
+
+
+def values_in(name: str) -> str | None:
+    """What the output of that name gives for each of a few choices, `q_values` or `logits`; None:
+    its name does not say that it does."""
+    return next((kind for kind, names in VALUES.items() if _plain(name) in names), None)
 
 
 def choose_output(names: Sequence[str], wanted: str | None = None) -> str:

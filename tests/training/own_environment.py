@@ -12,7 +12,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 STEPS = 20
 REWARDS = {"reward": float("inf"), "large": 1e300, "none": None, "two": np.ones(2)}
@@ -111,6 +111,22 @@ class Whole(Reach):
     def __init__(self) -> None:
         super().__init__()
         self.action_space = Box(-2, 2, (2,), np.int64)
+
+
+class Switches(Reach):
+    """Two switches to set in each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = MultiDiscrete([2, 3])
+
+
+class Lone(Reach):
+    """One switch that stands still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = Discrete(1)
 
 
 class Fixed(Reach):

@@ -40,8 +40,8 @@ def test_heads(algorithm: str, settings: dict[str, Any], tmp_path: Path) -> None
         ("CrossQ", "MlpPolicy", Space(), "others between them than activations"),
         ("ARS", "LinearPolicy", Space(), "no actor that is a plain MLP"),
         ("RecurrentPPO", "MlpLstmPolicy", Space(), "is of a recurrent policy"),
-        ("QRDQN", "MlpPolicy", Space(done=Discrete(3)), "has Discrete actions"),
-        ("MaskablePPO", "MlpPolicy", Space(done=Discrete(3)), "has Discrete actions"),
+        ("QRDQN", "MlpPolicy", Space(done=Discrete(3)), "no actor that is a plain MLP"),
+        ("MaskablePPO", "MlpPolicy", Space(done=Discrete(3)), "which choices there are"),
     ],
 )
 def test_what_would_act_otherwise_is_refused(

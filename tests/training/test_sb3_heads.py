@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete
-from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
@@ -162,8 +162,7 @@ IMAGE = Box(0, 255, (36, 36, 3), np.uint8)
         ),
         (PPO, Space(), Negative, {}, "class of its own"),
         (PPO, Space(), "MlpPolicy", {"policy_kwargs": {"features_extractor_class": Half}}, "Half"),
-        (PPO, Space(done=Discrete(3)), "MlpPolicy", {}, "Discrete actions; only vectors"),
-        (DQN, Space(done=Discrete(3)), "MlpPolicy", {}, "Discrete actions; only vectors"),
+        (PPO, Space(done=MultiDiscrete([3, 2])), "MlpPolicy", {}, "MultiDiscrete actions; only"),
         (PPO, Space(Discrete(3)), "MlpPolicy", {}, "Discrete observations"),
         (PPO, Space(IMAGE), "MlpPolicy", {}, "images of shape"),
         (PPO, Space(IMAGE), "CnnPolicy", {}, "NatureCNN|images|features_extractor"),

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.environments.signals import check_signals, normaliser
+from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
 from sparsectl.training.nn.networks import Array
 
 Flags = NDArray[np.bool_]
+
+VALUES_KIND = "values"
+"""Of the metadata: which values `teacher_values` are, one of `policy.choices.VALUES`."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,10 @@ class Dataset:
         next_observations: [N, n] float32.
         terminations: [N] bool, the episode ended in a terminal state.
         truncations: [N] bool, the episode was cut and the state goes on being worth something.
-        metadata: JSON: signals, environment, teacher {parameters, sha256}, seed, config …
+        metadata: JSON: signals, environment, teacher {parameters, sha256}, seed, config …; with
+            teacher_values also values, which they are: q_values or logits.
+        teacher_values: [N, choices] float32, what the teacher gives for each choice, where actions
+            are choices and it says so.
     """
 
     observations: Array
@@ -40,6 +46,7 @@ class Dataset:
     terminations: Flags
     truncations: Flags
     metadata: dict[str, Any]
+    teacher_values: Array | None = None
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -53,9 +60,14 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 of the arrays."""
         digest = hashlib.sha256()
-        for name in ARRAYS:
+        for name in self.arrays:
             digest.update(getattr(self, name).tobytes())
         return digest.hexdigest()
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays that it has."""
+        return ARRAYS if self.teacher_values is None else (*ARRAYS, "teacher_values")
 
     def repeated(self, rows: NDArray[np.int64], count: int) -> Dataset:
         """With `count` more transitions: those rows, over and over."""
@@ -65,22 +77,26 @@ class Dataset:
 
     def taken(self, rows: NDArray[np.int64]) -> Dataset:
         """These transitions, in this order."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in ARRAYS})
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.arrays})
 
     def first(self, count: int) -> Dataset:
         """The first `count` transitions; an episode that this cuts is truncated there."""
-        cut = {name: getattr(self, name)[:count] for name in ARRAYS}
+        cut = {name: getattr(self, name)[:count] for name in self.arrays}
         cut["truncations"] = cut["truncations"].copy()
         cut["truncations"][-1] |= not cut["terminations"][-1]
         return replace(self, **cut)
 
 
-ARRAYS = tuple(field.name for field in fields(Dataset) if field.name != "metadata")
+ARRAYS = tuple(
+    field.name for field in fields(Dataset) if field.name not in ("metadata", "teacher_values")
+)
+"""That every dataset has."""
 
 
 def joined(datasets: list[Dataset]) -> Dataset:
     """All transitions in one dataset, with the metadata of the first."""
-    arrays = {name: np.concatenate([getattr(d, name) for d in datasets]) for name in ARRAYS}
+    names = datasets[0].arrays
+    arrays = {name: np.concatenate([getattr(d, name) for d in datasets]) for name in names}
     return Dataset(**arrays, metadata=datasets[0].metadata)
 
 
@@ -101,8 +117,17 @@ def checked(dataset: Dataset, path: Path) -> Dataset:
         "terminations": (count,),
         "truncations": (count,),
     }
-    arrays = {name: _array(path, name, getattr(dataset, name), shapes[name]) for name in ARRAYS}
+    choices = choices_of(dataset.signals)
+    if choices is not None and dataset.teacher_values is not None:
+        shapes["teacher_values"] = (count, choices.count)
+    elif dataset.teacher_values is not None:
+        raise UserError(f"{path} has values of choices, but its actions are real numbers")
+    arrays = {
+        name: _array(path, name, getattr(dataset, name), shapes[name]) for name in dataset.arrays
+    }
     _check_bounds(path, arrays, dataset.signals)
+    if choices is not None:
+        _check_whole(path, arrays)
     return Dataset(**arrays, metadata=dataset.metadata)
 
 
@@ -128,6 +153,17 @@ def _array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...]) -
         row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise UserError(f"{path}: `{name}` has NaN or infinity, first in row {row}; remove it")
     return values
+
+
+def _check_whole(path: Path, arrays: dict[str, Any]) -> None:
+    for name in ("actions", "teacher_actions"):
+        broken = arrays[name] != np.rint(arrays[name])
+        if broken.any():
+            row = int(np.argwhere(broken)[0][0])
+            raise UserError(
+                f"{path}: `{name}` has {arrays[name][row, 0]:g} in row {row}; a choice is a whole "
+                "number"
+            )
 
 
 def _check_bounds(path: Path, arrays: dict[str, Any], signals: dict[str, Any]) -> None:

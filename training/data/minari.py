@@ -13,7 +13,8 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import check_writable
-from sparsectl.training.data.dataset import Dataset, checked
+from sparsectl.policy.choices import VALUES
+from sparsectl.training.data.dataset import VALUES_KIND, Dataset, checked
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.nn.networks import Array
 
@@ -123,7 +124,6 @@ def _buffers(dataset: Dataset) -> list[Any]:
     buffers = []
     for index, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         part = slice(int(start), int(end))
-        labels = dataset.teacher_actions[part]
         observations = dataset.observations[part]
         buffers.append(
             EpisodeBuffer(
@@ -133,10 +133,18 @@ def _buffers(dataset: Dataset) -> list[Any]:
                 rewards=dataset.rewards[part],
                 terminations=dataset.terminations[part],
                 truncations=dataset.truncations[part],
-                infos={TEACHER_ACTION: _with_last(labels, labels)},  # Minari wants T + 1 of them
+                infos=_infos(dataset, part),
             )
         )
     return buffers
+
+
+def _infos(dataset: Dataset, part: slice) -> dict[str, Array]:
+    """The teacher's labels; Minari wants T + 1 of them."""
+    labels = {TEACHER_ACTION: dataset.teacher_actions[part]}
+    if dataset.teacher_values is not None:
+        labels[dataset.metadata[VALUES_KIND]] = dataset.teacher_values[part]
+    return {name: _with_last(values, values) for name, values in labels.items()}
 
 
 def _with_last(values: Array, last: Array) -> Array:
@@ -168,19 +176,30 @@ def _joined(episodes: list[Any], metadata: dict[str, Any]) -> Dataset:
         cut = np.array(episode.truncations, bool)
         cut[-1] |= not episode.terminations[-1]
         truncations.append(cut)
+    kind = next((kind for kind in VALUES if kind in (episodes[0].infos or {})), None)
+    values = None
+    if kind is not None:
+        values = all_of([e.infos[kind][: len(e.actions)] for e in episodes])
+        metadata = {**metadata, VALUES_KIND: kind}
     return Dataset(
         observations=all_of([e.observations[:-1] for e in episodes]),
-        actions=all_of([e.actions for e in episodes]),
+        actions=all_of([_column(e.actions) for e in episodes]),
         teacher_actions=all_of([_labels(e) for e in episodes]),
         rewards=all_of([e.rewards for e in episodes]),
         next_observations=all_of([e.observations[1:] for e in episodes]),
         terminations=all_of([e.terminations for e in episodes]),
         truncations=all_of(truncations),
         metadata=metadata,
+        teacher_values=values,
     )
 
 
 def _labels(episode: Any) -> Any:
     infos = episode.infos or {}
     labels = infos.get(TEACHER_ACTION)
-    return episode.actions if labels is None else labels[: len(episode.actions)]
+    return _column(episode.actions if labels is None else labels[: len(episode.actions)])
+
+
+def _column(actions: Any) -> Any:
+    """Numbers of choices, which Minari keeps as [T], as [T, 1]."""
+    return actions[:, None] if np.ndim(actions) == 1 else actions

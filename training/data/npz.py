@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
-from sparsectl.training.data.dataset import ARRAYS, Dataset, checked
-from sparsectl.training.environments.signals import check_signals
+from sparsectl.policy.choices import VALUES, Choices
+from sparsectl.training.data.dataset import ARRAYS, VALUES_KIND, Dataset, checked
+from sparsectl.training.environments.signals import check_signals, choice_signal
 
 FORMAT = "sparsectl.dataset"
 VERSION = 1
@@ -28,6 +29,8 @@ def write_npz(path: Path, dataset: Dataset) -> None:
     """Write `path` (.npz), atomically and uncompressed: loading is 50x faster than HDF5's."""
     header = json.dumps({"format": FORMAT, "version": VERSION, **dataset.metadata}, allow_nan=False)
     arrays = {name: getattr(dataset, name) for name in ARRAYS}
+    if dataset.teacher_values is not None:
+        arrays[dataset.metadata[VALUES_KIND]] = dataset.teacher_values
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, metadata=np.frombuffer(header.encode(), np.uint8), **arrays)
 
@@ -35,8 +38,9 @@ def write_npz(path: Path, dataset: Dataset) -> None:
 def read_npz(path: Path) -> Dataset:
     """Read a dataset.
 
-    Another tool's npz may lack `teacher_actions` (the actions are taken for them) and `metadata`
-    (plain signals are made, the action's bounds from the data).
+    What a teacher gives for each of a few choices is the array `q_values` or `logits`. Another
+    tool's npz may lack `teacher_actions` (the actions are taken for them) and `metadata` (plain
+    signals are made, the action's bounds from the data).
 
     Raises:
         UserError: the file is missing, truncated or foreign, a key is missing, shapes do not fit,
@@ -50,7 +54,19 @@ def read_npz(path: Path) -> Dataset:
             raise UserError(f"{path} has no array `{name}`; it needs {', '.join(ARRAYS)}")
     if "signals" not in metadata:
         metadata["signals"] = _plain_signals(arrays)
-    return checked(Dataset(**{name: arrays[name] for name in ARRAYS}, metadata=metadata), path)
+    kind = _kind_of_values(path, arrays)
+    metadata |= {} if kind is None else {VALUES_KIND: kind}
+    values = None if kind is None else arrays[kind]
+    columns = {name: arrays[name] for name in ARRAYS}
+    return checked(Dataset(**columns, metadata=metadata, teacher_values=values), path)
+
+
+def _kind_of_values(path: Path, arrays: dict[str, NDArray[Any]]) -> str | None:
+    """`q_values` or `logits`: whichever array there is."""
+    kinds = [kind for kind in VALUES if kind in arrays]
+    if len(kinds) > 1:
+        raise UserError(f"{path} has both {' and '.join(kinds)}; leave one of them out")
+    return kinds[0] if kinds else None
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -67,7 +83,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 "do; make it anew, or save it by numpy.savez"
             )
         with np.load(path, allow_pickle=False) as archive:
-            wanted = [name for name in (*ARRAYS, "metadata") if name in archive.files]
+            known = (*ARRAYS, *VALUES, "metadata")
+            wanted = [name for name in known if name in archive.files]
             return {name: archive[name] for name in wanted}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
@@ -93,7 +110,8 @@ def _metadata(path: Path, header: NDArray[Any] | None) -> dict[str, Any]:
 
 
 def _plain_signals(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Signals of an npz that has none: bounds of ±1 where the actions fit, else the largest."""
+    """Signals of an npz that has none: bounds of ±1 where the actions fit, else the largest; where
+    there are values of choices, the actions are those choices, counted from 0."""
 
     def signals(values: NDArray[Any], prefix: str, limit: float | None) -> list[dict[str, Any]]:
         low, scale = (None, 1.0) if limit is None else (-limit, limit)
@@ -101,12 +119,21 @@ def _plain_signals(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         entry = {"unit": "", "scale": scale, "offset": 0.0, "low": low, "high": limit}
         return [{"name": name, **entry} for name in names]
 
-    actions = arrays["actions"]
-    largest = float(np.abs(actions).max()) if actions.size and actions.dtype.kind == "f" else 1.0
+    actions, kind = arrays["actions"], next((kind for kind in VALUES if kind in arrays), None)
+    if kind is not None:
+        action = [choice_signal(Choices(0, arrays[kind].shape[-1]))]
+    else:
+        action = signals(actions, "a", _largest(actions))
     return {
         "observation": signals(arrays["observations"], "o", None),
-        "action": signals(actions, "a", max(1.0, largest) if np.isfinite(largest) else 1.0),
+        "action": action,
         "frames": 1,
         "period_s": 0.0,
         "rig": None,
     }
+
+
+def _largest(actions: NDArray[Any]) -> float:
+    """The bound of all actions, at least 1."""
+    largest = float(np.abs(actions).max()) if actions.size and actions.dtype.kind == "f" else 1.0
+    return max(1.0, largest) if np.isfinite(largest) else 1.0

@@ -57,6 +57,9 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step it.
 
+        Where its actions are one choice among a few (Discrete), `action` may be the choice's number
+        as a policy gives it, an array of one float.
+
         Raises:
             UserError: it raised, what it gave is no number, the action is none, or the episode
                 does not end.
@@ -64,6 +67,8 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._steps += 1
         if not np.isfinite(action).all():
             raise UserError(f"the policy's action is {action} {self._where()}; it has diverged")
+        if isinstance(self.env.action_space, gymnasium.spaces.Discrete):
+            action = self._choice(action, self.env.action_space)
         try:
             given: Any = self.env.step(action)
         except UserError:
@@ -81,6 +86,17 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
                 "with --env-kwargs max_episode_steps=1000"
             )
         return observation, reward, bool(terminated), bool(truncated), info
+
+    def _choice(self, action: Any, space: gymnasium.spaces.Discrete[Any]) -> int:
+        """The choice's number as the environment takes it."""
+        values = np.asarray(action).reshape(-1)
+        choice = int(values[0]) if values.size == 1 else None
+        if choice is None or choice != values[0] or not space.contains(choice):
+            raise UserError(
+                f"the policy's action is {action} {self._where()}; {self._name} takes one of the "
+                f"whole numbers {space.start} to {space.start + space.n - 1}"
+            )
+        return choice
 
     def _parts(self, given: Any, call: str, wanted: str) -> Any:
         """What Gymnasium's API says that the call gives; of older ones it was less."""

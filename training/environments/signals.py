@@ -9,6 +9,8 @@ import gymnasium
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.choices import Choices
+from sparsectl.policy.signals import INDEX
 from sparsectl.training.environments.checked_environment import CheckedEnvironment
 from sparsectl.training.nn.networks import Array
 
@@ -26,11 +28,10 @@ PASSIVE = (
 )
 """Wrappers that change neither observations nor actions."""
 
-CHOICES = (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
 VECTORS = "only vectors of real numbers (Box) can be distilled"
-DISCRETE = (
-    "only continuous actions (Box of real numbers) can be distilled so far, no choice among a few; "
-    "`sparsectl export` takes an ONNX policy of such choices as it is"
+ACTIONS = (
+    "only continuous actions (Box of real numbers) and one choice among a few (Discrete) can be "
+    "distilled so far; `sparsectl export` takes an ONNX policy of others as it is"
 )
 FIELDS = ("name", "unit", "scale", "offset", "low", "high")
 
@@ -96,8 +97,8 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
     says; a wrapper may have signals of its own.
 
     Raises:
-        UserError: its observations or actions are not vectors of real numbers, or its own signals
-            are none.
+        UserError: its observations are not vectors of real numbers, its actions neither such nor
+            one choice among a few, or its own signals are none.
     """
     name = environment.spec.id if environment.spec else type(environment.unwrapped).__name__
     layer: Any = environment
@@ -108,22 +109,51 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
             return signals
         layer = layer.env if isinstance(layer, PASSIVE) else None
     spaces = {"observation": environment.observation_space, "action": environment.action_space}
-    for side, space in spaces.items():
-        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            discrete = side == "action" and isinstance(space, CHOICES)
-            raise UserError(f"{name} has {side}s {space}; {DISCRETE if discrete else VECTORS}")
-    if not np.issubdtype(spaces["action"].dtype, np.floating):
-        raise UserError(f"{name} has actions {spaces['action']}; {DISCRETE}")
+    if not _is_vector(spaces["observation"]):
+        raise UserError(f"{name} has observations {spaces['observation']}; {VECTORS}")
     names = None
     if environment.has_wrapper_attr(NAMES):
         names = environment.get_wrapper_attr(NAMES)
     return {
         "observation": _plain(spaces["observation"], "o", names),
-        "action": _scaled(_plain(spaces["action"], "a")),
+        "action": _actions(spaces["action"], name),
         "frames": 1,
         "period_s": float(getattr(environment.unwrapped, "dt", 0.0)),
         "rig": None,
     }
+
+
+def _is_vector(space: Any) -> bool:
+    return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1
+
+
+def _actions(space: Any, name: str) -> list[JSON]:
+    if isinstance(space, gymnasium.spaces.Discrete):
+        if space.n < 2:
+            raise UserError(f"{name} has actions {space}, which leaves nothing to choose")
+        return [choice_signal(Choices(int(space.start), int(space.n)))]
+    if not _is_vector(space) or not np.issubdtype(space.dtype, np.floating):
+        raise UserError(f"{name} has actions {space}; {ACTIONS}")
+    return _scaled(_plain(space, "a"))
+
+
+def choice_signal(choices: Choices) -> JSON:
+    """The signal of a choice's number; an argmax counts from 0, the offset takes it from there."""
+    first, last = float(choices.first), float(choices.last)
+    entry = {"unit": INDEX, "scale": 1.0, "offset": first, "low": first, "high": last}
+    return {"name": "choice", **entry}
+
+
+def choices_of(signals: JSON | None) -> Choices | None:
+    """The choices that an action of these signals is one of; None: it is real numbers, or the
+    signals are not known."""
+    entries = signals.get("action") if isinstance(signals, dict) else None
+    if not isinstance(entries, list) or len(entries) != 1 or entries[0].get("unit") != INDEX:
+        return None
+    low, high = entries[0].get("low"), entries[0].get("high")
+    if low is None or high is None:
+        return Choices(int(entries[0].get("offset", 0)), 0)
+    return Choices(int(low), int(high) - int(low) + 1)
 
 
 def standardised(signals: JSON, observations: Array) -> JSON:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.activations.argmax import argmax
 from sparsectl.policy.normalizer import Normalizer
+from sparsectl.policy.onnx_file.output import values_in
 from sparsectl.policy.sb3_file import ActorNetwork
 
 Array = NDArray[np.float32]
@@ -44,8 +46,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "hardswish": lambda x: x * np.clip(x / np.float32(6) + np.float32(0.5), 0, 1),
     "logsigmoid": lambda x: -np.logaddexp(-x, np.float32(0)),
     "tanhshrink": lambda x: x - np.tanh(x),
+    "argmax": lambda x: argmax(x.T).T,
 }
-"""With torch's default parameters."""
+"""With torch's default parameters; argmax gives one number, [B, 1]."""
 
 
 class Network(Protocol):
@@ -89,7 +92,7 @@ class Mlp:
 
     @property
     def action_size(self) -> int:
-        return int(self.weights[-1].shape[0])
+        return int(self.action_scale.size)
 
     def __call__(self, observations: Array) -> Array:
         """Actions [B, m] for observations [B, n]."""
@@ -103,6 +106,19 @@ class Mlp:
         # np.clip is twice as slow on a few numbers, and episodes call this once a step
         clipped: Array = np.minimum(np.maximum(physical, self.action_low), self.action_high)
         return clipped
+
+    def before_argmax(self) -> Mlp:
+        """The same without the argmax at its end: the values that it takes the greatest of."""
+        size = self.weights[-1].shape[0]
+        limits = np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32)
+        return replace(
+            self,
+            activations=(*self.activations[:-1], "identity"),
+            action_offset=np.zeros(size, np.float32),
+            action_scale=np.ones(size, np.float32),
+            action_low=limits[0],
+            action_high=limits[1],
+        )
 
 
 def mlp_of(actor: ActorNetwork) -> Mlp:
@@ -125,6 +141,9 @@ def mlp_of(actor: ActorNetwork) -> Mlp:
 class OnnxNetwork:
     """An ONNX graph with one input [batch, n] and one output [batch, m], on one thread.
 
+    Of several outputs it takes the one whose name says that it gives Q-values or logits. An output
+    of whole numbers, [batch] or [batch, 1], is the number of a choice.
+
     Of a graph whose batch is fixed, as torch writes it where no axis is said to be dynamic, so many
     observations at a time are asked.
 
@@ -137,7 +156,16 @@ class OnnxNetwork:
         _check_size(path)
         self._session = _open_session(path)
         self._input, self.observation_size = _only(self._session.get_inputs(), "input", path)
-        self._output, self.action_size = _only(self._session.get_outputs(), "output", path)
+        outputs = self._session.get_outputs()
+        valued = [value for value in outputs if values_in(value.name)]
+        output = valued[0] if len(valued) == 1 else outputs[0]
+        self.gives_index = len(outputs) == 1 and _is_index(output)
+        if self.gives_index:
+            self._output, self.action_size = output.name, 1
+        else:
+            self._output, self.action_size = _only(
+                valued if len(valued) == 1 else outputs, "output", path
+            )
         batch = self._session.get_inputs()[0].shape[0]
         self._batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
 
@@ -151,11 +179,17 @@ class OnnxNetwork:
         return np.concatenate(actions)[: len(observations)]
 
     def _run(self, observations: Array) -> Array:
-        actions: Array = self._session.run([self._output], {self._input: observations})[0]
+        given: Any = self._session.run([self._output], {self._input: observations})[0]
+        actions: Array = given.reshape(-1, 1).astype(np.float32) if self.gives_index else given
         return actions
 
     def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[Path]]:
         return OnnxNetwork, (self.path,)  # a worker process gets the path
+
+    @property
+    def values(self) -> str | None:
+        """What it gives for each of a few choices: `q_values`, `logits`; None: it does not."""
+        return values_in(self._output)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -215,6 +249,11 @@ def _open_session(path: Path) -> Any:
     ) as error:
         reason = str(error).splitlines()[0][:160]
         raise UserError(f"{path} is not an ONNX policy ({reason}); export it again") from error
+
+
+def _is_index(value: Any) -> bool:
+    whole = value.type in ("tensor(int64)", "tensor(int32)")
+    return whole and (len(value.shape) == 1 or (len(value.shape) == 2 and value.shape[1] == 1))
 
 
 def _only(values: list[Any], kind: str, path: Path) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from sparsectl.common.files import room_at
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.training.config import CollectConfig
-from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.dataset import VALUES_KIND, Dataset
 from sparsectl.training.data.files import check_place, write_dataset
 from sparsectl.training.data.npz import BYTES_LIMIT
 from sparsectl.training.environments.environments import chosen_environment
@@ -43,7 +43,12 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     assert env is not None
     config = replace(config, env=env)
     check_policy(teacher, env, config.teacher)
-    _check_room(config, (teacher.observation_size, teacher.action_size))
+    if teacher.choices is not None and config.noise > 1:
+        raise UserError(
+            f"noise is {config.noise:g}; of choices it is the probability of one by chance, at "
+            "most 1"
+        )
+    _check_room(config, teacher)
     behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
     with Rollouts(config.env, config.workers or os.cpu_count() or 1) as rollouts:
         dataset = rollouts.transitions(
@@ -70,10 +75,11 @@ def _check(config: CollectConfig) -> None:
     check_place(config.out)
 
 
-def _check_room(config: CollectConfig, sizes: tuple[int, int]) -> None:
+def _check_room(config: CollectConfig, teacher: Policy) -> None:
     """See that so many transitions fit into a file, and onto the disk."""
-    observations, actions = sizes
-    wanted = config.transitions * (4 * (2 * observations + 2 * actions + 1) + 2)
+    observations, actions = teacher.observation_size, teacher.action_size
+    choices = teacher.choices.count if teacher.choices else 0
+    wanted = config.transitions * (4 * (2 * observations + 2 * actions + choices + 1) + 2)
     room = min(BYTES_LIMIT, room_at(config.out.parent))
     if wanted > room:
         raise UserError(
@@ -86,9 +92,15 @@ def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[
     settings = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(config).items()}
     return {
         "signals": dataset.signals,
+        **_kind_of_values(dataset),
         "environment": config.env,
         "teacher": teacher.facts(),
         "seed": config.seed,
         "config": settings,
         "provenance": provenance(),
     }
+
+
+def _kind_of_values(dataset: Dataset) -> dict[str, str]:
+    """What the teacher said of each choice, where it chooses."""
+    return {key: dataset.metadata[key] for key in (VALUES_KIND,) if key in dataset.metadata}

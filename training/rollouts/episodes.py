@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count, islice
 from types import TracebackType
@@ -21,9 +21,9 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
-from sparsectl.training.data.dataset import Dataset, joined
+from sparsectl.training.data.dataset import VALUES_KIND, Dataset, joined
 from sparsectl.training.environments.environments import make_environment
-from sparsectl.training.environments.signals import environment_signals, normaliser
+from sparsectl.training.environments.signals import choices_of, environment_signals, normaliser
 from sparsectl.training.nn.networks import Array
 from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.seeds import Series, episode_seed
@@ -46,7 +46,8 @@ class Behaviour:
     Attributes:
         actor: its actions are executed.
         teacher: its actions are recorded as the labels; the actor where it is None.
-        noise: standard deviation of Gaussian action noise, a fraction of half the action's range.
+        noise: standard deviation of Gaussian action noise, a fraction of half the action's range;
+            where actions are choices the probability ε of a choice by chance.
         noise_fraction: the share of episodes that have it.
         start: where episodes begin, one of the environment's `metadata["starts"]`; None: as always.
     """
@@ -71,11 +72,13 @@ class Episode:
 
 
 def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
-    """Check that a policy's observations and actions have the environment's sizes.
+    """Check that a policy's observations and actions have the environment's sizes, and that both
+    are of choices or both of real numbers.
 
     Raises:
         UserError: they have not.
     """
+    check_kind(policy, signals, environment)
     offset, _, action_offset, *_ = normaliser(signals)
     have = (policy.observation_size, policy.action_size)
     want = (offset.size, action_offset.size)
@@ -83,6 +86,34 @@ def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None
         raise UserError(
             f"the policy takes {have[0]} observations and gives {have[1]} actions, {environment} "
             f"has {want[0]} and {want[1]}; use the environment it was trained in"
+        )
+
+
+def check_kind(policy: Policy, signals: dict[str, Any], environment: str) -> None:
+    """Check that a policy chooses where the environment's actions are choices, and nowhere else.
+
+    Raises:
+        UserError: it does not, or its choices are others.
+    """
+    wanted, given = choices_of(signals), policy.choices
+    if wanted is None and given is None:
+        return
+    if given is None:
+        assert wanted is not None
+        raise UserError(
+            f"the policy gives {policy.action_size} real numbers, {environment} takes one of "
+            f"{wanted.count} choices; give a policy that chooses: a Stable-Baselines3 zip of DQN "
+            "or PPO, or an ONNX file whose output is called q_values or logits"
+        )
+    if wanted is None:
+        raise UserError(
+            f"the policy takes one of a few choices, {environment} takes "
+            f"{len(signals['action'])} real numbers; use the environment it was trained in"
+        )
+    if given.count and (given.first, given.count) != (wanted.first, wanted.count):
+        raise UserError(
+            f"the policy chooses among {given.count} from {given.first} on, {environment} among "
+            f"{wanted.count} from {wanted.first} on; use the environment it was trained in"
         )
 
 
@@ -245,7 +276,8 @@ def run_episode(
     random = np.random.default_rng([*seed, number])
     signals = environment_signals(environment)
     *_, scale, low, high = normaliser(signals)
-    deviation = scale * (behaviour.noise if random.random() < behaviour.noise_fraction else 0.0)
+    noise = behaviour.noise if random.random() < behaviour.noise_fraction else 0.0
+    disturbed = _explored if choices_of(signals) else _noisy
     columns: list[list[Any]] = [[], [], [], [], [], []]
     actions: list[Array] = []
     options = None if behaviour.start is None else {"start": behaviour.start}
@@ -258,8 +290,7 @@ def run_episode(
         row = np.array(observation, np.float32)
         action = behaviour.actor.act(row[None])[0]
         actions.append(action)
-        noisy = action + deviation * random.standard_normal(action.shape)
-        executed = np.minimum(np.maximum(noisy, low), high).astype(np.float32)
+        executed = disturbed(action, noise, random, scale, low, high)
         observation, reward, terminated, truncated, info = environment.step(executed)
         ended = terminated or truncated
         after = np.array(observation, np.float32)
@@ -268,7 +299,30 @@ def run_episode(
             column.append(value)
     teacher = behaviour.teacher
     labels = np.stack(actions) if teacher is None else teacher.act(np.stack(columns[0]))
-    return Episode(_dataset(columns, labels, signals), info.get("is_success"))
+    dataset = _dataset(columns, labels, signals)
+    labeller = teacher or behaviour.actor
+    if labeller.values_kind is not None:
+        metadata = {**dataset.metadata, VALUES_KIND: labeller.values_kind}
+        given = labeller.values(dataset.observations)
+        dataset = replace(dataset, teacher_values=given, metadata=metadata)
+    return Episode(dataset, info.get("is_success"))
+
+
+def _noisy(
+    action: Array, noise: float, random: np.random.Generator, scale: Array, low: Array, high: Array
+) -> Array:
+    """The action [m] with Gaussian noise, within its limits."""
+    noisy = action + (scale * noise) * random.standard_normal(action.shape)
+    executed: Array = np.minimum(np.maximum(noisy, low), high).astype(np.float32)
+    return executed
+
+
+def _explored(
+    action: Array, noise: float, random: np.random.Generator, scale: Array, low: Array, high: Array
+) -> Array:
+    """The choice [1], or any of them where the dice say so: ε-greedy."""
+    by_chance = random.integers(int(low[0]), int(high[0]), endpoint=True)
+    return np.array([by_chance], np.float32) if random.random() < noise else action
 
 
 def _dataset(columns: list[list[Any]], labels: Array, signals: dict[str, Any]) -> Dataset:

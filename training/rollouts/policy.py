@@ -15,8 +15,12 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.activations.argmax import argmax
+from sparsectl.policy.choices import LOGITS, Choices
 from sparsectl.policy.normalizer import read_normalizer
-from sparsectl.policy.sb3_file import read_sb3, warn_of_normaliser
+from sparsectl.policy.sb3_file import read_sb3
+from sparsectl.policy.sb3_normaliser import warn_of_normaliser
+from sparsectl.training.environments.signals import choices_of
 from sparsectl.training.nn.networks import (
     Array,
     Mlp,
@@ -42,6 +46,8 @@ class Policy:
         environment: the Gymnasium id it was trained in, if the file says.
         weights: of the parameters, those that are no biases, if that is known.
         normalizer_sha256: of the file of its normaliser, where one was given.
+        choices: where it takes one of a few. With `choices.values` the network gives a value for
+            each choice; without, the number of the choice.
     """
 
     network: Network
@@ -51,6 +57,7 @@ class Policy:
     environment: str | None = None
     weights: int | None = None
     normalizer_sha256: str | None = None
+    choices: Choices | None = None
 
     @property
     def observation_size(self) -> int:
@@ -58,7 +65,7 @@ class Policy:
 
     @property
     def action_size(self) -> int:
-        return self.network.action_size
+        return self.network.action_size if self.choices is None else 1
 
     def facts(self) -> JSON:
         """What datasets and students keep of their teacher."""
@@ -74,11 +81,32 @@ class Policy:
         return "+".join(filter(None, [self.sha256, self.normalizer_sha256]))
 
     def act(self, observations: Array) -> Array:
-        """Deterministic actions [B, m] for observations [B, n], float32.
+        """Deterministic actions [B, m] for observations [B, n], float32; of a policy that chooses
+        the number of the choice with the greatest value, the first of equals, [B, 1].
 
         Raises:
             UserError: the observations have another size than the policy's.
         """
+        outputs = self._outputs(observations)
+        if self.choices is None or self.values_kind is None:
+            return outputs
+        return argmax(outputs.T).T + np.float32(self.choices.first)
+
+    def values(self, observations: Array) -> Array | None:
+        """Q-values or logits [B, choices] for observations [B, n], float32; None where the policy
+        does not say them.
+
+        Raises:
+            UserError: the observations have another size than the policy's.
+        """
+        return None if self.values_kind is None else self._outputs(observations)
+
+    @property
+    def values_kind(self) -> str | None:
+        """Which values it says: `q_values`, `logits`; None: none."""
+        return None if self.choices is None else self.choices.values
+
+    def _outputs(self, observations: Array) -> Array:
         observations = np.asarray(observations, dtype=np.float32)
         if observations.ndim != 2 or observations.shape[1] != self.observation_size:
             raise UserError(
@@ -144,8 +172,11 @@ def _loaded(
     if path.suffix == ".safetensors":
         return _from_student(path)
     if path.suffix == ".zip":
-        network = mlp_of(read_sb3(path, activation, action_low, action_high))
-        return Policy(network, _count(network), file_sha256(path), weights=_count_weights(network))
+        actor = read_sb3(path, activation, action_low, action_high)
+        network = mlp_of(actor)
+        sizes = _count(network), file_sha256(path)
+        weights = _count_weights(network)
+        return Policy(network, *sizes, weights=weights, choices=actor.choices)
     raise UserError(
         f"{path} is no policy: {path.suffix or 'no'} extension; "
         "give an SB3 .zip, an .onnx or a student.safetensors"
@@ -168,12 +199,32 @@ def _from_onnx(path: Path) -> Policy:
         raise UserError(f"{path}: sparsectl.signals is not JSON; export it again") from error
     parameters, weights = _count_onnx(path)
     environment = metadata.get("sparsectl.environment") or None
-    return Policy(network, parameters, file_sha256(path), parsed, environment, weights)
+    choices = _choices_of_onnx(path, network, parsed)
+    sha256 = file_sha256(path)
+    return Policy(network, parameters, sha256, parsed, environment, weights, choices=choices)
+
+
+def _choices_of_onnx(path: Path, network: OnnxNetwork, signals: JSON | None) -> Choices | None:
+    """What its signals say, or else the type and the name of its output."""
+    said = choices_of(signals)
+    if said is None and signals is not None and "action" in signals:
+        return None  # real numbers, whatever the output is called
+    if network.values is not None and network.action_size > 1:
+        if said is not None and said.count != network.action_size:
+            raise UserError(
+                f"{path} gives {network.action_size} {network.values}, but its signals say "
+                f"{said.count} choices; export it again"
+            )
+        return Choices(said.first if said else 0, network.action_size, network.values)
+    return said or (Choices(0, 0) if network.gives_index else None)
 
 
 def _from_student(path: Path) -> Policy:
     student = read_student(path)
     network = student.network()
+    choices = choices_of(student.metadata["signals"])
+    if choices is not None and network.activations[-1] == "argmax":
+        choices, network = replace(choices, values=LOGITS), network.before_argmax()
     return Policy(
         network,
         _count(network),
@@ -181,6 +232,7 @@ def _from_student(path: Path) -> Policy:
         student.metadata["signals"],
         student.metadata.get("environment"),
         _count_weights(network),
+        choices=choices,
     )
 
 
