@@ -58,9 +58,10 @@ class TeachConfig:
     """Train a teacher with Stable-Baselines3."""
 
     env: str = "sparsectl/sensorsini_cartpole-v0"
-    """Gymnasium environment with continuous actions; also module:Id-v0, module:Class, RIG.toml."""
-    algo: Literal["sac", "td3"] = "sac"
-    """Reinforcement-learning algorithm."""
+    """Gymnasium environment; also module:Id-v0, module:Class, RIG.toml."""
+    algo: Literal["sac", "td3", "dqn", "ppo"] = "sac"
+    """Reinforcement-learning algorithm: sac and td3 for continuous actions, dqn and ppo for one
+    choice among a few (Discrete)."""
     backend: Literal["sb3", "sbx"] = "sb3"
     """sb3: Stable-Baselines3 (torch). sbx: its JAX sibling, 2.5 times faster (extra `jax`)."""
     steps: int | None = None

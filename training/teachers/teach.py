@@ -19,7 +19,6 @@ import gymnasium
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.noise import NormalActionNoise
 
 from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
@@ -30,11 +29,16 @@ from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import make_environment, named_environment
-from sparsectl.training.environments.signals import environment_signals, normaliser
+from sparsectl.training.environments.signals import (
+    choices_of,
+    environment_signals,
+    normaliser,
+)
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.loop import Stop, stop_on_interrupt
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
+from sparsectl.training.teachers.algorithms import ALGORITHMS, check_algorithm, check_asked
 from sparsectl.training.teachers.backends import BACKENDS
 from sparsectl.training.teachers.backends.backend import Backend
 from sparsectl.training.teachers.replay_buffer import load_replay, replay_state
@@ -58,13 +62,15 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     """
     env = named_environment(config.env, config.env_kwargs, config.wrapper)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
+    check_asked(config)
     settings, known = resolved(config), known_of(config)
     config = replace(config, **asdict(settings))
     _check(config, settings)
     backend = BACKENDS[config.backend]
     _import(backend.module)
     signals = signals_of(config.env)
-    _check_memory(settings, signals)
+    check_algorithm(config, signals)
+    _check_memory(config, settings, signals)
     if known:
         print(f"sparsectl teach: {known.told(settings)}", file=sys.stderr)
     with locked_folder(config.out):
@@ -81,7 +87,8 @@ def _taught(
         keeper = _Keeper(config, settings, signals, backend, stop)
         if checkpoint:
             backend.restore(model, checkpoint.tensors)
-            load_replay(model.replay_buffer, checkpoint.tensors)
+            if ALGORITHMS[config.algo].replayed is not None:
+                load_replay(model.replay_buffer, checkpoint.tensors)
             model.num_timesteps, model._n_updates = done, checkpoint.steps["updates"]
             keeper.go_on(checkpoint)
         if done < settings.steps:
@@ -113,28 +120,27 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
     check_writable(config.out)
 
 
-def _check_memory(settings: Teaching, signals: dict[str, Any]) -> None:
+def _check_memory(config: TeachConfig, settings: Teaching, signals: dict[str, Any]) -> None:
     """See that networks, optimisers and replay buffer have room.
 
     Raises:
         UserError: they have not.
     """
-    observations, actions = len(signals["observation"]), len(signals["action"])
+    choices = choices_of(signals)
+    observations = len(signals["observation"])
+    actions = len(signals["action"]) if choices is None else choices.count
+    algorithm = ALGORITHMS[config.algo]
+    replayed = algorithm.replayed(config, settings) if algorithm.replayed else 0
     actor = dense_parameters((observations, *settings.hidden, actions))
     critic = dense_parameters((observations + actions, *settings.hidden, 1))
     # Each learns with a gradient and Adam's two moments and has a target; there are two critics.
     values = 5 * (actor + 2 * critic)
-    values += _replay_size(settings) * (2 * observations + actions + 2)
+    values += replayed * (2 * observations + actions + 2)
     check_memory(
         4 * values,
-        f"hidden {' '.join(map(str, settings.hidden))} with a replay buffer of "
-        f"{_replay_size(settings):,} steps",
+        f"hidden {' '.join(map(str, settings.hidden))} with a replay buffer of {replayed:,} steps",
         "give narrower layers or fewer steps",
     )
-
-
-def _replay_size(settings: Teaching) -> int:
-    return min(settings.steps, 1_000_000)
 
 
 def _checkpoint(config: TeachConfig) -> Checkpoint | None:
@@ -155,29 +161,18 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
 def _model(
     config: TeachConfig, settings: Teaching, backend: Backend, signals: dict[str, Any], seed: int
 ) -> Any:
-    algorithm = getattr(_import(backend.module), config.algo.upper())
+    algorithm, kind = getattr(_import(backend.module), config.algo.upper()), ALGORITHMS[config.algo]
     vector = make_vec_env(lambda: _training_env(config.env, signals), n_envs=settings.environments)
     start, end = settings.learning_rate, settings.learning_rate_end
     return algorithm(
         "MlpPolicy",
         vector,
         learning_rate=lambda left: start * (end + (1 - end) * left),
-        buffer_size=_replay_size(settings),
-        learning_starts=settings.learning_starts,
-        batch_size=256,
-        tau=settings.target_rate,
         gamma=settings.discount,
-        train_freq=1,
-        gradient_steps=max(1, round(settings.updates_per_step * settings.environments)),
-        action_noise=_noise(settings.exploration_noise, len(signals["action"])),
         policy_kwargs={"net_arch": list(settings.hidden)},
         seed=episode_seed(Series.TEACHING, seed),  # of its environments too
+        **kind.keywords(config, settings, signals),
     )
-
-
-def _noise(deviation: float, actions: int) -> NormalActionNoise | None:
-    """Gaussian, in units of half the actions' range."""
-    return NormalActionNoise(np.zeros(actions), np.full(actions, deviation)) if deviation else None
 
 
 def signals_of(env_id: str) -> dict[str, Any]:
@@ -240,6 +235,7 @@ class _Keeper(BaseCallback):
         super().__init__()
         self.config, self.settings = config, settings
         self.signals, self.backend, self.stop = signals, backend, stop
+        self.form = ALGORITHMS[config.algo].form
         self.curve: list[dict[str, Any]] = []
         self.started = time.monotonic()
 
@@ -272,7 +268,7 @@ class _Keeper(BaseCallback):
         weights = self.backend.weights(self.model)
         episodes = run_episodes(
             config.env,
-            teacher_act(weights, self.signals),
+            teacher_act(weights, self.signals, self.form),
             episodes=config.evaluate_episodes,
             seed=config.seed,
             series=Series.TEACHER_SELECTION,
@@ -282,12 +278,13 @@ class _Keeper(BaseCallback):
         self._write_curve(config.out / "learning_curve.csv")
         if self.best is row:
             origin = {"config": _plain(config), "steps": row["steps"], **provenance()}
-            write_teacher(config.out / "teacher.onnx", weights, self.signals, config.env, origin)
+            path = config.out / "teacher.onnx"
+            write_teacher(path, weights, self.signals, config.env, origin, self.form)
 
     def save(self, *, replay: bool) -> None:
         """Write the checkpoint; a finished run needs no replay buffer any more."""
         tensors = self.backend.state(self.model)
-        if replay:
+        if replay and ALGORITHMS[self.config.algo].replayed is not None:
             tensors |= replay_state(self.model.replay_buffer)  # type: ignore[attr-defined]
         steps = {"teach": self.num_timesteps, "updates": self.model._n_updates}
         seconds = time.monotonic() - self.started

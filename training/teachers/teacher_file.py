@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,30 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from sparsectl.common.files import atomic_path
+from sparsectl.policy.activations.argmax import argmax
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Weight [out, in] and bias [out] of each layer; ReLU between them, tanh after the last."""
+"""Weight [out, in] and bias [out] of each layer; what is between them and after says `Form`."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What stands between a teacher's layers, and what the last of them gives.
+
+    Attributes:
+        hidden: Relu or Tanh, between the layers.
+        values: `q_values` or `logits` of a few choices; None: a tanh, and so actions.
+    """
+
+    hidden: str = "Relu"
+    values: str | None = None
+
+
+HIDDEN: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "Relu": lambda x: np.maximum(x, 0.0),
+    "Tanh": np.tanh,
+}
+ACTORS = Form()
 
 
 def in_physical_units(weights: Weights, signals: dict[str, Any]) -> Weights:
@@ -32,7 +54,7 @@ def in_physical_units(weights: Weights, signals: dict[str, Any]) -> Weights:
 
 
 def teacher_act(
-    weights: Weights, signals: dict[str, Any]
+    weights: Weights, signals: dict[str, Any], form: Form = ACTORS
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """The policy of normalised weights: observations [B, n] to actions [B, m], physical units."""
     layers = in_physical_units(weights, signals)
@@ -41,8 +63,10 @@ def teacher_act(
     def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
         x = observations
         for weight, bias in layers[:-1]:
-            x = np.maximum(x @ weight.T + bias, 0.0)
+            x = HIDDEN[form.hidden](x @ weight.T + bias)
         weight, bias = layers[-1]
+        if form.values is not None:
+            return argmax((x @ weight.T + bias).T).T + offset
         action: NDArray[np.float32] = np.tanh(x @ weight.T + bias) * scale + offset
         return action
 
@@ -50,9 +74,17 @@ def teacher_act(
 
 
 def write_teacher(
-    path: Path, weights: Weights, signals: dict[str, Any], env_id: str, origin: dict[str, Any]
+    path: Path,
+    weights: Weights,
+    signals: dict[str, Any],
+    env_id: str,
+    origin: dict[str, Any],
+    form: Form = ACTORS,
 ) -> None:
     """Write an ONNX MLP from observations to actions in the environment's units.
+
+    One that chooses among a few has the output `q_values` or `logits` beside `action`, which is the
+    number of the choice.
 
     Args:
         path: where to; replaced atomically.
@@ -60,6 +92,7 @@ def write_teacher(
         signals: the environment's signals; their scales go into the first layer.
         env_id: the environment it was trained in.
         origin: what made it, for `sparsectl.provenance`.
+        form: of its layers.
     """
     nodes, constants, value = [], [], "observation"
     layers = in_physical_units(weights, signals)
@@ -71,10 +104,25 @@ def write_teacher(
         ]
         gemm = [value, f"layers.{i}.weight", f"layers.{i}.bias"]
         nodes.append(helper.make_node("Gemm", gemm, [f"sum.{i}"], name=f"layer.{i}", transB=1))
+        if last and form.values is not None:
+            break
         value = f"value.{i}"
-        kind = "Tanh" if last else "Relu"
+        kind = "Tanh" if last else form.hidden
         nodes.append(helper.make_node(kind, [f"sum.{i}"], [value], name=f"activation.{i}"))
+    inputs, outputs = layers[0][0].shape[1], layers[-1][0].shape[0]
+    shown = [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", outputs])]
     scale, offset = _action_map(signals)
+    if form.values is not None:
+        nodes[-1].output[0] = value = form.values
+        shown = [
+            helper.make_tensor_value_info(form.values, TensorProto.FLOAT, ["batch", outputs]),
+            helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", 1]),
+        ]
+        nodes.append(helper.make_node("ArgMax", [value], ["index"], name="best", axis=1))
+        value = "number"
+        nodes.append(
+            helper.make_node("Cast", ["index"], [value], name="cast", to=TensorProto.FLOAT)
+        )
     if np.any(scale != 1.0) or np.any(offset != 0.0):
         constants += [
             numpy_helper.from_array(scale, "action.scale"),
@@ -84,12 +132,11 @@ def write_teacher(
         nodes.append(helper.make_node("Add", ["scaled", "action.offset"], ["shifted"], name="add"))
         value = "shifted"
     nodes[-1].output[0] = "action"
-    inputs, outputs = layers[0][0].shape[1], layers[-1][0].shape[0]
     graph = helper.make_graph(
         nodes,
         "teacher",
         [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["batch", inputs])],
-        [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", outputs])],
+        shown,
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

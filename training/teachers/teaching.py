@@ -1,9 +1,9 @@
 """What a teacher is trained with, where the user does not say: by algorithm and environment.
 
 The numbers of RL Baselines3 Zoo (Raffin 2020, github.com/DLR-RM/rl-baselines3-zoo, revision
-22e3ff2, hyperparams/sac.yml and td3.yml), for environments that it has; its benchmark.md has the
-returns, of one agent each, mean and standard deviation over episodes. Elsewhere the settings that
-teach the rigs of this project.
+22e3ff2, hyperparams/sac.yml, td3.yml, dqn.yml and ppo.yml), for environments that it has; its
+benchmark.md has the returns, of one agent each, mean and standard deviation over episodes.
+Elsewhere the settings that teach the rigs of this project.
 """
 
 from __future__ import annotations
@@ -68,7 +68,27 @@ SAC_LUNAR = replace(
     hidden=(400, 300),
 )
 
+DQN = replace(ONE, steps=100_000, learning_starts=1_000, target_rate=1.0)
+"""Its targets take all of the network at once, now and then."""
+DQN_TUNED = replace(DQN, learning_rate=6.3e-4, learning_starts=0)
+PPO = Teaching(environments=8, learning_starts=0, learning_rate_end=1.0, hidden=(64, 64))
+
 KNOWN = {
+    ("dqn", "CartPole"): Known(
+        replace(DQN, steps=50_000, learning_rate=2.3e-3, updates_per_step=0.5), 500, 0
+    ),
+    ("dqn", "MountainCar"): Known(
+        replace(DQN, steps=120_000, learning_rate=4e-3, discount=0.98, updates_per_step=0.5),
+        -101,
+        10,
+    ),
+    ("dqn", "Acrobot"): Known(DQN_TUNED, -77, 12),
+    ("dqn", "LunarLander"): Known(DQN_TUNED, 154, 79),
+    ("ppo", "CartPole"): Known(
+        replace(PPO, steps=100_000, learning_rate=1e-3, learning_rate_end=0.0, discount=0.98),
+        500,
+        0,
+    ),
     ("sac", "Pendulum"): Known(SAC_PENDULUM, -157, 89),
     ("td3", "Pendulum"): Known(replace(TD3_SHORT, steps=20_000), -152, 90),
     ("sac", "LunarLanderContinuous"): Known(SAC_LUNAR, 260, 65),
@@ -86,6 +106,15 @@ KNOWN = {
 """By algorithm and Gymnasium's name without its version."""
 
 
+UNKNOWN = {
+    "sac": Teaching(),
+    "td3": Teaching(exploration_noise=TD3_NOISE),
+    "dqn": DQN_TUNED,
+    "ppo": PPO,
+}
+"""For environments that the zoo does not have."""
+
+
 def known_of(config: TeachConfig) -> Known | None:
     """What the zoo has for this algorithm and environment."""
     parts = parts_of(config.env)
@@ -99,8 +128,7 @@ def known_of(config: TeachConfig) -> Known | None:
 def resolved(config: TeachConfig) -> Teaching:
     """The settings: those given, else the zoo's, else this project's."""
     known = known_of(config)
-    noise = TD3_NOISE if config.algo == "td3" else 0.0
-    settings = known.settings if known else Teaching(exploration_noise=noise)
+    settings = known.settings if known else UNKNOWN[config.algo]
     given: dict[str, Any] = {
         field.name: value
         for field in fields(Teaching)

@@ -10,24 +10,26 @@ import sys
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 import numpy as np
 import pytest
-from stable_baselines3 import SAC, TD3
+from stable_baselines3 import DQN, PPO, SAC, TD3
 
 import sparsectl.plants  # noqa: F401  the import registers sparsectl/...
 from sparsectl.common.errors import UserError
+from sparsectl.policy.load import load
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import named_environment
 from sparsectl.training.environments.signals import normaliser
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.teachers import teach as teaching_loop
+from sparsectl.training.teachers.algorithms import ALGORITHMS
 from sparsectl.training.teachers.backends import BACKENDS
 from sparsectl.training.teachers.teach import _model, signals_of, teach
-from sparsectl.training.teachers.teacher_file import write_teacher
+from sparsectl.training.teachers.teacher_file import teacher_act, write_teacher
 from sparsectl.training.teachers.teaching import Teaching, known_of, resolved
 
 ENV = "sparsectl/sensorsini_cartpole-v0"
@@ -138,6 +140,65 @@ def test_a_killed_training_goes_on_from_its_last_evaluation(trainers: None, tmp_
         teach(replace(config, seed=5))
 
 
+@pytest.mark.parametrize("first_of_stretch", [0, 5])
+@pytest.mark.parametrize(("algorithm", "values"), [(DQN, "q_values"), (PPO, "logits")])
+def test_a_file_that_chooses_does_so_as_the_network(
+    tmp_path: Path, algorithm: Any, values: str, first_of_stretch: int
+) -> None:
+    model = algorithm("MlpPolicy", "Acrobot-v1", policy_kwargs={"net_arch": [16, 12]}, seed=1)
+    signals = signals_of("Acrobot-v1")
+    choice = signals["action"][0]
+    for end in ("offset", "low", "high"):
+        choice[end] += first_of_stretch
+    path = tmp_path / "teacher.onnx"
+    form = ALGORITHMS[algorithm.__name__.lower()].form
+    weights = BACKENDS["sb3"].weights(model)
+    write_teacher(path, weights, signals, "Acrobot-v1", {}, form)
+    policy = load_policy(path)
+    observations = np.random.default_rng(0).normal(0, 2, (300, 6)).astype(np.float32)
+    expected, _ = model.predict(observations, deterministic=True)
+    assert policy.values_kind == values and len(set(expected)) > 1
+    np.testing.assert_array_equal(policy.act(observations)[:, 0], expected + first_of_stretch)
+    np.testing.assert_array_equal(load(path).forward(observations), policy.act(observations))
+    acts = teacher_act(weights, signals, form)
+    np.testing.assert_array_equal(acts(observations), policy.act(observations))
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+def test_teachers_that_choose_are_taught_and_go_on(
+    algorithm: Literal["dqn", "ppo"], trainers: None, tmp_path: Path
+) -> None:
+    config = TeachConfig(
+        env="CartPole-v1",
+        algo=algorithm,
+        steps=1_024,
+        hidden=(16,),
+        learning_starts=100 if algorithm == "dqn" else None,
+        evaluate_every=512,
+        evaluate_episodes=2,
+        out=tmp_path,
+    )
+    child = get_context("forkserver").Process(target=killed_after_an_evaluation, args=(config,))
+    root = str(Path(__file__).parents[3])
+    with patch.object(sys, "path", [*sys.path, root]):
+        child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    before = read_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert before.steps["teach"] == 512 and ("replay/actions" in before.tensors) == (
+        algorithm == "dqn"
+    )
+    result = teach(config)
+    assert [
+        row["steps"] for row in read_checkpoint(tmp_path / "checkpoint.safetensors").report
+    ] == [
+        512,
+        1_024,
+    ]
+    assert load_policy(tmp_path / "teacher.onnx").choices is not None
+    assert result["return_mean"] >= 8
+
+
 def settings_of(**given: Any) -> Teaching:
     return resolved(TeachConfig(**given))
 
@@ -157,6 +218,9 @@ def test_environments_of_the_zoo_have_its_settings() -> None:
     changed = named_environment("Pendulum-v1", ["g=2"], [])
     assert settings_of(env=changed) == settings_of(env=ENV) == Teaching()
     assert settings_of(env=ENV, algo="td3").exploration_noise == 0.1
+    car = TeachConfig(env="MountainCar-v0", algo="dqn")
+    given = ALGORITHMS["dqn"].keywords(car, resolved(car), signals_of(car.env))
+    assert (given["train_freq"], given["gradient_steps"], given["tau"]) == (16, 8, 1.0)
 
 
 def test_what_the_zoos_agent_returned_is_told_with_what_is_not_its_setting() -> None:
@@ -197,7 +261,17 @@ def test_td3_explores(noise: float | None, explores: bool, tmp_path: Path) -> No
         ({"evaluate_episodes": 0}, "evaluate_episodes is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"out": Path("/proc/zz")}, "cannot write /proc/zz"),
-        ({"env": "CartPole-v1"}, "only continuous actions"),
+        ({"env": "CartPole-v1"}, "CartPole-v1 takes one of 2 choices; give --algo dqn or ppo"),
+        ({"algo": "dqn"}, "Pendulum-v1 takes 1 real numbers; give --algo sac or td3"),
+        (
+            {"algo": "ppo", "env": "CartPole-v1", "updates_per_step": 1.0},
+            "updates_per_step is 1.0, which ppo does not have",
+        ),
+        (
+            {"algo": "dqn", "env": "CartPole-v1", "exploration_noise": 0.1},
+            "exploration_noise is 0.1, which dqn does not have",
+        ),
+        ({"algo": "dqn", "env": "CartPole-v1", "backend": "sbx"}, "is taught by --backend sb3"),
     ],
 )
 def test_mistakes_are_told_before_work_starts(

@@ -13,7 +13,7 @@ from sparsectl.training.teachers.teacher_file import Weights
 
 @dataclass(frozen=True)
 class Backend:
-    """A library with classes SAC and TD3 as Stable-Baselines3 has them.
+    """A library with classes SAC and TD3 as Stable-Baselines3 has them; that one has DQN and PPO.
 
     Attributes:
         module: its name, to import.

@@ -1,4 +1,4 @@
-"""Stable-Baselines3: actor and state of its SAC and TD3."""
+"""Stable-Baselines3: actor and state of its SAC, TD3, DQN and PPO."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ ENTROPY = "log_ent_coef"
 
 
 def weights(model: Any) -> Weights:
-    """The deterministic actor of a SAC or TD3 model, layer by layer."""
-    actor = model.policy.actor
-    hidden = actor.latent_pi if hasattr(actor, "latent_pi") else actor.mu
-    linear = [layer for layer in hidden if hasattr(layer, "weight")]
-    if hasattr(actor, "latent_pi"):
-        linear.append(actor.mu)
+    """What acts in a model, layer by layer: the deterministic actor of SAC or TD3, DQN's Q-network,
+    what gives PPO's logits."""
+    linear = [layer for layer in _acting(model.policy) if hasattr(layer, "weight")]
     return [
         (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
         for layer in linear
     ]
+
+
+def _acting(policy: Any) -> list[Any]:
+    if hasattr(policy, "q_net"):
+        return list(policy.q_net.q_net)
+    if hasattr(policy, "action_net"):
+        return [*policy.mlp_extractor.policy_net, policy.action_net]
+    actor = policy.actor
+    return [*actor.latent_pi, actor.mu] if hasattr(actor, "latent_pi") else list(actor.mu)
 
 
 def state(model: Any) -> dict[str, Tensor]:

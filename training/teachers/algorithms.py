@@ -1,0 +1,194 @@
+"""The algorithms that teach: what each is for, what it is made with, what its network gives.
+
+SAC and TD3 act in real numbers, DQN and PPO choose one of a few. What the latter two have beside
+the settings of all has RL Baselines3 Zoo's values (teaching.py) where the zoo has the environment;
+elsewhere DQN has those that the zoo has for most, PPO Stable-Baselines3's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.noise import NormalActionNoise
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.choices import LOGITS, Q_VALUES
+from sparsectl.training.config import TeachConfig
+from sparsectl.training.environments.environments import parts_of
+from sparsectl.training.environments.signals import choices_of
+from sparsectl.training.teachers.teacher_file import Form
+from sparsectl.training.teachers.teaching import Teaching
+
+JSON = dict[str, Any]
+
+MOST_REPLAYED = 1_000_000
+"""Steps that a replay buffer of SAC and TD3 holds."""
+
+
+@dataclass(frozen=True)
+class Dqn:
+    """What DQN alone has (Mnih et al. 2015), in environment steps."""
+
+    batch_size: int = 128
+    buffer_size: int = 100_000
+    train_freq: int = 4
+    """Steps between updates, which then come together."""
+    target_update_interval: int = 250
+    exploration_fraction: float = 0.12
+    """Of the training, in which ε falls from 1 to …"""
+    exploration_final_eps: float = 0.1
+
+
+@dataclass(frozen=True)
+class Ppo:
+    """What PPO alone has (Schulman et al. 2017)."""
+
+    batch_size: int = 256
+    n_steps: int = 256
+    """Of each environment between updates."""
+    n_epochs: int = 10
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
+    clip_range_end: float = 1.0
+    """Share of it at the end, to which it falls linearly."""
+
+
+DQN_OF = {
+    "CartPole": Dqn(64, 100_000, 256, 10, 0.16, 0.04),
+    "MountainCar": Dqn(128, 10_000, 16, 600, 0.2, 0.07),
+    "Acrobot": Dqn(128, 50_000, 4, 250, 0.12, 0.1),
+    "LunarLander": Dqn(128, 50_000, 4, 250, 0.12, 0.1),
+}
+"""The zoo's, by Gymnasium's name without its version."""
+PPO_OF = {"CartPole": Ppo(256, 32, 20, 0.8, 0.2, 0.0)}
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One of them.
+
+    Attributes:
+        form: of the file that comes out.
+        keywords: what its class takes beside what all take, from the settings and the signals.
+        replayed: steps that its replay buffer holds; None: it has none.
+        lacks: settings of `Teaching` that it does not have.
+    """
+
+    form: Form
+    keywords: Callable[[TeachConfig, Teaching, JSON], JSON]
+    replayed: Callable[[TeachConfig, Teaching], int] | None
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether its actions are one choice among a few."""
+        return self.form.values is not None
+
+
+def _replayed(config: TeachConfig, settings: Teaching) -> int:
+    return min(settings.steps, MOST_REPLAYED)
+
+
+def _of_actors(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
+    return {
+        "buffer_size": _replayed(config, settings),
+        "learning_starts": settings.learning_starts,
+        "batch_size": 256,
+        "tau": settings.target_rate,
+        "train_freq": 1,
+        "gradient_steps": max(1, round(settings.updates_per_step * settings.environments)),
+        "action_noise": _noise(settings.exploration_noise, len(signals["action"])),
+    }
+
+
+def _noise(deviation: float, actions: int) -> NormalActionNoise | None:
+    """Gaussian, in units of half the actions' range."""
+    return NormalActionNoise(np.zeros(actions), np.full(actions, deviation)) if deviation else None
+
+
+def _dqn(config: TeachConfig) -> Dqn:
+    return DQN_OF.get(parts_of(config.env).id.rpartition("-v")[0], Dqn())
+
+
+def _of_dqn(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
+    own = _dqn(config)
+    updates = settings.updates_per_step * own.train_freq * settings.environments
+    return {
+        "buffer_size": own.buffer_size,
+        "learning_starts": settings.learning_starts,
+        "batch_size": own.batch_size,
+        "tau": settings.target_rate,
+        "train_freq": own.train_freq,
+        "gradient_steps": max(1, round(updates)),
+        "target_update_interval": own.target_update_interval,
+        "exploration_fraction": own.exploration_fraction,
+        "exploration_final_eps": own.exploration_final_eps,
+    }
+
+
+def _of_ppo(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
+    own = PPO_OF.get(parts_of(config.env).id.rpartition("-v")[0], Ppo())
+    start, end = own.clip_range, own.clip_range_end
+    return {
+        "batch_size": own.batch_size,
+        "n_steps": own.n_steps,
+        "n_epochs": own.n_epochs,
+        "gae_lambda": own.gae_lambda,
+        "clip_range": lambda left: start * (end + (1 - end) * left),
+    }
+
+
+ACTORS = Algorithm(Form(), _of_actors, _replayed)
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "sac": ACTORS,
+    "td3": ACTORS,
+    "dqn": Algorithm(
+        Form("Relu", Q_VALUES),
+        _of_dqn,
+        lambda config, settings: min(_dqn(config).buffer_size, settings.steps),
+        ("exploration_noise",),
+    ),
+    "ppo": Algorithm(
+        Form("Tanh", LOGITS),
+        _of_ppo,
+        None,
+        ("exploration_noise", "updates_per_step", "learning_starts", "target_rate"),
+    ),
+}
+
+
+def check_algorithm(config: TeachConfig, signals: JSON) -> None:
+    """See that the algorithm is for such actions.
+
+    Raises:
+        UserError: it is not.
+    """
+    choices = choices_of(signals)
+    if (choices is not None) == ALGORITHMS[config.algo].chooses:
+        return
+    if choices is not None:
+        raise UserError(
+            f"algo is {config.algo}, which acts in real numbers, but {config.env} takes one of "
+            f"{choices.count} choices; give --algo dqn or ppo"
+        )
+    raise UserError(
+        f"algo is {config.algo}, which takes one of a few choices here, but {config.env} takes "
+        f"{len(signals['action'])} real numbers; give --algo sac or td3"
+    )
+
+
+def check_asked(config: TeachConfig) -> None:
+    """See that no setting is asked for that the algorithm does not have.
+
+    Raises:
+        UserError: one is, or the backend does not have the algorithm.
+    """
+    for name in ALGORITHMS[config.algo].lacks:
+        if (value := getattr(config, name)) is not None:
+            raise UserError(f"{name} is {value}, which {config.algo} does not have; leave it out")
+    if ALGORITHMS[config.algo].chooses and config.backend != "sb3":
+        raise UserError(f"backend is {config.backend}; {config.algo} is taught by --backend sb3")
