@@ -22,6 +22,7 @@ from measured import here, mark, returns_of, rounded
 
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
+from sparsectl.common.nested import replaced
 from sparsectl.training.config import CollectConfig, DistillConfig
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.distillation.methods import METHODS, Method
@@ -52,7 +53,7 @@ class Recipe:
     noise: float = 0.1
 
 
-FIRST_ORDER: JSON = {"finetune_newton_below": 0, "dagger_anywhere": 0.0}
+FIRST_ORDER: JSON = {"finetune.newton_below": 0, "dagger.uniform_starts": 0.0}
 """As in version 0.2.0: Adam at every size, rounds from the usual start alone."""
 
 QUICK: JSON = {"preset": "quick"}
@@ -81,7 +82,7 @@ ABLATIONS: dict[str, JSON] = {
 def _of_method(name: str, method: Method) -> dict[str, Recipe]:
     """Its recipes, by the same budget as the other methods'."""
     dense = method.small or method.finetune.get("score") == "neuron"
-    rounds = {"finetune_rounds": ROUNDS} if method.small else {}
+    rounds = {"finetune.rounds": ROUNDS} if method.small else {}
     return {
         f"{name}, quick-{keep}": Recipe({"method": name, "keep": keep, **QUICK, **rounds})
         for keep in (DENSE if dense else SPARSE)
@@ -153,7 +154,7 @@ def student_of(config: MethodsConfig, name: str, seed: int) -> JSON:
     if recipe.rounds:
         settings["teacher"] = teacher
     out = {"out": folder, "seed": seed, "workers": config.workers, "env": env}
-    distilled = distill(DistillConfig(dataset=dataset, **out, **settings))
+    distilled = distill(replaced(DistillConfig(dataset, **out), settings))
     student = folder / "student.safetensors"
     result = without_paths(
         {

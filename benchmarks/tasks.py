@@ -24,6 +24,7 @@ from measured import here, mark, returns_of, rounded
 from sparsectl.commands.distill import run as distill
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
+from sparsectl.common.nested import replaced
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
 from sparsectl.training.nn.networks import OnnxNetwork
 from sparsectl.training.rollouts.collect import collect
@@ -98,10 +99,10 @@ BUDGET: JSON = {
     "preset": "quick",
     "hidden": (32, 32),
     "steps": 2_000,
-    "finetune_steps": 2_000,
-    "finetune_newton_rows": 10_000,
-    "dagger_transitions": 5_000,
-    "evidence_episodes": 20,
+    "finetune.steps": 2_000,
+    "finetune.newton_rows": 10_000,
+    "dagger.transitions": 5_000,
+    "evidence.episodes": 20,
 }
 """A quarter of the demo's, or so."""
 
@@ -162,9 +163,10 @@ def students_of(config: TasksConfig, name: str, seed: int) -> list[JSON]:
             wish: JSON = {"keep": task.keep, "method": "bpd"}
             if kind == "dense":
                 limit = table_bytes(sparse / "student.safetensors")
-                wish = {"table_bytes": limit, "method": "small", "finetune_rounds": ROUNDS}
+                wish = {"table_bytes": limit, "method": "small", "finetune.rounds": ROUNDS}
             settings = DistillConfig(dataset, folder, env=name, teacher=teacher, seed=seed)
-            result = distill(replace(settings, workers=config.workers, **{**shared, **wish}))
+            given = {"workers": config.workers, **shared, **wish}
+            result = distill(replaced(settings, given))
             student = folder / "student.safetensors"
             row = {
                 "task": name,

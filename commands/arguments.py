@@ -17,7 +17,7 @@ from sparsectl.common.errors import UserError
 HELP = ("--help", "-h")
 WIDE = "10000"
 """Columns in which tyro's boxes break no line of what is read from them."""
-MARKERS = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
+MARKERS = (tyro.conf.OmitSubcommandPrefixes,)
 
 
 def parsed(kind: Any, program: str, description: str | None, words: Sequence[str]) -> Any:
@@ -48,7 +48,7 @@ def _check_empty(words: Sequence[str], program: str) -> None:
         UserError: one is empty.
     """
     for before, word in zip(["", *words], words, strict=False):
-        option = re.fullmatch(r"(--[\w-]+)=", word)
+        option = re.fullmatch(r"(--[\w.-]+)=", word)
         if word and not option:
             continue
         name = option.group(1) if option else before
@@ -87,7 +87,7 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
     text = [line for line in lines[1:] if line]
     more = f"see `{program} --help`"
     said = text[0] if text else "these words are not understood"
-    if wrong := re.match(r"Error parsing (--[\w-]+)", said):
+    if wrong := re.match(r"Error parsing (--[\w.-]+)", said):
         option = wrong.group(1)
         kinds = (line.removeprefix(option).strip() for line in text if line.startswith(option))
         takes = next(kinds, "another value").replace("{None}|", "")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.plants.observation import Observer
 from sparsectl.plants.plant import Plant, StartKind
 from sparsectl.plants.rig import load_rig
@@ -21,7 +22,7 @@ BALANCED_RAD = 0.2
 SUCCESS_STEPS = 100
 """An episode is a success when the pole was balanced for these last steps (2 s at 20 ms)."""
 
-STARTS: tuple[StartKind, ...] = ("hanging", "upright", "anywhere")
+STARTS: tuple[StartKind, ...] = ("hanging", "upright", "uniform")
 
 Observation = NDArray[np.float32]
 
@@ -77,6 +78,9 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         super().reset(seed=seed)
         start = (options or {}).get("start", self.start)
+        if start == "anywhere":
+            warn('the start "anywhere" is now called "uniform"; say that, the former name will go')
+            start = "uniform"
         if start not in (*STARTS, "mixed"):
             raise UserError(f"start is {start!r}; take one of {', '.join(STARTS)}, mixed")
         if start == "mixed":

@@ -20,7 +20,7 @@ LONGEST_STEP_S = 0.002
 
 BASE, POLE = 0, 1
 
-StartKind = Literal["hanging", "upright", "anywhere"]
+StartKind = Literal["hanging", "upright", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Plant:
         """Positions and velocities of base and pole at reset."""
         rest, base, pole = self.rig.start, self.rig.base, self.rig.pole
         spread = rng.uniform(-1.0, 1.0, 4)
-        if start == "anywhere":
+        if start == "uniform":
             return (
                 (0.6 * base.limit * spread[0], math.pi * spread[1]),
                 (0.5 * base.velocity_scale * spread[2], pole.velocity_scale * spread[3]),

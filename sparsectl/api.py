@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from sparsectl.cli import COMMANDS
 from sparsectl.cli import load as _function
 from sparsectl.commands.config import ChooseConfig, ParetoConfig
+from sparsectl.commands.former_names import in_settings
+from sparsectl.common.nested import replaced
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig, FlashConfig
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import IdentifyConfig, ReportConfig
@@ -22,6 +24,12 @@ from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConf
 
 if TYPE_CHECKING:
     from sparsectl.policy.graph import PolicyGraph
+
+__all__ = [
+    *("DaggerOptions", "EvidenceOptions", "FinetuneOptions"),
+    *("bench", "build", "collect", "convert", "distill", "evaluate", "export", "flash", "identify"),
+    *("load", "pareto", "replay", "report", "teach", "trial"),
+]
 
 _Settings = ParamSpec("_Settings")
 
@@ -50,7 +58,10 @@ def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, di
     assert COMMANDS[name].config is config, name
 
     def verb(*args: _Settings.args, **kwargs: _Settings.kwargs) -> dict[str, Any]:
-        return _function(COMMANDS[name].function)(config(*args, **kwargs))
+        settings = in_settings(name, kwargs)
+        paths = {path: settings.pop(path) for path in list(settings) if "." in path}
+        own: Any = settings
+        return _function(COMMANDS[name].function)(replaced(config(*args, **own), paths))
 
     verb.__name__ = verb.__qualname__ = name
     verb.__doc__ = f"`sparsectl {name}`: {config.__doc__}"

@@ -23,6 +23,7 @@ import sparsectl.hil.convert.config
 import sparsectl.hil.replay.config
 import sparsectl.training.config
 from sparsectl.commands.arguments import parsed
+from sparsectl.commands.former_names import in_words
 from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.interruption import Ending, Terminated, ended_by_exception
 
@@ -198,7 +199,7 @@ def parse(arguments: list[str]) -> Any:
     """
     if arguments and arguments[0] in COMMANDS:
         name, *words = arguments
-        return parsed(COMMANDS[name].config, f"sparsectl {name}", None, words)
+        return parsed(COMMANDS[name].config, f"sparsectl {name}", None, in_words(name, words))
     kinds: Any = Union[  # noqa: UP007  a union made from the registry
         tuple(
             Annotated[command.config, tyro.conf.subcommand(name=name)]

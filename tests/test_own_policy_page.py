@@ -28,9 +28,9 @@ FURTHER = {
     "teach": "--learning-starts 260 --evaluate-every 300 --evaluate-episodes 1",
     "collect": "--workers 1",
     "distill": "--kl-multiplier 0.001 --steps 60 --hidden 12 --batch-size 64 "
-    "--finetune-steps 20 --finetune-rounds 0 "
-    "--finetune-prune-rounds 1 --finetune-newton-steps 2 --dagger-transitions 200 --episodes 2 "
-    "--evidence-episodes 2 --evidence-limit 2 --workers 1",
+    "--finetune.steps 20 --finetune.rounds 0 "
+    "--finetune.prune-rounds 1 --finetune.newton-steps 2 --dagger.transitions 200 --episodes 2 "
+    "--evidence.episodes 2 --evidence.limit 2 --workers 1",
     "export": "--observations 200 --encoding packed-int16",
     "bench": "--runs 20",
 }

@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     distilled = sparsectl(
         *("distill", "--dataset", folder / "dataset.npz", "--out", folder, "--preset", "quick"),
-        *("--steps", 800, "--finetune-steps", 400),
+        *("--steps", 800, "--finetune.steps", 400),
     )
     assert distilled["teacher_parameters"] == 72_705
     assert 0 < distilled["kept_weights"] < 25 * 128 + 128 * 128 + 128

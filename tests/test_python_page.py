@@ -18,8 +18,9 @@ ROOT = Path(__file__).parent.parent
 SMALLER = {
     "100_000": "600",
     "keep=236": "keep=20, kl_multiplier=0.001, steps=60, hidden=(12,), batch_size=64, "
-    "finetune_steps=20, finetune_rounds=0, finetune_prune_rounds=1, finetune_newton_steps=2, "
-    "dagger_transitions=200, episodes=2, evidence_episodes=2, evidence_limit=2, workers=1",
+    "finetune=api.FinetuneOptions(steps=20, rounds=0, prune_rounds=1, newton_steps=2), "
+    "dagger=api.DaggerOptions(transitions=200), episodes=2, "
+    "evidence=api.EvidenceOptions(episodes=2, limit=2), workers=1",
     'out=run / "policy")': 'out=run / "policy", observations=200)',
     "seconds=10.0": "seconds=1.5",
 }

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import UseAppendAction, arg
 
 from sparsectl.common.quantities import Size
+from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,6 @@ class DistillConfig:
     """What --table-bytes counts them in, as `export --encoding`: packed-int8 takes half of
     auto's."""
 
-    flash: Size | None = None
-    """Former name of --table-bytes."""
-
-    flash_encoding: str | None = None
-    """Former name of --table-encoding."""
-
     env: str | None = None
     """Gymnasium id: the return is measured there after each stage. Without it: purely offline. The
     dataset's keyword arguments and wrappers hold, where no others are given."""
@@ -249,55 +244,11 @@ class DistillConfig:
     imitation: str | None = None
     """sum (the paper's) or mean (its authors' program's) over an action's elements."""
 
-    finetune_steps: int | None = None
-    """Minibatches of imitation under the mask, at the end; 0: none."""
+    finetune: FinetuneOptions = FinetuneOptions()
 
-    finetune_rounds: int | None = None
-    """Rounds of data from the fine-tuned student, each with as much fine-tuning again."""
+    dagger: DaggerOptions = DaggerOptions()
 
-    finetune_prune_rounds: int | None = None
-    """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""
-
-    finetune_score: str | None = None
-    """Which weights stay: activation, magnitude, neuron or curvature."""
-
-    finetune_encoding: str | None = None
-    """The encoding that Adam's fine-tuning sees coming: float32, float16, int16 or int8. Small
-    students are rounded by `export --calibration`, whose weights make up for one another."""
-
-    finetune_learning_rate: float | None = None
-    """Of Adam at the start of each fine-tuning (2e-3)."""
-
-    finetune_newton_below: int | None = None
-    """Students of so many weights, or fewer, are fine-tuned with curvature, by damped Gauss-Newton
-    steps in Adam's place (0; quick and thorough 1,200)."""
-
-    finetune_newton_steps: int | None = None
-    """Of those, a fine-tuning (40)."""
-
-    finetune_newton_rows: int | None = None
-    """Transitions in each (20,000, thorough 50,000)."""
-
-    dagger_rounds: int | None = None
-    """Rounds of student-driven data that the teacher labels; 0: none. Needs --env and --teacher."""
-
-    dagger_transitions: int | None = None
-    """Transitions of each round."""
-
-    dagger_tries: int | None = None
-    """Times as many are driven: half of those kept are of the worst episodes (quick 2,
-    thorough 5)."""
-
-    dagger_anywhere: float | None = None
-    """As many transitions again, as a share, of episodes that begin anywhere, where the environment
-    has such a start (sparsectl's own have)."""
-
-    dagger_hard_share: float | None = None
-    """Of fine-tuning's data, what comes from rounds' episodes that lost over a quarter of the
-    teacher's return (0.25); 0: no more than there are."""
-
-    dagger_steps: int | None = None
-    """Further minibatches of distillation after each round."""
+    evidence: EvidenceOptions = EvidenceOptions()
 
     seed: int = 0
     """Of the start, the minibatches, the weight noise and the rounds."""
@@ -308,14 +259,6 @@ class DistillConfig:
 
     final_episodes: int | None = None
     """Other episodes, that decide among the three best students (thorough 2000, else 0)."""
-
-    evidence_episodes: int | None = None
-    """Episodes that both teacher and finished student meet; they had no say in choosing it (2000,
-    quick 300)."""
-
-    evidence_limit: int | None = None
-    """With --return: as many at most, where fewer leave open whether it is there (8 times as
-    many)."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1 …; auto: CUDA where there is one."""

@@ -1,4 +1,8 @@
-"""The settings of a distillation's stages; presets and methods are sets of them."""
+"""The settings of a distillation's stages; presets and methods are sets of them.
+
+A stage's options are what a command may give of its settings, by the same names; None: the
+preset's. `--finetune.steps` is `DistillConfig.finetune.steps`.
+"""
 
 from __future__ import annotations
 
@@ -137,6 +141,41 @@ class FinetuneSettings:
 
 
 @dataclass(frozen=True)
+class FinetuneOptions:
+    """Fine-tuning: imitation under the mask, and cutting to fewer weights."""
+
+    steps: int | None = None
+    """Minibatches of imitation under the mask, at the end; 0: none."""
+
+    rounds: int | None = None
+    """Rounds of data from the fine-tuned student, each with as much fine-tuning again."""
+
+    prune_rounds: int | None = None
+    """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""
+
+    score: str | None = None
+    """Which weights stay: activation, magnitude, neuron or curvature."""
+
+    encoding: str | None = None
+    """The encoding that Adam's fine-tuning sees coming: float32, float16, int16 or int8. Small
+    students are rounded by `export --calibration`, which compensates the error of each weight in
+    the others."""
+
+    learning_rate: float | None = None
+    """Of Adam at the start of each fine-tuning (2e-3)."""
+
+    newton_below: int | None = None
+    """Students of so many weights, or fewer, are fine-tuned with curvature, by damped Gauss-Newton
+    steps in Adam's place (0; quick and thorough 1,200)."""
+
+    newton_steps: int | None = None
+    """Gauss-Newton steps of a fine-tuning (40)."""
+
+    newton_rows: int | None = None
+    """Transitions in each Gauss-Newton step (20,000, thorough 50,000)."""
+
+
+@dataclass(frozen=True)
 class DaggerSettings:
     """Rounds of student-driven data that the teacher labels (Ross et al. 2011)."""
 
@@ -150,9 +189,10 @@ class DaggerSettings:
     """Times as many are driven by students that may be the result: half of those that a round then
     keeps are of the episodes that returned least, so that rare failures are seen."""
 
-    anywhere: float = 0.0
-    """Transitions besides, as a share of those, of episodes that begin anywhere, where an
-    environment has such a start: what a student does not know there it may never get out of."""
+    uniform_starts: float = 0.0
+    """Transitions besides, as a share of those, of episodes whose initial state is uniform over the
+    state space, where an environment has such a start: a student may never leave a state there that
+    it does not know."""
 
     steps: int = 0
     """Further steps of distillation after each round."""
@@ -168,3 +208,42 @@ class DaggerSettings:
 
     hard_loss: float = 0.25
     """Loss of return against the teacher's that makes an episode one of those."""
+
+
+@dataclass(frozen=True)
+class DaggerOptions:
+    """DAgger: rounds of data that the student drives and the teacher labels; they need --env and
+    --teacher."""
+
+    rounds: int | None = None
+    """Rounds between the distillation and the fine-tunings; 0: none."""
+
+    transitions: int | None = None
+    """Transitions of each round."""
+
+    tries: int | None = None
+    """Times as many are driven: half of those kept are of the worst episodes (quick 2,
+    thorough 5)."""
+
+    uniform_starts: float | None = None
+    """As many transitions again, as a share, of episodes whose initial state is uniform over the
+    state space, where the environment has such a start (sparsectl's own have)."""
+
+    hard_share: float | None = None
+    """Share of fine-tuning's data that comes from rounds' episodes that lost over a quarter of the
+    teacher's return (0.25); 0: no more than there are."""
+
+    steps: int | None = None
+    """Further minibatches of distillation after each round."""
+
+
+@dataclass(frozen=True)
+class EvidenceOptions:
+    """Evidence: episodes that both teacher and finished student meet, and that chose nothing."""
+
+    episodes: int | None = None
+    """How many (2000, quick 300)."""
+
+    limit: int | None = None
+    """With --return: as many at most, where fewer leave open whether it is reached (8 times as
+    many)."""

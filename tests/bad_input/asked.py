@@ -50,10 +50,22 @@ class Asked(NamedTuple):
 
 
 def asked_by(command: str) -> list[Asked]:
-    """All that the subcommand takes."""
-    config = cli.COMMANDS[command].config
+    """All that the subcommand takes; nested settings by their paths, such as `finetune.steps`."""
+    return _asked_in(cli.COMMANDS[command].config, "")
+
+
+def _asked_in(config: type, prefix: str) -> list[Asked]:
     hints = get_type_hints(config, include_extras=True)
-    return [_asked(field, hints[field.name]) for field in dataclasses.fields(config)]
+    found = []
+    for field in dataclasses.fields(config):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(field.default):
+            found += _asked_in(hint, f"{prefix}{field.name}.")
+        else:
+            asked = _asked(field, hint)
+            option = asked.option and f"--{prefix}{asked.option[2:]}".replace("_", "-")
+            found.append(asked._replace(name=prefix + asked.name, option=option))
+    return found
 
 
 def _asked(field: dataclasses.Field[Any], hint: Any) -> Asked:

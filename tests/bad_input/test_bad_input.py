@@ -154,3 +154,22 @@ def test_values_out_of_range(
             named.append(asked.name.split("_")[-1])  # of a former name, what is left of it
             wrong.append(complaint(arguments, tmp_path, capsys, named))
     assert not (told := "\n".join(filter(None, wrong))), told
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_a_typo_in_an_option(
+    command: str, good: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of those at the top, and one of each nested group."""
+    groups = {
+        asked.option.rpartition(".")[0]: asked
+        for asked in asked_by(command)
+        if asked.option and not asked.is_required and "bool" not in asked.kind
+    }
+    wrong = []
+    for asked in groups.values():
+        typo = asked.option[:-1] + "qx"
+        arguments = words(command, asked, ["1"], good, tmp_path)
+        spelled = [word.replace(asked.option, typo) for word in arguments]
+        wrong.append(complaint(spelled, tmp_path, capsys, [typo]))
+    assert not (told := "\n".join(filter(None, wrong))), told

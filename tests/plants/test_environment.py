@@ -39,7 +39,7 @@ def test_gymnasiums_check_passes(name: str) -> None:
 def test_rewards_are_within_0_and_1_and_observations_finite(
     name: str, seed: int, duties: list[float]
 ) -> None:
-    env = make(name, start="anywhere")
+    env = make(name, start="uniform")
     env.reset(seed=seed)
     for duty in duties:
         observation, reward, _, _, _ = env.step(np.array([duty], np.float32))
@@ -67,7 +67,7 @@ def test_a_reset_may_ask_for_another_start(name: str) -> None:
             ends.append(abs(env.plant.state()[2]))
         angles[start] = ends
     assert min(angles["hanging"]) > 2.5 and max(angles["upright"]) < 0.35
-    assert min(angles["anywhere"]) < 1 and max(angles["anywhere"]) > 2
+    assert min(angles["uniform"]) < 1 and max(angles["uniform"]) > 2
     env.reset(seed=0)
     assert abs(env.plant.state()[2]) > 2.5  # of that one episode alone
     with pytest.raises(UserError, match="start is 'flying'"):

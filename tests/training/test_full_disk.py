@@ -14,7 +14,7 @@ from tests.training.balancer import ENVIRONMENT
 ROOT = Path(__file__).parents[2]
 DISTILL = (
     "distill --dataset {dataset} --preset quick --method gradual --steps 20 --hidden 8 "
-    "--batch-size 64 --finetune-steps 20 --keep 10 --checkpoint-seconds 0 --out {out}"
+    "--batch-size 64 --finetune.steps 20 --keep 10 --checkpoint-seconds 0 --out {out}"
 )
 
 

@@ -24,15 +24,15 @@ TINY = json.dumps(
     {
         "hidden": [6, 6],
         "steps": 20,
-        "finetune_steps": 20,
-        "finetune_prune_rounds": 1,
-        "finetune_rounds": 0,
-        "finetune_newton_rows": 300,
-        "finetune_newton_steps": 2,
-        "dagger_transitions": 200,
-        "dagger_tries": 1,
+        "finetune.steps": 20,
+        "finetune.prune_rounds": 1,
+        "finetune.rounds": 0,
+        "finetune.newton_rows": 300,
+        "finetune.newton_steps": 2,
+        "dagger.transitions": 200,
+        "dagger.tries": 1,
         "episodes": 2,
-        "evidence_episodes": 2,
+        "evidence.episodes": 2,
     }
 )
 

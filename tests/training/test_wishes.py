@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from sparsectl.commands.config import ParetoConfig
-from sparsectl.commands.distill import run, with_present_names
+from sparsectl.commands.distill import run
 from sparsectl.commands.pareto import front, pareto
 from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
+from sparsectl.common.nested import replaced
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.distillation.methods import METHODS, chosen_method, small_hidden
@@ -31,18 +32,18 @@ def wish(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
         "hidden": (16, 12),
         "steps": 300,
         "batch_size": 64,
-        "finetune_steps": 200,
-        "finetune_newton_rows": 500,
-        "finetune_prune_rounds": 2,
+        "finetune.steps": 200,
+        "finetune.newton_rows": 500,
+        "finetune.prune_rounds": 2,
         "workers": 1,
         "episodes": 3,
-        "evidence_episodes": 4,
+        "evidence.episodes": 4,
     }
-    return DistillConfig(dataset, out, **(settings | changes))
+    return replaced(DistillConfig(dataset, out), settings | changes)
 
 
 def online(dataset: Path, teacher: Path, out: Path, **changes: Any) -> DistillConfig:
-    rounds = {"dagger_rounds": 0, "dagger_transitions": 300, "finetune_rounds": 1}
+    rounds = {"dagger.rounds": 0, "dagger.transitions": 300, "finetune.rounds": 1}
     return wish(dataset, out, env=ENVIRONMENT, teacher=teacher, **(rounds | changes))
 
 
@@ -178,19 +179,19 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
             "method small has the size it is asked for; give --keep, --table-bytes or",
         ),
         (
-            {"finetune_learning_rate": 1e12, "finetune_newton_below": 0},
-            "finetune diverged: loss .*; give a smaller --finetune-learning-rate",
+            {"finetune.learning_rate": 1e12, "finetune.newton_below": 0},
+            "finetune diverged: loss .*; give a smaller --finetune.learning-rate",
         ),
         ({"log_alpha_threshold": float("inf")}, "log_alpha_threshold is inf; give a number from"),
         ({"log_alpha_threshold": float("nan")}, "log_alpha_threshold is nan"),
         ({"kl_weights": -1}, "kl_weights is -1; give a number from 0"),
-        ({"finetune_newton_rows": 10**12}, "finetune_newton_rows is 1000000000000; give"),
-        ({"finetune_steps": 10**30}, "finetune_steps is 1000000000000000000000000000000; give"),
+        ({"finetune.newton_rows": 10**12}, "finetune.newton_rows is 1000000000000; give"),
+        ({"finetune.steps": 10**30}, "finetune.steps is 1000000000000000000000000000000; give"),
         ({"prior_scale": 1e300}, "prior_scale is 1e.300; give a number"),
         ({"prior": "cauchy"}, "prior is 'cauchy'; take one of log-uniform"),
-        ({"finetune_encoding": "int4"}, "finetune_encoding is 'int4'; take one of float32"),
+        ({"finetune.encoding": "int4"}, "finetune.encoding is 'int4'; take one of float32"),
         (
-            {"finetune_encoding": "int8", "keep": 60},
+            {"finetune.encoding": "int8", "keep": 60},
             "is 'int8', but students of 60 weights learn by curvature",
         ),
     ],
@@ -203,25 +204,13 @@ def test_wishes_that_cannot_be_are_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_former_name_is_taken_with_a_warning(
-    balancing: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    former = DistillConfig(balancing, flash=500, flash_encoding="packed-int8")
-    present = with_present_names(former)
-    assert (present.table_bytes, present.table_encoding) == (500, "packed-int8")
-    said = capsys.readouterr().err
-    assert "--flash is now called --table-bytes" in said
-    assert "--flash-encoding is now called --table-encoding" in said
-    assert with_present_names(present) == present and not capsys.readouterr().err
-    with pytest.raises(UserError, match="--flash is the former name"):
-        with_present_names(replace(former, table_bytes=500))
-
-
 @pytest.mark.parametrize("encoding", ["float16", "int8"])
 def test_fine_tuning_leaves_weights_that_the_encoding_holds(
     encoding: str, balancing: Path, tmp_path: Path
 ) -> None:
-    config = wish(balancing, tmp_path, keep=60, finetune_encoding=encoding, finetune_newton_below=0)
+    config = wish(
+        balancing, tmp_path, keep=60, **{"finetune.encoding": encoding, "finetune.newton_below": 0}
+    )
     layers = read_student(Path(distill(config)["student"])).layers
     for layer in layers:
         if encoding == "float16":

@@ -24,16 +24,16 @@ def evidence_analyses(config: DistillConfig) -> list[int]:
     Raises:
         UserError: they are less than 1, or the limit is less than the first.
     """
-    episodes, limit = config.evidence_episodes, config.evidence_limit
+    episodes, limit = config.evidence.episodes, config.evidence.limit
     if episodes is None:
         episodes = EVIDENCE_EPISODES.get(chosen_preset(config), MANY_EVIDENCE_EPISODES)
     if limit is None:
         limit = EVIDENCE_GROWTH * episodes
     if episodes < 1:
-        raise UserError(f"evidence_episodes is {episodes}; it must be more than 0")
+        raise UserError(f"evidence.episodes is {episodes}; it must be more than 0")
     if limit < episodes:
         raise UserError(
-            f"evidence_limit is {limit}, less than the {episodes} evidence_episodes; give as many "
+            f"evidence.limit is {limit}, less than the {episodes} evidence.episodes; give as many "
             "or more"
         )
     return doubled(episodes, episodes if config.return_share is None else limit)

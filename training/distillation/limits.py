@@ -21,22 +21,11 @@ from sparsectl.training.students.variational import NOISES
 WIDEST, MOST_LAYERS = 65_536, 32
 """Hidden layers beyond this are a slip of the finger."""
 
-COUNTS = (
-    *("keep", "table_bytes", "steps", "kl_weights"),
-    *("finetune_steps", "finetune_rounds", "finetune_prune_rounds"),
-    *("finetune_newton_below", "finetune_newton_steps"),
-    *("dagger_rounds", "dagger_transitions", "dagger_tries", "dagger_steps"),
-    *("episodes", "final_episodes", "evidence_episodes", "evidence_limit"),
-)
-FACTORS = (
-    *("learning_rate", "value_weight", "kl_multiplier", "prior_scale"),
-    *("finetune_learning_rate", "dagger_anywhere"),
-)
 MOST_ROWS, MOST_FACTOR, MOST_LOG = 10_000_000, 1e12, 100.0
 
 
 def check_targets(config: DistillConfig, online: bool) -> None:
-    asked = config.dagger_rounds or config.finetune_rounds
+    asked = config.dagger.rounds or config.finetune.rounds
     if asked and not online:
         raise UserError(
             f"{asked} rounds are asked for but env is {config.env} and teacher {config.teacher}; "
@@ -65,9 +54,6 @@ def check_targets(config: DistillConfig, online: bool) -> None:
     for name, value in targets.items():
         if not value > 0:
             raise UserError(f"{name} is {value}; it must be more than 0")
-    for former, present in (("flash", "table_bytes"), ("flash_encoding", "table_encoding")):
-        if getattr(config, former) is not None:  # the command line has put it in its place
-            raise UserError(f"{former} is the former name of {present}; give {present}")
     sizes = (config.hidden, config.keep, config.table_bytes)
     if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(
@@ -78,9 +64,19 @@ def check_targets(config: DistillConfig, online: bool) -> None:
 
 def check_ranges(config: DistillConfig) -> None:
     """Numbers beyond what a run could ever need or its arithmetic hold: a digit too many."""
-    check_counts(config, 0, *COUNTS)
-    check_counts(config, 1, "batch_size", "finetune_newton_rows", most=MOST_ROWS)
-    check_numbers(config, *FACTORS, least=0, most=MOST_FACTOR)
+    sizes = ("keep", "table_bytes", "steps", "kl_weights", "episodes", "final_episodes")
+    rounds = ("rounds", "transitions", "tries", "steps")
+    finetune = ("steps", "rounds", "prune_rounds", "newton_below", "newton_steps")
+    factors = ("learning_rate", "value_weight", "kl_multiplier", "prior_scale")
+    check_counts(config, 0, *sizes)
+    check_counts(config.finetune, 0, *finetune, of="finetune")
+    check_counts(config.dagger, 0, *rounds, of="dagger")
+    check_counts(config.evidence, 0, "episodes", "limit", of="evidence")
+    check_counts(config, 1, "batch_size", most=MOST_ROWS)
+    check_counts(config.finetune, 1, "newton_rows", of="finetune", most=MOST_ROWS)
+    check_numbers(config, *factors, least=0, most=MOST_FACTOR)
+    check_numbers(config.finetune, "learning_rate", of="finetune", least=0, most=MOST_FACTOR)
+    check_numbers(config.dagger, "uniform_starts", of="dagger", least=0, most=MOST_FACTOR)
     check_numbers(config, "log_alpha_threshold", least=-MOST_LOG, most=MOST_LOG)
     check_numbers(config, "kl_return", least=0, most=1)
 
@@ -91,7 +87,7 @@ def check_reachable(config: DistillConfig, preset: Preset) -> None:
         (name, value), *_ = targets.items()
         raise UserError(
             f"{name} is {value}, but preset {config.preset} has no fine-tuning, in which weights "
-            "would go until that is reached; take --preset thorough, or give --finetune-steps"
+            "would go until that is reached; take --preset thorough, or give --finetune.steps"
         )
     if config.critics is not None and preset.bpd.units != "normalised":
         raise UserError(
@@ -103,9 +99,9 @@ def check_reachable(config: DistillConfig, preset: Preset) -> None:
 def check_rounding(keep: int | None, finetune: FinetuneSettings) -> None:
     if finetune.encoding != "float32" and keep and keep <= finetune.newton_below:
         raise UserError(
-            f"finetune_encoding is {finetune.encoding!r}, but students of {keep} weights learn by "
+            f"finetune.encoding is {finetune.encoding!r}, but students of {keep} weights learn by "
             "curvature, which knows no rounding; leave it to `export --calibration DATASET`, or "
-            "give --finetune-newton-below 0"
+            "give --finetune.newton-below 0"
         )
 
 
@@ -116,8 +112,8 @@ def check_preset(preset: Preset) -> None:
         "kl_schedule": (bpd.kl_schedule, SCHEDULES),
         "student": (bpd.student, STUDENTS),
         "noise": (bpd.noise, NOISES),
-        "finetune_score": (preset.finetune.score, SCORES),
-        "finetune_encoding": (preset.finetune.encoding, ENCODINGS),
+        "finetune.score": (preset.finetune.score, SCORES),
+        "finetune.encoding": (preset.finetune.encoding, ENCODINGS),
         "units": (bpd.units, dict.fromkeys(get_args(Units))),
         "imitation": (bpd.imitation, dict.fromkeys(get_args(Imitation))),
     }
@@ -128,14 +124,14 @@ def check_preset(preset: Preset) -> None:
         "steps": bpd.steps,
         "batch_size": bpd.batch_size,
         "prior_scale": bpd.prior_scale,
-        "finetune_learning_rate": preset.finetune.learning_rate,
-        "finetune_cuts": preset.finetune.cuts,
-        "finetune_prune_rounds": preset.finetune.prune_rounds,
-        "finetune_newton_steps": preset.finetune.newton_steps,
-        "finetune_newton_rows": preset.finetune.newton_rows,
+        "finetune.learning_rate": preset.finetune.learning_rate,
+        "finetune.cuts": preset.finetune.cuts,
+        "finetune.prune_rounds": preset.finetune.prune_rounds,
+        "finetune.newton_steps": preset.finetune.newton_steps,
+        "finetune.newton_rows": preset.finetune.newton_rows,
         "learning_rate": bpd.learning_rate,
-        "dagger_transitions": preset.dagger.transitions,
-        "dagger_tries": preset.dagger.tries,
+        "dagger.transitions": preset.dagger.transitions,
+        "dagger.tries": preset.dagger.tries,
         "episodes": preset.episodes,
         "hidden layers": len(bpd.hidden),
         "narrowest hidden layer": min(bpd.hidden, default=0),
@@ -153,17 +149,17 @@ def check_preset(preset: Preset) -> None:
         )
     share = preset.dagger.hard_share
     if not 0 <= share < 1:
-        raise UserError(f"dagger_hard_share is {share}; it must be 0 or more and less than 1")
+        raise UserError(f"dagger.hard_share is {share}; it must be 0 or more and less than 1")
     not_negative = {
         "value_weight": bpd.value_weight,
         "kl_multiplier": bpd.kl_multiplier,
-        "finetune_steps": preset.finetune.steps,
+        "finetune.steps": preset.finetune.steps,
         "final_episodes": preset.final_episodes,
-        "finetune_rounds": preset.finetune.rounds,
-        "finetune_newton_below": preset.finetune.newton_below,
-        "dagger_rounds": preset.dagger.rounds,
-        "dagger_steps": preset.dagger.steps,
-        "dagger_anywhere": preset.dagger.anywhere,
+        "finetune.rounds": preset.finetune.rounds,
+        "finetune.newton_below": preset.finetune.newton_below,
+        "dagger.rounds": preset.dagger.rounds,
+        "dagger.steps": preset.dagger.steps,
+        "dagger.uniform_starts": preset.dagger.uniform_starts,
     }
     for name, value in not_negative.items():
         if not 0 <= value < float("inf"):

@@ -53,7 +53,7 @@ PRESETS = {
         FinetuneSettings(
             steps=6_000, rounds=2, prune_rounds=3, score="curvature", newton_below=1_200
         ),
-        DaggerSettings(transitions=15_000, tries=2, anywhere=0.5),
+        DaggerSettings(transitions=15_000, tries=2, uniform_starts=0.5),
         episodes=40,
     ),
     # Down to 363 of the cart-pole's weights. What keeps a student from failing is how well the last
@@ -72,7 +72,7 @@ PRESETS = {
             newton_below=1_200,
             newton_rows=50_000,
         ),
-        DaggerSettings(rounds=1, transitions=20_000, tries=5, anywhere=0.5, steps=1_500),
+        DaggerSettings(rounds=1, transitions=20_000, tries=5, uniform_starts=0.5, steps=1_500),
         episodes=500,
         final_episodes=2_000,
     ),

@@ -33,8 +33,8 @@ def resolved(config: DistillConfig) -> Preset:
     online = config.env is not None and config.teacher is not None
     check_targets(config, online)
     bpd = replace(preset.bpd, **{**method.bpd, **_bpd_options(config)})
-    finetune = replace(preset.finetune, **{**method.finetune, **_finetune_options(config)})
-    dagger = replace(preset.dagger, **_dagger_options(config))
+    finetune = replace(preset.finetune, **{**method.finetune, **_given(**vars(config.finetune))})
+    dagger = replace(preset.dagger, **_given(**vars(config.dagger)))
     if not online:
         finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
     result = Preset(
@@ -104,32 +104,6 @@ def _bpd_options(config: DistillConfig) -> dict[str, Any]:
     )
 
 
-def _finetune_options(config: DistillConfig) -> dict[str, Any]:
-    """The same of `FinetuneSettings`."""
-    return _given(
-        steps=config.finetune_steps,
-        rounds=config.finetune_rounds,
-        prune_rounds=config.finetune_prune_rounds,
-        score=config.finetune_score,
-        encoding=config.finetune_encoding,
-        learning_rate=config.finetune_learning_rate,
-        newton_below=config.finetune_newton_below,
-        newton_steps=config.finetune_newton_steps,
-        newton_rows=config.finetune_newton_rows,
-    )
-
-
-def _dagger_options(config: DistillConfig) -> dict[str, Any]:
-    """The same of `DaggerSettings`."""
-    return _given(
-        rounds=config.dagger_rounds,
-        transitions=config.dagger_transitions,
-        tries=config.dagger_tries,
-        anywhere=config.dagger_anywhere,
-        steps=config.dagger_steps,
-        hard_share=config.dagger_hard_share,
-    )
-
-
 def _given(**options: Any) -> dict[str, Any]:
+    """Those that are not left to the preset; `replace` refuses a name that its settings lack."""
     return {name: value for name, value in options.items() if value is not None}

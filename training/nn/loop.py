@@ -141,5 +141,5 @@ class Loop:
 def _mend(name: str) -> str:
     """The setting to change where the stage of that name diverged."""
     if name.startswith("finetune"):
-        return "give a smaller --finetune-learning-rate"
+        return "give a smaller --finetune.learning-rate"
     return "give a smaller --learning-rate, or no value term (--value-weight 0)"

@@ -4,7 +4,7 @@ A teacher's own episodes never show the states that a student's mistakes lead to
 the teacher's action as the label, is DAgger (Ross, Gordon, Bagnell 2011).
 
 Nor do they show, from the usual start, a state that a failing student never gets out of, such as a
-pole that spins. Episodes that begin anywhere do, where the environment has such a start.
+pole that spins. Episodes with uniform initial states do, where the environment has such a start.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import DaggerSettings
 
-ANYWHERE = "anywhere"
-"""Of an environment's `metadata["starts"]`."""
+UNIFORM = ("uniform", "anywhere")
+"""Names of uniform initial states in an environment's `metadata["starts"]`, the former one last."""
 
 
 class Coverage:
@@ -83,8 +83,8 @@ class Coverage:
         """
         settings, starts = self.settings, self.rollouts.starts if self.rollouts else ()
         counts: dict[str | None, int] = {None: settings.transitions}
-        if ANYWHERE in starts and settings.anywhere:
-            counts[ANYWHERE] = math.ceil(settings.anywhere * settings.transitions)
+        if settings.uniform_starts and (known := [name for name in UNIFORM if name in starts]):
+            counts[known[0]] = math.ceil(settings.uniform_starts * settings.transitions)
         added = []
         for start, count in counts.items():
             path = self.folder / f"round-{number}{'' if start is None else '-' + start}.npz"

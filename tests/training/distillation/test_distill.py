@@ -19,6 +19,7 @@ import torch
 from safetensors.numpy import load_file
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.nested import replaced
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
@@ -42,18 +43,18 @@ def quick(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
         "batch_size": 64,
         "learning_rate": 5e-3,
         "kl_multiplier": 1.0,
-        "finetune_steps": 500,
-        "finetune_newton_rows": 500,
+        "finetune.steps": 500,
+        "finetune.newton_rows": 500,
         "workers": 1,
         "episodes": 3,
-        "evidence_episodes": 2,
+        "evidence.episodes": 2,
     }
-    return DistillConfig(dataset, out, **(settings | changes))
+    return replaced(DistillConfig(dataset, out), settings | changes)
 
 
 def brief(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
     """Just enough steps to see that something was learnt."""
-    return quick(dataset, out, steps=60, kl_multiplier=0.01, finetune_steps=50, **changes)
+    return quick(dataset, out, steps=60, kl_multiplier=0.01, **{"finetune.steps": 50}, **changes)
 
 
 def test_a_short_distillation_balances_with_few_weights(
@@ -64,10 +65,12 @@ def test_a_short_distillation_balances_with_few_weights(
         tmp_path,
         env=ENVIRONMENT,
         teacher=balancer,
-        dagger_rounds=1,
-        dagger_transitions=1000,
-        dagger_steps=300,
-        finetune_rounds=0,
+        **{
+            "dagger.rounds": 1,
+            "dagger.transitions": 1000,
+            "dagger.steps": 300,
+            "finetune.rounds": 0,
+        },
     )
     result = distill(config)
     assert [step["name"] for step in result["steps"]] == ["bpd", "dagger-1", "finetune"]
@@ -107,17 +110,18 @@ def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> Distil
         env=ENVIRONMENT,
         teacher=teacher,
         steps=100,
-        dagger_rounds=1,
-        dagger_transitions=200,
-        dagger_steps=50,
-        finetune_steps=50,
-        finetune_rounds=1,
-        finetune_prune_rounds=2,
+        **{
+            "dagger.rounds": 1,
+            "dagger.transitions": 200,
+            "dagger.steps": 50,
+            "finetune.steps": 50,
+            "finetune.rounds": 1,
+            "finetune.prune_rounds": 2,
+        },
         keep=50,
-        finetune_newton_below=below,
-        finetune_newton_steps=12,
+        **{"finetune.newton_below": below, "finetune.newton_steps": 12},
         episodes=1,
-        evidence_episodes=1,
+        **{"evidence.episodes": 1},
         final_episodes=1,
         checkpoint_seconds=0.0,
     )
@@ -206,7 +210,7 @@ def test_sigint_leaves_a_checkpoint_and_a_line(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dagger_rounds": 2}, "rounds of student-driven data need both"),
+        ({"dagger.rounds": 2}, "rounds of student-driven data need both"),
         ({"steps": 0}, "steps is 0"),
         ({"kl_multiplier": -1.0}, "kl_multiplier is -1.0"),
         ({"batch_size": 5000}, "the dataset has 4000 transitions, a batch 5000"),

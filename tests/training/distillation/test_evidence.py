@@ -20,7 +20,12 @@ from sparsectl.training.distillation.targets import verdict
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
-from sparsectl.training.settings import BpdSettings, DaggerSettings, FinetuneSettings
+from sparsectl.training.settings import (
+    BpdSettings,
+    DaggerSettings,
+    EvidenceOptions,
+    FinetuneSettings,
+)
 from sparsectl.training.students.storage import StudentLayer
 from tests.training.balancer import ENVIRONMENT
 
@@ -59,12 +64,12 @@ def test_a_size_is_known_and_nothing_wished_for_is_not_judged() -> None:
 def test_more_episodes_decide_up_to_a_limit() -> None:
     assert evidence_analyses(config(preset="quick")) == [300]
     assert evidence_analyses(config()) == [2000]
-    asked = config(return_share=0.9, evidence_episodes=100, evidence_limit=500)
+    asked = config(return_share=0.9, evidence=EvidenceOptions(100, 500))
     assert evidence_analyses(asked) == [100, 200, 400, 500]
     assert evidence_analyses(replace(asked, return_share=None)) == [100]
-    for changes in ({"evidence_episodes": 0}, {"evidence_limit": 50}):
-        with pytest.raises(UserError, match="evidence_"):
-            evidence_analyses(replace(asked, **changes))
+    for options in (EvidenceOptions(0), EvidenceOptions(100, 50)):
+        with pytest.raises(UserError, match="evidence\\."):
+            evidence_analyses(replace(asked, evidence=options))
 
 
 def test_each_of_several_analyses_has_a_wider_interval() -> None:

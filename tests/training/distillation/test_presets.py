@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sparsectl.common.nested import replaced
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.presets import Preset
 from sparsectl.training.distillation.resolution import resolved
@@ -30,28 +31,28 @@ OPTIONS: dict[str, tuple[str, str, Any]] = {
     "log_alpha_threshold": ("bpd", "log_alpha_threshold", 1.5),
     "critic_dtype": ("bpd", "critic_dtype", "bfloat16"),
     "discount": ("bpd", "discount", 0.5),
-    "finetune_steps": ("finetune", "steps", 12),
-    "finetune_rounds": ("finetune", "rounds", 13),
-    "finetune_prune_rounds": ("finetune", "prune_rounds", 14),
-    "finetune_score": ("finetune", "score", "magnitude"),
-    "finetune_encoding": ("finetune", "encoding", "int8"),
-    "finetune_learning_rate": ("finetune", "learning_rate", 0.25),
-    "finetune_newton_below": ("finetune", "newton_below", 15),
-    "finetune_newton_steps": ("finetune", "newton_steps", 16),
-    "finetune_newton_rows": ("finetune", "newton_rows", 18),
-    "dagger_rounds": ("dagger", "rounds", 19),
-    "dagger_transitions": ("dagger", "transitions", 21),
-    "dagger_tries": ("dagger", "tries", 22),
-    "dagger_anywhere": ("dagger", "anywhere", 0.75),
-    "dagger_hard_share": ("dagger", "hard_share", 0.375),
-    "dagger_steps": ("dagger", "steps", 23),
+    "finetune.steps": ("finetune", "steps", 12),
+    "finetune.rounds": ("finetune", "rounds", 13),
+    "finetune.prune_rounds": ("finetune", "prune_rounds", 14),
+    "finetune.score": ("finetune", "score", "magnitude"),
+    "finetune.encoding": ("finetune", "encoding", "int8"),
+    "finetune.learning_rate": ("finetune", "learning_rate", 0.25),
+    "finetune.newton_below": ("finetune", "newton_below", 15),
+    "finetune.newton_steps": ("finetune", "newton_steps", 16),
+    "finetune.newton_rows": ("finetune", "newton_rows", 18),
+    "dagger.rounds": ("dagger", "rounds", 19),
+    "dagger.transitions": ("dagger", "transitions", 21),
+    "dagger.tries": ("dagger", "tries", 22),
+    "dagger.uniform_starts": ("dagger", "uniform_starts", 0.75),
+    "dagger.hard_share": ("dagger", "hard_share", 0.375),
+    "dagger.steps": ("dagger", "steps", 23),
 }
 """Option → the stage and the field that it is of, and a value that no preset has."""
 
 ELSEWHERE = {
     *("dataset", "out", "preset", "method", "keep", "return_share", "table_bytes"),
-    *("table_encoding", "flash", "flash_encoding", "env", "teacher", "critics", "seed"),
-    *("episodes", "final_episodes", "evidence_episodes", "evidence_limit", "device", "workers"),
+    *("table_encoding", "env", "teacher", "critics", "seed"),
+    *("episodes", "final_episodes", "evidence.episodes", "evidence.limit", "device", "workers"),
     *("checkpoint_seconds", "restart", "env_kwargs", "wrapper", "normalizer"),
 }
 """Options that are no setting of a stage."""
@@ -59,8 +60,8 @@ ELSEWHERE = {
 
 def settled(**given: Any) -> Preset:
     teacher = Path("t.onnx")
-    config = DistillConfig(Path("d.npz"), method="bpd", env="E-v0", teacher=teacher, **given)
-    return resolved(config)
+    config = DistillConfig(Path("d.npz"), method="bpd", env="E-v0", teacher=teacher)
+    return resolved(replaced(config, given))
 
 
 def differences(first: Preset, second: Preset) -> set[tuple[str, str]]:
@@ -73,7 +74,11 @@ def differences(first: Preset, second: Preset) -> set[tuple[str, str]]:
 
 
 def test_each_option_is_known_here() -> None:
-    assert {field.name for field in fields(DistillConfig)} == OPTIONS.keys() | ELSEWHERE
+    paths = set()
+    for field in fields(DistillConfig):
+        nested = fields(field.default) if is_dataclass(field.default) else ()
+        paths |= {f"{field.name}.{each.name}" for each in nested} or {field.name}
+    assert paths == OPTIONS.keys() | ELSEWHERE
 
 
 @pytest.mark.parametrize("option", OPTIONS)

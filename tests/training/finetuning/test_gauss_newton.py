@@ -188,9 +188,11 @@ def test_a_distillation_with_curvature_beats_one_without_at_few_weights(
             balancing,
             tmp_path / str(below),
             keep=24,
-            finetune_score="curvature",
-            finetune_newton_below=below,
-            finetune_newton_steps=20,
+            **{
+                "finetune.score": "curvature",
+                "finetune.newton_below": below,
+                "finetune.newton_steps": 20,
+            },
         )
         result = distill(config)
         assert result["kept_weights"] <= 24
@@ -204,8 +206,7 @@ def test_few_steps_reach_the_size_too(steps: int, balancing: Path, tmp_path: Pat
         balancing,
         tmp_path,
         keep=30,
-        finetune_newton_below=500,
-        finetune_newton_steps=steps,
+        **{"finetune.newton_below": 500, "finetune.newton_steps": steps},
     )
     assert distill(config)["kept_weights"] <= 30
 
@@ -219,8 +220,7 @@ def test_a_methods_own_score_stays_in_force(
         tmp_path,
         keep=60,
         method="neurons",
-        finetune_newton_below=500,
-        finetune_newton_steps=10,
+        **{"finetune.newton_below": 500, "finetune.newton_steps": 10},
     )
     layers = read_student(Path(distill(config)["student"])).layers
     for layer in layers[:-1]:

@@ -107,11 +107,11 @@ def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
     assert read.add(1, lambda: teacher, 8).digest() == hard.digest()
 
 
-def test_a_round_has_episodes_from_anywhere_where_the_environment_has_such_a_start(
+def test_a_round_has_episodes_with_uniform_initial_states_where_the_environment_has_them(
     balancer: Path, tmp_path: Path
 ) -> None:
     teacher = load_policy(balancer)
-    settings = DaggerSettings(transitions=200, anywhere=0.5)
+    settings = DaggerSettings(transitions=200, uniform_starts=0.5)
     with Rollouts(ENVIRONMENT, 1) as rollouts:
         assert rollouts.starts == ()
         empty = rollouts.transitions(Behaviour(teacher), (0,), 5, "none")
@@ -126,9 +126,9 @@ def test_a_round_has_episodes_from_anywhere_where_the_environment_has_such_a_sta
         resumed = Coverage(empty, still, rollouts, settings, 0, tmp_path / "with")
         assert resumed.add(1, lambda: pytest.fail("driven again")).digest() == added.digest()
     assert len(added) == 300
-    hanging, anywhere = coverage.parts[1:]
-    assert (len(hanging), len(anywhere)) == (200, 100)
-    upright = [part.observations[:, 3::5] for part in (hanging, anywhere)]  # cosine of the angle
+    hanging, uniform = coverage.parts[1:]
+    assert (len(hanging), len(uniform)) == (200, 100)
+    upright = [part.observations[:, 3::5] for part in (hanging, uniform)]  # cosine of the angle
     assert upright[0].max() < -0.9 and upright[1].max() > 0.9
 
 

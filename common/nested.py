@@ -1,0 +1,29 @@
+"""Settings that nest: a setting of a nested dataclass has a path, such as `finetune.steps`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+Config = TypeVar("Config")
+
+
+def replaced(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A dataclass with those settings in place of its own, nested ones by their paths.
+
+    Raises:
+        TypeError: there is no such setting.
+    """
+    own = {path: value for path, value in settings.items() if "." not in path}
+    nested: dict[str, dict[str, Any]] = {}
+    for path, value in settings.items():
+        outer, dot, inner = path.partition(".")
+        if dot:
+            nested.setdefault(outer, {})[inner] = value
+    for outer, inner_settings in nested.items():
+        if not hasattr(config, outer):
+            raise TypeError(f"{type(config).__name__} has no setting {outer!r}")
+        own[outer] = replaced(own.get(outer, getattr(config, outer)), inner_settings)
+    changed: Config = replace(config, **own)  # type: ignore[type-var]
+    return changed
