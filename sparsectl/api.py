@@ -21,14 +21,30 @@ from sparsectl.hil.config import IdentifyConfig, ReportConfig
 from sparsectl.hil.convert.config import ConvertConfig
 from sparsectl.hil.replay.config import ReplayConfig
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig, TeachConfig
+from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
 
 if TYPE_CHECKING:
     from sparsectl.policy.graph import PolicyGraph
 
 __all__ = [
-    *("DaggerOptions", "EvidenceOptions", "FinetuneOptions"),
-    *("bench", "build", "collect", "convert", "distill", "evaluate", "export", "flash", "identify"),
-    *("load", "pareto", "replay", "report", "teach", "trial"),
+    "DaggerOptions",
+    "EvidenceOptions",
+    "FinetuneOptions",
+    "bench",
+    "build",
+    "collect",
+    "convert",
+    "distill",
+    "evaluate",
+    "export",
+    "flash",
+    "identify",
+    "load",
+    "pareto",
+    "replay",
+    "report",
+    "teach",
+    "trial",
 ]
 
 _Settings = ParamSpec("_Settings")
