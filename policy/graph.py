@@ -223,7 +223,7 @@ class PolicyGraph:
     def _forward_exact(self, x: Float64) -> Float64:
         x = (x - self.observation_offset) / self.observation_scale
         for layer in self.layers:
-            x = layer.activate_exact((x @ layer.weight.T.astype(np.float64) + layer.bias).T).T
+            x = layer.activate_exact(layer.sums(x).T).T
         x = x * [signal.scale for signal in self.action] + [s.offset for s in self.action]
         low = [-math.inf if signal.low is None else signal.low for signal in self.action]
         high = [math.inf if signal.high is None else signal.high for signal in self.action]
@@ -233,7 +233,11 @@ class PolicyGraph:
     @property
     def widest(self) -> int:
         """The most values that a layer takes or makes of an observation."""
-        return max(max(layer.inputs, layer.outputs) for layer in self.layers)
+        return max(layer.widest for layer in self.layers)
+
+    @property
+    def has_convolutions(self) -> bool:
+        return any(layer.convolution for layer in self.layers)
 
     def signals(self) -> dict[str, Any]:
         """The signals as JSON: what `sparsectl.signals` holds in every artefact."""
@@ -249,14 +253,15 @@ class PolicyGraph:
         """What the digest is taken over; it does not depend on where or when the graph was made.
 
         The line "sparsectl.policy 1", a line of JSON (the signals and each layer's [out, in,
-        activation, its parameters], after "mixed" the same of each segment; keys sorted, no
-        spaces, ASCII, numbers as Python's shortest repr), then each layer's weights, row by row,
-        and biases as little-endian float32, with -0 written as 0.
+        activation, its parameters], after "mixed" the same of each segment, of a convolution its
+        geometry last; keys sorted, no spaces, ASCII, numbers as Python's shortest repr), then each
+        layer's weights, row by row, and biases as little-endian float32, with -0 written as 0.
         The environment's name and the provenance are left out: they do not change the controller.
         """
         shape = [
             [la.outputs, la.inputs, la.activation, *la.parameters]
             + [[se.neurons, se.activation, *se.parameters] for se in la.segments]
+            + ([la.convolution.described()] if la.convolution else [])
             for la in self.layers
         ]
         head = json.dumps(

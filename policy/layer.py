@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations import ACTIVATIONS, Activation, Float32, Float64
+from sparsectl.policy.convolution import Convolution
 
 MAX_WIDTH = 16_384
 """Neurons a layer at most: their values alone take 64 KB of RAM, as much as most chips have. An
@@ -89,20 +90,40 @@ class Layer:
     parameters: tuple[float, ...] = ()
     segments: tuple[Segment, ...] = ()
     """Empty where one activation serves all neurons."""
+    convolution: Convolution | None = None
+    """Where the weights are applied at many places of an image. Then weight is [output channels,
+    patch_size] and bias [output channels], a neuron is an output channel at a place, and one
+    activation, of each neuron alone, serves all."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
         object.__setattr__(self, "bias", _frozen(self.bias, 1, "biases"))
-        outputs, inputs = self.weight.shape
+        rows, columns = self.weight.shape
+        inputs, outputs = self.inputs, self.outputs
         if not (1 <= inputs <= MAX_WIDTH and 1 <= outputs <= MAX_WIDTH):
             memory = 4 * max(outputs, inputs)
             raise UserError(
                 f"a layer of {outputs} x {inputs} weights, whose values take {memory:,} bytes of "
                 f"RAM; give 1 to {MAX_WIDTH} neurons a layer"
             )
-        if self.bias.shape != (outputs,):
-            raise UserError(f"{self.bias.size} biases for {outputs} neurons; give one a neuron")
+        if self.bias.shape != (rows,):
+            raise UserError(f"{self.bias.size} biases for {rows} neurons; give one a neuron")
         self._set_segments(_joined(self.segments))
+        if self.convolution is not None:
+            self._check_convolution(columns, self.convolution)
+
+    def _check_convolution(self, columns: int, convolution: Convolution) -> None:
+        if columns != convolution.patch_size:
+            raise UserError(
+                f"a kernel of {columns} weights for patches of {convolution.patch_size} values; "
+                "make the sizes equal"
+            )
+        own = ACTIVATIONS.get(self.activation)
+        if own is None or own.needs_whole_layer or own.operands != 1:
+            raise UserError(
+                f"activation {self.activation!r} after a convolution; give one for all its "
+                "neurons, of each alone"
+            )
 
     def _set_segments(self, segments: tuple[Segment, ...]) -> None:
         if len(segments) < 2:
@@ -133,11 +154,18 @@ class Layer:
 
     @property
     def inputs(self) -> int:
-        return int(self.weight.shape[1])
+        return self.convolution.inputs if self.convolution else int(self.weight.shape[1])
 
     @property
     def outputs(self) -> int:
-        return int(self.weight.shape[0])
+        places = self.convolution.count if self.convolution else 1
+        return places * int(self.weight.shape[0])
+
+    @property
+    def widest(self) -> int:
+        """The most values that it takes, looks at or makes of an observation."""
+        read = self.convolution.count * self.convolution.patch_size if self.convolution else 0
+        return max(self.inputs, self.outputs, read)
 
     @property
     def results(self) -> int:
@@ -158,21 +186,45 @@ class Layer:
     def _columns(self) -> list[tuple[int, NDArray[np.intp] | slice, Float32]]:
         """(column, its rows that have a weight, those weights [rows, 1]), columns ascending."""
         columns: list[tuple[int, NDArray[np.intp] | slice, Float32]] = []
-        for column in range(self.inputs):
+        for column in range(self.weight.shape[1]):
             weight = self.weight[:, column]
             rows = np.flatnonzero(weight)
-            if rows.size == self.outputs:
+            if rows.size == len(weight):
                 columns.append((column, slice(None), weight[:, None].copy()))
             elif rows.size:
                 columns.append((column, rows, weight[rows, None]))
         return columns
 
     def forward(self, x: Float32) -> Float32:
-        """x [in, batch] -> [out, batch]: the bias first, then the columns in ascending order."""
+        """x [in, batch] -> [out, batch]: the bias first, then the columns in ascending order; of a
+        convolution those of the patch."""
+        if self.convolution is not None:
+            return self.activate(self._convolve(x, self.convolution))
         total = np.repeat(self.bias[:, None], x.shape[1], axis=1)
         for column, rows, weight in self._columns:
             total[rows] += weight * x[column]
         return self.activate(total)
+
+    def _convolve(self, x: Float32, convolution: Convolution) -> Float32:
+        padded = np.concatenate([x, np.zeros((1, x.shape[1]), np.float32)])
+        total = np.empty((convolution.count, len(self.bias), x.shape[1]), np.float32)
+        total[:] = self.bias[:, None]
+        for column, rows, weight in self._columns:
+            total[:, rows] += weight * padded[convolution.index[:, column], None]
+        return total.reshape(-1, x.shape[1])
+
+    def sums(self, x: Float64, weight: Float64 | None = None, bias: Any = None) -> Float64:
+        """[batch, in] -> [batch, out] in float64: the sums before the activation, in no particular
+        order.
+
+        weight, bias: in place of the layer's own, of their shapes.
+        """
+        weight = self.weight.astype(np.float64) if weight is None else weight
+        bias = self.bias if bias is None else bias
+        if self.convolution is None:
+            return np.asarray(x @ weight.T + bias, np.float64)
+        found = self.convolution.patches(x) @ weight.T + bias
+        return np.asarray(found.reshape(len(x), -1), np.float64)
 
     @cached_property
     def result_of(self) -> NDArray[np.intp]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy import convolution_passes
 from sparsectl.policy.graph import Layer, PolicyGraph
 
 
@@ -35,6 +36,9 @@ def fold_normaliser(graph: PolicyGraph) -> PolicyGraph:
     Offsets of `CENTRED_FROM` scales or more are taken off by a layer of their own, whose weights
     are 1. The observation signals keep their names, units and limits; scale becomes 1, offset 0.
 
+    A convolution takes up what is the same for all pixels of a channel; else there is a layer of
+    one number an observation before it.
+
     Raises:
         UserError: more than `MAX_CENTRED` observations, one of them with such an offset.
     """
@@ -42,11 +46,27 @@ def fold_normaliser(graph: PolicyGraph) -> PolicyGraph:
         return graph
     first = graph.layers[0]
     far = np.abs(graph.observation_offset) >= CENTRED_FROM * np.abs(graph.observation_scale)
+    if first.convolution is not None:
+        return _fold_before_convolution(graph, bool(far.any()))
     weight = first.weight / graph.observation_scale
     bias = first.bias - weight @ np.where(far, 0.0, graph.observation_offset)
     folded = [replace(first, weight=_float32(weight), bias=_float32(bias))]
     if far.any():
         folded.insert(0, _centring(np.where(far, graph.observation_offset, 0.0)))
+    observation = tuple(replace(s, scale=1.0, offset=0.0) for s in graph.observation)
+    return replace(graph, layers=(*folded, *graph.layers[1:]), observation=observation)
+
+
+def _fold_before_convolution(graph: PolicyGraph, is_far: bool) -> PolicyGraph:
+    scale, offset = graph.observation_scale, graph.observation_offset
+    folded = convolution_passes.folded(graph.layers[0], scale, offset, is_far)
+    if folded is None:
+        if len(scale) > MAX_CENTRED:
+            raise UserError(
+                f"{len(scale)} observations, each with a scale or offset of its own before a "
+                f"convolution; give at most {MAX_CENTRED}, or one a channel"
+            )
+        folded = (Layer(_float32(np.diag(1 / scale)), _float32(-offset / scale)), graph.layers[0])
     observation = tuple(replace(s, scale=1.0, offset=0.0) for s in graph.observation)
     return replace(graph, layers=(*folded, *graph.layers[1:]), observation=observation)
 
@@ -66,6 +86,8 @@ def merge_duplicate_neurons(graph: PolicyGraph) -> PolicyGraph:
     layers = list(graph.layers)
     for index in range(len(layers) - 1):
         layer, after = layers[index], layers[index + 1]
+        if layer.convolution or after.convolution:
+            continue
         rows = np.column_stack([layer.weight, layer.bias, *_kinds(layer)])
         _, firsts, groups = np.unique(rows, axis=0, return_index=True, return_inverse=True)
         if len(firsts) == layer.outputs:
@@ -113,9 +135,17 @@ def _fold_constants(layers: list[Layer]) -> list[Layer]:
     folded = [layers[0]]
     for layer in layers[1:]:
         before = folded[-1]
-        constant = ~np.any(before.weight, axis=1) & (before.result_of >= 0)
+        if layer.convolution:
+            folded.append(layer)
+            continue
+        constant = ~np.any(before.weight, axis=1)
+        if before.convolution:
+            constant = before.convolution.each_place(constant)
+        constant &= before.result_of >= 0
         value = np.zeros(before.results, np.float32)
-        if constant.any():
+        if before.convolution and constant.any():
+            value[constant] = convolution_passes.constants(before)[constant]
+        elif constant.any():
             alone = before.neurons(constant)
             with np.errstate(all="ignore"):
                 value[before.result_of[constant]] = alone.activate(alone.bias)
@@ -132,6 +162,10 @@ def _drop_unused(layers: list[Layer], observation_size: int) -> list[Layer]:
     kept = [layers[-1]]
     for layer in reversed(layers[:-1]):
         after = kept[0]
+        if layer.convolution or after.convolution:
+            layer, kept[0] = convolution_passes.without_unused_channels(layer, after)
+            kept.insert(0, layer)
+            continue
         used = np.any(after.weight, axis=0)
         if not used.any():  # nothing reaches the rest: it is a constant of no input
             weight = np.zeros((after.outputs, observation_size), np.float32)

@@ -29,10 +29,10 @@ def _rounding(graph: PolicyGraph, observations: Float32) -> Float64:
     x = (observations.astype(np.float64) - offset) / scale
     error = UNIT_ROUNDOFF * (np.abs(observations) + np.abs(offset)) / np.abs(scale)
     for layer in graph.layers:
-        weight = layer.weight.T.astype(np.float64)
-        magnitude = np.abs(x) @ np.abs(weight) + np.abs(layer.bias)
-        error = error @ np.abs(weight) + UNIT_ROUNDOFF * magnitude
-        total = x @ weight + layer.bias
+        weight = np.abs(layer.weight.astype(np.float64))
+        magnitude = layer.sums(np.abs(x), weight, np.abs(layer.bias))
+        error = layer.sums(error, weight, 0.0) + UNIT_ROUNDOFF * magnitude
+        total = layer.sums(x)
         x = layer.activate_exact(total.T).T
         error = layer.activation_rounding(total.T, error.T).T
         if layer.is_approximate:

@@ -33,6 +33,9 @@ FLOAT: dict[str, Encoding] = {
 
 ENCODINGS: dict[str, Encoding] = {**FLOAT, **FIXED}
 
+CONVOLVING: frozenset[str] = frozenset()
+"""Those that take convolutions."""
+
 ROUNDED = frozenset(name for name, each in ENCODINGS.items() if each.kind != "float32")
 """Those that round weights to less than float32."""
 
@@ -48,6 +51,11 @@ def encode(
     Raises:
         UserError: no encoding of that name, or it cannot take the graph.
     """
+    if graph.has_convolutions and name not in CONVOLVING:
+        raise UserError(
+            f"encoding {name!r} has no convolutions; there is no C for them yet, give a policy of "
+            "vectors"
+        )
     if name == AUTO:
         encoded = [ENCODINGS[each].encode(graph, observations) for each in AUTO_ENCODINGS]
         return min(encoded, key=lambda policy: policy.table_bytes)

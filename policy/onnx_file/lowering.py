@@ -20,7 +20,16 @@ from sparsectl.policy.activations import Float64
 from sparsectl.policy.activations.clip import GREATEST, LOWEST
 from sparsectl.policy.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, Segment
 from sparsectl.policy.onnx_file.action import Action
-from sparsectl.policy.onnx_file.program import Dense, Function, Observe, Program, Step, Total
+from sparsectl.policy.onnx_file.convolving import Image, Share, convolved, share_of
+from sparsectl.policy.onnx_file.program import (
+    Convolve,
+    Dense,
+    Function,
+    Observe,
+    Program,
+    Step,
+    Total,
+)
 from sparsectl.policy.onnx_file.symbol import NOTHING, Symbol
 from sparsectl.policy.onnx_file.uses import Normaliser, Uses
 from sparsectl.policy.passes import CENTRED_FROM
@@ -33,6 +42,8 @@ class Row:
     values: NDArray[np.int64]
     weights: Float64
     bias: float
+    share: Share | None = None
+    """Of a convolution's sum and nothing else: which one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +166,7 @@ class _Chain:
         """
         values: list[NDArray[np.int64]] = []
         weights: list[Float64] = []
-        bias, waiting = 0.0, list(terms)
+        bias, waiting, share = 0.0, list(terms), None
         while waiting:
             atom, scale, shift, offset = waiting.pop()
             bias += offset
@@ -171,18 +182,26 @@ class _Chain:
             opened = False
             bias += scale * shift
             if isinstance(step, Dense):
-                symbol, total = self._dense_inputs(step)
+                symbol, total = self._inputs_of(step)
                 own = scale * step.weight[atom - step.first].astype(np.float64)
                 values.append(symbol.atom)
                 weights.append(own * symbol.scale)
                 bias += float(own @ total)
                 bias += 0.0 if step.bias is None else scale * float(step.bias[atom - step.first])
+            elif isinstance(step, Convolve):
+                read, own, added = step.terms_of(atom)
+                symbol, total = self._inputs_of(step)
+                values.append(symbol.atom[read])
+                weights.append(scale * own * symbol.scale[read])
+                bias += scale * (float(own @ total[read]) + added)
+                if len(terms) == 1 and atom == terms[0][0]:
+                    share = share_of(step, *terms[0])
             elif isinstance(step, Total):
                 inner = _terms(step.terms, atom - step.first)
                 waiting += [(a, scale * s, p, scale * o) for a, s, p, o in inner]
-        return _combined(values, weights, bias)
+        return _combined(values, weights, bias, share)
 
-    def _dense_inputs(self, step: Dense) -> tuple[Symbol, Float64]:
+    def _inputs_of(self, step: Dense | Convolve) -> tuple[Symbol, Float64]:
         """The layer's inputs as values, scaled, and what is added to each."""
         if step.first not in self._inputs:
             symbol = step.inputs
@@ -227,17 +246,47 @@ class _Chain:
                 self.last_use[atom] = max(self.last_use[atom], depth - 1)
         plan = [*(self._layer(level) for level in range(1, depth)), last]
         given = [list(range(len(self._normalised)))]
-        given += [[value for unit in units for value in unit.results] for units in plan[:-1]]
+        images: list[Image | None] = []
+        for units in plan:
+            image = self._image(units, given[-1])
+            results = [value for unit in units for value in unit.results]
+            images.append(image)
+            given.append(results if image is None else image.results)
         weights = sum(
-            len(before) * sum(len(unit.rows) for unit in units)
-            for before, units in zip(given, plan, strict=True)
+            len(before) * sum(len(unit.rows) for unit in units) if image is None else image.size
+            for before, units, image in zip(given, plan, images, strict=False)
         )
         if weights > MAX_WEIGHTS:
             raise UserError(
                 f"its layers would hold {weights} numbers; a policy for a microcontroller has at "
-                f"most {MAX_WEIGHTS} weights (values that are carried past a layer count too)"
+                f"most {MAX_WEIGHTS} weights (values that are carried past a layer count too"
+                f"{self._unrolled(images)})"
             )
-        return tuple(_built(units, before) for units, before in zip(plan, given, strict=True))
+        return tuple(
+            _built(units, before) if image is None else image.layer()
+            for units, before, image in zip(plan, given, images, strict=False)
+        )
+
+    def _image(self, units: list[Unit], given: list[int]) -> Image | None:
+        """The convolution that a layer is, and nothing beside it; otherwise each of its sums is a
+        neuron with weights of its own."""
+        if len(units) != 1 or not units[0].divisible:
+            return None
+        unit = units[0]
+        shares = [row.share for row in unit.rows if row.share is not None]
+        if not shares or len(shares) < len(unit.results) or len(unit.rows) > len(shares):
+            return None
+        symbol, total = self._inputs_of(shares[0].step)
+        kind = (unit.activation, unit.parameters)
+        return convolved(kind, shares, unit.results, symbol, total, given)
+
+    def _unrolled(self, images: list[Image | None]) -> str:
+        """For a message: whether a convolution is among what was written out."""
+        steps = [step for step in self.program.steps if isinstance(step, Convolve)]
+        once = sum(image is not None for image in images)
+        if sum(self.uses.kept(step).size > 0 for step in steps) == once:
+            return ""
+        return "; a convolution that other values pass by takes weights for each place"
 
     def _layer(self, level: int) -> list[Unit]:
         """The units of a layer, after them what is carried past it."""
@@ -302,7 +351,12 @@ def _flat_terms(symbol: Symbol) -> Iterator[tuple[int, float, float, float]]:
     )
 
 
-def _combined(values: list[NDArray[np.int64]], weights: list[Float64], bias: float) -> Row:
+def _combined(
+    values: list[NDArray[np.int64]],
+    weights: list[Float64],
+    bias: float,
+    share: Share | None = None,
+) -> Row:
     """The weights of a value that comes up several times are added."""
     if not values:
         return Row(np.zeros(0, np.int64), np.zeros(0), bias)
@@ -310,7 +364,7 @@ def _combined(values: list[NDArray[np.int64]], weights: list[Float64], bias: flo
     known = all_values != NOTHING
     found, where = np.unique(all_values[known], return_inverse=True)
     summed = np.bincount(where.reshape(-1), all_weights[known], len(found))
-    return Row(found, summed.astype(np.float64), bias)
+    return Row(found, summed.astype(np.float64), bias, share)
 
 
 def _carrying(value: int, bias: float = 0.0) -> Unit:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.policy.activations import ACTIVATIONS, Float64
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.onnx_file.symbol import (
     NOTHING,
     Symbol,
@@ -54,6 +56,26 @@ class Dense(Step):
     weight: Array
     """[count, in]."""
     bias: Float64 | None
+
+
+@dataclass(frozen=True, eq=False)
+class Convolve(Step):
+    """A kernel at each place of an image; the atoms are those of the places one after another, of
+    each all output channels."""
+
+    inputs: Symbol
+    """[inputs], channel by channel."""
+    geometry: Convolution
+    weight: Array
+    """[output channels, patch_size]."""
+    bias: Float64
+
+    def terms_of(self, atom: int) -> tuple[NDArray[np.intp], Float64, float]:
+        """Of one of its atoms: which of the inputs it reads, their weights, and the bias."""
+        place, channel = divmod(atom - self.first, len(self.weight))
+        index = self.geometry.index[place]
+        inside = index >= 0
+        return index[inside], self.weight[channel][inside], float(self.bias[channel])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +135,25 @@ class Program:
         step = Dense(self._next(len(weight)), len(weight), inputs, weight, bias)
         self.steps.append(step)
         return self._made(step, (step.count,), None)
+
+    def convolve(
+        self, image: Symbol, geometry: Convolution, weight: Array, bias: Float64 | None
+    ) -> Symbol:
+        """image [channels, height, width], weight [output channels, patch_size], bias [output
+        channels] or None; [output channels, rows, columns] comes out. At one place alone it is a
+        layer of weights."""
+        flat, outputs = image.flat(), len(weight)
+        if geometry.count == 1:
+            inside = geometry.index[0] >= 0
+            found = self.dense(flat.part(geometry.index[0][inside]), weight[:, inside], bias)
+            return found.moved(lambda array: array.reshape(outputs, 1, 1))
+        count = geometry.count * outputs
+        self.spend(weight.size, "a layer")
+        known = np.zeros(outputs) if bias is None else bias
+        step = Convolve(self._next(count), count, flat, geometry, weight.astype(np.float64), known)
+        self.steps.append(step)
+        made = self._made(step, (*geometry.places, outputs), None)
+        return made.moved(lambda array: np.moveaxis(array, -1, 0))
 
     def with_bias(self, symbol: Symbol, bias: Symbol) -> Symbol | None:
         """A layer's sums with their bias, if `symbol` is the sums of one without a bias and the

@@ -219,8 +219,8 @@ def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
 
 
 def _refuse_by_name(nodes: Sequence[NodeProto]) -> None:
-    """What is refused whatever its inputs are, before what prepares these: a convolution is the
-    reason, not the sizes that it is given."""
+    """What is refused whatever its inputs are, before what prepares these: pooling is the reason,
+    not the sizes that it is given."""
     for node in nodes:
         label, domain, operator = _names(node)
         if reason := ELSEWHERE.get(domain + node.op_type):

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.policy.activations import Float64
-from sparsectl.policy.onnx_file.program import Dense, Function, Observe, Program, Step, Total
+from sparsectl.policy.onnx_file.program import (
+    Convolve,
+    Dense,
+    Function,
+    Observe,
+    Program,
+    Step,
+    Total,
+)
 from sparsectl.policy.onnx_file.symbol import NOTHING, Symbol
 
 Flags = NDArray[np.bool_]
@@ -45,7 +53,7 @@ class Uses:
             for symbol in self._inputs(step):
                 atoms = symbol.atom[~symbol.constant]
                 self.live[atoms] = True
-                np.add.at(self.uses, atoms, 2 if isinstance(step, Dense) else 1)
+                np.add.at(self.uses, atoms, 2 if isinstance(step, (Dense, Convolve)) else 1)
         self.normaliser = self._normaliser()
 
     def kept(self, step: Step) -> NDArray[np.intp]:
@@ -57,7 +65,7 @@ class Uses:
         kept = self.kept(step)
         if not kept.size or isinstance(step, Observe):
             return
-        if isinstance(step, Dense):
+        if isinstance(step, (Dense, Convolve)):
             yield step.inputs
         elif isinstance(step, Total):
             yield step.terms.moved(lambda values: values[kept])
@@ -66,7 +74,7 @@ class Uses:
 
     def is_absorbed(self, step: Step, atom: int) -> bool:
         """Whether a sum is read once, by another sum: it needs no neuron of its own."""
-        return isinstance(step, (Dense, Total)) and bool(self.uses[atom] == 1)
+        return isinstance(step, (Dense, Convolve, Total)) and bool(self.uses[atom] == 1)
 
     def _normaliser(self) -> Normaliser:
         """From the first use of each observation; the identity where uses differ."""

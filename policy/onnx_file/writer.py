@@ -1,4 +1,5 @@
-"""policy.onnx out: a PolicyGraph as Gemm and activation nodes, with all that it is in metadata."""
+"""policy.onnx out: a PolicyGraph as Gemm, Conv and activation nodes, with all that it is in
+metadata."""
 
 from __future__ import annotations
 
@@ -22,14 +23,16 @@ from onnx import (
 
 from sparsectl.common.files import atomic_path
 from sparsectl.policy.activations import ACTIVATIONS, Float32
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Segment
 
 OPSET, GELU_OPSET = 13, 20
 REDUCE_OPSET = 18
 """From here on the axes of Reduce… are an input."""
 LAYERS = "sparsectl.layers"
-"""Metadata: of each layer a list of segments, [neurons, activation, parameter, …]. It is there
-where nodes alone do not say how the layers were cut; `policy.onnx_file.written` reads it."""
+"""Metadata: of each layer a list of segments, [neurons, activation, parameter, …], and of a
+convolution its geometry after them. It is there where nodes alone do not say how the layers were
+cut; `policy.onnx_file.written` reads it."""
 
 PLAIN = frozenset(
     "identity relu leaky_relu elu selu softplus silu gelu gelu_tanh sigmoid tanh softmax clip "
@@ -75,7 +78,7 @@ def onnx_model(graph: PolicyGraph, *, sparse: bool = False) -> ModelProto:
 
 def is_plain(layer: Layer) -> bool:
     """Whether the layer's nodes alone say what it is."""
-    return not layer.segments and layer.activation in PLAIN
+    return not layer.segments and not layer.convolution and layer.activation in PLAIN
 
 
 def _opset(graph: PolicyGraph) -> int:
@@ -94,6 +97,7 @@ def _metadata(graph: PolicyGraph) -> dict[str, str]:
         metadata[LAYERS] = json.dumps(
             [
                 [[part.neurons, part.activation, *part.parameters] for part in layer.parts]
+                + ([layer.convolution.described()] if layer.convolution else [])
                 for layer in graph.layers
             ]
         )
@@ -147,6 +151,9 @@ class _Builder:
         return name
 
     def _layer(self, name: str, layer: Layer) -> None:
+        if layer.convolution is not None:
+            self._convolution(name, layer, layer.convolution)
+            return
         weight = self._weight(f"{name}.weight", layer.weight)
         bias = self._constant(f"{name}.bias", layer.bias)
         self._append("Gemm", name, weight, bias, transB=1)
@@ -161,6 +168,34 @@ class _Builder:
             self._activation(f"{value}.{segment.activation}", segment)
             results.append(self.value)
         self._join("Concat", f"{name}.results", *results, axis=1)
+
+    def _convolution(self, name: str, layer: Layer, convolution: Convolution) -> None:
+        """Values one after another become an image, channel by channel, and the results values one
+        after another again."""
+        pixels, channels = [convolution.height, convolution.width], [convolution.channels]
+        first = convolution.channels_first
+        image = self._wholes(
+            f"{name}.image", [-1, *(channels + pixels if first else pixels + channels)]
+        )
+        self._append("Reshape", f"{name}.reshaped", image)
+        if not first:
+            self._append("Transpose", f"{name}.transposed", perm=[0, 3, 1, 2])
+        weight = self._constant(f"{name}.weight", kernel_of(layer.weight, convolution))
+        bias = self._constant(f"{name}.bias", layer.bias)
+        self._append(
+            "Conv",
+            name,
+            weight,
+            bias,
+            kernel_shape=list(convolution.kernel),
+            strides=list(convolution.strides),
+            dilations=list(convolution.dilations),
+            pads=list(convolution.pads),
+        )
+        self._append("Transpose", f"{name}.pixels", perm=[0, 2, 3, 1])
+        flat = self._wholes(f"{name}.values", [-1, layer.outputs])
+        self._append("Reshape", f"{name}.flat", flat)
+        self._activation(f"{name}.{layer.activation}", layer.parts[0])
 
     def _split(self, name: str, parts: list[str], sizes: list[int]) -> None:
         given = self._wholes(f"{name}.sizes", sizes)
@@ -298,6 +333,12 @@ SPELLED: dict[str, Callable[[_Builder, str, Segment], None]] = {
     "layer_norm": _Builder._layer_norm,
 }
 """Activations that are not one operator of all opsets from `OPSET` on."""
+
+
+def kernel_of(weight: Float32, convolution: Convolution) -> Float32:
+    """A layer's weights in ONNX's order: [output channels, channels, rows, columns]."""
+    pixels = weight.reshape(len(weight), *convolution.kernel, convolution.channels)
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
 def _batch_of(name: str, width: int) -> ValueInfoProto:

@@ -8,9 +8,10 @@ from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx import ModelProto, numpy_helper
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Segment
 from sparsectl.policy.onnx_file.tensors import Array, TensorReader
-from sparsectl.policy.onnx_file.writer import LAYERS, onnx_model
+from sparsectl.policy.onnx_file.writer import LAYERS, kernel_of, onnx_model
 from sparsectl.policy.signals import parse_json_object, parse_signals
 
 
@@ -36,21 +37,33 @@ def read_written(model: ModelProto, tensors: TensorReader) -> PolicyGraph | None
             environment=metadata.get("sparsectl.environment"),
             provenance=parse_json_object(provenance, "sparsectl.provenance") if provenance else {},
         )
-    except (UserError, KeyError, TypeError, ValueError):
+    except (UserError, KeyError, TypeError, ValueError, IndexError):
         return None
     return graph if graph.is_folded and _is_written_from(model, arrays, graph) else None
 
 
 def _layer(index: int, parts: Any, arrays: dict[str, Array]) -> Layer:
+    convolution = None
+    if isinstance(parts[-1], dict):
+        *parts, geometry = parts
+        convolution = Convolution(**geometry)
     segments = tuple(Segment(neurons, name, tuple(rest)) for neurons, name, *rest in parts)
     name = f"layer{index}"
-    return Layer(arrays[f"{name}.weight"], arrays[f"{name}.bias"], segments=segments)
+    weight = arrays[f"{name}.weight"]
+    if convolution is not None:
+        weight = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
+    return Layer(weight, arrays[f"{name}.bias"], segments=segments, convolution=convolution)
 
 
 def _is_written_from(model: ModelProto, arrays: dict[str, Array], graph: PolicyGraph) -> bool:
     written = onnx_model(graph)
     found = {t.name: numpy_helper.to_array(t) for t in written.graph.initializer}
-    weights = {f"layer{i}.weight": layer.weight for i, layer in enumerate(graph.layers)}
+    weights = {
+        f"layer{i}.weight": kernel_of(layer.weight, layer.convolution)
+        if layer.convolution
+        else layer.weight
+        for i, layer in enumerate(graph.layers)
+    }
     wanted = found | weights
     same_arrays = wanted.keys() == arrays.keys() and all(
         wanted[name].dtype == array.dtype

@@ -42,21 +42,15 @@ def branches(path: Path) -> Path:
     return dense(path, node("If", ["c"], ["h"], **both), c=np.array(True))
 
 
-def convolution(path: Path) -> Path:
+def pooling(path: Path) -> Path:
     """With an operator before it that cannot be read either."""
     nodes = [
         node("Mod", ["x", "one"], ["m"], fmod=1),
         node("Reshape", ["m", "image"], ["i"]),
-        node("Conv", ["i", "kernel"], ["c"]),
+        node("MaxPool", ["i"], ["c"], kernel_shape=[1]),
         node("Flatten", ["c"], ["h"]),
     ]
-    return dense(
-        path,
-        *nodes,
-        one=np.array(1, np.float32),
-        image=np.array([-1, 1, 4]),
-        kernel=np.ones((1, 1, 1), np.float32),
-    )
+    return dense(path, *nodes, one=np.array(1, np.float32), image=np.array([-1, 1, 4]))
 
 
 def sizes_with_a_remainder(path: Path) -> Path:
@@ -121,7 +115,7 @@ ACTS: dict[str, Callable[[Path], Path]] = {
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "branches": (branches, r"\(If\) cannot be exported: its branches are graphs"),
-    "convolution": (convolution, r"\(Conv\) cannot be exported: a convolution"),
+    "pooling": (pooling, r"\(MaxPool\) cannot be exported: of convolutions only Conv"),
     "nan at 0": (
         lambda path: dense(path, node("MeanVarianceNormalization", ["x"], ["h"], axes=[1])),
         "differs by inf from",

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 
 ACTIVATIONS = ("identity", "relu", "tanh")
@@ -70,6 +71,66 @@ def graphs(draw: st.DrawFn, max_width: int = 60, max_layers: int = 5) -> PolicyG
         normalised=draw(st.booleans()),
         action_map=draw(st.booleans()),
     )
+
+
+def convolutional_graph(
+    seed: int = 0,
+    *,
+    layers: int = 1,
+    padded: bool = False,
+    kept: float = 1.0,
+    activations: tuple[str, ...] = ("relu", "relu", "tanh"),
+    sizes: tuple[int, ...] = (3, 6, 5),
+    channels: tuple[int, ...] = (4, 5),
+    hidden: int = 7,
+    actions: int = 2,
+    channels_first: bool = False,
+) -> PolicyGraph:
+    """One convolution or several (activations[0]), a layer of `hidden` neurons, the actions.
+
+    sizes: channels, height and width of the image; channels: of each convolution's results.
+    """
+    generator = np.random.default_rng(seed)
+    made: list[Layer] = []
+    given, height, width = sizes
+    for index in range(layers):
+        kernel = (min(3, height), min(2, width))
+        geometry = Convolution(
+            given,
+            height,
+            width,
+            kernel,
+            strides=(1, 2 if index == 0 and width > 3 else 1),
+            pads=(1, 0, 0, 1) if padded else (0, 0, 0, 0),
+            channels_first=channels_first and index == 0,
+        )
+        weight = generator.normal(size=(channels[index], geometry.patch_size))
+        weight *= generator.random(weight.shape) < kept
+        bias = 0.3 * generator.normal(size=channels[index])
+        scaled = weight / np.sqrt(geometry.patch_size)
+        made.append(Layer(scaled, bias, activations[0], convolution=geometry))
+        given, (height, width) = channels[index], geometry.places
+    for outputs, name in zip((hidden, actions), activations[1:], strict=True):
+        inputs = made[-1].results
+        weight = generator.normal(size=(outputs, inputs)) / np.sqrt(inputs * kept)
+        weight *= generator.random(weight.shape) < kept
+        made.append(Layer(weight, 0.3 * generator.normal(size=outputs), name))
+    signals = tuple(Signal(f"o{i}") for i in range(made[0].inputs))
+    names = tuple(Signal(f"a{i}", low=-1.0, high=1.0) for i in range(actions))
+    return PolicyGraph(tuple(made), signals, names, period_s=0.02)
+
+
+def written_out(layer: Layer) -> Layer:
+    """A convolution as a layer with weights of its own for each place, columns as in a patch."""
+    convolution = layer.convolution
+    assert convolution is not None
+    rows = len(layer.bias)
+    weight = np.zeros((convolution.count, rows, layer.inputs + 1), np.float32)
+    for place, index in enumerate(convolution.index):
+        weight[place][:, index] = layer.weight
+    bias = np.tile(layer.bias, convolution.count)
+    flat = weight[..., :-1].reshape(-1, layer.inputs)
+    return Layer(flat, bias, layer.activation, layer.parameters)
 
 
 def observations(graph: PolicyGraph, count: int = 200, seed: int = 1) -> np.ndarray:

@@ -182,7 +182,7 @@ def _of_symbols(node: Node, first: Symbol, second: Symbol) -> Symbol:
 
 Fused = Callable[[Program, Symbol, float, float, float], Symbol]
 
-_FUSED: dict[str, Fused] = {
+FUSED: dict[str, Fused] = {
     "Relu": lambda program, x, *_: program.apply("relu", x),
     "LeakyRelu": lambda program, x, a, b, g: spelling.leaky_relu(program, x, a),
     "Sigmoid": lambda program, x, *_: program.apply("sigmoid", x),
@@ -198,10 +198,10 @@ _FUSED: dict[str, Fused] = {
 def fused_gemm(node: Node) -> Result:
     """Gemm and an activation, as onnxruntime joins them."""
     name = node.text("activation", "")
-    if name not in _FUSED:
+    if name not in FUSED:
         node.refuse(f"its activation {name[:40]!r} is not supported")
     sums = gemm(node)
     if not isinstance(sums, Symbol):
         node.refuse("it does not depend on the observation")
     numbers = [node.number(f"activation_{each}", 0.0) for each in ("alpha", "beta", "gamma")]
-    return _FUSED[name](node.program, sums, *numbers)
+    return FUSED[name](node.program, sums, *numbers)

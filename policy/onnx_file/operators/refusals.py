@@ -15,17 +15,10 @@ refused(
     "com.microsoft.AttnLSTM",
 )
 refused(
-    "a convolution is not supported; give a policy of vectors",
-    *(
-        "Conv",
-        "ConvTranspose",
-        "ConvInteger",
-        "QLinearConv",
-        "DeformConv",
-        "MaxPool",
-        "AveragePool",
-    ),
-    *("GlobalAveragePool", "GlobalMaxPool", "LpPool", "com.microsoft.FusedConv"),
+    "of convolutions only Conv in float is supported; train with Conv2d, and take strides in "
+    "place of pooling",
+    *("ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MaxPool", "AveragePool"),
+    *("GlobalAveragePool", "GlobalMaxPool", "LpPool"),
 )
 refused("its branches are graphs of their own; export the branch that is taken", "If")
 refused(

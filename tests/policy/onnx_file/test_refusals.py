@@ -39,7 +39,8 @@ def refused(path: Path) -> str:
     ("nodes", "message"),
     [
         ([*HEAD, ("LSTM", ["x"]), TAIL[1]], "node 'LSTM_1' (LSTM) cannot be exported: a recurrent"),
-        ([*HEAD, ("Conv", ["x", W1]), TAIL[1]], "(Conv) cannot be exported: a convolution"),
+        ([*HEAD, ("MaxPool", ["x"]), TAIL[1]], "(MaxPool) cannot be exported: of convolutions"),
+        ([*HEAD, ("Conv", ["x", W1]), TAIL[1]], "an image of the shape [1, 6] and a kernel"),
         ([*HEAD, ("Det", ["x"]), TAIL[1]], "(Det) cannot be exported: this operator is not"),
         ([*HEAD, ("Softmax", ["x"], {"axis": 0})], "it goes across the observations of a batch"),
         ([*HEAD, ("Pow", ["x", np.float32(range(6))]), TAIL[1]], "powers of [0.0, 1.0"),
