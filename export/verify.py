@@ -84,8 +84,7 @@ class Proof:
         self._ranges: list[Float64] = []
         self._references: list[Float32] = []
         self._roundings: dict[str, Float64] = {}
-        widest = max(max(layer.weight.shape) for layer in policy.graph.layers)
-        self._chunk = int(np.clip(_CHUNK_VALUES // widest, 1, 4096))
+        self._chunk = int(np.clip(_CHUNK_VALUES // policy.graph.widest, 1, 4096))
         self.source_error = 0.0
         for index, batch in enumerate(batches):
             self._add(batch, is_met=index == 0)

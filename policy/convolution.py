@@ -14,6 +14,8 @@ from sparsectl.common.errors import UserError
 MAX_PATCH_VALUES = 4_000_000
 """Values under the kernel at all of its places together: what a convolution reads, and a thousand
 times what a microcontroller has time for."""
+MAX_PIXELS = 32_000
+"""In a row or column, with the pads: an int of 16 bits counts them."""
 _MOST = 2**20
 """Of any one size, so that no product of them leaves 64 bits."""
 
@@ -57,6 +59,13 @@ class Convolution:
             )
         if not all(0 <= pad <= _MOST for pad in self.pads):
             raise UserError(f"a convolution with pads {list(self.pads)}; give numbers from 0 on")
+        top, left, bottom, right = self.pads
+        padded = max(self.height + top + bottom, self.width + left + right)
+        if padded > MAX_PIXELS:
+            raise UserError(
+                f"an image of {self.height} x {self.width} with the pads {list(self.pads)}; give "
+                f"at most {MAX_PIXELS} pixels in a row or column"
+            )
         if min(self.places) < 1:
             raise UserError(
                 f"a kernel of {self.kernel[0]} x {self.kernel[1]} with the dilations "

@@ -182,6 +182,15 @@ class Layer:
     def kept_weights(self) -> int:
         return int(np.count_nonzero(self.weight))
 
+    def matrix(self) -> Float32:
+        """[outputs, inputs]: the weights; of a convolution those of each place, written out."""
+        if self.convolution is None:
+            return self.weight
+        whole = np.zeros((self.convolution.count, len(self.weight), self.inputs + 1), np.float32)
+        for place, index in zip(whole, self.convolution.index, strict=True):
+            place[:, index] = self.weight  # what is beyond the edge comes last
+        return whole[..., :-1].reshape(self.outputs, self.inputs)
+
     @cached_property
     def _columns(self) -> list[tuple[int, NDArray[np.intp] | slice, Float32]]:
         """(column, its rows that have a weight, those weights [rows, 1]), columns ascending."""

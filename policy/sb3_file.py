@@ -224,7 +224,7 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
     shape = seen.get("_shape")
     if isinstance(shape, list) and len(shape) == 3 and "uint8" in str(seen.get("dtype")):
         raise UserError(
-            f"{path} observes images of shape {shape}; policies here have no convolutions"
+            f"{path} observes images of shape {shape}; convolutions are read from ONNX: {BY_ONNX}"
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsectl.export.encodings import dense
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
-from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
+from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
 from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import Layer, PolicyGraph
@@ -46,7 +46,7 @@ class Blocks:
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
-        layers = [_encode(index, layer) for index, layer in enumerate(graph.layers)]
+        layers = [float_layer(i, layer, _encode) for i, layer in enumerate(graph.layers)]
         runtime = f"#define ROWS {ROWS}\n\n{dense.RUNTIME}\n{_runtime()}"
         return float_policy(self, graph, layers, runtime)
 

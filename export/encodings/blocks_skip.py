@@ -18,8 +18,10 @@ from sparsectl.export.encodings.float_layers import (
     activation_functions,
     limit_functions,
 )
+from sparsectl.export.encodings.places import described, function_name, places_loop
 from sparsectl.export.encodings.table import Table, part_name, row_parts
 from sparsectl.policy.activations import Float32, FloatLiteral
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph
 
 ROWS = 16
@@ -114,7 +116,7 @@ class BlocksSkip:
 
         def write(literal: FloatLiteral) -> Code:
             activations = activation_functions(applied, literal)
-            functions = [_runtime(), *activations, *limit_functions(graph)]
+            functions = [_runtime(graph), *activations, *limit_functions(graph)]
             return Code("\n".join(functions), _body(graph, literal))
 
         sizes = {part.stop - part.start for layer in parts for part in layer}
@@ -136,10 +138,17 @@ def _without_negative_zero(graph: PolicyGraph) -> PolicyGraph:
 
 def _is_gathered(graph: PolicyGraph, layer: Layer) -> bool:
     """Whether the layer's relu and the choice of its values are done by policy_blocks."""
-    return layer.activation == "relu" and layer is not graph.layers[-1]
+    return layer.activation == "relu" and layer is not graph.layers[-1] and _is_chosen(graph, layer)
 
 
-def _runtime() -> str:
+def _is_chosen(graph: PolicyGraph, layer: Layer) -> bool:
+    """Whether of the layer's values those that are not 0 are chosen: a convolution after it reads
+    all of them, and chooses in each patch."""
+    after = graph.layers.index(layer) + 1
+    return after == len(graph.layers) or graph.layers[after].convolution is None
+
+
+def _runtime(graph: PolicyGraph) -> str:
     rows = range(ROWS)
     lines = {
         "SUMS": [f"float sum{r} = POLICY_READ_FLOAT(bias + row + {r});" for r in rows],
@@ -153,39 +162,90 @@ def _runtime() -> str:
         f"#if {cortex_m4f_blocks.CONDITION}\n{DECLARATION}"
         f"#else\n#define ROWS {ROWS}\n\n{text}#endif\n"
     )
-    return "\n".join([_ACTIVE, policy_blocks])
+    convolutions = [
+        _at_places(index, layer, layer.convolution)
+        for index, layer in enumerate(graph.layers)
+        if layer.convolution
+    ]
+    chosen = [layer for layer in graph.layers if not layer.convolution]
+    return "\n".join([*([_ACTIVE] if chosen else []), policy_blocks, *convolutions])
+
+
+def _at_places(index: int, layer: Layer, convolution: Convolution) -> str:
+    parts, rows = _parts(layer), len(layer.bias)
+    lines = [
+        f"float patch[{convolution.patch_size}];",
+        f"unsigned at[{convolution.patch_size}];",
+        "unsigned written = 0;",
+        "unsigned first = 0;",
+        "",
+    ]
+    taken = ["const float value = {value};", "if (value != 0.0f) {", "    patch[count] = value;"]
+    taken += ["    at[count] = p;", "    count++;", "}", "p++;"]
+    work = []
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        first = f"first + {part.start}" if part.start else "first"
+        work += [
+            f"written += policy_blocks({name}_weight, {name}_bias, {part.stop - part.start},",
+            "                         patch, at, count, y + written,",
+            f"                         place == 0 ? 0 : place + written, {first});",
+        ]
+    lines += places_loop(
+        convolution,
+        "unsigned p = 0, count = 0;",
+        lambda value: [line.replace("{value}", value) for line in taken],
+        [*work, f"first += {rows};"],
+    )
+    body = "".join(f"    {line}".rstrip() + "\n" for line in [*lines, "return written;"])
+    head = f"static unsigned {function_name(index)}(const float *x, float *y, unsigned *place)"
+    return f"{described(layer, convolution)}{head}\n{{\n{body}}}\n"
 
 
 def _body(graph: PolicyGraph, literal: FloatLiteral) -> tuple[str, ...]:
     """Layers pass their values to and fro between two pairs of arrays on the stack."""
-    inputs = [layer.inputs for layer in graph.layers]
-    widths = [inputs[0], *(layer.outputs for layer in graph.layers)]
+    inputs = 0 if graph.layers[0].convolution else graph.layers[0].inputs
+    widths = [inputs, *(layer.outputs for layer in graph.layers)]
+    placed = {"odd" if (index + 1) % 2 else "even" for index in _with_places(graph)}
     lines = []
     for name, most in (("even", max(widths[0::2])), ("odd", max(widths[1::2]))):
-        lines.append(f"float {name}[{most}];")
-        if name == "even" or len(graph.layers) > 1:  # the actions' places are nobody's
-            lines.append(f"unsigned {name}_place[{most}];")
-    lines.append("unsigned count;")
+        lines += [f"float {name}[{most}];"] if most else []
+        lines += [f"unsigned {name}_place[{most}];"] if name in placed else []
+    lines += ["unsigned count;"] if placed else []
     lines += (
         ["unsigned written;"] if any(_is_gathered(graph, each) for each in graph.layers) else []
     )
-    lines += ["", f"count = active(observation, {inputs[0]}, even, even_place);"]
+    lines.append("")
+    if inputs:
+        lines.append(f"count = active(observation, {inputs}, even, even_place);")
     for index, layer in enumerate(graph.layers):
         x, y = ("odd", "even") if index % 2 else ("even", "odd")
-        lines += _layer(graph, index, x, y)
+        lines += _layer(graph, index, x if index else "observation", y)
         if _is_gathered(graph, layer):
             lines.append("count = written;")
         elif layer is not graph.layers[-1]:
             lines += activation_call(layer, y, literal)
-            lines.append(f"count = active({y}, {layer.results}, {y}, {y}_place);")
+            if _is_chosen(graph, layer):
+                lines.append(f"count = active({y}, {layer.results}, {y}, {y}_place);")
     lines += activation_call(graph.layers[-1], y, literal)
     return (*lines, *action_lines(graph, y, literal))
+
+
+def _with_places(graph: PolicyGraph) -> list[int]:
+    """The layers of whose values those that are not 0 are chosen; -1 stands for the observation."""
+    hidden = [i for i, each in enumerate(graph.layers[:-1]) if _is_chosen(graph, each)]
+    return hidden if graph.layers[0].convolution else [-1, *hidden]
 
 
 def _layer(graph: PolicyGraph, index: int, x: str, y: str) -> list[str]:
     """The calls for the parts of a layer, whose values follow one another."""
     layer = graph.layers[index]
     gathered = _is_gathered(graph, layer)
+    if layer.convolution:
+        place = f"{y}_place" if gathered else "0"
+        call = f"{function_name(index)}({x}, {y}, {place});"
+        return [f"written = {call}" if gathered else f"(void){call}"]
+    x = "even" if x == "observation" else x
     parts = _parts(layer)
     lines = []
     for part in parts:
@@ -212,9 +272,7 @@ def _tables(index: int, layer: Layer) -> list[Table]:
 def _parts(layer: Layer) -> list[slice]:
     """Whole blocks of the assembly each."""
     block = cortex_m4f_blocks.ROWS
-    starts = np.arange(0, layer.outputs, block)
-    sizes = 4 * layer.inputs * np.minimum(block, layer.outputs - starts)
-    return [
-        slice(part.start * block, min(part.stop * block, layer.outputs))
-        for part in row_parts(sizes)
-    ]
+    outputs, inputs = layer.weight.shape
+    starts = np.arange(0, outputs, block)
+    sizes = 4 * inputs * np.minimum(block, outputs - starts)
+    return [slice(part.start * block, min(part.stop * block, outputs)) for part in row_parts(sizes)]

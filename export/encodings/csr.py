@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
-from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
+from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
 from sparsectl.export.encodings.table import (
     Table,
     part_name,
@@ -49,13 +49,17 @@ class Csr:
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         types = index_types(graph)
-        layers = [_encode(index, layer, *types) for index, layer in enumerate(graph.layers)]
+
+        def encode(index: int, layer: Layer) -> FloatLayer:
+            return _encode(index, layer, *types)
+
+        layers = [float_layer(i, layer, encode) for i, layer in enumerate(graph.layers)]
         return float_policy(self, graph, layers, _runtime(*types))
 
 
 def index_types(graph: PolicyGraph) -> tuple[np.dtype[Any], np.dtype[Any]]:
     """One type of columns and one of counts for all layers, so that one function reads them."""
-    columns = max(layer.inputs - 1 for layer in graph.layers)
+    columns = max(layer.weight.shape[1] - 1 for layer in graph.layers)
     counts = max(int(_counts(layer).max()) for layer in graph.layers)
     return smallest_unsigned(columns), smallest_unsigned(counts)
 

@@ -10,7 +10,7 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.csr import index_types
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
-from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
+from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
 from sparsectl.export.encodings.table import (
     Table,
     part_name,
@@ -66,7 +66,11 @@ class CsrFloat16:
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         rounded = self._rounded(graph)
         column, count = index_types(rounded)
-        layers = [_encode(i, layer, column, count) for i, layer in enumerate(rounded.layers)]
+
+        def encode(index: int, layer: Layer) -> FloatLayer:
+            return _encode(index, layer, column, count)
+
+        layers = [float_layer(i, layer, encode) for i, layer in enumerate(rounded.layers)]
         runtime = RUNTIME.format(
             column=f"{column}_t",
             count=f"{count}_t",

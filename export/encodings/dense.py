@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
-from sparsectl.export.encodings.float_layers import FloatLayer, float_policy
+from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
 from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import Layer, PolicyGraph
@@ -34,7 +34,7 @@ class Dense:
     cores: frozenset[str] | None = None
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
-        layers = [_encode(index, layer) for index, layer in enumerate(graph.layers)]
+        layers = [float_layer(i, layer, _encode) for i, layer in enumerate(graph.layers)]
         return float_policy(self, graph, layers, RUNTIME)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Encoding
+from sparsectl.export.encodings.places import (
+    at_one_place,
+    described,
+    function_name,
+    places_loop,
+)
 from sparsectl.export.encodings.table import Table
 from sparsectl.policy.activations import FloatLiteral, c_call, c_functions
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 
 RANGES = {"tanh": (-1.0, 1.0)}
@@ -38,6 +45,35 @@ class FloatLayer:
 
     tables: tuple[Table, ...]
     calls: tuple[str, ...]
+    functions: str = ""
+    """C that the calls need beside the encoding's own."""
+
+
+def float_layer(index: int, layer: Layer, encode: Callable[[int, Layer], FloatLayer]) -> FloatLayer:
+    """The layer in an encoding that has `encode` for layers of weights: a convolution calls that
+    code at each place."""
+    encoded = encode(index, at_one_place(layer))
+    if layer.convolution is None:
+        return encoded
+    return replace(
+        encoded,
+        calls=(f"{function_name(index)}({{x}}, {{y}});",),
+        functions=_at_places(index, layer, layer.convolution, encoded.calls),
+    )
+
+
+def _at_places(index: int, layer: Layer, convolution: Convolution, calls: Sequence[str]) -> str:
+    work = [call.format(x="patch", y="y") for call in calls]
+    loop = places_loop(
+        convolution,
+        "float *p = patch;",
+        lambda value: [f"*p++ = {value};"],
+        [*work, f"y += {len(layer.bias)};"],
+    )
+    lines = [f"float patch[{convolution.patch_size}];", "", *loop]
+    body = "".join(f"    {line}".rstrip() + "\n" for line in lines)
+    head = f"static void {function_name(index)}(const float *x, float *y)"
+    return f"{described(layer, convolution)}{head}\n{{\n{body}}}\n"
 
 
 def float_policy(
@@ -51,7 +87,8 @@ def float_policy(
 
     def write(literal: FloatLiteral) -> Code:
         activations = activation_functions(graph.layers, literal)
-        functions = "\n".join([runtime, *activations, *limit_functions(graph)])
+        own = [layer.functions for layer in layers if layer.functions]
+        functions = "\n".join([runtime, *own, *activations, *limit_functions(graph)])
         return Code(functions, float_body(graph, layers, literal))
 
     tables = tuple(table for layer in layers for table in layer.tables)

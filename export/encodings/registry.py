@@ -33,8 +33,8 @@ FLOAT: dict[str, Encoding] = {
 
 ENCODINGS: dict[str, Encoding] = {**FLOAT, **FIXED}
 
-CONVOLVING: frozenset[str] = frozenset()
-"""Those that take convolutions."""
+CONVOLVING = frozenset({AUTO, "dense", "blocks", "blocks-skip", "csr", "csr-float16"})
+"""Those that take convolutions; the others would have their weights once for each place."""
 
 ROUNDED = frozenset(name for name, each in ENCODINGS.items() if each.kind != "float32")
 """Those that round weights to less than float32."""
@@ -53,8 +53,7 @@ def encode(
     """
     if graph.has_convolutions and name not in CONVOLVING:
         raise UserError(
-            f"encoding {name!r} has no convolutions; there is no C for them yet, give a policy of "
-            "vectors"
+            f"encoding {name!r} has no convolutions; choose {', '.join(sorted(CONVOLVING))}"
         )
     if name == AUTO:
         encoded = [ENCODINGS[each].encode(graph, observations) for each in AUTO_ENCODINGS]

@@ -43,7 +43,7 @@ MOVING = frozenset(
     "ScatterElements ScatterND OneHot IsNaN IsInf NonZero".split()
 )
 """Operators whose results are exact."""
-PRODUCTS = ("MatMul", "Gemm")
+PRODUCTS = ("MatMul", "Gemm", "Conv")
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal")
 COMPOSED = ("Normalization", "Reduce", "Softmax", "Sum", "Mean")
 """In the names of operators that round on the way to their result."""
@@ -93,7 +93,8 @@ class Float64Graph:
         roundoff = AMPLITUDE * self._roundoff.get(node.output[0], FLOAT32_ROUNDOFF)
         if node.op_type in PRODUCTS:
             magnitude = node.run(*[None if x is None else np.abs(x) for x in given])[0]
-            roundoff *= max(1.0, np.sqrt(np.shape(given[0])[-1] / LONG_SUM))
+            row = np.shape(given[1])[1:] if node.op_type == "Conv" else np.shape(given[0])[-1:]
+            roundoff *= max(1.0, np.sqrt(np.prod(row) / LONG_SUM))
             return (results[0] + _noise(noise, np.shape(magnitude)) * roundoff * np.abs(magnitude),)
         if node.op_type not in ARITHMETIC:
             roundoff *= LIBRARY

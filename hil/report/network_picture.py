@@ -78,7 +78,7 @@ def live_neurons(graph: PolicyGraph) -> list[NDArray[np.bool_]]:
 def _weights(layer: Layer) -> NDArray[np.float32]:
     """[results, inputs]: a neuron is drawn for each result, with all weights that lead to it."""
     if layer.results == layer.outputs and not layer.segments:
-        return layer.weight
+        return layer.matrix()
     drawn, start = [], 0
     for segment in layer.parts:
         rows = layer.weight[start : start + segment.neurons]
@@ -90,7 +90,7 @@ def _weights(layer: Layer) -> NDArray[np.float32]:
 
 def input_use(graph: PolicyGraph) -> InputUse:
     """Count the first layer's weights for each signal and frame."""
-    reads = np.count_nonzero(graph.layers[0].weight, axis=0)
+    reads = np.count_nonzero(graph.layers[0].matrix(), axis=0)
     counts = reads.reshape(graph.frames, len(graph.observation)).T
     return InputUse(
         [signal.name.replace("_", " ") for signal in graph.observation],
@@ -234,7 +234,8 @@ def _column_words(graph: PolicyGraph, alive: list[NDArray[np.bool_]], height: in
 
 def _caption(graph: PolicyGraph, drawn: int, whole: int) -> str:
     possible = sum(layer.weight.size for layer in graph.layers)
-    text = f"{graph.kept_weights:,} weights in {possible:,} places"
+    once = " (of a convolution once for all places)" if graph.has_convolutions else ""
+    text = f"{graph.kept_weights:,} weights in {possible:,} places{once}"
     idle = graph.kept_weights - whole
     if idle:
         text += f", {idle} of them with no path from an input to the output (not drawn)"

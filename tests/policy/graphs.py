@@ -124,13 +124,8 @@ def written_out(layer: Layer) -> Layer:
     """A convolution as a layer with weights of its own for each place, columns as in a patch."""
     convolution = layer.convolution
     assert convolution is not None
-    rows = len(layer.bias)
-    weight = np.zeros((convolution.count, rows, layer.inputs + 1), np.float32)
-    for place, index in enumerate(convolution.index):
-        weight[place][:, index] = layer.weight
     bias = np.tile(layer.bias, convolution.count)
-    flat = weight[..., :-1].reshape(-1, layer.inputs)
-    return Layer(flat, bias, layer.activation, layer.parameters)
+    return Layer(layer.matrix(), bias, layer.activation, layer.parameters)
 
 
 def observations(graph: PolicyGraph, count: int = 200, seed: int = 1) -> np.ndarray:

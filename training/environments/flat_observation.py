@@ -61,7 +61,7 @@ def _check_part(space: Any, said: str) -> None:
     if not isinstance(space, Box):
         raise UserError(f"{said}; only Box can be distilled, wrap the environment so that it is")
     if space.dtype == np.uint8 and len(space.shape) == IMAGE_DIMENSIONS:
-        raise UserError(f"{said}, an image; policies here have no convolutions")
+        raise UserError(f"{said}, an image; students here have no convolutions")
 
 
 def _names(key: str, space: Box) -> list[str]:

@@ -1,0 +1,106 @@
+"""Convolutions in C: bit for bit the reference, in every encoding that takes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparsectl.common.errors import UserError
+from sparsectl.export.c_writer import c_files
+from sparsectl.export.encodings.registry import AUTO, CONVOLVING, ENCODINGS, FIXED, encode
+from sparsectl.export.host_c import run_c
+from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from tests.policy.graphs import convolutional_graph, observations
+from tests.tools import need
+
+
+def images_alone(seed: int) -> PolicyGraph:
+    """Its last layer is a convolution; the actions are its values."""
+    graph = convolutional_graph(seed, layers=2, activations=("tanh", "relu", "tanh"))
+    layers = graph.layers[: 1 + seed % 2]
+    actions = tuple(Signal(f"a{i}") for i in range(layers[-1].outputs))
+    return replace(graph, layers=layers, action=actions)
+
+
+def image_made_of_neurons(seed: int) -> PolicyGraph:
+    """A layer of weights whose values a convolution reads as an image."""
+    graph = convolutional_graph(seed)
+    generator = np.random.default_rng(seed)
+    weight = generator.normal(size=(graph.observation_size, 5)) * 0.5
+    first = Layer(weight, np.zeros(len(weight)), "tanh")
+    layers = (first, *graph.layers)
+    return replace(graph, layers=layers, observation=graph.observation[:5])
+
+
+def wide(seed: int) -> PolicyGraph:
+    """More channels than a block has rows, and rows that are left over."""
+    return convolutional_graph(seed, channels=(43, 5), layers=2, kept=0.6)
+
+
+GRAPHS = {
+    "one": lambda: convolutional_graph(0, kept=0.5),
+    "two, padded": lambda: convolutional_graph(1, layers=2, padded=True),
+    "channels first": lambda: convolutional_graph(2, padded=True, channels_first=True),
+    "channels first, whole": lambda: convolutional_graph(3, channels_first=True),
+    "one row": lambda: convolutional_graph(4, layers=2, sizes=(2, 1, 9), padded=True),
+    "of tanh": lambda: convolutional_graph(5, layers=2, activations=("tanh", "relu", "tanh")),
+    "argmax": lambda: choosing(7),
+    "alone": lambda: images_alone(0),
+    "two alone": lambda: images_alone(1),
+    "after neurons": lambda: image_made_of_neurons(2),
+    "wide": lambda: wide(3),
+    "dilated": lambda: dilated(4),
+}
+
+
+def choosing(seed: int) -> PolicyGraph:
+    graph = convolutional_graph(seed)
+    last = replace(graph.layers[-1], activation="argmax")
+    return replace(graph, layers=(*graph.layers[:-1], last), action=(Signal("choice"),))
+
+
+def dilated(seed: int) -> PolicyGraph:
+    graph = convolutional_graph(seed, sizes=(2, 9, 8))
+    geometry = Convolution(2, 9, 8, (3, 2), (2, 1), (2, 3))
+    weight = np.random.default_rng(seed).normal(size=(4, geometry.patch_size))
+    first = Layer(weight, graph.layers[0].bias, "relu", convolution=geometry)
+    reader = graph.layers[1]
+    read = np.random.default_rng(seed).normal(size=(reader.outputs, first.outputs))
+    second = replace(reader, weight=read / np.sqrt(first.outputs))
+    return replace(graph, layers=(first, second, *graph.layers[2:]))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("encoding", sorted(CONVOLVING - {AUTO} - set(FIXED)))
+def test_the_c_is_the_reference_bit_for_bit(name: str, encoding: str, tmp_path: Path) -> None:
+    need("gcc")
+    graph = GRAPHS[name]()
+    x = observations(graph, 100)
+    x[::7] = np.round(x[::7] > 3)  # images of zeros and ones
+    policy = encode(encoding, graph, x)
+    for file, text in c_files(policy, x[:4], "test").items():
+        (tmp_path / file).write_text(text)
+    found = run_c(tmp_path, x, graph.action_size, tmp_path)
+    expected = policy.forward(x)
+    assert np.ptp(expected) > 0
+    assert np.array_equal(found.view(np.uint32), expected.view(np.uint32))
+    if policy.encoding.kind == "float32":
+        assert np.array_equal(expected, graph.forward(x))
+
+
+def test_its_weights_stand_once() -> None:
+    graph = convolutional_graph(0, sizes=(4, 10, 10), channels=(16,))
+    policy = encode("dense", graph, observations(graph, 4))
+    weights = sum(layer.weight.size + layer.bias.size for layer in graph.layers)
+    assert policy.table_bytes == 4 * weights
+
+
+@pytest.mark.parametrize("encoding", sorted(set(ENCODINGS) - CONVOLVING))
+def test_an_encoding_without_them_says_which_have(encoding: str) -> None:
+    graph = convolutional_graph(0)
+    with pytest.raises(UserError, match=f"encoding '{encoding}' has no convolutions; choose auto"):
+        encode(encoding, graph, observations(graph, 4))
