@@ -134,6 +134,7 @@ MethodName = Literal[
     "group",
     "deterministic",
     "gradual",
+    "policy-distillation",
     "magnitude",
     "one-shot",
     "neurons",
@@ -165,7 +166,15 @@ class DistillConfig:
     """auto: bpd, with keep or return gradual, which cuts while it fine-tunes (in quick bpd), with
     table_bytes small. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The
     others have no noise, and weights or neurons go while fine-tuning; small, td3bc and bc are small
-    dense networks."""
+    dense networks. policy-distillation: of a teacher that chooses one of a few; the others but for
+    td3bc and bc are for choices too."""
+
+    loss: Literal["nll", "mse", "kl"] | None = None
+    """Where actions are choices: nll of the teacher's choice, mse of its values, or kl from the
+    softmax of its values over the temperature (kl)."""
+
+    temperature: float | None = None
+    """Of the teacher's values in kl; small ones sharpen (0.01 of Q-values, 1 of logits)."""
 
     keep: int | None = None
     """Target: the best student with this many weights at most."""

@@ -10,6 +10,9 @@ with twin critics Q1, Q2 trained beside it as in TD3. Weights that are mostly no
 over a threshold) are cut. Observations and actions are normalised by the signals throughout, or,
 as the paper has them, in physical units.
 
+Where actions are choices the squared error is a loss over these (policy_distillation/), without a
+value term; the divergence and the noise are the same.
+
 S students, of several seeds or KL weights, are trained at once, each exactly as if it were alone:
 it has its own critics, minibatches and noise. One student is S = 1. Critics that were fitted to the
 teacher before are shared by all and not trained any more.
@@ -33,6 +36,7 @@ from sparsectl.training.environments.signals import normaliser
 from sparsectl.training.nn.critics import DTYPES, TwinCritics
 from sparsectl.training.nn.flat import FlatAdam, flat_values
 from sparsectl.training.nn.noise import Noise
+from sparsectl.training.policy_distillation.term import ChoiceTerm
 from sparsectl.training.settings import BpdSettings
 from sparsectl.training.students.passes import pass_of
 from sparsectl.training.students.penalties import WEIGHT_COSTS
@@ -52,6 +56,7 @@ class BayesianPolicyDistillation:
         device: where everything lives.
         kl_multipliers: one a student in place of the settings' one.
         fitted: critics to take in place of live ones.
+        term: what is imitated where actions are choices; None: the teacher's actions.
 
     Attributes:
         losses: after an update, by name, each [S].
@@ -67,8 +72,10 @@ class BayesianPolicyDistillation:
         device: torch.device,
         kl_multipliers: Sequence[float] | None = None,
         fitted: FittedCritics | None = None,
+        term: ChoiceTerm | None = None,
     ) -> None:
         self.settings = settings
+        self.term = term
         self.steps_done = 0
         physical = settings.units == "physical"
         self.batches = Batches(dataset, signals, settings.batch_size, device, physical=physical)
@@ -78,9 +85,10 @@ class BayesianPolicyDistillation:
         # On the CPU: the same on every device.
         starts = [torch.Generator().manual_seed(2 * seed) for seed in seeds]
         n, m = self.batches.observation_size, self.batches.action_size
-        sizes = (n, *settings.hidden, m)
+        sizes = (n, *settings.hidden, self.batches.label_size)
         kind = STUDENTS[settings.student]
         self.student = kind(sizes, starts, settings.weight_std, settings.log_sigma_start).to(device)
+        self.student.squashed = term is None
         if isinstance(self.student, VariationalStudent):
             self.student.use(NOISES[settings.noise])
         rows, dtype = settings.batch_size, DTYPES[settings.critic_dtype]
@@ -136,6 +144,18 @@ class BayesianPolicyDistillation:
     def _update_students(self, batch: Batch) -> None:
         """Down the loss, from written-out slopes in the actions."""
         sampled = self.acting.actions(batch.observations, self.noise.draw(self.randoms))
+        slope = (
+            self._action_slope(batch, sampled)
+            if self.term is None
+            else self._choice_slope(self.term, batch, sampled)
+        )
+        divergences = self.acting.descend(slope, self.divergence, self.kl_weights())
+        self.student_adam.apply()
+        self.acting.refresh()
+        self.losses["divergence"] = divergences
+
+    def _action_slope(self, batch: Batch, sampled: Tensor) -> Tensor:
+        """Slopes of the value term and the squared error in what the students give, [S, B, m]."""
         actions = self._in_units(sampled)
         difference = actions - batch.labels
         terms = difference.shape[1] * (actions.shape[2] if self.settings.imitation == "mean" else 1)
@@ -144,11 +164,14 @@ class BayesianPolicyDistillation:
             slope += self._value_slope(batch.observations, actions)
         if self._bounds is not None:
             slope *= self._bounds[1]  # now in what the student gives, from -1 to 1
-        divergences = self.acting.descend(slope, self.divergence, self.kl_weights())
-        self.student_adam.apply()
-        self.acting.refresh()
         self.losses["imitation"] = difference.square().sum(dim=(1, 2)) / terms
-        self.losses["divergence"] = divergences
+        return slope
+
+    def _choice_slope(self, term: ChoiceTerm, batch: Batch, outputs: Tensor) -> Tensor:
+        """Slopes of |D|/M Σ loss in the values that the students give, [S, B, choices]."""
+        loss = term(outputs, batch.labels)
+        self.losses["imitation"] = loss.value.mean(dim=1)
+        return loss.gradient * (len(self.batches) / outputs.shape[1])
 
     def _in_units(self, actions: Tensor) -> Tensor:
         """A student's actions, from -1 to 1, in those of the minibatches."""

@@ -16,7 +16,8 @@ from sparsectl.training.nn.networks import Array
 
 
 class Batch(NamedTuple):
-    """Normalised rows: state_action [S, B, n + m], labels [S, B, m], rewards [S, B], …"""
+    """Normalised rows: state_action [S, B, n + m], labels [S, B, m], rewards [S, B], …; where
+    actions are choices labels are the teacher's values as they are, [S, B, choices]."""
 
     observations: Tensor
     state_action: Tensor
@@ -53,6 +54,7 @@ class Batches:
         self.batch_size = batch_size
         self.observation_size = dataset.observations.shape[1]
         self.action_size = dataset.actions.shape[1]
+        self.label_size = dataset.label_size
         self._signals = signals
         self._physical = physical
         self._device = device
@@ -78,7 +80,7 @@ class Batches:
     def _batch(self, table: Tensor) -> Batch:
         n, m = self.observation_size, self.action_size
         labels = n + m
-        after = labels + m
+        after = labels + self.label_size
         return Batch(
             observations=table[..., :n],
             state_action=table[..., :labels],
@@ -103,7 +105,7 @@ class Batches:
         columns = [
             observations(dataset.observations),
             actions(dataset.actions),
-            actions(dataset.teacher_actions),
+            dataset.choice_values() if dataset.choices else actions(dataset.teacher_actions),
             observations(dataset.next_observations),
             dataset.rewards[:, None],
             1 - dataset.terminations[:, None].astype(np.float32),

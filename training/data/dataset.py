@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.choices import Choices
 from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
 from sparsectl.training.nn.networks import Array
 
@@ -56,6 +57,25 @@ class Dataset:
         """Names, units, scales and limits of observations and actions."""
         signals: dict[str, Any] = self.metadata["signals"]
         return signals
+
+    @property
+    def choices(self) -> Choices | None:
+        """Which choices an action is one of; None: actions are real numbers."""
+        return choices_of(self.signals)
+
+    @property
+    def label_size(self) -> int:
+        """Numbers that a student gives for an observation: the actions', or one for each choice."""
+        return self.actions.shape[1] if self.choices is None else self.choices.count
+
+    def choice_values(self) -> Array:
+        """What the teacher gives for each choice, [N, choices]; 1 for its choice and 0 for others
+        where no more is known."""
+        if self.teacher_values is not None:
+            return self.teacher_values
+        assert self.choices is not None
+        numbers = np.arange(self.choices.count) + self.choices.first
+        return np.asarray(self.teacher_actions == numbers, np.float32)
 
     def digest(self) -> str:
         """SHA-256 of the arrays."""

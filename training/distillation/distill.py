@@ -30,6 +30,7 @@ from sparsectl.training.distillation.run import CHECKPOINT, JSON, Distillation, 
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import stop_on_interrupt
+from sparsectl.training.policy_distillation.term import term_of
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
 from sparsectl.training.rollouts.policy import Policy, load_policy
@@ -70,13 +71,14 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
     dataset = read_dataset(config.dataset)
     config = in_environment(config, dataset.metadata.get("environment"))
     teacher = _teacher(config)
+    term = term_of(config, dataset, teacher)
     with ExitStack() as stack:
         is_new = stack.enter_context(locked_folder(config.out))
         stack.enter_context(_without_leavings(config.out, is_new))
         stop = stack.enter_context(stop_on_interrupt())
         workers = config.workers or os.cpu_count() or 1
         rollouts = stack.enter_context(Rollouts(config.env, workers)) if config.env else None
-        run = Distillation(config, preset, dataset, rollouts, stop, table_bytes, teacher)
+        run = Distillation(config, preset, dataset, rollouts, stop, table_bytes, teacher, term)
         stack.callback(run.board.close)
         return run.run()
 

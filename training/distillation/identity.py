@@ -11,8 +11,9 @@ from sparsectl.common.provenance import provenance
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.distillation.presets import Preset
-from sparsectl.training.environments.signals import standardised, unscaled
-from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.environments.signals import choices_of, standardised, unscaled
+from sparsectl.training.policy_distillation.term import ChoiceTerm
+from sparsectl.training.rollouts.policy import Policy, choosing
 from sparsectl.training.students.masked import kept_weights
 from sparsectl.training.students.storage import StudentFile, StudentLayer
 
@@ -42,7 +43,8 @@ class RunFacts:
     def student(self, layers: Sequence[StudentLayer], report: Sequence[JSON]) -> StudentFile:
         """A student of this run, after the stages of the report."""
         metadata = {
-            "activations": ["relu"] * (len(layers) - 1) + ["tanh"],
+            "activations": ["relu"] * (len(layers) - 1)
+            + ["tanh" if choices_of(self.signals) is None else "argmax"],
             "log_alpha_threshold": self.threshold,
             "signals": self.signals,
             "config": self.identity,
@@ -57,18 +59,24 @@ class RunFacts:
 
     def policy(self, student: StudentFile) -> Policy:
         """The student, acting in physical units."""
-        network = student.network()
+        network, choices = choosing(student.network(), self.signals)
         weights = sum(array.size for array in network.weights)
         size = weights + sum(array.size for array in network.biases)
-        return Policy(network, size, "", self.signals, self.environment, weights)
+        known = self.signals, self.environment, weights
+        return Policy(network, size, "", *known, choices=choices)
 
 
 def facts_of(
-    config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
+    config: DistillConfig,
+    preset: Preset,
+    dataset: Dataset,
+    teacher: Policy | None,
+    term: ChoiceTerm | None,
 ) -> RunFacts:
     """The facts of a run of this config on this dataset."""
+    of_choices = {} if term is None else term.identity()
     return RunFacts(
-        identity=_identity(config, preset, dataset, teacher),
+        identity=_identity(config, preset, dataset, teacher) | of_choices,
         teacher=_teacher_facts(dataset, teacher),
         environment=config.env or dataset.metadata.get("environment"),
         signals=_signals(preset, dataset),

@@ -57,6 +57,10 @@ METHODS: dict[str, Method] = {
         {"student": "deterministic", "kl_multiplier": 0.0},
     ),
     "gradual": Method("imitation, then weights go gradually by what they add", PLAIN),
+    "policy-distillation": Method(
+        "imitation of a teacher that chooses (Rusu et al. 2015), then weights go by what they add",
+        PLAIN,
+    ),
     "magnitude": Method(
         "imitation, then the smallest weights go gradually", PLAIN, {"score": "magnitude"}
     ),

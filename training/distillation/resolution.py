@@ -60,8 +60,10 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
         UserError: what is to be trained does not fit into the memory.
     """
     preset = _small(preset, config, dataset)
+    if dataset.choices is not None:  # critics are of actions that are real numbers
+        preset = replace(preset, bpd=replace(preset.bpd, value_weight=0.0))
     bpd = preset.bpd
-    sizes = (dataset.observations.shape[1], *bpd.hidden, dataset.actions.shape[1])
+    sizes = (dataset.observations.shape[1], *bpd.hidden, dataset.label_size)
     # Means and variances, each with a gradient and Adam's two moments, and a copy of the best;
     # in a batch each layer's mean, deviation and noise, kept for the way back.
     values = 10 * dense_parameters(sizes) + 6 * bpd.batch_size * sum(sizes)
@@ -76,7 +78,7 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
 def _small(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     if not METHODS[config.method].small or not (config.keep or config.table_bytes):
         return preset
-    sizes = dataset.observations.shape[1], dataset.actions.shape[1]
+    sizes = dataset.observations.shape[1], dataset.label_size
     hidden = small_hidden(config, sizes, len(preset.bpd.hidden))
     return replace(preset, bpd=replace(preset.bpd, hidden=hidden))
 

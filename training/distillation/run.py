@@ -36,6 +36,7 @@ from sparsectl.training.finetuning.finetuning import Finetuning, start_layers
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import Loop, Stop, Trainer
+from sparsectl.training.policy_distillation.term import ChoiceTerm
 from sparsectl.training.rollouts.dagger import Coverage
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import Policy
@@ -76,13 +77,15 @@ class Distillation:
         stop: Stop,
         table_bytes: TableBytes | None,
         teacher: Policy | None,
+        term: ChoiceTerm | None,
     ) -> None:
         self.config = config
+        self.term = term
         dataset = METHODS[config.method].imitated(dataset)
         self.preset = preset = fitted(preset, config, dataset)
         self.table_bytes = table_bytes
         self.teacher = teacher
-        self.facts = facts_of(config, preset, dataset, self.teacher)
+        self.facts = facts_of(config, preset, dataset, self.teacher, term)
         self.identity, self.signals = self.facts.identity, self.facts.signals
         self.device = chosen_device(config.device)
         self.coverage = Coverage(
@@ -90,7 +93,7 @@ class Distillation:
         )
         critics = self._critics(dataset)
         self.bpd = BayesianPolicyDistillation(
-            dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics
+            dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics, term=term
         )
         self.finetuning: Finetuning | None = None
         self.rollouts = rollouts
@@ -151,8 +154,8 @@ class Distillation:
     def _begin_finetuning(self, number: int, keep: int, layers: tuple[StudentLayer, ...]) -> None:
         seed = self.config.seed + number * FINETUNE_SEEDS
         data, settings = self.coverage.all(self.teacher_return), self.preset.finetune
-        self.finetuning = finetuning_of(settings, layers)(
-            data, self.signals, layers, settings, seed, self.device, keep, number
+        self.finetuning = finetuning_of(settings, layers, self.term)(
+            data, self.signals, layers, settings, seed, self.device, keep, number, self.term
         )
 
     def layers(self) -> tuple[StudentLayer, ...]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sparsectl.training.data.batches import Batches
 from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.policy_distillation.term import ChoiceTerm
 from sparsectl.training.settings import FinetuneSettings
 from sparsectl.training.students.encodings import ENCODINGS
 from sparsectl.training.students.masked import MaskedStudent, kept_weights
@@ -43,6 +44,7 @@ class Finetuning(ABC):
         device: where everything lives.
         keep: weights at the end, at most; 0: all that the masks have.
         number: of this fine-tuning in its run.
+        term: what is imitated where actions are choices; None: the teacher's actions.
 
     Attributes:
         steps: that it takes.
@@ -61,15 +63,18 @@ class Finetuning(ABC):
         device: torch.device,
         keep: int = 0,
         number: int = 0,
+        term: ChoiceTerm | None = None,
     ) -> None:
         self.settings = settings
+        self.term = term
         self.keep = keep
         self.number = number
         self.steps_done = 0
         self.batches = Batches(dataset, signals, settings.batch_size, device)
         self.random = torch.Generator(device).manual_seed(seed)
         self.start = layers
-        self.student = MaskedStudent(layers, ENCODINGS[settings.encoding]).on(device)
+        encode = ENCODINGS[settings.encoding]
+        self.student = MaskedStudent(layers, encode, squashed=term is None).on(device)
         self.losses: dict[str, Tensor] = {}
 
     @abstractmethod

@@ -27,8 +27,11 @@ class FirstOrder(Finetuning):
         rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
         self.adam.set_learning_rate(rate)
         batch = self.batches.sample([self.random])
-        error = self.student(batch.observations[0]) - batch.labels[0]
-        loss = error.square().sum(dim=1).mean()
+        outputs, labels = self.student(batch.observations[0]), batch.labels[0]
+        if self.term is None:
+            loss = (outputs - labels).square().sum(dim=1).mean()
+        else:
+            loss = self.term(outputs, labels).value.mean()
         self.adam.step(loss)
         self.losses["imitation"] = loss.detach()
         self.steps_done += 1

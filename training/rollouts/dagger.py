@@ -105,7 +105,11 @@ class Coverage:
         return mined(self.rollouts.transitions(behaviour, series, tries * count, label), count)
 
     def imitation_error(self, student: Policy) -> float:
-        """Mean squared difference from the teacher over all transitions, in units of the action."""
+        """Mean squared difference from the teacher over all transitions, in units of the action;
+        where actions are choices the share of transitions in which it takes another."""
+        if self.parts[0].choices is not None:
+            others = [student.act(p.observations) != p.teacher_actions for p in self.parts]
+            return float(np.concatenate(others).mean())
         squares = [(student.act(p.observations) - p.teacher_actions) ** 2 for p in self.parts]
         return float(np.concatenate(squares).sum(axis=1).mean())
 

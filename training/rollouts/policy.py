@@ -222,9 +222,7 @@ def _choices_of_onnx(path: Path, network: OnnxNetwork, signals: JSON | None) -> 
 def _from_student(path: Path) -> Policy:
     student = read_student(path)
     network = student.network()
-    choices = choices_of(student.metadata["signals"])
-    if choices is not None and network.activations[-1] == "argmax":
-        choices, network = replace(choices, values=LOGITS), network.before_argmax()
+    network, choices = choosing(network, student.metadata["signals"])
     return Policy(
         network,
         _count(network),
@@ -234,6 +232,14 @@ def _from_student(path: Path) -> Policy:
         _count_weights(network),
         choices=choices,
     )
+
+
+def choosing(network: Mlp, signals: JSON) -> tuple[Mlp, Choices | None]:
+    """A student's network, up to the values that it takes the greatest of where it chooses."""
+    choices = choices_of(signals)
+    if choices is None or network.activations[-1] != "argmax":
+        return network, choices
+    return network.before_argmax(), replace(choices, values=LOGITS)
 
 
 def _count(network: Mlp) -> int:

@@ -19,10 +19,12 @@ class DeterministicStudent(nn.Module):
     """ReLU layers and a tanh output, between normalised observations and normalised actions.
 
     Attributes:
+        squashed: whether the tanh is there; without it the outputs are values of choices.
         means: [S, out, in] a layer.
         biases: [S, 1, out] a layer.
     """
 
+    squashed = True
     pruned_by_noise = False
     """Every weight is kept; what goes is cut in fine-tuning."""
 
@@ -48,11 +50,14 @@ class DeterministicStudent(nn.Module):
         return []
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
-        """Actions [S, B, m] in [-1, 1] for observations [S, B, n]."""
+        """Actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n]."""
         last = len(self.means) - 1
         for index, (mean, bias) in enumerate(zip(self.means, self.biases, strict=True)):
             observations = torch.baddbmm(bias, observations, mean.transpose(1, 2))
-            observations = observations.relu() if index < last else observations.tanh()
+            if index < last:
+                observations = observations.relu()
+            elif self.squashed:
+                observations = observations.tanh()
         return observations
 
     def divergences(self, prior: Divergence) -> list[Tensor]:

@@ -59,7 +59,13 @@ class GroupLinear(nn.Module):
 
 
 class GroupStudent(nn.Module):
-    """ReLU layers and a tanh output, between normalised observations and normalised actions."""
+    """ReLU layers and a tanh output, between normalised observations and normalised actions.
+
+    Attributes:
+        squashed: whether the tanh is there; without it the outputs are values of choices.
+    """
+
+    squashed = True
 
     def __init__(
         self,
@@ -85,11 +91,15 @@ class GroupStudent(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, GroupLinear)]
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] in [-1, 1] for observations [S, B, n]; `noise_widths`."""
+        """Sampled actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n];
+        the noise has `noise_widths`."""
         last = len(self.layers) - 1
         for index, layer in enumerate(self.linear_layers()):
             observations = layer(observations, noise[2 * index], noise[2 * index + 1])
-            observations = observations.relu() if index < last else observations.tanh()
+            if index < last:
+                observations = observations.relu()
+            elif self.squashed:
+                observations = observations.tanh()
         return observations
 
     def divergences(self, prior: Divergence) -> list[Tensor]:

@@ -23,6 +23,7 @@ class MaskedStudent(nn.Module):
     Args:
         layers: the student, with its masks.
         encode: what the export will make of the weights; they are computed with as it leaves them.
+        squashed: whether the tanh is there; without it the outputs are values of choices.
 
     Attributes:
         weights: [live out, live in] a layer; what stands outside the mask has no effect.
@@ -30,8 +31,14 @@ class MaskedStudent(nn.Module):
         masks: [live out, live in] a layer, float32 of 0 and 1.
     """
 
-    def __init__(self, layers: Sequence[StudentLayer], encode: Encoding = as_it_is) -> None:
+    def __init__(
+        self,
+        layers: Sequence[StudentLayer],
+        encode: Encoding = as_it_is,
+        squashed: bool = True,
+    ) -> None:
         super().__init__()
+        self.squashed = squashed
         self._layers = tuple(layers)
         self._encode = encode
         kept = [layer.kept(np.inf) for layer in layers]
@@ -50,12 +57,15 @@ class MaskedStudent(nn.Module):
         return self.to(device)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Actions [B, m] in [-1, 1] for observations [B, n]."""
+        """Actions [B, m] in [-1, 1], or values of choices, for observations [B, n]."""
         last = len(self.masks) - 1
         layers = zip(self.weights, self.biases, self.masks, strict=True)
         for index, (weight, bias, mask) in enumerate(layers):
             observations = torch.addmm(bias, observations, self._encode(weight * mask).t())
-            observations = observations.relu() if index < last else observations.tanh()
+            if index < last:
+                observations = observations.relu()
+            elif self.squashed:
+                observations = observations.tanh()
         return observations
 
     @torch.no_grad()

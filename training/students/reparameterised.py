@@ -114,6 +114,7 @@ class VariationalPass:
         *hidden, last = student.linear_layers()
         self._hidden = [LayerPass(layer, rows, dtype) for layer in hidden]
         self._last = LayerPass(last, rows, torch.float32)
+        self._squashed = student.squashed
         self._noise: list[Tensor] = []
         self.refresh()
 
@@ -125,7 +126,8 @@ class VariationalPass:
 
     @torch.no_grad()
     def actions(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] in [-1, 1], float32; they hold until the next call.
+        """Sampled actions [S, B, m] in [-1, 1], or values of choices, float32; they hold until the
+        next call.
 
         Args:
             observations: [S, B, n], of each student's own minibatch.
@@ -136,7 +138,8 @@ class VariationalPass:
         for layer, drawn in zip(self._hidden, noise, strict=False):
             values = layer.sample(values.to(layer.dtype), drawn)
             relu_(values)
-        return self._last.sample(values.float(), noise[-1]).tanh_()
+        outputs = self._last.sample(values.float(), noise[-1])
+        return outputs.tanh_() if self._squashed else outputs
 
     def descend(self, slope: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
         """Fill the parameters' gradients.
@@ -156,8 +159,9 @@ class VariationalPass:
 
     @torch.no_grad()
     def _descend(self, slope: Tensor) -> None:
-        actions = self._last.outputs
-        slope = torch.addcmul(slope, slope * actions, actions, value=-1)
+        if self._squashed:
+            actions = self._last.outputs
+            slope = torch.addcmul(slope, slope * actions, actions, value=-1)
         further = bool(self._hidden)
         slope = self._last.descend(slope, self._noise[-1], further=further)
         for index in reversed(range(len(self._hidden))):

@@ -12,7 +12,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.environments.signals import check_signals, normaliser
+from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
 from sparsectl.training.nn.networks import ACTIVATIONS, Array, Mlp
 from sparsectl.training.nn.safetensors_file import write_safetensors
 
@@ -149,7 +149,11 @@ def _check_chain(path: Path, layers: tuple[StudentLayer, ...], metadata: dict[st
     offset, _, action_offset, *_ = normaliser(metadata["signals"])
     sizes = [offset.size, *(layer.mean.shape[0] for layer in layers)]
     inputs = [layer.mean.shape[1] for layer in layers]
-    if not layers or inputs != sizes[:-1] or sizes[-1] != action_offset.size:
+    choices = (
+        choices_of(metadata["signals"]) if metadata["activations"][-1:] == ["argmax"] else None
+    )
+    outputs = action_offset.size if choices is None else choices.count
+    if not layers or inputs != sizes[:-1] or sizes[-1] != outputs:
         raise UserError(
             f"{path}: layers of {inputs} inputs do not chain from {offset.size} observations "
             f"to {action_offset.size} actions"

@@ -75,7 +75,13 @@ class VariationalLinear(nn.Module):
 
 
 class VariationalStudent(nn.Module):
-    """ReLU layers and a tanh output, between normalised observations and normalised actions."""
+    """ReLU layers and a tanh output, between normalised observations and normalised actions.
+
+    Attributes:
+        squashed: whether the tanh is there; without it the outputs are values of choices.
+    """
+
+    squashed = True
 
     def __init__(
         self,
@@ -105,7 +111,7 @@ class VariationalStudent(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, VariationalLinear)]
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] in [-1, 1] for observations [S, B, n].
+        """Sampled actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n].
 
         Args:
             observations: of each student's own minibatch.
@@ -114,8 +120,8 @@ class VariationalStudent(nn.Module):
         *hidden, last = self.linear_layers()
         for layer, drawn in zip(hidden, noise, strict=False):
             observations = layer(observations, drawn).relu()
-        actions: Tensor = last(observations, noise[-1]).tanh()
-        return actions
+        outputs: Tensor = last(observations, noise[-1])
+        return outputs.tanh() if self.squashed else outputs
 
     def divergences(self, prior: Divergence) -> list[Tensor]:
         """The divergence of each weight from the prior, [S, out, in] a layer."""

@@ -1,0 +1,133 @@
+"""The imitation of choices in a distillation: which loss at which temperature, what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.choices import LOGITS, Q_VALUES
+from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.policy_distillation.losses import LOSSES, Loss
+from sparsectl.training.rollouts.policy import Policy
+
+METHOD = "policy-distillation"
+DEFAULT_LOSS = "kl"
+TEMPERATURES = {Q_VALUES: 0.01, LOGITS: 1.0}
+"""Of the KL term, where none is given: the paper's for Q-values, whose scale is that of the
+rewards; a teacher's logits are its policy as they stand."""
+
+NOT_OF_CHOICES = ("td3bc", "bc")
+"""Methods that imitate actions as they were executed."""
+LEAST_WIDTH = 1e-6
+
+
+@dataclass(frozen=True)
+class ChoiceTerm:
+    """A loss over choices, as BPD and the fine-tunings take it.
+
+    Attributes:
+        loss: of `LOSSES`.
+        temperature: of the teacher's values, in the KL term.
+        centre, width: of all the teacher's values together. The squared error takes them off, so
+            that it learns as fast from rewards of a hundred as from rewards of one; which value is
+            the greatest stays.
+    """
+
+    loss: str
+    temperature: float
+    centre: float = 0.0
+    width: float = 1.0
+
+    def __call__(self, outputs: Tensor, values: Tensor) -> Loss:
+        """For outputs and values [..., choices]."""
+        if self.centre or self.width != 1:
+            values = (values - self.centre) / self.width
+        return LOSSES[self.loss](outputs, values, self.temperature)
+
+    def identity(self) -> dict[str, object]:
+        """What tells a run with this term from another, beside its dataset."""
+        return {"loss": self.loss, "temperature": self.temperature}
+
+
+def term_of(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> ChoiceTerm | None:
+    """What the config asks for; None: the dataset's actions are real numbers.
+
+    Raises:
+        UserError: a loss, a temperature or a method that is not for the dataset's actions, a
+            temperature that is not over 0, or a teacher that does not say what the dataset has.
+    """
+    if config.loss is not None and config.loss not in LOSSES:
+        raise UserError(f"loss is {config.loss!r}; take one of {', '.join(LOSSES)}")
+    if config.temperature is not None and not 0 < config.temperature < float("inf"):
+        raise UserError(f"temperature is {config.temperature:g}; it must be more than 0")
+    if dataset.choices is None:
+        _check_real(config, teacher)
+        return None
+    _check_choices(config, dataset, teacher)
+    values, kind = dataset.teacher_values, dataset.metadata.get("values")
+    loss = config.loss or (DEFAULT_LOSS if values is not None else "nll")
+    if values is None and loss != "nll":
+        raise UserError(
+            f"{config.dataset} has the teacher's choices alone, no q_values or logits, which loss "
+            f"{loss} imitates; give --loss nll, or collect from a teacher that says them"
+        )
+    if config.temperature is not None and loss != "kl":
+        raise UserError(
+            f"temperature is {config.temperature:g}, but loss {loss} has none; leave it out, or "
+            "give --loss kl"
+        )
+    temperature = config.temperature or TEMPERATURES.get(str(kind), 1.0)
+    if loss != "mse":
+        return ChoiceTerm(loss, temperature)
+    assert values is not None
+    wide = values.astype("float64")
+    return ChoiceTerm(loss, temperature, float(wide.mean()), max(float(wide.std()), LEAST_WIDTH))
+
+
+def _check_real(config: DistillConfig, teacher: Policy | None) -> None:
+    if config.method == METHOD:
+        raise UserError(
+            f"method is {METHOD}, which imitates choices, but {config.dataset} has actions of real "
+            "numbers; leave --method out, or collect from a teacher that chooses"
+        )
+    for name in ("loss", "temperature"):
+        if (value := getattr(config, name)) is not None:
+            raise UserError(
+                f"{name} is {value}, which is of choices, but {config.dataset} has actions of real "
+                "numbers; leave it out"
+            )
+    if teacher is not None and teacher.choices is not None:
+        raise UserError(
+            f"{config.teacher} takes one of a few choices, but {config.dataset} has actions of "
+            "real numbers; give the teacher that the dataset was collected from"
+        )
+
+
+def _check_choices(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> None:
+    if config.method in NOT_OF_CHOICES:
+        raise UserError(
+            f"method is {config.method}, which is for actions of real numbers, but "
+            f"{config.dataset} has choices; take --method {METHOD}"
+        )
+    if config.value_weight or config.critics is not None:
+        name = "value_weight" if config.value_weight else "critics"
+        raise UserError(
+            f"{name} is {getattr(config, name)}, but critics are of actions of real numbers, and "
+            f"{config.dataset} has choices; leave it out"
+        )
+    if teacher is None:
+        return
+    if teacher.choices is None:
+        raise UserError(
+            f"{config.teacher} acts in real numbers, but {config.dataset} has choices; give the "
+            "teacher that the dataset was collected from"
+        )
+    kind = dataset.metadata.get("values") if dataset.teacher_values is not None else None
+    if teacher.values_kind != kind:
+        raise UserError(
+            f"{config.teacher} gives {teacher.values_kind or 'choices alone'}, "
+            f"{config.dataset} has {kind or 'choices alone'}; collect from that teacher"
+        )
