@@ -59,6 +59,7 @@ def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
         "silu": torch.nn.functional.silu,
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
+        "argmax": lambda x: x.argmax(dim=-1, keepdim=True).to(x.dtype),
     }
 
     def row(values: Any) -> torch.Tensor:
