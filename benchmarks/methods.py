@@ -89,11 +89,15 @@ def _of_method(name: str, method: Method) -> dict[str, Recipe]:
     }
 
 
+CHOICES = "policy-distillation"
+"""For teachers that choose one of a few; those here act in real numbers."""
+
 RECIPES = {
     **{f"{name}-363": Recipe({"method": name, "keep": 363}) for name in ("gradual", "bpd")},
     **{
         name: recipe
         for method in METHODS
+        if method != CHOICES
         for name, recipe in _of_method(method, METHODS[method]).items()
     },
     **{

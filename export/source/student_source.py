@@ -51,6 +51,9 @@ def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
     """The graph as it stands in torch, float32; needs torch."""
     import torch
 
+    def argmax(x: Any) -> torch.Tensor:
+        return torch.argmax(x, dim=-1, keepdim=True).float()
+
     functions = {
         "identity": lambda x: x,
         "relu": torch.relu,
@@ -59,7 +62,7 @@ def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
         "silu": torch.nn.functional.silu,
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
-        "argmax": lambda x: x.argmax(dim=-1, keepdim=True).to(x.dtype),
+        "argmax": argmax,
     }
 
     def row(values: Any) -> torch.Tensor:

@@ -22,6 +22,7 @@ from sparsectl.training.distillation.distill import distill
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
 
 ENV = "CartPole-v1"
 BALANCES = np.float32([0.1, 0.3, 3.0, 1.0])
@@ -59,7 +60,7 @@ def dataset(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(dataset: Path, out: Path, **settings: Any) -> DistillConfig:
     config = DistillConfig(dataset, out, "quick", steps=400, hidden=(16, 16), workers=1)
-    return replace(config, finetune_steps=200, **settings)
+    return replace(config, finetune=FinetuneOptions(steps=200), **settings)
 
 
 @pytest.mark.parametrize(
@@ -108,11 +109,9 @@ def test_a_student_drives_and_becomes_c(dataset: Path, teacher: Path, tmp_path: 
     )
     config = replace(
         config,
-        dagger_transitions=300,
-        dagger_tries=1,
-        finetune_rounds=1,
-        finetune_prune_rounds=2,
-        evidence_episodes=4,
+        dagger=DaggerOptions(transitions=300, tries=1),
+        finetune=FinetuneOptions(steps=200, rounds=1, prune_rounds=2),
+        evidence=EvidenceOptions(episodes=4),
     )
     result = distill(config)
     assert result["kept_weights"] <= 40 and result["evidence"]["teacher_return_mean"] > 400
