@@ -18,10 +18,11 @@ from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
 from sparsectl.firmware_host.build import SUMMARY, check_fit, new_folder
 from sparsectl.firmware_host.compiler import compile_object, link
 from sparsectl.firmware_host.config_header import config_header
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.plants.rig_constants import RigConstants
 
 CORE: Final = ("angle", "golden", "observation")
+LIBRARY_PARTS: Final = ("host_policy", "library_port")
 LIBRARY: Final = "policy.so"
 PROGRAM: Final = "policy"
 
@@ -112,7 +113,7 @@ def _build(
     link_flags: tuple[str, ...],
 ) -> Path:
     board = find_board("host")
-    policy = read_policy_header(policy_dir)
+    policy = read_policy_facts(policy_dir)
     check_fit(policy, rig, policy_dir)
     with new_folder(out) as folder:
         (folder / "firmware_config.h").write_text(config_header(rig, policy, board))
@@ -120,7 +121,8 @@ def _build(
             f"-I{path.resolve()}" for path in (folder, policy_dir, FIRMWARE / "core", FIRMWARE)
         ]
         sources = [FIRMWARE / "core" / f"{part}.c" for part in CORE]
-        sources += [FIRMWARE / "library" / "host_policy.c", policy_dir / "policy.c", *more_sources]
+        sources += [FIRMWARE / "library" / f"{part}.c" for part in LIBRARY_PARTS]
+        sources += [policy_dir / "policy.c", *more_sources]
         objects = [folder / f"{source.stem}.o" for source in sources]
         for source, path in zip(sources, objects, strict=True):
             compile_object(board, source, path, (*WARNINGS, *includes, *flags))

@@ -8,9 +8,10 @@ from typing import Final
 from sparsectl.firmware_host.boards.microcontroller import COMMON, own_link_flags
 from sparsectl.firmware_host.boards.watchdog import Watchdog
 
-STARTUP: Final = COMMON / "cortex_m" / "startup.c"
-SYSTICK: Final = COMMON / "cortex_m" / "systick.c"
-STM32F4: Final = COMMON / "stm32f4" / "board.c"
+CORTEX_M: Final = COMMON / "cortex_m"
+STARTUP: Final = tuple(CORTEX_M / f"{part}.c" for part in ("startup", "fault", "nap"))
+SYSTICK: Final = CORTEX_M / "systick.c"
+STM32F4: Final = tuple(COMMON / "stm32f4" / f"{part}.c" for part in ("board", "vectors"))
 
 STM32F4_WATCHDOG: Final = Watchdog(
     oscillator="LSI, an RC of its own",
@@ -23,4 +24,4 @@ STM32F4_WATCHDOG: Final = Watchdog(
 
 def link_flags(port: Path) -> tuple[str, ...]:
     """With the sections that all of them have."""
-    return own_link_flags(port, STARTUP.parent)
+    return own_link_flags(port, CORTEX_M)

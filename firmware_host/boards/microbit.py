@@ -31,7 +31,7 @@ MICROBIT: Final = Microcontroller(
         most_counts=2**32 - 1,
     ),
     second_clock="RTC 1, of the 32 kHz RC",
-    shared=(STARTUP,),
+    shared=STARTUP,
     link_flags=link_flags(_PORT),
     usb_ids=((0x0D28, 0x0204),),  # Arm's DAPLink
     images=("hex",),

@@ -31,7 +31,7 @@ MPS2_AN386: Final = Microcontroller(
         time_outs=2,  # the first one interrupts
         patience=10,
     ),
-    shared=(STARTUP, SYSTICK),
+    shared=(*STARTUP, SYSTICK),
     link_flags=link_flags(_PORT),
     emulator=Qemu("qemu-system-arm", "mps2-an386", ns_shift=5),
 )

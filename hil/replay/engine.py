@@ -1,4 +1,5 @@
-"""The firmware as a process that a script drives: see firmware/ports/replay/port.c."""
+"""The firmware as a process that a script drives: see firmware/ports/replay/port.c of
+`firmware_host`."""
 
 from __future__ import annotations
 

@@ -1,86 +1,10 @@
-/* The firmware: what it does on each control tick and each frame from the host. */
+/* The firmware: boot, then control ticks and frames from the host as they come. */
 #ifndef FIRMWARE_H
 #define FIRMWARE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "clock_watch.h"
-#include "frame.h"
-#include "observation.h"
-#include "policy.h"
-#include "safety.h"
-#include "wire_table.h"
-
-/* What a control tick brought about. */
-struct firmware_act {
-    float output; /* the policy's */
-    float duty;   /* applied */
-    uint32_t inference_ns;
-};
-
-/* All state. Start from zero bits. */
-struct firmware {
-    struct frame_receiver receiver;
-    struct safety safety;
-    struct observation observation;
-    struct clock_watch clocks;
-    float history[POLICY_OBSERVATION_SIZE];
-    struct firmware_act act; /* of the last tick */
-    enum wire_state told;    /* state that the host knows of */
-    enum wire_fault told_fault;
-    uint8_t mode;        /* enum wire_mode */
-    bool configured;     /* CONFIG was accepted */
-    bool tick_open;      /* host mode: the tick still waits for its COMMAND */
-    int32_t lateness_us; /* of the last tick */
-    uint64_t sampled_us; /* when its encoders were read */
-    uint32_t receive_us; /* from then to its COMMAND; 0 before that */
-    bool plant_begun;    /* plant_tick has come */
-    bool step_open;      /* step_* is to be acknowledged */
-    uint32_t tick;       /* control ticks since boot, skipped ones too */
-    uint32_t plant_tick; /* number of the last PLANT_STEP */
-    uint32_t step_until;
-    uint16_t step_sequence;
-    uint16_t sequence;   /* of the next frame sent */
-    uint32_t nonce;      /* that ARM must carry */
-    float kick;          /* DISTURB: duty to add */
-    uint16_t kick_ticks; /* for so many ticks */
-    uint64_t heard_us;   /* when the bytes in `input` were read */
-    uint8_t input[64];
-    uint8_t input_size;
-    uint8_t input_next;
-    uint32_t frames_unknown;
-    uint32_t frames_dropped;
-    uint32_t ticks_run;
-    uint32_t skipped;
-    uint32_t max_lateness_us;
-    uint32_t max_inference_ns;
-    uint32_t edges_lost;
-};
+#include "firmware_state.h"
 
 /* Boot and run until the port stops, which a board never does. */
 void firmware_run(struct firmware *firmware);
-
-/* One control tick on raw counts, `periods` nominal periods after the one before: check, observe,
- * infer, and say which duty may be applied. Drives nothing, but stops a motor at once that may no
- * longer run. */
-void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
-                      uint32_t periods);
-
-/* Host mode: apply what the host's policy gave. False: too old, too early or not the first for its
- * tick, and nothing has changed. */
-bool firmware_command(struct firmware *firmware, const struct wire_command_request *command);
-
-/* Answer a frame of the host (requests.c). */
-void firmware_answer(struct firmware *firmware, const struct frame *frame);
-
-/* Send a message; counts it when the line is full. */
-void firmware_send(struct firmware *firmware, uint8_t type, const uint8_t *payload, uint16_t size);
-
-/* Acknowledge a request. */
-void firmware_ack(struct firmware *firmware, uint8_t type, uint16_t sequence);
-
-/* Tell the host when the state has changed. */
-void firmware_tell(struct firmware *firmware);
 
 #endif

@@ -1,9 +1,12 @@
 /* What the host may ask, and what the board answers. */
+#include "requests.h"
+
 #include <string.h>
 
-#include "firmware.h"
+#include "control.h"
 #include "firmware_config.h"
 #include "golden.h"
+#include "messages.h"
 #include "port.h"
 
 /* Beside enum wire_reason: nothing stands in the way. */

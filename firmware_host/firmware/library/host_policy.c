@@ -1,7 +1,5 @@
 /* A policy as a shared library: from encoder counts to output, as a board computes it, bit for bit.
  * The host runs it where the policy is the host's part. */
-#include <time.h>
-
 #include "firmware_config.h"
 #include "golden.h"
 #include "observation.h"
@@ -19,16 +17,6 @@ static const struct observation_scale SCALE = {
     .pole_speed_per_count = RIG_POLE_SPEED_PER_COUNT,
     .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
 };
-
-uint32_t port_timer(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint32_t)((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-}
-
-void port_watchdog(void) {
-    /* A library hangs with whoever called it. */
-}
 
 const char *host_policy_digest(void) {
     return POLICY_DIGEST;

@@ -1,6 +1,7 @@
 /* What a microcontroller board has to bring: five functions. board_port.c makes a port of them,
- * with buffers, the clock and the grid of ticks; a board without such common ground implements
- * port.h itself, as the host does.
+ * with the clock and the grid of ticks; serial_buffers.c has the bytes on their way and
+ * board_main.c main(). A board without such common ground implements port.h itself, as the host
+ * does.
  *
  * Beside them a board has a board_config.h: clock, pins, and BOARD_RECEIVE_SIZE and
  * BOARD_SEND_SIZE, the bytes of the serial buffers (at most 255; a frame and a byte or more). */
@@ -9,6 +10,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "serial_buffers.h"
 
 /* Motor off first; then clocks, pins, serial line, timer, encoders, watchdog; interrupts on. */
 void board_start(void);
@@ -51,16 +54,5 @@ bool board_watchdog_fired(void);
 
 /* Current of the motor in mA, or PORT_CURRENT_UNKNOWN. */
 int32_t board_current_ma(void);
-
-/* The two ends of the serial buffers, for board_serial() and the line's interrupts. */
-
-/* A byte has come. Dropped when the buffer is full: the frame's CRC will tell. */
-void serial_received(uint8_t byte);
-
-/* Whether the main thread has bytes to read: no time to nap. */
-bool serial_waiting(void);
-
-/* The next byte to send; false when there is none. */
-bool serial_take(uint8_t *byte);
 
 #endif

@@ -1,21 +1,14 @@
 /* port.h for any microcontroller, on the few functions of board.h. */
 #include "board.h"
-#include "board_config.h"
 #include "deadlines.h"
-#include "firmware.h"
 #include "firmware_config.h"
 #include "port.h"
-#include "ring.h"
+#include "serial_buffers.h"
+#include "wire_table.h"
 
 #define TICKS_PER_US (FIRMWARE_TIMER_HZ / 1000000u)
 
 typedef char timer_counts_whole_mhz[FIRMWARE_TIMER_HZ % 1000000u == 0 ? 1 : -1];
-typedef char a_frame_fits_the_send_buffer[BOARD_SEND_SIZE > FRAME_MAX ? 1 : -1];
-
-static volatile uint8_t received_bytes[BOARD_RECEIVE_SIZE];
-static volatile uint8_t sent_bytes[BOARD_SEND_SIZE];
-static struct ring received = {.bytes = received_bytes, .size = BOARD_RECEIVE_SIZE};
-static struct ring sent = {.bytes = sent_bytes, .size = BOARD_SEND_SIZE};
 
 static struct {
     uint64_t time_us;
@@ -23,18 +16,6 @@ static struct {
     uint32_t timer;  /* at time_us */
     bool ticked;     /* port_wait() gave a tick the last time */
 } port_clock_state = {.due_us = RIG_PERIOD_US};
-
-void serial_received(uint8_t byte) {
-    ring_put(&received, byte);
-}
-
-bool serial_waiting(void) {
-    return received.first != received.end;
-}
-
-bool serial_take(uint8_t *byte) {
-    return ring_take(&sent, byte);
-}
 
 /* Extends the timer; runs in every turn of port_wait(), far more often than the timer wraps. A
  * timer that steps back has lost its interrupt: time stands still then, which the watchdog sees. */
@@ -89,22 +70,15 @@ uint8_t port_clock(void) {
 }
 
 size_t port_read(uint8_t *bytes, size_t size) {
-    size_t count = 0;
-    while (count < size && ring_take(&received, &bytes[count])) {
-        count++;
-    }
-    return count;
+    return serial_read(bytes, size);
 }
 
 bool port_write(const uint8_t *bytes, size_t size) {
-    if (ring_room(&sent) < size) {
-        return false;
+    const bool has_room = serial_write(bytes, size);
+    if (has_room) {
+        board_serial();
     }
-    for (size_t i = 0; i < size; i++) {
-        ring_put(&sent, bytes[i]);
-    }
-    board_serial();
-    return true;
+    return has_room;
 }
 
 void port_encoders(int32_t *base_count, int32_t *pole_count) {
@@ -133,11 +107,4 @@ void port_watchdog(void) {
 
 bool port_watchdog_fired(void) {
     return board_watchdog_fired();
-}
-
-int main(void) {
-    static struct firmware firmware;
-    board_start();
-    firmware_run(&firmware); /* a board never stops */
-    return 0;
 }

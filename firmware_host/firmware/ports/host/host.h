@@ -40,11 +40,14 @@ struct host_options {
 /* Where the watchdog starts the firmware again. */
 extern sigjmp_buf host_restart;
 
-/* What a watchdog's reset does to the port. */
+/* The port (port.c). What a watchdog's reset does to it. */
 void host_reset(void);
 
 /* Set the board up; false, with a message on stderr, when the system refuses. */
 bool host_open(const struct host_options *options);
+
+/* The process (process.c): what ends it, and waiting for its files. */
+void process_open(void);
 
 /* poll() that a stop signal ends even when it comes just before; `wait_ns` < 0 waits for ever. */
 int host_poll(struct pollfd *polled, nfds_t count, int64_t wait_ns);

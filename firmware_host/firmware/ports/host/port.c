@@ -1,27 +1,15 @@
 /* The host port: a POSIX process in the place of a board. */
 #include "port.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
-#include <time.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include "firmware_config.h"
 #include "host.h"
 
 #define PERIOD_NS ((uint64_t)RIG_PERIOD_US * NS_PER_US)
 
-/* How long who waits without a deadline, a lockstep board for its host, looks before it sleeps. To
- * wake a sleeper takes longer than a host usually does; on a busy machine that much is lost. */
-#define LOOK_NS (250u * NS_PER_US)
-
 static struct {
     struct host_options options;
-    volatile sig_atomic_t stopping;
-    sigset_t poll_mask;           /* signals blocked while polling: those from before host_open() */
     uint64_t next_ns;             /* device clock of the next deadline */
     uint32_t granted;             /* lockstep: ticks that may run */
     uint32_t unheard;             /* fast: ticks run since bytes came */
@@ -30,25 +18,8 @@ static struct {
     struct plant_sensors sensors; /* as last seen */
 } board;
 
-static void on_signal(int number) {
-    (void)number;
-    board.stopping = 1;
-}
-
 bool host_open(const struct host_options *options) {
-    const int stops[] = {SIGTERM, SIGINT, SIGHUP};
-    struct sigaction stop = {.sa_handler = on_signal};
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
-        sigaddset(&blocked, stops[i]);
-        sigaction(stops[i], &stop, NULL);
-    }
-    signal(SIGPIPE, SIG_IGN); /* a plant that has gone is found by write() */
-    sigprocmask(SIG_BLOCK, &blocked, &board.poll_mask);
-#ifdef __linux__
-    prctl(PR_SET_TIMERSLACK, 1ul); /* wake at the deadline, not up to 50 us behind it */
-#endif
+    process_open();
     board.options = *options;
     board.sensors.current_ma = PORT_CURRENT_UNKNOWN;
     clock_open(options);
@@ -60,40 +31,6 @@ bool host_open(const struct host_options *options) {
     }
     printf("PTY %s\n", name);
     return fflush(stdout) == 0;
-}
-
-static int look(struct pollfd *polled, nfds_t count) {
-    static const struct timespec at_once = {0};
-    const uint64_t end_ns = host_monotonic_ns() + LOOK_NS;
-    int ready;
-    do {
-        ready = ppoll(polled, count, &at_once, &board.poll_mask);
-    } while (ready == 0 && host_monotonic_ns() < end_ns);
-    return ready;
-}
-
-int host_poll(struct pollfd *polled, nfds_t count, int64_t wait_ns) {
-    const int ready = wait_ns < 0 ? look(polled, count) : 0;
-    if (ready != 0) {
-        return ready;
-    }
-    struct timespec wait;
-    if (wait_ns >= 0) {
-        wait.tv_sec = (time_t)(wait_ns / NS_PER_S);
-        wait.tv_nsec = (long)(wait_ns % NS_PER_S);
-    }
-    return ppoll(polled, count, wait_ns >= 0 ? &wait : NULL, &board.poll_mask);
-}
-
-bool host_stopping(void) {
-    return board.stopping != 0;
-}
-
-void host_stop(const char *why) {
-    if (why != NULL) {
-        fprintf(stderr, "firmware: %s\n", why);
-    }
-    board.stopping = 1;
 }
 
 void host_reset(void) {

@@ -4,6 +4,7 @@
 #include "board_config.h"
 #include "cortex_m.h"
 #include "firmware_config.h"
+#include "interrupts.h"
 
 /* 13 Clock management: the 16 MHz crystal */
 #define CLOCK_HFCLKSTART REGISTER(0x40000000u)
@@ -35,7 +36,6 @@
 #define TIMER_COMPARE0_INTERRUPT (1u << 16)
 #define TIMER_16_BITS 0u
 #define TIMER_32_BITS 3u
-#define TIMER1_INTERRUPT 9u
 
 /* 19 Real-time counter 1: 24 bits of the low-frequency clock */
 #define RTC1_START REGISTER(0x40011000u)
@@ -63,7 +63,6 @@
 #define UART_BAUDRATE REGISTER(0x40002524u)
 #define UART_RXDRDY_INTERRUPT (1u << 2)
 #define UART_TXDRDY_INTERRUPT (1u << 7)
-#define UART_INTERRUPT 2u
 
 static bool sending;
 
@@ -75,7 +74,7 @@ static void send_next(void) {
     }
 }
 
-static void on_uart(void) {
+void on_uart(void) {
     while (UART_RXDRDY != 0) { /* one event a byte: clear it before the byte is taken */
         UART_RXDRDY = 0;
         serial_received((uint8_t)UART_RXD);
@@ -86,7 +85,7 @@ static void on_uart(void) {
     }
 }
 
-static void on_timer1(void) {
+void on_timer1(void) {
     TIMER_COMPARE0(1u) = 0;
 }
 
@@ -167,9 +166,3 @@ bool board_watchdog_fired(void) {
     POWER_RESETREAS = POWER_RESETREAS_DOG; /* a written 1 clears */
     return fired;
 }
-
-__attribute__((section(".vectors"), used)) static const cortex_handler vectors[16 + 32] = {
-    CORTEX_VECTORS,
-    [16 + UART_INTERRUPT] = on_uart,
-    [16 + TIMER1_INTERRUPT] = on_timer1,
-};

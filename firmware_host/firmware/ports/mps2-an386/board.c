@@ -4,6 +4,7 @@
 #include "board_config.h"
 #include "cortex_m.h"
 #include "firmware_config.h"
+#include "interrupts.h"
 
 /* DDI 0479 4.3 */
 #define UART_DATA REGISTER(0x40004000u)
@@ -14,15 +15,13 @@
 #define UART_STATE_TX_FULL (1u << 0)
 #define UART_STATE_RX_FULL (1u << 1)
 #define UART_CTRL_BOTH_WAYS 0xFu /* transmit, receive, an interrupt for each */
-#define UART_RX_INTERRUPT 0u     /* DAI 0386 3.7 */
-#define UART_TX_INTERRUPT 1u
 
 /* DDI 0479 4.5: the first time-out interrupts, the second resets; it counts the 25 MHz clock. */
 #define WATCHDOG_LOAD REGISTER(0x40008000u)
 #define WATCHDOG_CONTROL REGISTER(0x40008008u)
 #define WATCHDOG_INTCLEAR REGISTER(0x4000800Cu)
 
-static void on_uart(void) {
+void on_uart(void) {
     uint8_t byte;
     UART_INTCLEAR = 3u;
     while ((UART_STATE & UART_STATE_RX_FULL) != 0) {
@@ -62,9 +61,3 @@ void board_motor(float duty) {
 void board_watchdog(void) {
     WATCHDOG_INTCLEAR = 1u; /* which also starts it over */
 }
-
-__attribute__((section(".vectors"), used)) static const cortex_handler vectors[16 + 32] = {
-    CORTEX_VECTORS,
-    [16 + UART_RX_INTERRUPT] = on_uart,
-    [16 + UART_TX_INTERRUPT] = on_uart,
-};

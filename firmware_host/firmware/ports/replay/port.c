@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-#include "firmware.h"
 #include "wire_codec.h"
+#include "wire_table.h"
 
 #define TICK_SIZE 32u
 
@@ -24,7 +24,7 @@ static struct {
     uint8_t bytes[UINT8_MAX];
     uint8_t size;
     uint8_t next;
-} script;
+} script = {.current_ma = PORT_CURRENT_UNKNOWN};
 
 static bool take(uint8_t *bytes, size_t size) {
     return fread(bytes, 1, size, stdin) == size;
@@ -131,11 +131,4 @@ void port_watchdog(void) {
 
 bool port_watchdog_fired(void) {
     return false;
-}
-
-int main(void) {
-    static struct firmware firmware;
-    script.current_ma = PORT_CURRENT_UNKNOWN;
-    firmware_run(&firmware);
-    return 0;
 }

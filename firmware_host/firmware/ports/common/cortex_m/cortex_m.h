@@ -24,7 +24,7 @@ typedef void (*cortex_handler)(void);
 /* Where the processor starts (startup.c). */
 void cortex_reset(void);
 
-/* Motor off, then wait for the watchdog: faults, and interrupts that nobody wants. */
+/* Motor off, then wait for the watchdog: faults, and interrupts that nobody wants (fault.c). */
 void cortex_fault(void);
 
 /* Counts the periods of SysTick, which systick.c has set up at 1 kHz from FIRMWARE_TIMER_HZ. */

@@ -6,6 +6,7 @@
 #include "board_config.h"
 #include "duty.h"
 #include "firmware_config.h"
+#include "interrupts.h"
 #include "quadrature.h"
 #include "registers.h"
 
@@ -157,7 +158,7 @@ void board_start(void) {
 }
 
 /* 30.3.3, 30.3.2. Reading SR, then DR, clears an overrun too. */
-static void on_serial(void) {
+void on_serial(void) {
     uint8_t byte;
     while ((SERIAL->sr & (USART_SR_RXNE | USART_SR_ORE)) != 0) {
         serial_received((uint8_t)SERIAL->dr);
@@ -207,8 +208,3 @@ bool board_watchdog_fired(void) {
     RCC_CSR |= RCC_CSR_RMVF;
     return fired;
 }
-
-__attribute__((section(".vectors"), used)) static const cortex_handler vectors[16 + 82] = {
-    CORTEX_VECTORS,
-    [16 + SERIAL_INTERRUPT] = on_serial,
-};
