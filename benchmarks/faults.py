@@ -26,9 +26,9 @@ from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import BOARDS, find_board
 from sparsectl.firmware_host.config_header import config_header, watchdog_us
 from sparsectl.firmware_host.encoder_budget import encoder_budget
-from sparsectl.firmware_host.policy_header import PolicyHeader
 from sparsectl.hil.faults.kinds import FAULTS, FaultKind
 from sparsectl.plants.rig import load_rig, rig_names
+from sparsectl.policy.folder import PolicyFacts
 from sparsectl.protocol.enums import Fault, State
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,7 +159,7 @@ def _doc(enum: type[State] | type[Fault], name: str) -> str:
 
 def _macros(rig: str) -> dict[str, str]:
     constants = load_rig(rig).firmware_constants()
-    policy = PolicyHeader(25, 1, 5, 5, 0, 0, "00" * 32, None)
+    policy = PolicyFacts(25, 1, 5, 5, 0, 0, "00" * 32, None)
     lines = config_header(constants, policy, find_board("host")).splitlines()
     words = [line.split(maxsplit=2) for line in lines if line.startswith("#define")]
     return {word[1]: word[2] for word in words if len(word) == 3}

@@ -31,6 +31,7 @@ from sparsectl.common.provenance import provenance, revision  # noqa: E402
 from sparsectl.export.c_writer import c_files  # noqa: E402
 from sparsectl.export.encodings.encoding import EncodedPolicy  # noqa: E402
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED  # noqa: E402
+from sparsectl.export.golden import golden_vectors  # noqa: E402
 from sparsectl.export.naming import renamed  # noqa: E402
 from sparsectl.policy.graph import PolicyGraph  # noqa: E402
 from sparsectl.policy.onnx_file.reader import read_onnx  # noqa: E402
@@ -218,7 +219,7 @@ def _compiled(cases: list[Case], folder: Path) -> Path:
     """All of them as one program."""
     for case in cases:
         finite = np.zeros((1, case.policy.graph.observation_size), np.float32)
-        files = c_files(case.policy, finite, "sanitized")
+        files = c_files(case.policy, golden_vectors(case.policy, finite), "sanitized")
         for name in ("policy.h", "policy.c"):
             text = renamed(files[name], case.name)
             (folder / renamed(name, case.name)).write_text(text, encoding="utf-8")

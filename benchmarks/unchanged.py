@@ -6,7 +6,8 @@
 Every encoding of ten models and every package of one, the firmware of every board whose compiler is
 there, two lockstep trials' journals, one student of the quick preset, and the tables of docs/. With
 `--before` it prints what differs and ends with exit code 1 if anything does. The revision is
-"unknown" in all of it, so that two revisions can be compared. Some twelve minutes of a core.
+"unknown" in all of it, so that two revisions can be compared. Verifying the exports takes hours;
+`--only text` has all that they write but policy.json, unverified, in some minutes.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class UnchangedConfig:
     before: Path | None = None
     """An earlier record to compare with."""
     only: tuple[str, ...] = ()
-    """Parts of it: exports, firmware, trials, tables, student. The record's other parts stay."""
+    """Parts of it: text, exports, firmware, trials, tables, student. The record's other parts
+    stay."""
 
 
 Digests = dict[str, str]
@@ -104,6 +106,58 @@ def models(scratch: Path) -> Iterator[Path]:
             helper.make_model(graph, opset_imports=[opset], ir_version=8), scratch / f"{name}.onnx"
         )
         yield scratch / f"{name}.onnx"
+
+
+def of_text(scratch: Path) -> Digests:
+    """What is written of every model in every encoding, portable too, and what the packages make of
+    that under two prefixes: without compiling or running any of it."""
+    import numpy as np
+
+    from sparsectl.export.c_writer import c_files, header
+    from sparsectl.export.encodings.registry import encode
+    from sparsectl.export.golden import golden_vectors
+    from sparsectl.export.memory import MemoryNeed
+    from sparsectl.export.packaging.registry import arrange
+    from sparsectl.policy.onnx_file.reader import read_onnx
+    from sparsectl.policy.onnx_file.writer import write_onnx
+    from sparsectl.policy.passes import simplify
+
+    found: Digests = {}
+    memory = (MemoryNeed("cortex-m4f", "gcc 12", 120, 0, 4000, 40),)
+    facts = ("source       a.onnx", "accuracy     within 1e-7 of the source")
+    pairs = [(model, encoding) for model in models(scratch / "models") for encoding in ENCODINGS]
+    for model, encoding in tqdm(pairs, desc="texts"):
+        graph = simplify(read_onnx(model))
+        generator = np.random.default_rng(3)
+        met = generator.uniform(-3, 3, (500, graph.observation_size)).astype(np.float32)
+        out = scratch / "texts" / model.stem / encoding
+        out.mkdir(parents=True)
+        try:
+            policy = encode(encoding, graph, met, are_met=model.stem in "cdp")
+        except UserError as error:
+            found[f"text {model.stem} {encoding}"] = f"refused: {error}"
+            continue
+        golden = golden_vectors(policy, met[:32])
+        for portable in (True, False):
+            texts = c_files(policy, golden, "unknown", facts, portable=portable)
+            texts["with_memory.h"] = header(policy, "unknown", facts, memory, [(-3, 3)])
+            for name, text in texts.items():
+                digest = hashlib.sha256(text.encode()).hexdigest()
+                found[f"text {model.stem} {encoding} {portable} {name}"] = digest
+        if model.stem not in ("c", "tanh"):
+            continue
+        for package in PACKAGES:
+            for prefix in ("policy", "Left_arm"):
+                folder = out / package / prefix
+                folder.mkdir(parents=True)
+                for name, text in texts.items():
+                    (folder / name).write_text(text, encoding="utf-8")
+                (folder / "with_memory.h").rename(folder / "policy.h")
+                write_onnx(graph, folder / "policy.onnx", sparse=False)
+                arrange(package, graph, folder, prefix)
+                said = f"package {model.stem} {encoding} {package} {prefix}"
+                found |= {f"{said} {k}": v for k, v in digests(folder).items()}
+    return found
 
 
 def of_exports(scratch: Path) -> Digests:
@@ -191,6 +245,7 @@ def of_tables(scratch: Path) -> Digests:
 
 
 PARTS = {
+    "text": of_text,
     "tables": of_tables,
     "firmware": of_firmware,
     "trials": of_trials,

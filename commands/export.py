@@ -64,7 +64,7 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         choice, boards = choose(config, targets)
         assert choice.best is not None
         needs = [need_of(target, boards[target.name]) for target in targets]
-        result = export_policy(replace(plain, encoding=choice.best.encoding), lambda _: needs)
+        result = export_policy(replace(plain, encoding=choice.best.encoding), lambda *_: needs)
         result |= _write_choice(choice, config.out) | {"boards": boards}
         result["verified"] = {name: _proof(found) for name, found in boards.items()}
     else:
@@ -99,11 +99,11 @@ def _proof(result: dict[str, Any]) -> str:
 
 def _write_choice(choice: Choice, out: Path) -> dict[str, Any]:
     """choice.json and choice.svg beside the policy."""
-    from sparsectl.commands.choice_plot import (
-        draw_choice,  # matplotlib, which other exports do not need
-    )
+    # matplotlib, which other exports do not need
+    from sparsectl.hil.report.encoding_plot import read_choice, write_encoding_plot
 
     summary = choice.summary()
     write_json(out / CHOICE_JSON, summary | {"provenance": provenance()})
-    draw_choice(choice, out / CHOICE_SVG)
+    if measured := read_choice(out):
+        write_encoding_plot(measured, out / CHOICE_SVG)
     return {"choice": summary}

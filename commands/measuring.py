@@ -25,10 +25,9 @@ from sparsectl.firmware_host.bench import bench as bench_policy
 from sparsectl.firmware_host.compiler import compiler_in_words
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores.coverage import coverage
-from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.cores.host_measuring import memory
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.policy.folder import GoldenVectors
 from sparsectl.policy.load import POLICY_ONNX
 from sparsectl.policy.onnx_file.reader import read_onnx
 
@@ -191,9 +190,8 @@ def need_of(target: Target, measured: dict[str, Any]) -> MemoryNeed:
     )
 
 
-def need_of_host(folder: Path) -> list[MemoryNeed]:
-    """The same of this machine, for an export that names no board."""
-    golden = read_golden_vectors(folder, read_policy_header(folder))
+def need_of_host(folder: Path, golden: GoldenVectors) -> list[MemoryNeed]:
+    """The same of this machine, for an export that names no board; the C lies in `folder`."""
     calls = coverage(golden.observations)
     with tempfile.TemporaryDirectory(prefix="sparsectl-memory-") as scratch:
         taken = memory(HOST, folder, Path(scratch), calls)

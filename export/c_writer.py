@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy
 from sparsectl.export.encodings.table import readers
-from sparsectl.export.finite import require_finite_actions
 from sparsectl.export.memory import MemoryNeed, memory_lines, memory_macros
 from sparsectl.export.naming import c_file_names
 from sparsectl.export.portable import NO_ASSEMBLY
 from sparsectl.policy.activations import Float32, c_decimal, c_float
 from sparsectl.policy.activations.bits import bit_functions
+from sparsectl.policy.folder import GoldenVectors, PolicyFacts
 from sparsectl.policy.graph import PolicyGraph, Signal
 
 C_FILES = c_file_names()
@@ -47,7 +47,7 @@ _PRAGMAS = """\
 
 def c_files(
     policy: EncodedPolicy,
-    observations: Float32,
+    golden: GoldenVectors,
     revision: str,
     facts: Sequence[str] = (),
     *,
@@ -55,13 +55,12 @@ def c_files(
 ) -> dict[str, str]:
     """Name to text of each C file; policy.S only where the encoding has assembly.
 
-    observations: [vectors, observation_size], what the golden vectors are computed for.
+    golden: what `export.golden.golden_vectors` gives of this policy.
     facts: lines for the head of policy.h, of the source and of the accuracy.
     portable: see `export.portable`; without policy.S.
 
     Raises:
-        ValueError: the graph's normaliser has not been folded (`export.passes.fold_normaliser`).
-        UserError: the policy gives an infinite action for one of the observations.
+        ValueError: the graph's normaliser has not been folded (`policy.passes.fold_normaliser`).
     """
     if not policy.graph.is_folded:
         raise ValueError("fold the normaliser before writing C")
@@ -69,7 +68,7 @@ def c_files(
     files = {
         POLICY_HEADER: header(policy, revision, facts),
         POLICY_SOURCE: head + _source(policy, portable),
-        VECTORS_HEADER: head + _vectors(policy, observations),
+        VECTORS_HEADER: head + _vectors(golden),
     }
     if policy.assembly and not portable:
         files[POLICY_ASSEMBLY] = head + policy.assembly
@@ -112,10 +111,9 @@ def _shape(graph: PolicyGraph) -> str:
 
 
 def _header(policy: EncodedPolicy, memory: str, held: Sequence[tuple[float, float]]) -> str:
-    graph = policy.graph
-    digest = [f"0x{byte:02x}" for byte in bytes.fromhex(graph.digest)]
+    graph, facts = policy.graph, PolicyFacts.of(policy.graph, policy.encoding.name)
+    digest = [f"0x{byte:02x}" for byte in bytes.fromhex(facts.digest)]
     digest_bytes = ", \\\n     ".join(", ".join(digest[i : i + 8]) for i in range(0, 32, 8))
-    period_us = round(graph.period_s * 1e6)
     return f"""\
 #ifndef POLICY_H
 #define POLICY_H
@@ -134,15 +132,15 @@ def _header(policy: EncodedPolicy, memory: str, held: Sequence[tuple[float, floa
 extern "C" {{
 #endif
 
-#define POLICY_OBSERVATION_SIZE {graph.observation_size}
-#define POLICY_ACTION_SIZE {graph.action_size}
-#define POLICY_SIGNALS {len(graph.observation)}
-#define POLICY_FRAMES {graph.frames}
-#define POLICY_PERIOD_US {period_us}
-#define POLICY_KEPT_WEIGHTS {graph.kept_weights}
-#define POLICY_ENCODING "{policy.encoding.name}"
+#define POLICY_OBSERVATION_SIZE {facts.observation_size}
+#define POLICY_ACTION_SIZE {facts.action_size}
+#define POLICY_SIGNALS {facts.signals}
+#define POLICY_FRAMES {facts.frames}
+#define POLICY_PERIOD_US {facts.period_us}
+#define POLICY_KEPT_WEIGHTS {facts.kept_weights}
+#define POLICY_ENCODING "{facts.encoding}"
 #define POLICY_REENTRANT {int(policy.reentrant)}
-{memory}{_cut_off_macro(policy)}#define POLICY_DIGEST "{graph.digest}"
+{memory}{_cut_off_macro(policy)}#define POLICY_DIGEST "{facts.digest}"
 #define POLICY_DIGEST_BYTES \\
     {{{digest_bytes}}}
 
@@ -243,9 +241,7 @@ def _indented(line: str) -> str:
     return line if line.startswith("#") else f"    {line}".rstrip()
 
 
-def _vectors(policy: EncodedPolicy, observations: Float32) -> str:
-    actions = policy.forward(observations)
-    require_finite_actions(actions, observations)
+def _vectors(golden: GoldenVectors) -> str:
     return f"""\
 #ifndef POLICY_VECTORS_H
 #define POLICY_VECTORS_H
@@ -254,10 +250,10 @@ def _vectors(policy: EncodedPolicy, observations: Float32) -> str:
 
 /* Golden vectors: policy_act must give each of these actions bit for bit. On a core whose flash is
  * no memory (AVR) they are read with POLICY_READ_FLOAT. */
-#define POLICY_VECTOR_COUNT {len(observations)}
+#define POLICY_VECTOR_COUNT {len(golden.observations)}
 
-{_vector_table("policy_vector_observation", "POLICY_OBSERVATION_SIZE", observations)}
-{_vector_table("policy_vector_action", "POLICY_ACTION_SIZE", actions)}
+{_vector_table("policy_vector_observation", "POLICY_OBSERVATION_SIZE", golden.observations)}
+{_vector_table("policy_vector_action", "POLICY_ACTION_SIZE", golden.actions)}
 #endif
 """
 

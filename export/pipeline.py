@@ -27,12 +27,12 @@ from sparsectl.export.facts import (
     proof_lines,
     source_facts,
 )
+from sparsectl.export.golden import check_count, golden_vectors
 from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
 from sparsectl.export.naming import c_file_names, check_prefix
 from sparsectl.export.packaging.registry import arrange, find_package
 from sparsectl.export.policy_json import (
-    POLICY_JSON,
     PREFIX,
     known_ranges,
     prefix_of,
@@ -42,6 +42,7 @@ from sparsectl.export.source.open import open_source
 from sparsectl.export.source.source import Source
 from sparsectl.export.straddle import Straddling, astride, straddle
 from sparsectl.export.verify import Proof, widest_count
+from sparsectl.policy.folder import GOLDEN_VECTORS, POLICY_JSON, GoldenVectors
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import POLICY_ONNX, Asked, load, model_file
 from sparsectl.policy.onnx_file.reader import read_onnx
@@ -54,8 +55,8 @@ MAX_OBSERVATIONS = 10_000_000
 _STEPS = 7
 
 
-Measure = Callable[[Path], Sequence[MemoryNeed]]
-"""A folder with policy.c and policy.h to what boards were seen to take of it."""
+Measure = Callable[[Path, GoldenVectors], Sequence[MemoryNeed]]
+"""A folder with policy.c and policy.h, and its golden vectors, to what boards were seen to take."""
 
 
 def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
 
         step("read")
         as_read = read_model(config)
+        check_count(as_read, config.vectors)
         source = open_source(model_file(config.model), as_read, _asked(config))
         inputs = _inputs(config, as_read, source)
         if config.encoding in ROUNDED:
@@ -103,12 +105,12 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         held = held_within(met, len(graph.observation))
         facts = header_lines(source, inputs, proof, beyond)
         step("write")
-        golden = inputs.golden(config.vectors, config.seed + 1)
+        golden = golden_vectors(policy, inputs.golden(config.vectors, config.seed + 1))
         portable = config.portable
         written = c_files(policy, golden, revision(), facts, portable=portable)
         for name, text in written.items():
             (folder / name).write_text(text, encoding="utf-8")
-        memory = tuple(measure(folder)) if measure else ()
+        memory = tuple(measure(folder, golden)) if measure else ()
         head = header(policy, revision(), facts, memory, held)
         (folder / POLICY_HEADER).write_text(head, encoding="utf-8")
         write_onnx(graph, folder / POLICY_ONNX, sparse=config.sparse_onnx)
@@ -118,6 +120,7 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         arrange(config.package, graph, folder, config.prefix)
         said = description(source, inputs, policy, verified, beyond, held)
         said |= {PREFIX: config.prefix, "portable": portable, "memory": as_rows(memory)}
+        said[GOLDEN_VECTORS] = golden.to_json()
         write_policy_json(folder, said, _files_in(folder))
         files = _publish(folder, config.out)
     return {

@@ -11,8 +11,8 @@ from typing import Any
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
 from sparsectl.export.naming import DEFAULT, check_prefix
+from sparsectl.policy.folder import POLICY_JSON, read_policy_json
 
-POLICY_JSON = "policy.json"
 PREFIX = "prefix"
 """The key for what the names of the C begin with."""
 FORMAT, VERSION = "sparsectl.policy", 1
@@ -35,10 +35,9 @@ def seal_again(folder: Path, files: Iterable[Path], prefix: str = DEFAULT) -> Pa
 
 def prefix_of(folder: Path) -> str:
     """What the names of the C in an exported folder begin with; of any other, the default."""
-    path = folder / POLICY_JSON
     try:
-        said = read_json(path) if path.is_file() else {}
-        prefix = said.get(PREFIX, DEFAULT) if isinstance(said, dict) else DEFAULT
+        said = read_policy_json(folder) or {}
+        prefix = said.get(PREFIX, DEFAULT)
         check_prefix(prefix if isinstance(prefix, str) else "")
     except UserError:
         return DEFAULT

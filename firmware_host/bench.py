@@ -18,8 +18,8 @@ from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES, Core, Measurement
 from sparsectl.firmware_host.cores.core import Float32
 from sparsectl.firmware_host.cores.coverage import coverage
-from sparsectl.firmware_host.cores.golden_vectors import GoldenVectors, read_golden_vectors
-from sparsectl.firmware_host.policy_header import PolicyHeader, read_policy_header
+from sparsectl.firmware_host.policy_folder import read_golden_vectors, read_policy_facts
+from sparsectl.policy.folder import GoldenVectors, PolicyFacts
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def bench(config: BenchConfig, exact: Exact | None = None) -> dict[str, Any]:
             that are not finite, or over a limit.
     """
     target = find_target(config.board)
-    policy = read_policy_header(config.policy)
-    golden = read_golden_vectors(config.policy, policy)
+    policy = read_policy_facts(config.policy)
+    golden = read_golden_vectors(config.policy)
     if config.runs < 1:
         raise UserError(f"runs is {config.runs}; time at least one call")
     observations = coverage(golden.observations)
@@ -135,7 +135,7 @@ def _error(
     }
 
 
-def _identity(policy: PolicyHeader, found: Measurement) -> dict[str, Any]:
+def _identity(policy: PolicyFacts, found: Measurement) -> dict[str, Any]:
     return {"digest": policy.digest, "kept_weights": policy.kept_weights, "note": found.note}
 
 

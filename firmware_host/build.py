@@ -20,9 +20,10 @@ from sparsectl.firmware_host.compiler import compile_object, convert, link, sect
 from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.earlier_build import INPUTS, earlier_build, file_digest, inputs_digest
 from sparsectl.firmware_host.encoder_budget import check_encoders, encoder_figures
-from sparsectl.firmware_host.policy_header import PolicyHeader, read_policy_header
+from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.firmware_host.tick_cost import worst_tick
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.policy.folder import PolicyFacts
 
 OBSERVATION_SIGNALS: Final = 5
 """Values a frame that a board makes from its two encoders."""
@@ -68,7 +69,7 @@ def build_firmware(
     """
     start = time.monotonic()
     target = find_board(board) if isinstance(board, str) else board
-    policy = read_policy_header(policy_dir)
+    policy = read_policy_facts(policy_dir)
     check_fit(policy, rig, policy_dir)
     budget = check_encoders(target, rig) if measure else None
     header, flags = config_header(rig, policy, target), tuple(flags)
@@ -171,7 +172,7 @@ def _images(board: Board, folder: Path) -> list[str]:
     return names
 
 
-def check_fit(policy: PolicyHeader, rig: RigConstants, policy_dir: Path) -> None:
+def check_fit(policy: PolicyFacts, rig: RigConstants, policy_dir: Path) -> None:
     """See that the policy is one for this rig.
 
     Raises:

@@ -7,8 +7,8 @@ import math
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
-from sparsectl.firmware_host.policy_header import PolicyHeader
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.policy.folder import PolicyFacts
 
 if TYPE_CHECKING:
     from sparsectl.firmware_host.boards.board import Board
@@ -40,7 +40,7 @@ _CLOCK_S, _CLOCK_TICKS = 0.2, 8  # over so long two clocks are compared
 _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual clocks
 
 
-def config_header(rig: RigConstants, policy: PolicyHeader, board: Board) -> str:
+def config_header(rig: RigConstants, policy: PolicyFacts, board: Board) -> str:
     """The text of ``firmware_config.h``: rig, board and safety, as macros."""
     lines = ["/* One firmware's rig and board. Generated when it was built. */"]
     lines += ["#ifndef FIRMWARE_CONFIG_H", "#define FIRMWARE_CONFIG_H", ""]

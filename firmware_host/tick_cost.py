@@ -20,9 +20,8 @@ from sparsectl.common.progress import Progress
 from sparsectl.firmware_host.boards import Board
 from sparsectl.firmware_host.cores import Measurement
 from sparsectl.firmware_host.cores.coverage import coverage
-from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
 from sparsectl.firmware_host.emulators.running import RunningBoard
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_golden_vectors
 from sparsectl.protocol.client import Client
 
 TICKS: Final = 25
@@ -77,7 +76,7 @@ def _cost(board: Board, elf: Path, policy: Path) -> TickCost:
 
 
 def _policy_alone(board: Board, policy: Path) -> Measurement:
-    golden = read_golden_vectors(policy, read_policy_header(policy))
+    golden = read_golden_vectors(policy)
     with tempfile.TemporaryDirectory(prefix="sparsectl-tick-") as name:
         return board.core.measure(policy, Path(name), coverage(golden.observations), 1)
 

@@ -16,7 +16,7 @@ from sparsectl.firmware_host.cores.activation_share import owners
 from sparsectl.firmware_host.cores.bench_program import BENCH, Port, Program, build_program, symbols
 from sparsectl.firmware_host.cores.core import Core, Float32, Measurement
 from sparsectl.firmware_host.cores.host import HOST
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.firmware_host.tools import TOOLS
 
 PORT: Final = Port(sources=(BENCH / "avr" / "core.c",), link_flags=())
@@ -58,7 +58,7 @@ def _simulate(
     given, out, owned = folder / "observations", folder / "calls", folder / "owners"
     given.write_bytes(observations.tobytes())
     owned.write_bytes(_owner_bytes(core, program))
-    actions = read_policy_header(policy).action_size
+    actions = read_policy_facts(policy).action_size
     entry = symbols(core, program.elf)["policy_act"]
     command = [str(simulator), core.name, str(program.elf), hex(entry), str(4 * actions)]
     try:

@@ -17,7 +17,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.cores.bench_program import BENCH, Port, build_program
 from sparsectl.firmware_host.cores.core import Core, Float32, Measurement
 from sparsectl.firmware_host.cores.riscv_trace import activation_share
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.firmware_host.tools import find_tool
 
 PORT: Final = Port(
@@ -37,7 +37,7 @@ _AROUND: Final = 2
 def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Measurement:
     """See `Core.measure`."""
     program = build_program(core, PORT, policy, folder)
-    actions = read_policy_header(policy).action_size
+    actions = read_policy_facts(policy).action_size
     row = np.dtype([("instructions", "<u4"), ("stack", "<u4"), ("action", "<f4", (actions,))])
     answer = _run(program.elf, observations.tobytes(), len(observations) * row.itemsize, policy)
     rows = np.frombuffer(answer, row)

@@ -14,10 +14,10 @@ from typing import Any, Final
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, read_whole
 from sparsectl.hil.journal.journal import Journal
+from sparsectl.policy.folder import POLICY_JSON
 
 NAMES: Final = ("policy.c", "policy.h", "policy_vectors.h")
 """What this machine's firmware is built from; what policy.S has for a chip, policy.c does too."""
-POLICY_JSON: Final = "policy.json"
 KEY: Final = "policy_files"
 """Of the journal's header."""
 MAX_BYTES: Final = 1 << 26
@@ -48,7 +48,8 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 
 def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> None:
-    """Copy the C of the policy that the journal names from `policy` to the new `folder`.
+    """Copy the C of the policy that the journal names from `policy` to the new `folder`, and
+    policy.json where it tells of that C.
 
     Args:
         journal: names the hashes; an earlier version's does not, then policy.json has to.
@@ -84,6 +85,9 @@ def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> N
             )
         _check(policy / name, content.decode("utf-8", errors="replace"))
         (folder / name).write_bytes(content)
+    said, copied = _vouched(policy, journal.header["digest"]), file_hashes(folder)
+    if said is not None and all(said.get(name) == copied[name] for name in copied):
+        (folder / POLICY_JSON).write_bytes(_content(policy / POLICY_JSON) or b"")
 
 
 def _content(path: Path) -> bytes | None:

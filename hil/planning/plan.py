@@ -12,7 +12,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.provenance import provenance
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.config_header import most_link_ticks
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.kinds import FaultSpec
 from sparsectl.hil.journal.sources import file_hashes
@@ -215,7 +215,7 @@ def _policy_file(folder: Path) -> Path:
 
 def _check_source(folder: Path, graph: PolicyGraph) -> None:
     """policy.c is going to be compiled: it has to be the same policy."""
-    digest = read_policy_header(folder).digest
+    digest = read_policy_facts(folder).digest
     if digest != graph.digest:
         raise UserError(
             f"policy.h in {folder} has digest {digest[:12]}, policy.onnx beside it "

@@ -1,26 +1,71 @@
-"""The encodings that an export measured on its board: flash against time."""
+"""The encodings that an export measured on its board: flash against time, on the report's page and
+in choice.svg beside the policy."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import read_json
-from sparsectl.hil.report.figures import FIRST, GOOD, MUTED, Plot, draw_plot
+from sparsectl.common.files import atomic_path, read_json
+from sparsectl.hil.report.figures import FIRST, GOOD, MUTED, RULE, Plot, draw_plot
 
 CHOICE = "choice.json"
 
 
-def read_choice(folder: Path) -> dict[str, Any] | None:
-    """What `export --board` measured, if it did: board, time_unit, encoding, limits, candidates.
+@dataclass(frozen=True)
+class Measured:
+    """An encoding that ran on the board."""
 
-    Candidates without figures (an encoding that does not run there) are left out.
+    encoding: str
+    time: float
+    """Of the worst call, in the choice's unit."""
+    flash: float
+    """Bytes."""
+    error: float | None
+    """Of the action's range; None: the file does not say."""
+    is_front: bool
+    """Whether no other beats it in time, flash, RAM and error at once."""
+    is_over: bool
+    """Whether it is over a limit."""
+
+
+@dataclass(frozen=True)
+class MeasuredChoice:
+    """What choice.json tells of the encodings that ran."""
+
+    board: str
+    unit: str
+    """Of the time: cycles, instructions or microseconds."""
+    encoding: str
+    """The chosen one."""
+    limits: dict[str, float]
+    """cycles and flash, where there is one."""
+    measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class _Colours:
+    chosen: str
+    other: str
+    over: str
+    text: str
+    limit: str
+
+
+_PAGE: Final = _Colours(GOOD, FIRST, MUTED, MUTED, RULE)
+_FILE: Final = _Colours("tab:red", "tab:blue", "tab:gray", "black", "tab:gray")
+
+
+def read_choice(folder: Path) -> MeasuredChoice | None:
+    """What `export --board` measured, if it did; an encoding that does not run there is left out.
 
     Raises:
         UserError: the file is damaged.
@@ -28,55 +73,102 @@ def read_choice(folder: Path) -> dict[str, Any] | None:
     path = folder / CHOICE
     if not path.is_file():
         return None
-    choice = read_json(path)
     try:
-        rows = [row for row in choice["candidates"] if "reason" not in row]
-        for row in rows:
-            if not (math.isfinite(row["time"]) and row["time"] > 0 and row["flash"] > 0):
-                raise ValueError(f"time {row['time']}, flash {row['flash']}")
-        return {
-            "board": str(choice["board"]),
-            "time_unit": str(choice["time_unit"]),
-            "encoding": str(choice["encoding"]),
-            "rows": [
-                (str(row["encoding"]), float(row["time"]), float(row["flash"]), bool(row["front"]))
-                for row in rows
-            ],
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        said = read_json(path)
+        return MeasuredChoice(
+            board=str(said["board"]),
+            unit=str(said["time_unit"]),
+            encoding=str(said["encoding"]),
+            limits={n: _over_0(v) for n, v in said.get("limits", {}).items() if n in _LIMITS},
+            measured=tuple(_measured(row) for row in said["candidates"] if "reason" not in row),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}; export with --board again") from error
 
 
-def encoding_plot(choice: dict[str, Any]) -> Plot:
-    """A point an encoding; filled where no other beats it, and the chosen one in another colour."""
-    board, unit, chosen = choice["board"], choice["time_unit"], choice["encoding"]
+_LIMITS: Final = ("cycles", "flash")
+
+
+def _measured(row: dict[str, Any]) -> Measured:
+    return Measured(
+        encoding=str(row["encoding"]),
+        time=_over_0(row["time"]),
+        flash=_over_0(row["flash"]),
+        error=float(row["error"]) if "error" in row else None,
+        is_front=bool(row["front"]),
+        is_over=bool(row.get("over")),
+    )
+
+
+def _over_0(value: Any) -> float:
+    number = float(value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{value} is no number over 0")
+    return number
+
+
+def encoding_plot(choice: MeasuredChoice) -> Plot:
+    """For the report's page."""
 
     def draw(figure: Figure, narrow: bool) -> None:
         axes = figure.subplots()
-        for name, time, flash, is_front in choice["rows"]:
-            colour = GOOD if name == chosen else FIRST
-            face = colour if is_front else "none"
-            axes.scatter([time], [flash], s=60, facecolors=face, edgecolors=colour, zorder=3)
-            word = f"{name} (chosen)" if name == chosen else name
-            _write(axes, word, time, flash, above=name == chosen)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-            axis.set_minor_formatter(NullFormatter())
-        axes.margins(x=0.35 if narrow else 0.2, y=0.2)
-        axes.set_xlabel(f"{unit}, worst call on {board}")
+        _draw(axes, choice, _PAGE, 0.35 if narrow else 0.2)
         axes.set_title("Flash (bytes)")
 
     words = "; ".join(
-        f"{name} {time:,.0f} {unit}, {flash:,.0f} bytes" for name, time, flash, _ in choice["rows"]
+        f"{each.encoding} {each.time:,.0f} {choice.unit}, {each.flash:,.0f} bytes"
+        for each in choice.measured
     )
-    return draw_plot("encodings", f"Encodings on {board}: {words}", (4.6, 5.0), draw)
+    description = f"Encodings on {choice.board}: {words}"
+    return draw_plot("encodings", description, (4.6, 5.0), draw)
 
 
-def _write(axes: Axes, word: str, time: float, flash: float, above: bool) -> None:
-    at, side = ((0, 10), "center") if above else ((7, 4), "left")
-    axes.annotate(
-        word, (time, flash), xytext=at, textcoords="offset points", fontsize=9, color=MUTED, ha=side
-    )
+def write_encoding_plot(choice: MeasuredChoice, path: Path) -> None:
+    """The same as an SVG file of its own."""
+    style: dict[Any, Any] = {"svg.hashsalt": "sparsectl", "svg.fonttype": "none"}
+    with matplotlib.rc_context(style), atomic_path(path) as temporary:
+        figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+        axes = figure.subplots()
+        _draw(axes, choice, _FILE, 0.25)
+        axes.set_ylabel("flash, bytes")
+        axes.set_title(f"Encodings on {choice.board}\n{LEGEND}", fontsize=9)
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+
+
+LEGEND: Final = "in brackets: error, of the action's range; filled: nothing beats it in everything"
+
+
+def _draw(axes: Axes, choice: MeasuredChoice, colours: _Colours, margin: float) -> None:
+    """A point an encoding; filled where no other beats it, grey where it is over a limit, and the
+    chosen one in a colour of its own; the limits as lines."""
+    for each in choice.measured:
+        chosen = each.encoding == choice.encoding
+        colour = colours.chosen if chosen else colours.over if each.is_over else colours.other
+        face = colour if each.is_front else "none"
+        at = (each.time, each.flash)
+        axes.scatter(*at, s=60, facecolors=face, edgecolors=colour, zorder=3)
+        place, side = ((0, 10), "center") if chosen else ((7, 4), "left")
+        axes.annotate(
+            _label(each, chosen),
+            at,
+            xytext=place,
+            textcoords="offset points",
+            fontsize=9,
+            color=colours.text,
+            ha=side,
+        )
+    for name, line in (("cycles", axes.axvline), ("flash", axes.axhline)):
+        if name in choice.limits:
+            line(choice.limits[name], linestyle="--", linewidth=0.8, color=colours.limit)
+    axes.set(xscale="log", yscale="log", xlabel=f"{choice.unit}, worst call on {choice.board}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.margins(x=margin, y=0.2)
+
+
+def _label(measured: Measured, chosen: bool) -> str:
+    notes = ["chosen"] if chosen else []
+    notes += [] if measured.error is None else [f"{measured.error:.0e}"]
+    return f"{measured.encoding} ({', '.join(notes)})" if notes else measured.encoding

@@ -178,7 +178,7 @@ def _plots(run: RunFolder) -> dict[str, Plot]:
             found["inference"] = inference_plot(trace)
             found["period"] = period_plot(journal, trace, trial)
         found["round_trip"] = round_trip_plot(journal)
-    if run.choice is not None and run.choice["rows"]:
+    if run.choice is not None and run.choice.measured:
         found["encodings"] = encoding_plot(run.choice)
     if len(run.episodes) == 2:
         found["episodes"] = _episodes_plot(**run.episodes, unit=run.base_unit)

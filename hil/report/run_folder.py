@@ -16,7 +16,7 @@ from sparsectl.hil.analysis.results import AssessedTrial
 from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.journal.journal import Journal
 from sparsectl.hil.journal.policy_folder import first_with_digest, places_beside, recorded_place
-from sparsectl.hil.report.encoding_plot import read_choice
+from sparsectl.hil.report.encoding_plot import MeasuredChoice, read_choice
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import POLICY_ONNX
 from sparsectl.policy.onnx_file.reader import read_onnx
@@ -48,7 +48,7 @@ class RunFolder:
     trial: TrialResult | None
     """Worked out anew from the journal where there is one, else as summary.json has it."""
     graph: PolicyGraph | None
-    choice: dict[str, Any] | None = None
+    choice: MeasuredChoice | None = None
     """The encodings that its export measured on a board; see `encoding_plot.read_choice`."""
     inputs: list[dict[str, Any]] = field(default_factory=list)
     """What policy.json says of each input: name, low, high, and cut_off, beyond which a fixed-point

@@ -14,6 +14,7 @@ from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
 from sparsectl.export.encodings.registry import FIXED
+from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import compile_c
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.export.steep import steep_graph, steep_observations
@@ -83,7 +84,7 @@ def test_the_undefined_behaviour_sanitizer_finds_nothing(name: str, tmp_path: Pa
         policy, given = found
         folder = tmp_path / str(seed)
         folder.mkdir()
-        for file, text in c_files(policy, given[:2], "test").items():
+        for file, text in c_files(policy, golden_vectors(policy, given[:2]), "test").items():
             (folder / file).write_text(text)
         flags = ["-shared", "-fPIC", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
         compile_c([folder / "policy.c"], folder / "policy.so", folder, [*flags, "-O1"])

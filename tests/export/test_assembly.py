@@ -16,6 +16,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.registry import ENCODINGS, encode
+from sparsectl.export.golden import golden_vectors
 from sparsectl.firmware_host.cores import CORES, find_core
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.passes import fold_normaliser, simplify
@@ -92,7 +93,7 @@ def test_every_core_gives_the_bits_of_numpy(graph: PolicyGraph, place: tuple[str
 
 
 def actions_on(core: str, policy: EncodedPolicy, x: np.ndarray, folder: Path) -> np.ndarray:
-    for name, text in c_files(policy, x[:1], "r").items():
+    for name, text in c_files(policy, golden_vectors(policy, x[:1]), "r").items():
         (folder / name).write_text(text)
     build = folder / "build"
     build.mkdir()

@@ -13,6 +13,7 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import ENCODINGS, encode
+from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
 from sparsectl.export.packaging.example import C_MAIN
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
@@ -105,7 +106,8 @@ def tiny(encoding: str) -> dict[str, str]:
 def files_of(
     graph: PolicyGraph, encoding: str, golden: np.ndarray, revision: str = "r"
 ) -> dict[str, str]:
-    return c_files(encode(encoding, graph, observations(graph)), golden, revision)
+    policy = encode(encoding, graph, observations(graph))
+    return c_files(policy, golden_vectors(policy, golden), revision)
 
 
 def test_exact_text() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
+from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
 from sparsectl.policy.activations import c_float
 from sparsectl.policy.graph import PolicyGraph
@@ -29,7 +30,7 @@ def same_bits(graph: PolicyGraph, name: str, x: np.ndarray, *, are_met: bool = F
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for file, text in c_files(policy, x[:1], "r").items():
+        for file, text in c_files(policy, golden_vectors(policy, x[:1]), "r").items():
             (folder / file).write_text(text)
         found = run_c(folder, x, graph.action_size, folder)
     expected = policy.forward(x)

@@ -15,6 +15,7 @@ from sparsectl.export.c_writer import C_FILES, c_files
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
+from sparsectl.export.golden import golden_vectors
 from sparsectl.export.packaging.example import C_MAIN
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.cores import CORES
@@ -61,7 +62,7 @@ def encoded(encoding: str) -> tuple[EncodedPolicy, Float32]:
 
 
 def written(policy: EncodedPolicy, x: Float32, folder: Path) -> Path:
-    for name, text in c_files(policy, x, "r", portable=True).items():
+    for name, text in c_files(policy, golden_vectors(policy, x), "r", portable=True).items():
         (folder / name).write_text(text)
     return folder
 

@@ -15,8 +15,8 @@ from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
 from sparsectl.firmware_host.compiler import find_compiler
 from sparsectl.firmware_host.config_header import config_header
-from sparsectl.firmware_host.policy_header import PolicyHeader
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.policy.folder import PolicyFacts
 
 RIG = RigConstants(
     base_unit_per_count=9e-5,
@@ -44,7 +44,7 @@ class Core:
 
     def __init__(self, folder: Path) -> None:
         host = find_board("host")
-        policy = PolicyHeader(25, 1, 5, 5, 20_000, 0, "00" * 32, None)
+        policy = PolicyFacts(25, 1, 5, 5, 20_000, 0, "00" * 32, None)
         (folder / "firmware_config.h").write_text(config_header(RIG, policy, host))
         library = folder / "core.so"
         sources = [FIRMWARE / "core" / f"{name}.c" for name in MODULES]

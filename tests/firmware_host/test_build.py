@@ -14,7 +14,7 @@ from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config_header import config_header
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.plants.rig_constants import RigConstants
 from tests.firmware_host.core_library import RIG
 from tests.firmware_host.small_policy import SmallPolicy, small_policy
@@ -120,7 +120,7 @@ def test_binary_for_a_header(policy_dir: Path, tmp_path: Path) -> None:
     foreign = Path(shutil.copytree(policy_dir, tmp_path / "policy"))
     (foreign / "policy.h").write_bytes(bytes(range(256)) * 20)
     with pytest.raises(UserError, match="export it again"):
-        read_policy_header(foreign)
+        read_policy_facts(foreign)
 
 
 def test_code_that_does_not_compile(policy_dir: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_rig_out_of_range(field: str, value: float) -> None:
 
 
 def test_config_header_holds_limits_in_counts(policy_dir: Path) -> None:
-    text = config_header(RIG, read_policy_header(policy_dir), BOARDS["host"])
+    text = config_header(RIG, read_policy_facts(policy_dir), BOARDS["host"])
     assert "#define RIG_BASE_TRAVEL_COUNTS 2200\n" in text
     assert "#define RIG_BASE_STEP_COUNTS 445\n" in text  # 2 m/s for 20 ms, at 90 um a count
     assert "#define RIG_PERIOD_US 20000u\n" in text

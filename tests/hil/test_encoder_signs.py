@@ -9,7 +9,7 @@ import pytest
 
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.config_header import config_header
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
 from sparsectl.hil.trial.trial import run_trial
@@ -82,7 +82,7 @@ def test_a_sign_that_is_not_the_rigs_is_found_by_the_board(
 def test_no_threshold_depends_on_which_way_an_encoder_counts(
     easy: Path, tmp_path: Path, base: int, pole: int
 ) -> None:
-    policy, board = read_policy_header(easy), find_board("host")
+    policy, board = read_policy_facts(easy), find_board("host")
 
     def macros(rig: Path) -> dict[str, str]:
         constants = load_rig(rig).firmware_constants()

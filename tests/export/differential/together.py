@@ -81,7 +81,7 @@ def _exported(seed: int, scratch: Path) -> Verdict | _Waiting:
         with (
             patch.object(verify, "load_c", lambda sources, size, folder: lambda given: given),
             patch.object(verify, "require_same_bits", same_bits),
-            patch("sparsectl.commands.export.need_of_host", lambda folder: ()),
+            patch("sparsectl.commands.export.need_of_host", lambda folder, golden: ()),
         ):
             found = export(seed, folder, "--prefix", f"seed{seed}")
     except Exception as error:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from sparsectl.firmware_host.boards import BOARDS, Board
-from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
 from sparsectl.firmware_host.emulators.running import RunningBoard
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_golden_vectors, read_policy_facts
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal.journal import Kind, read_journal
 from sparsectl.hil.trial.trial import run_trial
@@ -40,7 +39,7 @@ def test_hello_says_who_and_what_the_board_is(
     running: RunningBoard, line: Client, easy: Path
 ) -> None:
     hello = line.ask("HELLO")
-    policy = read_policy_header(easy)
+    policy = read_policy_facts(easy)
     assert hello["board"] == running.board.name and hello["protocol_hash"] == PROTOCOL_HASH
     assert hello["policy_digest"].hex() == policy.digest
     assert (hello["observation_size"], hello["frames"]) == (25, 5)
@@ -49,7 +48,7 @@ def test_hello_says_who_and_what_the_board_is(
 
 
 def test_golden_vectors_come_out_bit_for_bit(line: Client, easy: Path) -> None:
-    golden = read_golden_vectors(easy, read_policy_header(easy))
+    golden = read_golden_vectors(easy)
     assert line.ask("HELLO")["vector_count"] == len(golden.actions) > 1
     for index, action in enumerate(golden.actions):
         answer = line.ask("BENCH", index=index)

@@ -13,8 +13,7 @@ from hypothesis.extra import numpy as arrays
 from sparsectl.common.errors import UserError
 from sparsectl.common.quantities import bytes_from
 from sparsectl.firmware_host.cores.coverage import coverage
-from sparsectl.firmware_host.cores.golden_vectors import read_golden_vectors
-from sparsectl.firmware_host.policy_header import read_policy_header
+from sparsectl.firmware_host.policy_folder import read_golden_vectors
 from tests.firmware_host.small_policy import small_policy
 
 FLOATS = st.floats(-100, 100, width=32)
@@ -23,7 +22,7 @@ FLOATS = st.floats(-100, 100, width=32)
 def test_golden_vectors_are_read_in_every_bit(tmp_path: Path) -> None:
     policy = small_policy()
     folder = policy.write(tmp_path / "policy")
-    found = read_golden_vectors(folder, read_policy_header(folder))
+    found = read_golden_vectors(folder)
     observations, actions = policy.vectors()
     assert found.observations.tobytes() == observations.tobytes()
     assert found.actions.tobytes() == actions.tobytes()
@@ -34,7 +33,7 @@ def test_a_file_without_vectors_is_refused(tmp_path: Path, text: str) -> None:
     folder = small_policy().write(tmp_path / "policy")
     (folder / "policy_vectors.h").write_text(text)
     with pytest.raises(UserError, match="holds no golden vectors"):
-        read_golden_vectors(folder, read_policy_header(folder))
+        read_golden_vectors(folder)
 
 
 @given(arrays.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 20)), elements=FLOATS))

@@ -30,12 +30,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_report_shows_every_encoding_that_ran(run: Path) -> None:
     choice = read_choice(run / "policy")
-    assert choice is not None and len(choice["rows"]) >= 5
+    assert choice is not None and len(choice.measured) >= 5
     page = Path(str(write_report(ReportConfig(run))["report"])).read_text()
     assert "<h2>The encodings</h2>" in page
-    for name, *_ in choice["rows"]:
-        assert name in page
-    assert f"{choice['encoding']} (chosen)" in page
+    drawn = (run / "policy" / "choice.svg").read_text()
+    for measured in choice.measured:
+        assert measured.encoding in page and measured.encoding in drawn
+    assert f"{choice.encoding} (chosen" in page and f"{choice.encoding} (chosen" in drawn
 
 
 def test_without_a_choice_there_is_no_section(run: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from onnx import TensorProto
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import FIXED, FLOAT, encode
+from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.policy.onnx_file.writer import write_onnx
@@ -240,7 +241,8 @@ def test_every_encoding_of_a_form_gives_its_reference_in_c(
             continue
         folder = tmp_path / name
         folder.mkdir()
-        for written, text in c_files(policy, observations[1:4], "test").items():
+        golden = golden_vectors(policy, observations[1:4])
+        for written, text in c_files(policy, golden, "test").items():
             (folder / written).write_text(text)
         found, expected = (
             run_c(folder, observations, graph.action_size, folder),

@@ -9,6 +9,7 @@ import pytest
 
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import encode
+from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
 from sparsectl.policy.passes import simplify
 from tests.policy.onnx_file.node_suite.suite import PASSES, REFUSED, WRONG, Outcome, outcomes
@@ -50,7 +51,7 @@ def test_a_sample_of_those_that_pass_computes_the_same_in_c(
         folder.mkdir()
         read, observations = each.graphs[0]
         policy = encode("auto", simplify(read), observations)
-        for name, text in c_files(policy, observations, "test").items():
+        for name, text in c_files(policy, golden_vectors(policy, observations), "test").items():
             (folder / name).write_text(text)
         found = run_c(folder, observations, policy.graph.action_size, folder)
         expected = policy.forward(observations)

@@ -1,0 +1,186 @@
+"""What the folder of an exported policy says of itself: policy.h and policy.json are both written
+from `PolicyFacts`, policy_vectors.h and policy.json from `GoldenVectors`, and whoever needs either
+later reads policy.json. Nothing has to read C."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
+
+POLICY_JSON: Final = "policy.json"
+GOLDEN_VECTORS: Final = "golden_vectors"
+"""The key of policy.json under which `GoldenVectors` lie."""
+FORM: Final = "float32, little-endian, row by row, in base64"
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MEND = "export the policy again"
+
+
+@dataclass(frozen=True)
+class PolicyFacts:
+    """What a firmware has to know of a policy."""
+
+    observation_size: int
+    action_size: int
+    signals: int
+    """Values a frame."""
+    frames: int
+    period_us: int
+    """Control period that the policy was trained at; 0: it does not say."""
+    kept_weights: int
+    digest: str
+    """SHA-256 of the policy's canonical bytes, 64 hex digits."""
+    encoding: str | None
+    """How the weights are stored; None: the folder does not say."""
+
+    @classmethod
+    def of(cls, graph: PolicyGraph, encoding: str) -> PolicyFacts:
+        """Those of a graph in the encoding of this name."""
+        return cls(
+            observation_size=graph.observation_size,
+            action_size=graph.action_size,
+            signals=len(graph.observation),
+            frames=graph.frames,
+            period_us=round(graph.period_s * 1e6),
+            kept_weights=graph.kept_weights,
+            digest=graph.digest,
+            encoding=encoding,
+        )
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any], path: Path) -> PolicyFacts:
+        """Those in the policy.json at `path`, whose content is `said`.
+
+        Raises:
+            UserError: one is missing, of another type or out of its range.
+        """
+        signals = _entry(said, "signals", dict, path)
+        observation = len(_entry(signals, "observation", list, path))
+        action = len(_entry(signals, "action", list, path))
+        frames = _count(signals, "frames", path, least=1)
+        period_s = _entry(signals, "period_s", (int, float), path)
+        digest = _entry(said, "digest", str, path)
+        encoding = _entry(_entry(said, "encoding", dict, path), "name", str, path)
+        if not observation or not action or not 0 <= period_s < 1e6:
+            raise UserError(
+                f"{path}: {observation} signals, {action} actions and a period of {period_s} s are "
+                f"no policy's; {_MEND}"
+            )
+        if not _DIGEST.fullmatch(digest):
+            raise UserError(f"{path}: digest is {digest[:80]!r}, not 64 hex digits; {_MEND}")
+        return cls(
+            observation_size=observation * frames,
+            action_size=action,
+            signals=observation,
+            frames=frames,
+            period_us=round(period_s * 1e6),
+            kept_weights=_count(said, "kept_weights", path, least=0),
+            digest=digest,
+            encoding=encoding,
+        )
+
+
+@dataclass(frozen=True)
+class GoldenVectors:
+    """Observations [count, observation_size] and the actions [count, action_size] that every core
+    must give for them, bit for bit."""
+
+    observations: Float32
+    actions: Float32
+
+    def to_json(self) -> dict[str, Any]:
+        """Every bit of them, in a third more bytes."""
+        return {
+            "count": len(self.observations),
+            "form": FORM,
+            "observations": _base64(self.observations),
+            "actions": _base64(self.actions),
+        }
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any], facts: PolicyFacts, path: Path) -> GoldenVectors:
+        """Those in the policy.json at `path`, whose content is `said`.
+
+        Raises:
+            UserError: they are missing, or not of the sizes that `facts` tell.
+        """
+        held = _entry(said, GOLDEN_VECTORS, dict, path)
+        count = _count(held, "count", path, least=1)
+        return cls(
+            _rows(held, "observations", (count, facts.observation_size), path),
+            _rows(held, "actions", (count, facts.action_size), path),
+        )
+
+
+def read_policy_json(folder: Path) -> dict[str, Any] | None:
+    """What policy.json in `folder` says; None where there is none.
+
+    Raises:
+        UserError: it is no JSON object.
+    """
+    path = folder / POLICY_JSON
+    if not path.is_file():
+        return None
+    said = read_json(path)
+    if not isinstance(said, dict):
+        raise UserError(f"{path} is no JSON object; {_MEND}")
+    return said
+
+
+def check_unchanged(folder: Path, name: str, said: dict[str, Any]) -> None:
+    """See that the file `name` in `folder` is the one that its policy.json, `said`, was written
+    with: what is compiled is then what policy.json tells.
+
+    Raises:
+        UserError: it was changed since, or policy.json does not name its hash.
+    """
+    named = _entry(said, "files", dict, folder / POLICY_JSON).get(name)
+    found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    if found != named:
+        raise UserError(
+            f"{folder / name} has SHA-256 {found[:12]}, {POLICY_JSON} beside it names "
+            f"{str(named)[:12]}: it was changed after it was exported; {_MEND}"
+        )
+
+
+def _entry(said: dict[str, Any], name: str, kind: Any, path: Path) -> Any:
+    value = said.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UserError(f"{path}: {name} is {str(value)[:60]!r}; {_MEND}")
+    return value
+
+
+def _count(said: dict[str, Any], name: str, path: Path, least: int) -> int:
+    value = int(_entry(said, name, int, path))
+    if value < least:
+        raise UserError(f"{path}: {name} is {value}; {_MEND}")
+    return value
+
+
+def _base64(rows: Float32) -> str:
+    return base64.b64encode(rows.astype("<f4").tobytes()).decode("ascii")
+
+
+def _rows(held: dict[str, Any], name: str, shape: tuple[int, int], path: Path) -> Float32:
+    try:
+        content = base64.b64decode(_entry(held, name, str, path), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UserError(f"{path}: {name} of {GOLDEN_VECTORS}: {error}; {_MEND}") from error
+    if len(content) != 4 * shape[0] * shape[1]:
+        raise UserError(
+            f"{path}: {name} of {GOLDEN_VECTORS} have {len(content)} bytes, not {shape[0]} rows of "
+            f"{shape[1]} floats; {_MEND}"
+        )
+    return np.frombuffer(content, "<f4").astype(np.float32).reshape(shape)
