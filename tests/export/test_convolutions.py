@@ -11,6 +11,7 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import AUTO, CONVOLVING, ENCODINGS, FIXED, encode
+from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
@@ -82,7 +83,7 @@ def test_the_c_is_the_reference_bit_for_bit(name: str, encoding: str, tmp_path: 
     x = observations(graph, 100)
     x[::7] = np.round(x[::7] > 3)  # images of zeros and ones
     policy = encode(encoding, graph, x)
-    for file, text in c_files(policy, x[:4], "test").items():
+    for file, text in c_files(policy, golden_vectors(policy, x[:4]), "test").items():
         (tmp_path / file).write_text(text)
     found = run_c(tmp_path, x, graph.action_size, tmp_path)
     expected = policy.forward(x)
