@@ -37,7 +37,7 @@ WHAT = {
     "commands": "what joins several floors",
     "hil": "hardware-in-the-loop host",
     "training": "teacher in, student out",
-    "export": "policy in; C and its evidence out",
+    "export": "policy in; C and its proof out",
     "firmware_host": "firmware, boards, cores",
     "policy": "what a policy is",
     "plants": "what a rig is",

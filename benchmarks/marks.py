@@ -5,7 +5,7 @@
 Measures every encoding that serves the core on the networks of `benchmarks.networks`, a plain C
 loop and emlearn with the same compiler and flags, and prints a row a mark: the fastest encoding
 that keeps to the mark's other limits. Cycles are of a typical call, the median of 32 standard
-normal observations, worst of a wider coverage in brackets; flash and RAM (stack included) are over
+normal observations, worst over wider ones in brackets; flash and RAM (stack included) are over
 an empty firmware, KB of 1000 bytes; the error is the greatest of those 32, against the network in
 float64, and in brackets that of 10,000 others.
 """
@@ -39,7 +39,7 @@ from sparsectl.export.encodings.registry import ENCODINGS  # noqa: E402
 from sparsectl.export.host_c import run_c  # noqa: E402
 from sparsectl.export.pipeline import export_policy  # noqa: E402
 from sparsectl.firmware_host.cores import CORES  # noqa: E402
-from sparsectl.firmware_host.cores.coverage import coverage  # noqa: E402
+from sparsectl.firmware_host.cores.measured_inputs import measured_inputs  # noqa: E402
 from sparsectl.policy.graph import PolicyGraph  # noqa: E402
 from sparsectl.policy.onnx_file.writer import write_onnx  # noqa: E402
 
@@ -213,7 +213,7 @@ class Bench:
         observations = network_observations(graph, TYPICAL)
         with tempfile.TemporaryDirectory(dir=self._scratch) as work:
             try:
-                found = CORES[core].measure(folder, Path(work), coverage(observations), 1)
+                found = CORES[core].measure(folder, Path(work), measured_inputs(observations), 1)
             except UserError as error:
                 return Figures(core, network, name, kind, reason=self._told(error))
         assert found.cycles is not None and found.instructions is not None

@@ -160,12 +160,12 @@ def students_of(config: TasksConfig, name: str, seed: int) -> list[JSON]:
     for kind, folder in (("sparse", sparse), ("dense", sparse.with_name(f"dense-{seed}"))):
         path = folder / "result.json"
         if not path.is_file():
-            wish: JSON = {"keep": task.keep, "method": "bpd"}
+            target: JSON = {"keep": task.keep, "method": "bpd"}
             if kind == "dense":
                 limit = table_bytes(sparse / "student.safetensors")
-                wish = {"table_bytes": limit, "method": "small", "finetune.rounds": ROUNDS}
+                target = {"table_bytes": limit, "method": "small", "finetune.rounds": ROUNDS}
             settings = DistillConfig(dataset, folder, env=name, teacher=teacher, seed=seed)
-            given = {"workers": config.workers, **shared, **wish}
+            given = {"workers": config.workers, **shared, **target}
             result = distill(replaced(settings, given))
             student = folder / "student.safetensors"
             row = {

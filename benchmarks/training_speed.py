@@ -64,7 +64,7 @@ class SpeedConfig:
     """Write results/training_speed.json."""
 
 
-def made_up(transitions: int) -> Any:
+def synthetic(transitions: int) -> Any:
     """A dataset of the wanted size; what it holds does not change the time."""
     from sparsectl.training.data.dataset import Dataset
 
@@ -171,7 +171,7 @@ def work(cores: list[int], config: SpeedConfig, barrier: Barrier, results: Any) 
 
     os.sched_setaffinity(0, cores)
     torch.set_num_threads(len(cores))
-    alone, dataset = len(cores) > 1, made_up(config.transitions)
+    alone, dataset = len(cores) > 1, synthetic(config.transitions)
     every = {THREADED: Variant(plain_update(dataset), 1)} if alone else variants(dataset)
     for variant in every.values():
         for _ in range(4):

@@ -24,9 +24,9 @@ from sparsectl.firmware_host.bench import Target, ram_with_stack
 from sparsectl.firmware_host.bench import bench as bench_policy
 from sparsectl.firmware_host.compiler import compiler_in_words
 from sparsectl.firmware_host.config import BenchConfig
-from sparsectl.firmware_host.cores.coverage import coverage
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.cores.host_measuring import memory
+from sparsectl.firmware_host.cores.measured_inputs import measured_inputs
 from sparsectl.policy.folder import GoldenVectors
 from sparsectl.policy.load import POLICY_ONNX
 from sparsectl.policy.onnx_file.reader import read_onnx
@@ -192,7 +192,7 @@ def need_of(target: Target, measured: dict[str, Any]) -> MemoryNeed:
 
 def need_of_host(folder: Path, golden: GoldenVectors) -> list[MemoryNeed]:
     """The same of this machine, for an export that names no board; the C lies in `folder`."""
-    calls = coverage(golden.observations)
+    calls = measured_inputs(golden.observations)
     with tempfile.TemporaryDirectory(prefix="sparsectl-memory-") as scratch:
         taken = memory(HOST, folder, Path(scratch), calls)
     compiler = f"{platform.machine()}, {compiler_in_words(HOST)}"

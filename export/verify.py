@@ -148,7 +148,9 @@ class Proof:
         share = DEFAULT_ERROR[kind] if self._error is None else self._error
         rounds = self._error is None
         judged = [
-            self._judge("numpy", self._references[index], index, share, rounds=rounds, is_wish=True)
+            self._judge(
+                "numpy", self._references[index], index, share, rounds=rounds, is_requested=True
+            )
             for index, batch in enumerate(self._batches)
             if index == 0 or batch.is_astride
         ]
@@ -217,8 +219,8 @@ class Proof:
         kind = DEFAULT_ERROR[self._policy.encoding.kind]
         share = max(DEFAULT_ERROR["float32"], TRANSLATION_SHARE * kind)
         if self._error is not None and self._error < share:
-            return self._judge(name, actions, index, self._error, rounds=False, is_wish=True)
-        return self._judge(name, actions, index, share, rounds=True, is_wish=False)
+            return self._judge(name, actions, index, self._error, rounds=False, is_requested=True)
+        return self._judge(name, actions, index, share, rounds=True, is_requested=False)
 
     def _judge(
         self,
@@ -228,10 +230,10 @@ class Proof:
         share: float,
         *,
         rounds: bool,
-        is_wish: bool,
+        is_requested: bool,
     ) -> Judged:
-        """rounds: whether float32's own rounding in the source is an excuse; is_wish: whether a
-        larger `--error` would do."""
+        """rounds: whether float32's own rounding in the source is an excuse; is_requested: whether
+        the limit is `--error`, so that a larger one would do."""
         batch, (truth, other), reach = (
             self._batches[index],
             self._truths[index],
@@ -253,12 +255,12 @@ class Proof:
                 f"{self._source.run_by} (action {column} is {actions[worst]:.6g}, not "
                 f"{truth[worst]:.6g}, for an observation {batch.name}, "
                 f"{_shown(batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
-                f"{self._mend(is_wish, float(over[worst]), rounding)}"
+                f"{self._mend(is_requested, float(over[worst]), rounding)}"
             )
         return Judged(float(difference.max()), float((difference / reach).max()), rounding)
 
-    def _mend(self, is_wish: bool, times: float, rounding: float) -> str:
-        if not is_wish:
+    def _mend(self, is_requested: bool, times: float, rounding: float) -> str:
+        if not is_requested:
             return (
                 f"float32 in the file's own order explains {rounding:.2g} at most: the file was "
                 "not read as it stands, or lost accuracy on the way; export it in other nodes and "

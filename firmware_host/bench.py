@@ -17,7 +17,7 @@ from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES, Core, Measurement
 from sparsectl.firmware_host.cores.core import Float32
-from sparsectl.firmware_host.cores.coverage import coverage
+from sparsectl.firmware_host.cores.measured_inputs import measured_inputs
 from sparsectl.firmware_host.policy_folder import read_golden_vectors, read_policy_facts
 from sparsectl.policy.folder import GoldenVectors, PolicyFacts
 
@@ -77,7 +77,7 @@ def bench(config: BenchConfig, exact: Exact | None = None) -> dict[str, Any]:
     golden = read_golden_vectors(config.policy)
     if config.runs < 1:
         raise UserError(f"runs is {config.runs}; time at least one call")
-    observations = coverage(golden.observations)
+    observations = measured_inputs(golden.observations)
     with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as name:
         found = target.core.measure(config.policy, Path(name), observations, config.runs)
     result = {"board": target.name, "encoding": policy.encoding}

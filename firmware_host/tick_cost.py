@@ -19,7 +19,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.firmware_host.boards import Board
 from sparsectl.firmware_host.cores import Measurement
-from sparsectl.firmware_host.cores.coverage import coverage
+from sparsectl.firmware_host.cores.measured_inputs import measured_inputs
 from sparsectl.firmware_host.emulators.running import RunningBoard
 from sparsectl.firmware_host.policy_folder import read_golden_vectors
 from sparsectl.protocol.client import Client
@@ -78,7 +78,7 @@ def _cost(board: Board, elf: Path, policy: Path) -> TickCost:
 def _policy_alone(board: Board, policy: Path) -> Measurement:
     golden = read_golden_vectors(policy)
     with tempfile.TemporaryDirectory(prefix="sparsectl-tick-") as name:
-        return board.core.measure(policy, Path(name), coverage(golden.observations), 1)
+        return board.core.measure(policy, Path(name), measured_inputs(golden.observations), 1)
 
 
 def _rest_of_tick_s(board: Board, elf: Path) -> float:

@@ -91,7 +91,7 @@ class HostStreamDrive:
             self._answer(received.frame)
         if received.frame.name != "TICK":
             return []
-        self._link.send_timesync()  # after the command, which is in a hurry
+        self._link.send_timesync()  # after the command, which is urgent
         return [Sample.from_tick(received.frame, received.host_ns)]
 
     def _answer(self, observation: Frame) -> None:

@@ -72,7 +72,7 @@ def fit(
     for iteration in range(1, MOST_ITERATIONS + 1):
         normal = _normal(windows, guess, values, states, scale, residuals)
         before = float(np.sum(np.square(residuals)))
-        values, states, residuals, damping, step = _descend(
+        values, states, residuals, damping, step = _damped_step(
             windows, guess, values, states, scale, residuals, normal, damping
         )
         progress(iteration, float(np.sqrt(np.mean(np.square(residuals)))))
@@ -149,7 +149,7 @@ def _reduce(by_value: Float, by_state: Float, residuals: Float) -> _Normal:
     return _Normal(np.sum(hessians, axis=0), np.sum(gradients, axis=0), shares, back)
 
 
-def _descend(
+def _damped_step(
     windows: Sequence[Window],
     guess: Guess,
     values: Float,

@@ -46,7 +46,7 @@ class PageWatch:
     """The loss of the live page ends a trial: its e-stop is the one that the person relies on."""
 
     def __init__(self, feed: LiveFeed, loss: LiveLoss) -> None:
-        self._feed, self._goes_on = feed, loss == "continue"
+        self._feed, self._continues = feed, loss == "continue"
         self._is_told = False
 
     def complaint(self) -> str | None:
@@ -55,7 +55,7 @@ class PageWatch:
         if lost is None:
             self._is_told = False
             return None
-        if not (self._goes_on and self._feed.is_watched):  # without a page nobody can press Arm
+        if not (self._continues and self._feed.is_watched):  # without a page nobody can press Arm
             return f"the loss of the live page ({lost})"
         if not self._is_told:
             self._is_told = True

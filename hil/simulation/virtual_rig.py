@@ -21,7 +21,7 @@ from sparsectl.common.processes import end
 from sparsectl.hil.config import Clock
 from sparsectl.hil.faults.kinds import FaultSpec
 from sparsectl.hil.simulation.plant_server import READY
-from sparsectl.hil.timing.scheduling import hurry
+from sparsectl.hil.timing.scheduling import raise_priority
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 2.0
@@ -150,7 +150,7 @@ class VirtualRig:
                 f"cannot start {command[0]}: {error.strerror}; build it again"
             ) from error
         self._children.append(child)
-        self.scheduling = hurry(child.pid, self.fifo)
+        self.scheduling = raise_priority(child.pid, self.fifo)
         return child
 
     def _end(self) -> None:

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparsectl.hil.timing.scheduling import hurry
+from sparsectl.hil.timing.scheduling import raise_priority
 
 Percentiles = dict[str, float]
 
@@ -72,7 +72,7 @@ class NoiseFloor:
             start_new_session=True,  # Ctrl-C is for the trial, which then ends this child
         )
         if as_virtual_rig or fifo:
-            hurry(self._child.pid, fifo)
+            raise_priority(self._child.pid, fifo)
 
     def finish(self) -> Percentiles | None:
         """End the measurement; the lateness in us."""

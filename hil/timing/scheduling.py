@@ -20,7 +20,7 @@ FIFO_PRIORITY: Final = 20
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 
 
-def hurry(process: int, fifo: bool) -> str:
+def raise_priority(process: int, fifo: bool) -> str:
     """Let `process` (0: this thread and those it starts) run before others.
 
     A virtual rig keeps the control period of a real one on a machine that does other work too. It

@@ -1,7 +1,7 @@
 """`sparsectl trial --check-wiring`: which way the encoders count, before any policy drives.
 
 The board drives in host mode, under all of its own checks; see `hil.wiring.strokes` for how little
-it is asked to, and `hil.wiring.evidence` for what is made of the answers.
+it is asked to, and `hil.wiring.diagnosis` for what is made of the answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sparsectl.hil.planning.plan import Plan, make_plan
 from sparsectl.hil.trial.advice import advice, homing_failed
 from sparsectl.hil.trial.centring import OURS
 from sparsectl.hil.trial.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
-from sparsectl.hil.wiring.evidence import Evidence, Verdict, judge
+from sparsectl.hil.wiring.diagnosis import Diagnosis, Verdict, judge
 from sparsectl.hil.wiring.hand import held_aside, is_counting, next_sample
 from sparsectl.hil.wiring.signs import write_signs
 from sparsectl.hil.wiring.strokes import LEAST_COUNTS, Strokes
@@ -228,26 +228,26 @@ class _Check:
 
     def run(self) -> Findings:
         self.session.greet(self.plan.expectation)
-        evidence = self._push(blind=True)
+        diagnosis = self._push(blind=True)
         if self.stopped not in EXPLAINED:
-            return Findings("unknown", evidence.base, evidence.pole, self.stopped)
+            return Findings("unknown", diagnosis.base, diagnosis.pole, self.stopped)
         if self.run_on != "no":
             return Findings("unknown", "unknown", "unknown", self.stopped, self.run_on)
-        if not evidence.motor_drives and evidence.base == "unknown":
+        if not diagnosis.motor_drives and diagnosis.base == "unknown":
             return self._ask_for_a_hand()
-        return self._settled(evidence)
+        return self._settled(diagnosis)
 
-    def _settled(self, evidence: Evidence) -> Findings:
+    def _settled(self, diagnosis: Diagnosis) -> Findings:
         """The pole's sign by hand, where the motor could not shake it enough."""
-        pole = evidence.pole
-        if pole == "unknown" and evidence.base in ("right", "reversed") and self.has_hand:
+        pole = diagnosis.pole
+        if pole == "unknown" and diagnosis.base in ("right", "reversed") and self.has_hand:
             # The last push was backwards. A hanging tip that leans there counts as one that stayed
-            # behind a jerk forward: see hil.wiring.evidence.
+            # behind a jerk forward: see hil.wiring.diagnosis.
             sense = self.plan.rig.firmware_constants().pole_sense
             seen = held_aside(self._watch(), self.plan.rig, HOLD_TIP)
             verdicts: dict[int, Verdict] = {0: "unplugged", sense: "right", -sense: "reversed"}
             pole = verdicts[seen]
-        return Findings("drives", evidence.base, pole, self.stopped)
+        return Findings("drives", diagnosis.base, pole, self.stopped)
 
     def _ask_for_a_hand(self) -> Findings:
         """Nothing moved: which of motor and encoders is dead?"""
@@ -256,16 +256,16 @@ class _Check:
         watch = self._watch()
         base, pole = is_counting(watch, "base", PUSH_BASE), is_counting(watch, "pole", SWING_POLE)
         if base:
-            evidence = self._push(blind=False)
-            if evidence.motor_drives:
-                return self._settled(evidence)
+            diagnosis = self._push(blind=False)
+            if diagnosis.motor_drives:
+                return self._settled(diagnosis)
             return Findings("silent", "unknown", "unknown" if pole else "unplugged", self.stopped)
         motor = "silent" if pole else "unknown"
         return Findings(motor, "unplugged", "unknown" if pole else "unplugged", self.stopped)
 
-    def _push(self, blind: bool) -> Evidence:
+    def _push(self, blind: bool) -> Diagnosis:
         """Forth and back, farther until the answers are clear."""
-        evidence = Evidence(False, "unknown", "unknown")
+        diagnosis = Diagnosis(False, "unknown", "unknown")
         for travel in TRAVELS:
             for _ in range(ATTEMPTS):
                 strokes = Strokes(self.plan.rig, travel, blind)
@@ -277,13 +277,13 @@ class _Check:
                     f"the board stopped the base: {self.stopped.name} in each of {ATTEMPTS} "
                     "tries; see docs/safety.md for what makes this machine late"
                 )
-            evidence = judge(self.plan.rig, strokes.strokes)
+            diagnosis = judge(self.plan.rig, strokes.strokes)
             if self.run_on != "no":
                 break
-            unclear = "unknown" in (evidence.base, evidence.pole)
-            if not unclear or not evidence.motor_drives or self.stopped != Fault.NONE:
+            unclear = "unknown" in (diagnosis.base, diagnosis.pole)
+            if not unclear or not diagnosis.motor_drives or self.stopped != Fault.NONE:
                 break
-        return evidence
+        return diagnosis
 
     def _run(self, strokes: Strokes) -> Fault:
         """Home, arm, push; the fault by which the board stopped it, or NONE."""

@@ -1,4 +1,4 @@
-"""Settled weights: right slopes, less error than plain rounding, sums that stay in range."""
+"""Rounding that is compensated: right derivatives, less error than plain, sums within range."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ACTIVATIONS = ("tanh", "identity", "relu", "tanh")
 @given(st.integers(0, 2**32 - 1))
 @example(3066)  # a ReLU whose sum is 0: a kink
 @example(498274)
-def test_slopes_are_differences(seed: int) -> None:
+def test_derivatives_are_differences(seed: int) -> None:
     graph = random_graph((4, 7, 5, 6, 2), 0.6, seed, activations=ACTIVATIONS)
     network, x = obq._Network(graph), observations(graph, 5)
     values, step = network.values(), 1e-6
-    actions, slopes = network.slopes(values, x)
+    actions, jacobian = network.jacobian(values, x)
     np.testing.assert_allclose(actions.T, graph.forward_exact(x), atol=1e-6)
     for index in range(network.size):
         sides = []
@@ -34,10 +34,10 @@ def test_slopes_are_differences(seed: int) -> None:
             moved = values.copy()
             moved[index] += way
             sides.append((network.actions(moved, x) - actions) / way)
-        # At a kink, or closer to one than a step, the slope is that of one of its sides.
+        # At a kink, or closer to one than a step, the derivative is that of one of its sides.
         low, high = np.minimum(*sides), np.maximum(*sides)
         near = 1e-3 * (1 + np.maximum(np.abs(low), np.abs(high)))
-        assert ((low - near <= slopes[:, index]) & (slopes[:, index] <= high + near)).all()
+        assert ((low - near <= jacobian[:, index]) & (jacobian[:, index] <= high + near)).all()
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -46,8 +46,8 @@ def test_slopes_are_differences(seed: int) -> None:
 def test_compensation_never_adds_error(name: str, graph: PolicyGraph) -> None:
     x = observations(graph, 200)
     exact = graph.forward_exact(x)
-    plain, made_up = (encode(name, graph, x, are_met=met).forward(x) for met in (False, True))
-    before, after = (np.mean((np.float64(y) - exact) ** 2) for y in (plain, made_up))
+    plain, compensated = (encode(name, graph, x, are_met=met).forward(x) for met in (False, True))
+    before, after = (np.mean((np.float64(y) - exact) ** 2) for y in (plain, compensated))
     assert after <= before
 
 
@@ -75,8 +75,8 @@ def test_a_policy_of_few_weights_keeps_its_actions() -> None:
         exact = graph.forward_exact(others)
         policies = [policy_in(EIGHT_BITS, graph, x, are_met=met) for met in (False, True)]
         errors.append([np.sqrt(np.mean((p.forward(others) - exact) ** 2)) for p in policies])
-    plain, made_up = np.mean(errors, axis=0)
-    assert made_up < 0.6 * plain
+    plain, compensated = np.mean(errors, axis=0)
+    assert compensated < 0.6 * plain
 
 
 def test_what_cannot_be_settled_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from sparsectl.hil.drives.mover import GENTLE
 from sparsectl.hil.simulation.miswired import SIGNS, MiswiredPlant, Wiring
 from sparsectl.hil.simulation.plant_server import serve
 from sparsectl.hil.wiring import check
-from sparsectl.hil.wiring.evidence import Evidence, judge
+from sparsectl.hil.wiring.diagnosis import Diagnosis, judge
 from sparsectl.hil.wiring.hand import is_counting
 from sparsectl.hil.wiring.signs import write_signs
 from sparsectl.hil.wiring.strokes import BLIND, Strokes
@@ -74,23 +74,23 @@ def push(
     raise AssertionError("the strokes never end")
 
 
-def settle(rig: Rig, wiring: Wiring, seed: int | None = None) -> Evidence:
+def settle(rig: Rig, wiring: Wiring, seed: int | None = None) -> Diagnosis:
     """As `check` does: farther until the answers are clear."""
     for travel in check.TRAVELS:
-        evidence = judge(rig, push(rig, wiring, travel, seed)[0].strokes)
-        if "unknown" not in (evidence.base, evidence.pole):
+        diagnosis = judge(rig, push(rig, wiring, travel, seed)[0].strokes)
+        if "unknown" not in (diagnosis.base, diagnosis.pole):
             break
-    return evidence
+    return diagnosis
 
 
-def wanted(wiring: Wiring) -> Evidence:
+def wanted(wiring: Wiring) -> Diagnosis:
     """What there is to find: signs are relative to the motor, which is forward by definition."""
     if wiring.base == wiring.pole == "unplugged":
-        return Evidence(False, "unknown", "unknown")
+        return Diagnosis(False, "unknown", "unknown")
     found = {"right": "right", "reversed": "reversed", "unplugged": "unplugged"}
     if wiring.motor == "reversed":
         found |= {"right": "reversed", "reversed": "right"}
-    return Evidence(True, found[wiring.base], found[wiring.pole])  # type: ignore[arg-type]
+    return Diagnosis(True, found[wiring.base], found[wiring.pole])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", RIGS)
@@ -142,8 +142,8 @@ def test_an_encoder_with_a_dead_channel_is_a_silent_one(name: str, axis: int) ->
 
 @pytest.mark.parametrize("name", RIGS)
 def test_a_motor_that_is_off_moves_nothing(name: str) -> None:
-    evidence = settle(load_rig(name), Wiring(motor="unplugged"))
-    assert evidence == Evidence(False, "unknown", "unknown")
+    diagnosis = settle(load_rig(name), Wiring(motor="unplugged"))
+    assert diagnosis == Diagnosis(False, "unknown", "unknown")
 
 
 @pytest.mark.parametrize("name", RIGS)

@@ -130,7 +130,7 @@ def test_gradients_are_those_of_the_plain_rewrite(
             actions,
             batch.rewards[0, :, None],
             batch.next_observations[0],
-            1 - batch.goes_on[0, :, None],
+            1 - batch.not_done[0, :, None],
         )
     )
     engine.randoms[0].set_state(after_batch)

@@ -63,13 +63,13 @@ def test_the_engine_takes_the_plain_updates_steps(
         rest = (
             batch.rewards[0, :, None],
             batch.next_observations[0],
-            1 - batch.goes_on[0, :, None],
+            1 - batch.not_done[0, :, None],
         )
         plain._update_critics((observations, actions, *rest))
         if step % 2 == 0:
             plain._update_student(observations, actions)
-            plain._follow(plain.critics, plain.target_critics)
-            plain._follow(plain.student, plain.target_student)
+            plain._soft_update(plain.critics, plain.target_critics)
+            plain._soft_update(plain.student, plain.target_student)
         for name in ("critics", "imitation"):
             mine, its = engine.losses[name].item(), plain.losses[name].item()
             assert mine == pytest.approx(its, rel=tolerance), (name, step)

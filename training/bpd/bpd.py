@@ -124,7 +124,7 @@ class BayesianPolicyDistillation:
             self._update_critics(batch)
         if students_turn:
             self._update_students(batch)
-            self._follow()
+            self._soft_update()
         self.steps_done += 1
 
     @torch.no_grad()
@@ -137,38 +137,38 @@ class BayesianPolicyDistillation:
             batch.next_observations,
             next_actions,
             batch.rewards,
-            self.settings.discount * batch.goes_on,
+            self.settings.discount * batch.not_done,
         )
 
     @torch.no_grad()
     def _update_students(self, batch: Batch) -> None:
-        """Down the loss, from written-out slopes in the actions."""
+        """Down the loss, from written-out gradients in the actions."""
         sampled = self.acting.actions(batch.observations, self.noise.draw(self.randoms))
-        slope = (
-            self._action_slope(batch, sampled)
+        gradient = (
+            self._action_gradient(batch, sampled)
             if self.term is None
-            else self._choice_slope(self.term, batch, sampled)
+            else self._choice_gradient(self.term, batch, sampled)
         )
-        divergences = self.acting.descend(slope, self.divergence, self.kl_weights())
+        divergences = self.acting.backward(gradient, self.divergence, self.kl_weights())
         self.student_adam.apply()
         self.acting.refresh()
         self.losses["divergence"] = divergences
 
-    def _action_slope(self, batch: Batch, sampled: Tensor) -> Tensor:
-        """Slopes of the value term and the squared error in what the students give, [S, B, m]."""
+    def _action_gradient(self, batch: Batch, sampled: Tensor) -> Tensor:
+        """Gradients of value term and squared error in what the students give, [S, B, m]."""
         actions = self._in_units(sampled)
         difference = actions - batch.labels
         terms = difference.shape[1] * (actions.shape[2] if self.settings.imitation == "mean" else 1)
-        slope = difference * (2 * len(self.batches) / terms)
+        gradient = difference * (2 * len(self.batches) / terms)
         if self.settings.value_weight:
-            slope += self._value_slope(batch.observations, actions)
+            gradient += self._value_gradient(batch.observations, actions)
         if self._bounds is not None:
-            slope *= self._bounds[1]  # now in what the student gives, from -1 to 1
+            gradient *= self._bounds[1]  # now in what the student gives, from -1 to 1
         self.losses["imitation"] = difference.square().sum(dim=(1, 2)) / terms
-        return slope
+        return gradient
 
-    def _choice_slope(self, term: ChoiceTerm, batch: Batch, outputs: Tensor) -> Tensor:
-        """Slopes of |D|/M Σ loss in the values that the students give, [S, B, choices]."""
+    def _choice_gradient(self, term: ChoiceTerm, batch: Batch, outputs: Tensor) -> Tensor:
+        """Gradients of |D|/M Σ loss in the values that the students give, [S, B, choices]."""
         loss = term(outputs, batch.labels)
         self.losses["imitation"] = loss.value.mean(dim=1)
         return loss.gradient * (len(self.batches) / outputs.shape[1])
@@ -177,18 +177,18 @@ class BayesianPolicyDistillation:
         """A student's actions, from -1 to 1, in those of the minibatches."""
         return actions if self._bounds is None else actions * self._bounds[1] + self._bounds[0]
 
-    def _value_slope(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Slopes of -λ mean Q1 in the actions, [S, B, m]."""
-        q1, slope = self.first.value_and_slope(observations, actions)
+    def _value_gradient(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Gradients of -λ mean Q1 in the actions, [S, B, m]."""
+        q1, gradient = self.first.value_and_gradient(observations, actions)
         self.losses["q1"] = q1.mean(dim=1)
         lambda_ = self.settings.value_weight * len(self.batches) / q1.abs().mean(dim=1)
-        return slope * (-lambda_ / q1.shape[1])[:, None, None]
+        return gradient * (-lambda_ / q1.shape[1])[:, None, None]
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _soft_update(self) -> None:
         if self.live:
-            self.target.follow(self.student_adam.values, self.settings.target_rate)
-            self.critics.follow(self.settings.target_rate)
+            self.target.soft_update(self.student_adam.values, self.settings.target_rate)
+            self.critics.soft_update(self.settings.target_rate)
 
     def kl_weights(self) -> Tensor:
         """η of each student as it is now, [S]."""
@@ -240,7 +240,7 @@ class Target:
         """Sampled actions [S, B, m] for observations [S, B, n]."""
         return self._pass.actions(observations, noise)
 
-    def follow(self, values: Tensor, rate: float) -> None:
+    def soft_update(self, values: Tensor, rate: float) -> None:
         """Take this share of the students' parameters."""
         self.values.lerp_(values, rate)
         self.refresh()

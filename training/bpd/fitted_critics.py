@@ -2,7 +2,7 @@
 
 The paper trains twin critics beside each student, towards that student's own next action. Here they
 are fitted before, by the same rule, towards the teacher's next action: they value what the teacher
-goes on to do. Students then only ask them for a slope, at a fraction of the time.
+goes on to do. Students then only ask them for a gradient, at a fraction of the time.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ def with_next_actions(dataset: Dataset) -> Dataset:
     goes on. Behind a termination none is needed; at a cut the transition is left out.
     """
     following = np.roll(dataset.teacher_actions, -1, axis=0)
-    goes_on = ~(dataset.terminations | dataset.truncations)
-    goes_on[-1] = False
+    not_done = ~(dataset.terminations | dataset.truncations)
+    not_done[-1] = False
     same = (dataset.next_observations == np.roll(dataset.observations, -1, axis=0)).all(axis=1)
-    chosen = (goes_on & same) | dataset.terminations
+    chosen = (not_done & same) | dataset.terminations
     arrays = {
         name: getattr(dataset, name)[chosen]
         for name in (
@@ -130,10 +130,10 @@ def fit_critics(
             batch.next_observations,
             batch.labels,
             batch.rewards,
-            settings.discount * batch.goes_on,
+            settings.discount * batch.not_done,
         )
         if step % settings.student_interval == 0:
-            critics.follow(settings.target_rate)
+            critics.soft_update(settings.target_rate)
         if step >= 0.9 * steps:
             error, counted = error + loss, counted + 1
     facts = FittedFacts(

@@ -54,8 +54,8 @@ class SparseLinear(nn.Module):
         return mean + deviation * torch.randn_like(deviation)
 
     def divergence(self) -> Tensor:
-        slope = torch.sigmoid(1.8732 + 1.48695 * self.log_alpha)
-        return -(0.63576 * slope - 0.5 * torch.log1p(torch.exp(-self.log_alpha))).sum()
+        share = torch.sigmoid(1.8732 + 1.48695 * self.log_alpha)
+        return -(0.63576 * share - 0.5 * torch.log1p(torch.exp(-self.log_alpha))).sum()
 
 
 class Student(nn.Module):
@@ -156,8 +156,8 @@ class PlainBpd:
         self.steps_done += 1
         if self.steps_done % self.student_interval == 0:
             self._update_student(observations, actions)
-            self._follow(self.critics, self.target_critics)
-            self._follow(self.student, self.target_student)
+            self._soft_update(self.critics, self.target_critics)
+            self._soft_update(self.student, self.target_student)
 
     def _update_critics(self, batch: Minibatch) -> None:
         observations, actions, rewards, after, ends = batch
@@ -187,6 +187,6 @@ class PlainBpd:
         self.losses |= {"imitation": imitation.detach(), "divergence": divergence.detach()}
 
     @staticmethod
-    def _follow(online: nn.Module, target: nn.Module) -> None:
+    def _soft_update(online: nn.Module, target: nn.Module) -> None:
         for mine, its in zip(online.parameters(), target.parameters(), strict=True):
             its.data.copy_(0.005 * mine.data + (1 - 0.005) * its.data)

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     labels: Tensor
     next_observations: Tensor
     rewards: Tensor
-    goes_on: Tensor
+    not_done: Tensor
     """1 where the next state is worth something, 0 behind a termination."""
 
 
@@ -87,7 +87,7 @@ class Batches:
             labels=table[..., labels:after],
             next_observations=table[..., after : after + n],
             rewards=table[..., after + n],
-            goes_on=table[..., after + n + 1],
+            not_done=table[..., after + n + 1],
         )
 
     def _rows(self, dataset: Dataset) -> Tensor:

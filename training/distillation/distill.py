@@ -48,8 +48,8 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         dict: student (path), kept_weights, kept_parameters (biases too), teacher_weights,
         teacher_parameters, kept_fraction (of the weights), kept_parameters_fraction, seconds,
         chosen (the stage that the student is of), target_met (met, missed, unclear; None where
-        nothing was wished for), coverage, evidence (where there is an environment; evidence.py),
-        and steps: for each stage its name, kept_weights, imitation_error and, in an environment,
+        no target was given), data (which states it learnt from), evidence (where there is an
+        environment; evidence.py), and steps: for each stage its name, kept_weights, imitation_error and, in an environment,
         what `Measurement.of_stage` gives; the best three have some of other episodes too:
         final_return_mean
 

@@ -24,8 +24,8 @@ class Preset:
     """Whether there are a simulator and a teacher for rounds of student-driven data."""
 
     @property
-    def coverage(self) -> str:
-        """Which states the student has seen, in words."""
+    def data(self) -> str:
+        """Which states the student learns from, in words."""
         if self.online and (self.finetune.rounds or self.dagger.rounds):
             return "student-driven rounds: the teacher labelled states that the student met"
         return "purely offline: only states of the dataset; give --env and --teacher for more"

@@ -37,7 +37,7 @@ from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import Loop, Stop, Trainer
 from sparsectl.training.policy_distillation.term import ChoiceTerm
-from sparsectl.training.rollouts.dagger import Coverage
+from sparsectl.training.rollouts.dagger import AggregatedData
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.students.storage import (
@@ -88,7 +88,7 @@ class Distillation:
         self.facts = facts_of(config, preset, dataset, self.teacher, term)
         self.identity, self.signals = self.facts.identity, self.facts.signals
         self.device = chosen_device(config.device)
-        self.coverage = Coverage(
+        self.data = AggregatedData(
             dataset, self.teacher, rollouts, preset.dagger, config.seed, config.out / "rounds"
         )
         critics = self._critics(dataset)
@@ -149,11 +149,11 @@ class Distillation:
         self.loop.run(trainer, until, stage.name, every, figures, left)
 
     def _add_round(self, number: int, tries: int = 1) -> Dataset:
-        return self.coverage.add(number, self.policy, tries)
+        return self.data.add(number, self.policy, tries)
 
     def _begin_finetuning(self, number: int, keep: int, layers: tuple[StudentLayer, ...]) -> None:
         seed = self.config.seed + number * FINETUNE_SEEDS
-        data, settings = self.coverage.all(self.teacher_return), self.preset.finetune
+        data, settings = self.data.all(self.teacher_return), self.preset.finetune
         self.finetuning = finetuning_of(settings, layers, self.term)(
             data, self.signals, layers, settings, seed, self.device, keep, number, self.term
         )
@@ -170,8 +170,8 @@ class Distillation:
             return layers
         layers = masked(self.bpd.posterior(), self.preset.bpd.log_alpha_threshold)
         setting = f"kl_multiplier {self.preset.bpd.kl_multiplier:g}"
-        wish = "a smaller one, or more steps"
-        check_alive(layers, f"by step {self.bpd.steps_done} with {setting}", wish)
+        mend = "a smaller one, or more steps"
+        check_alive(layers, f"by step {self.bpd.steps_done} with {setting}", mend)
         return layers
 
     def policy(self) -> Policy:
@@ -267,9 +267,9 @@ class Distillation:
         entry: JSON = {
             "name": name,
             "steps": trainer.steps_done,
-            "transitions": len(self.coverage),
+            "transitions": len(self.data),
             "kept_weights": student.kept_weights,
-            "imitation_error": self.coverage.imitation_error(policy),
+            "imitation_error": self.data.imitation_error(policy),
         }
         judged = self.finetuning is not None and self.stages.judged(student.kept_weights)
         entry |= self.measurement.of_stage(policy, judged, self.stages.clear)
@@ -311,7 +311,8 @@ class Distillation:
             "seconds": time.monotonic() - self.started,
             "chosen": name,
             "target_met": verdict(self.config, chosen, evidence),
-            "coverage": self.preset.coverage,
+            "data": self.preset.data,
+            "coverage": self.preset.data,  # the former name, for a release
             **({} if evidence is None else {"evidence": evidence}),
             "steps": self.stages.report,
         }

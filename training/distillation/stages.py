@@ -77,7 +77,7 @@ class Stages:
         return self.target.judges(kept_weights)
 
     def clear(self, figures: JSON) -> bool:
-        """Whether figures of a fine-tuned student say if it is as wished."""
+        """Whether figures of a fine-tuned student say if it meets the target."""
         return self.target.clear(figures)
 
     def finalists(self) -> list[JSON]:
@@ -88,7 +88,7 @@ class Stages:
         return [done[index] for index in ranked] if len(ranked) > 1 and measured else []
 
     def chosen(self) -> JSON:
-        """The entry of the stage whose student is the result: the last where none is as wished."""
+        """The entry of the stage of the result: of the last, where none meets the target."""
         done = self.fine_tuned()
         if not done:
             return self.report[-1]

@@ -41,7 +41,7 @@ class Target(Protocol):
         """Whether a student of that size may be the one, so that its return must be known well."""
 
     def clear(self, figures: JSON) -> bool:
-        """Whether the figures of a student that may be the one say if it is as wished."""
+        """Whether the figures of a student that may be the one say if it meets the target."""
 
 
 def score(entry: JSON, of: str = "") -> float:
@@ -92,7 +92,7 @@ def judged_return(share: float, figures: JSON) -> str:
 
 
 def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str | None:
-    """Whether the result is as wished: met, missed or unclear; None where nothing was wished for.
+    """Whether the result meets the target: met, missed or unclear; None where none was given.
 
     A size is known. A return is judged by the evidence alone.
 

@@ -13,7 +13,7 @@ from sparsectl.training.students.storage import StudentLayer
 def finetuning_of(
     settings: FinetuneSettings, layers: tuple[StudentLayer, ...], term: ChoiceTerm | None = None
 ) -> type[FirstOrder] | type[SecondOrder]:
-    """How a student is fine-tuned: its size decides, and whether rounded weights have slopes.
+    """How a student is fine-tuned: its size decides, and whether rounded weights have gradients.
     Curvature is known of the squared error of actions alone, not of losses over choices."""
     small = kept_weights(layers) <= settings.newton_below and term is None
     return SecondOrder if small and settings.encoding == "float32" else FirstOrder

@@ -3,7 +3,7 @@
 With a few hundred weights all of the curvature fits in one small matrix. So a step can be taken
 with it (Levenberg 1944; Marquardt 1963), and a weight be judged by what is lost without it once the
 others have made up for it (Optimal Brain Surgeon: Hassibi and Stork 1993). The matrix is that of
-Gauss and Newton, H = J^T J / B, with the slopes J of the actions in all parameters.
+Gauss and Newton, H = J^T J / B, with the Jacobian J of the actions in all parameters.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Parameters:
         return pairs
 
     @torch.no_grad()
-    def slopes(self, observations: Tensor, slopes: Tensor) -> Tensor:
-        """Actions [m, B]; their slopes in the parameters are written into `slopes` [m, P, B].
+    def jacobian(self, observations: Tensor, jacobian: Tensor) -> Tensor:
+        """Actions [m, B]; their Jacobian in the parameters are written into `jacobian` [m, P, B].
 
         Rows stand side by side, so that taking a neuron's is copying one line of memory; and memory
         that is used again costs less than the products that fill it.
@@ -88,22 +88,22 @@ class Parameters:
         for weight, bias in zip(weights[:-1], student.biases, strict=False):
             inputs.append(torch.addmm(bias[:, None], weight, inputs[-1]).relu())
         actions = torch.addmm(student.biases[-1][:, None], weights[-1], inputs[-1]).tanh()
-        for output, parameters in enumerate(slopes):
-            slope = torch.zeros_like(actions)
-            slope[output] = 1 - actions[output].square()
+        for output, parameters in enumerate(jacobian):
+            gradient = torch.zeros_like(actions)
+            gradient[output] = 1 - actions[output].square()
             for index, (of_weights, of_biases) in reversed([*enumerate(self.parts(parameters))]):
                 rows, into = self.kept[index]
-                torch.mul(slope[rows], inputs[index][into], out=of_weights)
-                of_biases.copy_(slope)
-                slope = (weights[index].t() @ slope) * (inputs[index] > 0)
+                torch.mul(gradient[rows], inputs[index][into], out=of_weights)
+                of_biases.copy_(gradient)
+                gradient = (weights[index].t() @ gradient) * (inputs[index] > 0)
         return actions
 
 
 class Curvature(NamedTuple):
-    """H [P, P] and the slope g [P] of half the error, both float64, and the error itself."""
+    """H [P, P] and the gradient g [P] of half the error, both float64, and the error itself."""
 
     matrix: Tensor
-    slope: Tensor
+    gradient: Tensor
     error: float
 
 
@@ -117,29 +117,29 @@ def curvature(parameters: Parameters, observations: Tensor, labels: Tensor) -> C
     """
     count = len(parameters.values())
     matrix = torch.zeros(count, count, dtype=torch.float64, device=labels.device)
-    slope, error = matrix.new_zeros(count), 0.0
+    gradient, error = matrix.new_zeros(count), 0.0
     room = labels.new_empty(labels.shape[1], count, min(len(labels), ROWS_AT_ONCE))
     for start in range(0, len(labels), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        slopes = room[:, :, : len(labels[part])]
-        wrong = parameters.slopes(observations[part], slopes) - labels[part].t()
-        for output, action_slopes in enumerate(slopes):
-            _add_upper(matrix, action_slopes)
-            slope += action_slopes @ wrong[output]
-        error += float(wrong.square().sum())
+        jacobian = room[:, :, : len(labels[part])]
+        residual = parameters.jacobian(observations[part], jacobian) - labels[part].t()
+        for output, of_output in enumerate(jacobian):
+            _add_upper(matrix, of_output)
+            gradient += of_output @ residual[output]
+        error += float(residual.square().sum())
     rows = len(labels)
-    return Curvature((matrix.triu() + matrix.triu(1).t()) / rows, slope / rows, error / rows)
+    return Curvature((matrix.triu() + matrix.triu(1).t()) / rows, gradient / rows, error / rows)
 
 
-def _add_upper(matrix: Tensor, slopes: Tensor) -> None:
-    """Add J^T J of the slopes [P, B] to the upper triangle, in stripes; the rest stays unknown.
+def _add_upper(matrix: Tensor, jacobian: Tensor) -> None:
+    """Add J^T J of one output's Jacobian [P, B] to the upper triangle, in stripes.
 
-    The matrix is symmetric, and this takes less than half the time of all of it.
+    The lower one stays unknown: the matrix is symmetric, and this takes less than half the time.
     """
-    width = -(-len(slopes) // STRIPES)
-    for start in range(0, len(slopes), width):
-        stripe = slopes[start : start + width]
-        matrix[start : start + width, start:] += stripe @ slopes[start:].t()
+    width = -(-len(jacobian) // STRIPES)
+    for start in range(0, len(jacobian), width):
+        stripe = jacobian[start : start + width]
+        matrix[start : start + width, start:] += stripe @ jacobian[start:].t()
 
 
 @torch.no_grad()
@@ -169,7 +169,7 @@ def damped_step(
     for _ in range(TRIES):
         factor, failed = torch.linalg.cholesky_ex(known.matrix + (damping * diagonal).diag())
         if not failed:
-            step = torch.cholesky_solve(known.slope[:, None], factor)[:, 0]
+            step = torch.cholesky_solve(known.gradient[:, None], factor)[:, 0]
             parameters.assign(before - step)
             if mean_error(student, observations, labels) < known.error:
                 return known.error, max(damping * DAMPING_DOWN, LEAST_DAMPING)

@@ -22,7 +22,7 @@ AT_ONCE = 8
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-_mask_slope = torch.ops.aten.threshold_backward.grad_input
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 def relu_(values: Tensor) -> None:
@@ -32,11 +32,11 @@ def relu_(values: Tensor) -> None:
     values.clamp_(min=0)
 
 
-def relu_slope_(slope: Tensor, values: Tensor) -> None:
-    """Zero the slope, in place, where ReLU's values are zero."""
-    if slope.dtype == torch.bfloat16:
-        slope, values = slope.view(torch.int16), values.view(torch.int16)
-    _mask_slope(slope, values, 0, grad_input=slope)
+def relu_backward_(gradient: Tensor, values: Tensor) -> None:
+    """Zero the gradient, in place, where ReLU's values are zero."""
+    if gradient.dtype == torch.bfloat16:
+        gradient, values = gradient.view(torch.int16), values.view(torch.int16)
+    _threshold_backward(gradient, values, 0, grad_input=gradient)
 
 
 class Networks:
@@ -102,7 +102,7 @@ def parameter_shapes(sizes: Sequence[int], count: int) -> list[tuple[int, ...]]:
 
 
 class Pass:
-    """Values of some networks and their slopes, in buffers made once; the last values are kept.
+    """Values of some networks and their gradients, in buffers made once; the last values are kept.
 
     Args:
         sizes: inputs, hidden neurons, 1.
@@ -123,7 +123,7 @@ class Pass:
             return torch.empty(count, rows, width, dtype=dtype, device=device)
 
         self._hidden = [buffer(width) for width in sizes[1:-1]]
-        self._slopes = [buffer(width) for width in sizes[1:-1]]
+        self._gradients = [buffer(width) for width in sizes[1:-1]]
         exact = dtype == torch.float32
         self._top = self._hidden[-1] if exact else buffer(sizes[-2], torch.float32)
 
@@ -139,36 +139,38 @@ class Pass:
         bias, weight = part.last_bias[..., None], part.last_weight.transpose(1, 2)
         return torch.baddbmm(bias, self._top, weight)[..., 0]
 
-    def parameter_slopes(self, slope: Tensor, part: Part, inputs: Tensor, out: Part) -> None:
-        """Fill `out` with the slopes in all parameters for a slope [K, B] in each last value."""
-        self._descend_last(slope, part)
+    def parameter_gradients(self, gradient: Tensor, part: Part, inputs: Tensor, out: Part) -> None:
+        """Fill `out` with the gradients in all parameters, from those [K, B] in each last value."""
+        self._backward_last(gradient, part)
         for layer in reversed(range(len(self._hidden))):
             below = self._hidden[layer - 1] if layer else inputs
-            torch.bmm(below.transpose(1, 2), self._slopes[layer], out=out.weights[layer])
-            torch.sum(self._slopes[layer], dim=1, keepdim=True, out=out.biases[layer])
+            torch.bmm(below.transpose(1, 2), self._gradients[layer], out=out.weights[layer])
+            torch.sum(self._gradients[layer], dim=1, keepdim=True, out=out.biases[layer])
             if layer:
-                self._descend(layer, part)
-        torch.bmm(slope[:, None], self._top, out=out.last_weight)
-        torch.sum(slope, dim=1, keepdim=True, out=out.last_bias)
+                self._backward(layer, part)
+        torch.bmm(gradient[:, None], self._top, out=out.last_weight)
+        torch.sum(gradient, dim=1, keepdim=True, out=out.last_bias)
 
-    def input_slopes(self, part: Part, after: int) -> Tensor:
+    def input_gradients(self, part: Part, after: int) -> Tensor:
         """Slopes [K, B, inputs - after] of the values in the inputs from a column on, float32."""
-        self._descend_last(torch.ones_like(self._top[..., 0]), part)
+        self._backward_last(torch.ones_like(self._top[..., 0]), part)
         for layer in reversed(range(1, len(self._hidden))):
-            self._descend(layer, part)
-        return torch.bmm(self._slopes[0], part.weights[0][:, after:].transpose(1, 2)).float()
+            self._backward(layer, part)
+        return torch.bmm(self._gradients[0], part.weights[0][:, after:].transpose(1, 2)).float()
 
-    def _descend_last(self, slope: Tensor, part: Part) -> None:
-        """From a slope [K, B] in each value to that in the last hidden layer's sums."""
-        dtype = self._slopes[-1].dtype
-        torch.bmm(slope[..., None].to(dtype), part.last_weight.to(dtype), out=self._slopes[-1])
-        relu_slope_(self._slopes[-1], self._hidden[-1])
+    def _backward_last(self, gradient: Tensor, part: Part) -> None:
+        """From a gradient [K, B] in each value to that in the last hidden layer's sums."""
+        dtype = self._gradients[-1].dtype
+        torch.bmm(
+            gradient[..., None].to(dtype), part.last_weight.to(dtype), out=self._gradients[-1]
+        )
+        relu_backward_(self._gradients[-1], self._hidden[-1])
 
-    def _descend(self, layer: int, part: Part) -> None:
-        """From the slope in a hidden layer's sums to that in the sums of the layer below."""
-        weight, out = part.weights[layer], self._slopes[layer - 1]
-        torch.bmm(self._slopes[layer], weight.transpose(1, 2), out=out)
-        relu_slope_(out, self._hidden[layer - 1])
+    def _backward(self, layer: int, part: Part) -> None:
+        """From the gradient in a hidden layer's sums to that in the sums of the layer below."""
+        weight, out = part.weights[layer], self._gradients[layer - 1]
+        torch.bmm(self._gradients[layer], weight.transpose(1, 2), out=out)
+        relu_backward_(out, self._hidden[layer - 1])
 
 
 class FirstCritics:
@@ -205,14 +207,14 @@ class FirstCritics:
         return self._pass.values(self._networks, self._per_network).view(self._inputs.shape[:2])
 
     @torch.no_grad()
-    def value_and_slope(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Q1's values [S, B] and their slopes in the actions [S, B, m]."""
+    def value_and_gradient(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Q1's values [S, B] and their gradients in the actions [S, B, m]."""
         n = observations.shape[2]
         self._inputs[..., :n] = observations
         self._inputs[..., n:] = actions
         values = self._pass.values(self._networks, self._per_network)
-        slopes = self._pass.input_slopes(self._networks, n)
-        return values.view(actions.shape[:2]), slopes.view_as(actions)
+        gradients = self._pass.input_gradients(self._networks, n)
+        return values.view(actions.shape[:2]), gradients.view_as(actions)
 
 
 class TwinCritics:
@@ -287,10 +289,10 @@ class TwinCritics:
         after = values.view(2, *rewards.shape).amin(dim=0)
         wanted = torch.addcmul(rewards, discounts, after).repeat(2, 1)
         inputs[:] = state_action
-        for group, (online, _, gradient) in zip(self._groups, self._parts, strict=True):
+        for group, (online, _, own) in zip(self._groups, self._parts, strict=True):
             values[group] = self._pass.values(online, every[group]).sub_(wanted[group])
-            slope = values[group] * (2 / rewards.shape[1])
-            self._pass.parameter_slopes(slope, online, every[group], gradient)
+            gradient = values[group] * (2 / rewards.shape[1])
+            self._pass.parameter_gradients(gradient, online, every[group], own)
         self._gradient.widen()
         self.adam.apply()
         self.online.refresh()
@@ -298,7 +300,7 @@ class TwinCritics:
         return squares.sum(dim=(0, 2)) / rewards.shape[1]
 
     @torch.no_grad()
-    def follow(self, rate: float) -> None:
+    def soft_update(self, rate: float) -> None:
         """The targets take this share of the parameters."""
         self.target_values.lerp_(self.values, rate)
         self.target.refresh()

@@ -95,13 +95,13 @@ class FlatAdam(VectorAdam):
         for parameter, view in zip(self._parameters, views(self.gradient, shapes), strict=True):
             parameter.grad = view
 
-    def step(self, *losses: Tensor, slopes: Sequence[Tensor | None] | None = None) -> None:
+    def step(self, *losses: Tensor, gradients: Sequence[Tensor | None] | None = None) -> None:
         """One step of Adam down the losses; other modules in them are left alone.
 
         Args:
-            losses: scalars; or tensors with, in `slopes`, what the whole loss changes by as each
+            losses: scalars; or tensors with, in `gradients`, what the whole loss changes by as each
                 of their elements does.
         """
         self.gradient.zero_()
-        torch.autograd.backward(losses, slopes, inputs=self._parameters)
+        torch.autograd.backward(losses, gradients, inputs=self._parameters)
         self.apply()

@@ -17,7 +17,7 @@ from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.progress import Progress
 
 CHECK_EVERY = 50
-"""Updates between looks at the clock and at a wish to stop; a hundredth of all, if that is less."""
+"""Updates between checks of the clock and of requests to stop; a hundredth of all, if less."""
 
 
 class Trainer(Protocol):
@@ -47,7 +47,7 @@ class Stop:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """While the block runs, SIGINT is a wish that the loop grants at its next look."""
+    """While the block runs, SIGINT is a request that the loop grants between updates."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may have handlers

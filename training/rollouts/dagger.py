@@ -27,7 +27,7 @@ UNIFORM = ("uniform", "anywhere")
 """Names of uniform initial states in an environment's `metadata["starts"]`, the former one last."""
 
 
-class Coverage:
+class AggregatedData:
     """The data so far.
 
     Args:

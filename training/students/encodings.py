@@ -1,6 +1,6 @@
 """What an encoding of the export does to the weights, so that fine-tuning can see it coming.
 
-The forward pass has the rounded weights, the slope passes through as if nothing had happened: the
+The forward pass has the rounded weights; the gradient passes as if nothing had happened: the
 straight-through estimator (Bengio, Léonard, Courville 2013).
 """
 

@@ -14,7 +14,7 @@ from sparsectl.training.students.variational import VariationalStudent, local
 
 
 class StudentPass(Protocol):
-    """Actions of S students for their minibatches, and slopes of their parameters."""
+    """Actions of S students for their minibatches, and gradients of their parameters."""
 
     def refresh(self) -> None:
         """Take the parameters as they are now."""
@@ -22,8 +22,8 @@ class StudentPass(Protocol):
     def actions(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
         """Sampled actions [S, B, m] for observations [S, B, n]; without a graph."""
 
-    def descend(self, slope: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
-        """Fill the parameters' gradients from the slope [S, B, m] in the last actions.
+    def backward(self, gradient: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
+        """Fill the parameters' gradients from the gradient [S, B, m] in the last actions.
 
         To it is added the divergence with its weights [S]; the students' divergences [S] come back.
         """
@@ -46,13 +46,15 @@ class GraphPass:
         return self._actions.detach()
 
     @torch.enable_grad()
-    def descend(self, slope: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
+    def backward(self, gradient: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
         parts = self._student.divergences(divergence)
-        slopes = [weights.view(-1, 1, 1).expand_as(part) for part in parts]
+        gradients = [weights.view(-1, 1, 1).expand_as(part) for part in parts]
         for parameter in self._parameters:
             assert parameter.grad is not None  # FlatAdam's
             parameter.grad.zero_()
-        torch.autograd.backward([self._actions, *parts], [slope, *slopes], inputs=self._parameters)
+        torch.autograd.backward(
+            [self._actions, *parts], [gradient, *gradients], inputs=self._parameters
+        )
         return torch.stack([part.detach().sum(dim=(1, 2)) for part in parts]).sum(dim=0)
 
 

@@ -29,8 +29,8 @@ SMALLEST = 1e-20
 """Added to |W|, so that a weight of zero has a logarithm."""
 STEP, STEP_AT, STEP_SLOPE = 0.63576, 1.8732, 1.48695
 """Molchanov et al. 2017, equation 14: k1, k2, k3."""
-_slope_within = torch.ops.aten.hardtanh_backward.grad_input
-"""Zeroes a slope where the value is not between two limits."""
+_gradient_within = torch.ops.aten.hardtanh_backward.grad_input
+"""Zeroes a gradient where the value is not between two limits."""
 ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
 """Of a standard Gaussian; log σ more for one of deviation σ."""
 
@@ -52,9 +52,9 @@ def log_uniform(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
 
 
 class LogUniform(torch.autograd.Function):
-    """½ softplus(-r) - k1 sigmoid(k2 + k3 r) of r = log α, with its slopes written out.
+    """½ softplus(-r) - k1 sigmoid(k2 + k3 r) of r = log α, with its gradients written out.
 
-    So in two thirds of autograd's time. Where log α is clamped the slopes are zero.
+    So in two thirds of autograd's time. Where log α is clamped the gradients are zero.
     """
 
     @staticmethod
@@ -63,17 +63,17 @@ class LogUniform(torch.autograd.Function):
         ratio = torch.log(size)
         torch.sub(log_sigma, ratio, out=ratio).mul_(2).clamp_(-LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
         step = torch.mul(ratio, STEP_SLOPE).add_(STEP_AT).sigmoid_()
-        slope = torch.addcmul(step, step, step, value=-1).mul_(-2 * STEP * STEP_SLOPE)
-        slope.sub_(torch.sigmoid(-ratio))
-        _slope_within(slope, ratio, -LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT, grad_input=slope)
-        context.save_for_backward(slope, torch.copysign(size, mean))
+        gradient = torch.addcmul(step, step, step, value=-1).mul_(-2 * STEP * STEP_SLOPE)
+        gradient.sub_(torch.sigmoid(-ratio))
+        _gradient_within(gradient, ratio, -LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT, grad_input=gradient)
+        context.save_for_backward(gradient, torch.copysign(size, mean))
         return softplus(ratio.neg_()).mul_(0.5).sub_(step, alpha=STEP)
 
     @staticmethod
     def backward(context: Any, outer: Tensor) -> tuple[Tensor, Tensor]:
-        slope, signed = context.saved_tensors
-        slope = slope * outer
-        return torch.div(slope, signed).neg_(), slope
+        gradient, signed = context.saved_tensors
+        gradient = gradient * outer
+        return torch.div(gradient, signed).neg_(), gradient
 
 
 def relevance(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
@@ -114,8 +114,8 @@ def uniform(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
     sigma = log_sigma.exp()
     low, high = (-scale - mean) / sigma, (scale - mean) / sigma
     inside = 0.5 * (torch.erf(high / math.sqrt(2)) - torch.erf(low / math.sqrt(2)))
-    slopes = (low * _density(low) - high * _density(high)) / (2 * inside)
-    return math.log(2 * scale) - (ENTROPY + log_sigma + torch.log(inside) + slopes)
+    gradients = (low * _density(low) - high * _density(high)) / (2 * inside)
+    return math.log(2 * scale) - (ENTROPY + log_sigma + torch.log(inside) + gradients)
 
 
 def _density(value: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""Actions of variational students and the slopes of their parameters, written out.
+"""Actions of variational students and the gradients of their parameters, written out.
 
 What autograd does for a `VariationalStudent`, in buffers that are made once: no graph, no small
 tensors. A layer's outputs are drawn, not its weights (local reparameterisation):
 
     y = x Wᵀ + b + √v ε,   v = x² (σ²)ᵀ
 
-so that from a slope g in y, with t = g ε / √v, follow gᵀ x in W, Σ g in b, σ² (tᵀ x²) in log σ, and
+so that a gradient g in y, with t = g ε / √v, gives gᵀ x in W, Σ g in b, σ² (tᵀ x²) in log σ and
 g W + x (t σ²) in x. In bfloat16 the hidden layers' products take half the time; parameters, Adam,
 the divergence and the last layer stay float32.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsectl.training.nn.critics import relu_, relu_slope_
+from sparsectl.training.nn.critics import relu_, relu_backward_
 from sparsectl.training.students.priors import Divergence
 from sparsectl.training.students.variational import (
     VARIANCE_FLOOR,
@@ -28,7 +28,7 @@ class LayerPass:
     """One layer of S students with its buffers.
 
     Args:
-        layer: whose parameters are read, and whose slopes are written.
+        layer: whose parameters are read, and whose gradients are written.
         rows: observations of a student, B.
         dtype: of the products; where it is not float32, rounded copies of the parameters are kept.
     """
@@ -44,7 +44,7 @@ class LayerPass:
         self._mean = layer.mean.detach() if self.exact else buffer(width, inputs)
         self._bias = layer.bias.detach() if self.exact else buffer(1, width)
         self._variance = buffer(width, inputs)
-        self._weight_slope = buffer(width, inputs)
+        self._weight_gradient = buffer(width, inputs)
         self.inputs = buffer(rows, inputs)
         self._squares, self._slope_below = buffer(rows, inputs), buffer(rows, inputs)
         self.outputs, self._deviation = buffer(rows, width), buffer(rows, width)
@@ -71,29 +71,29 @@ class LayerPass:
         torch.baddbmm(self._bias, inputs, self._mean.transpose(1, 2), out=self.outputs)
         return self.outputs.addcmul_(self._deviation, noise)
 
-    def descend(self, slope: Tensor, noise: Tensor, *, further: bool) -> Tensor:
-        """Write the parameters' slopes, from those [S, B, out] in the outputs; give the inputs'.
+    def backward(self, gradient: Tensor, noise: Tensor, *, further: bool) -> Tensor:
+        """Write the parameters' gradients, from those [S, B, out] in the outputs; give the inputs'.
 
-        Of the inputs' slopes, [S, B, in], there are none unless `further`.
+        Of the inputs' gradients, [S, B, in], there are none unless `further`.
         """
-        torch.div(noise, self._deviation, out=self._deviation).mul_(slope)
-        torch.sum(slope, dim=1, keepdim=True, out=self.gradient(self.layer.bias))
-        self._product(slope, self.inputs, self.layer.mean)
+        torch.div(noise, self._deviation, out=self._deviation).mul_(gradient)
+        torch.sum(gradient, dim=1, keepdim=True, out=self.gradient(self.layer.bias))
+        self._product(gradient, self.inputs, self.layer.mean)
         self._product(self._deviation, self._squares, self.layer.log_sigma)
         self.gradient(self.layer.log_sigma).mul_(self._variance)
         if further:
             torch.bmm(self._deviation, self._variance, out=self._squares)
-            torch.bmm(slope, self._mean, out=self._slope_below)
+            torch.bmm(gradient, self._mean, out=self._slope_below)
             self._slope_below.addcmul_(self.inputs, self._squares)
         return self._slope_below
 
-    def _product(self, slope: Tensor, inputs: Tensor, parameter: Tensor) -> None:
+    def _product(self, gradient: Tensor, inputs: Tensor, parameter: Tensor) -> None:
         out = self.gradient(parameter)
         if self.exact:
-            torch.bmm(slope.transpose(1, 2), inputs, out=out)
+            torch.bmm(gradient.transpose(1, 2), inputs, out=out)
         else:
-            torch.bmm(slope.transpose(1, 2), inputs, out=self._weight_slope)
-            out.copy_(self._weight_slope)
+            torch.bmm(gradient.transpose(1, 2), inputs, out=self._weight_gradient)
+            out.copy_(self._weight_gradient)
 
     @staticmethod
     def gradient(parameter: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class LayerPass:
 
 
 class VariationalPass:
-    """Sampled actions of S students, and their slopes; the last layer is always float32.
+    """Sampled actions of S students, and their gradients; the last layer is always float32.
 
     Args:
         student: whose parameters are read; `refresh` after they changed.
@@ -141,42 +141,42 @@ class VariationalPass:
         outputs = self._last.sample(values.float(), noise[-1])
         return outputs.tanh_() if self._squashed else outputs
 
-    def descend(self, slope: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
+    def backward(self, gradient: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
         """Fill the parameters' gradients.
 
         Args:
-            slope: of the loss in the last actions, [S, B, m].
+            gradient: of the loss in the last actions, [S, B, m].
             divergence: of a weight; is part of the loss …
             weights: … with these weights, [S].
 
         Returns:
             Tensor: the divergences of the students, [S].
         """
-        self._descend(slope)
+        self._backward(gradient)
         layers = [layer.layer for layer in (*self._hidden, self._last)]
         parts = [add_divergence(layer, divergence, weights) for layer in layers]
         return torch.stack(parts).sum(dim=0)
 
     @torch.no_grad()
-    def _descend(self, slope: Tensor) -> None:
+    def _backward(self, gradient: Tensor) -> None:
         if self._squashed:
             actions = self._last.outputs
-            slope = torch.addcmul(slope, slope * actions, actions, value=-1)
+            gradient = torch.addcmul(gradient, gradient * actions, actions, value=-1)
         further = bool(self._hidden)
-        slope = self._last.descend(slope, self._noise[-1], further=further)
+        gradient = self._last.backward(gradient, self._noise[-1], further=further)
         for index in reversed(range(len(self._hidden))):
             layer = self._hidden[index]
-            slope = slope.to(layer.dtype)
-            relu_slope_(slope, layer.outputs)
-            slope = layer.descend(slope, self._noise[index], further=index > 0)
+            gradient = gradient.to(layer.dtype)
+            relu_backward_(gradient, layer.outputs)
+            gradient = layer.backward(gradient, self._noise[index], further=index > 0)
 
 
 @torch.enable_grad()
 def add_divergence(layer: VariationalLinear, divergence: Divergence, weights: Tensor) -> Tensor:
-    """Add the slopes of the weighted divergence, [S], to the gradients; give the divergences."""
+    """Add the gradients of the weighted divergence, [S], to the gradients; give the divergences."""
     leaves = [part.detach().requires_grad_() for part in (layer.mean, layer.log_sigma)]
     value = divergence(*leaves)
-    slopes = torch.autograd.grad(value, leaves, weights.view(-1, 1, 1).expand_as(value))
-    for parameter, slope in zip((layer.mean, layer.log_sigma), slopes, strict=True):
-        LayerPass.gradient(parameter).add_(slope)
+    gradients = torch.autograd.grad(value, leaves, weights.view(-1, 1, 1).expand_as(value))
+    for parameter, gradient in zip((layer.mean, layer.log_sigma), gradients, strict=True):
+        LayerPass.gradient(parameter).add_(gradient)
     return value.detach().sum(dim=(1, 2))

@@ -11,7 +11,7 @@ from sparsectl.training.students.priors import Divergence, log_alpha
 from sparsectl.training.students.storage import StudentLayer
 
 VARIANCE_FLOOR = 1e-12
-"""Keeps the root's slope finite where an input is all zeros, as behind dead ReLUs."""
+"""Keeps the root's gradient finite where an input is all zeros, as behind dead ReLUs."""
 
 AUTHORS_FLOOR = 1e-8
 

@@ -90,7 +90,7 @@ def _taught(
             if ALGORITHMS[config.algo].replayed is not None:
                 load_replay(model.replay_buffer, checkpoint.tensors)
             model.num_timesteps, model._n_updates = done, checkpoint.steps["updates"]
-            keeper.go_on(checkpoint)
+            keeper.resume(checkpoint)
         if done < settings.steps:
             callbacks = CallbackList([_Bar(settings.steps), keeper])
             model.learn(settings.steps - done, callback=callbacks, reset_num_timesteps=not done)
@@ -239,7 +239,7 @@ class _Keeper(BaseCallback):
         self.curve: list[dict[str, Any]] = []
         self.started = time.monotonic()
 
-    def go_on(self, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Take over what an earlier process did."""
         self.curve = checkpoint.report
         self.started -= checkpoint.seconds

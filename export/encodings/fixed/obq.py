@@ -4,8 +4,8 @@ Rounded each by itself, the few hundred weights of a small policy add their erro
 eight bits of straight-int8 the policy may be lost. So the weight whose rounding costs least is
 rounded first, and the others change so that the actions change least (Optimal Brain Quantization:
 Frantar, Singh, Alistarh: "Optimal Brain Compression", 2022, section 5). How actions change is known
-from their slopes in all weights, over observations that the policy really meets. By others, spread
-over a box, errors would be made up for where the policy never is.
+from their Jacobian in all weights, over observations that the policy really meets. With others,
+spread over a box, errors would be compensated where the policy never is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROOM_TRIED = 3
 """Bits by which scales may be smaller, less one, so that no sum leaves its accumulator."""
 
 STAGES = (0.5, 0.75, 0.9, 1.0)
-"""Shares of the weights after which slopes are taken anew."""
+"""Shares of the weights after which the Jacobian is taken anew."""
 
 STEPS = 4
 """Of Levenberg and Marquardt, by what is not yet rounded, after each stage."""
@@ -82,9 +82,9 @@ def policy_in(
 
 def compensated(policy: FixedPolicy, observations: Float32, form: Format) -> FixedPolicy | None:
     """The policy with its weights rounded anew; None where a sum could leave its accumulator, or
-    where the numbers are too large for slopes.
+    where the numbers are too large for derivatives.
 
-    A policy of many parameters, or of activations without slopes here, comes back as it is.
+    A policy of many parameters, or of activations without derivatives here, comes back as it is.
 
     Args:
         policy: whose scales stay.
@@ -92,7 +92,7 @@ def compensated(policy: FixedPolicy, observations: Float32, form: Format) -> Fix
         form: what its sums and biases must keep to.
     """
     network = _Network(policy.graph)
-    if network.size > MOST_PARAMETERS or not network.has_slopes:
+    if network.size > MOST_PARAMETERS or not network.is_differentiable:
         return policy
     try:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -113,7 +113,7 @@ class _Network:
         self.places = [np.nonzero(layer.weight) for layer in graph.layers]
         self.size = sum(len(rows) for rows, _ in self.places)
         self.size += sum(layer.outputs for layer in graph.layers)
-        self.has_slopes = all(layer.activation in DERIVATIVES for layer in graph.layers)
+        self.is_differentiable = all(layer.activation in DERIVATIVES for layer in graph.layers)
 
     def values(self) -> Float64:
         """[P]."""
@@ -138,25 +138,25 @@ class _Network:
         """Of the last layer, [m, B]."""
         return self._forward(values, observations)[1][-1]
 
-    def slopes(self, values: Float64, observations: Float32) -> tuple[Float64, Float64]:
-        """Actions [m, B] and their slopes in the parameters [m, P, B]."""
+    def jacobian(self, values: Float64, observations: Float32) -> tuple[Float64, Float64]:
+        """Actions [m, B] and their Jacobian in the parameters [m, P, B]."""
         sums, xs = self._forward(values, observations)
         layers = self.layers(values)
         actions = xs[-1]
-        slopes = np.empty((len(actions), self.size, actions.shape[1]))
-        for output, out in enumerate(slopes):
-            slope, end = np.zeros_like(actions), self.size
-            slope[output] = 1.0
+        jacobian = np.empty((len(actions), self.size, actions.shape[1]))
+        for output, out in enumerate(jacobian):
+            gradient, end = np.zeros_like(actions), self.size
+            gradient[output] = 1.0
             for index in reversed(range(len(layers))):
                 activation = self.graph.layers[index].activation
-                slope = slope * DERIVATIVES[activation](sums[index], xs[index + 1])
+                gradient = gradient * DERIVATIVES[activation](sums[index], xs[index + 1])
                 rows, columns = self.places[index]
-                middle = end - len(slope)
-                out[middle:end] = slope
+                middle = end - len(gradient)
+                out[middle:end] = gradient
                 end = middle - len(rows)
-                np.multiply(slope[rows], xs[index][columns], out=out[end:middle])
-                slope = layers[index][0].T @ slope
-        return actions, slopes
+                np.multiply(gradient[rows], xs[index][columns], out=out[end:middle])
+                gradient = layers[index][0].T @ gradient
+        return actions, jacobian
 
     def _forward(self, values: Float64, observations: Float32) -> tuple[list[Float64], ...]:
         sums: list[Float64] = []
@@ -215,7 +215,7 @@ def _rounded(network: _Network, grid: _Grid, observations: Float32) -> Float64:
     for share in STAGES:
         left = round((1 - share) * grid.is_weight.sum())
         values, is_free = _one_by_one(network, grid, observations, values, is_free, left)
-        values = _made_up(network, observations, labels, values, is_free)
+        values = _compensated(network, observations, labels, values, is_free)
     return values
 
 
@@ -229,16 +229,16 @@ def _one_by_one(
 ) -> tuple[Float64, Flags]:
     """Round until so many weights are left; also what is free then."""
     free = np.flatnonzero(is_free)
-    _, slopes = network.slopes(values, observations)
-    matrix = _products(slopes[:, free]) + DAMPING * np.eye(len(free))
+    _, jacobian = network.jacobian(values, observations)
+    matrix = _products(jacobian[:, free]) + DAMPING * np.eye(len(free))
     inverse = np.linalg.inv(matrix)
     now, waits = values[free], grid.is_weight[free]
     while waits.sum() > left:
         own = np.maximum(inverse.diagonal(), 1e-12)
-        wrong = now - grid.nearest(now, free)
-        least = int(np.argmin(np.where(waits, wrong**2 / own, np.inf)))
-        whole = now[least] - wrong[least]
-        now = now - inverse[:, least] * (wrong[least] / own[least])
+        residuals = now - grid.nearest(now, free)
+        least = int(np.argmin(np.where(waits, residuals**2 / own, np.inf)))
+        whole = now[least] - residuals[least]
+        now = now - inverse[:, least] * (residuals[least] / own[least])
         inverse = inverse - np.outer(inverse[:, least], inverse[least] / own[least])
         now[least], waits[least] = whole, False
     values, is_free = values.copy(), is_free.copy()
@@ -247,7 +247,7 @@ def _one_by_one(
     return values, is_free
 
 
-def _made_up(
+def _compensated(
     network: _Network,
     observations: Float32,
     labels: Float64,
@@ -257,15 +257,15 @@ def _made_up(
     """Some damped steps of the free parameters towards the labels."""
     damping = FIRST_DAMPING
     for _ in range(STEPS):
-        actions, slopes = network.slopes(values, observations)
-        slopes, wrong = slopes[:, is_free], actions - labels
-        before = np.sum(wrong**2)
-        matrix = _products(slopes)
-        slope = np.einsum("opb,ob->p", slopes, wrong) / labels.shape[1]
+        actions, jacobian = network.jacobian(values, observations)
+        jacobian, residuals = jacobian[:, is_free], actions - labels
+        before = np.sum(residuals**2)
+        matrix = _products(jacobian)
+        gradient = np.einsum("opb,ob->p", jacobian, residuals) / labels.shape[1]
         for _ in range(TRIES):
             damped = matrix + np.diag(damping * (matrix.diagonal() + FLOOR))
             tried = values.copy()
-            tried[is_free] -= np.linalg.solve(damped, slope)
+            tried[is_free] -= np.linalg.solve(damped, gradient)
             if np.sum((network.actions(tried, observations) - labels) ** 2) < before:
                 values, damping = tried, max(damping * DAMPING_DOWN, LEAST_DAMPING)
                 break
@@ -273,9 +273,9 @@ def _made_up(
     return values
 
 
-def _products(slopes: Float64) -> Float64:
-    """J^T J / B of slopes [m, P, B], [P, P]."""
-    return np.asarray(sum(each @ each.T for each in slopes) / slopes.shape[2], np.float64)
+def _products(jacobian: Float64) -> Float64:
+    """J^T J / B of the Jacobian [m, P, B], [P, P]."""
+    return np.asarray(sum(each @ each.T for each in jacobian) / jacobian.shape[2], np.float64)
 
 
 def _with(

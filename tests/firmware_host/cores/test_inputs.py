@@ -1,4 +1,4 @@
-"""What is measured on: golden vectors as the header has them, and a coverage around them."""
+"""What is measured on: golden vectors as the header has them, and others around them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.quantities import bytes_from
-from sparsectl.firmware_host.cores.coverage import coverage
+from sparsectl.firmware_host.cores.measured_inputs import measured_inputs
 from sparsectl.firmware_host.policy_folder import read_golden_vectors
 from tests.firmware_host.small_policy import small_policy
 
@@ -37,13 +37,13 @@ def test_a_file_without_vectors_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @given(arrays.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 20)), elements=FLOATS))
-def test_coverage_has_the_golden_ones_first_and_reaches_around_them(golden: np.ndarray) -> None:
-    found = coverage(golden, random=3)
+def test_the_inputs_have_the_golden_ones_first_and_reaches_around_them(golden: np.ndarray) -> None:
+    found = measured_inputs(golden, random=3)
     assert found[: len(golden)].tobytes() == golden.tobytes()
     assert found.dtype == np.float32 and np.isfinite(found).all()
     rows = [row.tobytes() for row in found]
     assert golden.min(axis=0).tobytes() in rows and golden.max(axis=0).tobytes() in rows
-    assert found.tobytes() == coverage(golden, random=3).tobytes()
+    assert found.tobytes() == measured_inputs(golden, random=3).tobytes()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.journal.journal import read_journal
 from sparsectl.hil.timing import scheduling as priority
-from sparsectl.hil.timing.scheduling import RealtimePriority, hurry
+from sparsectl.hil.timing.scheduling import RealtimePriority, raise_priority
 from sparsectl.hil.trial.trial import run_trial
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -70,7 +70,7 @@ def test_a_refusal_is_said(
 def test_a_child_runs_under_what_was_told(fifo: bool) -> None:
     child = subprocess.Popen(SLEEPER)
     try:
-        told = hurry(child.pid, fifo)
+        told = raise_priority(child.pid, fifo)
         assert (os.sched_getscheduler(child.pid) == os.SCHED_FIFO) == (told == "fifo")
         ours = os.getpriority(os.PRIO_PROCESS, 0)
         assert (os.getpriority(os.PRIO_PROCESS, child.pid) < ours) == (told == "nice")

@@ -66,7 +66,7 @@ def test_weights_are_dense_for_every_tool(tmp_path: Path) -> None:
     assert np.allclose(found, graph.forward(x), rtol=1e-5, atol=1e-5)
 
 
-def test_weights_are_sparse_where_that_is_wished_and_smaller(tmp_path: Path) -> None:
+def test_weights_are_sparse_where_that_is_asked_for_and_smaller(tmp_path: Path) -> None:
     graph = random_graph((40, 40, 1), 0.05)
     write_onnx(graph, tmp_path / "sparse.onnx", sparse=True)
     assert read_onnx(tmp_path / "sparse.onnx").digest == graph.digest

@@ -1,4 +1,4 @@
-"""The engine: slopes against autograd, many students as if each were alone, resuming."""
+"""The engine: gradients against autograd, many students as if each were alone, resuming."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def transitions(students: int) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize("hidden", [(8,), (8, 6), (8, 6, 7)])
-def test_the_critics_slopes_are_those_of_autograd(hidden: tuple[int, ...]) -> None:
+def test_the_critics_gradients_are_those_of_autograd(hidden: tuple[int, ...]) -> None:
     sizes = (5, *hidden, 1)
     own = critics(sizes, 2)
     leaf = own.values.clone().requires_grad_()
@@ -62,22 +62,22 @@ def test_the_critics_slopes_are_those_of_autograd(hidden: tuple[int, ...]) -> No
         for number in pair:
             error = plain_values(networks, number, batch[0][student]) - wanted
             loss[student] += error.square().mean()
-    (slope,) = torch.autograd.grad(loss.sum(), leaf)
+    (gradient,) = torch.autograd.grad(loss.sum(), leaf)
     torch.testing.assert_close(own.learn(*batch), loss.detach())
-    torch.testing.assert_close(own.adam.gradient, slope)
+    torch.testing.assert_close(own.adam.gradient, gradient)
 
 
 @pytest.mark.parametrize("hidden", [(8,), (8, 6), (8, 6, 7)])
-def test_slopes_in_the_actions_are_those_of_autograd(hidden: tuple[int, ...]) -> None:
+def test_gradients_in_the_actions_are_those_of_autograd(hidden: tuple[int, ...]) -> None:
     own = critics((5, *hidden, 1), 2)
     observations, actions = transitions(2)[1:3]
     actions.requires_grad_()
     inputs = torch.cat([observations, actions], dim=2)
     values = torch.stack([plain_values(own.online, k, inputs[k]) for k in range(2)])
-    (slope,) = torch.autograd.grad(values.sum(), actions)
-    its_values, its_slope = own.first.value_and_slope(observations, actions.detach())
+    (gradient,) = torch.autograd.grad(values.sum(), actions)
+    its_values, its_gradient = own.first.value_and_gradient(observations, actions.detach())
     torch.testing.assert_close(its_values, values.detach())
-    torch.testing.assert_close(its_slope, slope)
+    torch.testing.assert_close(its_gradient, gradient)
     torch.testing.assert_close(own.first.value(inputs.detach()), values.detach())
 
 
@@ -138,7 +138,7 @@ def test_going_on_from_a_state_is_bit_for_bit(balancing: Path, dtype: str) -> No
         assert torch.equal(tensor, state[name]), name
 
 
-def test_the_students_slopes_are_those_of_the_papers_loss(balancing: Path) -> None:
+def test_the_students_gradients_are_those_of_the_papers_loss(balancing: Path) -> None:
     engine = trained(balancing, 6, [0], [1.0])
     random = [torch.Generator().manual_seed(9)]
     batch = engine.batches.sample(random)
@@ -153,11 +153,11 @@ def test_the_students_slopes_are_those_of_the_papers_loss(balancing: Path) -> No
     divergence = torch.stack([d.sum() for d in engine.student.divergences(engine.divergence)]).sum()
     lambda_ = engine.settings.value_weight * size / q1.detach().abs().mean()
     loss = -lambda_ * q1.mean() + size * imitation + engine.kl_weights()[0] * divergence
-    slopes = torch.autograd.grad(loss, parameters)
+    gradients = torch.autograd.grad(loss, parameters)
     engine.randoms[0].set_state(state[0])
     engine._update_students(batch)
-    for parameter, slope in zip(parameters, slopes, strict=True):
-        torch.testing.assert_close(parameter.grad, slope, rtol=1e-3, atol=1e-3)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(engine.losses["imitation"][0], imitation.detach())
     torch.testing.assert_close(engine.losses["divergence"][0], divergence.detach())
     torch.testing.assert_close(engine.losses["q1"][0], q1.detach().mean())

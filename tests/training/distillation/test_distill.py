@@ -81,7 +81,7 @@ def test_a_short_distillation_balances_with_few_weights(
     assert (result["teacher_weights"], result["teacher_parameters"]) == (4, 5)
     assert result["kept_fraction"] == result["kept_weights"] / 4
     assert result["kept_parameters_fraction"] == result["kept_parameters"] / 5
-    assert result["target_met"] is None  # nothing was wished for
+    assert result["target_met"] is None  # no target was given
     student = read_student(tmp_path / "student.safetensors")
     assert student.kept_weights == result["kept_weights"]
     assert student.metadata["environment"] == ENVIRONMENT

@@ -54,7 +54,7 @@ def test_a_return_is_met_only_by_its_whole_interval(low: float, high: float, sai
     assert verdict(config(return_share=0.95), EVEN, interval(low, high)) == said
 
 
-def test_a_size_is_known_and_nothing_wished_for_is_not_judged() -> None:
+def test_a_size_is_known_and_no_target_is_not_judged() -> None:
     assert verdict(config(keep=10), EVEN, None) == "met"
     assert verdict(config(keep=9), EVEN, None) == "missed"
     assert verdict(config(table_bytes=9), EVEN | {"table_bytes": 10}, None) == "missed"

@@ -1,4 +1,4 @@
-"""Curvature: slopes as autograd has them, steps that lower the error, cuts that cost least."""
+"""Curvature: the Jacobian as autograd has it, steps that lower the error, cuts that cost least."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sparsectl.training.students.masked import MaskedStudent, kept_weights
 from sparsectl.training.students.pruning import connected_weights
 from sparsectl.training.students.storage import StudentLayer, read_student
 from tests.training.students.test_students import random_layers
-from tests.training.test_wishes import online, wish
+from tests.training.test_distill_targets import config_of, online
 
 SIZES = st.sampled_from([(5, 9, 7, 2), (4, 6, 1), (3, 1), (6, 8, 8, 8, 3)])
 
@@ -35,18 +35,18 @@ def rows(seed: int, count: int, size: int) -> Tensor:
 
 
 def exact(student: MaskedStudent) -> MaskedStudent:
-    """The student in float64, so that nothing but a wrong formula can tell two results apart."""
+    """The student in float64, so that nothing but a residual formula can tell two results apart."""
     student.masks = [mask.double() for mask in student.masks]
     return student.double()
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), SIZES)
-def test_slopes_are_those_of_autograd(seed: int, sizes: tuple[int, ...]) -> None:
+def test_the_jacobian_is_that_of_autograd(seed: int, sizes: tuple[int, ...]) -> None:
     student = exact(MaskedStudent(random_layers(seed, sizes, 0.7)))
     parameters, observations = Parameters(student), rows(seed, 20, sizes[0]).double()
-    slopes = observations.new_empty(sizes[-1], len(parameters.values()), 20)
-    actions = parameters.slopes(observations, slopes)
+    jacobian = observations.new_empty(sizes[-1], len(parameters.values()), 20)
+    actions = parameters.jacobian(observations, jacobian)
     torch.testing.assert_close(actions.t(), student(observations).detach())
     for row in (0, 7, 19):
         for output in range(sizes[-1]):
@@ -58,7 +58,7 @@ def test_slopes_are_those_of_autograd(seed: int, sizes: tuple[int, ...]) -> None
             ):
                 assert weight.grad is not None and bias.grad is not None
                 expected += [weight.grad[kept], bias.grad]
-            torch.testing.assert_close(slopes[output, :, row], torch.cat(expected))
+            torch.testing.assert_close(jacobian[output, :, row], torch.cat(expected))
 
 
 @settings(max_examples=25, deadline=None)
@@ -74,13 +74,13 @@ def test_curvature_is_that_of_all_rows_at_once(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gauss_newton, "ROWS_AT_ONCE", rows_at_once)
         known = curvature(parameters, observations, labels)
-    slopes = observations.new_empty(sizes[-1], len(parameters.values()), 40)
-    wrong = parameters.slopes(observations, slopes) - labels.t()
-    jacobian = slopes.transpose(0, 1).flatten(1)
-    torch.testing.assert_close(known.matrix, jacobian @ jacobian.t() / 40)
+    jacobian = observations.new_empty(sizes[-1], len(parameters.values()), 40)
+    residual = parameters.jacobian(observations, jacobian) - labels.t()
+    flat = jacobian.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(known.matrix, flat @ flat.t() / 40)
     assert torch.equal(known.matrix, known.matrix.t())
-    torch.testing.assert_close(known.slope, jacobian @ wrong.flatten() / 40)
-    assert known.error == pytest.approx(float(wrong.square().sum() / 40))
+    torch.testing.assert_close(known.gradient, flat @ residual.flatten() / 40)
+    assert known.error == pytest.approx(float(residual.square().sum() / 40))
 
 
 @settings(max_examples=25, deadline=None)
@@ -171,7 +171,7 @@ def test_curvature_is_of_all_rows_alike() -> None:
     labels = rows(1, 10_000, 1).tanh()
     whole = curvature(parameters, observations, labels)
     parts = [curvature(parameters, observations[k::2], labels[k::2]) for k in range(2)]
-    for name in ("matrix", "slope"):
+    for name in ("matrix", "gradient"):
         halves = [getattr(part, name) for part in parts]
         mean = (halves[0] + halves[1]) / 2
         torch.testing.assert_close(getattr(whole, name), mean, rtol=1e-4, atol=1e-6)
@@ -184,7 +184,7 @@ def test_a_distillation_with_curvature_beats_one_without_at_few_weights(
 ) -> None:
     errors = []
     for below in (0, 500):
-        config = wish(
+        config = config_of(
             balancing,
             tmp_path / str(below),
             keep=24,
@@ -202,7 +202,7 @@ def test_a_distillation_with_curvature_beats_one_without_at_few_weights(
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_few_steps_reach_the_size_too(steps: int, balancing: Path, tmp_path: Path) -> None:
-    config = wish(
+    config = config_of(
         balancing,
         tmp_path,
         keep=30,

@@ -80,7 +80,7 @@ def test_relevance_is_the_best_gaussian() -> None:
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_divergences_are_elementwise_and_finite_with_finite_slopes(name: str) -> None:
+def test_divergences_are_elementwise_and_finite_with_finite_gradients(name: str) -> None:
     random = torch.Generator().manual_seed(0)
     mean = torch.randn(3, 4, 5, generator=random)
     mean[0, 0] = 0.0
@@ -116,14 +116,14 @@ def test_log_alpha_is_clamped_and_finite_at_zero() -> None:
     torch.testing.assert_close(log_alpha(mean, log_sigma), torch.tensor([10.0, -2.0, -10.0]))
 
 
-def test_log_uniforms_written_out_slopes_are_those_of_autograd() -> None:
+def test_log_uniforms_written_out_gradients_are_those_of_autograd() -> None:
     random = torch.Generator().manual_seed(0)
     mean = torch.randn(4, 50, generator=random, dtype=torch.float64)
     log_sigma = 3 * torch.randn(4, 50, generator=random, dtype=torch.float64) - 2
     mean[0, :5], log_sigma[0, 5:9], log_sigma[0, 9:12] = 0, -30, 30  # clamped on either side
     weights = torch.linspace(-1, 2, 4, dtype=torch.float64)[:, None]
 
-    def slopes(
+    def gradients(
         divergence: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ) -> list[torch.Tensor]:
         leaves = [mean.clone().requires_grad_(), log_sigma.clone().requires_grad_()]
@@ -135,7 +135,7 @@ def test_log_uniforms_written_out_slopes_are_those_of_autograd() -> None:
         step = torch.sigmoid(1.8732 + 1.48695 * ratio)
         return 0.5 * torch.log1p(torch.exp(-ratio)) - 0.63576 * step
 
-    mine, its = slopes(log_uniform), slopes(definition)
+    mine, its = gradients(log_uniform), gradients(definition)
     assert (its[2] == 0).any() and (its[2] != 0).any()
     for left, right in zip(mine, its, strict=True):
         torch.testing.assert_close(left, right)

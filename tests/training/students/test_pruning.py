@@ -91,7 +91,7 @@ def test_integers_are_multiples_of_a_step_a_row(name: str, levels: int) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_encodings_pass_the_slope_and_the_layers_hold_what_was_computed_with(name: str) -> None:
+def test_encodings_pass_the_gradient_and_the_layers_hold_what_was_computed_with(name: str) -> None:
     weight = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
     ENCODINGS[name](weight).sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None and torch.equal(weight.grad, torch.ones(3, 5))

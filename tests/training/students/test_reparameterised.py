@@ -24,20 +24,20 @@ def nothing(mean: Tensor, log_sigma: Tensor) -> Tensor:
 
 
 def figures(made: StudentPass, sizes: tuple[int, ...], adam: FlatAdam) -> tuple[Tensor, Tensor]:
-    """Actions, and the gradient for some slope in them."""
+    """Actions, and the gradient for some gradient in them."""
     random = torch.Generator().manual_seed(0)
     observations = torch.randn(2, ROWS, sizes[0], generator=random)
     observations[0, :3] = 0
     noise = [torch.randn(2, ROWS, width, generator=random) for width in sizes[1:]]
     actions = made.actions(observations, noise).clone()
-    slope = torch.randn(actions.shape, generator=random)
+    gradient = torch.randn(actions.shape, generator=random)
     adam.gradient.fill_(7)  # what was there before must not matter
-    made.descend(slope, nothing, torch.ones(2))
+    made.backward(gradient, nothing, torch.ones(2))
     return actions, adam.gradient.clone()
 
 
 @pytest.mark.parametrize("sizes", [(5, 2), (5, 8, 2), (5, 8, 7, 2)])
-def test_actions_and_slopes_are_those_of_the_module(sizes: tuple[int, ...]) -> None:
+def test_actions_and_gradients_are_those_of_the_module(sizes: tuple[int, ...]) -> None:
     own = student(sizes)
     adam = FlatAdam(own, 1e-3)
     wanted = figures(GraphPass(own), sizes, adam)

@@ -12,7 +12,7 @@ _FAR: float = 1e3
 """Times the golden vectors' range: every activation in its tail."""
 
 
-def coverage(golden: Float32, random: int = RANDOM) -> Float32:
+def measured_inputs(golden: Float32, random: int = RANDOM) -> Float32:
     """Golden vectors first, then corners of their range, then `random` within it.
 
     The range of a signal is what the golden vectors span. Corners: all low, all high, one signal

@@ -36,7 +36,7 @@ _STEPS: Final = 8
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Diagnosis:
     """The verdict on each encoder, and whether the motor was seen to drive."""
 
     motor_drives: bool
@@ -44,16 +44,16 @@ class Evidence:
     pole: Verdict
 
 
-def judge(rig: Rig, strokes: Sequence[Stroke]) -> Evidence:
+def judge(rig: Rig, strokes: Sequence[Stroke]) -> Diagnosis:
     """What the strokes say of the rig's motor and encoders, as its file has them now."""
     base = judge_base(rig, strokes)
     if base in ("right", "reversed"):
         flip = 1 if base == "right" else -1
-        return Evidence(True, base, judge_pole(rig, strokes, flip))
+        return Diagnosis(True, base, judge_pole(rig, strokes, flip))
     swung = max((abs(stroke.pole_swung) for stroke in strokes), default=0)
     if base == "unplugged" and swung > 2 * DITHER:  # something has shaken the pole
-        return Evidence(True, "unplugged", judge_pole(rig, strokes, None))
-    return Evidence(False, "unknown", "unknown")
+        return Diagnosis(True, "unplugged", judge_pole(rig, strokes, None))
+    return Diagnosis(False, "unknown", "unknown")
 
 
 def judge_base(rig: Rig, strokes: Sequence[Stroke]) -> Verdict:

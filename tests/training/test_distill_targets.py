@@ -1,4 +1,4 @@
-"""What a user wishes for: a size, a return, bytes; every method answers."""
+"""What a student is to reach: a size, a return, bytes, by every method."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sparsectl.training.students.storage import read_student
 from tests.training.balancer import ENVIRONMENT
 
 
-def wish(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
+def config_of(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
     settings: dict[str, Any] = {
         "preset": "quick",
         "method": "gradual",
@@ -44,7 +44,7 @@ def wish(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
 
 def online(dataset: Path, teacher: Path, out: Path, **changes: Any) -> DistillConfig:
     rounds = {"dagger.rounds": 0, "dagger.transitions": 300, "finetune.rounds": 1}
-    return wish(dataset, out, env=ENVIRONMENT, teacher=teacher, **(rounds | changes))
+    return config_of(dataset, out, env=ENVIRONMENT, teacher=teacher, **(rounds | changes))
 
 
 def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
         chosen.layers, read_student(Path(result["student"])).layers, strict=True
     ):
         np.testing.assert_array_equal(layer.mean, other.mean)
-    assert "student-driven" in result["coverage"]
+    assert "student-driven" in result["data"]
 
 
 def test_a_wanted_return_and_its_picture(balancer: Path, balancing: Path, tmp_path: Path) -> None:
@@ -76,15 +76,15 @@ def test_a_wanted_return_and_its_picture(balancer: Path, balancing: Path, tmp_pa
         pareto(ParetoConfig((tmp_path / "pareto",)))
 
 
-def test_a_wish_chooses_method_and_preset(balancing: Path) -> None:
-    def chosen(**wishes: Any) -> tuple[str, str]:
-        config = DistillConfig(balancing, **wishes)
+def test_a_target_chooses_method_and_preset(balancing: Path) -> None:
+    def chosen(**targets: Any) -> tuple[str, str]:
+        config = DistillConfig(balancing, **targets)
         return chosen_method(config), chosen_preset(config)
 
     assert chosen() == ("bpd", "thorough")
     assert chosen(preset="authors") == ("bpd", "authors")
-    for wishes in ({"keep": 9}, {"return_share": 0.9}):
-        assert chosen(**wishes) == ("gradual", "thorough")
+    for targets in ({"keep": 9}, {"return_share": 0.9}):
+        assert chosen(**targets) == ("gradual", "thorough")
     assert chosen(table_bytes=900) == ("small", "thorough")
     assert chosen(table_bytes=900, preset="quick") == ("small", "quick")
     assert chosen(table_bytes=900, table_encoding="packed-int8") == ("gradual", "thorough")
@@ -102,25 +102,27 @@ def test_the_front_has_what_no_other_beats() -> None:
 
 
 def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
-    result = run(wish(balancing, tmp_path, table_bytes=500))
+    result = run(config_of(balancing, tmp_path, table_bytes=500))
     assert result["table_bytes"] <= 500 and result["target_met"] == "met"
     assert result["table_bytes"] == table_bytes(tmp_path / "student.safetensors")
-    assert result["coverage"].startswith("purely offline")
+    assert result["data"].startswith("purely offline") and result["coverage"] == result["data"]
     assert "evidence" not in result
-    small = run(wish(balancing, tmp_path / "int8", table_bytes=500, table_encoding="packed-int8"))
+    small = run(
+        config_of(balancing, tmp_path / "int8", table_bytes=500, table_encoding="packed-int8")
+    )
     assert small["table_bytes"] <= 500 and small["kept_weights"] > result["kept_weights"]
-    dense = run(wish(balancing, tmp_path / "dense", table_bytes=500, method="small"))
+    dense = run(config_of(balancing, tmp_path / "dense", table_bytes=500, method="small"))
     assert dense["table_bytes"] <= 500 and dense["method"] == "small"
     assert dense["kept_weights"] > result["kept_weights"]
     with pytest.raises(UserError, match="table_encoding is 'int3'; take one of auto"):
-        run(wish(balancing, tmp_path / "int3", table_bytes=500, table_encoding="int3"))
+        run(config_of(balancing, tmp_path / "int3", table_bytes=500, table_encoding="int3"))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_gives_a_student_of_the_size(
     method: str, balancing: Path, tmp_path: Path
 ) -> None:
-    result = distill(wish(balancing, tmp_path, method=method, keep=60))
+    result = distill(config_of(balancing, tmp_path, method=method, keep=60))
     assert 0 < result["kept_weights"] <= 60
     assert result["method"] == method and result["target_met"] == "met"
     errors = [step["imitation_error"] for step in result["steps"]]
@@ -131,7 +133,7 @@ def test_every_method_gives_a_student_of_the_size(
 
 def test_critics_are_fitted_once_and_shared(balancing: Path, tmp_path: Path) -> None:
     critics = tmp_path / "critics.safetensors"
-    config = wish(balancing, tmp_path / "a", method="deterministic", critics=critics, keep=60)
+    config = config_of(balancing, tmp_path / "a", method="deterministic", critics=critics, keep=60)
     distill(config)
     written = critics.read_bytes()
     distill(replace(config, out=tmp_path / "b", seed=1))
@@ -141,8 +143,8 @@ def test_critics_are_fitted_once_and_shared(balancing: Path, tmp_path: Path) -> 
 
 
 def test_a_small_network_is_as_wide_as_fits() -> None:
-    def hidden(**wish: Any) -> tuple[int, ...]:
-        return small_hidden(DistillConfig(Path("d.npz"), **wish), (25, 1), 2)
+    def hidden(**target: Any) -> tuple[int, ...]:
+        return small_hidden(DistillConfig(Path("d.npz"), **target), (25, 1), 2)
 
     assert hidden(keep=360) == (10, 10)
     assert hidden(keep=359) == (9, 9)
@@ -196,11 +198,11 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         ),
     ],
 )
-def test_wishes_that_cannot_be_are_one_line(
+def test_targets_that_cannot_be_are_one_line(
     changes: dict[str, Any], message: str, balancing: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        distill(wish(balancing, tmp_path, **changes))
+        distill(config_of(balancing, tmp_path, **changes))
     assert "\n" not in str(caught.value)
 
 
@@ -208,7 +210,7 @@ def test_wishes_that_cannot_be_are_one_line(
 def test_fine_tuning_leaves_weights_that_the_encoding_holds(
     encoding: str, balancing: Path, tmp_path: Path
 ) -> None:
-    config = wish(
+    config = config_of(
         balancing, tmp_path, keep=60, **{"finetune.encoding": encoding, "finetune.newton_below": 0}
     )
     layers = read_student(Path(distill(config)["student"])).layers
@@ -224,4 +226,4 @@ def test_fine_tuning_leaves_weights_that_the_encoding_holds(
 def test_critics_that_are_a_pipe_are_refused_unopened(balancing: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="--critics is .*/pipe, which is no ordinary file"):
-        distill(wish(balancing, tmp_path / "run", critics=tmp_path / "pipe"))
+        distill(config_of(balancing, tmp_path / "run", critics=tmp_path / "pipe"))
