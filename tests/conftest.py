@@ -1,5 +1,5 @@
-"""Peak memory a test file, recorded where SPARSECTL_PEAK_MEMORY names a JSON file; interrupts reach
-the tests of a background job, too."""
+"""What holds for all tests: no example has a deadline, interrupts reach the tests of a background job
+too, and peak memory a test file is recorded where SPARSECTL_PEAK_MEMORY names a JSON file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peak_memory import PeakMemory
+
+# Hypothesis ends an example after 200 ms outside CI, which a busy machine takes for anything.
+settings.register_profile(
+    "any machine",
+    settings.get_profile("ci" if os.environ.get("CI") else "default"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("any machine")
 
 RECORD = os.environ.get("SPARSECTL_PEAK_MEMORY", "")
 

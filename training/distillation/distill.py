@@ -49,9 +49,9 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         teacher_parameters, kept_fraction (of the weights), kept_parameters_fraction, seconds,
         chosen (the stage that the student is of), target_met (met, missed, unclear; None where
         no target was given), data (which states it learnt from), evidence (where there is an
-        environment; evidence.py), and steps: for each stage its name, kept_weights, imitation_error and, in an environment,
-        what `Measurement.of_stage` gives; the best three have some of other episodes too:
-        final_return_mean
+        environment; evidence.py), and steps: for each stage its name, kept_weights,
+        imitation_error and, in an environment, what `Measurement.of_stage` gives; the best three
+        have some of other episodes too: final_return_mean
 
     Raises:
         UserError: a setting or file does not fit, training diverged or cut every weight.

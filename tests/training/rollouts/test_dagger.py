@@ -39,19 +39,19 @@ def test_hard_rows_are_those_of_whole_episodes_that_lost() -> None:
 
 
 def test_hard_transitions_make_up_their_share(tmp_path: Path) -> None:
-    data = AggregatedData(episodes([100.0] * 50), None, None, DaggerSettings(), 0, tmp_path)
-    assert len(data.all(100.0)) == len(data)
-    data.parts.append(episodes([100.0, 10.0, 80.0, 100.0]))
-    data = data.all(100.0)
-    lost = 4 / len(data)
+    aggregated = AggregatedData(episodes([100.0] * 50), None, None, DaggerSettings(), 0, tmp_path)
+    assert len(aggregated.all(100.0)) == len(aggregated)
+    aggregated.parts.append(episodes([100.0, 10.0, 80.0, 100.0]))
+    data = aggregated.all(100.0)
+    lost = 4 / len(aggregated)
     assert lost < 0.03
-    extra = len(data) - len(data)
+    extra = len(data) - len(aggregated)
     assert abs((extra + 4) / len(data) - 0.25) < 0.01
-    assert (data.rewards[len(data) :].max()) == 10.0
+    assert (data.rewards[len(aggregated) :].max()) == 10.0
     plain = DaggerSettings(hard_share=0.0)
-    data.settings = plain
-    assert len(data.all(100.0)) == len(data)
-    assert len(data.all(None)) == len(data)
+    aggregated.settings = plain
+    assert len(aggregated.all(100.0)) == len(aggregated)
+    assert len(aggregated.all(None)) == len(aggregated)
 
 
 @given(
@@ -96,9 +96,9 @@ def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
     for name, workers, tries in (("plain", 1, 1), ("mined", 1, 8), ("more", 2, 8)):
         with Rollouts(ENVIRONMENT, workers) as rollouts:
             empty = rollouts.transitions(Behaviour(teacher), (0,), 5, "none")
-            data = AggregatedData(empty, teacher, rollouts, settings, 0, tmp_path / name)
-            rounds.append(data.add(1, lambda: falling, tries))
-            assert len(data) == 305
+            aggregated = AggregatedData(empty, teacher, rollouts, settings, 0, tmp_path / name)
+            rounds.append(aggregated.add(1, lambda: falling, tries))
+            assert len(aggregated) == 305
     plain, hard, again = rounds
     assert len(hard) == len(plain) == 300
     assert hard.terminations.sum() > plain.terminations.sum() + 3
@@ -115,18 +115,18 @@ def test_a_round_has_episodes_with_uniform_initial_states_where_the_environment_
     with Rollouts(ENVIRONMENT, 1) as rollouts:
         assert rollouts.starts == ()
         empty = rollouts.transitions(Behaviour(teacher), (0,), 5, "none")
-        data = AggregatedData(empty, teacher, rollouts, settings, 0, tmp_path / "without")
-        assert len(data.add(1, lambda: teacher)) == 200
+        aggregated = AggregatedData(empty, teacher, rollouts, settings, 0, tmp_path / "without")
+        assert len(aggregated.add(1, lambda: teacher)) == 200
     rig = "sparsectl/sensorsini_cartpole-v0"
     with Rollouts(rig, 1) as rollouts:
         still = Policy(motionless(rollouts.signals), 0, "")
         empty = rollouts.transitions(Behaviour(still), (0,), 5, "none")
-        data = AggregatedData(empty, still, rollouts, settings, 0, tmp_path / "with")
-        added = data.add(1, lambda: still)
+        aggregated = AggregatedData(empty, still, rollouts, settings, 0, tmp_path / "with")
+        added = aggregated.add(1, lambda: still)
         resumed = AggregatedData(empty, still, rollouts, settings, 0, tmp_path / "with")
         assert resumed.add(1, lambda: pytest.fail("driven again")).digest() == added.digest()
     assert len(added) == 300
-    hanging, uniform = data.parts[1:]
+    hanging, uniform = aggregated.parts[1:]
     assert (len(hanging), len(uniform)) == (200, 100)
     upright = [part.observations[:, 3::5] for part in (hanging, uniform)]  # cosine of the angle
     assert upright[0].max() < -0.9 and upright[1].max() > 0.9
