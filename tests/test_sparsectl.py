@@ -100,7 +100,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
         ("teach --hidden 8 wide", "not '8 wide'"),
         ("teach --seed=x", "--seed takes INT, not 'x'"),
         ("distill --dataset d --preset slow", "invalid choice 'slow'"),
-        ("distill --dataset d --flash 2Q", "'2Q' is no size"),
+        ("distill --dataset d --table-bytes 2Q", "'2Q' is no size"),
         ("trial --seconds", "missing value for argument '--seconds'"),
         ("collect --teacher t --env e --seed 1 2", "options: 2"),
     ],
@@ -112,7 +112,7 @@ def test_a_word_that_is_not_understood_gets_one_line(words: str, message: str) -
 
 
 def test_sizes_are_given_as_people_write_them() -> None:
-    assert cli.parse("distill --dataset d --flash 2K".split()).flash == 2048
+    assert cli.parse("distill --dataset d --table-bytes 2K".split()).table_bytes == 2048
 
 
 def test_an_unknown_command_exits_with_2() -> None:
