@@ -1,5 +1,7 @@
-"""What holds for all tests: no example has a deadline, interrupts reach the tests of a background job
-too, and peak memory a test file is recorded where SPARSECTL_PEAK_MEMORY names a JSON file."""
+"""What holds for all tests: no example has a deadline, and interrupts reach a background job's tests.
+
+SPARSECTL_PEAK_MEMORY names a JSON file for the peak memory of each test file.
+"""
 
 from __future__ import annotations
 
