@@ -1,4 +1,4 @@
-"""What holds for all tests: no example has a deadline, and interrupts reach a background job's tests.
+"""What holds for all tests: examples have no deadline, interrupts reach a background job's tests.
 
 SPARSECTL_PEAK_MEMORY names a JSON file for the peak memory of each test file.
 """
