@@ -1,7 +1,7 @@
 """The faults that can be injected, each with the safe state in which it has to end.
 
 Only names and words are here, so that `--help` can list them; what they do is in `plant.py`,
-`line.py`, `host.py` and `board.py`.
+`line_faults.py` and `board.py`, and of a host in `hil.fault_matrix.host`.
 """
 
 from __future__ import annotations

@@ -4,52 +4,47 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from sparsectl.hil.analysis.trial_result import Disturbance, TrialResult
+from sparsectl.hil.timing.percentiles import Percentiles
 
-TIMES = {"p50": 1.0, "p99": 2.0, "max": 3.0}
-RESULT = TrialResult(
-    digest="ab" * 32,
-    mode="device",
-    clock="realtime",
-    ticks=100,
-    skipped=1,
-    lost_frames=2,
-    corrupt_frames=3,
-    duplicate_frames=4,
-    late_frames=5,
-    balanced=True,
-    balanced_seconds=1.5,
-    swing_up_seconds=0.5,
-    held_seconds=1.5,
-    final_state="HOMED",
-    fault="NONE",
-    ended="completed",
-    period_us=TIMES,
-    jitter_us=TIMES,
-    round_trip_us=None,
-    inference_us=TIMES,
-    actuation_us=TIMES,
-    late_ticks=6,
-    priority="ordinary",
-    noise_floor_us=None,
-    rms_angle_rad=0.01,
-    rms_duty=0.1,
-    disturbances=(Disturbance(1.0, 0.5, 0.2, None), Disturbance(2.0, -0.5, None, None)),
-    kicks_missed=0,
-    clock_relation=None,
-    latency_us=None,
-    board="host",
-    stats={"ticks": 100},
-)
+SAMPLES: dict[Any, Any] = {
+    bool: True,
+    float: 0.5,
+    str: "word",
+    Percentiles: {"p50": 1.0, "p99": 2.0, "max": 3.0},
+    dict[str, Any]: {"exchanges": 7},
+    dict[str, int]: {"ticks": 100},
+    tuple[Disturbance, ...]: (
+        Disturbance(1.0, 0.5, 0.2, None),
+        Disturbance(2.0, -0.5, None, None),
+    ),
+}
 
 
-def test_through_json_and_back() -> None:
-    kept = json.loads(json.dumps(RESULT.to_json() | {"journal": "j", "report": None}))
-    assert TrialResult.from_json(kept) == RESULT
-    assert kept["deadline_misses"] == RESULT.skipped + RESULT.late_ticks  # its former name
+def result(of_optional: int) -> TrialResult:
+    """Some value for every field, by its type; of one that may be missing the value (0) or None."""
+    values: dict[str, Any] = {}
+    for number, (name, hint) in enumerate(get_type_hints(TrialResult).items()):
+        kind = get_args(hint)[of_optional] if NoneType in get_args(hint) else hint
+        samples = {int: number, NoneType: None, **SAMPLES}
+        values[name] = samples[kind]
+    return TrialResult(**values)
+
+
+RESULT = result(0)
+
+
+@pytest.mark.parametrize("of_optional", [0, 1])
+def test_through_json_and_back(of_optional: int) -> None:
+    given = result(of_optional)
+    kept = json.loads(json.dumps(given.to_json() | {"journal": "j", "report": None}))
+    assert TrialResult.from_json(kept) == given
+    assert kept["deadline_misses"] == given.skipped + given.late_ticks  # its former name
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TrialResult)])
