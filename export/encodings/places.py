@@ -33,12 +33,12 @@ def described(layer: Layer, convolution: Convolution) -> str:
 
 
 def places_loop(
-    convolution: Convolution, before: str, take: Take, work: Sequence[str]
+    convolution: Convolution, before: str, take: Take, work: Sequence[str], zero: str = "0.0f"
 ) -> list[str]:
     """The statements that go through the places: after `before` the patch of `x` is taken value by
-    value, then `work` is done. `i` to `k` count what is under the kernel."""
+    value, then `work` is done. `i` to `k` count what is under the kernel; `zero` is beyond."""
     rows, columns = convolution.places
-    inner = [before, *_gather(convolution, take), *work]
+    inner = [before, *_gather(convolution, take, zero), *work]
     return [
         f"for (int row = 0; row < {rows}; row++) {{",
         f"    for (int column = 0; column < {columns}; column++) {{",
@@ -48,7 +48,7 @@ def places_loop(
     ]
 
 
-def _gather(convolution: Convolution, take: Take) -> list[str]:
+def _gather(convolution: Convolution, take: Take, zero: str) -> list[str]:
     tall, wide = convolution.kernel
     row = _position("row", convolution.strides[0], "i", convolution.dilations[0], tall)
     column = _position("column", convolution.strides[1], "j", convolution.dilations[1], wide)
@@ -62,9 +62,9 @@ def _gather(convolution: Convolution, take: Take) -> list[str]:
         values = wide * convolution.channels
         return [
             f"for (int i = 0; i < {tall}; i++) {{",
-            f"    const float *const from = x + {_place(convolution, row, start)};",
+            f"    const int from = {_place(convolution, row, start)};",
             f"    for (int k = 0; k < {values}; k++) {{",
-            *(f"        {line}" for line in take("from[k]")),
+            *(f"        {line}" for line in take("x[from + k]")),
             "    }",
             "}",
         ]
@@ -74,7 +74,7 @@ def _gather(convolution: Convolution, take: Take) -> list[str]:
     else:
         value = f"x[{_place(convolution, 'r', 'c')} + k]"
     if convolution.is_padded:
-        value = f"inside ? {value} : 0.0f"
+        value = f"inside ? {value} : {zero}"
     inside = f"r >= 0 && r < {convolution.height} && c >= 0 && c < {convolution.width}"
     return [
         f"for (int i = 0; i < {tall}; i++) {{",

@@ -8,6 +8,7 @@ from sparsectl.export.encodings.blocks_skip import BlocksSkip
 from sparsectl.export.encodings.csr import Csr
 from sparsectl.export.encodings.csr_float16 import CsrFloat16
 from sparsectl.export.encodings.dense import Dense
+from sparsectl.export.encodings.dense_fixed import DENSE_INT8, DENSE_INT16
 from sparsectl.export.encodings.encoding import EncodedPolicy, Encoding, FixedEncoding
 from sparsectl.export.encodings.packed import PACKED_INT8, PACKED_INT16
 from sparsectl.export.encodings.straight import StraightFloat32
@@ -22,7 +23,10 @@ AUTO_ENCODINGS = (Dense.name, Csr.name)
 
 FIXED: dict[str, FixedEncoding] = {
     encoding.name: encoding
-    for encoding in (PACKED_INT16, PACKED_INT8, StreamInt16(), STRAIGHT_INT16, STRAIGHT_INT8)
+    for encoding in (
+        *(PACKED_INT16, PACKED_INT8, StreamInt16(), STRAIGHT_INT16, STRAIGHT_INT8),
+        *(DENSE_INT16, DENSE_INT8),
+    )
 }
 """Those in fixed point."""
 
@@ -33,7 +37,9 @@ FLOAT: dict[str, Encoding] = {
 
 ENCODINGS: dict[str, Encoding] = {**FLOAT, **FIXED}
 
-CONVOLVING = frozenset({AUTO, "dense", "blocks", "blocks-skip", "csr", "csr-float16"})
+CONVOLVING = frozenset(
+    {AUTO, "dense", "blocks", "blocks-skip", "csr", "csr-float16", "dense-int16", "dense-int8"}
+)
 """Those that take convolutions; the others would have their weights once for each place."""
 
 ROUNDED = frozenset(name for name, each in ENCODINGS.items() if each.kind != "float32")

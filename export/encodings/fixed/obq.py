@@ -113,7 +113,9 @@ class _Network:
         self.places = [np.nonzero(layer.weight) for layer in graph.layers]
         self.size = sum(len(rows) for rows, _ in self.places)
         self.size += sum(layer.outputs for layer in graph.layers)
-        self.is_differentiable = all(layer.activation in DERIVATIVES for layer in graph.layers)
+        self.is_differentiable = not graph.has_convolutions and all(
+            layer.activation in DERIVATIVES for layer in graph.layers
+        )
 
     def values(self) -> Float64:
         """[P]."""

@@ -18,6 +18,11 @@ from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
 
 Int = NDArray[np.int64]
 
+LARGE = 4096
+"""Weights of a matrix from which on float64 is faster."""
+EXACT_BELOW = 2.0**53
+"""Whole numbers that float64 has, and their sums in any order."""
+
 SHIFTED = ("relu", "identity")
 """Activations whose hidden values are shifted sums."""
 
@@ -28,9 +33,10 @@ class FixedLayer:
 
     layer: Layer
     weight: Int
-    """[out, in]."""
+    """[out, in]; of a convolution [output channels, patch_size]."""
     bias: Int
-    """[out], at the sums' scale; where the sum is shifted next it holds the rounding half too."""
+    """[out], of a convolution [output channels], at the sums' scale; where the sum is shifted next
+    it holds the rounding half too."""
     exponent: Int
     """[out]: a sum is round(value 2^exponent); 0 where the sum is only shifted."""
     value_exponent: Int
@@ -46,7 +52,12 @@ class FixedLayer:
 
     def sums(self, x: Int) -> Int:
         """weight x + bias, [in, batch] -> [out, batch]."""
-        return self.weight @ x + self.bias[:, None]
+        convolution = self.layer.convolution
+        if convolution is None:
+            return _product(self.weight, x) + self.bias[:, None]
+        patches = convolution.patches(x.T).reshape(-1, convolution.patch_size)
+        found = _product(self.weight, patches.T).T + self.bias
+        return np.asarray(found.reshape(x.shape[1], -1).T, np.int64)
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,14 @@ class FixedPolicy:
             values = _tanh(sums, layer.exponent).astype(np.float32)
             return self.graph.outputs(values * np.float32(2.0**-fixed_tanh.OUTPUT_BITS))
         return self.graph.outputs(layer.layer.activate(to_float(sums, layer.exponent)))
+
+
+def _product(weight: Int, x: Int) -> Int:
+    """weight @ x; of many numbers in float64, where that is exact and much faster."""
+    reach = float(np.abs(weight).max(initial=0)) * float(np.abs(x).max(initial=0))
+    if weight.size < LARGE or reach * weight.shape[1] >= EXACT_BELOW:
+        return np.asarray(weight @ x, np.int64)
+    return np.asarray(weight.astype(np.float64) @ x.astype(np.float64), np.int64)
 
 
 def is_shifted(policy: FixedPolicy, index: int) -> bool:

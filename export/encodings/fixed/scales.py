@@ -21,11 +21,12 @@ observations, with scales as here and with powers of two a row:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.encodings.fixed import places
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
@@ -102,8 +103,10 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
 
 def _require_fixed(graph: PolicyGraph) -> None:
     """Raises:
-    UserError: a hidden layer has fewer results than neurons, or one that jumps.
+    UserError: a hidden layer has fewer results than neurons, or one that jumps; a convolution
+        reads values that have a scale each.
     """
+    places.require_scales(graph)
     for layer in graph.layers[:-1]:
         parts = layer.parts
         taken = [s.activation for s in parts if not s.is_elementwise or s.activation in JUMPS]
@@ -117,14 +120,18 @@ def _require_fixed(graph: PolicyGraph) -> None:
 def _ranges(graph: PolicyGraph, observations: Float32, headroom: float) -> list[Float64]:
     """Greatest magnitude of each observation and of each hidden layer's values, with headroom."""
     parts = [_ranges_of(graph, part, headroom) for part in in_parts(observations, graph.widest)]
-    return [np.max(each, axis=0) for each in zip(*parts, strict=True)]
+    ranges = [np.max(each, axis=0) for each in zip(*parts, strict=True)]
+    return places.of_channels(graph, ranges)
 
 
 def _ranges_of(graph: PolicyGraph, observations: Float32, headroom: float) -> list[Float64]:
     x = observations.astype(np.float64).T
     ranges = [INPUT_HEADROOM * np.abs(x).max(axis=1)]
     for layer in graph.layers[:-1]:
-        sums = layer.weight.astype(np.float64) @ x + layer.bias[:, None]
+        if layer.convolution:
+            sums = layer.sums(x.T).T
+        else:
+            sums = layer.weight.astype(np.float64) @ x + layer.bias[:, None]
         x = layer.activate_exact(sums)
         reached = np.abs(x).max(axis=1)
         if layer.activation == "relu":  # one that hardly ever woke may wake further
@@ -176,7 +183,7 @@ class _Scaling:
             left = len(graph.layers) - 1 - index
             wanted = (ranges[index + 1], self.limits[index]) if left else None
             readers = None
-            if left == 1 and last is not None:
+            if left == 1 and last is not None and not graph.has_convolutions:
                 readers = _Readers(graph.layers[-1].weight * last[:, None], weight_limits[-1], last)
             fixed, scale, bounds = self._layer(layer, weight_limit, scale, bounds, wanted, readers)
             layers.append(fixed)
@@ -196,6 +203,12 @@ class _Scaling:
         scale, inputs: of the values that it takes; wanted: the range of its own and their limit;
         None: the last layer.
         """
+        if layer.convolution:
+            patch = places.patch(layer.convolution, scale, inputs)
+            wanted = wanted and (wanted[0][: len(layer.bias)], wanted[1])
+            at_one = replace(layer, convolution=None)
+            found = self._layer(at_one, weight_limit, *patch, wanted, readers)
+            return places.each_place(layer, *found)
         shifted = wanted is not None and layer.activation in SHIFTED
         limit = wanted[1] if wanted else 0
         sums = self._sum_scale(layer, layer.weight / scale, weight_limit, inputs)

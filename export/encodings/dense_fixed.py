@@ -1,0 +1,261 @@
+"""dense in whole numbers: every weight once, four rows by four columns at a time.
+
+Cortex-M4 and later multiply two pairs of 16 bits and add both products in one cycle (SMLAD: Arm
+Cortex-M4 Processor Technical Reference Manual 100166, table 3-1).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.fixed.layers import (
+    FixedCode,
+    FixedParts,
+    ValueArrays,
+    fixed_encoded,
+)
+from sparsectl.export.encodings.fixed.obq import policy_in
+from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, Int, is_shifted
+from sparsectl.export.encodings.fixed.scales import Format
+from sparsectl.export.encodings.places import described, function_name, places_loop
+from sparsectl.export.encodings.table import Table, part_name, reader, row_parts
+from sparsectl.policy.activations import Float32
+from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.graph import PolicyGraph
+
+SIDE = 4
+"""Rows and columns a block; what is not there is 0."""
+
+CONDITION = "defined(__ARM_FEATURE_SIMD32) && !defined(POLICY_NO_ASSEMBLY)"
+
+_PAIRS = f"""\
+#if {CONDITION}
+#include <arm_acle.h>
+#include <string.h>
+
+/* Two values of 16 bits, one after the other. */
+static int16x2_t pair_at(const int16_t *p)
+{{
+    int16x2_t pair;
+    memcpy(&pair, p, sizeof pair);
+    return pair;
+}}
+#endif
+"""
+
+_ROWS = """\
+/* Four rows of weight times x, added to sum. The weights of four columns follow one another a row;
+ * columns is a multiple of four. */
+static void four_rows(const {weight} *weight, const int16_t *x, unsigned columns, int32_t *sum)
+{{
+    int32_t sum0 = sum[0], sum1 = sum[1], sum2 = sum[2], sum3 = sum[3];
+    for (; columns > 0; columns -= 4) {{
+#if {condition}
+        const int16x2_t low = pair_at(x), high = pair_at(x + 2);
+{pairs}
+#else
+{products}
+#endif
+        weight += 16;
+        x += 4;
+    }}
+    sum[0] = sum0;
+    sum[1] = sum1;
+    sum[2] = sum2;
+    sum[3] = sum3;
+}}
+
+/* weight x + bias: shifted and cut off at low and high for the next layer into y, or as they are
+ * into sums. */
+static void dense_fixed(const {weight} *weight, const int32_t *bias, const int16_t *x,
+                        unsigned columns, int16_t *y, int32_t *sums, unsigned outputs, int32_t low,
+                        int32_t high)
+{{
+    for (unsigned row = 0; row < outputs; row += 4) {{
+        int32_t sum[4];
+        for (unsigned i = 0; i < 4; i++) {{
+            sum[i] = READ_I32(bias + row + i);
+        }}
+        four_rows(weight, x, columns, sum);
+        for (unsigned i = 0; i < 4 && row + i < outputs; i++) {{
+            if (sums != 0) {{
+                sums[row + i] = sum[i];
+            }} else {{
+                const int32_t value = sum[i] >> {shift};
+                y[row + i] = (int16_t)(value < low ? low : (value > high ? high : value));
+            }}
+        }}
+        weight += 4 * columns;
+    }}
+}}
+"""
+
+_BYTES = """\
+/* The first two and the last two of four weights, which stand as 0, 2, 1, 3. */
+static int16x2_t first_two(const int8_t *weight)
+{
+    int8x4_t four;
+    memcpy(&four, weight, sizeof four);
+    return __sxtb16(four);
+}
+
+static int16x2_t last_two(const int8_t *weight)
+{
+    uint32_t four;
+    memcpy(&four, weight, sizeof four);
+    return __sxtb16((int8x4_t)(four >> 8));
+}
+"""
+
+
+class DenseFixed:
+    """Weights of 8 or 16 bits, values of 16."""
+
+    cores: frozenset[str] | None = None
+
+    def __init__(self, name: str, kind: Kind, summary: str, form: Format) -> None:
+        self.name = name
+        self.kind: Kind = kind
+        self.summary = summary
+        self._form = form
+
+    def encode(
+        self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
+    ) -> EncodedPolicy:
+        policy = policy_in(self._form, graph, observations, are_met)
+        dtype: np.dtype[Any] = np.dtype(self.kind)
+        codes = [_code(policy, index, dtype) for index in range(len(policy.layers))]
+        runtime = [_PAIRS, _runtime(policy, dtype)]
+        runtime += [
+            _at_places(policy, index, layer.layer.convolution, dtype)
+            for index, layer in enumerate(policy.layers)
+            if layer.layer.convolution
+        ]
+        return fixed_encoded(self, policy, codes, runtime, FixedParts("int16_t", _arrays))
+
+
+def _arrays(arrays: ValueArrays) -> list[str]:
+    """Up to whole blocks, as what is beyond the last value is multiplied by 0."""
+    sizes = {"even": arrays.even, "odd": arrays.odd}
+    return [f"int16_t {name}[{_whole(size)}] = {{0}};" for name, size in sizes.items() if size]
+
+
+def _whole(size: int) -> int:
+    return -(-size // SIDE) * SIDE
+
+
+def _parts(layer: FixedLayer, dtype: np.dtype[Any]) -> list[slice]:
+    """Whole blocks of rows each."""
+    rows, columns = layer.weight.shape
+    blocks = np.arange(0, rows, SIDE)
+    parts = row_parts(np.full(len(blocks), dtype.itemsize * SIDE * _whole(columns)))
+    return [slice(part.start * SIDE, min(part.stop * SIDE, rows)) for part in parts]
+
+
+def _code(policy: FixedPolicy, index: int, dtype: np.dtype[Any]) -> FixedCode:
+    layer = policy.layers[index]
+    parts, tables = _parts(layer, dtype), []
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        rows = part.stop - part.start
+        bias = np.zeros(_whole(rows), np.int32)
+        bias[:rows] = layer.bias[part]
+        tables.append(Table(f"{name}_weight", _blocks(layer.weight[part], dtype)))
+        tables.append(Table(f"{name}_bias", bias))
+    if layer.layer.convolution:
+        into = "{y}" if is_shifted(policy, index) else "sums"
+        return FixedCode(tuple(tables), (f"{function_name(index)}({{x}}, {into});",))
+    return FixedCode(tuple(tables), tuple(_calls(policy, index, parts, "{x}", "{y}", "sums")))
+
+
+def _calls(
+    policy: FixedPolicy, index: int, parts: list[slice], x: str, y: str, sums: str
+) -> list[str]:
+    layer = policy.layers[index]
+    columns, shifted = _whole(layer.weight.shape[1]), is_shifted(policy, index)
+    low = 0 if layer.layer.activation == "relu" else -layer.limit
+    calls = []
+    for part in parts:
+        name = part_name(f"layer{index}", part, parts)
+        offset = f" + {part.start}" if part.start else ""
+        into = f"{y}{offset}, 0" if shifted else f"0, {sums}{offset}"
+        limits = f"{low}, {layer.limit}" if shifted else "0, 0"
+        rows = part.stop - part.start
+        call = f"dense_fixed({name}_weight, {name}_bias, {x}, {columns}, {into}, {rows}, {limits});"
+        calls.append(call)
+    return calls
+
+
+def _at_places(
+    policy: FixedPolicy, index: int, convolution: Convolution | None, dtype: np.dtype[Any]
+) -> str:
+    if convolution is None:
+        raise ValueError("it is not a convolution")
+    layer = policy.layers[index]
+    value = "int16_t" if is_shifted(policy, index) else "int32_t"
+    calls = _calls(policy, index, _parts(layer, dtype), "patch", "y", "y")
+    loop = places_loop(
+        convolution,
+        "int16_t *p = patch;",
+        lambda each: [f"*p++ = {each};"],
+        [*calls, f"y += {len(layer.bias)};"],
+        zero="0",
+    )
+    lines = [f"int16_t patch[{_whole(convolution.patch_size)}] = {{0}};", "", *loop]
+    body = "".join(f"    {line}".rstrip() + "\n" for line in lines)
+    head = f"static void {function_name(index)}(const int16_t *x, {value} *y)"
+    return f"{described(layer.layer, convolution)}{head}\n{{\n{body}}}\n"
+
+
+def _blocks(weight: Int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Block by block of four rows, in each four columns a row; of bytes as 0, 2, 1, 3."""
+    rows, columns = weight.shape
+    whole = np.zeros((_whole(rows), _whole(columns)), dtype)
+    whole[:rows, :columns] = weight
+    blocks = whole.reshape(-1, SIDE, whole.shape[1] // SIDE, SIDE).transpose(0, 2, 1, 3)
+    ordered = blocks[..., [0, 2, 1, 3]] if dtype == np.int8 else blocks
+    return np.ascontiguousarray(ordered).reshape(-1)
+
+
+def _runtime(policy: FixedPolicy, dtype: np.dtype[Any]) -> str:
+    is_bytes = dtype == np.int8
+    order = (0, 2, 1, 3) if is_bytes else (0, 1, 2, 3)
+    read = reader(dtype)
+    products = []
+    for row, column in product(range(SIDE), range(SIDE)):
+        weight = f"(int32_t){read}(weight + {4 * row + order.index(column)})"
+        products.append(f"        sum{row} += {weight} * x[{column}];")
+    pairs = []
+    for row in range(SIDE):
+        at = f"weight + {4 * row}"
+        low, high = f"pair_at({at})", f"pair_at({at} + 2)"
+        if is_bytes:
+            low, high = f"first_two({at})", f"last_two({at})"
+        pairs.append(f"        sum{row} = __smlad({low}, low, sum{row});")
+        pairs.append(f"        sum{row} = __smlad({high}, high, sum{row});")
+    rows = _ROWS.format(
+        weight=f"{dtype}_t",
+        condition=CONDITION,
+        pairs="\n".join(pairs),
+        products="\n".join(products),
+        shift=policy.shift,
+    )
+    return (f"#if {CONDITION}\n{_BYTES}#endif\n\n" if is_bytes else "") + rows
+
+
+DENSE_INT16 = DenseFixed(
+    "dense-int16",
+    "int16",
+    "every weight as int16, in blocks of four rows by four columns",
+    Format((32767,), 32, (9, 11, 13, 15), (15,)),
+)
+DENSE_INT8 = DenseFixed(
+    "dense-int8",
+    "int8",
+    "every weight as int8, in blocks of four rows by four columns",
+    Format((127,), 32, (5, 7, 9, 11), (15,), headroom=2.0),
+)
