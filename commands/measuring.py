@@ -15,7 +15,12 @@ from sparsectl.commands.terminal import print_table
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.encodings.registry import AUTO, ENCODINGS
+from sparsectl.export.encodings.registry import (
+    AUTO,
+    CONVOLVING,
+    ENCODINGS,
+    FOR_CONVOLUTIONS,
+)
 from sparsectl.export.inputs import UnknownInputs
 from sparsectl.export.memory import MemoryNeed
 from sparsectl.export.naming import DEFAULT
@@ -62,8 +67,11 @@ def check_limits(config: ChooseConfig) -> dict[str, float]:
     return limits
 
 
-def candidates(encoding: str, core: str) -> list[str]:
+def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
     """The encodings to measure for a core: the one asked for, or all that serve it.
+
+    convolves: whether the policy has convolutions; some encodings take none, and some are for
+        those that have.
 
     Raises:
         UserError: no encoding of that name.
@@ -74,7 +82,9 @@ def candidates(encoding: str, core: str) -> list[str]:
                 f"encoding {encoding!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}"
             )
         return [encoding]
-    return [n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores]
+    offered = CONVOLVING if convolves else ENCODINGS.keys() - FOR_CONVOLUTIONS
+    serving = (n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores)
+    return [name for name in serving if name in offered]
 
 
 def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tuple[Choice, Path]:
@@ -83,17 +93,20 @@ def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tupl
     Raises:
         UserError: nothing fits; the model cannot be read.
     """
-    read_model(config)  # what is none is told once, not for each encoding
-    choice = confirmed(config, measure_all(config, target, scratch), scratch)
+    graph = read_model(config)  # what is none is told once, not for each encoding
+    measured = measure_all(config, target, scratch, convolves=graph.has_convolutions)
+    choice = confirmed(config, measured, scratch)
     print_table(choice.table(), file=sys.stderr)  # stdout is the result's
     if choice.best is None:
         raise UserError(nothing_fits(choice))
     return choice, scratch / choice.best.encoding
 
 
-def measure_all(config: ChooseConfig, target: Target, scratch: Path) -> Choice:
+def measure_all(
+    config: ChooseConfig, target: Target, scratch: Path, *, convolves: bool = False
+) -> Choice:
     """Export with each encoding into a folder of its name in `scratch`, and measure it."""
-    names = candidates(config.encoding, target.core.name)
+    names = candidates(config.encoding, target.core.name, convolves)
     found, unit = [], "cycles"
     bar = Progress(names, desc=f"measure on {target.name}", unit="encoding", leave=False)
     for name in bar:

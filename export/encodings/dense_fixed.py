@@ -1,16 +1,16 @@
 """dense in whole numbers: every weight once, four rows by four columns at a time.
 
-Cortex-M4 and later multiply two pairs of 16 bits and add both products in one cycle (SMLAD: Arm
-Cortex-M4 Processor Technical Reference Manual 100166, table 3-1).
+On Cortex-M4 and others that multiply two pairs of 16 bits at once, in assembly.
 """
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from sparsectl.export.encodings.assembly import cortex_m_dense
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,
@@ -30,45 +30,33 @@ from sparsectl.policy.graph import PolicyGraph
 SIDE = 4
 """Rows and columns a block; what is not there is 0."""
 
-CONDITION = "defined(__ARM_FEATURE_SIMD32) && !defined(POLICY_NO_ASSEMBLY)"
+BYTES = (0, 2, 1, 3)
+"""How the columns of a block of bytes stand: SXTB16 takes every second one."""
 
-_PAIRS = f"""\
-#if {CONDITION}
-#include <arm_acle.h>
-#include <string.h>
-
-/* Two values of 16 bits, one after the other. */
-static int16x2_t pair_at(const int16_t *p)
-{{
-    int16x2_t pair;
-    memcpy(&pair, p, sizeof pair);
-    return pair;
-}}
-#endif
+_DECLARATION = """\
+/* Four rows of weight times x, added to sum, as in the other form of this; written in policy.S. */
+void policy_four_rows(const {weight} *weight, const int16_t *x, unsigned columns, int32_t *sum);
 """
 
 _ROWS = """\
 /* Four rows of weight times x, added to sum. The weights of four columns follow one another a row;
  * columns is a multiple of four. */
-static void four_rows(const {weight} *weight, const int16_t *x, unsigned columns, int32_t *sum)
+static void policy_four_rows(const {weight} *weight, const int16_t *x, unsigned columns,
+                             int32_t *sum)
 {{
-    int32_t sum0 = sum[0], sum1 = sum[1], sum2 = sum[2], sum3 = sum[3];
     for (; columns > 0; columns -= 4) {{
-#if {condition}
-        const int16x2_t low = pair_at(x), high = pair_at(x + 2);
-{pairs}
-#else
+        for (unsigned row = 0; row < 4; row++) {{
+            int32_t total = sum[row];
 {products}
-#endif
-        weight += 16;
+            sum[row] = total;
+            weight += 4;
+        }}
         x += 4;
     }}
-    sum[0] = sum0;
-    sum[1] = sum1;
-    sum[2] = sum2;
-    sum[3] = sum3;
 }}
+"""
 
+_DENSE = """\
 /* weight x + bias: shifted and cut off at low and high for the next layer into y, or as they are
  * into sums. */
 static void dense_fixed(const {weight} *weight, const int32_t *bias, const int16_t *x,
@@ -80,7 +68,7 @@ static void dense_fixed(const {weight} *weight, const int32_t *bias, const int16
         for (unsigned i = 0; i < 4; i++) {{
             sum[i] = READ_I32(bias + row + i);
         }}
-        four_rows(weight, x, columns, sum);
+        policy_four_rows(weight, x, columns, sum);
         for (unsigned i = 0; i < 4 && row + i < outputs; i++) {{
             if (sums != 0) {{
                 sums[row + i] = sum[i];
@@ -92,23 +80,6 @@ static void dense_fixed(const {weight} *weight, const int32_t *bias, const int16
         weight += 4 * columns;
     }}
 }}
-"""
-
-_BYTES = """\
-/* The first two and the last two of four weights, which stand as 0, 2, 1, 3. */
-static int16x2_t first_two(const int8_t *weight)
-{
-    int8x4_t four;
-    memcpy(&four, weight, sizeof four);
-    return __sxtb16(four);
-}
-
-static int16x2_t last_two(const int8_t *weight)
-{
-    uint32_t four;
-    memcpy(&four, weight, sizeof four);
-    return __sxtb16((int8x4_t)(four >> 8));
-}
 """
 
 
@@ -129,13 +100,14 @@ class DenseFixed:
         policy = policy_in(self._form, graph, observations, are_met)
         dtype: np.dtype[Any] = np.dtype(self.kind)
         codes = [_code(policy, index, dtype) for index in range(len(policy.layers))]
-        runtime = [_PAIRS, _runtime(policy, dtype)]
+        runtime = [_runtime(policy, dtype)]
         runtime += [
             _at_places(policy, index, layer.layer.convolution, dtype)
             for index, layer in enumerate(policy.layers)
             if layer.layer.convolution
         ]
-        return fixed_encoded(self, policy, codes, runtime, FixedParts("int16_t", _arrays))
+        encoded = fixed_encoded(self, policy, codes, runtime, FixedParts("int16_t", _arrays))
+        return replace(encoded, assembly=cortex_m_dense.assembly(dtype == np.int8))
 
 
 def _arrays(arrays: ValueArrays) -> list[str]:
@@ -217,34 +189,21 @@ def _blocks(weight: Int, dtype: np.dtype[Any]) -> np.ndarray:
     whole = np.zeros((_whole(rows), _whole(columns)), dtype)
     whole[:rows, :columns] = weight
     blocks = whole.reshape(-1, SIDE, whole.shape[1] // SIDE, SIDE).transpose(0, 2, 1, 3)
-    ordered = blocks[..., [0, 2, 1, 3]] if dtype == np.int8 else blocks
+    ordered = blocks[..., list(BYTES)] if dtype == np.int8 else blocks
     return np.ascontiguousarray(ordered).reshape(-1)
 
 
 def _runtime(policy: FixedPolicy, dtype: np.dtype[Any]) -> str:
-    is_bytes = dtype == np.int8
-    order = (0, 2, 1, 3) if is_bytes else (0, 1, 2, 3)
-    read = reader(dtype)
-    products = []
-    for row, column in product(range(SIDE), range(SIDE)):
-        weight = f"(int32_t){read}(weight + {4 * row + order.index(column)})"
-        products.append(f"        sum{row} += {weight} * x[{column}];")
-    pairs = []
-    for row in range(SIDE):
-        at = f"weight + {4 * row}"
-        low, high = f"pair_at({at})", f"pair_at({at} + 2)"
-        if is_bytes:
-            low, high = f"first_two({at})", f"last_two({at})"
-        pairs.append(f"        sum{row} = __smlad({low}, low, sum{row});")
-        pairs.append(f"        sum{row} = __smlad({high}, high, sum{row});")
-    rows = _ROWS.format(
-        weight=f"{dtype}_t",
-        condition=CONDITION,
-        pairs="\n".join(pairs),
-        products="\n".join(products),
-        shift=policy.shift,
-    )
-    return (f"#if {CONDITION}\n{_BYTES}#endif\n\n" if is_bytes else "") + rows
+    weight, read = f"{dtype}_t", reader(dtype)
+    order = BYTES if dtype == np.int8 else range(SIDE)
+    products = [
+        f"            total += (int32_t){read}(weight + {place}) * x[{column}];"
+        for place, column in enumerate(order)
+    ]
+    rows = _ROWS.format(weight=weight, products="\n".join(products))
+    declared = _DECLARATION.format(weight=weight)
+    either = f"#if {cortex_m_dense.CONDITION}\n{declared}#else\n{rows}#endif\n"
+    return f"{either}\n{_DENSE.format(weight=weight, shift=policy.shift)}"
 
 
 DENSE_INT16 = DenseFixed(

@@ -42,6 +42,10 @@ CONVOLVING = frozenset(
 )
 """Those that take convolutions; the others would have their weights once for each place."""
 
+FOR_CONVOLUTIONS = frozenset({"dense-int16", "dense-int8"})
+"""Those that a board's choice tries only for policies with convolutions; by name any policy has
+them."""
+
 ROUNDED = frozenset(name for name, each in ENCODINGS.items() if each.kind != "float32")
 """Those that round weights to less than float32."""
 
