@@ -28,6 +28,8 @@ CASES = [
     ("blocks-skip", "cortex-m4f", "arm-none-eabi-gcc"),
     ("packed-int8", "cortex-m4f", "arm-none-eabi-gcc"),
     ("packed-int8", "cortex-m3", "arm-none-eabi-gcc"),
+    ("dense-int16", "cortex-m4f", "arm-none-eabi-gcc"),
+    ("dense-int8", "cortex-m7", "arm-none-eabi-gcc"),
     ("stream-int16", "atmega328p", "avr-gcc"),
     ("straight-int8", "atmega2560", "avr-gcc"),  # 300 neurons a layer are over the 328P's memory
 ]

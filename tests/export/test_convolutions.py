@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_writer import c_files
+from sparsectl.export.encodings.encoding import Code
 from sparsectl.export.encodings.registry import AUTO, CONVOLVING, ENCODINGS, FIXED, encode
 from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
+from sparsectl.policy.activations import FloatLiteral
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from tests.export.test_assembly import actions_on
 from tests.policy.graphs import convolutional_graph, observations
 from tests.tools import need
 
@@ -102,6 +106,40 @@ def test_the_c_is_the_reference_bit_for_bit(name: str, encoding: str, tmp_path: 
     elif graph.layers[-1].activation != "argmax":
         allowed = 0.1 if policy.encoding.kind == "int8" else 5e-3
         assert np.abs(expected - graph.forward(x)).max() < allowed * np.ptp(expected)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "core"),
+    [("blocks-skip", "cortex-m4f"), ("dense-int16", "cortex-m4f"), ("dense-int8", "cortex-m4f")],
+)
+def test_a_core_gives_the_bits_of_numpy(encoding: str, core: str, tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc")
+    graph = convolutional_graph(1, layers=2, padded=True, kept=0.6)
+    x = observations(graph, 12)
+    policy = encode(encoding, graph, x)
+    assert policy.assembly
+    found = actions_on(core, policy, x, tmp_path)
+    assert np.array_equal(found.view(np.uint32), policy.forward(x).view(np.uint32))
+
+
+@pytest.mark.parametrize("encoding", ["dense-int16", "dense-int8"])
+def test_values_need_not_stand_at_multiples_of_four(encoding: str, tmp_path: Path) -> None:
+    """A compiler may put an array of 16 bits at any even address."""
+    need("arm-none-eabi-gcc")
+    graph = convolutional_graph(0)
+    x = observations(graph, 12)
+    policy = encode(encoding, graph, x)
+
+    def moved(literal: FloatLiteral) -> Code:
+        code = policy.write(literal)
+        pattern = r"int16_t patch\[(\d+)\] = \{0\};"
+        room = r"int16_t room[\1 + 2] __attribute__((aligned(4))) = {0};\n    int16_t *const patch = room + 1;"
+        functions, count = re.subn(pattern, room, code.functions)
+        assert count == 1
+        return replace(code, functions=functions)
+
+    found = actions_on("cortex-m4f", replace(policy, write=moved), x, tmp_path)
+    assert np.array_equal(found.view(np.uint32), policy.forward(x).view(np.uint32))
 
 
 def test_its_weights_stand_once() -> None:
