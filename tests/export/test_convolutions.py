@@ -133,7 +133,8 @@ def test_values_need_not_stand_at_multiples_of_four(encoding: str, tmp_path: Pat
     def moved(literal: FloatLiteral) -> Code:
         code = policy.write(literal)
         pattern = r"int16_t patch\[(\d+)\] = \{0\};"
-        room = r"int16_t room[\1 + 2] __attribute__((aligned(4))) = {0};\n    int16_t *const patch = room + 1;"
+        room = r"int16_t room[\1 + 2] __attribute__((aligned(4))) = {0};"
+        room += "\n    int16_t *const patch = room + 1;"
         functions, count = re.subn(pattern, room, code.functions)
         assert count == 1
         return replace(code, functions=functions)
