@@ -24,9 +24,9 @@ class ExportConfig:
     normalizer: Path | None = None
     """Of a zip, an .npz of its VecNormalize: mean, var, epsilon, clip (docs/own_policy.md)."""
     encoding: str = "auto"
-    """How the weights lie in flash: dense, blocks, blocks-skip, csr, csr-float16, packed-int16,
-    packed-int8, stream-int16, straight-float32, straight-int16 or straight-int8. auto: with a board
-    the best there, else the smaller of dense and csr."""
+    """How the weights lie in flash: dense, blocks, blocks-skip, csr, csr-float16, dense-int16,
+    dense-int8, packed-int16, packed-int8, stream-int16, straight-float32, straight-int16 or
+    straight-int8. auto: with a board the best there, else the smaller of dense and csr."""
     calibration: Path | None = None
     """A dataset (.npz with "observations", as of `collect`): what the policy meets. The export is
     judged on it; for fixed-point encodings scales fit it, and a small policy's weights make up for
