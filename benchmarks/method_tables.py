@@ -247,3 +247,25 @@ def tasks_pairs() -> list[str]:
             interval = f"[{pair['low']:+.1%}, {pair['high']:+.1%}]"
             lines.append(_cells(name, str(pair["seeds"]), f"{pair['difference']:+.1%} {interval}"))
     return lines
+
+
+def choices() -> list[str]:
+    """A row a task whose actions are choices: teacher, student, and what they take on chips."""
+    lines = [
+        "| task | teacher | student | teacher's return | student less teacher "
+        "| Cortex-M4F, student (teacher) | ATmega328P |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in read_json(RESULTS / "choices.json").values():
+        evidence, boards = row["evidence"], row["boards"]
+        small, whole = (boards[who]["cortex-m4f"] for who in ("student", "teacher"))
+        avr = boards["student"]["atmega328p"]
+        span = f"{evidence['difference_low']:+.1%}, {evidence['difference_high']:+.1%}"
+        lines.append(
+            f"| {row['env']} | {row['teacher_weights']:,} weights | {row['kept_weights']} "
+            f"| {evidence['teacher_return_mean']:.1f} | {evidence['difference']:+.1%} [{span}] "
+            f"| {small['cycles_worst']:,} ({whole['cycles_worst']:,}) cycles, "
+            f"{small['flash_bytes']:,} ({whole['flash_bytes']:,}) B "
+            f"| {avr['cycles_worst']:,} cycles, {avr['flash_bytes']:,} B |"
+        )
+    return lines

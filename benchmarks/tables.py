@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 from journal_tables import journal_kinds
 from method_tables import (
+    choices,
     demo,
     encoded,
     method_list,
@@ -160,6 +161,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "encoded": encoded,
     "tasks": tasks,
     "tasks_pairs": tasks_pairs,
+    "choices": choices,
     "method_list": method_list,
     "training_speed": training_speed,
     "training_curves": training_curves,
