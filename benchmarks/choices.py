@@ -82,7 +82,9 @@ def row_of(name: str, task: Task, folder: Path) -> JSON:
     costs = {}
     for who, model in (("student", Path(student["student"])), ("teacher", teacher)):
         policy = folder / f"policy-{who}"
-        boards = export(ChooseConfig(model, policy, calibration=dataset, board=BOARDS[:1]))["boards"]
+        boards = export(ChooseConfig(model, policy, calibration=dataset, board=BOARDS[:1]))[
+            "boards"
+        ]
         costs[who] = {board: {key: boards[board][key] for key in COSTS} for board in boards}
     policy = folder / "policy-avr"
     small = ChooseConfig(Path(student["student"]), policy, calibration=dataset, board=BOARDS[1:])

@@ -1,0 +1,34 @@
+"""The shipped teachers that choose: what they return, and that their files say whence they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from sparsectl.policy.load import load
+from sparsectl.training.config import EvaluateConfig
+from sparsectl.training.rollouts.evaluate import evaluate
+from sparsectl.training.rollouts.policy import load_policy
+
+TEACHERS = Path(__file__).parents[3] / "training" / "teachers"
+
+
+@pytest.mark.parametrize(("name", "least"), [("cart_pole", 475.0), ("acrobot", -100.0)])
+def test_it_returns_what_its_task_registers_as_solved(name: str, least: float) -> None:
+    path = TEACHERS / f"{name}.onnx"
+    assert evaluate(EvaluateConfig(path, episodes=8))["return_mean"] >= least
+    assert load_policy(path).values_kind == "logits"
+    assert load(path).layers[-1].activation == "argmax"
+
+
+@pytest.mark.parametrize("name", ["cart_pole", "acrobot"])
+def test_its_origin_stands_beside_it(name: str) -> None:
+    origin = json.loads((TEACHERS / f"{name}.json").read_text())
+    with (TEACHERS / f"{name}.csv").open() as file:
+        curve = {int(row["steps"]): float(row["return_mean"]) for row in csv.DictReader(file)}
+    assert curve[origin["steps"]] == max(curve.values())
+    assert origin["config"]["env"] == load_policy(TEACHERS / f"{name}.onnx").environment
+    assert origin["command"][:2] == ["sparsectl", "teach"]
