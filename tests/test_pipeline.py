@@ -7,8 +7,11 @@ driven by the teacher that comes with the rig, through the same export, firmware
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def teacher_policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A rig → the exported policy of the teacher that comes with it, exported once."""
+
+    @cache
+    def exported(rig: str) -> Path:
+        folder = tmp_path_factory.mktemp(rig) / "policy"
+        sparsectl("export", TEACHERS / f"{rig}.onnx", "--out", folder)
+        return folder
+
+    return exported
+
+
 def test_student_onnx_and_c_are_one_controller(run: Path) -> None:
     """The same return, to the last digit that rounding leaves, from student and policy.onnx."""
     words = ("--env", ENV, "--episodes", 3)
@@ -79,12 +95,13 @@ def test_build_and_bench_report_the_same_policy(run: Path) -> None:
 @pytest.mark.parametrize("rig", rig_names())
 @pytest.mark.parametrize("mode", ["device", "pil"])
 def test_the_shipped_teacher_balances_in_the_virtual_rig(
-    rig: str, mode: str, tmp_path: Path
+    rig: str, mode: str, teacher_policy: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    sparsectl("export", TEACHERS / f"{rig}.onnx", "--out", tmp_path / "policy")
+    policy = teacher_policy(rig)
     result = sparsectl(
-        *("trial", "--policy", tmp_path / "policy", "--port", "virtual", "--mode", mode),
+        *("trial", "--policy", policy, "--port", "virtual", "--mode", mode),
         *("--clock", "lockstep", "--seconds", 8, "--out", tmp_path / "trial"),
+        *("--firmware", policy.parent / "firmware"),  # built once
     )
     assert result["balanced"], result["ended"]
     assert result["lost_frames"] == result["corrupt_frames"] == 0
@@ -92,10 +109,11 @@ def test_the_shipped_teacher_balances_in_the_virtual_rig(
     assert (tmp_path / "trial" / "report.html").is_file()
 
 
-def test_a_trial_of_another_policy_than_the_firmwares_is_refused(run: Path, tmp_path: Path) -> None:
+def test_a_trial_of_another_policy_than_the_firmwares_is_refused(
+    run: Path, teacher_policy: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The folder's policy.onnx is exchanged for another one behind the C's back."""
-    policy = tmp_path / "policy"
-    sparsectl("export", TEACHERS / f"{RIG}.onnx", "--out", policy)
+    policy = shutil.copytree(teacher_policy(RIG), tmp_path / "policy")
     (policy / "policy.onnx").write_bytes((run / "policy" / "policy.onnx").read_bytes())
     refused = sparsectl("trial", "--policy", policy, "--out", tmp_path / "trial", code=2)
     assert "digest" in refused["error"]

@@ -48,10 +48,11 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_commands_help_answers(name: str) -> None:
-    shown = run(name, "--help")
-    assert shown.returncode == 0
-    assert "usage: sparsectl" in shown.stdout
+def test_every_commands_help_answers(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run([name, "--help"])
+    assert not ended.value.code
+    assert f"usage: sparsectl {name}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -78,14 +79,20 @@ def test_every_commands_function_is_there(name: str) -> None:
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(
-    arguments: list[str], named: str, tmp_path: Path
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    result = run(*[str(out) if word == "OUT" else word for word in arguments])
-    assert result.returncode == 2, result.stderr
-    assert named in result.stderr
-    assert "Traceback" not in result.stderr
-    last = result.stderr.strip().splitlines()[-1]
+    monkeypatch.chdir(ROOT)
+    code = cli.run([str(out) if word == "OUT" else word for word in arguments])
+    said = capsys.readouterr().err
+    assert code == 2, said
+    assert named in said
+    assert "Traceback" not in said
+    last = said.strip().splitlines()[-1]
     assert last.startswith(f"sparsectl {arguments[0]}: ")
     assert not list(out.rglob("*.onnx"))
 
@@ -130,6 +137,13 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         command = [sys.executable, "-m", "sparsectl", "doctor", "--no-boards", "--json"]
         done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, cwd=ROOT, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_mistake_ends_the_process_with_2() -> None:
+    result = run("evaluate", "--policy", "missing.onnx")
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    [line] = result.stderr.splitlines()
+    assert line.startswith("sparsectl evaluate: ") and "missing.onnx" in line
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -16,7 +16,6 @@ from sparsectl.common.provenance import provenance
 from sparsectl.hil.campaign.comparison import Comparison, compare, figures, table
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
-from sparsectl.hil.campaign.picture import draw
 from sparsectl.hil.campaign.score import interim_analyses
 from sparsectl.hil.ports import kind_of
 from sparsectl.hil.trial.centring import centre
@@ -106,6 +105,8 @@ class _Campaign:
         return compare(a, b, self.command.margin, self.command.repeat)
 
     def _finish(self, found: Comparison | None) -> dict[str, Any]:
+        from sparsectl.hil.campaign.picture import draw  # brings matplotlib, a second's work
+
         picture = self.folder / "campaign.png"
         by_label: dict[str, Sequence[Outcome]] = dict(self.outcomes)
         draw(by_label, self.names, self.command.margin, self.command.repeat, picture)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts load when they are first used; stats takes a second
 from numpy.typing import NDArray
-from scipy import stats
 
 from sparsectl.hil.analysis.balance import find_capture
 from sparsectl.hil.analysis.results import active_part
@@ -78,7 +78,7 @@ def mean_interval(
         value = float(data[0])
         return Interval(value, max(possible[0], value - reach), min(possible[1], value + reach))
     level = 1 - (1 - CONFIDENCE) / analyses_planned
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (data,),
         np.mean,
         confidence_level=level,
@@ -91,5 +91,5 @@ def mean_interval(
 
 def share_interval(successes: int, trials: int) -> Interval:
     """A share with its exact interval (Clopper and Pearson 1934)."""
-    exact = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, "exact")
+    exact = scipy.stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, "exact")
     return Interval(successes / trials, float(exact.low), float(exact.high))

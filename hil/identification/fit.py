@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts load when they are first used; stats takes a second
 from numpy.typing import NDArray
-from scipy import stats
 
 from sparsectl.hil.identification.unknowns import UNKNOWNS, Guess, scales
 from sparsectl.hil.identification.windows import Simulator, Window, first_states
@@ -81,7 +81,7 @@ def fit(
             converged = True
             break
     normal = _normal(windows, guess, values, states, scale, residuals)
-    reach = _errors(normal) * scale * stats.t.ppf(0.5 + CONFIDENCE / 2, len(windows) - 1)
+    reach = _errors(normal) * scale * scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, len(windows) - 1)
     low = [
         value - r if u.lowest is None else max(u.lowest, value - r)
         for u, value, r in zip(UNKNOWNS, values, reach, strict=True)

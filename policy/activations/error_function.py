@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import erf
+import scipy
 
 from sparsectl.policy.activations.activation import (
     Activation,
@@ -36,7 +36,7 @@ def error_function(x: Float32) -> Float32:
 
 
 def _exact(x: Float64) -> Float64:
-    return np.asarray(erf(x), np.float64)
+    return np.asarray(scipy.special.erf(x), np.float64)
 
 
 ERROR_FUNCTION = Activation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit, ndtr
+import scipy
 
 from sparsectl.policy.activations.activation import (
     Activation,
@@ -43,7 +43,7 @@ def gelu(x: Float32) -> Float32:
 
 
 def _gelu_exact(x: Float64) -> Float64:
-    return np.asarray(x * ndtr(x), np.float64)
+    return np.asarray(x * scipy.special.ndtr(x), np.float64)
 
 
 def gelu_tanh(x: Float32) -> Float32:
@@ -53,7 +53,7 @@ def gelu_tanh(x: Float32) -> Float32:
 
 def _gelu_tanh_exact(x: Float64) -> Float64:
     steep = 2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
-    return np.asarray(x * expit(steep), np.float64)
+    return np.asarray(x * scipy.special.expit(steep), np.float64)
 
 
 GELU = Activation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
 from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
@@ -24,7 +24,7 @@ def sigmoid(x: Float32) -> Float32:
 
 
 def _exact(x: Float64) -> Float64:
-    return np.asarray(expit(x), np.float64)
+    return np.asarray(scipy.special.expit(x), np.float64)
 
 
 SIGMOID = Activation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64, each_c
 from sparsectl.policy.activations.exponential import exp_of_negative_c
@@ -16,7 +16,7 @@ def silu(x: Float32) -> Float32:
 
 
 def _exact(x: Float64) -> Float64:
-    return np.asarray(x * expit(x), np.float64)
+    return np.asarray(x * scipy.special.expit(x), np.float64)
 
 
 SILU = Activation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import softmax as exact_softmax
+import scipy
 
 from sparsectl.policy.activations.activation import Activation, Float32, Float64
 from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_negative_c
@@ -19,7 +19,7 @@ def softmax(x: Float32) -> Float32:
 
 
 def _exact(x: Float64) -> Float64:
-    return np.asarray(exact_softmax(x, axis=0), np.float64)
+    return np.asarray(scipy.special.softmax(x, axis=0), np.float64)
 
 
 def _carried(x: Float64, error: Float64) -> Float64:

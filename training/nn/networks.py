@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations.argmax import argmax
@@ -32,7 +32,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "leaky_relu": lambda x: np.where(x > 0, x, np.float32(0.01) * x),
     "sigmoid": lambda x: np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x)),
     "silu": lambda x: x * np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x)),
-    "gelu": lambda x: np.float32(0.5) * x * (1 + erf(x / np.float32(np.sqrt(2.0)))),
+    "gelu": lambda x: np.float32(0.5) * x * (1 + scipy.special.erf(x / np.float32(np.sqrt(2.0)))),
     "selu": lambda x: (
         np.float32(SELU_SCALE)
         * np.where(x > 0, x, np.float32(SELU_ALPHA) * np.expm1(np.minimum(x, 0)))

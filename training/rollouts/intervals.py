@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used; stats takes a second
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -55,7 +55,7 @@ def bootstrap_interval(
     if len(values) < 2 or np.ptp(values) == 0:
         point = float(statistic(values))
         return point, point
-    result = stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (values,),
         statistic,
         confidence_level=confidence,
@@ -98,7 +98,7 @@ def paired_difference(student: Array, teacher: Array, confidence: float = 0.95) 
 def failure_figures(returns: Array, least: float) -> dict[str, float]:
     """Episodes in a thousand that returned less than `least`, with the exact 95 % interval."""
     failed = int((returns < least).sum())
-    rate = stats.binomtest(failed, len(returns)).proportion_ci()
+    rate = scipy.stats.binomtest(failed, len(returns)).proportion_ci()
     return {
         "failures_per_1000": 1000 * failed / len(returns),
         "failures_low": 1000 * float(rate.low),
@@ -157,7 +157,7 @@ def crossed_interval(
     freedom = total**2 / (
         of_students**2 / max(count - 1, 1) + of_episodes**2 / max(episodes - 1, 1)
     )
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * math.sqrt(total)
     return point - half, point + half
 
 

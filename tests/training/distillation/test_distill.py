@@ -156,7 +156,8 @@ def killed_at(stage: int, config: DistillConfig) -> None:
 
 def kill_at(stage: int, config: DistillConfig) -> None:
     """Distil in a process of its own, until it is killed."""
-    child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(stage, config))
+    context = multiprocessing.get_context("forkserver")
+    child = context.Process(target=killed_at, args=(stage, config))
     root = str(Path(__file__).parents[3])
     with patch.object(sys, "path", [*sys.path, root]):  # the child's, which has to find this file
         child.start()
@@ -177,7 +178,7 @@ def assert_same_student(one: Path, two: Path) -> None:
 
 @pytest.mark.parametrize("below", [0, 400])
 def test_resuming_after_sigkill_is_bit_for_bit(
-    below: int, balancer: Path, balancing: Path, tmp_path: Path
+    below: int, trainers: None, balancer: Path, balancing: Path, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     result = distill(resumable(balancing, balancer, whole, below))
