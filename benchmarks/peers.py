@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.graph import Layer, PolicyGraph
 
 _HEADER = """\
 #ifndef POLICY_H
@@ -37,7 +38,37 @@ _PLAIN_LAYER = """\
     }}
 """
 
+_PLAIN_CONVOLUTION = """\
+    for (int m = 0; m < {channels}; m++) {{
+        for (int row = 0; row < {rows}; row++) {{
+            for (int column = 0; column < {columns}; column++) {{
+                float sum = bias{index}[m];
+                for (int i = 0; i < {tall}; i++) {{
+                    for (int j = 0; j < {wide}; j++) {{
+                        for (int k = 0; k < {depth}; k++) {{
+                            sum += weight{index}[((m * {tall} + i) * {wide} + j) * {depth} + k] *
+                                   {x}[((row + i) * {width} + column + j) * {depth} + k];
+                        }}
+                    }}
+                }}
+                {y}[(row * {columns} + column) * {channels} + m] = {activation};
+            }}
+        }}
+    }}
+"""
+"""A kernel whose steps are 1, without an edge, over pixels with their channels side by side: no
+transposing, no test whether a pixel is inside."""
+
+_PLAIN_ARGMAX = """\
+    int best = 0;
+    for (int i = 1; i < {outputs}; i++) {{
+        best = {x}[i] > {x}[best] ? i : best;
+    }}
+    action[0] = (float)best;
+"""
+
 _PLAIN_ACTIVATIONS = {
+    "argmax": "sum",
     "relu": "sum > 0.0f ? sum : 0.0f",
     "tanh": "tanhf(sum)",
     "identity": "sum",
@@ -59,14 +90,35 @@ def write_plain_c(graph: PolicyGraph, folder: Path) -> None:
     body = [f"    static float even[{widest}], odd[{widest}];\n"]
     x = "observation"
     for index, layer in enumerate(graph.layers):
-        y = "action" if index == len(graph.layers) - 1 else ("odd" if index % 2 else "even")
+        is_action = index == len(graph.layers) - 1 and layer.activation != "argmax"
+        y = "action" if is_action else ("odd" if index % 2 else "even")
         parts += [_array(f"weight{index}", layer.weight), _array(f"bias{index}", layer.bias)]
         activation = _PLAIN_ACTIVATIONS[layer.activation]
-        form = {"index": index, "inputs": layer.inputs, "outputs": layer.outputs}
-        body.append(_PLAIN_LAYER.format(x=x, y=y, activation=activation, **form))
+        form = {"index": index, "x": x, "y": y, "activation": activation}
+        if layer.convolution:
+            body.append(_PLAIN_CONVOLUTION.format(**form, **_sizes(layer, layer.convolution)))
+        else:
+            body.append(_PLAIN_LAYER.format(**form, inputs=layer.inputs, outputs=layer.outputs))
         x = y
+    if graph.layers[-1].activation == "argmax":
+        body.append(_PLAIN_ARGMAX.format(x=x, outputs=graph.layers[-1].outputs))
     parts.append("void policy_act(const float *observation, float *action)\n{\n")
     _write(graph, folder, "".join([*parts, *body, "}\n"]))
+
+
+def _sizes(layer: Layer, convolution: Convolution) -> dict[str, int]:
+    if convolution.strides != (1, 1) or convolution.dilations != (1, 1) or convolution.is_padded:
+        raise ValueError("the plain loop takes a kernel whose steps are 1, without an edge")
+    rows, columns = convolution.places
+    return {
+        "channels": len(layer.bias),
+        "rows": rows,
+        "columns": columns,
+        "tall": convolution.kernel[0],
+        "wide": convolution.kernel[1],
+        "depth": convolution.channels,
+        "width": convolution.width,
+    }
 
 
 def write_emlearn(graph: PolicyGraph, folder: Path) -> None:

@@ -22,7 +22,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from sparsectl import cli
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.encodings.registry import ROUNDED
+from sparsectl.export.encodings.registry import CONVOLVING, ROUNDED
 from sparsectl.export.host_c import run_c
 from tests.export.differential.random_files import (
     RandomFile,
@@ -60,6 +60,7 @@ ENCODINGS = (
     *("packed-int16", "straight-int16", "stream-int16", "csr-float16", "packed-int8"),
     "straight-int8",
 )
+ENCODINGS_OF_IMAGES = sorted(CONVOLVING)
 
 Array = np.ndarray
 Act = Callable[[Array, int], Array]
@@ -108,7 +109,7 @@ def export(seed: int, folder: Path, *more: str) -> Verdict | Exported:
         AssertionError: it ended in another way than 0 or a line and 2.
     """
     file = random_file(seed)
-    encoding = file.random.choice(ENCODINGS)
+    encoding = file.random.choice(ENCODINGS_OF_IMAGES if file.is_image else ENCODINGS)
     path, out = folder / "model.onnx", folder / "policy"
     path.write_bytes(model_of(file).SerializeToString())
     words = ["export", str(path), "--out", str(out), "--encoding", encoding, "--json"]

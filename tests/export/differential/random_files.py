@@ -15,6 +15,9 @@ Array = np.ndarray
 LEAST_EXPONENT, GREATEST_EXPONENT = -6.0, 6.0
 """Of the powers of ten that units are drawn from."""
 
+EVERY_IMAGE = 8
+"""The last seed of so many is of an image."""
+
 
 @dataclass
 class RandomFile:
@@ -28,6 +31,8 @@ class RandomFile:
     """Whether the file itself says so, by a normaliser."""
     thresholds: list[tuple[int, float]] = field(default_factory=list)
     """(index, value) of an observation where the function has a corner or a step."""
+    is_image: bool = False
+    """Whether the observation is an image, which a convolution reads."""
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 
@@ -60,6 +65,8 @@ class Value:
 
 def random_file(seed: int) -> RandomFile:
     """The file of this seed; its last value is called "action"."""
+    if seed % EVERY_IMAGE == EVERY_IMAGE - 1:
+        return image_file(seed)
     chosen = random.Random(seed)
     width = chosen.randint(1, 5)
     shared = chosen.random() < 0.5
@@ -79,6 +86,72 @@ def random_file(seed: int) -> RandomFile:
         value = Value(file.add("Mul", value.name, file.constant(np.float32(unit))), value.width)
     file.nodes[-1].output[0] = "action"
     return file
+
+
+def image_file(seed: int) -> RandomFile:
+    """A small image, one convolution or two, and what people put after them."""
+    chosen = random.Random(seed)
+    channels, pixels = chosen.randint(1, 4), [chosen.randint(1, 6) for _ in range(2)]
+    width = channels * pixels[0] * pixels[1]
+    spread = 10.0 ** np.full(width, chosen.uniform(-2, 3))
+    centre = chosen.choice((0.0, 0.0, 1.0, 30.0)) * spread
+    file = RandomFile(chosen, centre, spread, chosen.random() < 0.5, is_image=True)
+    size = 1.0 if file.is_normalised else float((np.abs(centre) + spread).max())
+    x = "observation"
+    if file.is_normalised:
+        x = file.add("Sub", x, file.constant(centre))
+        x = file.add("Div", x, file.constant(spread))
+    last = chosen.random() < 0.5  # channels last, as most environments give them
+    shape = [*pixels, channels] if last else [channels, *pixels]
+    x = file.add("Reshape", x, file.constant([-1, *shape], np.int64))
+    if last:
+        x = file.add("Transpose", x, perm=[0, 3, 1, 2])
+    for _ in range(chosen.choice((1, 1, 2))):
+        x, channels, pixels = _convolution(file, x, channels, pixels, size)
+        size = 1.0
+    x = file.add("Reshape", x, file.constant([-1, channels * pixels[0] * pixels[1]], np.int64))
+    value = Value(x, channels * pixels[0] * pixels[1])
+    value = _mlp(file, value) if chosen.random() < 0.7 else value
+    value = _dense(file, value, chosen.randint(1, 3))
+    for _ in range(chosen.choice((0, 0, 1))):
+        value = chosen.choice(ENDS)(file, value)
+    file.nodes[-1].output[0] = "action"
+    return file
+
+
+def _convolution(
+    file: RandomFile, x: str, channels: int, pixels: list[int], size: float
+) -> tuple[str, int, list[int]]:
+    """Conv with attributes drawn, and an activation: its name, channels and pixels."""
+    chosen = file.random
+    groups = chosen.choice([g for g in (1, 1, 1, 2, 3, 4) if channels % g == 0])
+    outputs = groups * chosen.randint(1, 3)
+    kernel = [chosen.randint(1, min(3, each)) for each in pixels]
+    steps = [chosen.choice((1, 1, 2)) for _ in pixels]
+    attributes: dict[str, object] = {"strides": steps, "group": groups}
+    kind = chosen.choice(("none", "pads", "SAME_UPPER", "SAME_LOWER"))
+    pads = [0] * 4
+    if kind == "pads":
+        pads = [chosen.randint(0, 2) for _ in pads]
+        attributes["pads"] = pads
+        reach = [each + pads[a] + pads[a + 2] for a, each in enumerate(pixels)]
+        fits = [(r - 1) // (k - 1) if k > 1 else 3 for r, k in zip(reach, kernel, strict=True)]
+        dilations = [chosen.randint(1, min(3, most)) for most in fits]
+        attributes["dilations"] = dilations
+        kernel_reach = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+        made = [(r - k) // s + 1 for r, k, s in zip(reach, kernel_reach, steps, strict=True)]
+    elif kind == "none":
+        made = [(p - k) // s + 1 for p, k, s in zip(pixels, kernel, steps, strict=True)]
+    else:
+        attributes["auto_pad"] = kind
+        made = [-(-p // s) for p, s in zip(pixels, steps, strict=True)]
+    own = channels // groups
+    weight = _normal(file, (outputs, own, *kernel)) / np.sqrt(own * kernel[0] * kernel[1]) / size
+    names = [x, file.constant(weight)]
+    if chosen.random() < 0.7:
+        names.append(file.constant(_normal(file, outputs) * 0.3))
+    x = file.add("Conv", *names, **attributes)
+    return _activation(file, Value(x, 0)).name, outputs, made
 
 
 def model_of(file: RandomFile, dtype: type = np.float32) -> ModelProto:
