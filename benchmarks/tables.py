@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import tyro
+from image_tables import images
 from journal_tables import journal_kinds
 from method_tables import (
     choices,
@@ -156,6 +157,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "demo": demo,
     "trials": trials,
     "marks": marks,
+    "images": images,
     "methods": methods,
     "methods_short": methods_short,
     "encoded": encoded,
