@@ -198,7 +198,8 @@ class DaggerSettings:
     """Further steps of distillation after each round."""
 
     noise: float = 0.1
-    """Deviation of the student's action noise, as a fraction of half the action's range."""
+    """Deviation of the student's action noise, as a fraction of half the action's range; where
+    actions are choices the probability of one by chance, in each step."""
 
     noise_fraction: float = 0.5
     """The share of episodes that have the noise."""
