@@ -59,15 +59,17 @@ class Float64Graph:
     def __init__(self, model: ModelProto) -> None:
         self._evaluator = ReferenceEvaluator(in_float64(model))
         self._roundoff = dict[str, float]()
+        self._shapes = dict[str, tuple[int, ...]]()
 
     def note_types(self, model: ModelProto, feeds: Feeds) -> None:
-        """Learn in which type each value is computed by the file itself, from one run."""
-        values = ReferenceEvaluator(dense(model)).run(None, feeds, intermediate=True)
+        """Learn in which type and shape each value is computed by the file itself, from one run."""
+        given = ReferenceEvaluator(dense(model)).run(None, feeds, intermediate=True)
+        values = {n: value for n, value in dict(given).items() if isinstance(value, np.ndarray)}
         self._roundoff = {
             name: max(UNIT_ROUNDOFF.get(value.dtype, 0.0), FLOAT32_ROUNDOFF)
-            for name, value in dict(values).items()
-            if isinstance(value, np.ndarray)
+            for name, value in values.items()
         }
+        self._shapes = {name: value.shape for name, value in values.items()}
 
     def run(
         self, feeds: Feeds, names: list[str], noise: np.random.Generator | None = None
@@ -80,12 +82,22 @@ class Float64Graph:
             values[name] = array.astype(np.float64) if is_float else array
         for node in evaluator.rt_nodes_:
             given = [values[name] for name in node.input]
+            if node.op_type == "Reshape":
+                given[1] = self._shape_of_batch(node, given)
             context = {"context": values} if node.need_context() else {}
             results = node.run(*given, **context)
             if noise is not None and node.op_type not in MOVING:
                 results = self._moved(node, given, results, noise)
             values.update(zip(node.output, results, strict=False))
         return [values[name] for name in names]
+
+    def _shape_of_batch(self, node: Any, given: list[Any]) -> Any:
+        """The shape that a Reshape is given; where a file for one observation is run with many, and
+        it keeps the leading size of 1, theirs in its place."""
+        data, one = self._shapes.get(node.input[0]), self._shapes.get(node.output[0])
+        if not data or not one or data[0] != 1 or one[0] != 1 or np.shape(given[0])[0] == 1:
+            return given[1]
+        return np.array([np.shape(given[0])[0], *one[1:]], np.int64)
 
     def _moved(
         self, node: Any, given: list[Any], results: Any, noise: np.random.Generator

@@ -12,6 +12,7 @@ from onnx import helper
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.inputs import inputs_of
+from sparsectl.export.source.float64 import Float64Graph
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.straddle import straddle
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
@@ -149,3 +150,21 @@ def test_the_normaliser_is_found_in_each_spelling(tmp_path: Path) -> None:
         assert np.allclose(found.offset, MEAN, rtol=1e-4) and np.allclose(
             found.scale, STD, rtol=1e-4
         )
+
+
+def test_a_file_for_one_observation_runs_many_together_in_float64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch writes a batch of one into the shapes of its Reshapes unless it is told otherwise."""
+    nodes, constants = mlp("flat", "action", 6)
+    nodes.insert(0, node("Reshape", ["x", "last"], ["flat"]))
+    constants |= {"last": np.array([1, 6])}
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": [1, 2, 3]})
+    source = OnnxSource(path, None, (6, 1))
+    x = np.random.default_rng(3).normal(size=(100, 6)).astype(np.float32)
+    calls, run = [], Float64Graph.run
+    monkeypatch.setattr(Float64Graph, "run", lambda *a: calls.append(a) or run(*a))
+    exact = source.exact(x)
+    assert len(calls) == 1
+    alone = np.concatenate([source.exact(row[None]) for row in x])
+    assert np.allclose(exact, alone, rtol=1e-12, atol=0)

@@ -17,6 +17,7 @@ from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import load
 from sparsectl.policy.onnx_file.reader import read_onnx
+from tests.training.own_environment import Switches
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -224,9 +225,9 @@ def test_stable_baselines3(name: str, dynamo: bool, tmp_path: Path) -> None:
 
 def test_a_zip_that_cannot_be_read_says_how_to_export_it(tmp_path: Path) -> None:
     library = pytest.importorskip("stable_baselines3")
-    library.PPO("MlpPolicy", "CartPole-v1", device="cpu").save(tmp_path / "model.zip")
+    library.PPO("MlpPolicy", Switches(), device="cpu").save(tmp_path / "model.zip")
     with pytest.raises(
-        UserError, match=r"mlp_extractor.policy_net, model.policy.action_net\) \(PPO"
+        UserError, match=r"MultiDiscrete actions.*mlp_extractor.policy_net, model.policy.action_net\) \(PPO"
     ):
         load(tmp_path / "model.zip")
 
