@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,27 +139,24 @@ def write_encoding_plot(choice: MeasuredChoice, path: Path) -> None:
 LEGEND: Final = "in brackets: error, of the action's range; filled: nothing beats it in everything"
 
 
+_FAR: Final = 4.0
+"""A limit that many times beyond what was measured would only shrink the picture."""
+
+
 def _draw(axes: Axes, choice: MeasuredChoice, colours: _Colours, margin: float) -> None:
     """A point an encoding; filled where no other beats it, grey where it is over a limit, and the
-    chosen one in a colour of its own; the limits as lines."""
+    chosen one in a colour of its own; the limits as lines, where they are near."""
     for each in choice.measured:
         chosen = each.encoding == choice.encoding
         colour = colours.chosen if chosen else colours.over if each.is_over else colours.other
         face = colour if each.is_front else "none"
-        at = (each.time, each.flash)
-        axes.scatter(*at, s=60, facecolors=face, edgecolors=colour, zorder=3)
-        place, side = ((0, 10), "center") if chosen else ((7, 4), "left")
-        axes.annotate(
-            _label(each, chosen),
-            at,
-            xytext=place,
-            textcoords="offset points",
-            fontsize=9,
-            color=colours.text,
-            ha=side,
-        )
+        axes.scatter(each.time, each.flash, s=60, facecolors=face, edgecolors=colour, zorder=3)
+    greatest = {
+        "cycles": max((each.time for each in choice.measured), default=0.0),
+        "flash": max((each.flash for each in choice.measured), default=0.0),
+    }
     for name, line in (("cycles", axes.axvline), ("flash", axes.axhline)):
-        if name in choice.limits:
+        if choice.limits.get(name, math.inf) <= _FAR * greatest[name]:
             line(choice.limits[name], linestyle="--", linewidth=0.8, color=colours.limit)
     axes.set(xscale="log", yscale="log", xlabel=f"{choice.unit}, worst call on {choice.board}")
     for axis in (axes.xaxis, axes.yaxis):
@@ -166,9 +164,47 @@ def _draw(axes: Axes, choice: MeasuredChoice, colours: _Colours, margin: float) 
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.margins(x=margin, y=0.2)
+    _write_labels(axes, choice, colours.text)
+
+
+_HEIGHT: Final = 13.0
+"""Of a label, in points."""
+_CHARACTER: Final = 5.5
+"""Width of one, in points."""
+
+
+def _write_labels(axes: Axes, choice: MeasuredChoice, colour: str) -> None:
+    """A label beside each point, as near as neither another label nor a point is in its way."""
+    axes.autoscale_view()
+    points = 72 / axes.figure.dpi
+    left, right = (axes.transAxes.transform((x, 0))[0] * points for x in (0, 1))
+    places = [axes.transData.transform((m.time, m.flash)) * points for m in choice.measured]
+    taken = [(x - 5, x + 5, y) for x, y in places]
+    for each, (x, y) in zip(choice.measured, places, strict=True):
+        text = _label(each, each.encoding == choice.encoding)
+        width = _CHARACTER * len(text)
+        for up, start in product(range(0, 200, 2), (x + 8, x - 8 - width, x - width / 2)):
+            inside = left <= start and start + width <= right
+            clear = all(
+                end <= start or start + width <= begin or abs(y + up - height) >= _HEIGHT
+                for begin, end, height in taken
+            )
+            if inside and clear:
+                break
+        taken.append((start, start + width, y + up))
+        is_left = start + width < x
+        axes.annotate(
+            text,
+            (each.time, each.flash),
+            xytext=(-8 if is_left else start - x, up - 4),
+            textcoords="offset points",
+            fontsize=9,
+            color=colour,
+            ha="right" if is_left else "left",
+        )
 
 
 def _label(measured: Measured, chosen: bool) -> str:
     notes = ["chosen"] if chosen else []
-    notes += [] if measured.error is None else [f"{measured.error:.0e}"]
+    notes += [] if measured.error is None else [f"{measured.error:.1g}"]
     return f"{measured.encoding} ({', '.join(notes)})" if notes else measured.encoding
