@@ -23,7 +23,7 @@ def test_a_candidate_that_few_observations_flatter_gives_way(
     need("arm-none-eabi-gcc")
     write_onnx(random_graph((4, 16, 1)), tmp_path / "model.onnx")
     monkeypatch.setattr(measuring, "CANDIDATE_OBSERVATIONS", 5)
-    monkeypatch.setattr(measuring, "candidates", lambda encoding, core: ["straight-int8", "csr"])
+    monkeypatch.setattr(measuring, "candidates", lambda *_: ["straight-int8", "csr"])
     seen = np.random.default_rng(0).uniform(-2, 2, (5000, 4)).astype(np.float32)
     np.savez(tmp_path / "seen.npz", observations=seen)
     config = ChooseConfig(

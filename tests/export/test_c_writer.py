@@ -133,6 +133,8 @@ PIECES = {
     policy_blocks(layer1_weight, layer1_bias, 1, odd,
         odd_place, count, even, 0, 0);
 """,
+    "dense-int16": "weight[16] POLICY_FLASH = {\n    32767, 0, 0, 0, -32767, 8192, 0,",
+    "dense-int8": "weight[16] POLICY_FLASH = {\n    32, 0, 0, 0, -24, 0, 6, 0,",
     "csr-float16": """\
 static const uint16_t layer0_weight[3] POLICY_FLASH = {
     14336, 48128, 13312,

@@ -54,6 +54,7 @@ ELSEWHERE = {
     *("table_encoding", "env", "teacher", "critics", "seed"),
     *("episodes", "final_episodes", "evidence.episodes", "evidence.limit", "device", "workers"),
     *("checkpoint_seconds", "restart", "env_kwargs", "wrapper", "normalizer"),
+    *("loss", "temperature"),  # of teachers that choose: policy_distillation/
 }
 """Options that are no setting of a stage."""
 
