@@ -33,7 +33,7 @@ from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.cores.host_measuring import memory
 from sparsectl.firmware_host.cores.measured_inputs import measured_inputs
 from sparsectl.policy.folder import GoldenVectors
-from sparsectl.policy.load import POLICY_ONNX
+from sparsectl.policy.load import model_file
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 LIMITS: Final = ("flash", "ram", "cycles", "error")
@@ -43,8 +43,13 @@ _LOOSE: Final = 10.0
 
 
 def on_board(config: BenchConfig) -> dict[str, Any]:
-    """Measure the policy in the folder `config.policy`, compared with its policy.onnx."""
-    model = config.policy / POLICY_ONNX
+    """Measure the policy in the folder `config.policy`, compared with its policy.onnx.
+
+    Raises:
+        UserError: policy.onnx was changed after it was exported; what `firmware_host.bench.bench`
+            raises.
+    """
+    model = model_file(config.policy)
     exact = read_onnx(model).forward_exact if model.is_file() else None
     return bench_policy(config, exact)
 

@@ -139,6 +139,13 @@ def read_policy_json(folder: Path) -> dict[str, Any] | None:
     return said
 
 
+def names_hash(said: dict[str, Any], name: str) -> bool:
+    """Whether a policy.json, `said`, holds the hash of the file `name`; earlier releases' did not
+    always."""
+    files = said.get("files")
+    return isinstance(files, dict) and name in files
+
+
 def check_unchanged(folder: Path, name: str, said: dict[str, Any]) -> None:
     """See that the file `name` in `folder` is the one that its policy.json, `said`, was written
     with: what is compiled is then what policy.json tells.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.folder import check_unchanged, names_hash, read_policy_json
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import read_normalizer
@@ -57,8 +58,18 @@ def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
 
 
 def model_file(path: Path) -> Path:
-    """The file itself; of a folder that export wrote, its policy.onnx."""
-    return path / POLICY_ONNX if path.is_dir() else path
+    """The file itself; of a folder that export wrote, its policy.onnx.
+
+    Raises:
+        UserError: that policy.onnx is not the one that the folder's policy.json was written with,
+            so that it may be another policy than the C beside it.
+    """
+    if not path.is_dir():
+        return path
+    model, said = path / POLICY_ONNX, read_policy_json(path)
+    if model.is_file() and said is not None and names_hash(said, POLICY_ONNX):
+        check_unchanged(path, POLICY_ONNX, said)
+    return model
 
 
 def _student(path: Path, asked: Asked) -> PolicyGraph:

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from sparsectl.commands.measuring import on_board
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.golden import MOST_NUMBERS
 from sparsectl.export.pipeline import export_policy
+from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.policy_folder import read_golden_vectors, read_policy_facts
 from sparsectl.policy.folder import GOLDEN_VECTORS, POLICY_JSON, GoldenVectors, PolicyFacts
+from sparsectl.policy.load import load
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.hil.policies import EASY_POLICY, export_into
@@ -66,6 +70,23 @@ def test_a_header_that_was_changed_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"{name} has SHA-256 .* names .*changed after") as caught:
         read_golden_vectors(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_another_onnx_beside_the_c_is_refused(folder: Path, tmp_path: Path) -> None:
+    model = onnx.load(folder / "policy.onnx")
+    assert load(folder).digest == load(folder / "policy.onnx").digest
+    model.doc_string = "mine"
+    onnx.save(model, folder / "policy.onnx")
+    config = BenchConfig(policy=folder, board="cortex-m4f")
+    for reads in (lambda: load(folder), lambda: on_board(config)):
+        with pytest.raises(UserError, match=r"policy.onnx has SHA-256 .*changed after") as caught:
+            reads()
+        assert "\n" not in str(caught.value)
+    assert load(folder / "policy.onnx").digest  # by itself it is a policy like any other
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(folder / "policy.onnx", alone)
+    assert load(alone).digest  # nothing here says what it should be
 
 
 CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [

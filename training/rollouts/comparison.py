@@ -22,7 +22,7 @@ from sparsectl.training.rollouts.evaluate import (
 from sparsectl.training.rollouts.intervals import mean_interval
 from sparsectl.training.rollouts.policy import Policy, load_policy
 
-A_BETTER, B_BETTER, OPEN = "A is better", "B is better", "not clear yet"
+A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference", "not clear yet"
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
@@ -68,6 +68,8 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
     differences = a.returns - b.returns
     low, high = mean_interval(differences)
     answer = A_BETTER if low > 0 else B_BETTER if high < 0 else OPEN
+    if not differences.any():  # the same return in every episode: more of them would not tell
+        answer = ALIKE
     return {
         "policies": {
             "a": {"policy": str(paths[0]), **summarise(a)},
