@@ -28,11 +28,11 @@ sys.path.insert(0, str(ROOT))  # run as a script, its folder is on the path, not
 from sparsectl.common.errors import UserError  # noqa: E402
 from sparsectl.common.files import read_json, write_json  # noqa: E402
 from sparsectl.common.provenance import provenance, revision  # noqa: E402
+from sparsectl.export.c_style import CStyle  # noqa: E402
 from sparsectl.export.c_writer import c_files  # noqa: E402
 from sparsectl.export.encodings.encoding import EncodedPolicy  # noqa: E402
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED  # noqa: E402
 from sparsectl.export.golden import golden_vectors  # noqa: E402
-from sparsectl.export.naming import renamed  # noqa: E402
 from sparsectl.policy.graph import PolicyGraph  # noqa: E402
 from sparsectl.policy.onnx_file.reader import read_onnx  # noqa: E402
 from sparsectl.policy.passes import simplify  # noqa: E402
@@ -219,10 +219,10 @@ def _compiled(cases: list[Case], folder: Path) -> Path:
     """All of them as one program."""
     for case in cases:
         finite = np.zeros((1, case.policy.graph.observation_size), np.float32)
-        files = c_files(case.policy, golden_vectors(case.policy, finite), "sanitized")
-        for name in ("policy.h", "policy.c"):
-            text = renamed(files[name], case.name)
-            (folder / renamed(name, case.name)).write_text(text, encoding="utf-8")
+        golden, style = golden_vectors(case.policy, finite), CStyle(case.name)
+        files = c_files(case.policy, golden, "sanitized", style=style)
+        for name in style.file_names[:2]:
+            (folder / name).write_text(files[name], encoding="utf-8")
     rows = [
         f'    {{"{case.name}", {case.name}_act, {case.policy.graph.observation_size}, '
         f"{case.policy.graph.action_size}}},"

@@ -115,11 +115,13 @@ def of_text(scratch: Path) -> Digests:
     that under two prefixes: without compiling or running any of it."""
     import numpy as np
 
+    from sparsectl.export.c_style import CStyle
     from sparsectl.export.c_writer import c_files, header
     from sparsectl.export.encodings.registry import ROUNDED, encode
     from sparsectl.export.golden import golden_vectors
     from sparsectl.export.memory import MemoryNeed
-    from sparsectl.export.packaging.registry import arrange
+    from sparsectl.export.packaging.package import PolicySources
+    from sparsectl.export.packaging.registry import write_package
     from sparsectl.policy.onnx_file.reader import read_onnx
     from sparsectl.policy.onnx_file.writer import write_onnx
     from sparsectl.policy.passes import simplify
@@ -143,7 +145,8 @@ def of_text(scratch: Path) -> Digests:
             continue
         golden = golden_vectors(policy, met[:32])
         for portable in (True, False):
-            texts = c_files(policy, golden, "unknown", facts, portable=portable)
+            style = CStyle(portable=portable)
+            texts = c_files(policy, golden, "unknown", facts, style)
             texts["with_memory.h"] = header(policy, "unknown", facts, memory, [(-3, 3)])
             for name, text in texts.items():
                 digest = hashlib.sha256(text.encode()).hexdigest()
@@ -154,11 +157,12 @@ def of_text(scratch: Path) -> Digests:
             for prefix in ("policy", "Left_arm"):
                 folder = out / package / prefix
                 folder.mkdir(parents=True)
-                for name, text in texts.items():
-                    (folder / name).write_text(text, encoding="utf-8")
-                (folder / "with_memory.h").rename(folder / "policy.h")
+                style = CStyle(prefix)
+                texts = c_files(policy, golden, "unknown", facts, style)
+                head = header(policy, "unknown", facts, memory, [(-3, 3)], style)
+                texts[f"{prefix}.h"] = head
                 write_onnx(graph, folder / "policy.onnx", sparse=False)
-                arrange(package, graph, folder, prefix)
+                write_package(package, PolicySources(graph, texts, style), folder)
                 said = f"package {model.stem} {encoding} {package} {prefix}"
                 found |= {f"{said} {k}": v for k, v in digests(folder).items()}
     return found

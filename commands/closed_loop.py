@@ -11,7 +11,9 @@ import numpy as np
 from sparsectl.commands.config import ChooseConfig
 from sparsectl.common.errors import UserError
 from sparsectl.common.ranges import check_counts
+from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import load_c
+from sparsectl.export.packaging.registry import find_package
 from sparsectl.export.pipeline import read_model
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
@@ -36,26 +38,27 @@ def _environment_of(policy: Path, named: str | None) -> str:
     return environment
 
 
-def closed_loop(policy: Path, episodes: int, seed: int) -> dict[str, Any]:
+def closed_loop(config: ExportConfig, episodes: int, seed: int) -> dict[str, Any]:
     """The return of policy.onnx in onnxruntime and of policy.c on this machine.
 
     Both meet the same units and starts. The C gives the same bits here as on every board that was
     verified, so its return is the board's.
 
     Args:
-        policy: what `export` wrote.
+        config: of the export that wrote the policy.
         episodes: how many, at least 1.
         seed: of the first episode.
 
     Raises:
         UserError: the policy names no environment.
     """
-    model = load_policy(policy)
-    environment = _environment_of(policy, model.environment)
+    model = load_policy(config.out)
+    environment = _environment_of(config.out, model.environment)
+    c_folder = config.out / find_package(config.package).c_folder
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
         acts = {
             "onnxruntime": model.act,
-            "host_c": load_c(policy, model.action_size, Path(scratch)),
+            "host_c": load_c(c_folder, model.action_size, Path(scratch), config.prefix),
         }
         runs = {
             name: run_episodes(

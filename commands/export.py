@@ -21,15 +21,11 @@ from sparsectl.commands.measuring import (
 )
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
-from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.provenance import provenance
-from sparsectl.export.naming import DEFAULT, check_prefix
-from sparsectl.export.packaging.registry import arrange, find_package
+from sparsectl.export.naming import check_prefix
+from sparsectl.export.packaging.registry import find_package
 from sparsectl.export.pipeline import export_policy
-from sparsectl.export.policy_json import seal_again
 from sparsectl.firmware_host.bench import Target, find_target
-from sparsectl.policy.load import POLICY_ONNX
-from sparsectl.policy.onnx_file.reader import read_onnx
 
 CHOICE_JSON: Final = "choice.json"
 CHOICE_SVG: Final = "choice.svg"
@@ -57,27 +53,18 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         )
     if config.episodes:
         check_closed_loop(config)
-    plain = export_config(config)
-    if targets or config.episodes:  # what measures takes the plain folder
-        plain = replace(plain, package="plain", prefix=DEFAULT)
+    wanted = export_config(config)
     if targets:
         choice, boards = choose(config, targets)
         assert choice.best is not None
         needs = [need_of(target, boards[target.name]) for target in targets]
-        result = export_policy(replace(plain, encoding=choice.best.encoding), lambda *_: needs)
+        result = export_policy(replace(wanted, encoding=choice.best.encoding), lambda *_: needs)
         result |= _write_choice(choice, config.out) | {"boards": boards}
         result["verified"] = {name: _proof(found) for name, found in boards.items()}
     else:
-        result = export_policy(plain, need_of_host)
+        result = export_policy(wanted, need_of_host)
     if config.episodes:
-        result["closed_loop"] = closed_loop(config.out, config.episodes, config.seed)
-    if (plain.package, plain.prefix) != (config.package, config.prefix):
-        graph = read_onnx(config.out / POLICY_ONNX)
-        with signals_held_back():
-            sealed = [*arrange(config.package, graph, config.out, config.prefix)]
-            sealed.append(config.out / POLICY_ONNX)
-            sealed.append(seal_again(config.out, sealed, config.prefix))
-        result["files"] = [str(path) for path in sorted(sealed)]
+        result["closed_loop"] = closed_loop(wanted, config.episodes, config.seed)
     return result
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.memory import MemoryNeed, memory_lines, memory_macros
 from sparsectl.export.naming import c_file_names
 from sparsectl.export.portable import NO_ASSEMBLY
-from sparsectl.policy.activations import Float32, c_decimal, c_float
+from sparsectl.policy.activations import Float32, c_decimal
 from sparsectl.policy.activations.bits import bit_functions
 from sparsectl.policy.folder import GoldenVectors, PolicyFacts
 from sparsectl.policy.graph import PolicyGraph, Signal
@@ -23,10 +24,10 @@ _GUARDS = """\
 /* Each product and each sum is rounded to float32, so that every chip gives the same bits: build
  * with -ffp-contract=off and without -ffast-math. The golden vectors tell whether that was so. */
 #if defined(__FAST_MATH__)
-#error "policy.c gives other actions with -ffast-math"
+#error "{{policy}}.c gives other actions with -ffast-math"
 #endif
 #if defined(FLT_EVAL_METHOD) && (FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2)
-#error "policy.c needs float arithmetic in float (x86: -msse2 -mfpmath=sse)"
+#error "{{policy}}.c needs float arithmetic in float (x86: -msse2 -mfpmath=sse)"
 #endif
 """
 
@@ -50,14 +51,13 @@ def c_files(
     golden: GoldenVectors,
     revision: str,
     facts: Sequence[str] = (),
-    *,
-    portable: bool = False,
+    style: CStyle = CStyle(),  # noqa: B008 (it is frozen)
 ) -> dict[str, str]:
     """Name to text of each C file; policy.S only where the encoding has assembly.
 
     golden: what `export.golden.golden_vectors` gives of this policy.
     facts: lines for the head of policy.h, of the source and of the accuracy.
-    portable: see `export.portable`; without policy.S.
+    style: the prefix of the names, those of the files too; a portable one has no policy.S.
 
     Raises:
         ValueError: the graph's normaliser has not been folded (`policy.passes.fold_normaliser`).
@@ -65,13 +65,14 @@ def c_files(
     if not policy.graph.is_folded:
         raise ValueError("fold the normaliser before writing C")
     head = _provenance(policy, revision)
+    header_name, source_name, vectors_name, assembly_name = style.file_names
     files = {
-        POLICY_HEADER: header(policy, revision, facts),
-        POLICY_SOURCE: head + _source(policy, portable),
-        VECTORS_HEADER: head + _vectors(golden),
+        header_name: header(policy, revision, facts, style=style),
+        source_name: head + _source(policy, style),
+        vectors_name: head + _vectors(golden, style),
     }
-    if policy.assembly and not portable:
-        files[POLICY_ASSEMBLY] = head + policy.assembly
+    if policy.assembly and not style.portable:
+        files[assembly_name] = head + policy.assembly(style)
     return files
 
 
@@ -81,11 +82,12 @@ def header(
     facts: Sequence[str] = (),
     memory: Sequence[MemoryNeed] = (),
     held: Sequence[tuple[float, float]] = (),
+    style: CStyle = CStyle(),  # noqa: B008 (it is frozen)
 ) -> str:
     """policy.h; memory: what boards were seen to take, for its head and its macros; held: between
     which ends each signal was when the encoding was judged."""
     said = [*facts, *memory_lines(memory)]
-    return _provenance(policy, revision, said) + _header(policy, memory_macros(memory), held)
+    return _provenance(policy, revision, said) + _header(policy, memory, held, style)
 
 
 def _provenance(policy: EncodedPolicy, revision: str, facts: Sequence[str] = ()) -> str:
@@ -110,56 +112,75 @@ def _shape(graph: PolicyGraph) -> str:
     return " -> ".join([str(graph.observation_size), *layers])
 
 
-def _header(policy: EncodedPolicy, memory: str, held: Sequence[tuple[float, float]]) -> str:
-    graph, facts = policy.graph, PolicyFacts.of(policy.graph, policy.encoding.name)
-    digest = [f"0x{byte:02x}" for byte in bytes.fromhex(facts.digest)]
-    digest_bytes = ", \\\n     ".join(", ".join(digest[i : i + 8]) for i in range(0, 32, 8))
-    return f"""\
-#ifndef POLICY_H
-#define POLICY_H
+_HEADER = """\
+#ifndef {{POLICY}}_H
+#define {{POLICY}}_H
 
 /* Where constant tables lie, and how one of their floats is read. */
 #if defined(__AVR__)
 #include <avr/pgmspace.h>
-#define POLICY_FLASH PROGMEM
-#define POLICY_READ_FLOAT(p) pgm_read_float(p)
+#define {{POLICY}}_FLASH PROGMEM
+#define {{POLICY}}_READ_FLOAT(p) pgm_read_float(p)
 #else
-#define POLICY_FLASH
-#define POLICY_READ_FLOAT(p) (*(p))
+#define {{POLICY}}_FLASH
+#define {{POLICY}}_READ_FLOAT(p) (*(p))
 #endif
 
 #ifdef __cplusplus
-extern "C" {{
+extern "C" {
 #endif
 
-#define POLICY_OBSERVATION_SIZE {facts.observation_size}
-#define POLICY_ACTION_SIZE {facts.action_size}
-#define POLICY_SIGNALS {facts.signals}
-#define POLICY_FRAMES {facts.frames}
-#define POLICY_PERIOD_US {facts.period_us}
-#define POLICY_KEPT_WEIGHTS {facts.kept_weights}
-#define POLICY_ENCODING "{facts.encoding}"
-#define POLICY_REENTRANT {int(policy.reentrant)}
-{memory}{_cut_off_macro(policy)}#define POLICY_DIGEST "{facts.digest}"
-#define POLICY_DIGEST_BYTES \\
-    {{{digest_bytes}}}
+#define {{POLICY}}_OBSERVATION_SIZE {{facts.observation_size}}
+#define {{POLICY}}_ACTION_SIZE {{facts.action_size}}
+#define {{POLICY}}_SIGNALS {{facts.signals}}
+#define {{POLICY}}_FRAMES {{facts.frames}}
+#define {{POLICY}}_PERIOD_US {{facts.period_us}}
+#define {{POLICY}}_KEPT_WEIGHTS {{facts.kept_weights}}
+#define {{POLICY}}_ENCODING "{{facts.encoding}}"
+#define {{POLICY}}_REENTRANT {{reentrant | int}}
+{{memory_macros}}{{cut_off_macro}}#define {{POLICY}}_DIGEST "{{facts.digest}}"
+#define {{POLICY}}_DIGEST_BYTES \\
+    { {{-digest_bytes-}} }
 
-/* The action for an observation, both in physical units. {_reentrancy(policy)}
+/* The action for an observation, both in physical units. {{reentrancy}}
  *
- * observation: POLICY_FRAMES frames of POLICY_SIGNALS signals, the oldest frame first:
-{_signal_lines(graph.observation)}{_held_lines(policy, held)}{_cut_off_lines(policy)}
+ * observation: {{POLICY}}_FRAMES frames of {{POLICY}}_SIGNALS signals, the oldest frame first:
+{{observation_lines}}
  *   Check that each is finite: NaN gives NaN, but an infinity need not show in the action.
  * action:
-{_signal_lines(graph.action)}{_overflow_lines(policy)}
+{{action_lines}}
  */
-void policy_act(const float observation[POLICY_OBSERVATION_SIZE], float action[POLICY_ACTION_SIZE]);
+void {{policy}}_act(const float observation[{{POLICY}}_OBSERVATION_SIZE], \
+float action[{{POLICY}}_ACTION_SIZE]);
 
 #ifdef __cplusplus
-}}
+}
 #endif
 
 #endif
 """
+
+
+def _header(
+    policy: EncodedPolicy,
+    memory: Sequence[MemoryNeed],
+    held: Sequence[tuple[float, float]],
+    style: CStyle,
+) -> str:
+    graph, facts = policy.graph, PolicyFacts.of(policy.graph, policy.encoding.name)
+    digest = [f"0x{byte:02x}" for byte in bytes.fromhex(facts.digest)]
+    observation_lines = _signal_lines(graph.observation)
+    return style.render(
+        _HEADER,
+        facts=facts,
+        reentrant=policy.reentrant,
+        reentrancy=_reentrancy(policy),
+        memory_macros=memory_macros(memory, style),
+        cut_off_macro=_cut_off_macro(policy, style),
+        digest_bytes=", \\\n     ".join(", ".join(digest[i : i + 8]) for i in range(0, 32, 8)),
+        observation_lines=observation_lines + _held_lines(policy, held) + _cut_off_lines(policy),
+        action_lines=_signal_lines(graph.action) + _overflow_lines(policy),
+    )
 
 
 def _signal_lines(signals: tuple[Signal, ...]) -> str:
@@ -203,63 +224,82 @@ def _overflow_lines(policy: EncodedPolicy) -> str:
  *   may be infinite or NaN, also where the model's is not: check it, and stop."""
 
 
-def _cut_off_macro(policy: EncodedPolicy) -> str:
+def _cut_off_macro(policy: EncodedPolicy, style: CStyle) -> str:
     """The magnitudes at which inputs are cut off, an element of the observation each."""
     if policy.input_cut_off is None:
         return ""
     numbers = [c_decimal(value) for value in policy.input_cut_off]
     rows = [", ".join(numbers[i : i + 5]) for i in range(0, len(numbers), 5)]
-    return "#define POLICY_INPUT_CUT_OFF \\\n    {" + ", \\\n     ".join(rows) + "}\n"
+    values = ", \\\n     ".join(rows)
+    return f"#define {style.macro('INPUT_CUT_OFF')} \\\n    {{{values}}}\n"
 
 
 def _reentrancy(policy: EncodedPolicy) -> str:
     return "Reentrant." if policy.reentrant else "Not reentrant: its scratch memory is static."
 
 
-def _source(policy: EncodedPolicy, portable: bool) -> str:
-    own = '#include "policy.h"\n' + (f"\n{NO_ASSEMBLY}" if portable else "")
+def _source(policy: EncodedPolicy, style: CStyle) -> str:
+    own = f'#include "{style.prefix}.h"\n'
+    if style.portable:
+        own += f"\n{style.render(NO_ASSEMBLY)}"
     includes = f"{own}\n#include <float.h>\n#include <stdint.h>\n"
-    literal = c_decimal if portable else c_float
-    written = policy.write(literal)
-    tables = [table.c_source(literal) for table in policy.tables]
-    code = "\n".join([*tables, written.functions, _act(written)])
-    guards = _GUARDS if portable else _GUARDS + _PRAGMAS
-    parts = [includes, guards, readers(code), bit_functions(code, portable), code]
-    return "\n".join(part for part in parts if part)
+    written = policy.write(style)
+    tables = [table.c_source(style) for table in policy.tables]
+    code = "\n".join([*tables, written.functions, _act(written, style)])
+    guards = style.render(_GUARDS) + ("" if style.portable else _PRAGMAS)
+    helpers = (readers(policy.tables), bit_functions(code, style.portable))
+    return "\n".join(part for part in (includes, guards, *helpers, code) if part)
 
 
-def _act(code: Code) -> str:
-    body = "".join(_indented(line) + "\n" for line in code.body)
-    return (
-        "void policy_act(const float observation[POLICY_OBSERVATION_SIZE],\n"
-        "                float action[POLICY_ACTION_SIZE])\n"
-        f"{{\n{body}}}\n"
-    )
+def _act(code: Code, style: CStyle) -> str:
+    return style.render(_ACT, lines=map(_indented, code.body))
+
+
+_ACT = """\
+void {{policy}}_act(const float observation[{{POLICY}}_OBSERVATION_SIZE],
+                float action[{{POLICY}}_ACTION_SIZE])
+{
+{% for line in lines %}
+{{line}}
+{% endfor %}
+}
+"""
 
 
 def _indented(line: str) -> str:
     return line if line.startswith("#") else f"    {line}".rstrip()
 
 
-def _vectors(golden: GoldenVectors) -> str:
-    return f"""\
-#ifndef POLICY_VECTORS_H
-#define POLICY_VECTORS_H
+_VECTORS = """\
+#ifndef {{POLICY}}_VECTORS_H
+#define {{POLICY}}_VECTORS_H
 
-#include "policy.h"
+#include "{{policy}}.h"
 
-/* Golden vectors: policy_act must give each of these actions bit for bit. On a core whose flash is
- * no memory (AVR) they are read with POLICY_READ_FLOAT. */
-#define POLICY_VECTOR_COUNT {len(golden.observations)}
+/* Golden vectors: {{policy}}_act must give each of these actions bit for bit. On a core whose \
+flash is
+ * no memory (AVR) they are read with {{POLICY}}_READ_FLOAT. */
+#define {{POLICY}}_VECTOR_COUNT {{count}}
 
-{_vector_table("policy_vector_observation", "POLICY_OBSERVATION_SIZE", golden.observations)}
-{_vector_table("policy_vector_action", "POLICY_ACTION_SIZE", golden.actions)}
+{{observations}}
+{{actions}}
 #endif
 """
 
 
-def _vector_table(name: str, width: str, rows: Float32) -> str:
-    lines = ["static const float", f"    {name}[POLICY_VECTOR_COUNT][{width}] POLICY_FLASH = {{"]
+def _vectors(golden: GoldenVectors, style: CStyle) -> str:
+    return style.render(
+        _VECTORS,
+        count=len(golden.observations),
+        observations=_vector_table("observation", golden.observations, style),
+        actions=_vector_table("action", golden.actions, style),
+    )
+
+
+def _vector_table(name: str, rows: Float32, style: CStyle) -> str:
+    table, count = style.name(f"vector_{name}"), style.macro("VECTOR_COUNT")
+    width, flash = style.macro(f"{name.upper()}_SIZE"), style.macro("FLASH")
+    lines = ["static const float", f"    {table}[{count}][{width}] {flash} = {{"]
     for row in rows:
         shown = [c_decimal(value) for value in row]
         parts = [", ".join(shown[i : i + 5]) for i in range(0, len(shown), 5)]

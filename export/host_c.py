@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.c_writer import POLICY_SOURCE
+from sparsectl.export.c_style import CStyle
+from sparsectl.export.naming import DEFAULT
 from sparsectl.policy.activations import Float32
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -23,14 +24,15 @@ COMPILE_SECONDS = 120
 _LOADED = count()
 
 _BATCH = """\
-#include "policy.h"
+#include "{{policy}}.h"
 
-void policy_act_batch(const float *observation, float *action, unsigned long count);
+void {{policy}}_act_batch(const float *observation, float *action, unsigned long count);
 
-void policy_act_batch(const float *observation, float *action, unsigned long count)
+void {{policy}}_act_batch(const float *observation, float *action, unsigned long count)
 {
     for (unsigned long i = 0; i < count; i++) {
-        policy_act(observation + i * POLICY_OBSERVATION_SIZE, action + i * POLICY_ACTION_SIZE);
+        {{policy}}_act(observation + i * {{POLICY}}_OBSERVATION_SIZE,
+                       action + i * {{POLICY}}_ACTION_SIZE);
     }
 }
 """
@@ -51,18 +53,22 @@ def find_compiler() -> str:
     )
 
 
-def load_c(sources: Path, action_size: int, folder: Path) -> Callable[[Float32], Float32]:
-    """Compile policy.c in `sources` into `folder`; what comes back maps [count, observation_size]
-    to [count, action_size].
+def load_c(
+    sources: Path, action_size: int, folder: Path, prefix: str = DEFAULT
+) -> Callable[[Float32], Float32]:
+    """Compile the C of this prefix in `sources` into `folder`; what comes back maps
+    [count, observation_size] to [count, action_size].
 
     Raises:
         UserError: there is no C compiler, or it fails.
     """
     batch = folder / "batch.c"
     library = folder / f"policy-{next(_LOADED)}.so"  # a name loaded before would be found again
-    batch.write_text(_BATCH, encoding="utf-8")
-    compile_c([sources / POLICY_SOURCE, batch], library, sources, ["-shared", "-fPIC"])
-    function = ctypes.CDLL(str(library)).policy_act_batch
+    style = CStyle(prefix)
+    batch.write_text(style.render(_BATCH), encoding="utf-8")
+    source = sources / style.file_names[1]
+    compile_c([source, batch], library, sources, ["-shared", "-fPIC"])
+    function = ctypes.CDLL(str(library))[style.name("act_batch")]
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     function.restype = None
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sparsectl.export.c_style import CStyle
+
 
 @dataclass(frozen=True)
 class MemoryNeed:
@@ -45,7 +47,7 @@ def memory_lines(needs: Sequence[MemoryNeed]) -> list[str]:
     return lines
 
 
-def memory_macros(needs: Sequence[MemoryNeed]) -> str:
+def memory_macros(needs: Sequence[MemoryNeed], style: CStyle) -> str:
     """POLICY_STACK_BYTES and POLICY_RAM_BYTES: the most that one of the boards takes; empty where
     none was named, or the stack of one could not be seen."""
     stacks = [need.stack_bytes for need in needs if need.is_target]
@@ -53,4 +55,5 @@ def memory_macros(needs: Sequence[MemoryNeed]) -> str:
     if not known or len(known) < len(stacks):
         return ""
     ram = max(need.ram_bytes for need in needs if need.is_target)
-    return f"#define POLICY_STACK_BYTES {max(known)}\n#define POLICY_RAM_BYTES {ram}\n"
+    sizes = (("STACK_BYTES", max(known)), ("RAM_BYTES", ram))
+    return "".join(f"#define {style.macro(name)} {size}\n" for name, size in sizes)

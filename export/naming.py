@@ -1,13 +1,13 @@
 """`--prefix NAME`: the names of a policy's C, so that several policies live in one program.
 
-The C is written, compiled and verified under the names that start with policy_, POLICY_ and
-policy. (files); every one of them is a name that others can see, and nothing else starts so. Under
-another prefix each such name changes and nothing else does, which `renamed` checks.
+Every name that other files of a program can see starts with the prefix: functions and types as it
+is, macros in upper case, the files too. What emits C has the prefix from `export.c_style`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from sparsectl.common.errors import UserError
@@ -22,7 +22,6 @@ _HEADERS: Final = frozenset(
 )
 """Headers that a file NAME.h would hide."""
 
-_NAMES: Final = re.compile(r"\b(policy|POLICY)(?=_[A-Za-z0-9_]|\.[chS]\b)")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -43,26 +42,23 @@ def check_prefix(prefix: str) -> None:
         )
 
 
-def c_file_names(prefix: str = DEFAULT) -> tuple[str, ...]:
+def c_file_names(prefix: str = DEFAULT) -> tuple[str, str, str, str]:
     """Header, source, golden vectors and assembly, which only some encodings have."""
     return (f"{prefix}.h", f"{prefix}.c", f"{prefix}_vectors.h", f"{prefix}.S")
 
 
-def renamed(text: str, prefix: str) -> str:
-    """`text`, of C or of a build file, with the names of `prefix`.
+def check_unused(prefix: str, texts: Iterable[str]) -> None:
+    """texts: the policy's C under the default names.
 
     Raises:
-        UserError: a name would then be one that the text has already.
+        UserError: under `prefix` a name would be one that the C has already.
     """
     if prefix == DEFAULT:
-        return text
-    own = {"policy": prefix, "POLICY": prefix.upper()}
-    changed = _NAMES.sub(lambda found: own[found[1]], text)
-    taken = set(_IDENTIFIER.findall(text))
-    for name in taken:
-        found = _NAMES.match(name)
-        if found and _NAMES.sub(lambda found: own[found[1]], name) in taken:
+        return
+    names = {name for text in texts for name in _IDENTIFIER.findall(text)}
+    for default, other in ((DEFAULT, prefix), (DEFAULT.upper(), prefix.upper())):
+        rests = (name.removeprefix(default) for name in names if name.startswith(f"{default}_"))
+        if any(other + rest in names for rest in rests):
             raise UserError(
                 f"--prefix is {prefix!r}, which the policy's own code uses; take another"
             )
-    return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,8 @@ from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance, revision
 from sparsectl.export.beyond import error_up_to_cut_off
-from sparsectl.export.c_writer import C_FILES, POLICY_HEADER, c_files, header
+from sparsectl.export.c_style import CStyle
+from sparsectl.export.c_writer import C_FILES, c_files, header
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import ROUNDED, encode
 from sparsectl.export.facts import (
@@ -30,8 +32,9 @@ from sparsectl.export.facts import (
 from sparsectl.export.golden import check_count, golden_vectors
 from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
-from sparsectl.export.naming import c_file_names, check_prefix
-from sparsectl.export.packaging.registry import arrange, find_package
+from sparsectl.export.naming import c_file_names, check_prefix, check_unused
+from sparsectl.export.packaging.package import PolicySources
+from sparsectl.export.packaging.registry import find_package, write_package
 from sparsectl.export.policy_json import (
     PREFIX,
     known_ranges,
@@ -106,20 +109,20 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         facts = header_lines(source, inputs, proof, beyond)
         step("write")
         golden = golden_vectors(policy, inputs.golden(config.vectors, config.seed + 1))
-        portable = config.portable
-        written = c_files(policy, golden, revision(), facts, portable=portable)
-        for name, text in written.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        memory = tuple(measure(folder, golden)) if measure else ()
-        head = header(policy, revision(), facts, memory, held)
-        (folder / POLICY_HEADER).write_text(head, encoding="utf-8")
+        style = CStyle(config.prefix, config.portable)
+        plain = c_files(policy, golden, revision(), facts, CStyle(portable=style.portable))
+        check_unused(style.prefix, plain.values())
+        memory = _memory(measure, plain, golden)
+        sources = c_files(policy, golden, revision(), facts, style)
+        sources[style.file_names[0]] = header(policy, revision(), facts, memory, held, style)
+        write_package(config.package, PolicySources(graph, sources, style), folder)
         write_onnx(graph, folder / POLICY_ONNX, sparse=config.sparse_onnx)
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
-        verified = proof.check_files(folder, step)
-        arrange(config.package, graph, folder, config.prefix)
+        c_folder = folder / find_package(config.package).c_folder
+        verified = proof.check_files(folder, c_folder, style.prefix, step)
         said = description(source, inputs, policy, verified, beyond, held)
-        said |= {PREFIX: config.prefix, "portable": portable, "memory": as_rows(memory)}
+        said |= {PREFIX: style.prefix, "portable": style.portable, "memory": as_rows(memory)}
         said[GOLDEN_VECTORS] = golden.to_json()
         write_policy_json(folder, said, _files_in(folder))
         files = _publish(folder, config.out)
@@ -133,7 +136,7 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         "folded_neurons": hidden_neurons(fold_normaliser(as_read)) - hidden_neurons(graph),
         "layers": [[layer.outputs, layer.inputs, layer.activation] for layer in graph.layers],
         "table_bytes": policy.table_bytes,
-        "portable": portable,
+        "portable": style.portable,
         "memory": as_rows(memory),
         "files": files,
         **verified,
@@ -142,6 +145,18 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         "inputs": input_facts(inputs, policy, held),
         "proof": proof_lines(source, inputs, policy, straddling, verified, beyond),
     }
+
+
+def _memory(
+    measure: Measure | None, plain: dict[str, str], golden: GoldenVectors
+) -> tuple[MemoryNeed, ...]:
+    """What `measure` finds of the C; its programs call it by the default names."""
+    if measure is None:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
+        for name, text in plain.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+        return tuple(measure(Path(scratch), golden))
 
 
 def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:

@@ -27,12 +27,6 @@ def write_policy_json(folder: Path, description: dict[str, Any], files: Iterable
     return path
 
 
-def seal_again(folder: Path, files: Iterable[Path], prefix: str = DEFAULT) -> Path:
-    """Write the hashes anew after files were moved or named otherwise; the rest stays."""
-    said = read_json(folder / POLICY_JSON) | {PREFIX: prefix}
-    return write_policy_json(folder, said, files)
-
-
 def prefix_of(folder: Path) -> str:
     """What the names of the C in an exported folder begin with; of any other, the default."""
     try:

@@ -8,6 +8,6 @@ from typing import Final
 NO_ASSEMBLY: Final = """\
 /* Portable: no union, no #pragma, no assembly, no number in hexadecimal. What a #pragma would hold
  * is up to the compiler's options: -ffp-contract=off, or what yours calls it. */
-#define POLICY_NO_ASSEMBLY
+#define {{POLICY}}_NO_ASSEMBLY
 """
 """Stands before all else: the conditions for assembly and a chip's own instructions are off."""

@@ -169,9 +169,11 @@ class Proof:
                 actions = self._in_chunks(self._policy.graph.forward, batch.observations)
             self._judge_translation("numpy", actions, index)
 
-    def check_files(self, folder: Path, progress: Progress) -> dict[str, Any]:
-        """Hold policy.onnx in onnxruntime and policy.c on this machine against the source, and the
-        C against the reference in every bit.
+    def check_files(
+        self, folder: Path, c_folder: Path, prefix: str, progress: Progress
+    ) -> dict[str, Any]:
+        """Hold policy.onnx of `folder` in onnxruntime and the C of this prefix in `c_folder`, on
+        this machine, against the source, and the C against the reference in every bit.
 
         Returns:
             max_abs_error of each way to run it, from the source on the observations that the policy
@@ -191,7 +193,7 @@ class Proof:
         progress("host C")
         graph = self._policy.graph
         with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
-            act = load_c(folder, graph.action_size, Path(scratch))
+            act = load_c(c_folder, graph.action_size, Path(scratch), prefix)
             for batch, reference in zip(self._batches, self._references, strict=True):
                 require_same_bits(reference, act(batch.observations))
         found["host_c"] = self.encoding  # of the same bits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings import dense
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
@@ -21,13 +22,19 @@ static void blocks(const float *weight, const float *bias, const float *x, unsig
                    float *y, unsigned outputs)
 {
     for (; outputs >= ROWS; outputs -= ROWS) {
-SUMS
+{% for row in range(rows) %}
+        float sum{{row}} = {{POLICY}}_READ_FLOAT(bias + {{row}});
+{% endfor %}
         for (unsigned i = 0; i < inputs; i++) {
             const float *const column = weight + i * ROWS;
             const float value = x[i];
-PRODUCTS
+{% for row in range(rows) %}
+            sum{{row}} += {{POLICY}}_READ_FLOAT(column + {{row}}) * value;
+{% endfor %}
         }
-STORES
+{% for row in range(rows) %}
+        y[{{row}}] = sum{{row}};
+{% endfor %}
         weight += ROWS * inputs;
         bias += ROWS;
         y += ROWS;
@@ -47,21 +54,12 @@ class Blocks:
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         layers = [float_layer(i, layer, _encode) for i, layer in enumerate(graph.layers)]
-        runtime = f"#define ROWS {ROWS}\n\n{dense.RUNTIME}\n{_runtime()}"
-        return float_policy(self, graph, layers, runtime)
+        return float_policy(self, graph, layers, _runtime)
 
 
-def _runtime() -> str:
-    rows = range(ROWS)
-    lines = {
-        "SUMS": [f"float sum{r} = POLICY_READ_FLOAT(bias + {r});" for r in rows],
-        "PRODUCTS": [f"    sum{r} += POLICY_READ_FLOAT(column + {r}) * value;" for r in rows],
-        "STORES": [f"y[{r}] = sum{r};" for r in rows],
-    }
-    text = _BLOCKS
-    for name, written in lines.items():
-        text = text.replace(name, "\n".join(f"        {line}" for line in written))
-    return text
+def _runtime(style: CStyle) -> str:
+    blocks = style.render(_BLOCKS, rows=ROWS)
+    return f"#define ROWS {ROWS}\n\n{dense.runtime(style)}\n{blocks}"
 
 
 def _encode(index: int, layer: Layer) -> FloatLayer:

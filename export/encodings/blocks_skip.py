@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import cortex_m4f_blocks
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
@@ -20,7 +21,7 @@ from sparsectl.export.encodings.float_layers import (
 )
 from sparsectl.export.encodings.places import described, function_name, places_loop
 from sparsectl.export.encodings.table import Table, part_name, row_parts
-from sparsectl.policy.activations import Float32, FloatLiteral
+from sparsectl.policy.activations import Float32
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph
 
@@ -43,11 +44,12 @@ static unsigned active(const float *x, unsigned n, float *y, unsigned *place)
 }
 """
 
-DECLARATION = """\
+_DECLARATION = """\
 /* Rows of weight, stored column by column, times the `count` values x of the columns at `at`; each
  * sum starts at its bias, columns ascending. Returns how many values of y it wrote: with a `place`
- * those that relu leaves, and their places from `first` on, else all sums. Written in policy.S. */
-unsigned policy_blocks(const float *weight, const float *bias, unsigned rows, const float *x,
+ * those that relu leaves, and their places from `first` on, else all sums. Written in \
+{{policy}}.S. */
+unsigned {{policy}}_blocks(const float *weight, const float *bias, unsigned rows, const float *x,
                        const unsigned *at, unsigned count, float *y, unsigned *place,
                        unsigned first);
 """
@@ -70,7 +72,7 @@ static unsigned finish(const float *sum, unsigned rows, float *y, unsigned *plac
 /* Rows of weight, stored column by column, times the `count` values x of the columns at `at`; each
  * sum starts at its bias, columns ascending. Returns how many values of y it wrote: with a `place`
  * those that relu leaves, and their places from `first` on, else all sums. */
-static unsigned policy_blocks(const float *weight, const float *bias, unsigned rows,
+static unsigned {{policy}}_blocks(const float *weight, const float *bias, unsigned rows,
                               const float *x, const unsigned *at, unsigned count, float *y,
                               unsigned *place, unsigned first)
 {
@@ -79,17 +81,23 @@ static unsigned policy_blocks(const float *weight, const float *bias, unsigned r
         const unsigned block = rows - row < ROWS ? 1 : ROWS;
         float sum[ROWS];
         if (block == ROWS) {
-SUMS
+{% for row in range(rows) %}
+            float sum{{row}} = {{POLICY}}_READ_FLOAT(bias + row + {{row}});
+{% endfor %}
             for (unsigned i = 0; i < count; i++) {
                 const float *const column = weight + at[i] * rows + row;
                 const float value = x[i];
-PRODUCTS
+{% for row in range(rows) %}
+                sum{{row}} += {{POLICY}}_READ_FLOAT(column + {{row}}) * value;
+{% endfor %}
             }
-STORES
+{% for row in range(rows) %}
+            sum[{{row}}] = sum{{row}};
+{% endfor %}
         } else {
-            sum[0] = POLICY_READ_FLOAT(bias + row);
+            sum[0] = {{POLICY}}_READ_FLOAT(bias + row);
             for (unsigned i = 0; i < count; i++) {
-                sum[0] += POLICY_READ_FLOAT(weight + at[i] * rows + row) * x[i];
+                sum[0] += {{POLICY}}_READ_FLOAT(weight + at[i] * rows + row) * x[i];
             }
         }
         unsigned *const places = place == 0 ? 0 : place + written;
@@ -114,10 +122,13 @@ class BlocksSkip:
         parts = [_parts(layer) for layer in graph.layers]
         applied = [each for each in graph.layers if not _is_gathered(graph, each)]
 
-        def write(literal: FloatLiteral) -> Code:
-            activations = activation_functions(applied, literal)
-            functions = [_runtime(graph), *activations, *limit_functions(graph)]
-            return Code("\n".join(functions), _body(graph, literal))
+        def write(style: CStyle) -> Code:
+            activations = activation_functions(applied, style.literal)
+            functions = [_runtime(graph, style), *activations, *limit_functions(graph)]
+            return Code("\n".join(functions), _body(graph, style))
+
+        def assembly(style: CStyle) -> str:
+            return cortex_m4f_blocks.assembly(sizes, style)
 
         sizes = {part.stop - part.start for layer in parts for part in layer}
         return EncodedPolicy(
@@ -126,7 +137,7 @@ class BlocksSkip:
             tuple(table for i, layer in enumerate(graph.layers) for table in _tables(i, layer)),
             write,
             graph.forward,
-            cortex_m4f_blocks.assembly(sizes),
+            assembly,
         )
 
 
@@ -148,22 +159,13 @@ def _is_chosen(graph: PolicyGraph, layer: Layer) -> bool:
     return after == len(graph.layers) or graph.layers[after].convolution is None
 
 
-def _runtime(graph: PolicyGraph) -> str:
-    rows = range(ROWS)
-    lines = {
-        "SUMS": [f"float sum{r} = POLICY_READ_FLOAT(bias + row + {r});" for r in rows],
-        "PRODUCTS": [f"    sum{r} += POLICY_READ_FLOAT(column + {r}) * value;" for r in rows],
-        "STORES": [f"sum[{r}] = sum{r};" for r in rows],
-    }
-    text = _C_FORM
-    for name, written in lines.items():
-        text = text.replace(name, "\n".join(f"            {line}" for line in written))
+def _runtime(graph: PolicyGraph, style: CStyle) -> str:
     policy_blocks = (
-        f"#if {cortex_m4f_blocks.CONDITION}\n{DECLARATION}"
-        f"#else\n#define ROWS {ROWS}\n\n{text}#endif\n"
+        f"#if {style.render(cortex_m4f_blocks.CONDITION)}\n{style.render(_DECLARATION)}"
+        f"#else\n#define ROWS {ROWS}\n\n{style.render(_C_FORM, rows=ROWS)}#endif\n"
     )
     convolutions = [
-        _at_places(index, layer, layer.convolution)
+        _at_places(index, layer, layer.convolution, style)
         for index, layer in enumerate(graph.layers)
         if layer.convolution
     ]
@@ -171,7 +173,7 @@ def _runtime(graph: PolicyGraph) -> str:
     return "\n".join([*([_ACTIVE] if chosen else []), policy_blocks, *convolutions])
 
 
-def _at_places(index: int, layer: Layer, convolution: Convolution) -> str:
+def _at_places(index: int, layer: Layer, convolution: Convolution, style: CStyle) -> str:
     parts, rows = _parts(layer), len(layer.bias)
     lines = [
         f"float patch[{convolution.patch_size}];",
@@ -180,21 +182,32 @@ def _at_places(index: int, layer: Layer, convolution: Convolution) -> str:
         "unsigned first = 0;",
         "",
     ]
-    taken = ["const float value = {value};", "if (value != 0.0f) {", "    patch[count] = value;"]
-    taken += ["    at[count] = p;", "    count++;", "}", "p++;"]
-    work = []
+
+    def take(value: str) -> list[str]:
+        return [
+            f"const float value = {value};",
+            "if (value != 0.0f) {",
+            "    patch[count] = value;",
+            "    at[count] = p;",
+            "    count++;",
+            "}",
+            "p++;",
+        ]
+
+    blocks, work = style.name("blocks"), []
+    indent = " " * len("written += policy_blocks(")
     for part in parts:
         name = part_name(f"layer{index}", part, parts)
         first = f"first + {part.start}" if part.start else "first"
         work += [
-            f"written += policy_blocks({name}_weight, {name}_bias, {part.stop - part.start},",
-            "                         patch, at, count, y + written,",
-            f"                         place == 0 ? 0 : place + written, {first});",
+            f"written += {blocks}({name}_weight, {name}_bias, {part.stop - part.start},",
+            f"{indent}patch, at, count, y + written,",
+            f"{indent}place == 0 ? 0 : place + written, {first});",
         ]
     lines += places_loop(
         convolution,
         "unsigned p = 0, count = 0;",
-        lambda value: [line.replace("{value}", value) for line in taken],
+        take,
         [*work, f"first += {rows};"],
     )
     body = "".join(f"    {line}".rstrip() + "\n" for line in [*lines, "return written;"])
@@ -202,8 +215,9 @@ def _at_places(index: int, layer: Layer, convolution: Convolution) -> str:
     return f"{described(layer, convolution)}{head}\n{{\n{body}}}\n"
 
 
-def _body(graph: PolicyGraph, literal: FloatLiteral) -> tuple[str, ...]:
+def _body(graph: PolicyGraph, style: CStyle) -> tuple[str, ...]:
     """Layers pass their values to and fro between two pairs of arrays on the stack."""
+    literal = style.literal
     inputs = 0 if graph.layers[0].convolution else graph.layers[0].inputs
     widths = [inputs, *(layer.outputs for layer in graph.layers)]
     placed = {"odd" if (index + 1) % 2 else "even" for index in _with_places(graph)}
@@ -220,7 +234,7 @@ def _body(graph: PolicyGraph, literal: FloatLiteral) -> tuple[str, ...]:
         lines.append(f"count = active(observation, {inputs}, even, even_place);")
     for index, layer in enumerate(graph.layers):
         x, y = ("odd", "even") if index % 2 else ("even", "odd")
-        lines += _layer(graph, index, x if index else "observation", y)
+        lines += _layer(graph, index, x if index else "observation", y, style)
         if _is_gathered(graph, layer):
             lines.append("count = written;")
         elif layer is not graph.layers[-1]:
@@ -237,7 +251,7 @@ def _with_places(graph: PolicyGraph) -> list[int]:
     return hidden if graph.layers[0].convolution else [-1, *hidden]
 
 
-def _layer(graph: PolicyGraph, index: int, x: str, y: str) -> list[str]:
+def _layer(graph: PolicyGraph, index: int, x: str, y: str, style: CStyle) -> list[str]:
     """The calls for the parts of a layer, whose values follow one another."""
     layer = graph.layers[index]
     gathered = _is_gathered(graph, layer)
@@ -251,7 +265,8 @@ def _layer(graph: PolicyGraph, index: int, x: str, y: str) -> list[str]:
     for part in parts:
         name = part_name(f"layer{index}", part, parts)
         offset = (" + written" if gathered else f" + {part.start}") if part.start else ""
-        call = f"policy_blocks({name}_weight, {name}_bias, {part.stop - part.start}, {x},"
+        blocks, rows = style.name("blocks"), part.stop - part.start
+        call = f"{blocks}({name}_weight, {name}_bias, {rows}, {x},"
         assigned = ("written += " if part.start else "written = ") if gathered else ""
         place = f"{y}_place{offset}" if gathered else "0"
         lines.append(assigned + call)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
 from sparsectl.export.encodings.table import (
@@ -19,25 +20,25 @@ from sparsectl.export.encodings.table import (
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import Layer, PolicyGraph
 
-RUNTIME = """\
+_RUNTIME = """\
 /* y = weight x + bias with only the weights that are there, row by row: count[row] of them, each
  * with its column; each sum starts at its bias, columns ascending. */
-typedef {column} policy_column;
-typedef {count} policy_count;
+typedef {{column}} {{policy}}_column;
+typedef {{count}} {{policy}}_count;
 
-static void csr(const float *weight, const policy_column *column, const policy_count *count,
+static void csr(const float *weight, const {{policy}}_column *column, const {{policy}}_count *count,
                 const float *bias, const float *x, float *y, unsigned outputs)
-{{
-    for (unsigned row = 0; row < outputs; row++) {{
-        float sum = POLICY_READ_FLOAT(bias + row);
-        for (unsigned left = {read_count}(count + row); left > 0; left--) {{
-            sum += POLICY_READ_FLOAT(weight) * x[{read_column}(column)];
+{
+    for (unsigned row = 0; row < outputs; row++) {
+        float sum = {{POLICY}}_READ_FLOAT(bias + row);
+        for (unsigned left = {{read_count}}(count + row); left > 0; left--) {
+            sum += {{POLICY}}_READ_FLOAT(weight) * x[{{read_column}}(column)];
             weight++;
             column++;
-        }}
+        }
         y[row] = sum;
-    }}
-}}
+    }
+}
 """
 
 
@@ -53,8 +54,11 @@ class Csr:
         def encode(index: int, layer: Layer) -> FloatLayer:
             return _encode(index, layer, *types)
 
+        def runtime(style: CStyle) -> str:
+            return _runtime(style, *types)
+
         layers = [float_layer(i, layer, encode) for i, layer in enumerate(graph.layers)]
-        return float_policy(self, graph, layers, _runtime(*types))
+        return float_policy(self, graph, layers, runtime)
 
 
 def index_types(graph: PolicyGraph) -> tuple[np.dtype[Any], np.dtype[Any]]:
@@ -86,8 +90,9 @@ def _encode(
     return FloatLayer(tuple(tables), tuple(calls))
 
 
-def _runtime(column_type: np.dtype[Any], count_type: np.dtype[Any]) -> str:
-    return RUNTIME.format(
+def _runtime(style: CStyle, column_type: np.dtype[Any], count_type: np.dtype[Any]) -> str:
+    return style.render(
+        _RUNTIME,
         column=f"{column_type}_t",
         count=f"{count_type}_t",
         read_column=reader(column_type),

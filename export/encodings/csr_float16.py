@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.csr import index_types
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
@@ -21,39 +22,39 @@ from sparsectl.export.encodings.table import (
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import Layer, PolicyGraph
 
-RUNTIME = """\
+_RUNTIME = """\
 #define FLOAT_EXPONENT(e) ((uint32_t)(e) << 23)
 
 /* The float of a binary16, exactly: exponents of 5 bits begin at -15, those of 8 at -127. A
  * subnormal is shifted until its leading 1 stands where the exponent begins; no weight is 0. */
 static float from_half(uint16_t half)
-{{
+{
     const uint32_t high = (uint32_t)half << 16; /* on 8 bits quicker than << 13 */
     uint32_t magnitude = (high & 0x7FFF0000u) >> 3;
     uint32_t bits = FLOAT_EXPONENT(127 - 15);
 
-    for (; magnitude < FLOAT_EXPONENT(1); magnitude <<= 1) {{
+    for (; magnitude < FLOAT_EXPONENT(1); magnitude <<= 1) {
         bits -= FLOAT_EXPONENT(1);
-    }}
+    }
     bits = (bits + magnitude) | (high & 0x80000000u);
     return float_of(bits);
-}}
+}
 
 /* y = weight x + bias with only the weights that are there, row by row: count[row] of them, each
  * with its column; each sum starts at its bias, columns ascending. */
-static void csr_half(const uint16_t *weight, const {column} *column, const {count} *count,
+static void csr_half(const uint16_t *weight, const {{column}} *column, const {{count}} *count,
                      const float *bias, const float *x, float *y, unsigned outputs)
-{{
-    for (unsigned row = 0; row < outputs; row++) {{
-        float sum = POLICY_READ_FLOAT(bias + row);
-        for (unsigned left = {read_count}(count + row); left > 0; left--) {{
-            sum += from_half(READ_U16(weight)) * x[{read_column}(column)];
+{
+    for (unsigned row = 0; row < outputs; row++) {
+        float sum = {{POLICY}}_READ_FLOAT(bias + row);
+        for (unsigned left = {{read_count}}(count + row); left > 0; left--) {
+            sum += from_half(READ_U16(weight)) * x[{{read_column}}(column)];
             weight++;
             column++;
-        }}
+        }
         y[row] = sum;
-    }}
-}}
+    }
+}
 """
 
 
@@ -70,13 +71,16 @@ class CsrFloat16:
         def encode(index: int, layer: Layer) -> FloatLayer:
             return _encode(index, layer, column, count)
 
+        def runtime(style: CStyle) -> str:
+            return style.render(
+                _RUNTIME,
+                column=f"{column}_t",
+                count=f"{count}_t",
+                read_column=reader(column),
+                read_count=reader(count),
+            )
+
         layers = [float_layer(i, layer, encode) for i, layer in enumerate(rounded.layers)]
-        runtime = RUNTIME.format(
-            column=f"{column}_t",
-            count=f"{count}_t",
-            read_column=reader(column),
-            read_count=reader(count),
-        )
         return float_policy(self, graph, layers, runtime, rounded)
 
     def _rounded(self, graph: PolicyGraph) -> PolicyGraph:

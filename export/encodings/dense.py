@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import FloatLayer, float_layer, float_policy
 from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import Layer, PolicyGraph
 
-RUNTIME = """\
+_RUNTIME = """\
 /* y = weight x + bias, the weights row by row; each sum starts at its bias, columns ascending. */
 static void dense(const float *weight, const float *bias, const float *x, unsigned inputs,
                   float *y, unsigned outputs)
 {
     for (unsigned row = 0; row < outputs; row++) {
-        float sum = POLICY_READ_FLOAT(bias + row);
+        float sum = {{POLICY}}_READ_FLOAT(bias + row);
         for (unsigned column = 0; column < inputs; column++) {
-            sum += POLICY_READ_FLOAT(weight) * x[column];
+            sum += {{POLICY}}_READ_FLOAT(weight) * x[column];
             weight++;
         }
         y[row] = sum;
     }
 }
 """
+
+
+def runtime(style: CStyle) -> str:
+    """The function `dense`."""
+    return style.render(_RUNTIME)
 
 
 class Dense:
@@ -35,7 +41,7 @@ class Dense:
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
         layers = [float_layer(i, layer, _encode) for i, layer in enumerate(graph.layers)]
-        return float_policy(self, graph, layers, RUNTIME)
+        return float_policy(self, graph, layers, runtime)
 
 
 def _encode(index: int, layer: Layer) -> FloatLayer:

@@ -6,10 +6,12 @@ On Cortex-M4 and others that multiply two pairs of 16 bits at once, in assembly.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import cortex_m_dense
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.layers import (
@@ -34,52 +36,56 @@ BYTES = (0, 2, 1, 3)
 """How the columns of a block of bytes stand: SXTB16 takes every second one."""
 
 _DECLARATION = """\
-/* Four rows of weight times x, added to sum, as in the other form of this; written in policy.S. */
-void policy_four_rows(const {weight} *weight, const int16_t *x, unsigned columns, int32_t *sum);
+/* Four rows of weight times x, added to sum, as in the other form of this; \
+written in {{policy}}.S. */
+void {{policy}}_four_rows(const {{weight}} *weight, const int16_t *x, unsigned columns, \
+int32_t *sum);
 """
 
 _ROWS = """\
 /* Four rows of weight times x, added to sum. The weights of four columns follow one another a row;
  * columns is a multiple of four. */
-static void policy_four_rows(const {weight} *weight, const int16_t *x, unsigned columns,
+static void {{policy}}_four_rows(const {{weight}} *weight, const int16_t *x, unsigned columns,
                              int32_t *sum)
-{{
-    for (; columns > 0; columns -= 4) {{
-        for (unsigned row = 0; row < 4; row++) {{
+{
+    for (; columns > 0; columns -= 4) {
+        for (unsigned row = 0; row < 4; row++) {
             int32_t total = sum[row];
-{products}
+{% for column in columns %}
+            total += (int32_t){{read}}(weight + {{loop.index0}}) * x[{{column}}];
+{% endfor %}
             sum[row] = total;
             weight += 4;
-        }}
+        }
         x += 4;
-    }}
-}}
+    }
+}
 """
 
 _DENSE = """\
 /* weight x + bias: shifted and cut off at low and high for the next layer into y, or as they are
  * into sums. */
-static void dense_fixed(const {weight} *weight, const int32_t *bias, const int16_t *x,
+static void dense_fixed(const {{weight}} *weight, const int32_t *bias, const int16_t *x,
                         unsigned columns, int16_t *y, int32_t *sums, unsigned outputs, int32_t low,
                         int32_t high)
-{{
-    for (unsigned row = 0; row < outputs; row += 4) {{
+{
+    for (unsigned row = 0; row < outputs; row += 4) {
         int32_t sum[4];
-        for (unsigned i = 0; i < 4; i++) {{
+        for (unsigned i = 0; i < 4; i++) {
             sum[i] = READ_I32(bias + row + i);
-        }}
-        policy_four_rows(weight, x, columns, sum);
-        for (unsigned i = 0; i < 4 && row + i < outputs; i++) {{
-            if (sums != 0) {{
+        }
+        {{policy}}_four_rows(weight, x, columns, sum);
+        for (unsigned i = 0; i < 4 && row + i < outputs; i++) {
+            if (sums != 0) {
                 sums[row + i] = sum[i];
-            }} else {{
-                const int32_t value = sum[i] >> {shift};
+            } else {
+                const int32_t value = sum[i] >> {{shift}};
                 y[row + i] = (int16_t)(value < low ? low : (value > high ? high : value));
-            }}
-        }}
+            }
+        }
         weight += 4 * columns;
-    }}
-}}
+    }
+}
 """
 
 
@@ -100,14 +106,19 @@ class DenseFixed:
         policy = policy_in(self._form, graph, observations, are_met)
         dtype: np.dtype[Any] = np.dtype(self.kind)
         codes = [_code(policy, index, dtype) for index in range(len(policy.layers))]
-        runtime = [_runtime(policy, dtype)]
-        runtime += [
+        places = [
             _at_places(policy, index, layer.layer.convolution, dtype)
             for index, layer in enumerate(policy.layers)
             if layer.layer.convolution
         ]
-        encoded = fixed_encoded(self, policy, codes, runtime, FixedParts("int16_t", _arrays))
-        return replace(encoded, assembly=cortex_m_dense.assembly(dtype == np.int8))
+        encoded = fixed_encoded(
+            self,
+            policy,
+            codes,
+            lambda style: [_runtime(policy, dtype, style), *places],
+            lambda style: FixedParts("int16_t", _arrays),
+        )
+        return replace(encoded, assembly=partial(cortex_m_dense.assembly, dtype == np.int8))
 
 
 def _arrays(arrays: ValueArrays) -> list[str]:
@@ -193,17 +204,14 @@ def _blocks(weight: Int, dtype: np.dtype[Any]) -> np.ndarray:
     return np.ascontiguousarray(ordered).reshape(-1)
 
 
-def _runtime(policy: FixedPolicy, dtype: np.dtype[Any]) -> str:
+def _runtime(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
     weight, read = f"{dtype}_t", reader(dtype)
     order = BYTES if dtype == np.int8 else range(SIDE)
-    products = [
-        f"            total += (int32_t){read}(weight + {place}) * x[{column}];"
-        for place, column in enumerate(order)
-    ]
-    rows = _ROWS.format(weight=weight, products="\n".join(products))
-    declared = _DECLARATION.format(weight=weight)
-    either = f"#if {cortex_m_dense.CONDITION}\n{declared}#else\n{rows}#endif\n"
-    return f"{either}\n{_DENSE.format(weight=weight, shift=policy.shift)}"
+    rows = style.render(_ROWS, weight=weight, read=read, columns=order)
+    declared = style.render(_DECLARATION, weight=weight)
+    condition = style.render(cortex_m_dense.CONDITION)
+    dense = style.render(_DENSE, weight=weight, shift=policy.shift)
+    return f"#if {condition}\n{declared}#else\n{rows}#endif\n\n{dense}"
 
 
 DENSE_INT16 = DenseFixed(

@@ -8,8 +8,9 @@ from typing import Literal, Protocol
 
 from numpy.typing import ArrayLike
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.table import Table
-from sparsectl.policy.activations import Float32, FloatLiteral
+from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
 Kind = Literal["float32", "float16", "int16", "int8"]
@@ -68,12 +69,13 @@ class EncodedPolicy:
     encoding: Encoding
     graph: PolicyGraph
     tables: tuple[Table, ...]
-    write: Callable[[FloatLiteral], Code]
-    """The C beside the tables, its numbers as the given literals."""
+    write: Callable[[CStyle], Code]
+    """The C beside the tables."""
     forward: Callable[[ArrayLike], Float32]
     """What the C computes, bit for bit; shapes as `PolicyGraph.forward`."""
-    assembly: str = ""
-    """policy.S, which stands in for some functions on the core that it is for; empty: none."""
+    assembly: Callable[[CStyle], str] | None = None
+    """policy.S, which stands in for some functions on the core that it is for; None: there is no
+    such file."""
     reentrant: bool = True
     input_cut_off: tuple[float, ...] | None = None
     """The magnitude at which each element of the observation is cut off; None: nowhere."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Encoding
 from sparsectl.export.encodings.places import (
     at_one_place,
@@ -80,15 +81,17 @@ def float_policy(
     encoding: Encoding,
     graph: PolicyGraph,
     layers: Sequence[FloatLayer],
-    runtime: str,
+    runtime: Callable[[CStyle], str],
     computed: PolicyGraph | None = None,
 ) -> EncodedPolicy:
-    """The whole policy; `computed` is the graph with its weights as stored, if they differ."""
+    """The whole policy; `runtime` is the C that the layers' calls need, `computed` the graph with
+    its weights as stored, if they differ."""
 
-    def write(literal: FloatLiteral) -> Code:
+    def write(style: CStyle) -> Code:
+        literal = style.literal
         activations = activation_functions(graph.layers, literal)
         own = [layer.functions for layer in layers if layer.functions]
-        functions = "\n".join([runtime, *own, *activations, *limit_functions(graph)])
+        functions = "\n".join([runtime(style), *own, *activations, *limit_functions(graph)])
         return Code(functions, float_body(graph, layers, literal))
 
     tables = tuple(table for layer in layers for table in layer.tables)

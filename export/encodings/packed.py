@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import cortex_m_packed
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
@@ -25,35 +27,35 @@ from sparsectl.export.encodings.table import (
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
-RUNTIME = """\
+_RUNTIME = """\
 /* y = weight x + bias, row by row. A word holds a weight and, in its low `bits`, its column; a row
  * has count words. y is shifted and cut off for the next layer, or the sums if bits has its sign
  * set. */
-static void policy_packed(const {word} *word, const {count} *count, const int32_t *bias,
+static void {{policy}}_packed(const {{word}} *word, const {{count}} *count, const int32_t *bias,
                           const int32_t *x, int32_t *y, unsigned outputs, int32_t bits)
-{{
+{
     const unsigned shift = (unsigned)bits & 0xffu;
-    const {word} mask = ({word})((1u << shift) - 1u);
-    for (unsigned row = 0; row < outputs; row++) {{
+    const {{word}} mask = ({{word}})((1u << shift) - 1u);
+    for (unsigned row = 0; row < outputs; row++) {
         int32_t sum = READ_I32(bias + row);
-        for (unsigned left = {read_count}(count + row); left > 0; left--) {{
-            const {word} entry = {read_word}(word);
+        for (unsigned left = {{read_count}}(count + row); left > 0; left--) {
+            const {{word}} entry = {{read_word}}(word);
             sum += (entry >> shift) * x[entry & mask];
             word++;
-        }}
-        if (bits >= 0) {{
-            sum >>= {shift};
-            const int32_t low = {low};
-            sum = sum < low ? low : (sum > {high} ? {high} : sum);
-        }}
+        }
+        if (bits >= 0) {
+            sum >>= {{shift}};
+            const int32_t low = {{low}};
+            sum = sum < low ? low : (sum > {{high}} ? {{high}} : sum);
+        }
         y[row] = sum;
-    }}
-}}
+    }
+}
 """
 
-DECLARATION = """\
-/* Written out in policy.S, where the other form of this stands in words. */
-void policy_packed(const int16_t *word, const uint8_t *count, const int32_t *bias,
+_DECLARATION = """\
+/* Written out in {{policy}}.S, where the other form of this stands in words. */
+void {{policy}}_packed(const int16_t *word, const uint8_t *count, const int32_t *bias,
                    const int32_t *x, int32_t *y, unsigned outputs, int32_t bits);
 """
 
@@ -85,10 +87,14 @@ class Packed:
         word: np.dtype[Any] = np.dtype(np.int32 if self._word_bits == 32 else np.int16)
         codes = [self._code(policy, i, bits[i], word, count) for i in range(len(bits))]
         has_assembly = self._word_bits == 16 and count == np.uint8 and _is_relu(graph)
-        encoded = fixed_encoded(self, policy, codes, [_runtime(policy, word, count, has_assembly)])
+
+        def runtime(style: CStyle) -> list[str]:
+            return [_runtime(policy, word, count, has_assembly, style)]
+
+        encoded = fixed_encoded(self, policy, codes, runtime)
         if not has_assembly:
             return encoded
-        return replace(encoded, assembly=cortex_m_packed.assembly(policy.shift))
+        return replace(encoded, assembly=partial(cortex_m_packed.assembly, policy.shift))
 
     def _column_bits(self, inputs: int) -> int:
         if self._word_bits == 32:
@@ -125,7 +131,7 @@ class Packed:
             array = "{y}" if is_shifted(policy, index) else "sums"
             target = f"{array}{part_offset(part)}, {part.stop - part.start}"
             form = _form(policy, index)
-            calls.append(f"policy_packed({arguments}, {target}, {form}{bits});")
+            calls.append(f"{{policy}}_packed({arguments}, {target}, {form}{bits});")
         return FixedCode(tuple(tables), tuple(calls))
 
 
@@ -143,10 +149,15 @@ PACKED_INT8 = Packed(
 
 
 def _runtime(
-    policy: FixedPolicy, word: np.dtype[Any], count: np.dtype[Any], has_assembly: bool
+    policy: FixedPolicy,
+    word: np.dtype[Any],
+    count: np.dtype[Any],
+    has_assembly: bool,
+    style: CStyle,
 ) -> str:
     limit = 2**_VALUE_BITS - 1
-    runtime = RUNTIME.format(
+    runtime = style.render(
+        _RUNTIME,
         shift=policy.shift,
         word=f"{word}_t",
         count=f"{count}_t",
@@ -159,7 +170,8 @@ def _runtime(
         runtime = "#define BOTH_SIDES 0x100\n\n" + runtime
     if not has_assembly:
         return runtime
-    return f"#if {cortex_m_packed.CONDITION}\n{DECLARATION}#else\n{runtime}#endif\n"
+    condition, declared = style.render(cortex_m_packed.CONDITION), style.render(_DECLARATION)
+    return f"#if {condition}\n{declared}#else\n{runtime}#endif\n"
 
 
 def _form(policy: FixedPolicy, index: int) -> str:

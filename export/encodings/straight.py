@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import cortex_m4f, cortex_m4f_straight
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
@@ -17,8 +20,6 @@ from sparsectl.policy.graph import Layer, PolicyGraph
 
 MAX_WEIGHTS = 20_000
 """About 240 KB of code; a stream or a dense encoding is smaller and, by then, no slower."""
-
-FUNCTION = "policy_sums"
 
 APART = """\
 /* A layer stays a function of its own: in one function for all of them a compiler would keep
@@ -43,18 +44,18 @@ class StraightFloat32:
         has_assembly = cortex_m4f_straight.serves(scaled)
         last = graph.layers[-1]
 
-        def write(literal: FloatLiteral) -> Code:
+        def write(style: CStyle) -> Code:
             body = (
                 "float hidden[HIDDEN];",
                 f"float sums[{last.outputs}];",
                 "",
-                f"{FUNCTION}(observation, hidden, sums);",
-                *activation_call(last, "sums", literal),
-                *action_lines(graph, "sums", literal),
+                f"{style.name('sums')}(observation, hidden, sums);",
+                *activation_call(last, "sums", style.literal),
+                *action_lines(graph, "sums", style.literal),
             )
-            return Code(_functions(scaled, has_assembly, literal), body)
+            return Code(_functions(scaled, has_assembly, style), body)
 
-        assembly = cortex_m4f_straight.assembly(scaled, FUNCTION) if has_assembly else ""
+        assembly = partial(cortex_m4f_straight.assembly, scaled) if has_assembly else None
         return EncodedPolicy(self, graph, (), write, scaled.forward, assembly)
 
 
@@ -69,23 +70,24 @@ def check_size(name: str, graph: PolicyGraph) -> None:
         )
 
 
-def _functions(graph: PolicyGraph, has_assembly: bool, literal: FloatLiteral) -> str:
+def _functions(graph: PolicyGraph, has_assembly: bool, style: CStyle) -> str:
     """The activations of the last layer and the limits, and the sums in both forms."""
-    c_form = _c_form(graph, literal)
+    c_form = _c_form(graph, style)
     if has_assembly:
         c_form = (
-            f"#if {cortex_m4f.CONDITION}\n"
+            f"#if {style.render(cortex_m4f.CONDITION)}\n"
             f"#define HIDDEN {cortex_m4f_straight.hidden_size(graph)}\n\n"
-            "/* The last layer's sums; written out in policy.S. */\n"
-            f"void {FUNCTION}(const float *observation, float *hidden, float *sums);\n"
+            f"/* The last layer's sums; written out in {style.prefix}.S. */\n"
+            f"void {style.name('sums')}(const float *observation, float *hidden, float *sums);\n"
             f"#else\n{c_form}#endif\n"
         )
-    functions = activation_functions(graph.layers[-1:], literal)
+    functions = activation_functions(graph.layers[-1:], style.literal)
     return "\n".join([*functions, c_form, *limit_functions(graph)])
 
 
-def _c_form(graph: PolicyGraph, literal: FloatLiteral) -> str:
+def _c_form(graph: PolicyGraph, style: CStyle) -> str:
     """A function a layer, and `policy_sums` that calls them."""
+    literal = style.literal
     *hidden, last = graph.layers
     names = [layer.activation for layer in hidden]
     written = activation_functions([last], literal)
@@ -95,7 +97,7 @@ def _c_form(graph: PolicyGraph, literal: FloatLiteral) -> str:
     activations = [text for text in dict.fromkeys([*inline, *loops]) if text not in written]
     with_relu = [layer.activation == "relu" for layer in hidden] + [False]
     functions = [_layer(i, la, with_relu[i], literal) for i, la in enumerate(graph.layers)]
-    sums = _sums(graph, literal)
+    sums = _sums(graph, style)
     return "\n".join(
         [f"#define HIDDEN {_hidden_size(graph)}\n", APART, *activations, *functions, sums]
     )
@@ -120,7 +122,7 @@ def _product(weight: float, column: int, literal: FloatLiteral) -> str:
     return f"sum += {literal(weight)} * x[{column}];"
 
 
-def _sums(graph: PolicyGraph, literal: FloatLiteral) -> str:
+def _sums(graph: PolicyGraph, style: CStyle) -> str:
     """Layers pass their values to and fro between two parts of `hidden`."""
     odd = max([1, *(layer.outputs for layer in graph.layers[:-1][0::2])])
     lines, x = [], "observation"
@@ -131,9 +133,9 @@ def _sums(graph: PolicyGraph, literal: FloatLiteral) -> str:
         y = "sums" if last else (f"hidden + {odd}" if index % 2 else "hidden")
         lines.append(f"layer{index}({x}, {y});")
         if not last and layer.activation != "relu":
-            lines += activation_call(layer, y, literal)
+            lines += activation_call(layer, y, style.literal)
         x = y
-    head = f"static void {FUNCTION}(const float *observation, float *hidden, float *sums)"
+    head = f"static void {style.name('sums')}(const float *observation, float *hidden, float *sums)"
     return f"{head}\n{braces(lines)}"
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import avr_straight
 from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,
     FixedParts,
-    ValueArrays,
     fixed_encoded,
 )
 from sparsectl.export.encodings.fixed.obq import policy_in
@@ -21,7 +22,7 @@ from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
 _SATURATE = """\
-#if defined(__ARM_FEATURE_SAT) && !defined(POLICY_NO_ASSEMBLY)
+#if defined(__ARM_FEATURE_SAT) && !defined({{POLICY}}_NO_ASSEMBLY)
 #include <arm_acle.h>
 #endif
 """
@@ -30,7 +31,7 @@ _POSITIVE = """\
 /* A hidden value from its sum: shifted, and 0 for one under 0. */
 static int32_t positive(int32_t sum)
 {
-#if defined(__ARM_FEATURE_SAT) && !defined(POLICY_NO_ASSEMBLY)
+#if defined(__ARM_FEATURE_SAT) && !defined({{POLICY}}_NO_ASSEMBLY)
     return (int32_t)__usat(sum >> SHIFT, 16);
 #else
     return (sum & ~(sum >> 31)) >> SHIFT;
@@ -39,26 +40,34 @@ static int32_t positive(int32_t sum)
 """
 
 _CUT_OFF = """\
-/* The same, cut off at BITS bits. */
-static int32_t positive_BITS_bits(int32_t sum)
+/* The same, cut off at {{bits}} bits. */
+static int32_t positive_{{bits}}_bits(int32_t sum)
 {
-#if defined(__ARM_FEATURE_SAT) && !defined(POLICY_NO_ASSEMBLY)
-    return (int32_t)__usat(sum >> SHIFT, BITS);
+#if defined(__ARM_FEATURE_SAT) && !defined({{POLICY}}_NO_ASSEMBLY)
+    return (int32_t)__usat(sum >> SHIFT, {{bits}});
 #else
     const int32_t value = (sum & ~(sum >> 31)) >> SHIFT;
-    return value >> BITS ? LIMIT : value;
+    return value >> {{bits}} ? {{limit}} : value;
 #endif
 }
 """
 
 _BOTH_SIDES = """\
-/* A hidden value from its sum: shifted, and cut off on both sides at BITS bits. */
-static int32_t limited_BITS_bits(int32_t sum)
+/* A hidden value from its sum: shifted, and cut off on both sides at {{bits}} bits. */
+static int32_t limited_{{bits}}_bits(int32_t sum)
 {
-    const int32_t limit = LIMIT;
+    const int32_t limit = {{limit}};
     const int32_t value = sum >> SHIFT;
     return value > limit ? limit : (value < -limit ? -limit : value);
 }
+"""
+
+_EITHER_LAYERS = """\
+#if {{condition}}
+/* All layers; written out in {{policy}}.S. */
+void {{policy}}_layers(const int16_t *x, int32_t *sums);
+#else
+{{c_form}}#endif
 """
 
 
@@ -78,61 +87,70 @@ class StraightFixed:
     ) -> EncodedPolicy:
         check_size(self.name, graph)
         policy = policy_in(self._form, graph, observations, are_met)
-        helpers: dict[str, str] = {}
-        codes, layers = [], []
+        codes = []
         for index in range(len(policy.layers)):
-            functions = _value_functions(policy, index)
-            helpers |= functions[1]
-            layers.append(_layer(index, policy.layers[index], functions[0]))
             target = "{y}" if is_shifted(policy, index) else "sums"
             codes.append(FixedCode((), (f"layer{index}({{x}}, {target});",)))
-        shift = [_SATURATE, f"#define SHIFT {policy.shift}\n"] if helpers else []
-        c_form = "\n".join([*shift, APART, *helpers.values(), *layers])
         if not (self._form.sum_bits == 24 and avr_straight.serves(policy)):
-            return fixed_encoded(self, policy, codes, [c_form])
-        return _with_assembly(self, policy, codes, c_form)
+            return fixed_encoded(self, policy, codes, lambda style: [_c_form(policy, style)])
+        return _with_assembly(self, policy, codes)
+
+
+def _c_form(policy: FixedPolicy, style: CStyle) -> str:
+    """A function a layer, and what these call."""
+    helpers: dict[str, str] = {}
+    layers = []
+    for index, layer in enumerate(policy.layers):
+        names, functions = _value_functions(policy, index, style)
+        helpers |= functions
+        layers.append(_layer(index, layer, names))
+    shift = [style.render(_SATURATE), f"#define SHIFT {policy.shift}\n"] if helpers else []
+    return "\n".join([*shift, APART, *helpers.values(), *layers])
 
 
 def _with_assembly(
-    encoding: StraightFixed, policy: FixedPolicy, codes: list[FixedCode], c_form: str
+    encoding: StraightFixed, policy: FixedPolicy, codes: list[FixedCode]
 ) -> EncodedPolicy:
     """The same with all layers in one function of policy.S on AVR, where values have 16 bits."""
-    condition = f"#if {CONDITION}"
-    declaration = "/* All layers; written out in policy.S. */"
-    runtime = (
-        f"{condition}\n{declaration}\nvoid policy_layers(const int16_t *x, int32_t *sums);\n"
-        f"#else\n{c_form}#endif\n"
-    )
-    types = "typedef int16_t policy_value;\n#else\ntypedef int32_t policy_value;\n#endif\n"
-    inputs = f"policy_value even[{policy.graph.observation_size}];"
 
-    def arrays(values: ValueArrays) -> list[str]:
-        return [condition, inputs, "#else", *values.declared("policy_value"), "#endif"]
+    def runtime(style: CStyle) -> list[str]:
+        c_form = _c_form(policy, style)
+        return [style.render(_EITHER_LAYERS, condition=style.render(CONDITION), c_form=c_form)]
 
-    def layers(statements: list[str]) -> list[str]:
-        return [condition, "policy_layers(even, sums);", "#else", *statements, "#endif"]
+    def parts(style: CStyle) -> FixedParts:
+        condition = f"#if {style.render(CONDITION)}"
+        value, layers = style.name("value"), style.name("layers")
+        types = f"typedef int16_t {value};\n#else\ntypedef int32_t {value};\n#endif\n"
+        inputs = f"{value} even[{policy.graph.observation_size}];"
+        return FixedParts(
+            value,
+            lambda arrays: [condition, inputs, "#else", *arrays.declared(value), "#endif"],
+            lambda lines: [condition, f"{layers}(even, sums);", "#else", *lines, "#endif"],
+            (f"{condition}\n{types}",),
+        )
 
-    parts = FixedParts("policy_value", arrays, layers, (f"{condition}\n{types}",))
-    encoded = fixed_encoded(encoding, policy, codes, [runtime], parts)
-    return replace(encoded, assembly=avr_straight.assembly(policy), reentrant=False)
+    encoded = fixed_encoded(encoding, policy, codes, runtime, parts)
+    return replace(encoded, assembly=partial(avr_straight.assembly, policy), reentrant=False)
 
 
-def _value_functions(policy: FixedPolicy, index: int) -> tuple[list[str], dict[str, str]]:
-    """The function from each neuron's sum to its value (empty where the sum itself goes on), and
-    those functions' C by their names."""
+def _value_functions(
+    policy: FixedPolicy, index: int, style: CStyle
+) -> tuple[list[str], dict[str, str]]:
+    """The function from each neuron's sum to its value (empty where the sum itself is passed on),
+    and those functions' C by their names."""
     layer = policy.layers[index]
     outputs = layer.layer.outputs
     if not is_shifted(policy, index):
         return [""] * outputs, {}
-    bits = str(layer.limit.bit_length())
+    bits = layer.limit.bit_length()
     cut, source = f"positive_{bits}_bits", _CUT_OFF
     if layer.layer.activation == "identity":
         cut, source = f"limited_{bits}_bits", _BOTH_SIDES
         names = [cut] * outputs
     else:
         names = [cut if over else "positive" for over in (layer.greatest > layer.limit).tolist()]
-    cut_off = source.replace("BITS", bits).replace("LIMIT", str(layer.limit))
-    texts = {"positive": _POSITIVE, cut: cut_off}
+    cut_off = style.render(source, bits=bits, limit=layer.limit)
+    texts = {"positive": style.render(_POSITIVE), cut: cut_off}
     return names, {name: texts[name] for name in dict.fromkeys(names)}
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import avr_stream
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.functions import WITHOUT_SIGN
@@ -27,42 +28,43 @@ MAX_INPUTS = avr_stream.PAGE_VALUES
 """Of a layer: a weight's place, twice its column, is one byte."""
 _MAX_ROWS = 255
 
-RUNTIME = """\
+_RUNTIME = """\
 /* y = weight x + bias, row by row; y shifted for the next layer, or the sums where y is 0. A row of
  * the stream is the count of its weights, the upper three bytes of its bias, then each weight's two
  * bytes and twice its column. A sum may leave 32 bits on the way, but comes back. */
-static void policy_stream(const uint8_t *stream, const {value} *x, {value} *y, int32_t *sums,
+static void {{policy}}_stream(const uint8_t *stream, const {{value}} *x, {{value}} *y, \
+int32_t *sums,
                           uint8_t rows)
-{{
-    for (uint8_t row = 0; row < rows; row++) {{
+{
+    for (uint8_t row = 0; row < rows; row++) {
         uint8_t left = READ_U8(stream);
         uint32_t sum = (uint32_t)READ_U8(stream + 1) << 8;
         sum |= (uint32_t)READ_U8(stream + 2) << 16;
         sum |= (uint32_t)READ_U8(stream + 3) << 24;
         stream += 4;
-        for (; left > 0; left--) {{
+        for (; left > 0; left--) {
             const uint16_t high = (uint16_t)((uint16_t)READ_U8(stream + 1) << 8);
             const int16_t weight = (int16_t)(uint16_t)(high | READ_U8(stream));
             sum += (uint32_t)((int32_t)weight * x[READ_U8(stream + 2) / 2]);
             stream += 3;
-        }}
+        }
         const int32_t whole = (int32_t)sum;
-        if (!y) {{
+        if (!y) {
             sums[row] = whole;
-        }} else {{
-            y[row] = {shifted};
-        }}
-    }}
-}}
+        } else {
+            y[row] = {{shifted}};
+        }
+    }
+}
 """
 
-DECLARATION = """\
-/* Written out in policy.S, where the other form of this stands in words. */
-void policy_stream(const uint8_t *stream, const uint16_t *x, uint16_t *y, int32_t *sums,
+_DECLARATION = """\
+/* Written out in {{policy}}.S, where the other form of this stands in words. */
+void {{policy}}_stream(const uint8_t *stream, const uint16_t *x, uint16_t *y, int32_t *sums,
                    uint8_t rows);
 """
 
-POSITIVE = """\
+_POSITIVE = """\
 static void positive_all(int16_t *y, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -97,27 +99,37 @@ class StreamInt16:
         unsigned = all(layer.activation == "relu" for layer in graph.layers[:-1])
         policy = policy_in(UNSIGNED if unsigned else SIGNED, graph, observations, are_met)
         codes = [_code(policy, index, unsigned) for index in range(len(policy.layers))]
-        parts = FixedParts(WITHOUT_SIGN, _pages) if unsigned else FixedParts.plain("int16_t")
-        encoded = fixed_encoded(self, policy, codes, [_runtime(policy, unsigned)], parts)
-        return replace(encoded, assembly=avr_stream.INT16) if unsigned else encoded
+        encoded = fixed_encoded(
+            self,
+            policy,
+            codes,
+            lambda style: [_runtime(policy, unsigned, style)],
+            _in_pages if unsigned else lambda style: FixedParts.plain("int16_t"),
+        )
+        return replace(encoded, assembly=avr_stream.assembly) if unsigned else encoded
 
 
-def _runtime(policy: FixedPolicy, unsigned: bool) -> str:
+def _in_pages(style: CStyle) -> FixedParts:
+    return FixedParts(WITHOUT_SIGN, lambda arrays: _pages(arrays, style))
+
+
+def _runtime(policy: FixedPolicy, unsigned: bool, style: CStyle) -> str:
     value = WITHOUT_SIGN if unsigned else "int16_t"
     shifted = f"({value})(whole >> {policy.shift})"
     if unsigned:
         shifted = f"whole < 0 ? 0 : {shifted}"
-    runtime = RUNTIME.format(value=value, shifted=shifted)
+    runtime = style.render(_RUNTIME, value=value, shifted=shifted)
     if not unsigned:
         hidden = range(len(policy.layers) - 1)
-        return runtime + "\n" + POSITIVE if any(_is_relu(policy, i) for i in hidden) else runtime
-    return f"#if {avr_stream.CONDITION}\n{DECLARATION}#else\n{runtime}#endif\n"
+        return runtime + "\n" + _POSITIVE if any(_is_relu(policy, i) for i in hidden) else runtime
+    condition, declared = style.render(avr_stream.CONDITION), style.render(_DECLARATION)
+    return f"#if {condition}\n{declared}#else\n{runtime}#endif\n"
 
 
-def _pages(arrays: ValueArrays) -> list[str]:
+def _pages(arrays: ValueArrays, style: CStyle) -> list[str]:
     """On AVR each of the two arrays starts a page of 256 bytes."""
     return [
-        f"#if {avr_stream.CONDITION}",
+        f"#if {style.render(avr_stream.CONDITION)}",
         f"uint16_t pages[128 + {arrays.odd} + 127];",
         "uint16_t *const even = (uint16_t *)(((uintptr_t)pages + 255u) & ~(uintptr_t)255u);",
         *(["uint16_t *const odd = even + 128;"] if arrays.odd else []),
@@ -141,7 +153,7 @@ def _code(policy: FixedPolicy, index: int, unsigned: bool) -> FixedCode:
         tables.append(Table(name, np.array(sum(rows[part], []), np.uint8)))
         offset = part_offset(part)
         target = f"{{y}}{offset}, 0" if is_shifted(policy, index) else f"0, sums{offset}"
-        calls.append(f"policy_stream({name}, {{x}}, {target}, {part.stop - part.start});")
+        calls.append(f"{{policy}}_stream({name}, {{x}}, {target}, {part.stop - part.start});")
     if not unsigned and _is_relu(policy, index) and is_shifted(policy, index):
         calls.append(f"positive_all({{y}}, {layer.layer.outputs});")
     return FixedCode(tuple(tables), tuple(calls))

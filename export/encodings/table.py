@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.policy.activations import FloatLiteral, c_float
+from sparsectl.export.c_style import CStyle
 
 MAX_TABLE_BYTES = 32_767
 """The largest array that avr-gcc takes."""
@@ -45,17 +46,17 @@ class Table:
     def size_bytes(self) -> int:
         return int(self.values.nbytes)
 
-    def c_source(self, literal: FloatLiteral = c_float) -> str:
+    def c_source(self, style: CStyle) -> str:
         """`static const TYPE NAME[N] POLICY_FLASH = {…};`"""
         c_type, a_line = _C_TYPES[self.values.dtype]
         flat = self.values.reshape(-1).tolist()
-        shown = [literal(v) if c_type == "float" else str(v) for v in flat]
+        shown = [style.literal(v) if c_type == "float" else str(v) for v in flat]
         if not shown:  # C has no empty arrays; nothing reads this element
             shown = ["0"]
         rows = [", ".join(shown[i : i + a_line]) for i in range(0, len(shown), a_line)]
         body = ",\n    ".join(rows)
-        head = f"static const {c_type} {self.name}[{len(shown)}] POLICY_FLASH"
-        return f"{head} = {{\n    {body},\n}};\n"
+        flash = style.macro("FLASH")
+        return f"static const {c_type} {self.name}[{len(shown)}] {flash} = {{\n    {body},\n}};\n"
 
 
 def smallest_unsigned(greatest: int) -> np.dtype[Any]:
@@ -64,15 +65,14 @@ def smallest_unsigned(greatest: int) -> np.dtype[Any]:
 
 
 def reader(dtype: np.dtype[Any]) -> str:
-    """The name of the macro that reads an element of this type."""
-    if dtype == np.dtype(np.float32):
-        return "POLICY_READ_FLOAT"
+    """The name of the macro that reads an element of this type of whole numbers."""
     return f"READ_{'U' if dtype.kind == 'u' else 'I'}{8 * dtype.itemsize}"
 
 
-def readers(source: str) -> str:
-    """The definitions of the reading macros that `source` uses; empty if none."""
-    used = [name for name in _READERS if f"{name}(" in source]
+def readers(tables: Iterable[Table]) -> str:
+    """The definitions of the macros that read these tables; empty if all are of floats."""
+    types = {reader(table.values.dtype) for table in tables if table.values.dtype != np.float32}
+    used = [name for name in _READERS if name in types]
     if not used:
         return ""
     on_avr = "".join(f"#define {name}(p) {_READERS[name]}\n" for name in used)

@@ -3,7 +3,7 @@ src/, examples/NAME/NAME.ino."""
 
 from __future__ import annotations
 
-from sparsectl.export.packaging.example import ARDUINO_SKETCH
+from sparsectl.export.packaging.example import arduino_sketch
 from sparsectl.export.packaging.package import VERSION, Files, Package, PolicySources
 
 REQUIRED = (
@@ -26,7 +26,7 @@ CATEGORY = "Signal Input/Output"
 def layout(policy: PolicySources) -> Files:
     files = {f"src/{name}": text for name, text in policy.c_files.items()}
     files["library.properties"] = _properties(policy)
-    files["examples/GoldenVectors/GoldenVectors.ino"] = policy.named(ARDUINO_SKETCH)
+    files["examples/GoldenVectors/GoldenVectors.ino"] = arduino_sketch(policy.style)
     return files
 
 
@@ -46,4 +46,4 @@ def _properties(policy: PolicySources) -> str:
     return "".join(f"{name}={value}\n" for name, value in fields.items())
 
 
-ARDUINO = Package("arduino", "an Arduino library with a sketch", layout)
+ARDUINO = Package("arduino", "an Arduino library with a sketch", layout, "src")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sparsectl.export.naming import DEFAULT, renamed
+from sparsectl.export.c_style import CStyle
 from sparsectl.policy.graph import PolicyGraph
 
 Files = dict[str, str]
@@ -21,19 +21,18 @@ class PolicySources:
 
     graph: PolicyGraph
     c_files: Mapping[str, str]
-    """policy.h, policy.c, policy_vectors.h and maybe policy.S, name to text; with another prefix
-    under its names."""
-    prefix: str = DEFAULT
-    """What the names of the C begin with."""
+    """What `export.c_writer.c_files` gives in this style."""
+    style: CStyle
 
     @property
     def sources(self) -> list[str]:
         """The names of what is compiled."""
         return sorted(name for name in self.c_files if name.endswith((".c", ".S")))
 
-    def named(self, text: str) -> str:
-        """An example's text with the names of this policy's C."""
-        return renamed(text, self.prefix)
+    @property
+    def prefix(self) -> str:
+        """What the names of the C begin with."""
+        return self.style.prefix
 
     @property
     def summary(self) -> str:
@@ -55,3 +54,5 @@ class Package:
     summary: str
     layout: Callable[[PolicySources], Files]
     """All files but policy.onnx, which every package has at its root."""
+    c_folder: str = "."
+    """Where in the package the C lies."""

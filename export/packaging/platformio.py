@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sparsectl.export.packaging.example import ARDUINO_SKETCH
+from sparsectl.export.packaging.example import arduino_sketch
 from sparsectl.export.packaging.package import VERSION, Files, Package, PolicySources
 
 _INI = """\
@@ -22,7 +22,7 @@ def layout(policy: PolicySources) -> Files:
     files = {f"src/{name}": text for name, text in policy.c_files.items()}
     files["library.json"] = _manifest(policy)
     files["examples/golden_vectors/platformio.ini"] = _INI
-    files["examples/golden_vectors/src/main.cpp"] = policy.named(ARDUINO_SKETCH)
+    files["examples/golden_vectors/src/main.cpp"] = arduino_sketch(policy.style)
     return files
 
 
@@ -51,4 +51,4 @@ def _manifest(policy: PolicySources) -> str:
     return json.dumps(manifest, indent=2) + "\n"
 
 
-PLATFORMIO = Package("platformio", "a PlatformIO library with a project", layout)
+PLATFORMIO = Package("platformio", "a PlatformIO library with a project", layout, "src")

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from sparsectl.common.errors import UserError
-from sparsectl.export.c_writer import C_FILES
-from sparsectl.export.naming import DEFAULT, c_file_names, renamed
 from sparsectl.export.packaging.arduino import ARDUINO
 from sparsectl.export.packaging.cmake import CMAKE
 from sparsectl.export.packaging.package import Package, PolicySources
 from sparsectl.export.packaging.plain import PLAIN
 from sparsectl.export.packaging.platformio import PLATFORMIO
 from sparsectl.export.packaging.zephyr import ZEPHYR
-from sparsectl.policy.graph import PolicyGraph
 
 PACKAGES: dict[str, Package] = {
     package.name: package for package in (PLAIN, ARDUINO, PLATFORMIO, CMAKE, ZEPHYR)
@@ -31,26 +28,13 @@ def find_package(name: str) -> Package:
     return PACKAGES[name]
 
 
-def arrange(name: str, graph: PolicyGraph, folder: Path, prefix: str = DEFAULT) -> list[Path]:
-    """Bring the C files that lie flat in `folder` into the layout of the package `name` and under
-    the names of `prefix`, in place; the paths of the files that it wrote.
+def write_package(name: str, sources: PolicySources, folder: Path) -> None:
+    """Write the files of the package `name`, all but policy.onnx, into `folder`.
 
     Raises:
-        UserError: no package of that name, or names that the C has already.
+        UserError: there is no package of that name.
     """
-    package = find_package(name)
-    flat = {path: folder / path for path in C_FILES if (folder / path).is_file()}
-    names = dict(zip(C_FILES, c_file_names(prefix), strict=True))
-    c_files = {
-        names[name]: renamed(path.read_text(encoding="utf-8"), prefix)
-        for name, path in flat.items()
-    }
-    for path in flat.values():
-        path.unlink()
-    written = []
-    for name, text in package.layout(PolicySources(graph, c_files, prefix)).items():
-        path = folder / name
+    for inside, text in find_package(name).layout(sources).items():
+        path = folder / inside
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        written.append(path)
-    return written

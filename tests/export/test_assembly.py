@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.registry import ENCODINGS, encode
@@ -138,7 +139,9 @@ ONE_ROW_A_COLUMN = """\
 
 
 def test_exact_assembly_of_blocks() -> None:
-    text = encode("blocks-skip", BLOCK_GRAPHS["several tables a layer"], np.zeros((1, 3))).assembly
+    policy = encode("blocks-skip", BLOCK_GRAPHS["several tables a layer"], np.zeros((1, 3)))
+    assert policy.assembly
+    text = policy.assembly(CStyle())
     assert re.findall(r"^    cmp r2, #(\d+)\n    bhs (\S+)$", text, re.M) == [
         ("20", ".Lrows20"),
         ("16", ".Lrows16"),

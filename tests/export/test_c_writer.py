@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import ENCODINGS, encode
 from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
-from sparsectl.export.packaging.example import C_MAIN
+from sparsectl.export.packaging.example import c_main
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.policy.graphs import observations, random_graph
 from tests.tools import need
@@ -347,7 +348,7 @@ def test_loose_arithmetic_changes_no_bit(tmp_path: Path, compiler: str, loose: s
     graph = random_graph((12, 64, 48, 2), activations=("gelu", "tanh", "silu"), action_map=True)
     for name, text in files_of(graph, "dense", observations(graph, 20)).items():
         (tmp_path / name).write_text(text)
-    (tmp_path / "main.c").write_text(C_MAIN)
+    (tmp_path / "main.c").write_text(c_main(CStyle()))
     program = str(tmp_path / "main")
     files = [str(tmp_path / name) for name in ("policy.c", "main.c")]
     flags = ["-std=c99", "-O3", "-Wall", "-Wextra", "-Werror", *loose.split()]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.encoding import Code
 from sparsectl.export.encodings.registry import AUTO, CONVOLVING, ENCODINGS, FIXED, encode
 from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
-from sparsectl.policy.activations import FloatLiteral
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.export.test_assembly import actions_on
@@ -130,8 +130,8 @@ def test_values_need_not_stand_at_multiples_of_four(encoding: str, tmp_path: Pat
     x = observations(graph, 12)
     policy = encode(encoding, graph, x)
 
-    def moved(literal: FloatLiteral) -> Code:
-        code = policy.write(literal)
+    def moved(style: CStyle) -> Code:
+        code = policy.write(style)
         pattern = r"int16_t patch\[(\d+)\] = \{0\};"
         room = r"int16_t room[\1 + 2] __attribute__((aligned(4))) = {0};"
         room += "\n    int16_t *const patch = room + 1;"

@@ -16,7 +16,6 @@ from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
 from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import run_c
-from sparsectl.policy.activations import c_float
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.passes import fold_normaliser, simplify
 from tests.policy.graphs import graphs, observations, random_graph
@@ -100,8 +99,8 @@ def test_columns_take_16_bits_only_where_a_layer_needs_them() -> None:
     narrow, wide = random_graph((256, 4, 1), 0.1), random_graph((257, 4, 1), 0.1)
     x = np.zeros((1, 256), np.float32)
     small, large = encode("csr", narrow, x), encode("csr", wide, x)
-    assert "typedef uint8_t policy_column" in small.write(c_float).functions
-    assert "typedef uint16_t policy_column" in large.write(c_float).functions
+    assert "typedef uint8_t policy_column" in small.write(CStyle()).functions
+    assert "typedef uint16_t policy_column" in large.write(CStyle()).functions
     rows = 5
     assert small.table_bytes == narrow.kept_weights * 5 + rows * (4 + 1)
     assert large.table_bytes == wide.kept_weights * 6 + rows * (4 + 1)

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import C_FILES, c_files
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
 from sparsectl.export.golden import golden_vectors
-from sparsectl.export.packaging.example import C_MAIN
+from sparsectl.export.packaging.example import c_main
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.cores import CORES
 from sparsectl.policy.activations import Float32
@@ -62,7 +63,9 @@ def encoded(encoding: str) -> tuple[EncodedPolicy, Float32]:
 
 
 def written(policy: EncodedPolicy, x: Float32, folder: Path) -> Path:
-    for name, text in c_files(policy, golden_vectors(policy, x), "r", portable=True).items():
+    for name, text in c_files(
+        policy, golden_vectors(policy, x), "r", style=CStyle(portable=True)
+    ).items():
         (folder / name).write_text(text)
     return folder
 
@@ -75,7 +78,7 @@ def test_both_languages_give_the_golden_vectors(
     need(compiler)
     policy, x = encoded(encoding)
     written(policy, x, tmp_path)
-    (tmp_path / "main.c").write_text(C_MAIN)
+    (tmp_path / "main.c").write_text(c_main(CStyle()))
     program = str(tmp_path / "main")
     files = [str(tmp_path / name) for name in ("policy.c", "main.c")]
     command = [compiler, *LANGUAGES[compiler], *WARNINGS, *files, "-o", program]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy
 
@@ -13,15 +14,16 @@ MAX_INPUTS = 4
 a product."""
 
 _TEMPLATE = """\
-#if {condition}
+#if {{condition}}
 
-/* void policy_layers(const int16_t *x, int32_t *sums): the layers as in policy.c. A sum is in
+/* void {{policy}}_layers(const int16_t *x, int32_t *sums): the layers as in {{policy}}.c. \
+A sum is in
  * r24:r19:r18; its two upper bytes are the value. Weights are without sign: a product is added or
  * subtracted. */
     .text
-    .global policy_layers
-    .type policy_layers, @function
-policy_layers:
+    .global {{policy}}_layers
+    .type {{policy}}_layers, @function
+{{policy}}_layers:
     push r2
     push r3
     push r4
@@ -30,17 +32,17 @@ policy_layers:
     movw r30, r24
     movw r26, r22
     clr r25
-{body}    clr r1
+{{body}}    clr r1
     pop r16
     pop r5
     pop r4
     pop r3
     pop r2
     ret
-    .size policy_layers, . - policy_layers
+    .size {{policy}}_layers, . - {{policy}}_layers
 
-    .local policy_values
-    .comm policy_values, {bytes}, 1
+    .local {{policy}}_values
+    .comm {{policy}}_values, {{bytes}}, 1
 
 #endif
 """
@@ -53,17 +55,19 @@ def serves(policy: FixedPolicy) -> bool:
     return bool(hidden) and relu and policy.graph.observation_size <= MAX_INPUTS
 
 
-def assembly(policy: FixedPolicy) -> str:
+def assembly(policy: FixedPolicy, style: CStyle) -> str:
     """policy.S; its values lie in static memory."""
     lines = list(_load_observation(policy.graph.observation_size))
+    values = style.name("values")
     odd = max(layer.layer.outputs for layer in policy.layers[:-1][0::2])
     even = max((layer.layer.outputs for layer in policy.layers[:-1][1::2]), default=0)
     for index, layer in enumerate(policy.layers):
         source = 2 * odd * (index % 2 == 0)
         target = None if index == len(policy.layers) - 1 else 2 * odd * (index % 2)
-        lines += _layer(policy, layer, None if index == 0 else source, target)
+        lines += _layer(layer, values, None if index == 0 else source, target)
     body = "".join(f"    {line}\n" if line[-1] != ":" else f"{line}\n" for line in lines)
-    return _TEMPLATE.format(condition=CONDITION, body=body, bytes=2 * (odd + even))
+    condition = style.render(CONDITION)
+    return style.render(_TEMPLATE, condition=condition, body=body, bytes=2 * (odd + even))
 
 
 def _load_observation(size: int) -> Iterator[str]:
@@ -73,30 +77,28 @@ def _load_observation(size: int) -> Iterator[str]:
         yield f"ld r{20 + i}, Z+"
 
 
-def _layer(
-    policy: FixedPolicy, layer: FixedLayer, source: int | None, target: int | None
-) -> Iterator[str]:
+def _layer(layer: FixedLayer, values: str, source: int | None, target: int | None) -> Iterator[str]:
     for row in range(len(layer.bias)):
         bias = int(layer.bias[row]) & 0xFFFFFF
         for register, byte in (("r18", 0), ("r19", 8), ("r24", 16)):
             yield f"ldi {register}, {bias >> byte & 0xFF}"
         for column in layer.weight[row].nonzero()[0].tolist():
-            yield from _product(int(layer.weight[row, column]), column, source)
+            yield from _product(int(layer.weight[row, column]), column, values, source)
         if target is None:
             yield from _store_sum()
         else:
             over = bool(layer.greatest[row] > layer.limit)
-            yield from _store_value(f"policy_values+{target + 2 * row}", over, layer.limit)
+            yield from _store_value(f"{values}+{target + 2 * row}", over, layer.limit)
 
 
-def _product(weight: int, column: int, source: int | None) -> Iterator[str]:
+def _product(weight: int, column: int, values: str, source: int | None) -> Iterator[str]:
     """The weight, without its sign, times the low and the high byte of the value."""
     add, carry = ("add", "adc") if weight > 0 else ("sub", "sbc")
     low, high, multiply = f"r{2 + column}", f"r{20 + column}", "mulsu"
     if source is not None:
         low, high, multiply = "r20", "r21", "mul"
-        yield f"lds r20, policy_values+{source + 2 * column}"
-        yield f"lds r21, policy_values+{source + 2 * column + 1}"
+        yield f"lds r20, {values}+{source + 2 * column}"
+        yield f"lds r21, {values}+{source + 2 * column + 1}"
     yield f"ldi r16, {abs(weight)}"
     yield f"mul r16, {low}"
     yield from (f"{add} r18, r0", f"{carry} r19, r1", f"{carry} r24, r25")

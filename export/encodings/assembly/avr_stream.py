@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-CONDITION = "!defined(POLICY_NO_ASSEMBLY) && defined(__AVR__) && defined(__AVR_HAVE_MUL__)"
-"""For the preprocessor: on these cores policy.S stands in for the C form."""
+from sparsectl.export.c_style import CStyle
+
+CONDITION = "!defined({{POLICY}}_NO_ASSEMBLY) && defined(__AVR__) && defined(__AVR_HAVE_MUL__)"
+"""A template for the preprocessor: on these cores policy.S stands in for the C form."""
 
 PAGE_VALUES = 128
 """Values of 16 bits in 256 bytes: within them an address has one byte that changes."""
 
-INT16 = """\
-#if CONDITION
+_TEMPLATE = """\
+#if {{condition}}
 
-/* void policy_stream(const uint8_t *stream, const uint16_t *x, uint16_t *y, int32_t *sums,
- *                    uint8_t rows): as in policy.c.
+/* void {{policy}}_stream(const uint8_t *stream, const uint16_t *x, uint16_t *y, int32_t *sums,
+ *                    uint8_t rows): as in {{policy}}.c.
  *
  * x starts a page of 256 bytes, so a weight's place is the low byte of its value's address. A sum
  * is in r5:r4:r3:r2; four products of bytes make one of a weight r21:r20 and a value r23:r22. */
     .text
-    .global policy_stream
-    .type policy_stream, @function
-policy_stream:
+    .global {{policy}}_stream
+    .type {{policy}}_stream, @function
+{{policy}}_stream:
     push r2
     push r3
     push r4
@@ -91,7 +93,12 @@ policy_stream:
     pop r3
     pop r2
     ret
-    .size policy_stream, . - policy_stream
+    .size {{policy}}_stream, . - {{policy}}_stream
 
 #endif
-""".replace("CONDITION", CONDITION)
+"""
+
+
+def assembly(style: CStyle) -> str:
+    """policy.S: policy_stream."""
+    return style.render(_TEMPLATE, condition=style.render(CONDITION))

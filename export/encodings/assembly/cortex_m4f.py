@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 CONDITION = (
-    "!defined(POLICY_NO_ASSEMBLY) && defined(__ARM_FP) && defined(__ARM_FEATURE_DSP) && \\\n"
+    "!defined({{POLICY}}_NO_ASSEMBLY) && defined(__ARM_FP) && defined(__ARM_FEATURE_DSP) && \\\n"
     "    defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'"
 )
-"""For the preprocessor: on these cores policy.S stands in for the C form."""
+"""A template for the preprocessor: on these cores policy.S stands in for the C form."""
 
 _LOOK_AHEAD = 12
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly.cortex_m4f import (
     CONDITION,
     Instruction,
@@ -65,8 +66,8 @@ def hidden_size(graph: PolicyGraph) -> int:
     return max(1, max(stored[0::2], default=0) + max(stored[1::2], default=0))
 
 
-def assembly(graph: PolicyGraph, function: str) -> str:
-    """policy.S: `void function(const float *observation, float *hidden, float *sums)`.
+def assembly(graph: PolicyGraph, style: CStyle) -> str:
+    """policy.S: `void policy_sums(const float *observation, float *hidden, float *sums)`.
 
     hidden: `hidden_size(graph)` floats of scratch; sums: the last layer's before its activation.
     """
@@ -76,7 +77,7 @@ def assembly(graph: PolicyGraph, function: str) -> str:
         best = min(ways, key=lambda way: cycles(without_stalls(way.instructions)))
         program.instructions += best.instructions
         program.words += best.words
-    return _source(function, without_stalls(program.instructions), program.words)
+    return _source(style, without_stalls(program.instructions), program.words)
 
 
 @dataclass(frozen=True)
@@ -170,38 +171,39 @@ def _halved(weight: Float32) -> Float32:
     return weight * np.float32(0.5)
 
 
-def _source(function: str, instructions: Sequence[Instruction], words: Sequence[float]) -> str:
+def _source(style: CStyle, instructions: Sequence[Instruction], words: Sequence[float]) -> str:
     body = "".join(f"    {instruction.text}\n" for instruction in instructions)
     bits = np.array(words, np.float32).view(np.uint32).tolist()
     rows = [", ".join(f"0x{word:08x}" for word in bits[i : i + 6]) for i in range(0, len(bits), 6)]
     table = "".join(f"    .word {row}\n" for row in rows)
-    return _TEMPLATE.format(condition=CONDITION, function=function, body=body, table=table)
+    return style.render(_TEMPLATE, condition=style.render(CONDITION), body=body, table=table)
 
 
 _TEMPLATE = """\
-#if {condition}
+#if {{condition}}
 
-/* void {function}(const float *observation, float *hidden, float *sums): as in policy.c, the
+/* void {{policy}}_sums(const float *observation, float *hidden, float *sums): \
+as in {{policy}}.c, the
  * same sums in the same order. r3 runs through the weights in the order of their use. */
     .syntax unified
     .thumb
     .text
     .align 2
-    .global {function}
+    .global {{policy}}_sums
     .thumb_func
-    .type {function}, %function
-{function}:
-    push {{r4, lr}}
-    vpush {{s16-s31}}
-    movw r3, #:lower16:policy_weights
-    movt r3, #:upper16:policy_weights
-{body}    vpop {{s16-s31}}
-    pop {{r4, pc}}
-    .size {function}, . - {function}
+    .type {{policy}}_sums, %function
+{{policy}}_sums:
+    push {r4, lr}
+    vpush {s16-s31}
+    movw r3, #:lower16:{{policy}}_weights
+    movt r3, #:upper16:{{policy}}_weights
+{{body}}    vpop {s16-s31}
+    pop {r4, pc}
+    .size {{policy}}_sums, . - {{policy}}_sums
 
     .section .rodata
     .align 2
-policy_weights:
-{table}
+{{policy}}_weights:
+{{table}}
 #endif
 """

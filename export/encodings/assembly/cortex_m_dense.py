@@ -12,24 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sparsectl.export.c_style import CStyle
+
 CONDITION = (
-    "!defined(POLICY_NO_ASSEMBLY) && defined(__thumb2__) && \\\n"
+    "!defined({{POLICY}}_NO_ASSEMBLY) && defined(__thumb2__) && \\\n"
     "    defined(__ARM_FEATURE_SIMD32) && \\\n"
     "    defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'"
 )
-"""For the preprocessor: on these cores policy.S stands in for the C form."""
+"""A template for the preprocessor: on these cores policy.S stands in for the C form."""
 
 Load = Callable[[str, list[str]], list[str]]
 
 
-def assembly(is_bytes: bool) -> str:
+def assembly(is_bytes: bool, style: CStyle) -> str:
     """policy.S: policy_four_rows for weights of 8 or of 16 bits."""
     step = _bytes if is_bytes else _halves
-    return (
-        _TEMPLATE.replace("CONDITION", CONDITION)
-        .replace("TYPE", "int8_t" if is_bytes else "int16_t")
-        .replace("ALIGNED\n", _lines(step(_load_many)))
-        .replace("ANYWHERE\n", _lines(step(_load_each)))
+    return style.render(
+        _TEMPLATE,
+        condition=style.render(CONDITION),
+        type="int8_t" if is_bytes else "int16_t",
+        aligned=_lines(step(_load_many)),
+        unaligned=_lines(step(_load_each)),
     )
 
 
@@ -71,18 +74,19 @@ def _bytes(load: Load) -> list[str]:
 
 
 _TEMPLATE = """\
-#if CONDITION
+#if {{condition}}
 
-/* void policy_four_rows(const TYPE *weight, const int16_t *x, unsigned columns, int32_t *sum):
- * as in policy.c. r0 weights, r1 x, r2 columns left, r4-r7 sums, r8 and r9 values of x. */
+/* void {{policy}}_four_rows(const {{type}} *weight, const int16_t *x, unsigned columns, \
+int32_t *sum):
+ * as in {{policy}}.c. r0 weights, r1 x, r2 columns left, r4-r7 sums, r8 and r9 values of x. */
     .syntax unified
     .thumb
     .text
     .align 2
-    .global policy_four_rows
+    .global {{policy}}_four_rows
     .thumb_func
-    .type policy_four_rows, %function
-policy_four_rows:
+    .type {{policy}}_four_rows, %function
+{{policy}}_four_rows:
     push {r3-r11, lr}
     orr r12, r0, r1
     ldmia r3, {r4-r7}
@@ -90,23 +94,19 @@ policy_four_rows:
     bne 4f
     tst r2, #4
     beq 1f
-ALIGNED
-    subs r2, r2, #4
+{{aligned}}    subs r2, r2, #4
     beq 3f
 1:
-ALIGNED
-ALIGNED
-    subs r2, r2, #8
+{{aligned}}{{aligned}}    subs r2, r2, #8
     bne 1b
 3:  ldr r3, [sp]
     stmia r3, {r4-r7}
     pop {r3-r11, pc}
 4:
-ANYWHERE
-    subs r2, r2, #4
+{{unaligned}}    subs r2, r2, #4
     bne 4b
     b 3b
-    .size policy_four_rows, . - policy_four_rows
+    .size {{policy}}_four_rows, . - {{policy}}_four_rows
 
 #endif
 """

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from sparsectl.export.c_style import CStyle
+
 CONDITION = (
-    "!defined(POLICY_NO_ASSEMBLY) && defined(__thumb2__) && \\\n"
+    "!defined({{POLICY}}_NO_ASSEMBLY) && defined(__thumb2__) && \\\n"
     "    defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'"
 )
-"""For the preprocessor: on these cores policy.S stands in for the C form."""
+"""A template for the preprocessor: on these cores policy.S stands in for the C form."""
 
 _TEMPLATE = """\
-#if CONDITION
+#if {{condition}}
 
-/* void policy_packed(const int16_t *word, const uint8_t *count, const int32_t *bias,
+/* void {{policy}}_packed(const int16_t *word, const uint8_t *count, const int32_t *bias,
  *                    const int32_t *x, int32_t *y, unsigned outputs, int32_t bits):
- * as in policy.c, two weights at a time. */
+ * as in {{policy}}.c, two weights at a time. */
     .syntax unified
     .thumb
     .text
     .align 2
-    .global policy_packed
+    .global {{policy}}_packed
     .thumb_func
-    .type policy_packed, %function
-policy_packed:
+    .type {{policy}}_packed, %function
+{{policy}}_packed:
     push {r4-r11, lr}
     ldrd r4, r5, [sp, #36]
     ldr r6, [sp, #44]
@@ -52,17 +54,17 @@ policy_packed:
     bne 3b
 4:  cmp r6, #0          /* the sums are wanted: bits has its sign set; a shift takes its low byte */
     it ge
-    usatge r9, #15, r9, asr #SHIFT
+    usatge r9, #15, r9, asr #{{shift}}
     str r9, [r4], #4
     subs r5, r5, #1
     bne 1b
     pop {r4-r11, pc}
-    .size policy_packed, . - policy_packed
+    .size {{policy}}_packed, . - {{policy}}_packed
 
 #endif
 """
 
 
-def assembly(shift: int) -> str:
+def assembly(shift: int, style: CStyle) -> str:
     """policy.S for sums that `shift` makes values of."""
-    return _TEMPLATE.replace("CONDITION", CONDITION).replace("SHIFT", str(shift))
+    return style.render(_TEMPLATE, condition=style.render(CONDITION), shift=shift)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
 from sparsectl.export.encodings.float_layers import activation_functions
-from sparsectl.policy.activations import FloatLiteral
 
 WITHOUT_SIGN: Final = "uint16_t"
 """The type of values that are moved up by 32768, so that they have no sign."""
@@ -16,42 +16,42 @@ _OBSERVE = """\
 /* The observation in fixed point, round(value 2^exponent) cut off at its limit: made from the
  * float's bits, as most cores that fixed point is for have no FPU. Gives the place of a NaN, else
  * the size. */
-static unsigned observe(const float *observation, {value} *x)
-{{
-    for (unsigned i = 0; i < POLICY_OBSERVATION_SIZE; i++) {{
+static unsigned observe(const float *observation, {{value}} *x)
+{
+    for (unsigned i = 0; i < {{POLICY}}_OBSERVATION_SIZE; i++) {
         const uint32_t bits = bits_of(observation[i]);
-        if ((bits << 1) > 0xff000000u) {{
+        if ((bits << 1) > 0xff000000u) {
             return i;
-        }}
-        const {value} size = fixed_size(bits, READ_I8(input_exponent + i),
+        }
+        const {{value}} size = fixed_size(bits, READ_I8(input_exponent + i),
                                       READ_I16(input_limit + i));
-        x[i] = {signed};
-    }}
-    return POLICY_OBSERVATION_SIZE;
-}}
+        x[i] = {{signed}};
+    }
+    return {{POLICY}}_OBSERVATION_SIZE;
+}
 """
 
 _FIXED_SIZE = """\
-static {value} fixed_size(uint32_t bits, int exponent, int16_t limit)
-{{
+static {{value}} fixed_size(uint32_t bits, int exponent, int16_t limit)
+{
     const int drop = 150 - exponent - (int)((bits >> 23) & 0xffu);
     const uint32_t mantissa = (bits & 0x7fffffu) | 0x800000u;
-    if (drop > 24) {{
+    if (drop > 24) {
         return 0;
-    }}
+    }
     const uint32_t size = drop < 9 ? 0xffffu : ((mantissa >> (drop - 1)) + 1u) >> 1;
-    return size > (uint32_t)limit ? ({value})limit : ({value})size;
-}}
+    return size > (uint32_t)limit ? ({{value}})limit : ({{value}})size;
+}
 """
 
 _TANH_ALL = """\
 /* Sums, each a multiple of 2^-exponent, to tanh of them in multiples of 2^-15. */
-static void fixed_tanh_all(const int32_t *sum, const int8_t *exponent, {value} *y, unsigned n)
-{{
-    for (unsigned i = 0; i < n; i++) {{
-        y[i] = fixed_tanh(sum[i] >> (READ_I8(exponent + i) - {first_exponent}));
-    }}
-}}
+static void fixed_tanh_all(const int32_t *sum, const int8_t *exponent, {{value}} *y, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        y[i] = fixed_tanh(sum[i] >> (READ_I8(exponent + i) - {{first_exponent}}));
+    }
+}
 """
 
 _TO_FLOATS = """\
@@ -59,25 +59,25 @@ _TO_FLOATS = """\
 static void to_floats(const int32_t *sum, const float *unit, float *y, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        y[i] = (float)sum[i] * POLICY_READ_FLOAT(unit + i);
+        y[i] = (float)sum[i] * {{POLICY}}_READ_FLOAT(unit + i);
     }
 }
 """
 
 _TO_FIXED = """\
-static void to_fixed(const float *x, const int8_t *exponent, {value} *y, int16_t limit,
+static void to_fixed(const float *x, const int8_t *exponent, {{value}} *y, int16_t limit,
                      unsigned n)
-{{
-    for (unsigned i = 0; i < n; i++) {{
+{
+    for (unsigned i = 0; i < n; i++) {
         const uint32_t bits = bits_of(x[i]);
-        const {value} size = fixed_size(bits, READ_I8(exponent + i), limit);
-        y[i] = {signed};
-    }}
-}}
+        const {{value}} size = fixed_size(bits, READ_I8(exponent + i), limit);
+        y[i] = {{signed}};
+    }
+}
 """
 
 
-def fixed_functions(policy: FixedPolicy, value_type: str, literal: FloatLiteral) -> list[str]:
+def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list[str]:
     """Those that policy_act calls beside its layers' own; values are of `value_type`."""
     if value_type == WITHOUT_SIGN:
         signed = f"({value_type})(bits >> 31 ? 32768u - size : 32768u + size)"
@@ -85,18 +85,19 @@ def fixed_functions(policy: FixedPolicy, value_type: str, literal: FloatLiteral)
         signed = f"bits >> 31 ? ({value_type})-size : size"
     floats = [layer for layer in policy.layers if not layer.integer]
     functions = [
-        _FIXED_SIZE.format(value=value_type),
-        _OBSERVE.format(value=value_type, signed=signed),
+        style.render(_FIXED_SIZE, value=value_type),
+        style.render(_OBSERVE, value=value_type, signed=signed),
     ]
     if has_tanh(policy):
         functions.append(fixed_tanh.C_SOURCE)
     if any(la.integer and not is_shifted(policy, i) for i, la in enumerate(policy.layers[:-1])):
-        functions.append(_TANH_ALL.format(value=value_type, first_exponent=fixed_tanh.INPUT_BITS))
+        first = fixed_tanh.INPUT_BITS
+        functions.append(style.render(_TANH_ALL, value=value_type, first_exponent=first))
     if floats:
-        functions.append(_TO_FLOATS)
-        functions += activation_functions((layer.layer for layer in floats), literal)
+        functions.append(style.render(_TO_FLOATS))
+        functions += activation_functions((layer.layer for layer in floats), style.literal)
     if any(not layer.integer for layer in policy.layers[:-1]):
-        functions.append(_TO_FIXED.format(value=value_type, signed=signed))
+        functions.append(style.render(_TO_FIXED, value=value_type, signed=signed))
     return functions
 
 

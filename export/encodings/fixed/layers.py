@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Encoding
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.functions import fixed_functions, has_tanh
@@ -18,7 +19,6 @@ from sparsectl.export.encodings.float_layers import (
     limit_functions,
 )
 from sparsectl.export.encodings.table import Table
-from sparsectl.policy.activations import FloatLiteral
 
 _FARTHEST_EXPONENT = 126
 """Of a power of two that is a normal float32, as is its reciprocal."""
@@ -26,7 +26,8 @@ _FARTHEST_EXPONENT = 126
 
 @dataclass(frozen=True)
 class FixedCode:
-    """A layer's tables and the statements that compute it, with the places {x} and {y}.
+    """A layer's tables and the statements that compute it, with the places {x}, {y} and {policy},
+    what the names that others can see begin with.
 
     They leave the shifted and limited values in {y} where the layer is `is_shifted`, else its sums
     (of int32_t) in the array `sums`.
@@ -79,11 +80,10 @@ def fixed_encoded(
     encoding: Encoding,
     policy: FixedPolicy,
     codes: Sequence[FixedCode],
-    runtime: Sequence[str],
-    parts: FixedParts | None = None,
+    runtime: Callable[[CStyle], Sequence[str]],
+    parts: Callable[[CStyle], FixedParts] = lambda style: FixedParts.plain("int32_t"),
 ) -> EncodedPolicy:
-    """The whole policy; without `parts`, in arrays of int32_t."""
-    parts = parts or FixedParts.plain("int32_t")
+    """The whole policy; `runtime` is the C that the layers' calls need."""
     _check_exponents(encoding, policy)
     own = [table for code in codes for table in code.tables]
     tables = [*_input_tables(policy), *own]
@@ -91,10 +91,11 @@ def fixed_encoded(
         if not is_shifted(policy, index):
             tables += _activation_tables(index, layer, index == len(policy.layers) - 1)
 
-    def write(literal: FloatLiteral) -> Code:
-        functions = fixed_functions(policy, parts.value_type, literal)
-        functions = [*parts.types, *functions, *runtime, *limit_functions(policy.graph)]
-        return Code("\n".join(functions), _body(policy, codes, parts, literal))
+    def write(style: CStyle) -> Code:
+        own = parts(style)
+        functions = fixed_functions(policy, own.value_type, style)
+        functions = [*own.types, *functions, *runtime(style), *limit_functions(policy.graph)]
+        return Code("\n".join(functions), _body(policy, codes, own, style))
 
     return EncodedPolicy(
         encoding,
@@ -140,21 +141,21 @@ def _activation_tables(index: int, layer: FixedLayer, last: bool) -> list[Table]
 
 
 def _body(
-    policy: FixedPolicy, codes: Sequence[FixedCode], parts: FixedParts, literal: FloatLiteral
+    policy: FixedPolicy, codes: Sequence[FixedCode], parts: FixedParts, style: CStyle
 ) -> tuple[str, ...]:
     last = len(policy.layers) - 1
     layers: list[str] = []
     x = y = "even"
     for index, (layer, code) in enumerate(zip(policy.layers, codes, strict=True)):
         y = "even" if index % 2 else "odd"
-        layers += [call.format(x=x, y=y) for call in code.calls]
+        layers += [call.format(x=x, y=y, policy=style.prefix) for call in code.calls]
         if index < last and not is_shifted(policy, index):
-            layers += _activate(index, layer, y, False, literal)
+            layers += _activate(index, layer, y, False, style)
         x = y
     lines = [*parts.arrays(ValueArrays.of(policy)), *_sums_and_floats(policy)]
-    lines += ["", *_observe_lines(), *parts.layers(layers)]
-    lines += _activate(last, policy.layers[last], y, True, literal)
-    return (*lines, *action_lines(policy.graph, "values", literal))
+    lines += ["", *_observe_lines(style), *parts.layers(layers)]
+    lines += _activate(last, policy.layers[last], y, True, style)
+    return (*lines, *action_lines(policy.graph, "values", style.literal))
 
 
 def _sums_and_floats(policy: FixedPolicy) -> list[str]:
@@ -164,11 +165,12 @@ def _sums_and_floats(policy: FixedPolicy) -> list[str]:
     return [f"int32_t sums[{max(sums)}];", f"float values[{max(floats)}];"]
 
 
-def _observe_lines() -> list[str]:
+def _observe_lines(style: CStyle) -> list[str]:
+    observations, actions = style.macro("OBSERVATION_SIZE"), style.macro("ACTION_SIZE")
     return [
         "const unsigned seen = observe(observation, even);",
-        "if (seen < POLICY_OBSERVATION_SIZE) { /* a broken input must not look like a calm one */",
-        "    for (unsigned i = 0; i < POLICY_ACTION_SIZE; i++) {",
+        f"if (seen < {observations}) {{ /* a broken input must not look like a calm one */",
+        f"    for (unsigned i = 0; i < {actions}; i++) {{",
         "        action[i] = observation[seen];",
         "    }",
         "    return;",
@@ -176,19 +178,17 @@ def _observe_lines() -> list[str]:
     ]
 
 
-def _activate(
-    index: int, layer: FixedLayer, y: str, last: bool, literal: FloatLiteral
-) -> list[str]:
+def _activate(index: int, layer: FixedLayer, y: str, last: bool, style: CStyle) -> list[str]:
     outputs = layer.layer.outputs
     if layer.integer and last:
         drop = (layer.exponent - fixed_tanh.INPUT_BITS).tolist()
         tanh = [f"fixed_tanh(sums[{i}] >> {drop[i]})" for i in range(outputs)]
-        unit = literal(2.0**-fixed_tanh.OUTPUT_BITS)
+        unit = style.literal(2.0**-fixed_tanh.OUTPUT_BITS)
         return [f"values[{i}] = (float){tanh[i]} * {unit};" for i in range(outputs)]
     if layer.integer:
         return [f"fixed_tanh_all(sums, layer{index}_exponent, {y}, {outputs});"]
     lines = [f"to_floats(sums, layer{index}_unit, values, {outputs});"]
-    lines += activation_call(layer.layer, "values", literal)
+    lines += activation_call(layer.layer, "values", style.literal)
     if not last:
         lines.append(f"to_fixed(values, layer{index}_exponent, {y}, {layer.limit}, {outputs});")
     return lines

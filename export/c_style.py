@@ -1,0 +1,67 @@
+"""How the C of a policy is written: what its names begin with, and how its numbers look.
+
+Whoever emits C is given the style first, so that a name or a number comes out right the first time:
+no text is searched or changed once it is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import jinja2
+import numpy as np
+
+from sparsectl.export.naming import DEFAULT, c_file_names
+from sparsectl.policy.activations import c_decimal, c_float
+
+_TEMPLATES: Final = jinja2.Environment(
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+@dataclass(frozen=True)
+class CStyle:
+    """The choices of a user that every emitter of C has to know."""
+
+    prefix: str = DEFAULT
+    """What every name begins with that other files of a program can see."""
+    portable: bool = False
+    """C99 and C++98 without what `export.portable` lists."""
+
+    def literal(self, value: float | np.floating) -> str:
+        """A float32 as a literal that keeps every bit: in hexadecimal, or decimal where the C is
+        to be portable."""
+        return c_decimal(value) if self.portable else c_float(value)
+
+    def render(self, template: str, **values: object) -> str:
+        """A jinja2 template with these values, and with the prefix as `policy` and `POLICY`.
+
+        Raises:
+            jinja2.UndefinedError: the template has a name that no value is given for.
+        """
+        names = {"policy": self.prefix, "POLICY": self.prefix.upper()}
+        return _compiled(template).render(names | values)
+
+    def name(self, rest: str) -> str:
+        """The name of a function, type or table that others can see: policy_act of "act"."""
+        return f"{self.prefix}_{rest}"
+
+    def macro(self, rest: str) -> str:
+        """The name of a macro that others can see: POLICY_DIGEST of "DIGEST"."""
+        return f"{self.prefix.upper()}_{rest}"
+
+    @property
+    def file_names(self) -> tuple[str, str, str, str]:
+        """Header, source, golden vectors and assembly, which only some encodings have."""
+        return c_file_names(self.prefix)
+
+
+@lru_cache(maxsize=256)
+def _compiled(template: str) -> jinja2.Template:
+    return _TEMPLATES.from_string(template)
