@@ -233,7 +233,9 @@ def of_student(scratch: Path) -> Digests:
     teacher = ROOT / "training" / "teachers" / f"{RIGS[0]}.onnx"
     env = f"sparsectl/{RIGS[0]}-v0"
     dataset, out = scratch / "dataset.npz", scratch / "distilled"
-    command("collect", "--teacher", teacher, "--env", env, "--out", dataset, "--steps", 20_000)
+    command(
+        "collect", "--teacher", teacher, "--env", env, "--out", dataset, "--transitions", 20_000
+    )
     words = ("--preset", "quick", "--keep", 236, "--teacher", teacher, "--env", env)
     command("distill", "--dataset", dataset, *words, "--out", out)
     tensors = load_file(out / "student.safetensors")
