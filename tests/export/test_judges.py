@@ -49,7 +49,7 @@ def file_of(seed: int) -> RandomFile:
 
 def negated(text: str) -> str:
     """The first weight with the other sign."""
-    return re.sub(r"(layer0_weight\[\d+\] POLICY_FLASH = \{\s+)(-?)", _other_sign, text, count=1)
+    return re.sub(r"(layer0_weight\[\d+\] \w+_FLASH = \{\s+)(-?)", _other_sign, text, count=1)
 
 
 def _other_sign(found: re.Match[str]) -> str:
@@ -64,13 +64,13 @@ SPOILED: dict[str, tuple[str, Spoil]] = {
     ),
     "a row one weight short": (
         "csr",
-        lambda text: re.sub(r"(layer1_count\[1\] POLICY_FLASH = \{\s+)8", r"\g<1>7", text),
+        lambda text: re.sub(r"(layer1_count\[1\] \w+_FLASH = \{\s+)8", r"\g<1>7", text),
     ),
     "a limit one bit off": ("csr", lambda text: text.replace("0x1p-1f)", "0x1.000002p-1f)")),
     "an input's cut-off one step off": (
         "packed-int16",
         lambda text: re.sub(
-            r"(input_limit\[2\] POLICY_FLASH = \{\s+)(\d+)",
+            r"(input_limit\[2\] \w+_FLASH = \{\s+)(\d+)",
             lambda m: f"{m[1]}{int(m[2]) - 1}",
             text,
         ),
