@@ -41,9 +41,10 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $(FIRMWARE_C)
 
+# ccache is the tests' own: with it each object is compiled once.
 toolchain:
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get install --yes --no-install-recommends \
-	    $$(python3 -m sparsectl.firmware_host.tools)
+	    ccache $$(python3 -m sparsectl.firmware_host.tools)
 
 # torch comes first: what depends on it must find the version that is wanted here. A new pip
 # resolves in half the time, and bytecode of what is never imported need not be compiled.

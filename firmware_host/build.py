@@ -33,6 +33,8 @@ CONTROL_STACK_BYTES: Final = 256
 
 ELF: Final = "firmware.elf"
 SUMMARY: Final = "build.json"
+_EXPORTED: Final = "exported"
+"""The policy's folder, by its name in the folder of a build while that is going on."""
 
 
 def build_firmware(
@@ -83,7 +85,7 @@ def build_firmware(
         sizes = _sizes(target, folder / ELF, _policy_stack_bytes(objects[0]))
         _check_sizes(target, sizes, policy_dir)
         for path in folder.iterdir():
-            if path.suffix in (".o", ".su"):
+            if path.suffix in (".o", ".su") or path.name == _EXPORTED:
                 path.unlink()
         images = [str(out / name) for name in _images(target, folder)]
         result: dict[str, Any] = {"elf": str(out / ELF), "images": images, "board": target.name}
@@ -98,20 +100,28 @@ def build_firmware(
 
 
 def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...]) -> list[Path]:
-    """Objects of the policy (the first; assembly, where its encoding has some), core and port."""
+    """Objects of the policy (the first; assembly, where its encoding has some), core and port.
+
+    What differs between two builds of the same sources, where the policy and the firmware lie, is
+    named relative to `folder`, so that a compiler cache knows them for the same.
+    """
     core = FIRMWARE / "core"
-    places = (folder, policy_dir, core, FIRMWARE, *board.includes)
-    includes = tuple(f"-I{path.resolve()}" for path in places)
+    (folder / _EXPORTED).symlink_to(policy_dir.resolve())
+    own_places = (path.resolve() for path in (core, FIRMWARE, *board.includes))
+    includes = tuple(f"-I{place}" for place in (".", _EXPORTED, *own_places))
+    flags = (*flags, f"-fdebug-prefix-map={_EXPORTED}={policy_dir.resolve()}")
     objects = []
     for name, extra in (("policy.c", ("-fstack-usage",)), ("policy.S", ())):
         if (policy_dir / name).is_file():
             objects.append(folder / f"{name.replace('.', '-')}.o")
             # with the core's flags, as it is measured: a board may want its own code smaller
-            compile_object(board.core, policy_dir / name, objects[-1], (*WARNINGS, *extra, *flags))
+            own, out = (*WARNINGS, *extra, *flags), Path(objects[-1].name)
+            compile_object(board.core, Path(_EXPORTED, name), out, own, folder)
     sources = (*sorted(core.glob("*.c")), *board.sources)
     for source in Progress(sources, desc=f"compile for {board.name}", leave=False, delay=2.0):
         objects.append(folder / f"{source.parent.name}-{source.stem}.o")
-        compile_object(board, source, objects[-1], (*WARNINGS, "-Wconversion", *includes, *flags))
+        strict, out = (*WARNINGS, "-Wconversion", *includes, *flags), Path(objects[-1].name)
+        compile_object(board, source.resolve(), out, strict, folder)
     return objects
 
 

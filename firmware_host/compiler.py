@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.interruption import ENDING, Terminated
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from sparsectl.firmware_host.cores.core import ToolChain
 
 TIMEOUT_S = 300.0
+LAUNCHER: Final = "SPARSECTL_COMPILER_LAUNCHER"
+"""Environment variable: the command, such as ccache, that starts the compiler of each C file."""
 _LAUNCHER: ContextVar[tuple[str, ...]] = ContextVar("launcher", default=())
 OUT_OF_ROOM = re.compile("not within region|overflowed|will not fit in region")
 """What linkers say of a program that is larger than the memory."""
@@ -64,13 +68,31 @@ def launched_by(*words: str) -> Iterator[None]:
         _LAUNCHER.reset(token)
 
 
-def compile_object(board: ToolChain, source: Path, out: Path, flags: Iterable[str]) -> None:
-    """Compile one C file to an object.
+def compile_object(
+    board: ToolChain,
+    source: Path,
+    out: Path,
+    flags: Iterable[str],
+    folder: Path | None = None,
+) -> None:
+    """Compile one C file to an object, by the command that `LAUNCHER` names where it is set.
+
+    folder: where the compiler runs, which `source`, `out` and `flags` may be relative to.
 
     Raises:
-        UserError: no compiler, or it refuses; the message holds its first error.
+        UserError: no compiler or launcher, or it refuses; the message holds its first error.
     """
-    _run([find_compiler(board), *board.flags, *flags, "-c", str(source), "-o", str(out)], source)
+    command = [find_compiler(board), *board.flags, *flags, "-c", str(source), "-o", str(out)]
+    # What confines the compiler confines it alone: a cache would have to reach its own files.
+    launcher = () if _LAUNCHER.get() else _wanted_launcher()
+    _run([*launcher, *command], source if folder is None else (folder / source).resolve(), folder)
+
+
+def _wanted_launcher() -> tuple[str, ...]:
+    words = shlex.split(os.environ.get(LAUNCHER, ""))
+    if words and shutil.which(words[0]) is None:
+        raise UserError(f"{LAUNCHER} names {words[0]}, which is not installed; install or unset it")
+    return tuple(words)
 
 
 def link(
@@ -117,10 +139,14 @@ def convert(board: ToolChain, elf: Path, out: Path, kind: str) -> None:
     _run([tool, "-O", form, "-R", ".eeprom", str(elf), str(out)], elf)
 
 
-def _run(command: list[str], subject: Path) -> None:
+def _run(command: list[str], subject: Path, folder: Path | None = None) -> None:
     try:
         answer = subprocess.run(
-            [*_LAUNCHER.get(), *command], capture_output=True, text=True, timeout=TIMEOUT_S
+            [*_LAUNCHER.get(), *command],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            cwd=folder,
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(

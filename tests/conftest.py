@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import compiler_cache
 from tests.peak_memory import PeakMemory
 
 # Hypothesis ends an example after 200 ms outside CI, which a busy machine takes for anything.
@@ -33,5 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    compiler_cache.start(config)
     if RECORD:
         config.pluginmanager.register(PeakMemory(config, Path(RECORD).absolute()), "peak memory")

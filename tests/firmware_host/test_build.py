@@ -13,6 +13,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.build import build_firmware
+from sparsectl.firmware_host.compiler import LAUNCHER
 from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.plants.rig_constants import RigConstants
@@ -135,6 +136,34 @@ def test_code_that_does_not_compile(policy_dir: Path, tmp_path: Path) -> None:
 def test_no_compiler(policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="no C compiler for board host .*apt-get install gcc"):
+        build_firmware(policy_dir, "host", RIG, tmp_path / "out")
+
+
+def test_the_same_sources_elsewhere_are_the_same_to_a_compiler_cache(
+    policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, script = tmp_path / "log", tmp_path / "launcher"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {os.environ.get(LAUNCHER, "")} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv(LAUNCHER, str(script))
+    started, elves = [], []
+    for name in ("one", "another"):
+        exported = Path(shutil.copytree(policy_dir, tmp_path / name / "policy"))
+        elves.append(build_firmware(exported, "host", RIG, tmp_path / name / "out")["elf"])
+        assert "exported" not in {path.name for path in Path(elves[-1]).parent.iterdir()}
+        # gdb finds the policy's own C by this; it is nothing that code depends on
+        mapped = f"-fdebug-prefix-map=exported={exported}"
+        started.append(log.read_text().replace(mapped, ""))
+        log.unlink()
+    assert started[0] == started[1]
+    assert " -c exported/policy.c " in started[0] and str(tmp_path) not in started[0]
+
+
+def test_a_launcher_that_is_not_there(
+    policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LAUNCHER, "no-such-cache --quick")
+    with pytest.raises(UserError, match=f"{LAUNCHER} names no-such-cache, which is not installed"):
         build_firmware(policy_dir, "host", RIG, tmp_path / "out")
 
 
