@@ -15,6 +15,7 @@ import numpy as np
 import scipy  # its parts load when they are first used; stats takes a second
 from numpy.typing import NDArray
 
+from sparsectl.common.levenberg_marquardt import Damping
 from sparsectl.hil.identification.unknowns import UNKNOWNS, Guess, scales
 from sparsectl.hil.identification.windows import Simulator, Window, first_states
 
@@ -30,6 +31,9 @@ STEP = 1e-3
 STATE_STEPS = np.array([0.05, 0.05, 2.0, 2.0])
 """Of the finite differences of a start, in counts and counts a second."""
 CONFIDENCE = 0.95
+
+FIRST_DAMPING = 1e-2
+DAMPING = Damping(down=0.1, up=10.0, least=1e-9, most=1e9, tries=20)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def fit(
     """Fit from `guess` on; `progress` gets the iteration and the residuals' rms in counts."""
     scale = np.array(scales(guess.base))
     values, states = np.array(guess.values), first_states(windows)
-    damping, converged, iteration = 1e-2, False, 0
+    damping, converged, iteration = FIRST_DAMPING, False, 0
     residuals = _residuals(windows, _guess(guess, values), states)
     for iteration in range(1, MOST_ITERATIONS + 1):
         normal = _normal(windows, guess, values, states, scale, residuals)
@@ -162,7 +166,8 @@ def _damped_step(
     """One accepted step, with more damping until one lowers the sum of squares."""
     cost = float(np.sum(np.square(residuals)))
     lowest = np.array([-np.inf if u.lowest is None else u.lowest for u in UNKNOWNS])
-    while damping < 1e9:
+
+    def attempt(damping: float) -> tuple[Float, Float, Float, Float] | None:
         damped = normal.hessian + damping * np.diag(np.diag(normal.hessian) + 1e-12)
         step = -np.linalg.solve(damped, normal.gradient)
         moved = np.maximum(values + scale * step, lowest)
@@ -173,10 +178,14 @@ def _damped_step(
             new = _residuals(windows, _guess(guess, moved), moved_states)
         except ValueError:  # a mass or a length below zero
             new = np.full_like(residuals, np.inf)
-        if float(np.sum(np.square(new))) <= cost:
-            return moved, moved_states, new, max(damping / 10, 1e-9), step
-        damping *= 10
-    return values, states, residuals, 1e-2, np.zeros_like(values)
+        is_lower = float(np.sum(np.square(new))) <= cost
+        return (moved, moved_states, new, step) if is_lower else None
+
+    found, damping = DAMPING.step(damping, attempt)
+    if found is None:
+        return values, states, residuals, FIRST_DAMPING, np.zeros_like(values)
+    moved, moved_states, new, step = found
+    return moved, moved_states, new, damping, step
 
 
 def _state_steps(normal: _Normal, step: Float, damping: float) -> Float:

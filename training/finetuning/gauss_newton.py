@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sparsectl.common.levenberg_marquardt import Damping
 from sparsectl.training.students.masked import MaskedStudent
 from sparsectl.training.students.pruning import Mask, connected_weights
 
@@ -24,11 +25,7 @@ STRIPES = 6
 """In which H is summed up."""
 
 FIRST_DAMPING = 1e-3
-LEAST_DAMPING = 1e-6
-DAMPING_DOWN, DAMPING_UP = 1 / 3, 4.0
-"""What the damping is multiplied by after a step that was good, and after one that was not."""
-
-TRIES = 6
+DAMPING = Damping()
 FLOOR = 1e-6
 """Damping of parameters that change nothing: weights into a neuron that is never active."""
 
@@ -151,7 +148,7 @@ def mean_error(student: MaskedStudent, observations: Tensor, labels: Tensor) -> 
 def damped_step(
     student: MaskedStudent, observations: Tensor, labels: Tensor, damping: float
 ) -> tuple[float, float]:
-    """One step of Levenberg and Marquardt: stiffer until the error on these rows falls.
+    """One step of Levenberg and Marquardt, damped more until the error on these rows falls.
 
     Args:
         student: changed in place; left as it is where no step lowers the error.
@@ -166,15 +163,18 @@ def damped_step(
     before = parameters.values()
     known = curvature(parameters, observations, labels)
     diagonal = known.matrix.diagonal() + FLOOR
-    for _ in range(TRIES):
+
+    def attempt(damping: float) -> bool | None:
         factor, failed = torch.linalg.cholesky_ex(known.matrix + (damping * diagonal).diag())
-        if not failed:
-            step = torch.cholesky_solve(known.gradient[:, None], factor)[:, 0]
-            parameters.assign(before - step)
-            if mean_error(student, observations, labels) < known.error:
-                return known.error, max(damping * DAMPING_DOWN, LEAST_DAMPING)
-        damping *= DAMPING_UP
-    parameters.assign(before)
+        if failed:
+            return None
+        step = torch.cholesky_solve(known.gradient[:, None], factor)[:, 0]
+        parameters.assign(before - step)
+        return mean_error(student, observations, labels) < known.error or None
+
+    stepped, damping = DAMPING.step(damping, attempt)
+    if stepped is None:
+        parameters.assign(before)
     return known.error, damping
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsectl.common.levenberg_marquardt import Damping
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, Int, is_shifted
@@ -41,8 +42,8 @@ STEPS = 4
 DAMPING = 1e-4
 """Added to the matrix's diagonal before it is inverted."""
 
-FIRST_DAMPING, LEAST_DAMPING, DAMPING_DOWN, DAMPING_UP, TRIES = 1e-3, 1e-6, 1 / 3, 4.0, 6
-"""Of a step: the share of the diagonal that is added, and what it is multiplied by."""
+FIRST_STEP_DAMPING = 1e-3
+"""Of the first step of each stage: the share of the matrix's diagonal that is added to it."""
 
 _GREATEST_WHOLE = 2.0**40
 """Above, a parameter fits no accumulator; far below what int64 takes."""
@@ -257,22 +258,36 @@ def _compensated(
     is_free: Flags,
 ) -> Float64:
     """Some damped steps of the free parameters towards the labels."""
-    damping = FIRST_DAMPING
+    damping = FIRST_STEP_DAMPING
     for _ in range(STEPS):
-        actions, jacobian = network.jacobian(values, observations)
-        jacobian, residuals = jacobian[:, is_free], actions - labels
-        before = np.sum(residuals**2)
-        matrix = _products(jacobian)
-        gradient = np.einsum("opb,ob->p", jacobian, residuals) / labels.shape[1]
-        for _ in range(TRIES):
-            damped = matrix + np.diag(damping * (matrix.diagonal() + FLOOR))
-            tried = values.copy()
-            tried[is_free] -= np.linalg.solve(damped, gradient)
-            if np.sum((network.actions(tried, observations) - labels) ** 2) < before:
-                values, damping = tried, max(damping * DAMPING_DOWN, LEAST_DAMPING)
-                break
-            damping *= DAMPING_UP
+        attempt = _attempts(network, observations, labels, values, is_free)
+        stepped, damping = Damping().step(damping, attempt)
+        values = values if stepped is None else stepped
     return values
+
+
+def _attempts(
+    network: _Network,
+    observations: Float32,
+    labels: Float64,
+    values: Float64,
+    is_free: Flags,
+) -> Callable[[float], Float64 | None]:
+    """A damping to the parameters after a step; None where the actions are no closer."""
+    actions, jacobian = network.jacobian(values, observations)
+    jacobian, residuals = jacobian[:, is_free], actions - labels
+    before = np.sum(residuals**2)
+    matrix = _products(jacobian)
+    gradient = np.einsum("opb,ob->p", jacobian, residuals) / labels.shape[1]
+
+    def attempt(damping: float) -> Float64 | None:
+        damped = matrix + np.diag(damping * (matrix.diagonal() + FLOOR))
+        tried = values.copy()
+        tried[is_free] -= np.linalg.solve(damped, gradient)
+        after = np.sum((network.actions(tried, observations) - labels) ** 2)
+        return tried if after < before else None
+
+    return attempt
 
 
 def _products(jacobian: Float64) -> Float64:
