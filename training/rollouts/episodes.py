@@ -26,6 +26,7 @@ from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.environments.signals import choices_of, environment_signals, normaliser
 from sparsectl.training.nn.networks import Array
 from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
 Seed = tuple[int, ...]
@@ -281,20 +282,20 @@ def run_episode(
     columns: list[list[Any]] = [[], [], [], [], [], []]
     actions: list[Array] = []
     options = None if behaviour.start is None else {"start": behaviour.start}
-    observation, _ = environment.reset(
-        seed=episode_seed(Series(series), number, *entropy), options=options
-    )
-    ended = False
-    info: dict[str, Any] = {}
-    while not ended:
-        row = np.array(observation, np.float32)
-        action = behaviour.actor.act(row[None])[0]
+    episode = RunningEpisode(environment, episode_seed(Series(series), number, *entropy), options)
+    while not episode.is_over:
+        action = behaviour.actor.act(episode.observation[None])[0]
         actions.append(action)
         executed = disturbed(action, noise, random, scale, low, high)
-        observation, reward, terminated, truncated, info = environment.step(executed)
-        ended = terminated or truncated
-        after = np.array(observation, np.float32)
-        values = (row, executed, reward, after, terminated, truncated)
+        step = episode.step(executed)
+        values = (
+            step.observation,
+            executed,
+            step.reward,
+            step.after,
+            step.terminated,
+            step.truncated,
+        )
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     teacher = behaviour.teacher
@@ -305,7 +306,7 @@ def run_episode(
         metadata = {**dataset.metadata, VALUES_KIND: labeller.values_kind}
         given = labeller.values(dataset.observations)
         dataset = replace(dataset, teacher_values=given, metadata=metadata)
-    return Episode(dataset, info.get("is_success"))
+    return Episode(dataset, episode.success)
 
 
 def _noisy(

@@ -22,6 +22,7 @@ from sparsectl.training.rollouts.episodes import check_fit
 from sparsectl.training.rollouts.intervals import cvar_figures, mean_interval
 from sparsectl.training.rollouts.plausibility import warn_of_lost_normaliser
 from sparsectl.training.rollouts.policy import Policy, load_policy
+from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -69,19 +70,17 @@ def run_episodes(
             spec = envs[first].spec
             threshold = spec.reward_threshold if spec else None
             longest = (spec and spec.max_episode_steps) or _own_limit(envs[first])
-            seen = {i: envs[i].reset(seed=episode_seed(series, seed + i))[0] for i in block}
-            while seen:
-                ended = lengths[: block.stop][[i not in seen for i in range(block.stop)]]
-                bar.total = expected_steps(ended, len(seen), episodes, longest)
-                actions = act(np.stack(list(seen.values())).astype(np.float32))
-                for i, action in zip(list(seen), actions, strict=True):
-                    seen[i], reward, terminated, truncated, info = envs[i].step(action)
-                    returns[i] += float(reward)
+            running = {i: RunningEpisode(envs[i], episode_seed(series, seed + i)) for i in block}
+            while running:
+                ended = lengths[: block.stop][[i not in running for i in range(block.stop)]]
+                bar.total = expected_steps(ended, len(running), episodes, longest)
+                actions = act(np.stack([each.observation for each in running.values()]))
+                for i, action in zip(list(running), actions, strict=True):
+                    returns[i] += running[i].step(action).reward
                     lengths[i] += 1
-                    if terminated or truncated:
-                        said[i] = None if "is_success" not in info else bool(info["is_success"])
+                    if running[i].is_over:
+                        said[i] = running.pop(i).success
                         envs[i].close()
-                        del seen[i]
                 bar.update(len(actions))
     return Episodes(returns, lengths, successes_of(said, returns, threshold))
 
@@ -167,14 +166,12 @@ def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.f
     """One episode of a plant's environment as arrays over time: what the report draws."""
     env = make_environment(env_id)
     plant = plant_of(env, env_id)
-    observation, _ = env.reset(seed=episode_seed(Series.EVALUATION, seed))
-    rows, done = [], False
-    while not done:
-        action = act(observation[None].astype(np.float32))[0]
-        observation, _, terminated, truncated, _ = env.step(action)
+    episode, rows = RunningEpisode(env, episode_seed(Series.EVALUATION, seed)), []
+    while not episode.is_over:
+        action = act(episode.observation[None])[0]
+        episode.step(action)
         position, _, angle_rad, _ = plant.state()
         rows.append((plant.time_s, position, angle_rad, float(action[0])))
-        done = terminated or truncated
     env.close()
     columns = np.array(rows).T
     names = ("time_s", "base_position", "pole_angle_rad", "duty")

@@ -16,6 +16,7 @@ import numpy as np
 from sparsectl.common.warning import warn
 from sparsectl.training.nn.networks import Array, Mlp
 from sparsectl.training.rollouts.policy import Policy
+from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
 STEPS = 200
@@ -42,14 +43,13 @@ def warn_of_lost_normaliser(
 
 def observations_of(policy: Policy, environment: gymnasium.Env[Any, Any]) -> Array:
     """What a policy meets in its first steps, [STEPS, n]."""
-    rows = []
-    observation, _ = environment.reset(seed=episode_seed(Series.PROBE, 0))
-    for _ in range(STEPS):
-        rows.append(np.asarray(observation, np.float32))
-        action = policy.act(rows[-1][None])[0]
-        observation, _, terminated, truncated, _ = environment.step(action)
-        if terminated or truncated:
-            observation, _ = environment.reset()
+    rows: list[Array] = []
+    episode = RunningEpisode(environment, episode_seed(Series.PROBE, 0))
+    while len(rows) < STEPS:
+        if episode.is_over:
+            episode = RunningEpisode(environment)
+        rows.append(episode.observation)
+        episode.step(policy.act(episode.observation[None])[0])
     return np.stack(rows)
 
 
