@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparsectl.training.trajectory.grid_worlds import ENDING, MOVES, GridWorld
+from sparsectl.training.trajectory.grid_worlds import MOVES, GridWorld
 from sparsectl.training.trajectory.methods import Loss, Method, Reward
 
 Array = NDArray[np.float64]
@@ -25,6 +25,7 @@ NEXT_LOG_TEACHER = int(Reward.NEXT_LOG_TEACHER)
 STUDENTS_CRITIC = int(Reward.TEACHERS_VALUE_STUDENTS_CRITIC)
 TEACHERS_VALUE = int(Reward.TEACHERS_VALUE)
 ENVIRONMENT = int(Reward.ENVIRONMENT)
+NO_REWARD = int(Reward.NONE)
 
 
 def distilled(
@@ -36,6 +37,7 @@ def distilled(
     marks: Sequence[int],
     seed: int,
     critic_rate: float = 0.1,
+    segment: int | None = None,
 ) -> Array:
     """The student's probabilities [marks, S, A] after so many trajectories.
 
@@ -47,7 +49,9 @@ def distilled(
         rate: of the update along one trajectory.
         marks: numbers of trajectories, rising, after which the student is looked at.
         seed: of the sampling.
-        critic_rate: of V_πθ by TD(0), where the method has it.
+        critic_rate: of V_πθ by TD(0), and of a baseline, where the method has it.
+        segment: where episodes never end, the steps between two updates; the next trajectory
+            begins where the last one stopped.
     """
     logits = np.zeros((world.observations, world.actions))
     students = np.empty((len(marks), world.observations, world.actions))
@@ -57,6 +61,8 @@ def distilled(
         np.asarray(marks, np.int64),
         world.after,
         world.noise,
+        world.ending,
+        segment or 0,
         world.reward,
         world.terminal,
         world.start,
@@ -64,45 +70,57 @@ def distilled(
         world.seen_as,
         teacher,
         np.log(teacher),
+        np.cumsum(teacher, axis=1),
         teachers_values,
-        method.student,
-        method.teacher,
+        float(method.student),
+        float(method.teacher),
         int(method.loss),
         int(method.reward),
+        method.baseline,
+        method.summed,
         rate,
         critic_rate,
-        seed,
+        np.random.default_rng(seed),
     )
     return students[:, world.seen_as]
 
 
 @njit(cache=True)
-def _softmax(logits, probabilities):  # type: ignore[no-untyped-def]
+def _softmax(logits, probabilities, sums):  # type: ignore[no-untyped-def]
+    """Also the running sums that an action is drawn by; returns log Σ exp."""
     largest = logits.max()
     total = 0.0
     for action in range(len(logits)):
         probabilities[action] = np.exp(logits[action] - largest)
         total += probabilities[action]
+    sum_so_far = 0.0
     for action in range(len(logits)):
         probabilities[action] /= total
+        sum_so_far += probabilities[action]
+        sums[action] = sum_so_far
+    return largest + np.log(total)
 
 
 @njit(cache=True)
-def _drawn(probabilities):  # type: ignore[no-untyped-def]
-    left = np.random.random()
-    for action in range(len(probabilities) - 1):
-        left -= probabilities[action]
-        if left < 0:
-            return action
-    return len(probabilities) - 1
+def _drawn(sums, random):  # type: ignore[no-untyped-def]
+    """The first action whose running sum is above a number drawn from [0, 1)."""
+    wanted = random.random()
+    low, high = 0, len(sums) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if wanted < sums[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 @njit(cache=True)
-def _cross_entropy(one, other):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for action in range(len(one)):
-        total -= one[action] * np.log(max(other[action], 1e-300))
-    return total
+def _trials(chance, random):  # type: ignore[no-untyped-def]
+    """How many trials fail before one of this chance succeeds: one draw in place of many."""
+    if chance <= 0.0:
+        return LONGEST
+    return min(int(np.log(1.0 - random.random()) / np.log(1.0 - chance)), LONGEST)
 
 
 @njit(cache=True)
@@ -112,6 +130,8 @@ def _distil(  # type: ignore[no-untyped-def]
     marks,
     after,
     noise,
+    ending,
+    segment,
     reward,
     terminal,
     start,
@@ -119,84 +139,132 @@ def _distil(  # type: ignore[no-untyped-def]
     seen_as,
     teacher,
     log_teacher,
+    teachers_sums,
     teachers_values,
     students_share,
     teachers_share,
     loss,
     kind,
+    baseline,
+    summed,
     rate,
     critic_rate,
-    seed,
+    random,
 ):
-    np.random.seed(seed)
-    actions = logits.shape[1]
+    states, actions = len(reward), logits.shape[1]
     at = np.empty(LONGEST + 1, np.int64)
     did = np.empty(LONGEST, np.int64)
-    probabilities = np.empty((LONGEST + 1, actions))
     rewards = np.empty(LONGEST)
-    critic = np.zeros(len(reward))
-    even = np.full(actions, 1.0 / actions)
-    mark = 0
+    # The student changes between trajectories alone, and only where the last one has been: what
+    # follows from its logits is kept and renewed there.
+    probabilities, sums = np.empty(logits.shape), np.empty(logits.shape)
+    log_sums = np.empty(len(logits))
+    for observation in range(len(logits)):
+        log_sums[observation] = _softmax(
+            logits[observation], probabilities[observation], sums[observation]
+        )
+    critic = np.zeros(states)
+    last_met = np.full(states, -1)
+    met = np.empty(states, np.int64)
+    visits, following_sum, cross_entropy = np.zeros(states), np.zeros(states), np.zeros(states)
+    mark, state = 0, start
     for trajectory in range(marks[-1] + 1):
         if trajectory == marks[mark]:
-            for observation in range(len(logits)):
-                _softmax(logits[observation], students[mark, observation])
+            students[mark] = probabilities
             mark += 1
             if mark == len(marks):
                 return
         # The trajectory, by a control policy that is drawn for all of it.
-        who = np.random.random()
-        state, steps, ended = start, 0, False
-        at[0] = start
-        while not ended and steps < LONGEST:
-            _softmax(logits[seen_as[state]], probabilities[steps])
+        who = random.random()
+        until_noise = _trials(noise, random)
+        longest = segment if segment else min(1 + _trials(ending, random), LONGEST)
+        if not segment:
+            state = start
+        steps, ended, different = 0, False, 0
+        at[0] = state
+        while not ended:
+            if last_met[state] != trajectory:
+                last_met[state] = trajectory
+                met[different] = state
+                different += 1
+                visits[state] = 0.0
+                following_sum[state] = 0.0
+                if kind == NEXT_CROSS_ENTROPY:
+                    observation = seen_as[state]
+                    total = log_sums[observation]
+                    for action in range(actions):
+                        total -= teacher[state, action] * logits[observation, action]
+                    cross_entropy[state] = total
+            visits[state] += 1.0
             if who < students_share:
-                action = _drawn(probabilities[steps])
+                action = _drawn(sums[seen_as[state]], random)
             elif who < students_share + teachers_share:
-                action = _drawn(teacher[state])
+                action = _drawn(teachers_sums[state], random)
             else:
-                action = _drawn(even)
-            move = np.random.randint(MOVE_COUNT) if np.random.random() < noise else action
+                action = int(random.random() * actions)
+            move = action
+            if until_noise == 0:
+                move = int(random.random() * MOVE_COUNT)
+                until_noise = _trials(noise, random)
+            else:
+                until_noise -= 1
             to = after[state, move]
-            ended = np.random.random() < ENDING or (terminal[to] and not restarts)
             did[steps] = action
             rewards[steps] = reward[to]
+            ended = steps + 1 == longest or (terminal[to] and not restarts)
             state = start if terminal[to] else to
             steps += 1
             at[steps] = state
         # Its update, from the last step back, so that what follows each step is summed once.
-        following = 0.0
-        for step in range(steps - 1, -1, -1):
-            state, to, last = at[step], at[step + 1], step == steps - 1
-            student = probabilities[step]
-            term = 0.0
-            if kind == LOG_TEACHER:
-                term = log_teacher[state, did[step]]
-            elif kind == NEXT_CROSS_ENTROPY and not last:
-                term = -_cross_entropy(teacher[to], probabilities[step + 1])
-            elif kind == NEXT_LOG_TEACHER and not last:
-                term = log_teacher[to, did[step + 1]]
-            elif kind == STUDENTS_CRITIC or kind == TEACHERS_VALUE:
-                beyond = 0.0 if last else teachers_values[to]
-                before = critic[state] if kind == STUDENTS_CRITIC else teachers_values[state]
-                term = rewards[step] + beyond - before
-            elif kind == ENVIRONMENT:
-                term = rewards[step]
-            following += term
+        if kind != NO_REWARD:
+            following = 0.0
+            for step in range(steps - 1, -1, -1):
+                state, to, last = at[step], at[step + 1], step == steps - 1
+                term = 0.0
+                if kind == LOG_TEACHER:
+                    term = log_teacher[state, did[step]]
+                elif kind == NEXT_CROSS_ENTROPY:
+                    term = 0.0 if last else -cross_entropy[to]
+                elif kind == NEXT_LOG_TEACHER:
+                    term = 0.0 if last else log_teacher[to, did[step + 1]]
+                elif kind == STUDENTS_CRITIC or kind == TEACHERS_VALUE:
+                    beyond = 0.0 if last else teachers_values[to]
+                    before = critic[state] if kind == STUDENTS_CRITIC else teachers_values[state]
+                    term = rewards[step] + beyond - before
+                elif kind == ENVIRONMENT:
+                    term = rewards[step]
+                following = following + term if summed else term
+                weight = following - critic[state] if baseline else following
+                # −∇ log π_θ is −1 at what was done, here, and π_θ everywhere, below.
+                logits[seen_as[state], did[step]] += rate * weight
+                following_sum[state] += weight
+                if baseline:
+                    rewards[step] = following
+        for number in range(different):
+            state = met[number]
+            observation = seen_as[state]
+            often, sum_there = visits[state], following_sum[state]
             mean = 0.0  # of log π under the student
             if loss == STUDENTS_CROSS_ENTROPY:
                 for action in range(actions):
-                    mean += student[action] * log_teacher[state, action]
-            row = logits[seen_as[state]]
+                    mean += probabilities[observation, action] * log_teacher[state, action]
             for action in range(actions):
-                towards = (1.0 if action == did[step] else 0.0) - student[action]  # ∇ log π_θ
-                gradient = -towards * following
+                chance = probabilities[observation, action]
+                gradient = chance * sum_there
                 if loss == TEACHERS_CROSS_ENTROPY:
-                    gradient += student[action] - teacher[state, action]
+                    gradient += often * (chance - teacher[state, action])
                 elif loss == STUDENTS_CROSS_ENTROPY:
-                    gradient -= student[action] * (log_teacher[state, action] - mean)
-                row[action] -= rate * gradient
+                    gradient -= often * chance * (log_teacher[state, action] - mean)
+                logits[observation, action] -= rate * gradient
+        for number in range(different):
+            observation = seen_as[met[number]]
+            log_sums[observation] = _softmax(
+                logits[observation], probabilities[observation], sums[observation]
+            )
         if kind == STUDENTS_CRITIC:
             for step in range(steps - 1, -1, -1):
                 beyond = 0.0 if step == steps - 1 else critic[at[step + 1]]
                 critic[at[step]] += critic_rate * (rewards[step] + beyond - critic[at[step]])
+        elif baseline:
+            for step in range(steps):
+                critic[at[step]] += critic_rate * (rewards[step] - critic[at[step]])

@@ -51,6 +51,7 @@ class GridWorld:
             (the paper's worlds); where the episode ends, a method whose reward is a negative
             log-likelihood a step gains by ending it.
         seen_as: [S] number of what an agent sees there; states that look alike share it.
+        ending: probability that an episode ends after an action; 0 for a task without end.
     """
 
     after: NDArray[np.int32]
@@ -60,6 +61,7 @@ class GridWorld:
     start: int
     seen_as: NDArray[np.int32]
     restarts: bool = True
+    ending: float = ENDING
 
     @property
     def states(self) -> int:

@@ -6,7 +6,7 @@ control policy q (equation 1). π is the teacher, π_θ the student, H×(p‖q) 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -48,12 +48,17 @@ class Method:
         teacher: that the teacher does; what is left of 1 acts evenly at random.
         loss: ℓ_t.
         reward: r̂_i.
+        baseline: whether a critic's expectation of Σ_{i≥t} r̂_i, learnt beside the student, is taken
+            from it: the expected update is the same (Williams 1992) and its variance smaller.
+        summed: whether R̂_t is Σ_{i≥t} r̂_i as in the paper, or r̂_t alone.
     """
 
     student: float
     teacher: float
     loss: Loss
     reward: Reward
+    baseline: bool = False
+    summed: bool = True
 
 
 METHODS: Final = {
@@ -72,8 +77,29 @@ OTHERS: Final = {
     "mixture distill": Method(0.5, 0.5, Loss.TEACHERS_CROSS_ENTROPY, Reward.NONE),
     "uniform distill": Method(0, 0, Loss.TEACHERS_CROSS_ENTROPY, Reward.NONE),
     "teacher V shaping": Method(1, 0, Loss.NONE, Reward.TEACHERS_VALUE),
+    "teacher V, one step": Method(
+        1, 0, Loss.NONE, Reward.TEACHERS_VALUE_STUDENTS_CRITIC, summed=False
+    ),
     "policy gradient": Method(1, 0, Loss.NONE, Reward.ENVIRONMENT),
 }
-"""Other control policies for the first row, the second reading of the last, and no teacher."""
+"""Other control policies for the first row, two other readings of the last, and no teacher.
 
-ALL: Final = METHODS | OTHERS
+Summed, the reward −V_π leaves the return less V_π(s_t), a baseline, and follows the gradient of the
+expected return, which the paper names as the last row's objective; the reward −V_πθ also pays for
+every state where the teacher is thought to be worth more than the student. One step alone makes
+V_πθ a baseline instead, and the student improves on the teacher as if that took over afterwards
+(Ross and Bagnell 2014).
+"""
+
+WITH_CRITIC: Final = {
+    f"{name}, critic": replace((METHODS | OTHERS)[name], baseline=True)
+    for name in (
+        "entropy regularised",
+        "N-distill",
+        "expected entropy regularised",
+        "policy gradient",
+    )
+}
+"""Rewards summed along an episode, less what a critic expects of them."""
+
+ALL: Final = METHODS | OTHERS | WITH_CRITIC

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparsectl.training.trajectory.grid_worlds import ENDING, MOVES, GridWorld
+from sparsectl.training.trajectory.grid_worlds import MOVES, GridWorld
 
 Array = NDArray[np.float64]
 MOVE_COUNT = len(MOVES)
@@ -36,11 +36,12 @@ def q_learning(
         q,
         world.after,
         world.noise,
+        world.ending,
         world.reward,
         world.terminal,
         world.start,
         world.restarts,
-        seed,
+        np.random.default_rng(seed),
         transitions,
         exploration,
     )
@@ -56,22 +57,26 @@ def noisy_greedy(q: Array, noise: float) -> Array:
 
 
 @njit(cache=True)
-def _learn(q, after, noise, reward, terminal, start, restarts, seed, transitions, exploration):  # type: ignore[no-untyped-def]
-    np.random.seed(seed)
+def _learn(
+    q, after, noise, ending, reward, terminal, start, restarts, random, transitions, exploration
+):  # type: ignore[no-untyped-def]
     actions = q.shape[1]
-    tried = np.zeros(q.shape)
+    tried = np.zeros(q.shape, np.int64)
+    rates = np.arange(1, 4097) ** -FORGETTING
     state = start
     for _ in range(transitions):
-        action = np.random.randint(actions)
-        if np.random.random() >= exploration:
+        action = int(random.random() * actions)
+        if random.random() >= exploration:
             action = q[state].argmax()
-        move = np.random.randint(MOVE_COUNT) if np.random.random() < noise else action
+        move = int(random.random() * MOVE_COUNT) if random.random() < noise else action
         to = after[state, move]
-        ended = np.random.random() < ENDING or (terminal[to] and not restarts)
+        ended = random.random() < ending or (terminal[to] and not restarts)
         into = start if ended or terminal[to] else to
         # What is cut off by the chance of ending is an end like any other.
         target = reward[to] + (0.0 if ended else q[into].max())
         tried[state, action] += 1
-        rate = tried[state, action] ** -FORGETTING  # λ of Q ← (1 − λ) Q + λ (r + max Q')
+        often = tried[state, action]
+        # λ of Q ← (1 − λ) Q + λ (r + max Q')
+        rate = rates[often - 1] if often <= len(rates) else often**-FORGETTING
         q[state, action] += rate * (target - q[state, action])
         state = into

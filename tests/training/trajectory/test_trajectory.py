@@ -10,10 +10,9 @@ import torch
 
 from sparsectl.training.trajectory.distillation import distilled
 from sparsectl.training.trajectory.evaluation import (
+    average_reward,
     divergence,
     expected_return,
-    going_on,
-    transition_matrix,
     values,
     visits,
 )
@@ -116,8 +115,43 @@ def test_values_are_those_of_sampled_episodes() -> None:
     error = np.std(returns) / np.sqrt(len(returns))
     assert abs(np.mean(returns) - expected_return(world, policy)) < 5 * error
     assert visits(world, policy).sum() == pytest.approx(1 / ENDING)
-    there = going_on(world, transition_matrix(world, policy))
-    np.testing.assert_allclose(there.sum(axis=1), 1 - ENDING)
+
+
+def dense_chain(world: GridWorld, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chances of entering [S, S], and of standing there next with the episode not over [S, S]."""
+    moved = np.eye(world.states)[world.after]
+    entering = (1 - world.noise) * (policy[:, :, None] * moved).sum(axis=1)
+    entering += world.noise * moved[:, :4].mean(axis=1)
+    there = (1 - world.ending) * entering
+    to_start = there[:, world.terminal].sum(axis=1)
+    there[:, world.terminal] = 0
+    if world.restarts:
+        there[:, world.start] += to_start
+    return entering, there
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+@pytest.mark.parametrize("actions", [4, 12])
+def test_the_band_is_solved_as_the_whole_matrix_is(restarts: bool, actions: int) -> None:
+    random = np.random.default_rng(3)
+    for drawn in (corridor(9, noise=0.1), random_world(random, side=7), random_world(random)):
+        world = replace(drawn, restarts=restarts).with_actions(actions)
+        policy = random.dirichlet(np.full(actions, 0.3), size=world.states)
+        entering, there = dense_chain(world, policy)
+        matrix = np.eye(world.states) - there
+        wanted = np.linalg.solve(matrix, entering @ world.reward)
+        np.testing.assert_allclose(values(world, policy), wanted, rtol=1e-9, atol=1e-9)
+        begin = np.eye(world.states)[world.start]
+        often = np.linalg.solve(matrix.T, begin)
+        np.testing.assert_allclose(visits(world, policy), often, rtol=1e-9, atol=1e-9)
+
+
+def test_an_average_reward_is_that_of_the_stationary_chain() -> None:
+    world = replace(corridor(7, noise=0.2), ending=0.0)
+    policy = some_teacher(world)
+    entering, there = dense_chain(world, policy)
+    shares = np.linalg.matrix_power(there, 4096)[world.start]
+    assert average_reward(world, policy) == pytest.approx(shares @ entering @ world.reward, 1e-4)
 
 
 def test_q_learning_walks_a_corridor_to_its_goal() -> None:
