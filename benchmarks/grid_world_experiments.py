@@ -40,7 +40,7 @@ class Experiment:
     """A corridor of eleven cells, the same for every seed, in place of random worlds."""
     segment: int | None = None
     """Steps between two updates of a task that never ends."""
-    worlds: int = 300
+    worlds: int = 100
     """Reported, unless --worlds asks for another number."""
     tuning: int = 0
     """Worlds that choose step sizes; 0 for those of `rates_of`."""
@@ -57,53 +57,50 @@ class Experiment:
 
 
 CONTINUING = tuple(float(10 ** (k / 2)) for k in range(-10, 3))
+BY_DECADE = tuple(float(10**k) for k in range(-4, 3))
 MANY_ACTIONS = (*REWARDED, "on-policy distill")
 
 EXPERIMENTS = {
     "methods": Experiment(
-        "Teacher greedy with 10 % noise",
+        "Six methods and eight others",
         (*METHODS, *CONTROL[2:], *VALUES[1:], *WITH_CRITIC),
-        worlds=1000,
-        tuning=16,
+        tuning=8,
     ),
+    "thousand": Experiment("A thousand worlds, six methods", tuple(METHODS), worlds=1000),
     "control": Experiment(
         "Who acts, at equal step sizes",
         CONTROL,
-        worlds=200,
-        rates=(0.001, 0.01, 0.1, 1.0, 10.0),
+        rates=(0.001, 0.01, 0.1, 1.0),
         equal=True,
     ),
     "moved back": Experiment(
         "Goals and pits move the agent to the start",
         (*METHODS, *CONTROL[2:], "teacher V shaping", "teacher V, one step"),
         restarts=True,
-        worlds=200,
-        tuning=8,
+        tuning=4,
         rates=CONTINUING,
     ),
     "noisy teacher": Experiment("Teacher with 25 % noise", TEACHERS, noise=0.25),
     "adverse teacher": Experiment("Teacher that learnt to lose", TEACHERS, adverse=True),
-    "corridor": Experiment("Corridor, good teacher", TEACHERS, row_of_cells=True, worlds=100),
+    "corridor": Experiment("Corridor, good teacher", TEACHERS, row_of_cells=True),
     "adverse corridor": Experiment(
         "Corridor, teacher that learnt to lose",
         TEACHERS,
         row_of_cells=True,
         adverse=True,
-        worlds=100,
     ),
     "partial view": Experiment(
         "The student sees 3 x 3 cells",
         (*METHODS, *CONTROL[2:], "teacher V shaping", "policy gradient"),
         view=1,
-        tuning=12,
+        tuning=4,
     ),
     "without end": Experiment(
         "Nothing ends: updates every 100 steps, average reward",
         (*METHODS, "teacher V shaping", "teacher V, one step"),
         restarts=True,
         segment=100,
-        worlds=100,
-        tuning=8,
+        tuning=4,
         rates=CONTINUING,
         least=0.001,
     ),
@@ -112,8 +109,8 @@ EXPERIMENTS = {
             f"{number} actions",
             MANY_ACTIONS,
             actions=number,
-            worlds=100 if number < 1000 else 50,
-            tuning=8 if number < 1000 else 4,
+            tuning=3,
+            rates=BY_DECADE,
             trajectories=3000,
         )
         for number in (4, 32, 256, 1000)

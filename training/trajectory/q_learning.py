@@ -57,9 +57,19 @@ def noisy_greedy(q: Array, noise: float) -> Array:
 
 
 @njit(cache=True)
-def _learn(
-    q, after, noise, ending, reward, terminal, start, restarts, random, transitions, exploration
-):  # type: ignore[no-untyped-def]
+def _learn(  # type: ignore[no-untyped-def]
+    q,
+    after,
+    noise,
+    ending,
+    reward,
+    terminal,
+    start,
+    restarts,
+    random,
+    transitions,
+    exploration,
+):
     actions = q.shape[1]
     tried = np.zeros(q.shape, np.int64)
     rates = np.arange(1, 4097) ** -FORGETTING
