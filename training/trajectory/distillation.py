@@ -86,29 +86,37 @@ def distilled(
 
 
 @njit(cache=True)
-def _softmax(logits, probabilities, sums):  # type: ignore[no-untyped-def]
-    """Also the running sums that an action is drawn by; returns log Σ exp."""
-    largest = logits.max()
+def _uniform(random):  # type: ignore[no-untyped-def]
+    return random.random()
+
+
+@njit(cache=True)
+def _softmax(logits, row, probabilities, sums):  # type: ignore[no-untyped-def]
+    """Of a row, with the running sums that an action is drawn by; returns log Σ exp."""
+    actions = logits.shape[1]
+    largest = logits[row, 0]
+    for action in range(1, actions):
+        largest = max(largest, logits[row, action])
     total = 0.0
-    for action in range(len(logits)):
-        probabilities[action] = np.exp(logits[action] - largest)
-        total += probabilities[action]
+    for action in range(actions):
+        probabilities[row, action] = np.exp(logits[row, action] - largest)
+        total += probabilities[row, action]
     sum_so_far = 0.0
-    for action in range(len(logits)):
-        probabilities[action] /= total
-        sum_so_far += probabilities[action]
-        sums[action] = sum_so_far
+    for action in range(actions):
+        probabilities[row, action] /= total
+        sum_so_far += probabilities[row, action]
+        sums[row, action] = sum_so_far
     return largest + np.log(total)
 
 
 @njit(cache=True)
-def _drawn(sums, random):  # type: ignore[no-untyped-def]
+def _drawn(sums, row, random):  # type: ignore[no-untyped-def]
     """The first action whose running sum is above a number drawn from [0, 1)."""
-    wanted = random.random()
-    low, high = 0, len(sums) - 1
+    wanted = _uniform(random)
+    low, high = 0, sums.shape[1] - 1
     while low < high:
         middle = (low + high) // 2
-        if wanted < sums[middle]:
+        if wanted < sums[row, middle]:
             high = middle
         else:
             low = middle + 1
@@ -120,7 +128,7 @@ def _trials(chance, random):  # type: ignore[no-untyped-def]
     """How many trials fail before one of this chance succeeds: one draw in place of many."""
     if chance <= 0.0:
         return LONGEST
-    return min(int(np.log(1.0 - random.random()) / np.log(1.0 - chance)), LONGEST)
+    return min(int(np.log(1.0 - _uniform(random)) / np.log(1.0 - chance)), LONGEST)
 
 
 @njit(cache=True)
@@ -160,9 +168,7 @@ def _distil(  # type: ignore[no-untyped-def]
     probabilities, sums = np.empty(logits.shape), np.empty(logits.shape)
     log_sums = np.empty(len(logits))
     for observation in range(len(logits)):
-        log_sums[observation] = _softmax(
-            logits[observation], probabilities[observation], sums[observation]
-        )
+        log_sums[observation] = _softmax(logits, observation, probabilities, sums)
     critic = np.zeros(states)
     last_met = np.full(states, -1)
     met = np.empty(states, np.int64)
@@ -170,12 +176,14 @@ def _distil(  # type: ignore[no-untyped-def]
     mark, state = 0, start
     for trajectory in range(marks[-1] + 1):
         if trajectory == marks[mark]:
-            students[mark] = probabilities
+            for observation in range(len(logits)):
+                for action in range(actions):
+                    students[mark, observation, action] = probabilities[observation, action]
             mark += 1
             if mark == len(marks):
                 return
         # The trajectory, by a control policy that is drawn for all of it.
-        who = random.random()
+        who = _uniform(random)
         until_noise = _trials(noise, random)
         longest = segment if segment else min(1 + _trials(ending, random), LONGEST)
         if not segment:
@@ -197,14 +205,14 @@ def _distil(  # type: ignore[no-untyped-def]
                     cross_entropy[state] = total
             visits[state] += 1.0
             if who < students_share:
-                action = _drawn(sums[seen_as[state]], random)
+                action = _drawn(sums, seen_as[state], random)
             elif who < students_share + teachers_share:
-                action = _drawn(teachers_sums[state], random)
+                action = _drawn(teachers_sums, state, random)
             else:
-                action = int(random.random() * actions)
+                action = int(_uniform(random) * actions)
             move = action
             if until_noise == 0:
-                move = int(random.random() * MOVE_COUNT)
+                move = int(_uniform(random) * MOVE_COUNT)
                 until_noise = _trials(noise, random)
             else:
                 until_noise -= 1
@@ -258,9 +266,7 @@ def _distil(  # type: ignore[no-untyped-def]
                 logits[observation, action] -= rate * gradient
         for number in range(different):
             observation = seen_as[met[number]]
-            log_sums[observation] = _softmax(
-                logits[observation], probabilities[observation], sums[observation]
-            )
+            log_sums[observation] = _softmax(logits, observation, probabilities, sums)
         if kind == STUDENTS_CRITIC:
             for step in range(steps - 1, -1, -1):
                 beyond = 0.0 if step == steps - 1 else critic[at[step + 1]]

@@ -74,6 +74,8 @@ def expected_loss(name: str, world: GridWorld, teacher: np.ndarray, logits: torc
         ("expected entropy regularised", False),
         ("teacher V shaping", False),
         ("policy gradient", False),
+        ("N-distill, critic", False),
+        ("policy gradient, critic", False),
     ],
 )
 def test_the_mean_update_is_the_gradient_of_the_papers_loss(name: str, restarts: bool) -> None:
@@ -88,7 +90,7 @@ def test_the_mean_update_is_the_gradient_of_the_papers_loss(name: str, restarts:
         logits = np.log(student) - np.log(student).mean(axis=1, keepdims=True)
         updates.append(-logits / (rate * number))
     start = torch.zeros(world.states, world.actions, dtype=torch.float64, requires_grad=True)
-    expected_loss(name, world, teacher, start).backward()
+    expected_loss(name.removesuffix(", critic"), world, teacher, start).backward()
     assert start.grad is not None
     exact = start.grad.numpy()
     error = np.std(updates, axis=0, ddof=1) / np.sqrt(len(updates))
@@ -184,6 +186,44 @@ def test_a_teachers_value_beside_the_students_critic_rewards_not_ending() -> Non
         ALL["teacher V reward"], world, teacher, values(world, teacher), 3e-3, [5000], seed=1
     )[0]
     assert visits(world, student).sum() > 50 > 10 > visits(world, teacher).sum()
+
+
+def test_a_critic_makes_updates_vary_less() -> None:
+    world = replace(corridor(), restarts=False)
+    teacher = noisy_greedy(np.eye(4)[np.ones(world.states, int)], 0.1)
+    value = values(world, teacher)
+    spread = {}
+    for name in ("entropy regularised", "entropy regularised, critic"):
+        students = [
+            distilled(ALL[name], world, teacher, value, 1e-9, [3000], seed) for seed in range(20)
+        ]
+        spread[name] = np.std(np.log(students), axis=0)[0, world.start].sum()
+    assert spread["entropy regularised, critic"] < 0.7 * spread["entropy regularised"]
+
+
+def test_one_step_of_a_teachers_value_improves_on_a_noisy_teacher() -> None:
+    world = replace(corridor(), restarts=False)
+    teacher = noisy_greedy(np.eye(4)[np.ones(world.states, int)], 0.5)
+    student = distilled(
+        ALL["teacher V, one step"], world, teacher, values(world, teacher), 0.1, [3000], seed=1
+    )[0]
+    assert expected_return(world, student) > expected_return(world, teacher) + 0.1
+
+
+def test_a_task_without_end_goes_on_where_the_last_update_was() -> None:
+    world = replace(corridor(), ending=0.0)
+    teacher = noisy_greedy(np.eye(4)[np.ones(world.states, int)], 0.1)
+    value = values(replace(world, ending=ENDING), teacher)
+    student = distilled(
+        ALL["on-policy distill"], world, teacher, value, 0.3, [3000], seed=1, segment=2
+    )[0]
+    assert average_reward(world, student) == pytest.approx(average_reward(world, teacher), 0.05)
+    begun_anew = distilled(
+        ALL["on-policy distill"], replace(world, ending=1.0), teacher, value, 0.3, [3000], seed=1
+    )[0]
+    # An episode of one step never leaves the start's cell, so that nothing is learnt beyond it.
+    assert (begun_anew[world.start + 1] == 0.25).all()
+    assert student[world.start + 3].argmax() == 1
 
 
 def test_states_that_look_alike_are_one_to_the_student() -> None:
