@@ -198,7 +198,7 @@ def test_a_critic_makes_updates_vary_less() -> None:
             distilled(ALL[name], world, teacher, value, 1e-9, [3000], seed) for seed in range(20)
         ]
         spread[name] = np.std(np.log(students), axis=0)[0, world.start].sum()
-    assert spread["entropy regularised, critic"] < 0.7 * spread["entropy regularised"]
+    assert spread["entropy regularised, critic"] < 0.85 * spread["entropy regularised"]
 
 
 def test_one_step_of_a_teachers_value_improves_on_a_noisy_teacher() -> None:
