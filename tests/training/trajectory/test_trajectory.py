@@ -205,7 +205,7 @@ def test_one_step_of_a_teachers_value_improves_on_a_noisy_teacher() -> None:
     world = replace(corridor(), restarts=False)
     teacher = noisy_greedy(np.eye(4)[np.ones(world.states, int)], 0.5)
     student = distilled(
-        ALL["teacher V, one step"], world, teacher, values(world, teacher), 0.1, [3000], seed=1
+        ALL["teacher V, one step"], world, teacher, values(world, teacher), 0.01, [3000], seed=1
     )[0]
     assert expected_return(world, student) > expected_return(world, teacher) + 0.1
 
