@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from sparsectl.export.source.onnx_layout import Feeds
+from sparsectl.export.source.reference import reference
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
@@ -57,13 +57,13 @@ class Float64Graph:
     """
 
     def __init__(self, model: ModelProto) -> None:
-        self._evaluator = ReferenceEvaluator(in_float64(model))
+        self._evaluator = reference(in_float64(model))
         self._roundoff = dict[str, float]()
         self._shapes = dict[str, tuple[int, ...]]()
 
     def note_types(self, model: ModelProto, feeds: Feeds) -> None:
         """Learn in which type and shape each value is computed by the file itself, from one run."""
-        given = ReferenceEvaluator(dense(model)).run(None, feeds, intermediate=True)
+        given = reference(dense(model)).run(None, feeds, intermediate=True)
         values = {n: value for n, value in dict(given).items() if isinstance(value, np.ndarray)}
         self._roundoff = {
             name: max(UNIT_ROUNDOFF.get(value.dtype, 0.0), FLOAT32_ROUNDOFF)

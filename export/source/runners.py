@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import onnxruntime
 from onnx import ModelProto, ValueInfoProto
-from onnx.reference import ReferenceEvaluator
 
 from sparsectl.export.source.float64 import dense
 from sparsectl.export.source.onnx_layout import Feeds
+from sparsectl.export.source.reference import reference
 
 Execute = Callable[[Feeds, list[str]], list[Any]]
 """The values called so, for what is fed."""
@@ -66,7 +66,7 @@ class Reference:
     name = "onnx's reference"
 
     def __init__(self, model: ModelProto, watched: Iterable[str] = ()) -> None:
-        self._evaluator = ReferenceEvaluator(dense(model))
+        self._evaluator = reference(dense(model))
 
     def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
         values: list[Any] = list(self._evaluator.run(names, feeds))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparsectl.export.source.source import Normaliser
+from sparsectl.export.source.thresholds import choice_margins
 from sparsectl.policy.activations import Float32, Float64
-from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.graph import PolicyGraph, Signal
 from sparsectl.policy.rounding import float32_rounding
 
 
@@ -19,7 +21,6 @@ class StudentSource:
     """A student's network; see `export.source.source.Source`."""
 
     output: str | None = None
-    thresholds: tuple[str, ...] = ()
     poles: frozenset[str] = frozenset()
     unused_inputs: tuple[str, ...] = ()
 
@@ -31,6 +32,16 @@ class StudentSource:
         self.run_by = "torch" if importlib.util.find_spec("torch") else "numpy"
         self.normaliser = Normaliser(graph.observation_offset, np.abs(graph.observation_scale))
         self._graph = graph
+        self._values: PolicyGraph | None = None
+        self.thresholds: tuple[str, ...] = ()
+        *before, last = graph.layers
+        if last.activation == "argmax":  # where two values cross, another choice is taken
+            self._values = replace(
+                graph,
+                layers=(*before, replace(last, activation="identity")),
+                action=(Signal("value"),) * last.outputs,
+            )
+            self.thresholds = tuple(f"choice {index}" for index in range(last.outputs))
 
     def run(self, observations: Float32) -> Float32:
         if self.run_by == "torch":
@@ -44,7 +55,9 @@ class StudentSource:
         return float32_rounding(self._graph, observations)
 
     def margins(self, observations: Float32) -> Float64:
-        return np.empty((len(observations), 0))
+        if self._values is None:
+            return np.empty((len(observations), 0))
+        return choice_margins(self._values.forward_exact(observations))
 
 
 def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from sparsectl.policy.activations import Float64
 
@@ -49,8 +49,21 @@ Made = tuple[tuple[str, ...], Callable[[Values], list[Any]]]
 
 
 def _difference(node: NodeProto) -> Made:
-    """Of the first input and each other: comparisons, Max and Min."""
+    """Of the first input and each other: Max and Min."""
     return tuple(node.input), lambda values: [values[0] - other for other in values[1:]]
+
+
+def _compared(equal: float) -> Callable[[NodeProto], Made]:
+    """equal: the side that equals are on; ReLU gives 0 wherever it is not over it."""
+
+    def made(node: NodeProto) -> Made:
+        def margins(values: Values) -> list[Any]:
+            difference = np.subtract(*values, dtype=np.float64)
+            return [np.where(difference == 0, equal * np.finfo(np.float64).tiny, difference)]
+
+        return tuple(node.input), margins
+
+    return made
 
 
 def _clip(node: NodeProto) -> Made:
@@ -75,6 +88,50 @@ def _at(*defaults: tuple[str | None, float, float, float]) -> Callable[[NodeProt
     return made
 
 
+def _whole(turns: float) -> Callable[[NodeProto], Made]:
+    """The jumps of what rounds to whole numbers: a wave that changes its sign at each of them.
+    turns: of the wave, from 0 to the first jump; an array that is whole already has none."""
+
+    def made(node: NodeProto) -> Made:
+        def margins(values: Values) -> list[Any]:
+            if not np.issubdtype(values[0].dtype, np.floating):
+                return []
+            return [np.sin(np.pi * (values[0] - turns))]
+
+        return (node.input[0],), margins
+
+    return made
+
+
+def _cast(node: NodeProto) -> Made:
+    """To whole numbers, towards 0; to whether it is another number than 0."""
+    to = next(a.i for a in node.attribute if a.name == "to")
+    if np.issubdtype(helper.tensor_dtype_to_np_dtype(to), np.integer):
+        return _whole(0.0)(node)
+    if to != TensorProto.BOOL:
+        return (), lambda _: []
+    return (node.input[0],), lambda values: [np.where(values[0] != 0, 1.0, -1.0)]
+
+
+def _choice(sign: float) -> Callable[[NodeProto], Made]:
+    def made(node: NodeProto) -> Made:
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        return (node.input[0],), lambda values: [choice_margins(sign * values[0], axis)]
+
+    return made
+
+
+def choice_margins(values: Any, axis: int = -1) -> Float64:
+    """Each less the greatest of the others along the axis: over 0 where it is the one taken."""
+    array = np.moveaxis(np.asarray(values, np.float64), axis, -1)
+    if array.shape[-1] < 2:
+        return np.empty((*array.shape[:-1], 0))
+    second, first = np.moveaxis(np.partition(array, -2, axis=-1)[..., -2:], -1, 0)
+    is_first = np.arange(array.shape[-1]) == np.argmax(array, axis=-1)[..., None]
+    others = np.where(is_first, second[..., None], first[..., None])
+    return np.moveaxis(array - others, -1, axis)
+
+
 def _hard_sigmoid(node: NodeProto) -> Made:
     given = {a.name: a.f for a in node.attribute}
     slope, offset = given.get("alpha", 0.2), given.get("beta", 0.5)
@@ -85,18 +142,21 @@ def _hard_sigmoid(node: NodeProto) -> Made:
 MAKERS: dict[str, Callable[[NodeProto], Made]] = {
     "Where": _condition,
     "Clip": _clip,
-    **dict.fromkeys(
-        ("Max", "Min", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Equal"), _difference
-    ),
+    **dict.fromkeys(("Max", "Min"), _difference),
+    **dict.fromkeys(("Greater", "LessOrEqual", "Equal"), _compared(-1.0)),
+    **dict.fromkeys(("Less", "GreaterOrEqual"), _compared(1.0)),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _at((None, 3.0, 1.0, 0.0), (None, -3.0, 1.0, 0.0)),
     "ThresholdedRelu": _at(("alpha", 1.0, 1.0, 0.0)),
     "Shrink": _at(("lambd", 0.5, 1.0, 0.0), ("lambd", 0.5, -1.0, 0.0)),
     "Sign": _at((None, 0.0, 1.0, 0.0)),
     "Abs": _at((None, 0.0, 1.0, 0.0)),
-    "Floor": _at((None, 1.0, 1.0, 0.0)),
-    "Ceil": _at((None, 1.0, 1.0, 0.0)),
-    "Round": _at((None, 0.5, 1.0, 0.0)),
+    "Floor": _whole(0.0),
+    "Ceil": _whole(0.0),
+    "Round": _whole(0.5),
+    "Cast": _cast,
+    "ArgMax": _choice(1.0),
+    "ArgMin": _choice(-1.0),
 }
 
 

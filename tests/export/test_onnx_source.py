@@ -168,3 +168,22 @@ def test_a_file_for_one_observation_runs_many_together_in_float64(
     assert len(calls) == 1
     alone = np.concatenate([source.exact(row[None]) for row in x])
     assert np.allclose(exact, alone, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("opset", [7, 9, 13, 15])
+def test_batch_normalization_of_every_age_is_that_of_a_trained_network(
+    opset: int, tmp_path: Path
+) -> None:
+    """onnx's own reference takes the batch's mean and variance up to version 13."""
+    ones, zeros = np.ones(2, np.float32), np.zeros(2, np.float32)
+    constants = {"ones": ones, "zeros": zeros, "mean": MEAN, "variance": STD**2}
+    nodes, weights = mlp("z", "action", 2)
+    nodes.insert(0, node("BatchNormalization", ["x", "ones", "zeros", "mean", "variance"], ["z"]))
+    path = write_file(tmp_path / "model.onnx", nodes, weights | constants, {"x": ["b", 2]})
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    path.write_bytes(model.SerializeToString())
+    source = OnnxSource(path, None, (2, 1))
+    x = np.random.default_rng(0).normal(MEAN, STD, (9, 2)).astype(np.float32)
+    assert np.ptp(source.run(x)) > 0.1
+    assert np.allclose(source.exact(x), source.run(x), atol=1e-5)
