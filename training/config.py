@@ -84,6 +84,9 @@ class TeachConfig:
     """Share of the online networks that their targets take at each update (0.005)."""
     hidden: tuple[int, ...] | None = None
     """Widths of the hidden layers of actor and critics (256 256)."""
+    channels: int | None = None
+    """Where observations are images: channels of one convolution of 3 x 3 before the hidden layers
+    (16)."""
     exploration_noise: float | None = None
     """Standard deviation of the actions' noise, of half their range (td3 0.1, sac 0: it has its
     own)."""

@@ -20,6 +20,7 @@ import gymnasium
 
 from sparsectl.common.errors import UserError
 from sparsectl.training.environments.checked_environment import RAISED, CheckedEnvironment
+from sparsectl.training.environments.families import made_of_family
 from sparsectl.training.environments.flat_observation import FlatObservation, is_flat
 
 MODULES_KNOWN = ("gymnasium",)
@@ -201,7 +202,8 @@ def _made(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     module, colon, rest = place.partition(":")
     try:
         if not colon:
-            return gymnasium.make(place, **kwargs)
+            of_family = made_of_family(place, kwargs)
+            return of_family or gymnasium.make(place, **kwargs)
         imported = _imported(module, f"--env {place}")
         if rest in gymnasium.registry or not hasattr(imported, rest):
             return gymnasium.make(rest, **kwargs)

@@ -30,9 +30,10 @@ class FlatObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
 
     Attributes:
         signal_names: a name for each number, such as `desired_goal_0`.
+        image_shape: [height, width, channels] where an observation is one image; None: it is not.
 
     Raises:
-        UserError: a part is no array of real numbers, or is an image.
+        UserError: a part is no array of real numbers, or one part of several is an image.
     """
 
     def __init__(self, environment: gymnasium.Env[Any, Any], name: str) -> None:
@@ -41,7 +42,9 @@ class FlatObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
         self._keys: tuple[str, ...] = tuple(space.spaces) if isinstance(space, Dict) else ()
         parts: dict[str, Any] = dict(space.spaces) if isinstance(space, Dict) else {"o": space}
         for key, part in parts.items():
-            _check_part(part, f"{name} has observations {key!r} {part}")
+            _check_part(part, f"{name} has observations {key!r} {part}", bool(self._keys))
+        shape = parts["o"].shape if not self._keys else ()
+        self.image_shape = tuple(map(int, shape)) if len(shape) == IMAGE_DIMENSIONS else None
         self.signal_names = [text for key, part in parts.items() for text in _names(key, part)]
         lows, highs = ([getattr(p, end).reshape(-1) for p in parts.values()] for end in ENDS)
         self.observation_space = Box(
@@ -57,11 +60,11 @@ class FlatObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
 ENDS = ("low", "high")
 
 
-def _check_part(space: Any, said: str) -> None:
+def _check_part(space: Any, said: str, one_of_several: bool) -> None:
     if not isinstance(space, Box):
         raise UserError(f"{said}; only Box can be distilled, wrap the environment so that it is")
-    if space.dtype == np.uint8 and len(space.shape) == IMAGE_DIMENSIONS:
-        raise UserError(f"{said}, an image; students here have no convolutions")
+    if one_of_several and space.dtype == np.uint8 and len(space.shape) == IMAGE_DIMENSIONS:
+        raise UserError(f"{said}, an image beside other parts; wrap it so that it is alone")
 
 
 def _names(key: str, space: Box) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from sparsectl.training.environments.checked_environment import CheckedEnvironme
 from sparsectl.training.nn.networks import Array
 
 JSON = dict[str, Any]
+IMAGE, IMAGE_SHAPE = "image", "image_shape"
+"""In signals, and as an environment says it: [height, width, channels] of an observation that is
+one image, pixel by pixel."""
 NAMES = "signal_names"
 """What an environment, or a wrapper, may say of its observations: a name for each."""
 
@@ -50,9 +54,24 @@ def check_signals(signals: Any, path: Path) -> None:
             raise UserError(f"{path}: signals.{side} is {entries!r}; it must be a list of signals")
         for entry in entries:
             _check_signal(entry, side, path)
+    _check_image(signals, path)
     frames = signals.get("frames")
     if type(frames) is not int or not 1 <= frames <= 1000:
         raise UserError(f"{path}: signals.frames is {frames!r}; it must be a count from 1")
+
+
+def _check_image(signals: JSON, path: Path) -> None:
+    shape = signals.get(IMAGE)
+    if shape is None:
+        return
+    whole = isinstance(shape, list) and len(shape) == 3 and all(type(n) is int for n in shape)
+    if not whole or min(shape) < 1 or math.prod(shape) != len(signals["observation"]):
+        raise UserError(
+            f"{path}: signals.image is {shape!r}; it must be the height, width and channels of the "
+            f"{len(signals['observation'])} signals of observation"
+        )
+    if signals.get("frames") != 1:
+        raise UserError(f"{path}: signals.image with {signals.get('frames')!r} frames; it has one")
 
 
 def _check_signal(entry: Any, side: str, path: Path) -> None:
@@ -111,16 +130,36 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
     spaces = {"observation": environment.observation_space, "action": environment.action_space}
     if not _is_vector(spaces["observation"]):
         raise UserError(f"{name} has observations {spaces['observation']}; {VECTORS}")
-    names = None
+    names = image = None
+    if environment.has_wrapper_attr(IMAGE_SHAPE):
+        image = environment.get_wrapper_attr(IMAGE_SHAPE)
     if environment.has_wrapper_attr(NAMES):
         names = environment.get_wrapper_attr(NAMES)
     return {
-        "observation": _plain(spaces["observation"], "o", names),
+        "observation": _as_image(_plain(spaces["observation"], "o", names), image),
         "action": _actions(spaces["action"], name),
         "frames": 1,
         "period_s": float(getattr(environment.unwrapped, "dt", 0.0)),
         "rig": None,
+        **({} if image is None else {IMAGE: list(image)}),
     }
+
+
+def _as_image(entries: list[JSON], image: tuple[int, int, int] | None) -> list[JSON]:
+    """Pixels of one range, such as 0 to 255, as numbers up to 1."""
+    ranges = {(entry["low"], entry["high"]) for entry in entries}
+    if image is None or len(ranges) > 1 or entries[0]["low"] != 0 or not entries[0]["high"]:
+        return entries
+    return [{**entry, "scale": entry["high"]} for entry in entries]
+
+
+def image_of(signals: JSON) -> tuple[int, int, int] | None:
+    """[height, width, channels] of the image that an observation is; None: it is none."""
+    shape = signals.get(IMAGE)
+    if shape is None:
+        return None
+    height, width, channels = shape
+    return height, width, channels
 
 
 def _is_vector(space: Any) -> bool:
@@ -159,10 +198,11 @@ def choices_of(signals: JSON | None) -> Choices | None:
 def standardised(signals: JSON, observations: Array) -> JSON:
     """Signals whose scale is 1 and offset 0 throughout get the data's mean and deviation.
 
-    Signals of a rig bring their own scales and are returned as they are.
+    Signals of a rig bring their own scales and are returned as they are, and so are an image's: its
+    pixels have one scale, whatever is seen at each of them.
     """
     entries = signals["observation"]
-    if any(entry["scale"] != 1 or entry["offset"] != 0 for entry in entries):
+    if IMAGE in signals or any(entry["scale"] != 1 or entry["offset"] != 0 for entry in entries):
         return signals
     size = len(entries)
     values = observations.astype(np.float64).reshape(-1, size)

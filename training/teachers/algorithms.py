@@ -8,7 +8,7 @@ elsewhere DQN has those that the zoo has for most, PPO Stable-Baselines3's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.choices import LOGITS, Q_VALUES
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import parts_of
-from sparsectl.training.environments.signals import choices_of
+from sparsectl.training.environments.signals import choices_of, image_of
+from sparsectl.training.teachers.image_network import geometries, kernels_of
 from sparsectl.training.teachers.teacher_file import Form
-from sparsectl.training.teachers.teaching import Teaching
+from sparsectl.training.teachers.teaching import Teaching, family_of
 
 JSON = dict[str, Any]
 
@@ -54,6 +55,8 @@ class Ppo:
     clip_range: float = 0.2
     clip_range_end: float = 1.0
     """Share of it at the end, to which it falls linearly."""
+    ent_coef: float = 0.0
+    """Weight of the entropy."""
 
 
 DQN_OF = {
@@ -64,6 +67,11 @@ DQN_OF = {
 }
 """The zoo's, by Gymnasium's name without its version."""
 PPO_OF = {"CartPole": Ppo(256, 32, 20, 0.8, 0.2, 0.0)}
+
+MINATAR = "MinAtar"
+DQN_OF_FAMILY = {MINATAR: Dqn(32, 100_000, 4, 1_000, 0.1, 0.1)}
+PPO_OF_FAMILY = {MINATAR: Ppo(256, 32, 4, ent_coef=0.01)}
+"""By the part of an id before its slash."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,8 @@ def _noise(deviation: float, actions: int) -> NormalActionNoise | None:
 
 
 def _dqn(config: TeachConfig) -> Dqn:
-    return DQN_OF.get(parts_of(config.env).id.rpartition("-v")[0], Dqn())
+    of_family = DQN_OF_FAMILY.get(family_of(config.env), Dqn())
+    return DQN_OF.get(parts_of(config.env).id.rpartition("-v")[0], of_family)
 
 
 def _of_dqn(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
@@ -130,13 +139,15 @@ def _of_dqn(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
 
 
 def _of_ppo(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
-    own = PPO_OF.get(parts_of(config.env).id.rpartition("-v")[0], Ppo())
+    of_family = PPO_OF_FAMILY.get(family_of(config.env), Ppo())
+    own = PPO_OF.get(parts_of(config.env).id.rpartition("-v")[0], of_family)
     start, end = own.clip_range, own.clip_range_end
     return {
         "batch_size": own.batch_size,
         "n_steps": own.n_steps,
         "n_epochs": own.n_epochs,
         "gae_lambda": own.gae_lambda,
+        "ent_coef": own.ent_coef,
         "clip_range": lambda left: start * (end + (1 - end) * left),
     }
 
@@ -161,13 +172,27 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
+def form_of(algo: str, settings: Teaching, signals: JSON) -> Form:
+    """Of the teacher that comes out; networks that see images have ReLU throughout."""
+    form, image = ALGORITHMS[algo].form, image_of(signals)
+    if image is None:
+        return form
+    places = geometries(image, kernels_of(image, settings.channels))
+    return replace(form, hidden="Relu", convolutions=places)
+
+
 def check_algorithm(config: TeachConfig, signals: JSON) -> None:
-    """See that the algorithm is for such actions.
+    """See that the algorithm is for such observations and actions.
 
     Raises:
         UserError: it is not.
     """
-    choices = choices_of(signals)
+    choices, image = choices_of(signals), image_of(signals)
+    if image is not None and not ALGORITHMS[config.algo].chooses and choices is None:
+        raise UserError(
+            f"{config.env} has images for observations and takes real numbers; teachers of "
+            "images are taught by dqn and ppo, for choices, so far"
+        )
     if (choices is not None) == ALGORITHMS[config.algo].chooses:
         return
     if choices is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 
@@ -32,15 +33,22 @@ from sparsectl.training.environments.environments import make_environment, named
 from sparsectl.training.environments.signals import (
     choices_of,
     environment_signals,
+    image_of,
     normaliser,
 )
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.loop import Stop, stop_on_interrupt
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
-from sparsectl.training.teachers.algorithms import ALGORITHMS, check_algorithm, check_asked
+from sparsectl.training.teachers.algorithms import (
+    ALGORITHMS,
+    check_algorithm,
+    check_asked,
+    form_of,
+)
 from sparsectl.training.teachers.backends import BACKENDS
 from sparsectl.training.teachers.backends.backend import Backend
+from sparsectl.training.teachers.image_network import ImageNetwork, geometries, kernels_of
 from sparsectl.training.teachers.replay_buffer import load_replay, replay_state
 from sparsectl.training.teachers.teacher_file import teacher_act, write_teacher
 from sparsectl.training.teachers.teaching import Teaching, known_of, resolved
@@ -105,6 +113,7 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
     check_counts(settings, 1, "steps")
     check_counts(settings, 1, "environments", most=MOST_ENVIRONMENTS)
     check_counts(settings, 1, "hidden", most=WIDEST)
+    check_counts(settings, 1, "channels", most=WIDEST)
     check_counts(settings, 0, "learning_starts")
     check_numbers(settings, "updates_per_step", over=0, most=1000)
     check_numbers(settings, "learning_rate", "target_rate", over=0, most=1)
@@ -127,12 +136,15 @@ def _check_memory(config: TeachConfig, settings: Teaching, signals: dict[str, An
         UserError: they have not.
     """
     choices = choices_of(signals)
-    observations = len(signals["observation"])
+    observations = seen = len(signals["observation"])
+    if (image := image_of(signals)) is not None:
+        kernels = kernels_of(image, settings.channels)
+        seen = geometries(image, kernels)[-1].count * kernels[-1].channels
     actions = len(signals["action"]) if choices is None else choices.count
     algorithm = ALGORITHMS[config.algo]
     replayed = algorithm.replayed(config, settings) if algorithm.replayed else 0
-    actor = dense_parameters((observations, *settings.hidden, actions))
-    critic = dense_parameters((observations + actions, *settings.hidden, 1))
+    actor = dense_parameters((seen, *settings.hidden, actions))
+    critic = dense_parameters((seen + actions, *settings.hidden, 1))
     # Each learns with a gradient and Adam's two moments and has a target; there are two critics.
     values = 5 * (actor + 2 * critic)
     values += replayed * (2 * observations + actions + 2)
@@ -164,12 +176,19 @@ def _model(
     algorithm, kind = getattr(_import(backend.module), config.algo.upper()), ALGORITHMS[config.algo]
     vector = make_vec_env(lambda: _training_env(config.env, signals), n_envs=settings.environments)
     start, end = settings.learning_rate, settings.learning_rate_end
+    image = image_of(signals)
+    seeing: dict[str, Any] = {}
+    if image is not None:
+        seeing["activation_fn"] = torch.nn.ReLU
+        seeing["features_extractor_class"] = ImageNetwork
+        kernels = kernels_of(image, settings.channels)
+        seeing["features_extractor_kwargs"] = {"shape": image, "kernels": kernels}
     return algorithm(
         "MlpPolicy",
         vector,
         learning_rate=lambda left: start * (end + (1 - end) * left),
         gamma=settings.discount,
-        policy_kwargs={"net_arch": list(settings.hidden)},
+        policy_kwargs={"net_arch": list(settings.hidden), **seeing},
         seed=episode_seed(Series.TEACHING, seed),  # of its environments too
         **kind.keywords(config, settings, signals),
     )
@@ -235,7 +254,7 @@ class _Keeper(BaseCallback):
         super().__init__()
         self.config, self.settings = config, settings
         self.signals, self.backend, self.stop = signals, backend, stop
-        self.form = ALGORITHMS[config.algo].form
+        self.form = form_of(config.algo, settings, signals)
         self.curve: list[dict[str, Any]] = []
         self.started = time.monotonic()
 

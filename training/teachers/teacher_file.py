@@ -1,4 +1,6 @@
-"""A teacher as ONNX: a dense MLP with its normaliser folded in, weights only."""
+"""A teacher as ONNX: an MLP with its normaliser folded in, weights only.
+
+Of images [height, width, channels] the first layers are convolutions."""
 
 from __future__ import annotations
 
@@ -15,9 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sparsectl.common.files import atomic_path
 from sparsectl.policy.activations.argmax import argmax
+from sparsectl.policy.convolution import Convolution
+from sparsectl.training.teachers.image_network import as_matrix
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Weight [out, in] and bias [out] of each layer; what is between them and after says `Form`."""
+"""Weight [out, in] and bias [out] of each layer, of a convolution [out, in, rows, columns]; what is
+between them and after says `Form`."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,12 @@ class Form:
     Attributes:
         hidden: Relu or Tanh, between the layers.
         values: `q_values` or `logits` of a few choices; None: a tanh, and so actions.
+        convolutions: where the first layers apply their weights.
     """
 
     hidden: str = "Relu"
     values: str | None = None
+    convolutions: tuple[Convolution, ...] = ()
 
 
 HIDDEN: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
@@ -46,6 +53,8 @@ def in_physical_units(weights: Weights, signals: dict[str, Any]) -> Weights:
     scale = np.array([row["scale"] for row in rows], np.float64)
     offset = np.array([row["offset"] for row in rows], np.float64)
     weight, bias = weights[0]
+    if weight.ndim > 2:  # of an image, whose pixels have one scale and no offset
+        return [((weight / scale[0]).astype(np.float32), bias), *weights[1:]]
     folded = weight / scale
     return [
         (folded.astype(np.float32), (bias - folded @ offset).astype(np.float32)),
@@ -62,7 +71,10 @@ def teacher_act(
 
     def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
         x = observations
-        for weight, bias in layers[:-1]:
+        for geometry, (weight, bias) in zip(form.convolutions, layers, strict=False):
+            sums = geometry.patches(x) @ as_matrix(weight).T + bias
+            x = HIDDEN[form.hidden](sums.reshape(len(x), -1))
+        for weight, bias in layers[len(form.convolutions) : -1]:
             x = HIDDEN[form.hidden](x @ weight.T + bias)
         weight, bias = layers[-1]
         if form.values is not None:
@@ -102,6 +114,9 @@ def write_teacher(
             numpy_helper.from_array(weight, f"layers.{i}.weight"),
             numpy_helper.from_array(bias, f"layers.{i}.bias"),
         ]
+        if i < len(form.convolutions):
+            value = _convolve(nodes, constants, value, i, form.convolutions[i], form.hidden)
+            continue
         gemm = [value, f"layers.{i}.weight", f"layers.{i}.bias"]
         nodes.append(helper.make_node("Gemm", gemm, [f"sum.{i}"], name=f"layer.{i}", transB=1))
         if last and form.values is not None:
@@ -109,7 +124,7 @@ def write_teacher(
         value = f"value.{i}"
         kind = "Tanh" if last else form.hidden
         nodes.append(helper.make_node(kind, [f"sum.{i}"], [value], name=f"activation.{i}"))
-    inputs, outputs = layers[0][0].shape[1], layers[-1][0].shape[0]
+    inputs, outputs = len(signals["observation"] * signals["frames"]), layers[-1][0].shape[0]
     shown = [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", outputs])]
     scale, offset = _action_map(signals)
     if form.values is not None:
@@ -150,6 +165,37 @@ def write_teacher(
     onnx.checker.check_model(model)
     with atomic_path(path) as temporary:
         onnx.save(model, str(temporary))
+
+
+def _convolve(
+    nodes: list[onnx.NodeProto],
+    constants: list[TensorProto],
+    value: str,
+    layer: int,
+    geometry: Convolution,
+    hidden: str,
+) -> str:
+    """Values pixel by pixel through a convolution and what stands behind it, pixel by pixel again;
+    the name of the last."""
+
+    def add(operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def reshaped(value: str, name: str, shape: list[int]) -> str:
+        constants.append(numpy_helper.from_array(np.array(shape, np.int64), f"{name}.shape"))
+        return add("Reshape", [value, f"{name}.shape"], name)
+
+    name, height, width = f"layers.{layer}", geometry.height, geometry.width
+    image = reshaped(value, f"{name}.image", [-1, height, width, geometry.channels])
+    planes = add("Transpose", [image], f"{name}.planes", perm=[0, 3, 1, 2])
+    given = [planes, f"{name}.weight", f"{name}.bias"]
+    strides = list(geometry.strides)
+    sums = add("Conv", given, f"sum.{layer}", kernel_shape=list(geometry.kernel), strides=strides)
+    active = add(hidden, [sums], f"activation.{layer}")
+    pixels = add("Transpose", [active], f"{name}.pixels", perm=[0, 2, 3, 1])
+    channels = next(c.dims[0] for c in constants if c.name == f"{name}.bias")
+    return reshaped(pixels, f"{name}.flat", [-1, geometry.count * channels])
 
 
 def _action_map(signals: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -28,6 +28,7 @@ class Teaching:
     discount: float = 0.99
     target_rate: float = 0.005
     hidden: tuple[int, ...] = (256, 256)
+    channels: int = 16
     exploration_noise: float = 0.0
 
 
@@ -114,6 +115,22 @@ UNKNOWN = {
 }
 """For environments that the zoo does not have."""
 
+OF_FAMILY = {
+    ("dqn", "MinAtar"): replace(
+        DQN, steps=2_000_000, learning_rate=2.5e-4, learning_starts=5_000, hidden=(128,)
+    ),
+    ("ppo", "MinAtar"): replace(
+        PPO,
+        steps=1_000_000,
+        environments=64,
+        learning_rate=1e-3,
+        learning_rate_end=0.0,
+        hidden=(128,),
+    ),
+}
+"""By algorithm and the part of an id before its slash: MinAtar's network (Young and Tian 2019), one
+convolution of 16 channels and 128 neurons; DQN as there, but for Adam in RMSprop's place."""
+
 
 def known_of(config: TeachConfig) -> Known | None:
     """What the zoo has for this algorithm and environment."""
@@ -125,10 +142,17 @@ def known_of(config: TeachConfig) -> Known | None:
     return None if changed or not version else KNOWN.get((config.algo, name))
 
 
+def family_of(env: str) -> str:
+    """The part of an environment's id before its slash; of most there is none."""
+    name, slash, _ = parts_of(env).id.partition("/")
+    return name if slash else ""
+
+
 def resolved(config: TeachConfig) -> Teaching:
     """The settings: those given, else the zoo's, else this project's."""
     known = known_of(config)
-    settings = known.settings if known else UNKNOWN[config.algo]
+    of_family = OF_FAMILY.get((config.algo, family_of(config.env)), UNKNOWN[config.algo])
+    settings = known.settings if known else of_family
     given: dict[str, Any] = {
         field.name: value
         for field in fields(Teaching)

@@ -16,7 +16,7 @@ ENTROPY = "log_ent_coef"
 
 def weights(model: Any) -> Weights:
     """What acts in a model, layer by layer: the deterministic actor of SAC or TD3, DQN's Q-network,
-    what gives PPO's logits."""
+    what gives PPO's logits. A convolution's weights are [out, in, rows, columns]."""
     linear = [layer for layer in _acting(model.policy) if hasattr(layer, "weight")]
     return [
         (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
@@ -26,18 +26,27 @@ def weights(model: Any) -> Weights:
 
 def _acting(policy: Any) -> list[Any]:
     if hasattr(policy, "q_net"):
-        return list(policy.q_net.q_net)
+        return [*_convolutions(policy.q_net), *policy.q_net.q_net]
     if hasattr(policy, "action_net"):
-        return [*policy.mlp_extractor.policy_net, policy.action_net]
+        dense = [*policy.mlp_extractor.policy_net, policy.action_net]
+        return [*_convolutions(policy), *dense]
     actor = policy.actor
     return [*actor.latent_pi, actor.mu] if hasattr(actor, "latent_pi") else list(actor.mu)
 
 
+def _convolutions(network: Any) -> list[Any]:
+    """Of a network for images; others have none."""
+    return list(getattr(network.features_extractor, "convolutions", ()))
+
+
 def state(model: Any) -> dict[str, Tensor]:
-    """Networks, their targets and the optimisers' moments as PART/NAME or PART/PARAMETER/NAME."""
+    """Networks, their targets and the optimisers' moments as PART/NAME or PART/PARAMETER/NAME.
+
+    What actor and critic share has several names, of which the first stands for all.
+    """
     tensors: dict[str, Tensor] = {}
     for part, values in model.get_parameters().items():
-        moments = values["state"] if _is_optimizer(part) else {None: values}
+        moments = values["state"] if _is_optimizer(part) else {None: _once(values)}
         for parameter, named in moments.items():
             prefix = part if parameter is None else f"{part}/{parameter}"
             tensors |= {f"{prefix}/{name}": tensor for name, tensor in named.items()}
@@ -58,11 +67,20 @@ def restore(model: Any, tensors: dict[str, Tensor]) -> None:
         if _is_optimizer(part):
             values["state"] = _by_parameter(mine)
         else:
+            # Other names of what is shared keep the live tensor, which the first one's fills.
             values.update(mine)
     model.set_parameters(parameters)
     if hasattr(model, ENTROPY):
         with torch.no_grad():
             getattr(model, ENTROPY).copy_(tensors[ENTROPY])
+
+
+def _once(named: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor by the first of its names."""
+    first: dict[int, str] = {}
+    for name, tensor in named.items():
+        first.setdefault(tensor.data_ptr() if tensor.numel() else id(tensor), name)
+    return {name: named[name] for name in first.values()}
 
 
 def _is_optimizer(part: str) -> bool:
