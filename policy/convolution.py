@@ -164,3 +164,21 @@ class Convolution:
             "pads": list(self.pads),
             "channels_first": self.channels_first,
         }
+
+
+def described_convolution(metadata: dict[str, Any]) -> Convolution | None:
+    """The convolution of a student's first layer, as its metadata say; None: there is none.
+
+    Raises:
+        UserError: what it says is none.
+    """
+    said = metadata.get("convolution")
+    if said is None:
+        return None
+    fields = Convolution.__dataclass_fields__
+    if not isinstance(said, dict) or set(said) != set(fields):
+        raise UserError(f"convolution is no object of {', '.join(fields)}; distil it again")
+    for name in ("kernel", "strides", "dilations", "pads"):
+        if not isinstance(said[name], list):
+            raise UserError(f"convolution.{name} is no list; distil it again")
+    return Convolution(**said)

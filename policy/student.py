@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations import ACTIVATIONS, Float32
+from sparsectl.policy.convolution import Convolution, described_convolution
 from sparsectl.policy.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.signals import parse_json_object, parse_signals, shown
@@ -48,7 +50,10 @@ def read_student(path: Path) -> PolicyGraph:
 def _graph(tensors: Any) -> PolicyGraph:
     metadata = _metadata(tensors.metadata())
     names = _activations(metadata)
-    layers = tuple(_layer(tensors, i, name, metadata) for i, name in enumerate(names))
+    convolutions = [described_convolution(metadata)] + [None] * (len(names) - 1)
+    layers = tuple(
+        _layer(tensors, i, name, metadata, convolutions[i]) for i, name in enumerate(names)
+    )
     environment = metadata.get("environment")
     return PolicyGraph(
         layers,
@@ -92,13 +97,19 @@ def _activations(metadata: dict[str, Any]) -> list[str]:
     return names
 
 
-def _layer(tensors: Any, index: int, activation: str, metadata: dict[str, Any]) -> Layer:
+def _layer(
+    tensors: Any,
+    index: int,
+    activation: str,
+    metadata: dict[str, Any],
+    convolution: Convolution | None,
+) -> Layer:
     mean = _tensor(tensors, f"layers.{index}.mean", "F32")
     bias = _tensor(tensors, f"layers.{index}.bias", "F32")
     kept = _kept(tensors, index, mean, metadata)
     try:  # the pruned weights must be finite too: a NaN there is a broken training
-        Layer(mean, bias, activation)
-        return Layer(np.where(kept, mean, np.float32(0)), bias, activation)
+        layer = Layer(mean, bias, activation, convolution=convolution)
+        return replace(layer, weight=np.where(kept, mean, np.float32(0)))
     except UserError as error:
         raise UserError(f"layer {index}: {error}") from error
 

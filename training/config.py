@@ -207,6 +207,10 @@ class DistillConfig:
     hidden: tuple[int, ...] | None = None
     """Neurons of the student's hidden layers (128 128)."""
 
+    channels: int | None = None
+    """Where observations are images: channels of one convolution of 3 x 3 before the hidden layers
+    (16); 0: none."""
+
     batch_size: int | None = None
     """Transitions in a minibatch (256)."""
 

@@ -23,6 +23,10 @@ class BpdSettings:
     hidden: tuple[int, ...] = (128, 128)
     """Neurons of the student's hidden layers."""
 
+    channels: int = 16
+    """Where observations are images: channels of the convolution of 3 x 3 before the hidden layers;
+    0: none."""
+
     batch_size: int = 256
     """Transitions in a minibatch."""
 

@@ -84,8 +84,11 @@ def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
     with torch.no_grad():
         x = (row(observations) - row(graph.observation_offset)) / row(graph.observation_scale)
         for layer in graph.layers:
+            if layer.convolution is not None:
+                beyond = torch.nn.functional.pad(x, (0, 1))  # index -1: past the image's edge, 0
+                x = beyond[:, torch.from_numpy(layer.convolution.index)]
             linear = torch.nn.functional.linear(x, row(layer.weight), row(layer.bias))
-            x = functions[layer.activation](linear)
+            x = functions[layer.activation](linear.flatten(1))
         x = x * row([s.scale for s in graph.action]) + row([s.offset for s in graph.action])
         low = row([-np.inf if s.low is None else s.low for s in graph.action])
         high = row([np.inf if s.high is None else s.high for s in graph.action])

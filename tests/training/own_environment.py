@@ -82,8 +82,8 @@ class Picky(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(environment)
 
 
-class Image(gymnasium.Env[Any, Any]):
-    observation_space = Box(0, 255, (8, 8, 3), np.uint8)
+class Pictures(gymnasium.Env[Any, Any]):
+    observation_space = Dict({"camera": Box(0, 255, (8, 8, 3), np.uint8), "x": Box(-1, 1, (2,))})
     action_space = Box(-1, 1, (1,))
 
 

@@ -32,12 +32,13 @@ from sparsectl.training.bpd.fitted_critics import FittedCritics
 from sparsectl.training.bpd.schedules import SCHEDULES
 from sparsectl.training.data.batches import Batch, Batches
 from sparsectl.training.data.dataset import Dataset
-from sparsectl.training.environments.signals import normaliser
+from sparsectl.training.environments.signals import image_of, normaliser
 from sparsectl.training.nn.critics import DTYPES, TwinCritics
 from sparsectl.training.nn.flat import FlatAdam, flat_values
 from sparsectl.training.nn.noise import Noise
 from sparsectl.training.policy_distillation.term import ChoiceTerm
 from sparsectl.training.settings import BpdSettings
+from sparsectl.training.students.images import convolution_of, widths
 from sparsectl.training.students.passes import pass_of
 from sparsectl.training.students.penalties import WEIGHT_COSTS
 from sparsectl.training.students.registry import STUDENTS, Student
@@ -85,9 +86,11 @@ class BayesianPolicyDistillation:
         # On the CPU: the same on every device.
         starts = [torch.Generator().manual_seed(2 * seed) for seed in seeds]
         n, m = self.batches.observation_size, self.batches.action_size
-        sizes = (n, *settings.hidden, self.batches.label_size)
-        kind = STUDENTS[settings.student]
-        self.student = kind(sizes, starts, settings.weight_std, settings.log_sigma_start).to(device)
+        self.convolution = convolution_of(image_of(signals), settings.channels)
+        after = (*settings.hidden, self.batches.label_size)
+        sizes = widths(n, self.convolution, settings.channels, after)
+        kind, begun = STUDENTS[settings.student], (settings.weight_std, settings.log_sigma_start)
+        self.student = kind(sizes, starts, *begun, self.convolution).to(device)
         self.student.squashed = term is None
         if isinstance(self.student, VariationalStudent):
             self.student.use(NOISES[settings.noise])
@@ -106,9 +109,9 @@ class BayesianPolicyDistillation:
         self.student_adam = FlatAdam(self.student, settings.learning_rate)
         self.acting = pass_of(self.student, rows, dtype)
         self.target = Target(self.student, rows, dtype)
-        widths = self.student.noise_widths(sizes)
-        self.noise = Noise(widths, len(seeds), rows, device, dtype)
-        self.target_noise = Noise(widths, len(seeds), rows, device, dtype)
+        drawn = self.student.noise_widths(sizes)
+        self.noise = Noise(drawn, len(seeds), rows, device, dtype)
+        self.target_noise = Noise(drawn, len(seeds), rows, device, dtype)
         self.divergence = partial(WEIGHT_COSTS[settings.prior], scale=settings.prior_scale)
         self.schedule = SCHEDULES[settings.kl_schedule]
         multipliers = kl_multipliers or [settings.kl_multiplier] * len(seeds)

@@ -11,7 +11,7 @@ from sparsectl.common.provenance import provenance
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.distillation.presets import Preset
-from sparsectl.training.environments.signals import choices_of, standardised, unscaled
+from sparsectl.training.environments.signals import choices_of, image_of, standardised, unscaled
 from sparsectl.training.policy_distillation.term import ChoiceTerm
 from sparsectl.training.rollouts.policy import Policy, choosing
 from sparsectl.training.students.masked import kept_weights
@@ -97,7 +97,7 @@ def _identity(
     return {
         "method": config.method,
         "preset": config.preset,
-        **json.loads(json.dumps(asdict(preset))),  # as a checkpoint gives it back: no tuples
+        **_settings(preset, dataset),
         "target": {
             "keep": config.keep,
             "return": config.return_share,
@@ -109,6 +109,14 @@ def _identity(
         "seed": config.seed,
         "dataset": dataset.digest(),
     }
+
+
+def _settings(preset: Preset, dataset: Dataset) -> JSON:
+    """As a checkpoint gives them back: no tuples; channels only where there are images."""
+    settings: JSON = json.loads(json.dumps(asdict(preset)))
+    if image_of(dataset.signals) is None:
+        del settings["bpd"]["channels"]
+    return settings
 
 
 def _teacher_facts(dataset: Dataset, teacher: Policy | None) -> JSON | None:

@@ -69,6 +69,7 @@ def check_ranges(config: DistillConfig) -> None:
     finetune = ("steps", "rounds", "prune_rounds", "newton_below", "newton_steps")
     factors = ("learning_rate", "value_weight", "kl_multiplier", "prior_scale")
     check_counts(config, 0, *sizes)
+    check_counts(config, 0, "channels", most=WIDEST)
     check_counts(config.finetune, 0, *finetune, of="finetune")
     check_counts(config.dagger, 0, *rounds, of="dagger")
     check_counts(config.evidence, 0, "episodes", "limit", of="evidence")

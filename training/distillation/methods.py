@@ -6,11 +6,12 @@ first training is and by what the weights are cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.convolution import Convolution
 from sparsectl.training.config import DistillConfig, MethodName
 from sparsectl.training.data.dataset import Dataset
 
@@ -128,13 +129,46 @@ def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> 
         weights = width * (sizes[0] + (layers - 1) * width + sizes[1])
         return weights if config.keep else 4 * (weights + layers * width + sizes[1])
 
+    said = f"{layers} hidden layers from {sizes[0]} observations to {sizes[1]} actions"
+    return (_widest(config, cost, said),) * layers
+
+
+NEURONS_A_CHANNEL = 3
+"""Of a small network that sees images, as MinAtar's teachers here have them (16 and 48)."""
+
+
+def small_of_images(
+    config: DistillConfig, convolution: Convolution, outputs: int, layers: int
+) -> tuple[int, tuple[int, ...]]:
+    """Channels and hidden layers, likewise, of a network with a convolution before these.
+
+    Raises:
+        UserError: not even one channel and one neuron a layer fit.
+    """
+
+    def channels_of(width: int) -> int:
+        return max(1, width // NEURONS_A_CHANNEL)
+
+    def cost(width: int) -> int:
+        channels = channels_of(width)
+        weights = channels * convolution.patch_size
+        weights += width * (convolution.count * channels + (layers - 1) * width + outputs)
+        biases = channels + layers * width + outputs
+        return weights if config.keep else 4 * (weights + biases)
+
+    said = f"one convolution and {layers} hidden layers from images to {outputs} actions"
+    width = _widest(config, cost, said)
+    return channels_of(width), (width,) * layers
+
+
+def _widest(config: DistillConfig, cost: Callable[[int], int], said: str) -> int:
+    """The most neurons a layer whose cost fits the target."""
     width, limit = 0, config.keep or config.table_bytes or 0
     while cost(width + 1) <= limit:
         width += 1
     if not width:
         name, unit = ("keep", "weights") if config.keep else ("table_bytes", "bytes")
         raise UserError(
-            f"{name} is {limit}; a dense network of {layers} hidden layers from {sizes[0]} "
-            f"observations to {sizes[1]} actions has {cost(1)} {unit} or more"
+            f"{name} is {limit}; a dense network of {said} has {cost(1)} {unit} or more"
         )
-    return (width,) * layers
+    return width

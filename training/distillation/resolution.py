@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.memory import check_memory, dense_parameters
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
@@ -16,8 +17,13 @@ from sparsectl.training.distillation.limits import (
     check_rounding,
     check_targets,
 )
-from sparsectl.training.distillation.methods import METHODS, small_hidden
+from sparsectl.training.distillation.methods import METHODS, small_hidden, small_of_images
 from sparsectl.training.distillation.presets import PRESETS, Preset, chosen_preset
+from sparsectl.training.environments.signals import image_of
+from sparsectl.training.students.images import convolution_of, widths
+
+Image = tuple[int, int, int]
+"""Height, width and channels."""
 
 
 def resolved(config: DistillConfig) -> Preset:
@@ -59,14 +65,20 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     Raises:
         UserError: what is to be trained does not fit into the memory.
     """
+    image = image_of(dataset.signals)
     preset = _small(preset, config, dataset)
+    _check_image(preset, config, image)
     if dataset.choices is not None:  # critics are of actions that are real numbers
         preset = replace(preset, bpd=replace(preset.bpd, value_weight=0.0))
     bpd = preset.bpd
-    sizes = (dataset.observations.shape[1], *bpd.hidden, dataset.label_size)
+    convolution = convolution_of(image, bpd.channels)
+    after = (*bpd.hidden, dataset.label_size)
+    sizes = widths(dataset.observations.shape[1], convolution, bpd.channels, after)
     # Means and variances, each with a gradient and Adam's two moments, and a copy of the best;
     # in a batch each layer's mean, deviation and noise, kept for the way back.
-    values = 10 * dense_parameters(sizes) + 6 * bpd.batch_size * sum(sizes)
+    patches = 0 if convolution is None else convolution.count * convolution.patch_size
+    values = 10 * dense_parameters(sizes if convolution is None else sizes[1:])
+    values += 6 * bpd.batch_size * (sum(sizes) + patches)
     check_memory(
         4 * values,
         f"hidden {' '.join(map(str, bpd.hidden))} with batches of {bpd.batch_size:,}",
@@ -75,11 +87,33 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     return preset
 
 
+def _check_image(preset: Preset, config: DistillConfig, image: Image | None) -> None:
+    """See that no whole neurons are to be cut where a channel is one at many places."""
+    if image is None:
+        if config.channels is not None:
+            raise UserError(
+                f"channels is {config.channels}, but {config.dataset} has observations that are no "
+                "images; leave it out"
+            )
+        return
+    whole = preset.bpd.student == "group" or preset.finetune.score == "neuron"
+    if preset.bpd.channels and (whole or preset.bpd.prior == "group-lasso"):
+        raise UserError(
+            f"method is {config.method}, which cuts whole neurons, but a student of images has a "
+            "convolution, whose channels are many neurons each; take another, or --channels 0"
+        )
+
+
 def _small(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     if not METHODS[config.method].small or not (config.keep or config.table_bytes):
         return preset
     sizes = dataset.observations.shape[1], dataset.label_size
-    hidden = small_hidden(config, sizes, len(preset.bpd.hidden))
+    layers = len(preset.bpd.hidden)
+    convolution = convolution_of(image_of(dataset.signals), preset.bpd.channels)
+    if convolution is not None:
+        channels, hidden = small_of_images(config, convolution, sizes[1], layers)
+        return replace(preset, bpd=replace(preset.bpd, hidden=hidden, channels=channels))
+    hidden = small_hidden(config, sizes, layers)
     return replace(preset, bpd=replace(preset.bpd, hidden=hidden))
 
 
@@ -88,6 +122,7 @@ def _bpd_options(config: DistillConfig) -> dict[str, Any]:
     return _given(
         steps=config.steps,
         hidden=config.hidden,
+        channels=config.channels,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         units=config.units,

@@ -228,7 +228,9 @@ class Distillation:
         if self.preset.online:
             for finetune_round in range(1, number + 1):
                 self._add_round(self.preset.dagger.rounds + finetune_round)
-        self._begin_finetuning(number, checkpoint.steps["finetune_keep"], start_layers(state))
+        self._begin_finetuning(
+            number, checkpoint.steps["finetune_keep"], start_layers(state, self.bpd.convolution)
+        )
         assert self.finetuning is not None
         self.finetuning.load(state, checkpoint.steps["finetune"])
 

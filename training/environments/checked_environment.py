@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 
@@ -91,10 +92,11 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         """The choice's number as the environment takes it."""
         values = np.asarray(action).reshape(-1)
         choice = int(values[0]) if values.size == 1 else None
-        if choice is None or choice != values[0] or not space.contains(choice):
+        last = space.start + space.n - 1
+        if choice is None or choice != values[0] or not space.start <= choice <= last:
             raise UserError(
                 f"the policy's action is {action} {self._where()}; {self._name} takes one of the "
-                f"whole numbers {space.start} to {space.start + space.n - 1}"
+                f"whole numbers {space.start} to {last}"
             )
         return choice
 
@@ -126,6 +128,9 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _check_observation(self, observation: Any) -> None:
         space = self.observation_space
         if not isinstance(space, gymnasium.spaces.Box):
+            return
+        known = isinstance(observation, np.ndarray) and observation.shape == space.shape
+        if known and (observation.dtype.kind in "bui" or _is_float32(observation)):
             return
         try:
             values = np.asarray(observation, np.float64)
@@ -160,3 +165,8 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _where(self) -> str:
         start = "" if self._seed is None else f" of the episode with seed {self._seed}"
         return f"in step {self._steps}{start}" if self._steps else f"at the start{start}"
+
+
+def _is_float32(observation: NDArray[Any]) -> bool:
+    """Whether these are finite numbers of float32."""
+    return observation.dtype == np.float32 and bool(np.isfinite(observation).all())

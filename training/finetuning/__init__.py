@@ -14,6 +14,8 @@ def finetuning_of(
     settings: FinetuneSettings, layers: tuple[StudentLayer, ...], term: ChoiceTerm | None = None
 ) -> type[FirstOrder] | type[SecondOrder]:
     """How a student is fine-tuned: its size decides, and whether rounded weights have gradients.
-    Curvature is known of the squared error of actions alone, not of losses over choices."""
-    small = kept_weights(layers) <= settings.newton_below and term is None
+    Curvature is known of the squared error of actions alone, not of losses over choices, and not of
+    convolutions."""
+    known = term is None and layers[0].convolution is None
+    small = kept_weights(layers) <= settings.newton_below and known
     return SecondOrder if small and settings.encoding == "float32" else FirstOrder

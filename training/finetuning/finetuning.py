@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsectl.policy.convolution import Convolution
 from sparsectl.training.data.batches import Batches
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.policy_distillation.term import ChoiceTerm
@@ -127,11 +128,14 @@ class Finetuning(ABC):
         }
 
 
-def start_layers(state: dict[str, Tensor]) -> tuple[StudentLayer, ...]:
-    """The student of a `start_state`."""
+def start_layers(
+    state: dict[str, Tensor], convolution: Convolution | None = None
+) -> tuple[StudentLayer, ...]:
+    """The student of a `start_state`; the convolution is that of its first layer."""
     layers: list[StudentLayer] = []
     while f"layer.{len(layers)}.mean" in state:
         prefix = f"layer.{len(layers)}."
         parts = {name: state[prefix + name].numpy() for name in ("mean", "log_sigma", "bias")}
-        layers.append(StudentLayer(**parts, mask=state[prefix + "mask"].numpy().astype(bool)))
+        mask = state[prefix + "mask"].numpy().astype(bool)
+        layers.append(StudentLayer(**parts, mask=mask, convolution=None if layers else convolution))
     return tuple(layers)

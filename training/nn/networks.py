@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations.argmax import argmax
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.normalizer import Normalizer
 from sparsectl.policy.onnx_file.output import values_in
 from sparsectl.policy.sb3_file import ActorNetwork
@@ -74,6 +75,8 @@ class Mlp:
         observation_offset, observation_scale: [n]; normalised = (physical - offset) / scale.
         action_offset, action_scale, action_low, action_high: [m];
             physical = clip(normalised * scale + offset, low, high).
+        convolution: where the first layer's weights, [out, patch], are applied; None: they are
+            [out, in] like the others.
     """
 
     weights: tuple[Array, ...]
@@ -85,10 +88,11 @@ class Mlp:
     action_scale: Array
     action_low: Array
     action_high: Array
+    convolution: Convolution | None = None
 
     @property
     def observation_size(self) -> int:
-        return int(self.weights[0].shape[1])
+        return int(self.observation_offset.size)
 
     @property
     def action_size(self) -> int:
@@ -97,11 +101,15 @@ class Mlp:
     def __call__(self, observations: Array) -> Array:
         """Actions [B, m] for observations [B, n]."""
         hidden: Array = (observations - self.observation_offset) / self.observation_scale
+        if self.convolution is not None:
+            hidden = self.convolution.patches(hidden)
         for weight, bias, activation in zip(
             self.weights, self.biases, self.activations, strict=True
         ):
             summed: Array = hidden @ weight.T + bias
             hidden = ACTIVATIONS[activation](summed)
+            if hidden.ndim > 2:  # [B, places, channels]
+                hidden = hidden.reshape(len(hidden), -1)
         physical = hidden * self.action_scale + self.action_offset
         # np.clip is twice as slow on a few numbers, and episodes call this once a step
         clipped: Array = np.minimum(np.maximum(physical, self.action_low), self.action_high)

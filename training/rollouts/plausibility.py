@@ -56,6 +56,8 @@ def observations_of(policy: Policy, environment: gymnasium.Env[Any, Any]) -> Arr
 def far_off(network: Mlp, observations: Array) -> str | None:
     """What is odd about a first layer's sums for these observations [N, n]; None: nothing."""
     normalised = (observations - network.observation_offset) / network.observation_scale
+    if network.convolution is not None:
+        normalised = network.convolution.patches(normalised)
     sums = normalised @ network.weights[0].T + network.biases[0]
     if len(network.weights) == 1:
         return None

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sparsectl.policy.convolution import Convolution
+from sparsectl.training.students.images import matrices, patches
 from sparsectl.training.students.priors import Divergence
 from sparsectl.training.students.storage import StudentLayer
 from sparsectl.training.students.variational import Generators
@@ -34,11 +36,13 @@ class DeterministicStudent(nn.Module):
         generators: Generators,
         weight_std: float = 0.02,
         log_sigma: float = LOG_SIGMA,
+        convolution: Convolution | None = None,
     ) -> None:
         """`weight_std` and `log_sigma` are a Bayesian student's; these start as He et al. 2015."""
         super().__init__()
         self.means, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        self.convolution = convolution
+        for inputs, outputs in matrices(sizes, convolution):
             start = [torch.randn(outputs, inputs, generator=one) for one in generators]
             self.means.append(torch.stack(start) * (2 / inputs) ** 0.5)
             self.biases.append(torch.zeros(len(generators), 1, outputs))
@@ -51,11 +55,13 @@ class DeterministicStudent(nn.Module):
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
         """Actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n]."""
-        last = len(self.means) - 1
+        last, observed = len(self.means) - 1, observations.shape[:2]
+        if self.convolution is not None:
+            observations = patches(observations, self.convolution)
         for index, (mean, bias) in enumerate(zip(self.means, self.biases, strict=True)):
             observations = torch.baddbmm(bias, observations, mean.transpose(1, 2))
             if index < last:
-                observations = observations.relu()
+                observations = observations.relu().view(*observed, -1)
             elif self.squashed:
                 observations = observations.tanh()
         return observations
@@ -68,10 +74,10 @@ class DeterministicStudent(nn.Module):
     def posterior(self, student: int = 0) -> tuple[StudentLayer, ...]:
         """One student's layers as arrays; every weight is in the mask."""
         layers = []
-        for mean, bias in zip(self.means, self.biases, strict=True):
+        for index, (mean, bias) in enumerate(zip(self.means, self.biases, strict=True)):
             weights = mean[student].cpu().numpy().copy()
             log_sigma, mask = weights * 0 + LOG_SIGMA, weights == weights
-            layers.append(
-                StudentLayer(weights, log_sigma, bias[student, 0].cpu().numpy().copy(), mask)
-            )
+            biases = bias[student, 0].cpu().numpy().copy()
+            where = self.convolution if index == 0 else None
+            layers.append(StudentLayer(weights, log_sigma, biases, mask, where))
         return tuple(layers)

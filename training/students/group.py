@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sparsectl.policy.convolution import Convolution
 from sparsectl.training.students.priors import Divergence, gaussian, log_alpha
 from sparsectl.training.students.storage import StudentLayer
 from sparsectl.training.students.variational import VARIANCE_FLOOR, Generators
@@ -73,9 +74,12 @@ class GroupStudent(nn.Module):
         generators: Generators,
         weight_std: float = 0.02,
         log_sigma: float = -5.0,
+        convolution: Convolution | None = None,
     ) -> None:
-        """`weight_std` is not used: the scales take the weights down, so these start larger."""
+        """`weight_std` is not used: the scales take the weights down, so these start larger. There
+        is no convolution: a scale is one neuron's, and a channel has one at each place."""
         super().__init__()
+        assert convolution is None
         self.layers = nn.ModuleList(
             GroupLinear(inputs, outputs, generators, log_sigma)
             for inputs, outputs in zip(sizes, sizes[1:], strict=False)
@@ -117,6 +121,7 @@ class GroupStudent(nn.Module):
             mean = (layer.mean * layer.scale)[student]
             noise = log_alpha(layer.scale, layer.scale_log_sigma)[student]
             log_sigma = 0.5 * noise + (mean.abs() + 1e-20).log()
-            parts = (mean, log_sigma, layer.bias[student, 0])
-            layers.append(StudentLayer(*(part.cpu().numpy().copy() for part in parts)))
+            parts = mean, log_sigma, layer.bias[student, 0]
+            first, second, third = (part.cpu().numpy().copy() for part in parts)
+            layers.append(StudentLayer(first, second, third))
         return tuple(layers)

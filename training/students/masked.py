@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsectl.training.students.encodings import Encoding, as_it_is
+from sparsectl.training.students.images import patches, repeats, used_outputs
 from sparsectl.training.students.pruning import Mask, Score, cut
 from sparsectl.training.students.storage import StudentLayer
 
@@ -43,9 +44,11 @@ class MaskedStudent(nn.Module):
         self._encode = encode
         kept = [layer.kept(np.inf) for layer in layers]
         self._live = _live(kept)
+        self._convolution = layers[0].convolution
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         self.masks = []
-        for layer, mask, into, out in zip(layers, kept, self._live, self._live[1:], strict=False):
+        for index, (layer, mask) in enumerate(zip(layers, kept, strict=True)):
+            into, out = self._inputs_of(index), self._live[index + 1]
             block = np.ix_(out, into)
             self.weights.append(torch.from_numpy(layer.mean[block]))
             self.biases.append(torch.from_numpy(layer.bias[out]))
@@ -58,23 +61,37 @@ class MaskedStudent(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Actions [B, m] in [-1, 1], or values of choices, for observations [B, n]."""
-        last = len(self.masks) - 1
+        last, observed = len(self.masks) - 1, len(observations)
+        observations = self._seen(observations)
         layers = zip(self.weights, self.biases, self.masks, strict=True)
         for index, (weight, bias, mask) in enumerate(layers):
             observations = torch.addmm(bias, observations, self._encode(weight * mask).t())
             if index < last:
-                observations = observations.relu()
+                observations = observations.relu().view(observed, -1)
             elif self.squashed:
                 observations = observations.tanh()
         return observations
 
+    def _inputs_of(self, layer: int) -> Mask:
+        """Which of a layer's inputs are computed: those of a live channel at every place."""
+        live, size = self._live[layer], self._layers[layer].mean.shape[1]
+        return np.tile(live, size // len(live))
+
+    def _seen(self, observations: Tensor) -> Tensor:
+        """What the first layer is applied to: the observations, or each patch of each image."""
+        return (
+            observations if self._convolution is None else patches(observations, self._convolution)
+        )
+
     @torch.no_grad()
     def inputs(self, observations: Tensor) -> list[Tensor]:
         """Root mean square of each layer's inputs, [live in] a layer."""
-        sizes = []
+        sizes, observed = [], len(observations)
+        observations = self._seen(observations)
         for weight, bias, mask in zip(self.weights, self.biases, self.masks, strict=True):
             sizes.append(observations.square().mean(dim=0).sqrt())
-            observations = torch.addmm(bias, observations, (weight * mask).t()).relu()
+            outputs = torch.addmm(bias, observations, (weight * mask).t())
+            observations = outputs.relu().view(observed, -1)
         return sizes
 
     @torch.no_grad()
@@ -91,7 +108,7 @@ class MaskedStudent(nn.Module):
         """The layers as they are now, at their full size and simplified; what is cut is zero."""
         result, masks = [], []
         for index, layer in enumerate(self._layers):
-            into, out = self._live[index], self._live[index + 1]
+            into, out = self._inputs_of(index), self._live[index + 1]
             mean, bias = np.zeros_like(layer.mean), layer.bias.copy()
             weights = self._encode(self.weights[index] * self.masks[index])
             mean[np.ix_(out, into)] = weights.cpu().numpy()
@@ -104,10 +121,11 @@ class MaskedStudent(nn.Module):
 
 
 def _live(masks: Sequence[Mask]) -> list[Mask]:
-    """Which inputs, hidden neurons of each layer and outputs are computed: [n], [out] a layer."""
+    """Which inputs, hidden neurons or channels of each layer and outputs are computed: [n], [out] a
+    layer."""
     inputs = np.ones(masks[0].shape[1], np.bool_)
     pairs = zip(masks, masks[1:], strict=False)
-    hidden = [np.logical_or(mask.any(axis=1), after.any(axis=0)) for mask, after in pairs]
+    hidden = [mask.any(axis=1) | used_outputs(mask, after) for mask, after in pairs]
     return [inputs, *hidden, np.ones(masks[-1].shape[0], np.bool_)]
 
 
@@ -124,12 +142,15 @@ def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[S
         before = now
         for index in range(len(kept) - 1):
             mask, after = kept[index], kept[index + 1]
-            used = after.any(axis=0)
+            places = repeats(mask, after)
+            used = used_outputs(mask, after)
             mask[~used] = False
             constant = used & ~mask.any(axis=1)
-            outgoing = np.where(after, layers[index + 1].mean, 0)[:, constant]
-            biases[index + 1] += outgoing @ np.maximum(biases[index][constant], 0)
-            after[:, constant] = False
+            columns = np.tile(constant, places)
+            outgoing = np.where(after, layers[index + 1].mean, 0)[:, columns]
+            values = np.tile(np.maximum(biases[index][constant], 0), places)
+            biases[index + 1] += outgoing @ values
+            after[:, columns] = False
             biases[index][~used | constant] = 0
     return tuple(
         replace(layer, bias=bias, mask=mask)

@@ -61,6 +61,7 @@ class GraphPass:
 def pass_of(student: Student, rows: int, dtype: torch.dtype) -> StudentPass:
     """The quickest pass that there is for this student."""
     if isinstance(student, VariationalStudent):
-        if all(layer.deviation is local for layer in student.linear_layers()):
+        local_noise = all(layer.deviation is local for layer in student.linear_layers())
+        if local_noise and student.convolution is None:
             return VariationalPass(student, rows, dtype)
     return GraphPass(student)

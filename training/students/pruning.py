@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsectl.training.students.images import repeats, used_outputs
+
 Mask = NDArray[np.bool_]
 Scores = NDArray[np.float32]
 
@@ -57,9 +59,10 @@ def connected_weights(masks: Sequence[Mask]) -> int:
     while (now := sum(int(mask.sum()) for mask in kept)) != before:
         before = now
         for mask, after in zip(kept, kept[1:], strict=False):
-            live = mask.any(axis=1) & after.any(axis=0)
+            places = repeats(mask, after)
+            live = mask.any(axis=1) & used_outputs(mask, after)
             mask[~live] = False
-            after[:, ~live] = False
+            after[:, np.tile(~live, places)] = False
     return now
 
 

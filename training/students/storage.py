@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.convolution import Convolution, described_convolution
 from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
 from sparsectl.training.nn.networks import ACTIVATIONS, Array, Mlp
 from sparsectl.training.nn.safetensors_file import write_safetensors
@@ -24,12 +25,14 @@ BYTES_LIMIT = 256 * 2**20
 
 @dataclass(frozen=True)
 class StudentLayer:
-    """One layer's posterior: mean and log σ [out, in], bias [out]; mask [out, in] once fixed."""
+    """One layer's posterior: mean and log σ [out, in], bias [out]; mask [out, in] once fixed. Of a
+    convolution they are those of one place, and `in` is its patch."""
 
     mean: Array
     log_sigma: Array
     bias: Array
     mask: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+    convolution: Convolution | None = None
 
     @property
     def log_alpha(self) -> Array:
@@ -69,6 +72,7 @@ class StudentFile:
             tuple(layer.bias for layer in self.layers),
             tuple(self.metadata["activations"]),
             *normaliser(self.metadata["signals"]),
+            convolution=self.layers[0].convolution,
         )
 
 
@@ -82,6 +86,8 @@ def write_student(path: Path, student: StudentFile) -> None:
         if layer.mask is not None:
             arrays[f"layers.{index}.mask"] = np.ascontiguousarray(layer.mask, np.uint8)
     metadata = {"format": FORMAT, "version": VERSION, **student.metadata}
+    if (convolution := student.layers[0].convolution) is not None:
+        metadata["convolution"] = convolution.described()
     header = {"sparsectl": json.dumps(metadata, allow_nan=False)}
     write_safetensors(path, save_file, arrays, header)
 
@@ -103,6 +109,12 @@ def read_student(path: Path) -> StudentFile:
     except safetensors.SafetensorError as error:
         raise UserError(f"{path} is no student ({error}); distil it again") from error
     layers = tuple(_layer(path, arrays, index) for index in range(len(metadata["activations"])))
+    try:
+        convolution = described_convolution(metadata)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if convolution is not None and layers:
+        layers = (replace(layers[0], convolution=convolution), *layers[1:])
     _check_chain(path, layers, metadata)
     return StudentFile(layers, metadata)
 
@@ -142,13 +154,17 @@ def _layer(path: Path, arrays: dict[str, Any], index: int) -> StudentLayer:
         shapes.add(mask.shape)
     if len(shapes) != 1 or values["bias"].shape != values["mean"].shape[:1]:
         raise UserError(f"{path}: the shapes of layer {index} do not fit together: {shapes}")
-    return StudentLayer(**values, mask=None if mask is None else mask.astype(bool))
+    parts = values["mean"], values["log_sigma"], values["bias"]
+    return StudentLayer(*parts, mask=None if mask is None else mask.astype(bool))
 
 
 def _check_chain(path: Path, layers: tuple[StudentLayer, ...], metadata: dict[str, Any]) -> None:
     offset, _, action_offset, *_ = normaliser(metadata["signals"])
     sizes = [offset.size, *(layer.mean.shape[0] for layer in layers)]
     inputs = [layer.mean.shape[1] for layer in layers]
+    if layers and (convolution := layers[0].convolution) is not None:
+        inputs[0] = convolution.inputs if inputs[0] == convolution.patch_size else -1
+        sizes[1] *= convolution.count
     choices = (
         choices_of(metadata["signals"]) if metadata["activations"][-1:] == ["argmax"] else None
     )

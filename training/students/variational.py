@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from sparsectl.policy.convolution import Convolution
+from sparsectl.training.students.images import matrices, patches
 from sparsectl.training.students.priors import Divergence, log_alpha
 from sparsectl.training.students.storage import StudentLayer
 
@@ -89,11 +91,13 @@ class VariationalStudent(nn.Module):
         generators: Generators,
         weight_std: float = 0.02,
         log_sigma: float = -5.0,
+        convolution: Convolution | None = None,
     ) -> None:
         super().__init__()
+        self.convolution = convolution
         self.layers = nn.ModuleList(
             VariationalLinear(inputs, outputs, generators, weight_std, log_sigma)
-            for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+            for inputs, outputs in matrices(sizes, convolution)
         )
 
     @staticmethod
@@ -118,8 +122,12 @@ class VariationalStudent(nn.Module):
             noise: standard normal, [S, B, out] for each layer.
         """
         *hidden, last = self.linear_layers()
+        observed = observations.shape[:2]
+        if self.convolution is not None:  # each place has noise of its own, as each row has
+            observations = patches(observations, self.convolution)
         for layer, drawn in zip(hidden, noise, strict=False):
-            observations = layer(observations, drawn).relu()
+            drawn = drawn.reshape(*observations.shape[:2], -1)
+            observations = layer(observations, drawn).relu().view(*observed, -1)
         outputs: Tensor = last(observations, noise[-1])
         return outputs.tanh() if self.squashed else outputs
 
@@ -135,6 +143,7 @@ class VariationalStudent(nn.Module):
                 layer.mean[student].cpu().numpy().copy(),
                 layer.log_sigma[student].cpu().numpy().copy(),
                 layer.bias[student, 0].cpu().numpy().copy(),
+                convolution=self.convolution if index == 0 else None,
             )
-            for layer in self.linear_layers()
+            for index, layer in enumerate(self.linear_layers())
         )

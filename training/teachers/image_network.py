@@ -48,15 +48,13 @@ def kernels_of(shape: tuple[int, int, int], channels: int) -> tuple[Kernel, ...]
         return ATARI
     if min(shape[:2]) < 3:
         raise UserError(
-            f"observations are images of {shape[0]} x {shape[1]}, smaller than the kernel of 3 x 3; "
-            "wrap the environment so that they are vectors"
+            f"observations are images of {shape[0]} x {shape[1]}, smaller than the kernel of "
+            "3 x 3; wrap the environment so that they are vectors"
         )
     return (Kernel(channels, 3),)
 
 
-def geometries(
-    shape: tuple[int, int, int], kernels: tuple[Kernel, ...]
-) -> tuple[Convolution, ...]:
+def geometries(shape: tuple[int, int, int], kernels: tuple[Kernel, ...]) -> tuple[Convolution, ...]:
     """Each convolution as a policy has it."""
     (height, width, channels), found = shape, []
     for kernel in kernels:

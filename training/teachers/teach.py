@@ -161,7 +161,9 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
         return None
     checkpoint = read_checkpoint(path)
     now, said_anew = _plain(config), {"out", "restart"}
-    changed = sorted({key for key in now if now[key] != checkpoint.run.get(key)} - said_anew)
+    # A setting that a release before this one did not have had its default.
+    said = {"channels": now["channels"], **checkpoint.run}
+    changed = sorted({key for key in now if now[key] != said.get(key)} - said_anew)
     if changed:
         raise UserError(
             f"{config.out} holds a run with another {', '.join(changed)}; "
@@ -206,6 +208,8 @@ def _training_env(env_id: str, signals: dict[str, Any]) -> gymnasium.Env[Any, An
     """The environment as the learner sees it: normalised, and for our rigs from any start."""
     env = make_environment(env_id, {"start": "mixed"} if signals["rig"] else None)
     offset, scale, *_ = normaliser(signals)
+    if not offset.any() and (scale == 1).all():
+        return env
     return gymnasium.wrappers.TransformObservation(
         env, lambda o: ((o - offset) / scale).astype(np.float32), env.observation_space
     )

@@ -106,7 +106,9 @@ def write_teacher(
         origin: what made it, for `sparsectl.provenance`.
         form: of its layers.
     """
-    nodes, constants, value = [], [], "observation"
+    nodes: list[onnx.NodeProto] = []
+    constants: list[TensorProto] = []
+    value = "observation"
     layers = in_physical_units(weights, signals)
     for i, (weight, bias) in enumerate(layers):
         last = i == len(layers) - 1

@@ -107,7 +107,7 @@ def test_a_rigs_signals_hold_unless_a_wrapper_may_change_them(own: Path) -> None
         ),
         ("own_environment:Fixed", [], [], "action a1 ranges from 1 to 1, which leaves nothing"),
         ("own_environment:Nowhere", [], [], "cannot make the environment"),
-        ("own_environment:Image", [], [], "an image; students here have no convolutions"),
+        ("own_environment:Pictures", [], [], "an image beside other parts; wrap it so that it is"),
         ("no_such_module:Reach", [], [], "cannot import no_such_module"),
         ("own_environment:Switches", [], [], r"actions MultiDiscrete\(\[2 3\]\); only"),
         ("own_environment:Lone", [], [], r"actions Discrete\(1\), which leaves nothing"),
