@@ -23,6 +23,9 @@ class ExportConfig:
     """Of an ONNX file, the output that is the actions; needed where its names do not say."""
     normalizer: Path | None = None
     """Of a zip, an .npz of its VecNormalize: mean, var, epsilon, clip (docs/own_policy.md)."""
+    task: int | None = None
+    """Of a student of several tasks: the one whose head is written, from 0, for its own
+    observations. Not given: all heads, the choice of each at its task's place in the action."""
     encoding: str = "auto"
     """How the weights lie in flash: dense, blocks, blocks-skip, csr, csr-float16, dense-int16,
     dense-int8, packed-int16, packed-int8, stream-int16, straight-float32, straight-int16 or

@@ -189,7 +189,7 @@ def _observations(
 
 
 def _asked(config: ExportConfig) -> Asked:
-    return Asked(config.output, config.normalizer)
+    return Asked(config.output, config.normalizer, config.task)
 
 
 def read_model(config: ExportConfig) -> PolicyGraph:

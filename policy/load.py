@@ -32,10 +32,12 @@ class Asked:
     Attributes:
         output: of an ONNX file, the output that is the actions; None: the one named so.
         normalizer: of a Stable-Baselines3 zip, the .npz of what VecNormalize did before it.
+        task: of a student of several tasks, the one whose head is taken; None: all.
     """
 
     output: str | None = None
     normalizer: Path | None = None
+    task: int | None = None
 
 
 def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
@@ -75,16 +77,18 @@ def model_file(path: Path) -> Path:
 def _student(path: Path, asked: Asked) -> PolicyGraph:
     _refuse("output", asked.output, "ONNX files", f"{path} is a student")
     _refuse_normalizer(path, asked, "a student, which has its own")
-    return read_student(path)
+    return read_student(path, asked.task)
 
 
 def _onnx(path: Path, asked: Asked) -> PolicyGraph:
     _refuse_normalizer(path, asked, "an ONNX file; export it with its normaliser in it")
+    _refuse("task", asked.task, "students of several tasks", f"{path} is an ONNX file")
     return read_onnx(path, asked.output)
 
 
 def _sb3(path: Path, asked: Asked) -> PolicyGraph:
     _refuse("output", asked.output, "ONNX files", f"{path} is a Stable-Baselines3 zip")
+    _refuse("task", asked.task, "students of several tasks", f"{path} is a Stable-Baselines3 zip")
     check_model_file(path, POLICY_BYTES_LIMIT)
     actor = read_sb3(path)
     normalizer = read_normalizer(asked.normalizer) if asked.normalizer else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,17 @@ from safetensors import SafetensorError, safe_open
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations import ACTIVATIONS, Float32
 from sparsectl.policy.convolution import Convolution, described_convolution
-from sparsectl.policy.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph
+from sparsectl.policy.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph, Segment
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.signals import parse_json_object, parse_signals, shown
+from sparsectl.policy.tasks import (
+    check_task,
+    columns_of,
+    heads_of,
+    rows_of,
+    signals_of_task,
+    tasks_of,
+)
 
 MAX_FILE_BYTES = 12 * MAX_WEIGHTS
 """Mean, log sigma and mask of the largest graph, and room for the rest."""
@@ -24,20 +33,26 @@ LOG_ALPHA_LIMIT = 10.0
 FORMAT, VERSION = "sparsectl.student", 1
 
 
-def read_student(path: Path) -> PolicyGraph:
+def read_student(path: Path, task: int | None = None) -> PolicyGraph:
     """The deterministic masked network of a student, its normaliser still beside its weights.
 
     A weight is its posterior mean where the student's mask says so or, without a mask, where
     log alpha = 2 log sigma - 2 log|mean| is under the student's threshold (Molchanov et al. 2017,
     equation 15's criterion); all others are 0. Biases stay.
 
+    Args:
+        path: of the file.
+        task: of a student of several tasks: which, from 0; its head alone is taken, for its own
+            observations. None: all heads, and the choice of each as an action.
+
     Raises:
-        UserError: not a student, truncated, sizes that do not fit, NaN or infinite weights.
+        UserError: not a student, truncated, sizes that do not fit, NaN or infinite weights, or
+            there is no such task.
     """
     check_model_file(path, MAX_FILE_BYTES)
     try:
         with safe_open(path, framework="np") as tensors:
-            return _graph(tensors)
+            return _graph(tensors, task, path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"{path} is not a whole safetensors file ({error}); give a student.safetensors as "
@@ -47,20 +62,49 @@ def read_student(path: Path) -> PolicyGraph:
         raise UserError(f"{path}: {error}") from error
 
 
-def _graph(tensors: Any) -> PolicyGraph:
+def _graph(tensors: Any, task: int | None, path: Path) -> PolicyGraph:
     metadata = _metadata(tensors.metadata())
     names = _activations(metadata)
     convolutions = [described_convolution(metadata)] + [None] * (len(names) - 1)
     layers = tuple(
         _layer(tensors, i, name, metadata, convolutions[i]) for i, name in enumerate(names)
     )
-    environment = metadata.get("environment")
+    environment, tasks = metadata.get("environment"), tasks_of(metadata)
+    signals: Any = metadata.get("signals")
+    if task is not None:
+        one = check_task(tasks, task, "the file")
+        environment = one.get("environment")
+        for each in (signals, one["signals"]):
+            parse_signals(each, "signals")
+        layers = _of_task(layers, signals, one["signals"], task)
+        signals = signals_of_task(signals, one["signals"])
+    elif tasks:
+        heads = tuple(Segment(count, "argmax") for count in heads_of(signals))
+        last = layers[-1]
+        layers = (*layers[:-1], Layer(last.weight, last.bias, segments=heads))
     return PolicyGraph(
         layers,
-        **parse_signals(metadata.get("signals"), "signals")._asdict(),
+        **parse_signals(signals, "signals")._asdict(),
         environment=environment if isinstance(environment, str) else None,
         provenance={"student": metadata.get("provenance", {}), "seed": metadata.get("seed")},
     )
+
+
+def _of_task(
+    layers: tuple[Layer, ...], signals: dict[str, Any], own: dict[str, Any], task: int
+) -> tuple[Layer, ...]:
+    """The trunk with one head, for the observations of its task."""
+    first, convolution = layers[0], layers[0].convolution
+    columns = columns_of(signals, own, first.weight.shape[1])
+    if convolution is not None:
+        convolution = replace(convolution, channels=len(columns) // math.prod(convolution.kernel))
+    changed = [
+        replace(first, weight=first.weight[:, columns], convolution=convolution),
+        *layers[1:],
+    ]
+    rows, last = rows_of(signals, task), changed[-1]
+    changed[-1] = replace(last, weight=last.weight[rows], bias=last.bias[rows])
+    return tuple(changed)
 
 
 def log_alpha(mean: Float32, log_sigma: Float32) -> Float32:

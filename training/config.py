@@ -121,6 +121,8 @@ class EvaluateConfig:
     """Seed of the first episode; the next ones count up from it."""
     trace: Path | None = None
     """Also save angle, position and duty of the first episode here (.npz)."""
+    task: int | None = None
+    """Of a student of several tasks: which, from 0; the one of --env where that is given."""
     compare: tuple[Path, Path] | None = None
     """Two policies in place of --policy: the same episodes, the interval of the difference."""
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
@@ -153,8 +155,9 @@ MethodName = Literal[
 class DistillConfig:
     """Distil a teacher's dataset into a sparse student; what is not given is the preset's."""
 
-    dataset: Path
-    """The teacher's transitions: an .npz, or minari:ID."""
+    dataset: Path | tuple[Path, ...]
+    """The teacher's transitions: an .npz, or minari:ID. Several, of teachers that choose: a student
+    of as many tasks, one trunk with a head for each, which takes their minibatches in turn."""
 
     out: Path = Path("runs/distill")
     """Folder for student.safetensors, the checkpoint and TensorBoard's logs."""
@@ -296,6 +299,11 @@ class DistillConfig:
 
     normalizer: Path | None = None
     """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
+
+    @property
+    def datasets(self) -> tuple[Path, ...]:
+        """The datasets, one or several."""
+        return self.dataset if isinstance(self.dataset, tuple) else (self.dataset,)
 
     def targets(self) -> dict[str, float]:
         """The targets that are given, by name; more than one is an error that `resolved` raises."""

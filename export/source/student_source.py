@@ -88,7 +88,9 @@ def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
                 beyond = torch.nn.functional.pad(x, (0, 1))  # index -1: past the image's edge, 0
                 x = beyond[:, torch.from_numpy(layer.convolution.index)]
             linear = torch.nn.functional.linear(x, row(layer.weight), row(layer.bias))
-            x = functions[layer.activation](linear.flatten(1))
+            parts = torch.split(linear.flatten(1), [part.neurons for part in layer.parts], dim=1)
+            each = zip(layer.activations, parts, strict=True)
+            x = torch.cat([functions[activation](part) for activation, part in each], dim=1)
         x = x * row([s.scale for s in graph.action]) + row([s.offset for s in graph.action])
         low = row([-np.inf if s.low is None else s.low for s in graph.action])
         high = row([np.inf if s.high is None else s.high for s in graph.action])

@@ -36,7 +36,7 @@ from sparsectl.training.environments.signals import image_of, normaliser
 from sparsectl.training.nn.critics import DTYPES, TwinCritics
 from sparsectl.training.nn.flat import FlatAdam, flat_values
 from sparsectl.training.nn.noise import Noise
-from sparsectl.training.policy_distillation.term import ChoiceTerm
+from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.settings import BpdSettings
 from sparsectl.training.students.images import convolution_of, widths
 from sparsectl.training.students.passes import pass_of
@@ -73,7 +73,7 @@ class BayesianPolicyDistillation:
         device: torch.device,
         kl_multipliers: Sequence[float] | None = None,
         fitted: FittedCritics | None = None,
-        term: ChoiceTerm | None = None,
+        term: Term | None = None,
     ) -> None:
         self.settings = settings
         self.term = term
@@ -122,7 +122,8 @@ class BayesianPolicyDistillation:
         """One minibatch: the critics, and every second time the students and the targets."""
         students_turn = self.steps_done % self.settings.student_interval == 0
         if self.live or students_turn:
-            batch = self.batches.sample(self.randoms)
+            turn = self.steps_done // self.settings.student_interval
+            batch = self.batches.sample(self.randoms, turn)
         if self.live:
             self._update_critics(batch)
         if students_turn:
@@ -170,7 +171,7 @@ class BayesianPolicyDistillation:
         self.losses["imitation"] = difference.square().sum(dim=(1, 2)) / terms
         return gradient
 
-    def _choice_gradient(self, term: ChoiceTerm, batch: Batch, outputs: Tensor) -> Tensor:
+    def _choice_gradient(self, term: Term, batch: Batch, outputs: Tensor) -> Tensor:
         """Gradients of |D|/M Σ loss in the values that the students give, [S, B, choices]."""
         loss = term(outputs, batch.labels)
         self.losses["imitation"] = loss.value.mean(dim=1)

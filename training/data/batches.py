@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.data.dataset import TASK_ROWS, Dataset
 from sparsectl.training.environments.signals import normaliser
 from sparsectl.training.nn.networks import Array
 
@@ -59,6 +59,8 @@ class Batches:
         self._physical = physical
         self._device = device
         self._table = self._rows(dataset)
+        ends = np.cumsum([0, *dataset.metadata.get(TASK_ROWS, [])]).tolist()
+        self._memories = list(zip(ends, ends[1:], strict=False))
         self._drawn = torch.empty(0, batch_size, dtype=torch.int64, device=device)
 
     def __len__(self) -> int:
@@ -68,12 +70,18 @@ class Batches:
         """Add transitions."""
         self._table = torch.cat([self._table, self._rows(dataset)])
 
-    def sample(self, generators: Sequence[torch.Generator]) -> Batch:
-        """A minibatch for each generator's student, drawn with replacement."""
+    def sample(self, generators: Sequence[torch.Generator], turn: int = 0) -> Batch:
+        """A minibatch for each generator's student, drawn with replacement.
+
+        Where there are several tasks it is of one, the first's in turn 0, the second's in turn 1
+        and so on, over and over.
+        """
+        memories = self._memories or [(0, len(self._table))]
+        first, end = memories[turn % len(memories)]
         if len(self._drawn) != len(generators):
             self._drawn = self._drawn.new_empty(len(generators), self.batch_size)
         for row, generator in zip(self._drawn, generators, strict=True):
-            row.random_(0, len(self._table), generator=generator)
+            row.random_(first, end, generator=generator)
         table = self._table.index_select(0, self._drawn.view(-1))
         return self._batch(table.view(len(generators), self.batch_size, -1))
 
@@ -105,7 +113,7 @@ class Batches:
         columns = [
             observations(dataset.observations),
             actions(dataset.actions),
-            dataset.choice_values() if dataset.choices else actions(dataset.teacher_actions),
+            dataset.choice_values() if dataset.has_choices else actions(dataset.teacher_actions),
             observations(dataset.next_observations),
             dataset.rewards[:, None],
             1 - dataset.terminations[:, None].astype(np.float32),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.choices import Choices
+from sparsectl.policy.tasks import heads_of
 from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
 from sparsectl.training.nn.networks import Array
 
@@ -19,6 +20,8 @@ Flags = NDArray[np.bool_]
 
 VALUES_KIND = "values"
 """Of the metadata: which values `teacher_values` are, one of `policy.choices.VALUES`."""
+TASK_ROWS = "task_rows"
+"""Of the metadata of several tasks joined (tasks.py): how many transitions each has, in order."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,16 @@ class Dataset:
 
     @property
     def label_size(self) -> int:
-        """Numbers that a student gives for an observation: the actions', or one for each choice."""
+        """Numbers that a student gives for an observation: the actions', or one for each choice, of
+        all heads."""
+        if heads := heads_of(self.signals):
+            return sum(heads)
         return self.actions.shape[1] if self.choices is None else self.choices.count
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether an action is one of a few choices, or of several tasks' each."""
+        return self.choices is not None or bool(heads_of(self.signals))
 
     def choice_values(self) -> Array:
         """What the teacher gives for each choice, [N, choices]; 1 for its choice and 0 for others

@@ -22,7 +22,9 @@ from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.common.warning import warn
 from sparsectl.training.config import DistillConfig
+from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
+from sparsectl.training.data.tasks import joined_tasks
 from sparsectl.training.distillation.methods import chosen_method
 from sparsectl.training.distillation.presets import chosen_preset
 from sparsectl.training.distillation.resolution import resolved
@@ -30,6 +32,7 @@ from sparsectl.training.distillation.run import CHECKPOINT, JSON, Distillation, 
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import stop_on_interrupt
+from sparsectl.training.policy_distillation.heads import HeadsTerm, Term
 from sparsectl.training.policy_distillation.term import term_of
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
@@ -68,10 +71,16 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         check_file(config.critics, "--critics")
     chosen_device(config.device)
     importlib.import_module("torch.utils.tensorboard")  # of an extra: told now, not in an hour
-    dataset = read_dataset(config.dataset)
-    config = in_environment(config, dataset.metadata.get("environment"))
-    teacher = _teacher(config)
-    term = term_of(config, dataset, teacher)
+    teacher: Policy | None = None
+    term: Term | None
+    if len(config.datasets) > 1:
+        dataset, term = several_tasks(config)
+    else:
+        config = replace(config, dataset=config.datasets[0])
+        dataset = read_dataset(config.datasets[0])
+        config = in_environment(config, dataset.metadata.get("environment"))
+        teacher = _teacher(config)
+        term = term_of(config, dataset, teacher)
     with ExitStack() as stack:
         is_new = stack.enter_context(locked_folder(config.out))
         stack.enter_context(_without_leavings(config.out, is_new))
@@ -81,6 +90,29 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         run = Distillation(config, preset, dataset, rollouts, stop, table_bytes, teacher, term)
         stack.callback(run.board.close)
         return run.run()
+
+
+def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:
+    """The datasets of several tasks as one, and what is imitated of each.
+
+    Raises:
+        UserError: they do not fit one student, or something is asked for that is of one task.
+    """
+    of_one = ("env", "teacher", "critics", "normalizer")
+    for name in of_one:
+        if (value := getattr(config, name)) is not None:
+            raise UserError(
+                f"{name} is {value}, which is of one task, but {len(config.datasets)} datasets are "
+                "given; leave it out, and measure each task with `sparsectl evaluate --task`"
+            )
+    datasets = [read_dataset(path) for path in config.datasets]
+    joined = joined_tasks(datasets, config.datasets)
+    terms = []
+    for path, dataset in zip(config.datasets, datasets, strict=True):
+        term = term_of(replace(config, dataset=path), dataset, None)
+        assert term is not None  # joined_tasks has seen to that
+        terms.append(term)
+    return joined, HeadsTerm(tuple(terms), tuple(dataset.label_size for dataset in datasets))
 
 
 @contextmanager
@@ -121,7 +153,7 @@ def in_environment(config: DistillConfig, of_dataset: str | None) -> DistillConf
             raise UserError("env-kwargs and wrapper are of an environment; give it with --env")
         return config
     env = chosen_environment(
-        config.env, config.env_kwargs, config.wrapper, of_dataset, config.dataset
+        config.env, config.env_kwargs, config.wrapper, of_dataset, config.datasets[0]
     )
     if of_dataset is not None and env != of_dataset:
         warn(f"the dataset was collected in {of_dataset}; returns are measured in {env}")

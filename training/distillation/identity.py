@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sparsectl.common.provenance import provenance
+from sparsectl.policy.tasks import heads_of
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.distillation.presets import Preset
 from sparsectl.training.environments.signals import choices_of, image_of, standardised, unscaled
-from sparsectl.training.policy_distillation.term import ChoiceTerm
+from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.rollouts.policy import Policy, choosing
 from sparsectl.training.students.masked import kept_weights
 from sparsectl.training.students.storage import StudentFile, StudentLayer
@@ -31,6 +32,7 @@ class RunFacts:
         signals: names, units, scales and limits of observations and actions.
         threshold: of log α, for students without masks.
         seed: of the run.
+        tasks: each one's environment, signals and teacher, where there are several.
     """
 
     identity: JSON
@@ -39,12 +41,17 @@ class RunFacts:
     signals: JSON
     threshold: float
     seed: int
+    tasks: list[JSON] | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether what comes out is the number of a choice, or of one a task."""
+        return choices_of(self.signals) is not None or bool(heads_of(self.signals))
 
     def student(self, layers: Sequence[StudentLayer], report: Sequence[JSON]) -> StudentFile:
         """A student of this run, after the stages of the report."""
         metadata = {
-            "activations": ["relu"] * (len(layers) - 1)
-            + ["tanh" if choices_of(self.signals) is None else "argmax"],
+            "activations": ["relu"] * (len(layers) - 1) + ["argmax" if self.chooses else "tanh"],
             "log_alpha_threshold": self.threshold,
             "signals": self.signals,
             "config": self.identity,
@@ -54,6 +61,7 @@ class RunFacts:
             "environment": self.environment,
             "kept_weights": kept_weights(layers),
             "steps": list(report),
+            **({"tasks": self.tasks} if self.tasks else {}),
         }
         return StudentFile(tuple(layers), metadata)
 
@@ -71,7 +79,7 @@ def facts_of(
     preset: Preset,
     dataset: Dataset,
     teacher: Policy | None,
-    term: ChoiceTerm | None,
+    term: Term | None,
 ) -> RunFacts:
     """The facts of a run of this config on this dataset."""
     of_choices = {} if term is None else term.identity()
@@ -82,6 +90,7 @@ def facts_of(
         signals=_signals(preset, dataset),
         threshold=preset.bpd.log_alpha_threshold,
         seed=config.seed,
+        tasks=dataset.metadata.get("tasks"),
     )
 
 

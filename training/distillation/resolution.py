@@ -68,7 +68,7 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     image = image_of(dataset.signals)
     preset = _small(preset, config, dataset)
     _check_image(preset, config, image)
-    if dataset.choices is not None:  # critics are of actions that are real numbers
+    if dataset.has_choices:  # critics are of actions that are real numbers
         preset = replace(preset, bpd=replace(preset.bpd, value_weight=0.0))
     bpd = preset.bpd
     convolution = convolution_of(image, bpd.channels)

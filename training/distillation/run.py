@@ -36,7 +36,7 @@ from sparsectl.training.finetuning.finetuning import Finetuning, start_layers
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import Loop, Stop, Trainer
-from sparsectl.training.policy_distillation.term import ChoiceTerm
+from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.rollouts.dagger import AggregatedData
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import Policy
@@ -77,7 +77,7 @@ class Distillation:
         stop: Stop,
         table_bytes: TableBytes | None,
         teacher: Policy | None,
-        term: ChoiceTerm | None,
+        term: Term | None,
     ) -> None:
         self.config = config
         self.term = term

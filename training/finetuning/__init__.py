@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sparsectl.training.finetuning.first_order import FirstOrder
 from sparsectl.training.finetuning.second_order import SecondOrder
-from sparsectl.training.policy_distillation.term import ChoiceTerm
+from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.settings import FinetuneSettings
 from sparsectl.training.students.masked import kept_weights
 from sparsectl.training.students.storage import StudentLayer
 
 
 def finetuning_of(
-    settings: FinetuneSettings, layers: tuple[StudentLayer, ...], term: ChoiceTerm | None = None
+    settings: FinetuneSettings, layers: tuple[StudentLayer, ...], term: Term | None = None
 ) -> type[FirstOrder] | type[SecondOrder]:
     """How a student is fine-tuned: its size decides, and whether rounded weights have gradients.
     Curvature is known of the squared error of actions alone, not of losses over choices, and not of

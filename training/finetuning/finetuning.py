@@ -22,7 +22,7 @@ from torch import Tensor
 from sparsectl.policy.convolution import Convolution
 from sparsectl.training.data.batches import Batches
 from sparsectl.training.data.dataset import Dataset
-from sparsectl.training.policy_distillation.term import ChoiceTerm
+from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.settings import FinetuneSettings
 from sparsectl.training.students.encodings import ENCODINGS
 from sparsectl.training.students.masked import MaskedStudent, kept_weights
@@ -64,7 +64,7 @@ class Finetuning(ABC):
         device: torch.device,
         keep: int = 0,
         number: int = 0,
-        term: ChoiceTerm | None = None,
+        term: Term | None = None,
     ) -> None:
         self.settings = settings
         self.term = term
@@ -98,7 +98,9 @@ class Finetuning(ABC):
 
     def cut_by_score(self, goal: int) -> None:
         """Cut to `goal` weights, those of the lowest scores first."""
-        batches = [self.batches.sample([self.random]).observations[0] for _ in range(SCORED)]
+        batches = [
+            self.batches.sample([self.random], turn).observations[0] for turn in range(SCORED)
+        ]
         self.student.cut(SCORES[self.settings.score], torch.cat(batches), goal)
 
     def layers(self) -> tuple[StudentLayer, ...]:

@@ -26,7 +26,7 @@ class FirstOrder(Finetuning):
         progress = self.steps_done / self.steps
         rate = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
         self.adam.set_learning_rate(rate)
-        batch = self.batches.sample([self.random])
+        batch = self.batches.sample([self.random], self.steps_done)
         outputs, labels = self.student(batch.observations[0]), batch.labels[0]
         if self.term is None:
             loss = (outputs - labels).square().sum(dim=1).mean()

@@ -77,6 +77,8 @@ class Mlp:
             physical = clip(normalised * scale + offset, low, high).
         convolution: where the first layer's weights, [out, patch], are applied; None: they are
             [out, in] like the others.
+        heads: how many choices each task has, where the last layer gives the values of several
+            tasks' choices; the action is one number a task then.
     """
 
     weights: tuple[Array, ...]
@@ -89,6 +91,7 @@ class Mlp:
     action_low: Array
     action_high: Array
     convolution: Convolution | None = None
+    heads: tuple[int, ...] = ()
 
     @property
     def observation_size(self) -> int:
@@ -107,7 +110,11 @@ class Mlp:
             self.weights, self.biases, self.activations, strict=True
         ):
             summed: Array = hidden @ weight.T + bias
-            hidden = ACTIVATIONS[activation](summed)
+            if activation == "argmax" and self.heads:
+                parts = np.split(summed, np.cumsum(self.heads)[:-1], axis=1)
+                hidden = np.concatenate([argmax(part.T).T for part in parts], axis=1)
+            else:
+                hidden = ACTIVATIONS[activation](summed)
             if hidden.ndim > 2:  # [B, places, channels]
                 hidden = hidden.reshape(len(hidden), -1)
         physical = hidden * self.action_scale + self.action_offset

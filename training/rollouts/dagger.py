@@ -107,8 +107,11 @@ class AggregatedData:
     def imitation_error(self, student: Policy) -> float:
         """Mean squared difference from the teacher over all transitions, in units of the action;
         where actions are choices the share of transitions in which it takes another."""
-        if self.parts[0].choices is not None:
-            others = [student.act(p.observations) != p.teacher_actions for p in self.parts]
+        if self.parts[0].has_choices:
+            others = [
+                (student.act(p.observations) != p.teacher_actions)[~np.isnan(p.teacher_actions)]
+                for p in self.parts  # NaN: another task's
+            ]
             return float(np.concatenate(others).mean())
         squares = [(student.act(p.observations) - p.teacher_actions) ** 2 for p in self.parts]
         return float(np.concatenate(squares).sum(axis=1).mean())

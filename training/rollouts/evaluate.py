@@ -193,7 +193,9 @@ def evaluate(
     check_settings(config)
     if config.policy is None:
         raise UserError("no policy is given: name one by --policy, or two by --compare A B")
-    policy = load_policy(config.policy, normalizer=config.normalizer)
+    policy = load_policy(
+        config.policy, normalizer=config.normalizer, task=config.task, env=config.env
+    )
     env_id = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, policy.environment, config.policy
     )

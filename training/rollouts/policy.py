@@ -20,6 +20,7 @@ from sparsectl.policy.choices import LOGITS, Choices
 from sparsectl.policy.normalizer import read_normalizer
 from sparsectl.policy.sb3_file import read_sb3
 from sparsectl.policy.sb3_normaliser import warn_of_normaliser
+from sparsectl.policy.tasks import check_task, said
 from sparsectl.training.environments.signals import choices_of
 from sparsectl.training.nn.networks import (
     Array,
@@ -123,6 +124,8 @@ def load_policy(
     action_low: Sequence[float] | None = None,
     action_high: Sequence[float] | None = None,
     normalizer: Path | None = None,
+    task: int | None = None,
+    env: str | None = None,
 ) -> Policy:
     """Load a policy, whatever its form.
 
@@ -132,6 +135,8 @@ def load_policy(
         activation: of a zip's hidden layers, where the zip does not say.
         action_low, action_high: a zip's action bounds, where the zip does not say.
         normalizer: an .npz of what is done to observations before the policy sees them.
+        task: of a student of several, which; its head alone is taken, for its own observations.
+        env: names the task, where `task` is not given.
 
     Raises:
         UserError: the file is missing, truncated, foreign or hostile, the normaliser does not fit
@@ -142,7 +147,12 @@ def load_policy(
             f"--activation is {activation}, but {path} says its own; it is for the zips of "
             "Stable-Baselines3, leave it out"
         )
-    policy = _loaded(path, activation, action_low, action_high)
+    if path.suffix == ".safetensors":
+        policy = _from_student(path, task, env)
+    elif task is not None:
+        raise UserError(f"task is {task}, but {path} is no student of several; leave it out")
+    else:
+        policy = _loaded(path, activation, action_low, action_high)
     if normalizer is None:
         if path.suffix == ".zip":
             warn_of_normaliser(path)
@@ -169,8 +179,6 @@ def _loaded(
         raise UserError(f"no policy at {path}; give an SB3 .zip, an .onnx or a student.safetensors")
     if path.suffix == ".onnx":
         return _from_onnx(path)
-    if path.suffix == ".safetensors":
-        return _from_student(path)
     if path.suffix == ".zip":
         actor = read_sb3(path, activation, action_low, action_high)
         network = mlp_of(actor)
@@ -219,8 +227,19 @@ def _choices_of_onnx(path: Path, network: OnnxNetwork, signals: JSON | None) -> 
     return said or (Choices(0, 0) if network.gives_index else None)
 
 
-def _from_student(path: Path) -> Policy:
+def _from_student(path: Path, task: int | None, env: str | None) -> Policy:
+    if not path.is_file():
+        raise UserError(f"no policy at {path}; give an SB3 .zip, an .onnx or a student.safetensors")
     student = read_student(path)
+    if task is not None:
+        check_task(student.tasks, task, path)
+    elif student.tasks:
+        named = [i for i, one in enumerate(student.tasks) if one.get("environment") == env]
+        if len(named) != 1:
+            raise UserError(f"{path} has the tasks {said(student.tasks)}; give --task")
+        task = named[0]
+    if task is not None:
+        student = student.of_task(task)
     network = student.network()
     network, choices = choosing(network, student.metadata["signals"])
     return Policy(

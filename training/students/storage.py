@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution, described_convolution
+from sparsectl.policy.tasks import columns_of, heads_of, rows_of, signals_of_task, tasks_of
 from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
 from sparsectl.training.nn.networks import ACTIVATIONS, Array, Mlp
 from sparsectl.training.nn.safetensors_file import write_safetensors
@@ -73,7 +74,34 @@ class StudentFile:
             tuple(self.metadata["activations"]),
             *normaliser(self.metadata["signals"]),
             convolution=self.layers[0].convolution,
+            heads=heads_of(self.metadata["signals"]),
         )
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        """Environment and signals of each task, where there are several."""
+        return tasks_of(self.metadata)
+
+    def of_task(self, number: int) -> StudentFile:
+        """The student as it is in one of several tasks: the trunk and that task's head."""
+        signals, task = self.metadata["signals"], self.tasks[number]
+        layers = list(self.layers)
+        columns = columns_of(signals, task["signals"], layers[0].mean.shape[1])
+        layers[0] = _taken(layers[0], slice(None), columns)
+        if (convolution := layers[0].convolution) is not None:
+            channels = int(task["signals"]["image"][2])
+            layers[0] = replace(layers[0], convolution=replace(convolution, channels=channels))
+        layers[-1] = _taken(layers[-1], rows_of(signals, number), slice(None))
+        metadata = {key: value for key, value in self.metadata.items() if key != "tasks"}
+        metadata |= {"signals": signals_of_task(signals, task["signals"])}
+        metadata |= {"environment": task.get("environment")}
+        return StudentFile(tuple(layers), metadata)
+
+
+def _taken(layer: StudentLayer, rows: Any, columns: Any) -> StudentLayer:
+    mask = None if layer.mask is None else layer.mask[rows][:, columns]
+    mean, log_sigma = layer.mean[rows][:, columns], layer.log_sigma[rows][:, columns]
+    return replace(layer, mean=mean, log_sigma=log_sigma, bias=layer.bias[rows], mask=mask)
 
 
 def write_student(path: Path, student: StudentFile) -> None:
@@ -169,8 +197,21 @@ def _check_chain(path: Path, layers: tuple[StudentLayer, ...], metadata: dict[st
         choices_of(metadata["signals"]) if metadata["activations"][-1:] == ["argmax"] else None
     )
     outputs = action_offset.size if choices is None else choices.count
+    if metadata["activations"][-1:] == ["argmax"] and (heads := heads_of(metadata["signals"])):
+        outputs = sum(heads)
+        _check_tasks(path, metadata)
     if not layers or inputs != sizes[:-1] or sizes[-1] != outputs:
         raise UserError(
             f"{path}: layers of {inputs} inputs do not chain from {offset.size} observations "
             f"to {action_offset.size} actions"
         )
+
+
+def _check_tasks(path: Path, metadata: dict[str, Any]) -> None:
+    try:
+        for task in tasks_of(metadata):
+            check_signals(task["signals"], path)
+            signals = metadata["signals"]
+            columns_of(signals, task["signals"], len(signals["observation"]))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -16,6 +16,7 @@ from sparsectl.training.distillation.resolution import resolved
 OPTIONS: dict[str, tuple[str, str, Any]] = {
     "steps": ("bpd", "steps", 11),
     "hidden": ("bpd", "hidden", (3, 5)),
+    "channels": ("bpd", "channels", 5),
     "batch_size": ("bpd", "batch_size", 17),
     "learning_rate": ("bpd", "learning_rate", 0.125),
     "units": ("bpd", "units", "physical"),
