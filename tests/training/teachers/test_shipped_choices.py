@@ -24,7 +24,19 @@ def test_it_returns_what_its_task_registers_as_solved(name: str, least: float) -
     assert load(path).layers[-1].activation == "argmax"
 
 
-@pytest.mark.parametrize("name", ["cart_pole", "acrobot"])
+@pytest.mark.parametrize(
+    ("name", "least"), [("minatar_breakout", 5.0), ("minatar_space_invaders", 20.0)]
+)
+def test_one_that_sees_images_plays_far_better_than_chance(name: str, least: float) -> None:
+    path = TEACHERS / f"{name}.onnx"
+    assert evaluate(EvaluateConfig(path, episodes=8))["return_mean"] >= least
+    assert load(path).layers[0].convolution is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cart_pole", "acrobot", "minatar_breakout", "minatar_space_invaders", "minatar_freeway"],
+)
 def test_its_origin_stands_beside_it(name: str) -> None:
     origin = json.loads((TEACHERS / f"{name}.json").read_text())
     with (TEACHERS / f"{name}.csv").open() as file:

@@ -1,0 +1,199 @@
+"""Policy Distillation's tables (Rusu et al. 2015) on MinAtar: results/policy_distillation.json.
+
+Students of the shipped teachers of MinAtar's games: each loss at each size, several games in one
+network, and sparse ones beside small dense ones of the same bytes. Every student meets the same
+episodes, by which nothing was chosen. A row is written when it is finished and not run again, so
+that the same command goes on where it was stopped.
+
+    python benchmarks/policy_distillation.py [--games breakout freeway] [--seeds 0 1 2 3 4]
+
+The teachers are PPO's here and DQN's in the paper, and so the temperature is 1, of logits; the
+replay memories have 20,000 transitions in place of ten hours, ε is 0.05 in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from measured import here, rounded
+
+from sparsectl.commands.distill import run as distill
+from sparsectl.commands.table_bytes import table_bytes
+from sparsectl.common.files import read_json, write_json
+from sparsectl.policy.load import load
+from sparsectl.training.config import CollectConfig, DistillConfig
+from sparsectl.training.rollouts.collect import collect
+from sparsectl.training.rollouts.evaluate import run_episodes
+from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.rollouts.seeds import Series
+from sparsectl.training.settings import FinetuneOptions
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "policy_distillation.json"
+TEACHERS = ROOT / "training" / "teachers"
+
+JSON = dict[str, Any]
+
+SIZES = {100: (16, 48), 25: (8, 24), 7: (4, 13), 4: (3, 10)}
+"""By per cent of a teacher's weights about: channels of the convolution, and neurons behind it."""
+KEPT = 0.02
+"""Of a teacher's weights, in the sparse students."""
+
+
+@dataclass(frozen=True)
+class TablesConfig:
+    """Which to run, and for how long."""
+
+    games: tuple[str, ...] = ("breakout", "space_invaders", "freeway")
+    """Of the shipped teachers' names, without `minatar_`."""
+    losses: tuple[str, ...] = ("kl", "nll", "mse")
+    sizes: tuple[int, ...] = tuple(SIZES)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    parts: tuple[str, ...] = ("single", "several", "sparse")
+    """single: a student of each game; several: one of all the games; sparse: 2 % of the weights,
+    and a small dense one of the same bytes."""
+    transitions: int = 20_000
+    """Of each replay memory."""
+    steps: int = 1_500
+    """Minibatches of 128; several games take as many for each."""
+    episodes: int = 20
+    """Of each student."""
+    teacher_episodes: int = 100
+    runs: Path = ROOT / "runs" / "policy_distillation"
+    """Where replay memories and students are kept."""
+    out: Path = RESULTS
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One student: its row's key, and what `distill` is asked for."""
+
+    key: JSON
+    games: tuple[str, ...]
+    settings: JSON = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return "-".join(str(value) for value in self.key.values())
+
+
+def env_of(game: str) -> str:
+    """Gymnasium's id."""
+    return f"MinAtar/{game.title().replace('_', '')}-v1"
+
+
+def teacher_of(game: str) -> Path:
+    """The shipped file."""
+    return TEACHERS / f"minatar_{game}.onnx"
+
+
+def students(config: TablesConfig) -> Iterator[Asked]:
+    """All that are asked for, a seed of everything before the next seed."""
+    for seed in config.seeds:
+        for loss in config.losses if "single" in config.parts else ():
+            for game in config.games:
+                for size in config.sizes:
+                    key = {"kind": "single", "game": game, "loss": loss, "size": size, "seed": seed}
+                    channels, hidden = SIZES[size]
+                    shape = {"loss": loss, "channels": channels, "hidden": (hidden,), "seed": seed}
+                    yield Asked(key, (game,), shape)
+        for loss in config.losses if "several" in config.parts and len(config.games) > 1 else ():
+            channels, hidden = SIZES[100]
+            key = {"kind": "several", "games": len(config.games), "loss": loss, "seed": seed}
+            shape = {"loss": loss, "channels": channels, "hidden": (hidden,), "seed": seed}
+            yield Asked(key, config.games, shape | {"steps": config.steps * len(config.games)})
+        for game in config.games if "sparse" in config.parts else ():
+            keep = round(KEPT * load(teacher_of(game)).kept_weights)
+            key = {"kind": "sparse", "game": game, "loss": "kl", "seed": seed}
+            channels, hidden = SIZES[25]
+            shape = {"loss": "kl", "channels": channels, "hidden": (hidden,), "seed": seed}
+            cut = {
+                "keep": keep,
+                "finetune": FinetuneOptions(steps=2 * config.steps, prune_rounds=3),
+            }
+            yield Asked(key, (game,), shape | cut)
+            key = {"kind": "small", "game": game, "loss": "kl", "seed": seed}
+            yield Asked(
+                key, (game,), {"loss": "kl", "method": "small", "seed": seed, "hidden": (8,)}
+            )
+
+
+def memory_of(game: str, config: TablesConfig) -> Path:
+    """The game's replay memory."""
+    path = config.runs / f"{game}.npz"
+    if not path.exists():
+        teacher, env = teacher_of(game), env_of(game)
+        collect(CollectConfig(teacher, env, path, config.transitions, 0.05, 1.0, workers=1))
+    return path
+
+
+def returns_of(policy: Any, game: str, episodes: int) -> list[float]:
+    """Of the benchmark's own episodes."""
+    found = run_episodes(
+        env_of(game), policy.act, episodes=episodes, seed=0, series=Series.BENCHMARK
+    )
+    return rounded(found.returns)
+
+
+def row_of(asked: Asked, config: TablesConfig) -> JSON:
+    """The student distilled, and what it returns in each of its games."""
+    memories = tuple(memory_of(game, config) for game in asked.games)
+    settings: JSON = {
+        "method": "policy-distillation",
+        "preset": "quick",
+        "steps": config.steps,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "workers": 1,
+        "finetune": FinetuneOptions(steps=0),
+    } | asked.settings
+    if asked.key["kind"] == "small":
+        sparse = asked.name.replace("small", "sparse", 1)
+        settings["table_bytes"] = table_bytes(config.runs / sparse / "student.safetensors")
+        settings["steps"] = 3 * config.steps
+    result = distill(DistillConfig(memories, config.runs / asked.name, **settings))
+    student = Path(result["student"])
+    several = len(asked.games) > 1
+    returns = {
+        game: returns_of(
+            load_policy(student, task=number if several else None), game, config.episodes
+        )
+        for number, game in enumerate(asked.games)
+    }
+    return {
+        **asked.key,
+        "weights": result["kept_weights"],
+        "teacher_weights": result["teacher_weights"],
+        "table_bytes": table_bytes(student),
+        "other_choices": round(result["steps"][-1]["imitation_error"], 4),
+        "returns": returns,
+    }
+
+
+def main(config: TablesConfig) -> None:
+    """Run what is not finished yet, and write the results' file after each row."""
+    torch.set_num_threads(1)
+    found: JSON = read_json(config.out) if config.out.exists() else {"teachers": {}, "rows": []}
+    for game in config.games:
+        if game not in found["teachers"]:
+            teacher = load_policy(teacher_of(game))
+            found["teachers"][game] = returns_of(teacher, game, config.teacher_episodes)
+    keys = [key for row in found["rows"] for key in [{k: row[k] for k in row if k in KEYS}]]
+    settings = {name: getattr(config, name) for name in ("transitions", "steps", "episodes")}
+    for asked in students(config):
+        if asked.key not in keys:
+            found["rows"].append(row_of(asked, config))
+            write_json(config.out, found | {"settings": settings, "provenance": here()})
+
+
+KEYS = ("kind", "game", "games", "loss", "size", "seed")
+"""Of a row: what tells it from another."""
+
+if __name__ == "__main__":
+    main(tyro.cli(TablesConfig))
