@@ -16,7 +16,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from numpy.typing import ArrayLike, NDArray
 
 INK, MUTED, RULE, PAPER = "#010101", "#020202", "#030303", "#040404"
@@ -79,6 +81,17 @@ class Mark:
     word: str
 
 
+class _DrawnOnce(Figure):
+    """`savefig` draws all of a figure for its layout, then without layout engine what it writes."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        engine = self.get_layout_engine()
+        if engine is None or isinstance(engine, PlaceHolderLayoutEngine):
+            super().draw(renderer)
+        else:
+            engine.execute(self)
+
+
 def draw_plot(name: str, description: str, heights_in: tuple[float, float], draw: Draw) -> Plot:
     """Draw at both widths; `name` makes the ids in the SVG unique within a page."""
     wide, narrow = (
@@ -94,7 +107,7 @@ def draw_plot(name: str, description: str, heights_in: tuple[float, float], draw
 def _render(salt: str, size_in: tuple[float, float], narrow: bool, draw: Draw) -> str:
     style: dict[Any, Any] = {**_STYLE, "svg.hashsalt": salt}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=size_in, layout="constrained")
+        figure = _DrawnOnce(figsize=size_in, layout="constrained")
         figure.patch.set_alpha(0.0)
         draw(figure, narrow)
         for axes in figure.axes:

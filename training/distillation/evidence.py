@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +126,8 @@ class Evidence:
 
     def _run(self, who: str, policy: Policy, count: int) -> None:
         returns = self._returns[who]
-        episodes = self._rollouts.episodes(Behaviour(policy), (Series.EVIDENCE,), len(returns))
-        wanted = max(0, count - len(returns))
+        have, wanted = len(returns), max(0, count - len(returns))
+        episodes = self._rollouts.episodes(Behaviour(policy), (Series.EVIDENCE,), have, wanted)
         shown = Progress(
             total=count,
             initial=len(returns),
@@ -137,7 +136,7 @@ class Evidence:
             disable=not wanted,
         )
         with shown:
-            for episode in islice(episodes, wanted):
+            for episode in episodes:
                 returns.append(episode.episode_return)
                 shown.update()
                 self._stop()

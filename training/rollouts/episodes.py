@@ -159,18 +159,23 @@ class Rollouts:
                 worker.terminate()
             pool.shutdown(wait=True)
 
-    def episodes(self, behaviour: Behaviour, seed: Seed, first: int = 0) -> Iterator[Episode]:
-        """Episodes `first`, `first` + 1, … without end; episode k depends on (seed, k) alone."""
+    def episodes(
+        self, behaviour: Behaviour, seed: Seed, first: int = 0, number: int | None = None
+    ) -> Iterator[Episode]:
+        """`number` episodes from `first` on, or without end where it is None; episode k depends on
+        (seed, k) alone. Workers run ahead of who takes them, but not beyond the last."""
         assert self._pool is not None, "use Rollouts as a context manager"
         check_fit(behaviour.actor, self.signals, self.environment)
         if behaviour.teacher is not None:
             check_fit(behaviour.teacher, self.signals, self.environment)
-        numbers = count(first)
+        numbers = count(first) if number is None else iter(range(first, first + number))
         waiting: list[Future[Episode]] = []
         try:
             while True:
-                while len(waiting) < 2 * self.workers:
-                    waiting.append(self._submit(behaviour, seed, next(numbers)))
+                for ahead in islice(numbers, 2 * self.workers - len(waiting)):
+                    waiting.append(self._submit(behaviour, seed, ahead))
+                if not waiting:
+                    return
                 yield waiting.pop(0).result()
         except BrokenProcessPool as error:
             raise UserError(
@@ -198,7 +203,7 @@ class Rollouts:
         self, policy: Policy, seed: Seed, number: int, label: str = "episodes", first: int = 0
     ) -> Array:
         """The returns of `number` episodes from `first` on, [number]."""
-        episodes = islice(self.episodes(Behaviour(policy), seed, first), number)
+        episodes = self.episodes(Behaviour(policy), seed, first, number)
         # a few are no wait; their line would only flicker
         quiet = number < SHOWN_EPISODES
         shown = Progress(episodes, desc=label, total=number, unit="ep", disable=quiet)

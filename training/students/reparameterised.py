@@ -176,7 +176,9 @@ def add_divergence(layer: VariationalLinear, divergence: Divergence, weights: Te
     """Add the gradients of the weighted divergence, [S], to the gradients; give the divergences."""
     leaves = [part.detach().requires_grad_() for part in (layer.mean, layer.log_sigma)]
     value = divergence(*leaves)
-    gradients = torch.autograd.grad(value, leaves, weights.view(-1, 1, 1).expand_as(value))
+    # A sum, since gradients that are passed on to `grad` have it import sympy, for a second.
+    weighted = (value * weights.view(-1, 1, 1)).sum()
+    gradients = torch.autograd.grad(weighted, leaves)
     for parameter, gradient in zip((layer.mean, layer.log_sigma), gradients, strict=True):
         LayerPass.gradient(parameter).add_(gradient)
     return value.detach().sum(dim=(1, 2))

@@ -241,9 +241,7 @@ def test_the_network_shows_every_live_weight_once() -> None:
         assert signal.name.split("_")[0] in picture.svg
 
 
-def test_motion_kicks_chain_and_inputs_are_told(run: Path, tmp_path: Path) -> None:
-    write_report(ReportConfig(run, tmp_path / "report.html"))
-    html = (tmp_path / "report.html").read_text()
+def test_motion_kicks_chain_and_inputs_are_told(html: str) -> None:
     assert "RMS angle from the capture on" in html and "RMS effort (duty)" in html
     assert "Kicks, added to the policy" in html and "peak angle after it" in html
     assert "cut off at" in html and "nowhere" in html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from concurrent.futures import Future
 from pathlib import Path
 
 import gymnasium
@@ -15,7 +16,7 @@ from sparsectl.commands.config import ParetoConfig
 from sparsectl.commands.pareto import measured
 from sparsectl.common.errors import UserError
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.rollouts.episodes import Rollouts
+from sparsectl.training.rollouts.episodes import Behaviour, Episode, Rollouts, Seed
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from tests.training.balancer import ENVIRONMENT
@@ -86,11 +87,19 @@ def test_pareto_chooses_by_other_episodes_than_evaluate_reports(
 def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) -> None:
     from sparsectl.training.rollouts.policy import load_policy
 
+    run: list[int] = []
+
+    class Counted(Rollouts):
+        def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
+            run.append(number)
+            return super()._submit(behaviour, seed, number)
+
     policy = load_policy(balancer)
-    with Rollouts(ENVIRONMENT, 1) as rollouts:
+    with Counted(ENVIRONMENT, 1) as rollouts:
         whole = rollouts.returns(policy, (Series.EVIDENCE,), 5)
         rest = rollouts.returns(policy, (Series.EVIDENCE,), 2, first=3)
     np.testing.assert_array_equal(whole[3:], rest)
+    assert run == [0, 1, 2, 3, 4, 3, 4]  # and none that nobody asked for
 
 
 def test_no_environment_is_seeded_past_the_registry() -> None:
