@@ -17,7 +17,7 @@ from sparsectl.commands.config import DoctorConfig
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.tools import TOOLS
 from sparsectl.hil.link.discovery import find_boards, serial_ports
-from sparsectl.plants.rig import rig_names
+from sparsectl.plants.rig import load_rig, rig_names
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CHECKOUT = PACKAGE if (PACKAGE / "setup.cfg").is_file() else None
@@ -133,7 +133,8 @@ def _boards() -> Iterator[Check]:
 def _teachers() -> Iterator[Check]:
     for name in rig_names():
         path = TEACHERS_FOLDER / f"{name}.onnx"
-        mend = f"sparsectl teach --env sparsectl/{name}-v0"
+        algorithm = " --algo dqn" if load_rig(name).motor.duties else ""
+        mend = f"sparsectl teach --env sparsectl/{name}-v0{algorithm}"
         yield Check(f"teacher {name}", path.name if path.is_file() else None, "demo", mend)
 
 

@@ -23,6 +23,7 @@ from sparsectl.firmware_host.encoder_budget import check_encoders, encoder_figur
 from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.firmware_host.tick_cost import worst_tick
 from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.policy.choices import other_duties
 from sparsectl.policy.folder import PolicyFacts
 
 OBSERVATION_SIGNALS: Final = 5
@@ -203,6 +204,8 @@ def check_fit(policy: PolicyFacts, rig: RigConstants, policy_dir: Path) -> None:
             f"{policy_dir} was trained at a period of {policy.period_us} us, the rig has "
             f"{rig.period_us} us; take the rig that it was trained on"
         )
+    if (why := other_duties(policy.choices, rig.duties)) is not None:
+        raise UserError(f"{policy_dir} {why}; take the rig that it was trained on")
 
 
 @contextmanager

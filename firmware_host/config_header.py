@@ -111,7 +111,16 @@ def _rig(rig: RigConstants) -> dict[str, str]:
         "RIG_BASE_TRAVEL_COUNTS": str(math.floor(rig.base_limit / rig.base_unit)),
         "RIG_BASE_STEP_COUNTS": str(math.ceil(rig.base_rate_limit * period_s / rig.base_unit)),
         "RIG_POLE_STEP_COUNTS": str(math.ceil(rig.pole_rate_limit * period_s / rig.pole_rad)),
+        **_duties(rig),
     }
+
+
+def _duties(rig: RigConstants) -> dict[str, str]:
+    """Those that a policy chooses among; a firmware of any other rig has no such macros."""
+    if not rig.duties:
+        return {}
+    duties = ", ".join(_float(duty) for duty in rig.duties)
+    return {"RIG_DUTIES": f"{{ {duties} }}", "RIG_DUTY_COUNT": str(len(rig.duties))}
 
 
 def most_link_ticks(period_us: int) -> int:

@@ -27,12 +27,16 @@ STARTS: tuple[StartKind, ...] = ("hanging", "upright", "uniform")
 Observation = NDArray[np.float32]
 
 
-class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+Action = NDArray[np.float32] | int | np.integer[Any]
+
+
+class PendulumEnv(gymnasium.Env[Observation, Action]):
     """A pendulum on a motor-driven base: swing it up and keep it there.
 
     Observation: `rig.frames` frames of 5 signals, oldest first, from encoder counts (see
-    `plants.observation`), in SI units. Action: the motor's duty, shape [1], -1 to 1. A
-    command takes effect a transport delay after the sample it answers, and the period jitters.
+    `plants.observation`), in SI units. Action: the motor's duty, shape [1], -1 to 1; of a rig with
+    `[motor] duties` the index of one of them (Discrete). A command takes effect a transport delay
+    after the sample it answers, and the period jitters.
 
     The reward of a step is within 0 and 1: the product of how upright, centred, calm and sparing of
     the motor the rig is, as in the swing-up tasks of dm_control. An episode ends when the base
@@ -61,7 +65,12 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.observer = Observer(self.rig)
         size = self.rig.frames * len(self.signals["observation"])
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+        duties = self.rig.motor.duties
+        self.action_space: gymnasium.Space[Any] = (
+            gymnasium.spaces.Discrete(len(duties))
+            if duties
+            else gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -90,11 +99,22 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._balanced_steps = 0
         return self.observer.reset(self.plant.counts()), {}
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def duty_of(self, action: Action) -> float:
+        """The duty that an action asks the motor for, -1 to 1.
+
+        Raises:
+            UserError: it is the index of none of the rig's duties.
+        """
+        duties, value = self.rig.motor.duties, float(np.asarray(action).reshape(-1)[0])
+        if not duties:
+            return min(max(value, -1.0), 1.0)
+        if value not in range(len(duties)):
+            raise UserError(f"action is {action}; rig {self.rig.name} has duties {list(duties)}")
+        return duties[int(value)]
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let one control period pass; the duty takes effect after the transport delay."""
-        duty = min(max(float(action[0]), -1.0), 1.0)
+        duty = self.duty_of(action)
         period_s = self.rig.period_s
         jitter = self.plant.parameters.period_jitter
         this_period_s = period_s * (1.0 + jitter * self.np_random.uniform(-1.0, 1.0))

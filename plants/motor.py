@@ -20,6 +20,9 @@ class AnyMotor(Protocol):
     def current_limit_a(self) -> float: ...
 
     @property
+    def duties(self) -> tuple[float, ...]: ...
+
+    @property
     def full_effort(self) -> float:
         """Effort at standstill and duty 1, nothing lost."""
 
@@ -57,6 +60,9 @@ class Motor:
     """Current at standstill and full duty; 0: not known, none is simulated."""
     current_limit_a: float = 0.0
     """Current at which a board that can measure it faults; 0: never."""
+    duties: tuple[float, ...] = ()
+    """Those that a policy chooses among: its action is then the index of one. None: its action is
+    the duty itself."""
 
     needs_velocity = False
 
@@ -108,6 +114,9 @@ class CurrentMotor:
     """N m/A at the motor's shaft, for drives that are told a torque; 0: not known."""
     current_limit_a: float = 0.0
     """Current at which a board that can measure it faults; 0: never."""
+    duties: tuple[float, ...] = ()
+    """Those that a policy chooses among: its action is then the index of one. None: its action is
+    the duty itself."""
 
     damping = 0.0
     needs_velocity = True

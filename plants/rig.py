@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sparsectl.common.errors import UserError
 from sparsectl.plants.motor import MOTORS, CurrentMotor, Motor
-from sparsectl.plants.rig_constants import RigConstants
+from sparsectl.plants.rig_constants import RigConstants, wrong_duties
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 
@@ -129,7 +129,8 @@ class Rig:
         return self.base.length_m if self.is_rotary else 1.0
 
     def signals(self) -> dict[str, Any]:
-        """The observation and action signals as JSON: name, unit, scale, offset, low, high."""
+        """The observation and action signals as JSON: name, unit, scale, offset, low, high; of an
+        action that is an index also the levels that it is one of."""
         base, pole = self.base, self.pole
         observation = [
             _signal("base_position", base.unit, base.limit, base.limit),
@@ -138,9 +139,11 @@ class Rig:
             _signal("pole_angle_cos", "1", 1.0, 1.0),
             _signal("pole_angular_velocity", "rad/s", pole.velocity_scale, None),
         ]
+        duties = self.motor.duties
+        duty = _index_signal("motor_duty", duties) if duties else None
         return {
             "observation": observation,
-            "action": [_signal("motor_duty", "1", 1.0, self.motor.max_duty)],
+            "action": [duty or _signal("motor_duty", "1", 1.0, self.motor.max_duty)],
             "frames": self.frames,
             "period_s": self.period_s,
             "rig": self.name,
@@ -165,6 +168,7 @@ class Rig:
             telling_acceleration=part_of_gravity * GRAVITY / self.lever_m,
             limit_switches=1 if self.base.limit_switch_at else 0,
             current_limit_a=self.motor.current_limit_a or math.inf,
+            duties=self.motor.duties,
         )
 
 
@@ -215,6 +219,16 @@ def _signal(name: str, unit: str, scale: float, bound: float | None) -> dict[str
     return {"name": name, "unit": unit, "scale": scale, "offset": 0.0, "low": low, "high": bound}
 
 
+INDEX = "index"
+"""Unit of an action that is the number of a choice, as `policy.signals` has it."""
+
+
+def _index_signal(name: str, levels: tuple[float, ...]) -> dict[str, Any]:
+    """Of an action that is the index of one of these levels."""
+    entry = {"name": name, "unit": INDEX, "scale": 1.0, "offset": 0.0}
+    return {**entry, "low": 0.0, "high": len(levels) - 1.0, "levels": list(levels)}
+
+
 Section = TypeVar("Section", Base, Pole, Motor, CurrentMotor, Start, Randomisation)
 
 
@@ -262,6 +276,8 @@ def _section(kind: type[Section], table: Any, name: str, path: Path) -> Section:
         where = f"[{name}] {key}"
         if kind is Randomisation:
             values[key] = _range(value, where, path)
+        elif key == "duties":
+            values[key] = tuple(value) if isinstance(value, list) else value
         else:
             values[key] = value if key == "unit" else _number(value, where, path)
     return kind(**values)
@@ -334,6 +350,8 @@ def _check_values(rig: Rig, path: Path) -> None:
         raise UserError(f"{path}: frames is {rig.frames!r}; give 1 to 64")
     if not 0 < rig.motor.max_duty <= 1:
         raise UserError(f"{path}: [motor] max_duty is {rig.motor.max_duty!r}; give 0 to 1")
+    if (wrong := wrong_duties(rig.motor.duties, rig.motor.max_duty)) is not None:
+        raise UserError(f"{path}: [motor] duties {wrong}")
     _check_model(rig, path)
     high = rig.randomisation.transport_delay_periods[1]
     if not 0 <= high <= 1 or rig.randomisation.transport_delay_periods[0] < 0:

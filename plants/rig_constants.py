@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 
+MOST_DUTIES: Final = 64
+"""That a policy may choose among: more are as good as a continuous action."""
+
 _UNLIMITED: Final = ("current_limit_a", "telling_acceleration")
 _SIGNED: Final = ("base_unit_per_count", "pole_rad_per_count")
-_OFTEN_ABSENT: Final = {"current_limit_a": math.inf, "limit_switches": 0}
+_OFTEN_ABSENT: Final = {"current_limit_a": math.inf, "limit_switches": 0, "duties": ()}
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,16 @@ class RigConstants:
     """1: the board has to see the loop of its limit switches closed."""
     current_limit_a: float = math.inf
     """Current of the motor at which the board faults, in A; infinite: never."""
+    duties: tuple[float, ...] = ()
+    """Duties of which a policy's action is the index; none: its action is the duty itself."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "duties", tuple(self.duties))  # a list, where it comes from JSON
+        if (wrong := wrong_duties(self.duties, self.max_duty)) is not None:
+            raise UserError(f"the rig's duties {wrong}")
         for field in fields(self):
+            if field.name == "duties":
+                continue
             value = getattr(self, field.name)
             unlimited = field.name in _UNLIMITED and value == math.inf
             sense = field.name == "pole_sense" and value in (-1, 1)
@@ -81,3 +92,19 @@ class RigConstants:
         return {
             name: value for name, value in asdict(self).items() if _OFTEN_ABSENT.get(name) != value
         }
+
+
+def wrong_duties(duties: Any, max_duty: float) -> str | None:
+    """What is wrong with the duties that a policy is to choose among, in words; None: nothing."""
+    if not isinstance(duties, list | tuple):
+        return f"are {duties!r}; give a list such as [-0.6, 0.0, 0.6]"
+    for duty in duties:
+        if isinstance(duty, bool) or not isinstance(duty, int | float) or not math.isfinite(duty):
+            return f"hold {duty!r}; give finite numbers"
+        if abs(duty) > max_duty:
+            return f"hold {duty!r}, beyond max_duty, {max_duty!r}, which a board clips to; mend one"
+    if duties and not 2 <= len(duties) <= MOST_DUTIES:
+        return f"are {len(duties)}; give 2 to {MOST_DUTIES}"
+    if len({struct.pack("<f", duty) for duty in duties}) != len(duties):
+        return f"are {list(duties)!r}, of which two are the same; give each once"
+    return None

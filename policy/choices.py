@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+
+from sparsectl.policy.signals import INDEX
 
 Q_VALUES: Final = "q_values"
 LOGITS: Final = "logits"
@@ -22,13 +27,61 @@ class Choices:
         first: number of the first choice; the others count up from it.
         count: how many there are; 0: it is not known.
         values: `q_values` or `logits`; None: the number of the choice alone.
+        levels: what each choice stands for, in the actuator's unit; none: that is not known.
     """
 
     first: int
     count: int
     values: str | None = None
+    levels: tuple[float, ...] = ()
 
     @property
     def last(self) -> int:
         """Number of the last choice."""
         return self.first + self.count - 1
+
+
+def choices_of(signals: dict[str, Any] | None) -> Choices | None:
+    """The choices that an action of these signals is one of; None: it is real numbers, or the
+    signals are not known."""
+    entries = signals.get("action") if isinstance(signals, dict) else None
+    if not isinstance(entries, list) or len(entries) != 1 or entries[0].get("unit") != INDEX:
+        return None
+    low, high = entries[0].get("low"), entries[0].get("high")
+    levels = tuple(entries[0].get("levels") or ())
+    if low is None or high is None:
+        return Choices(int(entries[0].get("offset", 0)), 0, levels=levels)
+    return Choices(int(low), int(high) - int(low) + 1, levels=levels)
+
+
+def other_duties(choices: Choices | None, duties: Sequence[float]) -> str | None:
+    """Why a policy cannot drive a motor; None: it can.
+
+    Args:
+        choices: among which the policy chooses; None: it gives the duty itself.
+        duties: of which the rig takes the index of one; none: it takes the duty itself.
+    """
+    if choices is None:
+        if not duties:
+            return None
+        return f"gives a real number, the rig's motor takes one of {len(duties)} duties"
+    if not duties:
+        return f"takes {_among(choices)}, the rig's motor takes any duty"
+    if choices.count and (choices.first, choices.count) != (0, len(duties)):
+        return f"takes {_among(choices)}, the rig's motor has {len(duties)} duties, from 0 on"
+    if choices.levels and not same_levels(choices.levels, duties):
+        ours = ", ".join(f"{duty:g}" for duty in duties)
+        theirs = ", ".join(f"{level:g}" for level in choices.levels)
+        return f"was trained to choose among the duties {theirs}, the rig has {ours}"
+    return None
+
+
+def same_levels(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether they are the same, in the same order, as a board has them."""
+    return np.array_equal(np.asarray(one, np.float32), np.asarray(other, np.float32))
+
+
+def _among(choices: Choices) -> str:
+    if not choices.count:
+        return "one of a few choices"
+    return f"one of {choices.count} choices, from {choices.first} on"

@@ -17,7 +17,9 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
 from sparsectl.policy.activations import Float32
+from sparsectl.policy.choices import Choices, choices_of
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.signals import parse_signals
 
 POLICY_JSON: Final = "policy.json"
 GOLDEN_VECTORS: Final = "golden_vectors"
@@ -44,6 +46,8 @@ class PolicyFacts:
     """SHA-256 of the policy's canonical bytes, 64 hex digits."""
     encoding: str | None
     """How the weights are stored; None: the folder does not say."""
+    choices: Choices | None = None
+    """Those that its action is the index of; None: its actions are real numbers."""
 
     @classmethod
     def of(cls, graph: PolicyGraph, encoding: str) -> PolicyFacts:
@@ -57,6 +61,7 @@ class PolicyFacts:
             kept_weights=graph.kept_weights,
             digest=graph.digest,
             encoding=encoding,
+            choices=choices_of(graph.signals()),
         )
 
     @classmethod
@@ -66,7 +71,7 @@ class PolicyFacts:
         Raises:
             UserError: one is missing, of another type or out of its range.
         """
-        signals = _entry(said, "signals", dict, path)
+        parse_signals(signals := _entry(said, "signals", dict, path), f"{path}: signals")
         observation = len(_entry(signals, "observation", list, path))
         action = len(_entry(signals, "action", list, path))
         frames = _count(signals, "frames", path, least=1)
@@ -89,6 +94,7 @@ class PolicyFacts:
             kept_weights=_count(said, "kept_weights", path, least=0),
             digest=digest,
             encoding=encoding,
+            choices=choices_of(signals),
         )
 
 

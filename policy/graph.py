@@ -49,6 +49,9 @@ class Signal:
     offset: float = 0.0
     low: float | None = None
     high: float | None = None
+    levels: tuple[float, ...] = ()
+    """Of an action that is an index: what each index stands for, in the actuator's unit; none
+    where the index is all that is known."""
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):
@@ -66,6 +69,8 @@ class Signal:
             raise UserError(
                 f"signal {self.name!r} has limits [{self.low}, {self.high}]; give low <= high"
             )
+        if not all(abs(level) <= np.finfo(np.float32).max for level in self.levels):
+            raise UserError(f"signal {self.name!r} has levels {self.levels}; give finite numbers")
         if low == -math.inf:
             object.__setattr__(self, "low", None)
         if high == math.inf:
@@ -242,8 +247,8 @@ class PolicyGraph:
     def signals(self) -> dict[str, Any]:
         """The signals as JSON: what `sparsectl.signals` holds in every artefact."""
         return {
-            "observation": [asdict(signal) for signal in self.observation],
-            "action": [asdict(signal) for signal in self.action],
+            "observation": [_described(signal) for signal in self.observation],
+            "action": [_described(signal) for signal in self.action],
             "frames": self.frames,
             "period_s": self.period_s,
             "rig": self.rig,
@@ -286,6 +291,13 @@ def in_parts(batch: NDArray[Any], widest: int) -> Iterator[NDArray[Any]]:
     rows = max(1, _PART_VALUES // widest)
     for start in range(0, len(batch), rows):
         yield batch[start : start + rows]
+
+
+def _described(signal: Signal) -> dict[str, Any]:
+    """As JSON; without levels where there are none."""
+    entry = asdict(signal)
+    levels = entry.pop("levels")
+    return {**entry, "levels": list(levels)} if levels else entry
 
 
 def _output(signal: Signal, value: Float32) -> Float32:

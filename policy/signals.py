@@ -89,7 +89,14 @@ def _parse_signal(value: Any, where: str) -> Signal:
         offset=_number(value.get("offset", 0.0), f"{where}.offset"),
         low=_limit(value.get("low"), f"{where}.low"),
         high=_limit(value.get("high"), f"{where}.high"),
+        levels=_levels(value.get("levels", []), f"{where}.levels"),
     )
+
+
+def _levels(value: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(value, list) or len(value) > MAX_WIDTH:
+        raise UserError(f"{where} is {shown(value)}; give a list of numbers")
+    return tuple(_number(level, f"{where}[{index}]") for index, level in enumerate(value))
 
 
 def _limit(value: Any, where: str) -> float | None:

@@ -39,7 +39,7 @@ class Fault(IntEnum):
     POLE_RATE = 3
     """The pole went faster than `pole_rate_limit`."""
     NON_FINITE = 4
-    """The policy put out NaN or an infinity."""
+    """The policy put out NaN, an infinity, or the index of no duty."""
     STUCK_BASE = 5
     """The motor drove but the base's encoder did not move: jammed, unplugged, no supply."""
     STUCK_POLE = 6

@@ -74,7 +74,12 @@ _ECHO = (
 )
 _ACTUATION = (
     Field("duty", "f32", "1", "duty applied to the motor, -1 to 1; 0 unless ACTIVE"),
-    Field("policy_output", "f32", "1", "what the policy gave, before state, kick and clamp"),
+    Field(
+        "policy_output",
+        "f32",
+        "1",
+        "the duty that the policy asks for, before state, kick and clamp",
+    ),
     Field("inference_ns", "u32", "ns", "time of the policy call; the model's, on a virtual clock"),
 )
 _RIG_DIGEST = Field(
@@ -303,7 +308,7 @@ MESSAGES: Final = (
         "fault at the first sampling more than `time_to_live` ticks after `tick`.",
         to_board=(
             Field("tick", "u32", "ticks", "the OBSERVATION that it answers"),
-            Field("output", "f32", "1", "the policy's; not finite: FAULT"),
+            Field("output", "f32", "1", "the duty that the policy asks for; not finite: FAULT"),
             Field("inference_ns", "u32", "ns", "time of the policy call; TICK brings it back"),
             Field("time_to_live", "u8", "ticks", "1 or 2"),
         ),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.hil.analysis.balance import assess_balance
+from sparsectl.hil.analysis.choices import summarise_choices
 from sparsectl.hil.analysis.kicks import Kicks, read_kicks
 from sparsectl.hil.analysis.responses import balancing, kick_responses
 from sparsectl.hil.analysis.trial_result import Disturbance, TrialResult
@@ -85,6 +86,9 @@ def assess(journal: Journal) -> TrialResult:
         latency_us=latency_us,
         board=_last(journal, "hello").get("board"),
         stats=_last(journal, "end").get("stats"),
+        choices=summarise_choices(
+            active.policy_output, rig.get("duties", ()), rig["period_us"] * 1e-6
+        ),
     )
 
 

@@ -15,14 +15,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from numpy.typing import NDArray
+
+from sparsectl.hil.analysis.choices import choices
 from sparsectl.hil.analysis.results import exchanges, is_virtual_time
 from sparsectl.hil.journal.journal import Journal, Kind
-from sparsectl.hil.journal.trace import Trace, read_trace
+from sparsectl.hil.journal.trace import read_trace
 from sparsectl.hil.timing.clock_sync import ClockRelation, fit_clock
 from sparsectl.hil.timing.computation import Computation
 from sparsectl.protocol.wire import MESSAGES, Field, Frame, decode
 
 Schema = dict[str, Any]
+Columns = dict[str, NDArray[Any]]
 
 PENDULUM: Final[dict[str, str]] = {
     "base_position": "m or rad, from home",
@@ -30,13 +34,14 @@ PENDULUM: Final[dict[str, str]] = {
     "pole_angle_rad": "rad, 0 upright, within -pi and pi",
     "pole_velocity": "rad/s",
     "duty": "1, applied to the motor",
-    "policy_output": "1, before state, kick and clamp",
+    "policy_output": "1, duty that the policy asks for, before kick and clamp",
     "inference_ns": "ns, of the policy call",
     "actuation_us": "us, from sampling to the motor's new duty",
     "lateness_us": "us, sampling after the tick's deadline",
     "tick": "number of the control tick",
     "state": "State of the board, a number of the wire's table",
     "fault": "Fault that is latched",
+    "choice": "index of the duty that the policy chose, -1 none; where it chooses among duties",
 }
 """Columns of a trace, with units: the fields of /pendulum."""
 
@@ -85,8 +90,8 @@ def schemas() -> dict[str, Schema]:
 
 def messages(journal: Journal) -> Iterator[Message]:
     """All that the journal holds, in its order."""
-    trace = read_trace(journal)
-    rows = {int(tick): row for row, tick in enumerate(trace.tick)}
+    columns = tick_columns(journal)
+    rows = {int(tick): row for row, tick in enumerate(columns["tick"])}
     relation = _relation(journal)
     epoch_ns = _epoch_ns(journal)
     for record in journal.records:
@@ -106,15 +111,25 @@ def messages(journal: Journal) -> Iterator[Message]:
             yield Message(topic, log_ns, publish_ns, _content(frame.values))
             row = rows.pop(frame["tick"], None) if _is_tick(frame) else None
             if row is not None:
-                yield Message("/pendulum", log_ns, publish_ns, _content(_pendulum(trace, row)))
+                yield Message("/pendulum", log_ns, publish_ns, _content(_pendulum(columns, row)))
+
+
+def tick_columns(journal: Journal) -> Columns:
+    """What is known of each control tick, [ticks] each: a trace's columns, and where the rig has
+    its policy choose among duties the index of the one that was chosen."""
+    trace = read_trace(journal)
+    columns = dict(vars(trace))
+    if duties := journal.header["rig_constants"].get("duties"):
+        columns["choice"] = choices(trace.policy_output, duties)
+    return columns
 
 
 def _is_tick(frame: Frame) -> bool:
     return frame.name in ("TICK", "PLANT_ACT")
 
 
-def _pendulum(trace: Trace, row: int) -> dict[str, Any]:
-    return {name: getattr(trace, name)[row].item() for name in PENDULUM}
+def _pendulum(columns: Columns, row: int) -> dict[str, Any]:
+    return {name: values[row].item() for name, values in columns.items() if name in PENDULUM}
 
 
 def _relation(journal: Journal) -> ClockRelation | None:

@@ -13,9 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.convert.messages import PENDULUM
+from sparsectl.hil.convert.messages import PENDULUM, tick_columns
 from sparsectl.hil.journal.journal import Journal
-from sparsectl.hil.journal.trace import read_trace
 
 METADATA = b"sparsectl"
 UNITS = {
@@ -48,7 +47,7 @@ def write_parquet(journal: Journal, path: Path) -> dict[str, Any]:
 
 def tick_table(journal: Journal) -> pa.Table:
     """The journal's ticks."""
-    columns = vars(read_trace(journal))
+    columns = tick_columns(journal)
     fields = [
         pa.field(name, pa.from_numpy_dtype(values.dtype), metadata={b"unit": UNITS[name].encode()})
         for name, values in columns.items()

@@ -39,6 +39,8 @@ def rig_toml(fit: Fit, source: str) -> str:
     for name, section in sections.items():
         lines += ["", f"[{name}]"]
         for field, value in asdict(section).items():
+            if field == "duties" and not value:
+                continue
             low_high = interval.get(f"{name}.{field}")
             behind = f"  # [{low_high[0]:.6g}, {low_high[1]:.6g}]" if low_high else ""
             lines.append(f"{field} = {_value(value)}{behind}")
@@ -91,4 +93,6 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
     return repr(float(f"{value:.7g}"))

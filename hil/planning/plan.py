@@ -26,6 +26,7 @@ from sparsectl.hil.simulation.plant_server import PlantStart
 from sparsectl.hil.simulation.virtual_rig import LineStart
 from sparsectl.hil.timing.line_budget import check_line, line_share
 from sparsectl.plants.rig import Rig, load_rig
+from sparsectl.policy.choices import choices_of, other_duties
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.protocol.wire import PROTOCOL_HASH
@@ -315,3 +316,5 @@ def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
             f"the policy was trained at a period of {graph.period_s * 1e3:g} ms, rig {rig.name} "
             f"runs at {rig.period_s * 1e3:g} ms; train for this rate, or mend the rig's period_s"
         )
+    if (why := other_duties(choices_of(graph.signals()), rig.motor.duties)) is not None:
+        raise UserError(f"the policy {why}; name the rig that it was trained for by --rig")

@@ -117,7 +117,18 @@ def _motion(trial: TrialResult | None) -> list[tuple[str, str]]:
     return [
         ("RMS angle from the capture on", f"{np.degrees(trial.rms_angle_rad):.2f}°"),
         ("RMS effort (duty) from the capture on", f"{trial.rms_duty:.3f}"),
+        *_choices(trial),
     ]
+
+
+def _choices(trial: TrialResult) -> list[tuple[str, str]]:
+    """How often each duty was chosen, where the policy chooses among a few."""
+    if trial.choices is None:
+        return []
+    pairs = zip(trial.choices["duties"], trial.choices["shares"], strict=True)
+    shares = ", ".join(f"{duty:+g} in {share:.0%}" for duty, share in pairs)
+    changes = f"{trial.choices['changes_per_second']:.1f} a second"
+    return [("Duty chosen, of all ticks", shares), ("Changes of the chosen duty", changes)]
 
 
 def _latency(trial: TrialResult | None) -> list[tuple[str, Any]]:

@@ -60,6 +60,8 @@ def motion_plot(trace: Trace, result: TrialResult, rig: dict[str, Any], unit: st
         line(duty, time_s, trace.duty, SECOND, 0.9, drawstyle="steps-post")
         duty.set_ylim(-1.08, 1.08)
         duty.set_title("Motor duty")
+        if duties := rig.get("duties"):
+            duty.set_yticks(sorted(duties))
         duty.set_xlabel("time since the policy took over (s)")
         for axes in panels:
             _bands(axes, trace, time_s, up_s)

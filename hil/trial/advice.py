@@ -13,7 +13,7 @@ _ADVICE: Final[dict[Fault, str]] = {
     Fault.BASE_TRAVEL: "the base ran to its limit; is [base] limit that of this track?",
     Fault.BASE_RATE: "check the base's encoder: its plug, its counts in the rig file",
     Fault.POLE_RATE: "check the pole's encoder: its plug, its counts in the rig file",
-    Fault.NON_FINITE: "the policy puts out no number; export it again",
+    Fault.NON_FINITE: "the policy puts out no number, or the index of no duty; export it again",
     Fault.STUCK_BASE: "check the motor's supply, the base's encoder, and what holds the base",
     Fault.STUCK_POLE: "check the pole's encoder, and what holds the pole",
     Fault.REVERSED_BASE: "the base counts against the motor; find the signs by --check-wiring",

@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.choices import Choices
+from sparsectl.policy.choices import choices_of as choices_of
 from sparsectl.policy.signals import INDEX
 from sparsectl.training.environments.checked_environment import CheckedEnvironment
 from sparsectl.training.nn.networks import Array
@@ -77,6 +78,9 @@ def _check_image(signals: JSON, path: Path) -> None:
 def _check_signal(entry: Any, side: str, path: Path) -> None:
     if not isinstance(entry, dict) or not set(FIELDS) <= set(entry):
         raise UserError(f"{path}: a signal of {side} lacks some of {', '.join(FIELDS)}")
+    levels = entry.get("levels", [])
+    if not isinstance(levels, list) or not all(type(v) in (int, float) for v in levels):
+        raise UserError(f"{path}: signal {entry['name']} has levels {levels!r}; give numbers")
     scale, offset = entry["scale"], entry["offset"]
     if (
         not all(isinstance(v, (int, float)) and np.isfinite(v) for v in (scale, offset))
@@ -181,18 +185,6 @@ def choice_signal(choices: Choices) -> JSON:
     first, last = float(choices.first), float(choices.last)
     entry = {"unit": INDEX, "scale": 1.0, "offset": first, "low": first, "high": last}
     return {"name": "choice", **entry}
-
-
-def choices_of(signals: JSON | None) -> Choices | None:
-    """The choices that an action of these signals is one of; None: it is real numbers, or the
-    signals are not known."""
-    entries = signals.get("action") if isinstance(signals, dict) else None
-    if not isinstance(entries, list) or len(entries) != 1 or entries[0].get("unit") != INDEX:
-        return None
-    low, high = entries[0].get("low"), entries[0].get("high")
-    if low is None or high is None:
-        return Choices(int(entries[0].get("offset", 0)), 0)
-    return Choices(int(low), int(high) - int(low) + 1)
 
 
 def standardised(signals: JSON, observations: Array) -> JSON:

@@ -21,9 +21,10 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.policy.choices import choices_of, same_levels
 from sparsectl.training.data.dataset import VALUES_KIND, Dataset, joined
 from sparsectl.training.environments.environments import make_environment
-from sparsectl.training.environments.signals import choices_of, environment_signals, normaliser
+from sparsectl.training.environments.signals import environment_signals, normaliser
 from sparsectl.training.nn.networks import Array
 from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.running import RunningEpisode
@@ -115,6 +116,11 @@ def check_kind(policy: Policy, signals: dict[str, Any], environment: str) -> Non
         raise UserError(
             f"the policy chooses among {given.count} from {given.first} on, {environment} among "
             f"{wanted.count} from {wanted.first} on; use the environment it was trained in"
+        )
+    if given.levels and wanted.levels and not same_levels(given.levels, wanted.levels):
+        raise UserError(
+            f"the policy chooses among the levels {list(given.levels)}, {environment} among "
+            f"{list(wanted.levels)}; use the environment it was trained in"
         )
 
 

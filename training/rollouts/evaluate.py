@@ -166,12 +166,14 @@ def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.f
     """One episode of a plant's environment as arrays over time: what the report draws."""
     env = make_environment(env_id)
     plant = plant_of(env, env_id)
+    duties = plant.motor.duties
     episode, rows = RunningEpisode(env, episode_seed(Series.EVALUATION, seed)), []
     while not episode.is_over:
         action = act(episode.observation[None])[0]
         episode.step(action)
         position, _, angle_rad, _ = plant.state()
-        rows.append((plant.time_s, position, angle_rad, float(action[0])))
+        duty = duties[int(action[0])] if duties else float(action[0])
+        rows.append((plant.time_s, position, angle_rad, duty))
     env.close()
     columns = np.array(rows).T
     names = ("time_s", "base_position", "pole_angle_rad", "duty")

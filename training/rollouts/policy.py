@@ -223,7 +223,8 @@ def _choices_of_onnx(path: Path, network: OnnxNetwork, signals: JSON | None) -> 
                 f"{path} gives {network.action_size} {network.values}, but its signals say "
                 f"{said.count} choices; export it again"
             )
-        return Choices(said.first if said else 0, network.action_size, network.values)
+        first, levels = (said.first, said.levels) if said else (0, ())
+        return Choices(first, network.action_size, network.values, levels)
     return said or (Choices(0, 0) if network.gives_index else None)
 
 

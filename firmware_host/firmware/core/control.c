@@ -1,5 +1,6 @@
 #include "control.h"
 
+#include "choice.h"
 #include "firmware_config.h"
 #include "messages.h"
 #include "timer.h"
@@ -21,7 +22,7 @@ static void infer(struct firmware *firmware) {
     float action[POLICY_ACTION_SIZE];
     const uint32_t start = port_timer();
     policy_act(firmware->history, action);
-    take_output(firmware, action[0], timer_ns(port_timer() - start));
+    take_output(firmware, choice_duty(action[0]), timer_ns(port_timer() - start));
 }
 
 static float take_kick(struct firmware *firmware) {

@@ -252,7 +252,7 @@ struct wire_tick {
     int32_t base_count; /* counts: from home */
     int32_t pole_count; /* counts: from home; 0 hangs */
     float duty; /* 1: duty applied to the motor, -1 to 1; 0 unless ACTIVE */
-    float policy_output; /* 1: what the policy gave, before state, kick and clamp */
+    float policy_output; /* 1: the duty that the policy asks for, before state, kick and clamp */
     uint32_t inference_ns; /* ns: time of the policy call; the model's, on a virtual clock */
     uint32_t receive_us; /* us: from sampling to reading the COMMAND; 0 without one */
     uint32_t actuation_us; /* us: from sampling to the motor's new duty */
@@ -323,7 +323,7 @@ static inline void wire_plant_step_request_unpack(struct wire_plant_step_request
 struct wire_plant_act {
     uint32_t tick; /* ticks: as it came */
     float duty; /* 1: duty applied to the motor, -1 to 1; 0 unless ACTIVE */
-    float policy_output; /* 1: what the policy gave, before state, kick and clamp */
+    float policy_output; /* 1: the duty that the policy asks for, before state, kick and clamp */
     uint32_t inference_ns; /* ns: time of the policy call; the model's, on a virtual clock */
     uint8_t state; /* State after this */
     uint8_t fault; /* Fault that is latched, NONE outside of FAULT */
@@ -472,7 +472,7 @@ static inline void wire_observation_pack(const struct wire_observation *values, 
 #define WIRE_COMMAND_REQUEST_SIZE 13u
 struct wire_command_request {
     uint32_t tick; /* ticks: the OBSERVATION that it answers */
-    float output; /* 1: the policy's; not finite: FAULT */
+    float output; /* 1: the duty that the policy asks for; not finite: FAULT */
     uint32_t inference_ns; /* ns: time of the policy call; TICK brings it back */
     uint8_t time_to_live; /* ticks: 1 or 2 */
 };

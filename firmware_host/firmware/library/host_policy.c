@@ -1,5 +1,6 @@
 /* A policy as a shared library: from encoder counts to output, as a board computes it, bit for bit.
  * The host runs it where the policy is the host's part. */
+#include "choice.h"
 #include "firmware_config.h"
 #include "golden.h"
 #include "observation.h"
@@ -38,7 +39,7 @@ void host_policy_reset(struct host_policy *policy) {
 }
 
 /* The output for these counts, `periods` nominal periods after the ones before, and the policy's
- * time in ns. */
+ * time in ns: what COMMAND brings to the board, a duty. */
 float host_policy_act(struct host_policy *policy, int32_t base_count, int32_t pole_count,
                       uint32_t periods, uint32_t *inference_ns) {
     float action[POLICY_ACTION_SIZE];
@@ -46,7 +47,7 @@ float host_policy_act(struct host_policy *policy, int32_t base_count, int32_t po
     const uint32_t start = port_timer();
     policy_act(policy->history, action);
     *inference_ns = port_timer() - start;
-    return action[0];
+    return choice_duty(action[0]);
 }
 
 /* The largest error over the golden vectors; 0 where every bit is right. */

@@ -14,11 +14,12 @@ from onnx import TensorProto, helper, numpy_helper
 from stable_baselines3 import A2C, DQN, PPO
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.choices import choices_of
 from sparsectl.policy.load import load
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.environments.environments import make_environment
-from sparsectl.training.environments.signals import choices_of, environment_signals
+from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.rollouts.policy import load_policy

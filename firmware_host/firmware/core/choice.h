@@ -1,0 +1,25 @@
+/* The duty that a policy's action asks for. */
+#ifndef CHOICE_H
+#define CHOICE_H
+
+#include <math.h>
+#include <stdint.h>
+
+#include "firmware_config.h"
+
+/* The action itself; on a rig whose policies choose among duties the one that it is the index of,
+ * and NaN, which faults, where it is the index of none. */
+static inline float choice_duty(float action) {
+#ifdef RIG_DUTIES
+    static const float duties[RIG_DUTY_COUNT] = RIG_DUTIES;
+    if (!(action >= 0.0f && action < (float)RIG_DUTY_COUNT)) {
+        return NAN;
+    }
+    const uint8_t index = (uint8_t)action;
+    return (float)index == action ? duties[index] : NAN;
+#else
+    return action;
+#endif
+}
+
+#endif
