@@ -44,6 +44,11 @@ KEPT_WEIGHTS = 236
 Stage = Callable[[DemoConfig], dict[str, Any]]
 
 
+def _rigs() -> list[str]:
+    """Those whose teacher comes with the project."""
+    return [name for name in rig_names() if (TEACHERS_FOLDER / f"{name}.onnx").is_file()]
+
+
 def environment(config: DemoConfig) -> str:
     """The Gymnasium id of the demo's rig."""
     return f"sparsectl/{config.rig}-v0"
@@ -53,7 +58,7 @@ def take_teacher(config: DemoConfig) -> dict[str, Any]:
     """Copy the teacher that comes with the rig into the run's folder."""
     shipped = TEACHERS_FOLDER / f"{config.rig}.onnx"
     if not shipped.is_file():
-        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(rig_names())}")
+        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(_rigs())}")
     with atomic_path(config.out / TEACHER) as temporary:
         shutil.copyfile(shipped, temporary)
     return {"teacher": str(config.out / TEACHER), "shipped_as": shipped.name}
@@ -211,8 +216,8 @@ def _check(config: DemoConfig) -> None:
     Raises:
         UserError: a setting is out of its range, or `out` holds something else than a demo.
     """
-    if config.rig not in rig_names():
-        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(rig_names())}")
+    if config.rig not in _rigs():
+        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(_rigs())}")
     check_counts(config, 1, "episodes", most=BLOCK)
     check_counts(config, 0, "seed", most=BLOCK // 2)
     check_numbers(config, "seconds", least=0.1, most=86_400)

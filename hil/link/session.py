@@ -99,9 +99,10 @@ class Expectation:
                     "build and flash for this rig, or name its own by --rig"
                 )
         return UserError(
-            f"the board's limits were derived otherwise from rig {self.rig_name}, by version "
-            f"{hello['firmware_version']} (digest {hello['rig_digest'].hex()}, here "
-            f"{self.rig_digest.hex()}); build and flash it again"
+            f"the board has other duties to choose among than rig {self.rig_name}, or its limits "
+            f"were derived otherwise from it, by version {hello['firmware_version']} "
+            f"(digest {hello['rig_digest'].hex()}, here {self.rig_digest.hex()}); "
+            "build and flash it again"
         )
 
     def _fixed(self) -> dict[str, Any]:

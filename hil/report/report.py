@@ -111,9 +111,11 @@ def _page(run: RunFolder) -> dict[str, Any]:
 
 
 def _motion(trial: TrialResult | None) -> list[tuple[str, str]]:
-    """How well it balanced, in words; nothing where the pole was never up."""
-    if trial is None or trial.rms_angle_rad is None or trial.rms_duty is None:
+    """How well it balanced, where the pole was ever up, and what the policy chose, in words."""
+    if trial is None:
         return []
+    if trial.rms_angle_rad is None or trial.rms_duty is None:
+        return _choices(trial)
     return [
         ("RMS angle from the capture on", f"{np.degrees(trial.rms_angle_rad):.2f}°"),
         ("RMS effort (duty) from the capture on", f"{trial.rms_duty:.3f}"),

@@ -17,12 +17,14 @@ from sparsectl.plants.rig import load_rig
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.policy.passes import fold_normaliser
+from sparsectl.policy.signals import parse_signals
 
 HERE = Path(__file__).parent
 EASY_RIG = HERE / "easy_rig.toml"
 SWITCHED_RIG = HERE / "switched_rig.toml"
 EASY_POLICY = HERE / "easy_policy.onnx"
 RIG = "sensorsini_cartpole"
+BANG_BANG = "sensorsini_bang_bang"
 
 
 def timid_graph(seed: int = 0, **changes: Any) -> PolicyGraph:
@@ -41,6 +43,24 @@ def timid_graph(seed: int = 0, **changes: Any) -> PolicyGraph:
         "frames": 5,
         "period_s": 0.02,
         "rig": RIG,
+    }
+    return fold_normaliser(PolicyGraph(**{**fields, **changes}))
+
+
+def choosing_graph(**changes: Any) -> PolicyGraph:
+    """25-3 for the cart-pole that is driven bang-bang: to and fro about a hundredth of the limit,
+    right of which it chooses left, left of it right, and off between the two."""
+    signals = load_rig(BANG_BANG).signals()
+    weight = np.zeros((3, 25), np.float32)
+    weight[:, 20] = 1, 0, -1  # the newest position
+    bias = np.array([0.0, 0.012, 0.02], np.float32)
+    fields = {
+        "layers": (Layer(weight, bias, "argmax"),),
+        "observation": tuple(Signal(**signal) for signal in signals["observation"]),
+        "action": parse_signals(signals, BANG_BANG).action,
+        "frames": 5,
+        "period_s": 0.02,
+        "rig": BANG_BANG,
     }
     return fold_normaliser(PolicyGraph(**{**fields, **changes}))
 
