@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import sparsectl.plants  # noqa: F401
 from sparsectl.common.errors import UserError
-from sparsectl.plants.environment import EPISODE_STEPS, PendulumEnv
+from sparsectl.plants.environment import EPISODE_STEPS, Action, PendulumEnv
 from sparsectl.plants.observation import Observer
 from sparsectl.plants.rig import load_rig, rig_names
 
@@ -24,6 +24,14 @@ RIGS = rig_names()
 
 def make(name: str, **kwargs: object) -> PendulumEnv:
     return cast(PendulumEnv, gymnasium.make(f"sparsectl/{name}-v0", **kwargs).unwrapped)
+
+
+def asking(env: PendulumEnv, duty: float) -> Action:
+    """The action that asks for this duty, or for the nearest that there is to choose."""
+    duties = env.rig.motor.duties
+    if not duties:
+        return np.array([duty], np.float32)
+    return int(np.argmin(np.abs(np.subtract(duties, duty))))
 
 
 @pytest.mark.parametrize("name", RIGS)
@@ -42,7 +50,7 @@ def test_rewards_are_within_0_and_1_and_observations_finite(
     env = make(name, start="uniform")
     env.reset(seed=seed)
     for duty in duties:
-        observation, reward, _, _, _ = env.step(np.array([duty], np.float32))
+        observation, reward, _, _, _ = env.step(asking(env, duty))
         assert 0.0 <= reward <= 1.0
         assert np.isfinite(observation).all()
 
@@ -53,7 +61,7 @@ def test_upright_at_rest_in_the_middle_is_worth_almost_1(name: str) -> None:
     env.reset(seed=0)
     env.plant.data.qpos[:] = 0.0
     env.plant.data.qvel[:] = 0.0
-    assert env.step(np.zeros(1, np.float32))[1] > 0.99
+    assert env.step(asking(env, 0.0))[1] > 0.99
 
 
 @pytest.mark.parametrize("name", RIGS)
@@ -80,7 +88,7 @@ def test_hanging_is_worth_almost_nothing_and_no_success(name: str) -> None:
     env.reset(seed=0)
     rewards, truncated = [], False
     while not truncated:
-        _, reward, terminated, truncated, info = env.step(np.zeros(1, np.float32))
+        _, reward, terminated, truncated, info = env.step(asking(env, 0.0))
         assert not terminated
         rewards.append(reward)
     assert len(rewards) == EPISODE_STEPS
@@ -94,7 +102,7 @@ def test_the_episode_ends_at_the_limit(name: str) -> None:
     env.reset(seed=0)
     terminated = truncated = False
     while not (terminated or truncated):
-        _, _, terminated, truncated, info = env.step(np.ones(1, np.float32))
+        _, _, terminated, truncated, info = env.step(asking(env, 1.0))
     assert terminated and not truncated
     assert abs(env.plant.state()[0]) >= env.rig.base.limit
     assert not info["is_success"]
@@ -108,10 +116,24 @@ def test_a_command_waits_for_the_transport_delay(name: str) -> None:
     object.__setattr__(env.plant.parameters, "transport_delay_periods", 1.0)
     env.plant.data.qpos[:] = 0.0, math.pi
     env.plant.data.qvel[:] = 0.0
-    env.step(np.ones(1, np.float32))
+    env.step(asking(env, 1.0))
     assert env.plant.state()[1] == pytest.approx(0.0, abs=1e-9)
-    env.step(np.ones(1, np.float32))
+    env.step(asking(env, 1.0))
     assert env.plant.state()[1] > 0.01
+
+
+def test_a_choice_drives_as_its_duty_does_and_nothing_else_is_taken() -> None:
+    choosing, driven = (make(name) for name in ("sensorsini_bang_bang", "sensorsini_cartpole"))
+    assert choosing.action_space == gymnasium.spaces.Discrete(3)
+    for env in (choosing, driven):
+        env.reset(seed=3)
+    for choice in (0, 2, 1, 2, 2, 0, np.int64(1)):
+        duty = choosing.rig.motor.duties[choice]
+        one, other = choosing.step(choice), driven.step(np.array([duty]))
+        assert np.array_equal(one[0], other[0]) and one[1] == other[1]
+    for wrong in (3, -1, 0.5, math.nan):
+        with pytest.raises(UserError, match="rig sensorsini_bang_bang has duties"):
+            choosing.step(wrong)  # type: ignore[arg-type]
 
 
 def test_observations_are_stacked_oldest_first_and_velocities_are_differences() -> None:
