@@ -109,9 +109,14 @@ def reasons() -> list[str]:
     return lines + [f"| {fault.name} | {_doc(Fault, fault.name)} |" for fault in faults]
 
 
+def pendulums() -> list[str]:
+    """The rigs that differ in more than what a policy may choose: the others' figures are theirs."""
+    return [name for name in rig_names() if not load_rig(name).motor.duties]
+
+
 def thresholds() -> list[str]:
     """A row a threshold, a column a rig: what a firmware of that rig is built with."""
-    rigs = rig_names()
+    rigs = pendulums()
     columns = [_macros(rig) for rig in rigs]
     lines = ["| reason | what is compared | " + " | ".join(rigs) + " | unit | set by |"]
     lines.append("| --- " * (len(rigs) + 4) + "|")
@@ -184,7 +189,7 @@ def edges() -> list[str]:
     """A row a board that takes an interrupt for each edge: how many a second it counts."""
     lines = ["| board | cycles an edge | edges a second, together | of one encoder |"]
     lines.append("| --- " * 4 + "|")
-    rigs = {name: load_rig(name).firmware_constants() for name in rig_names()}
+    rigs = {name: load_rig(name).firmware_constants() for name in pendulums()}
     for board in BOARDS.values():
         budget = encoder_budget(board, next(iter(rigs.values())))
         if budget is not None:

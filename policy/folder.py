@@ -71,7 +71,7 @@ class PolicyFacts:
         Raises:
             UserError: one is missing, of another type or out of its range.
         """
-        parse_signals(signals := _entry(said, "signals", dict, path), f"{path}: signals")
+        signals = _entry(said, "signals", dict, path)
         observation = len(_entry(signals, "observation", list, path))
         action = len(_entry(signals, "action", list, path))
         frames = _count(signals, "frames", path, least=1)
@@ -85,6 +85,7 @@ class PolicyFacts:
             )
         if not _DIGEST.fullmatch(digest):
             raise UserError(f"{path}: digest is {digest[:80]!r}, not 64 hex digits; {_MEND}")
+        parse_signals(signals, f"{path}: signals")
         return cls(
             observation_size=observation * frames,
             action_size=action,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sparsectl.hil.timing.percentiles import Percentiles
@@ -68,7 +68,7 @@ class TrialResult:
     board: str | None
     stats: dict[str, int] | None
     """The board's counters at the end."""
-    choices: dict[str, Any] | None = None
+    choices: dict[str, Any] | None
     """Of a rig whose policies choose among duties: `hil.analysis.choices.summarise_choices`."""
 
     def to_json(self) -> dict[str, Any]:
@@ -87,9 +87,9 @@ class TrialResult:
         """What `to_json` gave, other keys beside it; None where some of it is missing."""
         if not isinstance(kept, Mapping):
             return None
-        needed = [field.name for field in fields(cls) if field.default is MISSING]
+        names = [field.name for field in fields(cls)]
         try:
-            values = {name: kept[name] for name in needed} | {"choices": kept.get("choices")}
+            values = {name: kept[name] for name in names}
             kicks = tuple(Disturbance(**kick) for kick in kept["disturbances"])
         except (KeyError, TypeError):
             return None
