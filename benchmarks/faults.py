@@ -110,7 +110,7 @@ def reasons() -> list[str]:
 
 
 def pendulums() -> list[str]:
-    """The rigs that differ in more than what a policy may choose: the others' figures are theirs."""
+    """The rigs that differ in more than what a policy may choose."""
     return [name for name in rig_names() if not load_rig(name).motor.duties]
 
 
