@@ -20,8 +20,9 @@ help:
 demo: $(READY)
 	$(BIN)/sparsectl demo
 
+# Each process begins with a stretch of its own, so that what a file makes once is made once.
 test: $(READY)
-	$(BIN)/pytest -n 3
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # The table of cycles and bytes beside a plain C loop and emlearn, about ten minutes; into docs/results.md.
 bench: $(READY)
