@@ -41,7 +41,8 @@ class ExportConfig:
     error: float | None = None
     """Greatest difference allowed between ways to run it, relative to the action's range. Not
     given: 1e-6 (float16, int16: 5e-3, int8: 5e-2) or, where a steep policy is beyond it, what
-    float32's own rounding explains."""
+    float32's own rounding explains. Of a policy that takes one of a few choices, in an encoding
+    that rounds: the greatest share of observations for which it may choose otherwise."""
     package: str = "plain"
     """What the C comes as: plain (a folder of files), arduino, platformio, cmake or zephyr."""
     prefix: str = "policy"

@@ -25,7 +25,7 @@ MET = {
 Held = tuple[float, float]
 """The least and the greatest of a signal among the observations that the encoding was judged by."""
 
-_ACCURACY = ("max_abs_error", "error_limit", "action_range", "observations")
+_ACCURACY = ("max_abs_error", "error_limit", "action_range", "observations", "choices")
 _SHOWN = 3
 
 
@@ -116,14 +116,17 @@ def header_lines(source: Source, inputs: Inputs, proof: Proof, beyond: float | N
     if source.unused_inputs:
         lines.append(f"not read     {', '.join(source.unused_inputs)}: leads to no action")
     count = len(proof.met.observations)
-    lines += [
-        f"accuracy     within {accuracy.difference:.2g} of the source on {count} observations,",
-        f"             {MET[inputs.known_from]}",
-    ]
-    if beyond is not None:
+    if proof.choices is not None:
+        lines += [f"accuracy     another choice for {proof.choices.words},"]
+    else:
         lines.append(
-            f"beyond them  seen to be {beyond:.2g} off before inputs are cut off: not judged"
+            f"accuracy     within {accuracy.difference:.2g} of the source on {count} observations,"
         )
+    lines.append(f"             {MET[inputs.known_from]}")
+    if beyond is not None:
+        seen = f"be {beyond:.2g} off" if proof.choices is None else "choose otherwise"
+        if proof.choices is None or beyond > 0:
+            lines.append(f"beyond them  seen to {seen} before inputs are cut off: not judged")
     return lines
 
 
@@ -144,12 +147,19 @@ def proof_lines(
         where += f"; the float32 policy on {verified['observations_beyond']} beyond them"
     if straddling.thresholds:
         where += f", on both sides of {reached} of the file's {straddling.thresholds} thresholds"
+    kept = (
+        f"within {errors['host_c']:.2g} of {named}, in {source.run_by} (policy.onnx: "
+        f"{errors['onnxruntime']:.2g}; the file's own rounding: {errors['source']:.2g})"
+    )
+    if (choices := verified["choices"]) is not None:
+        kept = (
+            f"chooses as {named} does in {source.run_by}, but for {choices['other']} of "
+            f"{choices['observations']} observations (a share of at most "
+            f"{choices['share_high']:.2g}, 95 % interval); {choices['ties']} are ties, "
+            "which float32's rounding decides"
+        )
     return {
-        "proven": (
-            f"policy.c is its reference bit for bit, and within {errors['host_c']:.2g} of {named}, "
-            f"in {source.run_by} (policy.onnx: {errors['onnxruntime']:.2g}; the file's own "
-            f"rounding: {errors['source']:.2g})"
-        ),
+        "proven": f"policy.c is its reference bit for bit, and {kept}",
         "on": where,
         "not proven": _not_proven(inputs, policy, straddling.unreached, verified, beyond),
     }
@@ -163,7 +173,8 @@ def _not_proven(
     beyond: float | None,
 ) -> str:
     parts = []
-    if verified["max_abs_error"]["source"] > verified["error_limit"]:
+    choices = verified["choices"]
+    if choices is None and verified["max_abs_error"]["source"] > verified["error_limit"]:
         parts.append(
             "that policy.c repeats the file's own rounding, which is coarser than the limit of "
             f"{verified['error_limit']:.2g}"
@@ -178,9 +189,10 @@ def _not_proven(
         names = list(inputs.names[: len(cut)])
         shown = [f"{n} ±{c:.4g}" for n, c in zip(names[:_SHOWN], cut[:_SHOWN], strict=True)]
         more = ", …" if len(cut) > _SHOWN else ""
+        seen = f"be {beyond or 0:.2g} off" if choices is None else "choose otherwise"
         parts.append(
-            f"inputs beyond those observations: seen to be {beyond or 0:.2g} off before they are "
-            f"cut off ({', '.join(shown)}{more})"
+            f"inputs beyond those observations: seen to {seen} before they are cut off "
+            f"({', '.join(shown)}{more})"
         )
     elif inputs.known_from == SCALES:
         parts.append("that these are inputs the policy meets: give --calibration or --range")

@@ -18,6 +18,7 @@ from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import require_finite_actions
 from sparsectl.export.host_c import load_c
 from sparsectl.export.inputs import Batch
+from sparsectl.export.other_choices import OtherChoices, chooses, compare_choices
 from sparsectl.export.source.source import Source
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import PolicyGraph
@@ -108,6 +109,7 @@ class Proof:
         limit = np.broadcast_to(DEFAULT_ERROR["float32"] * reach, exact.shape)
         explained = difference <= self._with_rounding(batch, difference, limit)[0]
         if is_met:
+            self._met_own = own
             self.source_error = float(difference.max())
         self._batches.append(batch)
         self._ranges.append(reach)
@@ -138,6 +140,27 @@ class Proof:
         return np.where(np.isnan(known) | (np.array(known) == 0), span, limits)
 
     @cached_property
+    def choices(self) -> OtherChoices | None:
+        """How often the encoded policy chooses otherwise; None of one that does not choose."""
+        if not chooses(self._policy.graph):
+            return None
+        found = self._references[0].astype(np.float64)
+        met = self.met.observations.astype(np.float64)
+        return compare_choices(self._policy.graph, met, found, self._truths[0][0], self._met_own)
+
+    def _judge_choices(self, other: OtherChoices, share: float) -> Judged:
+        """By the share of observations alone: beside a threshold all of them would differ."""
+        if other.share > share:
+            raise UserError(
+                f"{self._policy.encoding.name} chooses otherwise than {self._source.file} for "
+                f"{other.words} where a share of {share:g} is allowed; give an --error of at least "
+                f"{other.share:.2g} if that is small enough for the plant, or take an encoding in "
+                "float32"
+            )
+        difference = np.abs(self._references[0] - self._truths[0][0])
+        return Judged(float(difference.max()), other.share, 0.0)
+
+    @cached_property
     def encoding(self) -> Judged:
         """How far the encoded policy is from the source on the observations that it meets.
 
@@ -146,7 +169,11 @@ class Proof:
         """
         kind = self._policy.encoding.kind
         share = DEFAULT_ERROR[kind] if self._error is None else self._error
-        rounds = self._error is None
+        if self.choices is not None:
+            if kind != "float32":
+                return self._judge_choices(self.choices, share)
+            share = DEFAULT_ERROR[kind]
+        rounds = self._error is None or self.choices is not None
         judged = [
             self._judge(
                 "numpy", self._references[index], index, share, rounds=rounds, is_requested=True
@@ -178,8 +205,11 @@ class Proof:
         Returns:
             max_abs_error of each way to run it, from the source on the observations that the policy
             meets, and error_limit, in units of the action; action_range; max_error_share, the
-            greatest of them of the action's range; float32_rounding, where the source's had to be
-            looked at; within_error, whether it had not; bit_exact; observations, how many in all.
+            greatest of them of the action's range; choices, of a policy that takes one of a few
+            (`OtherChoices`; in an encoding that rounds, error_limit and max_error_share are then of
+            the observations for which it chooses otherwise); float32_rounding, where the source's
+            had to be looked at; within_error, whether it had not; bit_exact; observations, how many
+            in all.
 
         Raises:
             UserError: one differs by more than is allowed; the C differs in a bit; no C compiler.
@@ -197,7 +227,10 @@ class Proof:
             for batch, reference in zip(self._batches, self._references, strict=True):
                 require_same_bits(reference, act(batch.observations))
         found["host_c"] = self.encoding  # of the same bits
-        limits = self._limit(0, DEFAULT_ERROR[self._policy.encoding.kind])
+        kind = self._policy.encoding.kind
+        limits = self._limit(0, DEFAULT_ERROR[kind])
+        if kind != "float32" and self.choices is not None:
+            limits = np.array(DEFAULT_ERROR[kind] if self._error is None else self._error)
         rounding = max(each.rounding for each in (self.encoding, *judged))
         return {
             "max_abs_error": {"source": self.source_error}
@@ -211,6 +244,7 @@ class Proof:
             "observations": len(self.met.observations),
             "observations_beyond": sum(len(b.observations) for b in self._batches[1:]),
             "source_run_by": self._source.run_by,
+            "choices": None if self.choices is None else self.choices.to_json(),
         }
 
     def _limit(self, index: int, share: float) -> Float64:
@@ -220,7 +254,7 @@ class Proof:
     def _judge_translation(self, name: str, actions: Float32, index: int) -> Judged:
         kind = DEFAULT_ERROR[self._policy.encoding.kind]
         share = max(DEFAULT_ERROR["float32"], TRANSLATION_SHARE * kind)
-        if self._error is not None and self._error < share:
+        if self._error is not None and self._error < share and self.choices is None:
             return self._judge(name, actions, index, self._error, rounds=False, is_requested=True)
         return self._judge(name, actions, index, share, rounds=True, is_requested=False)
 

@@ -73,11 +73,11 @@ def test_a_policy_of_another_kind_is_refused(shortly: Short, timid: Path, tmp_pa
     refused(shortly(rig=RIG), "takes one of 3 choices, from 0 on, the rig's motor takes any duty")
     text = (RIGS_FOLDER / f"{BANG_BANG}.toml").read_text()
     for duties, complaint in (
-        ("[0.6, 0.0, -0.6]", "was trained to choose among the duties -0.6, 0, 0.6, the rig has"),
-        ("[-0.6, 0.6]", "takes one of 3 choices, from 0 on, the rig's motor has 2 duties"),
+        ("[1.0, 0.0, -1.0]", "was trained to choose among the duties -1, 0, 1, the rig has"),
+        ("[-1.0, 1.0]", "takes one of 3 choices, from 0 on, the rig's motor has 2 duties"),
     ):
         other = tmp_path / "other.toml"
-        other.write_text(text.replace("[-0.6, 0.0, 0.6]", duties))
+        other.write_text(text.replace("[-1.0, 0.0, 1.0]", duties))
         refused(shortly(rig=str(other)), complaint)
 
 
@@ -88,7 +88,7 @@ def test_other_duties_on_the_board(shortly: Short, tmp_path: Path) -> None:
     folder = export_graph(silent, tmp_path / "silent")
     text = (RIGS_FOLDER / f"{BANG_BANG}.toml").read_text()
     other = tmp_path / "other.toml"
-    other.write_text(text.replace("[-0.6, 0.0, 0.6]", "[0.6, 0.0, -0.6]"))
+    other.write_text(text.replace("[-1.0, 0.0, 1.0]", "[1.0, 0.0, -1.0]"))
     built = build_firmware(folder, "host", load_rig(other).firmware_constants(), tmp_path / "board")
     with VirtualRig(Path(built["elf"]), "realtime", None) as board:
         complaint = "the board has other duties to choose among than rig sensorsini_bang_bang"
