@@ -13,72 +13,75 @@ from sparsectl.export.config import ExportConfig
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """The whole pipeline on the pendulum: teacher, student, C, firmware, trial, report."""
+    """Run the whole pipeline on a virtual pendulum: teacher, student, C, firmware, trial,
+    report."""
 
     rig: str = "sensorsini_cartpole"
     """A rig that comes with a teacher: sensorsini_cartpole or qube_servo2."""
     out: Path = Path("runs/demo")
-    """Folder of the run. An unfinished run there is taken up where it stopped."""
+    """Folder of the run. The demo resumes an unfinished run that it finds there."""
     seed: int = 0
-    """Seed of dataset, student and trial."""
+    """Seed of the dataset, the student and the trial."""
     seconds: float = 30.0
-    """How long the trial balances, in seconds."""
+    """How long to balance the pole in the trial, in seconds."""
     episodes: int = 100
-    """Episodes that compare teacher and student."""
+    """Episodes for the comparison of teacher and student."""
 
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Say what is installed, what is missing and the command that gets it; and which board answers
-    on which serial port."""
+    """List what is installed, what is missing and the command that installs it, and which board
+    answers on which serial port."""
 
     skip: tuple[str, ...] = ()
-    """Serial ports that must not be opened, shell patterns allowed; also SPARSECTL_SKIP_PORTS."""
+    """Serial ports that must not be opened, as shell patterns; SPARSECTL_SKIP_PORTS adds to
+    them."""
     ask: tuple[str, ...] = ()
-    """Ports to ask beside those that the machine lists: a pty, socket://HOST:PORT."""
+    """Further ports to query, besides those that the machine lists: a pty, socket://HOST:PORT."""
     boards: bool = True
-    """Ask HELLO on each serial port. Opening one can reset what is behind it."""
+    """Send HELLO to each serial port. Opening a port can reset the device behind it."""
 
 
 @dataclass(frozen=True)
 class ChooseConfig(ExportConfig):
-    """Write a policy as ONNX and as C, and prove that both compute the same controller. With a
-    board, the encoding is the fastest there that keeps to the limits, found by measuring all:
+    """Write a policy as ONNX and as C, and prove that both compute the same controller. On a
+    board, measure every encoding and take the fastest one within the limits:
 
     sparsectl export policy.onnx --board arduino-uno --flash 8K --ram 1K --error 1e-3"""
 
     board: UseAppendAction[tuple[str, ...]] = ()
     """A board (stm32f405, nucleo-f446re, mps2-an386, microbit, arduino-uno, arduino-mega2560,
     hifive1, host) or a bare core (cortex-m0, cortex-m3, cortex-m4f, cortex-m7, rv32imac, rv32imafc,
-    atmega328p, atmega2560). May be given several times: the encoding is chosen on the first, and
-    each must compute what the reference does, bit for bit."""
+    atmega328p, atmega2560). Repeat it for several: the first one selects the encoding, and all
+    must compute the same bits as the reference."""
     flash: Size | None = None
-    """Greatest flash, in bytes over an empty firmware; 8K is 8192."""
+    """Limit of flash, in bytes more than an empty firmware; 8K is 8192."""
     ram: Size | None = None
-    """Greatest RAM, the stack included, in bytes."""
+    """Limit of RAM including the stack, in bytes."""
     cycles: int | None = None
-    """Most cycles of the worst call seen."""
+    """Limit of cycles for the longest measured call."""
     episodes: int = 0
-    """Episodes that compare the return of the C with the model's, where an environment is known."""
+    """Episodes in which to compare the return of the C with the model's, if the model names an
+    environment."""
 
 
 @dataclass(frozen=True)
 class ParetoConfig:
-    """Return against kept weights and against bytes after export, as a picture and as numbers."""
+    """Plot return against kept weights and against bytes after export, and write the numbers."""
 
     students: Positional[tuple[Path, ...]]
-    """Folders of `distill` (all the sizes that it went through) or files of students."""
+    """Folders that `distill` wrote (all sizes in them are plotted), or student files."""
     env: str | None = None
-    """Gymnasium environment; by default the one that a student was made for."""
+    """Gymnasium environment; by default the one that the student was trained for."""
     teacher: Path | None = None
-    """The teacher, drawn as a line."""
+    """The teacher, which is drawn as a line."""
     episodes: int = 100
-    """Episodes of each student, the same for all."""
+    """Episodes for each student; all are run in the same ones."""
     out: Path = Path("runs/pareto")
     """Folder for pareto.json and pareto.png."""
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
-    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    """Keyword arguments of the environment, as key=value or JSON; repeat it for several."""
     wrapper: UseAppendAction[tuple[str, ...]] = ()
-    """A wrapper around it, module:Class; may be given several times, the innermost first."""
+    """A wrapper for the environment, module:Class; repeat it for several, innermost first."""
     normalizer: Path | None = None
-    """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
+    """An .npz with the statistics of the teacher's VecNormalize: mean, var, epsilon, clip."""

@@ -20,43 +20,43 @@ class ExportConfig:
     out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     output: str | None = None
-    """Of an ONNX file, the output that is the actions; needed where its names do not say."""
+    """For an ONNX file: the output that holds the actions, if its name does not show that."""
     normalizer: Path | None = None
-    """Of a zip, an .npz of its VecNormalize: mean, var, epsilon, clip (docs/own_policy.md)."""
+    """For a zip: an .npz with the statistics of its VecNormalize: mean, var, epsilon, clip
+    (docs/own_policy.md)."""
     task: int | None = None
-    """Of a student of several tasks: the one whose head is written, from 0, for its own
-    observations. Not given: all heads, the choice of each at its task's place in the action."""
+    """For a student of several tasks: the task whose head is written, from 0. By default all heads
+    are written, and the action contains the choice of each task."""
     encoding: str = "auto"
-    """How the weights lie in flash: dense, blocks, blocks-skip, csr, csr-float16, dense-int16,
+    """How the weights are stored: dense, blocks, blocks-skip, csr, csr-float16, dense-int16,
     dense-int8, packed-int16, packed-int8, stream-int16, straight-float32, straight-int16 or
-    straight-int8. auto: with a board the best there, else the smaller of dense and csr."""
+    straight-int8. auto: with --board the best there, otherwise the smaller of dense and csr."""
     calibration: Path | None = None
-    """A dataset (.npz with "observations", as of `collect`): what the policy meets. The export is
-    judged on it; for fixed-point encodings scales fit it, and a small policy's weights make up for
-    one another's rounding. Not given: observations spread over the signals' limits, or around the
-    model's normaliser."""
+    """A dataset of observations that the policy encounters (an .npz with "observations", as
+    `collect` writes it). The export is judged on it; fixed-point scales are fitted to it, and the
+    weights of a small policy compensate for each other's rounding. By default, observations are
+    spread over the signals' limits, or around the model's normaliser."""
     range: tuple[Range, ...] = ()
-    """What the signals range over, where the model does not say: LOW,HIGH such as -5,5; one for all
-    signals or one a signal. Fixed point needs that, a calibration or a normaliser."""
+    """The range of the signals, if the model does not give it: LOW,HIGH such as -5,5, once for all
+    signals or once per signal. Fixed point needs this, --calibration or a normaliser."""
     error: float | None = None
-    """Greatest difference allowed between ways to run it, relative to the action's range. Not
-    given: 1e-6 (float16, int16: 5e-3, int8: 5e-2) or, where a steep policy is beyond it, what
-    float32's own rounding explains. Of a policy that takes one of a few choices, in an encoding
-    that rounds: the greatest share of observations for which it may choose otherwise."""
+    """Greatest allowed difference from the model, relative to the action's range. By default 1e-6
+    (float16 and int16: 5e-3, int8: 5e-2), or float32's own rounding error where a steep policy
+    exceeds that. For discrete actions in an encoding that rounds: the greatest share of
+    observations for which its choice may differ."""
     package: str = "plain"
-    """What the C comes as: plain (a folder of files), arduino, platformio, cmake or zephyr."""
+    """Form of the C: plain (a folder of files), arduino, platformio, cmake or zephyr."""
     prefix: str = "policy"
-    """What all names of the C begin with, its files' too: one of its own for each policy of a
-    program that has several."""
+    """What the names of the C and its files begin with. Give each policy of a program its own."""
     portable: bool = False
-    """Write C without unions, #pragma, assembly and hexadecimal floats, as coding rules such as
-    MISRA's want it; it is C++98 too. The bits are the same; docs/integration.md has the rest."""
+    """Write C without unions, #pragma, assembly and hexadecimal floats, for coding rules such as
+    MISRA's; it is also valid C++98 and computes the same bits (docs/integration.md)."""
     sparse_onnx: bool = False
-    """Write the weights of policy.onnx as sparse_initializer where that is smaller. onnxruntime
-    reads it; many other tools do not."""
+    """Write the weights of policy.onnx as sparse_initializer if that is smaller. onnxruntime reads
+    it; many other tools do not."""
     vectors: int = 32
     """Golden vectors to write into policy_vectors.h."""
     observations: int = 10_000
-    """Observations to verify on, of those that the policy meets; docs/proof.md has the rest."""
+    """Observations on which to verify the export (docs/proof.md)."""
     seed: int = 0
     """Seed of those observations and of the golden vectors."""

@@ -17,98 +17,106 @@ LiveLoss = Literal["stop", "continue"]
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """Run a policy on a pendulum, hardware or virtual, and account for every tick."""
+    """Run a policy on a real or virtual pendulum, and account for every tick."""
 
     policy: Path
     """Folder that `sparsectl export` wrote: policy.onnx and the C files."""
     port: str = "virtual"
-    """/dev/ttyACM0, socket://HOST:PORT, rfc2217://HOST:PORT, or virtual: no hardware needed."""
+    """/dev/ttyACM0, socket://HOST:PORT, rfc2217://HOST:PORT, or virtual, which needs no
+    hardware."""
     board: str = "host"
-    """Board behind the port: its line's speed is taken. With --port virtual and --mode pil any
-    board of `sparsectl build` runs here, in its emulator (the same as --port emulated:BOARD)."""
+    """Board behind the port, which determines the baud rate. With --port virtual and --mode pil,
+    any board of `sparsectl build` runs in its emulator (the same as --port emulated:BOARD)."""
     mode: Mode = "device"
-    """device: the board drives the pendulum; host: the policy runs here, the board does the I/O and
-    keeps it safe; pil: the board acts on a plant simulated here."""
+    """device: the policy runs on the board; host: the policy runs on this computer, and the board
+    does the I/O and the safety checks; pil: the policy runs on the board, and the plant is
+    simulated."""
     clock: Clock = "realtime"
-    """realtime: each tick at its hour. Of the virtual rig also lockstep, tick by tick and the same
-    every time, and fast: as soon as the last one is done. pil takes fast on any board."""
+    """realtime: each tick at its deadline. The virtual rig also has lockstep, which runs tick by
+    tick and is reproducible, and fast, which starts each tick as soon as the previous one is done.
+    pil supports fast on any board."""
     seconds: float = 30.0
-    """How long to balance after the pole is up, in seconds."""
+    """How long to balance once the pole is up, in seconds."""
     seed: int = 0
     """Seed of the virtual plant and of the disturbances."""
     out: Path | None = None
-    """Folder of journal and report; replaces an earlier trial there. By default new, in runs/."""
+    """Folder for journal and report; an earlier trial in it is replaced. By default a new one in
+    runs/."""
     rig: str | None = None
     """Rig name or parameter file (TOML); by default the one that the policy names."""
     baud: int | None = None
-    """Speed of a real serial port, in bits a second; by default the board's."""
+    """Baud rate of a real serial port; by default the board's."""
     fifo: bool = False
-    """Ask for SCHED_FIFO and locked memory, for this program and the virtual rig; needs root or
-    limits that allow it, and says where it was refused."""
+    """Request SCHED_FIFO and locked memory for this program and the virtual rig; needs root or
+    suitable limits, and reports where it was refused."""
     link_timeout_ticks: int = 3
-    """The board stops the motor after so many control periods without a word of this program."""
+    """Control periods without any message from this program after which the board stops the
+    motor."""
     disturbances: int = 1
-    """Number of kicks while balancing: one comes near the middle, several are spread at random."""
+    """Number of kicks while balancing: one comes near the middle, several at random times."""
     disturbance_duty: float | None = None
-    """Motor duty that a kick adds, 0 to 1, of random sign; by default what the rig's pole feels."""
+    """Motor duty of a kick, 0 to 1, with random sign; by default enough to disturb the rig's
+    pole."""
     disturbance_s: float = 0.06
     """How long a kick lasts, in seconds."""
     recovery_s: float = 2.0
-    """How long after a kick the pole may be outside the upright band, in seconds."""
+    """How long the pole may be outside the upright band after a kick, in seconds."""
     swing_up_limit_s: float = 20.0
-    """The trial ends when the pole is not up by then, in seconds."""
+    """End the trial if the pole is not up after this many seconds."""
     keep_zero: bool = False
-    """A board that is homed already keeps its zero: wait for the pole to hang still, then arm.
-    Campaigns do, and drive the base back to the middle between trials."""
+    """Keep the zero of a board that is already homed: wait for the pole to hang still, then arm.
+    Campaigns do this, and drive the base back to the middle between trials."""
     rest_limit_s: float = 180.0
-    """How long that may take, in seconds."""
+    """How long to wait for the pole to hang still, in seconds."""
     randomised: bool = False
     """Draw the virtual plant's friction, masses and supply from the rig's ranges."""
     fault: Annotated[str | None, arg(help=fault_help())] = None
     """A fault to inject into the virtual rig: NAME@SECONDS after the motor was first driven."""
     check_wiring: bool = False
-    """Push the base a little to and fro in place of the trial, and say which encoder counts
-    backwards or nothing; the rig's signs are written into a new rig file in `out`."""
+    """Instead of a trial, push the base a little forward and back, report which encoder counts
+    backwards or not at all, and write the signs into a new rig file in `out`."""
     wiring: str = ""
-    """How the virtual rig is wired, to try --check-wiring without a rig: motor, base and pole, each
+    """Wiring of the virtual rig, to try --check-wiring without hardware: motor, base and pole, each
     right, reversed or unplugged, as in base=reversed,pole=unplugged; motor=held is a driver whose
     PWM input is held high."""
     paced: bool = False
-    """Let the virtual rig's bytes through no faster than --baud has it."""
+    """Limit the virtual rig's line to the speed of --baud."""
     firmware: Path | None = None
-    """Folder of the virtual rig's firmware, built when needed; by default firmware/ in `out`."""
+    """Folder of the virtual rig's firmware, built if needed; by default firmware/ in `out`."""
     report: bool = True
     """Write report.html after the trial."""
     live: bool = False
-    """Serve a page for a browser of this machine: the pendulum, the figures, arm, disarm, e-stop.
-    The trial then waits for its Arm button. Its address has a token: nobody else gets in."""
+    """Serve a live page to a browser on this computer: the pendulum, the figures, arm, disarm and
+    e-stop. The trial then waits for its Arm button. A token in its address keeps others out."""
     live_port: int = 8770
-    """Port of the live page, on 127.0.0.1 alone; 0 takes a free one."""
+    """Port of the live page, on 127.0.0.1 only; 0 takes a free one."""
     live_loss: LiveLoss = "stop"
-    """What happens within half a second when the live page's process, or the last browser that
-    shows it, is gone while the motor is driven: stop it, or continue (the terminal's keys still
-    stop). A browser that is connected but hangs counts as gone after three seconds."""
+    """What to do, within half a second, if the live page's process or its last browser disappears
+    while the motor is driven: stop the motor, or continue (the keys in the terminal still stop it).
+    A browser that is connected but hangs counts as gone after three seconds."""
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Make a self-contained HTML report of a run or a trial, or of two trials over each other."""
+    """Write a self-contained HTML report of a run or a trial, or of two trials in comparison."""
 
     path: Positional[Path]
     """A run's folder, a trial's folder, or a journal."""
     out: Path | None = None
-    """The HTML file; by default report.html (of two: comparison.html) in the first's folder."""
+    """The HTML file; by default report.html (for two, comparison.html) in the first one's
+    folder."""
     other: Positional[Path | None] = None
-    """A second one: its trial is laid over the first's, its figures stand beside them."""
+    """A second one to compare: its trial is plotted over the first, and its figures appear
+    beside."""
 
 
 @dataclass(frozen=True)
 class IdentifyConfig:
-    """Find delay, friction, dead zone, masses and quantisation of a rig from one journal."""
+    """Estimate a rig's delay, friction, dead zone, masses and encoder scales from one journal."""
 
     journal: Positional[Path]
-    """A trial's journal.bin; the more the pendulum moved, the better."""
+    """A trial's journal.bin; the more the pendulum moved in it, the better."""
     out: Path = Path("runs/identify/rig.toml")
-    """The rig file, for `trial --rig`, `build --rig` and training; a picture goes beside it."""
+    """The rig file, for `trial --rig`, `build --rig` and training; a plot is written beside it."""
     rig: str | None = None
     """Rig name or file to start from; by default the journal's."""

@@ -28,14 +28,14 @@ from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.interruption import Ending, Terminated, ended_by_exception
 
 DESCRIPTION = """\
-From a trained controller to a sparse one on a microcontroller, proven on a pendulum.
+Turn a trained controller into a sparse one for a microcontroller, and prove it on a pendulum.
 
-Start with `sparsectl demo`: the whole pipeline, no hardware needed.
-Every command also takes --json (the result for machines, on stdout) and --debug (tracebacks).
+Start with `sparsectl demo`, which runs the whole pipeline without hardware.
+Every command also takes --json (print the result for machines) and --debug (show tracebacks).
 
-Exit codes: 0 done; 2 a mistake that you can mend, the line on stderr says how; 3 a trial that its
-board ended in a fault; 4 link lost: to the board, or to the live page; 130 stopped by Ctrl-C or an
-e-stop (128 + N by another signal N); 1 a defect of sparsectl itself."""
+Exit codes: 0 done; 2 your mistake, and a line on stderr says how to fix it; 3 a trial that ended in
+a fault of the board; 4 the link to the board or to the live page was lost; 130 stopped by Ctrl-C or
+an e-stop (128 + N by another signal N); 1 a defect of sparsectl itself."""
 
 EXTRA_OF_MODULE = {
     "torch": "train",

@@ -14,13 +14,13 @@ from sparsectl.training.settings import DaggerOptions, EvidenceOptions, Finetune
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """Roll a teacher out into a dataset."""
+    """Record a teacher's transitions as a dataset."""
 
     teacher: Path
     """Stable-Baselines3 zip, ONNX, student.safetensors, or a policy's folder."""
 
     env: str
-    """Gymnasium id of the environment, or one's own: module:Id-v0, module:Class or RIG.toml."""
+    """Gymnasium id of the environment, or your own: module:Id-v0, module:Class or RIG.toml."""
 
     out: Path = Path("runs/collect/dataset.npz")
     """The dataset: an .npz, or minari:NAMESPACE/NAME-v0 for Minari's local folder."""
@@ -29,29 +29,29 @@ class CollectConfig:
     """How many transitions to record."""
 
     noise: float = 0.1
-    """Standard deviation of the action noise, as a fraction of half the action's range. Where
-    actions are choices (Discrete): the probability of a choice by chance, in each step."""
+    """Standard deviation of the action noise, as a fraction of half the action's range. For
+    discrete actions: the probability of a random choice in each step."""
 
     noise_fraction: float = 0.75
-    """The share of episodes that have the noise; the labels never have it."""
+    """Share of the episodes with action noise; the labels are never noisy."""
 
     seed: int = 0
     """Episode k depends on (seed, k) alone."""
 
     workers: int = 0
-    """Worker processes; 0: one a core."""
+    """Worker processes; 0: one per core."""
 
     activation: str | None = None
-    """Hidden activation of a Stable-Baselines3 zip that does not say its own."""
+    """Hidden activation, for a Stable-Baselines3 zip that does not name its own."""
 
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
-    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    """Keyword arguments of the environment, as key=value or JSON; repeat it for several."""
 
     wrapper: UseAppendAction[tuple[str, ...]] = ()
-    """A wrapper around it, module:Class; may be given several times, the innermost first."""
+    """A wrapper for the environment, module:Class; repeat it for several, innermost first."""
 
     normalizer: Path | None = None
-    """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
+    """An .npz with the statistics of the teacher's VecNormalize: mean, var, epsilon, clip."""
 
 
 @dataclass(frozen=True)
@@ -59,78 +59,80 @@ class TeachConfig:
     """Train a teacher with Stable-Baselines3."""
 
     env: str = "sparsectl/sensorsini_cartpole-v0"
-    """Gymnasium environment; also module:Id-v0, module:Class, RIG.toml."""
+    """Gymnasium id of the environment, or your own: module:Id-v0, module:Class or RIG.toml."""
     algo: Literal["sac", "td3", "dqn", "ppo"] = "sac"
-    """Reinforcement-learning algorithm: sac and td3 for continuous actions, dqn and ppo for one
-    choice among a few (Discrete)."""
+    """Reinforcement-learning algorithm: sac and td3 for continuous actions, dqn and ppo for
+    discrete ones."""
     backend: Literal["sb3", "sbx"] = "sb3"
-    """sb3: Stable-Baselines3 (torch). sbx: its JAX sibling, 2.5 times faster (extra `jax`)."""
+    """sb3: Stable-Baselines3 (torch). sbx: its JAX version, 2.5 times faster (extra `jax`)."""
     steps: int | None = None
-    """Environment steps (300,000). This and the next have RL Baselines3 Zoo's values where it has
-    the environment: Pendulum, LunarLanderContinuous, Hopper and others."""
+    """Environment steps (300,000). If RL Baselines3 Zoo has the environment (Pendulum,
+    LunarLanderContinuous, Hopper and others), its values are the defaults of this and the next
+    settings."""
     environments: int | None = None
-    """Environments stepped side by side (16)."""
+    """Environments that are stepped in parallel (16)."""
     updates_per_step: float | None = None
-    """Gradient updates for each environment step (0.5)."""
+    """Gradient updates per environment step (0.5)."""
     learning_rate: float | None = None
-    """Adam's, of actor and critics (3e-4); it falls linearly …"""
+    """Adam's learning rate for actor and critics at the start (3e-4); it decreases linearly."""
     learning_rate_end: float | None = None
-    """… to this share of it over the training (0.1)."""
+    """The learning rate at the end, as a share of the one at the start (0.1)."""
     learning_starts: int | None = None
-    """Environment steps of random actions before the first update (5,000)."""
+    """Environment steps with random actions before the first update (5,000)."""
     discount: float | None = None
-    """Discount of future reward, a control period (0.99)."""
+    """Discount of future reward per control period (0.99)."""
     target_rate: float | None = None
-    """Share of the online networks that their targets take at each update (0.005)."""
+    """τ: the share by which the target networks move to the online ones per update (0.005)."""
     hidden: tuple[int, ...] | None = None
-    """Widths of the hidden layers of actor and critics (256 256)."""
+    """Sizes of the hidden layers of actor and critics (256 256)."""
     channels: int | None = None
-    """Where observations are images: channels of one convolution of 3 x 3 before the hidden layers
+    """For images as observations: channels of the 3 x 3 convolution before the hidden layers
     (16)."""
     exploration_noise: float | None = None
-    """Standard deviation of the actions' noise, of half their range (td3 0.1, sac 0: it has its
-    own)."""
+    """Standard deviation of the action noise, as a fraction of half the range (td3 0.1; sac 0,
+    because its policy is stochastic)."""
     seed: int = 0
-    """Seed of networks, environments and sampling."""
+    """Seed of the networks, the environments and the sampling."""
     evaluate_every: int = 20_000
-    """Environment steps between evaluations; the best teacher so far is kept."""
+    """Environment steps between evaluations; the best teacher is kept."""
     evaluate_episodes: int = 30
-    """Episodes of one evaluation."""
+    """Episodes per evaluation."""
     out: Path = Path("runs/teach")
     """Folder for teacher.onnx, learning_curve.csv, summary.json and the checkpoint."""
     restart: bool = False
-    """Begin anew where `out` holds a checkpoint."""
+    """Start from the beginning even if `out` holds a checkpoint."""
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
-    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    """Keyword arguments of the environment, as key=value or JSON; repeat it for several."""
     wrapper: UseAppendAction[tuple[str, ...]] = ()
-    """A wrapper around it, module:Class; may be given several times, the innermost first."""
+    """A wrapper for the environment, module:Class; repeat it for several, innermost first."""
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measure a policy's return with a 95 % bootstrap interval; or with --compare A B which of two
-    policies returns more in the same episodes."""
+    """Measure a policy's return with a 95 % bootstrap interval, or compare the returns of two
+    policies in the same episodes with --compare A B."""
 
     policy: Path | None = None
     """SB3 zip, ONNX, student.safetensors, or a folder that `export` wrote."""
     env: str | None = None
-    """Gymnasium environment; by default the one the policy was made for."""
+    """Gymnasium environment; by default the one that the policy was trained for."""
     episodes: int = 100
-    """Episodes, each a freshly drawn start (and unit of the rig)."""
+    """Number of episodes; each draws a new initial state (and a new unit of the rig)."""
     seed: int = 10_000
-    """Seed of the first episode; the next ones count up from it."""
+    """Seed of the first episode; each following one adds 1."""
     trace: Path | None = None
-    """Also save angle, position and duty of the first episode here (.npz)."""
+    """Also save the angle, position and duty of the first episode to this .npz file."""
     task: int | None = None
-    """Of a student of several tasks: which, from 0; the one of --env where that is given."""
+    """For a student of several tasks: the task, from 0; by default the task of --env."""
     compare: tuple[Path, Path] | None = None
-    """Two policies in place of --policy: the same episodes, the interval of the difference."""
+    """Compare two policies, instead of --policy: the difference of their returns with its
+    interval."""
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
-    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    """Keyword arguments of the environment, as key=value or JSON; repeat it for several."""
     wrapper: UseAppendAction[tuple[str, ...]] = ()
-    """A wrapper around it, module:Class; may be given several times, the innermost first."""
+    """A wrapper for the environment, module:Class; repeat it for several, innermost first."""
     normalizer: Path | None = None
-    """An .npz of the policy's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
+    """An .npz with the statistics of the policy's VecNormalize: mean, var, epsilon, clip."""
 
 
 MethodName = Literal[
@@ -153,56 +155,58 @@ MethodName = Literal[
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Distil a teacher's dataset into a sparse student; what is not given is the preset's."""
+    """Distil a teacher's dataset into a sparse student; the preset supplies all other settings."""
 
     dataset: Path | tuple[Path, ...]
-    """The teacher's transitions: an .npz, or minari:ID. Several, of teachers that choose: a student
-    of as many tasks, one trunk with a head for each, which takes their minibatches in turn."""
+    """The teacher's transitions: an .npz, or minari:ID. Give several datasets with discrete actions
+    to train one student for as many tasks: one trunk, a head for each task, and minibatches from
+    each dataset in turn."""
 
     out: Path = Path("runs/distill")
-    """Folder for student.safetensors, the checkpoint and TensorBoard's logs."""
+    """Folder for student.safetensors, the checkpoint and TensorBoard logs."""
 
     preset: Literal["auto", "paper", "authors", "quick", "thorough"] = "auto"
-    """auto: thorough. quick: about two minutes. thorough: about fifteen, with longer fine-tunings;
-    each student that fits is measured in 500 episodes, the three best in 2,000 more. In both the
-    last thousand weights go by curvature. paper: a million steps by the paper's formulas, without
-    fine-tuning. authors: the same by what its authors' program computes."""
+    """auto: thorough. quick: takes about two minutes. thorough: takes about fifteen, with longer
+    fine-tuning; it measures each student that fits in 500 episodes, and the best three in 2,000
+    more. Both prune the last thousand weights by curvature. paper: a million steps by the paper's
+    formulas, without fine-tuning. authors: the same with the formulas of its authors' program."""
 
     method: MethodName = "auto"
-    """auto: bpd, with keep or return gradual, which cuts while it fine-tunes (in quick bpd), with
-    table_bytes small. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The
-    others have no noise, and weights or neurons go while fine-tuning; small, td3bc and bc are small
-    dense networks. policy-distillation: of a teacher that chooses one of a few; the others but for
-    td3bc and bc are for choices too."""
+    """auto: bpd; with --keep or --return gradual, which prunes while it fine-tunes (with quick,
+    bpd); with --table-bytes small. bpd: Bayesian Policy Distillation. group: dropout on whole
+    neurons. The others have no noise and prune weights or neurons while fine-tuning; small, td3bc
+    and bc train small dense networks. policy-distillation: for discrete actions, which all others
+    except td3bc and bc support too."""
 
     loss: Literal["nll", "mse", "kl"] | None = None
-    """Where actions are choices: nll of the teacher's choice, mse of its values, or kl from the
-    softmax of its values over the temperature (kl)."""
+    """For discrete actions: nll of the teacher's choice, mse of its values, or kl divergence from
+    the softmax of its values over the temperature (kl)."""
 
     temperature: float | None = None
-    """Of the teacher's values in kl; small ones sharpen (0.01 of Q-values, 1 of logits)."""
+    """Temperature of kl; lower is sharper (0.01 for Q-values, 1 for logits)."""
 
     keep: int | None = None
-    """Target: the best student with this many weights at most."""
+    """Target: the best student with at most this many weights."""
 
     return_share: Annotated[float | None, arg(name="return")] = None
-    """Target: the fewest weights with this share of the teacher's return, such as 0.97."""
+    """Target: the student with the fewest weights that keeps this share of the teacher's return,
+    such as 0.97."""
 
     table_bytes: Size | None = None
-    """Target: the best student whose tables after export (weights, indices, biases) take this many
-    bytes at most; 2K is 2048. The code beside them is the same for any student: `export --flash`
-    counts it too, on a board."""
+    """Target: the best student whose tables after export (weights, indices, biases) need at most
+    this many bytes; 2K is 2048. The code is the same for any student; `export --flash` counts it
+    too."""
 
     table_encoding: str = "auto"
-    """What --table-bytes counts them in, as `export --encoding`: packed-int8 takes half of
-    auto's."""
+    """The encoding that --table-bytes assumes, as in `export --encoding`; packed-int8 needs half
+    the bytes of auto."""
 
     env: str | None = None
-    """Gymnasium id: the return is measured there after each stage. Without it: purely offline. The
-    dataset's keyword arguments and wrappers hold, where no others are given."""
+    """Gymnasium environment in which to measure the return after each stage; without it, training
+    is purely offline. Keyword arguments and wrappers default to the dataset's."""
 
     teacher: Path | None = None
-    """Labels the states that the student meets (DAgger); it needs --env."""
+    """The teacher, which labels the states that the student reaches (DAgger); needs --env."""
 
     steps: int | None = None
     """Minibatches of the distillation (paper 1,000,000)."""
@@ -211,33 +215,35 @@ class DistillConfig:
     """Neurons of the student's hidden layers (128 128)."""
 
     channels: int | None = None
-    """Where observations are images: channels of one convolution of 3 x 3 before the hidden layers
-    (16); 0: none."""
+    """For images as observations: channels of the 3 x 3 convolution before the hidden layers (16);
+    0: none."""
 
     batch_size: int | None = None
-    """Transitions in a minibatch (256)."""
+    """Transitions per minibatch (256)."""
 
     learning_rate: float | None = None
-    """Of the student's Adam (paper 3e-4); short runs need more, or few weights are cut."""
+    """Adam's learning rate for the student (paper 3e-4); short runs need a higher one to prune
+    enough weights."""
 
     value_weight: float | None = None
-    """h of the value term (paper 0.5); 0: no value term and no critics."""
+    """h, the weight of the value term (paper 0.5); 0: no value term and no critics."""
 
     discount: float | None = None
-    """Of future reward, a step, where critics learn (0.99)."""
+    """Discount of future reward per step, for the critics (0.99)."""
 
     critics: Path | None = None
-    """Critics fitted once to the dataset and shared, in place of live ones; fitted where the file
-    is not there yet."""
+    """File of critics that are fitted to the dataset once and shared by runs, instead of trained
+    along; if the file does not exist, it is made."""
 
     critic_dtype: Literal["float32", "bfloat16"] | None = None
-    """bfloat16: training in about two thirds of the time, on CPUs that have it (float32)."""
+    """bfloat16 cuts the training time to about two thirds on CPUs that support it (float32)."""
 
     kl_multiplier: float | None = None
-    """Times the paper's weight of the divergence: more cuts more weights (paper 1)."""
+    """Factor on the paper's weight of the divergence; a larger one prunes more weights (paper
+    1)."""
 
     log_alpha_threshold: float | None = None
-    """Weights with log α at or over it are cut (2)."""
+    """Weights whose log α reaches this are pruned (2)."""
 
     prior: str | None = None
     """log-uniform (the paper's), relevance, gaussian, laplace or uniform."""
@@ -246,22 +252,23 @@ class DistillConfig:
     """Width of the Gaussian, Laplace and uniform priors (1)."""
 
     kl_weights: int | None = None
-    """Steer the divergence's weight to this many kept weights while distilling."""
+    """Control the weight of the divergence so that this many weights are kept."""
 
     kl_return: float | None = None
-    """Steer it to this share of the teacher's return; needs --env and --teacher."""
+    """Control it to keep this share of the teacher's return; needs --env and --teacher."""
 
     kl_schedule: str | None = None
-    """How the divergence's weight grows: constant, linear (the paper's), exponential or cosine."""
+    """How the weight of the divergence grows: constant, linear (as in the paper), exponential or
+    cosine."""
 
     noise: str | None = None
-    """local (correct), or authors: the noise as the program of the paper's authors has it."""
+    """local: the correct local reparameterisation; authors: the noise of the authors' program."""
 
     units: str | None = None
-    """normalised, or physical: observations and actions as the environment has them."""
+    """normalised, or physical: observations and actions in the environment's units."""
 
     imitation: str | None = None
-    """sum (the paper's) or mean (its authors' program's) over an action's elements."""
+    """sum (as in the paper) or mean (as in its authors' program) over the elements of an action."""
 
     finetune: FinetuneOptions = FinetuneOptions()
 
@@ -270,35 +277,35 @@ class DistillConfig:
     evidence: EvidenceOptions = EvidenceOptions()
 
     seed: int = 0
-    """Of the start, the minibatches, the weight noise and the rounds."""
+    """Seed of the initial weights, the minibatches, the weight noise and the DAgger rounds."""
 
     episodes: int | None = None
-    """Episodes that measure the return after each stage, where there is an environment (20,
-    quick 40, thorough 500)."""
+    """Episodes that measure the return after each stage, if --env is given (20, quick 40,
+    thorough 500)."""
 
     final_episodes: int | None = None
-    """Other episodes, that decide among the three best students (thorough 2000, else 0)."""
+    """Further episodes that decide between the three best students (thorough 2000, else 0)."""
 
     device: str = "auto"
-    """cpu, cuda, cuda:1 …; auto: CUDA where there is one."""
+    """cpu, cuda, cuda:1 …; auto: CUDA if available."""
 
     workers: int = 0
-    """Processes for episodes; 0: one a core."""
+    """Worker processes for episodes; 0: one per core."""
 
     checkpoint_seconds: float = 30.0
-    """Between checkpoints: what a kill loses at most."""
+    """Seconds between checkpoints, and so the most work that a kill can lose."""
 
     restart: bool = False
-    """Begin anew where `out` holds a checkpoint."""
+    """Start from the beginning even if `out` holds a checkpoint."""
 
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
-    """Keyword arguments of the environment: key=value or JSON; may be given several times."""
+    """Keyword arguments of the environment, as key=value or JSON; repeat it for several."""
 
     wrapper: UseAppendAction[tuple[str, ...]] = ()
-    """A wrapper around it, module:Class; may be given several times, the innermost first."""
+    """A wrapper for the environment, module:Class; repeat it for several, innermost first."""
 
     normalizer: Path | None = None
-    """An .npz of the teacher's normaliser: mean, var, epsilon, clip, as VecNormalize has them."""
+    """An .npz with the statistics of the teacher's VecNormalize: mean, var, epsilon, clip."""
 
     @property
     def datasets(self) -> tuple[Path, ...]:

@@ -146,37 +146,37 @@ class FinetuneSettings:
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """Fine-tuning: imitation under the mask, and cutting to fewer weights."""
+    """Fine-tuning: imitation with the mask fixed, and pruning to fewer weights."""
 
     steps: int | None = None
-    """Minibatches of imitation under the mask, at the end; 0: none."""
+    """Minibatches of imitation with the mask fixed, at the end; 0: none."""
 
     rounds: int | None = None
-    """Rounds of data from the fine-tuned student, each with as much fine-tuning again."""
+    """DAgger rounds after the fine-tuning, each followed by as much fine-tuning again."""
 
     prune_rounds: int | None = None
-    """With --keep: fine-tunings on the way down, before the rounds at that size (8)."""
+    """With --keep: fine-tunings while pruning, before the rounds at the final size (8)."""
 
     score: str | None = None
-    """Which weights stay: activation, magnitude, neuron or curvature."""
+    """The score by which weights are kept: activation, magnitude, neuron or curvature."""
 
     encoding: str | None = None
-    """The encoding that Adam's fine-tuning sees coming: float32, float16, int16 or int8. Small
-    students are rounded by `export --calibration`, which compensates the error of each weight in
-    the others."""
+    """The encoding that fine-tuning by Adam prepares for: float32, float16, int16 or int8. For
+    small students use `export --calibration` instead, which compensates for the rounding of each
+    weight in the others."""
 
     learning_rate: float | None = None
-    """Of Adam at the start of each fine-tuning (2e-3)."""
+    """Adam's learning rate at the start of each fine-tuning (2e-3)."""
 
     newton_below: int | None = None
-    """Students of so many weights, or fewer, are fine-tuned with curvature, by damped Gauss-Newton
-    steps in Adam's place (0; quick and thorough 1,200)."""
+    """Students with at most this many weights are fine-tuned by damped Gauss-Newton steps instead
+    of Adam (0; quick and thorough 1,200)."""
 
     newton_steps: int | None = None
-    """Gauss-Newton steps of a fine-tuning (40)."""
+    """Gauss-Newton steps per fine-tuning (40)."""
 
     newton_rows: int | None = None
-    """Transitions in each Gauss-Newton step (20,000, thorough 50,000)."""
+    """Transitions per Gauss-Newton step (20,000, thorough 50,000)."""
 
 
 @dataclass(frozen=True)
@@ -217,26 +217,26 @@ class DaggerSettings:
 
 @dataclass(frozen=True)
 class DaggerOptions:
-    """DAgger: rounds of data that the student drives and the teacher labels; they need --env and
+    """DAgger: rounds of data in which the student acts and the teacher labels; needs --env and
     --teacher."""
 
     rounds: int | None = None
-    """Rounds between the distillation and the fine-tunings; 0: none."""
+    """Rounds between the distillation and the fine-tuning; 0: none."""
 
     transitions: int | None = None
-    """Transitions of each round."""
+    """Transitions per round."""
 
     tries: int | None = None
-    """Times as many are driven: half of those kept are of the worst episodes (quick 2,
-    thorough 5)."""
+    """Factor by which more transitions are run than kept: half of those kept come from the worst
+    episodes (quick 2, thorough 5)."""
 
     uniform_starts: float | None = None
-    """As many transitions again, as a share, of episodes whose initial state is uniform over the
-    state space, where the environment has such a start (sparsectl's own have)."""
+    """Additional transitions, as a share of the above, from episodes whose initial state is uniform
+    over the state space, if the environment supports that (sparsectl's own do)."""
 
     hard_share: float | None = None
-    """Share of fine-tuning's data that comes from rounds' episodes that lost over a quarter of the
-    teacher's return (0.25); 0: no more than there are."""
+    """Share of the fine-tuning data that comes from episodes that lost over a quarter of the
+    teacher's return (0.25); 0: their natural share."""
 
     steps: int | None = None
     """Further minibatches of distillation after each round."""
@@ -244,11 +244,12 @@ class DaggerOptions:
 
 @dataclass(frozen=True)
 class EvidenceOptions:
-    """Evidence: episodes that both teacher and finished student meet, and that chose nothing."""
+    """Evidence: episodes for the finished student and its teacher, never used to select
+    anything."""
 
     episodes: int | None = None
-    """How many (2000, quick 300)."""
+    """Number of episodes (2000, quick 300)."""
 
     limit: int | None = None
-    """With --return: as many at most, where fewer leave open whether it is reached (8 times as
-    many)."""
+    """With --return: the most episodes to run while it is unclear whether the target is met (8
+    times as many)."""

@@ -10,20 +10,20 @@ from sparsectl.hil.config import TrialConfig
 
 @dataclass(frozen=True)
 class TrialCommand(TrialConfig):
-    """Run a policy on a pendulum, hardware or virtual, and account for every tick.
+    """Run a policy on a real or virtual pendulum, and account for every tick.
 
-    With --repeat: a campaign of trials, each with a seed of its own. With --compare A B: both
-    policies on the same seeds, until it is clear which is better.
+    With --repeat, run a campaign of trials, each with its own seed. With --compare A B, run both
+    policies with the same seeds until it is clear which one is better.
     """
 
     policy: Path = Path("policy")
     """Folder that `sparsectl export` wrote: policy.onnx and the C files."""
     repeat: int = 1
-    """Trials, each with the next seed; a campaign that was killed goes on where it stopped."""
+    """Number of trials, each with the next seed; a campaign that was killed resumes."""
     compare: tuple[Path, Path] | None = None
-    """Two policies' folders in place of --policy: paired trials, at most --repeat of each."""
+    """Folders of two policies, instead of --policy: run paired trials, at most --repeat of each."""
     margin: float = 0.02
-    """A campaign that compares also stops once the scores differ by less than this."""
+    """With --compare, also stop once the scores are known to differ by less than this."""
 
     def one(self, **changes: object) -> TrialConfig:
         """The config of one trial of these."""

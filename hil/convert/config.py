@@ -13,11 +13,12 @@ Format = Literal["mcap", "parquet"]
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """Make MCAP (for Foxglove and PlotJuggler) or Parquet (for data frames) of a journal."""
+    """Convert a journal to MCAP (for Foxglove and PlotJuggler) or Parquet (for data frames)."""
 
     journal: Positional[Path]
     """A trial's journal.bin, or its folder."""
     to: Format = "mcap"
-    """mcap: every frame and note, a channel a message; parquet: a table with a row a tick."""
+    """mcap: every frame and note, one channel per message; parquet: a table with one row per
+    tick."""
     out: Path | None = None
-    """The file; by default beside the journal, with the format's name for an ending."""
+    """The output file; by default beside the journal, with the format's name as extension."""

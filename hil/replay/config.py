@@ -10,11 +10,12 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True)
 class ReplayConfig:
-    """Run a journal again through policy and safety logic; name the first tick that differs."""
+    """Replay a journal through the policy and the safety logic, and name the first tick that
+    differs."""
 
     journal: Positional[Path]
     """A trial's journal.bin, or its folder."""
     policy: Path | None = None
-    """Folder that `sparsectl export` wrote; by default the one that the trial ran."""
+    """Folder that `sparsectl export` wrote; by default the one that was used in the trial."""
     trust_policy: bool = False
-    """Run C that no hash vouches for: of a journal made before journals named them."""
+    """Run C without a hash to check it against, for journals of releases that recorded none."""
