@@ -85,6 +85,19 @@ def reduce(node: Node) -> Result:
     return _without(value, found, gone, bool(node.whole("keepdims", 1)))
 
 
+@operator("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(node: Node) -> Result:
+    """Of each channel [N, C, …] the mean, or the greatest: ReduceMean over the image's axes."""
+    value = node.numbers_of()
+    if value.ndim < 3:
+        node.refuse(f"its image has shape {list(value.shape)}; give [N, C, height, width]")
+    if value.size == 0:
+        node.refuse("it has no values")
+    gone = node.axes(value, list(range(2, value.ndim)))
+    pooled = means if node.operator == "GlobalAveragePool" else greatest
+    return _without(value, pooled(node.program, rows_of(value, gone)), gone, keepdims=True)
+
+
 def _without(value: Symbol, found: Symbol, gone: tuple[int, ...], keepdims: bool) -> Symbol:
     """[groups, 1] in the value's shape, the dimensions `gone` of 1 or no longer there."""
     sizes = [1 if axis in gone else size for axis, size in enumerate(value.shape)]

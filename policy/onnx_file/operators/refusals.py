@@ -15,10 +15,10 @@ refused(
     "com.microsoft.AttnLSTM",
 )
 refused(
-    "of convolutions only Conv in float is supported; train with Conv2d, and take strides in "
-    "place of pooling",
+    "of convolutions only Conv in float is supported, of pooling what goes over the whole image "
+    "(GlobalAveragePool, GlobalMaxPool); train with Conv2d, and take strides in place of pooling",
     *("ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MaxPool", "AveragePool"),
-    *("GlobalAveragePool", "GlobalMaxPool", "LpPool"),
+    *("LpPool", "GlobalLpPool"),
 )
 refused("its branches are graphs of their own; export the branch that is taken", "If")
 refused(

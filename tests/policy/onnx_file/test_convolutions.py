@@ -283,3 +283,16 @@ def test_metadata_of_another_convolution_is_not_believed(tmp_path: Path) -> None
     found = read_onnx(tmp_path / "turned.onnx")
     x = observations(graph)
     assert np.allclose(found.forward(x), graph.forward(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("operator", ["GlobalAveragePool", "GlobalMaxPool"])
+def test_a_whole_image_is_pooled(operator: str, tmp_path: Path) -> None:
+    after = [node("Relu", ["sums"], ["relu"]), node(operator, ["relu"], ["values"])]
+    agrees(written(tmp_path / "pooled.onnx", (2, 5, 4), (3, 2, 2, 2), after=after), (2, 5, 4))
+
+
+def test_pooling_in_windows_is_refused_with_the_way_round(tmp_path: Path) -> None:
+    after = [node("MaxPool", ["sums"], ["values"], kernel_shape=[2, 2])]
+    path = written(tmp_path / "pooled.onnx", (2, 5, 4), (3, 2, 2, 2), after=after)
+    with pytest.raises(UserError, match="GlobalAveragePool, GlobalMaxPool.*take strides in place"):
+        read_onnx(path)

@@ -15,7 +15,7 @@ _EXCLUDED: Final = {
     "recurrence, which policies of vectors do not have": "RNN GRU LSTM Scan Loop SequenceMap",
     "pooling or another operator of images": (
         "ConvTranspose ConvInteger QLinearConv DeformConv Col2Im CausalConvWithState "
-        "AveragePool MaxPool LpPool GlobalAveragePool GlobalMaxPool MaxUnpool MaxRoiPool RoiAlign "
+        "AveragePool MaxPool LpPool MaxUnpool MaxRoiPool RoiAlign "
         "LRN InstanceNormalization GroupNormalization MeanVarianceNormalization DepthToSpace "
         "SpaceToDepth Resize Upsample GridSample AffineGrid CenterCropPad ImageDecoder "
         "NonMaxSuppression"
