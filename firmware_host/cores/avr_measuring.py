@@ -17,11 +17,12 @@ from sparsectl.firmware_host.cores.bench_program import BENCH, Port, Program, bu
 from sparsectl.firmware_host.cores.core import Core, Float32, Measurement
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.policy_folder import read_policy_facts
-from sparsectl.firmware_host.tools import TOOLS
+from sparsectl.firmware_host.simavr_program import write_simavr_program
 
 PORT: Final = Port(sources=(BENCH / "avr" / "core.c",), link_flags=())
 RUN_TIMEOUT_S: Final = 300.0
-_SIMAVR_HEADER: Final = Path("/usr/include/simavr/sim_avr.h")
+SIMULATOR: Final = BENCH / "avr" / "simulator.c"
+"""The program that steps simavr, on this machine."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Me
 def _simulate(
     core: Core, program: Program, policy: Path, folder: Path, observations: Float32
 ) -> Run:
-    simulator = build_simulator(folder)
+    simulator = folder / "simulator"
+    write_simavr_program(find_compiler(HOST), SIMULATOR, simulator)
     given, out, owned = folder / "observations", folder / "calls", folder / "owners"
     given.write_bytes(observations.tobytes())
     owned.write_bytes(_owner_bytes(core, program))
@@ -88,24 +90,3 @@ def _owner_bytes(core: Core, program: Program) -> bytes:
         for address in addresses:
             words[address >> 1] = number
     return bytes(words)
-
-
-def build_simulator(folder: Path) -> Path:
-    """Compile the program that steps simavr, on this machine.
-
-    Raises:
-        UserError: no compiler of this machine, or no simavr to link with.
-    """
-    out = folder / "simulator"
-    source = BENCH / "avr" / "simulator.c"
-    command = [find_compiler(HOST), "-std=gnu99", "-O2", str(source), "-o", str(out)]
-    answer = subprocess.run(
-        [*command, "-lsimavr", "-lelf", "-lm"], capture_output=True, text=True, timeout=60
-    )
-    if answer.returncode != 0:
-        missing = "" if _SIMAVR_HEADER.is_file() else " is not installed"
-        raise UserError(
-            f"simavr's library{missing or ' does not link'}; get it: sudo apt install "
-            f"{TOOLS['simavr']}"
-        )
-    return out

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.compiler import find_compiler
 from sparsectl.firmware_host.cores.core import FIRMWARE
 from sparsectl.firmware_host.cores.host import HOST
-from sparsectl.firmware_host.tools import TOOLS, find_tool
+from sparsectl.firmware_host.simavr_program import write_simavr_program
+from sparsectl.firmware_host.tools import find_tool
 
 SOURCE: Final = FIRMWARE / "emulation" / "simavr_bridge.c"
 
@@ -34,21 +33,14 @@ class Simavr:
         return "cycles are exact (simavr)"
 
     def command(self, elf: Path, scratch: Path) -> list[str]:
-        """Compiles the program that joins simavr's serial line to a pty; half a second.
+        """Compiles the program that joins simavr's serial line to a pty.
 
         Raises:
             UserError: no simavr, or no compiler of this machine.
         """
         find_tool("simavr")
         program = scratch / "simavr_bridge"
-        compiler = [find_compiler(HOST), "-std=gnu99", "-O2", str(SOURCE), "-o", str(program)]
-        answer = subprocess.run(
-            [*compiler, "-lsimavr", "-lelf"], capture_output=True, text=True, timeout=60
-        )
-        if answer.returncode != 0:
-            raise UserError(
-                f"simavr's library does not link; get it: sudo apt install {TOOLS['simavr']}"
-            )
+        write_simavr_program(find_compiler(HOST), SOURCE, program)
         return [str(program), self.chip, str(self.clock_hz), str(elf), self.encoders]
 
     def instructions(self, seconds: float) -> int | None:
