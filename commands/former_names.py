@@ -75,4 +75,4 @@ def _option(name: str) -> str:
 def _warn(former: str, present: str, both: bool) -> None:
     if both:
         raise UserError(f"{former} is the former name of {present}; give {present} alone")
-    warn(f"{former} is now called {present}; the former name goes with the next release")
+    warn(f"{former} is now called {present}; the former name will be removed in the next release")

@@ -154,8 +154,8 @@ def verify_on(folder: Path, board: str) -> dict[str, Any]:
     result = on_board(BenchConfig(policy=folder, board=board))
     if not result["bit_exact"]:
         raise UserError(
-            f"{board} gives other bits than the reference (an error of "
-            f"{result['max_abs_error']:.3g} in all); take another encoding, this is a defect"
+            f"{board} computes other bits than the reference (an error of "
+            f"{result['max_abs_error']:.3g} in all); this is a defect, choose another encoding"
         )
     return result
 

@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
     if path.exists() and not path.is_file():  # a device would be replaced by the file
-        raise UserError(f"cannot write {path}: it is no ordinary file; name one that is")
+        raise UserError(f"cannot write {path}: it is not an ordinary file; name one that is")
     missing = missing_folders(path.parent)
     temporary: Path | None = None
     try:
@@ -130,7 +130,7 @@ def check_file(path: Path, option: str = "--out") -> None:
     if path.is_dir():
         raise UserError(f"{option} is {path}, which is a folder; name a file")
     if path.exists() and not path.is_file():  # a pipe or a device: opening it may never end
-        raise UserError(f"{option} is {path}, which is no ordinary file; name one that is")
+        raise UserError(f"{option} is {path}, which is not an ordinary file; name one that is")
     if path.exists() and not os.access(path, os.W_OK):
         raise UserError(unwritable(path, PermissionError(errno.EACCES, "Permission denied")))
     check_writable(path.parent, option)

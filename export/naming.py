@@ -27,7 +27,7 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
 def check_prefix(prefix: str) -> None:
     """Raises:
-    UserError: it is no C identifier that names can begin with.
+    UserError: it is not a C identifier that names can begin with.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix, re.ASCII):
         raise UserError(

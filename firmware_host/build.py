@@ -216,7 +216,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         UserError: `out` cannot be written, or holds something else than an earlier build.
     """
     if out.exists() and not _is_ours(out):
-        raise UserError(f"{out} holds something else than a firmware; name another folder")
+        raise UserError(f"{out} holds something other than a firmware; name another folder")
     with staging_folder(out) as folder:
         yield folder
         folder.chmod(0o755)  # staging folders are such as only their owner may enter

@@ -38,7 +38,7 @@ def find_compiler(board: ToolChain) -> str:
         if path := shutil.which(name):
             return path
     raise UserError(
-        f"no C compiler for board {board.name} (tried {', '.join(board.compilers)}); "
+        f"no C compiler for the board {board.name} (tried {', '.join(board.compilers)}); "
         f"install one: apt-get install {board.compiler_package}"
     )
 
@@ -150,7 +150,7 @@ def _run(command: list[str], subject: Path, folder: Path | None = None) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(
-            f"{subject} takes the compiler over {TIMEOUT_S:.0f} s; shrink it"
+            f"{subject} takes the compiler more than {TIMEOUT_S:.0f} s; make it smaller"
         ) from error
     if -answer.returncode in (signal.SIGINT, *ENDING):  # it came to this process too, or to no one
         raise Terminated(-answer.returncode)

@@ -88,7 +88,7 @@ class PendulumEnv(gymnasium.Env[Observation, Action]):
         super().reset(seed=seed)
         start = (options or {}).get("start", self.start)
         if start == "anywhere":
-            warn('the start "anywhere" is now called "uniform"; say that, the former name will go')
+            warn('the start "anywhere" is now "uniform"; the former name will be removed')
             start = "uniform"
         if start not in (*STARTS, "mixed"):
             raise UserError(f"start is {start!r}; take one of {', '.join(STARTS)}, mixed")

@@ -210,7 +210,7 @@ def load_rig(name_or_path: str | Path) -> Rig:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a rig file: {error}; mend that line") from error
+        raise UserError(f"{path} is not a rig file: {error}; fix that line") from error
     return _parse(table, path)
 
 

@@ -70,7 +70,7 @@ class RigConstants:
         if max(self.base_limit, self.base_rate_limit) / self.base_unit >= 2**24:
             raise UserError(
                 f"the rig's base_unit_per_count is {self.base_unit_per_count}; "
-                "its limits are over 2^24 counts, mend the unit"
+                "its limits are over 2^24 counts; fix the unit"
             )
         if self.pole_rad > math.pi:
             raise UserError(

@@ -142,7 +142,7 @@ def read_policy_json(folder: Path) -> dict[str, Any] | None:
         return None
     said = read_json(path)
     if not isinstance(said, dict):
-        raise UserError(f"{path} is no JSON object; {_MEND}")
+        raise UserError(f"{path} is not a JSON object; {_MEND}")
     return said
 
 

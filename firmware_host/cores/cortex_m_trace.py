@@ -100,7 +100,7 @@ class CortexMachine:
             ) from error
         if self._unicorn.reg_read(arm.UC_ARM_REG_PC) & ~1 != end & ~1:
             raise UserError(
-                f"the compiled policy does not come back within {RUN_TIMEOUT_S:g} s; export it "
+                f"the compiled policy does not return within {RUN_TIMEOUT_S:g} s; export it "
                 "again or take a smaller one"
             )
 

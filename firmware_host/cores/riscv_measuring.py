@@ -71,7 +71,7 @@ def _run(elf: Path, observations: bytes, expected: int, policy: Path) -> bytes:
             process.kill()
     if len(answer) < expected:
         raise UserError(
-            f"{policy} does not come back on RISC-V within {RUN_TIMEOUT_S:.0f} s; export it again"
+            f"{policy} does not return on RISC-V within {RUN_TIMEOUT_S:.0f} s; export it again"
         )
     return answer
 

@@ -59,7 +59,7 @@ class AsciiLine:
             self._line.write(line.encode("ascii") + b"\n")
         except OSError as error:
             raise UserError(
-                f"{self.name} has gone: {error.strerror}; check its cable and supply"
+                f"{self.name} has disconnected: {error.strerror}; check its cable and supply"
             ) from error
 
     def ask(self, question: str, begins: str = "") -> str:

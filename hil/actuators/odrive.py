@@ -77,7 +77,7 @@ class Odrive(Actuator):
         timeout_s = self._number("axis0.config.watchdog_timeout")
         if not guarded or not 0 < timeout_s <= WATCHDOG_MOST_S:
             raise UserError(
-                f"{self._line.name} would drive on without us: its axis0 has "
+                f"{self._line.name} would keep driving without the host: its axis0 has "
                 f"enable_watchdog {guarded:g}, watchdog_timeout {timeout_s:g} s; in odrivetool set "
                 f"odrv0.axis0.config.watchdog_timeout = {WATCHDOG_MOST_S}, enable_watchdog = True, "
                 "odrv0.save_configuration()"
@@ -114,7 +114,7 @@ def _full_torque_nm(rig: Rig) -> float:
     motor = rig.motor
     if not isinstance(motor, CurrentMotor) or motor.torque_per_amp <= 0:
         raise UserError(
-            f'rig {rig.name} says nothing of a torque; an ODrive needs [motor] kind = "current" '
+            f'rig {rig.name} does not define a torque; an ODrive needs [motor] kind = "current" '
             "and torque_per_amp (8.27 over the motor's KV)"
         )
     return motor.max_current_a * motor.torque_per_amp

@@ -37,7 +37,7 @@ class SimpleFoc(Actuator):
         """
         if not isinstance(rig.motor, CurrentMotor):
             raise UserError(
-                f"rig {rig.name} says nothing of a current; SimpleFOC needs [motor] kind = "
+                f"rig {rig.name} does not define a current; SimpleFOC needs [motor] kind = "
                 '"current"'
             )
         self._most_a = rig.motor.max_current_a
@@ -72,8 +72,8 @@ class SimpleFoc(Actuator):
         (timeout_ms,) = self._numbers(line.ask("W", "watchdog "), 1)
         if not 0 < timeout_ms <= 1000 * WATCHDOG_MOST_S:
             raise UserError(
-                f"{line.name} would drive on without us: its watchdog waits {timeout_ms:g} ms; "
-                f"give it {1000 * WATCHDOG_MOST_S:g}. {PAGE}"
+                f"{line.name} would keep driving without the host: its watchdog waits "
+                f"{timeout_ms:g} ms; give it {1000 * WATCHDOG_MOST_S:g}. {PAGE}"
             )
         for setting in SETTINGS:
             line.send(setting)

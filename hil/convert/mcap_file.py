@@ -101,6 +101,6 @@ def _check(written: Digests, path: Path) -> None:
                 times = message.log_time, message.publish_time
                 tally.take(channel.topic, *times, message.data)
         except McapError as error:
-            raise UserError(f"{path} cannot be read back: {error}; is the disk good?") from error
+            raise UserError(f"{path} cannot be read back: {error}; check the disk") from error
     if tally.digests() != written:
-        raise UserError(f"{path} holds something else than was written; is the disk good?")
+        raise UserError(f"{path} does not hold what was written; check the disk")

@@ -39,9 +39,9 @@ def write_parquet(journal: Journal, path: Path) -> dict[str, Any]:
     try:
         same = pq.read_table(path).equals(table, check_metadata=True)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read back: {error}; is the disk good?") from error
+        raise UserError(f"{path} cannot be read back: {error}; check the disk") from error
     if not same:
-        raise UserError(f"{path} holds something else than was written; is the disk good?")
+        raise UserError(f"{path} does not hold what was written; check the disk")
     return {"rows": table.num_rows, "columns": table.column_names}
 
 

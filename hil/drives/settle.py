@@ -33,7 +33,7 @@ def await_rest(drive: Drive, limit_s: float, first: Sample | None = None) -> Sam
                 if waited_s > limit_s:
                     raise UserError(
                         f"base and pole are not at rest after {limit_s:g} s; hold the pole still, "
-                        "or give --rest-limit-s more, then go on with the same command"
+                        "or give --rest-limit-s more, then run the same command again"
                     )
 
 

@@ -314,7 +314,7 @@ def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
     if graph.period_s and abs(graph.period_s - rig.period_s) > 1e-9:
         raise UserError(
             f"the policy was trained at a period of {graph.period_s * 1e3:g} ms, rig {rig.name} "
-            f"runs at {rig.period_s * 1e3:g} ms; train for this rate, or mend the rig's period_s"
+            f"runs at {rig.period_s * 1e3:g} ms; train for this rate, or correct the rig's period_s"
         )
     if (why := other_duties(choices_of(graph.signals()), rig.motor.duties)) is not None:
         raise UserError(f"the policy {why}; name the rig that it was trained for by --rig")

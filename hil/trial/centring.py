@@ -91,7 +91,7 @@ class _Centring:
             if not left or fault not in OURS:
                 raise UserError(
                     f"the board stopped the base on its way to the middle: {fault.name}; "
-                    "push it there, then go on with the same command"
+                    "push it there, then run the same command again"
                 )
 
     def _move(self) -> Fault:
@@ -129,8 +129,8 @@ class _Centring:
                 bar.update()
                 if last.time_us - started_us > limit_s * 1e6:
                     raise UserError(
-                        f"the base stands {away:+.3f} {self.plan.rig.base.unit} from the middle "
-                        f"after {limit_s:g} s; push it there, then go on with the same command"
+                        f"the base is {away:+.3f} {self.plan.rig.base.unit} from the middle "
+                        f"after {limit_s:g} s; push it there, then run the same command again"
                     )
 
     def _is_near(self, sample: Sample) -> bool:

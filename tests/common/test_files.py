@@ -78,7 +78,7 @@ def test_a_limit_on_file_size_ends_in_one_line(tmp_path: Path) -> None:
 
 def test_a_device_is_not_replaced_by_a_file() -> None:
     with (
-        pytest.raises(UserError, match="/dev/null: it is no ordinary file"),
+        pytest.raises(UserError, match="/dev/null: it is not an ordinary file"),
         atomic_path(Path("/dev/null")),
     ):
         raise AssertionError("nothing may be written")

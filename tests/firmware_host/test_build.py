@@ -135,7 +135,7 @@ def test_code_that_does_not_compile(policy_dir: Path, tmp_path: Path) -> None:
 
 def test_no_compiler(policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="no C compiler for board host .*apt-get install gcc"):
+    with pytest.raises(UserError, match="no C compiler for the board host .*apt-get install gcc"):
         build_firmware(policy_dir, "host", RIG, tmp_path / "out")
 
 
@@ -169,7 +169,7 @@ def test_a_launcher_that_is_not_there(
 
 def test_spares_a_folder_that_holds_something_else(policy_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="holds something other than a firmware"):
         build_firmware(policy_dir, "host", RIG, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

@@ -125,7 +125,7 @@ def test_a_policy_json_that_is_none_is_refused(
 
 def test_what_is_no_object_is_refused(folder: Path) -> None:
     (folder / POLICY_JSON).write_text("[1, 2]")
-    with pytest.raises(UserError, match="no JSON object"):
+    with pytest.raises(UserError, match="not a JSON object"):
         read_policy_facts(folder)
 
 

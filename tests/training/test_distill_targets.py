@@ -226,5 +226,5 @@ def test_fine_tuning_leaves_weights_that_the_encoding_holds(
 
 def test_critics_that_are_a_pipe_are_refused_unopened(balancing: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="--critics is .*/pipe, which is no ordinary file"):
+    with pytest.raises(UserError, match="--critics is .*/pipe, which is not an ordinary file"):
         distill(config_of(balancing, tmp_path / "run", critics=tmp_path / "pipe"))

@@ -141,7 +141,8 @@ def fit_critics(
     )
     if not np.isfinite(facts.error):
         raise UserError(
-            f"the critics diverged: their error is {facts.error}; give a smaller critic rate"
+            f"the critics diverged: their error is {facts.error}; give a smaller "
+            "learning rate of the critics"
         )
     return FittedCritics(critics.values.cpu(), facts)
 
@@ -202,7 +203,7 @@ def read_critics(path: Path, dataset: Dataset) -> FittedCritics:
     )
     expected = sum(math.prod(shape) for shape in parameter_shapes(facts.sizes, 2))
     if values.shape != (expected,) or not bool(torch.isfinite(values).all()):
-        raise UserError(f"{path} has not the {expected} finite values of its critics; fit anew")
+        raise UserError(f"{path} does not hold {expected} finite values of critics; fit them again")
     if facts.dataset != dataset.digest():
         raise UserError(f"{path} was fitted to another dataset; give another path")
     return FittedCritics(values, facts)

@@ -53,7 +53,7 @@ def check_minari_place(dataset_id: str) -> Path:
         parse_dataset_id(dataset_id)
     except ValueError as error:
         raise UserError(
-            f"{dataset_id} is no Minari name; use one such as cartpole/sac-v0"
+            f"{dataset_id} is not a Minari name; use one such as cartpole/sac-v0"
         ) from error
     folder = Path(get_dataset_path(dataset_id))
     if folder.exists():
@@ -74,10 +74,12 @@ def read_minari(dataset_id: str) -> Dataset:
         episodes = list(stored.iterate_episodes())
     except FileNotFoundError as error:
         raise UserError(
-            f"Minari has no {dataset_id} here; fetch it with `minari download {dataset_id}`"
+            f"Minari has no {dataset_id} here; download it with `minari download {dataset_id}`"
         ) from error
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"Minari's {dataset_id} cannot be read ({error}); fetch it anew") from error
+        raise UserError(
+            f"Minari's {dataset_id} cannot be read ({error}); download it again"
+        ) from error
     if not episodes:
         raise UserError(f"Minari's {dataset_id} has no episodes; choose another")
     metadata = _metadata(stored)

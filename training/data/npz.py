@@ -89,7 +89,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"{path} is no whole npz of plain arrays ({reason}); make it anew"
+            f"{path} is not a complete npz of plain arrays ({reason}); make it again"
         ) from error
 
 

@@ -121,7 +121,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
             said = " ".join(repr(given).split())[:80]
             raise UserError(
                 f"{self._name} gave the reward {said} {self._where()}, which is no finite number "
-                "of float32; mend it there"
+                "of float32; fix it there"
             )
         return reward
 
@@ -137,7 +137,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"{self._name} gave an observation {self._where()} that is no array of numbers "
-                f"({' '.join(str(error).split())[:100]}); mend it there"
+                f"({' '.join(str(error).split())[:100]}); fix it there"
             ) from error
         if values.shape != space.shape:
             raise UserError(
@@ -159,7 +159,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         said = " ".join(str(error).split())[:200]
         when = self._where() if self._steps else "when it was reset"
         raise UserError(
-            f"{self._name} raised {type(error).__name__}: {said}{place} {when}; mend it there"
+            f"{self._name} raised {type(error).__name__}: {said}{place} {when}; fix it there"
         ) from error
 
     def _where(self) -> str:

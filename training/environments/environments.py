@@ -116,7 +116,7 @@ def keyword_arguments(words: Sequence[str]) -> dict[str, Any]:
             try:
                 arguments |= json.loads(word)
             except ValueError as error:
-                raise UserError(f"env-kwargs is {word!r}, which is no JSON ({error})") from error
+                raise UserError(f"env-kwargs is {word!r}, which is not JSON ({error})") from error
             continue
         key, equals, value = word.partition("=")
         if not equals or not key.isidentifier():
@@ -241,7 +241,7 @@ def _wrapped(environment: gymnasium.Env[Any, Any], place: str) -> gymnasium.Env[
             "the environment alone"
         ) from error
     if not isinstance(wrapped, gymnasium.Env):
-        raise UserError(f"{place} gives a {type(wrapped).__name__}, which is no gymnasium.Env")
+        raise UserError(f"{place} gives a {type(wrapped).__name__}, which is not a gymnasium.Env")
     return wrapped
 
 

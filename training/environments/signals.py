@@ -173,7 +173,7 @@ def _is_vector(space: Any) -> bool:
 def _actions(space: Any, name: str) -> list[JSON]:
     if isinstance(space, gymnasium.spaces.Discrete):
         if space.n < 2:
-            raise UserError(f"{name} has actions {space}, which leaves nothing to choose")
+            raise UserError(f"{name} has actions {space}, which leaves only one value")
         return [choice_signal(Choices(int(space.start), int(space.n)))]
     if not _is_vector(space) or not np.issubdtype(space.dtype, np.floating):
         raise UserError(f"{name} has actions {space}; {ACTIONS}")
@@ -240,7 +240,7 @@ def _scaled(actions: list[JSON]) -> list[JSON]:
         if not action["low"] < action["high"]:
             raise UserError(
                 f"action {action['name']} ranges from {action['low']:g} to {action['high']:g}, "
-                "which leaves nothing to choose; wrap the environment so that it takes none"
+                "which leaves only one value; wrap the environment so that it takes none"
             )
         action["scale"] = (action["high"] - action["low"]) / 2
         action["offset"] = (action["high"] + action["low"]) / 2

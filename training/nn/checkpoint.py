@@ -75,10 +75,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {}).get("sparsectl", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is no whole checkpoint ({error}); give --restart") from error
+        raise UserError(f"{path} is not a complete checkpoint ({error}); give --restart") from error
     if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (
         FORMAT,
         VERSION,
     ):
-        raise UserError(f"{path} is no checkpoint of this version; give --restart")
+        raise UserError(f"{path} is not a checkpoint of this version; give --restart")
     return Checkpoint(**{key: header[key] for key in FIELDS}, tensors=tensors)

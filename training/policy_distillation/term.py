@@ -122,7 +122,7 @@ def _check_choices(config: DistillConfig, dataset: Dataset, teacher: Policy | No
         return
     if teacher.choices is None:
         raise UserError(
-            f"{config.teacher} acts in real numbers, but {config.dataset} has choices; give the "
+            f"{config.teacher} has continuous actions, but {config.dataset} has choices; give the "
             "teacher that the dataset was collected from"
         )
     kind = dataset.metadata.get("values") if dataset.teacher_values is not None else None

@@ -186,7 +186,7 @@ def _loaded(
         weights = _count_weights(network)
         return Policy(network, *sizes, weights=weights, choices=actor.choices)
     raise UserError(
-        f"{path} is no policy: {path.suffix or 'no'} extension; "
+        f"{path} is not a policy: {path.suffix or 'no'} extension; "
         "give an SB3 .zip, an .onnx or a student.safetensors"
     )
 

@@ -135,7 +135,7 @@ def read_student(path: Path) -> StudentFile:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
-        raise UserError(f"{path} is no student ({error}); distil it again") from error
+        raise UserError(f"{path} is not a student ({error}); distil it again") from error
     layers = tuple(_layer(path, arrays, index) for index in range(len(metadata["activations"])))
     try:
         convolution = described_convolution(metadata)

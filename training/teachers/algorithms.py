@@ -197,7 +197,7 @@ def check_algorithm(config: TeachConfig, signals: JSON) -> None:
         return
     if choices is not None:
         raise UserError(
-            f"algo is {config.algo}, which acts in real numbers, but {config.env} takes one of "
+            f"algo is {config.algo}, which has continuous actions, but {config.env} takes one of "
             f"{choices.count} choices; give --algo dqn or ppo"
         )
     raise UserError(

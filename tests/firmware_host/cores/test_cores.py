@@ -170,7 +170,7 @@ def test_policy_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     need("arm-none-eabi-gcc")
     folder = c_policy(tmp_path / "policy", "    for (volatile int on = 1; on;) {}")
     monkeypatch.setattr(cortex_m_trace, "RUN_TIMEOUT_S", 0.5)
-    with pytest.raises(UserError, match="does not come back within 0.5 s"):
+    with pytest.raises(UserError, match="does not return within 0.5 s"):
         CORES["cortex-m4f"].measure(folder, _work(tmp_path), TWO, 1)
 
 

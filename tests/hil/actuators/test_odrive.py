@@ -102,7 +102,9 @@ def test_a_drive_that_nobody_feeds_has_no_torque_and_says_so(
 @pytest.mark.parametrize("watchdog_s", [0.0, 0.5])
 def test_a_drive_whose_watchdog_would_come_too_late_is_not_driven(watchdog_s: float) -> None:
     with SimulatedOdrive(load_rig(RIG), watchdog_s=watchdog_s) as drive:
-        with pytest.raises(UserError, match="would drive on without us.*watchdog_timeout = 0.1"):
+        with pytest.raises(
+            UserError, match="keep driving without the host.*watchdog_timeout = 0.1"
+        ):
             Odrive(drive.port, load_rig(RIG))
         until(lambda: "w axis0.requested_state 1" in drive.heard)
         assert drive.torque_nm == 0.0 and CLOSED_LOOP != drive.state

@@ -159,7 +159,7 @@ def test_a_base_that_stands_aside_is_brought_back(timid: Path, tmp_path: Path) -
 
         stop(config)  # a board in FAULT moves nothing: that takes a hand
         plant.data.qpos[0] = -0.5 * limit
-        with pytest.raises(UserError, match=r"stands -0\.099 m from the middle after 1 s; push it"):
+        with pytest.raises(UserError, match=r"is -0\.099 m from the middle after 1 s; push it"):
             centre(replace(config, rest_limit_s=1.0))
         plant.data.qpos[0] = 0.0
         assert abs(centre(config)) < 0.04 * limit

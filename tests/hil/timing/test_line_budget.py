@@ -36,7 +36,7 @@ def test_a_frame_takes_no_more_than_counted(byte: int) -> None:
 def test_57600_baud_is_refused_in_host_mode(short: Short) -> None:
     with pytest.raises(UserError) as caught:
         run_trial(short(mode="host", clock="realtime", paced=True, baud=57_600))
-    assert "the line speaks 57600 baud, at which the" in str(caught.value)
+    assert "the line runs at 57600 baud, at which the" in str(caught.value)
     assert "of its 20 ms; take --baud 115200 or more" in str(caught.value)
     check_line("host", 115_200, 0.02)
     assert tick_bytes("host") > tick_bytes("device") > tick_bytes("pil")

@@ -115,7 +115,7 @@ def test_a_failed_minari_create_leaves_nothing(minari_folder: Path) -> None:
     assert not (minari_folder / "test" / "bad-v0").exists()
     with pytest.raises(UserError, match="Minari has no test/bad-v0"):
         read_minari("test/bad-v0")
-    with pytest.raises(UserError, match="is no Minari name"):
+    with pytest.raises(UserError, match="is not a Minari name"):
         write_minari("no name", small())
 
 
@@ -142,7 +142,7 @@ def set_array(name: str, array: Any) -> Callable[[dict[str, Any]], None]:
         (set_array("next_observations", np.zeros((59, 6))), r"has shape \(59, 6\)"),
         (set_array("terminations", np.zeros(60)), "must be bool"),
         (set_array("rewards", np.full(60, "a")), "must be float32"),
-        (set_array("rewards", np.full(60, None)), "no whole npz of plain arrays"),
+        (set_array("rewards", np.full(60, None)), "not a complete npz of plain arrays"),
         (set_array("metadata", np.zeros(3, np.uint8)), "metadata is not JSON"),
         (set_array("metadata", np.frombuffer(b"{}", np.uint8)), "metadata is not of a"),
     ],
@@ -182,7 +182,7 @@ def test_truncated_and_missing_files(tmp_path: Path) -> None:
         read_dataset(path)
     write_dataset(path, small())
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match="no whole npz"):
+    with pytest.raises(UserError, match="not a complete npz"):
         read_dataset(path)
 
 

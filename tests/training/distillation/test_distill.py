@@ -239,7 +239,7 @@ def test_another_run_in_the_folder_is_not_overwritten(balancing: Path, tmp_path:
         distill(changed)
     distill(replace(changed, restart=True))
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half")
-    with pytest.raises(UserError, match="no whole checkpoint"):
+    with pytest.raises(UserError, match="not a complete checkpoint"):
         distill(changed)
 
 

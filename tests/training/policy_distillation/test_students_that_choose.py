@@ -149,7 +149,7 @@ def test_choices_alone_are_learnt_by_nll(dataset: Path, tmp_path: Path) -> None:
         ({"method": "td3bc"}, "td3bc, which is for actions of real numbers"),
         ({"value_weight": 0.5}, "value_weight is 0.5, but critics are of"),
         ({"teacher": "logits"}, "gives logits, .* has q_values"),
-        ({"teacher": "action"}, "gives 2 real numbers|acts in real numbers"),
+        ({"teacher": "action"}, "gives 2 real numbers|has continuous actions"),
     ],
 )
 def test_mistakes_are_one_line(

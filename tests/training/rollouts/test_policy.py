@@ -243,6 +243,6 @@ def test_missing_policies(name: str, tmp_path: Path) -> None:
 def test_other_extensions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
-    with pytest.raises(UserError, match="is no policy"):
+    with pytest.raises(UserError, match="is not a policy"):
         load_policy(path)
     assert not (tmp_path / "ran").exists()

@@ -165,7 +165,7 @@ def test_bad_student_files_are_one_line(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (whole[:-4], whole[:30], b"", b"\xff" * 64):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="is no student"):
+        with pytest.raises(UserError, match="is not a student"):
             read_student(path)
 
 
