@@ -14,6 +14,7 @@ import pytest
 
 from sparsectl.commands.closed_loop import closed_loop
 from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.environments import checked_environment
@@ -207,7 +208,7 @@ def test_export_imports_no_module_that_a_policy_names(tmp_path: Path) -> None:
     weights = [(np.ones((1, 3), np.float32), np.zeros(1, np.float32))]
     write_teacher(tmp_path / "policy.onnx", weights, signals, "evil:Env-v0", {})
     with pytest.raises(UserError, match="only imported when you name it: --env evil:Env-v0"):
-        closed_loop(tmp_path, 1, 0)
+        closed_loop(ExportConfig(tmp_path, tmp_path), 1, 0)
 
 
 def test_a_dataset_and_what_comes_of_it_know_their_environment(own: Path) -> None:
