@@ -49,7 +49,6 @@ DEVIATION = 0.2
 DISCOUNT = 0.99
 """Of the teacher's value, which is fitted to what its own episodes return."""
 HIDDEN = 32
-RATES = (3e-3, 1e-2)
 TUNING_SEED = 1000
 
 METHODS = (
@@ -62,6 +61,7 @@ METHODS = (
     "teacher V shaping",
     "teacher V, one step",
 )
+VALUED = (Reward.TEACHERS_VALUE, Reward.TEACHERS_VALUE_STUDENTS_CRITIC)
 DAGGER = {"imitation and DAgger": 1, "imitation and DAgger, ten steps": 10}
 """Adam steps for each batch of new transitions."""
 
@@ -74,6 +74,8 @@ class GaussianStudentsConfig:
     methods: tuple[str, ...] = (*METHODS, *DAGGER)
     seeds: int = 3
     """Students of each method."""
+    rates: tuple[float, ...] = (3e-3, 1e-2)
+    """Of Adam; where there are several a student of another seed chooses."""
     updates: int = 150
     """Batches of 200 new transitions."""
     episodes: int = 10
@@ -194,7 +196,7 @@ def log_density(actions: torch.Tensor, means: torch.Tensor, log_dev: torch.Tenso
 
 
 def objective(
-    method: Method, student: Student, value: torch.nn.Module, batch: dict[str, torch.Tensor]
+    method: Method, student: Student, value: torch.nn.Module | None, batch: dict[str, torch.Tensor]
 ) -> torch.Tensor:
     """What an update of equation 1 descends, a mean over the batch's transitions."""
     means, teacher = student(batch["observations"]), batch["teacher"]
@@ -220,6 +222,7 @@ def objective(
         elif method.reward == Reward.NEXT_CROSS_ENTROPY:
             rewards = -torch.cat([forward[1:], torch.zeros(1, ENVIRONMENTS)]) * goes_on
         else:  # both readings of the teacher's value have it in V_π's place here
+            assert value is not None
             here, beyond = value(batch["observations"])[..., 0], value(batch["next"])[..., 0]
             rewards = batch["rewards"] + DISCOUNT * goes_on * beyond - here
         weights = summed(rewards, batch["ended"]) if method.summed else rewards
@@ -328,23 +331,32 @@ def one_task(task: str, config: GaussianStudentsConfig) -> None:
     seen = seen.reshape(-1, seen.shape[-1])
     scale = np.maximum(seen.std(axis=0), 0.05)
     best = returns(task, teacher, config.episodes)
-    value = fitted_value(task, teacher, Student(seen.mean(axis=0), scale, len(walk.half)))
+    value = None
+    if any(ALL[name].reward in VALUED for name in config.methods if name in ALL):
+        value = fitted_value(task, teacher, Student(seen.mean(axis=0), scale, len(walk.half)))
     rows: dict[str, Any] = {}
+
+    def measured(name: str, seed: int, rate: float) -> NDArray[np.float64]:
+        torch.manual_seed(seed)
+        begin = Student(seen.mean(axis=0), scale, len(walk.half))
+        student = trained(name, task, teacher, begin, value, rate, config)
+        return returns(task, acting(student), config.episodes)
+
+    tuning = config.rates if len(config.rates) > 1 else ()
     with Progress(
-        total=len(config.methods) * (len(RATES) + config.seeds), desc=task, unit="student"
+        total=len(config.methods) * (len(tuning) + config.seeds), desc=task, unit="student"
     ) as bar:
         for name in config.methods:
             found: dict[tuple[int, float], NDArray[np.float64]] = {}
-            rate = RATES[0]
-            for seed in (TUNING_SEED, *range(config.seeds)):
-                for tried in RATES if seed == TUNING_SEED else (rate,):
-                    torch.manual_seed(seed)
-                    begin = Student(seen.mean(axis=0), scale, len(walk.half))
-                    made = trained(name, task, teacher, begin, value, tried, config)
-                    found[seed, tried] = returns(task, acting(made), config.episodes)
-                    bar.update()
-                if seed == TUNING_SEED:
-                    rate = max(RATES, key=lambda tried: found[TUNING_SEED, tried].mean())
+            rate = config.rates[0]
+            for tried in tuning:
+                found[TUNING_SEED, tried] = measured(name, TUNING_SEED, tried)
+                bar.update()
+            if tuning:
+                rate = max(tuning, key=lambda tried: found[TUNING_SEED, tried].mean())
+            for seed in range(config.seeds):
+                found[seed, rate] = measured(name, seed, rate)
+                bar.update()
             students = np.stack([found[seed, rate] for seed in range(config.seeds)])
             low, high = crossed_interval(share_of_teacher, students, best)
             share = share_of_teacher(students, best)

@@ -28,20 +28,18 @@ PAIRS = (
 def shares(worlds: list[dict[str, Any]], method: str, rate: int = 0) -> Any:
     """Share of the way from random moves to the teacher, [worlds, marks].
 
-    The measure is the distance between the two, so that a teacher who is worse stands at −1.
+    The measure is the distance between the two, so that a teacher who is worse stands at −1. A
+    student whose numbers overflowed does nothing better than move at random.
     """
     teacher = np.array([world["teacher"] for world in worlds])[:, None]
     even = np.array([world["even"] for world in worlds])[:, None]
     returns = np.array([world["returns"][method][rate] for world in worlds])
-    return (returns - even) / np.abs(teacher - even)
+    return (np.where(np.isfinite(returns), returns, even) - even) / np.abs(teacher - even)
 
 
 def score(worlds: list[dict[str, Any]], method: str, rates: int) -> list[float]:
     """What step sizes are chosen by: the mean share over worlds and marks, at each of them."""
-    return [
-        float(np.clip(np.nan_to_num(shares(worlds, method, k), nan=-2.0), -2, 2).mean())
-        for k in range(rates)
-    ]
+    return [float(np.clip(shares(worlds, method, k), -2, 2).mean()) for k in range(rates)]
 
 
 def trajectories_to(share: Any, marks: tuple[int, ...], wanted: float = REACHED) -> Any:
@@ -60,6 +58,11 @@ def trajectories_to(share: Any, marks: tuple[int, ...], wanted: float = REACHED)
 def _spread(values: Any) -> dict[str, float]:
     low, high = mean_interval(values)
     return {"mean": float(values.mean()), "low": low, "high": high}
+
+
+def _overflowed(worlds: list[dict[str, Any]], method: str, rate: int) -> float:
+    last = np.array([world["returns"][method][rate][-1] for world in worlds])
+    return float(1 - np.isfinite(last).mean())
 
 
 def _row(share: Any, rate: float, marks: tuple[int, ...]) -> dict[str, Any]:
@@ -110,7 +113,9 @@ def summary(
     }
     for method in experiment.methods:
         rows = [
-            _row(shares(worlds, method, k), rate, marks) for k, rate in enumerate(rates[method])
+            _row(shares(worlds, method, k), rate, marks)
+            | {"overflowed": _overflowed(worlds, method, k)}
+            for k, rate in enumerate(rates[method])
         ]
         result["rows"][method] = rows if experiment.equal else rows[0]
     if experiment.equal:

@@ -14,6 +14,18 @@ from statistics import median
 from typing import Any
 
 import tyro
+from distillation_tables import (
+    gaussian_students,
+    trajectory_actions,
+    trajectory_claims,
+    trajectory_control,
+    trajectory_differences,
+    trajectory_divergences,
+    trajectory_last,
+    trajectory_methods,
+    trajectory_thousand,
+    two_colours,
+)
 from image_tables import images
 from journal_tables import journal_kinds
 from method_tables import (
@@ -46,7 +58,15 @@ PAGES = (
     ROOT / "CONTRIBUTING.md",
     *(
         ROOT / "docs" / name
-        for name in ("results.md", "training.md", "rigs.md", "onnx.md", "protocol.md", "journal.md")
+        for name in (
+            "results.md",
+            "training.md",
+            "distillation_methods.md",
+            "rigs.md",
+            "onnx.md",
+            "protocol.md",
+            "journal.md",
+        )
     ),
 )
 
@@ -172,6 +192,16 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,
     "onnx_node_exclusions": node_exclusions,
+    "trajectory_claims": trajectory_claims,
+    "trajectory_methods": trajectory_methods,
+    "trajectory_thousand": trajectory_thousand,
+    "trajectory_control": trajectory_control,
+    "trajectory_divergences": trajectory_divergences,
+    "trajectory_actions": trajectory_actions,
+    "trajectory_last": trajectory_last,
+    "trajectory_differences": trajectory_differences,
+    "two_colours": two_colours,
+    "gaussian_students": gaussian_students,
     "journal_kinds": journal_kinds,
     "protocol_hash": protocol_hash,
     "protocol_overview": protocol_overview,
