@@ -176,7 +176,8 @@ def trajectory_last() -> list[str]:
 def trajectory_differences() -> list[str]:
     """Methods compared world by world, at the end."""
     rows = []
-    for each in experiments().values():
+    for name in ("thousand", "moved back", "noisy teacher", "partial view", "without end"):
+        each = experiments().get(name, {})
         for pair in each.get("differences", []):
             last = pair["last"]
             rows.append(
@@ -272,6 +273,14 @@ def trajectory_claims() -> list[str]:
             "The same with each one's best step size",
             spread(own["mean"], own["low"], own["high"], 1),
             sided(own["low"] - 1, own["high"] - 1, "fewer, but not by 3", "more"),
+        ]
+    )
+    partial = experiments()["partial view"]["ratio"]
+    rows.append(
+        [
+            "The same where the student sees 3 x 3 cells",
+            spread(partial["mean"], partial["low"], partial["high"], 1),
+            sided(partial["low"] - 3, partial["high"] - 3, "reproduced, more than 3", "not by 3"),
         ]
     )
     colours = read_json(RESULTS / "two_colours.json")["rows"]

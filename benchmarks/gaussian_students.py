@@ -44,6 +44,7 @@ Teacher = Callable[[Array], Array]
 CART_POLE, DOUBLE_PENDULUM = "sparsectl/sensorsini_cartpole-v0", "InvertedDoublePendulum-v5"
 ENVIRONMENTS, STEPS = 4, 50
 """Of an update: so many environments go so many steps on."""
+BATCH = ENVIRONMENTS * STEPS
 DEVIATION = 0.2
 """Of the teacher's actions, in half the action's range."""
 DISCOUNT = 0.99
@@ -272,7 +273,8 @@ def trained(
     """A student after the updates; `begin` is left as it is."""
     student = copy.deepcopy(begin)
     seed = int(torch.randint(2**31, ()).item())
-    walk, memory = Walk(task, seed), []
+    walk = Walk(task, seed)
+    memory: dict[str, list[torch.Tensor]] = {"observations": [], "teacher": []}
     optimiser = torch.optim.Adam(student.parameters(), rate)
     random = np.random.default_rng(seed)
     method = ALL["on-policy distill" if name in DAGGER else name]
@@ -284,15 +286,13 @@ def trained(
         flat = part["observations"].reshape(-1, part["observations"].shape[-1])
         part["teacher"] = teacher(flat).reshape(*part["actions"].shape)
         batch = {key: torch.as_tensor(column) for key, column in part.items()}
-        memory.append({key: batch[key].flatten(0, 1) for key in ("observations", "teacher")})
+        for key, column in memory.items():
+            column.append(batch[key].flatten(0, 1))
+        kept = {key: torch.cat(column) for key, column in memory.items()} if name in DAGGER else {}
         for _ in range(DAGGER.get(name, 1)):
             if name in DAGGER:
-                parts = random.integers(len(memory), size=STEPS * ENVIRONMENTS)
-                rows = random.integers(STEPS * ENVIRONMENTS, size=STEPS * ENVIRONMENTS)
-                batch = {
-                    key: torch.stack([memory[a][key][b] for a, b in zip(parts, rows, strict=True)])
-                    for key in memory[0]
-                }
+                rows = torch.as_tensor(random.integers(len(kept["teacher"]), size=BATCH))
+                batch = {key: column[rows] for key, column in kept.items()}
             optimiser.zero_grad()
             objective(method, student, value, batch).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)

@@ -44,7 +44,7 @@ def drawn_curves(axes: Any, found: dict[str, Any], title: str) -> None:
     axes.set(xscale="log", ylim=(-0.35, 1.25), xlabel="trajectories")
     axes.set_ylabel("share of the teacher")
     axes.set_title(f"{title}, {found['worlds']} worlds", fontsize=9)
-    axes.legend(fontsize=6, loc="center right")
+    axes.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def drawn_control(axes: Any, found: dict[str, Any]) -> None:
@@ -59,7 +59,7 @@ def drawn_control(axes: Any, found: dict[str, Any]) -> None:
     axes.set_title(
         f"Who acts; step size 0.001 …, 0.01 --, 0.1 –; {found['worlds']} worlds", fontsize=9
     )
-    axes.legend(fontsize=6, loc="center right")
+    axes.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def drawn_actions(axes: Any, experiments: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def drawn_actions(axes: Any, experiments: dict[str, Any]) -> None:
     axes.set_title(
         f"More actions, after 3,000 trajectories, {worlds[0]} worlds or more", fontsize=9
     )
-    axes.legend(fontsize=6, loc="center right")
+    axes.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def drawn_last(axes: Any, found: dict[str, Any], title: str) -> None:
