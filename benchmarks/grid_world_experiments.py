@@ -64,7 +64,7 @@ EXPERIMENTS = {
     "methods": Experiment(
         "Six methods and eight others",
         (*METHODS, *CONTROL[2:], *VALUES[1:], *WITH_CRITIC),
-        tuning=8,
+        tuning=4,
     ),
     "thousand": Experiment("A thousand worlds, six methods", tuple(METHODS), worlds=1000),
     "control": Experiment(
@@ -77,7 +77,7 @@ EXPERIMENTS = {
         "Goals and pits move the agent to the start",
         (*METHODS, *CONTROL[2:], "teacher V shaping", "teacher V, one step"),
         restarts=True,
-        tuning=4,
+        tuning=6,
         rates=CONTINUING,
     ),
     "noisy teacher": Experiment("Teacher with 25 % noise", TEACHERS, noise=0.25),
@@ -100,7 +100,7 @@ EXPERIMENTS = {
         (*METHODS, "teacher V shaping", "teacher V, one step"),
         restarts=True,
         segment=100,
-        tuning=4,
+        tuning=2,
         rates=CONTINUING,
         least=0.001,
     ),
@@ -109,7 +109,7 @@ EXPERIMENTS = {
             f"{number} actions",
             MANY_ACTIONS,
             actions=number,
-            tuning=3,
+            tuning=3 if number < 1000 else 1,
             rates=BY_DECADE,
             trajectories=3000,
         )
