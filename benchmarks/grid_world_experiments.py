@@ -66,7 +66,7 @@ EXPERIMENTS = {
         (*METHODS, *CONTROL[2:], *VALUES[1:], *WITH_CRITIC),
         tuning=4,
     ),
-    "thousand": Experiment("A thousand worlds, six methods", tuple(METHODS), worlds=1000),
+    "thousand": Experiment("The six methods", tuple(METHODS), worlds=1000),
     "control": Experiment(
         "Who acts, at equal step sizes",
         CONTROL,
