@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import tyro
+from distilled_tables import TABLES as DISTILLED
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -208,6 +209,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "protocol_session": protocol_session,
     "protocol_payloads": protocol_payloads,
     "protocol_enums": protocol_enums,
+    **DISTILLED,
 }
 
 
