@@ -32,6 +32,7 @@ from sparsectl.common.provenance import provenance
 from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.rollouts.intervals import crossed_interval
 from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.trajectory.methods import ALL, Loss, Method, Reward
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,8 +152,9 @@ class Walk:
         self.half = np.asarray(space.high, np.float32)
 
     def _reset(self, environment: gymnasium.Env[Any, Any]) -> Array:
-        seed = int(self.random.integers(2**31))
-        return np.asarray(environment.reset(seed=seed)[0], np.float32)
+        entropy = int(self.random.integers(2**31))
+        start = environment.reset(seed=episode_seed(Series.COLLECT, 0, entropy))[0]
+        return np.asarray(start, np.float32)
 
     def on(self, act: Teacher, deviation: Any) -> dict[str, Array]:
         """STEPS further: observations, actions, rewards, what follows and which episodes ended."""
@@ -306,7 +308,7 @@ def returns(task: str, act: Teacher, episodes: int) -> NDArray[np.float64]:
     space: Any = environment.action_space
     found = []
     for number in range(episodes):
-        observation, _ = environment.reset(seed=10_000 + number)
+        observation, _ = environment.reset(seed=episode_seed(Series.EVALUATION, 10_000 + number))
         total, over = 0.0, False
         while not over:
             action = act(np.asarray(observation, np.float32)[None])[0]

@@ -105,7 +105,8 @@ def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) 
 def test_no_environment_is_seeded_past_the_registry() -> None:
     """Every `reset(seed=…)` but in tests takes what `episode_seed` gives.
 
-    An environment's or a wrapper's own `reset` passes on what it was given.
+    An environment's or a wrapper's own `reset` passes on what it was given, and so does a
+    `RunningEpisode`, whose callers are looked at in its place.
     """
     found = []
     for folder in ("training", "commands", "benchmarks"):
@@ -115,6 +116,10 @@ def test_no_environment_is_seeded_past_the_registry() -> None:
                 node
                 for node in ast.walk(tree)
                 if isinstance(node, ast.FunctionDef) and node.name == "reset"
+            ] + [
+                node
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ClassDef) and node.name == "RunningEpisode"
             ]
             passed_on = {id(node) for reset in resets for node in ast.walk(reset)}
             found += [
@@ -127,4 +132,16 @@ def test_no_environment_is_seeded_past_the_registry() -> None:
                 for word in node.keywords
                 if word.arg == "seed" and not ast.unparse(word.value).startswith("episode_seed(")
             ]
+            found += [
+                f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "RunningEpisode"
+                and not all(ast.unparse(seed).startswith("episode_seed(") for seed in _seeds(node))
+            ]
     assert not found
+
+
+def _seeds(call: ast.Call) -> list[ast.expr]:
+    """The seed that a `RunningEpisode` is given; none where its generator goes on."""
+    return call.args[1:2] + [word.value for word in call.keywords if word.arg == "seed"]
