@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any
 
 import tyro
-from distilled_tables import TABLES as DISTILLED
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -27,6 +26,7 @@ from distillation_tables import (
     trajectory_thousand,
     two_colours,
 )
+from distilled_tables import TABLES as DISTILLED
 from image_tables import images
 from journal_tables import journal_kinds
 from method_tables import (
