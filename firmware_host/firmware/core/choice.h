@@ -2,10 +2,11 @@
 #ifndef CHOICE_H
 #define CHOICE_H
 
-#include <math.h>
 #include <stdint.h>
 
 #include "firmware_config.h"
+
+#define CHOICE_NONE (0.0f / 0.0f) /* NaN, without a library's header */
 
 /* The action itself; on a rig whose policies choose among duties the one that it is the index of,
  * and NaN, which faults, where it is the index of none. */
@@ -13,10 +14,10 @@ static inline float choice_duty(float action) {
 #ifdef RIG_DUTIES
     static const float duties[RIG_DUTY_COUNT] = RIG_DUTIES;
     if (!(action >= 0.0f && action < (float)RIG_DUTY_COUNT)) {
-        return NAN;
+        return CHOICE_NONE;
     }
     const uint8_t index = (uint8_t)action;
-    return (float)index == action ? duties[index] : NAN;
+    return (float)index == action ? duties[index] : CHOICE_NONE;
 #else
     return action;
 #endif
