@@ -77,7 +77,7 @@ def test_firmware_gets_its_numbers(rig_file: Path) -> None:
 
 
 def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> None:
-    whole, rotary = toml_blocks()
+    whole, rotary, _ = toml_blocks()
     for part in re.split(r"\n(?=\[)", rotary.strip()):
         head = part.partition("\n")[0] if part.startswith("[") else "model ="
         start = whole.index(head.split("]")[0])
@@ -96,6 +96,19 @@ def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> 
     assert arm_rad > 0.1 and abs(wrap_angle(pole_rad - np.pi)) > 0.1
     jerk = rig.firmware_constants().telling_acceleration
     assert jerk == pytest.approx(0.4 * 9.81 / 0.085)
+
+
+def test_the_lines_of_a_bang_bang_drive_make_a_rig_with_choices(tmp_path: Path) -> None:
+    whole, _, duties = toml_blocks()
+    head, _, lines = duties.partition("\n")
+    path = tmp_path / "bang_bang.toml"
+    start = whole.index(head)
+    end = whole.index("\n\n", start)
+    mine = [line for line in whole[start:end].splitlines() if not line.startswith("max_duty")]
+    path.write_text(whole[:start] + "\n".join(mine) + "\n" + lines + whole[end:], encoding="utf-8")
+    env = gymnasium.make(OWN_RIG, rig=str(path)).unwrapped
+    check_env(env, skip_render_check=True)
+    assert env.action_space == gymnasium.spaces.Discrete(3)
 
 
 def test_collect_and_evaluate_take_the_file(rig_file: Path, policy: Path, tmp_path: Path) -> None:
