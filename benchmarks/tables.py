@@ -26,7 +26,6 @@ from distillation_tables import (
     trajectory_thousand,
     two_colours,
 )
-from distilled_tables import TABLES as DISTILLED
 from image_tables import images
 from journal_tables import journal_kinds
 from method_tables import (
@@ -41,6 +40,7 @@ from method_tables import (
     tasks_pairs,
 )
 from onnx_tables import node_counts, node_exclusions, node_refusals
+from policy_distillation_tables import TABLES as DISTILLED
 from protocol_tables import (
     protocol_enums,
     protocol_hash,
