@@ -37,12 +37,12 @@ class Straddling:
 
 
 def straddle(source: Source, known: Float32, low: Float64, high: Float64, seed: int) -> Straddling:
-    """Look for observations on both sides of each of `source.thresholds` but the poles, which a
+    """Look for observations on both sides of each of `source.thresholds` but those that a
     policy may well never meet.
 
     known: observations to begin from, [count, observation_size]; low, high: the box to search.
     """
-    names = {i: name for i, name in enumerate(source.thresholds) if name not in source.poles}
+    names = {i: name for i, name in enumerate(source.thresholds) if name not in source.unsought}
     if not names:
         return Straddling(known[:0], 0, ())
     margins = source.margins(known)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.encoding import EncodedPolicy
@@ -85,6 +86,7 @@ class Proof:
         self._ranges: list[Float64] = []
         self._references: list[Float32] = []
         self._roundings: dict[str, Float64] = {}
+        self._overflowing: dict[int, NDArray[np.bool_]] = {}
         self._chunk = int(np.clip(_CHUNK_VALUES // policy.graph.widest, 1, 4096))
         self.source_error = 0.0
         for index, batch in enumerate(batches):
@@ -224,8 +226,11 @@ class Proof:
         graph = self._policy.graph
         with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
             act = load_c(c_folder, graph.action_size, Path(scratch), prefix)
-            for batch, reference in zip(self._batches, self._references, strict=True):
-                require_same_bits(reference, act(batch.observations))
+            for index, (batch, reference) in enumerate(
+                zip(self._batches, self._references, strict=True)
+            ):
+                found_c = act(batch.observations)
+                require_same_bits(np.where(self._lost(index, found_c), found_c, reference), found_c)
         found["host_c"] = self.encoding  # of the same bits
         kind = self._policy.encoding.kind
         limits = self._limit(0, DEFAULT_ERROR[kind])
@@ -279,6 +284,7 @@ class Proof:
         with np.errstate(invalid="ignore"):
             difference = np.minimum(np.abs(found - truth), np.abs(found - other))
         difference[np.isnan(difference)] = np.inf
+        difference[self._lost(index, actions)] = 0.0
         allowed, rounding = np.broadcast_to(share * reach, truth.shape), 0.0
         if rounds:
             allowed, rounding = self._with_rounding(batch, difference, allowed)
@@ -342,6 +348,29 @@ class Proof:
             known[fresh] = self._source.rounding(batch.observations[fresh])
         found: Float64 = known[rows]
         return found
+
+    def _lost(self, index: int, actions: Float32) -> NDArray[np.bool_]:
+        """Which actions far out are not finite since a value inside the policy is not, and a way to
+        run it multiplies that by weights of 0: policy.h says so."""
+        is_far = index > 0 and not self._batches[index].is_astride
+        lost = ~np.isfinite(actions) & is_far
+        return lost & self._overflows(index)[:, None] if lost.any() else lost
+
+    def _overflows(self, index: int) -> NDArray[np.bool_]:
+        """For which of a batch's observations a value inside the policy is not finite in
+        float32."""
+        if index not in self._overflowing:
+
+            def finite(observations: Float32) -> Float32:
+                x, found = observations.T, np.ones(len(observations), np.float32)
+                for layer in self._policy.graph.layers:
+                    x = layer.forward(x)
+                    found *= np.isfinite(x).all(axis=0)
+                return found
+
+            observations = self._batches[index].observations
+            self._overflowing[index] = self._in_chunks(finite, observations) == 0
+        return self._overflowing[index]
 
     def _in_chunks(self, act: Callable[[Any], Float32], observations: Float32) -> Float32:
         starts = range(0, len(observations), self._chunk)

@@ -6,6 +6,7 @@ in `sparsectl` itself, where `export` is a package.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -14,6 +15,7 @@ from sparsectl.cli import COMMANDS
 from sparsectl.cli import load as _function
 from sparsectl.commands.config import ChooseConfig, ParetoConfig
 from sparsectl.commands.former_names import in_settings
+from sparsectl.common.declared import as_declared
 from sparsectl.common.nested import replaced
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig, FlashConfig
 from sparsectl.hil.campaign.config import TrialCommand
@@ -51,7 +53,7 @@ _Settings = ParamSpec("_Settings")
 
 
 def load(
-    path: Path | str, *, output: str | None = None, normalizer: Path | None = None
+    path: Path | str, *, output: str | None = None, normalizer: Path | str | None = None
 ) -> PolicyGraph:
     """The policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a policy's folder;
     its `forward` takes physical observations [B, n] and gives physical actions [B, m], in the order
@@ -63,7 +65,7 @@ def load(
     from sparsectl.policy.load import Asked
     from sparsectl.policy.load import load as load_file
 
-    return load_file(Path(path), Asked(output, normalizer))
+    return load_file(Path(path), Asked(output, None if normalizer is None else Path(normalizer)))
 
 
 def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, dict[str, Any]]:
@@ -76,8 +78,12 @@ def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, di
     def verb(*args: _Settings.args, **kwargs: _Settings.kwargs) -> dict[str, Any]:
         settings = in_settings(name, kwargs)
         paths = {path: settings.pop(path) for path in list(settings) if "." in path}
-        own: Any = settings
-        return _function(COMMANDS[name].function)(replaced(config(*args, **own), paths))
+        names: Any = inspect.signature(config).parameters
+        own: Any = dict(zip(names, args, strict=False)) | settings
+        if len(args) > len(names) or len(own) < len(args) + len(settings):
+            config(*args, **settings)  # raises Python's own TypeError
+        own = {field: as_declared(config, field, value) for field, value in own.items()}
+        return _function(COMMANDS[name].function)(replaced(config(**own), paths))
 
     verb.__name__ = verb.__qualname__ = name
     verb.__doc__ = f"`sparsectl {name}`: {config.__doc__}"

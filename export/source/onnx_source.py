@@ -139,8 +139,8 @@ class OnnxSource:
         return tuple(self._margin_names[place] for place in self._places)
 
     @cached_property
-    def poles(self) -> frozenset[str]:
-        starts = {threshold.name for threshold in self._thresholds if threshold.is_pole}
+    def unsought(self) -> frozenset[str]:
+        starts = {threshold.name for threshold in self._thresholds if not threshold.is_sought}
         return frozenset(name for name in self.thresholds if name.rsplit("[", 1)[0] in starts)
 
     @cached_property

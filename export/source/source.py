@@ -50,11 +50,13 @@ class Source(Protocol):
 
     @property
     def thresholds(self) -> tuple[str, ...]:
-        """Where it compares, cuts off or divides by 0: a name each, as `margins` has them."""
+        """Where it compares, cuts off, chooses or divides by 0: a name each, in the order of
+        `margins`."""
 
     @property
-    def poles(self) -> frozenset[str]:
-        """Those of the thresholds where it divides by 0."""
+    def unsought(self) -> frozenset[str]:
+        """Those of the thresholds that a policy may well never meet: where it divides by 0, and
+        where two choices are equally good."""
 
     def run(self, observations: Float32) -> Float32:
         """[count, observation_size] to [count, action_size], in float32 as the source has it."""

@@ -21,7 +21,6 @@ class StudentSource:
     """A student's network; see `export.source.source.Source`."""
 
     output: str | None = None
-    poles: frozenset[str] = frozenset()
     unused_inputs: tuple[str, ...] = ()
 
     def __init__(self, path: Path, graph: PolicyGraph) -> None:
@@ -42,6 +41,7 @@ class StudentSource:
                 action=(Signal("value"),) * last.outputs,
             )
             self.thresholds = tuple(f"choice {index}" for index in range(last.outputs))
+        self.unsought = frozenset(self.thresholds)
 
     def run(self, observations: Float32) -> Float32:
         if self.run_by == "torch":

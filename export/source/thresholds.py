@@ -25,8 +25,10 @@ class Threshold:
     values: tuple[str, ...]
     margins: Callable[[Values], list[Any]]
     """What is compared less what it is compared with, an array each; both signs are wanted."""
-    is_pole: bool = False
-    """Whether it is where a result grows without bound; the policy need not meet it."""
+    is_sought: bool = True
+    """Whether observations on both sides are looked for; not where a result grows without bound,
+    nor where two choices are equally good: the policy need not meet that, and far out, where values
+    saturate, it is for the last bit of each to say which is taken."""
 
 
 def thresholds(model: ModelProto) -> list[Threshold]:
@@ -38,10 +40,10 @@ def thresholds(model: ModelProto) -> list[Threshold]:
         name = f"{node.op_type} {(node.name or node.output[0])[:60]!r}"
         maker = MAKERS.get(node.op_type)
         if maker is not None:
-            found.append(Threshold(name, *maker(node)))
+            found.append(Threshold(name, *maker(node), is_sought=node.op_type not in CHOICES))
         place = POLES.get(node.op_type)
         if place is not None and node.input[place] not in constants:
-            found.append(Threshold(name, (node.input[place],), list, is_pole=True))
+            found.append(Threshold(name, (node.input[place],), list, is_sought=False))
     return found
 
 
@@ -139,6 +141,8 @@ def _hard_sigmoid(node: NodeProto) -> Made:
     return (node.input[0],), lambda values: [values[0] - kink for kink in kinks]
 
 
+CHOICES = {"ArgMax": _choice(1.0), "ArgMin": _choice(-1.0)}
+
 MAKERS: dict[str, Callable[[NodeProto], Made]] = {
     "Where": _condition,
     "Clip": _clip,
@@ -155,8 +159,7 @@ MAKERS: dict[str, Callable[[NodeProto], Made]] = {
     "Ceil": _whole(0.0),
     "Round": _whole(0.5),
     "Cast": _cast,
-    "ArgMax": _choice(1.0),
-    "ArgMin": _choice(-1.0),
+    **CHOICES,
 }
 
 

@@ -176,6 +176,11 @@ def choose(program: Program, condition: Symbol, first: Symbol, second: Symbol) -
 
 
 def logarithm(program: Program, x: Symbol) -> Symbol:
+    """log(x); of 1 + exp(z) or sigmoid(z) by softplus, which neither overflows nor comes to
+    log(0)."""
+    gate = program.made_by(x, "sigmoid") if x.is_plain else None
+    if gate is not None:
+        return program.apply("softplus", gate.operands[0].scaled(-1.0)).scaled(-1.0)
     found = _one_plus_exponential(program, x)
     if found is None:
         return program.apply("logarithm", x)

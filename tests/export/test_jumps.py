@@ -12,7 +12,7 @@ from onnx import NodeProto, TensorProto, helper
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.source.source import Source
 from sparsectl.export.source.student_source import StudentSource
-from sparsectl.export.straddle import astride
+from sparsectl.export.straddle import astride, straddle
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.policy.onnx_file.onnx_files import write_file
@@ -79,3 +79,11 @@ def jumps_between(source: Source) -> None:
     apart = np.linalg.norm(found[:, None] - found[None], axis=2)
     others = (actions[:, None] != actions[None]).any(axis=2)
     assert apart[others].min() < CLOSE
+
+
+def test_choices_are_not_looked_for_far_out(tmp_path: Path) -> None:
+    """One may never be taken, and where values saturate the last bit says which is."""
+    nodes = [node("MatMul", ["x", "weight"], ["y"]), node("ArgMax", ["y"], ["action"], axis=-1)]
+    path = write_file(tmp_path / "model.onnx", nodes, {"weight": WEIGHT}, {"x": ["b", 2]})
+    found = straddle(OnnxSource(path, None, (2, 1)), met(), np.full(2, -1e6), np.full(2, 1e6), 0)
+    assert (found.thresholds, found.unreached) == (0, ())

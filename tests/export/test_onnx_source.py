@@ -11,12 +11,16 @@ import pytest
 from onnx import helper
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.signal_ranges import Pair
+from sparsectl.export.config import ExportConfig
 from sparsectl.export.inputs import inputs_of
+from sparsectl.export.pipeline import export_policy
 from sparsectl.export.source.float64 import Float64Graph
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.straddle import straddle
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.policy.onnx_file.onnx_files import mlp, run_file, write_file
+from tests.tools import need
 
 MEAN = np.array([3000.0, 101325.0], np.float32)
 STD = np.array([800.0, 40_000.0], np.float32)
@@ -187,3 +191,33 @@ def test_batch_normalization_of_every_age_is_that_of_a_trained_network(
     x = np.random.default_rng(0).normal(MEAN, STD, (9, 2)).astype(np.float32)
     assert np.ptp(source.run(x)) > 0.1
     assert np.allclose(source.exact(x), source.run(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("encoding", ["csr", "dense"])
+def test_what_overflows_inside_far_out_is_no_reason_to_refuse(
+    encoding: str, tmp_path: Path
+) -> None:
+    """symexp of 10 times the range goes beyond float32; tables with zeros make NaN of it."""
+    need("gcc")
+    constants = {"one": np.ones(1, np.float32), "w": np.eye(2, dtype=np.float32)}
+    nodes = [
+        node("Abs", ["x"], ["size"]),
+        node("Exp", ["size"], ["exp"]),
+        node("Sub", ["exp", "one"], ["grown"]),
+        node("Sign", ["x"], ["sign"]),
+        node("Mul", ["grown", "sign"], ["symexp"]),
+        node("MatMul", ["symexp", "w"], ["sum"]),
+        node("Tanh", ["sum"], ["action"]),
+    ]
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    result = export_policy(
+        ExportConfig(
+            path,
+            tmp_path / "policy",
+            encoding=encoding,
+            range=(Pair(-5.0, 5.0),),
+            observations=300,
+            vectors=4,
+        )
+    )
+    assert result["bit_exact"] and result["max_error_share"] < 1e-6

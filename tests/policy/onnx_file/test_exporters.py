@@ -82,6 +82,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "GELU": (nn.GELU, "gelu"),
     "GELU, tanh": (lambda: nn.GELU(approximate="tanh"), "gelu_tanh"),
     "Sigmoid": (nn.Sigmoid, "sigmoid"),
+    "LogSigmoid": (nn.LogSigmoid, "softplus"),
     "Tanh": (nn.Tanh, "tanh"),
     "ReLU6": (nn.ReLU6, "clip"),
     "Hardtanh": (nn.Hardtanh, "clip"),
