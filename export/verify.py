@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -229,8 +229,8 @@ class Proof:
             for index, (batch, reference) in enumerate(
                 zip(self._batches, self._references, strict=True)
             ):
-                found_c = act(batch.observations)
-                require_same_bits(np.where(self._lost(index, found_c), found_c, reference), found_c)
+                lost = partial(self._overflows, index)
+                require_same_bits(reference, act(batch.observations), lost)
         found["host_c"] = self.encoding  # of the same bits
         kind = self._policy.encoding.kind
         limits = self._limit(0, DEFAULT_ERROR[kind])
@@ -352,13 +352,14 @@ class Proof:
     def _lost(self, index: int, actions: Float32) -> NDArray[np.bool_]:
         """Which actions far out are not finite since a value inside the policy is not, and a way to
         run it multiplies that by weights of 0: policy.h says so."""
-        is_far = index > 0 and not self._batches[index].is_astride
-        lost = ~np.isfinite(actions) & is_far
+        lost = ~np.isfinite(actions)
         return lost & self._overflows(index)[:, None] if lost.any() else lost
 
     def _overflows(self, index: int) -> NDArray[np.bool_]:
-        """For which of a batch's observations a value inside the policy is not finite in
-        float32."""
+        """For which of a batch's observations a value inside the policy is not finite in float32;
+        none of those that the policy meets."""
+        if index == 0 or self._batches[index].is_astride:
+            return np.zeros(len(self._batches[index].observations), bool)
         if index not in self._overflowing:
 
             def finite(observations: Float32) -> Float32:
@@ -399,12 +400,19 @@ def _shown(observation: Float32) -> str:
     return f"[{', '.join(values)}{', …' if len(observation) > _SHOWN else ''}]"
 
 
-def require_same_bits(reference: Float32, host_c: Float32) -> None:
-    """Raises:
-    UserError: an action of the C is not the reference's, NaN for NaN.
+def require_same_bits(
+    reference: Float32, host_c: Float32, lost: Callable[[], NDArray[np.bool_]]
+) -> None:
+    """lost: the observations for which the C may give infinity or NaN instead, [count].
+
+    Raises:
+        UserError: an action of the C is not the reference's, NaN for NaN.
     """
     same = reference.view(np.uint32) == host_c.view(np.uint32)
-    different = np.argwhere(~(same | (np.isnan(reference) & np.isnan(host_c))))
+    same |= np.isnan(reference) & np.isnan(host_c)
+    if not same.all():
+        same |= lost()[:, None] & ~np.isfinite(host_c)
+    different = np.argwhere(~same)
     if len(different):
         row, column = different[0]
         raise UserError(

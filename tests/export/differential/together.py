@@ -11,7 +11,7 @@ from __future__ import annotations
 import _ctypes
 import ctypes
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +45,8 @@ class _Waiting:
     """An exported policy whose C is still to be compiled."""
 
     exported: Exported
-    claims: list[tuple[Array, Array]] = field(default_factory=list)
-    """Observations, and the reference's actions whose bits the C has to give."""
+    claims: list[tuple[Array, Array, Array]] = field(default_factory=list)
+    """Observations, the reference's actions whose bits the C has to give, and where it may not."""
 
     @property
     def name(self) -> str:
@@ -72,10 +72,10 @@ def judge_together(seeds: range) -> Iterator[Verdict]:
 def _exported(seed: int, scratch: Path) -> Verdict | _Waiting:
     folder = scratch / str(seed)
     folder.mkdir()
-    claims: list[tuple[Array, Array]] = []
+    claims: list[tuple[Array, Array, Array]] = []
 
-    def same_bits(reference: Array, observations: Array) -> None:
-        claims.append((observations, reference))
+    def same_bits(reference: Array, observations: Array, lost: Callable[[], Array]) -> None:
+        claims.append((observations, reference, lost()))
 
     try:
         with (
@@ -116,8 +116,9 @@ def _verdict(each: _Waiting, library: ctypes.CDLL) -> Verdict:
         return found
 
     try:
-        for observations, reference in each.claims:
-            verify.require_same_bits(reference, act(observations, reference.shape[1]))
+        for observations, reference, lost in each.claims:
+            found = act(observations, reference.shape[1])
+            verify.require_same_bits(reference, found, lambda lost=lost: lost)
     except UserError as error:
         return Verdict(each.exported.seed, each.exported.encoding, WRONG, str(error))
     return compare(each.exported, act)
