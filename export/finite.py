@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
 
 _SHOWN = 6
 """Values of an observation that an error shows."""
@@ -35,3 +36,16 @@ def require_finite_actions(actions: Float32, observations: Float32) -> None:
         f"action {column} is {actions[row, column]} for the observation [{', '.join(values)}]: "
         f"{reason}, or give the observation limits that it keeps to"
     )
+
+
+def finite_inside(graph: PolicyGraph, observations: Float32) -> Float32:
+    """1 where every value inside the policy is finite in float32, else 0, [count]: a weight of 0
+    makes NaN of an infinity.
+
+    observations: [count, observation_size]
+    """
+    x, found = observations.T, np.ones(len(observations), np.float32)
+    for layer in graph.layers:
+        x = layer.forward(x)
+        found *= np.isfinite(x).all(axis=0)
+    return found

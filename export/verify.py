@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.encoding import EncodedPolicy
-from sparsectl.export.finite import require_finite_actions
+from sparsectl.export.finite import finite_inside, require_finite_actions
 from sparsectl.export.host_c import load_c
 from sparsectl.export.inputs import Batch
 from sparsectl.export.other_choices import OtherChoices, chooses, compare_choices
+from sparsectl.export.same_bits import require_same_bits
 from sparsectl.export.source.source import Source
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import PolicyGraph
@@ -361,16 +362,9 @@ class Proof:
         if index == 0 or self._batches[index].is_astride:
             return np.zeros(len(self._batches[index].observations), bool)
         if index not in self._overflowing:
-
-            def finite(observations: Float32) -> Float32:
-                x, found = observations.T, np.ones(len(observations), np.float32)
-                for layer in self._policy.graph.layers:
-                    x = layer.forward(x)
-                    found *= np.isfinite(x).all(axis=0)
-                return found
-
             observations = self._batches[index].observations
-            self._overflowing[index] = self._in_chunks(finite, observations) == 0
+            inside = partial(finite_inside, self._policy.graph)
+            self._overflowing[index] = self._in_chunks(inside, observations) == 0
         return self._overflowing[index]
 
     def _in_chunks(self, act: Callable[[Any], Float32], observations: Float32) -> Float32:
@@ -398,28 +392,6 @@ def _acting(session: onnxruntime.InferenceSession) -> Callable[[Float32], Float3
 def _shown(observation: Float32) -> str:
     values = [f"{value:.6g}" for value in observation[:_SHOWN]]
     return f"[{', '.join(values)}{', …' if len(observation) > _SHOWN else ''}]"
-
-
-def require_same_bits(
-    reference: Float32, host_c: Float32, lost: Callable[[], NDArray[np.bool_]]
-) -> None:
-    """lost: the observations for which the C may give infinity or NaN instead, [count].
-
-    Raises:
-        UserError: an action of the C is not the reference's, NaN for NaN.
-    """
-    same = reference.view(np.uint32) == host_c.view(np.uint32)
-    same |= np.isnan(reference) & np.isnan(host_c)
-    if not same.all():
-        same |= lost()[:, None] & ~np.isfinite(host_c)
-    different = np.argwhere(~same)
-    if len(different):
-        row, column = different[0]
-        raise UserError(
-            f"host C differs from the numpy reference in {len(different)} of {reference.size} "
-            f"actions (the first: {host_c[row, column]!r}, not {reference[row, column]!r}); use a "
-            "compiler with IEEE float32 arithmetic (gcc or clang)"
-        )
 
 
 def widest_count(graph: PolicyGraph, count: int) -> int:
