@@ -48,8 +48,10 @@ def test_help_tells_the_exit_codes() -> None:
         [sys.executable, "-m", "sparsectl", "--help"], capture_output=True, text=True
     ).stdout
     said = " ".join(shown.split())
-    assert "Exit codes: 0 done; 2 a mistake" in said and "3 a trial that its board" in said
-    assert "4 link lost" in said and "130 stopped" in said
+    assert "Exit codes: 0 done; 2 your mistake" in said
+    assert "3 a trial that ended in a fault of the board" in said
+    assert "4 the link to the board or to the live page was lost" in said
+    assert "130 stopped" in said
 
 
 def test_done_and_a_fault(timid: Path, firmware: Path, tmp_path: Path) -> None:
