@@ -3,19 +3,17 @@ few choices, where a difference of indices would say nothing."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+import scipy
 
 from sparsectl.policy.activations import Float64
-from sparsectl.policy.graph import PolicyGraph, in_parts
+from sparsectl.policy.graph import PolicyGraph
 
 CHOOSING: Final = "argmax"
 """The activation after which an action is the index of a choice."""
-_DEVIATIONS: Final = 1.959964
-"""Of a normal distribution, within which 95 % of it lie."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def compare_choices(
     differs = (found != exact).any(axis=1)
     ties = (own != exact).any(axis=1)
     wrong = differs & (found != own).any(axis=1)
-    values = values_of(graph, observations)
+    values = graph.values_exact(observations)
     best = values.max(axis=1)
     signal = graph.action[0]
     index = np.rint((found[:, 0] - signal.offset) / signal.scale).astype(np.int64)
@@ -94,23 +92,7 @@ def compare_choices(
     )
 
 
-def values_of(graph: PolicyGraph, observations: Float64) -> Float64:
-    """What the greatest is taken of, in float64: [count, choices]."""
-    parts = []
-    for part in in_parts(observations, graph.widest):
-        x = (part - graph.observation_offset) / graph.observation_scale
-        for layer in graph.layers[:-1]:
-            x = layer.activate_exact(layer.sums(x).T).T
-        parts.append(graph.layers[-1].sums(x))
-    return np.concatenate(parts)
-
-
 def wilson(other: int, count: int) -> tuple[float, float]:
     """The 95 % score interval of a share (Wilson 1927)."""
-    share, z2 = other / count, _DEVIATIONS**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = _DEVIATIONS * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    half /= 1 + z2 / count
-    low = 0.0 if other == 0 else max(0.0, middle - half)
-    high = 1.0 if other == count else min(1.0, middle + half)
-    return low, high
+    found = scipy.stats.binomtest(other, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)

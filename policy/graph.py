@@ -225,10 +225,21 @@ class PolicyGraph:
         action: Float64 = np.concatenate([np.empty((0, self.action_size)), *parts])
         return action[0] if np.ndim(observation) == 1 else action
 
-    def _forward_exact(self, x: Float64) -> Float64:
+    def values_exact(self, observations: Float64) -> Float64:
+        """What the last layer's activation is taken of, in float64: [count, outputs of that layer].
+
+        Of a policy that chooses, they are the values (Q or logits) of its choices.
+        """
+        return np.concatenate([self._values(part) for part in in_parts(observations, self.widest)])
+
+    def _values(self, x: Float64) -> Float64:
         x = (x - self.observation_offset) / self.observation_scale
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             x = layer.activate_exact(layer.sums(x).T).T
+        return self.layers[-1].sums(x)
+
+    def _forward_exact(self, x: Float64) -> Float64:
+        x = self.layers[-1].activate_exact(self._values(x).T).T
         x = x * [signal.scale for signal in self.action] + [s.offset for s in self.action]
         low = [-math.inf if signal.low is None else signal.low for signal in self.action]
         high = [math.inf if signal.high is None else signal.high for signal in self.action]

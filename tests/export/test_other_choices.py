@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import encode
-from sparsectl.export.other_choices import compare_choices, values_of, wilson
+from sparsectl.export.other_choices import compare_choices, wilson
 from sparsectl.export.pipeline import export_policy
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from sparsectl.policy.onnx_file.writer import write_onnx
@@ -75,7 +75,7 @@ def test_what_counts_as_another_choice() -> None:
     observations = np.random.default_rng(1).uniform(-2, 2, (200, 6))
     exact = graph.forward_exact(observations)
     own, found = exact.copy(), exact.copy()
-    values = values_of(graph, observations)
+    values = graph.values_exact(observations)
     assert np.array_equal(values.argmax(axis=1) + 2.0, exact[:, 0])
     order = np.argsort(values, axis=1)
     own[0], found[0] = 2.0 + order[0, -2], 2.0 + order[0, -2]  # a tie that both break alike
