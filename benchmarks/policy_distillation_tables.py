@@ -19,8 +19,10 @@ Returns = dict[str, list[list[float]]]
 
 RESAMPLES = 2_000
 LOSSES = {"kl": "KL", "nll": "NLL", "mse": "MSE"}
-PAPER = {("kl", 25): "108.3 %", ("kl", 7): "101.7 %", ("kl", 4): "83.9 %"}
+PAPER = {("kl", 25): 1.083, ("kl", 7): 1.017, ("kl", 4): 0.839}
 """Geometric means over ten games of Atari; of small networks it has KL's alone."""
+LEAST_GAMES, LEAST_SEEDS = 3, 2
+"""Without so many there is no verdict."""
 PAPER_SEVERAL = {"kl": "116.9 %", "nll": "105.1 %"}
 
 
@@ -85,8 +87,8 @@ def policy_distillation_sizes() -> list[str]:
     """A row a loss and size: the share of the teachers' scores, over all games that are there."""
     rows, teachers = _rows()
     lines = [
-        "| loss | size | weights | score, share of the teachers' | games | seeds | paper |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| loss | size | weights | share of teachers' score | games | seeds | paper | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     single = [row for row in rows if row["kind"] == "single"]
     for loss, size in sorted({(row["loss"], row["size"]) for row in single}, key=_order):
@@ -95,9 +97,22 @@ def policy_distillation_sizes() -> list[str]:
         weights = f"{min(r['weights'] for r in of_these):,}"
         lines.append(
             f"| {LOSSES[loss]} | {size} % | from {weights} | {_cell(found, teachers)} "
-            f"| {len(found)} | {_seeds(found)} | {PAPER.get((loss, size), '–')} |"
+            f"| {len(found)} | {_seeds(found)} | {_paper(found, teachers, (loss, size))} |"
         )
     return lines
+
+
+def _paper(found: Returns, teachers: dict[str, list[float]], key: tuple[str, int]) -> str:
+    """The paper's share, and whether ours has it."""
+    paper = PAPER.get(key)
+    if paper is None:
+        return "– | –"
+    if len(found) < LEAST_GAMES or min(map(len, found.values())) < LEAST_SEEDS:
+        return f"{paper:.1%} | open"
+    _, low, high = share(found, teachers)
+    return f"{paper:.1%} | " + (
+        "not reproduced" if high < paper else "better" if low > paper else "reproduced"
+    )
 
 
 def _order(pair: tuple[str, int]) -> tuple[int, int]:
