@@ -44,7 +44,7 @@ def one_unit(policy: Path, seed: int, seconds: float) -> dict[str, Any]:
             report=False,
         )
         journal = read_journal(Path(run_trial(config)["journal"]))
-    rig = load_rig(journal.header["rig"])
+    rig = load_rig(journal.header.rig)
     plant = Plant(rig)
     plant.reset(seed, randomised=True)
     truth = of_unit(rig, plant.parameters).values

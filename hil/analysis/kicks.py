@@ -32,7 +32,7 @@ def read_kicks(journal: Journal, active: Trace) -> Kicks:
         journal: of a trial.
         active: its ticks in which the policy drove the motor.
     """
-    asked = [float(kick["after_s"]) for kick in journal.header.get("kicks", ())]
+    asked = [kick.after_s for kick in journal.header.kicks]
     notes = journal.notes("kick")
     came = [note.get("confirmed", True) or _shows(note, journal, active) for note in notes]
     missed = [due for due, it_came in zip(asked, came, strict=False) if not it_came]
@@ -44,8 +44,8 @@ def read_kicks(journal: Journal, active: Trace) -> Kicks:
 
 def _shows(note: Mapping[str, Any], journal: Journal, active: Trace) -> bool:
     """Whether soon after it the motor's duty was another than the policy's."""
-    rig = journal.header["rig_constants"]
-    window_us = WITHIN_TICKS * rig["period_us"]
+    rig = journal.header.rig_constants
+    window_us = WITHIN_TICKS * rig.period_us
     soon = (active.time_us >= note["time_us"]) & (active.time_us <= note["time_us"] + window_us)
-    wanted = np.clip(active.policy_output[soon], -rig["max_duty"], rig["max_duty"])
+    wanted = np.clip(active.policy_output[soon], -rig.max_duty, rig.max_duty)
     return bool(np.any(np.abs(active.duty[soon] - wanted) > 1e-6))

@@ -34,7 +34,7 @@ UNKNOWN_STATE = "unknown"
 def assess(journal: Journal) -> TrialResult:
     """The figures of a trial."""
     header = journal.header
-    config, rig = header["config"], header["rig_constants"]
+    config, rig = header.config, header.rig_constants
     trace = read_trace(journal)
     active = active_part(trace)
     kicks = read_kicks(journal, active)
@@ -44,8 +44,8 @@ def assess(journal: Journal) -> TrialResult:
         np.asarray(active.time_us * 1e-6, dtype=np.float64),
         active.pole_angle_rad,
         [kick["time_us"] * 1e-6 for kick in kicks.given],
-        config["seconds"],
-        config["recovery_s"],
+        config.seconds,
+        config.recovery_s,
     )
     # a kick that was asked for and never came was never survived either
     balanced = balance.balanced and not kicks.missed_after_s
@@ -54,8 +54,8 @@ def assess(journal: Journal) -> TrialResult:
     relation = _relation(journal)
     latency_us = summarise(list(latencies(journal, relation)), relation) if relation else None
     return TrialResult(
-        digest=header["digest"],
-        mode=config["mode"],
+        digest=header.digest,
+        mode=config.mode,
         clock=clock_name(journal),
         ticks=len(active),
         skipped=skipped,
@@ -71,10 +71,10 @@ def assess(journal: Journal) -> TrialResult:
         fault=ending.get("fault", fault),
         ended=ending.get("why", "the journal stops in the middle of the trial"),
         period_us=percentiles(period_us),
-        jitter_us=percentiles(np.abs(period_us - rig["period_us"])),
+        jitter_us=percentiles(np.abs(period_us - rig.period_us)),
         round_trip_us=percentiles([took_us for _, took_us in round_trips(journal)]),
         inference_us=percentiles(active.inference_ns / 1000),
-        actuation_us=None if config["mode"] == "pil" else percentiles(active.actuation_us),
+        actuation_us=None if header.is_pil else percentiles(active.actuation_us),
         late_ticks=_late_ticks(journal, active),
         priority=_last(journal, "priority").get("scheduling", "ordinary"),
         noise_floor_us=_last(journal, "noise_floor").get("lateness_us"),
@@ -86,9 +86,7 @@ def assess(journal: Journal) -> TrialResult:
         latency_us=latency_us,
         board=_last(journal, "hello").get("board"),
         stats=_last(journal, "end").get("stats"),
-        choices=summarise_choices(
-            active.policy_output, rig.get("duties", ()), rig["period_us"] * 1e-6
-        ),
+        choices=summarise_choices(active.policy_output, rig.duties, rig.period_us * 1e-6),
     )
 
 
@@ -125,12 +123,12 @@ def active_part(trace: Trace) -> Trace:
 
 def clock_name(journal: Journal) -> str:
     """The clock that the ticks run by."""
-    return str(journal.header["config"]["clock"])
+    return journal.header.config.clock
 
 
 def is_virtual_time(journal: Journal) -> bool:
     """Whether the board's time is made up, so that it has no relation to the host's."""
-    return clock_name(journal) != "realtime" or journal.header["config"]["mode"] == "pil"
+    return clock_name(journal) != "realtime" or journal.header.is_pil
 
 
 def exchanges(journal: Journal) -> Iterator[Exchange]:
@@ -146,9 +144,9 @@ def round_trips(journal: Journal) -> list[tuple[int, float]]:
 
     None in a lockstep journal, which knows no time but the board's.
     """
-    if journal.header.get("host_clock") == "virtual":
+    if journal.header.host_clock == "virtual":
         return []
-    if journal.header["config"]["mode"] == "pil":
+    if journal.header.is_pil:
         return list(_pil_round_trips(journal))
     return [(one.sent_ns, one.round_trip_ns / 1000) for one in exchanges(journal)]
 
@@ -164,7 +162,7 @@ def periods_us(journal: Journal, active: Trace) -> NDArray[np.float64]:
 
 def _is_paced_here(journal: Journal) -> bool:
     """Processor in the loop in real time: the host's clock calls the ticks, not the board's."""
-    return journal.header["config"]["mode"] == "pil" and clock_name(journal) == "realtime"
+    return journal.header.is_pil and clock_name(journal) == "realtime"
 
 
 def _plant_steps_ns(journal: Journal) -> dict[int, int]:
@@ -212,13 +210,13 @@ def _skipped(journal: Journal, active: Trace) -> int:
     """Deadlines that passed without a tick; a gap in the ticks alone may be a lost frame."""
     if not _is_paced_here(journal):
         return int(np.sum(np.diff(active.skipped) & 0xFFFF))
-    whole = periods_us(journal, active) // journal.header["rig_constants"]["period_us"]
+    whole = periods_us(journal, active) // journal.header.rig_constants.period_us
     return int(np.sum(np.maximum(whole - 1, 0)))
 
 
 def _late_ticks(journal: Journal, active: Trace) -> int:
     """Ticks whose new duty was there only after the next tick was due."""
-    period_us = journal.header["rig_constants"]["period_us"]
+    period_us = journal.header.rig_constants.period_us
     if not _is_paced_here(journal):
         return int(np.sum(active.lateness_us + active.actuation_us > period_us))
     sent_ns = _plant_steps_ns(journal)

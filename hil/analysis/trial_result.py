@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from sparsectl.common.errors import UserError
+from sparsectl.common.typed_json import from_json
 from sparsectl.hil.timing.percentiles import Percentiles
 
 
@@ -84,13 +85,8 @@ class TrialResult:
 
     @classmethod
     def from_json(cls, kept: object) -> TrialResult | None:
-        """What `to_json` gave, other keys beside it; None where some of it is missing."""
-        if not isinstance(kept, Mapping):
-            return None
-        names = [field.name for field in fields(cls)]
+        """What `to_json` gave, other keys beside it; None where it is not whole."""
         try:
-            values = {name: kept[name] for name in names}
-            kicks = tuple(Disturbance(**kick) for kick in kept["disturbances"])
-        except (KeyError, TypeError):
+            return from_json(cls, kept, "trial", "")
+        except UserError:
             return None
-        return cls(**values | {"disturbances": kicks})

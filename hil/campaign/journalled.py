@@ -11,8 +11,10 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
+from sparsectl.common.typed_json import from_json
 from sparsectl.hil.analysis.kicks import read_kicks
 from sparsectl.hil.analysis.results import active_part
+from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.campaign.score import SCORE, upright_share
 from sparsectl.hil.journal.journal import read_journal
@@ -91,12 +93,20 @@ def claim(command: TrialCommand, folder: Path) -> None:
 def recorded(slot: Slot) -> Outcome | None:
     """The outcome of a trial that was finished before; None when it has to be run."""
     path = slot.folder / OUTCOME
-    return Outcome(**read_json(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    outcome: Outcome = from_json(
+        Outcome, read_json(path), str(path), "delete this trial's folder and resume the campaign"
+    )
+    return outcome
 
 
 def record(slot: Slot, seconds: float) -> Outcome:
     """Score the trial that has just been run, and keep that beside it."""
-    trial: dict[str, Any] = read_json(slot.folder / SUMMARY)["trial"]
+    summary = slot.folder / SUMMARY
+    trial: TrialResult = from_json(
+        TrialResult, read_json(summary).get("trial"), f"{summary}: trial", "run the campaign again"
+    )
     journal = read_journal(slot.folder / "journal.bin")
     trace = read_trace(journal)
     missed_after_s = read_kicks(journal, active_part(trace)).missed_after_s
@@ -104,9 +114,9 @@ def record(slot: Slot, seconds: float) -> Outcome:
         label=slot.label,
         seed=slot.seed,
         score=upright_share(trace, seconds, missed_after_s),
-        balanced=bool(trial["balanced"]),
-        swing_up_seconds=trial["swing_up_seconds"],
-        ended=str(trial["ended"]),
+        balanced=trial.balanced,
+        swing_up_seconds=trial.swing_up_seconds,
+        ended=trial.ended,
         kicks_missed=len(missed_after_s),
     )
     write_json(slot.folder / OUTCOME, asdict(outcome))

@@ -65,7 +65,7 @@ def write_mcap(journal: Journal, path: Path) -> dict[str, Any]:
 def _write(journal: Journal, writer: Writer) -> Digests:
     tally, channels, known = _Tally(), dict[str, int](), schemas()
     writer.start(profile=PROFILE, library=f"sparsectl {provenance()['sparsectl']}")
-    writer.add_metadata(METADATA, {key: json.dumps(v) for key, v in journal.header.items()})
+    writer.add_metadata(METADATA, {key: json.dumps(v) for key, v in journal.header_json.items()})
     for message in _shown(journal):
         if message.topic not in channels:
             schema = json.dumps(known[message.topic]).encode()

@@ -119,7 +119,7 @@ def tick_columns(journal: Journal) -> Columns:
     its policy choose among duties the index of the one that was chosen."""
     trace = read_trace(journal)
     columns = dict(vars(trace))
-    if duties := journal.header["rig_constants"].get("duties"):
+    if duties := journal.header.rig_constants.duties:
         columns["choice"] = choices(trace.policy_output, duties)
     return columns
 

@@ -52,5 +52,5 @@ def tick_table(journal: Journal) -> pa.Table:
         pa.field(name, pa.from_numpy_dtype(values.dtype), metadata={b"unit": UNITS[name].encode()})
         for name, values in columns.items()
     ]
-    schema = pa.schema(fields, metadata={METADATA: json.dumps(journal.header).encode()})
+    schema = pa.schema(fields, metadata={METADATA: json.dumps(journal.header_json).encode()})
     return pa.table([pa.array(values) for values in columns.values()], schema=schema)

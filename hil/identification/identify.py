@@ -34,7 +34,7 @@ def identify(config: IdentifyConfig) -> dict[str, Any]:
             written.
     """
     journal = read_journal(config.journal)
-    rig = load_rig(config.rig or journal.header["config"].get("rig") or journal.header["rig"])
+    rig = load_rig(config.rig or journal.header.config.rig or journal.header.rig)
     if config.out.suffix != ".toml":
         raise UserError(f"--out is {config.out}; name a rig file, such as my_rig.toml")
     windows = cut(read_samples(journal))

@@ -32,6 +32,7 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_whole
+from sparsectl.hil.journal.header import JournalHeader
 from sparsectl.hil.journal.host_time import HostTime, MonotonicTime
 from sparsectl.protocol.wire import Frame, decode
 
@@ -85,9 +86,19 @@ class Record:
 class Journal:
     """A journal that was read: its header, all records after it, and the bytes of a torn tail."""
 
-    header: dict[str, Any]
+    header_json: dict[str, Any]
+    """The header as it stands in the file, whichever release wrote it."""
     records: list[Record]
     dropped_bytes: int
+
+    @cached_property
+    def header(self) -> JournalHeader:
+        """The header.
+
+        Raises:
+            UserError: a key is missing or has another type.
+        """
+        return JournalHeader.from_json(self.header_json)
 
     @cached_property
     def frames(self) -> list[tuple[Record, Frame]]:
@@ -259,7 +270,7 @@ def read_journal(path: Path) -> Journal:
             f"{path} has no header: {len(content)} bytes, cut at the start; run the trial again"
         )
     return Journal(
-        header=header,
+        header_json=header,
         records=records[1:],
         dropped_bytes=len(content) - len(SIGNATURE) - sum(_size(record) for record in records),
     )

@@ -12,7 +12,7 @@ from sparsectl.policy.onnx_file.reader import read_onnx
 
 def recorded_place(journal: Journal) -> Path:
     """The folder that the trial was given."""
-    return Path(journal.header["config"]["policy"])
+    return journal.header.config.policy
 
 
 def places_beside(folder: Path) -> list[Path]:

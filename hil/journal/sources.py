@@ -18,8 +18,6 @@ from sparsectl.policy.folder import POLICY_JSON
 
 NAMES: Final = ("policy.c", "policy.h", "policy_vectors.h")
 """What this machine's firmware is built from; what policy.S has for a chip, policy.c does too."""
-KEY: Final = "policy_files"
-"""Of the journal's header."""
 MAX_BYTES: Final = 1 << 26
 
 _COMMENT_OR_TEXT = re.compile(
@@ -60,13 +58,13 @@ def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> N
     Raises:
         UserError: a file is missing, has another hash, or holds what `export` does not write.
     """
-    named, by = journal.header.get(KEY), "the journal"
-    if not isinstance(named, dict):
-        named, by = _vouched(policy, journal.header["digest"]), POLICY_JSON
+    named, by = journal.header.policy_files, "the journal"
+    if named is None:
+        named, by = _vouched(policy, journal.header.digest), POLICY_JSON
     if named is None and not trust:
         raise UserError(
             f"the journal is of a version that named no hash of policy.c, and {policy} has no "
-            f"{POLICY_JSON} of policy {journal.header['digest'][:12]}; look at its C yourself, "
+            f"{POLICY_JSON} of policy {journal.header.digest[:12]}; look at its C yourself, "
             "then add --trust-policy"
         )
     folder.mkdir()
@@ -85,7 +83,7 @@ def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> N
             )
         _check(policy / name, content.decode("utf-8", errors="replace"))
         (folder / name).write_bytes(content)
-    said, copied = _vouched(policy, journal.header["digest"]), file_hashes(folder)
+    said, copied = _vouched(policy, journal.header.digest), file_hashes(folder)
     if said is not None and all(said.get(name) == copied[name] for name in copied):
         (folder / POLICY_JSON).write_bytes(_content(policy / POLICY_JSON) or b"")
 

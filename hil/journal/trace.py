@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,9 +126,9 @@ def require_protocol(journal: Journal, path: Path) -> None:
     Raises:
         UserError: they are not; the message says which version wrote them.
     """
-    spoken = journal.header.get("protocol_hash")
+    spoken = journal.header_json.get("protocol_hash")
     if spoken != PROTOCOL_HASH:
-        origin = journal.header.get("provenance", {})
+        origin = journal.header_json.get("provenance", {})
         named = "none named" if spoken is None else f"{spoken:08x}"
         raise UserError(
             f"{path} holds frames of another message table "
@@ -141,19 +140,15 @@ def require_protocol(journal: Journal, path: Path) -> None:
 
 def read_trace(journal: Journal) -> Trace:
     """The ticks of a journal: TICK frames, or PLANT_STEP paired with PLANT_ACT."""
-    rig: dict[str, Any] = journal.header["rig_constants"]
-    return make_trace(
-        read_samples(journal),
-        float(rig["base_unit_per_count"]),
-        float(rig["pole_rad_per_count"]),
-    )
+    rig = journal.header.rig_constants
+    return make_trace(read_samples(journal), rig.base_unit_per_count, rig.pole_rad_per_count)
 
 
 def read_samples(journal: Journal) -> list[Sample]:
     """The ticks of a journal, in their order, each once."""
     # in pil a board that was configured before may still send TICKs of its own
-    wanted = "PLANT_ACT" if journal.header["config"]["mode"] == "pil" else "TICK"
-    return list(_samples(journal, int(journal.header["rig_constants"]["period_us"]), wanted))
+    wanted = "PLANT_ACT" if journal.header.is_pil else "TICK"
+    return list(_samples(journal, journal.header.rig_constants.period_us, wanted))
 
 
 def _samples(journal: Journal, period_us: int, wanted: str) -> Iterator[Sample]:

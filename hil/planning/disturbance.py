@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 
+from sparsectl.hil.journal.header import Kick
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.rig import Rig
 
@@ -13,15 +13,6 @@ QUIET_S = 2.0
 """No kick within this time after the capture."""
 KNOCK = 0.08
 """What a kick gives a pole that stands still, as a part of the rig's pole velocity scale."""
-
-
-@dataclass(frozen=True)
-class Kick:
-    """A disturbance: `duty` added to the policy's for `ticks`, this long after the capture."""
-
-    after_s: float
-    duty: float
-    ticks: int
 
 
 def plan_kicks(

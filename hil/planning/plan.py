@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.provenance import provenance
@@ -15,9 +14,10 @@ from sparsectl.firmware_host.config_header import most_link_ticks
 from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.faults.kinds import FaultSpec
+from sparsectl.hil.journal.header import JournalHeader, Kick
 from sparsectl.hil.journal.sources import file_hashes
 from sparsectl.hil.link.session import Expectation
-from sparsectl.hil.planning.disturbance import Kick, knocking_duty, plan_kicks
+from sparsectl.hil.planning.disturbance import knocking_duty, plan_kicks
 from sparsectl.hil.ports import PortKind, PortRequest, kind_of
 from sparsectl.hil.ports.emulated import PREFIX as EMULATED
 from sparsectl.hil.ports.virtual import NAME as VIRTUAL
@@ -124,40 +124,29 @@ class Plan:
             policy_on_host=self.config.mode == "host",
         )
 
-    def plain_config(self) -> dict[str, Any]:
-        """What was asked for, as JSON."""
-        return {
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in asdict(self.config).items()
-        }
-
-    def header(self) -> dict[str, Any]:
+    def header(self) -> JournalHeader:
         """The journal's header: all that is needed to repeat the trial.
 
         In lockstep it leaves out when and where to: the same trial has the same header.
         """
-        config, origin = self.plain_config(), provenance()
-        when = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        config, origin = self.config, provenance()
         if self.is_lockstep:
-            config |= {"out": None, "firmware": None}
+            config = replace(config, out=None, firmware=None)
             origin.pop("command")
-            when = {}
-        return {
-            "format": "sparsectl.journal",
-            "version": 1,
-            "protocol_hash": PROTOCOL_HASH,
-            **when,
-            "host_clock": "virtual" if self.is_lockstep else "monotonic",
-            "config": config,
-            "virtual": self.virtual,
-            "digest": self.graph.digest,
-            "policy_files": file_hashes(self.config.policy),
-            "signals": self.graph.signals(),
-            "rig": self.rig.name,
-            "rig_constants": self.rig.firmware_constants().to_json(),
-            "kicks": [asdict(kick) for kick in self.kicks],
-            "provenance": origin,
-        }
+        return JournalHeader(
+            protocol_hash=PROTOCOL_HASH,
+            started=None if self.is_lockstep else time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            host_clock="virtual" if self.is_lockstep else "monotonic",
+            config=config,
+            virtual=self.virtual,
+            digest=self.graph.digest,
+            policy_files=file_hashes(self.config.policy),
+            signals=self.graph.signals(),
+            rig=self.rig.name,
+            rig_constants=self.rig.firmware_constants(),
+            kicks=tuple(self.kicks),
+            provenance=origin,
+        )
 
 
 def make_plan(config: TrialConfig) -> Plan:

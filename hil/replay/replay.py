@@ -19,7 +19,6 @@ from sparsectl.hil.replay.engine import Engine, build_engine
 from sparsectl.hil.replay.player import Difference, Player
 from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
-from sparsectl.plants.rig_constants import RigConstants
 
 
 def replay(config: ReplayConfig) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
     journal = read_journal(path)
     require_protocol(journal, path)
     found = find_policy(journal, path, config.policy)
-    rig = RigConstants(**journal.header["rig_constants"])
+    rig = journal.header.rig_constants
     with tempfile.TemporaryDirectory(prefix="sparsectl-replay-") as name:
         folder, other = Path(name), None
         policy = folder / "policy"
@@ -48,9 +47,9 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
         with confined_compilers(folder):
             program = build_engine(policy, rig, folder / "firmware")
         with Engine(program) as engine:
-            player = Player(engine, int(journal.header["signals"]["frames"]))
+            player = Player(engine, journal.header.parsed_signals.frames)
             difference = play(journal, player)
-        if journal.header["config"]["mode"] == "host":
+        if journal.header.config.mode == "host":
             with confined_compilers(folder):
                 process = build_policy_process(policy, rig, folder / "host_policy")
             other = first_other_command(journal, process)
@@ -64,7 +63,7 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
         "lost_ticks": player.lost,
         "losses": player.losses,
         "ticks_before_home": player.outside,
-        "digest": journal.header["digest"],
+        "digest": journal.header.digest,
         "dropped_bytes": journal.dropped_bytes,
     }
 
@@ -87,7 +86,7 @@ def find_policy(journal: Journal, path: Path, named: Path | None) -> Path:
     Raises:
         UserError: it is not where it was, nor beside the journal; or it is another policy.
     """
-    digest = journal.header["digest"]
+    digest = journal.header.digest
     places = [named] if named else [recorded_place(journal), *places_beside(path.parent)]
     place, seen = first_with_digest(places, digest)
     if place is not None:

@@ -54,7 +54,7 @@ def compare(first: RunFolder, second: RunFolder) -> TrialComparison:
 
 def _unit(run: RunFolder) -> str:
     assert run.journal is not None
-    return str(run.journal.header["signals"]["observation"][0]["unit"])
+    return run.journal.header.base_unit
 
 
 def _names(first: RunFolder, second: RunFolder) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from sparsectl.common.provenance import provenance
 from sparsectl.hil.analysis.results import AssessedTrial, active_part
 from sparsectl.hil.analysis.trial_result import TrialResult
 from sparsectl.hil.config import ReportConfig, TrialConfig
+from sparsectl.hil.journal.header import plain_config
 from sparsectl.hil.journal.trace import read_trace
 from sparsectl.hil.report.comparison import TrialComparison, compare
 from sparsectl.hil.report.encoding_plot import encoding_plot
@@ -169,10 +170,10 @@ def _subtitle(run: RunFolder) -> str:
     if run.journal is None or run.trial is None:
         return "sparsectl run"
     header, trial = run.journal.header, run.trial
-    started = f" · {header['started']}" if "started" in header else ""  # lockstep knows no day
-    where = "virtual rig" if header["virtual"] else header["config"]["port"]
+    started = f" · {header.started}" if header.started else ""  # lockstep knows no day
+    where = "virtual rig" if header.virtual else header.config.port
     return (
-        f"Policy {header['digest'][:12]} · rig {header['rig']} · board {trial.board} "
+        f"Policy {header.digest[:12]} · rig {header.rig} · board {trial.board} "
         f"({where}) · {trial.mode} mode, {trial.clock} clock{started}"
     )
 
@@ -183,10 +184,9 @@ def _plots(run: RunFolder) -> dict[str, Plot]:
     journal, trial = run.journal, run.trial
     if journal is not None and trial is not None:
         trace = read_trace(journal)
-        rig = journal.header["rig_constants"]
-        unit = journal.header["signals"]["observation"][0]["unit"]
+        header = journal.header
         if trial.ticks > 1:
-            found["motion"] = motion_plot(trace, trial, rig, unit)
+            found["motion"] = motion_plot(trace, trial, header.rig_constants, header.base_unit)
             found["phase"] = phase_plot(trace)
             found["inference"] = inference_plot(trace)
             found["period"] = period_plot(journal, trace, trial)
@@ -308,12 +308,12 @@ def _repeat(run: RunFolder) -> dict[str, Any]:
     blocks: list[tuple[str, str]] = []
     if run.journal is not None:
         header = run.journal.header
-        origin = header["provenance"]
-        commands.append(_trial_command(header["config"]))
+        origin = header.provenance
+        commands.append(_trial_command(header.config))
         commands.append(f"sparsectl report {shlex.quote(str(run.journal_path))}")
         facts += [
-            ("Policy digest", header["digest"]),
-            ("Seed", str(header["config"]["seed"])),
+            ("Policy digest", header.digest),
+            ("Seed", str(header.config.seed)),
             ("Journal", str(run.journal_path)),
         ]
         trial = run.trial
@@ -327,9 +327,9 @@ def _repeat(run: RunFolder) -> dict[str, Any]:
                 )
             )
         blocks += [
-            ("Trial configuration", _pretty(header["config"])),
-            ("Rig constants, host and board agreed on them", _pretty(header["rig_constants"])),
-            ("Signals", _pretty(header["signals"])),
+            ("Trial configuration", _pretty(plain_config(header.config))),
+            ("Rig constants, agreed by host and board", _pretty(header.rig_constants.to_json())),
+            ("Signals", _pretty(header.signals)),
             (
                 "Board's counters at the end",
                 _pretty(trial.stats if trial else None),
@@ -342,12 +342,12 @@ def _repeat(run: RunFolder) -> dict[str, Any]:
     return {"commands": list(dict.fromkeys(commands)), "facts": facts, "blocks": blocks}
 
 
-def _trial_command(config: dict[str, Any]) -> str:
+def _trial_command(config: TrialConfig) -> str:
     """The command line with every option that differs from its default."""
-    words = ["sparsectl", "trial", "--policy", str(config["policy"])]
-    default = TrialConfig(policy=Path())
-    for key, value in config.items():
-        if key in ("policy", "out", "firmware", "report") or value == getattr(default, key, value):
+    words = ["sparsectl", "trial", "--policy", str(config.policy)]
+    default = plain_config(TrialConfig(policy=Path()))
+    for key, value in plain_config(config).items():
+        if key in ("policy", "out", "firmware", "report") or value == default[key]:
             continue
         option = "--" + key.replace("_", "-")
         words += [option] if value is True else [option, str(value)]

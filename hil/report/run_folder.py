@@ -61,7 +61,7 @@ class RunFolder:
     def base_unit(self) -> str | None:
         """Of the base's position, m or rad; None where nothing here tells the rig."""
         if self.journal is not None:
-            return str(self.journal.header["signals"]["observation"][0]["unit"])
+            return self.journal.header.base_unit
         return self.graph.observation[0].unit if self.graph and self.graph.observation else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,6 +29,7 @@ from sparsectl.hil.report.figures import (
     timing_plot,
     unwrapped_gaps,
 )
+from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.wire import State
 
 ZOOM_DEGREES = 18.0
@@ -38,7 +38,7 @@ UNITS = {"m": (1000.0, "mm"), "rad": (57.29578, "°")}
 """How a base's position is shown: what to multiply it by, and in what it is then."""
 
 
-def motion_plot(trace: Trace, result: TrialResult, rig: dict[str, Any], unit: str) -> Plot:
+def motion_plot(trace: Trace, result: TrialResult, rig: RigConstants, unit: str) -> Plot:
     """Angle, angle near upright, position and duty over time, with state bands and kicks."""
     time_s, start_us = _time_s(trace)
     kicks = [kick.time_s for kick in result.disturbances]
@@ -56,12 +56,12 @@ def motion_plot(trace: Trace, result: TrialResult, rig: dict[str, Any], unit: st
         zoom.set_title("Pole angle near upright (°)")
         for edge in (-BALANCED_RAD, BALANCED_RAD):
             zoom.axhline(np.degrees(edge), color=GOOD, linewidth=1.0, linestyle=(0, (4, 3)))
-        _position(position, time_s, trace, rig["base_limit"], unit)
+        _position(position, time_s, trace, rig.base_limit, unit)
         line(duty, time_s, trace.duty, SECOND, 0.9, drawstyle="steps-post")
         duty.set_ylim(-1.08, 1.08)
         duty.set_title("Motor duty")
-        if duties := rig.get("duties"):
-            duty.set_yticks(sorted(duties))
+        if rig.duties:
+            duty.set_yticks(sorted(rig.duties))
         duty.set_xlabel("time since the policy took over (s)")
         for axes in panels:
             _bands(axes, trace, time_s, up_s)
@@ -138,7 +138,7 @@ def _near_limits(velocity: NDArray[np.float64]) -> tuple[float, float]:
 
 def period_plot(journal: Journal, trace: Trace, result: TrialResult) -> Plot | None:
     """Deviation of the loop's period from nominal, beside the machine's own noise floor."""
-    active, period_us = active_part(trace), journal.header["rig_constants"]["period_us"]
+    active, period_us = active_part(trace), journal.header.rig_constants.period_us
     periods = periods_us(journal, active)
     if periods.size < 2:
         return None

@@ -75,7 +75,7 @@ class _Stamps:
 
 def latencies(journal: Journal, relation: ClockRelation) -> Iterator[Latency]:
     """Of each tick in which the policy drove the motor and all stamps are there."""
-    is_host_mode = journal.header["config"]["mode"] == "host"
+    is_host_mode = journal.header.config.mode == "host"
     yield from (_host_mode if is_host_mode else _device_mode)(journal, relation)
 
 

@@ -46,7 +46,7 @@ def centre(config: TrialConfig) -> float:
         InterruptGuard() as guard,
         EstopKey() as key,
         plan.port_kind.open(plan.port_request()) as port,
-        JournalWriter(plan.folder / JOURNAL, plan.header()) as journal,
+        JournalWriter(plan.folder / JOURNAL, plan.header().to_json()) as journal,
         Link(port.address, port.baud or plan.baud, LiveRecorder(journal), was_used=True) as link,
     ):
         guard.add_button("the e-stop key", key.is_pressed)

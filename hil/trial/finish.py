@@ -7,6 +7,7 @@ from typing import Any
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.analysis.results import AssessedTrial
+from sparsectl.hil.journal.header import plain_config
 from sparsectl.hil.journal.journal import NAME
 from sparsectl.hil.planning.plan import Plan
 
@@ -26,7 +27,7 @@ def finish(plan: Plan) -> dict[str, Any]:
         plan.folder / "summary.json",
         {
             "trial": result,
-            "config": plan.plain_config(),
+            "config": plain_config(plan.config),
             "provenance": provenance(),
         },
     )

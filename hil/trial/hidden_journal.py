@@ -20,7 +20,7 @@ def hidden_journal(plan: Plan) -> Iterator[JournalWriter]:
     """Begin the journal in a folder that this process has locked; gone at the end unless shown."""
     hidden = plan.folder / HIDDEN
     now = VirtualTime() if plan.is_lockstep else MonotonicTime()
-    with JournalWriter(hidden, plan.header(), now) as journal:
+    with JournalWriter(hidden, plan.header().to_json(), now) as journal:
         if not plan.is_lockstep:
             journal.note("started", unix_ns=time.time_ns())
         try:

@@ -18,6 +18,7 @@ from sparsectl.hil.drives.presence import Presence
 from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
 from sparsectl.hil.drives.settle import await_rest
 from sparsectl.hil.drives.terminal import say
+from sparsectl.hil.journal.header import Kick
 from sparsectl.hil.journal.journal import NAME, JournalLost, JournalWriter
 from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
 from sparsectl.hil.journal.trace import Sample
@@ -25,7 +26,6 @@ from sparsectl.hil.link.link import Link, LinkLost, Refused
 from sparsectl.hil.link.session import Session
 from sparsectl.hil.live.drive import ShownDrive, live_feed
 from sparsectl.hil.live.feed import LiveFeed
-from sparsectl.hil.planning.disturbance import Kick
 from sparsectl.hil.planning.plan import Plan, make_plan
 from sparsectl.hil.ports import OpenPort
 from sparsectl.hil.timing.percentiles import NoiseFloor

@@ -20,6 +20,7 @@ from sparsectl.hil.drives.host_drives import Commands, HostLockstepDrive, HostSt
 from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
 from sparsectl.hil.drives.settle import await_rest
 from sparsectl.hil.drives.terminal import say
+from sparsectl.hil.journal.header import plain_config
 from sparsectl.hil.journal.host_time import MonotonicTime, VirtualTime
 from sparsectl.hil.journal.journal import JournalWriter
 from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
@@ -176,7 +177,7 @@ def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
         "rig": str(out) if settled and any(flips) else None,
         "journal": str(plan.folder / JOURNAL),
     }
-    write_json(plan.folder / RESULT, {"wiring": result, "config": plan.plain_config()})
+    write_json(plan.folder / RESULT, {"wiring": result, "config": plain_config(plan.config)})
     if not settled:
         by = findings.stopped
         told = by not in EXPLAINED or by == Fault.NONE
@@ -197,7 +198,7 @@ def _look(plan: Plan) -> Findings:
         InterruptGuard() as guard,
         EstopKey() as key,
         plan.port_kind.open(plan.port_request()) as port,
-        JournalWriter(plan.folder / JOURNAL, plan.header(), now) as journal,
+        JournalWriter(plan.folder / JOURNAL, plan.header().to_json(), now) as journal,
     ):
         guard.add_button("the e-stop key", key.is_pressed)
         recorder = (LockstepRecorder if plan.is_lockstep else LiveRecorder)(journal)

@@ -48,5 +48,6 @@ def test_a_reader_of_the_page_reads_a_trial(short: Callable[..., TrialConfig]) -
     header: dict[str, Any] = json.loads(records[0][2])
     assert records[0][0] == Kind.HEADER
     assert header.keys() <= _names("The header")
+    assert journal.header.to_json() == header
     notes = {json.loads(payload)["note"] for kind, _, payload in records if kind == Kind.NOTE}
     assert notes <= _names("Notes")

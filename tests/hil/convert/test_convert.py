@@ -52,7 +52,7 @@ def test_mcap_holds_every_frame_and_note_under_its_schema(folder: Path) -> None:
     with open(result["file"], "rb") as stream:
         reader = make_reader(stream, validate_crcs=True)
         metadata = next(iter(reader.iter_metadata()))
-        assert json.loads(metadata.metadata["digest"]) == journal.header["digest"]
+        assert json.loads(metadata.metadata["digest"]) == journal.header.digest
         seen = Counter[str]()
         for schema, channel, message in reader.iter_messages():
             assert schema is not None
@@ -82,7 +82,7 @@ def test_a_value_that_is_not_finite_is_left_out(folder: Path) -> None:
     journal = read_journal(folder / "journal.bin")
     values = {"tick": 1, "duty": 0.0, "policy_output": math.nan, "inference_ns": 5}
     frame = encode("PLANT_ACT", 0, to_host=True, state=7, fault=4, **values)
-    bad = Journal(journal.header, [Record(Kind.FROM_DEVICE, 9, frame[1:-1])], 0)
+    bad = Journal(journal.header_json, [Record(Kind.FROM_DEVICE, 9, frame[1:-1])], 0)
     content = [m for m in messages(bad) if m.topic == "/board/PLANT_ACT"][0]
     assert "policy_output" not in content.content and content.content["inference_ns"] == 5
     json.loads(content.encoded())
@@ -98,7 +98,7 @@ def test_a_torn_journal_is_converted_as_far_as_it_goes(folder: Path, tmp_path: P
 
 
 def test_garbage_is_kept(tmp_path: Path, folder: Path) -> None:
-    header = read_journal(folder / "journal.bin").header
+    header = read_journal(folder / "journal.bin").header_json
     with JournalWriter(tmp_path / "journal.bin", header) as journal:
         journal.write(Kind.GARBAGE, b"\x00\xff")
     assert convert(ConvertConfig(tmp_path))["topics"] == {"/garbage": 1}
@@ -111,7 +111,7 @@ def test_every_message_of_the_wire_has_a_schema() -> None:
 
 
 def test_frames_of_another_table_get_one_line(tmp_path: Path, folder: Path) -> None:
-    header = read_journal(folder / "journal.bin").header
+    header = read_journal(folder / "journal.bin").header_json
     for spoken in (None, 0x1234ABCD):
         with JournalWriter(tmp_path / "journal.bin", {**header, "protocol_hash": spoken}):
             pass

@@ -31,9 +31,11 @@ def test_what_was_written_is_read(
     path = tmp_path_factory.mktemp("journal") / "journal.bin"
     written(path, records)
     journal = read_journal(path)
-    assert journal.header == {"seed": 3}
+    assert journal.header_json == {"seed": 3}
     assert journal.records == [Record(*record) for record in records]
     assert journal.dropped_bytes == 0
+    with pytest.raises(UserError, match="the journal's header has no 'protocol_hash'; name a"):
+        _ = journal.header
 
 
 @given(st.lists(st.tuples(RECORD, st.booleans()), max_size=20))

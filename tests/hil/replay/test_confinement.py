@@ -111,7 +111,7 @@ def trial(short: Short, tmp_path: Path) -> Path:
 def rewrite(trial: Path, **header: Any) -> None:
     """The journal with another header, as anybody can write it."""
     journal = read_journal(trial / "journal.bin")
-    kept = {k: v for k, v in {**journal.header, **header}.items() if v is not None}
+    kept = {k: v for k, v in {**journal.header_json, **header}.items() if v is not None}
     with JournalWriter(trial / "journal.bin", kept) as writer:
         for record in journal.records:
             writer.write(record.kind, record.payload, record.host_ns)

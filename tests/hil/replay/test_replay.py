@@ -14,7 +14,6 @@ from sparsectl.hil.replay.engine import Engine, build_engine
 from sparsectl.hil.replay.player import Player
 from sparsectl.hil.replay.replay import play, replay
 from sparsectl.hil.trial.trial import run_trial
-from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.wire import decode, encode
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
@@ -39,7 +38,7 @@ def run(policy: Path, out: Path, **changes: object) -> Path:
 def edited(trial: Path, folder: Path, edit: Edit) -> Path:
     """A copy of the trial's journal with each record as `edit` gives it."""
     journal = read_journal(trial / "journal.bin")
-    with JournalWriter(folder / "journal.bin", journal.header) as writer:
+    with JournalWriter(folder / "journal.bin", journal.header_json) as writer:
         for record in journal.records:
             if (kept := edit(record)) is not None:
                 writer.write(kept.kind, kept.payload, kept.host_ns)
@@ -55,7 +54,7 @@ def frames(journal: Journal, name: str) -> list[int]:
 def told(trial: Path) -> tuple[str, list[int]]:
     """The message that tells of a tick in this trial, and its ticks."""
     journal = read_journal(trial / "journal.bin")
-    name = "PLANT_ACT" if journal.header["config"]["mode"] == "pil" else "TICK"
+    name = "PLANT_ACT" if journal.header.is_pil else "TICK"
     return name, frames(journal, name)
 
 
@@ -88,11 +87,11 @@ def test_a_tick_that_was_changed_is_named(trial: Path, tmp_path: Path) -> None:
 
 
 def mode_of(trial: Path) -> str:
-    return str(read_journal(trial / "journal.bin").header["config"]["mode"])
+    return read_journal(trial / "journal.bin").header.config.mode
 
 
 def trial_policy(trial: Path) -> Path:
-    return Path(read_journal(trial / "journal.bin").header["config"]["policy"])
+    return read_journal(trial / "journal.bin").header.config.policy
 
 
 def test_a_kick_that_was_left_out_is_found(trial: Path, tmp_path: Path) -> None:
@@ -142,7 +141,7 @@ def test_no_frame_that_the_line_loses_is_called_a_difference(trial: Path, tmp_pa
     """Each kind of answer, and some of each kind of tick, one at a time: a stolen byte in it leaves
     garbage in its place. Answers are filled in; the first ticks of homing cannot be."""
     journal = read_journal(trial / "journal.bin")
-    rig = RigConstants(**journal.header["rig_constants"])
+    rig = journal.header.rig_constants
     program = build_engine(trial_policy(trial), rig, tmp_path / "engine")
     seen: Counter[tuple[str, int]] = Counter()
     for index, record in enumerate(journal.records):
@@ -156,8 +155,8 @@ def test_no_frame_that_the_line_loses_is_called_a_difference(trial: Path, tmp_pa
         records = list(journal.records)
         records[index] = Record(Kind.GARBAGE, record.host_ns, record.payload[:-1])
         with Engine(program) as engine:
-            player = Player(engine, int(journal.header["signals"]["frames"]))
-            difference = play(Journal(journal.header, records, 0), player)
+            player = Player(engine, journal.header.parsed_signals.frames)
+            difference = play(Journal(journal.header_json, records, 0), player)
         is_tick = frame.name in ("TICK", "OBSERVATION", "PLANT_ACT")
         assert difference is None or (is_tick and player.is_clouded), (kind, difference)
     assert len(seen) > 6
@@ -187,7 +186,7 @@ def test_a_loss_that_nobody_can_fill_in_is_not_the_policys(easy: Path, tmp_path:
 def test_frames_that_come_twice_count_once(easy: Path, tmp_path: Path) -> None:
     trial = run(easy, tmp_path / "trial")
     journal = read_journal(trial / "journal.bin")
-    with JournalWriter(tmp_path / "doubled" / "journal.bin", journal.header) as writer:
+    with JournalWriter(tmp_path / "doubled" / "journal.bin", journal.header_json) as writer:
         for record in journal.records:
             writer.write(record.kind, record.payload, record.host_ns)
             if record.kind is Kind.FROM_DEVICE:
@@ -218,7 +217,7 @@ def test_a_torn_journal_agrees_as_far_as_it_goes(trial: Path, tmp_path: Path) ->
 
 def test_a_journal_that_ends_before_homing_says_so(trial: Path, tmp_path: Path) -> None:
     journal = read_journal(trial / "journal.bin")
-    with JournalWriter(tmp_path / "journal.bin", journal.header):
+    with JournalWriter(tmp_path / "journal.bin", journal.header_json):
         pass
     found = replay(ReplayConfig(tmp_path))
     assert found["verdict"] == "no tick to compare: the journal ends before the board was homed"

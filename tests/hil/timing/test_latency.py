@@ -8,15 +8,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal.header import JournalHeader
 from sparsectl.hil.journal.journal import Journal, Kind, Record
 from sparsectl.hil.timing.clock_sync import ClockRelation
 from sparsectl.hil.timing.computation import Computation
 from sparsectl.hil.timing.latency import SEGMENTS, Latency, latencies, summarise
 from sparsectl.hil.trial.trial import run_trial
-from sparsectl.protocol.wire import State, encode
+from sparsectl.plants.rig import load_rig
+from sparsectl.protocol.wire import PROTOCOL_HASH, State, encode
 
+RIG = load_rig("sensorsini_cartpole")
 SEGMENT = st.integers(1, 5000)
 SAMPLE = {"base_count": 0, "pole_count": 0, "state": int(State.ACTIVE), "fault": 0}
+
+
+HEADER = JournalHeader(
+    protocol_hash=PROTOCOL_HASH,
+    config=TrialConfig(Path("policy"), mode="host"),
+    virtual=True,
+    digest="0" * 64,
+    signals={"observation": [{"name": "angle"}], "action": [{"name": "duty"}]},
+    rig=RIG.name,
+    rig_constants=RIG.firmware_constants(),
+    provenance={},
+)
 
 
 def relation_of(drift_ppm: float) -> ClockRelation:
@@ -63,7 +78,7 @@ class Life:
         return round(1_000 + elapsed_us / (1 + self.relation.drift_ppm * 1e-6))
 
     def latencies(self) -> list[Latency]:
-        journal = Journal({"config": {"mode": "host"}}, self.records, 0)
+        journal = Journal(HEADER.to_json(), self.records, 0)
         return list(latencies(journal, self.relation))
 
 
@@ -103,7 +118,7 @@ def test_a_wrong_clock_relation_shows_on_the_wire() -> None:
     life = Life(0.0)
     life.host_tick(1, dict.fromkeys(SEGMENTS, 100))
     wrong = ClockRelation(1_000, 5_000_000_000 + 150_000, 0.0, 10.0, 16, 4)
-    journal = Journal({"config": {"mode": "host"}}, life.records, 0)
+    journal = Journal(HEADER.to_json(), life.records, 0)
     summary = summarise(list(latencies(journal, wrong)), wrong)
     assert summary is not None
     assert summary["wire_never_negative"] == 0.0 and summary["sum_within_20_us"] == 1.0

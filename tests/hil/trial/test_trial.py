@@ -78,16 +78,16 @@ def test_a_torn_journal_gives_the_figures_as_far_as_it_goes(short: Short, tmp_pa
 def test_a_trial_replaces_an_earlier_one(short: Short, tmp_path: Path) -> None:
     run_trial(short(seed=1))
     run_trial(short(seed=2))
-    assert read_journal(tmp_path / "trial" / "journal.bin").header["config"]["seed"] == 2
+    assert read_journal(tmp_path / "trial" / "journal.bin").header.config.seed == 2
 
 
 def test_the_header_holds_what_is_needed_to_repeat(short: Short, tmp_path: Path) -> None:
     result = run_trial(short(seed=7))
     header = read_journal(tmp_path / "trial" / "journal.bin").header
-    assert header["digest"] == result["digest"]
-    assert header["config"]["seed"] == 7
-    assert header["rig"] == "sensorsini_cartpole"
-    assert {"revision", "python"} <= header["provenance"].keys()
+    assert header.digest == result["digest"]
+    assert header.config.seed == 7
+    assert header.rig == "sensorsini_cartpole"
+    assert {"revision", "python"} <= header.provenance.keys()
     summary = json.loads((tmp_path / "trial" / "summary.json").read_text())
     assert "command" in summary["provenance"] and summary["config"]["out"] == str(
         tmp_path / "trial"
