@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,8 @@ from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.layer import MAX_WIDTH as MAX_WIDTH
 from sparsectl.policy.layer import Layer as Layer
 from sparsectl.policy.layer import Segment as Segment
+from sparsectl.policy.sequences import run_sequence
+from sparsectl.policy.signal import Signal as Signal
 
 MAX_WEIGHTS = 1_000_000
 """Weights of a whole graph at most: 4 MB, above any microcontroller's flash. What export takes of
@@ -34,49 +36,6 @@ _WIDE_VALUES = 4_000_000
 _CHUNK = 256  # observations at a time: keeps a layer's activations in the processor's cache
 
 
-@dataclass(frozen=True)
-class Signal:
-    """One element of an observation's frame or of the action, in physical units.
-
-    normalised = (physical - offset) / scale for observations;
-    physical = clip(normalised * scale + offset, low, high) for actions.
-    A limit of None is none; one beyond float32 becomes None.
-    """
-
-    name: str
-    unit: str = "1"
-    scale: float = 1.0
-    offset: float = 0.0
-    low: float | None = None
-    high: float | None = None
-    levels: tuple[float, ...] = ()
-    """Of an action that is an index: what each index stands for, in the actuator's unit; none
-    where the index is all that is known."""
-
-    def __post_init__(self) -> None:
-        with np.errstate(over="ignore"):
-            scale, offset = np.float32(self.scale), np.float32(self.offset)
-        if not np.isfinite(scale) or scale == 0:
-            raise UserError(
-                f"signal {self.name!r} has scale {self.scale}; give a finite one that is not 0"
-            )
-        if not np.isfinite(offset):
-            raise UserError(f"signal {self.name!r} has offset {self.offset}; give a finite one")
-        with np.errstate(over="ignore"):
-            low = np.float32(-math.inf if self.low is None else self.low)
-            high = np.float32(math.inf if self.high is None else self.high)
-        if not (low <= high and low < math.inf and high > -math.inf):
-            raise UserError(
-                f"signal {self.name!r} has limits [{self.low}, {self.high}]; give low <= high"
-            )
-        if not all(abs(level) <= np.finfo(np.float32).max for level in self.levels):
-            raise UserError(f"signal {self.name!r} has levels {self.levels}; give finite numbers")
-        if low == -math.inf:
-            object.__setattr__(self, "low", None)
-        if high == math.inf:
-            object.__setattr__(self, "high", None)
-
-
 @dataclass(frozen=True, eq=False)
 class PolicyGraph:
     """A controller, complete: layers, the signals at both ends, history and control period.
@@ -84,6 +43,10 @@ class PolicyGraph:
     The observation vector is `frames` x `observation`, the oldest frame first:
     index = frame * len(observation) + signal. Two graphs are the same controller when their
     digests are equal.
+
+    A recurrent policy has a state that it hands from tick to tick. Its layers are one tick: they
+    take the observation and, after it, the state, and give the action's values and, after them,
+    the next state. `step` and `run` act; `step_graph` is the tick as a policy without a state.
 
     Raises:
         UserError: a NaN or infinite weight, shapes that do not fit, sizes over the limits.
@@ -98,8 +61,15 @@ class PolicyGraph:
     rig: str | None = None
     environment: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    reset_state: tuple[float, ...] = ()
+    """The state after a reset, rounded to float32; empty: the policy keeps no state."""
 
     def __post_init__(self) -> None:
+        with np.errstate(over="ignore"):
+            state = tuple(float(np.float32(value)) + 0.0 for value in self.reset_state)
+        if not all(map(math.isfinite, state)):
+            raise UserError(f"a reset state of {list(state)[:9]}; give finite numbers")
+        object.__setattr__(self, "reset_state", state)
         for name in ("layers", "observation", "action"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not 1 <= len(self.layers) <= MAX_LAYERS:
@@ -111,10 +81,11 @@ class PolicyGraph:
         self._check_shapes()
 
     def _check_shapes(self) -> None:
-        inputs = self.observation_size
+        inputs = self.observation_size + self.state_size
+        first = "the observation with the state" if self.state_size else "the observation"
         for index, layer in enumerate(self.layers):
             if layer.inputs != inputs:
-                before = f"layer {index - 1}" if index else "the observation"
+                before = f"layer {index - 1}" if index else first
                 raise UserError(
                     f"layer {index} takes {layer.inputs} values but {before} has {inputs}; "
                     "make the sizes equal"
@@ -122,10 +93,11 @@ class PolicyGraph:
             inputs = layer.results
         if self.layers[-1].activation == "clip":
             raise UserError("activation 'clip' after the last layer; give the actions limits")
-        if inputs != len(self.action):
+        if inputs != len(self.action) + self.state_size:
+            state = f" and a state of {self.state_size}" if self.state_size else ""
             raise UserError(
                 f"the last layer gives {inputs} values but there are {len(self.action)} action "
-                "signals; make the sizes equal"
+                f"signals{state}; make the sizes equal"
             )
         weights = sum(layer.weight.size for layer in self.layers)
         if weights > MAX_WEIGHTS:
@@ -136,6 +108,11 @@ class PolicyGraph:
         for name, size in (("observation", self.observation_size), ("action", self.action_size)):
             if size > MAX_SIGNALS:
                 raise UserError(f"an {name} of {size} values; give at most {MAX_SIGNALS}")
+            if size + self.state_size > MAX_SIGNALS:
+                raise UserError(
+                    f"a state of {self.state_size} values beside an {name} of {size}; give at most "
+                    f"{MAX_SIGNALS} together"
+                )
 
     @property
     def observation_size(self) -> int:
@@ -146,14 +123,21 @@ class PolicyGraph:
         return len(self.action)
 
     @property
+    def state_size(self) -> int:
+        """Values that are handed from tick to tick; 0: the policy keeps no state."""
+        return len(self.reset_state)
+
+    @property
     def sizes(self) -> tuple[int, int]:
         """Of the observation, all frames together, and of the action."""
         return self.observation_size, self.action_size
 
     @cached_property
     def kept_weights(self) -> int:
-        """Weights that are not 0; biases are not counted."""
-        return sum(layer.kept_weights for layer in self.layers)
+        """Weights that are not 0; biases are not counted, nor, of a recurrent policy, what only
+        hands a value on."""
+        kept = sum(layer.kept_weights for layer in self.layers)
+        return kept - sum(layer.carrying for layer in self.layers) if self.state_size else kept
 
     @cached_property
     def observation_scale(self) -> Float64:
@@ -178,7 +162,8 @@ class PolicyGraph:
         observation comes out as NaN wherever a weight leads there.
 
         Raises:
-            UserError: an observation of the wrong size.
+            UserError: an observation of the wrong size; the policy keeps a state, so that an action
+                depends on the observations before it too (see `step` and `run`).
         """
         batch = self.batch(np.asarray(observation, dtype=np.float32))
         action = np.empty((batch.shape[0], self.action_size), np.float32)
@@ -193,8 +178,17 @@ class PolicyGraph:
         """One observation or several as [batch, observation_size].
 
         Raises:
-            UserError: an observation of the wrong size.
+            UserError: an observation of the wrong size; the policy keeps a state.
         """
+        if self.state_size:
+            raise UserError(
+                f"the policy keeps a state of {self.state_size} values, so an action depends on "
+                "the observations before it; use step(state, observation), or run(observations) "
+                "for a sequence"
+            )
+        return self._as_batch(observation)
+
+    def _as_batch(self, observation: NDArray[Any]) -> NDArray[Any]:
         batch = observation[None, :] if observation.ndim == 1 else observation
         if batch.ndim != 2 or batch.shape[1] != self.observation_size:
             raise UserError(
@@ -203,6 +197,61 @@ class PolicyGraph:
                 f"{len(self.observation)} signals)"
             )
         return batch
+
+    def initial_state(self, count: int | None = None) -> Float32:
+        """The state after a reset: [state_size], or [count, state_size]."""
+        state = np.array(self.reset_state, np.float32)
+        return state if count is None else np.repeat(state[None], count, axis=0)
+
+    def step(self, state: ArrayLike, observation: ArrayLike) -> tuple[Float32, Float32]:
+        """(action, next state) of one tick, as the C computes it.
+
+        state: [state_size], observation: [observation_size], or [count, …] of both, where rows
+        are independent; the results have the same form. A policy without a state takes and gives
+        one of no values.
+
+        Raises:
+            UserError: a state or an observation of the wrong size.
+        """
+        observed = self._as_batch(np.asarray(observation, np.float32))
+        held = np.asarray(state, np.float32)
+        before = held[None] if held.ndim == 1 else held
+        if before.shape != (len(observed), self.state_size):
+            raise UserError(
+                f"a state of shape {list(held.shape)} for {len(observed)} observations; this "
+                f"policy has {self.state_size} values of state"
+            )
+        made = self.step_graph.forward(np.concatenate([observed, before], axis=1))
+        action, after = made[:, : self.action_size], made[:, self.action_size :]
+        return (action[0], after[0]) if np.ndim(observation) == 1 else (action, after)
+
+    def run(self, observations: ArrayLike, resets: ArrayLike | None = None) -> Float32:
+        """The actions of a sequence, [ticks, action_size], as the C computes them.
+
+        Args:
+            observations: [ticks, observation_size], one tick after another.
+            resets: [ticks], whether the state is reset before that tick; the first always is.
+
+        Raises:
+            UserError: an observation of the wrong size, no tick, or resets of another number.
+        """
+        rows = self._as_batch(np.asarray(observations, np.float32))
+        return run_sequence(self.step_graph.forward, self.initial_state(), rows, resets).actions
+
+    @cached_property
+    def step_graph(self) -> PolicyGraph:
+        """One tick as a policy without a state: of the observation, all frames together, and the
+        state after it; the action, and the next state after it."""
+        if not self.state_size:
+            return self
+        state = tuple(Signal(f"state{index}") for index in range(self.state_size))
+        return replace(
+            self,
+            observation=(*self.observation * self.frames, *state),
+            action=(*self.action, *state),
+            frames=1,
+            reset_state=(),
+        )
 
     def _forward_columns(self, x: Float32) -> Float32:
         if not self.is_folded:
@@ -272,7 +321,8 @@ class PolicyGraph:
         activation, its parameters], after "mixed" the same of each segment, of a convolution its
         geometry last; keys sorted, no spaces, ASCII, numbers as Python's shortest repr), then each
         layer's weights, row by row, and biases as little-endian float32, with -0 written as 0.
-        The environment's name and the provenance are left out: they do not change the controller.
+        A recurrent policy's JSON has its reset_state too. The environment's name and the provenance
+        are left out: they do not change the controller.
         """
         shape = [
             [la.outputs, la.inputs, la.activation, *la.parameters]
@@ -280,8 +330,9 @@ class PolicyGraph:
             + ([la.convolution.described()] if la.convolution else [])
             for la in self.layers
         ]
+        state = {"reset_state": list(self.reset_state)} if self.state_size else {}
         head = json.dumps(
-            {"signals": _canonical(self.signals()), "layers": shape},
+            {"signals": _canonical(self.signals()), "layers": shape, **state},
             sort_keys=True,
             separators=(",", ":"),
         )

@@ -68,6 +68,11 @@ class Segment:
         return ACTIVATIONS[self.activation].results(self.neurons)
 
     @property
+    def operands(self) -> int:
+        """Runs of neurons that a run of results is made of."""
+        return ACTIVATIONS[self.activation].operands
+
+    @property
     def is_elementwise(self) -> bool:
         """Whether each neuron's result depends on its own sum alone."""
         return not ACTIVATIONS[self.activation].needs_whole_layer
@@ -182,6 +187,12 @@ class Layer:
     def kept_weights(self) -> int:
         return int(np.count_nonzero(self.weight))
 
+    @cached_property
+    def carrying(self) -> int:
+        """Neurons that only hand on a value: one weight of 1 and a bias of 0."""
+        alone = np.count_nonzero(self.weight, axis=1) == 1
+        return int(np.sum(alone & (self.weight == 1).any(axis=1) & (self.bias == 0)))
+
     def matrix(self) -> Float32:
         """[outputs, inputs]: the weights; of a convolution those of each place, written out."""
         if self.convolution is None:
@@ -209,10 +220,20 @@ class Layer:
         convolution those of the patch."""
         if self.convolution is not None:
             return self.activate(self._convolve(x, self.convolution))
+        if x.shape[1] == 1 and np.isfinite(x).all():
+            return self.activate(self._sums_of_one(x))
         total = np.repeat(self.bias[:, None], x.shape[1], axis=1)
         for column, rows, weight in self._columns:
             total[rows] += weight * x[column]
         return self.activate(total)
+
+    def _sums_of_one(self, x: Float32) -> Float32:
+        """The sums of one column, [in, 1] -> [out, 1], in the same order; what a weight of 0 adds
+        to them is 0, as x is finite."""
+        terms = np.empty((len(self.bias), x.shape[0] + 1), np.float32)
+        terms[:, 0] = self.bias
+        np.multiply(self.weight, x[:, 0], out=terms[:, 1:])
+        return np.add.accumulate(terms, axis=1, dtype=np.float32)[:, -1:]
 
     def _convolve(self, x: Float32, convolution: Convolution) -> Float32:
         padded = np.concatenate([x, np.zeros((1, x.shape[1]), np.float32)])

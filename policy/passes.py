@@ -5,18 +5,21 @@ A pass works in float64 and rounds once, so a graph before and after it differ b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy import convolution_passes
+from sparsectl.policy.activations.recurrent import CELLS
 from sparsectl.policy.graph import Layer, PolicyGraph
 
 
 def simplify(graph: PolicyGraph) -> PolicyGraph:
     """All the passes that every export takes, in order."""
-    return eliminate_dead_neurons(merge_duplicate_neurons(fold_normaliser(graph)))
+    merged = merge_duplicate_neurons(fold_normaliser(graph))
+    return eliminate_dead_neurons(eliminate_dead_state(eliminate_dead_neurons(merged)))
 
 
 def hidden_neurons(graph: PolicyGraph) -> int:
@@ -44,6 +47,8 @@ def fold_normaliser(graph: PolicyGraph) -> PolicyGraph:
     """
     if graph.is_folded:
         return graph
+    if graph.state_size:
+        return _of_tick(fold_normaliser, graph)
     first = graph.layers[0]
     far = np.abs(graph.observation_offset) >= CENTRED_FROM * np.abs(graph.observation_scale)
     if first.convolution is not None:
@@ -83,6 +88,8 @@ def _centring(offset: np.ndarray) -> Layer:
 def merge_duplicate_neurons(graph: PolicyGraph) -> PolicyGraph:
     """Of hidden neurons with the same weights, bias and activation the first stays; the weights
     that read the others are added to those that read it."""
+    if graph.state_size:
+        return _of_tick(merge_duplicate_neurons, graph)
     layers = list(graph.layers)
     for index in range(len(layers) - 1):
         layer, after = layers[index], layers[index + 1]
@@ -122,12 +129,66 @@ def _kinds(layer: Layer) -> list[np.ndarray]:
 def eliminate_dead_neurons(graph: PolicyGraph) -> PolicyGraph:
     """Fold neurons without inputs into the next biases and drop neurons nobody reads, until none
     is left. A network that turns out constant becomes a single layer without weights."""
+    if graph.state_size:
+        return _of_tick(eliminate_dead_neurons, graph)
     layers = list(graph.layers)
     while True:
         before = [layer.weight.shape for layer in layers]
         layers = _drop_unused(_fold_constants(layers), graph.observation_size)
         if [layer.weight.shape for layer in layers] == before:
             return replace(graph, layers=tuple(layers))
+
+
+def eliminate_dead_state(graph: PolicyGraph) -> PolicyGraph:
+    """Drop the values of the state that no action depends on, in this tick or in a later one."""
+    if not graph.state_size:
+        return graph
+    observed, acted = graph.observation_size, graph.action_size
+    reaches = np.eye(observed + graph.state_size, dtype=bool)[:, observed:]  # of each value: state
+    for layer in graph.layers:
+        reaches = _dependence(layer, reaches)
+    live = reaches[:acted].any(axis=0)
+    while True:
+        further = live | reaches[acted:][live].any(axis=0)
+        if (further == live).all():
+            break
+        live = further
+    if live.all():
+        return graph
+    first, *others = graph.layers
+    given = np.concatenate([np.ones(acted, bool), live])
+    neurons, results = _read(graph.layers[-1], given, divides=True)
+    if first.convolution or not np.array_equal(results, given):
+        return graph
+    taken = np.concatenate([np.ones(observed, bool), live])
+    layers = [replace(first, weight=first.weight[:, taken]), *others]
+    layers[-1] = layers[-1].neurons(neurons)
+    state = tuple(v for v, lives in zip(graph.reset_state, live.tolist(), strict=True) if lives)
+    return replace(graph, layers=tuple(layers), reset_state=state)
+
+
+def _dependence(layer: Layer, reaches: np.ndarray) -> np.ndarray:
+    """Of what each of a layer's results depends, where its inputs depend on `reaches`, [values,
+    state]."""
+    sums = (layer.matrix() != 0) @ reaches.astype(np.int64) > 0
+    found, start = [], 0
+    for segment in layer.parts:
+        own = sums[start : start + segment.neurons]
+        start += segment.neurons
+        if segment.is_elementwise:
+            found.append(own)
+        elif segment.operands > 1:
+            found.append(own.reshape(segment.operands, segment.results, -1).any(axis=0))
+        else:
+            found.append(np.repeat(own.any(axis=0)[None], segment.results, axis=0))
+    return np.concatenate(found)
+
+
+def _of_tick(change: Callable[[PolicyGraph], PolicyGraph], graph: PolicyGraph) -> PolicyGraph:
+    """What a pass makes of a recurrent policy: that of its tick."""
+    tick = change(graph.step_graph)
+    frame = tick.observation[: len(graph.observation)]
+    return replace(graph, layers=tick.layers, observation=frame)
 
 
 def _fold_constants(layers: list[Layer]) -> list[Layer]:
@@ -176,16 +237,21 @@ def _drop_unused(layers: list[Layer], observation_size: int) -> list[Layer]:
     return kept
 
 
-def _read(layer: Layer, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _read(
+    layer: Layer, used: np.ndarray, divides: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The neurons and results that stay where only the results `used` are read: of results that
-    depend on several neurons all or none."""
+    depend on several neurons all or none, but of recurrent units, which have operands of their
+    own, and where it `divides`, of all that have."""
     neurons, results, start = [], [], 0
     for segment in layer.parts:
         own = used[start : start + segment.results]
-        if not segment.is_elementwise:
+        each = segment.operands if divides or segment.activation in CELLS else 1
+        if not segment.is_elementwise and each == 1:
             own = np.full(segment.results, own.any())
         results.append(own)
-        neurons.append(own if segment.is_elementwise else np.full(segment.neurons, own.any()))
+        whole = not segment.is_elementwise and each == 1
+        neurons.append(np.full(segment.neurons, own.any()) if whole else np.tile(own, each))
         start += segment.results
     return np.concatenate(neurons), np.concatenate(results)
 

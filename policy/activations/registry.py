@@ -28,6 +28,13 @@ from sparsectl.policy.activations.plain_functions import (
     STEP,
 )
 from sparsectl.policy.activations.quantise import QUANTISE
+from sparsectl.policy.activations.recurrent import (
+    GATED_PRODUCT,
+    GRU,
+    GRU_UPDATE,
+    LSTM_CELL,
+    LSTM_OUTPUT,
+)
 from sparsectl.policy.activations.relu import RELU
 from sparsectl.policy.activations.selu import SELU
 from sparsectl.policy.activations.sigmoid import SIGMOID
@@ -78,6 +85,11 @@ ACTIVATIONS: dict[str, Activation] = {
         SQUARE_ROOT,
         COSINE,
         SINE,
+        GATED_PRODUCT,
+        GRU,
+        GRU_UPDATE,
+        LSTM_CELL,
+        LSTM_OUTPUT,
     )
 }
 
