@@ -33,6 +33,8 @@ class CStyle:
     """What every name begins with that other files of a program can see."""
     portable: bool = False
     """C99 and C++98 without what `export.portable` lists."""
+    keeps_state: bool = False
+    """Whether what is written is the tick of a recurrent policy."""
 
     def literal(self, value: float | np.floating) -> str:
         """A float32 as a literal that keeps every bit: in hexadecimal, or decimal where the C is
@@ -55,6 +57,16 @@ class CStyle:
     def macro(self, rest: str) -> str:
         """The name of a macro that others can see: POLICY_DIGEST of "DIGEST"."""
         return f"{self.prefix.upper()}_{rest}"
+
+    @property
+    def tick_inputs(self) -> str:
+        """How many values a tick takes, as C: of a recurrent policy the state is among them."""
+        return "TICK_INPUTS" if self.keeps_state else self.macro("OBSERVATION_SIZE")
+
+    @property
+    def tick_results(self) -> str:
+        """How many values a tick gives, as C."""
+        return "TICK_RESULTS" if self.keeps_state else self.macro("ACTION_SIZE")
 
     @property
     def file_names(self) -> tuple[str, str, str, str]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.encoding import Code, EncodedPolicy
+from sparsectl.export.encodings.encoding import Code, EncodedPolicy, indented
 from sparsectl.export.encodings.table import readers
 from sparsectl.export.memory import MemoryNeed, memory_lines, memory_macros
 from sparsectl.export.naming import c_file_names
 from sparsectl.export.portable import NO_ASSEMBLY
+from sparsectl.export.recurrent_c import (
+    sequence_note,
+    state_functions,
+    state_interface,
+    state_lines,
+    tick_sizes,
+)
 from sparsectl.policy.activations import Float32, c_decimal
 from sparsectl.policy.activations.bits import bit_functions
 from sparsectl.policy.folder import GoldenVectors, PolicyFacts
@@ -109,7 +117,10 @@ def _provenance(policy: EncodedPolicy, revision: str, facts: Sequence[str] = ())
 
 def _shape(graph: PolicyGraph) -> str:
     layers = [f"{layer.outputs} {layer.activation}" for layer in graph.layers]
-    return " -> ".join([str(graph.observation_size), *layers])
+    given = str(graph.observation_size)
+    if graph.state_size:
+        given += f" and a state of {graph.state_size}"
+    return " -> ".join([given, *layers])
 
 
 _HEADER = """\
@@ -132,7 +143,7 @@ extern "C" {
 
 #define {{POLICY}}_OBSERVATION_SIZE {{facts.observation_size}}
 #define {{POLICY}}_ACTION_SIZE {{facts.action_size}}
-#define {{POLICY}}_SIGNALS {{facts.signals}}
+{{state_size_macro}}#define {{POLICY}}_SIGNALS {{facts.signals}}
 #define {{POLICY}}_FRAMES {{facts.frames}}
 #define {{POLICY}}_PERIOD_US {{facts.period_us}}
 #define {{POLICY}}_KEPT_WEIGHTS {{facts.kept_weights}}
@@ -152,7 +163,7 @@ extern "C" {
  */
 void {{policy}}_act(const float observation[{{POLICY}}_OBSERVATION_SIZE], \
 float action[{{POLICY}}_ACTION_SIZE]);
-
+{{state_interface}}
 #ifdef __cplusplus
 }
 #endif
@@ -175,11 +186,13 @@ def _header(
         facts=facts,
         reentrant=policy.reentrant,
         reentrancy=_reentrancy(policy),
+        state_size_macro=_state_size_macro(policy, style),
+        state_interface=state_interface(graph, policy.reentrant, style),
         memory_macros=memory_macros(memory, style),
         cut_off_macro=_cut_off_macro(policy, style),
         digest_bytes=", \\\n     ".join(", ".join(digest[i : i + 8]) for i in range(0, 32, 8)),
         observation_lines=observation_lines + _held_lines(policy, held) + _cut_off_lines(policy),
-        action_lines=_signal_lines(graph.action) + _overflow_lines(policy),
+        action_lines=_signal_lines(graph.action) + _overflow_lines(policy) + state_lines(graph),
     )
 
 
@@ -204,12 +217,13 @@ def _held_lines(policy: EncodedPolicy, held: Sequence[tuple[float, float]]) -> s
 
 
 def _cut_off_lines(policy: EncodedPolicy) -> str:
-    if policy.input_cut_off is None:
+    cut_off = policy.observation_cut_off
+    if cut_off is None:
         return ""
     signals = policy.graph.observation
     lines = ["", " *   Fixed point: beyond these an input counts as this much and no more."]
     for index, signal in enumerate(signals):
-        least = min(policy.input_cut_off[index :: len(signals)])
+        least = min(cut_off[index :: len(signals)])
         lines.append(
             f" *   {index}  {_plain(signal.name)}: cut off at -{least:.6g} and {least:.6g}"
         )
@@ -226,15 +240,22 @@ def _overflow_lines(policy: EncodedPolicy) -> str:
 
 def _cut_off_macro(policy: EncodedPolicy, style: CStyle) -> str:
     """The magnitudes at which inputs are cut off, an element of the observation each."""
-    if policy.input_cut_off is None:
+    if policy.observation_cut_off is None:
         return ""
-    numbers = [c_decimal(value) for value in policy.input_cut_off]
+    numbers = [c_decimal(value) for value in policy.observation_cut_off]
     rows = [", ".join(numbers[i : i + 5]) for i in range(0, len(numbers), 5)]
     values = ", \\\n     ".join(rows)
     return f"#define {style.macro('INPUT_CUT_OFF')} \\\n    {{{values}}}\n"
 
 
+def _state_size_macro(policy: EncodedPolicy, style: CStyle) -> str:
+    size = policy.graph.state_size
+    return f"#define {style.macro('STATE_SIZE')} {size}\n" if size else ""
+
+
 def _reentrancy(policy: EncodedPolicy) -> str:
+    if policy.graph.state_size:
+        return "Not reentrant: its state is static."
     return "Reentrant." if policy.reentrant else "Not reentrant: its scratch memory is static."
 
 
@@ -243,16 +264,20 @@ def _source(policy: EncodedPolicy, style: CStyle) -> str:
     if style.portable:
         own += f"\n{style.render(NO_ASSEMBLY)}"
     includes = f"{own}\n#include <float.h>\n#include <stdint.h>\n"
+    style = replace(style, keeps_state=policy.graph.state_size > 0)
     written = policy.write(style)
     tables = [table.c_source(style) for table in policy.tables]
-    code = "\n".join([*tables, written.functions, _act(written, style)])
+    act = state_functions if style.keeps_state else _act
+    code = "\n".join(
+        [*tick_sizes(style), *tables, written.functions, act(written, policy.graph, style)]
+    )
     guards = style.render(_GUARDS) + ("" if style.portable else _PRAGMAS)
     helpers = (readers(policy.tables), bit_functions(code, style.portable))
     return "\n".join(part for part in (includes, guards, *helpers, code) if part)
 
 
-def _act(code: Code, style: CStyle) -> str:
-    return style.render(_ACT, lines=map(_indented, code.body))
+def _act(code: Code, graph: PolicyGraph, style: CStyle) -> str:
+    return style.render(_ACT, lines=map(indented, code.body))
 
 
 _ACT = """\
@@ -266,10 +291,6 @@ void {{policy}}_act(const float observation[{{POLICY}}_OBSERVATION_SIZE],
 """
 
 
-def _indented(line: str) -> str:
-    return line if line.startswith("#") else f"    {line}".rstrip()
-
-
 _VECTORS = """\
 #ifndef {{POLICY}}_VECTORS_H
 #define {{POLICY}}_VECTORS_H
@@ -280,7 +301,7 @@ _VECTORS = """\
 flash is
  * no memory (AVR) they are read with {{POLICY}}_READ_FLOAT. */
 #define {{POLICY}}_VECTOR_COUNT {{count}}
-
+{{sequence}}
 {{observations}}
 {{actions}}
 #endif
@@ -291,6 +312,7 @@ def _vectors(golden: GoldenVectors, style: CStyle) -> str:
     return style.render(
         _VECTORS,
         count=len(golden.observations),
+        sequence=sequence_note(golden.sequence_length, style),
         observations=_vector_table("observation", golden.observations, style),
         actions=_vector_table("action", golden.actions, style),
     )

@@ -13,6 +13,7 @@ from sparsectl.export.source.source import Source
 from sparsectl.export.straddle import Straddling
 from sparsectl.export.verify import Proof
 from sparsectl.policy.activations import Float32
+from sparsectl.policy.graph import PolicyGraph
 
 MET = {
     CALIBRATION: "other rows of the calibration file",
@@ -59,10 +60,18 @@ def description(
         "kept_weights": graph.kept_weights,
         "environment": graph.environment,
         "signals": graph.signals(),
+        **state_facts(graph),
         "inputs": input_facts(inputs, policy, held),
         "accuracy": {name: verified[name] for name in _ACCURACY}
         | {"observed": MET[inputs.known_from], "error_up_to_cut_off": beyond},
     }
+
+
+def state_facts(graph: PolicyGraph) -> dict[str, Any]:
+    """What a recurrent policy's state is; nothing of one that keeps none."""
+    if not graph.state_size:
+        return {}
+    return {"state": {"size": graph.state_size, "reset": list(graph.reset_state)}}
 
 
 def held_within(observations: Float32, signals: int) -> list[Held]:
@@ -100,10 +109,11 @@ def input_facts(
 
 def cut_off_of_signals(policy: EncodedPolicy) -> list[float] | None:
     """Where each signal's magnitude is cut off, the least of its frames; None: nowhere."""
-    if policy.input_cut_off is None:
+    cut_off = policy.observation_cut_off
+    if cut_off is None:
         return None
     signals = len(policy.graph.observation)
-    frames = np.array(policy.input_cut_off).reshape(-1, signals)
+    frames = np.array(cut_off).reshape(-1, signals)
     return [float(value) for value in frames.min(axis=0)]
 
 

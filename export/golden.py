@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import require_finite_actions
@@ -14,17 +16,26 @@ from sparsectl.policy.graph import PolicyGraph
 MOST_NUMBERS: Final = 4_000_000
 """Observations and actions together: a policy_vectors.h of some 60 MB, and all that is kept of them
 while it is written in half a gigabyte."""
+LONGEST_SEQUENCE: Final = 64
+"""Ticks between two resets, of a policy that keeps a state; with few vectors half of them."""
 
 
 def golden_vectors(policy: EncodedPolicy, observations: Float32) -> GoldenVectors:
-    """observations: [count, observation_size], all finite.
+    """observations: [count, observation_size], all finite; of a policy that keeps a state, tick
+    after tick.
 
     Raises:
         UserError: the policy gives an action that is not finite for one of them.
     """
-    actions = policy.forward(observations)
+    if not policy.graph.state_size:
+        actions = policy.forward(observations)
+        require_finite_actions(actions, observations)
+        return GoldenVectors(observations, actions)
+    length = min(LONGEST_SEQUENCE, -(-len(observations) // 2))
+    resets = np.arange(len(observations)) % length == 0
+    actions = policy.run(observations, resets)
     require_finite_actions(actions, observations)
-    return GoldenVectors(observations, actions)
+    return GoldenVectors(observations, actions, length)
 
 
 def check_count(graph: PolicyGraph, count: int) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -62,13 +63,8 @@ def load_c(
     Raises:
         UserError: there is no C compiler, or it fails.
     """
-    batch = folder / "batch.c"
-    library = folder / f"policy-{next(_LOADED)}.so"  # a name loaded before would be found again
-    style = CStyle(prefix)
-    batch.write_text(style.render(_BATCH), encoding="utf-8")
-    source = sources / style.file_names[1]
-    compile_c([source, batch], library, sources, ["-shared", "-fPIC"])
-    function = ctypes.CDLL(str(library))[style.name("act_batch")]
+    library, style = _library(_BATCH, sources, folder, prefix)
+    function = library[style.name("act_batch")]
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     function.restype = None
 
@@ -79,6 +75,99 @@ def load_c(
         return actions
 
     return act
+
+
+_SEQUENCES = """\
+#include "{{policy}}.h"
+
+void {{policy}}_ticks(const float *given, float *made, unsigned long count);
+void {{policy}}_run(const float *observation, const unsigned char *resets, float *action,
+                unsigned long count);
+
+void {{policy}}_ticks(const float *given, float *made, unsigned long count)
+{
+    for (unsigned long i = 0; i < count; i++) {
+        struct {{policy}}_state state;
+        for (unsigned k = 0; k < {{POLICY}}_STATE_SIZE; k++) {
+            state.values[k] = given[{{POLICY}}_OBSERVATION_SIZE + k];
+        }
+        {{policy}}_act_with(&state, given, made);
+        for (unsigned k = 0; k < {{POLICY}}_STATE_SIZE; k++) {
+            made[{{POLICY}}_ACTION_SIZE + k] = state.values[k];
+        }
+        given += {{POLICY}}_OBSERVATION_SIZE + {{POLICY}}_STATE_SIZE;
+        made += {{POLICY}}_ACTION_SIZE + {{POLICY}}_STATE_SIZE;
+    }
+}
+
+void {{policy}}_run(const float *observation, const unsigned char *resets, float *action,
+                unsigned long count)
+{
+    for (unsigned long i = 0; i < count; i++) {
+        if (resets[i]) {
+            {{policy}}_reset();
+        }
+        {{policy}}_act(observation + i * {{POLICY}}_OBSERVATION_SIZE,
+                       action + i * {{POLICY}}_ACTION_SIZE);
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class RecurrentC:
+    """The C of a policy that keeps a state."""
+
+    ticks: Callable[[Float32], Float32]
+    """policy_act_with of independent rows: [count, observation and state] to [count, action and
+    next state]."""
+    run: Callable[[Float32, NDArray[np.bool_]], Float32]
+    """policy_act of a sequence, [ticks, observation_size], with policy_reset before the ticks that
+    are marked, [ticks]; [ticks, action_size]."""
+
+
+def load_recurrent_c(
+    sources: Path, action_size: int, state_size: int, folder: Path, prefix: str = DEFAULT
+) -> RecurrentC:
+    """As `load_c`, of a policy that keeps a state.
+
+    Raises:
+        UserError: there is no C compiler, or it fails.
+    """
+    library, style = _library(_SEQUENCES, sources, folder, prefix)
+    ticks, run = library[style.name("ticks")], library[style.name("run")]
+    ticks.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
+    run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
+    ticks.restype = run.restype = None
+
+    def act_with(rows: Float32) -> Float32:
+        given: NDArray[np.float32] = np.ascontiguousarray(rows, np.float32)
+        made = np.empty((len(given), action_size + state_size), np.float32)
+        ticks(given.ctypes.data, made.ctypes.data, len(given))
+        return made
+
+    def act(observations: Float32, resets: NDArray[np.bool_]) -> Float32:
+        given: NDArray[np.float32] = np.ascontiguousarray(observations, np.float32)
+        flags = np.array(resets, np.uint8)
+        if flags.shape != (len(given),):
+            raise ValueError("give a reset flag a tick")
+        flags[:1] = 1
+        actions = np.empty((len(given), action_size), np.float32)
+        run(given.ctypes.data, flags.ctypes.data, actions.ctypes.data, len(given))
+        return actions
+
+    return RecurrentC(act_with, act)
+
+
+def _library(program: str, sources: Path, folder: Path, prefix: str) -> tuple[ctypes.CDLL, CStyle]:
+    """The C of this prefix in `sources` with a program around it, compiled into `folder`."""
+    batch = folder / "batch.c"
+    library = folder / f"policy-{next(_LOADED)}.so"  # a name loaded before would be found again
+    style = CStyle(prefix)
+    batch.write_text(style.render(program), encoding="utf-8")
+    source = sources / style.file_names[1]
+    compile_c([source, batch], library, sources, ["-shared", "-fPIC"])
+    return ctypes.CDLL(str(library)), style
 
 
 def run_c(sources: Path, observations: Float32, action_size: int, folder: Path) -> Float32:

@@ -7,12 +7,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
@@ -48,6 +50,8 @@ class PolicyFacts:
     """How the weights are stored; None: the folder does not say."""
     choices: Choices | None = None
     """Those that its action is the index of; None: its actions are real numbers."""
+    state_size: int = 0
+    """Values that it hands from tick to tick; 0: it keeps no state."""
 
     @classmethod
     def of(cls, graph: PolicyGraph, encoding: str) -> PolicyFacts:
@@ -62,6 +66,7 @@ class PolicyFacts:
             digest=graph.digest,
             encoding=encoding,
             choices=choices_of(graph.signals()),
+            state_size=graph.state_size,
         )
 
     @classmethod
@@ -96,6 +101,7 @@ class PolicyFacts:
             digest=digest,
             encoding=encoding,
             choices=choices_of(signals),
+            state_size=_state_size(said, path),
         )
 
 
@@ -106,11 +112,21 @@ class GoldenVectors:
 
     observations: Float32
     actions: Float32
+    sequence_length: int | None = None
+    """Of a policy that keeps a state: it is reset before each vector whose number is a multiple of
+    this. None: it keeps none."""
+
+    @property
+    def resets(self) -> NDArray[np.bool_]:
+        """[count], whether the state is reset before the vector."""
+        return np.equal(np.arange(len(self.observations)) % (self.sequence_length or 1), 0)
 
     def to_json(self) -> dict[str, Any]:
         """Every bit of them, in a third more bytes."""
+        length = self.sequence_length
         return {
             "count": len(self.observations),
+            **({} if length is None else {"sequence_length": length}),
             "form": FORM,
             "observations": _base64(self.observations),
             "actions": _base64(self.actions),
@@ -128,6 +144,7 @@ class GoldenVectors:
         return cls(
             _rows(held, "observations", (count, facts.observation_size), path),
             _rows(held, "actions", (count, facts.action_size), path),
+            _count(held, "sequence_length", path, least=1) if facts.state_size else None,
         )
 
 
@@ -174,6 +191,23 @@ def _entry(said: dict[str, Any], name: str, kind: Any, path: Path) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UserError(f"{path}: {name} is {str(value)[:60]!r}; {_MEND}")
     return value
+
+
+def _state_size(said: dict[str, Any], path: Path) -> int:
+    """Of the state that a policy.json, `said`, tells of; 0 where it tells of none."""
+    if "state" not in said:
+        return 0
+    state = _entry(said, "state", dict, path)
+    size, reset = _count(state, "size", path, least=1), _entry(state, "reset", list, path)
+    if len(reset) != size or not all(_is_finite_number(value) for value in reset):
+        raise UserError(
+            f"{path}: a state of {size} values, and {len(reset)} to reset it to; {_MEND}"
+        )
+    return size
+
+
+def _is_finite_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _count(said: dict[str, Any], name: str, path: Path, least: int) -> int:

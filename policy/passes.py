@@ -163,8 +163,8 @@ def eliminate_dead_state(graph: PolicyGraph) -> PolicyGraph:
     taken = np.concatenate([np.ones(observed, bool), live])
     layers = [replace(first, weight=first.weight[:, taken]), *others]
     layers[-1] = layers[-1].neurons(neurons)
-    state = tuple(v for v, lives in zip(graph.reset_state, live.tolist(), strict=True) if lives)
-    return replace(graph, layers=tuple(layers), reset_state=state)
+    state = np.array(graph.reset_state)[live]
+    return replace(graph, layers=tuple(layers), reset_state=tuple(state.tolist()))
 
 
 def _dependence(layer: Layer, reaches: np.ndarray) -> np.ndarray:
@@ -237,9 +237,7 @@ def _drop_unused(layers: list[Layer], observation_size: int) -> list[Layer]:
     return kept
 
 
-def _read(
-    layer: Layer, used: np.ndarray, divides: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def _read(layer: Layer, used: np.ndarray, divides: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The neurons and results that stay where only the results `used` are read: of results that
     depend on several neurons all or none, but of recurrent units, which have operands of their
     own, and where it `divides`, of all that have."""

@@ -189,15 +189,12 @@ class _Chain:
 
     def _append(self, weight: np.ndarray, bias: np.ndarray, parts: tuple[Segment, ...]) -> None:
         """A layer with these neurons, and with others that hand on the states."""
-        handed_on = [*self.old, *self.new]
         results = sum(part.results for part in parts)
-        places, carried = [], []
-        for state in handed_on:
-            start = results + sum(len(each) for each in carried)
-            places.append(np.arange(start, start + len(state)))
-            carried.append(state)
-        count = sum(len(state) for state in carried)
-        rows = self._placed(np.eye(count), np.concatenate([*carried, np.arange(0)]).astype(int))
+        carried = np.concatenate([*self.old, *self.new, np.zeros(0, np.intp)]).astype(np.intp)
+        count = len(carried)
+        lengths = np.cumsum([len(state) for state in (*self.old, *self.new)], dtype=np.intp)
+        starts = [results, *(results + lengths).tolist()]
+        rows = self._placed(np.eye(count), carried)
         self.layers.append(
             Layer(
                 np.concatenate([weight, rows]),
@@ -207,4 +204,5 @@ class _Chain:
         )
         self.width = results + count
         self.values = np.arange(results)
+        places = [np.arange(*place) for place in zip(starts, starts[1:], strict=False)]
         self.old, self.new = places[: len(self.old)], places[len(self.old) :]

@@ -1,4 +1,4 @@
-"""A signal: one number of an observation or of the action, with its name, unit, scale and limits."""
+"""A signal: one number of an observation or of the action, its name, unit, scale and limits."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.table import Table
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.sequences import run_sequence
 
 Kind = Literal["float32", "float16", "int16", "int8"]
 
@@ -30,7 +31,8 @@ class Encoding(Protocol):
     """The cores that it is made for; None: any. Its C compiles and agrees on every core."""
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
-        """`graph`, whose normaliser has been folded, in this encoding.
+        """`graph`, whose normaliser has been folded and which keeps no state, in this encoding: of
+        a recurrent policy its tick (`export.encodings.registry.encode`).
 
         observations: [count, observation_size] in physical units, what fixed-point scales are
         calibrated on.
@@ -55,16 +57,21 @@ class FixedEncoding(Encoding, Protocol):
 
 @dataclass(frozen=True)
 class Code:
-    """policy_act and what it calls, in C."""
+    """policy_act, or the tick of a recurrent policy, and what it calls, in C."""
 
     functions: str
     body: tuple[str, ...]
-    """policy_act's lines."""
+    """Its lines: they read the array `observation` and leave the array `action`."""
+
+
+def indented(line: str) -> str:
+    """A line of a function's body."""
+    return line if line.startswith("#") else f"    {line}".rstrip()
 
 
 @dataclass(frozen=True)
 class EncodedPolicy:
-    """A graph in an encoding."""
+    """A graph in an encoding. Of a recurrent policy all but the graph is of its tick."""
 
     encoding: Encoding
     graph: PolicyGraph
@@ -72,13 +79,29 @@ class EncodedPolicy:
     write: Callable[[CStyle], Code]
     """The C beside the tables."""
     forward: Callable[[ArrayLike], Float32]
-    """What the C computes, bit for bit; shapes as `PolicyGraph.forward`."""
+    """What the C computes, bit for bit; shapes as `PolicyGraph.forward` of `graph.step_graph`."""
     assembly: Callable[[CStyle], str] | None = None
     """policy.S, which stands in for some functions on the core that it is for; None: there is no
     such file."""
     reentrant: bool = True
     input_cut_off: tuple[float, ...] | None = None
-    """The magnitude at which each element of the observation is cut off; None: nowhere."""
+    """The magnitude at which each value that a tick takes is cut off; None: nowhere."""
+
+    @property
+    def tick(self) -> EncodedPolicy:
+        """The same with the tick as a policy without a state."""
+        return replace(self, graph=self.graph.step_graph) if self.graph.state_size else self
+
+    @property
+    def observation_cut_off(self) -> tuple[float, ...] | None:
+        """The magnitude at which each element of the observation is cut off; None: nowhere."""
+        cut = self.input_cut_off
+        return None if cut is None else cut[: self.graph.observation_size]
+
+    def run(self, observations: Float32, resets: ArrayLike | None = None) -> Float32:
+        """The actions of a sequence, as `PolicyGraph.run`."""
+        start = self.graph.initial_state()
+        return run_sequence(self.forward, start, observations, resets).actions
 
     @property
     def table_bytes(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.blocks import Blocks
 from sparsectl.export.encodings.blocks_skip import BlocksSkip
@@ -55,12 +57,16 @@ def encode(
 ) -> EncodedPolicy:
     """`graph` in the encoding `name`, or with "auto" in the one whose tables are smallest.
 
-    observations: what fixed-point encodings are calibrated on, [count, observation_size].
+    observations: what fixed-point encodings are calibrated on, [count, observation_size]; of a
+        recurrent policy with the state after each, [count, observation_size + state_size].
     are_met: whether they are such as the policy meets, not spread over a box.
 
     Raises:
         UserError: no encoding of that name, or it cannot take the graph.
     """
+    if graph.state_size:
+        tick = encode(name, graph.step_graph, observations, are_met=are_met)
+        return replace(tick, graph=graph)
     if graph.has_convolutions and name not in CONVOLVING:
         raise UserError(
             f"encoding {name!r} has no convolutions; choose {', '.join(sorted(CONVOLVING))}"

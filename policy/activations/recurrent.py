@@ -247,7 +247,5 @@ LSTM_OUTPUT = _cell(
     ("x[i] = sigmoid_of(output) * tanh_of(cell);",),
 )
 
-CELLS = frozenset(
-    cell.name for cell in (GATED_PRODUCT, GRU_UPDATE, GRU, LSTM_CELL, LSTM_OUTPUT)
-)
+CELLS = frozenset(cell.name for cell in (GATED_PRODUCT, GRU_UPDATE, GRU, LSTM_CELL, LSTM_OUTPUT))
 """The names of what is above."""

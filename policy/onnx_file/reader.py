@@ -24,6 +24,7 @@ from sparsectl.policy.onnx_file.program import Program
 from sparsectl.policy.onnx_file.symbol import Symbol, SymbolError
 from sparsectl.policy.onnx_file.tensors import TensorReader, short
 from sparsectl.policy.onnx_file.uses import Normaliser
+from sparsectl.policy.onnx_file.writer import STATE
 from sparsectl.policy.onnx_file.written import read_written
 from sparsectl.policy.signals import Signals, generic_signals, parse_json_object, parse_signals
 
@@ -69,8 +70,12 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
     opset = _opset(model)
     if any(isinstance(text, bytes) for text in _texts(model)):
         raise UserError("it has a name that is not UTF-8; the file is damaged, export it again")
-    output = _output(model.graph, wanted)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if STATE in metadata and wanted in (None, "action"):
+        written = read_written(model, TensorReader(folder))
+        if written is not None:
+            return written
+    output = _output(model.graph, wanted)
     text = metadata.get("sparsectl.signals")
     signals = None
     if text is not None:

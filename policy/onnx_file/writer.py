@@ -25,6 +25,7 @@ from sparsectl.common.files import atomic_path
 from sparsectl.policy.activations import ACTIVATIONS, Float32
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Segment
+from sparsectl.policy.onnx_file.cells import CELL_NODES
 
 OPSET, GELU_OPSET = 13, 20
 REDUCE_OPSET = 18
@@ -33,6 +34,11 @@ LAYERS = "sparsectl.layers"
 """Metadata: of each layer a list of segments, [neurons, activation, parameter, …], and of a
 convolution its geometry after them. It is there where nodes alone do not say how the layers were
 cut; `policy.onnx_file.written` reads it."""
+
+STATE = "sparsectl.state"
+"""Metadata of a policy that keeps a state: what it is after a reset, a list of numbers."""
+STATE_IN, STATE_OUT = "state_in", "state_out"
+"""Its input and its output beside "observation" and "action"."""
 
 PLAIN = frozenset(
     "identity relu leaky_relu elu selu softplus silu gelu gelu_tanh sigmoid tanh softmax clip "
@@ -46,7 +52,9 @@ _SPARSE_OVERHEAD_BYTES = 128  # names, shapes and tags of a sparse tensor's two 
 
 def write_onnx(graph: PolicyGraph, path: Path, *, sparse: bool = False) -> None:
     """Write `graph` as ONNX: input "observation" [batch, n], output "action" [batch, m], physical
-    units at both ends. The same graph gives the same bytes; `read_onnx` gives the same digest.
+    units at both ends; of a policy that keeps a state one tick, with "state_in" [batch, s] and
+    "state_out" [batch, s] too. The same graph gives the same bytes; `read_onnx` gives the same
+    digest.
 
     sparse: weights as sparse_initializer where that is smaller; onnxruntime reads it, onnx's own
     reference and most converters do not.
@@ -93,7 +101,9 @@ def _metadata(graph: PolicyGraph) -> dict[str, str]:
         "sparsectl.provenance": json.dumps(graph.provenance, sort_keys=True),
         "sparsectl.signals": json.dumps(graph.signals()),
     }
-    if not all(is_plain(layer) for layer in graph.layers):
+    if graph.state_size:
+        metadata[STATE] = json.dumps(list(graph.reset_state))
+    if graph.state_size or not all(is_plain(layer) for layer in graph.layers):
         metadata[LAYERS] = json.dumps(
             [
                 [[part.neurons, part.activation, *part.parameters] for part in layer.parts]
@@ -116,15 +126,25 @@ class _Builder:
         self.sparse: list[SparseTensorProto] = []
         self.value = "observation"
         self.opset = _opset(graph)
+        given = [_batch_of("observation", graph.observation_size)]
+        made = [_batch_of("action", graph.action_size)]
+        if graph.state_size:
+            given.append(_batch_of(STATE_IN, graph.state_size))
+            made.append(_batch_of(STATE_OUT, graph.state_size))
+            self._join("Concat", "given", "observation", STATE_IN, axis=1)
         for index, layer in enumerate(graph.layers):
             self._layer(f"layer{index}", layer)
+        if graph.state_size:
+            values = "action.values"
+            self._split("tick", [values, STATE_OUT], [graph.action_size, graph.state_size])
+            self._join("Identity", "action.own", values)
         self._action(graph)
         self.nodes[-1].output[0] = "action"
         self.graph: GraphProto = helper.make_graph(
             self.nodes,
             "policy",
-            [_batch_of("observation", graph.observation_size)],
-            [_batch_of("action", graph.action_size)],
+            given,
+            made,
             self.dense,
             sparse_initializer=self.sparse,
         )
@@ -215,7 +235,11 @@ class _Builder:
             runs = [f"{name}.{i}" for i in range(activation.operands)]
             each = segment.neurons // activation.operands
             self._split(name, runs, [each] * activation.operands)
-            self._join(activation.onnx_operator, name, *runs)
+            if segment.activation in CELL_NODES:
+                one = self._number(f"{name}.one", 1.0) if "gru" in segment.activation else ""
+                CELL_NODES[segment.activation](self._join, name, runs, one)
+            else:
+                self._join(activation.onnx_operator, name, *runs)
         elif segment.activation != "identity":
             names = [parameter for parameter, _ in activation.parameters]
             values = dict(zip(names, segment.parameters, strict=True))

@@ -11,7 +11,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Segment
 from sparsectl.policy.onnx_file.tensors import Array, TensorReader
-from sparsectl.policy.onnx_file.writer import LAYERS, kernel_of, onnx_model
+from sparsectl.policy.onnx_file.writer import LAYERS, STATE, kernel_of, onnx_model
 from sparsectl.policy.signals import parse_json_object, parse_signals
 
 
@@ -31,11 +31,13 @@ def read_written(model: ModelProto, tensors: TensorReader) -> PolicyGraph | None
     provenance = metadata.get("sparsectl.provenance")
     try:
         layers = parse_json_object(f'{{"layers": {metadata[LAYERS]}}}', LAYERS)["layers"]
+        state = parse_json_object(f'{{"state": {metadata.get(STATE, "[]")}}}', STATE)["state"]
         graph = PolicyGraph(
             tuple(_layer(index, parts, arrays) for index, parts in enumerate(layers)),
             **signals._asdict(),
             environment=metadata.get("sparsectl.environment"),
             provenance=parse_json_object(provenance, "sparsectl.provenance") if provenance else {},
+            reset_state=tuple(state),
         )
     except (UserError, KeyError, TypeError, ValueError, IndexError):
         return None

@@ -18,7 +18,7 @@ _OBSERVE = """\
  * the size. */
 static unsigned observe(const float *observation, {{value}} *x)
 {
-    for (unsigned i = 0; i < {{POLICY}}_OBSERVATION_SIZE; i++) {
+    for (unsigned i = 0; i < {{inputs}}; i++) {
         const uint32_t bits = bits_of(observation[i]);
         if ((bits << 1) > 0xff000000u) {
             return i;
@@ -27,7 +27,7 @@ static unsigned observe(const float *observation, {{value}} *x)
                                       READ_I16(input_limit + i));
         x[i] = {{signed}};
     }
-    return {{POLICY}}_OBSERVATION_SIZE;
+    return {{inputs}};
 }
 """
 
@@ -86,7 +86,7 @@ def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list
     floats = [layer for layer in policy.layers if not layer.integer]
     functions = [
         style.render(_FIXED_SIZE, value=value_type),
-        style.render(_OBSERVE, value=value_type, signed=signed),
+        style.render(_OBSERVE, value=value_type, signed=signed, inputs=style.tick_inputs),
     ]
     if has_tanh(policy):
         functions.append(fixed_tanh.C_SOURCE)

@@ -166,7 +166,7 @@ def _sums_and_floats(policy: FixedPolicy) -> list[str]:
 
 
 def _observe_lines(style: CStyle) -> list[str]:
-    observations, actions = style.macro("OBSERVATION_SIZE"), style.macro("ACTION_SIZE")
+    observations, actions = style.tick_inputs, style.tick_results
     return [
         "const unsigned seen = observe(observation, even);",
         f"if (seen < {observations}) {{ /* a broken input must not look like a calm one */",

@@ -105,7 +105,7 @@ def test_every_activation_comes_back_and_acts_as_in_onnxruntime(name: str, tmp_p
     activation = ACTIVATIONS[name]
     parameters = {"clip": (-0.5, 0.75), "leaky_relu": (0.3,), "elu": (0.6,)}.get(name, ())
     hidden = "relu" if activation.needs_whole_layer else name
-    graph = random_graph((3, 12, 12), activations=(hidden, "identity"))
+    graph = random_graph((3, 12, 60), activations=(hidden, "identity"))
     first = replace(graph.layers[0], activation=hidden, parameters=parameters)
     if name in ("logarithm", "square_root"):
         first = replace(first, bias=first.bias + 40)
