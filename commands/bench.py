@@ -38,7 +38,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     board and the limits; for board "all", in the one that `export` takes without a board.
 
     Returns:
-        What `firmware_host.bench.bench` does, its max_abs_error against the model in float64 over
+        What `firmware_host.bench.bench` does, its error against the model in float64 over
         the golden vectors' observations; choice, where the encoding was chosen. For board "all":
         cores, one such result or a reason each, and a table.
 
@@ -211,10 +211,16 @@ def _row(name: str, result: dict[str, Any]) -> list[str]:
         "+".join(f"{size:,}" for size in result["flash"].values()),
         *(_figure(result[key]) for key in ("ram_bytes", "stack_bytes")),
         "-" if share is None else f"{share:.1%}",
-        f"{result['max_abs_error']:.2g}",
+        _error(result),
         "bit for bit" if result["bit_exact"] else "WRONG",
         "",
     ]
+
+
+def _error(result: dict[str, Any]) -> str:
+    if result["other_choices"] is None:
+        return f"{result['max_abs_error']:.2g}"
+    return f"{result['other_choices']:.1%} other choices"
 
 
 def _figure(value: Any, form: str = ",") -> str:

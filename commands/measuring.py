@@ -25,7 +25,7 @@ from sparsectl.export.inputs import UnknownInputs
 from sparsectl.export.memory import MemoryNeed
 from sparsectl.export.naming import DEFAULT
 from sparsectl.export.pipeline import export_policy, read_model
-from sparsectl.firmware_host.bench import Target, ram_with_stack
+from sparsectl.firmware_host.bench import Target, how_far, ram_with_stack
 from sparsectl.firmware_host.bench import bench as bench_policy
 from sparsectl.firmware_host.compiler import compiler_in_words
 from sparsectl.firmware_host.config import BenchConfig
@@ -153,9 +153,10 @@ def verify_on(folder: Path, board: str) -> dict[str, Any]:
     """
     result = on_board(BenchConfig(policy=folder, board=board))
     if not result["bit_exact"]:
+        error, of_what = how_far(result)
         raise UserError(
-            f"{board} computes other bits than the reference (an error of "
-            f"{result['max_abs_error']:.3g} in all); this is a defect, choose another encoding"
+            f"{board} computes other bits than the reference (an error of {error:.3g} {of_what}); "
+            "this is a defect, choose another encoding"
         )
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import IO, Any
 
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.table import Table
 
 LEFT_OUT = ("config", "provenance", "table", "choice", "boards", "proof", "returns")
 """Of a result: for machines, shown before, or shown at its end."""
+MOST_ROWS = 24
+"""Of a table among the figures."""
 WIDE = 160
 """Columns where there is no terminal to ask."""
 
@@ -34,7 +37,10 @@ def print_result(result: dict[str, Any]) -> None:
         print(f"{key:<{width}}  {form(value)}")
     for key, rows in tables.items():
         print(f"\n{key}")
-        print_table(lines_of(rows))
+        shown = rows if len(rows) <= MOST_ROWS else grouped(rows)
+        print_table(lines_of(shown[:MOST_ROWS]))
+        if len(shown) > MOST_ROWS:
+            print(f"and {len(shown) - MOST_ROWS} rows more, which --json has")
     for key, text in result.get("proof", {}).items():
         print(f"\n{key}: {text}" if key == "proven" else f"{key}: {text}")
 
@@ -49,6 +55,17 @@ def _rows(value: Any) -> tuple[list[dict[str, Any]], Any]:
             rows = [{"": key, **row} for key, row in inner.items()]
             return rows, {key: row for key, row in value.items() if key not in inner}
     return [], value
+
+
+def grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows one after another that differ in their names alone as one, named by the first and the
+    last: of an image there would be one for each pixel."""
+    found = []
+    for _, run in itertools.groupby(rows, lambda row: {**row, "name": None}):
+        first, *others = run
+        named = {"name": f"{first.get('name')} to {others[-1].get('name')}"} if others else {}
+        found.append(first | named)
+    return found
 
 
 def lines_of(rows: list[dict[str, Any]]) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from sparsectl.export.recurrent_c import (
     state_lines,
     tick_sizes,
 )
+from sparsectl.export.task_choice import task_header, task_macro, task_source
 from sparsectl.policy.activations import Float32, c_decimal
 from sparsectl.policy.activations.bits import bit_functions
 from sparsectl.policy.folder import GoldenVectors, PolicyFacts
@@ -27,6 +29,9 @@ from sparsectl.policy.graph import PolicyGraph, Signal
 C_FILES = c_file_names()
 POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY = C_FILES
 """Only some encodings have policy.S; policy.c without it gives the same bits."""
+
+_MOST_LINES = 24
+"""Of signals, one each."""
 
 _GUARDS = """\
 /* Each product and each sum is rounded to float32, so that every chip gives the same bits: build
@@ -149,7 +154,7 @@ extern "C" {
 #define {{POLICY}}_KEPT_WEIGHTS {{facts.kept_weights}}
 #define {{POLICY}}_ENCODING "{{facts.encoding}}"
 #define {{POLICY}}_REENTRANT {{reentrant | int}}
-{{memory_macros}}{{cut_off_macro}}#define {{POLICY}}_DIGEST "{{facts.digest}}"
+{{task_macro}}{{memory_macros}}{{cut_off_macro}}#define {{POLICY}}_DIGEST "{{facts.digest}}"
 #define {{POLICY}}_DIGEST_BYTES \\
     { {{-digest_bytes-}} }
 
@@ -163,7 +168,7 @@ extern "C" {
  */
 void {{policy}}_act(const float observation[{{POLICY}}_OBSERVATION_SIZE], \
 float action[{{POLICY}}_ACTION_SIZE]);
-{{state_interface}}
+{{state_interface}}{{task_header}}
 #ifdef __cplusplus
 }
 #endif
@@ -188,6 +193,8 @@ def _header(
         reentrancy=_reentrancy(policy),
         state_size_macro=_state_size_macro(policy, style),
         state_interface=state_interface(graph, policy.reentrant, style),
+        task_macro=task_macro(graph, style),
+        task_header=task_header(graph, style),
         memory_macros=memory_macros(memory, style),
         cut_off_macro=_cut_off_macro(policy, style),
         digest_bytes=", \\\n     ".join(", ".join(digest[i : i + 8]) for i in range(0, 32, 8)),
@@ -197,37 +204,49 @@ def _header(
 
 
 def _signal_lines(signals: tuple[Signal, ...]) -> str:
-    lines = []
-    for index, signal in enumerate(signals):
+    said = []
+    for signal in signals:
         low = "-inf" if signal.low is None else f"{signal.low:g}"
         high = "inf" if signal.high is None else f"{signal.high:g}"
-        name, unit = _plain(signal.name), _plain(signal.unit)
-        lines.append(f" *   {index}  {name} [{unit}], {low} to {high}")
-    return "\n".join(lines)
+        said.append((_plain(signal.name), f" [{_plain(signal.unit)}], {low} to {high}"))
+    return "\n".join(_numbered(said))
+
+
+def _numbered(said: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each signal's name and what is said of it; of very many one for those, one after
+    another, of which the same is said, as of the pixels of an image."""
+    if len(said) <= _MOST_LINES:
+        return [f" *   {index}  {name}{rest}" for index, (name, rest) in enumerate(said)]
+    lines = []
+    for rest, run in itertools.groupby(enumerate(said), lambda each: each[1][1]):
+        (first, (name, _)), *others = run
+        if others:
+            last, (other, _) = others[-1]
+            lines.append(f" *   {first} to {last}  {name} to {other}{rest}")
+        else:
+            lines.append(f" *   {first}  {name}{rest}")
+    return lines
 
 
 def _held_lines(policy: EncodedPolicy, held: Sequence[tuple[float, float]]) -> str:
     if not held:
         return ""
-    lines = ["", " *   The accuracy above was measured on observations within these:"]
-    for index, (low, high) in enumerate(held):
-        name = _plain(policy.graph.observation[index].name)
-        lines.append(f" *   {index}  {name}: {low:.6g} to {high:.6g}")
-    return "\n".join(lines)
+    pairs = zip(policy.graph.observation, held, strict=False)
+    said = [(_plain(signal.name), f": {low:.6g} to {high:.6g}") for signal, (low, high) in pairs]
+    head = ["", " *   The accuracy above was measured on observations within these:"]
+    return "\n".join([*head, *_numbered(said)])
 
 
 def _cut_off_lines(policy: EncodedPolicy) -> str:
     cut_off = policy.observation_cut_off
     if cut_off is None:
         return ""
-    signals = policy.graph.observation
-    lines = ["", " *   Fixed point: beyond these an input counts as this much and no more."]
+    signals, said = policy.graph.observation, []
     for index, signal in enumerate(signals):
         least = min(cut_off[index :: len(signals)])
-        lines.append(
-            f" *   {index}  {_plain(signal.name)}: cut off at -{least:.6g} and {least:.6g}"
-        )
-    return "\n".join(lines)
+        said.append((_plain(signal.name), f": cut off at -{least:.6g} and {least:.6g}"))
+    head = ["", " *   Fixed point: beyond these an input counts as this much and no more."]
+    return "\n".join([*head, *_numbered(said)])
 
 
 def _overflow_lines(policy: EncodedPolicy) -> str:
@@ -271,6 +290,7 @@ def _source(policy: EncodedPolicy, style: CStyle) -> str:
     code = "\n".join(
         [*tick_sizes(style), *tables, written.functions, act(written, policy.graph, style)]
     )
+    code += task_source(policy.graph, style)
     guards = style.render(_GUARDS) + ("" if style.portable else _PRAGMAS)
     helpers = (readers(policy.tables), bit_functions(code, style.portable))
     return "\n".join(part for part in (includes, guards, *helpers, code) if part)

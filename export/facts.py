@@ -11,6 +11,7 @@ from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.inputs import CALIBRATION, LIMITS, NORMALISER, SCALES, Inputs
 from sparsectl.export.source.source import Source
 from sparsectl.export.straddle import Straddling
+from sparsectl.export.task_choice import described_tasks
 from sparsectl.export.verify import Proof
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
@@ -61,6 +62,7 @@ def description(
         "environment": graph.environment,
         "signals": graph.signals(),
         **state_facts(graph),
+        "tasks": described_tasks(graph),
         "inputs": input_facts(inputs, policy, held),
         "accuracy": {name: verified[name] for name in _ACCURACY}
         | {"observed": MET[inputs.known_from], "error_up_to_cut_off": beyond},

@@ -63,7 +63,7 @@ def load_c(
     Raises:
         UserError: there is no C compiler, or it fails.
     """
-    library, style = _library(_BATCH, sources, folder, prefix)
+    library, style = load_library(_BATCH, sources, folder, prefix)
     function = library[style.name("act_batch")]
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     function.restype = None
@@ -134,7 +134,7 @@ def load_recurrent_c(
     Raises:
         UserError: there is no C compiler, or it fails.
     """
-    library, style = _library(_SEQUENCES, sources, folder, prefix)
+    library, style = load_library(_SEQUENCES, sources, folder, prefix)
     ticks, run = library[style.name("ticks")], library[style.name("run")]
     ticks.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
@@ -159,8 +159,15 @@ def load_recurrent_c(
     return RecurrentC(act_with, act)
 
 
-def _library(program: str, sources: Path, folder: Path, prefix: str) -> tuple[ctypes.CDLL, CStyle]:
-    """The C of this prefix in `sources` with a program around it, compiled into `folder`."""
+def load_library(
+    program: str, sources: Path, folder: Path, prefix: str
+) -> tuple[ctypes.CDLL, CStyle]:
+    """The C of this prefix in `sources`, with a program that calls it, compiled into `folder`; and
+    the style of its names.
+
+    Raises:
+        UserError: there is no C compiler, or it fails.
+    """
     batch = folder / "batch.c"
     library = folder / f"policy-{next(_LOADED)}.so"  # a name loaded before would be found again
     style = CStyle(prefix)

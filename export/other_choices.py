@@ -1,5 +1,5 @@
 """How often an encoding that rounds chooses otherwise: the error of a policy that takes one of a
-few choices, where a difference of indices would say nothing."""
+few choices, or one a head, where a difference of indices would say nothing."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class OtherChoices:
     """Wilson's 95 % interval of the share, for observations drawn independently."""
     regret_mean: float
     regret_max: float
-    """What the other choice is worth less, by the source's own values (Q or logits): mean over all
-    observations, and greatest."""
+    """What the other choice is worth less, by the source's own values (Q or logits), of several
+    heads in the worst: mean over all observations, and greatest."""
     value_span: float
-    """Between the source's best and worst choice, the median over all observations."""
+    """Between the source's best and worst choice, the median over all observations and heads."""
 
     @property
     def share(self) -> float:
@@ -53,43 +53,53 @@ class OtherChoices:
 
 
 def chooses(graph: PolicyGraph) -> bool:
-    """Whether the action is the index of the greatest of the last layer's values."""
-    return graph.layers[-1].activation == CHOOSING
+    """Whether each action is the index of the greatest of some of the last layer's values."""
+    return set(graph.layers[-1].activations) == {CHOOSING}
 
 
 def compare_choices(
     graph: PolicyGraph, observations: Float64, found: Float64, exact: Float64, own: Float64
 ) -> OtherChoices:
-    """Count the other choices among `found`.
+    """Count the observations for which `found` has another choice, of several heads in any.
 
     Args:
         graph: the policy before it is encoded; its values are what regret is measured in.
         observations: [count, observation_size].
-        found: the encoded policy's actions, [count, 1]; as are those of
+        found: the encoded policy's actions, [count, heads]; as are those of
         exact: the source in float64, and of
         own: the source as it runs in float32, which may break a tie otherwise.
     """
-    differs = (found != exact).any(axis=1)
-    ties = (own != exact).any(axis=1)
-    wrong = differs & (found != own).any(axis=1)
-    values = graph.values_exact(observations)
-    best = values.max(axis=1)
-    signal = graph.action[0]
-    index = np.rint((found[:, 0] - signal.offset) / signal.scale).astype(np.int64)
-    taken = np.take_along_axis(values, np.clip(index, 0, values.shape[1] - 1)[:, None], axis=1)
-    regret = np.where(wrong, best - taken[:, 0], 0.0)
-    count, other = len(found), int(wrong.sum())
+    wrong = (found != exact) & (found != own)
+    values, heads = graph.values_exact(observations), graph.layers[-1].parts
+    ends = np.cumsum([head.neurons for head in heads])[:-1]
+    of_heads = np.split(values, ends, axis=1)
+    regret = np.stack([_lost(graph, head, found, of_heads[head]) for head in range(len(heads))])
+    regret = np.where(wrong.T, regret, 0.0).max(axis=0)
+    span = np.stack([np.ptp(each, axis=1) for each in of_heads])
+    count, other = len(found), int(wrong.any(axis=1).sum())
     low, high = wilson(other, count)
     return OtherChoices(
         observations=count,
         other=other,
-        ties=int(ties.sum()),
+        ties=int((own != exact).any(axis=1).sum()),
         share_low=low,
         share_high=high,
         regret_mean=float(regret.mean()),
         regret_max=float(regret.max()),
-        value_span=float(np.median(best - values.min(axis=1))),
+        value_span=float(np.median(span)),
     )
+
+
+def _lost(graph: PolicyGraph, head: int, found: Float64, values: Float64) -> Float64:
+    """What a head's choices are worth less than its best ones, [count].
+
+    values: of its choices, [count, choices].
+    """
+    signal = graph.action[head]
+    index = np.rint((found[:, head] - signal.offset) / signal.scale).astype(np.int64)
+    index = np.clip(index, 0, values.shape[1] - 1)
+    taken = np.take_along_axis(values, index[:, None], axis=1)[:, 0]
+    return np.asarray(values.max(axis=1) - taken, np.float64)
 
 
 def wilson(other: int, count: int) -> tuple[float, float]:

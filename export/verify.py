@@ -22,6 +22,7 @@ from sparsectl.export.inputs import Batch
 from sparsectl.export.other_choices import OtherChoices, chooses, compare_choices
 from sparsectl.export.same_bits import require_same_bits
 from sparsectl.export.source.source import Source
+from sparsectl.export.task_choice import check_task_choices
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import PolicyGraph
 
@@ -225,18 +226,18 @@ class Proof:
         found["onnxruntime"] = judged[0]
         progress("host C")
         graph = self._policy.graph
-        with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
-            act = load_c(c_folder, graph.action_size, Path(scratch), prefix)
-            for index, (batch, reference) in enumerate(
-                zip(self._batches, self._references, strict=True)
-            ):
-                lost = partial(self._overflows, index)
-                require_same_bits(reference, act(batch.observations), lost)
+        with tempfile.TemporaryDirectory(prefix="sparsectl-") as name:
+            scratch, met = Path(name), self.met.observations
+            act = load_c(c_folder, graph.action_size, scratch, prefix)
+            for index, reference in enumerate(self._references):
+                found_here = act(self._batches[index].observations)
+                require_same_bits(reference, found_here, partial(self._overflows, index))
+            check_task_choices(graph, session, c_folder, scratch, prefix, met, self._references[0])
         found["host_c"] = self.encoding  # of the same bits
         kind = self._policy.encoding.kind
         limits = self._limit(0, DEFAULT_ERROR[kind])
-        if kind != "float32" and self.choices is not None:
-            limits = np.array(DEFAULT_ERROR[kind] if self._error is None else self._error)
+        if kind != "float32" and self.choices is not None:  # a share of observations
+            limits = limits / self._ranges[0]
         rounding = max(each.rounding for each in (self.encoding, *judged))
         return {
             "max_abs_error": {"source": self.source_error}
@@ -375,8 +376,7 @@ class Proof:
 
 def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

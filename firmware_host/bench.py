@@ -56,17 +56,18 @@ Exact = Callable[[Float32], NDArray[np.float64]]
 def bench(config: BenchConfig, exact: Exact | None = None) -> dict[str, Any]:
     """Compile the policy in the folder `config.policy` for the board's core and measure it.
 
-    max_abs_error is against `exact` where that is given, else against the golden vectors.
+    The error is against `exact` where that is given, else against the golden vectors.
 
     Returns:
         board, encoding; cycles (of a typical call: the median of the golden vectors), cycles_least
         and cycles_worst over all observations, constant_time, cycles_kind (exact or modelled),
         instructions (typical), flash_bytes and flash (by section: code, tables, data), ram_bytes
         (static), stack_bytes, activation_share, max_abs_error (for the golden vectors'
-        observations), bit_exact (does each golden vector come out in every bit?), clock_hz,
-        microseconds (typical; on the host of the fastest call), median_microseconds, observations,
-        digest, kept_weights, note. None where the core cannot tell. Flash and RAM are over a
-        firmware with an empty policy.
+        observations; None of a policy that chooses), other_choices (of one that does: the share of
+        the golden vectors for which it chooses otherwise; else None), bit_exact (does each golden
+        vector come out in every bit?), clock_hz, microseconds (typical; on the host of the fastest
+        call), median_microseconds, observations, digest, kept_weights, note. None where the core
+        cannot tell. Flash and RAM are over a firmware with an empty policy.
 
     Raises:
         UserError: unknown board, no compiler or emulator, policy files missing or foreign, actions
@@ -82,7 +83,7 @@ def bench(config: BenchConfig, exact: Exact | None = None) -> dict[str, Any]:
         found = target.core.measure(config.policy, Path(name), observations, config.runs)
     result = {"board": target.name, "encoding": policy.encoding}
     result |= _time(target, found, len(golden.actions)) | _memory(found)
-    result |= _error(config.policy, found, golden, exact) | _identity(policy, found)
+    result |= _error(config.policy, policy, found, golden, exact) | _identity(policy, found)
     check_limits(config, result, target)
     return result
 
@@ -119,16 +120,22 @@ def _memory(found: Measurement) -> dict[str, Any]:
 
 
 def _error(
-    policy: Path, found: Measurement, golden: GoldenVectors, exact: Exact | None
+    policy: Path,
+    facts: PolicyFacts,
+    found: Measurement,
+    golden: GoldenVectors,
+    exact: Exact | None,
 ) -> dict[str, Any]:
     count = min(len(golden.actions), len(found.actions))
     given, wanted = found.actions[:count], golden.actions[:count]
     if not np.isfinite(found.actions).all():
         raise UserError(f"{policy} gives actions that are not finite; export it again")
     meant = exact(golden.observations[:count]) if exact else wanted.astype(np.float64)
-    difference = given.astype(np.float64) - meant
+    difference = np.abs(given.astype(np.float64) - meant)
+    others = (difference != 0).any(axis=1).mean()  # of indices a difference says nothing
     return {
-        "max_abs_error": float(np.abs(difference).max()),
+        "max_abs_error": None if facts.chooses else float(difference.max()),
+        "other_choices": float(others) if facts.chooses else None,
         "bit_exact": bool((given.view(np.uint32) == wanted.view(np.uint32)).all()),
         "golden_vectors": count,
         "observations": len(found.actions),
@@ -172,8 +179,15 @@ def _limits(
         ("flash", config.flash, result["flash_bytes"], "bytes"),
         ("ram", config.ram, ram_with_stack(result), "bytes"),
         ("cycles", config.cycles, result["cycles_worst"], "cycles"),
-        ("error", config.error, result["max_abs_error"], "of the action"),
+        ("error", config.error, *how_far(result)),
     ]
+
+
+def how_far(result: dict[str, Any]) -> tuple[float, str]:
+    """The error, and of what it is."""
+    if result["other_choices"] is None:
+        return float(result["max_abs_error"]), "of the action"
+    return float(result["other_choices"]), "of the golden vectors with another choice"
 
 
 def ram_with_stack(result: dict[str, Any]) -> int:

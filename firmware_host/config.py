@@ -69,4 +69,5 @@ class BenchConfig:
     """Refuse a policy whose longest measured call takes more cycles."""
     error: float | None = None
     """Refuse a policy whose actions differ from the golden vectors by more than this. If a model is
-    given, the limit is relative to the action's range, as in `sparsectl export`."""
+    given, the limit is relative to the action's range, as in `sparsectl export`. For discrete
+    actions: the greatest share of golden vectors for which the choice may differ."""

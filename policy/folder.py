@@ -22,6 +22,7 @@ from sparsectl.policy.activations import Float32
 from sparsectl.policy.choices import Choices, choices_of
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.signals import parse_signals
+from sparsectl.policy.tasks import heads_of
 
 POLICY_JSON: Final = "policy.json"
 GOLDEN_VECTORS: Final = "golden_vectors"
@@ -49,9 +50,17 @@ class PolicyFacts:
     encoding: str | None
     """How the weights are stored; None: the folder does not say."""
     choices: Choices | None = None
-    """Those that its action is the index of; None: its actions are real numbers."""
+    """Those that its action is the index of; None: its actions are real numbers, or several
+    choices."""
+    tasks: int = 0
+    """How many tasks it has a head of choices for; 0: it is of one."""
     state_size: int = 0
     """Values that it hands from tick to tick; 0: it keeps no state."""
+
+    @property
+    def chooses(self) -> bool:
+        """Whether its actions are indices."""
+        return self.choices is not None or self.tasks > 0
 
     @classmethod
     def of(cls, graph: PolicyGraph, encoding: str) -> PolicyFacts:
@@ -67,6 +76,7 @@ class PolicyFacts:
             encoding=encoding,
             choices=choices_of(graph.signals()),
             state_size=graph.state_size,
+            tasks=len(heads_of(graph.signals())),
         )
 
     @classmethod
@@ -102,6 +112,7 @@ class PolicyFacts:
             encoding=encoding,
             choices=choices_of(signals),
             state_size=_state_size(said, path),
+            tasks=len(heads_of(signals)),
         )
 
 

@@ -19,6 +19,9 @@ JSON = dict[str, Any]
 
 LEAST, MOST = 2, 64
 """Tasks of one policy."""
+TASK, CHOICE = "task", "choice"
+"""Of a policy of several tasks as ONNX an input that need not be given, the numbers of tasks
+[tasks], and the output with their choices [batch, tasks]; without the input those of all."""
 MOST_CHOICES = 2**24
 """Up to which float32 has every whole number."""
 

@@ -25,6 +25,7 @@ from sparsectl.export.source.runners import RUNNERS, Execute, Runner, reason
 from sparsectl.export.source.source import Normaliser
 from sparsectl.export.source.thresholds import MAX_MARGINS, flat, thresholds
 from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.output import choose_output
 
 BATCH_VALUES = 1_000_000
@@ -69,8 +70,8 @@ class OnnxSource:
     def _open(self, model: ModelProto, output: str | None, folder: Path) -> None:
         chosen = choose_output([o.name for o in model.graph.output], output)
         self.output: str | None = chosen
-        self._result = chosen
-        self._model = leading_to(model, chosen)
+        model, self._result = with_choice(model, chosen)
+        self._model = leading_to(model, self._result)
         self.data_sha256 = _hashes_of_data(self._model, folder)
         load_external_data_for_model(self._model, str(folder))
         names = {tensor.name for tensor in self._model.graph.initializer}

@@ -15,6 +15,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.graph import MAX_WEIGHTS, PolicyGraph, Signal
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.onnx_file.action import Action, action_of
+from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.inputs import observations
 from sparsectl.policy.onnx_file.lowering import lower
 from sparsectl.policy.onnx_file.node import Node, Value
@@ -84,6 +85,8 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
     if written is not None:
         return written
     _refuse_functions(model, output.name)
+    model, name = with_choice(model, output.name)
+    output = next(value for value in model.graph.output if value.name == name)
     tensors = TensorReader(folder)
     program = Program(tensors.spend)
     symbol, names = _run(model.graph, output, opset, tensors, program)

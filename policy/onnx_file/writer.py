@@ -26,6 +26,7 @@ from sparsectl.policy.activations import ACTIVATIONS, Float32
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Segment
 from sparsectl.policy.onnx_file.cells import CELL_NODES
+from sparsectl.policy.tasks import CHOICE, TASK, heads_of
 
 OPSET, GELU_OPSET = 13, 20
 REDUCE_OPSET = 18
@@ -53,8 +54,8 @@ _SPARSE_OVERHEAD_BYTES = 128  # names, shapes and tags of a sparse tensor's two 
 def write_onnx(graph: PolicyGraph, path: Path, *, sparse: bool = False) -> None:
     """Write `graph` as ONNX: input "observation" [batch, n], output "action" [batch, m], physical
     units at both ends; of a policy that keeps a state one tick, with "state_in" [batch, s] and
-    "state_out" [batch, s] too. The same graph gives the same bytes; `read_onnx` gives the same
-    digest.
+    "state_out" [batch, s] too; of several tasks also `TASK` and `CHOICE`. The same graph gives the
+    same bytes; `read_onnx` gives the same digest.
 
     sparse: weights as sparse_initializer where that is smaller; onnxruntime reads it, onnx's own
     reference and most converters do not.
@@ -140,14 +141,26 @@ class _Builder:
             self._join("Identity", "action.own", values)
         self._action(graph)
         self.nodes[-1].output[0] = "action"
+        asked, answered = self._tasks(graph)
         self.graph: GraphProto = helper.make_graph(
             self.nodes,
             "policy",
-            given,
-            made,
+            given + asked,
+            made + answered,
             self.dense,
             sparse_initializer=self.sparse,
         )
+
+    def _tasks(self, graph: PolicyGraph) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
+        """The input by which tasks are asked for and the output with their choices, where the
+        policy is of several."""
+        count = len(heads_of(graph.signals()))
+        if not count or graph.state_size:
+            return [], []
+        every = self._wholes(TASK, list(range(count)))
+        self._join("Gather", CHOICE, "action", every, axis=1)
+        asked = helper.make_tensor_value_info(TASK, TensorProto.INT64, ["tasks"])
+        return [asked], [_batch_of(CHOICE, "tasks")]
 
     def _append(self, operator: str, name: str, *constants: str, **attributes: Any) -> None:
         node = helper.make_node(operator, [self.value, *constants], [name], name, **attributes)
@@ -365,5 +378,5 @@ def kernel_of(weight: Float32, convolution: Convolution) -> Float32:
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-def _batch_of(name: str, width: int) -> ValueInfoProto:
+def _batch_of(name: str, width: int | str) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])

@@ -134,7 +134,9 @@ def _signals(datasets: Sequence[Dataset], image: tuple[int, int, int] | None) ->
     action = []
     for number, dataset in enumerate(datasets):
         assert dataset.choices is not None
-        action.append({**choice_signal(dataset.choices), "name": f"choice_{number}"})
+        of = dataset.metadata.get("environment")
+        name = f"choice_{number}" + (f" of {of}" if of else "")
+        action.append({**choice_signal(dataset.choices), "name": name})
     return {
         "observation": observation,
         "action": action,

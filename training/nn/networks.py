@@ -17,6 +17,7 @@ from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.normalizer import Normalizer
 from sparsectl.policy.onnx_file.output import values_in
 from sparsectl.policy.sb3_file import ActorNetwork
+from sparsectl.policy.tasks import CHOICE, TASK
 
 Array = NDArray[np.float32]
 
@@ -171,7 +172,7 @@ class OnnxNetwork:
         _check_size(path)
         self._session = _open_session(path)
         self._input, self.observation_size = _only(self._session.get_inputs(), "input", path)
-        outputs = self._session.get_outputs()
+        outputs = _without_tasks(self._session)
         valued = [value for value in outputs if values_in(value.name)]
         output = valued[0] if len(valued) == 1 else outputs[0]
         self.gives_index = len(outputs) == 1 and _is_index(output)
@@ -230,6 +231,13 @@ class NormalizedNetwork:
     def __call__(self, observations: Array) -> Array:
         """Actions [B, m] for observations [B, n]."""
         return self.network(self.normalizer(observations))
+
+
+def _without_tasks(session: Any) -> list[Any]:
+    """The outputs, but of a policy of several tasks that `export` wrote the action alone."""
+    outputs: list[Any] = session.get_outputs()
+    asked = {value.name for value in session.get_overridable_initializers()}
+    return [value for value in outputs if TASK not in asked or value.name != CHOICE]
 
 
 def _check_size(path: Path) -> None:

@@ -68,8 +68,11 @@ DQN_OF = {
 """The zoo's, by Gymnasium's name without its version."""
 PPO_OF = {"CartPole": Ppo(256, 32, 20, 0.8, 0.2, 0.0)}
 
-MINATAR = "MinAtar"
-DQN_OF_FAMILY = {MINATAR: Dqn(32, 100_000, 4, 1_000, 0.1, 0.1)}
+MINATAR, RIGS = "MinAtar", "sparsectl"
+DQN_OF_FAMILY = {
+    MINATAR: Dqn(32, 100_000, 4, 1_000, 0.1, 0.1),
+    RIGS: Dqn(256, 1_000_000, 1, 1, 0.1, 0.05),
+}
 PPO_OF_FAMILY = {MINATAR: Ppo(256, 32, 4, ent_coef=0.01)}
 """By the part of an id before its slash."""
 
