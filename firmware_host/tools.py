@@ -14,6 +14,7 @@ from sparsectl.common.errors import UserError
 
 TOOLS: Final[dict[str, str]] = {
     "gcc": "gcc",
+    "g++": "g++",
     "cmake": "cmake",
     "clang": "clang libclang-rt-dev",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",

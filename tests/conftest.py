@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import compiler_cache
+from tests import compiler_cache, missing_programs
 from tests.peak_memory import PeakMemory
 
 # Hypothesis ends an example after 200 ms outside CI, which a busy machine takes for anything.
@@ -23,6 +23,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("any machine")
+
+missing_programs.skip_where_missing()
 
 RECORD = os.environ.get("SPARSECTL_PEAK_MEMORY", "")
 

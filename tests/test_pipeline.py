@@ -24,6 +24,7 @@ import pytest
 
 from sparsectl import cli
 from sparsectl.plants.rig import rig_names
+from tests.tools import need
 
 ROOT = Path(__file__).resolve().parent.parent
 TEACHERS = ROOT / "training" / "teachers"
@@ -60,6 +61,7 @@ def _result(ended: int, out: str, err: str, code: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder with dataset, student and policy."""
+    need("gcc")
     folder = tmp_path_factory.mktemp("run")
     teacher = TEACHERS / f"{RIG}.onnx"
     sparsectl(

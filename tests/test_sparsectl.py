@@ -13,6 +13,7 @@ import pytest
 
 from sparsectl import cli
 from sparsectl.common.errors import UserError
+from tests.tools import need
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -152,6 +153,7 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_json_is_json() -> None:
+    need("gcc")
     result = run("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
     assert checks["numpy"]["found"]

@@ -323,10 +323,7 @@ def test_cross_compilers_do_not_warn(tmp_path: Path, replays: list[str], target:
 def test_no_library_is_needed(tmp_path: Path, encoding: str) -> None:
     graph = random_graph((25, 40, 3), 0.2)
     files = files_of(graph, encoding, observations(graph, 1))
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    command = ["cc", *STRICT, "-O1", "-c", str(tmp_path / "policy.c"), "-o", str(tmp_path / "p.o")]
-    subprocess.run(command, check=True)
+    assert _compile(files, tmp_path, *STRICT, "-O1").returncode == 0
     symbols = subprocess.run(["nm", str(tmp_path / "p.o")], capture_output=True, text=True).stdout
     assert re.findall(r" U (\w+)", symbols) == []
     assert re.findall(r" [TDBC] (\w+)", symbols) == ["policy_act"]
@@ -361,15 +358,12 @@ def test_loose_arithmetic_changes_no_bit(tmp_path: Path, compiler: str, loose: s
 @pytest.mark.parametrize("encoding", ["csr", "packed-int16"])
 def test_both_headers_are_plain_cpp(tmp_path: Path, standard: str, encoding: str) -> None:
     need("g++")
-    for name, text in tiny(encoding).items():
-        (tmp_path / name).write_text(text)
+    assert _compile(tiny(encoding), tmp_path, "-std=c99").returncode == 0
     (tmp_path / "main.cpp").write_text(
         '#include "policy.h"\n#include "policy_vectors.h"\n'
         "int main() { float a[POLICY_ACTION_SIZE]; policy_act(policy_vector_observation[0], a);\n"
         "return a[0] == policy_vector_action[0][0] ? 0 : 1; }\n"
     )
-    compile_c = ["gcc", "-std=c99", "-c", str(tmp_path / "policy.c"), "-o", str(tmp_path / "p.o")]
-    subprocess.run(compile_c, check=True)
     flags = [f"-std={standard}", "-pedantic-errors", "-Wall", "-Wextra", "-Werror"]
     command = ["g++", *flags, str(tmp_path / "main.cpp"), str(tmp_path / "p.o")]
     subprocess.run([*command, "-o", str(tmp_path / "main")], check=True)
@@ -379,17 +373,13 @@ def test_both_headers_are_plain_cpp(tmp_path: Path, standard: str, encoding: str
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_policy_of_one_layer_has_no_unused_variable(tmp_path: Path, encoding: str) -> None:
     graph = random_graph((4, 2), activations=("tanh",))
-    for name, text in files_of(graph, encoding, observations(graph, 3)).items():
-        (tmp_path / name).write_text(text)
-    command = ["gcc", *STRICT, "-c", str(tmp_path / "policy.c"), "-o", str(tmp_path / "p.o")]
-    subprocess.run(command, check=True)
+    files = files_of(graph, encoding, observations(graph, 3))
+    compiled = _compile(files, tmp_path, *STRICT)
+    assert compiled.returncode == 0, compiled.stderr
 
 
 def test_fast_math_is_refused(tmp_path: Path) -> None:
-    for name, text in tiny("csr").items():
-        (tmp_path / name).write_text(text)
-    command = ["cc", "-ffast-math", "-c", str(tmp_path / "policy.c"), "-o", str(tmp_path / "p.o")]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = _compile(tiny("csr"), tmp_path, "-ffast-math")
     assert result.returncode != 0 and "fast-math" in result.stderr
 
 
@@ -397,3 +387,12 @@ def test_an_unfolded_graph_is_a_defect() -> None:
     graph = random_graph((4, 3, 1), normalised=True)
     with pytest.raises(ValueError, match="fold the normaliser"):
         files_of(graph, "csr", observations(graph, 1))
+
+
+def _compile(files: dict[str, str], folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Write the files; policy.c to p.o by gcc."""
+    need("gcc")
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    command = ["gcc", *flags, "-c", str(folder / "policy.c"), "-o", str(folder / "p.o")]
+    return subprocess.run(command, capture_output=True, text=True)

@@ -98,6 +98,7 @@ def test_what_is_too_large_is_refused_before_memory_is_taken(
 
 def test_a_calibration_file_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
     """3.5 GB of zeros in some megabytes: read in parts, or refused by what its head says."""
+    need("gcc")
     path = mlp(tmp_path / "m.onnx", 4, 8, 1)
     for rows, expected in ((20_000_000, 0), (400_000_000, 2)):
         bomb = tmp_path / f"{rows}.npz"

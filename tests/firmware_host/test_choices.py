@@ -27,6 +27,7 @@ from sparsectl.protocol.wire import Fault
 from tests.firmware_host.board_process import BoardProcess, Plant
 from tests.firmware_host.core_library import RIG
 from tests.firmware_host.small_policy import small_policy
+from tests.tools import need
 
 DUTIES = (-0.6, 0.0, 0.1, 0.6)
 CHOOSING = replace(RIG, duties=DUTIES)
@@ -48,6 +49,7 @@ def duty(facts: PolicyFacts, tmp_path_factory: pytest.TempPathFactory) -> Duty:
         '#include "choice.h"\nfloat duty(float a);\nfloat duty(float a) { return choice_duty(a); }'
     )
     (folder / "duty.c").write_text(f'#include "choice.h"\n{source}\n')
+    need("gcc")
     words = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-shared", "-fPIC"]
     words += [f"-I{FIRMWARE / 'core'}", f"-I{folder}", "-o", "duty.so", "duty.c"]
     subprocess.run(words, cwd=folder, check=True)

@@ -22,6 +22,7 @@ from sparsectl.hil.replay.replay import replay
 from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import export_graph, timid_graph
 from tests.hil.trial.test_trial import Short
+from tests.tools import need
 
 TRIES = """
 #define _GNU_SOURCE
@@ -62,7 +63,8 @@ def test_a_program_has_nothing_but_its_pipe(tmp_path: Path) -> None:
     source, program = tmp_path / "tries.c", tmp_path / "tries"
     source.write_text(TRIES)
     names = (f'-DTARGET="{target}"', f'-DVICTIM="{victim}"')
-    subprocess.run(["cc", *names, str(source), "-o", str(program), *STATIC], check=True)
+    need("gcc")
+    subprocess.run(["gcc", *names, str(source), "-o", str(program), *STATIC], check=True)
     assert victim.exists()
     with ConfinedProgram(program) as confined:
         told = b""
