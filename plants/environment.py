@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import gymnasium
@@ -14,13 +13,7 @@ from sparsectl.common.warning import warn
 from sparsectl.plants.observation import Observer
 from sparsectl.plants.plant import Plant, StartKind
 from sparsectl.plants.rig import load_rig
-
-EPISODE_STEPS = 500
-BALANCED_RAD = 0.2
-"""Within this angle of upright the pole counts as balanced."""
-
-SUCCESS_STEPS = 100
-"""An episode is a success when the pole was balanced for these last steps (2 s at 20 ms)."""
+from sparsectl.plants.task import BALANCED_RAD, EPISODE_STEPS, SUCCESS_STEPS, reward
 
 STARTS: tuple[StartKind, ...] = ("hanging", "upright", "uniform")
 
@@ -28,6 +21,23 @@ Observation = NDArray[np.float32]
 
 
 Action = NDArray[np.float32] | int | np.integer[Any]
+
+
+def chosen_start(start: str, random: np.random.Generator) -> StartKind:
+    """The kind of start that a name asks for; "mixed" is any of them, by chance.
+
+    Raises:
+        UserError: there is no such start.
+    """
+    if start == "anywhere":
+        warn('the start "anywhere" is now "uniform"; the former name will be removed')
+        start = "uniform"
+    if start == "mixed":
+        return STARTS[random.integers(len(STARTS))]
+    for known in STARTS:
+        if start == known:
+            return known
+    raise UserError(f"start is {start!r}; take one of {', '.join(STARTS)}, mixed")
 
 
 class PendulumEnv(gymnasium.Env[Observation, Action]):
@@ -87,14 +97,8 @@ class PendulumEnv(gymnasium.Env[Observation, Action]):
         """
         super().reset(seed=seed)
         start = (options or {}).get("start", self.start)
-        if start == "anywhere":
-            warn('the start "anywhere" is now "uniform"; the former name will be removed')
-            start = "uniform"
-        if start not in (*STARTS, "mixed"):
-            raise UserError(f"start is {start!r}; take one of {', '.join(STARTS)}, mixed")
-        if start == "mixed":
-            start = STARTS[self.np_random.integers(len(STARTS))]
-        self.plant.reset(self.np_random, randomised=self.randomised, start=start)
+        kind = chosen_start(start, self.np_random)
+        self.plant.reset(self.np_random, randomised=self.randomised, start=kind)
         self._steps = 0
         self._balanced_steps = 0
         return self.observer.reset(self.plant.counts()), {}
@@ -127,12 +131,10 @@ class PendulumEnv(gymnasium.Env[Observation, Action]):
 
     def _reward(self, duty: float) -> float:
         position, _, angle_rad, pole_velocity = self.plant.state()
-        upright = (1.0 + math.cos(angle_rad)) / 2.0
-        centred = 1.0 - min(abs(position) / self.rig.base.limit, 1.0) ** 2
-        # Calm counts for much, or the best that a young policy finds is to let the pole spin.
-        calm = 1.0 / (1.0 + (3.0 * pole_velocity / self.rig.pole.velocity_scale) ** 2)
-        sparing = 1.0 - duty**2
-        return upright * (1.0 + 4.0 * calm) / 5.0 * (1.0 + centred) / 2.0 * (4.0 + sparing) / 5.0
+        base, pole = self.rig.base, self.rig.pole
+        return float(
+            reward(position, angle_rad, pole_velocity, duty, base.limit, pole.velocity_scale)
+        )
 
     def _ending(self) -> tuple[bool, bool, dict[str, Any]]:
         position, _, angle_rad, _ = self.plant.state()

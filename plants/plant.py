@@ -47,6 +47,28 @@ def draw_parameters(rig: Rig, rng: np.random.Generator) -> Parameters:
     )
 
 
+def draw_start(
+    rig: Rig, start: StartKind, rng: np.random.Generator
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Draw positions and velocities of base and pole at reset, SI units."""
+    rest, base, pole = rig.start, rig.base, rig.pole
+    spread = rng.uniform(-1.0, 1.0, 4)
+    if start == "uniform":
+        return (
+            (0.6 * base.limit * spread[0], math.pi * spread[1]),
+            (0.5 * base.velocity_scale * spread[2], pole.velocity_scale * spread[3]),
+        )
+    if start == "upright":
+        return (
+            (0.6 * base.limit * spread[0], 0.3 * spread[1]),
+            (0.2 * base.velocity_scale * spread[2], 0.1 * pole.velocity_scale * spread[3]),
+        )
+    return (
+        (rest.base * spread[0], math.pi + rest.pole_rad * spread[1]),
+        (rest.base_velocity * spread[2], rest.pole_velocity * spread[3]),
+    )
+
+
 class Plant:
     """A pendulum whose time passes only in `advance`.
 
@@ -83,7 +105,7 @@ class Plant:
         parameters = draw_parameters(self.rig, rng) if randomised else Parameters()
         self._set_parameters(parameters)
         mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[:], self.data.qvel[:] = self._draw_start(start, rng)
+        self.data.qpos[:], self.data.qvel[:] = draw_start(self.rig, start, rng)
         self.set_duty(0.0)
 
     def hang(self) -> None:
@@ -139,27 +161,6 @@ class Plant:
         position, angle = self.data.qpos.tolist()
         velocity, pole_velocity = self.data.qvel.tolist()
         return position, velocity, wrap_angle(angle), pole_velocity
-
-    def _draw_start(
-        self, start: StartKind, rng: np.random.Generator
-    ) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Positions and velocities of base and pole at reset."""
-        rest, base, pole = self.rig.start, self.rig.base, self.rig.pole
-        spread = rng.uniform(-1.0, 1.0, 4)
-        if start == "uniform":
-            return (
-                (0.6 * base.limit * spread[0], math.pi * spread[1]),
-                (0.5 * base.velocity_scale * spread[2], pole.velocity_scale * spread[3]),
-            )
-        if start == "upright":
-            return (
-                (0.6 * base.limit * spread[0], 0.3 * spread[1]),
-                (0.2 * base.velocity_scale * spread[2], 0.1 * pole.velocity_scale * spread[3]),
-            )
-        return (
-            (rest.base * spread[0], math.pi + rest.pole_rad * spread[1]),
-            (rest.base_velocity * spread[2], rest.pole_velocity * spread[3]),
-        )
 
     def _effort(self) -> float:
         """N or N m of the duty that is set, at the present speed."""

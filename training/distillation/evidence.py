@@ -17,7 +17,8 @@ import numpy as np
 
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
-from sparsectl.training.rollouts.episodes import Behaviour, Rollouts
+from sparsectl.training.rollouts.block import Behaviour
+from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.intervals import (
     FAILED_SHARE,
     Array,

@@ -198,6 +198,34 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
     return CheckedEnvironment(environment, parts.id)
 
 
+def rig_of(name: str, options: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """What `PendulumEnv` is made with, where the name is a rig's and nothing stands around it.
+
+    Such an environment's episodes may be run many at once (`plants.side_by_side`).
+
+    Args:
+        name: as this module's docstring has it.
+        options: further keyword arguments.
+
+    Returns:
+        dict | None: with `rig` and maybe `randomised` and `start`; None: it is another's, or is
+        made with what only its class knows how to take or refuse.
+    """
+    from sparsectl.plants import ENTRY_POINT, OWN_RIG
+
+    parts = parts_of(name)
+    place, kwargs = parts.id, {**parts.kwargs, **(options or {})}
+    if place.endswith(".toml"):
+        place, kwargs = OWN_RIG, {**kwargs, "rig": place}
+    spec = gymnasium.registry.get(place)
+    if spec is None or spec.entry_point != ENTRY_POINT or parts.wrappers:
+        return None
+    kwargs = {**spec.kwargs, **kwargs}
+    known = {"rig": str, "randomised": bool, "start": str}
+    fits = all(isinstance(value, known.get(key, ())) for key, value in kwargs.items())
+    return kwargs if fits and "rig" in kwargs else None
+
+
 def _made(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     module, colon, rest = place.partition(":")
     try:

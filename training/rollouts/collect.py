@@ -17,7 +17,8 @@ from sparsectl.training.data.dataset import VALUES_KIND, Dataset
 from sparsectl.training.data.files import check_place, write_dataset
 from sparsectl.training.data.npz import BYTES_LIMIT
 from sparsectl.training.environments.environments import chosen_environment
-from sparsectl.training.rollouts.episodes import MOST_WORKERS, Behaviour, Rollouts
+from sparsectl.training.rollouts.block import Behaviour
+from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
 from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.seeds import Series

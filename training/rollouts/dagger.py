@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.data.files import read_dataset, write_dataset
-from sparsectl.training.rollouts.episodes import Behaviour, Rollouts
+from sparsectl.training.rollouts.block import Behaviour
+from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import DaggerSettings

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count, islice
 from types import TracebackType
@@ -21,56 +20,30 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.plants.task import EPISODE_STEPS
 from sparsectl.policy.choices import choices_of, same_levels
-from sparsectl.training.data.dataset import VALUES_KIND, Dataset, joined
-from sparsectl.training.environments.environments import make_environment
+from sparsectl.training.data.dataset import Dataset, joined
+from sparsectl.training.environments.environments import make_environment, rig_of
 from sparsectl.training.environments.signals import environment_signals, normaliser
 from sparsectl.training.nn.networks import Array
+from sparsectl.training.rollouts.block import Behaviour, Episode, Seed, run_block
 from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
-
-Seed = tuple[int, ...]
-"""Of episodes: their series (seeds.py), and what tells one run of it from another."""
+from sparsectl.training.rollouts.together import OfRig, OneByOne
 
 MOST_WORKERS = 1024
+
+BLOCK_EPISODES = 128
+"""Of a rig, side by side in a worker at most: more would make its datasets wait for one another."""
+
+BATCH_ROWS = 32
+"""Observations that a policy is asked at once where episodes run side by side."""
 
 SHOWN_EPISODES = 20
 """As many have a progress bar."""
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """Who acts in an episode, and who labels.
-
-    Attributes:
-        actor: its actions are executed.
-        teacher: its actions are recorded as the labels; the actor where it is None.
-        noise: standard deviation of Gaussian action noise, a fraction of half the action's range;
-            where actions are choices the probability ε of a choice by chance.
-        noise_fraction: the share of episodes that have it.
-        start: where episodes begin, one of the environment's `metadata["starts"]`; None: as always.
-    """
-
-    actor: Policy
-    teacher: Policy | None = None
-    noise: float = 0.0
-    noise_fraction: float = 1.0
-    start: str | None = None
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One episode: its transitions, and `info["is_success"]` at its end where there is one."""
-
-    transitions: Dataset
-    success: bool | None = field(default=None)
-
-    @property
-    def episode_return(self) -> float:
-        return float(self.transitions.rewards.sum(dtype=np.float64))
 
 
 def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
@@ -133,6 +106,9 @@ class Rollouts:
         probe = make_environment(environment, options)
         self.signals = environment_signals(probe)
         self.starts: tuple[str, ...] = tuple(probe.metadata.get("starts", ()))
+        self.is_of_rig = rig_of(environment, options) is not None
+        self.longest: int | None = EPISODE_STEPS if self.is_of_rig else None
+        """Steps of an episode, at most; None: not known."""
         probe.close()
         self.environment = environment
         self.workers = max(1, workers)
@@ -174,15 +150,15 @@ class Rollouts:
         check_fit(behaviour.actor, self.signals, self.environment)
         if behaviour.teacher is not None:
             check_fit(behaviour.teacher, self.signals, self.environment)
-        numbers = count(first) if number is None else iter(range(first, first + number))
-        waiting: list[Future[Episode]] = []
+        blocks = self._blocks(first, number)
+        waiting: list[Future[list[Episode]]] = []
         try:
             while True:
-                for ahead in islice(numbers, 2 * self.workers - len(waiting)):
+                for ahead in islice(blocks, 2 * self.workers - len(waiting)):
                     waiting.append(self._submit(behaviour, seed, ahead))
                 if not waiting:
                     return
-                yield waiting.pop(0).result()
+                yield from waiting.pop(0).result()
         except BrokenProcessPool as error:
             raise UserError(
                 f"a worker process of {self.environment} died, as one does that lacks memory; give "
@@ -197,12 +173,15 @@ class Rollouts:
         parts: list[Dataset] = []
         have = 0
         with Progress(total=number, desc=label, unit="tr") as progress:
-            for episode in self.episodes(behaviour, seed):
-                parts.append(episode.transitions)
-                have += len(parts[-1])
-                progress.update(min(len(parts[-1]), number - progress.n))
-                if have >= number:
-                    break
+            while have < number:
+                # So many there are at least; how many more, their lengths will say.
+                least = None if self.longest is None else -(-(number - have) // self.longest)
+                for episode in self.episodes(behaviour, seed, len(parts), least):
+                    parts.append(episode.transitions)
+                    have += len(parts[-1])
+                    progress.update(min(len(parts[-1]), number - progress.n))
+                    if have >= number:
+                        break
         return joined(parts).first(number)
 
     def returns(
@@ -215,10 +194,18 @@ class Rollouts:
         shown = Progress(episodes, desc=label, total=number, unit="ep", disable=quiet)
         return np.asarray([episode.episode_return for episode in shown], dtype=np.float32)
 
-    def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
+    def _blocks(self, first: int, number: int | None) -> Iterator[range]:
+        """Numbers of episodes that a worker runs side by side: one, but many of a rig's."""
+        if number is None:
+            return (range(one, one + 1) for one in count(first))
+        size = min(BLOCK_EPISODES, -(-number // self.workers)) if self.is_of_rig else 1
+        end = first + number
+        return (range(one, min(one + size, end)) for one in range(first, end, max(1, size)))
+
+    def _submit(self, behaviour: Behaviour, seed: Seed, numbers: range) -> Future[list[Episode]]:
         assert self._pool is not None
         with one_thread(), _started_without_interrupts():
-            return self._pool.submit(_episode, behaviour, seed, number)
+            return self._pool.submit(_block, behaviour, seed, numbers)
 
 
 @contextmanager
@@ -267,85 +254,31 @@ def _end_with_parent() -> None:
 
 
 @cache
+def _worker_signals() -> dict[str, Any]:
+    return environment_signals(_worker_environment())
+
+
+@cache
 def _worker_environment() -> gymnasium.Env[Any, Any]:
     """Made with the first episode, whose future tells what goes wrong."""
     return make_environment(*_worker_settings)
 
 
-def _episode(behaviour: Behaviour, seed: Seed, number: int) -> Episode:
-    return run_episode(_worker_environment(), behaviour, seed, number)
-
-
-def run_episode(
-    environment: gymnasium.Env[Any, Any], behaviour: Behaviour, seed: Seed, number: int
-) -> Episode:
-    """Run one episode in this process; its start and its noise follow from (seed, number).
-
-    Returns:
-        Episode: transitions; an episode ends by termination or truncation of the environment.
-    """
+def _block(behaviour: Behaviour, seed: Seed, numbers: range) -> list[Episode]:
     series, *entropy = seed
-    random = np.random.default_rng([*seed, number])
-    signals = environment_signals(environment)
-    *_, scale, low, high = normaliser(signals)
-    noise = behaviour.noise if random.random() < behaviour.noise_fraction else 0.0
-    disturbed = _explored if choices_of(signals) else _noisy
-    columns: list[list[Any]] = [[], [], [], [], [], []]
-    actions: list[Array] = []
-    options = None if behaviour.start is None else {"start": behaviour.start}
-    episode = RunningEpisode(environment, episode_seed(Series(series), number, *entropy), options)
-    while not episode.is_over:
-        action = behaviour.actor.act(episode.observation[None])[0]
-        actions.append(action)
-        executed = disturbed(action, noise, random, scale, low, high)
-        step = episode.step(executed)
-        values = (
-            step.observation,
-            executed,
-            step.reward,
-            step.after,
-            step.terminated,
-            step.truncated,
+    of_rig = rig_of(*_worker_settings)
+    if of_rig is not None:
+        running = OfRig(
+            of_rig,
+            [episode_seed(Series(series), number, *entropy) for number in numbers],
+            behaviour.start,
         )
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    teacher = behaviour.teacher
-    labels = np.stack(actions) if teacher is None else teacher.act(np.stack(columns[0]))
-    dataset = _dataset(columns, labels, signals)
-    labeller = teacher or behaviour.actor
-    if labeller.values_kind is not None:
-        metadata = {**dataset.metadata, VALUES_KIND: labeller.values_kind}
-        given = labeller.values(dataset.observations)
-        dataset = replace(dataset, teacher_values=given, metadata=metadata)
-    return Episode(dataset, episode.success)
-
-
-def _noisy(
-    action: Array, noise: float, random: np.random.Generator, scale: Array, low: Array, high: Array
-) -> Array:
-    """The action [m] with Gaussian noise, within its limits."""
-    noisy = action + (scale * noise) * random.standard_normal(action.shape)
-    executed: Array = np.minimum(np.maximum(noisy, low), high).astype(np.float32)
-    return executed
-
-
-def _explored(
-    action: Array, noise: float, random: np.random.Generator, scale: Array, low: Array, high: Array
-) -> Array:
-    """The choice [1], or any of them where the dice say so: ε-greedy."""
-    by_chance = random.integers(int(low[0]), int(high[0]), endpoint=True)
-    return np.array([by_chance], np.float32) if random.random() < noise else action
-
-
-def _dataset(columns: list[list[Any]], labels: Array, signals: dict[str, Any]) -> Dataset:
-    observations, actions, rewards, after, terminations, truncations = columns
-    return Dataset(
-        np.stack(observations),
-        np.stack(actions),
-        labels,
-        np.asarray(rewards, np.float32),
-        np.stack(after),
-        np.asarray(terminations, np.bool_),
-        np.asarray(truncations, np.bool_),
-        {"signals": signals},
-    )
+        return run_block(running, _worker_signals(), behaviour, seed, numbers, BATCH_ROWS)
+    start = None if behaviour.start is None else {"start": behaviour.start}
+    episodes = []
+    for number in numbers:
+        environment = _worker_environment()
+        begun = RunningEpisode(environment, episode_seed(Series(series), number, *entropy), start)
+        alone = OneByOne([environment], [begun])
+        episodes += run_block(alone, _worker_signals(), behaviour, seed, range(number, number + 1))
+    return episodes

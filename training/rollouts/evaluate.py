@@ -24,13 +24,10 @@ from sparsectl.training.rollouts.plausibility import warn_of_lost_normaliser
 from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
+from sparsectl.training.rollouts.together import SIDE_BY_SIDE, together
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Observations [episodes, n] to actions [episodes, m], in the environment's units."""
-
-
-SIDE_BY_SIDE = 256
-"""Environments at once: more would only fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -61,27 +58,28 @@ def run_episodes(
         UserError: there is no such episode.
     """
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-    said: list[bool | None] = [None] * episodes
-    threshold = None
+    said: list[bool | None] = []
+    probe = make_environment(env_id, env_kwargs)
+    threshold = probe.spec.reward_threshold if probe.spec else None
+    longest = (probe.spec and probe.spec.max_episode_steps) or _own_limit(probe)
+    probe.close()
     with Progress(total=0, desc=progress, unit="step", disable=progress is None) as bar:
         for first in range(0, episodes, SIDE_BY_SIDE):
             block = range(first, min(first + SIDE_BY_SIDE, episodes))
-            envs = {i: make_environment(env_id, env_kwargs) for i in block}
-            spec = envs[first].spec
-            threshold = spec.reward_threshold if spec else None
-            longest = (spec and spec.max_episode_steps) or _own_limit(envs[first])
-            running = {i: RunningEpisode(envs[i], episode_seed(series, seed + i)) for i in block}
-            while running:
-                ended = lengths[: block.stop][[i not in running for i in range(block.stop)]]
-                bar.total = expected_steps(ended, len(running), episodes, longest)
-                actions = act(np.stack([each.observation for each in running.values()]))
-                for i, action in zip(list(running), actions, strict=True):
-                    returns[i] += running[i].step(action).reward
-                    lengths[i] += 1
-                    if running[i].is_over:
-                        said[i] = running.pop(i).success
-                        envs[i].close()
-                bar.update(len(actions))
+            numbers = [seed + i for i in block]
+            side_by_side = together(env_id, env_kwargs, series, numbers)
+            while not side_by_side.is_over.all():
+                running = ~side_by_side.is_over
+                ended = np.concatenate([lengths[:first], lengths[first : block.stop][~running]])
+                bar.total = expected_steps(ended, int(running.sum()), episodes, longest)
+                given = act(side_by_side.observations[running])
+                actions = np.zeros((len(block), *given.shape[1:]), given.dtype)
+                actions[running] = given
+                steps = side_by_side.step(actions)
+                returns[first : block.stop][running] += steps.rewards[running]
+                lengths[first : block.stop][running] += 1
+                bar.update(len(given))
+            said += side_by_side.successes
     return Episodes(returns, lengths, successes_of(said, returns, threshold))
 
 

@@ -14,8 +14,9 @@ from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import ARRAYS
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.environments.environments import make_environment
+from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.collect import collect
-from sparsectl.training.rollouts.episodes import Behaviour, Rollouts
+from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import load_policy
 from tests.training.balancer import ENVIRONMENT, GAINS
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.environments.signals import normaliser
 from sparsectl.training.nn.networks import Mlp
+from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.dagger import AggregatedData, episodes_of, hard_rows, mined
-from sparsectl.training.rollouts.episodes import Behaviour, Rollouts
+from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.settings import DaggerSettings
 from tests.training.balancer import ENVIRONMENT

@@ -6,7 +6,6 @@ import ast
 from concurrent.futures import Future
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,9 +15,11 @@ from sparsectl.commands.config import ParetoConfig
 from sparsectl.commands.pareto import measured
 from sparsectl.common.errors import UserError
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.rollouts.episodes import Behaviour, Episode, Rollouts, Seed
+from sparsectl.training.rollouts.block import Behaviour, Episode, Seed
+from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
+from sparsectl.training.rollouts.together import Together
 from tests.training.balancer import ENVIRONMENT
 
 ROOT = Path(__file__).parents[3]
@@ -54,32 +55,27 @@ def test_a_seed_of_another_series_is_refused(number: int) -> None:
         episode_seed(Series.EVALUATION, number)
 
 
-class Seen(gymnasium.Wrapper):  # type: ignore[type-arg]
-    """Notes the seeds that it is reset with."""
-
-    seeds: list[int] = []
-
-    def reset(self, *, seed: int | None = None, options: object = None) -> object:  # type: ignore[override]
-        if seed is not None:
-            self.seeds.append(seed)
-        return self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
-
-
 def test_pareto_chooses_by_other_episodes_than_evaluate_reports(
     balancer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sparsectl.training.rollouts.evaluate as module
 
-    make = module.make_environment
-    monkeypatch.setattr(module, "make_environment", lambda *words: Seen(make(*words)))
+    begin = module.together
+    seeds: set[int] = set()
+
+    def noting(env: str, options: None, series: Series, numbers: list[int]) -> Together:
+        seeds.update(episode_seed(series, number) for number in numbers)
+        return begin(env, options, series, numbers)
+
+    monkeypatch.setattr(module, "together", noting)
     seen = []
     for run in (
         lambda: measured(ParetoConfig((balancer,), env=ENVIRONMENT, episodes=3), balancer),
         lambda: evaluate(EvaluateConfig(balancer, env=ENVIRONMENT, episodes=3), None),
     ):
-        Seen.seeds = []
+        seeds.clear()
         run()
-        seen.append(set(Seen.seeds) - {episode_seed(Series.PROBE, 0)})
+        seen.append(set(seeds))
     assert len(seen[0]) == len(seen[1]) == 3
     assert not seen[0] & seen[1]
 
@@ -90,9 +86,11 @@ def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) 
     run: list[int] = []
 
     class Counted(Rollouts):
-        def _submit(self, behaviour: Behaviour, seed: Seed, number: int) -> Future[Episode]:
-            run.append(number)
-            return super()._submit(behaviour, seed, number)
+        def _submit(
+            self, behaviour: Behaviour, seed: Seed, numbers: range
+        ) -> Future[list[Episode]]:
+            run.extend(numbers)
+            return super()._submit(behaviour, seed, numbers)
 
     policy = load_policy(balancer)
     with Counted(ENVIRONMENT, 1) as rollouts:
@@ -106,7 +104,7 @@ def test_no_environment_is_seeded_past_the_registry() -> None:
     """Every `reset(seed=…)` but in tests takes what `episode_seed` gives.
 
     An environment's or a wrapper's own `reset` passes on what it was given, and so does a
-    `RunningEpisode`, whose callers are looked at in its place.
+    `RunningEpisode` or episodes `OfRig`, whose callers are looked at in its place.
     """
     found = []
     for folder in ("training", "commands", "benchmarks"):
@@ -136,12 +134,15 @@ def test_no_environment_is_seeded_past_the_registry() -> None:
                 f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
                 for node in ast.walk(tree)
                 if isinstance(node, ast.Call)
-                and ast.unparse(node.func) == "RunningEpisode"
+                and ast.unparse(node.func) in ("RunningEpisode", "OfRig")
                 and not all(ast.unparse(seed).startswith("episode_seed(") for seed in _seeds(node))
             ]
     assert not found
 
 
 def _seeds(call: ast.Call) -> list[ast.expr]:
-    """The seed that a `RunningEpisode` is given; none where its generator goes on."""
-    return call.args[1:2] + [word.value for word in call.keywords if word.arg == "seed"]
+    """The seed that an episode is given; none where its generator goes on."""
+    given = call.args[1:2]
+    if given and isinstance(given[0], ast.ListComp):
+        return [given[0].elt]
+    return given + [word.value for word in call.keywords if word.arg == "seed"]
