@@ -83,8 +83,10 @@ def _rate(rig: str, how: str, repeat: int, width: int, episodes: int) -> float:
             begun = RunningEpisode(environment, episode_seed(Series.BENCHMARK, first, repeat))
             running = OneByOne([environment], [begun])
         else:
-            seeds = [episode_seed(Series.BENCHMARK, number, repeat) for number in numbers]
-            running = OfRig({"rig": rig}, seeds)
+            running = OfRig(
+                {"rig": rig},
+                [episode_seed(Series.BENCHMARK, number, repeat) for number in numbers],
+            )
         run = run_block(running, signals, behaviour, (Series.BENCHMARK, repeat), numbers, width)
         steps += sum(len(each.transitions) for each in run)
     return steps / (time.process_time() - began)

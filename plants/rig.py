@@ -211,7 +211,7 @@ def load_rig(name_or_path: str | Path) -> Rig:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a rig file: {error}; fix that line") from error
-    return _parse(table, path)
+    return parse_rig(table, path)
 
 
 def _signal(name: str, unit: str, scale: float, bound: float | None) -> dict[str, Any]:
@@ -232,10 +232,10 @@ def _index_signal(name: str, levels: tuple[float, ...]) -> dict[str, Any]:
 Section = TypeVar("Section", Base, Pole, Motor, CurrentMotor, Start, Randomisation)
 
 
-def _parse(table: dict[str, Any], path: Path) -> Rig:
-    top = {"title", "model", "period_s", "frames"}
-    sections = {"base", "pole", "motor", "start", "randomisation"}
-    _check_keys(table, top | sections, top | sections, f"{path}")
+def parse_rig(table: dict[str, Any], path: Path) -> Rig:
+    """A rig from the table of its file; a UserError naming `path` says what is wrong with it."""
+    known = {field.name for field in fields(Rig)} - {"name"}
+    _check_keys(table, known, known, f"{path}")
     rig = Rig(
         name=path.stem,
         title=str(table["title"]),

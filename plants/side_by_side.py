@@ -41,6 +41,11 @@ class PendulumEpisodes:
         seeds: one an episode, as `PendulumEnv.reset` takes it.
         randomised: whether each is a unit drawn from its rig's ranges.
         start: one of `STARTS`, or "mixed".
+        steps: after which an episode is cut.
+
+    Attributes:
+        parameters: of each episode's unit.
+        duty: that each motor was given last.
 
     Raises:
         UserError: there is no such start.
@@ -53,15 +58,19 @@ class PendulumEpisodes:
         *,
         randomised: bool = True,
         start: str = "hanging",
+        steps: int = EPISODE_STEPS,
     ) -> None:
         self.rigs = list(rigs)
+        self._longest = steps
         parameters, states, jitter = [], [], []
         for rig, seed in zip(rigs, seeds, strict=True):
             random, _ = np_random(seed)
             kind = chosen_start(start, random)
             parameters.append(draw_parameters(rig, random) if randomised else Parameters())
             states.append(draw_start(rig, kind, random))
-            jitter.append(random.uniform(-1.0, 1.0, EPISODE_STEPS))
+            jitter.append(random.uniform(-1.0, 1.0, steps))
+        self.parameters: list[Parameters] = parameters
+        self.duty: NDArray[np.float64] = np.zeros(len(self.rigs))
         self.units = Units(self.rigs, parameters, states)
         self._observer = Observers(self.rigs)
         period_s = np.array([rig.period_s for rig in rigs])[:, None]
@@ -84,7 +93,7 @@ class PendulumEpisodes:
         Args:
             duties: [episodes], clipped to -1 and 1.
         """
-        duties = np.minimum(np.maximum(duties, -1.0), 1.0)
+        duties = self.duty = np.minimum(np.maximum(duties, -1.0), 1.0)
         running = ~self.is_over
         delay_s = np.where(running, self._delays_s[:, self._steps], 0.0)
         period_s = np.where(running, self._periods_s[:, self._steps], 0.0)
@@ -103,7 +112,7 @@ class PendulumEpisodes:
             np.abs(angle_rad) < BALANCED_RAD, self._balanced_steps + 1, 0
         )
         terminated = running & (np.abs(motion.position) >= self._limit)
-        truncated = running & (self._steps >= EPISODE_STEPS)
+        truncated = running & (self._steps >= self._longest)
         success = ~terminated & (self._balanced_steps >= SUCCESS_STEPS)
         ends = terminated | truncated
         self.success = np.where(ends, success, self.success)
