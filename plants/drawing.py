@@ -96,7 +96,9 @@ def load_ranges(family: str) -> Ranges:
         raise UserError(f"no ranges of {family!r}; known: {', '.join(families())}")
     table = tomllib.loads((RANGES_FOLDER / f"{family}.toml").read_text(encoding="utf-8"))
     numbers = {
-        section: {key: Spread(*value[:2], value[2:] == ["log"]) for key, value in keys.items()}
+        section: {
+            key: Spread(value[0], value[1], value[2:] == ["log"]) for key, value in keys.items()
+        }
         for section, keys in table.items()
         if section in ("base", "pole", "motor", "line")
     }
