@@ -216,7 +216,7 @@ class Page:
             "now": view.phase,
             "angle": f"{view.angle_deg[-1] if view.angle_deg else 180.0:+.1f}°",
             "position": f"{view.base[-1] if view.base else 0.0:+.4f} {unit}",
-            "motor duty": f"{view.duty:+.2f}",
+            "motor duty": self.setup.shown(view.duty),
             "skipped ticks": str(view.skipped),
             **{f"frames {name}": str(count) for name, count in view.counters.items()},
         }

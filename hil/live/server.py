@@ -103,5 +103,6 @@ def _setup_argument(rig: Rig, mode: str) -> str:
         base_unit=rig.base.unit,
         base_limit=rig.base.limit,
         latency_of="inference" if mode == "pil" else "sample to motor",
+        duties=rig.motor.duties,
     )
     return setup.to_json()

@@ -14,6 +14,8 @@ MOST_POINTS = 400
 """Of a plotted line; more ticks than that are thinned."""
 EDGES_US = tuple(round(10 ** (power / 4)) for power in range(21))
 """Of the latency histogram: four bins a decade, 1 us to 100 ms."""
+CLOSE = 1e-4
+"""Duties that the page tells apart: it gets them to four places."""
 ENDED = "the trial has ended"
 DRIVEN = "ACTIVE"
 OPEN_LOOP = ("SAFE", "HOMED", "HOMING", "BOOT")
@@ -29,6 +31,8 @@ class Setup:
     base_limit: float
     latency_of: str
     """What the histogram counts: `sample to motor` or `inference`."""
+    duties: tuple[float, ...] = ()
+    """Those that the policy chooses among; none: it gives the duty itself."""
 
     def to_json(self) -> str:
         """As the argument that the page's process gets."""
@@ -37,7 +41,16 @@ class Setup:
     @classmethod
     def from_json(cls, text: str) -> Setup:
         """What `to_json` wrote."""
-        return cls(**json.loads(text))
+        said = json.loads(text)
+        return cls(**said | {"duties": tuple(said["duties"])})
+
+    def shown(self, duty: float) -> str:
+        """A duty as HTML: in bold among those that are chosen from, else, as in a kick, alone."""
+        if all(abs(duty - each) > CLOSE for each in self.duties):
+            return f"{duty:+.2f}"
+        marks = ["b" if abs(duty - each) <= CLOSE else "small" for each in self.duties]
+        names = [f"{each:+g}" if each else "0" for each in self.duties]
+        return " ".join(f"<{m}>{n}</{m}>" for m, n in zip(marks, names, strict=True))
 
 
 @dataclass

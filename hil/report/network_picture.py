@@ -9,12 +9,13 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.policy.graph import Layer, PolicyGraph
+from sparsectl.policy.graph import Layer, PolicyGraph, Segment
 
 WIDTH = 960
 INPUT_X, FIRST_X, LAST_X = 196, 200, 852
 ROW = 17
 GROUP_GAP = 12
+ARGMAX = "argmax"
 MOST_EDGES = 3000
 """Edges drawn at most, the strongest; a dense teacher has twenty times as many."""
 
@@ -64,18 +65,24 @@ def draw_network(graph: PolicyGraph, reached: Sequence[float] | None = None) -> 
 
 def live_neurons(graph: PolicyGraph) -> list[NDArray[np.bool_]]:
     """For the inputs and each layer: which have a path of weights from an input to an output."""
+    drawn = _drawn(graph)
     forward = [np.ones(graph.observation_size, dtype=np.bool_)]
-    for layer in graph.layers:
-        forward.append(np.any((_weights(layer) != 0) & forward[-1][None, :], axis=1))
-    backward = np.ones(graph.layers[-1].results, dtype=np.bool_)
-    alive = [backward]
+    for weights in drawn:
+        forward.append(np.any((weights != 0) & forward[-1][None, :], axis=1))
+    alive = [np.ones(len(drawn[-1]), dtype=np.bool_)]
     for index in range(len(graph.layers) - 1, -1, -1):
-        reached = np.any((_weights(graph.layers[index]) != 0) & alive[0][:, None], axis=0)
+        reached = np.any((drawn[index] != 0) & alive[0][:, None], axis=0)
         alive.insert(0, reached & forward[index])
     return alive
 
 
-def _weights(layer: Layer) -> NDArray[np.float32]:
+def _drawn(graph: PolicyGraph) -> list[NDArray[np.float32]]:
+    """Of each layer [neurons drawn, inputs]; of the last, where an action is the choice with the
+    greatest value, a neuron for each choice."""
+    return [*map(_weights, graph.layers[:-1]), _weights(graph.layers[-1], each_choice=True)]
+
+
+def _weights(layer: Layer, each_choice: bool = False) -> NDArray[np.float32]:
     """[results, inputs]: a neuron is drawn for each result, with all weights that lead to it."""
     if layer.results == layer.outputs and not layer.segments:
         return layer.matrix()
@@ -83,7 +90,8 @@ def _weights(layer: Layer) -> NDArray[np.float32]:
     for segment in layer.parts:
         rows = layer.weight[start : start + segment.neurons]
         runs = rows.reshape(-1, segment.results, layer.inputs)
-        drawn.append(rows if segment.is_elementwise else np.abs(runs).sum(axis=0))
+        is_whole = segment.is_elementwise or (each_choice and segment.activation == ARGMAX)
+        drawn.append(rows if is_whole else np.abs(runs).sum(axis=0))
         start += segment.neurons
     return np.concatenate(drawn)
 
@@ -153,15 +161,15 @@ def _edges(
 ) -> tuple[str, int, int]:
     """Lines, thick where the weight is large in its layer; the weakest first, below the others."""
     found: list[tuple[float, int, int, int]] = []
-    for index, layer in enumerate(graph.layers):
-        strengths = np.abs(_weights(layer)) * (sizes[None, :] if index == 0 else 1.0)
+    drawn = _drawn(graph)
+    for index, weights in enumerate(drawn):
+        strengths = np.abs(weights) * (sizes[None, :] if index == 0 else 1.0)
         strengths = strengths / max(float(np.max(strengths)), 1e-30)
         strengths = strengths * alive[index][None, :] * alive[index + 1][:, None]
         for row, column in np.argwhere(strengths > 0):
             found.append((float(strengths[row, column]), index, int(row), int(column)))
     found.sort()
     shown = found[-MOST_EDGES:]
-    drawn = [_weights(layer) for layer in graph.layers]
     parts = []
     for strength, index, row, column in shown:
         (x1, y1), (x2, y2) = places[index][column], places[index + 1][row]
@@ -213,13 +221,40 @@ def _neurons(
                 f'<circle class="{kind}{"" if live[index] else " unused"}" '
                 f'cx="{x:.0f}" cy="{y:.1f}" r="{radius}"/>'
             )
-    for index, signal in enumerate(graph.action):
+    for index, name in enumerate(_outcomes(graph)):
         if alive[-1][index]:
             x, y = places[-1][index]
-            for number, word in enumerate(escape(signal.name).split("_")):
+            for number, word in enumerate(escape(name).split("_")):
                 below = y + 4 + 14 * number
                 parts.append(f'<text class="signal" x="{x + 12:.0f}" y="{below:.1f}">{word}</text>')
     return "".join(parts)
+
+
+def _outcomes(graph: PolicyGraph) -> list[str]:
+    """A name for each neuron of the last layer that is drawn: the action's, or what the choice
+    stands for."""
+    names: list[str] = []
+    for signal, segment in zip(graph.action, _of_actions(graph), strict=True):
+        if segment is None:
+            names.append(signal.name)
+            continue
+        first = round(signal.offset)
+        numbers = [str(first + index) for index in range(segment.neurons)]
+        levels = [f"{level:g}" for level in signal.levels]
+        of = f"{signal.name} " if len(graph.action) > 1 else ""
+        known = levels if len(levels) == segment.neurons else numbers
+        names += [f"{of}{each}" for each in known]
+    return names
+
+
+def _of_actions(graph: PolicyGraph) -> list[Segment | None]:
+    """Of each action the segment that it is the choice of; None: it is a number of its own."""
+    last = graph.layers[-1]
+    found: list[Segment | None] = []
+    for segment in last.parts:
+        own = segment if segment.activation == ARGMAX and segment.results == 1 else None
+        found += [own] * segment.results
+    return found[: len(graph.action)]
 
 
 def _column_words(graph: PolicyGraph, alive: list[NDArray[np.bool_]], height: int) -> str:
@@ -227,6 +262,8 @@ def _column_words(graph: PolicyGraph, alive: list[NDArray[np.bool_]], height: in
     for column, live in enumerate(alive):
         x = INPUT_X if column == 0 else FIRST_X + (LAST_X - FIRST_X) * column / len(graph.layers)
         what = "inputs" if column == 0 else graph.layers[column - 1].activation
+        if column == len(graph.layers) and all(_of_actions(graph)):
+            what = "choices, the greatest counts"
         count = int(np.sum(live))
         parts.append(f'<text class="column" x="{x:.0f}" y="14">{count} {what}</text>')
     return "".join(parts)

@@ -129,7 +129,9 @@ def _choices(trial: TrialResult) -> list[tuple[str, str]]:
     if trial.choices is None:
         return []
     pairs = zip(trial.choices["duties"], trial.choices["shares"], strict=True)
-    shares = ", ".join(f"{duty:+g} in {share:.0%}" for duty, share in pairs)
+    shares = ", ".join(
+        f"{duty:+g} in {share:.0%}" if duty else f"0 in {share:.0%}" for duty, share in pairs
+    )
     changes = f"{trial.choices['changes_per_second']:.1f} a second"
     return [("Duty chosen, of all ticks", shares), ("Changes of the chosen duty", changes)]
 

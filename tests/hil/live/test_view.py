@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -65,8 +66,17 @@ def test_lines_are_thinned() -> None:
 
 
 def test_setup_survives_the_command_line() -> None:
-    setup = Setup("Rig ü", True, "rad", 1.5, "inference")
-    assert Setup.from_json(setup.to_json()) == setup
+    for duties in ((), (-1.0, 0.0, 0.3)):
+        setup = Setup("Rig ü", True, "rad", 1.5, "inference", duties)
+        assert Setup.from_json(setup.to_json()) == setup
+
+
+def test_the_duty_stands_among_those_that_are_chosen_from() -> None:
+    setup = Setup("Rig", False, "m", 0.2, "inference", (-1.0, 0.0, 1 / 3))
+    shown = [setup.shown(duty) for duty in (-1.0, 0.0, round(1 / 3, 4))]
+    assert [re.findall("<b>(.*?)</b>", each) for each in shown] == [["-1"], ["0"], ["+0.333333"]]
+    assert setup.shown(0.76) == "+0.76"  # a kick's
+    assert Setup("Rig", False, "m", 0.2, "inference").shown(0.0) == "+0.00"
 
 
 @given(st.booleans(), st.floats(-2, 2), st.floats(-math.pi, math.pi))

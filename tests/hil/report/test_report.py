@@ -19,7 +19,7 @@ from sparsectl.hil.report.network_picture import draw_network, live_neurons
 from sparsectl.hil.report.report import write_report
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.policy.onnx_file.reader import read_onnx
-from tests.hil.policies import EASY_RIG, timid_graph
+from tests.hil.policies import EASY_RIG, choosing_graph, timid_graph
 
 SECTIONS = {"motion", "phase", "timing", "network", "comparison", "repeat"}
 
@@ -224,6 +224,24 @@ def test_a_damaged_episode_gets_one_line(run: Path, tmp_path: Path) -> None:
     (tmp_path / "evaluate_teacher_trace.npz").write_bytes(b"PK no archive")
     with pytest.raises(UserError, match="is no recorded episode"):
         write_report(ReportConfig(tmp_path))
+
+
+def test_the_network_shows_every_choice() -> None:
+    """All weights of the last layer lead to the action, whichever choice they are of."""
+    graph = choosing_graph()
+    last = graph.layers[-1]
+    assert last.activation == "argmax" and last.outputs == 3
+    assert len(live_neurons(graph)[-1]) == 3
+    picture = draw_network(graph)
+    whole = sum(
+        int(np.count_nonzero(layer.weight[above][:, below]))
+        for layer, below, above in zip(
+            graph.layers, live_neurons(graph), live_neurons(graph)[1:], strict=False
+        )
+    )
+    assert picture.svg.count("<path") == whole
+    assert "3 choices" in picture.svg
+    assert all(f">{duty:g}</text>" in picture.svg for duty in graph.action[0].levels)
 
 
 def test_the_network_shows_every_live_weight_once() -> None:
