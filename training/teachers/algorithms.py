@@ -21,7 +21,7 @@ from sparsectl.training.environments.environments import parts_of
 from sparsectl.training.environments.signals import choices_of, image_of
 from sparsectl.training.teachers.image_network import geometries, kernels_of
 from sparsectl.training.teachers.teacher_file import Form
-from sparsectl.training.teachers.teaching import Teaching, family_of
+from sparsectl.training.teachers.teaching import RIGS, Teaching, family_of
 
 JSON = dict[str, Any]
 
@@ -68,7 +68,7 @@ DQN_OF = {
 """The zoo's, by Gymnasium's name without its version."""
 PPO_OF = {"CartPole": Ppo(256, 32, 20, 0.8, 0.2, 0.0)}
 
-MINATAR, RIGS = "MinAtar", "sparsectl"
+MINATAR = "MinAtar"
 DQN_OF_FAMILY = {
     MINATAR: Dqn(32, 100_000, 4, 1_000, 0.1, 0.1),
     RIGS: Dqn(256, 1_000_000, 1, 1, 0.1, 0.05),

@@ -115,7 +115,21 @@ UNKNOWN = {
 }
 """For environments that the zoo does not have."""
 
+RIGS = "sparsectl"
+"""The family of this project's rigs, and of a rig's own file."""
+
 OF_FAMILY = {
+    ("dqn", RIGS): replace(
+        DQN,
+        steps=600_000,
+        environments=16,
+        updates_per_step=0.5,
+        learning_rate=5e-4,
+        learning_rate_end=0.1,
+        learning_starts=10_000,
+        target_rate=0.04,
+        hidden=(128, 128),
+    ),
     ("dqn", "MinAtar"): replace(
         DQN, steps=2_000_000, learning_rate=2.5e-4, learning_starts=5_000, hidden=(128,)
     ),
@@ -129,7 +143,8 @@ OF_FAMILY = {
     ),
 }
 """By algorithm and the part of an id before its slash: MinAtar's network (Young and Tian 2019), one
-convolution of 16 channels and 128 neurons; DQN as there, but for Adam in RMSprop's place."""
+convolution of 16 channels and 128 neurons; DQN as there, but for Adam in RMSprop's place. On a rig
+DQN's targets move a little after every step of its environments, as SAC's do."""
 
 
 def known_of(config: TeachConfig) -> Known | None:
@@ -144,7 +159,10 @@ def known_of(config: TeachConfig) -> Known | None:
 
 def family_of(env: str) -> str:
     """The part of an environment's id before its slash; of most there is none."""
-    name, slash, _ = parts_of(env).id.partition("/")
+    place = parts_of(env).id
+    if place.endswith(".toml"):
+        return RIGS
+    name, slash, _ = place.partition("/")
     return name if slash else ""
 
 
