@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.commands.config import ChooseConfig
-from sparsectl.commands.measuring import check_limits, measured_choice, on_board
+from sparsectl.commands.measuring import check_encoding, check_limits, measured_choice, on_board
 from sparsectl.commands.terminal import print_table
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
@@ -46,8 +46,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         UserError: a golden vector does not come out bit for bit; what `export` and
             `firmware_host.bench.bench` raise.
     """
-    check_counts(config, 1, "runs", most=MOST_RUNS)
-    check_numbers(config, "flash", "ram", "cycles", "error", least=0, most=1e300)
+    check_bench(config)
     if config.board == ALL:
         with policy_folder(config) as folder:
             return _on_all(config, folder)
@@ -60,6 +59,19 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     if not result["bit_exact"]:
         raise UserError(_not_exact(config.policy, [config.board]))
     return result
+
+
+def check_bench(config: BenchConfig) -> None:
+    """Check what does not need the policy.
+
+    Raises:
+        UserError: a setting is out of its range, or there is no such board or encoding.
+    """
+    check_counts(config, 1, "runs", most=MOST_RUNS)
+    check_numbers(config, "flash", "ram", "cycles", "error", least=0, most=1e300)
+    check_encoding(config.encoding)
+    if config.board != ALL:
+        find_target(config.board)
 
 
 def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:

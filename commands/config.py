@@ -85,3 +85,36 @@ class ParetoConfig:
     """A wrapper for the environment, module:Class; repeat it for several, innermost first."""
     normalizer: Path | None = None
     """An .npz with the statistics of the teacher's VecNormalize: mean, var, epsilon, clip."""
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Run a grid of experiments from one file: environments, methods, settings and seeds, each
+    through teach, collect, distill, evaluate, export and bench, as far as the file asks for them.
+
+    What several runs share is made once. Each task is a process with one thread, and as many run at
+    once as there are cores. The same command goes on where it was stopped or killed, and tries
+    again what has failed. `sparsectl report` draws the results; docs/sweeps.md explains the file:
+
+    sparsectl sweep priors.toml
+
+    sparsectl report runs/priors"""
+
+    file: Positional[Path]
+    """The TOML file that says what to run."""
+    out: Path | None = None
+    """Folder of the results; by default runs/ and the file's name."""
+    dry_run: bool = False
+    """List the runs and what of them is done, and check all settings, without running anything."""
+    processes: int = 0
+    """Tasks that run at once; 0: one per core."""
+    skip_failed: bool = False
+    """Leave what has failed before as it is, instead of trying it again."""
+    update: bool = False
+    """Go on in a folder with the results of another file, or of an earlier version of this one:
+    what both ask for is kept."""
+    ray: str | None = None
+    """Spread the runs over a Ray cluster: HOST:PORT of its head, or auto for the one on this
+    computer (extra `ray`). The results come back into `out`."""
+    retries: int = 3
+    """With --ray: how often a task is tried again whose worker was lost."""

@@ -11,6 +11,7 @@ from sparsectl.commands.choice import Choice
 from sparsectl.commands.closed_loop import check_closed_loop, closed_loop
 from sparsectl.commands.config import ChooseConfig
 from sparsectl.commands.measuring import (
+    check_encoding,
     check_limits,
     clock_of,
     export_config,
@@ -24,7 +25,7 @@ from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.export.naming import check_prefix
 from sparsectl.export.packaging.registry import find_package
-from sparsectl.export.pipeline import export_policy
+from sparsectl.export.pipeline import check_settings, export_policy
 from sparsectl.firmware_host.bench import Target, find_target
 
 CHOICE_JSON: Final = "choice.json"
@@ -42,15 +43,7 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         UserError: limits without a board; nothing fits; a board gives other bits than the
             reference; and what `export_policy` and `bench` raise.
     """
-    find_package(config.package)
-    check_prefix(config.prefix)
-    targets = [find_target(name) for name in config.board]
-    limits = check_limits(config)
-    if not targets and (named := sorted(limits.keys() - {"error"})):
-        raise UserError(
-            f"--{named[0]} {limits[named[0]]} is a limit that is measured on a board; name one, "
-            "such as --board cortex-m4f"
-        )
+    targets = check_export(config)
     if config.episodes:
         check_closed_loop(config)
     wanted = export_config(config)
@@ -66,6 +59,29 @@ def export(config: ChooseConfig) -> dict[str, Any]:
     if config.episodes:
         result["closed_loop"] = closed_loop(wanted, config.episodes, config.seed)
     return result
+
+
+def check_export(config: ChooseConfig) -> list[Target]:
+    """Check what does not need the model.
+
+    Returns:
+        The boards that are named.
+
+    Raises:
+        UserError: there is no such package, prefix, board or encoding, or a limit without a board.
+    """
+    find_package(config.package)
+    check_prefix(config.prefix)
+    targets = [find_target(name) for name in config.board]
+    limits = check_limits(config)
+    if not targets and (named := sorted(limits.keys() - {"error"})):
+        raise UserError(
+            f"--{named[0]} {limits[named[0]]} is a limit that is measured on a board; name one, "
+            "such as --board cortex-m4f"
+        )
+    check_encoding(config.encoding)
+    check_settings(config)
+    return targets
 
 
 def choose(config: ChooseConfig, targets: list[Target]) -> tuple[Choice, dict[str, Any]]:

@@ -72,6 +72,16 @@ def check_limits(config: ChooseConfig) -> dict[str, float]:
     return limits
 
 
+def check_encoding(encoding: str) -> None:
+    """See that there is an encoding of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if encoding != AUTO and encoding not in ENCODINGS:
+        raise UserError(f"encoding {encoding!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}")
+
+
 def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
     """The encodings to measure for a core: the one asked for, or all that serve it.
 
@@ -82,10 +92,7 @@ def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
         UserError: no encoding of that name.
     """
     if encoding != AUTO:
-        if encoding not in ENCODINGS:
-            raise UserError(
-                f"encoding {encoding!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}"
-            )
+        check_encoding(encoding)
         return [encoding]
     offered = CONVOLVING if convolves else ENCODINGS.keys() - FOR_CONVOLUTIONS
     serving = (n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores)

@@ -74,7 +74,7 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
     Raises:
         UserError: anything wrong with the model, the settings, the folder or the verification.
     """
-    _check(config)
+    check_settings(config)
     started_ns = time.monotonic_ns()
     with (
         Progress(total=_STEPS, desc="export", unit="step", delay=1.0, leave=False) as bar,
@@ -201,7 +201,12 @@ def read_model(config: ExportConfig) -> PolicyGraph:
     return load(config.model, _asked(config))
 
 
-def _check(config: ExportConfig) -> None:
+def check_settings(config: ExportConfig) -> None:
+    """Check what does not need the model.
+
+    Raises:
+        UserError: a setting is out of its range, or `out` is a file.
+    """
     if config.error is not None and not 0 < config.error < float("inf"):
         raise UserError(f"error is {config.error}; give a number over 0, such as 1e-6")
     for name, greatest in (("vectors", MAX_VECTORS), ("observations", MAX_OBSERVATIONS)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from sparsectl.cli import COMMANDS
 from sparsectl.cli import load as _function
-from sparsectl.commands.config import ChooseConfig, ParetoConfig
+from sparsectl.commands.config import ChooseConfig, ParetoConfig, SweepConfig
 from sparsectl.commands.former_names import in_settings
 from sparsectl.common.declared import as_declared
 from sparsectl.common.nested import replaced
@@ -45,6 +45,7 @@ __all__ = [
     "pareto",
     "replay",
     "report",
+    "sweep",
     "teach",
     "trial",
 ]
@@ -104,3 +105,4 @@ replay = _verb("replay", ReplayConfig)
 convert = _verb("convert", ConvertConfig)
 identify = _verb("identify", IdentifyConfig)
 report = _verb("report", ReportConfig)
+sweep = _verb("sweep", SweepConfig)

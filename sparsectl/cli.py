@@ -34,8 +34,9 @@ Start with `sparsectl demo`, which runs the whole pipeline without hardware.
 Every command also takes --json (print the result for machines) and --debug (show tracebacks).
 
 Exit codes: 0 done; 2 your mistake, and a line on stderr says how to fix it; 3 a trial that ended in
-a fault of the board; 4 the link to the board or to the live page was lost; 130 stopped by Ctrl-C or
-an e-stop (128 + N by another signal N); 1 a defect of sparsectl itself."""
+a fault of the board; 4 the link to the board or to the live page was lost; 5 some runs of a sweep
+failed; 130 stopped by Ctrl-C or an e-stop (128 + N by another signal N); 1 a defect of sparsectl
+itself."""
 
 EXTRA_OF_MODULE = {
     "torch": "train",
@@ -46,6 +47,7 @@ EXTRA_OF_MODULE = {
     "pyarrow": "convert",
     "sbx": "jax",
     "nicegui": "live",
+    "ray": "ray",
 }
 """Packages that an extra brings; the rest comes with sparsectl itself."""
 
@@ -84,6 +86,7 @@ COMMANDS = {
         sparsectl.hil.config.IdentifyConfig, "hil.identification.identify:identify"
     ),
     "report": Command(sparsectl.hil.config.ReportConfig, "hil.report.report:write_report"),
+    "sweep": Command(sparsectl.commands.config.SweepConfig, "experiments.sweep:sweep"),
     "doctor": Command(sparsectl.commands.config.DoctorConfig, "commands.doctor:doctor"),
 }
 

@@ -97,6 +97,11 @@ class TeachConfig:
     """Environment steps between evaluations; the best teacher is kept."""
     evaluate_episodes: int = 30
     """Episodes per evaluation."""
+    keep_all: bool = False
+    """Also keep the policy of each evaluation, as evaluations/STEPS.onnx: a teacher of medium skill
+    is one of them."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 …; auto: CUDA if available."""
     out: Path = Path("runs/teach")
     """Folder for teacher.onnx, learning_curve.csv, summary.json and the checkpoint."""
     restart: bool = False

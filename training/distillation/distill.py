@@ -26,7 +26,7 @@ from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.data.tasks import joined_tasks
 from sparsectl.training.distillation.methods import chosen_method
-from sparsectl.training.distillation.presets import chosen_preset
+from sparsectl.training.distillation.presets import Preset, chosen_preset
 from sparsectl.training.distillation.resolution import resolved
 from sparsectl.training.distillation.run import CHECKPOINT, JSON, Distillation, TableBytes
 from sparsectl.training.environments.environments import chosen_environment
@@ -61,16 +61,7 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         Stopped: SIGINT came; the same command goes on.
     """
     torch.set_num_threads(1)  # two threads collapse when another process is busy
-    config = replace(config, method=chosen_method(config), preset=chosen_preset(config))
-    preset = resolved(config)
-    check_counts(config, 0, "seed", most=BLOCK // 2)
-    check_counts(config, 0, "workers", most=MOST_WORKERS)
-    check_numbers(config, "checkpoint_seconds", least=0, most=1e9)
-    check_writable(config.out)
-    if config.critics is not None and not config.critics.is_file():
-        check_file(config.critics, "--critics")
-    chosen_device(config.device)
-    importlib.import_module("torch.utils.tensorboard")  # of an extra: told now, not in an hour
+    config, preset = check_distill(config)
     teacher: Policy | None = None
     term: Term | None
     if len(config.datasets) > 1:
@@ -90,6 +81,29 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         run = Distillation(config, preset, dataset, rollouts, stop, table_bytes, teacher, term)
         stack.callback(run.board.close)
         return run.run()
+
+
+def check_distill(config: DistillConfig) -> tuple[DistillConfig, Preset]:
+    """Check what needs neither dataset nor environment.
+
+    Returns:
+        The config with its method and preset by name, and the settings that follow.
+
+    Raises:
+        UserError: a setting is out of its range or does not go with another, or the student cannot
+            be written there.
+    """
+    config = replace(config, method=chosen_method(config), preset=chosen_preset(config))
+    preset = resolved(config)
+    check_counts(config, 0, "seed", most=BLOCK // 2)
+    check_counts(config, 0, "workers", most=MOST_WORKERS)
+    check_numbers(config, "checkpoint_seconds", least=0, most=1e9)
+    check_writable(config.out)
+    if config.critics is not None and not config.critics.is_file():
+        check_file(config.critics, "--critics")
+    chosen_device(config.device)
+    importlib.import_module("torch.utils.tensorboard")  # of an extra: told now, not in an hour
+    return config, preset
 
 
 def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:

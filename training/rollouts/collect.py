@@ -33,7 +33,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     Raises:
         UserError: a setting, the teacher or the environment does not fit.
     """
-    _check(config)
+    check_collect(config)
     started = time.monotonic()
     teacher = load_policy(
         config.teacher, activation=config.activation, normalizer=config.normalizer
@@ -67,7 +67,12 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     }
 
 
-def _check(config: CollectConfig) -> None:
+def check_collect(config: CollectConfig) -> None:
+    """Check what needs neither teacher nor environment.
+
+    Raises:
+        UserError: a setting is out of its range, or the dataset cannot be written there.
+    """
     check_counts(config, 1, "transitions")
     check_counts(config, 0, "seed")
     check_counts(config, 0, "workers", most=MOST_WORKERS)

@@ -68,21 +68,37 @@ def teach(config: TeachConfig) -> dict[str, Any]:
         UserError: no such environment, the backend is not installed, or `out` holds another run.
         Stopped: SIGINT came; the same command goes on.
     """
+    config, settings, signals = check_teach(config)
+    backend = BACKENDS[config.backend]
+    if known := known_of(config):
+        print(f"sparsectl teach: {known.told(settings)}", file=sys.stderr)
+    with locked_folder(config.out), backend.device(config.device):
+        return _taught(config, settings, backend, signals)
+
+
+def check_teach(config: TeachConfig) -> tuple[TeachConfig, Teaching, dict[str, Any]]:
+    """Check all that is asked for; nothing is written.
+
+    Returns:
+        The config with the environment's whole name and the settings that follow, those settings,
+        and the environment's signals.
+
+    Raises:
+        UserError: no such environment, the backend is not installed, or a setting does not fit.
+    """
     env = named_environment(config.env, config.env_kwargs, config.wrapper)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
     check_asked(config)
-    settings, known = resolved(config), known_of(config)
+    settings = resolved(config)
     config = replace(config, **asdict(settings))
     _check(config, settings)
     backend = BACKENDS[config.backend]
     _import(backend.module)
+    backend.device(config.device)
     signals = signals_of(config.env)
     check_algorithm(config, signals)
     _check_memory(config, settings, signals)
-    if known:
-        print(f"sparsectl teach: {known.told(settings)}", file=sys.stderr)
-    with locked_folder(config.out):
-        return _taught(config, settings, backend, signals)
+    return config, settings, signals
 
 
 def _taught(
@@ -160,10 +176,10 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
     if config.restart or not path.exists():
         return None
     checkpoint = read_checkpoint(path)
-    now, said_anew = _plain(config), {"out", "restart"}
+    now, said_anew = _plain(config), {"out", "restart", "device", "keep_all"}
     # A setting that a release before this one did not have had its default.
     said = {"channels": now["channels"], **checkpoint.run}
-    changed = sorted({key for key in now if now[key] != said.get(key)} - said_anew)
+    changed = sorted(key for key in now.keys() - said_anew if now[key] != said.get(key))
     if changed:
         raise UserError(
             f"{config.out} holds a run with another {', '.join(changed)}; "
@@ -192,6 +208,7 @@ def _model(
         gamma=settings.discount,
         policy_kwargs={"net_arch": list(settings.hidden), **seeing},
         seed=episode_seed(Series.TEACHING, seed),  # of its environments too
+        device=config.device,
         **kind.keywords(config, settings, signals),
     )
 
@@ -299,9 +316,11 @@ class _Keeper(BaseCallback):
         row = {"steps": self.num_timesteps} | summarise(episodes)
         self.curve.append(row)
         self._write_curve(config.out / "learning_curve.csv")
-        if self.best is row:
-            origin = {"config": _plain(config), "steps": row["steps"], **provenance()}
-            path = config.out / "teacher.onnx"
+        places = [config.out / "teacher.onnx"] if self.best is row else []
+        if config.keep_all:
+            places.append(config.out / "evaluations" / f"{row['steps']}.onnx")
+        origin = {"config": _plain(config), "steps": row["steps"], **provenance()}
+        for path in places:
             write_teacher(path, weights, self.signals, config.env, origin, self.form)
 
     def save(self, *, replay: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,12 @@ class Backend:
         weights: model → its deterministic actor, layer by layer.
         state: model → all that its next gradient step depends on but the replay buffer, by name.
         restore: gives a fresh model of the same settings such a state.
+        device: name of a device → a context in which models are made and trained on it; raises
+            `UserError` where there is none of that name.
     """
 
     module: str
     weights: Callable[[Any], Weights]
     state: Callable[[Any], dict[str, Tensor]]
     restore: Callable[[Any, dict[str, Tensor]], None]
+    device: Callable[[str], AbstractContextManager[Any]]

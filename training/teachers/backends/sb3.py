@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.teachers.backends.backend import Backend
 from sparsectl.training.teachers.teacher_file import Weights
 
@@ -95,4 +97,10 @@ def _by_parameter(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
     return grouped
 
 
-BACKEND = Backend("stable_baselines3", weights, state, restore)
+def device(name: str) -> AbstractContextManager[Any]:
+    """torch's, which the model takes by its name; auto is CUDA where there is one."""
+    chosen_device(name)
+    return nullcontext()
+
+
+BACKEND = Backend("stable_baselines3", weights, state, restore, device)

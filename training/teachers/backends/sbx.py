@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsectl.common.errors import UserError
 from sparsectl.training.teachers.backends.backend import Backend
 from sparsectl.training.teachers.teacher_file import Weights
 
@@ -65,4 +67,21 @@ def _as_leaf(saved: NDArray[Any], leaf: Any) -> Any:
     return jax.numpy.asarray(saved.view(np.uint32) if unsigned else saved)
 
 
-BACKEND = Backend("sbx", weights, state, restore)
+def device(name: str) -> AbstractContextManager[Any]:
+    """JAX's of that name; auto is the one that JAX takes, a GPU where there is one."""
+    import jax
+
+    if name == "auto":
+        return nullcontext()
+    platform, colon, number = name.partition(":")
+    if platform not in ("cpu", "cuda") or (colon and not number.isdecimal()):
+        raise UserError(f"device is {name!r}; give auto, cpu or cuda")
+    try:
+        found = jax.devices(platform)[int(number or 0)]
+    except (RuntimeError, IndexError) as error:
+        raise UserError(f"device is {name!r} but JAX sees none here; give cpu or auto") from error
+    context: AbstractContextManager[Any] = jax.default_device(found)
+    return context
+
+
+BACKEND = Backend("sbx", weights, state, restore, device)

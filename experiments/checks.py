@@ -1,0 +1,153 @@
+"""What a sweep's commands would refuse is refused before any of them runs, with the file's line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsectl.cli import load, parse
+from sparsectl.common.errors import UserError
+from sparsectl.experiments.runs import Run
+from sparsectl.experiments.settings import settings_of, words_of
+from sparsectl.experiments.sweep_file import Given, SweepFile
+
+if TYPE_CHECKING:
+    from sparsectl.experiments.plan import Task
+
+NOWHERE = Path("/tmp") / "sparsectl-sweep-is-checked"
+"""Stands for what earlier commands will make; nothing is read or written there."""
+
+
+class Checks:
+    """Each configuration and each environment is looked at once."""
+
+    def __init__(self, file: SweepFile) -> None:
+        self.file = file
+        self._configs: dict[tuple[str, ...], Any] = {}
+        self._environments: set[str] = set()
+        self._teachers: set[tuple[str, str]] = set()
+
+    def check_environment(self, run: Run) -> None:
+        """See that a run's environment is there and its teacher fits it.
+
+        Raises:
+            UserError: with the line in which either is named.
+        """
+        given = run.settings.get("env")
+        if given is None:
+            return
+        from sparsectl.training.environments.environments import (
+            make_environment,
+            named_environment,
+        )
+
+        options = [run.settings.get(name) for name in ("env-kwargs", "wrapper")]
+        kwargs, wrappers = (_texts(one) for one in options)
+        place = str(given.value)
+        if place.endswith(".toml"):
+            place = str((self.file.path.absolute().parent / place).resolve())
+        try:
+            env = named_environment(place, kwargs, wrappers)
+            if env not in self._environments:
+                make_environment(env).close()
+        except UserError as error:
+            raise self.file.mistake(given.place, f"{error}{_near(place)}") from error
+        self._environments.add(env)
+        self._check_teacher(run, env)
+
+    def _check_teacher(self, run: Run, env: str) -> None:
+        given = run.settings.get("teacher")
+        if given is None or (str(given.value), env) in self._teachers:
+            return
+        from sparsectl.training.rollouts.evaluate import check_policy
+        from sparsectl.training.rollouts.policy import load_policy
+
+        folder = self.file.path.absolute().parent
+        path = (folder / str(given.value)).resolve()
+        normalizer = run.settings.get("collect.normalizer")
+        try:
+            if path.exists():
+                statistics = None if normalizer is None else folder / str(normalizer.value)
+                check_policy(load_policy(path, normalizer=statistics), env, path)
+        except UserError as error:
+            raise self.file.mistake(given.place, str(error)) from error
+        self._teachers.add((str(given.value), env))
+
+    def checked(self, task: Task, given: Mapping[str, Given], run: Run) -> Any:
+        """The config of a task that has passed all that can be checked before it runs.
+
+        Raises:
+            UserError: with the line of the setting that is refused.
+        """
+        try:
+            words = [task.command, *words_of(task.stage.config, _with_places(task))]
+        except UserError as error:
+            raise self._mistake(task, given, run, error) from error
+        key = tuple(words)
+        if key not in self._configs:
+            try:
+                config = parse(words)
+                load(task.stage.check)(config)
+            except UserError as error:
+                raise self._mistake(task, given, run, error) from error
+            self._configs[key] = config
+        return self._configs[key]
+
+    def _mistake(
+        self, task: Task, given: Mapping[str, Given], run: Run, error: UserError
+    ) -> UserError:
+        """The refusal with the line of the setting that it names first; else of the command's
+        table."""
+        said = str(error)
+        places = [
+            (found.start(), one.place)
+            for name, one in given.items()
+            if (found := re.search(rf"(?<![\w.-]){_any_spelling(name)}(?![\w-])", said))
+        ]
+        table = run.settings.get(task.command)
+        place = min(places)[1] if places else table.place if table else ()
+        said = re.sub(r"; see `[^`]*`$", "", said)
+        return self.file.mistake(place, f"{task.command}: {said}{_near_setting(task, said)}")
+
+
+def _with_places(task: Task) -> dict[str, Any]:
+    """Its settings with paths that lead nowhere for what is not made yet."""
+    values: dict[str, Any] = {**task.settings, **task.files}
+    values |= {name: NOWHERE / name for name in task.inputs}
+    if task.stage.out is not None:
+        values["out"] = NOWHERE / task.stage.out
+    return values
+
+
+def _any_spelling(name: str) -> str:
+    """A pattern for a setting's name with dashes in front or not, and - or _ between its words."""
+    words = "[-_]".join(map(re.escape, re.split("[-_]", name)))
+    return rf"(?:--)?{words}"
+
+
+def _texts(given: Given | None) -> list[str]:
+    if given is None:
+        return []
+    values = given.value if isinstance(given.value, list) else [given.value]
+    return [str(value) for value in values]
+
+
+def _near(name: str) -> str:
+    """The nearest known environment."""
+    import gymnasium
+
+    near = get_close_matches(name, list(gymnasium.registry), 1, 0.6)
+    return f"; perhaps you meant {near[0]!r}" if near and near[0] != name else ""
+
+
+def _near_setting(task: Task, said: str) -> str:
+    """The nearest of the values that the line offers, to the one that it refuses."""
+    wrong = re.search(r"(?:is|not) '([^']*)'|(?:board|encoding) '([^']*)'", said)
+    offered = re.findall(r"[\w.-]+", said[wrong.end() :] + said[: wrong.start()]) if wrong else []
+    value = next(filter(None, wrong.groups()), "") if wrong else ""
+    near = get_close_matches(value, [each for each in offered if each != value], 1, 0.6)
+    known = settings_of(task.stage.config)
+    return f"; perhaps you meant {near[0]!r}" if near and near[0] not in known else ""

@@ -1,0 +1,224 @@
+"""A sweep's folder: what it is of, and what of its tasks is done.
+
+`sweep.json` says which runs there are and which tasks they have; `tasks/NAME/` is a task's own:
+its files, `log.txt`, and last of all `done.json`, or `failed.json`. Every path in them is relative,
+so the folder may be copied elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json, write_json
+from sparsectl.common.provenance import provenance
+from sparsectl.experiments.plan import TASKS, Plan, Task
+
+JSON = dict[str, Any]
+
+SWEEP: Final = "sweep.json"
+DONE, FAILED, LOG = "done.json", "failed.json", "log.txt"
+FORMAT: Final = "sparsectl.sweep"
+VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended.
+
+    Attributes:
+        exit_code: 0: it is done.
+        result: what its command gave.
+        error: the line that it ended with.
+        seconds: that it took in this sitting.
+    """
+
+    exit_code: int
+    result: JSON
+    error: str
+    seconds: float
+
+
+class Folder:
+    """The folder of one sweep.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tasks = path / TASKS
+
+    def begin(self, plan: Plan, text: str, *, update: bool) -> None:
+        """Write what the sweep is of.
+
+        Raises:
+            UserError: the folder has results of another one, and is not to be brought up to date.
+        """
+        path = self.path / SWEEP
+        if path.exists():
+            before = read_sweep_json(path)
+            if before["digest"] == plan.digest:
+                return
+            if not update:
+                raise UserError(self._changed(before, plan))
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise UserError(f"{self.path} holds files that are of no sweep; give another --out")
+        write_json(path, _described(plan, text))
+
+    def _changed(self, before: JSON, plan: Plan) -> str:
+        had = {run["name"]: sorted(run["tasks"].values()) for run in before["runs"]}
+        now = {each.run.name: sorted(each.tasks.values()) for each in plan.runs}
+        same = sum(had.get(name) == tasks for name, tasks in now.items())
+        return (
+            f"{self.path} holds the results of another sweep: {same} of the file's {len(now)} runs "
+            "are the same in both; give another --out, or --update to keep what is the same and go "
+            "on with this file"
+        )
+
+    def done(self, name: str) -> JSON | None:
+        """What a finished task left; None: it is not finished.
+
+        Raises:
+            UserError: a file that it made is gone or was changed.
+        """
+        path = self.tasks / name / DONE
+        if not path.exists():
+            return None
+        found: JSON = read_json(path)
+        for relative, about in found["files"].items():
+            file = self.tasks / name / relative
+            if not _is_as_made(file, about):
+                state = "was changed" if file.exists() else "is gone"
+                raise UserError(
+                    f"{file} {state} since the sweep made it; remove the folder {file.parent} and "
+                    "the task runs again"
+                )
+        return found
+
+    def failed(self, name: str) -> JSON | None:
+        """What a failed task left, if it is one."""
+        path = self.tasks / name / FAILED
+        return read_json(path) if path.exists() else None
+
+    def record(self, task: Task, outcome: Outcome) -> None:
+        """Keep how a task ended; what is done has `done.json` from this moment on.
+
+        Raises:
+            UserError: there is no room for it.
+        """
+        folder = self.tasks / task.name
+        said: JSON = {
+            "command": ["sparsectl", task.command, *task.words(Path(TASKS))],
+            "label": task.label,
+            "seconds": round(outcome.seconds, 3),
+            "provenance": provenance(),
+        }
+        if outcome.exit_code:
+            said |= {"exit_code": outcome.exit_code, "error": outcome.error, "log": LOG}
+            write_json(folder / FAILED, said)
+            return
+        for name in task.stage.scratch:
+            _remove(folder / name)
+        made = folder / task.stage.file if task.stage.file else None
+        files = [] if made is None else _files_of(made)
+        about = {str(file.relative_to(folder)): _about(file) for file in files}
+        result = _relative(outcome.result, str(folder))
+        write_json(folder / DONE, said | {"result": result, "files": about})
+        _remove(folder / FAILED)
+
+
+def read_sweep_json(path: Path) -> JSON:
+    """What a sweep's folder is of.
+
+    Raises:
+        UserError: the file is damaged, or of another program or version.
+    """
+    said = read_json(path)
+    if not isinstance(said, dict) or (said.get("format"), said.get("version")) != (FORMAT, VERSION):
+        raise UserError(f"{path} is not a sweep of this version; give another --out")
+    return said
+
+
+def _described(plan: Plan, text: str) -> JSON:
+    runs = [
+        {
+            "name": each.run.name,
+            "environment": each.run.environment,
+            "method": each.run.method,
+            "seed": each.run.seed,
+            "tasks": dict(each.tasks),
+            "teacher": each.teacher,
+        }
+        for each in plan.runs
+    ]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "digest": plan.digest,
+        "runs": runs,
+        "file": text,
+        "provenance": provenance(),
+    }
+
+
+def _files_of(made: Path) -> list[Path]:
+    return sorted(each for each in made.rglob("*") if each.is_file()) if made.is_dir() else [made]
+
+
+def _about(file: Path) -> JSON:
+    status = file.stat()
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return {"bytes": status.st_size, "sha256": digest, "modified_ns": status.st_mtime_ns}
+
+
+def _is_as_made(file: Path, about: Mapping[str, Any]) -> bool:
+    """By its size and time, and where a copy has another time by its content."""
+    if not file.is_file() or file.stat().st_size != about["bytes"]:
+        return False
+    if file.stat().st_mtime_ns == about["modified_ns"]:
+        return True
+    return bool(_about(file)["sha256"] == about["sha256"])
+
+
+def _relative(value: Any, folder: str) -> Any:
+    """A result whose paths begin in the task's own folder."""
+    if isinstance(value, dict):
+        return {key: _relative(each, folder) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_relative(each, folder) for each in value]
+    if isinstance(value, str) and value.startswith(folder):
+        return value[len(folder) :].lstrip("/") or "."
+    return value
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def results_of(path: Path) -> Iterator[tuple[JSON, dict[str, JSON]]]:
+    """Each run as sweep.json has it, with what its finished tasks left by their commands; of its
+    teacher's evaluation as `teacher`.
+
+    Raises:
+        UserError: the folder is no sweep's, or a file in it is damaged.
+    """
+    folder, known = Folder(path), {}
+    for run in read_sweep_json(path / SWEEP)["runs"]:
+        names = dict(run["tasks"])
+        if run["teacher"]:
+            names["teacher"] = run["teacher"]
+        for name in names.values():
+            if name not in known:
+                known[name] = folder.done(name)
+        yield run, {kind: found for kind, name in names.items() if (found := known[name])}

@@ -1,0 +1,282 @@
+"""The tasks of a sweep: each command of each run, once where several runs share it.
+
+A task's name has the digest of all that its result follows from: the command, all of its settings,
+and the digests of its files and of the tasks before it. So what is done once is found again by any
+file that asks for the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.experiments.checks import Checks
+from sparsectl.experiments.runs import Run, runs_of
+from sparsectl.experiments.settings import Setting, settings_of, value_of, words_of
+from sparsectl.experiments.stages import (
+    CHAIN,
+    FROM_BEFORE,
+    POLICY,
+    SEEDED,
+    SHARED,
+    STUDENT,
+    TEACHER,
+    UNSHOWN,
+    Stage,
+)
+from sparsectl.experiments.sweep_file import Given, SweepFile
+
+DIGITS: Final = 12
+TASKS: Final = "tasks"
+NONE: Final = "None"
+"""As the command line has it: the setting is not given."""
+
+INSTEAD: Final = {POLICY: (POLICY, STUDENT, TEACHER), STUDENT: (STUDENT, TEACHER)}
+"""What is taken where an earlier command makes it, the first that there is."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command with all that it is given.
+
+    Attributes:
+        name: its folder in `tasks/`.
+        command: its name.
+        label: what it is, for people: that of the first run that needs it.
+        settings: given, by name, without paths.
+        files: settings that are files from outside → where they lie.
+        inputs: settings that are what other tasks make → the tasks.
+    """
+
+    name: str
+    command: str
+    label: str
+    settings: Mapping[str, Any]
+    files: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Task] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> Stage:
+        """Its command's place in the chain."""
+        return CHAIN[self.command]
+
+    def words(self, tasks: Path) -> list[str]:
+        """The words of its command line, for a folder of tasks."""
+        made = {name: tasks / task.name / task.stage.file for name, task in self.inputs.items()}
+        values = {**self.settings, **self.files, **made}
+        if self.stage.out is not None:
+            values["out"] = tasks / self.name / self.stage.out
+        return words_of(self.stage.config, values)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run, and the names of its tasks by their commands.
+
+    Attributes:
+        teacher: the task that evaluates its teacher, where both are evaluated.
+    """
+
+    run: Run
+    tasks: Mapping[str, str]
+    teacher: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs and their tasks, by name; each task comes after those that it needs."""
+
+    runs: tuple[PlannedRun, ...]
+    tasks: Mapping[str, Task]
+
+    @property
+    def digest(self) -> str:
+        """Of what it asks for."""
+        said = [[each.run.name, sorted(each.tasks.values())] for each in self.runs]
+        return _digest(said)
+
+
+def plan_of(file: SweepFile) -> Plan:
+    """Plan all runs; whatever the commands would refuse is refused here.
+
+    Raises:
+        UserError: with the line of the file that it is about.
+    """
+    planner = _Planner(file)
+    runs = tuple(planner.planned(run) for run in runs_of(file))
+    return Plan(runs, planner.tasks)
+
+
+class _Planner:
+    def __init__(self, file: SweepFile) -> None:
+        self.file = file
+        self.checks = Checks(file)
+        self.tasks: dict[str, Task] = {}
+        self._digests: dict[Path, str] = {}
+
+    def planned(self, run: Run) -> PlannedRun:
+        made: dict[str, Task | Path] = {}
+        if (teacher := run.settings.get("teacher")) is not None:
+            made[TEACHER] = self._file(teacher)
+        self.checks.check_environment(run)
+        tasks: dict[str, str] = {}
+        for command in run.commands:
+            task = self._task(run, CHAIN[command], made)
+            tasks[command] = task.name
+            if task.stage.makes is not None:
+                made[task.stage.makes] = task
+        beside = None
+        if STUDENT in made and TEACHER in made and "evaluate" in tasks:
+            only = {TEACHER: made[TEACHER]}
+            beside = self._task(run, CHAIN["evaluate"], only, f"{run.environment}, teacher").name
+        return PlannedRun(run, tasks, beside)
+
+    def _task(
+        self, run: Run, stage: Stage, made: Mapping[str, Task | Path], label: str = ""
+    ) -> Task:
+        given = self._given(run, stage)
+        known = settings_of(stage.config)
+        sources: dict[str, Task | Path] = {}
+        for name, kind in stage.takes.items():
+            if name not in given and (source := _source(made, kind)) is not None:
+                sources[name] = source
+        for name, one in given.items():
+            named = [kind for kind in made if one.value == FROM_BEFORE % kind]
+            if named:
+                sources[name] = made[named[0]]
+            elif isinstance(one.value, str) and one.value in _ALL_FROM_BEFORE:
+                raise self.file.mistake(
+                    one.place,
+                    f"{stage.command}.{name} is {one.value}, but the run {run.name!r} makes none "
+                    "before it",
+                )
+        values = {name: one.value for name, one in given.items() if name not in sources}
+        paths = {name for name in values if known[name].is_path and values[name] != NONE}
+        files: dict[str, Any] = {name: self._files(known[name], given[name]) for name in paths}
+        files |= {name: source for name, source in sources.items() if isinstance(source, Path)}
+        task = Task(
+            "",
+            stage.command,
+            label or run.name,
+            {name: value for name, value in values.items() if name not in paths},
+            files,
+            {name: source for name, source in sources.items() if isinstance(source, Task)},
+        )
+        config = self.checks.checked(task, given, run)
+        task = Task(f"{stage.command}-{self._key(task, config)}", *_rest(task))
+        return self.tasks.setdefault(task.name, task)
+
+    def _given(self, run: Run, stage: Stage) -> dict[str, Given]:
+        """The command's settings: those that all of the run's have, and its own over them."""
+        known = settings_of(stage.config)
+        shared = {name: run.settings[name] for name in SHARED if name in run.settings}
+        if stage.command in SEEDED:
+            place = run.settings["seed"].place
+            shared["seed"] = Given(run.seed, place)
+        given = {name: one for name, one in shared.items() if name in known}
+        given |= run.of_command(stage.command)
+        if "env" in given and given["env"].value != NONE:
+            given["env"] = self._environment(given["env"])
+        return given
+
+    def _environment(self, env: Given) -> Given:
+        """A rig's file by its whole path."""
+        if isinstance(env.value, str) and env.value.endswith(".toml"):
+            return Given(str(self._file(env)), env.place)
+        return env
+
+    def _files(self, setting: Setting, given: Given) -> Any:
+        if isinstance(given.value, list):
+            return [str(self._file(Given(each, given.place))) for each in given.value]
+        return self._file(given)
+
+    def _file(self, given: Given) -> Path:
+        """A file or folder from outside; its place is relative to the sweep's file.
+
+        Raises:
+            UserError: it is not there.
+        """
+        if not isinstance(given.value, str) or not given.value:
+            raise self.file.mistake(given.place, f"{given.value!r} names no file; give its path")
+        path = Path(given.value)
+        if given.value.startswith("minari:"):
+            return path
+        found = (self.file.path.absolute().parent / path).resolve()
+        if not found.exists():
+            raise self.file.mistake(
+                given.place,
+                f"no such file: {given.value} (paths are relative to the sweep's file, so this is "
+                f"{found})",
+            )
+        return found
+
+    def _key(self, task: Task, config: Any) -> str:
+        known = settings_of(task.stage.config)
+        shown = {
+            name: _plain(value_of(config, setting))
+            for name, setting in known.items()
+            if name not in UNSHOWN and name not in task.files and name not in task.inputs
+        }
+        shown |= {name: self._content(value) for name, value in task.files.items()}
+        shown |= {name: each.name for name, each in task.inputs.items()}
+        env = shown.get("env")
+        if isinstance(env, str) and env.endswith(".toml"):
+            shown["env"] = self._content(Path(env))
+        settings = {name: value for name, value in shown.items() if value is not None}
+        return _digest([task.command, settings])
+
+    def _content(self, path: Any) -> Any:
+        """The digest of a file's content, or of all files in a folder."""
+        if isinstance(path, list):
+            return [self._content(Path(each)) for each in path]
+        if path not in self._digests:
+            self._digests[path] = _content_digest(path)
+        return self._digests[path]
+
+
+_ALL_FROM_BEFORE: Final = {FROM_BEFORE % stage.makes for stage in CHAIN.values() if stage.makes}
+
+
+def _rest(task: Task) -> tuple[str, str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Task]]:
+    return task.command, task.label, task.settings, task.files, task.inputs
+
+
+def _source(made: Mapping[str, Task | Path], kind: str) -> Task | Path | None:
+    return next((made[each] for each in INSTEAD.get(kind, (kind,)) if each in made), None)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _content_digest(path: Path) -> str:
+    """Of a file, or of the names and contents of a folder's; of a name in Minari itself.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not path.exists():
+        return str(path)
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    total = hashlib.sha256()
+    try:
+        for each in files:
+            with each.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            total.update(f"{each.relative_to(path)}\0{digest}\n".encode())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; make it readable") from error
+    return total.hexdigest()

@@ -1,0 +1,192 @@
+"""Tasks as processes of this machine, each on one core with one thread."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import FULL, unwritable
+from sparsectl.experiments.folder import LOG, Folder, Outcome
+from sparsectl.experiments.plan import Task
+
+THREADS: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+JAX_THREADS: Final = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+PATIENCE_S: Final = 30.0
+"""For tasks to write a checkpoint and end."""
+TAIL: Final = 4096
+"""Bytes at a log's end that are looked at."""
+
+
+class Workers(Protocol):
+    """Where tasks run."""
+
+    @property
+    def free(self) -> int:
+        """How many more tasks may be started now."""
+
+    def start(self, task: Task) -> None:
+        """Begin it; all that it needs is done."""
+
+    def ended(self) -> Iterator[tuple[Task, Outcome]]:
+        """Those that have ended since this was asked last."""
+
+    def said(self, task: Task) -> str:
+        """The last line of a task that runs."""
+
+    def stop(self) -> None:
+        """End all that run; what they can go on from stays."""
+
+
+@dataclass
+class _Process:
+    task: Task
+    process: subprocess.Popen[bytes]
+    started: float
+    output: IO[bytes]
+
+
+class Processes:
+    """Workers on this machine.
+
+    Args:
+        folder: of the sweep.
+        count: tasks at once.
+    """
+
+    def __init__(self, folder: Folder, count: int) -> None:
+        self.folder, self.count = folder, count
+        self._running: list[_Process] = []
+
+    @property
+    def free(self) -> int:
+        return self.count - len(self._running)
+
+    def start(self, task: Task) -> None:
+        place = self.folder.tasks / task.name
+        words = task_words(task, self.folder.tasks)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            output = (place / ".result.json").open("w+b")
+            with (place / LOG).open("ab") as log:
+                log.write(f"$ sparsectl {' '.join(words)}\n".encode())
+                log.flush()
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "sparsectl.experiments.child", *words, "--json"],
+                    stdin=subprocess.PIPE,  # never written: it closes when this process ends
+                    stdout=output,
+                    stderr=log,
+                    env=one_thread_environment(),
+                    process_group=0,  # Ctrl-C is ours, and we tell them
+                )
+        except OSError as error:
+            raise UserError(unwritable(place, error)) from error
+        self._running.append(_Process(task, process, time.monotonic(), output))
+
+    def ended(self) -> Iterator[tuple[Task, Outcome]]:
+        for each in [each for each in self._running if each.process.poll() is not None]:
+            self._running.remove(each)
+            yield each.task, self._outcome(each)
+
+    def said(self, task: Task) -> str:
+        return last_line(self.folder.tasks / task.name / LOG)
+
+    def stop(self) -> None:
+        for each in self._running:
+            _signal(each.process, signal.SIGINT)
+        until = time.monotonic() + PATIENCE_S
+        try:
+            for each in self._running:
+                with suppress(subprocess.TimeoutExpired):
+                    each.process.wait(max(0.0, until - time.monotonic()))
+        finally:
+            for each in self._running:
+                _signal(each.process, signal.SIGKILL)
+                each.process.wait()
+                self._close(each)
+            self._running.clear()
+
+    def _outcome(self, each: _Process) -> Outcome:
+        seconds = time.monotonic() - each.started
+        code = each.process.returncode
+        each.output.seek(0)
+        text = each.output.read()
+        self._close(each)
+        log = self.folder.tasks / each.task.name / LOG
+        return outcome_of(code, text, last_line(log), seconds)
+
+    def _close(self, each: _Process) -> None:
+        if each.process.stdin is not None:
+            each.process.stdin.close()
+        each.output.close()
+        Path(each.output.name).unlink(missing_ok=True)
+
+
+def task_words(task: Task, tasks: Path) -> list[str]:
+    """The words of a task's command; episodes need no more processes than its one core."""
+    words = [task.command, *task.words(tasks)]
+    if "workers" not in task.settings and task.command in ("collect", "distill"):
+        words.append("--workers=1")
+    return words
+
+
+def one_thread_environment() -> dict[str, str]:
+    """Of processes that stand side by side: two threads of one library each would collapse."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {JAX_THREADS}".strip()
+    return {**os.environ, **dict.fromkeys(THREADS, "1"), "XLA_FLAGS": flags}
+
+
+def outcome_of(code: int, output: bytes, last: str, seconds: float) -> Outcome:
+    """What a command's exit code, standard output and last line on stderr say."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = "; the memory of the machine may not have sufficed" if name == "SIGKILL" else ""
+        return Outcome(128 - code, {}, f"killed by {name}{why}", seconds)
+    if code:
+        return Outcome(code, {}, last or f"exit code {code}, and no line that says why", seconds)
+    try:
+        result: Any = json.loads(output)
+    except ValueError:
+        return Outcome(1, {}, "its result is no JSON", seconds)
+    return Outcome(0, result, "", seconds)
+
+
+def last_line(log: Path) -> str:
+    """Of a log; empty where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - TAIL))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines and not lines[-1].startswith("$ ") else ""
+
+
+def is_disk_full(line: str) -> bool:
+    """Whether a command's last line says that there was no room."""
+    return any(os.strerror(number) in line for number in FULL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """To a process and what it started, if it still runs."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            if number == signal.SIGKILL:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)

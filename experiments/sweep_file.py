@@ -1,0 +1,223 @@
+"""A sweep's file: TOML that says what all runs have, and in what they differ.
+
+Tables named after commands hold settings of all runs; `[environment.NAME]` and `[method.NAME]` hold
+those of some; a `[grid]` says which of them are combined, and with which seeds and settings. Each
+`[[grid]]` is one of several.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_whole
+from sparsectl.experiments.lines import Place, lines_of
+from sparsectl.experiments.settings import settings_of
+from sparsectl.experiments.stages import CHAIN, OWN, SHARED
+
+MOST_BYTES: Final = 2**20
+ENVIRONMENT, METHOD, GRID = "environment", "method", "grid"
+COMMON: Final = (*SHARED, "teacher", "seed")
+"""Settings that are of a run and not of one of its commands."""
+NOT_HERE: Final = {
+    **dict.fromkeys(OWN, "each run has a folder of its own"),
+    "trace": "its file would be another's in the next run",
+    "compare": "`sparsectl report` compares the runs of a sweep",
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value, and where it stands."""
+
+    value: Any
+    place: Place
+
+
+Layer = Mapping[str, Given]
+"""Settings by their names: `env`, `seed`, `distill.keep`; and `distill` where its table is there."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is combined: for each axis its values, in the order of the file."""
+
+    axes: Mapping[str, tuple[Given, ...]]
+    place: Place
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """What a file says."""
+
+    path: Path
+    text: str
+    base: Layer
+    environments: Mapping[str, Layer]
+    methods: Mapping[str, Layer]
+    grids: tuple[Grid, ...]
+
+    @cached_property
+    def _lines(self) -> Mapping[Place, int]:
+        return lines_of(self.text)
+
+    def mistake(self, place: Place, message: str) -> UserError:
+        """What is wrong there, with its line."""
+        while place and place not in self._lines:
+            place = place[:-1]
+        line = self._lines.get(place)
+        return UserError(f"{self.path}{'' if line is None else f', line {line}'}: {message}")
+
+
+def read_sweep(path: Path) -> SweepFile:
+    """Read a sweep's file.
+
+    Raises:
+        UserError: it cannot be read, is no TOML, or says something that is not known.
+    """
+    mend = "give the TOML file of a sweep (docs/sweeps.md)"
+    try:
+        text = read_whole(path, MOST_BYTES, mend).decode()
+        said = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path}: it is not UTF-8 text; {mend}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not TOML: {error}; mend that line") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply; {mend}") from error
+    return _Reader(SweepFile(path, text, {}, {}, {}, ())).read(said)
+
+
+class _Reader:
+    """Takes a file's tables apart; `file` tells where a mistake stands."""
+
+    def __init__(self, file: SweepFile) -> None:
+        self.file = file
+
+    def read(self, said: Mapping[str, Any]) -> SweepFile:
+        """The file with all that it says."""
+        own = {key: said[key] for key in said if key not in (ENVIRONMENT, METHOD, GRID)}
+        file = self.file
+        grids = self._grids(said.get(GRID, {}))
+        result = SweepFile(
+            file.path,
+            file.text,
+            self._layer(own, ()),
+            self._layers(said, ENVIRONMENT),
+            self._layers(said, METHOD),
+            grids,
+        )
+        for grid in grids:
+            for axis, known in ((ENVIRONMENT, result.environments), (METHOD, result.methods)):
+                for given in grid.axes.get(axis, ()):
+                    if given.value not in known:
+                        raise self._unknown(given, f"no {axis} {given.value!r}", known)
+        return result
+
+    def _layers(self, said: Mapping[str, Any], kind: str) -> Mapping[str, Layer]:
+        tables = said.get(kind, {})
+        if not isinstance(tables, dict):
+            raise self.file.mistake((kind,), f"{kind} is no table; write [{kind}.NAME]")
+        layers: dict[str, Layer] = {}
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                said_so = f"{name!r} is not settings of a {kind}; write [{kind}.NAME] above them"
+                raise self.file.mistake((kind, name), said_so)
+            layers[name] = self._layer(table, (kind, name))
+        return layers
+
+    def _layer(self, table: Mapping[str, Any], place: Place) -> dict[str, Given]:
+        layer: dict[str, Given] = {}
+        is_named = place[:1] in ((ENVIRONMENT,), (METHOD,))
+        for key, value in table.items():
+            here = (*place, key)
+            command, dot, rest = key.partition(".")
+            if command in CHAIN and (dot or isinstance(value, dict)):
+                layer[command] = Given(None, here)
+                inner = {rest: value} if dot else value
+                layer |= self._of_command(command, inner, here)
+            elif (name := key.replace("_", "-")) in COMMON and not (name == "seed" and is_named):
+                layer[name] = Given(value, here)
+            else:
+                known = [*CHAIN, *COMMON, *(() if place else (GRID, ENVIRONMENT, METHOD))]
+                raise self._unknown(Given(key, here), f"{key!r} is not known", known)
+        return layer
+
+    def _of_command(
+        self, command: str, table: Mapping[str, Any], place: Place, before: str = ""
+    ) -> dict[str, Given]:
+        known = settings_of(CHAIN[command].config)
+        found: dict[str, Given] = {}
+        for key, value in table.items():
+            name, here = before + key.replace("_", "-"), (*place, key)
+            is_group = any(other.startswith(f"{name}.") for other in known)
+            if isinstance(value, dict) and is_group:
+                found |= self._of_command(command, value, here, f"{name}.")
+                continue
+            if name not in known:
+                said = f"{command} has no setting {name!r}"
+                raise self._unknown(Given(name, here), said, known)
+            if name in NOT_HERE:
+                why = f"{command}.{name} cannot be given in a sweep: {NOT_HERE[name]}; leave it out"
+                raise self.file.mistake(here, why)
+            found[f"{command}.{name}"] = Given(value, here)
+        return found
+
+    def _grids(self, said: Any) -> tuple[Grid, ...]:
+        if isinstance(said, dict):
+            return (self._grid(said, (GRID,)),)
+        if isinstance(said, list) and said and all(isinstance(each, dict) for each in said):
+            return tuple(self._grid(each, (GRID, str(i))) for i, each in enumerate(said))
+        raise self.file.mistake((GRID,), "grid is no table; write [grid], or [[grid]] for several")
+
+    def _grid(self, table: Mapping[str, Any], place: Place) -> Grid:
+        names = {key: table[key] for key in table if key in (ENVIRONMENT, METHOD)}
+        axes: dict[str, tuple[Given, ...]] = {}
+        for name, value in names.items():
+            here = (*place, name)
+            values = value if isinstance(value, list) else [value]
+            if not values or not all(isinstance(each, str) for each in values):
+                raise self.file.mistake(here, f"{name} is {value!r}; give names, in a list")
+            axes[name] = tuple(Given(each, here) for each in values)
+        rest = {key: value for key, value in table.items() if key not in names}
+        for name, given in self._layer(rest, place).items():
+            if given.value is not None:
+                axes[name] = self._values(name, given)
+        return Grid(axes, place)
+
+    def _values(self, name: str, given: Given) -> tuple[Given, ...]:
+        """Of an axis: those of the list, each a list where the setting takes several."""
+        values = given.value if isinstance(given.value, list) else [given.value]
+        if not values:
+            raise self.file.mistake(given.place, f"{name} is an empty list; give its values")
+        if is_list(name) and not all(isinstance(each, list) for each in values):
+            raise self.file.mistake(
+                given.place,
+                f"{name} takes several values at once, so its values in a grid are lists, such as "
+                "[[64, 64], [128, 128]]",
+            )
+        return tuple(Given(value, given.place) for value in values)
+
+    def _unknown(self, given: Given, said: str, known: Iterable[str]) -> UserError:
+        names = list(known)
+        near = get_close_matches(str(given.value), names, 1, 0.5)
+        last = [name for name in names if name.rpartition(".")[2] == given.value]
+        if found := last[:1] or near:
+            said += f"; perhaps you meant {found[0]!r}"
+        else:
+            said += f"; take one of {', '.join(names) or 'none: there is no such table'}"
+        return self.file.mistake(given.place, said)
+
+
+def is_list(name: str) -> bool:
+    """Whether the setting of that name, such as distill.hidden, takes several values."""
+    command, dot, setting = name.partition(".")
+    if not dot:
+        return name in ("env-kwargs", "wrapper")
+    return settings_of(CHAIN[command].config)[setting].is_list
