@@ -145,9 +145,9 @@ def _near(name: str) -> str:
 
 def _near_setting(task: Task, said: str) -> str:
     """The nearest of the values that the line offers, to the one that it refuses."""
-    wrong = re.search(r"(?:is|not) '([^']*)'|(?:board|encoding) '([^']*)'", said)
+    wrong = re.search(r"(?:is|not|choice|board|encoding) '([^']*)'", said)
     offered = re.findall(r"[\w.-]+", said[wrong.end() :] + said[: wrong.start()]) if wrong else []
-    value = next(filter(None, wrong.groups()), "") if wrong else ""
+    value = wrong.group(1) if wrong else ""
     near = get_close_matches(value, [each for each in offered if each != value], 1, 0.6)
     known = settings_of(task.stage.config)
     return f"; perhaps you meant {near[0]!r}" if near and near[0] not in known else ""

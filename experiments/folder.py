@@ -55,22 +55,23 @@ class Folder:
         self.path = path
         self.tasks = path / TASKS
 
-    def begin(self, plan: Plan, text: str, *, update: bool) -> None:
-        """Write what the sweep is of.
+    def check(self, plan: Plan, *, update: bool) -> None:
+        """See that the folder is this plan's, or may become it.
 
         Raises:
-            UserError: the folder has results of another one, and is not to be brought up to date.
+            UserError: it has results of another sweep, and is not to be brought up to date.
         """
         path = self.path / SWEEP
         if path.exists():
             before = read_sweep_json(path)
-            if before["digest"] == plan.digest:
-                return
-            if not update:
+            if before["digest"] != plan.digest and not update:
                 raise UserError(self._changed(before, plan))
         elif self.path.exists() and any(self.path.iterdir()):
             raise UserError(f"{self.path} holds files that are of no sweep; give another --out")
-        write_json(path, _described(plan, text))
+
+    def begin(self, plan: Plan, text: str) -> None:
+        """Write what the sweep is of."""
+        write_json(self.path / SWEEP, _described(plan, text))
 
     def _changed(self, before: JSON, plan: Plan) -> str:
         had = {run["name"]: sorted(run["tasks"].values()) for run in before["runs"]}

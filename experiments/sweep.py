@@ -48,10 +48,11 @@ def sweep(config: SweepConfig) -> JSON:
     if config.dry_run:
         return _listed(folder, found(plan, folder, skip_failed=False))
     with locked_folder(out):
-        folder.begin(plan, file.text, update=config.update)
+        folder.check(plan, update=config.update)
         standing = found(plan, folder, skip_failed=config.skip_failed)
         workers, at_once = _workers(config, folder, plan)
         try:
+            folder.begin(plan, file.text)
             run(standing, folder, workers, GridProgress(at_once))
         except KeyboardInterrupt as error:
             if type(error) is not KeyboardInterrupt:  # SIGTERM, which has its own exit code

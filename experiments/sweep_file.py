@@ -41,7 +41,7 @@ class Given:
 
 
 Layer = Mapping[str, Given]
-"""Settings by their names: `env`, `seed`, `distill.keep`; and `distill` where its table is there."""
+"""Settings by their names: `env`, `distill.keep`; and `distill` where its table is there."""
 
 
 @dataclass(frozen=True)

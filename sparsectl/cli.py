@@ -85,7 +85,7 @@ COMMANDS = {
     "identify": Command(
         sparsectl.hil.config.IdentifyConfig, "hil.identification.identify:identify"
     ),
-    "report": Command(sparsectl.hil.config.ReportConfig, "hil.report.report:write_report"),
+    "report": Command(sparsectl.hil.config.ReportConfig, "experiments.report:report"),
     "sweep": Command(sparsectl.commands.config.SweepConfig, "experiments.sweep:sweep"),
     "doctor": Command(sparsectl.commands.config.DoctorConfig, "commands.doctor:doctor"),
 }

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = (
     "commands",
     "common",
+    "experiments",
     "export",
     "firmware_host",
     "hil",

@@ -31,7 +31,10 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             report=False,
         )
     )
+    sweep = folder / "sweep.toml"
+    sweep.write_text(f'env = "{ENVIRONMENT}"\nteacher = "{teacher}"\n[evaluate]\nepisodes = 1\n')
     return {
+        "file": str(sweep),
         "policy": str(policy),
         "model": str(policy.parent / "source.onnx"),
         "firmware": str(folder / "firmware"),

@@ -29,8 +29,10 @@ LONG = {
     "build": "{policy}",
     "bench": "{policy} --board host",
 }
-OTHERS = {"demo", "trial", "flash", "replay", "convert", "identify", "report", "doctor"}
-"""Made of those, done in a moment, or (trial) with ends of its own: hil/test_interruption.py."""
+OTHERS = {"demo", "trial", "flash", "replay", "convert", "identify", "report", "sweep"}
+OTHERS |= {"doctor"}
+"""Made of those, done in a moment, or with ends of their own: hil/test_interruption.py of a trial,
+experiments/test_sweep.py of a sweep."""
 RESUMED = {"teach", "distill"}
 """They keep what they have, and go on."""
 

@@ -1,0 +1,90 @@
+"""What a worker of a cluster does: one command in a folder of its own, from bytes to bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+Files = Mapping[str, bytes]
+"""Contents by paths relative to a folder, or by "" where it is one file."""
+
+LOG_BYTES: Final = 2**20
+"""Of a log's end that are sent back."""
+
+
+def run_remote(
+    words: Sequence[str],
+    made: str,
+    left_behind: Sequence[str],
+    places: Sequence[str],
+    *inputs: Files,
+) -> tuple[int, bytes, bytes, float, dict[str, bytes]]:
+    """Run a command whose paths are relative.
+
+    Args:
+        words: of its command line.
+        made: the folder that it writes to.
+        left_behind: what of it is not sent back.
+        places: where each input goes …
+        inputs: … and its files.
+
+    Returns:
+        Exit code, standard output, the end of the log, seconds, and the files that it wrote, by
+        their paths in `made`.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="sparsectl-task-") as name:
+        scratch = Path(name)
+        for place, files in zip(places, inputs, strict=True):
+            _write(scratch / place, files)
+        folder = scratch / made
+        folder.mkdir(parents=True, exist_ok=True)
+        log_path = scratch / "log"
+        with log_path.open("wb") as log:
+            # The child ends when its standard input does, so when this worker is killed.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sparsectl.experiments.child", *words, "--json"],
+                cwd=scratch,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": _path()},
+            )
+            assert process.stdout is not None
+            try:
+                output = process.stdout.read()
+                code = process.wait()
+            finally:
+                process.kill()
+        files = {} if code else _read(folder, left_behind)
+        return code, output, log_path.read_bytes()[-LOG_BYTES:], time.monotonic() - started, files
+
+
+def _path() -> str:
+    """That of this worker's code, which may be what the cluster was sent."""
+    import sparsectl
+
+    here = str(Path(sparsectl.__file__).absolute().parent.parent)
+    return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+
+
+def _write(place: Path, files: Files) -> None:
+    for relative, content in files.items():
+        path = place / relative if relative else place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _read(folder: Path, left_behind: Sequence[str]) -> dict[str, bytes]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and relative.parts[0] not in left_behind:
+            found[str(relative)] = path.read_bytes()
+    return found

@@ -1,0 +1,124 @@
+"""The report of a sweep: its figures are those of the runs, and its page needs no other file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sparsectl import cli
+from sparsectl.experiments.results import read_results, summaries
+
+RETURNS = {
+    ("cart", "bpd"): (90.0, 95.0, 100.0, 55.0, 98.0),
+    ("cart", "small <&>"): (80.0, 85.0, 81.0, 70.0),
+    ("hopper", "bpd"): (-110.0, -90.0),
+    ("hopper", "small <&>"): (-150.0, -100.0),
+}
+TEACHERS = {"cart": 100.0, "hopper": -100.0}
+
+
+def write_done(folder: Path, name: str, result: dict[str, Any]) -> str:
+    place = folder / "tasks" / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "done.json").write_text(json.dumps({"result": result, "files": {}, "seconds": 1.0}))
+    return name
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """As a sweep leaves it: two environments, two methods, a run that failed, one not begun."""
+    runs = []
+    for (environment, method), returns in RETURNS.items():
+        beside = {"return_mean": TEACHERS[environment], "return_min": 0.0}
+        teacher = write_done(tmp_path, f"evaluate-{environment}", beside)
+        for seed, value in enumerate(returns):
+            name = f"{environment}-{len(method)}-{seed}"
+            steps = [
+                {"name": "bpd", "kept_weights": 400 + seed, "difference": -0.2},
+                {"name": "finetune", "kept_weights": 20 + seed, "difference": -0.1},
+            ]
+            counts = {"kept_weights": 20 + seed, "kept_parameters": 30}
+            counts |= {"teacher_weights": 1000, "teacher_parameters": 1100, "seconds": 61.0}
+            distilled = write_done(tmp_path, f"distill-{name}", {"steps": steps, **counts})
+            ends = {"return_low": value - 1, "return_high": value + 1, "episodes": 10}
+            told = {"return_mean": value, "return_min": value - 5, **ends}
+            tasks = {"distill": distilled, "evaluate": write_done(tmp_path, f"e-{name}", told)}
+            runs.append(described(environment, method, seed, tasks, teacher))
+    for seed in (8, 9):
+        tasks = {"distill": f"distill-{seed}", "evaluate": f"e-{seed}"}
+        runs.append(described("cart", "bpd", seed, tasks, None))
+    failed = tmp_path / "tasks" / "distill-8" / "failed.json"
+    failed.parent.mkdir()
+    failed.write_text(json.dumps({"error": "training <diverged>", "exit_code": 2}))
+    provenance = {"sparsectl": "1", "revision": "abc"}
+    said = {"format": "sparsectl.sweep", "version": 1, "digest": "d", "runs": runs}
+    (tmp_path / "sweep.json").write_text(
+        json.dumps(said | {"file": "[grid] # <b>", "provenance": provenance})
+    )
+    return tmp_path
+
+
+def described(
+    environment: str, method: str, seed: int, tasks: dict[str, str], teacher: str | None
+) -> dict[str, Any]:
+    name = f"{environment}, {method}, seed {seed}"
+    about = {"name": name, "environment": environment, "method": method, "seed": seed}
+    return about | {"tasks": tasks, "teacher": teacher}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_page_and_its_tables(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["report", str(sweep), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["runs"], result["unfinished"]) == (13, 2)
+    page = (sweep / "report.html").read_text()
+    assert not re.search(r'(?:src|href)="(?!#)|url\((?!#)|<script', page)
+    assert "training &lt;diverged&gt;" in page and "small &lt;&amp;&gt;" in page
+    assert "small <&>" not in page and "[grid] # &lt;b&gt;" in page
+    assert page.count("<svg") == 3  # intervals, the front by weights, stages
+    for path in result["files"]:
+        assert Path(path).stat().st_size > 50
+
+    rows = rows_of(sweep / "report_runs.csv")
+    assert len(rows) == 13
+    worst = next(r for r in rows if (r["environment"], r["seed"]) == ("hopper", "0"))
+    assert float(worst["score"]) == pytest.approx(0.9)  # 10 less than -100 is a tenth lost
+    methods = {(r["environment"], r["method"]): r for r in rows_of(sweep / "report_methods.csv")}
+    whole = methods["all environments", "bpd"]
+    scores = sorted([0.9, 0.95, 1.0, 0.55, 0.98, 0.9, 1.1])
+    assert float(whole["mean"]) == pytest.approx(np.mean(scores))
+    assert float(whole["iqm"]) == pytest.approx(np.mean(scores[1:-1]))
+    assert float(whole["lowest"]) == pytest.approx(0.55)
+    assert float(whole["iqm_interval_low"]) < float(whole["iqm"])
+    assert float(methods["cart", "bpd"]["kept_weights_share"]) == pytest.approx(0.022)
+    [pair] = rows_of(sweep / "report_comparisons.csv")
+    cart = np.mean([a > b for a in RETURNS["cart", "bpd"] for b in (80, 85, 81, 70)])
+    hopper = np.mean([a > b for a in (-110, -90) for b in (-150, -100)])
+    assert float(pair["probability"]) == pytest.approx((cart + hopper) / 2)
+
+
+def test_a_sweep_without_results_says_why(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in sweep.glob("tasks/*/done.json"):
+        path.unlink()
+    assert cli.run(["report", str(sweep)]) == 2
+    said = capsys.readouterr().err
+    assert "no run of" in said and not (sweep / "report.html").exists()
+
+
+def test_single_runs_have_no_interval(sweep: Path) -> None:
+    results = read_results(sweep)
+    only = [row for row in results.rows if row.seed == 0]
+    object.__setattr__(results, "rows", tuple(only))
+    found = summaries(results)
+    assert {each.runs for each in found} == {1, 2}
+    assert all(each.mean_interval is None and each.iqm_interval is None for each in found)

@@ -1,0 +1,117 @@
+"""A sweep whose process is killed goes on where it stopped, and nothing runs twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sparsectl import cli
+from tests.training.balancer import write_balancer
+
+PATIENCE_S = 300.0
+"""What takes longer is taken for a hang; nothing here depends on how long it takes."""
+NAMES = ("free", "one", "bad")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+def is_alive(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs that wait for a gate, and one that fails."""
+    shutil.copy(Path(__file__).parent / "gate.py", tmp_path / "gate.py")
+    write_balancer(tmp_path / "teacher.safetensors")
+    environments = "".join(
+        f'[environment.{name}]\nenv = "gate:Gate"\nenv_kwargs = ["name={name}"]\n' for name in NAMES
+    )
+    shared = 'teacher = "teacher.safetensors"\n[evaluate]\nepisodes = 1\n'
+    (tmp_path / "s.toml").write_text(shared + environments)
+    (tmp_path / "fail-bad").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def started(folder: Path, name: str) -> list[int]:
+    """The processes that began the run."""
+    path = folder / f"started-{name}"
+    return sorted(set(map(int, path.read_text().split()))) if path.exists() else []
+
+
+def sweep(folder: Path, *words: str) -> list[str]:
+    return ["sweep", str(folder / "s.toml"), "--out", str(folder / "out"), "--json", *words]
+
+
+def test_a_killed_sweep_goes_on_where_it_stopped(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-m", "sparsectl", *sweep(folder, "--processes", "3")]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = folder / "out" / "tasks"
+    try:
+        until(lambda: bool(started(folder, "one")) and bool(list(done.glob("*/failed.json"))))
+        until(lambda: len(list(done.glob("*/done.json"))) == 1)
+        # A second one in the same folder is refused while the first runs.
+        assert cli.run(sweep(folder)) == 2
+        assert "another sparsectl is writing to" in capsys.readouterr().err
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    [waiting] = started(folder, "one")
+    until(lambda: not is_alive(waiting))
+    (folder / "go").touch()
+
+    assert cli.run(sweep(folder)) == 5
+    result = json.loads(capsys.readouterr().out)
+    assert (result["runs"], result["done"], result["failed"]) == (3, 2, 1)
+    [failure] = result["failures"]
+    assert failure["run"] == "bad, seed 0" and failure["exit_code"] != 0
+    assert "the motor burns" in failure["error"]
+    assert "the motor burns" in Path(failure["log"]).read_text()
+    assert [len(started(folder, name)) for name in NAMES] == [1, 2, 2]
+
+    (folder / "fail-bad").unlink()
+    assert cli.run(sweep(folder, "--skip-failed")) == 5
+    copy = folder / "elsewhere" / "copy"
+    shutil.copytree(folder / "out", copy)
+    assert cli.run([*sweep(folder), "--out", str(copy)]) == 0
+    assert [len(started(folder, name)) for name in NAMES] == [1, 2, 3]
+    assert not list(copy.rglob(".*"))
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "out"
+    out.mkdir()
+    (out / "theirs").write_text("theirs")
+    assert cli.run(sweep(folder)) == 2
+    assert "files that are of no sweep" in capsys.readouterr().err
+    (out / "theirs").unlink()
+    description = {"format": "sparsectl.sweep", "version": 1, "digest": "another", "runs": []}
+    (out / "sweep.json").write_text(json.dumps(description))
+    assert cli.run(sweep(folder)) == 2
+    said = capsys.readouterr().err
+    assert "0 of the file's 3 runs are the same" in said and "--update" in said
+    assert [path.name for path in out.iterdir()] == ["sweep.json"]

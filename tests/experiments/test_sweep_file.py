@@ -1,0 +1,203 @@
+"""A sweep's file: what is wrong in it is told with its line, before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsectl import cli
+from sparsectl.experiments.lines import lines_of
+from sparsectl.experiments.plan import Plan, plan_of
+from sparsectl.experiments.sweep_file import read_sweep
+from tests.training.balancer import ENVIRONMENT, write_balancer
+
+GOOD = f"""\
+[environment.pendulum]
+env = "{ENVIRONMENT}"
+teacher = "teacher.safetensors"
+
+[collect]
+transitions = 50
+
+[distill]
+preset = "quick"
+finetune.steps = 10
+
+[evaluate]
+episodes = 2
+
+[method.plain]
+distill.method = "gradual"
+[method."by magnitude"]
+distill.method = "magnitude"
+
+[grid]
+seed = [0, 1]
+"distill.keep" = [30, 20]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_balancer(tmp_path / "teacher.safetensors")
+    return tmp_path
+
+
+def planned(folder: Path, text: str = GOOD) -> Plan:
+    path = folder / "sweep.toml"
+    path.write_text(text)
+    return plan_of(read_sweep(path))
+
+
+def test_what_runs_share_is_one_task(folder: Path) -> None:
+    plan = planned(folder)
+    assert [each.run.name for each in plan.runs[:3]] == [
+        "pendulum, plain, keep 30, seed 0",
+        "pendulum, plain, keep 30, seed 1",
+        "pendulum, plain, keep 20, seed 0",
+    ]
+    counts: dict[str, int] = {}
+    for task in plan.tasks.values():
+        counts[task.command] = counts.get(task.command, 0) + 1
+    # Two datasets, by seed; eight students, each evaluated; and their one teacher.
+    assert counts == {"collect": 2, "distill": 8, "evaluate": 9}
+    assert len({each.teacher for each in plan.runs}) == 1
+    names = list(plan.tasks)
+    for task in plan.tasks.values():
+        assert all(names.index(each.name) < names.index(task.name) for each in task.inputs.values())
+
+
+def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) -> None:
+    plan = planned(folder)
+    assert planned(folder, "# a comment\n" + GOOD).digest == plan.digest
+    assert planned(folder, GOOD + "[distill.evidence]\n").digest == plan.digest
+    same = GOOD.replace("episodes = 2", "episodes = 3")
+    other = planned(folder, same)
+    kinds = {name.partition("-")[0] for name in plan.tasks.keys() & other.tasks.keys()}
+    assert kinds == {"collect", "distill"} and other.digest != plan.digest
+    (folder / "copy.safetensors").write_bytes((folder / "teacher.safetensors").read_bytes())
+    assert planned(folder, GOOD.replace("teacher.s", "copy.s")).digest == plan.digest
+    with (folder / "teacher.safetensors").open("ab") as file:
+        file.write(b" ")
+    try:
+        assert not planned(folder).tasks.keys() & plan.tasks.keys()
+    except Exception as error:  # the file may be refused, for it was changed
+        assert "teacher" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "words"),
+    [
+        ("[collect]", "[colect]", 5, ("'colect'", "perhaps you meant 'collect'")),
+        ("transitions =", "transition =", 6, ("no setting 'transition'", "'transitions'")),
+        ("finetune.steps", "finetune.stepps", 10, ("'finetune.stepps'", "'finetune.steps'")),
+        ("transitions = 50", "transitions = -5", 6, ("transitions is -5",)),
+        ("transitions = 50", "transitions = 0.5", 6, ("--transitions", "not '0.5'")),
+        ("transitions = 50", "transitions = [5]", 6, ("--transitions takes one value",)),
+        ("episodes = 2", "episodes = true", 13, ("--episodes", "not 'True'")),
+        ('"gradual"', '"gradul"', 16, ("'gradul'", "perhaps you meant 'gradual'")),
+        ('"InvertedPendulum-v5"', '"InvertedPendulm-v5"', 2, ("'InvertedPendulum-v5'",)),
+        ("teacher.safetensors", "none.onnx", 3, ("no such file: none.onnx",)),
+        ("[30, 20]", "[30, -20]", 22, ("keep is -20",)),
+        ("[30, 20]", "[]", 22, ("empty list",)),
+        ("[0, 1]", '[0, "1"]', 21, ("seed is '1'",)),
+        ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
+        ("[grid]", '[grid]\nmethod = ["plane"]', 21, ("'plane'", "'plain'")),
+        ("[grid]", '[grid]\n"distill.hidden" = [8, 8]', 21, ("[[64, 64], [128, 128]]",)),
+        ("[evaluate]", '[export]\nencoding = "packed-int9"\n[evaluate]', 13, ("'packed-int8'",)),
+        ("[evaluate]", '[bench]\nboard = "cortex-m9"\n[evaluate]', 13, ("'cortex-m",)),
+        ("[evaluate]", '[evaluate]\ntrace = "t.npz"', 13, ("cannot be given in a sweep",)),
+        ("[collect]\n", "[collect]\nout = 'x'\n", 6, ("cannot be given in a sweep",)),
+        ("preset =", 'dataset = "{student}"\npreset =', 9, ("makes none before it",)),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(
+    folder: Path,
+    before: str,
+    after: str,
+    line: int,
+    words: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert before in GOOD
+    path = folder / "sweep.toml"
+    path.write_text(GOOD.replace(before, after, 1))
+    out = folder / "out"
+    assert cli.run(["sweep", str(path), "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and f"{path}, line {line}: " in said[0], said
+    assert all(word in said[0] for word in words), said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("text", ["a = ", "\x00", "[grid", "grid = 3", "method = 1", "x" * 100])
+def test_rubbish_is_refused_by_name(
+    folder: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "sweep.toml"
+    path.write_text(text)
+    assert cli.run(["sweep", str(path), "--out", str(folder / "out")]) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_grid_that_is_too_large_is_counted_and_not_made(folder: Path) -> None:
+    seeds = list(range(1000))
+    with pytest.raises(Exception, match="2,000,000 runs; give 100,000 at most"):
+        planned(folder, GOOD.replace("[0, 1]", f"{seeds}").replace("[30, 20]", f"{seeds}"))
+
+
+def test_several_grids_are_a_list_of_runs(folder: Path) -> None:
+    grids = '[[grid]]\nmethod = "plain"\nseed = 3\n[[grid]]\nmethod = "by magnitude"\n'
+    plan = planned(folder, GOOD[: GOOD.index("[grid]")] + grids + "seed = [1, 2]\n")
+    names = [each.run.name for each in plan.runs]
+    assert names == [
+        "pendulum, plain, seed 3",
+        "pendulum, by magnitude, seed 1",
+        "pendulum, by magnitude, seed 2",
+    ]
+
+
+KEYS = st.text("ab_-", min_size=1, max_size=3)
+VALUES = st.recursive(
+    st.integers() | st.booleans() | st.text("ab#[]=\n", max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def as_toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return '"""\n' + value + '"""'
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(map(as_toml, value)) + "\n]"
+    inner = ", ".join(f"{key} = {as_toml(each)}" for key, each in value.items())
+    return "{" + inner + "}"
+
+
+@given(st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=3), max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_each_key_is_found_in_its_line(tables: dict[str, dict[str, Any]]) -> None:
+    lines: list[str] = []
+    expected: dict[tuple[str, ...], int] = {}
+    for name, table in tables.items():
+        lines += ["", "# [no.table]", f"[{name}] # a table"]
+        expected[name,] = len(lines)
+        for key, value in table.items():
+            expected[name, key] = len(lines) + 1
+            lines += f"{key} = {as_toml(value)}".split("\n")
+    text = "\n".join(lines)
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:  # an inline table with a value over several lines
+        return
+    found = lines_of(text)
+    assert {place: found[place] for place in expected} == expected
