@@ -25,17 +25,17 @@ DIGITS: Final = 5
 
 _MOST_TRIES: Final = 1000
 
-LEAST_LEAN_RAD: Final = 0.3
+LEAST_LEAN_RAD: Final = 0.42
 """A motor must be able to push the pole back up from this lean, its hinge pushed as hard as can be:
 one that cannot neither catches the pole nor swings it up within its track."""
 
-LEAST_SPEED: Final = 0.25
+LEAST_SPEED: Final = 0.3
 """Of the hinge, in units of that at which the pole falls (the root of gravity times length)."""
 
 MOST_FALL: Final = 0.4
 """Of the time in which an upright pole falls e-fold, how much may pass before a command acts."""
 
-LEAST_TRACK: Final = 0.3
+LEAST_TRACK: Final = 0.5
 """Travel of the hinge to either side, in lengths of the pole's equivalent simple pendulum."""
 
 _REST: Final = {
@@ -187,13 +187,15 @@ def _table(
     base, pole, motor, line = (drawn[name] for name in ("base", "pole", "motor", "line"))
     linear = ranges.model == LINEAR
     lever_m = 1.0 if linear else base["length_m"]
-    tip_kg = pole["mass_kg"] * pole["tip_share"]
-    moment = (pole["mass_kg"] / 2.0 + tip_kg) * pole["length_m"]
-    pole_inertia = (pole["mass_kg"] / 3.0 + tip_kg) * pole["length_m"] ** 2
+    pole_kg = base["mass_kg"] * (1.0 + base["rotor_share"]) * pole["mass_share"]
+    rod_kg = pole_kg / (1.0 + pole["tip_share"])
+    tip_kg = pole_kg - rod_kg
+    moment = (rod_kg / 2.0 + tip_kg) * pole["length_m"]
+    pole_inertia = (rod_kg / 3.0 + tip_kg) * pole["length_m"] ** 2
     weight = moment * GRAVITY
     own = base["mass_kg"] * (1.0 if linear else lever_m**2 / 3.0)
     rotor = own * base["rotor_share"]
-    moved = own + rotor + (pole["mass_kg"] + tip_kg) * lever_m**2
+    moved = own + rotor + pole_kg * lever_m**2
     effort = motor["acceleration"] / lever_m * moved
     fastest = motor["no_load_speed"] / lever_m
     if linear:
@@ -213,7 +215,7 @@ def _table(
             "coulomb_friction": base["friction_share"] * effort,
         },
         "pole": {
-            "mass_kg": pole["mass_kg"],
+            "mass_kg": rod_kg,
             "length_m": pole["length_m"],
             "tip_mass_kg": tip_kg,
             "velocity_scale": 2.0 * math.sqrt(weight / pole_inertia),

@@ -40,7 +40,7 @@ class PendulumEpisodes:
         rigs: one an episode, of as many stacked frames each.
         seeds: one an episode, as `PendulumEnv.reset` takes it.
         randomised: whether each is a unit drawn from its rig's ranges.
-        start: one of `STARTS`, or "mixed".
+        start: one of `STARTS`, or "mixed"; of all, or one an episode.
         steps: after which an episode is cut.
 
     Attributes:
@@ -57,15 +57,16 @@ class PendulumEpisodes:
         seeds: Sequence[int | None],
         *,
         randomised: bool = True,
-        start: str = "hanging",
+        start: str | Sequence[str] = "hanging",
         steps: int = EPISODE_STEPS,
     ) -> None:
         self.rigs = list(rigs)
         self._longest = steps
         parameters, states, jitter = [], [], []
-        for rig, seed in zip(rigs, seeds, strict=True):
+        starts = [start] * len(self.rigs) if isinstance(start, str) else start
+        for rig, seed, asked in zip(rigs, seeds, starts, strict=True):
             random, _ = np_random(seed)
-            kind = chosen_start(start, random)
+            kind = chosen_start(asked, random)
             parameters.append(draw_parameters(rig, random) if randomised else Parameters())
             states.append(draw_start(rig, kind, random))
             jitter.append(random.uniform(-1.0, 1.0, steps))

@@ -41,7 +41,8 @@ def shares_of(rig: Rig) -> dict[tuple[str, str], float]:
         ("base", "limit"): base.limit,
         ("base", "friction_share"): base.coulomb_friction / effort,
         ("base", "viscous_share"): base.viscous_friction * fastest / effort,
-        ("pole", "mass_kg"): pole.mass_kg,
+        ("pole", "mass_share"): (pole.mass_kg + pole.tip_mass_kg)
+        / (base.mass_kg * (1.0 + base.rotor_inertia / own)),
         ("pole", "length_m"): pole.length_m,
         ("pole", "tip_share"): pole.tip_mass_kg / pole.mass_kg,
         ("pole", "counts_per_turn"): pole.counts_per_turn,

@@ -1,0 +1,102 @@
+"""A recurrent student of any rig as a file, and as the policy of one rig."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path
+from sparsectl.plants.rig import Rig
+from sparsectl.policy.graph import Layer, PolicyGraph
+from sparsectl.policy.recurrent import Gru, recurrent_policy
+from sparsectl.policy.signals import parse_signals
+from sparsectl.training.any_rig.recurrent import (
+    CONSTANTS,
+    SIGNALS,
+    Acting,
+    Array,
+    constants_of,
+    scales_of,
+)
+
+LARGEST_BYTES = 2**20
+
+
+def policy_for(student: Acting, rig: Rig) -> PolicyGraph:
+    """The student as the policy of one rig.
+
+    What the rig's file says of its limit and period goes into the biases and the signals' scales.
+    Of the rig's stacked frames it reads the newest alone; its own state holds the past.
+    """
+    units = student.weight_hh.shape[1]
+    older = np.zeros((3 * units, (rig.frames - 1) * SIGNALS), np.float32)
+    read, constant = student.weight_ih[:, :SIGNALS], student.weight_ih[:, SIGNALS:]
+    cell = Gru(
+        weight_ih=np.concatenate([older, read], axis=1),
+        weight_hh=student.weight_hh,
+        bias_ih=student.bias_ih + constant @ constants_of(rig),
+        bias_hh=student.bias_hh,
+    )
+    said = rig.signals()
+    for signal, scale in zip(said["observation"], scales_of(rig).tolist(), strict=True):
+        signal["scale"] = scale
+    signals = parse_signals(said, f"rig {rig.name}")
+    duty = Layer(student.weight, student.bias, "tanh")
+    return recurrent_policy([cell, duty], **signals._asdict())
+
+
+def write_any(path: Path, student: Acting, metadata: dict[str, Any]) -> None:
+    """Write a student, for all rigs of its family.
+
+    Args:
+        path: of the `.safetensors`.
+        student: what acts.
+        metadata: JSON of where it comes from, with its `family`.
+    """
+    tensors = {field.name: getattr(student, field.name) for field in fields(student)}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save_tensors(tensors, {"any_rig": json.dumps(metadata)}))
+
+
+def read_any(path: Path) -> Acting:
+    """Read a student of any rig.
+
+    Raises:
+        UserError: it is missing, damaged, or another file.
+    """
+    if not path.is_file():
+        raise UserError(f"no student at {path}; give the .safetensors of one for any rig")
+    if path.stat().st_size > LARGEST_BYTES:
+        raise UserError(f"{path} has {path.stat().st_size:,} bytes; a student has a few thousand")
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except SafetensorError as error:
+        raise UserError(f"{path} is no safetensors file ({error}); copy it again") from error
+    names = [field.name for field in fields(Acting)]
+    if sorted(tensors) != sorted(names):
+        raise UserError(f"{path} holds {sorted(tensors)}, which is no student for any rig")
+    units = tensors["weight_hh"].shape[-1] if tensors["weight_hh"].ndim == 2 else 0
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (3 * units, SIGNALS + CONSTANTS),
+        "weight_hh": (3 * units, units),
+        "bias_ih": (3 * units,),
+        "bias_hh": (3 * units,),
+        "weight": (1, units),
+        "bias": (1,),
+    }
+    for name, shape in shapes.items():
+        array: Array = tensors[name]
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise UserError(
+                f"{path}: {name} is {array.dtype} of shape {list(array.shape)}; a student of "
+                f"{units} units has finite float32 of {list(shape)}"
+            )
+    return Acting(*(tensors[name] for name in names))

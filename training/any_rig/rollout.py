@@ -1,0 +1,98 @@
+"""Episodes of fresh rigs, driven by a student or the teacher, labelled by the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.plants.rig import Rig
+from sparsectl.plants.side_by_side import PendulumEpisodes
+from sparsectl.plants.task import BALANCED_RAD
+from sparsectl.training.any_rig.recurrent import Array, Inputs
+from sparsectl.training.any_rig.teacher import GAINS, Gains, ModelBased
+
+
+class Actor(Protocol):
+    """What drives many rigs tick by tick."""
+
+    def reset(self, rigs: int) -> Array:
+        """The state at the beginning, [rigs, ...]."""
+
+    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+        """Duties [rigs] and the next state."""
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What was seen of rigs, and what the teacher would have done, [ticks, rigs, ...]."""
+
+    inputs: Array
+    labels: Array
+    running: NDArray[np.bool_]
+    """Whether the rig had not yet met its limit before the tick."""
+    rewards: Array
+    balanced: NDArray[np.bool_]
+    """Whether the pole was within 0.2 rad of upright after the tick."""
+    periods_s: NDArray[np.float64]
+    """Of the rigs, [rigs]."""
+
+
+def drive(
+    rigs: Sequence[Rig],
+    seeds: Sequence[int],
+    actor: Actor | None,
+    *,
+    steps: int,
+    start: str | Sequence[str] = "hanging",
+    teacher_share: float = 0.0,
+    noise: float = 0.0,
+    seed: int = 0,
+    gains: Gains = GAINS,
+) -> Driven:
+    """Run one episode of each rig.
+
+    Args:
+        rigs: one an episode.
+        seeds: of the episodes.
+        actor: who drives; None: the teacher.
+        steps: ticks of each.
+        start: where they begin.
+        teacher_share: rigs that the teacher drives in the actor's place, 0 to 1.
+        noise: of the duty where the teacher drives in the actor's place: its standard deviation
+            is another on each of these rigs, up to this, so that they leave the teacher's path.
+        seed: of the noise.
+        gains: of the teacher.
+    """
+    episodes = PendulumEpisodes(rigs, list(seeds), start=start, steps=steps)
+    teacher = ModelBased(rigs, episodes.parameters, gains)
+    inputs_of, count = Inputs(rigs), len(rigs)
+    random = np.random.default_rng(seed)
+    taught = np.arange(count) < round(teacher_share * count)
+    deviation = noise * random.uniform(0.0, 1.0, count) * taught
+    state = None if actor is None else actor.reset(count)
+    inputs = np.zeros((steps, count, inputs_of.of(episodes.observations).shape[1]), np.float32)
+    labels, rewards = np.zeros((2, steps, count), np.float32)
+    running, balanced = np.zeros((2, steps, count), np.bool_)
+    for tick in range(steps):
+        running[tick] = ~episodes.is_over
+        if not running[tick].any():
+            break
+        inputs[tick] = inputs_of.of(episodes.observations)
+        label = teacher.act(episodes.units.motion, episodes.duty)
+        duty = label
+        if actor is not None:
+            assert state is not None
+            given, state = actor.step(inputs[tick], state)
+            duty = np.where(taught, label, given)
+        if noise:
+            duty = duty + deviation * random.standard_normal(count)
+        stepped = episodes.step(duty.astype(np.float64))
+        labels[tick], rewards[tick] = label, stepped.rewards * running[tick]
+        balanced[tick] = (np.abs(episodes.units.angle_rad()) < BALANCED_RAD) & ~episodes.is_over
+        balanced[tick] |= stepped.truncated & (np.abs(episodes.units.angle_rad()) < BALANCED_RAD)
+    periods = np.array([rig.period_s for rig in rigs])
+    return Driven(inputs, labels, running, rewards, balanced, periods)

@@ -1,0 +1,250 @@
+"""A teacher that sees a rig's numbers: swing-up by energy, balance by a linear-quadratic regulator.
+
+Both are computed from each rig's own masses, lengths, friction, motor and delay, for many units at
+once. The swing-up is Åström and Furuta's ("Swinging up a pendulum by energy control", Automatica
+36, 2000) with the hinge's acceleration as its input, which the base's own equation turns into a
+duty. The regulator is discrete, for the period of the rig, and begins where the duty that is still
+on its way will have brought the rig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+
+from sparsectl.plants.equations import Array, Motion
+from sparsectl.plants.plant import Parameters
+from sparsectl.plants.rig import Rig
+from sparsectl.plants.units import bodies_of
+
+_DOUBLINGS = 16
+"""65,536 ticks, by when every regulated rig stands still."""
+
+
+@dataclass(frozen=True)
+class Gains:
+    """What is the same for all rigs, without units; found by a random search over drawn rigs."""
+
+    pump: float = 8.0
+    """How soon the swing-up spares, by the energy that is missing of the upright pole's."""
+    sharpness: float = 4.0
+    """How sharply the base turns as the pole does."""
+    most_pump: float = 0.8
+    """Of the acceleration that the motor gives, the swing-up's."""
+    stroke: float = 0.5
+    """Of the track, what a swing at the pole's own frequency may take."""
+    pace: float = 2.0
+    """Of the motor's speed, what such a swing may take."""
+    centre: float = 0.2
+    """Acceleration towards the middle at the limit, in the swing-up's."""
+    brake: float = 0.24
+    """Acceleration against the base's motion, in the swing-up's at the speed of a swing."""
+    edge: float = 0.75
+    """Of the limit, where the base stops at the latest."""
+    edge_brake: float = 0.7
+    """Of the motor's acceleration, what it stops with there."""
+    surplus: float = 0.05
+    """Energy to aim for beyond the upright pole's, which friction takes on its way."""
+    catch_rad: float = 0.5
+    """Angle within which the regulator may take over."""
+    catch_duty: float = 1.5
+    """Duty at most that the regulator asks where it takes over."""
+    position_cost: float = 2.6
+    angle_cost: float = 6.0
+    velocity_cost: float = 0.1
+    pole_velocity_cost: float = 0.56
+    duty_cost: float = 1.0
+
+
+GAINS = Gains()
+
+
+class ModelBased:
+    """The teacher of many units, which it sees as they are.
+
+    Args:
+        rigs: one a unit.
+        parameters: of the units.
+        gains: of both controllers.
+    """
+
+    def __init__(
+        self, rigs: Sequence[Rig], parameters: Sequence[Parameters], gains: Gains = GAINS
+    ) -> None:
+        self._gains = gains
+        b = self._bodies = bodies_of(rigs, parameters)
+        units = list(zip(rigs, parameters, strict=True))
+        self._limit = np.array([rig.base.limit for rig in rigs])
+        self._period_s = np.array([rig.period_s for rig in rigs])
+        self._delay_s = np.array(
+            [rig.period_s * unit.transport_delay_periods for rig, unit in units]
+        )
+        supply = np.array([unit.supply_factor for unit in parameters])
+        self._most = np.array([rig.motor.max_duty for rig in rigs])
+        self._full = np.array([rig.motor.full_effort for rig in rigs]) * supply
+        self._dead = np.array([_dead_share(*unit) for unit in units]) / supply
+        self._rate = np.sqrt(b.weight / b.hinge_inertia)
+        """Of the pole's small swings, rad/s."""
+        inertia = b.base_constant
+        self._strongest = (
+            np.maximum(self._full * (self._most - self._dead) - b.base_friction, 0.0) / inertia
+        )
+        self._fastest = self._strongest * inertia / b.base_damping
+        # A swing to and fro at the pole's frequency with a constant acceleration takes a stroke of
+        # about that over the frequency squared, and a speed of that over the frequency.
+        self._pump_most = np.minimum.reduce(
+            [
+                gains.most_pump * self._strongest,
+                gains.stroke * self._limit * self._rate**2,
+                gains.pace * self._fastest * self._rate,
+            ]
+        )
+        self._gain = self._regulators()
+
+    def act(self, motion: Motion, last_duty: Array) -> Array:
+        """Duties [units] for the units as they are; the last duty acts until the delay is over."""
+        later = self._predicted(motion, last_duty)
+        position, angle, velocity, pole_velocity = later
+        angle = np.remainder(angle + np.pi, 2.0 * np.pi) - np.pi
+        state = np.stack([position, angle, velocity, pole_velocity], axis=1)
+        regulated = -np.einsum("ij,ij->i", self._gain, state)
+        gains = self._gains
+        caught = (np.abs(angle) < gains.catch_rad) & (np.abs(regulated) < gains.catch_duty)
+        duty = np.where(caught, regulated, self._swinging(state))
+        duty = self._compensated(duty)
+        clipped: Array = np.minimum(np.maximum(duty, -self._most), self._most)
+        return clipped
+
+    def _predicted(self, motion: Motion, duty: Array) -> tuple[Array, Array, Array, Array]:
+        """Where the units will be when the next duty begins to act."""
+        position, angle = motion.position, motion.angle
+        velocity, pole_velocity = motion.velocity, motion.pole_velocity
+        steps = 3
+        step_s = self._delay_s / steps
+        effort = self._effort(duty)
+        for _ in range(steps):
+            base, pole = self._accelerations(angle, velocity, pole_velocity, effort)
+            velocity = velocity + step_s * base
+            pole_velocity = pole_velocity + step_s * pole
+            position = position + step_s * velocity
+            angle = angle + step_s * pole_velocity
+        return position, angle, velocity, pole_velocity
+
+    def _effort(self, duty: Array) -> Array:
+        moving = np.maximum(np.abs(duty) - self._dead, 0.0)
+        effort: Array = self._full * np.copysign(moving, duty)
+        return effort
+
+    def _forces(self, angle: Array, velocity: Array, pole_velocity: Array) -> tuple[Array, ...]:
+        """The mass matrix, and the forces on base and pole but for the motor's."""
+        b = self._bodies
+        sine, cosine = np.sin(angle), np.cos(angle)
+        bend = b.turning * sine * cosine * velocity
+        inertia = b.base_constant + b.turning * sine * sine
+        coupling = b.coupling * cosine
+        slip = np.tanh(velocity / (0.02 * self._fastest))
+        base = (
+            -b.base_damping * velocity
+            - b.base_friction * slip
+            + (b.coupling * sine * pole_velocity - 2.0 * bend) * pole_velocity
+        )
+        pole = b.weight * sine - b.pole_damping * pole_velocity + bend * velocity
+        pole = pole - b.pole_friction * np.tanh(pole_velocity / (0.01 * self._rate))
+        return inertia, coupling, base, pole
+
+    def _accelerations(
+        self, angle: Array, velocity: Array, pole_velocity: Array, effort: Array
+    ) -> tuple[Array, Array]:
+        inertia, coupling, base, pole = self._forces(angle, velocity, pole_velocity)
+        hinge = self._bodies.hinge_inertia
+        base = base + effort
+        scale = 1.0 / (inertia * hinge - coupling * coupling)
+        return scale * (hinge * base - coupling * pole), scale * (inertia * pole - coupling * base)
+
+    def _swinging(self, state: Array) -> Array:
+        """The duty that pumps the pole's energy, keeps to the track and is spent by the motor."""
+        gains, b = self._gains, self._bodies
+        position, angle, velocity, pole_velocity = state.T
+        energy = 0.5 * (pole_velocity / self._rate) ** 2 + np.cos(angle) - 1.0 - gains.surplus
+        lever = np.sign(b.coupling) * np.cos(angle) * pole_velocity / self._rate
+        # A pole that hangs still is moved by a base that goes to and fro about the middle.
+        still = (energy < -1.99 - gains.surplus) & (np.abs(lever) < 0.05)
+        side = np.where(still, np.sign(position), np.tanh(gains.sharpness * lever))
+        pump = self._pump_most * np.tanh(gains.pump * energy) * side
+        back = gains.centre * position / self._limit
+        back = back + gains.brake * velocity * self._rate / self._pump_most
+        wanted = pump - self._pump_most * back
+        # Beyond the edge it must stop before the limit: braking takes v²/2a.
+        braking = gains.edge_brake * self._strongest
+        stopping = position + velocity * np.abs(velocity) / (2.0 * braking)
+        side = np.sign(stopping)
+        over = np.abs(stopping) > gains.edge * self._limit
+        most_outward = np.where(velocity * side > 0.0, -braking, -0.3 * self._pump_most)
+        wanted = np.where(over, side * np.minimum(side * wanted, most_outward), wanted)
+        inertia, coupling, base, pole = self._forces(angle, velocity, pole_velocity)
+        free = (pole - coupling * wanted) / b.hinge_inertia
+        duty: Array = (inertia * wanted + coupling * free - base) / self._full
+        return duty
+
+    def _compensated(self, duty: Array) -> Array:
+        """The duty that the motor must be given, past its dead zone."""
+        compensated: Array = duty + self._dead * np.tanh(duty / (0.3 * self._dead + 0.01))
+        return compensated
+
+    def _regulators(self) -> Array:
+        """Gains [units, 4] on position, angle and their velocities."""
+        b, gains, units = self._bodies, self._gains, len(self._limit)
+        inverse = np.zeros((units, 2, 2))
+        inverse[:, 0, 0], inverse[:, 1, 1] = b.hinge_inertia, b.base_constant
+        inverse[:, 0, 1] = inverse[:, 1, 0] = -b.coupling
+        inverse /= (b.base_constant * b.hinge_inertia - b.coupling**2)[:, None, None]
+        forces = np.zeros((units, 2, 5))
+        forces[:, 1, 1] = b.weight
+        forces[:, 0, 2], forces[:, 1, 3] = -b.base_damping, -b.pole_damping
+        forces[:, 0, 4] = self._full
+        motion = np.zeros((units, 5, 5))
+        motion[:, 0, 2] = motion[:, 1, 3] = 1.0
+        motion[:, 2:4] = inverse @ forces
+        whole = scipy.linalg.expm(motion * self._period_s[:, None, None])
+        step, push = whole[:, :4, :4], whole[:, :4, 4:]
+        costs = np.zeros((units, 4))
+        costs[:, 0] = gains.position_cost / self._limit
+        costs[:, 1] = gains.angle_cost
+        costs[:, 2] = gains.velocity_cost / self._fastest
+        costs[:, 3] = gains.pole_velocity_cost / self._rate
+        duty_cost = np.zeros((units, 1, 1))
+        duty_cost[:, 0, 0] = gains.duty_cost
+        value = _riccati(step, push, np.eye(4) * costs[:, None, :] ** 2, duty_cost)
+        felt = push.transpose(0, 2, 1) @ value
+        gain: Array = np.linalg.solve(duty_cost + felt @ push, felt @ step)[:, 0]
+        return gain
+
+
+def _riccati(step: Array, push: Array, cost: Array, duty_cost: Array) -> Array:
+    """Solutions [units, n, n] of discrete algebraic Riccati equations, by doubling.
+
+    Chu, Fan, Lin, Wang, "Structure-preserving algorithms for periodic discrete-time algebraic
+    Riccati equations" (2004): each round covers twice as many ticks.
+    """
+    reach = push @ push.transpose(0, 2, 1) / duty_cost
+    value, unit = cost, np.eye(step.shape[1])
+    for _ in range(_DOUBLINGS):
+        through = np.linalg.solve(unit + reach @ value, np.concatenate([step, reach], axis=2))
+        ahead, spread = through[..., : step.shape[1]], through[..., step.shape[1] :]
+        back = step.transpose(0, 2, 1)
+        value, reach, step = (
+            value + back @ value @ ahead,
+            reach + step @ spread @ back,
+            step @ ahead,
+        )
+    return value
+
+
+def _dead_share(rig: Rig, parameters: Parameters) -> float:
+    """Duty that does not move the motor, at its nominal supply."""
+    motor = rig.motor
+    dead = getattr(motor, "dead_zone_v", 0.0) / motor.supply_v
+    return float(dead * parameters.dead_zone_factor)
