@@ -18,6 +18,7 @@ from sparsectl.firmware_host.boards import Board, find_board
 from sparsectl.firmware_host.boards.board import FIRMWARE, WARNINGS
 from sparsectl.firmware_host.compiler import compile_object, convert, link, section_sizes
 from sparsectl.firmware_host.config_header import config_header
+from sparsectl.firmware_host.cores.bench_program import SECTION_FLAGS
 from sparsectl.firmware_host.earlier_build import INPUTS, earlier_build, file_digest, inputs_digest
 from sparsectl.firmware_host.encoder_budget import check_encoders, encoder_figures
 from sparsectl.firmware_host.policy_folder import read_policy_facts
@@ -31,6 +32,8 @@ OBSERVATION_SIGNALS: Final = 5
 
 CONTROL_STACK_BYTES: Final = 256
 """Stack of the control tick above the policy's own, at the most."""
+_STATE_BYTES: Final = 2 * 4
+"""Of a value of a recurrent policy's state, on the stack while golden vectors are replayed."""
 
 ELF: Final = "firmware.elf"
 SUMMARY: Final = "build.json"
@@ -81,9 +84,10 @@ def build_firmware(
         return built
     with new_folder(out) as folder:
         (folder / "firmware_config.h").write_text(header)
-        objects = _compile(target, policy_dir, folder, flags)
+        objects = _compile(target, policy_dir, folder, flags, policy)
         _link(target, objects, folder / ELF, flags, policy_dir)
-        sizes = _sizes(target, folder / ELF, _policy_stack_bytes(objects[0]))
+        stack = _policy_stack_bytes(objects[0]) + _STATE_BYTES * policy.state_size
+        sizes = _sizes(target, folder / ELF, stack)
         _check_sizes(target, sizes, policy_dir)
         for path in folder.iterdir():
             if path.suffix in (".o", ".su") or path.name == _EXPORTED:
@@ -100,7 +104,9 @@ def build_firmware(
     return result
 
 
-def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...]) -> list[Path]:
+def _compile(
+    board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...], policy: PolicyFacts
+) -> list[Path]:
     """Objects of the policy (the first; assembly, where its encoding has some), core and port.
 
     What differs between two builds of the same sources, where the policy and the firmware lie, is
@@ -112,7 +118,9 @@ def _compile(board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...
     includes = tuple(f"-I{place}" for place in (".", _EXPORTED, *own_places))
     flags = (*flags, f"-fdebug-prefix-map={_EXPORTED}={policy_dir.resolve()}")
     objects = []
-    for name, extra in (("policy.c", ("-fstack-usage",)), ("policy.S", ())):
+    # the firmware keeps a recurrent policy's state: policy_act's own one is left out of the link
+    sections = SECTION_FLAGS if policy.state_size else ()
+    for name, extra in (("policy.c", ("-fstack-usage", *sections)), ("policy.S", ())):
         if (policy_dir / name).is_file():
             objects.append(folder / f"{name.replace('.', '-')}.o")
             # with the core's flags, as it is measured: a board may want its own code smaller

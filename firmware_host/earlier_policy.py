@@ -15,6 +15,8 @@ from sparsectl.policy.folder import GoldenVectors, PolicyFacts
 
 _MAX_HEADER_BYTES: Final = 1 << 20
 _MAX_VECTORS_BYTES: Final = 64 << 20
+_STATE_SIZE: Final = "POLICY_STATE_SIZE"
+_SEQUENCE: Final = "POLICY_VECTOR_SEQUENCE"
 _NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F.]+[pP][-+]?\d+|\d+\.?\d*(?:[eE][-+]?\d+)?)")
 
 
@@ -39,6 +41,7 @@ def facts_of_header(path: Path) -> PolicyFacts:
         kept_weights=_integer(text, "POLICY_KEPT_WEIGHTS", path, least=0),
         digest=digest.lower(),
         encoding=_encoding(text),
+        state_size=_integer(text, _STATE_SIZE, path, least=1) if _STATE_SIZE in text else 0,
     )
 
 
@@ -55,7 +58,9 @@ def vectors_of_header(path: Path, facts: PolicyFacts) -> GoldenVectors:
     actions = _table(text, "policy_vector_action", facts.action_size)
     if observations is None or actions is None or len(observations) != len(actions):
         raise UserError(f"{path} holds no golden vectors of this policy; export it again")
-    return GoldenVectors(observations, actions)
+    if not facts.state_size:
+        return GoldenVectors(observations, actions)
+    return GoldenVectors(observations, actions, _integer(text, _SEQUENCE, path, least=1))
 
 
 def _integer(text: str, name: str, path: Path, least: int) -> int:

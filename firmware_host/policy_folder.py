@@ -40,6 +40,29 @@ def read_policy_facts(policy: Path) -> PolicyFacts:
     return PolicyFacts.from_json(said, policy / POLICY_JSON)
 
 
+def sequence_flags(policy: Path) -> tuple[str, ...]:
+    """Tells a bench program after how many calls the state of the policy in the folder `policy` is
+    reset; nothing for one that keeps no state.
+
+    Raises:
+        UserError: as `read_golden_vectors`.
+    """
+    length = sequence_length(policy)
+    return () if length is None else (f"-DBENCH_SEQUENCE={length}u",)
+
+
+def sequence_length(policy: Path) -> int | None:
+    """How many golden vectors of the policy in the folder `policy` follow each other, from a reset
+    of its state on; None where it keeps none.
+
+    Raises:
+        UserError: as `read_golden_vectors`.
+    """
+    if not read_policy_facts(policy).state_size:
+        return None
+    return read_golden_vectors(policy).sequence_length
+
+
 def read_golden_vectors(policy: Path) -> GoldenVectors:
     """The golden vectors of the policy in the folder `policy`.
 

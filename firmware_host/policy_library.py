@@ -28,7 +28,7 @@ PROGRAM: Final = "policy"
 
 
 class PolicyLibrary:
-    """A policy with its history of observations."""
+    """A policy with its history of observations and, a recurrent one, its state."""
 
     def __init__(self, path: Path) -> None:
         """Load what `build_policy_library` made."""
@@ -66,6 +66,10 @@ class PolicyLibrary:
     def reset(self) -> None:
         """Forget the history: the next counts fill it, with no velocity."""
         self._c.host_policy_reset(self._memory)
+
+    def begin(self) -> None:
+        """The policy takes over the motor: a recurrent one resets its state."""
+        self._c.host_policy_begin(self._memory)
 
     def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
         """The output (an exact float32) for raw counts from home, and the policy's time in ns.

@@ -12,6 +12,7 @@ from typing import Final
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.compiler import OUT_OF_ROOM, compile_object, find_compiler, link
 from sparsectl.firmware_host.cores.core import FIRMWARE, WARNINGS, Core
+from sparsectl.firmware_host.policy_folder import sequence_flags
 
 BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
@@ -48,7 +49,7 @@ def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program
     Raises:
         UserError: no compiler, or it refuses.
     """
-    include = (f"-I{policy.resolve()}", f"-I{BENCH}")
+    include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(policy))
     frame = [
         _compile(core, source, folder, (*WARNINGS, "-Wconversion", *include))
         for source in (BENCH / "bench.c", *port.sources)

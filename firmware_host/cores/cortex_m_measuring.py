@@ -23,6 +23,7 @@ from sparsectl.firmware_host.cores.cortex_m_trace import CortexMachine
 from sparsectl.firmware_host.cores.cycle_model import CycleModel
 from sparsectl.firmware_host.cores.thumb import disassemble
 from sparsectl.firmware_host.cores.trace_pricing import Pricing
+from sparsectl.firmware_host.policy_folder import sequence_length
 
 PORT: Final = Port(
     sources=(BENCH / "cortex_m" / "core.c",),
@@ -54,7 +55,10 @@ def measure(
     machine = CortexMachine(unicorn_model, image, names, pricing.watched_its)
     size = _action_bytes(core, program)
     actions, costs, stack, blocks = [], [], 0, 0
-    for observation in observations:
+    sequence = sequence_length(policy)
+    for number, observation in enumerate(observations):
+        if sequence and number % sequence == 0:
+            machine.reset_policy()
         call = machine.call(observation.tobytes(), size)
         costs.append(pricing.price(call))
         actions.append(np.frombuffer(call.action, np.float32))

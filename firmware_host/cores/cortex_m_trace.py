@@ -60,6 +60,16 @@ class CortexMachine:
         self._start_up()
         self._watch(watched_its)
 
+    def reset_policy(self) -> None:
+        """policy_reset once, of a policy that keeps a state.
+
+        Raises:
+            UserError: as `call`.
+        """
+        self._unicorn.reg_write(arm.UC_ARM_REG_SP, self._symbols["bench_stack_top"])
+        self._unicorn.reg_write(arm.UC_ARM_REG_LR, self._symbols["bench_stop"] | 1)
+        self._run(self._symbols["policy_reset"], self._symbols["bench_stop"])
+
     def call(self, observation: bytes, action_bytes: int) -> Call:
         """policy_act once.
 

@@ -12,6 +12,7 @@ from sparsectl.firmware_host.compiler import compile_object, link
 from sparsectl.firmware_host.cores.bench_program import BENCH, section_bytes
 from sparsectl.firmware_host.cores.core import WARNINGS, Core, Float32, Measurement
 from sparsectl.firmware_host.cores.host_profile import profile
+from sparsectl.firmware_host.policy_folder import sequence_flags
 
 RUN_TIMEOUT_S = 300.0
 _NOTE = "wall-clock time of this machine, least and median; a host has no cycle count to quote; "
@@ -64,13 +65,13 @@ def memory(core: Core, policy: Path, folder: Path, observations: Float32) -> dic
 
 def _build(core: Core, policy: Path, folder: Path) -> tuple[Path, dict[str, int]]:
     """The program, and the bytes of the policy's objects, a kind of section."""
-    include = f"-I{policy.resolve()}"
+    include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(policy))
     own = [policy / name for name in ("policy.c", "policy.S") if (policy / name).is_file()]
     objects = [folder / f"{source.name}.o" for source in own]
     for source, path in zip(own, objects, strict=True):
-        compile_object(core, source, path, (*WARNINGS, include))
+        compile_object(core, source, path, (*WARNINGS, *include))
     frame = folder / "host.o"
-    compile_object(core, BENCH / "host.c", frame, (*WARNINGS, include))
+    compile_object(core, BENCH / "host.c", frame, (*WARNINGS, *include))
     link(core, [*objects, frame], folder / "bench", (), ("-lm",))
     found = [row for path in objects for row in section_bytes(core, path).items()]
     sizes = {

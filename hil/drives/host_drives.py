@@ -27,10 +27,15 @@ class Commands(Protocol):
 
 
 class CountPolicy(Protocol):
-    """A policy that keeps its own history: `PolicyLibrary`, or one in another process."""
+    """A policy that keeps its own history and, a recurrent one, its state: `PolicyLibrary`, or one
+    in another process."""
 
     def reset(self) -> None:
         """Forget the history."""
+
+    def begin(self) -> None:
+        """Take over the motor: a recurrent policy resets its state. It does so by itself after
+        periods that were skipped, and after anything that was not finite."""
 
     def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
         """The output for raw counts from home, and its time in ns."""
@@ -42,24 +47,30 @@ class Commander:
     def __init__(self, policy: CountPolicy) -> None:
         self._policy = policy
         self._tick: int | None = None
-        self._homing = False
+        self._state = int(State.SAFE)
+        self._answer: dict[str, Any] = {}
 
     def command(self, observation: Frame) -> dict[str, Any]:
         """The fields of COMMAND for the tick that `observation` sampled."""
-        tick, homing = observation["tick"], observation["state"] == State.HOMING
-        if self._homing and not homing:
+        tick, state = observation["tick"], int(observation["state"])
+        if tick == self._tick:
+            return self._answer  # told twice: the policy has seen it
+        if self._state == State.HOMING != state:
             self._policy.reset()  # counts from another zero mean nothing
+        if state == State.ACTIVE != self._state:
+            self._policy.begin()
         periods = 1 if self._tick is None else max(1, tick - self._tick)
-        self._tick, self._homing = tick, homing
+        self._tick, self._state = tick, state
         output, inference_ns = self._policy.act(
             observation["base_count"], observation["pole_count"], periods
         )
-        return {
+        self._answer = {
             "tick": tick,
             "output": output,
             "inference_ns": inference_ns,
             "time_to_live": COMMAND_TICKS,
         }
+        return self._answer
 
 
 class HostStreamDrive:

@@ -3,7 +3,9 @@
 The firmware wants raw counts, and the journal has counts from home. Where zero was makes no
 difference to anything that is compared, so it is put where the replayed firmware finds it. Before
 the first HOME the board had a life that the journal does not know: nothing is compared until then,
-and the policy's output not before home is found, when its history starts anew.
+and the policy's output not before home is found, when its history starts anew. Of a tick whose frame
+was lost the counts are a guess: a history is right again when that tick has left it, a recurrent
+policy's state not before its next reset after that.
 """
 
 from __future__ import annotations
@@ -41,10 +43,11 @@ class Difference:
 class Player:
     """One replay."""
 
-    def __init__(self, engine: Engine, frames: int) -> None:
-        """Take the firmware and the number of frames in its policy's history."""
+    def __init__(self, engine: Engine, frames: int, is_recurrent: bool = False) -> None:
+        """Take the firmware, the number of frames in its policy's history, and whether the policy
+        keeps a state."""
         self._engine = engine
-        self._frames = frames
+        self._frames, self._is_recurrent = frames, is_recurrent
         self._clouded_ticks = max(CLOUDED_TICKS, frames + 2)
         self.compared: set[int] = set()
         """Ticks that agree in all that is known of them."""
@@ -58,6 +61,7 @@ class Player:
         self._homing_is_clouded = False
         self._homing = False
         self._output_from = NEVER
+        self._history_from = NEVER
         self._zero, self._raw = (0, 0), (0, 0)
         self._state = int(State.SAFE)
         self._ours: dict[tuple[str, int], Frame] = {}
@@ -105,12 +109,25 @@ class Player:
                 self._zero = (self._raw[0] - counts[0], self._raw[1] - counts[1])
         if at.lost:
             self.lost += 1
-            self._output_from = max(self._output_from, at.tick + self._frames + 2)
+            self._lose_history(at.tick + self._frames + 2)
+        elif at.periods > 1:
+            self._find_state(at.tick)
         self._note_state(at.tick, at.state)
+
+    def _lose_history(self, until: int) -> None:
+        self._history_from = max(self._history_from, until)
+        self._output_from = NEVER if self._is_recurrent else self._history_from
+
+    def _find_state(self, tick: int) -> None:
+        """A recurrent policy resets its state before this tick."""
+        if self._output_from == NEVER and self._history_from <= tick:
+            self._output_from = tick
 
     def _note_state(self, tick: int, state: int) -> None:
         if state == State.HOMED and self._state == State.HOMING:
-            self._output_from = tick
+            self._history_from = self._output_from = tick
+        elif state == State.ACTIVE != self._state:
+            self._find_state(tick)
         self._state = state
 
     def _obey(self, frame: Frame) -> None:

@@ -14,7 +14,7 @@ _OUTPUT = struct.Struct("<f")
 
 
 class PolicyProcess:
-    """A policy with its history of observations."""
+    """A policy with its history of observations and, a recurrent one, its state."""
 
     def __init__(self, program: ConfinedProgram) -> None:
         self._program = program
@@ -22,6 +22,10 @@ class PolicyProcess:
     def reset(self) -> None:
         """Forget the history: the next counts fill it, with no velocity."""
         self._program.write(b"R")
+
+    def begin(self) -> None:
+        """The policy takes over the motor: a recurrent one resets its state."""
+        self._program.write(b"B")
 
     def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
         """The output (an exact float32) for raw counts from home; its time is not taken."""

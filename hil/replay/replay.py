@@ -47,7 +47,8 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
         with confined_compilers(folder):
             program = build_engine(policy, rig, folder / "firmware")
         with Engine(program) as engine:
-            player = Player(engine, journal.header.parsed_signals.frames)
+            frames = journal.header.parsed_signals.frames
+            player = Player(engine, frames, journal.header.state_size > 0)
             difference = play(journal, player)
         if journal.header.config.mode == "host":
             with confined_compilers(folder):

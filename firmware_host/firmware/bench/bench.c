@@ -8,7 +8,8 @@ float bench_observation[POLICY_OBSERVATION_SIZE];
 float bench_action[POLICY_ACTION_SIZE];
 
 int main(void) {
-    for (;;) {
+    for (uint32_t call = 0;; call++) {
+        bench_begin(call);
         bench_receive(bench_observation, sizeof bench_observation);
         bench_call(bench_observation, bench_action);
         bench_send(bench_action, sizeof bench_action);

@@ -6,3 +6,8 @@ void policy_act(const float observation[POLICY_OBSERVATION_SIZE],
     (void)observation;
     (void)action;
 }
+
+#ifdef POLICY_STATE_SIZE
+void policy_reset(void) {
+}
+#endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bench.h"
 #include "policy.h"
 
 #define BATCH 16 /* calls between two readings of the clock, which takes tens of ns itself */
@@ -50,7 +51,9 @@ static inputs read_inputs(const char *path) {
 }
 
 static void act(const inputs *from, size_t index) {
-    policy_act(from->observations + (index % from->count) * POLICY_OBSERVATION_SIZE, action);
+    const size_t row = index % from->count;
+    bench_begin((uint32_t)row);
+    policy_act(from->observations + row * POLICY_OBSERVATION_SIZE, action);
 }
 
 static double time_batch(const inputs *from, size_t first) {

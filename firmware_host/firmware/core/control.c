@@ -18,11 +18,22 @@ static void take_output(struct firmware *firmware, float output, uint32_t infere
     }
 }
 
-static void infer(struct firmware *firmware) {
+/* `follows`: what a recurrent policy remembers still holds; see policy_memory.h. */
+static void infer(struct firmware *firmware, bool follows) {
     float action[POLICY_ACTION_SIZE];
+#ifdef POLICY_STATE_SIZE
+    struct policy_memory *memory = &firmware->memory;
+    policy_memory_begin(memory, follows);
+    const uint32_t start = port_timer();
+    policy_act_with(&memory->state, firmware->history, action);
+    const uint32_t inference_ns = timer_ns(port_timer() - start);
+    take_output(firmware, policy_memory_duty(memory, action[0]), inference_ns);
+#else
+    (void)follows;
     const uint32_t start = port_timer();
     policy_act(firmware->history, action);
     take_output(firmware, choice_duty(action[0]), timer_ns(port_timer() - start));
+#endif
 }
 
 static float take_kick(struct firmware *firmware) {
@@ -63,9 +74,12 @@ static void drive(struct firmware *firmware) {
 void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
                       uint32_t periods) {
     const struct safety *safety = &firmware->safety;
+    const bool drove = safety->state == WIRE_STATE_ACTIVE;
     sense(firmware, base_raw, pole_raw, periods);
+    const bool takes_over = safety->state == WIRE_STATE_ACTIVE && !drove;
+    const bool follows = firmware->observation.primed && periods == 1 && !takes_over;
     observation_push(&firmware->observation, safety->base_count, safety->pole_count, periods);
-    infer(firmware); /* in every state: an output is not permission to drive */
+    infer(firmware, follows); /* in every state: an output is not permission to drive */
     drive(firmware);
 }
 

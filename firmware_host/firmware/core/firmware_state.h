@@ -9,6 +9,7 @@
 #include "frame.h"
 #include "observation.h"
 #include "policy.h"
+#include "policy_memory.h"
 #include "safety.h"
 #include "wire_table.h"
 
@@ -26,6 +27,9 @@ struct firmware {
     struct observation observation;
     struct clock_watch clocks;
     float history[POLICY_OBSERVATION_SIZE];
+#ifdef POLICY_STATE_SIZE
+    struct policy_memory memory;
+#endif
     struct firmware_act act; /* of the last tick */
     enum wire_state told;    /* state that the host knows of */
     enum wire_fault told_fault;

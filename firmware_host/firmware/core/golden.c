@@ -12,6 +12,26 @@
 #define POLICY_READ_FLOAT(p) (*(p))
 #endif
 
+static void read_observation(uint16_t index, float observation[POLICY_OBSERVATION_SIZE]) {
+    for (int i = 0; i < POLICY_OBSERVATION_SIZE; i++) {
+        observation[i] = POLICY_READ_FLOAT(&policy_vector_observation[index][i]);
+    }
+}
+
+#ifdef POLICY_STATE_SIZE
+/* The state before vector `index`: that after those of its sequence that come before it, so that
+ * the vectors may be asked for in any order. */
+static void lead_in(uint16_t index, struct policy_state *state) {
+    float observation[POLICY_OBSERVATION_SIZE], action[POLICY_ACTION_SIZE];
+    policy_reset_with(state);
+    for (uint16_t i = (uint16_t)(index - index % POLICY_VECTOR_SEQUENCE); i < index; i++) {
+        read_observation(i, observation);
+        policy_act_with(state, observation, action);
+        port_watchdog();
+    }
+}
+#endif
+
 uint16_t golden_count(void) {
     return (uint16_t)POLICY_VECTOR_COUNT;
 }
@@ -21,13 +41,21 @@ bool golden_replay(uint16_t index, struct golden_result *result) {
     if (index >= POLICY_VECTOR_COUNT) {
         return false;
     }
-    for (int i = 0; i < POLICY_OBSERVATION_SIZE; i++) {
-        observation[i] = POLICY_READ_FLOAT(&policy_vector_observation[index][i]);
-    }
+#ifdef POLICY_STATE_SIZE
+    struct policy_state before;
+    lead_in(index, &before);
+#endif
+    read_observation(index, observation);
     result->least_ns = UINT32_MAX;
     for (int i = 0; i < CALLS; i++) {
+#ifdef POLICY_STATE_SIZE
+        struct policy_state state = before;
+        const uint32_t start = port_timer();
+        policy_act_with(&state, observation, action);
+#else
         const uint32_t start = port_timer();
         policy_act(observation, action);
+#endif
         const uint32_t ns = timer_ns(port_timer() - start);
         if (ns < result->least_ns) {
             result->least_ns = ns;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "finite.h"
+
 #define DITHER 1u             /* counts an encoder at rest may flicker */
 #define OVER_CURRENT_TICKS 2u /* one may be the inrush of a turning motor */
 #define NEVER 0x7FFFFFFFu     /* age of a command that has not come */
@@ -38,9 +40,7 @@ static int32_t minus(int32_t a, int32_t b) {
 }
 
 bool safety_is_finite(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits & 0x7F800000u) != 0x7F800000u;
+    return is_finite(value);
 }
 
 void safety_init(struct safety *safety, const struct safety_limits *limits) {

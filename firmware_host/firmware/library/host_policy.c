@@ -1,14 +1,20 @@
 /* A policy as a shared library: from encoder counts to output, as a board computes it, bit for bit.
  * The host runs it where the policy is the host's part. */
+#include <string.h>
+
 #include "choice.h"
 #include "firmware_config.h"
 #include "golden.h"
 #include "observation.h"
 #include "policy.h"
+#include "policy_memory.h"
 #include "port.h"
 
 struct host_policy {
     struct observation observation;
+#ifdef POLICY_STATE_SIZE
+    struct policy_memory memory;
+#endif
     float history[POLICY_OBSERVATION_SIZE];
 };
 
@@ -30,6 +36,7 @@ size_t host_policy_size(void) {
 
 /* Start with an empty history. */
 void host_policy_init(struct host_policy *policy) {
+    memset(policy, 0, sizeof *policy);
     observation_init(&policy->observation, &SCALE, policy->history, POLICY_FRAMES);
 }
 
@@ -38,16 +45,34 @@ void host_policy_reset(struct host_policy *policy) {
     observation_reset(&policy->observation);
 }
 
+/* The policy takes over the motor: a recurrent one begins anew, and keeps its history. */
+void host_policy_begin(struct host_policy *policy) {
+#ifdef POLICY_STATE_SIZE
+    policy->memory.is_kept = false;
+#else
+    (void)policy;
+#endif
+}
+
 /* The output for these counts, `periods` nominal periods after the ones before, and the policy's
  * time in ns: what COMMAND brings to the board, a duty. */
 float host_policy_act(struct host_policy *policy, int32_t base_count, int32_t pole_count,
                       uint32_t periods, uint32_t *inference_ns) {
     float action[POLICY_ACTION_SIZE];
+#ifdef POLICY_STATE_SIZE
+    policy_memory_begin(&policy->memory, policy->observation.primed && periods == 1);
+#endif
     observation_push(&policy->observation, base_count, pole_count, periods);
     const uint32_t start = port_timer();
+#ifdef POLICY_STATE_SIZE
+    policy_act_with(&policy->memory.state, policy->history, action);
+    *inference_ns = port_timer() - start;
+    return policy_memory_duty(&policy->memory, action[0]);
+#else
     policy_act(policy->history, action);
     *inference_ns = port_timer() - start;
     return choice_duty(action[0]);
+#endif
 }
 
 /* The largest error over the golden vectors; 0 where every bit is right. */

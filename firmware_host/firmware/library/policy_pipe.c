@@ -1,7 +1,7 @@
 /* A policy as a process behind a pipe: the library's functions, asked for through stdin.
  *
  * In, little-endian: 'A' i32 base_count, i32 pole_count, u32 periods
- *                    'R'
+ *                    'R' (forget the history), 'B' (the policy takes over the motor)
  * Out:               f32, of each 'A' */
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +17,7 @@ struct host_policy;
 size_t host_policy_size(void);
 void host_policy_init(struct host_policy *policy);
 void host_policy_reset(struct host_policy *policy);
+void host_policy_begin(struct host_policy *policy);
 float host_policy_act(struct host_policy *policy, int32_t base_count, int32_t pole_count,
                       uint32_t periods, uint32_t *inference_ns);
 
@@ -46,6 +47,8 @@ int main(void) {
     for (int kind = getchar(); kind != EOF; kind = getchar()) {
         if (kind == 'R') {
             host_policy_reset(policy);
+        } else if (kind == 'B') {
+            host_policy_begin(policy);
         } else if (kind != 'A' || !answer(policy)) {
             return EXIT_FAILURE;
         }
