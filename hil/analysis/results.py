@@ -20,6 +20,7 @@ from sparsectl.hil.analysis.kicks import Kicks, read_kicks
 from sparsectl.hil.analysis.responses import balancing, kick_responses
 from sparsectl.hil.analysis.trial_result import Disturbance, TrialResult
 from sparsectl.hil.journal.journal import Journal, Kind, read_journal
+from sparsectl.hil.journal.state_resets import state_resets
 from sparsectl.hil.journal.trace import Trace, read_trace
 from sparsectl.hil.link.counters import Counters
 from sparsectl.hil.link.session import make_exchange
@@ -87,7 +88,19 @@ def assess(journal: Journal) -> TrialResult:
         board=_last(journal, "hello").get("board"),
         stats=_last(journal, "end").get("stats"),
         choices=summarise_choices(active.policy_output, rig.duties, rig.period_us * 1e-6),
+        recurrent=_recurrent(journal, active),
     )
+
+
+def _recurrent(journal: Journal, active: Trace) -> dict[str, Any] | None:
+    """The size of the policy's state and when that was reset; None where it keeps none."""
+    if not journal.header.state_size:
+        return None
+    resets = [
+        {"tick": each.tick, "time_s": _since_start(each.time_us, active), "why": each.why}
+        for each in state_resets(journal)
+    ]
+    return {"state_size": journal.header.state_size, "resets": resets}
 
 
 def _disturbances(active: Trace, kicks: Kicks) -> tuple[Disturbance, ...]:

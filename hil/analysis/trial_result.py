@@ -71,6 +71,9 @@ class TrialResult:
     """The board's counters at the end."""
     choices: dict[str, Any] | None
     """Of a rig whose policies choose among duties: `hil.analysis.choices.summarise_choices`."""
+    recurrent: dict[str, Any] | None = None
+    """Of a policy that keeps a state: `state_size` and `resets` while it drove the motor, each with
+    `tick`, `time_s` (since it took over) and `why`."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON, under the keys that scripts rely on.

@@ -56,6 +56,8 @@ class JournalHeader:
     """SHA-256 of each C file of the policy; None in a journal of an earlier release."""
     kicks: tuple[Kick, ...] = ()
     """The kicks that were asked for."""
+    state_size: int = 0
+    """Values that the policy hands from tick to tick; 0: it keeps no state."""
 
     @property
     def parsed_signals(self) -> Signals:
@@ -98,6 +100,7 @@ class JournalHeader:
             "digest": self.digest,
             **({} if self.policy_files is None else {"policy_files": self.policy_files}),
             "signals": self.signals,
+            **({"state_size": self.state_size} if self.state_size else {}),
             "rig": self.rig,
             "rig_constants": self.rig_constants.to_json(),
             "kicks": [asdict(kick) for kick in self.kicks],

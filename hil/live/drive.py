@@ -30,7 +30,7 @@ def live_feed(plan: Plan, guard: InterruptGuard) -> Iterator[LiveFeed | None]:
     if not plan.config.live:
         yield None
         return
-    page = LivePage(plan.config.live_port, plan.rig, plan.config.mode)
+    page = LivePage(plan.config.live_port, plan.rig, plan.config.mode, plan.graph.state_size)
     with page as feed:
         guard.add_button(ESTOP_BUTTON, lambda: feed.asked("estop"))
         guard.add_watch(PageWatch(feed, plan.config.live_loss).complaint, EXIT_LINK_LOST)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sparsectl.hil.journal.state_resets import ResetWatch
 from sparsectl.hil.journal.trace import Sample
 from sparsectl.hil.live.channel import Channel
 from sparsectl.protocol.wire import Fault, State
@@ -27,8 +28,13 @@ class LiveFeed:
     """Gathers ticks and sends them in bunches; reads the person's commands."""
 
     def __init__(
-        self, channel: Channel, pole_rad_per_count: float, base_unit_per_count: float
+        self,
+        channel: Channel,
+        pole_rad_per_count: float,
+        base_unit_per_count: float,
+        watches_state: bool = False,
     ) -> None:
+        """Take the rig's scales, and whether the board runs a policy that keeps a state."""
         self._channel = channel
         self._pole_rad, self._base_unit = pole_rad_per_count, base_unit_per_count
         self._ticks: list[list[float]] = []
@@ -36,6 +42,9 @@ class LiveFeed:
         self._commands: list[str] = []
         self._page_is_there = True
         self._heard_ns = time.monotonic_ns()
+        self._watch = ResetWatch() if watches_state else None
+        self._skipped = self._resets = 0
+        self._told_resets = ""
         self._browsers = 0
         self.is_watched = False
         """Whether a browser has to show the page: from the arming on."""
@@ -44,15 +53,31 @@ class LiveFeed:
         """Take a tick; a bunch goes out when it is time. Never waits."""
         if len(self._ticks) < MOST_TICKS:
             self._ticks.append(self._tick(sample))
+        if self._watch is not None:
+            self._look_for_reset(self._watch, sample)
         now_ns = time.monotonic_ns()
         if now_ns - self._sent_ns < EVERY_NS:
             return
         self._sent_ns = now_ns
         state, fault = State(sample.state).name, Fault(sample.fault).name
         self._send(
-            ticks=self._ticks, state=state, fault=fault, skipped=sample.skipped, counters=counters()
+            ticks=self._ticks,
+            state=state,
+            fault=fault,
+            skipped=sample.skipped,
+            counters=counters(),
+            resets=self._told_resets,
         )
         self._ticks = []
+
+    def _look_for_reset(self, watch: ResetWatch, sample: Sample) -> None:
+        missing = (sample.skipped - self._skipped) & 0xFFFF
+        self._skipped = sample.skipped
+        reset = watch.take(sample.tick, sample.time_us, sample.state, missing)
+        if reset is not None:
+            self._resets += 1
+            times = "once" if self._resets == 1 else f"{self._resets} times"
+            self._told_resets = f", reset {times}, at tick {reset.tick} last ({reset.why})"
 
     def phase(self, name: str) -> None:
         """Show what the trial is doing now."""

@@ -218,6 +218,7 @@ class Page:
             "position": f"{view.base[-1] if view.base else 0.0:+.4f} {unit}",
             "motor duty": self.setup.shown(view.duty),
             "skipped ticks": str(view.skipped),
+            **self._recurrent(),
             **{f"frames {name}": str(count) for name, count in view.counters.items()},
         }
         cells = "".join(
@@ -225,6 +226,10 @@ class Page:
             for name, value in rows.items()
         )
         return f'<div>{chip}{fault}{over}</div><table class="mt-2">{cells}</table>'
+
+    def _recurrent(self) -> dict[str, str]:
+        size = self.setup.state_size
+        return {"policy's state": f"{size} values{self.view.resets}"} if size else {}
 
     def _charts(self) -> tuple[ui.echart, ui.echart]:
         with ui.row().classes("w-full gap-4 wrap"):

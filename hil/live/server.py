@@ -25,9 +25,10 @@ READY = "READY"
 class LivePage:
     """Context manager around the page's process; gives the trial's feed."""
 
-    def __init__(self, port: int, rig: Rig, mode: str) -> None:
-        """Start nothing yet. `port` is of the loopback interface; 0 takes a free one."""
-        self.port = port
+    def __init__(self, port: int, rig: Rig, mode: str, state_size: int = 0) -> None:
+        """Start nothing yet. `port` is of the loopback interface; 0 takes a free one. `state_size` is
+        the policy's; 0: it keeps no state."""
+        self.port, self._state_size = port, state_size
         self._rig, self._mode, self._access = rig, mode, Access()
         self._child: subprocess.Popen[str] | None = None
 
@@ -50,7 +51,7 @@ class LivePage:
         command = [sys.executable, "-m", "sparsectl.hil.live.page"]
         command += [str(theirs.descriptor), str(self.port)]
         self._child = subprocess.Popen(
-            [*command, _setup_argument(self._rig, self._mode)],
+            [*command, _setup_argument(self._rig, self._mode, self._state_size)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -60,7 +61,8 @@ class LivePage:
         theirs.close()
         self._await_ready(self._child)
         rig = self._rig
-        return LiveFeed(self._ours, rig.pole_rad_per_count, rig.base.unit_per_count)
+        watches_state = self._state_size > 0 and self._mode != "host"
+        return LiveFeed(self._ours, rig.pole_rad_per_count, rig.base.unit_per_count, watches_state)
 
     def __exit__(
         self,
@@ -96,7 +98,7 @@ def _free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _setup_argument(rig: Rig, mode: str) -> str:
+def _setup_argument(rig: Rig, mode: str, state_size: int) -> str:
     setup = Setup(
         title=rig.title,
         is_rotary=rig.is_rotary,
@@ -104,5 +106,6 @@ def _setup_argument(rig: Rig, mode: str) -> str:
         base_limit=rig.base.limit,
         latency_of="inference" if mode == "pil" else "sample to motor",
         duties=rig.motor.duties,
+        state_size=state_size,
     )
     return setup.to_json()

@@ -33,6 +33,8 @@ class Setup:
     """What the histogram counts: `sample to motor` or `inference`."""
     duties: tuple[float, ...] = ()
     """Those that the policy chooses among; none: it gives the duty itself."""
+    state_size: int = 0
+    """Values that the policy hands from tick to tick; 0: it keeps no state."""
 
     def to_json(self) -> str:
         """As the argument that the page's process gets."""
@@ -68,6 +70,8 @@ class View:
     is_beating: bool = False
     """The control loop runs: from its first tick to the trial's end, each message is a beat."""
     skipped: int = 0
+    resets: str = ""
+    """How often a recurrent policy's state was reset while it drove the motor, and when last."""
     counters: Mapping[str, int] = field(default_factory=dict)
     time_s: deque[float] = field(default_factory=deque)
     angle_deg: deque[float] = field(default_factory=deque)
@@ -77,7 +81,7 @@ class View:
 
     def take(self, message: Mapping[str, Any], latency_column: int) -> None:
         """Bring the view up to date with a message of the trial's."""
-        for name in ("phase", "state", "fault", "ended", "skipped", "counters"):
+        for name in ("phase", "state", "fault", "ended", "skipped", "resets", "counters"):
             if name in message:
                 setattr(self, name, message[name])
         self.beats += 1

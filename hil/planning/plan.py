@@ -142,6 +142,7 @@ class Plan:
             digest=self.graph.digest,
             policy_files=file_hashes(self.config.policy),
             signals=self.graph.signals(),
+            state_size=self.graph.state_size,
             rig=self.rig.name,
             rig_constants=self.rig.firmware_constants(),
             kicks=tuple(self.kicks),

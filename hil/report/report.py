@@ -48,6 +48,8 @@ LATENCY = {
 }
 """Segments of `sparsectl.hil.timing.latency`, in their order."""
 LATENCY_OF_DEVICE = {"end_to_end": "All of it, sampling to the host's answer read"}
+MOST_RESETS = 5
+"""Of a recurrent policy's state, that are told one by one."""
 
 
 def write_report(config: ReportConfig, known: AssessedTrial | None = None) -> dict[str, Any]:
@@ -116,11 +118,12 @@ def _motion(trial: TrialResult | None) -> list[tuple[str, str]]:
     if trial is None:
         return []
     if trial.rms_angle_rad is None or trial.rms_duty is None:
-        return _choices(trial)
+        return [*_choices(trial), *_recurrent(trial)]
     return [
         ("RMS angle from the capture on", f"{np.degrees(trial.rms_angle_rad):.2f}°"),
         ("RMS effort (duty) from the capture on", f"{trial.rms_duty:.3f}"),
         *_choices(trial),
+        *_recurrent(trial),
     ]
 
 
@@ -134,6 +137,17 @@ def _choices(trial: TrialResult) -> list[tuple[str, str]]:
     )
     changes = f"{trial.choices['changes_per_second']:.1f} a second"
     return [("Duty chosen, of all ticks", shares), ("Changes of the chosen duty", changes)]
+
+
+def _recurrent(trial: TrialResult) -> list[tuple[str, str]]:
+    """The size of the state and when it was reset, where the policy keeps one."""
+    if trial.recurrent is None:
+        return []
+    resets = [f"at {each['time_s']:.2f} s ({each['why']})" for each in trial.recurrent["resets"]]
+    shown, more = resets[:MOST_RESETS], len(resets) - MOST_RESETS
+    told = ", ".join(shown) + (f" and {more} times more" if more > 0 else "")
+    size = trial.recurrent["state_size"]
+    return [("Recurrent policy", f"state of {size} values, reset {told or 'never'}")]
 
 
 def _latency(trial: TrialResult | None) -> list[tuple[str, Any]]:

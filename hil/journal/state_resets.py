@@ -1,0 +1,83 @@
+"""When a recurrent policy's state was reset, by the rule that board and host keep to.
+
+No frame tells of it, and none has to: the rule looks at nothing but what the frames of the ticks
+tell (firmware/core/policy_memory.h of `firmware_host`; docs/journal.md says it in words).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sparsectl.hil.journal.journal import Journal
+from sparsectl.hil.journal.trace import read_samples
+from sparsectl.protocol.wire import State
+
+
+@dataclass(frozen=True)
+class StateReset:
+    """The state was reset before the policy was called for this tick."""
+
+    tick: int
+    time_us: int
+    """Device clock at sampling; in processor-in-the-loop mode the simulated plant's clock."""
+    why: str
+
+
+class ResetWatch:
+    """Told of each tick in its order, it tells which ones the policy began anew at while it drove
+    the motor. What it does before it drives decides nothing: taking over is a reset."""
+
+    def __init__(self) -> None:
+        self._state = int(State.SAFE)
+
+    def take(self, tick: int, time_us: int, state: int, missing: int) -> StateReset | None:
+        """The reset at this tick; None where there was none.
+
+        Args:
+            tick: its number.
+            time_us: when it was sampled.
+            state: the safety state after its sampling.
+            missing: ticks between this one and the one before that the policy was called for.
+        """
+        before, self._state = self._state, state
+        if state != State.ACTIVE:
+            return None
+        if before != State.ACTIVE:
+            return StateReset(tick, time_us, "took over the motor")
+        if missing > 0:
+            ticks = "1 tick" if missing == 1 else f"{missing} ticks"
+            return StateReset(tick, time_us, f"{ticks} missing")
+        return None
+
+
+def state_resets(journal: Journal) -> list[StateReset]:
+    """The resets while the policy drove the motor, oldest first; of a policy without a state those
+    that one with a state would have made.
+
+    A tick whose frame the line lost cannot be looked at: in device mode a reset there is told at
+    the next one.
+    """
+    watch = ResetWatch()
+    ticks = _observed(journal) if journal.header.config.mode == "host" else _run(journal)
+    return [found for each in ticks if (found := watch.take(*each)) is not None]
+
+
+def _run(journal: Journal) -> Iterator[tuple[int, int, int, int]]:
+    """Of the board's own policy: what `ResetWatch.take` takes, tick by tick."""
+    skipped: int | None = None
+    for sample in read_samples(journal):
+        missing = 0 if skipped is None else (sample.skipped - skipped) & 0xFFFF
+        skipped = sample.skipped
+        yield sample.tick, sample.time_us, sample.state, missing
+
+
+def _observed(journal: Journal) -> Iterator[tuple[int, int, int, int]]:
+    """Likewise of the host's policy: it is called for each OBSERVATION that it receives."""
+    last: int | None = None
+    for _, frame in journal.frames:
+        if frame.name == "OBSERVATION" and frame["tick"] != last:
+            tick = frame["tick"]
+            missing = 0 if last is None else max(0, tick - last - 1)
+            last = tick
+            yield tick, frame["sample_time_us"], frame["state"], missing
