@@ -27,7 +27,7 @@ class LivePage:
 
     def __init__(self, port: int, rig: Rig, mode: str, state_size: int = 0) -> None:
         """Start nothing yet. `port` is of the loopback interface; 0 takes a free one. `state_size` is
-        the policy's; 0: it keeps no state."""
+        that of the policy; 0: it keeps no state."""
         self.port, self._state_size = port, state_size
         self._rig, self._mode, self._access = rig, mode, Access()
         self._child: subprocess.Popen[str] | None = None

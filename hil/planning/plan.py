@@ -285,7 +285,9 @@ def _check_patience(ticks: int, rig: Rig) -> None:
 
 
 def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
-    given = rig.frames * len(rig.signals()["observation"])
+    # a state makes a stack of frames needless, and the board stacks as many as the policy says
+    frames = graph.frames if graph.state_size else rig.frames
+    given = frames * len(rig.signals()["observation"])
     if graph.observation_size != given:
         raise UserError(
             f"the policy takes {graph.observation_size} values, rig {rig.name} gives {given}; "
@@ -296,7 +298,7 @@ def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
             f"the policy gives {len(graph.action)} actions, rig {rig.name} has 1 motor; "
             "name the rig that it was trained for by --rig"
         )
-    if graph.frames != rig.frames:
+    if graph.frames != frames:
         raise UserError(
             f"the policy stacks {graph.frames} frames, rig {rig.name} {rig.frames}; "
             "name the rig that it was trained for by --rig"

@@ -3,9 +3,9 @@
 The firmware wants raw counts, and the journal has counts from home. Where zero was makes no
 difference to anything that is compared, so it is put where the replayed firmware finds it. Before
 the first HOME the board had a life that the journal does not know: nothing is compared until then,
-and the policy's output not before home is found, when its history starts anew. Of a tick whose frame
-was lost the counts are a guess: a history is right again when that tick has left it, a recurrent
-policy's state not before its next reset after that.
+and the policy's output not before home is found, when its history starts anew. Of a tick whose
+frame was lost the counts are a guess: a history is right again when that tick has left it, a
+recurrent policy's state not before its next reset after that.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ STRICT = (
 class Core:
     """The core's functions, by their names in core_shim.c and the core's headers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rig: RigConstants = RIG) -> None:
         host = find_board("host")
         policy = PolicyFacts(25, 1, 5, 5, 20_000, 0, "00" * 32, None)
-        (folder / "firmware_config.h").write_text(config_header(RIG, policy, host))
+        (folder / "firmware_config.h").write_text(config_header(rig, policy, host))
         library = folder / "core.so"
         sources = [FIRMWARE / "core" / f"{name}.c" for name in MODULES]
         command = [find_compiler(host), *host.flags, *WARNINGS, *STRICT, "-shared", "-fPIC"]

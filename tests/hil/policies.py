@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
@@ -17,6 +18,7 @@ from sparsectl.plants.rig import load_rig
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.policy.passes import fold_normaliser
+from sparsectl.policy.recurrent import Gru, recurrent_policy
 from sparsectl.policy.signals import parse_signals
 
 HERE = Path(__file__).parent
@@ -45,6 +47,28 @@ def timid_graph(seed: int = 0, **changes: Any) -> PolicyGraph:
         "rig": RIG,
     }
     return fold_normaliser(PolicyGraph(**{**fields, **changes}))
+
+
+def remembering_graph(seed: int = 0, units: int = 4, **changes: Any) -> PolicyGraph:
+    """5-GRU-1 for the cart-pole: its state depends on all that was, its motor hardly turns."""
+    random = np.random.default_rng(seed)
+    signals = parse_signals(load_rig(RIG).signals(), RIG)
+
+    def weights(*shape: int) -> NDArray[np.float32]:
+        return random.normal(0, 0.7, shape).astype(np.float32)
+
+    cell = Gru(
+        weights(3 * units, 5),
+        weights(3 * units, units),
+        weights(3 * units),
+        weights(3 * units),
+        reset_state=random.uniform(-0.5, 0.5, units),
+    )
+    last = Layer(0.03 * weights(1, units), np.zeros(1, np.float32), "tanh")
+    fields = {"frames": 1, "period_s": 0.02, "rig": RIG}
+    return fold_normaliser(
+        recurrent_policy([cell, last], signals.observation, signals.action, **fields | changes)
+    )
 
 
 def choosing_graph(**changes: Any) -> PolicyGraph:

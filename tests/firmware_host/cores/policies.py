@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sparsectl.export.c_writer import c_files
+from sparsectl.export.encodings.registry import encode
+from sparsectl.export.golden import golden_vectors
+from sparsectl.policy.folder import GoldenVectors
+from sparsectl.policy.graph import PolicyGraph
 from tests.firmware_host.small_policy import SmallPolicy, small_policy
 
 _HEADER = """\
@@ -95,3 +100,16 @@ def float_policy(folder: Path) -> tuple[Path, SmallPolicy]:
     """25-8-1, float32."""
     policy = small_policy()
     return policy.write(folder), policy
+
+
+def recurrent_policy_folder(graph: PolicyGraph, folder: Path) -> tuple[Path, GoldenVectors]:
+    """The C of a recurrent policy in float32, and two golden sequences of it."""
+    generator = np.random.default_rng(2)
+    met = generator.uniform(-1, 1, (10, graph.observation_size + graph.state_size))
+    policy = encode("dense", graph, met.astype(np.float32))
+    observations = generator.uniform(-3, 3, (10, graph.observation_size)).astype(np.float32)
+    golden = golden_vectors(policy, observations)
+    folder.mkdir(parents=True)
+    for name, text in c_files(policy, golden, "unknown").items():
+        (folder / name).write_text(text)
+    return folder, golden

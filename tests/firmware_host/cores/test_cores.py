@@ -16,7 +16,9 @@ from tests.firmware_host.cores.policies import (
     float_policy,
     integer_actions,
     integer_policy,
+    recurrent_policy_folder,
 )
+from tests.policy.recurrent_policies import random_recurrent
 from tests.tools import need
 
 PROGRAMS = {
@@ -45,6 +47,18 @@ def test_float_policy_bit_for_bit(core: Core, tmp_path: Path) -> None:
     assert found.flash[where] > 4 * 208 and found.flash["code"] > 0  # its weights
     assert (found.cycles_kind is None) == (found.cycles is None)
     assert found.note
+
+
+def test_recurrent_policy_bit_for_bit(core: Core, tmp_path: Path) -> None:
+    """A GRU's golden sequences, reset where they begin; its state counts as RAM."""
+    graph = random_recurrent((4,), actions=1, starts_at_zero=False)
+    folder, golden = recurrent_policy_folder(graph, tmp_path / "policy")
+    assert golden.sequence_length == 5 and len(golden.actions) == 10
+    found = core.measure(folder, _work(tmp_path), golden.observations, 10)
+    assert found.actions.view(np.uint32).tolist() == golden.actions.view(np.uint32).tolist()
+    assert found.ram_bytes == 4 * graph.state_size
+    for counts in (found.instructions, found.cycles):
+        assert counts is None or len(counts) == 10 and min(counts) > 0
 
 
 def test_integer_policy_bit_for_bit(core: Core, tmp_path: Path) -> None:
