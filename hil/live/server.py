@@ -26,8 +26,8 @@ class LivePage:
     """Context manager around the page's process; gives the trial's feed."""
 
     def __init__(self, port: int, rig: Rig, mode: str, state_size: int = 0) -> None:
-        """Start nothing yet. `port` is of the loopback interface; 0 takes a free one. `state_size` is
-        that of the policy; 0: it keeps no state."""
+        """Start nothing yet. `port` is of the loopback interface; 0 takes a free one. `state_size`
+        is that of the policy; 0: it keeps no state."""
         self.port, self._state_size = port, state_size
         self._rig, self._mode, self._access = rig, mode, Access()
         self._child: subprocess.Popen[str] | None = None

@@ -118,12 +118,12 @@ def _motion(trial: TrialResult | None) -> list[tuple[str, str]]:
     if trial is None:
         return []
     if trial.rms_angle_rad is None or trial.rms_duty is None:
-        return [*_choices(trial), *_recurrent(trial)]
+        return [*_choices(trial), *recurrent_line(trial)]
     return [
         ("RMS angle from the capture on", f"{np.degrees(trial.rms_angle_rad):.2f}°"),
         ("RMS effort (duty) from the capture on", f"{trial.rms_duty:.3f}"),
         *_choices(trial),
-        *_recurrent(trial),
+        *recurrent_line(trial),
     ]
 
 
@@ -139,7 +139,7 @@ def _choices(trial: TrialResult) -> list[tuple[str, str]]:
     return [("Duty chosen, of all ticks", shares), ("Changes of the chosen duty", changes)]
 
 
-def _recurrent(trial: TrialResult) -> list[tuple[str, str]]:
+def recurrent_line(trial: TrialResult) -> list[tuple[str, str]]:
     """The size of the state and when it was reset, where the policy keeps one."""
     if trial.recurrent is None:
         return []

@@ -228,9 +228,9 @@ static inline void wire_arm_request_unpack(struct wire_arm_request *values, cons
 #define WIRE_ESTOP 8u
 #define WIRE_ESTOP_REQUEST_SIZE 0u
 
-/* MODE: Choose the mode and begin anew: forgets CONFIG, the history and the PLANT_STEP count,
- * also where the mode stays; a change to or from PIL, which has other encoders, forgets home too
- * (SAFE). Refused in ARMED, ACTIVE and STOPPING. */
+/* MODE: Choose the mode and begin anew: forgets CONFIG, the history (and a recurrent policy's
+ * state) and the PLANT_STEP count, also where the mode stays; a change to or from PIL, which has
+ * other encoders, forgets home too (SAFE). Refused in ARMED, ACTIVE and STOPPING. */
 #define WIRE_MODE 9u
 #define WIRE_MODE_REQUEST_SIZE 1u
 struct wire_mode_request {
@@ -365,7 +365,8 @@ static inline void wire_disturb_request_unpack(struct wire_disturb_request *valu
     (void)at;
 }
 
-/* BENCH: Replay a golden vector, timed. Refused in ARMED, ACTIVE and STOPPING. */
+/* BENCH: Replay a golden vector, timed; of a recurrent policy after those of its sequence that
+ * come before it, on a state of its own. Refused in ARMED, ACTIVE and STOPPING. */
 #define WIRE_BENCH 16u
 #define WIRE_BENCH_REQUEST_SIZE 2u
 struct wire_bench_request {
