@@ -14,6 +14,7 @@ from sparsectl import cli
 from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.export.packaging.arduino_build import run
 from tests.policy.graphs import random_graph
+from tests.policy.recurrent_policies import random_recurrent
 from tests.tools import need
 
 PAGE = (Path(__file__).parent.parent / "docs" / "integration.md").read_text(encoding="utf-8")
@@ -99,7 +100,8 @@ def commands() -> list[list[str]]:
 def test_the_page_has_the_files_that_are_built_here() -> None:
     assert len(commands()) == 2
     assert FILES.keys() == {
-        *("golden.h", "two.c", "CMakeLists.txt", "controller.cpp", "tick.c", "stack.c")
+        *("golden.h", "two.c", "CMakeLists.txt", "controller.cpp", "tick.c", "stack.c"),
+        "recurrent.c",
     }
 
 
@@ -109,6 +111,17 @@ def test_two_policies_in_one_program(place: Path) -> None:
     subprocess.run(command, check=True, cwd=place)
     said = run([str(place / "two")])
     assert re.fullmatch(r"0 actions differ; digests [0-9a-f]{8} and [0-9a-f]{8}\n", said)
+
+
+def test_two_pendulums_with_one_recurrent_policy(place: Path) -> None:
+    write_onnx(random_recurrent((4,), actions=1), place / "both.onnx")
+    words = f"export {place / 'both.onnx'} --out {place / 'both'} --prefix both --range=-1,1"
+    assert cli.run([*words.split(), *"--encoding csr --observations 100 --vectors 4".split()]) == 0
+    command = ["cc", "-std=c99", "-ffp-contract=off", *STRICT, f"-I{place / 'both'}"]
+    sources = [str(place / "recurrent.c"), str(place / "both" / "both.c")]
+    run([*command, *sources, "-o", str(place / "recurrent")])
+    said = run([str(place / "recurrent")])
+    assert said == "0 actions differ; first ticks agree, the second tick is another\n"
 
 
 def test_two_cmake_targets(place: Path, tmp_path: Path) -> None:

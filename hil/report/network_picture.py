@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -39,13 +39,19 @@ class NetworkPicture:
 
 
 def draw_network(graph: PolicyGraph, reached: Sequence[float] | None = None) -> NetworkPicture:
-    """Draw the neurons that matter: those with a path from an input and to the output.
+    """Draw the neurons that matter: those with a path from an input and to the output. Of a recurrent
+    policy one tick is drawn, with the state among the inputs and the next state among the outputs.
 
     Args:
         graph: the policy.
         reached: how large each signal of a frame becomes, in its unit. A weight on metres and one
             on rad/s compare only through it; by default the signals' own scales and limits.
     """
+    if graph.state_size:
+        frames = list(reached or _nominal_sizes(graph)) * graph.frames
+        picture = draw_network(graph.step_graph, [*frames, *[1.0] * graph.state_size])
+        words = f"{picture.caption} The outputs called state are the next tick's inputs."
+        return replace(picture, caption=words)
     sizes = np.tile(reached or _nominal_sizes(graph), graph.frames)
     alive = live_neurons(graph)
     height = max(_inputs_height(graph), max(10 * int(np.sum(a)) for a in alive[1:]), 220)
