@@ -4,20 +4,30 @@ Each trial is driven by the same C firmware in lockstep: swing up, 30 s of balan
 rig as its file has it, and on a unit drawn anew from the file's ranges.
 
     python benchmarks/trials.py --policy runs/demo/policy [--trials 20]
+
+A policy for any pendulum is tried on rigs drawn anew, one a seed, each with a firmware of its own;
+that writes results/trials_on_drawn_rigs.json:
+
+    python benchmarks/trials.py --policy POLICY --rigs 200 [--family cartpole] [--first 0]
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
+from tqdm import tqdm
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
+from sparsectl.export.other_choices import wilson
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial.trial import run_trial
+from sparsectl.plants.drawing import draw_table, rig_text
 from sparsectl.policy.onnx_file.reader import read_onnx
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +47,14 @@ class TrialsConfig:
     """How long each balances."""
     runs: Path = ROOT / "runs" / "trials"
     """Folder of the journals."""
+    rigs: int = 0
+    """Try the policy on so many rigs drawn anew in place of its own; 0: its own."""
+    family: str = "cartpole"
+    """Of the drawn rigs: a file in plants/ranges/."""
+    first: int = 0
+    """Number of the first drawn rig."""
+    out: Path | None = None
+    """File for the figures in place of the one in results/."""
 
 
 def trials(config: TrialsConfig, *, randomised: bool) -> list[dict[str, Any]]:
@@ -59,16 +77,70 @@ def trials(config: TrialsConfig, *, randomised: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def trials_on_drawn_rigs(config: TrialsConfig) -> list[dict[str, Any]]:
+    """A trial on each drawn rig; what became of it, or why the rig was refused."""
+    rows = []
+    numbers = range(config.first, config.first + config.rigs)
+    for number in tqdm(numbers, desc=f"rigs drawn from {config.family}"):
+        out = config.runs / f"{config.family}-{number}"
+        rig = config.runs / f"{config.family}_{number}.toml"
+        rig.parent.mkdir(parents=True, exist_ok=True)
+        rig.write_text(rig_text(draw_table(config.family, number)), encoding="utf-8")
+        row: dict[str, Any] = {"rig": number}
+        try:
+            result = run_trial(
+                TrialConfig(
+                    policy=config.policy,
+                    rig=str(rig),
+                    clock="lockstep",
+                    seconds=config.seconds,
+                    seed=number,
+                    out=out,
+                    report=False,
+                )
+            )
+            row |= {key: result[key] for key in KEYS}
+        except UserError as error:
+            row |= {"balanced": False, "balanced_seconds": 0.0, "ended": f"refused: {error}"}
+        rows.append(row)
+        shutil.rmtree(out / "firmware", ignore_errors=True)  # each rig's own; the journal stays
+    return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The share that swings up and balances to the end, with Wilson's 95 % interval, and the worst
+    hundredth of the rigs, at least one: those that balanced for the shortest time."""
+    balanced = sum(row["balanced"] for row in rows)
+    low, high = wilson(balanced, len(rows))
+    worst = sorted(rows, key=lambda row: float(row["balanced_seconds"]))
+    return {
+        "share": balanced / len(rows),
+        "share_low": low,
+        "share_high": high,
+        "worst": worst[: max(1, len(rows) // 100)],
+    }
+
+
 def main(config: TrialsConfig) -> None:
-    """Run the trials on the rig as its file has it, and on units drawn from its ranges."""
-    results = {
+    """Run the trials on the rig as its file has it, and on units drawn from its ranges; or on rigs
+    drawn anew."""
+    results: dict[str, Any] = {
         "digest": read_onnx(config.policy / "policy.onnx").digest,
         "seconds": config.seconds,
-        "nominal": trials(config, randomised=False),
-        "randomised": trials(config, randomised=True),
-        "provenance": provenance(),
     }
-    write_json(RESULTS / "trials.json", results)
+    if config.rigs:
+        rows = trials_on_drawn_rigs(config)
+        results |= {"family": config.family, "first": config.first, **summary(rows), "rigs": rows}
+        name = "trials_on_drawn_rigs.json"
+        low, high = results["share_low"], results["share_high"]
+        print(f"{results['share']:.1%} of {len(rows)} rigs, [{low:.1%}, {high:.1%}]")
+    else:
+        results |= {
+            "nominal": trials(config, randomised=False),
+            "randomised": trials(config, randomised=True),
+        }
+        name = "trials.json"
+    write_json(config.out or RESULTS / name, results | {"provenance": provenance()})
 
 
 if __name__ == "__main__":

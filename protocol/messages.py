@@ -171,9 +171,8 @@ MESSAGES: Final = (
     Message(
         "MODE",
         9,
-        "Choose the mode and begin anew: forgets CONFIG, the history (and a recurrent policy's state) "
-        "and the PLANT_STEP count, "
-        "also where the mode stays; a change to or from PIL, which has other encoders, forgets "
+        "Choose the mode and begin anew: forgets CONFIG, the history (and a recurrent policy's "
+        "state) and the PLANT_STEP count, also where the mode stays; a change to or from PIL, which has other encoders, forgets "
         "home too (SAFE). Refused in ARMED, ACTIVE and STOPPING.",
         to_board=(Field("mode", "u8", "", "Mode"),),
     ),
@@ -250,8 +249,8 @@ MESSAGES: Final = (
     Message(
         "BENCH",
         16,
-        "Replay a golden vector, timed; of a recurrent policy after those of its sequence that come "
-        "before it, on a state of its own. Refused in ARMED, ACTIVE and STOPPING.",
+        "Replay a golden vector, timed; of a recurrent policy after those of its sequence that "
+        "come before it, on a state of its own. Refused in ARMED, ACTIVE and STOPPING.",
         to_board=(Field("index", "u16", "", "0 to vector_count - 1"),),
         to_host=(
             Field("index", "u16", "", "as it came"),

@@ -39,8 +39,10 @@ class NetworkPicture:
 
 
 def draw_network(graph: PolicyGraph, reached: Sequence[float] | None = None) -> NetworkPicture:
-    """Draw the neurons that matter: those with a path from an input and to the output. Of a recurrent
-    policy one tick is drawn, with the state among the inputs and the next state among the outputs.
+    """Draw the neurons that matter: those with a path from an input and to the output.
+
+    Of a recurrent policy one tick is drawn, with the state among the inputs and the next state
+    among the outputs.
 
     Args:
         graph: the policy.

@@ -157,7 +157,9 @@ def test_after_a_lost_frame_only_a_reset_makes_the_state_known(
 ) -> None:
     skip = state_resets(journal_of(trials["device"]))[1].tick
     lost = {skip - 20, skip - 19}
-    found = replay(ReplayConfig(spoilt(trials["device"], tmp_path / "lossy", lost, {skip - 5, skip})))
+    found = replay(
+        ReplayConfig(spoilt(trials["device"], tmp_path / "lossy", lost, {skip - 5, skip}))
+    )
     assert found["first_difference"]["tick"] == skip and found["lost_ticks"] == 2, found
     assert found["first_difference"]["field"] in ("duty", "policy_output")
 
@@ -208,7 +210,8 @@ def test_an_emulated_board_in_the_loop(
     )
     assert run_trial(config)["fault"] == "NONE"
     here, there = (
-        active_part(read_trace(journal_of(folder))) for folder in (trials["pil"], tmp_path / "trial")
+        active_part(read_trace(journal_of(folder)))
+        for folder in (trials["pil"], tmp_path / "trial")
     )
     assert len(here) == len(there) > 60
     assert np.array_equal(here.policy_output, there.policy_output)
