@@ -71,7 +71,7 @@ class TrialResult:
     """The board's counters at the end."""
     choices: dict[str, Any] | None
     """Of a rig whose policies choose among duties: `hil.analysis.choices.summarise_choices`."""
-    recurrent: dict[str, Any] | None = None
+    recurrent: dict[str, Any] | None
     """Of a policy that keeps a state: `state_size` and `resets` while it drove the motor, each with
     `tick`, `time_s` (since it took over) and `why`."""
 

@@ -21,9 +21,12 @@ from sparsectl.hil.report.report import recurrent_line
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.policy.onnx_file.writer import write_onnx
+from sparsectl.policy.passes import simplify
 from sparsectl.protocol.wire import State, decode, encode
 from tests.firmware_host.core_library import Core
-from tests.hil.policies import export_graph, remembering_graph
+from tests.firmware_host.cores.policies import recurrent_policy_folder
+from tests.hil.policies import remembering_graph
 from tests.tools import need
 
 PERIOD_US = 20_000
@@ -34,7 +37,10 @@ STALL = ("--fault", "stall", "--stall-us", str(2 * PERIOD_US), "--fault-at-us", 
 @pytest.fixture(scope="module")
 def remembering(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an exported policy with a GRU of four units."""
-    return export_graph(remembering_graph(), tmp_path_factory.mktemp("remembering") / "policies")
+    graph = simplify(remembering_graph())
+    folder, _ = recurrent_policy_folder(graph, tmp_path_factory.mktemp("remembering") / "policy")
+    write_onnx(graph, folder / "policy.onnx")
+    return folder
 
 
 class StallingRig(VirtualRig):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.golden import golden_vectors
@@ -102,7 +103,9 @@ def float_policy(folder: Path) -> tuple[Path, SmallPolicy]:
     return policy.write(folder), policy
 
 
-def recurrent_policy_folder(graph: PolicyGraph, folder: Path) -> tuple[Path, GoldenVectors]:
+def recurrent_policy_folder(
+    graph: PolicyGraph, folder: Path, style: CStyle | None = None
+) -> tuple[Path, GoldenVectors]:
     """The C of a recurrent policy in float32, and two golden sequences of it."""
     generator = np.random.default_rng(2)
     met = generator.uniform(-1, 1, (10, graph.observation_size + graph.state_size))
@@ -110,6 +113,7 @@ def recurrent_policy_folder(graph: PolicyGraph, folder: Path) -> tuple[Path, Gol
     observations = generator.uniform(-3, 3, (10, graph.observation_size)).astype(np.float32)
     golden = golden_vectors(policy, observations)
     folder.mkdir(parents=True)
-    for name, text in c_files(policy, golden, "unknown").items():
+    texts = c_files(policy, golden, "unknown", style=style or CStyle())
+    for name, text in texts.items():
         (folder / name).write_text(text)
     return folder, golden
