@@ -20,6 +20,8 @@ COUNT = 4000
 MAX_BYTES = 2**32
 """Unpacked. They are read in parts, but each has to be looked at."""
 _PART_BYTES = 2**22
+STRETCH = 500
+"""Rows that a policy with a state is run over without a gap, at most."""
 
 Chosen = NDArray[np.intp]
 """Row numbers, ascending."""
@@ -42,6 +44,56 @@ def other_observations(path: Path, size: int, count: int) -> Float32:
         return nth + nth // (step - 1) + 1  # every step-th row is one by which it was calibrated
 
     return _read(path, size, others)
+
+
+def read_sequences(
+    path: Path, size: int, count: int, for_scales: bool
+) -> tuple[Float32, NDArray[np.bool_]]:
+    """Stretches of rows as they follow one another, `count` in all or a stretch more, and before
+    which of them a policy's state is reset: at the start of a stretch, and after a row that the
+    file's `terminations` or `truncations` say ended an episode.
+
+    for_scales: the stretches that fixed-point scales are chosen by; otherwise others, where the
+    file has any.
+
+    Raises:
+        UserError: as `read_observations`.
+    """
+    taken = np.zeros(0, np.intp)
+    rows = 0
+
+    def stretches(found: int) -> Chosen:
+        nonlocal taken, rows
+        rows, length = found, min(STRETCH, max(1, found // 2))
+        slots = np.arange(found // length)
+        own = slots[0 if for_scales else min(1, len(slots) - 1) :: 2]
+        own = own[:: _step(len(own), max(1, -(-count // length)))]
+        taken = (own[:, None] * length + np.arange(length)).reshape(-1)
+        return taken
+
+    observations = _read(path, size, stretches)
+    ended = _ends(path, rows)
+    resets = np.ones(len(taken), bool)
+    resets[1:] = (np.diff(taken) != 1) | ended[taken[:-1]]
+    return observations, resets
+
+
+def _ends(path: Path, rows: int) -> NDArray[np.bool_]:
+    """[rows], whether an episode ended with it; none where the file does not say."""
+    ended = np.zeros(rows, bool)
+    with zipfile.ZipFile(path) as archive:
+        for name in ("terminations", "truncations"):
+            if f"{name}.npy" not in archive.namelist():
+                continue
+            with archive.open(f"{name}.npy") as member:
+                try:
+                    shape, _, dtype = _npy_head(member)
+                except ValueError:
+                    continue
+                content = member.read(rows) if (shape, dtype) == ((rows,), np.dtype(bool)) else b""
+            if len(content) == rows:
+                ended |= np.frombuffer(content, np.uint8) != 0
+    return ended
 
 
 def read_observations(path: Path, size: int) -> Float32:
@@ -109,9 +161,14 @@ def _head(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     Raises:
         ValueError: it is something else.
     """
+    shape, is_transposed, dtype = _npy_head(member)
+    if dtype.kind not in "fiu" or np.prod(shape, dtype=np.float64) * dtype.itemsize > MAX_BYTES:
+        raise ValueError("not plain numbers of a size that can be read")
+    return shape, is_transposed, dtype
+
+
+def _npy_head(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(member)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, is_transposed, dtype = read(member)
-    if dtype.kind not in "fiu" or np.prod(shape, dtype=np.float64) * dtype.itemsize > MAX_BYTES:
-        raise ValueError("not plain numbers of a size that can be read")
     return shape, is_transposed, dtype

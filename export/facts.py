@@ -64,7 +64,7 @@ def description(
         **state_facts(graph),
         "tasks": described_tasks(graph),
         "inputs": input_facts(inputs, policy, held),
-        "accuracy": {name: verified[name] for name in _ACCURACY}
+        "accuracy": {name: verified[name] for name in (*_ACCURACY, "sequences") if name in verified}
         | {"observed": MET[inputs.known_from], "error_up_to_cut_off": beyond},
     }
 
@@ -131,8 +131,9 @@ def header_lines(source: Source, inputs: Inputs, proof: Proof, beyond: float | N
     if proof.choices is not None:
         lines += [f"accuracy     another choice for {proof.choices.words},"]
     else:
+        what = "ticks, the next state too" if proof.keeps_state else "observations"
         lines.append(
-            f"accuracy     within {accuracy.difference:.2g} of the source on {count} observations,"
+            f"accuracy     within {accuracy.difference:.2g} of the source on {count} {what},"
         )
     lines.append(f"             {MET[inputs.known_from]}")
     if beyond is not None:
@@ -155,6 +156,12 @@ def proof_lines(
     errors = verified["max_abs_error"]
     reached = straddling.thresholds - len(straddling.unreached)
     where = f"{verified['observations']} observations {MET[inputs.known_from]}"
+    if (run := verified.get("sequences")) is not None:
+        where = (
+            f"{run['sequences']} sequences of up to {run['longest']} ticks, {run['ticks']} in all, "
+            f"from a reset to the next, and on each of their ticks: observations "
+            f"{MET[inputs.known_from]}"
+        )
     if verified["observations_beyond"]:
         where += f"; the float32 policy on {verified['observations_beyond']} beyond them"
     if straddling.thresholds:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import staging_folder
@@ -28,10 +29,12 @@ from sparsectl.export.facts import (
     input_facts,
     proof_lines,
     source_facts,
+    state_facts,
 )
 from sparsectl.export.golden import check_count, golden_vectors
-from sparsectl.export.inputs import Batch, Inputs, inputs_of, require_known
+from sparsectl.export.inputs import Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
+from sparsectl.export.met import for_scales, met_by
 from sparsectl.export.naming import c_file_names, check_prefix, check_unused
 from sparsectl.export.packaging.package import PolicySources
 from sparsectl.export.packaging.registry import find_package, write_package
@@ -41,16 +44,16 @@ from sparsectl.export.policy_json import (
     prefix_of,
     write_policy_json,
 )
+from sparsectl.export.source.live_state import LiveState
 from sparsectl.export.source.open import open_source
 from sparsectl.export.source.source import Source
-from sparsectl.export.straddle import Straddling, astride, straddle
-from sparsectl.export.verify import Proof, widest_count
+from sparsectl.export.verify import Proof
 from sparsectl.policy.folder import GOLDEN_VECTORS, POLICY_JSON, GoldenVectors
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import POLICY_ONNX, Asked, load, model_file
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.policy.onnx_file.writer import write_onnx
-from sparsectl.policy.passes import fold_normaliser, hidden_neurons, simplify
+from sparsectl.policy.passes import fold_normaliser, hidden_neurons, simplified
 
 MAX_VECTORS = 100_000
 MAX_OBSERVATIONS = 10_000_000
@@ -89,26 +92,26 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         step("read")
         as_read = read_model(config)
         check_count(as_read, config.vectors)
-        source = open_source(model_file(config.model), as_read, _asked(config))
+        simple, live = simplified(as_read)
+        source = _source(config, as_read, live)
         inputs = _inputs(config, as_read, source)
         if config.encoding in ROUNDED:
             require_known(config.encoding, inputs)
         step("simplify")
-        graph = replace(simplify(as_read), provenance=_provenance(source, as_read))
-        met_by = inputs.for_scales(config.seed + 2)
+        graph = replace(simple, provenance=_provenance(source, as_read))
         are_met = config.calibration is not None
-        policy = encode(config.encoding, graph, met_by, are_met=are_met)
+        rows = for_scales(config, graph, source, inputs)
+        policy = encode(config.encoding, graph, rows, are_met=are_met)
         step("source")
-        batches, straddling = _observations(config, as_read, source, inputs)
-        proof = Proof(source, policy, batches, config.error)
+        met = met_by(config, graph, source, inputs)
+        proof = Proof(source, policy, met.batches, config.error, met.sequences)
         step("numpy")
         proof.check_translation()
-        met = proof.met.observations
-        beyond = error_up_to_cut_off(source, policy, met)
-        held = held_within(met, len(graph.observation))
+        beyond = error_up_to_cut_off(source, policy, proof.met.observations)
+        held = held_within(met.observations, len(graph.observation))
         facts = header_lines(source, inputs, proof, beyond)
         step("write")
-        golden = golden_vectors(policy, inputs.golden(config.vectors, config.seed + 1))
+        golden = golden_vectors(policy, met.golden)
         style = CStyle(config.prefix, config.portable)
         plain = c_files(policy, golden, revision(), facts, CStyle(portable=style.portable))
         check_unused(style.prefix, plain.values())
@@ -135,16 +138,25 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         "source_weights": as_read.kept_weights,
         "folded_neurons": hidden_neurons(fold_normaliser(as_read)) - hidden_neurons(graph),
         "layers": [[layer.outputs, layer.inputs, layer.activation] for layer in graph.layers],
+        **state_facts(graph),
         "table_bytes": policy.table_bytes,
         "portable": style.portable,
         "memory": as_rows(memory),
         "files": files,
         **verified,
-        "thresholds_unreached": list(straddling.unreached),
+        "thresholds_unreached": list(met.straddling.unreached),
         "seconds": (time.monotonic_ns() - started_ns) / 1e9,
         "inputs": input_facts(inputs, policy, held),
-        "proof": proof_lines(source, inputs, policy, straddling, verified, beyond),
+        "proof": proof_lines(source, inputs, policy, met.straddling, verified, beyond),
     }
+
+
+def _source(config: ExportConfig, graph: PolicyGraph, live: NDArray[np.intp]) -> Source:
+    """The user's file; of a policy that keeps a state its tick, with the state that is left."""
+    source = open_source(model_file(config.model), graph.step_graph, _asked(config))
+    if not graph.state_size:
+        return source
+    return cast(Source, LiveState(source, graph.sizes, live, graph.initial_state()))
 
 
 def _memory(
@@ -168,24 +180,6 @@ def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:
         ranges=config.range,
         known=known_ranges(config.model, graph.digest) if config.model.is_dir() else (),
     )
-
-
-def _observations(
-    config: ExportConfig, graph: PolicyGraph, source: Source, inputs: Inputs
-) -> tuple[list[Batch], Straddling]:
-    """Those that the policy meets, those beyond, and those astride the source's thresholds."""
-    count = widest_count(graph, config.observations)
-    batches = [Batch("that it meets", inputs.met(count, config.seed))]
-    if inputs.calibration is not None:
-        batches.append(Batch("over its range", inputs.spread(count, config.seed), "either"))
-    batches += inputs.wider(config.seed)
-    known = np.concatenate([batch.observations for batch in batches])
-    straddling = straddle(source, known, *inputs.box(), config.seed)
-    batches.append(Batch("beside a threshold", straddling.observations, "met"))
-    if config.encoding in ROUNDED:
-        beside = astride(source, batches[0].observations)
-        batches.append(Batch("that it meets, beside a threshold", beside, "met", is_astride=True))
-    return [batch for batch in batches if len(batch.observations)], straddling
 
 
 def _asked(config: ExportConfig) -> Asked:

@@ -5,26 +5,28 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import finite_inside, require_finite_actions
-from sparsectl.export.host_c import load_c
+from sparsectl.export.host_c import load_c, load_recurrent_c
 from sparsectl.export.inputs import Batch
+from sparsectl.export.judged import CHUNK_VALUES, JUDGED, Judged
 from sparsectl.export.other_choices import OtherChoices, chooses, compare_choices
+from sparsectl.export.policy_onnx import acting, open_session
 from sparsectl.export.same_bits import require_same_bits
+from sparsectl.export.sequence_proof import Limits, SequenceProof
 from sparsectl.export.source.source import Source
 from sparsectl.export.task_choice import check_task_choices
+from sparsectl.export.ticks import Sequences
 from sparsectl.policy.activations import Float32, Float64
-from sparsectl.policy.graph import PolicyGraph
 
 Progress = Callable[[str], None]
 
@@ -40,23 +42,7 @@ MOST_SPANS = 4.0
 """An action's limits may lie so many times further apart than its values: errors that are small
 beside limits of 100 are not beside actions of 1."""
 
-_CHUNK_VALUES = 4_000_000
 _SHOWN = 6
-
-
-@dataclass(frozen=True)
-class Judged:
-    """How one way to run the policy compares with the source on one batch."""
-
-    difference: float
-    """The greatest, in units of the action."""
-    share: float
-    """The greatest, of the action's range there."""
-    rounding: float
-    """Of float32 in the source's own order, where it had to be looked at; else 0."""
-
-
-JUDGED = tuple(field.name for field in fields(Judged))
 
 
 class Proof:
@@ -73,23 +59,29 @@ class Proof:
         policy: EncodedPolicy,
         batches: Sequence[Batch],
         error: float | None,
+        sequences: Sequences | None = None,
     ) -> None:
-        """batches: the first are the observations that the policy meets, which the encoding is
+        """source, batches: of a policy that keeps a state those of its tick.
+
+        batches: the first are the observations that the policy meets, which the encoding is
         judged by; on the others the float32 policy must be the source's too.
 
         error: the greatest difference allowed, of the action's range; None: DEFAULT_ERROR.
 
+        sequences: of a policy that keeps a state, what it is run over whole.
+
         Raises:
             UserError: an action that is not finite for an observation that the policy meets.
         """
-        self._source, self._policy, self._error = source, policy, error
+        self._source, self._policy, self._error = source, policy.tick, error
+        self._whole, self._sequences = policy, sequences
         self._batches: list[Batch] = []
         self._truths: list[tuple[Float64, Float64]] = []
         self._ranges: list[Float64] = []
         self._references: list[Float32] = []
         self._roundings: dict[str, Float64] = {}
         self._overflowing: dict[int, NDArray[np.bool_]] = {}
-        self._chunk = int(np.clip(_CHUNK_VALUES // policy.graph.widest, 1, 4096))
+        self._chunk = int(np.clip(CHUNK_VALUES // policy.graph.widest, 1, 4096))
         self.source_error = 0.0
         for index, batch in enumerate(batches):
             self._add(batch, is_met=index == 0)
@@ -126,6 +118,10 @@ class Proof:
             return self.action_range(actions)
         met = self._ranges[0]
         return met if batch.judged_by == "met" else np.maximum(met, self.action_range(actions))
+
+    @property
+    def keeps_state(self) -> bool:
+        return self._sequences is not None
 
     @property
     def met(self) -> Batch:
@@ -220,15 +216,22 @@ class Proof:
         """
         found = {"numpy": self.encoding}
         progress("onnxruntime")
-        session = _session(folder / "policy.onnx")
-        onnx = [self._in_chunks(_acting(session), b.observations) for b in self._batches]
+        session = open_session(folder / "policy.onnx")
+        by_onnx = acting(session, self._whole.graph)
+        onnx = [self._in_chunks(by_onnx, b.observations) for b in self._batches]
         judged = [self._judge_translation("onnxruntime", a, i) for i, a in enumerate(onnx)]
         found["onnxruntime"] = judged[0]
         progress("host C")
-        graph = self._policy.graph
+        graph, over = self._whole.graph, {}
+        sizes = graph.action_size, graph.state_size
         with tempfile.TemporaryDirectory(prefix="sparsectl-") as name:
             scratch, met = Path(name), self.met.observations
-            act = load_c(c_folder, graph.action_size, scratch, prefix)
+            if self._sequences is None:
+                act = load_c(c_folder, graph.action_size, scratch, prefix)
+            else:
+                c = load_recurrent_c(c_folder, *sizes, scratch, prefix)
+                act = c.ticks
+                over = self._over_sequences(self._sequences).check(c, by_onnx, self._limits)
             for index, reference in enumerate(self._references):
                 found_here = act(self._batches[index].observations)
                 require_same_bits(reference, found_here, partial(self._overflows, index))
@@ -242,8 +245,8 @@ class Proof:
         return {
             "max_abs_error": {"source": self.source_error}
             | {name: each.difference for name, each in found.items()},
-            "error_limit": float(limits.min()),
-            "action_range": float(self._ranges[0].min()),
+            "error_limit": float(limits[..., : graph.action_size].min()),
+            "action_range": float(self._ranges[0][: graph.action_size].min()),
             "max_error_share": max(each.share for each in found.values()),
             "float32_rounding": rounding,
             "within_error": rounding == 0.0,
@@ -252,7 +255,19 @@ class Proof:
             "observations_beyond": sum(len(b.observations) for b in self._batches[1:]),
             "source_run_by": self._source.run_by,
             "choices": None if self.choices is None else self.choices.to_json(),
+            **over,
         }
+
+    def _over_sequences(self, sequences: Sequences) -> SequenceProof:
+        acted = self._whole.graph.action_size
+        start = self._whole.graph.initial_state()
+        return SequenceProof(self._source, self._whole, sequences, start, self._ranges[0][:acted])
+
+    @property
+    def _limits(self) -> Limits:
+        kind = DEFAULT_ERROR[self._policy.encoding.kind]
+        translated = max(DEFAULT_ERROR["float32"], TRANSLATION_SHARE * kind)
+        return Limits(kind if self._error is None else self._error, translated, self._error is None)
 
     def _limit(self, index: int, share: float) -> Float64:
         share = share if self._error is None else self._error
@@ -374,27 +389,6 @@ class Proof:
             return np.concatenate([act(observations[at : at + self._chunk]) for at in starts])
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _acting(session: onnxruntime.InferenceSession) -> Callable[[Float32], Float32]:
-    def act(observations: Float32) -> Float32:
-        actions: Float32 = session.run(["action"], {"observation": observations})[0]
-        return actions
-
-    return act
-
-
 def _shown(observation: Float32) -> str:
     values = [f"{value:.6g}" for value in observation[:_SHOWN]]
     return f"[{', '.join(values)}{', …' if len(observation) > _SHOWN else ''}]"
-
-
-def widest_count(graph: PolicyGraph, count: int) -> int:
-    """Of `count` observations as many as fit into memory beside the rest."""
-    widest = max(graph.observation_size, graph.action_size)
-    return min(count, max(100, _CHUNK_VALUES // widest))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy import convolution_passes
@@ -18,8 +19,18 @@ from sparsectl.policy.graph import Layer, PolicyGraph
 
 def simplify(graph: PolicyGraph) -> PolicyGraph:
     """All the passes that every export takes, in order."""
-    merged = merge_duplicate_neurons(fold_normaliser(graph))
-    return eliminate_dead_neurons(eliminate_dead_state(eliminate_dead_neurons(merged)))
+    return simplified(graph)[0]
+
+
+def simplified(graph: PolicyGraph) -> tuple[PolicyGraph, NDArray[np.intp]]:
+    """What `simplify` gives, and which values of the state are left, ascending."""
+    left = np.arange(graph.state_size)
+    while True:
+        graph, live = eliminate_dead_state(graph)
+        left = left[live]
+        graph = eliminate_dead_neurons(merge_duplicate_neurons(fold_normaliser(graph)))
+        if live_state(graph).all():
+            return graph, left
 
 
 def hidden_neurons(graph: PolicyGraph) -> int:
@@ -139,32 +150,41 @@ def eliminate_dead_neurons(graph: PolicyGraph) -> PolicyGraph:
             return replace(graph, layers=tuple(layers))
 
 
-def eliminate_dead_state(graph: PolicyGraph) -> PolicyGraph:
-    """Drop the values of the state that no action depends on, in this tick or in a later one."""
-    if not graph.state_size:
-        return graph
+def live_state(graph: PolicyGraph) -> NDArray[np.bool_]:
+    """[state_size]: the values of the state that an action depends on, in this tick or in a later
+    one; all of them where those that do not cannot be told from the others."""
     observed, acted = graph.observation_size, graph.action_size
+    if not graph.state_size or graph.layers[0].convolution:
+        return np.ones(graph.state_size, bool)
     reaches = np.eye(observed + graph.state_size, dtype=bool)[:, observed:]  # of each value: state
     for layer in graph.layers:
         reaches = _dependence(layer, reaches)
-    live = reaches[:acted].any(axis=0)
+    live: NDArray[np.bool_] = np.any(reaches[:acted], axis=0)
     while True:
-        further = live | reaches[acted:][live].any(axis=0)
-        if (further == live).all():
+        further: NDArray[np.bool_] = np.logical_or(live, np.any(reaches[acted:][live], axis=0))
+        if np.array_equal(further, live):
             break
         live = further
+    results = _read(graph.layers[-1], _given(graph, live), divides=True)[1]
+    return live if np.array_equal(results, _given(graph, live)) else np.ones_like(live)
+
+
+def eliminate_dead_state(graph: PolicyGraph) -> tuple[PolicyGraph, NDArray[np.bool_]]:
+    """The graph without the values of the state that are not live, and `live_state`."""
+    live = live_state(graph)
     if live.all():
-        return graph
+        return graph, live
     first, *others = graph.layers
-    given = np.concatenate([np.ones(acted, bool), live])
-    neurons, results = _read(graph.layers[-1], given, divides=True)
-    if first.convolution or not np.array_equal(results, given):
-        return graph
-    taken = np.concatenate([np.ones(observed, bool), live])
+    taken = np.concatenate([np.ones(graph.observation_size, bool), live])
     layers = [replace(first, weight=first.weight[:, taken]), *others]
-    layers[-1] = layers[-1].neurons(neurons)
+    layers[-1] = layers[-1].neurons(_read(layers[-1], _given(graph, live), divides=True)[0])
     state = np.array(graph.reset_state)[live]
-    return replace(graph, layers=tuple(layers), reset_state=tuple(state.tolist()))
+    return replace(graph, layers=tuple(layers), reset_state=tuple(state.tolist())), live
+
+
+def _given(graph: PolicyGraph, live: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of the last layer's results: the actions and the live state."""
+    return np.concatenate([np.ones(graph.action_size, bool), live])
 
 
 def _dependence(layer: Layer, reaches: np.ndarray) -> np.ndarray:

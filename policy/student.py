@@ -16,6 +16,7 @@ from sparsectl.policy.activations import ACTIVATIONS, Float32
 from sparsectl.policy.convolution import Convolution, described_convolution
 from sparsectl.policy.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, PolicyGraph, Segment
 from sparsectl.policy.model_file import check_model_file
+from sparsectl.policy.recurrent import Gru, recurrent_policy
 from sparsectl.policy.signals import parse_json_object, parse_signals, shown
 from sparsectl.policy.tasks import (
     check_task,
@@ -31,6 +32,8 @@ MAX_FILE_BYTES = 12 * MAX_WEIGHTS
 
 LOG_ALPHA_LIMIT = 10.0
 FORMAT, VERSION = "sparsectl.student", 1
+GRU = "gru"
+"""Among a student's activations: a layer of recurrent units."""
 
 
 def read_student(path: Path, task: int | None = None) -> PolicyGraph:
@@ -66,6 +69,8 @@ def _graph(tensors: Any, task: int | None, path: Path) -> PolicyGraph:
     metadata = _metadata(tensors.metadata())
     names = _activations(metadata)
     convolutions = [described_convolution(metadata)] + [None] * (len(names) - 1)
+    if GRU in names:
+        return _recurrent(tensors, names, metadata, task)
     layers = tuple(
         _layer(tensors, i, name, metadata, convolutions[i]) for i, name in enumerate(names)
     )
@@ -88,6 +93,62 @@ def _graph(tensors: Any, task: int | None, path: Path) -> PolicyGraph:
         environment=environment if isinstance(environment, str) else None,
         provenance={"student": metadata.get("provenance", {}), "seed": metadata.get("seed")},
     )
+
+
+def read_blocks(path: Path) -> list[Layer | Gru]:
+    """The layers of a recurrent student as the file has them, its normaliser beside them.
+
+    Raises:
+        UserError: as `read_student`.
+    """
+    with safe_open(path, framework="np") as tensors:
+        metadata = _metadata(tensors.metadata())
+        return _blocks(tensors, _activations(metadata), metadata)
+
+
+def _recurrent(
+    tensors: Any, names: list[str], metadata: dict[str, Any], task: int | None
+) -> PolicyGraph:
+    if task is not None or tasks_of(metadata):
+        raise UserError("it has recurrent units and several tasks; distil a student for each task")
+    if described_convolution(metadata) is not None:
+        raise UserError("it has recurrent units and a convolution, which is not possible together")
+    environment = metadata.get("environment")
+    return recurrent_policy(
+        _blocks(tensors, names, metadata),
+        **parse_signals(metadata.get("signals"), "signals")._asdict(),
+        environment=environment if isinstance(environment, str) else None,
+        provenance={"student": metadata.get("provenance", {}), "seed": metadata.get("seed")},
+    )
+
+
+def _blocks(tensors: Any, names: list[str], metadata: dict[str, Any]) -> list[Layer | Gru]:
+    return [
+        _gru(tensors, index, metadata)
+        if name == GRU
+        else _layer(tensors, index, name, metadata, None)
+        for index, name in enumerate(names)
+    ]
+
+
+def _gru(tensors: Any, index: int, metadata: dict[str, Any]) -> Gru:
+    """Recurrent units: torch's weight_ih and bias_ih as mean and bias, its weight_hh and bias_hh as
+    recurrent_mean and recurrent_bias; reset_state where it does not start from 0."""
+    weights = []
+    for part in ("", "recurrent_"):
+        mean = _tensor(tensors, f"layers.{index}.{part}mean", "F32")
+        if not np.isfinite(mean).all():
+            raise UserError(f"layers.{index}.{part}mean has NaN or infinities; train again")
+        kept = _kept(tensors, index, mean, metadata, part)
+        weights.append(np.where(kept, mean, np.float32(0)))
+    biases = [_tensor(tensors, f"layers.{index}.{part}bias", "F32") for part in ("", "recurrent_")]
+    name, start = f"layers.{index}.reset_state", None
+    if name in tensors.keys():
+        start = _tensor(tensors, name, "F32")
+    try:
+        return Gru(weights[0], weights[1], biases[0], biases[1], start)
+    except UserError as error:
+        raise UserError(f"layer {index}: {error}") from error
 
 
 def _of_task(
@@ -158,12 +219,16 @@ def _layer(
         raise UserError(f"layer {index}: {error}") from error
 
 
-def _kept(tensors: Any, index: int, mean: Float32, metadata: dict[str, Any]) -> NDArray[np.bool_]:
-    """Which weights stay, [out, in]: the mask's, or without one those under the threshold."""
-    has_mask = f"layers.{index}.mask" in tensors.keys()
-    name, dtype = (
-        (f"layers.{index}.mask", "U8") if has_mask else (f"layers.{index}.log_sigma", "F32")
-    )
+def _kept(
+    tensors: Any, index: int, mean: Float32, metadata: dict[str, Any], part: str = ""
+) -> NDArray[np.bool_]:
+    """Which weights stay, [out, in]: the mask's, or without one those under the threshold.
+
+    part: "recurrent_" for those that read the state.
+    """
+    mask = f"layers.{index}.{part}mask"
+    has_mask = mask in tensors.keys()
+    name, dtype = (mask, "U8") if has_mask else (f"layers.{index}.{part}log_sigma", "F32")
     array = _tensor(tensors, name, dtype)
     if array.shape != mean.shape or np.isnan(array).any():
         raise UserError(
