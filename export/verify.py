@@ -245,7 +245,7 @@ class Proof:
         return {
             "max_abs_error": {"source": self.source_error}
             | {name: each.difference for name, each in found.items()},
-            "error_limit": float(limits[..., : graph.action_size].min()),
+            "error_limit": float(np.atleast_1d(limits)[: graph.action_size].min()),
             "action_range": float(self._ranges[0][: graph.action_size].min()),
             "max_error_share": max(each.share for each in found.values()),
             "float32_rounding": rounding,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from onnx import GraphProto, ModelProto, NodeProto
 
 
-def leading_to(model: ModelProto, output: str) -> ModelProto:
-    """A copy with only the nodes, tensors and inputs that `output` depends on, as they stand."""
+def leading_to(model: ModelProto, *outputs: str) -> ModelProto:
+    """A copy with only the nodes, tensors and inputs that `outputs` depend on, as they stand."""
     graph = model.graph
     makers = {name: node for node in graph.node for name in node.output if name}
-    names, waiting = {output}, [output]
+    names, waiting = {*outputs}, [*outputs]
     while waiting:
         node = makers.get(waiting.pop())
         if node is not None:
@@ -25,9 +25,9 @@ def leading_to(model: ModelProto, output: str) -> ModelProto:
         ("initializer", lambda tensor: tensor.name in names),
         ("sparse_initializer", lambda tensor: tensor.values.name in names),
         ("input", lambda value: value.name in names),
-        ("output", lambda value: value.name == output),
+        ("output", lambda value: value.name in outputs),
     ):
-        kept = [item for item in getattr(graph, field) if named(item)]
+        kept = [item for item in getattr(graph, field) if named(item)]  # type: ignore[no-untyped-call]
         copy.graph.ClearField(field)
         getattr(copy.graph, field).extend(kept)
     return copy

@@ -24,15 +24,21 @@ class Input:
     name: str
     sizes: tuple[int | None, ...]
     dtype: Any
+    batch_axis: int | None = None
+    """Of a part of the state, where observations lie one after another; `sizes` are then one's."""
 
     @property
     def signals(self) -> int | None:
         """Values of one observation in it; None where the file does not say."""
+        if self.batch_axis is not None:
+            return prod(size or 1 for size in self.sizes)
         known = self.sizes if len(self.sizes) == 1 else self.sizes[1:]
         return None if None in known else prod(size for size in known if size is not None)
 
     def rows(self, width: int) -> int | None:
         """Observations a call: 1, or the file's fixed number; None: any."""
+        if self.batch_axis is not None:
+            return None
         fixed = [size for size in self.sizes if size is not None]
         if len(self.sizes) < 2 or (len(fixed) == len(self.sizes) and prod(fixed) == width):
             return 1
@@ -81,19 +87,25 @@ class Layout:
         for each, width in zip(self.inputs, self.widths, strict=True):
             part = observations[:, start : start + width]
             start += width
-            feeds[each.name] = part.reshape(each.shape(len(part), width, together)).astype(
-                each.dtype
-            )
+            if each.batch_axis is not None:
+                feeds[each.name] = _states(part, each)
+                continue
+            dtype = _wide(part, each.dtype)
+            feeds[each.name] = part.reshape(each.shape(len(part), width, together)).astype(dtype)
         return feeds
 
 
-def layout_of(inputs: Sequence[ValueInfoProto], observation_size: int) -> Layout:
-    """The inputs of a file, in its order, for observations of that size.
+def layout_of(
+    inputs: Sequence[ValueInfoProto], observation_size: int, states: Sequence[Input] = ()
+) -> Layout:
+    """The inputs of a file, in its order, for observations of that size; after them `states`, which
+    are among the inputs too and whose values are not counted.
 
     Raises:
         UserError: they do not take as many values.
     """
-    found = tuple(_input(value) for value in inputs)
+    carried = {state.name for state in states}
+    found = tuple(_input(value) for value in inputs if value.name not in carried)
     widths = [each.signals for each in found]
     if len(found) == 1 and widths[0] != observation_size:
         sizes = found[0].sizes
@@ -107,7 +119,22 @@ def layout_of(inputs: Sequence[ValueInfoProto], observation_size: int) -> Layout
             f"its inputs ({shown}) are not the {observation_size} values that the policy was read "
             "with; export it with fixed sizes"
         )
-    return Layout(found, tuple(known))
+    own = [state.signals or 0 for state in states]
+    return Layout((*found, *states), (*known, *own))
+
+
+def _states(part: NDArray[Any], each: Input) -> NDArray[Any]:
+    """[rows, values] as the file takes them: rows along its batch axis."""
+    axis = each.batch_axis or 0
+    sizes = [size or 1 for size in each.sizes]
+    rest = sizes[:axis] + sizes[axis + 1 :]
+    dtype = _wide(part, each.dtype)
+    return np.moveaxis(part.reshape(len(part), *rest), 0, axis).astype(dtype)
+
+
+def _wide(part: NDArray[Any], dtype: Any) -> Any:
+    """float64 stays that where the file has float32: what runs it in float64 gives such a state."""
+    return part.dtype if part.dtype == np.float64 and dtype == np.float32 else dtype
 
 
 def _input(value: ValueInfoProto) -> Input:

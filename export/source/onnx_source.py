@@ -20,13 +20,14 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.source.cut import leading_to
 from sparsectl.export.source.float64 import Float64Graph
 from sparsectl.export.source.normaliser import normalised_value
-from sparsectl.export.source.onnx_layout import Feeds, Layout, layout_of
+from sparsectl.export.source.onnx_layout import Feeds, Input, Layout, layout_of
 from sparsectl.export.source.runners import RUNNERS, Execute, Runner, reason
 from sparsectl.export.source.source import Normaliser
 from sparsectl.export.source.thresholds import MAX_MARGINS, flat, thresholds
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.output import choose_output
+from sparsectl.policy.onnx_file.ticks import tick_of
 
 BATCH_VALUES = 1_000_000
 """Values of the widest layer at a time: bounds the memory of a run."""
@@ -70,8 +71,11 @@ class OnnxSource:
     def _open(self, model: ModelProto, output: str | None, folder: Path) -> None:
         chosen = choose_output([o.name for o in model.graph.output], output)
         self.output: str | None = chosen
-        model, self._result = with_choice(model, chosen)
-        self._model = leading_to(model, self._result)
+        model, result = with_choice(model, chosen)
+        tick = tick_of(model, result, output is not None)
+        self._states = () if tick is None else tick.states
+        self._results = [result, *(state.output for state in self._states)]
+        self._model = leading_to(model if tick is None else tick.model, *self._results)
         self.data_sha256 = _hashes_of_data(self._model, folder)
         load_external_data_for_model(self._model, str(folder))
         names = {tensor.name for tensor in self._model.graph.initializer}
@@ -81,7 +85,12 @@ class OnnxSource:
         self.unused_inputs = tuple(
             value.name for value in model.graph.input if value.name not in read | held
         )
-        self._layout: Layout = layout_of(inputs, self._observation_size)
+        states = [
+            Input(state.input, state.shape, np.dtype(np.float32), state.axis)
+            for state in self._states
+        ]
+        size = sum(state.size for state in self._states)
+        self._layout: Layout = layout_of(inputs, self._observation_size - size, states)
         widths = [size for tensor in self._model.graph.initializer for size in tensor.dims]
         widest = max([self._observation_size, self._action_size, *widths])
         self._step = int(np.clip(BATCH_VALUES // widest, 1, MOST_ROWS))
@@ -253,15 +262,18 @@ class OnnxSource:
 
     def _actions(self, execute: Execute, observations: Float32, *, together: bool) -> Float64:
         def use(values: list[Any], rows: int) -> Float64:
+            states = zip(values[1:], self._states, strict=True)
+            after = [_rows(value, state.axis, rows) for value, state in states]
             actions = np.asarray(values[0], np.float64)
-            if actions.size != rows * self._action_size:
+            size = self._action_size - sum(each.shape[1] for each in after)
+            if actions.size != rows * size:
                 raise UserError(
-                    f"output {self._result!r} gives {actions.size / rows:g} values an observation "
-                    f"where the policy was read with {self._action_size}; export it in other nodes"
+                    f"output {self.output!r} gives {actions.size / rows:g} values an observation "
+                    f"where the policy was read with {size}; export it in other nodes"
                 )
-            return actions.reshape(rows, self._action_size)
+            return np.concatenate([actions.reshape(rows, size), *after], axis=1)
 
-        return self._each(execute, observations, [self._result], use, together)
+        return self._each(execute, observations, self._results, use, together)
 
     def _each(
         self,
@@ -283,6 +295,14 @@ class OnnxSource:
             with np.errstate(all="ignore"):
                 parts.append(use(execute(feeds, names), len(rows))[:count])
         return np.concatenate(parts)
+
+
+def _rows(value: Any, axis: int, rows: int) -> Float64:
+    """A part of the state as [rows, values]."""
+    array = np.asarray(value, np.float64)
+    if array.ndim > axis and array.shape[axis] == rows:
+        array = np.moveaxis(array, axis, 0)
+    return array.reshape(rows, -1)
 
 
 def _hashes_of_data(model: ModelProto, folder: Path) -> dict[str, str]:

@@ -61,12 +61,13 @@ class Unit:
 
 
 def lower(
-    program: Program, actions: list[Action], frames: int
+    program: Program, actions: list[Action], frames: int, observed: int | None = None
 ) -> tuple[tuple[Layer, ...], Normaliser]:
     """The layers whose results are the actions' atoms, in order (an action that is a constant gets
     a neuron without weights), of normalised observations.
 
     frames: of history in an observation; a normaliser is the same in each.
+    observed: values of the observation, where what is given after them is a state.
 
     Raises:
         UserError: more layers or weights than a policy has.
@@ -74,7 +75,7 @@ def lower(
     for index, step in enumerate(program.steps):
         if isinstance(step, Function) and step.name == "clip":
             program.steps[index] = _limits(program, step)
-    uses = Uses(program, [action.atom for action in actions], frames)
+    uses = Uses(program, [action.atom for action in actions], frames, observed)
     return _Chain(uses).layers(actions), uses.normaliser
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.choices import LOGITS, Q_VALUES, VALUES
 from sparsectl.policy.onnx_file.tensors import short
-
-Shape = tuple[int | None, ...]
 
 ACTIONS: Final[tuple[tuple[str, ...], ...]] = (
     ("action", "actions", "act", "deterministic_action", "deterministic_continuous_actions"),
@@ -68,31 +66,12 @@ def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
             return found[0]
         if found:
             raise UserError(_which(found))
-    candidates = [name for name in names if not OTHER_WORDS & _words(name)]
-    named = [name for name in candidates if ACTION_WORDS & _words(name)]
+    candidates = [name for name in names if not OTHER_WORDS & words_of(name)]
+    named = [name for name in candidates if ACTION_WORDS & words_of(name)]
     for found in (named, candidates):
         if len(found) == 1:
             return found[0]
     raise UserError(_which(names))
-
-
-def carried_state(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> str | None:
-    """The name of an output that a recurrent policy hands to its own next step, if there is one.
-
-    It is as large as one of several inputs, and its name or the input's says what it is. Without
-    it the policy would see the same state for ever.
-
-    Args:
-        inputs: shapes by name; a dimension that is open is None.
-        outputs: the same, of those that are not the actions.
-    """
-    if len(inputs) < 2:
-        return None
-    for output, shape in outputs.items():
-        for name, other in inputs.items():
-            if shape == other and STATE_WORDS & (_words(output) | _words(name)):
-                return output
-    return None
 
 
 def _which(names: Sequence[str]) -> str:
@@ -108,7 +87,7 @@ def _plain(name: str) -> str:
     return re.sub(r":\d+$", "", name).rsplit("/", 1)[-1].lower()
 
 
-def _words(name: str) -> set[str]:
+def words_of(name: str) -> set[str]:
     return set(re.findall(r"[a-z]+", _plain(name)))
 
 

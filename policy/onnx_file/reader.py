@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from sparsectl.policy.onnx_file.inputs import observations
 from sparsectl.policy.onnx_file.lowering import lower
 from sparsectl.policy.onnx_file.node import Node, Value
 from sparsectl.policy.onnx_file.operators import ELSEWHERE, OPERATORS
-from sparsectl.policy.onnx_file.output import carried_state, choose_output
+from sparsectl.policy.onnx_file.output import choose_output
 from sparsectl.policy.onnx_file.program import Program
+from sparsectl.policy.onnx_file.state import State, state_of
 from sparsectl.policy.onnx_file.symbol import Symbol, SymbolError
 from sparsectl.policy.onnx_file.tensors import TensorReader, short
+from sparsectl.policy.onnx_file.ticks import Carried, tick_of
 from sparsectl.policy.onnx_file.uses import Normaliser
 from sparsectl.policy.onnx_file.writer import STATE
 from sparsectl.policy.onnx_file.written import read_written
@@ -77,6 +79,9 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
         if written is not None:
             return written
     output = _output(model.graph, wanted)
+    tick = tick_of(model, output.name, wanted is not None)
+    model = model if tick is None else tick.model
+    states = () if tick is None else tick.states
     text = metadata.get("sparsectl.signals")
     signals = None
     if text is not None:
@@ -89,20 +94,24 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
     output = next(value for value in model.graph.output if value.name == name)
     tensors = TensorReader(folder)
     program = Program(tensors.spend)
-    symbol, names = _run(model.graph, output, opset, tensors, program)
+    symbol, names, carried = _run(model.graph, output, opset, tensors, program, states)
     if signals is None:
         signals = generic_signals(len(names), symbol.size)
         signals = signals._replace(
             observation=tuple(Signal(name) for name in names),
         )
     actions = [action_of(program, symbol, index) for index in range(symbol.size)]
-    layers, normaliser = lower(program, actions, signals.frames)
+    observed = len(names) if states else None
+    ends = [*actions, *(Action(int(atom)) for atom in carried.after.atom)]
+    layers, normaliser = lower(program, ends, signals.frames, observed)
+    normaliser = normaliser.of_first(len(names))
     provenance = metadata.get("sparsectl.provenance")
     return PolicyGraph(
         layers,
         **_mapped(signals, actions, normaliser)._asdict(),
         environment=metadata.get("sparsectl.environment"),
         provenance=parse_json_object(provenance, "sparsectl.provenance") if provenance else {},
+        reset_state=carried.reset,
     )
 
 
@@ -132,38 +141,21 @@ def _opset(model: ModelProto) -> int:
 def _output(graph: GraphProto, wanted: str | None) -> ValueInfoProto:
     outputs: dict[str, ValueInfoProto] = {output.name: output for output in graph.output}
     chosen = outputs.pop(choose_output(list(outputs), wanted))
-    inputs = [value for value in graph.input if value.name not in _constants(graph)]
-    state = carried_state(_shapes(inputs), _shapes(outputs.values()))
-    if state is not None and wanted is None:
-        raise UserError(
-            f"it is recurrent: its output {short(state)} is as large as one of its inputs, to be "
-            "given back at the next step; recurrent policies cannot be exported, so stack frames "
-            f"(--output {chosen.name[:40]} takes the policy as one step that keeps no state)"
-        )
     return chosen
 
 
-def _constants(graph: GraphProto) -> set[str]:
-    return {tensor.name for tensor in graph.initializer}
-
-
-def _shapes(values: Iterable[ValueInfoProto]) -> dict[str, tuple[int | None, ...]]:
-    """Declared shapes by name; None where a dimension is open."""
-    return {
-        value.name: tuple(
-            d.dim_value if d.HasField("dim_value") else None
-            for d in value.type.tensor_type.shape.dim
-        )
-        for value in values
-    }
-
-
 def _run(
-    graph: GraphProto, output: ValueInfoProto, opset: int, tensors: TensorReader, program: Program
-) -> tuple[Symbol, list[str]]:
-    """Run the nodes that lead to `output`, in the file's order; the actions, a vector, and a name
-    for each number of the observation."""
-    nodes, names = _needed(graph, output.name)
+    graph: GraphProto,
+    output: ValueInfoProto,
+    opset: int,
+    tensors: TensorReader,
+    program: Program,
+    states: Sequence[Carried],
+) -> tuple[Symbol, list[str], State]:
+    """Run the nodes that lead to `output` and to the state, in the file's order; the actions, a
+    vector, a name for each number of the observation, and the state."""
+    resets = [state.reset for state in states if state.reset]
+    nodes, names = _needed(graph, output.name, *(state.output for state in states), *resets)
     values: dict[str, Value] = {"": None}
     for tensor in graph.initializer:
         if tensor.name in names:
@@ -171,15 +163,23 @@ def _run(
     for sparse in graph.sparse_initializer:
         if sparse.values.name in names:
             values[sparse.values.name] = tensors.sparse(sparse)
-    inputs = [i for i in graph.input if i.name in names and i.name not in values]
+    carried = {state.input for state in states}
+    inputs = [
+        i for i in graph.input if i.name in names and i.name not in values and i.name not in carried
+    ]
     shapes = {name: value.shape for name, value in values.items() if isinstance(value, np.ndarray)}
     observed, signal_names = observations(inputs, nodes, shapes, program)
     values |= observed
+    values |= {state.input: program.observe(state.shape, None) for state in states}
     _refuse_by_name(nodes)
     for node in nodes:
         results = _apply(node, values, opset, tensors, program)
         values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
-    return _actions(values.get(output.name), output), signal_names
+    return (
+        _actions(values.get(output.name), output),
+        signal_names,
+        state_of(states, values, program),
+    )
 
 
 def _actions(value: Value, output: ValueInfoProto) -> Symbol:
@@ -204,8 +204,8 @@ def _actions(value: Value, output: ValueInfoProto) -> Symbol:
     return value.flat()
 
 
-def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
-    """The nodes that lead to `output`, in the file's order, and every name they read."""
+def _needed(graph: GraphProto, *outputs: str) -> tuple[list[NodeProto], set[str]]:
+    """The nodes that lead to `outputs`, in the file's order, and every name they read."""
     makers: dict[str, int] = {}
     for index, node in enumerate(graph.node):
         for name in filter(None, node.output):
@@ -214,7 +214,7 @@ def _needed(graph: GraphProto, output: str) -> tuple[list[NodeProto], set[str]]:
                 raise UserError(
                     f"{label} makes {short(name)}, which is there already; export again"
                 )
-    names, waiting, found = {output}, [output], set()
+    names, waiting, found = {*outputs}, [*outputs], set()
     while waiting:
         made_by = makers.get(waiting.pop())
         if made_by is None or made_by in found:
@@ -313,9 +313,11 @@ def _attribute(attribute: AttributeProto) -> Any:
         AttributeProto.SPARSE_TENSOR: "sparse_tensor",
         AttributeProto.FLOATS: "floats",
         AttributeProto.INTS: "ints",
+        AttributeProto.STRINGS: "strings",
     }
     value = getattr(attribute, fields[attribute.type]) if attribute.type in fields else None
-    is_list = attribute.type in (AttributeProto.FLOATS, AttributeProto.INTS)
+    lists = (AttributeProto.FLOATS, AttributeProto.INTS, AttributeProto.STRINGS)
+    is_list = attribute.type in lists
     return list(value) if is_list and value is not None else value
 
 

@@ -30,6 +30,10 @@ class Normaliser:
     scale: Float64
     offset: Float64
 
+    def of_first(self, count: int) -> Normaliser:
+        """That of the first values alone."""
+        return Normaliser(self.scale[:count], self.offset[:count])
+
 
 @dataclass
 class Uses:
@@ -38,6 +42,8 @@ class Uses:
     program: Program
     outputs: list[int]
     frames: int
+    observed: int | None = None
+    """Values of the observation; others that are given are a state's. None: there is no state."""
     live: Flags = field(init=False)
     uses: NDArray[np.int64] = field(init=False)
     normaliser: Normaliser = field(init=False)
@@ -97,14 +103,17 @@ class Uses:
         scale = np.where(used, 1 / np.where(used, found[0], 1.0), 1.0)
         offset = np.where(used, -(found[1] + found[2] * scale), 0.0)
         scale, offset = _snapped(scale), _snapped(offset)
+        if self.observed is not None:
+            used[self.observed :] = False
         in_range = (np.abs(scale) < 1e30) & (scale > 1e-30) & (np.abs(offset) < 1e30)
         same = used & in_range
-        if size % self.frames:
+        observed = size if self.observed is None else self.observed
+        if observed % self.frames:
             same[:] = False
         elif self.frames > 1:
-            by_frame = [v.reshape(self.frames, -1) for v in (scale, offset, same)]
+            by_frame = [v[:observed].reshape(self.frames, -1) for v in (scale, offset, same)]
             equal = np.all([(v == v[0]).all(axis=0) for v in by_frame], axis=0)
-            same &= np.tile(equal, self.frames)
+            same[:observed] &= np.tile(equal, self.frames)
         return Normaliser(np.where(same, scale, 1.0), np.where(same, offset, 0.0))
 
 

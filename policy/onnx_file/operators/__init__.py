@@ -17,6 +17,7 @@ from sparsectl.policy.onnx_file.operators import (
     normalisations,
     picking,
     quantised,
+    recurrent,
     reductions,
     refusals,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "normalisations",
     "picking",
     "quantised",
+    "recurrent",
     "reductions",
     "refusals",
 ]

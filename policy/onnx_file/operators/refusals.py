@@ -5,11 +5,8 @@ from __future__ import annotations
 from sparsectl.policy.onnx_file.operators.registry import refused
 
 refused(
-    "a recurrent layer has a memory that this policy has no place for; give a feedforward policy, "
-    "or one that takes frames of history",
-    "RNN",
-    "GRU",
-    "LSTM",
+    "of recurrence only RNN, GRU and LSTM are supported, and cells written as plain nodes whose "
+    "state is an input and an output; write it as one of these, of one step",
     "Scan",
     "Loop",
     "com.microsoft.AttnLSTM",

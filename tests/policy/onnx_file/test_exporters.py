@@ -300,19 +300,45 @@ def test_layer_normalisation(tmp_path: Path) -> None:
     assert graph.layers[0].activation == "layer_norm"
 
 
-@pytest.mark.parametrize("recurrent", [nn.LSTM, nn.GRU, nn.RNN])
-def test_recurrence_is_refused_by_its_name(recurrent: Any, tmp_path: Path) -> None:
-    class Recurrent(nn.Module):  # type: ignore[name-defined, misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer, self.head = recurrent(4, 8), nn.Linear(8, 2)
+class Stack(nn.Module):
+    """Two layers of units, the batch first, their state at both ends or inside."""
 
-        def forward(self, x: Any) -> Any:
-            return self.head(self.layer(x)[0])
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.units, self.head = kind(4, 6, num_layers=2, batch_first=True), nn.Linear(6, 2)
 
-    path = exported(Recurrent(), 4, tmp_path / "recurrent.onnx", dynamo=False)
-    with pytest.raises(UserError, match="recurrent"):
-        read_onnx(path)
+    def forward(self, observation: Any, *state: Any) -> Any:
+        x, after = self.units(observation, *state)
+        action = torch.tanh(self.head(x))
+        return (action, after) if state else action
+
+
+@pytest.mark.parametrize(
+    ("kind", "dynamo", "is_given"),
+    [(nn.GRU, False, True), (nn.GRU, True, True), (nn.LSTM, False, False), (nn.GRU, True, False)],
+)
+def test_recurrent_layers_of_torch(kind: Any, dynamo: bool, is_given: bool, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    module = Stack(kind).eval()
+    state = (torch.zeros(2, 1, 6),) if is_given else ()
+    names = ["observation", "h0"][: 1 + is_given], ["action", "hn"][: 1 + is_given]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (torch.zeros(1, 1, 4), *state),
+            str(tmp_path / "m.onnx"),
+            dynamo=dynamo,
+            input_names=names[0],
+            output_names=names[1],
+            verbose=False,
+        )
+    graph = read_onnx(tmp_path / "m.onnx")
+    assert graph.state_size == 2 * 6 * (2 if kind is nn.LSTM else 1)
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    with torch.no_grad():
+        expected = torch.tanh(module.head(module.units(torch.tensor(observations)[None])[0]))
+    assert np.abs(graph.run(observations) - expected[0].numpy()).max() < 1e-6
 
 
 class Recurrent(nn.Module):
@@ -327,7 +353,7 @@ class Recurrent(nn.Module):
         return torch.tanh(self.head(h)), h
 
 
-def test_a_state_that_is_carried_on_is_named(tmp_path: Path) -> None:
+def test_a_cell_in_plain_nodes_is_recurrent(tmp_path: Path) -> None:
     path = tmp_path / "gru.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -340,6 +366,6 @@ def test_a_state_that_is_carried_on_is_named(tmp_path: Path) -> None:
             output_names=["action", "h_out"],
             verbose=False,
         )
-    with pytest.raises(UserError, match="it is recurrent: its output 'h_out'"):
-        read_onnx(path)
-    assert read_onnx(path, "action").observation_size == 12
+    graph = read_onnx(path)
+    assert (graph.observation_size, graph.state_size) == (4, 8)
+    assert read_onnx(path, "action").digest == graph.digest

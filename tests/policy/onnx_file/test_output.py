@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.onnx_file.output import carried_state, choose_output
+from sparsectl.policy.onnx_file.output import choose_output
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,3 @@ def test_names_that_do_not_are_refused_and_one_can_be_asked_for(names: list[str]
         assert choose_output(names, name) == name
     with pytest.raises(UserError, match=f"no output 'foo'; give --output {names[0]} or"):
         choose_output(names, "foo")
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "state"),
-    [
-        ({"obs": (1, 4), "h": (1, 16)}, {"add_5": (1, 16)}, "add_5"),
-        ({"obs": (None, 4), "x1": (None, 8)}, {"hidden_out": (None, 8)}, "hidden_out"),
-        ({"obs": (1, 4), "goal": (1, 1)}, {"value": (1, 1)}, None),
-        ({"state": (1, 4)}, {"next_state": (1, 4)}, None),  # one input: it is the observation
-        ({"obs": (1, 4), "h": (1, 16)}, {"value": (1, 1)}, None),
-    ],
-)
-def test_what_a_policy_hands_to_its_next_step(
-    inputs: dict[str, tuple[int | None, ...]],
-    outputs: dict[str, tuple[int | None, ...]],
-    state: str | None,
-) -> None:
-    assert carried_state(inputs, outputs) == state

@@ -38,7 +38,8 @@ def refused(path: Path) -> str:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([*HEAD, ("LSTM", ["x"]), TAIL[1]], "node 'LSTM_1' (LSTM) cannot be exported: a recurrent"),
+        ([*HEAD, ("LSTM", ["x"]), TAIL[1]], "node 'LSTM_1' (LSTM) cannot be exported: it does not"),
+        ([*HEAD, ("Scan", ["x"]), TAIL[1]], "node 'Scan_1' (Scan) cannot be exported: of recurre"),
         ([*HEAD, ("MaxPool", ["x"]), TAIL[1]], "(MaxPool) cannot be exported: of convolutions"),
         ([*HEAD, ("Conv", ["x", W1]), TAIL[1]], "an image of the shape [1, 6] and a kernel"),
         ([*HEAD, ("Det", ["x"]), TAIL[1]], "(Det) cannot be exported: this operator is not"),

@@ -1,0 +1,265 @@
+"""RNN, GRU and LSTM of ONNX as policies: every option beside onnxruntime, or a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from sparsectl.common.errors import UserError
+from sparsectl.export.source.onnx_source import OnnxSource
+from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
+from sparsectl.policy.onnx_file.ticks import tick_of
+from sparsectl.policy.sequences import run_sequence
+from tests.policy.onnx_file.chains import saved
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+INPUTS, UNITS, ACTIONS = 3, 4, 2
+
+
+def cell_model(
+    operator: str,
+    seed: int = 0,
+    *,
+    state: str = "given",
+    sizes: tuple[Any, Any] = (1, 1),
+    units: int = UNITS,
+    has_bias: bool = True,
+    has_peepholes: bool = False,
+    initial: np.ndarray | None = None,
+    names: tuple[str, ...] = ("h_in", "h_out", "c_in", "c_out"),
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """observation [sequence, batch, 3] → the cell → Squeeze, Gemm, Tanh → action.
+
+    state: "given" at both ends of the graph, "inside" (none is given), or "constant" (`initial`).
+    """
+    generator = np.random.default_rng(seed)
+    rows = GATES[operator] * units
+    arrays = {
+        "W": generator.normal(size=(1, rows, INPUTS)),
+        "R": generator.normal(size=(1, rows, units)) / np.sqrt(units),
+        "B": generator.normal(size=(1, 2 * rows)) * 0.5,
+        "P": generator.normal(size=(1, 3 * units)),
+        "V": generator.normal(size=(units, ACTIONS)),
+    }
+    given = ["observation", "W", "R", "B" if has_bias else "", ""]
+    made = ["y", names[1]]
+    ends = [("h_in", names[0])] + ([("c_in", names[2])] if operator == "LSTM" else [])
+    inputs = [helper.make_tensor_value_info("observation", 1, [*sizes, INPUTS])]
+    outputs = [helper.make_tensor_value_info("action", 1, None)]
+    if state == "given":
+        given += [name for _, name in ends]
+        inputs += [helper.make_tensor_value_info(n, 1, [1, sizes[1], units]) for _, n in ends]
+        made = ["y", names[1], names[3]][: 1 + len(ends)]
+        outputs += [helper.make_tensor_value_info(n, 1, [1, sizes[1], units]) for n in made[1:]]
+    elif state == "constant":
+        arrays["start"] = np.zeros((1, 1, units)) if initial is None else initial
+        given += ["start"] * len(ends)
+    if has_peepholes:
+        given += [""] * (7 - len(given)) + ["P"]
+    tensors = [
+        numpy_helper.from_array(array.astype(np.float32), name)
+        for name, array in arrays.items()
+        if name in (*given, "V")
+    ]
+    tensors.append(numpy_helper.from_array(np.array([0, 1], np.int64), "axes"))
+    nodes = [
+        helper.make_node(operator, given, made, "cell", **{"hidden_size": units} | attributes),
+        helper.make_node("Squeeze", ["y", "axes"], ["vector"]),
+        helper.make_node("MatMul", ["vector", "V"], ["sums"]),
+        helper.make_node("Tanh", ["sums"], ["action"]),
+    ]
+    graph = helper.make_graph(nodes, "cell", inputs, outputs, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def stepped(model: onnx.ModelProto, observations: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """By onnxruntime, the state handed on as the file names it."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    ends = [value.name for value in model.graph.input][1:]
+    states = {
+        name: part.reshape(1, 1, -1)
+        for name, part in zip(ends, np.split(start, max(1, len(ends))), strict=False)
+    }
+    actions = []
+    for observation in observations:
+        action, *after = session.run(None, {"observation": observation[None, None]} | states)
+        states = dict(zip(ends, after, strict=True))
+        actions.append(np.asarray(action).reshape(-1))
+    return np.array(actions)
+
+
+def inputs_of(count: int, seed: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, INPUTS)).astype(np.float32)
+
+
+@given(
+    st.sampled_from(["RNN", "GRU", "LSTM"]),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 6),
+    st.booleans(),
+    st.integers(0, 1),
+    st.booleans(),
+)
+@settings(max_examples=15, deadline=None)
+def test_it_acts_as_the_file(
+    operator: str, seed: int, units: int, has_bias: bool, before: int, has_peepholes: bool
+) -> None:
+    options = {"linear_before_reset": before} if operator == "GRU" else {}
+    peepholes = has_peepholes and operator == "LSTM"
+    model = cell_model(
+        operator, seed, units=units, has_bias=has_bias, has_peepholes=peepholes, **options
+    )
+    graph = graph_of(model, Path())
+    assert graph.state_size == units * (2 if operator == "LSTM" else 1)
+    observations = inputs_of(30, seed)
+    expected = stepped(model, observations, np.zeros(graph.state_size, np.float32))
+    assert np.abs(graph.run(observations) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Tanh", "Sigmoid"])
+def test_a_plain_cell_has_the_function_that_it_says(activation: str) -> None:
+    model = cell_model("RNN", activations=[activation])
+    graph = graph_of(model, Path())
+    expected = stepped(model, inputs_of(20), np.zeros(UNITS, np.float32))
+    assert np.abs(graph.run(inputs_of(20)) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("operator", GATES)
+@pytest.mark.parametrize("sizes", [(1, 1), (1, "batch"), ("sequence", "batch")])
+def test_a_state_inside_is_handed_from_tick_to_tick(operator: str, sizes: tuple[Any, Any]) -> None:
+    inside = graph_of(cell_model(operator, state="inside", sizes=sizes), Path())
+    given_one = graph_of(cell_model(operator), Path())
+    assert inside.state_size == given_one.state_size
+    assert np.array_equal(inside.run(inputs_of(25)), given_one.run(inputs_of(25)))
+
+
+def test_a_constant_initial_state_is_that_after_a_reset() -> None:
+    start = np.linspace(-0.5, 0.5, UNITS).reshape(1, 1, UNITS)
+    graph = graph_of(cell_model("GRU", state="constant", initial=start), Path())
+    assert np.allclose(graph.reset_state, start.reshape(-1))
+    expected = stepped(cell_model("GRU"), inputs_of(20), start.reshape(-1).astype(np.float32))
+    assert np.abs(graph.run(inputs_of(20)) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, "batch")])
+def test_the_source_is_a_tick_of_the_files_own_nodes(
+    sizes: tuple[Any, Any], tmp_path: Path
+) -> None:
+    path = saved(tmp_path, cell_model("LSTM", sizes=sizes))
+    graph = read_onnx(path)
+    source = OnnxSource(path, None, graph.step_graph.sizes)
+    start = graph.initial_state()
+    for tick in (source.run, source.exact):
+        found = run_sequence(tick, start, inputs_of(15), np.arange(15) % 4 == 0).actions
+        assert np.abs(found - graph.run(inputs_of(15), np.arange(15) % 4 == 0)).max() < 1e-5
+    rows = np.random.default_rng(2).normal(size=(9, graph.step_graph.observation_size))
+    assert np.abs(source.run(rows.astype(np.float32)) - source.exact(rows)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("operator", "options", "words"),
+    [
+        ("GRU", {"direction": "reverse"}, "'cell' .GRU. cannot be exported: its direction is 'rev"),
+        ("LSTM", {"direction": "bidirectional"}, "a controller has no future; export layers that"),
+        ("GRU", {"layout": 1}, "its layout is 1"),
+        ("LSTM", {"clip": 3.0}, "attribute clip.; leave the clip away"),
+        ("LSTM", {"input_forget": 1}, "input_forget"),
+        ("GRU", {"activations": ["HardSigmoid", "Tanh"]}, "are HardSigmoid, Tanh; only Sigmoid,"),
+        ("GRU", {"activations": ["Sigmoid"]}, "it has 1 activations, not 2"),
+        ("RNN", {"activations": ["Softsign"]}, "its activation is 'Softsign'; train with one of"),
+        ("LSTM", {"activation_alpha": [1.0]}, "parameters .activation_alpha."),
+        ("GRU", {"hidden_size": 5}, r"shape \[1, 12, 3\], not \[1, 15, 3\]"),
+        ("GRU", {"sizes": (5, 1)}, "takes 5 steps of a sequence at once; export it for one step"),
+        ("GRU", {"sizes": (1, 3)}, "several observations|of length 1"),
+        (
+            "GRU",
+            {"state": "constant", "initial": np.zeros((1, 1, 3))},
+            r"'start' has the shape \[1, 1, 3\] for 4 units",
+        ),
+        ("GRU", {"state": "constant", "initial": np.full((1, 1, 4), np.nan)}, "finite|NaN"),
+    ],
+)
+def test_what_a_tick_cannot_be_is_refused(
+    operator: str, options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = saved(tmp_path, cell_model(operator, **options))
+    with pytest.raises(UserError, match=words) as caught:
+        read_onnx(path)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message and len(message) < 600
+
+
+def test_sequence_lengths_are_refused(tmp_path: Path) -> None:
+    model = cell_model("GRU", state="inside")
+    model.graph.node[0].input[4] = "lengths"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int32), "lengths"))
+    with pytest.raises(UserError, match="given sequence_lens; leave them away"):
+        read_onnx(saved(tmp_path, model))
+
+
+def test_a_state_that_nothing_gives_anew_is_refused(tmp_path: Path) -> None:
+    model = cell_model("GRU")
+    del model.graph.output[1]
+    with pytest.raises(UserError, match="'h_in' is the state of 'y', and no output of its shape"):
+        read_onnx(saved(tmp_path, model))
+
+
+def plain_cell(
+    names: tuple[str, str, str, str], sizes: tuple[int, int] = (4, 4)
+) -> onnx.ModelProto:
+    """Two states written as plain nodes: a' = tanh(a), b' = a + b; the action is b."""
+    first, second, first_next, second_next = names
+    nodes = [
+        helper.make_node("Tanh", [first], [first_next]),
+        helper.make_node("Add", [first, second], ["sum"]),
+        helper.make_node("Add", ["sum", "observation"], [second_next]),
+        helper.make_node("Identity", [second_next], ["action"]),
+    ]
+    shapes = {"observation": 4, first: sizes[0], second: sizes[1]}
+    inputs = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, s]) for n, s in shapes.items()
+    ]
+    ends = {"action": 4, first_next: sizes[0], second_next: sizes[1]}
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, s]) for n, s in ends.items()]
+    graph = helper.make_graph(nodes, "plain", inputs, outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("h0", "c0", "hn", "cn"),
+        ("hx", "cx", "h_out", "c_out"),
+        ("state_h", "state_c", "next_state_h", "next_state_c"),
+        ("memory_in", "rnn_in", "memory_out", "rnn_out"),
+    ],
+)
+def test_names_say_which_state_is_which(names: tuple[str, ...]) -> None:
+    tick = tick_of(plain_cell(names), "action")
+    assert tick is not None
+    assert [(s.input, s.output) for s in tick.states] == [names[::2], names[1::2]]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("state1", "state2", "x", "y"), ("state", "goal", "q", "r"), ("a", "b", "hidden", "value")],
+)
+def test_what_may_be_a_state_is_asked_about(names: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="one of their names says that it is a state"):
+        graph_of(plain_cell(names), Path())
+    assert graph_of(plain_cell(names), Path(), "action").state_size == 0
+
+
+def test_a_file_without_a_state_has_no_tick() -> None:
+    model = plain_cell(("goal", "wind", "value", "other"))
+    assert tick_of(model, "action") is None
+    assert graph_of(model, Path(), "action").state_size == 0
