@@ -92,6 +92,7 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         step("read")
         as_read = read_model(config)
         check_count(as_read, config.vectors)
+        _refuse_choice(as_read)
         simple, live = simplified(as_read)
         source = _source(config, as_read, live)
         inputs = _inputs(config, as_read, source)
@@ -149,6 +150,14 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         "inputs": input_facts(inputs, policy, held),
         "proof": proof_lines(source, inputs, policy, met.straddling, verified, beyond),
     }
+
+
+def _refuse_choice(graph: PolicyGraph) -> None:
+    if graph.state_size and "argmax" in graph.layers[-1].activations:
+        raise UserError(
+            "it keeps a state and its action is the index of a choice, whose errors over a sequence "
+            "have no measure here; export the values of its choices (logits or Q) as the actions"
+        )
 
 
 def _source(config: ExportConfig, graph: PolicyGraph, live: NDArray[np.intp]) -> Source:
