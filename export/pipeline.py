@@ -155,8 +155,8 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
 def _refuse_choice(graph: PolicyGraph) -> None:
     if graph.state_size and "argmax" in graph.layers[-1].activations:
         raise UserError(
-            "it keeps a state and its action is the index of a choice, whose errors over a sequence "
-            "have no measure here; export the values of its choices (logits or Q) as the actions"
+            "it keeps a state and its action is the index of a choice, which is not judged over "
+            "sequences; export the values of its choices (logits or Q) as the actions"
         )
 
 
