@@ -16,12 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.plants.drawing import draw_rig
-from sparsectl.training.any_rig.recurrent import Acting, ActingStack, GruStudent, StackStudent
+from sparsectl.training.any_rig.gradients import gradients_of
+from sparsectl.training.any_rig.recurrent import (
+    Acting,
+    ActingStack,
+    Array,
+    GruStudent,
+    StackStudent,
+)
 from sparsectl.training.any_rig.rollout import Actor, Driven, drive
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
@@ -33,6 +41,7 @@ TEACHER_ROUNDS = 20
 
 LAST_TEACHER_SHARE = 0.1
 KEPT_ROUNDS = 12
+LARGEST_GRADIENT = 0.5
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
 
@@ -62,8 +71,8 @@ class AnyRigSettings:
     rounds: int = 400
     rigs: int = 192
     ticks: int = 600
-    updates: int = 8
-    batch: int = 96
+    updates: int = 80
+    batch: int = 32
     chunk: int = 150
     units: int = 20
     frames: int = 10
@@ -89,6 +98,7 @@ class AnyRigDistillation:
         self.settings, self.folder = settings, folder
         torch.manual_seed(settings.seed)
         self.student = _made(settings)
+        self._gradients = gradients_of(self.student)
         self._adam = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
         self._kept: deque[Driven] = deque(maxlen=KEPT_ROUNDS)
         self.round = 0
@@ -151,23 +161,26 @@ class AnyRigDistillation:
             which = newest if update % 2 == 0 else int(random.integers(len(self._kept)))
             driven = self._kept[which]
             chosen = random.permutation(settings.rigs)[: settings.batch]
-            inputs, labels, running = (
-                torch.from_numpy(np.ascontiguousarray(array[:, chosen]))
-                for array in (driven.inputs, driven.labels, driven.running)
+            losses += self._pass(
+                driven.inputs[:, chosen], driven.labels[:, chosen], driven.running[:, chosen]
             )
-            state = None
-            for first in range(0, settings.ticks, settings.chunk):
-                part = slice(first, first + settings.chunk)
-                duties, state = self.student(inputs[part], state)
-                squares = (duties - labels[part]) ** 2 * running[part]
-                loss = squares.sum() / running[part].sum().clamp(min=1)
-                self._adam.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(self.student.parameters(), 0.5)
-                self._adam.step()
-                state = state.detach()
-                losses.append(float(loss.detach()))
         return float(np.mean(losses))
+
+    def _pass(self, inputs: Array, labels: Array, running: NDArray[np.bool_]) -> list[float]:
+        """Go through episodes, a gradient step a chunk; the state goes on from chunk to chunk."""
+        settings, losses = self.settings, []
+        carried = self._gradients.begin(inputs.shape[1])
+        for first in range(0, settings.ticks, settings.chunk):
+            part = slice(first, first + settings.chunk)
+            share = running[part] / max(1, int(running[part].sum()))
+            self._adam.zero_grad()
+            loss, carried = self._gradients.of(
+                inputs[part], labels[part], share.astype(np.float32), carried
+            )
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), LARGEST_GRADIENT)
+            self._adam.step()
+            losses.append(loss)
+        return losses
 
     def _note(self, figures: dict[str, Any]) -> None:
         with (self.folder / CURVE).open("a", encoding="utf-8") as file:

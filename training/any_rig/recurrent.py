@@ -77,6 +77,11 @@ class GruStudent(torch.nn.Module):
         hidden, state = self.gru(inputs, state)
         return torch.tanh(self.duty(hidden))[..., 0], state
 
+    def in_order(self) -> list[torch.Tensor]:
+        """The parameters in the order of `Acting`."""
+        gru = [f"{kind}_{side}_l0" for kind in ("weight", "bias") for side in ("ih", "hh")]
+        return [*(self.gru.get_parameter(name) for name in gru), self.duty.weight, self.duty.bias]
+
     @property
     def deployed_weights(self) -> int:
         """Weights and biases of what runs on a board, constants folded."""
@@ -98,16 +103,7 @@ class Acting:
     @classmethod
     def of(cls, student: GruStudent) -> Acting:
         """As the student is now."""
-        gru, duty = student.gru, student.duty
-        arrays = (
-            gru.get_parameter("weight_ih_l0"),
-            gru.get_parameter("weight_hh_l0"),
-            gru.get_parameter("bias_ih_l0"),
-            gru.get_parameter("bias_hh_l0"),
-            duty.weight,
-            duty.bias,
-        )
-        return cls(*(_numbers(array) for array in arrays))
+        return cls(*(_numbers(array) for array in student.in_order()))
 
     def reset(self, rigs: int) -> Array:
         """The state at the beginning, [rigs, units]."""

@@ -157,3 +157,28 @@ def test_a_file_that_is_no_student_of_any_rig_is_refused(tmp_path: Path) -> None
     write_any(path, replace(student, weight_ih=np.zeros((12, 5), np.float32)), {})
     with pytest.raises(UserError, match=r"weight_ih is float32 of shape \[12, 5\]"):
         read_any(path)
+
+
+def test_the_compiled_gradient_is_torchs_and_carries_the_same_state() -> None:
+    pytest.importorskip("numba")
+    from sparsectl.training.any_rig.gradients import ByTorch, Compiled
+
+    random = np.random.default_rng(0)
+    inputs = random.normal(0, 1, (24, 3, 7)).astype(np.float32)
+    labels = random.uniform(-1, 1, (24, 3)).astype(np.float32)
+    share = (random.integers(0, 2, (24, 3)) / 30).astype(np.float32)
+    student = GruStudent(4)
+    found = []
+    for gradients in (ByTorch(student), Compiled(student)):
+        carried = gradients.begin(3)
+        losses = []
+        for part in (slice(0, 10), slice(10, 24)):
+            student.zero_grad()
+            loss, carried = gradients.of(inputs[part], labels[part], share[part], carried)
+            losses.append(loss)
+        slopes = [parameter.grad for parameter in student.parameters()]
+        found.append([np.array(losses), np.asarray(carried), *(np.asarray(s) for s in slopes)])
+    by_torch, compiled = found
+    compiled[1] = compiled[1].T[None]  # rigs come last there
+    for one, other in zip(by_torch, compiled, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
