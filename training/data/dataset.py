@@ -153,8 +153,10 @@ def checked(dataset: Dataset, path: Path) -> Dataset:
         shapes["teacher_values"] = (count, choices.count)
     elif dataset.teacher_values is not None:
         raise UserError(f"{path} has values of choices, but its actions are real numbers")
+    in_file = {"teacher_values": dataset.metadata.get(VALUES_KIND)}
     arrays = {
-        name: _array(path, name, getattr(dataset, name), shapes[name]) for name in dataset.arrays
+        name: _array(path, in_file.get(name) or name, getattr(dataset, name), shapes[name])
+        for name in dataset.arrays
     }
     _check_bounds(path, arrays, dataset.signals)
     if choices is not None:

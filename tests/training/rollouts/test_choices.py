@@ -129,8 +129,8 @@ def test_minari_keeps_the_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"q_values": np.full((20, 2), np.nan)}, "`teacher_values` has NaN or infinity"),
-        ({"q_values": np.zeros((19, 2))}, r"`teacher_values` has shape \(19, 2\)"),
+        ({"q_values": np.full((20, 2), np.nan)}, "`q_values` has NaN or infinity"),
+        ({"q_values": np.zeros((19, 2))}, r"`q_values` has shape \(19, 2\)"),
         ({"logits": np.zeros((20, 2))}, "has both q_values and logits"),
         ({"actions": np.full((20, 1), 0.5)}, "`actions` has 0.5 in row 0; a choice is a whole"),
         ({"actions": np.full((20, 1), 7.0)}, "`actions` has 7 in row 0"),

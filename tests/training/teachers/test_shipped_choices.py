@@ -35,7 +35,10 @@ def test_one_that_sees_images_plays_far_better_than_chance(name: str, least: flo
 
 @pytest.mark.parametrize(
     "name",
-    ["cart_pole", "acrobot", "minatar_breakout", "minatar_space_invaders", "minatar_freeway"],
+    [
+        *("cart_pole", "acrobot", "sensorsini_bang_bang"),
+        *("minatar_breakout", "minatar_space_invaders", "minatar_freeway"),
+    ],
 )
 def test_its_origin_stands_beside_it(name: str) -> None:
     origin = json.loads((TEACHERS / f"{name}.json").read_text())
