@@ -44,6 +44,8 @@ MOVING = frozenset(
 )
 """Operators whose results are exact."""
 PRODUCTS = ("MatMul", "Gemm", "Conv")
+CELLS = ("RNN", "GRU", "LSTM")
+"""Operators that take sums of the input and of the state inside."""
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal")
 COMPOSED = ("Normalization", "Reduce", "Softmax", "Sum", "Mean")
 """In the names of operators that round on the way to their result."""
@@ -108,6 +110,8 @@ class Float64Graph:
             row = np.shape(given[1])[1:] if node.op_type == "Conv" else np.shape(given[0])[-1:]
             roundoff *= max(1.0, np.sqrt(np.prod(row) / LONG_SUM))
             return (results[0] + _noise(noise, np.shape(magnitude)) * roundoff * np.abs(magnitude),)
+        if node.op_type in CELLS:
+            results = _moved_inside(node, _with_moved_sums(node, given, roundoff, noise), noise)
         if node.op_type not in ARITHMETIC:
             roundoff *= LIBRARY
             if any(word in node.op_type for word in COMPOSED):
@@ -167,6 +171,40 @@ def _widen_node(node: NodeProto) -> None:
             value = helper.get_attribute_value(attribute)
             tensor = numpy_helper.from_array(np.asarray(value, np.float64))
             attribute.CopyFrom(helper.make_attribute("value", tensor))
+
+
+def _moved_inside(node: Any, given: list[Any], noise: np.random.Generator) -> Any:
+    """The results of a cell whose gates are each moved by what a runtime's sigmoid may be off: a
+    large state shows it, however small the gate."""
+    gate = getattr(node, "f", None)
+    if gate is None:
+        return node.run(*given)
+    own = AMPLITUDE * FLOAT32_ROUNDOFF
+    node.f = lambda sums: gate(sums) + own * _noise(noise, np.shape(sums))
+    try:
+        return node.run(*given)
+    finally:
+        del node.f
+
+
+def _with_moved_sums(
+    node: Any, given: list[Any], roundoff: float, noise: np.random.Generator
+) -> list[Any]:
+    """The inputs of a cell whose gates' sums are each moved by a rounding error, which enters as
+    further inputs of the cell with weights of 1."""
+    x, weight, recurrent, bias, _, state = [*given, *[None] * (6 - len(given))][:6]
+    sums = weight.shape[1]
+    magnitude = np.abs(x) @ np.abs(weight[0]).T
+    if bias is not None:
+        magnitude = magnitude + np.abs(bias[0]).reshape(2, sums).sum(axis=0)
+    if state is not None:
+        before = state[:, :1] if getattr(node, "layout", 0) else state[:1]
+        magnitude = magnitude + np.abs(before) @ np.abs(recurrent[0]).T
+    terms = weight.shape[2] + recurrent.shape[2]
+    errors = magnitude * roundoff * max(1.0, np.sqrt(terms / LONG_SUM))
+    one = np.broadcast_to(np.eye(sums), (len(weight), sums, sums))
+    moved = np.concatenate([x, errors * _noise(noise, errors.shape)], axis=-1)
+    return [moved, np.concatenate([weight, one], axis=-1), *given[2:]]
 
 
 def _noise(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:

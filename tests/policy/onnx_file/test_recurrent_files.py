@@ -263,3 +263,19 @@ def test_a_file_without_a_state_has_no_tick() -> None:
     model = plain_cell(("goal", "wind", "value", "other"))
     assert tick_of(model, "action") is None
     assert graph_of(model, Path(), "action").state_size == 0
+
+
+@pytest.mark.parametrize("operator", GATES)
+def test_the_sums_inside_a_cell_round(operator: str, tmp_path: Path) -> None:
+    """Far out the terms of a gate are large where its sum is not, and their order shows."""
+    path = saved(tmp_path, cell_model(operator))
+    step = read_onnx(path).step_graph
+    source = OnnxSource(path, None, step.sizes)
+    rows = np.random.default_rng(1).normal(size=(400, step.observation_size))
+    rows[:, :INPUTS] *= 3e3
+    rows[200:, INPUTS:] *= 100
+    observations = rows.astype(np.float32)
+    exact = source.exact(observations)
+    allowed = np.maximum(source.rounding(observations), 1e-6)
+    assert allowed.max() > 1e-5
+    assert np.all(np.abs(step.forward(observations) - exact) <= allowed)
