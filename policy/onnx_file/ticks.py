@@ -16,7 +16,12 @@ from typing import Final
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.onnx_file.output import STATE_WORDS, words_of
+from sparsectl.policy.onnx_file.output import (
+    ACTION_WORDS,
+    OTHER_WORDS,
+    STATE_WORDS,
+    words_of,
+)
 from sparsectl.policy.onnx_file.tensors import short
 
 CELLS: Final = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
@@ -136,14 +141,23 @@ class _Finder:
 
     def _refuse_doubtful(self, name: str, taken: set[str]) -> None:
         """Refuse what may be a state or not, unless the actions were asked for by name."""
+        if self.is_asked:
+            return
         for made in self._as_large_as(name):
-            words = STATE_WORDS & (words_of(name) | words_of(made))
-            if words and made not in taken and not self.is_asked:
-                raise UserError(
-                    f"its output {short(made)} is as large as its input {short(name)}, and one of "
-                    "their names says that it is a state; if it is, give both names that say so, "
-                    f"such as h_in and h_out, and if not, --output {self.action[:40]}"
-                )
+            if made in taken:
+                continue
+            words = words_of(made)
+            if STATE_WORDS & (words_of(name) | words):
+                why = "one of their names says that it is a state"
+            elif name in self._numbers_behind(made) and not words & (OTHER_WORDS | ACTION_WORDS):
+                why = "follows from it, as the next state of a cell does"
+            else:
+                continue
+            raise UserError(
+                f"its output {short(made)} is as large as its input {short(name)}, and {why}; "
+                "if it is a state, give both names that say so, such as h_in and h_out, and if "
+                f"not, --output {self.action[:40]}"
+            )
 
     def _as_large_as(self, name: str) -> list[str]:
         """The outputs, but the actions, of an input's shape."""
@@ -298,7 +312,7 @@ _SAME_FORM: Final = frozenset(
 
 def _carried(value: ValueInfoProto, made: str) -> Carried:
     sizes = _sizes(value)
-    axis = 1 if len(sizes) == 3 else 0
+    axis = 1 if len(sizes) == 3 and sizes[1] in (1, None) else 0
     shape = tuple(size or 1 for size in sizes)
     if len(sizes) < 1 or any(s is None for i, s in enumerate(sizes) if i != axis):
         raise UserError(

@@ -251,16 +251,40 @@ def test_names_say_which_state_is_which(names: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [("state1", "state2", "x", "y"), ("state", "goal", "q", "r"), ("a", "b", "hidden", "value")],
+    [
+        ("state1", "state2", "x", "y"),
+        ("state", "goal", "q", "r"),
+        ("a", "b", "hidden", "value"),
+        ("a", "b", "x", "y"),
+    ],
 )
 def test_what_may_be_a_state_is_asked_about(names: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match="one of their names says that it is a state"):
+    with pytest.raises(UserError, match="is as large as its input .* if it is a state, give both"):
         graph_of(plain_cell(names), Path())
     assert graph_of(plain_cell(names), Path(), "action").state_size == 0
 
 
+@pytest.mark.parametrize("shape", [[1, 4, 3], ["batch", 4, 3], [4, 1, 3]])
+def test_a_batch_of_states_lies_first_or_in_the_middle(shape: list[Any]) -> None:
+    value = helper.make_tensor_value_info
+    axis = shape.index(1) if 1 in shape else 0
+    tensors = [numpy_helper.from_array(np.eye(3, dtype=np.float32) * 0.5, "w")]
+    nodes = [
+        helper.make_node("MatMul", ["h_in", "w"], ["held"]),
+        helper.make_node("Add", ["held", "observation"], ["h_out"]),
+        helper.make_node("ReduceSum", ["h_out"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["observation", "sum"], ["action"]),
+    ]
+    inputs = [value("observation", 1, [1, 3]), value("h_in", 1, shape)]
+    outputs = [value("action", 1, [1, 3]), value("h_out", 1, shape)]
+    graph = helper.make_graph(nodes, "frames", inputs, outputs, tensors)
+    tick = tick_of(helper.make_model(graph), "action")
+    assert tick is not None
+    assert [(s.axis, s.size) for s in tick.states] == [(axis, 12)]
+
+
 def test_a_file_without_a_state_has_no_tick() -> None:
-    model = plain_cell(("goal", "wind", "value", "other"))
+    model = plain_cell(("goal", "wind", "value", "log_prob"))
     assert tick_of(model, "action") is None
     assert graph_of(model, Path(), "action").state_size == 0
 
