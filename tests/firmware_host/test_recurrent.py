@@ -71,7 +71,7 @@ def test_the_state_is_reset_at_home_on_taking_over_and_after_skipped_ticks(board
 
 
 def test_a_state_that_is_not_finite_stops_the_motor_and_does_not_stay(board_elf: Path) -> None:
-    with BoardProcess(board_elf) as board:
+    with BoardProcess(board_elf, "--clock", "lockstep") as board:
         board.ask("MODE", mode=Mode.PIL)
         board.configure()
         board.ask("HOME")
@@ -101,7 +101,7 @@ def test_a_state_that_is_not_finite_stops_the_motor_and_does_not_stay(board_elf:
 
 def test_golden_vectors_in_any_order(board_elf: Path) -> None:
     _, actions = vectors()
-    with BoardProcess(board_elf) as board:
+    with BoardProcess(board_elf, "--clock", "lockstep") as board:
         board.configure()
         for index in (5, 0, 4, 4, 2, 3, 1):
             answer = board.ask("BENCH", index=index)

@@ -201,10 +201,10 @@ def test_an_observation_that_comes_twice_is_one_tick(trials: dict[str, Path]) ->
 def test_an_emulated_board_in_the_loop(
     remembering: Path, trials: dict[str, Path], tmp_path: Path
 ) -> None:
-    need("arm-none-eabi-gcc", "qemu-system-arm")
+    need("avr-gcc", "simavr", "gcc")
     config = TrialConfig(
         policy=remembering,
-        port="emulated:mps2-an386",
+        port="emulated:arduino-mega2560",
         mode="pil",
         clock="fast",
         seconds=1.0,
