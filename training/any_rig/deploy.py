@@ -18,7 +18,7 @@ from sparsectl.plants.rig import Rig
 from sparsectl.policy.graph import Layer, PolicyGraph
 from sparsectl.policy.recurrent import Gru, recurrent_policy
 from sparsectl.policy.signals import parse_signals
-from sparsectl.training.any_rig.recurrent import (
+from sparsectl.training.any_rig.acting import (
     CONSTANTS,
     SIGNALS,
     Acting,
@@ -34,18 +34,16 @@ def policy_for(student: Acting, rig: Rig) -> PolicyGraph:
     """The student as the policy of one rig.
 
     What the rig's file says of its limit and period goes into the biases and the signals' scales.
-    Of the rig's stacked frames it reads the newest alone; its own state holds the past.
+    It reads one frame, however many the rig's file stacks; its own state holds the past.
     """
-    units = student.weight_hh.shape[1]
-    older = np.zeros((3 * units, (rig.frames - 1) * SIGNALS), np.float32)
     read, constant = student.weight_ih[:, :SIGNALS], student.weight_ih[:, SIGNALS:]
     cell = Gru(
-        weight_ih=np.concatenate([older, read], axis=1),
+        weight_ih=read,
         weight_hh=student.weight_hh,
         bias_ih=student.bias_ih + constant @ constants_of(rig),
         bias_hh=student.bias_hh,
     )
-    said = rig.signals()
+    said = {**rig.signals(), "frames": 1}
     for signal, scale in zip(said["observation"], scales_of(rig).tolist(), strict=True):
         signal["scale"] = scale
     signals = parse_signals(said, f"rig {rig.name}")

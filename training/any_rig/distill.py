@@ -22,14 +22,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.plants.drawing import draw_rig
+from sparsectl.training.any_rig.acting import Array
 from sparsectl.training.any_rig.gradients import gradients_of
-from sparsectl.training.any_rig.recurrent import (
-    Acting,
-    ActingStack,
-    Array,
-    GruStudent,
-    StackStudent,
-)
+from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.rollout import Actor, Driven, drive
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
@@ -210,11 +205,6 @@ class AnyRigDistillation:
         self.round = held["round"]
         self.student.load_state_dict(held["student"])
         self._adam.load_state_dict(held["adam"])
-
-
-def acting(student: GruStudent | StackStudent) -> Actor:
-    """A student in numpy."""
-    return Acting.of(student) if isinstance(student, GruStudent) else ActingStack.of(student)
 
 
 def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:

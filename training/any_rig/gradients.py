@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from sparsectl.training.any_rig.recurrent import Array, GruStudent, StackStudent
+from sparsectl.training.any_rig.acting import Array
+from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent
 
 
 class Gradients(Protocol):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sparsectl.plants.rig import Rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.plants.task import BALANCED_RAD
-from sparsectl.training.any_rig.recurrent import Inputs
+from sparsectl.training.any_rig.acting import Inputs
 from sparsectl.training.any_rig.rollout import Actor
 from sparsectl.training.any_rig.teacher import ModelBased
 

@@ -1,65 +1,10 @@
-"""A recurrent student for any rig: one GRU between what a board measures and the motor's duty.
-
-It sees a rig's encoders, in units that need no masses: the base's position and speed in shares of
-its limit, the pole's angle as sine and cosine, its speed in rad/s. The rig's limit and period, that
-its file gives, are constant inputs; for one rig they fold into its biases, and what is deployed has
-the five signals of every rig as its inputs.
-"""
+"""Students for any rig that learn: a GRU, and beside it one that sees stacked frames."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from sparsectl.plants.rig import Rig
-
-Array = NDArray[np.float32]
-
-SIGNALS = 5
-CONSTANTS = 2
-LIMIT_SHARE = 0.5
-"""Of the limit, the place of the base that is 1 as an input."""
-LIMITS_A_SECOND = 2.0
-"""Speed of the base that is 1."""
-SINE = 0.25
-"""Sine of the pole's angle that is 1: balancing answers small angles with much duty."""
-POLE_RAD_S = 4.0
-"""Speed of the pole that is 1."""
-REFERENCE_LIMIT = 0.25
-REFERENCE_PERIOD_S = 0.015
-
-
-def scales_of(rig: Rig) -> Array:
-    """What each of a rig's signals is divided by, [5]."""
-    limit = rig.base.limit
-    scales = [LIMIT_SHARE * limit, LIMITS_A_SECOND * limit, SINE, 1.0, POLE_RAD_S]
-    return np.array(scales, np.float32)
-
-
-def constants_of(rig: Rig) -> Array:
-    """The constant inputs of a rig, [2]: its travel in m at the hinge, and its period."""
-    travel_m = rig.base.limit * rig.lever_m
-    return np.array(
-        [math.log(travel_m / REFERENCE_LIMIT), math.log(rig.period_s / REFERENCE_PERIOD_S)],
-        np.float32,
-    )
-
-
-class Inputs:
-    """From observations of many rigs to the student's inputs."""
-
-    def __init__(self, rigs: Sequence[Rig]) -> None:
-        self._scales = np.stack([scales_of(rig) for rig in rigs])
-        self._constants = np.stack([constants_of(rig) for rig in rigs])
-
-    def of(self, observations: Array) -> Array:
-        """Inputs [rigs, 7] for stacked frames [rigs, frames * 5], of which the last counts."""
-        return np.concatenate([observations[:, -SIGNALS:] / self._scales, self._constants], axis=1)
+from sparsectl.training.any_rig.acting import CONSTANTS, SIGNALS, Acting, ActingStack, Array
 
 
 class GruStudent(torch.nn.Module):
@@ -87,38 +32,6 @@ class GruStudent(torch.nn.Module):
         """Weights and biases of what runs on a board, constants folded."""
         units = self.gru.hidden_size
         return 3 * units * (SIGNALS + units) + 6 * units + units + 1
-
-
-@dataclass
-class Acting:
-    """The student's arithmetic in numpy, tick by tick, for many rigs at once."""
-
-    weight_ih: Array
-    weight_hh: Array
-    bias_ih: Array
-    bias_hh: Array
-    weight: Array
-    bias: Array
-
-    @classmethod
-    def of(cls, student: GruStudent) -> Acting:
-        """As the student is now."""
-        return cls(*(_numbers(array) for array in student.in_order()))
-
-    def reset(self, rigs: int) -> Array:
-        """The state at the beginning, [rigs, units]."""
-        return np.zeros((rigs, self.weight_hh.shape[1]), np.float32)
-
-    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        """Duties [rigs] and the next state, for inputs [rigs, 7]."""
-        units = state.shape[1]
-        given = inputs @ self.weight_ih.T + self.bias_ih
-        kept = state @ self.weight_hh.T + self.bias_hh
-        gates = _sigmoid(given[:, : 2 * units] + kept[:, : 2 * units])
-        reset, update = gates[:, :units], gates[:, units:]
-        fresh = np.tanh(given[:, 2 * units :] + reset * kept[:, 2 * units :])
-        state = fresh + update * (state - fresh)
-        return np.tanh(state @ self.weight.T + self.bias)[:, 0], state
 
 
 class StackStudent(torch.nn.Module):
@@ -156,47 +69,15 @@ class StackStudent(torch.nn.Module):
         return sum(array.numel() for array in self.parameters()) - folded
 
 
-@dataclass
-class ActingStack:
-    """The frame-stacked student in numpy; its state is the frames, and whether there are any."""
-
-    frames: int
-    weights: list[Array]
-    biases: list[Array]
-
-    @classmethod
-    def of(cls, student: StackStudent) -> ActingStack:
-        """As the student is now."""
-        layers = [layer for layer in student.layers if isinstance(layer, torch.nn.Linear)]
-        return cls(
-            student.frames,
-            [_numbers(layer.weight) for layer in layers],
-            [_numbers(layer.bias) for layer in layers],
-        )
-
-    def reset(self, rigs: int) -> Array:
-        """The state at the beginning, [rigs, frames * 5], not yet filled."""
-        return np.full((rigs, self.frames * SIGNALS), np.nan, np.float32)
-
-    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        """Duties [rigs] and the next state, for inputs [rigs, 7]."""
-        frame = inputs[:, :SIGNALS]
-        if np.isnan(state[0, 0]):
-            state = np.tile(frame, (1, self.frames))
-        else:
-            state = np.concatenate([state[:, SIGNALS:], frame], axis=1)
-        hidden = np.concatenate([state, inputs[:, SIGNALS:]], axis=1)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = np.maximum(hidden @ weight.T + bias, 0)
-        return np.tanh(hidden @ self.weights[-1].T + self.biases[-1])[:, 0], state
+def acting(student: GruStudent | StackStudent) -> Acting | ActingStack:
+    """A student as it is now, in numpy."""
+    if isinstance(student, GruStudent):
+        return Acting(*(_numbers(array) for array in student.in_order()))
+    layers = [layer for layer in student.layers if isinstance(layer, torch.nn.Linear)]
+    weights = [_numbers(layer.weight) for layer in layers]
+    return ActingStack(student.frames, weights, [_numbers(layer.bias) for layer in layers])
 
 
 def _numbers(tensor: torch.Tensor) -> Array:
     array: Array = tensor.detach().numpy().copy()
     return array
-
-
-def _sigmoid(x: Array) -> Array:
-    half = np.float32(0.5)
-    squashed: Array = half * (1 + np.tanh(half * x))
-    return squashed

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sparsectl.plants.rig import Rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.plants.task import BALANCED_RAD
-from sparsectl.training.any_rig.recurrent import Array, Inputs
+from sparsectl.training.any_rig.acting import Array, Inputs
 from sparsectl.training.any_rig.teacher import GAINS, Gains, ModelBased
 
 

@@ -21,20 +21,23 @@ from sparsectl.plants.plant import draw_parameters, draw_start
 from sparsectl.plants.rig import Rig, load_rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.plants.units import Units
+from sparsectl.training.any_rig.acting import Acting, Inputs
 from sparsectl.training.any_rig.deploy import policy_for, read_any, write_any
-from sparsectl.training.any_rig.distill import (
-    CURVE,
-    AnyRigDistillation,
-    AnyRigSettings,
-    acting,
-)
+from sparsectl.training.any_rig.distill import CURVE, AnyRigDistillation, AnyRigSettings
 from sparsectl.training.any_rig.measure import trials
-from sparsectl.training.any_rig.recurrent import Acting, GruStudent, Inputs, StackStudent
+from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.teacher import ModelBased, _riccati
 
 SMALL = AnyRigSettings(
     rounds=3, rigs=8, ticks=60, updates=10, batch=8, chunk=30, units=3, learning_rate=2e-2
 )
+
+
+def gru(units: int) -> Acting:
+    """One that has learnt nothing."""
+    student = acting(GruStudent(units))
+    assert isinstance(student, Acting)
+    return student
 
 
 def test_the_teacher_swings_up_and_balances_rigs_that_it_never_saw() -> None:
@@ -50,7 +53,7 @@ def test_a_policy_that_does_nothing_balances_no_rig() -> None:
     with torch.no_grad():
         for array in student.parameters():
             array.zero_()
-    outcomes = trials([draw_rig("cartpole", 0)] * 3, range(3), Acting.of(student), balance_s=0.0)
+    outcomes = trials([draw_rig("cartpole", 0)] * 3, range(3), acting(student), balance_s=0.0)
     assert not outcomes.balanced.any() and np.isnan(outcomes.swung_up_s).all()
 
 
@@ -125,16 +128,16 @@ def test_a_distillation_lowers_its_loss_and_resumes_where_it_stopped(
 
 @pytest.mark.parametrize("rig", [draw_rig("cartpole", 4), load_rig("sensorsini_cartpole")])
 def test_the_policy_of_one_rig_does_what_the_student_does_there(rig: Rig, tmp_path: Path) -> None:
-    student = Acting.of(GruStudent(4))
+    student = gru(4)
     write_any(tmp_path / "any.safetensors", student, {"family": "cartpole"})
     student = read_any(tmp_path / "any.safetensors")
     policy = policy_for(student, rig)
-    assert policy.state_size == 4 and policy.frames == rig.frames
+    assert policy.state_size == 4 and policy.frames == 1
     assert policy.period_s == rig.period_s and policy.rig == rig.name
     episodes, inputs = PendulumEpisodes([rig], [0], start="uniform"), Inputs([rig])
     state, memory = policy.initial_state(), student.reset(1)
     for _ in range(30):
-        action, state = policy.step(state, episodes.observations[0])
+        action, state = policy.step(state, episodes.observations[0, -5:])
         duty, memory = student.step(inputs.of(episodes.observations), memory)
         assert action[0] == pytest.approx(duty[0], abs=2e-6)
         episodes.step(duty.astype(np.float64))
@@ -150,7 +153,7 @@ def test_a_file_that_is_no_student_of_any_rig_is_refused(tmp_path: Path) -> None
     save_file({"weight": np.zeros((1, 2), np.float32)}, path)
     with pytest.raises(UserError, match="no student for any rig"):
         read_any(path)
-    student = Acting.of(GruStudent(4))
+    student = gru(4)
     write_any(path, replace(student, bias=np.array([np.nan], np.float32)), {})
     with pytest.raises(UserError, match="bias is float32 of shape"):
         read_any(path)
