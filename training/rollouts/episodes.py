@@ -22,6 +22,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.plants.task import EPISODE_STEPS
 from sparsectl.policy.choices import choices_of, same_levels
+from sparsectl.policy.tasks import heads_of
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.environments.environments import make_environment, rig_of
 from sparsectl.training.environments.signals import environment_signals, normaliser
@@ -75,6 +76,11 @@ def check_kind(policy: Policy, signals: dict[str, Any], environment: str) -> Non
         return
     if given is None:
         assert wanted is not None
+        if tasks := len(heads_of(policy.signals)):
+            raise UserError(
+                f"the policy is of {tasks} tasks, {environment} is one; give the "
+                "student.safetensors with --task, or export it with --task"
+            )
         raise UserError(
             f"the policy gives {policy.action_size} real numbers, {environment} takes one of "
             f"{wanted.count} choices; give a policy that chooses: a Stable-Baselines3 zip of DQN "

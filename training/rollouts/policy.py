@@ -150,7 +150,10 @@ def load_policy(
     if path.suffix == ".safetensors":
         policy = _from_student(path, task, env)
     elif task is not None:
-        raise UserError(f"task is {task}, but {path} is no student of several; leave it out")
+        raise UserError(
+            f"task is {task}, but {path} is no student.safetensors of several; leave it out, or "
+            f"export the student with --task {task}"
+        )
     else:
         policy = _loaded(path, activation, action_low, action_high)
     if normalizer is None:

@@ -141,6 +141,11 @@ def test_each_task_is_evaluated_by_its_number_or_its_environment(
         evaluate(EvaluateConfig(path, episodes=2))
     with pytest.raises(UserError, match=r"task is 3, but .* has the tasks 0 "):
         evaluate(EvaluateConfig(path, task=3, episodes=2))
+    export_policy(ExportConfig(path, tmp_path / "policy", observations=100))
+    with pytest.raises(UserError, match="is of 3 tasks, MinAtar/Breakout-v1 is one; give the stud"):
+        evaluate(EvaluateConfig(tmp_path / "policy", env=games_env(0), episodes=2))
+    with pytest.raises(UserError, match="no student.safetensors of several; leave it out, or exp"):
+        evaluate(EvaluateConfig(tmp_path / "policy", task=1, episodes=2))
 
 
 def test_memories_are_taken_in_turn(games: tuple[Path, ...]) -> None:
