@@ -12,12 +12,13 @@ from sparsectl.commands.config import ChooseConfig
 from sparsectl.common.errors import UserError
 from sparsectl.common.ranges import check_counts
 from sparsectl.export.config import ExportConfig
-from sparsectl.export.host_c import load_c
+from sparsectl.export.host_c import load_c, load_recurrent_c
 from sparsectl.export.packaging.registry import find_package
 from sparsectl.export.pipeline import read_model
 from sparsectl.training.environments.environments import chosen_environment
+from sparsectl.training.rollouts.acting import Recurrent
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
-from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.seeds import BLOCK
 
 
@@ -36,6 +37,15 @@ def _environment_of(policy: Path, named: str | None) -> str:
     if environment is None:
         raise UserError(f"{policy} names no environment to run episodes in; leave --episodes out")
     return environment
+
+
+def _in_c(policy: Policy, folder: Path, scratch: Path, prefix: str) -> Any:
+    """How the C of a policy acts."""
+    graph = policy.recurrent
+    if graph is None:
+        return load_c(folder, policy.action_size, scratch, prefix)
+    c = load_recurrent_c(folder, graph.action_size, graph.state_size, scratch, prefix)
+    return Recurrent(c.ticks, graph.initial_state())
 
 
 def closed_loop(config: ExportConfig, episodes: int, seed: int) -> dict[str, Any]:
@@ -57,8 +67,8 @@ def closed_loop(config: ExportConfig, episodes: int, seed: int) -> dict[str, Any
     c_folder = config.out / find_package(config.package).c_folder
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
         acts = {
-            "onnxruntime": model.act,
-            "host_c": load_c(c_folder, model.action_size, Path(scratch), config.prefix),
+            "onnxruntime": model.acting,
+            "host_c": _in_c(model, c_folder, Path(scratch), config.prefix),
         }
         runs = {
             name: run_episodes(

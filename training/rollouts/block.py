@@ -12,6 +12,7 @@ from sparsectl.policy.choices import choices_of
 from sparsectl.training.data.dataset import VALUES_KIND, Dataset
 from sparsectl.training.environments.signals import normaliser
 from sparsectl.training.nn.networks import Array
+from sparsectl.training.rollouts.acting import Recurrent, States
 from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.together import Together
 
@@ -77,9 +78,15 @@ def run_block(
     dice = [np.random.default_rng([*seed, number]) for number in numbers]
     noise = [behaviour.noise if one.random() < behaviour.noise_fraction else 0.0 for one in dice]
     columns: list[list[list[Any]]] = [[[] for _ in range(7)] for _ in numbers]
+    acting = behaviour.actor.acting
+    states = States(acting, len(numbers)) if isinstance(acting, Recurrent) else None
     while not running.is_over.all():
         live = np.flatnonzero(~running.is_over)
-        actions = _acted(behaviour.actor, running.observations, numbers, live, rows)
+        if states is None:
+            actions = _acted(behaviour.actor, running.observations, numbers, live, rows)
+        else:
+            actions = np.zeros((len(numbers), behaviour.actor.action_size), np.float32)
+            actions[live] = states.act(running.observations[live], live)
         executed = actions.copy()
         for i in live:
             executed[i] = disturb(actions[i], noise[i], dice[i], scale, low, high)
@@ -126,7 +133,7 @@ def _labelled(
 ) -> Dataset:
     """An episode's transitions, labelled by the teacher, or else by the actor's own actions."""
     teacher = behaviour.teacher
-    labels = np.stack(actions) if teacher is None else teacher.act(np.stack(columns[0]))
+    labels = np.stack(actions) if teacher is None else teacher.run(np.stack(columns[0]))
     dataset = _dataset(columns, labels, signals)
     labeller = teacher or behaviour.actor
     if labeller.values_kind is None:

@@ -61,7 +61,7 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
         check_policy(policy, env_id, path)
     a, b = (
         run_episodes(
-            env_id, policy.act, episodes=config.episodes, seed=config.seed, progress=str(path)
+            env_id, policy.acting, episodes=config.episodes, seed=config.seed, progress=str(path)
         )
         for path, policy in zip(paths, policies, strict=True)
     )

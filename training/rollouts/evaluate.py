@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sparsectl.common.ranges import check_counts
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments.environments import chosen_environment, make_environment
 from sparsectl.training.environments.signals import environment_signals
+from sparsectl.training.rollouts.acting import Act, Recurrent, States, alone
 from sparsectl.training.rollouts.episodes import check_fit
 from sparsectl.training.rollouts.intervals import cvar_figures, mean_interval
 from sparsectl.training.rollouts.plausibility import warn_of_lost_normaliser
@@ -25,9 +26,6 @@ from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.rollouts.together import SIDE_BY_SIDE, together
-
-Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Observations [episodes, n] to actions [episodes, m], in the environment's units."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Episodes:
 
 def run_episodes(
     env_id: str,
-    act: Act,
+    act: Act | Recurrent,
     *,
     episodes: int,
     seed: int,
@@ -68,11 +66,17 @@ def run_episodes(
             block = range(first, min(first + SIDE_BY_SIDE, episodes))
             numbers = [seed + i for i in block]
             side_by_side = together(env_id, env_kwargs, series, numbers)
+            if isinstance(act, Recurrent):
+                states = States(act, len(block))
             while not side_by_side.is_over.all():
                 running = ~side_by_side.is_over
                 ended = np.concatenate([lengths[:first], lengths[first : block.stop][~running]])
                 bar.total = expected_steps(ended, int(running.sum()), episodes, longest)
-                given = act(side_by_side.observations[running])
+                observed = side_by_side.observations[running]
+                if isinstance(act, Recurrent):
+                    given = states.act(observed, np.flatnonzero(running))
+                else:
+                    given = act(observed)
                 actions = np.zeros((len(block), *given.shape[1:]), given.dtype)
                 actions[running] = given
                 steps = side_by_side.step(actions)
@@ -160,14 +164,17 @@ def plant_of(env: gymnasium.Env[Any, Any], env_id: str) -> Any:
     return plant
 
 
-def trace_episode(env_id: str, act: Act, *, seed: int) -> dict[str, NDArray[np.float64]]:
+def trace_episode(
+    env_id: str, act: Act | Recurrent, *, seed: int
+) -> dict[str, NDArray[np.float64]]:
     """One episode of a plant's environment as arrays over time: what the report draws."""
     env = make_environment(env_id)
     plant = plant_of(env, env_id)
     duties = plant.motor.duties
     episode, rows = RunningEpisode(env, episode_seed(Series.EVALUATION, seed)), []
+    choose = alone(act)
     while not episode.is_over:
-        action = act(episode.observation[None])[0]
+        action = choose(episode.observation[None])[0]
         episode.step(action)
         position, _, angle_rad, _ = plant.state()
         duty = duties[int(action[0])] if duties else float(action[0])
@@ -206,14 +213,14 @@ def evaluate(
         _check_traceable(env_id)
     episodes = run_episodes(
         env_id,
-        policy.act,
+        policy.acting,
         episodes=config.episodes,
         seed=config.seed,
         series=series,
         progress=progress,
     )
     if config.trace is not None:
-        save_trace(config.trace, trace_episode(env_id, policy.act, seed=config.seed))
+        save_trace(config.trace, trace_episode(env_id, policy.acting, seed=config.seed))
     return summarise(episodes) | {
         "returns": episodes.returns.tolist(),
         "env": env_id,

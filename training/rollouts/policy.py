@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations.argmax import argmax
 from sparsectl.policy.choices import LOGITS, Choices
+from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.normalizer import read_normalizer
 from sparsectl.policy.sb3_file import read_sb3
 from sparsectl.policy.sb3_normaliser import warn_of_normaliser
@@ -30,6 +31,7 @@ from sparsectl.training.nn.networks import (
     OnnxNetwork,
     mlp_of,
 )
+from sparsectl.training.rollouts.acting import Recurrent, RecurrentNetwork, recurrent_graph
 from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
@@ -81,12 +83,34 @@ class Policy:
         """What makes it this policy: the digest of its file, and of its normaliser's."""
         return "+".join(filter(None, [self.sha256, self.normalizer_sha256]))
 
+    @property
+    def recurrent(self) -> PolicyGraph | None:
+        """The policy where it keeps a state; None: its action depends on the observation alone."""
+        return self.network.graph if isinstance(self.network, RecurrentNetwork) else None
+
+    @property
+    def acting(self) -> Callable[[Array], Array] | Recurrent:
+        """How it acts in episodes: `act`, or the tick of a policy that keeps a state."""
+        graph = self.recurrent
+        if graph is None:
+            return self.act
+        return Recurrent(graph.step_graph.forward, graph.initial_state())
+
+    def run(self, observations: Array) -> Array:
+        """Actions [N, m] for the observations [N, n] of one episode, one tick after another.
+
+        Raises:
+            UserError: as `act`.
+        """
+        graph = self.recurrent
+        return self.act(observations) if graph is None else graph.run(observations)
+
     def act(self, observations: Array) -> Array:
         """Deterministic actions [B, m] for observations [B, n], float32; of a policy that chooses
         the number of the choice with the greatest value, the first of equals, [B, 1].
 
         Raises:
-            UserError: the observations have another size than the policy's.
+            UserError: the observations have another size than the policy's, or it keeps a state.
         """
         outputs = self._outputs(observations)
         if self.choices is None or self.values_kind is None:
@@ -147,7 +171,9 @@ def load_policy(
             f"--activation is {activation}, but {path} says its own; it is for the zips of "
             "Stable-Baselines3, leave it out"
         )
-    if path.suffix == ".safetensors":
+    if (graph := _recurrent_graph(path)) is not None:
+        policy = _recurrent(graph, path, task, normalizer)
+    elif path.suffix == ".safetensors":
         policy = _from_student(path, task, env)
     elif task is not None:
         raise UserError(
@@ -168,6 +194,29 @@ def load_policy(
         )
     network = NormalizedNetwork(before, policy.network)
     return replace(policy, network=network, normalizer_sha256=before.sha256)
+
+
+def _recurrent_graph(path: Path) -> PolicyGraph | None:
+    path = path / "policy.onnx" if path.is_dir() else path
+    return recurrent_graph(path) if path.is_file() else None
+
+
+def _recurrent(graph: PolicyGraph, path: Path, task: int | None, normalizer: Path | None) -> Policy:
+    if task is not None:
+        raise UserError(f"task is {task}, but {path} is no student of several; leave it out")
+    if normalizer is not None:
+        raise UserError(
+            f"normalizer is {normalizer}, but {path} keeps a state and has its own; leave it out"
+        )
+    biases = sum(int(np.count_nonzero(layer.bias)) for layer in graph.layers)
+    return Policy(
+        RecurrentNetwork(graph),
+        graph.kept_weights + biases,
+        file_sha256(path / "policy.onnx" if path.is_dir() else path),
+        graph.signals(),
+        graph.environment,
+        graph.kept_weights,
+    )
 
 
 def _loaded(
