@@ -45,7 +45,7 @@ def value_bounds(layer: FixedLayer, sums: Bounds, shift: int | None) -> Bounds:
     """Of a layer's values; `shift`: from its sums to them, None where an activation is between."""
     if shift is None:
         limit = fixed_tanh.ONE if layer.integer else layer.limit
-        everything = np.full_like(sums.highest, limit)
+        everything = np.full(layer.layer.results, limit, np.int64)
         return Bounds(-everything, everything)
     low = 0 if layer.layer.activation == "relu" else -layer.limit
     return Bounds(

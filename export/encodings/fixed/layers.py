@@ -190,5 +190,6 @@ def _activate(index: int, layer: FixedLayer, y: str, last: bool, style: CStyle) 
     lines = [f"to_floats(sums, layer{index}_unit, values, {outputs});"]
     lines += activation_call(layer.layer, "values", style.literal)
     if not last:
-        lines.append(f"to_fixed(values, layer{index}_exponent, {y}, {layer.limit}, {outputs});")
+        results = layer.layer.results
+        lines.append(f"to_fixed(values, layer{index}_exponent, {y}, {layer.limit}, {results});")
     return lines

@@ -40,7 +40,7 @@ class FixedLayer:
     exponent: Int
     """[out]: a sum is round(value 2^exponent); 0 where the sum is only shifted."""
     value_exponent: Int
-    """[out]: the same of a hidden layer's values where they come from a float activation."""
+    """[results]: the same of a hidden layer's values where they come from a float activation."""
     integer: bool
     """Whether the activation is computed in whole numbers (relu, identity, tanh) or in float."""
     limit: int

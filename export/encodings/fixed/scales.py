@@ -31,6 +31,7 @@ from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
 from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.activations.recurrent import CELLS
 from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
 
 INPUT_HEADROOM = 1.6
@@ -103,13 +104,17 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
 
 def _require_fixed(graph: PolicyGraph) -> None:
     """Raises:
-    UserError: a hidden layer has fewer results than neurons, or one that jumps; a convolution
-        reads values that have a scale each.
+    UserError: a hidden layer has fewer results than neurons and is none of recurrent units, or has
+        one that jumps; a convolution reads values that have a scale each.
     """
     places.require_scales(graph)
     for layer in graph.layers[:-1]:
         parts = layer.parts
-        taken = [s.activation for s in parts if not s.is_elementwise or s.activation in JUMPS]
+        taken = [
+            s.activation
+            for s in parts
+            if (not s.is_elementwise and s.activation not in CELLS) or s.activation in JUMPS
+        ]
         if taken:
             raise UserError(
                 f"fixed point has no scale for the sums of {taken[0]!r} between layers; choose a "
