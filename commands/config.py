@@ -104,6 +104,12 @@ class SweepConfig:
     """The TOML file that says what to run."""
     out: Path | None = None
     """Folder of the results; by default runs/ and the file's name."""
+    environment: tuple[str, ...] = ()
+    """Run only the runs in these environments, by the names of their tables."""
+    method: tuple[str, ...] = ()
+    """Run only the runs of these methods, by the names of their tables."""
+    seed: tuple[int, ...] = ()
+    """Run only the runs with these seeds."""
     dry_run: bool = False
     """List the runs and what of them is done, and check all settings, without running anything."""
     processes: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from sparsectl.cli import load, parse
 from sparsectl.common.errors import UserError
 from sparsectl.experiments.runs import Run
 from sparsectl.experiments.settings import settings_of, words_of
+from sparsectl.experiments.stages import SEEDED
 from sparsectl.experiments.sweep_file import Given, SweepFile
 
 if TYPE_CHECKING:
@@ -83,16 +85,25 @@ class Checks:
             UserError: with the line of the setting that is refused.
         """
         try:
-            words = [task.command, *words_of(task.stage.config, _with_places(task))]
+            values = _with_places(task)
+            seed = values.pop("seed", None) if task.command in SEEDED else None
+            config = self._parsed(task, values, None)
+            return config if seed is None else self._parsed(task, values, seed)
         except UserError as error:
             raise self._mistake(task, given, run, error) from error
-        key = tuple(words)
+
+    def _parsed(self, task: Task, values: Mapping[str, Any], seed: Any) -> Any:
+        """The checked config of those values; runs that differ in their seeds are parsed once."""
+        words = (task.command, *words_of(task.stage.config, values))
+        key = (*words, str(seed))
         if key not in self._configs:
-            try:
-                config = parse(words)
-                load(task.stage.check)(config)
-            except UserError as error:
-                raise self._mistake(task, given, run, error) from error
+            plain = (*words, "None")
+            config = self._configs[plain] if plain in self._configs else parse(list(words))
+            if isinstance(seed, int) and not isinstance(seed, bool):
+                config = replace(config, seed=seed)
+            elif seed is not None:
+                config = parse([*words, f"--seed={seed}"])  # says what a seed is
+            load(task.stage.check)(config)
             self._configs[key] = config
         return self._configs[key]
 

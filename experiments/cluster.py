@@ -7,12 +7,14 @@ store from here, so that a node that dies takes nothing along but the tasks that
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,12 +62,15 @@ class Cluster:
 
     def __init__(self, folder: Folder, plan: Plan, address: str, retries: int) -> None:
         self.folder, self.plan, self.retries = folder, plan, retries
-        self._staged = tempfile.TemporaryDirectory(prefix="sparsectl-code-")
-        try:
-            _connect(address, _staged_code(Path(self._staged.name)))
-        except BaseException:
-            self._staged.cleanup()
-            raise
+        with ExitStack() as stack:
+            staged = tempfile.TemporaryDirectory(prefix="sparsectl-code-")
+            code = _staged_code(Path(stack.enter_context(staged)))
+            # Ray tells of lost nodes on standard output, which is for the result; its own logs
+            # have that too.
+            stack.enter_context(redirect_stdout(io.StringIO()))
+            _connect(address, code)
+            stack.callback(ray.shutdown)
+            self._stack = stack.pop_all()
         self._running: dict[Any, Task] = {}
         self._lost: dict[str, int] = {}
         self._stored: dict[str, Any] = {}
@@ -129,8 +134,7 @@ class Cluster:
             ray.cancel(reference, force=True)
         self._running.clear()
         self._stored.clear()
-        ray.shutdown()
-        self._staged.cleanup()
+        self._stack.close()
 
     def _begun_anew(self, task: Task, error: Exception) -> Outcome | None:
         """Start the task again; None where that was done."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,6 +100,36 @@ class Plan:
         """Of what it asks for."""
         said = [[each.run.name, sorted(each.tasks.values())] for each in self.runs]
         return _digest(said)
+
+
+def chosen(
+    plan: Plan, environments: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
+) -> Plan:
+    """The runs of those names and seeds, of all where none are named, and the tasks that they need.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    wanted = {"environment": environments, "table": methods, "seed": seeds}
+    for name, values in wanted.items():
+        known = list(dict.fromkeys(getattr(each.run, name) for each in plan.runs))
+        for value in values:
+            if value not in known:
+                option = "method" if name == "table" else name
+                near = get_close_matches(str(value), map(str, known), 1)
+                mend = f"perhaps you meant {near[0]!r}" if near else f"take one of {known}"
+                raise UserError(f"--{option} is {value!r}, of which the file has no run; {mend}")
+    runs = tuple(
+        each
+        for each in plan.runs
+        if all(not values or getattr(each.run, name) in values for name, values in wanted.items())
+    )
+    needed: set[str] = set()
+    waiting = [name for each in runs for name in (*each.tasks.values(), each.teacher) if name]
+    while waiting:
+        needed.add(name := waiting.pop())
+        waiting += [each.name for each in plan.tasks[name].inputs.values()]
+    return Plan(runs, {name: task for name, task in plan.tasks.items() if name in needed})
 
 
 def plan_of(file: SweepFile) -> Plan:

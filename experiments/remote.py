@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,9 @@ from typing import Final
 
 Files = Mapping[str, bytes]
 """Contents by paths relative to a folder, or by "" where it is one file."""
+
+SCRATCH: Final = "sparsectl-task-"
+"""Of the names of workers' folders; the worker's number follows."""
 
 LOG_BYTES: Final = 2**20
 """Of a log's end that are sent back."""
@@ -39,7 +43,8 @@ def run_remote(
         their paths in `made`.
     """
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sparsectl-task-") as name:
+    _remove_stale()
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as name:
         scratch = Path(name)
         for place, files in zip(places, inputs, strict=True):
             _write(scratch / place, files)
@@ -64,6 +69,24 @@ def run_remote(
                 process.kill()
         files = {} if code else _read(folder, left_behind)
         return code, output, log_path.read_bytes()[-LOG_BYTES:], time.monotonic() - started, files
+
+
+def _remove_stale() -> None:
+    """What workers left behind that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        number = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        if number.isdecimal() and not _is_alive(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def _path() -> str:

@@ -21,12 +21,14 @@ class Run:
 
     Attributes:
         environment: name of its table in the file, or the environment's id.
-        method: name of its table, and those settings in which the grid's runs differ besides.
+        table: name of its method's table.
+        method: that name, and those settings in which the grid's runs differ besides.
         seed: of its commands that are seeded.
         settings: all that it is given, by name.
     """
 
     environment: str
+    table: str
     method: str
     seed: int
     settings: Layer
@@ -108,7 +110,7 @@ def _run(file: SweepFile, chosen: Mapping[str, Given], varied: list[str]) -> Run
     env = settings.get("env")
     label = [method, *(f"{_last(name)} {_text(chosen[name].value)}" for name in varied)]
     known = environment or ("" if env is None else str(env.value))
-    return Run(known, ", ".join(filter(None, label)), seed.value, settings)
+    return Run(known, method, ", ".join(filter(None, label)), seed.value, settings)
 
 
 def _last(name: str) -> str:

@@ -13,7 +13,7 @@ from sparsectl.common.files import check_writable
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.ranges import check_counts
 from sparsectl.experiments.folder import Folder
-from sparsectl.experiments.plan import Plan, plan_of
+from sparsectl.experiments.plan import Plan, chosen, plan_of
 from sparsectl.experiments.processes import Processes, Workers
 from sparsectl.experiments.progress import GridProgress
 from sparsectl.experiments.schedule import Standing, found, run
@@ -44,15 +44,16 @@ def sweep(config: SweepConfig) -> JSON:
     out = Path("runs") / config.file.stem if config.out is None else config.out
     check_writable(out)
     folder = Folder(out)
-    plan = plan_of(file)
+    whole = plan_of(file)
+    plan = chosen(whole, config.environment, config.method, config.seed)
     if config.dry_run:
         return _listed(folder, found(plan, folder, skip_failed=False))
     with locked_folder(out):
-        folder.check(plan, update=config.update)
+        folder.check(whole, update=config.update)
         standing = found(plan, folder, skip_failed=config.skip_failed)
         workers, at_once = _workers(config, folder, plan)
         try:
-            folder.begin(plan, file.text)
+            folder.begin(whole, file.text)
             run(standing, folder, workers, GridProgress(at_once))
         except KeyboardInterrupt as error:
             if type(error) is not KeyboardInterrupt:  # SIGTERM, which has its own exit code

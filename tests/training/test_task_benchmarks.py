@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparsectl import cli
 from sparsectl.common.files import read_json, write_json
 from sparsectl.training.teachers.teach import signals_of
 from sparsectl.training.teachers.teacher_file import Weights, write_teacher
@@ -83,9 +84,15 @@ def test_tasks_sparse_beside_dense(tmp_path: Path) -> None:
 
 def test_methods_beside_their_teacher(tmp_path: Path) -> None:
     out = tmp_path / "methods.json"
-    words = ["--recipes", "bpd, quick-236", "--seeds", "0", "--episodes", "3"]
-    words += ["--transitions", "1500", "--runs", str(tmp_path / "runs"), "--out", str(out)]
-    run("methods.py", *words, "--changes", TINY)
+    changes = {f"distill.{name}": value for name, value in json.loads(TINY).items()}
+    changes |= {"collect.transitions": 1_500, "distill.hidden": [[6, 6]]}
+    tiny = "".join(f'"{name}" = {json.dumps(value)}\n' for name, value in changes.items())
+    text = (BENCHMARKS / "methods.toml").read_text().replace('"../', f'"{BENCHMARKS.parent}/')
+    file, sweep = tmp_path / "methods.toml", tmp_path / "sweep"
+    file.write_text(text + tiny)
+    words = ["--method", "bpd, quick-236", "--seed", "0", "--out", str(sweep)]
+    assert cli.run(["sweep", str(file), *words]) == 0
+    run("methods.py", "--sweep", str(sweep), "--episodes", "3", "--out", str(out))
     results = read_json(out)
     figures = results["recipes"]["bpd, quick-236"]
     check_intervals(figures, ("difference", "failures_per_1000"))
