@@ -31,6 +31,9 @@ FORMER: Mapping[str, Mapping[str, str]] = {
 }
 """A command's former names of settings → the present ones."""
 
+FORMER_RESULTS: Mapping[str, frozenset[str]] = {"distill": frozenset({"coverage"})}
+"""A command's former keys of results that repeat a present one: --json has both for a release."""
+
 
 def in_words(command: str, words: Sequence[str]) -> list[str]:
     """The words of a command line with present options in place of former ones.

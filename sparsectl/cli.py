@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
@@ -23,7 +23,7 @@ import sparsectl.hil.convert.config
 import sparsectl.hil.replay.config
 import sparsectl.training.config
 from sparsectl.commands.arguments import parsed
-from sparsectl.commands.former_names import in_words
+from sparsectl.commands.former_names import FORMER_RESULTS, in_words
 from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.interruption import Ending, Terminated, ended_by_exception
 
@@ -120,7 +120,7 @@ def run(words: list[str]) -> int:
             config = parse(arguments)
             result = load(COMMANDS[name].function)(config)
             code = int(result.get("exit_code", 0))
-            show(result, "--json" in words)
+            show(result, "--json" in words, FORMER_RESULTS.get(name, frozenset()))
             sys.stdout.flush()
         return code
     except BrokenPipeError:  # a reader such as `head` has seen enough
@@ -236,11 +236,11 @@ def _lacking(error: ModuleNotFoundError) -> str | None:
     return extra and f"this command needs {error.name}; pip install 'sparsectl[{extra}]'"
 
 
-def show(result: dict[str, Any], as_json: bool) -> None:
-    """Print the result: JSON for machines, else a line a figure."""
+def show(result: dict[str, Any], as_json: bool, former: Set[str] = frozenset()) -> None:
+    """Print the result: JSON for machines, else a line a figure, without those of `former` keys."""
     if as_json:
         print(json.dumps(result, indent=2, default=str))
         return
     from sparsectl.commands.terminal import print_result
 
-    print_result(result)
+    print_result({key: value for key, value in result.items() if key not in former})

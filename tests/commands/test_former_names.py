@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sparsectl import api
+from sparsectl import api, cli
 from sparsectl.cli import parse
 from sparsectl.commands.former_names import FORMER, in_settings, in_words
 from sparsectl.common import warning
@@ -85,3 +86,15 @@ def test_a_typo_in_a_path_is_no_setting() -> None:
     for path in ("finetune.stesp", "finetun.steps", "stesp", "dataset.steps.more"):
         with pytest.raises((TypeError, AttributeError)):
             replaced(config, {path: 1})
+
+
+def test_a_former_key_of_the_result_is_for_programs_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = {"data": "purely offline", "coverage": "purely offline"}
+    monkeypatch.setattr(cli, "load", lambda function: lambda config: result)
+    words = ["distill", "--dataset", "d.npz"]
+    assert cli.run(words) == 0
+    assert "coverage" not in (shown := capsys.readouterr().out) and "purely offline" in shown
+    assert cli.run([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == result
