@@ -23,7 +23,7 @@ from sparsectl.training.distillation.methods import METHODS, chosen_method, smal
 from sparsectl.training.distillation.presets import chosen_preset
 from sparsectl.training.policy_distillation.term import METHOD as METHOD_OF_CHOICES
 from sparsectl.training.students.storage import read_student
-from tests.training.balancer import ENVIRONMENT
+from tests.training.balancer import SHORT
 
 
 def config_of(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
@@ -45,7 +45,7 @@ def config_of(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
 
 def online(dataset: Path, teacher: Path, out: Path, **changes: Any) -> DistillConfig:
     rounds = {"dagger.rounds": 0, "dagger.transitions": 300, "finetune.rounds": 1}
-    return config_of(dataset, out, env=ENVIRONMENT, teacher=teacher, **(rounds | changes))
+    return config_of(dataset, out, env=SHORT, teacher=teacher, **(rounds | changes))
 
 
 def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
@@ -166,15 +166,15 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         ({"return_share": 0.9}, "return 0.9 is asked for but env is None"),
         ({"kl_return": 0.9}, "kl_return is 0.9 but env is None"),
         (
-            {"return_share": 97.0, "env": ENVIRONMENT, "teacher": Path("t.onnx")},
+            {"return_share": 97.0, "env": SHORT, "teacher": Path("t.onnx")},
             "return is 97, but it is a share of .* from 0 to 1; write 97 % as 0.97",
         ),
         (
-            {"return_share": 1.05, "env": ENVIRONMENT, "teacher": Path("t.onnx")},
+            {"return_share": 1.05, "env": SHORT, "teacher": Path("t.onnx")},
             "return is 1.05, but it is a share .*; write 97 % as 0.97",
         ),
         (
-            {"kl_return": 90.0, "env": ENVIRONMENT, "teacher": Path("t.onnx")},
+            {"kl_return": 90.0, "env": SHORT, "teacher": Path("t.onnx")},
             "kl_return is 90, but .*; write 90 % as 0.9",
         ),
         (

@@ -32,7 +32,7 @@ from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import BpdSettings
 from sparsectl.training.students.storage import read_student
-from tests.training.balancer import ENVIRONMENT
+from tests.training.balancer import SHORT
 
 
 def quick(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
@@ -63,7 +63,7 @@ def test_a_short_distillation_balances_with_few_weights(
     config = quick(
         balancing,
         tmp_path,
-        env=ENVIRONMENT,
+        env=SHORT,
         teacher=balancer,
         **{
             "dagger.rounds": 1,
@@ -84,9 +84,9 @@ def test_a_short_distillation_balances_with_few_weights(
     assert result["target_met"] is None  # no target was given
     student = read_student(tmp_path / "student.safetensors")
     assert student.kept_weights == result["kept_weights"]
-    assert student.metadata["environment"] == ENVIRONMENT
+    assert student.metadata["environment"] == SHORT
     assert student.metadata["steps"] == result["steps"]
-    with Rollouts(ENVIRONMENT, 1) as rollouts:
+    with Rollouts(SHORT, 1) as rollouts:
         policy = load_policy(Path(result["student"]))
         returns = rollouts.returns(policy, (Series.SELECTION,), 3)
     assert float(returns.mean()) == pytest.approx(result["steps"][-1]["return_mean"])
@@ -107,7 +107,7 @@ def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> Distil
     return quick(
         dataset,
         out,
-        env=ENVIRONMENT,
+        env=SHORT,
         teacher=teacher,
         steps=100,
         **{

@@ -27,14 +27,14 @@ from sparsectl.training.settings import (
     FinetuneSettings,
 )
 from sparsectl.training.students.storage import StudentLayer
-from tests.training.balancer import ENVIRONMENT
+from tests.training.balancer import SHORT
 
 EVEN = {"kept_weights": 10}
 LAYERS = (StudentLayer(np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32), np.ones(1)),)
 
 
 def config(**changes: Any) -> DistillConfig:
-    return DistillConfig(Path("d.npz"), env=ENVIRONMENT, teacher=Path("t.onnx"), **changes)
+    return DistillConfig(Path("d.npz"), env=SHORT, teacher=Path("t.onnx"), **changes)
 
 
 def interval(low: float, high: float) -> dict[str, float]:
@@ -85,7 +85,7 @@ def test_both_meet_the_same_episodes_and_no_episode_is_run_twice(
     balancer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = load_policy(balancer)
-    with Rollouts(ENVIRONMENT, 1) as rollouts:
+    with Rollouts(SHORT, 1) as rollouts:
         ran = []
         original = rollouts._submit
 
@@ -124,7 +124,7 @@ def test_both_meet_the_same_episodes_and_no_episode_is_run_twice(
 def test_a_stage_gets_more_of_the_same_episodes_where_few_are_not_clear(balancer: Path) -> None:
     teacher = load_policy(balancer)
     preset = Preset(BpdSettings(), FinetuneSettings(), DaggerSettings(), episodes=2)
-    with Rollouts(ENVIRONMENT, 1) as rollouts:
+    with Rollouts(SHORT, 1) as rollouts:
         measurement = Measurement(rollouts, preset, teacher)
         expected = rollouts.returns(teacher, (Series.SELECTION,), 8)
         first = measurement.teacher_return

@@ -14,7 +14,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.rollouts.comparison import run
 from sparsectl.training.students.storage import read_student, write_student
-from tests.training.balancer import ENVIRONMENT
+from tests.training.balancer import SHORT
 
 EPISODES = 12
 
@@ -30,30 +30,30 @@ def weaker(balancer: Path, tmp_path: Path) -> Path:
 
 
 def test_the_better_of_two_is_found_in_pairs(balancer: Path, weaker: Path) -> None:
-    result = run(EvaluateConfig(env=ENVIRONMENT, episodes=EPISODES, compare=(balancer, weaker)))
+    result = run(EvaluateConfig(env=SHORT, episodes=EPISODES, compare=(balancer, weaker)))
     a, b = (np.array(result["returns"][name]) for name in "ab")
     assert len(a) == len(b) == EPISODES
     alone = [
-        run(EvaluateConfig(path, ENVIRONMENT, EPISODES))["returns"] for path in (balancer, weaker)
+        run(EvaluateConfig(path, SHORT, EPISODES))["returns"] for path in (balancer, weaker)
     ]
     np.testing.assert_array_equal([a, b], alone)
     assert result["difference"] == pytest.approx((a - b).mean())
     assert result["difference_low"] <= result["difference"] <= result["difference_high"]
     assert result["answer"] == "A is better"
-    swapped = run(EvaluateConfig(env=ENVIRONMENT, episodes=EPISODES, compare=(weaker, balancer)))
+    swapped = run(EvaluateConfig(env=SHORT, episodes=EPISODES, compare=(weaker, balancer)))
     assert swapped["answer"] == "B is better"
     assert swapped["difference"] == pytest.approx(-result["difference"])
 
 
 def test_a_policy_is_not_better_than_itself(balancer: Path) -> None:
-    result = run(EvaluateConfig(env=ENVIRONMENT, episodes=3, compare=(balancer, balancer)))
+    result = run(EvaluateConfig(env=SHORT, episodes=3, compare=(balancer, balancer)))
     assert (result["difference"], result["answer"]) == (0.0, "no difference")
 
 
 def test_returns_of_each_episode_are_for_machines(
     balancer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["evaluate", "--policy", str(balancer), "--env", ENVIRONMENT, "--episodes", "3"]
+    words = ["evaluate", "--policy", str(balancer), "--env", SHORT, "--episodes", "3"]
     assert cli.run([*words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert len(result["returns"]) == 3
@@ -76,7 +76,7 @@ def test_returns_of_each_episode_are_for_machines(
 def test_mistakes_are_told_before_work_starts(
     change: dict[str, object], message: str, balancer: Path
 ) -> None:
-    config = EvaluateConfig(balancer, ENVIRONMENT, 3)
+    config = EvaluateConfig(balancer, SHORT, 3)
     with pytest.raises(UserError, match=message) as caught:
         run(replace(config, **change))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)

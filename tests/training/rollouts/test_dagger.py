@@ -19,7 +19,7 @@ from sparsectl.training.rollouts.dagger import AggregatedData, episodes_of, hard
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.settings import DaggerSettings
-from tests.training.balancer import ENVIRONMENT
+from tests.training.balancer import SHORT
 from tests.training.data.test_dataset import small
 
 
@@ -95,7 +95,7 @@ def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
     settings = DaggerSettings(transitions=300)
     rounds = []
     for name, workers, tries in (("plain", 1, 1), ("mined", 1, 8), ("more", 2, 8)):
-        with Rollouts(ENVIRONMENT, workers) as rollouts:
+        with Rollouts(SHORT, workers) as rollouts:
             empty = rollouts.transitions(Behaviour(teacher), (0,), 5, "none")
             aggregated = AggregatedData(empty, teacher, rollouts, settings, 0, tmp_path / name)
             rounds.append(aggregated.add(1, lambda: falling, tries))
@@ -113,7 +113,7 @@ def test_a_round_has_episodes_with_uniform_initial_states_where_the_environment_
 ) -> None:
     teacher = load_policy(balancer)
     settings = DaggerSettings(transitions=200, uniform_starts=0.5)
-    with Rollouts(ENVIRONMENT, 1) as rollouts:
+    with Rollouts(SHORT, 1) as rollouts:
         assert rollouts.starts == ()
         empty = rollouts.transitions(Behaviour(teacher), (0,), 5, "none")
         aggregated = AggregatedData(empty, teacher, rollouts, settings, 0, tmp_path / "without")

@@ -20,7 +20,7 @@ from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.rollouts.together import Together
-from tests.training.balancer import ENVIRONMENT
+from tests.training.balancer import SHORT
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,8 +70,8 @@ def test_pareto_chooses_by_other_episodes_than_evaluate_reports(
     monkeypatch.setattr(module, "together", noting)
     seen = []
     for run in (
-        lambda: measured(ParetoConfig((balancer,), env=ENVIRONMENT, episodes=3), balancer),
-        lambda: evaluate(EvaluateConfig(balancer, env=ENVIRONMENT, episodes=3), None),
+        lambda: measured(ParetoConfig((balancer,), env=SHORT, episodes=3), balancer),
+        lambda: evaluate(EvaluateConfig(balancer, env=SHORT, episodes=3), None),
     ):
         seeds.clear()
         run()
@@ -93,7 +93,7 @@ def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) 
             return super()._submit(behaviour, seed, numbers)
 
     policy = load_policy(balancer)
-    with Counted(ENVIRONMENT, 1) as rollouts:
+    with Counted(SHORT, 1) as rollouts:
         whole = rollouts.returns(policy, (Series.EVIDENCE,), 5)
         rest = rollouts.returns(policy, (Series.EVIDENCE,), 2, first=3)
     np.testing.assert_array_equal(whole[3:], rest)
