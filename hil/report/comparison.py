@@ -77,13 +77,13 @@ def _of_kicks(values: list[float | None], unit: str, factor: float = 1.0) -> str
 
 
 def settling(kicks: Sequence[Disturbance]) -> str:
-    """In the words of the report: a kick may leave the pole where it counts as settled."""
+    """After each kick, when the pole stayed near upright for good; 0 s means that it never left."""
     words = []
     for kick in kicks:
         if kick.settling_s is None:
             words.append("never")
         else:
-            words.append(f"{kick.settling_s:.3g} s" if kick.settling_s else "never out of it")
+            words.append(f"{kick.settling_s:.3g} s" if kick.settling_s else "stayed within")
     return ", ".join(words) or "–"
 
 
@@ -102,8 +102,8 @@ _ROWS: dict[str, Callable[[TrialResult], str]] = {
     "Peak after each kick": lambda trial: _of_kicks(
         [kick.peak_rad for kick in trial.disturbances], "°", 57.29578
     ),
-    "Settling after each kick": lambda trial: settling(trial.disturbances),
-    "Kicks that never came": lambda trial: str(trial.kicks_missed),
+    "Within ±2.9° for good after each kick": lambda trial: settling(trial.disturbances),
+    "Kicks missed": lambda trial: str(trial.kicks_missed),
     "Jitter p99": lambda trial: _percentile(trial.jitter_us, "p99"),
     "Inference, median": lambda trial: _percentile(trial.inference_us, "p50"),
     "Sample to motor, median": _end_to_end,

@@ -37,17 +37,17 @@ from sparsectl.hil.timing.percentiles import Percentiles
 TEMPLATES = Path(__file__).parent / "templates"
 
 LATENCY = {
-    "sensing": "Sampling to the line",
-    "up": "Up the line to the host",
-    "hand_over": "From its reading thread to its loop",
-    "compute": "The policy on the host",
-    "sending": "From there to the line",
-    "down": "Down the line to the board",
-    "actuating": "From there to the motor's new duty",
-    "end_to_end": "All of it, sampling to the motor's new duty",
+    "sensing": "From sampling to the line",
+    "up": "On the line to the host",
+    "hand_over": "From the host's reader thread to its control loop",
+    "compute": "Policy on the host",
+    "sending": "From the policy to the line",
+    "down": "On the line to the board",
+    "actuating": "From the board's receipt to the motor's new duty",
+    "end_to_end": "Total, from sampling to the motor's new duty",
 }
 """Segments of `sparsectl.hil.timing.latency`, in their order."""
-LATENCY_OF_DEVICE = {"end_to_end": "All of it, sampling to the host's answer read"}
+LATENCY_OF_DEVICE = {"end_to_end": "Total, from sampling to reading the host's answer"}
 MOST_RESETS = 5
 """Of a recurrent policy's state, that are told one by one."""
 
@@ -236,11 +236,11 @@ def _episodes_plot(teacher: Episode, student: Episode, unit: str | None) -> Plot
 
 def _timings(trial: TrialResult) -> list[tuple[str, Percentiles]]:
     values = {
-        "Loop period": trial.period_us,
-        "Jitter, |period − nominal|": trial.jitter_us,
-        "This machine's own wake-up lateness": trial.noise_floor_us,
-        "Sampling to new duty": trial.actuation_us,
-        "Inference, the policy's call": trial.inference_us,
+        "Control period": trial.period_us,
+        "Jitter, |period − nominal period|": trial.jitter_us,
+        "Noise floor: how late this machine wakes up": trial.noise_floor_us,
+        "From sampling to new duty": trial.actuation_us,
+        "Inference: the call of the policy": trial.inference_us,
         "Round trip, host to board and back": trial.round_trip_us,
     }
     return [(label, value) for label, value in values.items() if value is not None]
@@ -248,18 +248,18 @@ def _timings(trial: TrialResult) -> list[tuple[str, Percentiles]]:
 
 def _counts(trial: TrialResult) -> list[tuple[str, int]]:
     return [
-        ("Control ticks with the policy in charge", trial.ticks),
+        ("Control ticks driven by the policy", trial.ticks),
         ("Skipped ticks", trial.skipped),
         ("Late ticks", trial.late_ticks),
-        ("Frames lost", trial.lost_frames),
-        ("Frames corrupt", trial.corrupt_frames),
-        ("Frames twice", trial.duplicate_frames),
-        ("Frames out of order", trial.late_frames),
+        ("Lost frames", trial.lost_frames),
+        ("Corrupt frames", trial.corrupt_frames),
+        ("Duplicate frames", trial.duplicate_frames),
+        ("Late frames, out of order", trial.late_frames),
     ]
 
 
 def _comparison(run: RunFolder) -> dict[str, Any] | None:
-    """Teacher beside student: returns with intervals, weights, bytes; shares are of the largest."""
+    """Teacher and student: returns with intervals, weights, bytes; shares are of the largest."""
     stages = run.stages
     evaluated = {who: stages.get(f"evaluate_{who}") for who in ("teacher", "student")}
     distilled, bench = stages.get("distill") or {}, stages.get("bench")

@@ -88,7 +88,7 @@ def gather(path: Path, known: AssessedTrial | None = None) -> RunFolder:
     }
     found = stages | {"trial": trial}
     missing = [words for stage, words in STAGES.items() if not found.get(stage)]
-    missing += [] if graph else ["no policy.onnx with the trial's digest, so no network's picture"]
+    missing += [] if graph else ["no policy.onnx has the trial's digest, so no network is drawn"]
     missing += [] if len(episodes) == 2 else ["no simulated episodes of teacher and student"]
     return RunFolder(
         folder=folder,

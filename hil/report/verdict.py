@@ -36,17 +36,17 @@ def judge(run: RunFolder) -> Verdict:
     """What happened, first."""
     trial = run.trial
     if trial is None:
-        return Verdict("none", "No trial yet", "This run has no trial: no journal to tell of one.")
+        return Verdict("none", "No trial yet", "This run has no trial, because it has no journal.")
     if trial.fault not in ("NONE", "ESTOP"):
-        return Verdict("bad", f"The board stopped it: {_words(trial.fault)}", _behind(trial))
+        return Verdict("bad", f"The board stopped the trial: {_words(trial.fault)}", _behind(trial))
     if trial.swing_up_seconds is None:
-        return Verdict("bad", "The pole was not brought up", _behind(trial))
+        return Verdict("bad", "The pole did not come up", _behind(trial))
     held = f"{trial.held_seconds:.1f} s"
     if trial.balanced:
         return Verdict("good", f"Balanced for {held}", _behind(trial))
     if trial.ended != COMPLETED:
         return Verdict("warn", f"Ended early, after {held} upright", _behind(trial))
-    return Verdict("bad", "Balanced, then lost it", _behind(trial))
+    return Verdict("bad", "Balanced, then fell", _behind(trial))
 
 
 def _behind(trial: TrialResult) -> str:
@@ -55,15 +55,17 @@ def _behind(trial: TrialResult) -> str:
     parts = []
     if up is not None:
         parts.append(
-            f"Up after {up:.1f} s; longest without leaving ±11.5°: {trial.balanced_seconds:.1f} s"
+            f"The pole was up after {up:.1f} s and stayed within ±11.5° for up to "
+            f"{trial.balanced_seconds:.1f} s"
         )
     if kicks:
-        parts.append(f"{kicks} kick{'s' if kicks > 1 else ''} on the way")
+        parts.append(f"it received {kicks} kick{'s' if kicks > 1 else ''}")
     if missed := trial.kicks_missed:
-        parts.append(f"{missed} of {kicks + missed} kicks never came")
+        parts.append(f"{missed} of {kicks + missed} kicks were not sent or not confirmed")
     if trial.ended != COMPLETED:
-        parts.append(f"it ended because: {trial.ended}")
-    return "; ".join(parts) + "."
+        parts.append(f"the trial ended early: {trial.ended}")
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "."
 
 
 def key_figures(run: RunFolder) -> list[KeyFigure]:
@@ -76,7 +78,9 @@ def key_figures(run: RunFolder) -> list[KeyFigure]:
             _jitter(trial),
             _timing("Round trip", trial.round_trip_us, "host to board and back"),
             _count(
-                "Skipped ticks", trial.skipped, f"{trial.late_ticks:,} late; {trial.ticks:,} ran"
+                "Skipped ticks",
+                trial.skipped,
+                f"{trial.ticks:,} ran, {trial.late_ticks:,} of them late",
             ),
             _count("Lost frames", trial.lost_frames, f"{trial.corrupt_frames} corrupt"),
         ]
@@ -132,8 +136,10 @@ def _jitter(trial: TrialResult) -> KeyFigure | None:
     if jitter is None:
         return None
     if trial.clock != "realtime":
-        return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", "virtual clock: none by nature")
-    beside = f"this machine wakes {short(floor['p99'])} µs late" if floor else "floor not measured"
+        return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", "a virtual clock has none")
+    beside = (
+        f"this machine wakes {short(floor['p99'])} µs late" if floor else "noise floor not measured"
+    )
     return KeyFigure("Jitter p99", short(jitter["p99"]), "µs", beside)
 
 
