@@ -4,7 +4,7 @@ Each method meets the same worlds, teachers and numbers of trajectories; what it
 is solved exactly, as a share of the way from moving at random (0) to the teacher (1). Each method's
 step size is the best of a list on worlds that no table is made of: the largest mean share over all
 marks, which stand at equal ratios. Finished worlds are kept in --out, one after the other with all
-methods, and the same command goes on from there.
+methods, and the same command resumes from there.
 
     python benchmarks/grid_worlds.py --tune [--experiments NAME ...]
     python benchmarks/grid_worlds.py [--experiments NAME ...] [--worlds N] [--write]

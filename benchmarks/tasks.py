@@ -199,7 +199,7 @@ def main(config: TasksConfig) -> None:
     """Run what is missing and write all that is finished."""
     unknown = set(config.tasks) - set(TASKS)
     if unknown:
-        sys.exit(f"no task {sorted(unknown)[0]!r}; take one of {', '.join(TASKS)}")
+        sys.exit(f"no task {sorted(unknown)[0]!r}; use one of {', '.join(TASKS)}")
     for seed in config.seeds:
         for name in config.tasks:
             students_of(config, name, seed)

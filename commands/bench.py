@@ -181,7 +181,8 @@ def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
 
 def _not_exact(policy: Path, boards: list[str]) -> str:
     return (
-        f"{policy} does not give its golden vectors bit for bit on {', '.join(boards)}: its files "
+        f"{policy} does not reproduce its golden vectors bit for bit on "
+        f"{', '.join(boards)}: its files "
         "were changed or the compiler breaks IEEE arithmetic; export it again"
     )
 

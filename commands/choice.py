@@ -144,12 +144,13 @@ def nothing_fits(choice: Choice) -> str:
     nearest = choice.nearest
     if nearest is None:
         reasons: Sequence[str] = [f"{c.encoding}: {c.reason}" for c in choice.candidates]
-        return f"no encoding runs on {choice.board} ({'; '.join(reasons)}); take another board"
+        return f"no encoding runs on {choice.board} ({'; '.join(reasons)}); use another board"
     blind = ""
     if any(candidate.needs_ranges for candidate in choice.candidates):
         blind = " or give --calibration FILE or --range LOW,HIGH, which rounded weights need"
     parts = " and ".join(_WORDS[n].format(nearest.figure(n)) for n in choice.over(nearest))
     return (
-        f"no encoding keeps to {wanted} on {choice.board}; the nearest, {nearest.encoding}, takes "
+        f"no encoding stays within {wanted} on {choice.board}; "
+        f"the closest, {nearest.encoding}, takes "
         f"{parts}; allow that{', ' if blind else ' or '}keep fewer weights{blind}"
     )

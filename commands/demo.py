@@ -58,7 +58,7 @@ def take_teacher(config: DemoConfig) -> dict[str, Any]:
     """Copy the teacher that comes with the rig into the run's folder."""
     shipped = TEACHERS_FOLDER / f"{config.rig}.onnx"
     if not shipped.is_file():
-        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(_rigs())}")
+        raise UserError(f"rig {config.rig!r} has no shipped teacher; use {', '.join(_rigs())}")
     with atomic_path(config.out / TEACHER) as temporary:
         shutil.copyfile(shipped, temporary)
     return {"teacher": str(config.out / TEACHER), "shipped_as": shipped.name}
@@ -137,7 +137,7 @@ def trial(config: DemoConfig) -> dict[str, Any]:
         print(f"trial ended: {lost}", file=sys.stderr)
     print(
         "this machine is too busy for a trial in real time; it is run again in lockstep, tick by "
-        "tick, which says nothing of the timing",
+        "tick, which says nothing about the timing",
         file=sys.stderr,
     )
     return run_trial(replace(asked, clock="lockstep"))
@@ -187,7 +187,7 @@ def _stages(config: DemoConfig) -> dict[str, Any]:
     for number, (name, stage) in enumerate(STAGES.items(), 1):
         title = f"[{number}/{len(STAGES) + 1}] {name}"
         if name in summary:
-            print(f"{title}: kept from before", file=sys.stderr)
+            print(f"{title}: already done", file=sys.stderr)
             continue
         print(f"{title}: {stage.__doc__}", file=sys.stderr)
         start = time.monotonic()
@@ -217,7 +217,7 @@ def _check(config: DemoConfig) -> None:
         UserError: a setting is out of its range, or `out` holds something else than a demo.
     """
     if config.rig not in _rigs():
-        raise UserError(f"no teacher comes with rig {config.rig!r}; take {', '.join(_rigs())}")
+        raise UserError(f"rig {config.rig!r} has no shipped teacher; use {', '.join(_rigs())}")
     check_counts(config, 1, "episodes", most=BLOCK)
     check_counts(config, 0, "seed", most=BLOCK // 2)
     check_numbers(config, "seconds", least=0.1, most=86_400)
@@ -251,8 +251,8 @@ def _begun(summary_path: Path, config: DemoConfig) -> dict[str, Any]:
             if _version(summary) == _version(fresh) and _is_sound(summary):
                 return summary
             print(
-                f"the unfinished run in {config.out} is of another version of sparsectl; it begins "
-                "anew",
+                f"the unfinished run in {config.out} is from another version of sparsectl; it "
+                "starts again",
                 file=sys.stderr,
             )
     for held in config.out.iterdir():  # the folder itself is locked, and so stays
@@ -296,7 +296,7 @@ def table(summary: dict[str, Any]) -> list[list[str]]:
             f"{evidence['teacher_return_mean']:.1f}",
             _interval(evidence),
         ],
-        ["... less the teacher's, in the same episodes", "", _share(evidence, "difference")],
+        ["difference from the teacher, in the same episodes", "", _share(evidence, "difference")],
         [
             "failures in 1,000 episodes",
             f"{evidence['teacher_failures_per_1000']:.1f}",

@@ -15,7 +15,7 @@ def run(config: DistillConfig) -> dict[str, Any]:
     """Distil; with `--table-bytes` each fine-tuned student is measured as the export writes it."""
     if config.table_encoding != AUTO and config.table_encoding not in ENCODINGS:
         known = ", ".join((AUTO, *ENCODINGS))
-        raise UserError(f"table_encoding is {config.table_encoding!r}; take one of {known}")
+        raise UserError(f"table_encoding is {config.table_encoding!r}; use one of {known}")
     if config.table_bytes is None:
         return distill(config)
     from sparsectl.commands.table_bytes import table_bytes

@@ -57,7 +57,7 @@ def _python() -> Iterator[Check]:
     linux = platform.system() == "Linux"
     yield Check(
         "system",
-        system if linux else f"{system}, untried: build, bench and trial want Linux",
+        system if linux else f"{system}, untested: build, bench and trial need Linux",
         "all of it on Linux; elsewhere teach, collect, distill, evaluate, pareto, export",
         "",
     )

@@ -63,7 +63,7 @@ def check_limits(config: ChooseConfig) -> dict[str, float]:
     """The limits that were given.
 
     Raises:
-        UserError: one of them is no number over 0.
+        UserError: one of them is not a number above 0.
     """
     limits = {name: getattr(config, name) for name in LIMITS if getattr(config, name) is not None}
     for name, value in limits.items():
@@ -162,7 +162,8 @@ def verify_on(folder: Path, board: str) -> dict[str, Any]:
     if not result["bit_exact"]:
         error, of_what = how_far(result)
         raise UserError(
-            f"{board} computes other bits than the reference (an error of {error:.3g} {of_what}); "
+            f"{board} computes different bits from the reference (an error of {error:.3g} "
+            f"{of_what}); "
             "this is a defect, choose another encoding"
         )
     return result
@@ -179,7 +180,7 @@ def _measure(
         reason = str(error).replace(str(folder), "the policy")
         return Candidate(name, reason=reason, needs_ranges=isinstance(error, UnknownInputs)), ""
     if not measured["bit_exact"]:
-        return Candidate(name, reason="it gives other bits there than the reference"), ""
+        return Candidate(name, reason="it computes different bits there from the reference"), ""
     unit, time = clock_of(measured)
     return Candidate(
         name,

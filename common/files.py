@@ -141,7 +141,7 @@ def unwritable(path: Path, error: OSError, option: str = "--out") -> str:
     in_the_way = next((p for p in (path, *path.parents) if p.is_file()), None)
     if in_the_way is not None and isinstance(error, (FileExistsError, NotADirectoryError)):
         return f"cannot write in {path}: {in_the_way} is a file; give another {option}"
-    mend = "free the disk" if error.errno in FULL else "name a folder that you may write"
+    mend = "free disk space" if error.errno in FULL else "name a folder that you can write to"
     return f"cannot write {path}: {error.strerror or error}; {mend}, or give another {option}"
 
 

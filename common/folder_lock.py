@@ -32,7 +32,7 @@ def locked_folder(folder: Path) -> Iterator[bool]:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise UserError(
-            f"cannot use the folder {folder}: {error.strerror}; name another by --out"
+            f"cannot use the folder {folder}: {error.strerror}; name another with --out"
         ) from error
     about = os.fstat(descriptor)
     identity = (about.st_dev, about.st_ino)
@@ -54,6 +54,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise UserError(
-            f"another sparsectl is writing to {folder}; wait for its end, or name another folder "
-            "by --out"
+            f"another sparsectl is writing to {folder}; wait for it to finish, or name another "
+            "folder "
+            "with --out"
         ) from error

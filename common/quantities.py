@@ -20,7 +20,7 @@ def bytes_from(text: str) -> int:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([KM]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if found is None:
-        raise ValueError(f"{text!r} is no size; write 8K, 1.5K or 300")
+        raise ValueError(f"{text!r} is not a size; write 8K, 1.5K or 300")
     return int(float(found.group(1)) * _SUFFIXES[found.group(2).upper()])
 
 

@@ -37,9 +37,7 @@ def check_prefix(prefix: str) -> None:
     if len(prefix) > LONGEST:
         raise UserError(f"--prefix has {len(prefix)} characters; give at most {LONGEST}")
     if prefix.lower() in _HEADERS:
-        raise UserError(
-            f"--prefix is {prefix!r}, and {prefix}.h hides another header; take another"
-        )
+        raise UserError(f"--prefix is {prefix!r}, and {prefix}.h hides another header; use another")
 
 
 def c_file_names(prefix: str = DEFAULT) -> tuple[str, str, str, str]:
@@ -60,5 +58,5 @@ def check_unused(prefix: str, texts: Iterable[str]) -> None:
         rests = (name.removeprefix(default) for name in names if name.startswith(f"{default}_"))
         if any(other + rest in names for rest in rests):
             raise UserError(
-                f"--prefix is {prefix!r}, which the policy's own code uses; take another"
+                f"--prefix is {prefix!r}, which the policy's own code uses; use another"
             )

@@ -259,6 +259,6 @@ def _move(folder: Path, out: Path) -> list[str]:
             files.append(str(path.replace(place)))
     except OSError as error:
         raise UserError(
-            f"cannot write {out}: {error.strerror}; name a folder you may write"
+            f"cannot write {out}: {error.strerror}; name a folder that you can write to"
         ) from error
     return sorted(files)

@@ -152,7 +152,7 @@ class Proof:
         """By the share of observations alone: beside a threshold all of them would differ."""
         if other.share > share:
             raise UserError(
-                f"{self._policy.encoding.name} chooses otherwise than {self._source.file} for "
+                f"{self._policy.encoding.name} chooses differently from {self._source.file} for "
                 f"{other.words} where a share of {share:g} is allowed; give an --error of at least "
                 f"{other.share:.2g} if that is small enough for the plant, or take an encoding in "
                 "float32"

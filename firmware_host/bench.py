@@ -156,7 +156,7 @@ def check_limits(config: BenchConfig, result: dict[str, Any], target: Target) ->
         if limit is None:
             continue
         if value is None:
-            raise UserError(f"--{name} {limit}: board {config.board} cannot tell; take another")
+            raise UserError(f"--{name} {limit}: board {config.board} cannot tell; use another")
         if not value <= limit:
             raise UserError(
                 f"{config.policy} takes {value:g} {unit} on {config.board}, over --{name} "

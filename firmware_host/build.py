@@ -210,10 +210,10 @@ def check_fit(policy: PolicyFacts, rig: RigConstants, policy_dir: Path) -> None:
     if policy.period_us not in (0, rig.period_us):
         raise UserError(
             f"{policy_dir} was trained at a period of {policy.period_us} us, the rig has "
-            f"{rig.period_us} us; take the rig that it was trained on"
+            f"{rig.period_us} us; use the rig that it was trained on"
         )
     if (why := other_duties(policy.choices, rig.duties)) is not None:
-        raise UserError(f"{policy_dir} {why}; take the rig that it was trained on")
+        raise UserError(f"{policy_dir} {why}; use the rig that it was trained on")
 
 
 @contextmanager

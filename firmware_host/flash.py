@@ -66,7 +66,7 @@ def _run(command: str) -> None:
         ).returncode
     except subprocess.TimeoutExpired as error:
         raise UserError(
-            f"{shlex.split(command)[0]} takes over {TIMEOUT_S:.0f} s; is the board there?"
+            f"{shlex.split(command)[0]} takes over {TIMEOUT_S:.0f} s; is the board connected?"
         ) from error
     if code != 0:
         raise UserError(

@@ -60,7 +60,9 @@ class OpenOcd:
         tool = find_tool("openocd")
         image = folder / "firmware.hex"
         if any(mark in str(image) for mark in ' "{}[]$'):
-            raise UserError(f"openocd cannot take the path {image}; build into a plainer folder")
+            raise UserError(
+                f"openocd cannot handle the path {image}; build into a folder with a simpler name"
+            )
         return [(tool, "-f", self.config, "-c", f"program {image} verify reset exit")]
 
 

@@ -37,7 +37,7 @@ def chosen_start(start: str, random: np.random.Generator) -> StartKind:
     for known in STARTS:
         if start == known:
             return known
-    raise UserError(f"start is {start!r}; take one of {', '.join(STARTS)}, mixed")
+    raise UserError(f"start is {start!r}; use one of {', '.join(STARTS)}, mixed")
 
 
 class PendulumEnv(gymnasium.Env[Observation, Action]):

@@ -177,8 +177,8 @@ def described_convolution(metadata: dict[str, Any]) -> Convolution | None:
         return None
     fields = Convolution.__dataclass_fields__
     if not isinstance(said, dict) or set(said) != set(fields):
-        raise UserError(f"convolution is no object of {', '.join(fields)}; distil it again")
+        raise UserError(f"convolution is not an object of {', '.join(fields)}; distil it again")
     for name in ("kernel", "strides", "dilations", "pads"):
         if not isinstance(said[name], list):
-            raise UserError(f"convolution.{name} is no list; distil it again")
+            raise UserError(f"convolution.{name} is not a list; distil it again")
     return Convolution(**said)

@@ -95,4 +95,4 @@ def _arrays(path: Path) -> dict[str, NDArray[np.float64]]:
         return {name: np.asarray(array, np.float64) for name, array in found.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{path} is no npz of plain arrays ({reason}); make it: {SAVE}") from error
+        raise UserError(f"{path} is not an npz of arrays ({reason}); make it: {SAVE}") from error

@@ -181,7 +181,7 @@ def _of_choices(
     try:
         count, first = int(str(space.get("n", size))), int(str(space.get("start", 0)))
     except ValueError as error:
-        raise UserError(f"{path}: its action_space is no Discrete; save the model again") from error
+        raise UserError(f"{path}: its action_space is not Discrete; save it again") from error
     if count != size:
         raise UserError(f"{path} has {size} outputs for {count} choices; save the model again")
     nothing, one = np.zeros(size, np.float32), np.ones(size, np.float32)

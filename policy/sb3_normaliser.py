@@ -17,7 +17,7 @@ def sign_of_normaliser(path: Path) -> str | None:
     for found in beside:
         if found.parent == path.parent or not any(found.parent.glob("*.zip")):
             place = found.relative_to(path.parent)
-            return f"{place} lies beside it, so it seems to have been trained with VecNormalize"
+            return f"{place} lies beside it, so VecNormalize seems to have been used"
     if says_vec_normalize(path):
         return "it was trained with VecNormalize"
     return None
@@ -26,7 +26,7 @@ def sign_of_normaliser(path: Path) -> str | None:
 def warn_of_normaliser(path: Path) -> None:
     """Warn where a zip that is used without a normaliser was trained with one."""
     if sign := sign_of_normaliser(path):
-        warn(f"{path}: {sign}; give its mean and variance by --normalizer (docs/own_policy.md)")
+        warn(f"{path}: {sign}; give its mean and variance with --normalizer (docs/own_policy.md)")
 
 
 def says_vec_normalize(path: Path) -> bool:

@@ -78,7 +78,7 @@ def read_state_dict(path: Path, content: bytes) -> dict[str, Any]:
         with zipfile.ZipFile(buffer) as inner:
             unpacked = sum(info.file_size for info in inner.infolist())
         if unpacked > POLICY_BYTES_LIMIT:
-            raise UserError(f"{path}: policy.pth unpacks to {unpacked} bytes; that is no policy")
+            raise UserError(f"{path}: policy.pth unpacks to {unpacked} bytes; that is too much")
         buffer.seek(0)
         state = torch.load(buffer, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, *TORCH_ERRORS) as error:
@@ -99,7 +99,7 @@ def read_array(path: Path, state: dict[str, Any], key: str, dimensions: int) -> 
     if tensor is None or tensor.dim() != dimensions:
         raise UserError(f"{path}: {key} is missing or has not {dimensions} dimensions")
     if not 0 < tensor.numel() <= PARAMETERS_LIMIT or not tensor.is_floating_point():
-        raise UserError(f"{path}: {key} is {tuple(tensor.shape)} {tensor.dtype}; that is no layer")
+        raise UserError(f"{path}: {key} is {tuple(tensor.shape)} {tensor.dtype}, not a layer")
     try:
         array: Array = tensor.float().contiguous().numpy()
     except TORCH_ERRORS as error:

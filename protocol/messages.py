@@ -171,7 +171,7 @@ MESSAGES: Final = (
     Message(
         "MODE",
         9,
-        "Choose the mode and begin anew: forgets CONFIG, the history (and a recurrent policy's "
+        "Choose the mode and start again: forgets CONFIG, the history (and a recurrent policy's "
         "state) and the PLANT_STEP count, also where the mode stays; a change to or from PIL, "
         "which has other encoders, forgets home too (SAFE). Refused in ARMED, ACTIVE and STOPPING.",
         to_board=(Field("mode", "u8", "", "Mode"),),

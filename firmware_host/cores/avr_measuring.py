@@ -68,7 +68,9 @@ def _simulate(
             [*command, str(owned), str(given), str(out)], capture_output=True, timeout=RUN_TIMEOUT_S
         )
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"{policy} runs over {RUN_TIMEOUT_S:.0f} s in simavr; shrink it") from error
+        raise UserError(
+            f"{policy} takes more than {RUN_TIMEOUT_S:.0f} s in simavr; make it smaller"
+        ) from error
     if answer.returncode != 0:
         raise UserError(
             f"{policy} crashes on {core.name} (more stack than RAM, or an address that is not "

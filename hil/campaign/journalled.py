@@ -81,11 +81,11 @@ def claim(command: TrialCommand, folder: Path) -> None:
             if there.get(name) != value:
                 raise UserError(
                     f"{folder} holds a campaign with {name} {there.get(name)}, now {value}; "
-                    "name another folder by --out, or give the same settings to resume"
+                    "name another folder with --out, or give the same settings to resume"
                 )
         return
     if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} holds something other than a campaign; name another by --out")
+        raise UserError(f"{folder} holds something other than a campaign; name another with --out")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, settings)
 

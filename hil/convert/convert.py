@@ -36,7 +36,7 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     require_protocol(journal, path)
     out = config.out or path.with_suffix(f".{config.to}")
     if out.is_dir():
-        raise UserError(f"{out} is a folder; name a file by --out")
+        raise UserError(f"{out} is a folder; name a file with --out")
     with atomic_path(out) as temporary:
         holds = _writer(config.to)(journal, temporary)
         size = temporary.stat().st_size

@@ -80,12 +80,12 @@ class Steps:
         """Let the board run so many ticks more, after a proof that the host lives.
 
         Raises:
-            LinkLost: it takes the steps, but has told of no tick for `SILENCE_S` of its own time.
+            LinkLost: it takes the steps, but has reported no tick for `SILENCE_S` of its own time.
         """
         silent_s = (self._tick - self._heard) * self._period_us * 1e-6
         if silent_s > SILENCE_S:
             raise LinkLost(
-                f"the board on {self._link.port} has told of no tick for {silent_s:.1f} s; "
+                f"the board on {self._link.port} has reported no tick for {silent_s:.1f} s; "
                 "check cable and supply, reset it and retry"
             )
         self._tick += ticks
@@ -169,5 +169,5 @@ def advance_until(drive: Drive, states: set[int], limit_s: float, what: str) -> 
                 return sample
             started_us = sample.time_us if started_us is None else started_us
             if sample.time_us - started_us > limit_s * 1e6:
-                raise LinkLost(f"the board did not get through {what} in {limit_s:g} s; reset it")
-    raise LinkLost(f"the board did not get through {what} in a minute; reset it")
+                raise LinkLost(f"the board did not complete {what} in {limit_s:g} s; reset it")
+    raise LinkLost(f"the board did not complete {what} in a minute; reset it")

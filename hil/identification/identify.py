@@ -42,7 +42,7 @@ def identify(config: IdentifyConfig) -> dict[str, Any]:
 
         def show(iteration: int, rms: float) -> None:
             bar.update()
-            bar.set_postfix_str(f"left over {rms:.3f} counts")
+            bar.set_postfix_str(f"residual {rms:.3f} counts")
 
         found = fit(windows, start(rig), show)
     picture = config.out.with_suffix(".png")
@@ -83,14 +83,14 @@ def _result(found: Fit, rig: Path, picture: Path) -> dict[str, Any]:
 
 def _note(found: Fit) -> str:
     if not found.converged:
-        return "not converged: start from a rig file that is nearer, by --rig"
+        return "not converged: start from a closer rig file, with --rig"
     worst = max(found.residual_counts)
     if worst > POOR_FIT_COUNTS:
         return (
-            f"{worst:.1f} counts are left over where quantisation leaves 0.3: the model lacks "
+            f"{worst:.1f} counts of residual, where quantisation leaves 0.3: the model lacks "
             "something of this rig (play, slip, a loose belt?); take the intervals with care"
         )
-    return "the pole's mass and the back-EMF stand as in the rig file that was started from"
+    return "the pole's mass and the back-EMF were not fitted; the starting rig file gives them"
 
 
 def _table(parameters: dict[str, dict[str, Any]]) -> list[list[str]]:

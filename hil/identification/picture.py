@@ -66,7 +66,7 @@ def _draw_window(fit: Fit, windows: Sequence[Window], axes: Axes) -> None:
     axes.set_xlabel("time, ms")
     axes.set_ylabel("counts from the first")
     axes.set_title(
-        f"left over, rms: base {base:.2f}, pole {pole:.2f} counts (quantisation alone 0.29)",
+        f"residual, rms: base {base:.2f}, pole {pole:.2f} counts (quantisation alone 0.29)",
         fontsize=10,
         loc="left",
     )

@@ -144,7 +144,7 @@ class JournalWriter:
             )
         except OSError as error:
             raise JournalLost(
-                f"cannot write the journal {path}: {error.strerror}; name another folder by --out"
+                f"cannot write the journal {path}: {error.strerror}; name another folder with --out"
             ) from error
         self._put_off: list[bytes] = []
         self._size = 0
@@ -239,7 +239,7 @@ class JournalWriter:
             self._size += written
 
     def _lost(self, why: str | None) -> JournalLost:
-        return JournalLost(f"cannot write the journal {self.path}: {why}; free the disk")
+        return JournalLost(f"cannot write the journal {self.path}: {why}; free disk space")
 
 
 def find_journal(path: Path) -> Path:

@@ -72,7 +72,7 @@ def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> N
         content = _content(policy / name)
         if content is None:
             if named is not None and name in named:
-                raise UserError(f"{policy} has no {name}; name the policy's folder by --policy")
+                raise UserError(f"{policy} has no {name}; name the policy's folder with --policy")
             continue
         found = hashlib.sha256(content).hexdigest()
         if named is not None and found != named.get(name):

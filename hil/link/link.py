@@ -159,7 +159,7 @@ class Link:
         try:
             self._line.write(frame)
         except LineStalled as error:
-            raise LinkLost(f"the board on {self.port} reads nothing any more; reset it") from error
+            raise LinkLost(f"the board on {self.port} has stopped reading; reset it") from error
         except (serial.SerialException, OSError) as error:
             raise LinkLost(self._vanished(error)) from error
 

@@ -87,7 +87,7 @@ class Expectation:
                 raise UserError(
                     f"{name} is {_short(hello[name])} on the board, {_short(expected)} in rig "
                     f"{self.rig_name} and its policy; build and flash for this rig, or name its "
-                    "own by --rig"
+                    "own with --rig"
                 )
 
     def other_constant(self, hello: Mapping[str, Any], told: Mapping[str, Any]) -> UserError:
@@ -96,7 +96,7 @@ class Expectation:
             if told[name] != expected:
                 return UserError(
                     f"{name} is {told[name]} on the board, {expected} in rig {self.rig_name}; "
-                    "build and flash for this rig, or name its own by --rig"
+                    "build and flash for this rig, or name its own with --rig"
                 )
         return UserError(
             f"the board has other duties to choose among than rig {self.rig_name}, or its limits "
@@ -228,7 +228,7 @@ class Session:
         self._has_left_safe = True
 
     def explain(self, error: UserError) -> UserError:
-        """`error`, or what lies behind it: a board that has started anew in the midst of a run
+        """`error`, or what lies behind it: a board that has restarted in the middle of a run
         refuses what belongs to one, or says nothing more. Ask after it was told to stop.
 
         It has where it forgot its mode, or is in SAFE (or was, when the stop came), to which
@@ -253,7 +253,8 @@ class Session:
         if not is_new:
             return error
         return LinkLost(
-            f"the board on {self.link.port} restarted in the midst of the run; look at its supply, "
+            f"the board on {self.link.port} restarted in the middle of the run; look at "
+            "its supply, "
             "its reset line and its cable, then retry"
         )
 

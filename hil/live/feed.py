@@ -113,7 +113,7 @@ class LiveFeed:
         if not self._page_is_there:
             return "its process has ended"
         if now_ns - self._heard_ns > (SILENCE_NS if self.is_watched else SILENCE_BEFORE_ARM_NS):
-            return f"no sign of it for {(now_ns - self._heard_ns) * 1e-9:.1f} s"
+            return f"nothing heard from it for {(now_ns - self._heard_ns) * 1e-9:.1f} s"
         if self.is_watched and self._browsers == 0:
             return "no browser shows it any more"
         return None

@@ -166,7 +166,7 @@ def make_plan(config: TrialConfig) -> Plan:
         _check_source(config.policy, graph)
     name = config.rig or graph.rig
     if name is None:
-        raise UserError(f"the policy in {config.policy} names no rig; name one by --rig")
+        raise UserError(f"the policy in {config.policy} names no rig; name one with --rig")
     rig = load_rig(name)
     _check_fit(graph, rig)
     _check_patience(config.link_timeout_ticks, rig)
@@ -237,12 +237,12 @@ def _check_clock(config: TrialConfig) -> None:
     if kind_of(config.port).has_virtual_clock:
         if (config.mode, config.clock) == ("host", "fast"):
             raise UserError(
-                "--clock is fast, which waits for no command; take lockstep in host mode"
+                "--clock is fast, which waits for no command; use lockstep in host mode"
             )
         return
     if config.mode == "pil" and config.clock == "lockstep":
         raise UserError(
-            f"--clock is lockstep, which --port virtual alone has; take fast for {config.port}"
+            f"--clock is lockstep, which --port virtual alone has; use fast for {config.port}"
         )
     if config.mode != "pil" and config.clock != "realtime":
         raise UserError(
@@ -261,7 +261,7 @@ def _check_fault(config: TrialConfig) -> None:
     if config.port != VIRTUAL or config.mode == "pil":
         given = f"--wiring is {config.wiring}" if config.wiring else "--paced is asked for"
         given = f"--fault is {config.fault}" if config.fault else given
-        raise UserError(f"{given}; take --port virtual and --mode device or host for it")
+        raise UserError(f"{given}; use --port virtual and --mode device or host for it")
 
 
 def _takes_time(config: TrialConfig) -> bool:
@@ -291,17 +291,17 @@ def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
     if graph.observation_size != given:
         raise UserError(
             f"the policy takes {graph.observation_size} values, rig {rig.name} gives {given}; "
-            "name the rig that it was trained for by --rig"
+            "name the rig that it was trained for with --rig"
         )
     if len(graph.action) != 1:
         raise UserError(
             f"the policy gives {len(graph.action)} actions, rig {rig.name} has 1 motor; "
-            "name the rig that it was trained for by --rig"
+            "name the rig that it was trained for with --rig"
         )
     if graph.frames != frames:
         raise UserError(
             f"the policy stacks {graph.frames} frames, rig {rig.name} {rig.frames}; "
-            "name the rig that it was trained for by --rig"
+            "name the rig that it was trained for with --rig"
         )
     if graph.period_s and abs(graph.period_s - rig.period_s) > 1e-9:
         raise UserError(
@@ -309,4 +309,4 @@ def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
             f"runs at {rig.period_s * 1e3:g} ms; train for this rate, or correct the rig's period_s"
         )
     if (why := other_duties(choices_of(graph.signals()), rig.motor.duties)) is not None:
-        raise UserError(f"the policy {why}; name the rig that it was trained for by --rig")
+        raise UserError(f"the policy {why}; name the rig that it was trained for with --rig")

@@ -39,13 +39,13 @@ class ActuatorPort:
         kind, _, address = request.port.partition(":")
         if request.plant is None:
             raise UserError(
-                f"--mode is pil, which simulates the pendulum, but --port is {request.port}; take "
+                f"--mode is pil, which simulates the pendulum, but --port is {request.port}; use "
                 "--mode device or host"
             )
         if request.rig.period_us > SLOWEST_PERIOD_US:
             raise UserError(
                 f"the rig's period is {request.rig.period_us} us, too slow for the watchdog of "
-                f"{kind}, 0.1 s; take at most {SLOWEST_PERIOD_US}"
+                f"{kind}, 0.1 s; use at most {SLOWEST_PERIOD_US}"
             )
         built = build_firmware(request.policy, "host", request.rig, request.firmware)
         start = ActuatorStart(kind, address, request.plant.rig)

@@ -108,7 +108,7 @@ def _verdict(difference: Difference | None, player: Player, is_clouded: bool) ->
     if is_clouded:
         return (
             f"{agreed} ticks agree; {difference}, but just before it the line lost frames, so "
-            "what the board heard there is not known: that says nothing of the policy"
+            "what the board heard there is not known: which says nothing about the policy"
         )
     if difference is not None:
         return f"{difference}; {agreed} ticks before it agree"

@@ -45,7 +45,7 @@ def compare(first: RunFolder, second: RunFolder) -> TrialComparison:
     if units[0] != units[1]:
         raise UserError(
             f"{first.folder} is of a rig in {units[0]}, {second.folder} of one in {units[1]}; "
-            "compare trials of rigs alike"
+            "compare trials of rigs of one kind"
         )
     names = _names(first, second)
     rows = [(label, form(trials[0]), form(trials[1])) for label, form in _ROWS.items()]

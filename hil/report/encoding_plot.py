@@ -104,7 +104,7 @@ def _measured(row: dict[str, Any]) -> Measured:
 def _over_0(value: Any) -> float:
     number = float(value)
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{value} is no number over 0")
+        raise ValueError(f"{value} is not a number above 0")
     return number
 
 

@@ -125,7 +125,7 @@ def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
     summary = path / "summary.json"
     stages = read_json(summary) if summary.is_file() else {}
     if not isinstance(stages, dict):
-        raise UserError(f"{summary} is no object with a stage a key; run the pipeline again")
+        raise UserError(f"{summary} is not an object of stages; run the pipeline again")
     if journal is None and not summary.is_file():
         raise UserError(
             f"{path} holds neither summary.json nor journal.bin; name a run's or a trial's folder"
@@ -149,7 +149,7 @@ def _episode(path: Path) -> Episode | None:
         with np.load(path, allow_pickle=False) as stored:
             episode = {key: np.asarray(stored[key], dtype=np.float64) for key in EPISODE_KEYS}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no recorded episode: {error}; evaluate again") from error
+        raise UserError(f"{path} is not a recorded episode: {error}; evaluate again") from error
     if len({value.shape for value in episode.values()}) != 1 or episode["time_s"].ndim != 1:
         raise UserError(f"{path} holds arrays of different lengths; evaluate again")
     return episode

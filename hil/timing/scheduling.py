@@ -95,5 +95,5 @@ def _lock_memory() -> bool:
 
 def _say(refused: str, mend: str) -> None:
     print(
-        f"trial: the system refuses {refused}; the trial goes on without ({mend})", file=sys.stderr
+        f"trial: the system refuses {refused}; the trial runs without it ({mend})", file=sys.stderr
     )

@@ -7,17 +7,17 @@ from typing import Final
 from sparsectl.firmware_host.config_header import COMMAND_TICKS
 from sparsectl.protocol.wire import Fault
 
-_HURRY: Final = "a busy machine: let this program go first by --fifo"
+_HURRY: Final = "a busy machine: give this program priority with --fifo"
 
 _ADVICE: Final[dict[Fault, str]] = {
-    Fault.BASE_TRAVEL: "the base ran to its limit; is [base] limit that of this track?",
+    Fault.BASE_TRAVEL: "the base reached its limit; does [base] limit match this track?",
     Fault.BASE_RATE: "check the base's encoder: its plug, its counts in the rig file",
     Fault.POLE_RATE: "check the pole's encoder: its plug, its counts in the rig file",
-    Fault.NON_FINITE: "the policy puts out no number, or the index of no duty; export it again",
+    Fault.NON_FINITE: "the policy's output is not finite or is no duty's index; export it again",
     Fault.STUCK_BASE: "check the motor's supply, the base's encoder, and what holds the base",
     Fault.STUCK_POLE: "check the pole's encoder, and what holds the pole",
-    Fault.REVERSED_BASE: "the base counts against the motor; find the signs by --check-wiring",
-    Fault.REVERSED_POLE: "the pole counts the wrong way; find the signs by --check-wiring",
+    Fault.REVERSED_BASE: "the base counts against the motor; find the signs with --check-wiring",
+    Fault.REVERSED_POLE: "the pole counts the wrong way; find the signs with --check-wiring",
     Fault.OVER_CURRENT: "look for a short or a jam before the next trial",
     Fault.OVERRUN: (
         "over 0.1 s lay between two of its ticks: on the virtual rig a busy machine, which --fifo "
@@ -52,19 +52,19 @@ def advice(fault: Fault, period_us: int, link_ticks: int, line_share: float = 0.
     if fault in (Fault.LINK_LOST, Fault.COMMAND_LATE) and line_share > BUSY_LINE:
         return (
             f"the line is too slow: a tick's frames take {line_share:.0%} of its "
-            f"{period_us / 1000:g} ms; take a higher --baud, on the board as here"
+            f"{period_us / 1000:g} ms; use a higher --baud, on the board as here"
         )
     if fault == Fault.LINK_LOST:
         silent_ms = link_ticks * period_us / 1000
         return (
             f"it heard nothing of this program for {silent_ms:g} ms: a bad cable, or {_HURRY}, "
-            "or have it wait longer by --link-timeout-ticks"
+            "or have it wait longer with --link-timeout-ticks"
         )
     if fault == Fault.COMMAND_LATE:
         late_ms = COMMAND_TICKS * period_us / 1000
         return (
             f"no command of the policy came within {late_ms:g} ms: {_HURRY}, "
-            "or leave the policy to the board by --mode device"
+            "or leave the policy to the board with --mode device"
         )
     return _ADVICE.get(fault, "")
 

@@ -213,7 +213,7 @@ class _Trial:
         except LinkLost as error:
             link, usual = session.link, find_board(self.config.board).baud
             if link.counters.corrupt or self.plan.baud != usual:
-                came = "bytes come, but no frame" if link.counters.corrupt else "nothing comes"
+                came = "bytes arrive, but no frame" if link.counters.corrupt else "nothing comes"
                 raise LinkLost(
                     f"{came} from the board on {link.port} at {self.plan.baud} baud; board "
                     f"{self.config.board} speaks {usual}: leave --baud out, or name its --board"

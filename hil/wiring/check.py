@@ -44,9 +44,9 @@ TRAVELS: Final = (0.05, 0.12, 0.25)
 ATTEMPTS: Final = 5
 LAST_DUTY_TICKS: Final = 4
 """Ticks after DISARM in which the base may still gain what the last duty gave it."""
-PUSH_BASE: Final = "push the base a little to and fro by hand"
+PUSH_BASE: Final = "push the base back and forth a little by hand"
 SWING_POLE: Final = "swing the pole a little by hand"
-HOLD_TIP: Final = "hold the pole's tip aside for a second, to where the base was pushed last"
+HOLD_TIP: Final = "hold the pole's tip aside for a second, the way the base was pushed last"
 
 
 RunOn = Literal["no", "driven", "off too"]
@@ -57,8 +57,8 @@ EXPLAINED: Final = (
 
 
 RAN_ON: Final = (
-    "the base ran on with next to no duty: check the driver's PWM wire and its enable input, which "
-    "no jumper may hold; and the base's counts in the rig file"
+    "the base kept moving with almost no duty: check the driver's PWM wire and its enable input, "
+    "which no jumper may hold; and the base's counts in the rig file"
 )
 RUNS_OFF: Final = (
     "the motor drives though the board has turned it off: switch its supply off; then "
@@ -158,7 +158,7 @@ def check_wiring(config: TrialConfig) -> dict[str, Any]:
     source = rig_path(config.rig or plan.graph.rig or plan.rig.name)
     out = plan.folder / f"{plan.rig.name}.toml"
     if out.exists():
-        raise UserError(f"{out} is there already; name another folder by --out")
+        raise UserError(f"{out} already exists; name another folder with --out")
     with locked_folder(plan.folder):
         return _check(plan, source, out)
 
@@ -185,7 +185,7 @@ def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
         raise UserError("; ".join(findings.troubles) + stopped)
     if result["rig"]:
         say(
-            f"build and flash the firmware anew for it: sparsectl build {plan.config.policy} "
+            f"build and flash the firmware for it: sparsectl build {plan.config.policy} "
             f"--board {plan.config.board} --rig {out}"
         )
     return result

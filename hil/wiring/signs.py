@@ -18,7 +18,7 @@ def write_signs(source: Path, out: Path, flip_base: bool, flip_pole: bool) -> Ri
         UserError: `out` is there already or cannot be written, or the text has no such line.
     """
     if out.exists():
-        raise UserError(f"{out} is there already; name another folder by --out")
+        raise UserError(f"{out} already exists; name another folder with --out")
     text, rig = source.read_text(encoding="utf-8"), load_rig(source)
     wanted = replace(rig, name=out.stem)
     if flip_base:
@@ -34,7 +34,7 @@ def write_signs(source: Path, out: Path, flip_base: bool, flip_pole: bool) -> Ri
         found = replace(load_rig(path), name=out.stem)
         if found != wanted:
             raise UserError(
-                f"{source} cannot be edited: it has its signs in a place of their own; change the "
+                f"{source} cannot be edited: its signs are not where they usually are; change the "
                 "sign of "
                 + " and of ".join(
                     ["[base] unit_per_count"] * flip_base + ["[pole] counts_per_turn"] * flip_pole

@@ -241,8 +241,8 @@ def _refuse_functions(model: ModelProto, output: str) -> None:
         if (node.domain, node.op_type) in own:
             label, _, operator = _names(node)
             raise UserError(
-                f"{label} ({operator}) cannot be exported: it is a function of the file's own; put "
-                "its nodes in its place with onnx.inliner.inline_local_functions"
+                f"{label} ({operator}) cannot be exported: it is a function defined in the file; "
+                "put its nodes in its place with onnx.inliner.inline_local_functions"
             )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C in the midst of each long command: exit code 130, one line, nothing half made.
+"""Ctrl-C in the middle of each long command: exit code 130, one line, nothing half made.
 
 The signal comes at the first step that the command shows, or with the first program that it starts,
 so at the same place in every run.
@@ -79,7 +79,7 @@ def test_ctrl_c(
     last = said.strip().splitlines()[-1]
     assert last.startswith(f"sparsectl {command}: stopped"), said
     if command in RESUMED:
-        assert last.endswith("the same command goes on from there")
+        assert last.endswith("the same command resumes from there")
         assert (tmp_path / "new" / "made.npz" / "checkpoint.safetensors").is_file()
     else:
         assert list(tmp_path.iterdir()) == []

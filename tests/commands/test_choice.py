@@ -66,7 +66,7 @@ def test_nothing_runs(reason: str) -> None:
     choice = Choice("board", "cycles", {}, (Candidate("csr", reason=reason),))
     assert choice.best is None
     assert nothing_fits(choice) == (
-        "no encoding runs on board (csr: it does not compile); take another board"
+        "no encoding runs on board (csr: it does not compile); use another board"
     )
 
 

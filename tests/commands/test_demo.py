@@ -24,7 +24,7 @@ from tests.hil.policies import export_graph, timid_graph
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rig": "seesaw"}, "no teacher comes with rig 'seesaw'"),
+        ({"rig": "seesaw"}, "rig 'seesaw' has no shipped teacher"),
         ({"seconds": float("nan")}, "seconds is nan; give a number from 0.1"),
         ({"episodes": 0}, "episodes is 0"),
         ({"seed": -1}, "seed is -1"),
@@ -153,7 +153,7 @@ def test_an_unfinished_demo_of_another_version_begins_anew(
     begun(config, **({"teacher": {}, "evaluate_teacher": {}} | change))
     (config.out / "rounds").mkdir()
     assert first_stage_run(config, monkeypatch) == "teacher"
-    assert "of another version of sparsectl; it begins anew" in capsys.readouterr().err
+    assert "from another version of sparsectl; it starts again" in capsys.readouterr().err
     assert not (config.out / "rounds").exists()
 
 

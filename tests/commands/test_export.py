@@ -209,7 +209,7 @@ def test_bench_of_a_folder_whose_golden_vectors_do_not_hold_is_an_error(
     changed = source.replace("odd[0] * 0x1p+1f", "odd[0] * 0x1.8p+0f")
     assert changed != source
     (folder / "policy.c").write_text(changed)
-    with pytest.raises(UserError, match="does not give its golden vectors bit for bit on host:"):
+    with pytest.raises(UserError, match="not reproduce its golden vectors bit for bit on host:"):
         bench(BenchConfig(folder, runs=10))
     with pytest.raises(UserError, match="bit for bit on .*host"):
         bench(BenchConfig(folder, board="all", runs=10))

@@ -32,7 +32,7 @@ def test_folders_that_were_there_stay(tmp_path: Path) -> None:
 def test_no_room_is_the_users_to_mend(code: int, tmp_path: Path) -> None:
     path = tmp_path / "file"
     with (
-        pytest.raises(UserError, match=f"cannot write {path}: .*; free the disk"),
+        pytest.raises(UserError, match=f"cannot write {path}: .*; free disk space"),
         atomic_path(path),
     ):
         raise OSError(code, os.strerror(code))

@@ -127,11 +127,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a function of its own": (
         own_function,
-        r"function of the file's own; .*inline_local_functions",
+        r"function defined in the file; .*inline_local_functions",
     ),
     "an arc tangent": (
         lambda path: dense(path, node("Atan", ["x"], ["h"])),
-        "there is no C for this function; take the angle's sine and cosine",
+        "there is no C for this function; use the angle's sine and cosine",
     ),
     "a name twice": (
         lambda path: dense(path, node("Relu", ["x"], ["h"]), node("Tanh", ["x"], ["h"])),

@@ -95,7 +95,7 @@ def test_over_the_limit_is_refused_with_the_share_and_what_would_do(
     with pytest.raises(UserError) as caught:
         export_policy(config)
     said = str(caught.value)
-    assert "dense-int8 chooses otherwise than choosing.onnx for" in said and "\n" not in said
+    assert "dense-int8 chooses differently from choosing.onnx for" in said and "\n" not in said
     assert "of 10000 observations" in said and "where a share of 0.0001 is allowed" in said
     assert not (tmp_path / "out").exists()
 

@@ -58,13 +58,13 @@ def test_a_pair_does_what_it_says(short: Short, mode: str, clock: str) -> None:
 @pytest.mark.parametrize(
     ("port", "mode", "clock", "complaint"),
     [
-        ("virtual", "host", "fast", "is fast, which waits for no command; take lockstep"),
+        ("virtual", "host", "fast", "is fast, which waits for no command; use lockstep"),
         ("/dev/ttyACM77", "device", "lockstep", "is lockstep, but the board on /dev/ttyACM77 has"),
         ("/dev/ttyACM77", "device", "fast", "is fast, but the board on /dev/ttyACM77 has a clock"),
         ("/dev/ttyACM77", "host", "lockstep", "is lockstep, but the board on /dev/ttyACM77 has"),
         ("/dev/ttyACM77", "host", "fast", "is fast, but the board on /dev/ttyACM77 has a clock"),
-        ("/dev/ttyACM77", "pil", "lockstep", "which --port virtual alone has; take fast for"),
-        ("emulated:microbit", "pil", "lockstep", "virtual alone has; take fast for emulated:micro"),
+        ("/dev/ttyACM77", "pil", "lockstep", "which --port virtual alone has; use fast for"),
+        ("emulated:microbit", "pil", "lockstep", "virtual alone has; use fast for emulated:micro"),
     ],
 )
 def test_a_pair_that_makes_no_sense_is_refused(

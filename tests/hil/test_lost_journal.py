@@ -79,7 +79,7 @@ def test_a_full_disk_stops_the_motor_in_one_line(
     last = told.strip().splitlines()[-1]
     if ends == "by the disk":
         assert child.returncode == 2
-        assert "cannot write the journal" in last and "free the disk; motor off" in last
+        assert "cannot write the journal" in last and "free disk space; motor off" in last
     else:
         assert child.returncode in (2, 130) and "motor off" in last
     assert read_journal(journal).dropped_bytes == 0

@@ -122,7 +122,7 @@ def test_damaged_c_fails_its_golden_vectors(short: Short, timid: Path, tmp_path:
 
 def test_a_policy_for_something_else(short: Short, tmp_path: Path) -> None:
     folder = export_graph(timid_graph(rig=None), tmp_path / "homeless")
-    refused(short(policy=folder), "names no rig; name one by --rig")
+    refused(short(policy=folder), "names no rig; name one with --rig")
     random = np.random.default_rng(0).normal(0, 0.1, (1, 5)).astype(np.float32)
     narrow = timid_graph(layers=(Layer(random, np.zeros(1, np.float32)),), frames=1)
     folder = export_graph(narrow, tmp_path / "narrow")

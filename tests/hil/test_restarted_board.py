@@ -1,4 +1,4 @@
-"""A board that starts anew in the midst of a run is told as that, in every mode and phase."""
+"""A board that restarts in the middle of a run is reported as such, in every mode and phase."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sparsectl.protocol.wire import Decoder, Frame, State
 from tests.hil.policies import RIG
 
 Short = Callable[..., TrialConfig]
-RESTARTED = "^the board on .* restarted in the midst of the run; look at its supply"
+RESTARTED = "^the board on .* restarted in the middle of the run; look at its supply"
 
 
 class RestartingBoard:

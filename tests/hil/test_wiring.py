@@ -222,7 +222,7 @@ def test_the_file_that_it_writes_is_the_persons_own_with_other_signs_and_runs(
     written = Path(result["rig"])
     assert written.read_text() == EASY_RIG.read_text().replace("= 9.0e-5", "= -9.0e-5")
     assert f"--rig {written}" in capsys.readouterr().err
-    with pytest.raises(UserError, match="is there already; name another folder"):
+    with pytest.raises(UserError, match="already exists; name another folder"):
         trial(asked)
     balanced = trial(
         replace(
@@ -245,7 +245,7 @@ def test_the_file_that_it_writes_is_the_persons_own_with_other_signs_and_runs(
         ("pole=unplugged", "^the pole's encoder counts nothing, or only flickers: check"),
         ("base=unplugged", "^the base's encoder counts nothing, or only flickers: check"),
         ("motor=unplugged", "^nothing moved, or neither encoder counts"),
-        ("motor=held", "^the base ran on with next to no duty: check the driver"),
+        ("motor=held", "^the base kept moving with almost no duty: check the driver"),
     ],
 )
 def test_what_is_miswired_is_said_and_no_file_is_written(
@@ -352,7 +352,7 @@ def test_a_hand_tells_a_dead_motor_from_a_dead_encoder(
             firmware.terminate()
             firmware.communicate()
             server.join()
-    assert "push the base a little to and fro by hand" in capfd.readouterr().err
+    assert "push the base back and forth a little by hand" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", rig_names())

@@ -115,7 +115,7 @@ def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
     dense = run(config_of(balancing, tmp_path / "dense", table_bytes=500, method="small"))
     assert dense["table_bytes"] <= 500 and dense["method"] == "small"
     assert dense["kept_weights"] > result["kept_weights"]
-    with pytest.raises(UserError, match="table_encoding is 'int3'; take one of auto"):
+    with pytest.raises(UserError, match="table_encoding is 'int3'; use one of auto"):
         run(config_of(balancing, tmp_path / "int3", table_bytes=500, table_encoding="int3"))
 
 
@@ -139,7 +139,7 @@ def test_critics_are_fitted_once_and_shared(balancing: Path, tmp_path: Path) -> 
     written = critics.read_bytes()
     distill(replace(config, out=tmp_path / "b", seed=1))
     assert critics.read_bytes() == written
-    with pytest.raises(UserError, match="holds a run with another critics"):
+    with pytest.raises(UserError, match="holds a run with a different critics"):
         distill(replace(config, critics=None))
 
 
@@ -191,8 +191,8 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         ({"finetune.newton_rows": 10**12}, "finetune.newton_rows is 1000000000000; give"),
         ({"finetune.steps": 10**30}, "finetune.steps is 1000000000000000000000000000000; give"),
         ({"prior_scale": 1e300}, "prior_scale is 1e.300; give a number"),
-        ({"prior": "cauchy"}, "prior is 'cauchy'; take one of log-uniform"),
-        ({"finetune.encoding": "int4"}, "finetune.encoding is 'int4'; take one of float32"),
+        ({"prior": "cauchy"}, "prior is 'cauchy'; use one of log-uniform"),
+        ({"finetune.encoding": "int4"}, "finetune.encoding is 'int4'; use one of float32"),
         (
             {"finetune.encoding": "int8", "keep": 60},
             "is 'int8', but students of 60 weights learn by curvature",

@@ -82,7 +82,7 @@ def test_a_normaliser_that_lacks_is_missed_aloud(
     (folder / "vecnormalize.pkl").unlink()
     load_policy(folder / "model.zip")
     said = capsys.readouterr().err
-    assert "was trained with VecNormalize; give its mean and variance by --normalizer" in said
+    assert "was trained with VecNormalize; give its mean and variance with --normalizer" in said
     assert said.count("\n") == 1
 
 

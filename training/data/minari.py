@@ -85,7 +85,7 @@ def read_minari(dataset_id: str) -> Dataset:
     metadata = _metadata(stored)
     for episode in episodes:
         if not isinstance(episode.observations, np.ndarray):
-            raise UserError(f"Minari's {dataset_id} has observations that are no plain vectors")
+            raise UserError(f"Minari's {dataset_id} has observations that are not plain vectors")
     return checked(_joined(episodes, metadata), Path(f"minari:{dataset_id}"))
 
 

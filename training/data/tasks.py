@@ -34,7 +34,7 @@ def joined_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Dataset:
     for dataset, path in zip(datasets, paths, strict=True):
         if dataset.choices is None:
             raise UserError(
-                f"{path} has actions of real numbers, but a student of several tasks has a head of "
+                f"{path} has continuous actions, but a student of several tasks has a head of "
                 "choices for each; distil it alone"
             )
     image = _image(datasets, paths)

@@ -148,7 +148,7 @@ def _teacher(config: DistillConfig) -> Policy | None:
     """
     if config.teacher is None:
         if config.normalizer is not None:
-            raise UserError(f"normalizer {config.normalizer} is of a teacher; give it by --teacher")
+            raise UserError(f"normalizer {config.normalizer} is of a teacher; give --teacher too")
         return None
     teacher = load_policy(config.teacher, normalizer=config.normalizer)
     if config.env is not None:

@@ -88,7 +88,7 @@ def check_reachable(config: DistillConfig, preset: Preset) -> None:
         (name, value), *_ = targets.items()
         raise UserError(
             f"{name} is {value}, but preset {config.preset} has no fine-tuning, in which weights "
-            "would go until that is reached; take --preset thorough, or give --finetune.steps"
+            "would go until that is reached; use --preset thorough, or give --finetune.steps"
         )
     if config.critics is not None and preset.bpd.units != "normalised":
         raise UserError(
@@ -120,7 +120,7 @@ def check_preset(preset: Preset) -> None:
     }
     for name, (choice, registry) in known.items():
         if choice not in registry:
-            raise UserError(f"{name} is {choice!r}; take one of {', '.join(registry)}")
+            raise UserError(f"{name} is {choice!r}; use one of {', '.join(registry)}")
     positive = {
         "steps": bpd.steps,
         "batch_size": bpd.batch_size,

@@ -63,10 +63,10 @@ METHODS: dict[str, Method] = {
         PLAIN,
     ),
     "magnitude": Method(
-        "imitation, then the smallest weights go gradually", PLAIN, {"score": "magnitude"}
+        "imitation, then the smallest weights are removed gradually", PLAIN, {"score": "magnitude"}
     ),
     "one-shot": Method(
-        "imitation, then the smallest weights go at once",
+        "imitation, then the smallest weights are removed at once",
         PLAIN,
         {"score": "magnitude", "prune_rounds": 1, "cuts": 1},
     ),

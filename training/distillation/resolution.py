@@ -100,7 +100,7 @@ def _check_image(preset: Preset, config: DistillConfig, image: Image | None) -> 
     if preset.bpd.channels and (whole or preset.bpd.prior == "group-lasso"):
         raise UserError(
             f"method is {config.method}, which cuts whole neurons, but a student of images has a "
-            "convolution, whose channels are many neurons each; take another, or --channels 0"
+            "convolution, whose channels are many neurons each; use another, or --channels 0"
         )
 
 

@@ -211,8 +211,8 @@ class Distillation:
             keys = sorted({*self.identity, *checkpoint.run})
             changed = [k for k in keys if checkpoint.run.get(k) != self.identity.get(k)]
             raise UserError(
-                f"{self.config.out} holds a run with another {', '.join(changed)}; "
-                "give another --out, or --restart to begin anew"
+                f"{self.config.out} holds a run with a different {', '.join(changed)}; "
+                "give another --out, or --restart to start again"
             )
         self.stages.report = checkpoint.report
         self.started -= checkpoint.seconds

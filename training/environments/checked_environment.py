@@ -120,8 +120,8 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         if not abs(reward) <= LARGEST:  # nor is NaN
             said = " ".join(repr(given).split())[:80]
             raise UserError(
-                f"{self._name} gave the reward {said} {self._where()}, which is no finite number "
-                "of float32; fix it there"
+                f"{self._name} gave the reward {said} {self._where()}, which is not a finite "
+                "number of float32; fix it there"
             )
         return reward
 
@@ -136,7 +136,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
             values = np.asarray(observation, np.float64)
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"{self._name} gave an observation {self._where()} that is no array of numbers "
+                f"{self._name} gave an observation {self._where()} that is not an array of numbers "
                 f"({' '.join(str(error).split())[:100]}); fix it there"
             ) from error
         if values.shape != space.shape:

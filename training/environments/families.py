@@ -103,7 +103,7 @@ def made_of_family(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any
     games = sorted(known for known in gymnasium.registry if known.startswith(f"{name}/"))
     if place not in games:
         newest = [game for game in games if game.endswith(games[-1].rpartition("-")[2])]
-        raise UserError(f"{name} has no game {place}; take one of {_listed(newest)}")
+        raise UserError(f"{name} has no game {place}; use one of {_listed(newest)}")
     return family.make(place, **kwargs)
 
 

@@ -118,7 +118,7 @@ class Loop:
         """
         if self.stop.wanted:
             self.save()
-            raise Stopped(f"stopped {where}; the same command goes on from there")
+            raise Stopped(f"stopped {where}; the same command resumes from there")
 
     def _log(
         self, trainer: Trainer, name: str, figures: dict[str, float], progress: Progress

@@ -26,5 +26,5 @@ def write_safetensors(path: Path, save: Save, tensors: Any, metadata: dict[str, 
             save(tensors, temporary, metadata)
         except safetensors.SafetensorError as error:  # a full disk, too, comes as one of these
             raise UserError(
-                f"cannot write {path} ({error}); free the disk, or give another --out"
+                f"cannot write {path} ({error}); free disk space, or give another --out"
             ) from error

@@ -60,7 +60,7 @@ def term_of(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> 
             temperature that is not over 0, or a teacher that does not say what the dataset has.
     """
     if config.loss is not None and config.loss not in LOSSES:
-        raise UserError(f"loss is {config.loss!r}; take one of {', '.join(LOSSES)}")
+        raise UserError(f"loss is {config.loss!r}; use one of {', '.join(LOSSES)}")
     if config.temperature is not None and not 0 < config.temperature < float("inf"):
         raise UserError(f"temperature is {config.temperature:g}; it must be more than 0")
     if dataset.choices is None:
@@ -90,32 +90,32 @@ def term_of(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> 
 def _check_real(config: DistillConfig, teacher: Policy | None) -> None:
     if config.method == METHOD:
         raise UserError(
-            f"method is {METHOD}, which imitates choices, but {config.dataset} has actions of real "
-            "numbers; leave --method out, or collect from a teacher that chooses"
+            f"method is {METHOD}, which imitates choices, but {config.dataset} has continuous "
+            "actions; leave --method out, or collect from a teacher that chooses"
         )
     for name in ("loss", "temperature"):
         if (value := getattr(config, name)) is not None:
             raise UserError(
-                f"{name} is {value}, which is of choices, but {config.dataset} has actions of real "
-                "numbers; leave it out"
+                f"{name} is {value}, which is of choices, but {config.dataset} has continuous "
+                "actions; leave it out"
             )
     if teacher is not None and teacher.choices is not None:
         raise UserError(
-            f"{config.teacher} takes one of a few choices, but {config.dataset} has actions of "
-            "real numbers; give the teacher that the dataset was collected from"
+            f"{config.teacher} takes one of a few choices, but {config.dataset} has "
+            "continuous actions; give the teacher that the dataset was collected from"
         )
 
 
 def _check_choices(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> None:
     if config.method in NOT_OF_CHOICES:
         raise UserError(
-            f"method is {config.method}, which is for actions of real numbers, but "
-            f"{config.dataset} has choices; take --method {METHOD}"
+            f"method is {config.method}, which is for continuous actions, but "
+            f"{config.dataset} has choices; use --method {METHOD}"
         )
     if config.value_weight or config.critics is not None:
         name = "value_weight" if config.value_weight else "critics"
         raise UserError(
-            f"{name} is {getattr(config, name)}, but critics are of actions of real numbers, and "
+            f"{name} is {getattr(config, name)}, but critics need continuous actions, and "
             f"{config.dataset} has choices; leave it out"
         )
     if teacher is None:

@@ -109,5 +109,5 @@ def _environment(config: EvaluateConfig, paths: tuple[Path, Path], policies: lis
         raise UserError("neither policy names an environment; give one with --env")
     if len(found) > 1:
         (one, a), (other, b) = found.items()
-        raise UserError(f"{a} was made in {one}, {b} in {other}; compare them in one, by --env")
+        raise UserError(f"{a} was made in {one}, {b} in {other}; compare them in one, with --env")
     return next(iter(found))

@@ -199,7 +199,7 @@ def evaluate(
     """
     check_settings(config)
     if config.policy is None:
-        raise UserError("no policy is given: name one by --policy, or two by --compare A B")
+        raise UserError("no policy is given: name one with --policy, or two with --compare A B")
     policy = load_policy(
         config.policy, normalizer=config.normalizer, task=config.task, env=config.env
     )

@@ -37,7 +37,7 @@ def warn_of_lost_normaliser(
         if text is not None:
             warn(
                 f"{source}: {text}; where it was trained with VecNormalize or another normaliser, "
-                "give that by --normalizer"
+                "give that with --normalizer"
             )
 
 

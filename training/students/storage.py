@@ -128,7 +128,7 @@ def read_student(path: Path) -> StudentFile:
     """
     try:
         if path.stat().st_size > BYTES_LIMIT:
-            raise UserError(f"{path} is over {BYTES_LIMIT} bytes; that is no student")
+            raise UserError(f"{path} is over {BYTES_LIMIT} bytes, too many for a student")
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = _metadata(path, file.metadata())
             arrays = {name: file.get_tensor(name) for name in file.keys()}

@@ -219,4 +219,4 @@ def check_asked(config: TeachConfig) -> None:
         if (value := getattr(config, name)) is not None:
             raise UserError(f"{name} is {value}, which {config.algo} does not have; leave it out")
     if ALGORITHMS[config.algo].chooses and config.backend != "sb3":
-        raise UserError(f"backend is {config.backend}; {config.algo} is taught by --backend sb3")
+        raise UserError(f"backend is {config.backend}; {config.algo} is taught with --backend sb3")

@@ -182,8 +182,8 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
     changed = sorted(key for key in now.keys() - said_anew if now[key] != said.get(key))
     if changed:
         raise UserError(
-            f"{config.out} holds a run with another {', '.join(changed)}; "
-            "give another --out, or --restart to begin anew"
+            f"{config.out} holds a run with a different {', '.join(changed)}; "
+            "give another --out, or --restart to start again"
         )
     return checkpoint
 
@@ -291,7 +291,7 @@ class _Keeper(BaseCallback):
         if self.stop.wanted:
             self.save(replay=True)
             raise Stopped(
-                f"stopped after step {self.num_timesteps}; the same command goes on from there"
+                f"stopped after step {self.num_timesteps}; the same command resumes from there"
             )
         return True
 

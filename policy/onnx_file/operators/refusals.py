@@ -24,18 +24,18 @@ refused(
     "Bernoulli",
 )
 refused(
-    "it gives names to probabilities; convert with options={'zipmap': False}", "ai.onnx.ml.ZipMap"
+    "it maps names to probabilities; convert with options={'zipmap': False}", "ai.onnx.ml.ZipMap"
 )
 refused(
     "attention is not supported; give a policy of vectors",
     *("Attention", "com.microsoft.Attention", "com.microsoft.MultiHeadAttention"),
 )
-refused("its sums are written out in letters; write it as MatMul", "Einsum")
+refused("its sums are written as an equation; write it as MatMul", "Einsum")
 refused(
     "it normalises groups; write it as Split, LayerNormalization of each part, and Concat",
     "GroupNormalization",
 )
 refused(
-    "there is no C for this function; take the angle's sine and cosine as observations, or Tanh",
+    "there is no C for this function; use the angle's sine and cosine as observations, or Tanh",
     *("Atan", "Asin", "Acos", "Tan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"),
 )

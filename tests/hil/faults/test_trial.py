@@ -20,7 +20,7 @@ Short = Callable[..., TrialConfig]
 
 def test_a_fault_of_the_plant(short: Short) -> None:
     result = run_trial(short(fault="overflowed_base_encoder@0.4"))
-    assert result["ended"].startswith("the board stopped the trial: BASE_TRAVEL (the base ran")
+    assert result["ended"].startswith("the board stopped the trial: BASE_TRAVEL (the base reached")
     trace = read_trace(read_journal(Path(result["journal"])))
     active = int((trace.state == State.ACTIVE).sum())
     assert active * 0.02 == pytest.approx(0.4, abs=0.07)

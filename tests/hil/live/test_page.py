@@ -119,7 +119,7 @@ def test_disarm(timid: Path, tmp_path: Path, open_page: Callable[[str], Page]) -
     ("loss", "why"),
     [
         ("killed", "its process has ended"),
-        ("asleep", "no sign of it for 0.[45] s"),
+        ("asleep", "nothing heard from it for 0.[45] s"),
         ("closed", "no browser shows it any more"),
     ],
 )

@@ -178,9 +178,8 @@ def test_a_loss_that_nobody_can_fill_in_is_not_the_policys(easy: Path, tmp_path:
     found = replay(ReplayConfig(edited(trial, tmp_path / "lossy", lose)))
     assert kicked and found["agrees"] is None and found["losses"] == 1
     assert found["first_difference"]["field"] == "duty"
-    assert (
-        "the line lost frames" in found["verdict"] and "nothing of the policy" in found["verdict"]
-    )
+    assert "the line lost frames" in found["verdict"]
+    assert "nothing about the policy" in found["verdict"]
 
 
 def test_frames_that_come_twice_count_once(easy: Path, tmp_path: Path) -> None:
@@ -232,7 +231,7 @@ def test_a_policy_that_is_gone_gets_one_line(tmp_path: Path) -> None:
     policy = export_graph(timid_graph(3), tmp_path / "policies")
     out = run(policy, tmp_path / "trials" / "one", rig=None, swing_up_limit_s=0.5)
     policy.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="name its folder by --policy") as caught:
+    with pytest.raises(UserError, match="name its folder with --policy") as caught:
         replay(ReplayConfig(out))
     assert "\n" not in str(caught.value)
     assert replay(ReplayConfig(out, tmp_path / "elsewhere"))["agrees"]

@@ -202,7 +202,7 @@ def test_a_journal_that_hardly_began_makes_a_report(run: Path, tmp_path: Path, c
         (None, b"", "no .*/nothing; name a run's folder"),
         ("README", b"hello", "holds neither summary.json nor journal.bin"),
         ("summary.json", b"{", "is not JSON"),
-        ("summary.json", b"[1]", "is no object with a stage a key"),
+        ("summary.json", b"[1]", "is not an object of stages"),
         ("journal.bin", b"PK\x03\x04", "is not a sparsectl journal"),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_wrong_path_gets_one_line(
 def test_a_damaged_episode_gets_one_line(run: Path, tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text("{}")
     (tmp_path / "evaluate_teacher_trace.npz").write_bytes(b"PK no archive")
-    with pytest.raises(UserError, match="is no recorded episode"):
+    with pytest.raises(UserError, match="is not a recorded episode"):
         write_report(ReportConfig(tmp_path))
 
 

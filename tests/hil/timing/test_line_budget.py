@@ -37,7 +37,7 @@ def test_57600_baud_is_refused_in_host_mode(short: Short) -> None:
     with pytest.raises(UserError) as caught:
         run_trial(short(mode="host", clock="realtime", paced=True, baud=57_600))
     assert "the line runs at 57600 baud, at which the" in str(caught.value)
-    assert "of its 20 ms; take --baud 115200 or more" in str(caught.value)
+    assert "of its 20 ms; use --baud 115200 or more" in str(caught.value)
     check_line("host", 115_200, 0.02)
     assert tick_bytes("host") > tick_bytes("device") > tick_bytes("pil")
 
@@ -60,7 +60,7 @@ def test_another_speed_than_the_boards_is_named(short: Short) -> None:
     thread = threading.Thread(target=babble)
     thread.start()
     try:
-        with pytest.raises(UserError, match="bytes come, but no frame from") as caught:
+        with pytest.raises(UserError, match="bytes arrive, but no frame from") as caught:
             run_trial(short(port=os.ttyname(theirs), baud=115_200))
     finally:
         done.set()

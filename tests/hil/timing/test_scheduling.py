@@ -62,7 +62,7 @@ def test_a_refusal_is_said(
     with RealtimePriority(True) as got:
         assert (got.scheduling, got.memory_locked) == ("ordinary", False)
     said = capsys.readouterr().err
-    assert "the system refuses SCHED_FIFO; the trial goes on without" in said
+    assert "the system refuses SCHED_FIFO; the trial runs without" in said
     assert "the system refuses mlockall" in said
 
 

@@ -201,7 +201,7 @@ def test_sigint_leaves_a_checkpoint_and_a_line(
     out = tmp_path / "run"
     with (
         at_checkpoint(0, lambda: signal.raise_signal(signal.SIGINT)),
-        pytest.raises(UserError, match="the same command goes on from there"),
+        pytest.raises(UserError, match="the same command resumes from there"),
     ):
         distill(resumable(balancing, balancer, out))
     assert read_checkpoint(out / "checkpoint.safetensors").stage == 0
@@ -235,7 +235,7 @@ def test_another_run_in_the_folder_is_not_overwritten(balancing: Path, tmp_path:
     config = brief(balancing, tmp_path)
     distill(config)
     changed = replace(config, seed=1)
-    with pytest.raises(UserError, match="holds a run with another seed"):
+    with pytest.raises(UserError, match="holds a run with a different seed"):
         distill(changed)
     distill(replace(changed, restart=True))
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half")

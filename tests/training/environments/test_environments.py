@@ -136,7 +136,7 @@ def test_mistakes_are_one_line(
         ("raise", r"RuntimeError: the arm is stuck \(own_environment.py, line \d+\) in step 7 of "),
         ("nan", "nan as observation 4 in step 7 of the episode with seed 5"),
         ("reward", "the reward inf in step 7 "),
-        ("large", r"the reward 1e\+300 in step 7 .* no finite number of float32"),
+        ("large", r"the reward 1e\+300 in step 7 .* not a finite number of float32"),
         ("none", "the reward None in step 7 "),
         ("two", r"the reward array\(\[1., 1.\]\) in step 7 "),
         ("exit", r"SystemExit: 7 \(own_environment.py, line \d+\) in step 7 of "),

@@ -46,8 +46,8 @@ def test_ataris_memory_is_a_vector() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("MinAtar/Pong-v1", "MinAtar has no game MinAtar/Pong-v1; take one of MinAtar/Asterix-v1"),
-        ("ALE/Nothing-v5", "ALE has no game ALE/Nothing-v5; take one of ALE/Adventure-v5"),
+        ("MinAtar/Pong-v1", "MinAtar has no game MinAtar/Pong-v1; use one of MinAtar/Asterix-v1"),
+        ("ALE/Nothing-v5", "ALE has no game ALE/Nothing-v5; use one of ALE/Adventure-v5"),
     ],
 )
 def test_an_unknown_game_is_one_line(name: str, message: str) -> None:

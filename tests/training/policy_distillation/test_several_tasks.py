@@ -179,7 +179,7 @@ def test_a_head_learns_from_its_own_task_alone() -> None:
         (("MinAtar/Breakout-v1",), {}, "of 10 x 10 pixels, .* of 4 numbers; one trunk takes"),
         ((), {"env": "CartPole-v1"}, "env is CartPole-v1, which is of one task, but 2 datasets"),
         ((), {"temperature": 0.0}, "temperature is 0; it must be more than 0"),
-        ((), {"loss": "huber"}, "loss is 'huber'; take one of"),
+        ((), {"loss": "huber"}, "loss is 'huber'; use one of"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -200,7 +200,7 @@ def test_mistakes_are_one_line(
 def test_real_numbers_have_no_head(
     balancing: Path, poles: tuple[Path, ...], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="has actions of real numbers, but a student of several"):
+    with pytest.raises(UserError, match="has continuous actions, but a student of several"):
         distill(asked((poles[0], balancing), tmp_path / "run"))
 
 

@@ -145,8 +145,8 @@ def test_choices_alone_are_learnt_by_nll(dataset: Path, tmp_path: Path) -> None:
         ({"temperature": -1.0}, "temperature is -1; it must be more than 0"),
         ({"temperature": float("nan")}, "temperature is nan; it must be more than 0"),
         ({"temperature": 1.0, "loss": "mse"}, "loss mse has none"),
-        ({"loss": "huber"}, "loss is 'huber'; take one of nll, mse, kl"),
-        ({"method": "td3bc"}, "td3bc, which is for actions of real numbers"),
+        ({"loss": "huber"}, "loss is 'huber'; use one of nll, mse, kl"),
+        ({"method": "td3bc"}, "td3bc, which is for continuous actions"),
         ({"value_weight": 0.5}, "value_weight is 0.5, but critics are of"),
         ({"teacher": "logits"}, "gives logits, .* has q_values"),
         ({"teacher": "action"}, "gives 2 real numbers|has continuous actions"),
@@ -166,10 +166,10 @@ def test_mistakes_are_one_line(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "policy-distillation"}, "which imitates choices, but .* actions of real"),
+        ({"method": "policy-distillation"}, "which imitates choices, but .* continuous actions"),
         ({"loss": "kl"}, "loss is kl, which is of choices"),
         ({"temperature": 0.1}, "temperature is 0.1, which is of choices"),
-        ({"choosing": True}, "takes one of a few choices, but .* actions of real"),
+        ({"choosing": True}, "takes one of a few choices, but .* continuous actions"),
     ],
 )
 def test_choices_are_not_for_real_numbers(

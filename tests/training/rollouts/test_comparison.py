@@ -65,7 +65,7 @@ def test_returns_of_each_episode_are_for_machines(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"policy": None}, "name one by --policy, or two by --compare"),
+        ({"policy": None}, "name one with --policy, or two with --compare"),
         ({"episodes": 0}, "episodes is 0; give a number from 1"),
         ({"episodes": -2}, "episodes is -2"),
         ({"seed": -1}, "seed is -1"),

@@ -122,7 +122,7 @@ def lying_tensor() -> dict[str, torch.Tensor]:
         (actor() | {"actor.mu.2.weight": torch.ones(1, 5)}, "do not chain"),
         (actor() | {"actor.mu.0.weight": torch.full((4, 3), torch.nan)}, "NaN or infinity"),
         (actor() | {"actor.features_extractor.cnn.weight": torch.ones(1)}, "no plain layer"),
-        (lying_tensor(), "that is no layer"),
+        (lying_tensor(), "not a layer"),
     ],
 )
 def test_foreign_state_is_one_line(state: Any, message: str, tmp_path: Path) -> None:

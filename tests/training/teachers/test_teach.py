@@ -271,7 +271,7 @@ def test_td3_explores(noise: float | None, explores: bool, tmp_path: Path) -> No
             {"algo": "dqn", "env": "CartPole-v1", "exploration_noise": 0.1},
             "exploration_noise is 0.1, which dqn does not have",
         ),
-        ({"algo": "dqn", "env": "CartPole-v1", "backend": "sbx"}, "is taught by --backend sb3"),
+        ({"algo": "dqn", "env": "CartPole-v1", "backend": "sbx"}, "is taught with --backend sb3"),
     ],
 )
 def test_mistakes_are_told_before_work_starts(
