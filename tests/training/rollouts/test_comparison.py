@@ -33,9 +33,7 @@ def test_the_better_of_two_is_found_in_pairs(balancer: Path, weaker: Path) -> No
     result = run(EvaluateConfig(env=SHORT, episodes=EPISODES, compare=(balancer, weaker)))
     a, b = (np.array(result["returns"][name]) for name in "ab")
     assert len(a) == len(b) == EPISODES
-    alone = [
-        run(EvaluateConfig(path, SHORT, EPISODES))["returns"] for path in (balancer, weaker)
-    ]
+    alone = [run(EvaluateConfig(path, SHORT, EPISODES))["returns"] for path in (balancer, weaker)]
     np.testing.assert_array_equal([a, b], alone)
     assert result["difference"] == pytest.approx((a - b).mean())
     assert result["difference_low"] <= result["difference"] <= result["difference_high"]
