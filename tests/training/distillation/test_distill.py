@@ -39,11 +39,11 @@ def quick(dataset: Path, out: Path, **changes: Any) -> DistillConfig:
     settings: dict[str, Any] = {
         "preset": "quick",
         "hidden": (24, 16),
-        "steps": 1000,
+        "steps": 600,
         "batch_size": 64,
         "learning_rate": 5e-3,
         "kl_multiplier": 1.0,
-        "finetune.steps": 500,
+        "finetune.steps": 250,
         "finetune.newton_rows": 500,
         "workers": 1,
         "episodes": 3,
@@ -68,7 +68,7 @@ def test_a_short_distillation_balances_with_few_weights(
         **{
             "dagger.rounds": 1,
             "dagger.transitions": 1000,
-            "dagger.steps": 300,
+            "dagger.steps": 150,
             "finetune.rounds": 0,
         },
     )
