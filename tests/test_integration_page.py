@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from sparsectl import cli
-from sparsectl.export.c_style import CStyle
 from sparsectl.policy.onnx_file.writer import write_onnx
 from tests.export.packaging.arduino_build import run
-from tests.firmware_host.cores.policies import recurrent_policy_folder
 from tests.policy.graphs import random_graph
 from tests.policy.recurrent_policies import random_recurrent
 from tests.tools import need
@@ -116,8 +114,9 @@ def test_two_policies_in_one_program(place: Path) -> None:
 
 
 def test_two_pendulums_with_one_recurrent_policy(place: Path) -> None:
-    graph = random_recurrent((4,), actions=1)
-    recurrent_policy_folder(graph, place / "both", CStyle("both"))
+    write_onnx(random_recurrent((4,), actions=1), place / "both.onnx")
+    words = f"export {place / 'both.onnx'} --out {place / 'both'} --prefix both --range=-1,1"
+    assert cli.run([*words.split(), *"--encoding csr --observations 100 --vectors 4".split()]) == 0
     command = ["cc", "-std=c99", "-ffp-contract=off", *STRICT, f"-I{place / 'both'}"]
     sources = [str(place / "recurrent.c"), str(place / "both" / "both.c")]
     run([*command, *sources, "-o", str(place / "recurrent")])

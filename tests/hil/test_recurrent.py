@@ -11,24 +11,24 @@ import pytest
 from sparsectl.hil.analysis.results import active_part, assess
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.host_drives import Commander
-from sparsectl.hil.journal.journal import Journal, JournalWriter, Kind, Record, read_journal
+from sparsectl.hil.journal.journal import Journal, Kind, Record, read_journal
 from sparsectl.hil.journal.state_resets import state_resets
 from sparsectl.hil.journal.trace import read_samples, read_trace
 from sparsectl.hil.ports import virtual
 from sparsectl.hil.replay.config import ReplayConfig
-from sparsectl.hil.replay.replay import replay
+from sparsectl.hil.replay.engine import Engine, build_engine
+from sparsectl.hil.replay.player import Difference, Player
+from sparsectl.hil.replay.replay import play, replay
 from sparsectl.hil.report.report import recurrent_line
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.policy.onnx_file.reader import read_onnx
-from sparsectl.policy.onnx_file.writer import write_onnx
-from sparsectl.policy.passes import simplify
 from sparsectl.protocol.wire import State, decode, encode
 from tests.firmware_host.core_library import Core
-from tests.firmware_host.cores.policies import recurrent_policy_folder
-from tests.hil.policies import remembering_graph
+from tests.hil.policies import export_graph, remembering_graph
 from tests.tools import need
 
+Played = tuple[Difference | None, int, int]
 PERIOD_US = 20_000
 STALL = ("--fault", "stall", "--stall-us", str(2 * PERIOD_US), "--fault-at-us", "1200000")
 """A tick that takes two periods: the next one is skipped."""
@@ -37,10 +37,7 @@ STALL = ("--fault", "stall", "--stall-us", str(2 * PERIOD_US), "--fault-at-us", 
 @pytest.fixture(scope="module")
 def remembering(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an exported policy with a GRU of four units."""
-    graph = simplify(remembering_graph())
-    folder, _ = recurrent_policy_folder(graph, tmp_path_factory.mktemp("remembering") / "policy")
-    write_onnx(graph, folder / "policy.onnx")
-    return folder
+    return export_graph(remembering_graph(), tmp_path_factory.mktemp("remembering") / "policies")
 
 
 class StallingRig(VirtualRig):
@@ -130,22 +127,24 @@ def test_the_journal_tells_every_reset(
     assert outputs.view(np.uint32).tolist() == actions[:, 0].view(np.uint32).tolist()
 
 
-@pytest.mark.parametrize("mode", ["device", "host"])
-def test_a_replay_repeats_the_resets(trials: dict[str, Path], mode: str) -> None:
-    found = replay(ReplayConfig(trials[mode]))
+def test_a_replay_repeats_the_resets(trials: dict[str, Path]) -> None:
+    found = replay(ReplayConfig(trials["host"]))
     assert found["agrees"] and found["verdict"] == f"all {found['ticks']} ticks agree", found
     assert found["ticks"] > 90
 
 
-def spoilt(trial: Path, folder: Path, lost: set[int], changed: set[int]) -> Path:
-    """A copy of the trial's journal without some TICKs, and with another output in some."""
-    journal = journal_of(trial)
-    with JournalWriter(folder / "journal.bin", journal.header_json) as writer:
-        for record in journal.records:
-            content = _spoilt(record, lost, changed)
-            if content is not None:
-                writer.write(record.kind, content, record.host_ns)
-    return folder
+def played(program: Path, journal: Journal, lost: set[int], changed: set[int]) -> Played:
+    """The journal played without some TICKs, and with another output in some: what differs first,
+    the ticks that agree, and those that were lost."""
+    records = [
+        Record(record.kind, record.host_ns, content)
+        for record in journal.records
+        if (content := _spoilt(record, lost, changed)) is not None
+    ]
+    with Engine(program) as engine:
+        player = Player(engine, 1, journal.header.state_size > 0)
+        difference = play(Journal(journal.header_json, records, 0), player)
+    return difference, len(player.compared), player.lost
 
 
 def _spoilt(record: Record, lost: set[int], changed: set[int]) -> bytes | None:
@@ -159,15 +158,16 @@ def _spoilt(record: Record, lost: set[int], changed: set[int]) -> bytes | None:
 
 
 def test_after_a_lost_frame_only_a_reset_makes_the_state_known(
-    trials: dict[str, Path], tmp_path: Path
+    trials: dict[str, Path], remembering: Path, tmp_path: Path
 ) -> None:
-    skip = state_resets(journal_of(trials["device"]))[1].tick
-    lost = {skip - 20, skip - 19}
-    found = replay(
-        ReplayConfig(spoilt(trials["device"], tmp_path / "lossy", lost, {skip - 5, skip}))
-    )
-    assert found["first_difference"]["tick"] == skip and found["lost_ticks"] == 2, found
-    assert found["first_difference"]["field"] in ("duty", "policy_output")
+    journal = journal_of(trials["device"])
+    program = build_engine(remembering, journal.header.rig_constants, tmp_path / "engine")
+    difference, compared, lost = played(program, journal, set(), set())
+    assert difference is None and compared > 90 and not lost
+    skip = state_resets(journal)[1].tick
+    difference, _, lost = played(program, journal, {skip - 20, skip - 19}, {skip - 5, skip})
+    assert difference is not None and difference.tick == skip and lost == 2, difference
+    assert difference.field in ("duty", "policy_output")
 
 
 def test_the_report_has_one_line_of_it(trials: dict[str, Path]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.golden import golden_vectors
@@ -103,9 +102,7 @@ def float_policy(folder: Path) -> tuple[Path, SmallPolicy]:
     return policy.write(folder), policy
 
 
-def recurrent_policy_folder(
-    graph: PolicyGraph, folder: Path, style: CStyle | None = None
-) -> tuple[Path, GoldenVectors]:
+def recurrent_policy_folder(graph: PolicyGraph, folder: Path) -> tuple[Path, GoldenVectors]:
     """The C of a recurrent policy in float32, and two golden sequences of it."""
     generator = np.random.default_rng(2)
     met = generator.uniform(-1, 1, (10, graph.observation_size + graph.state_size))
@@ -113,7 +110,6 @@ def recurrent_policy_folder(
     observations = generator.uniform(-3, 3, (10, graph.observation_size)).astype(np.float32)
     golden = golden_vectors(policy, observations)
     folder.mkdir(parents=True)
-    texts = c_files(policy, golden, "unknown", style=style or CStyle())
-    for name, text in texts.items():
+    for name, text in c_files(policy, golden, "unknown").items():
         (folder / name).write_text(text)
     return folder, golden
