@@ -19,6 +19,7 @@ from sparsectl.experiments.statistics import (
     mean,
     probability_of_improvement,
 )
+from sparsectl.training.rollouts.intervals import FAILED_SHARE, share_of
 
 JSON = dict[str, Any]
 Interval = tuple[float, float] | None
@@ -32,6 +33,7 @@ class Row:
         score: 1 + (return - teacher's) / |teacher's|, so the share of the teacher's return where
             that is positive; without a teacher the return itself.
         return_min: of its worst episode.
+        failures_per_1000: episodes that return less than three quarters of the teacher's mean.
         distill_seconds: of its distillation.
         folder: of its student's task, in the sweep's folder.
     """
@@ -47,6 +49,7 @@ class Row:
     success_rate: float | None
     episodes: int | None
     teacher_return_mean: float | None
+    failures_per_1000: float | None
     kept_weights: int | None
     kept_parameters: int | None
     teacher_weights: int | None
@@ -106,6 +109,8 @@ def read_results(path: Path) -> Results:
     folder, rows, unfinished = Folder(path), [], []
     stages: dict[tuple[str, str, int], list[JSON]] = {}
     curves: dict[tuple[str, int], Path] = {}
+    sweep = read_sweep_json(path / SWEEP)
+    has_students = any("distill" in run["tasks"] for run in sweep["runs"])
     for run, done in results_of(path):
         if missing := [name for name in run["tasks"] if name not in done]:
             failed = next(
@@ -113,7 +118,7 @@ def read_results(path: Path) -> Results:
             )
             unfinished.append({"run": run["name"], "waits_for": missing[0], "failed": failed})
         else:
-            rows.append(_row(run, done))
+            rows.append(_row(run, done, beside_students=has_students))
         key = (run["environment"], run["method"], run["seed"])
         if "distill" in done:
             stages[key] = done["distill"]["result"]["steps"]
@@ -123,7 +128,6 @@ def read_results(path: Path) -> Results:
     if not rows:
         why = "; ".join(_why(each) for each in unfinished[:1])
         raise UserError(f"no run of {path} is finished{f' ({why})' if why else ''}; run its sweep")
-    sweep = read_sweep_json(path / SWEEP)
     return Results(path, sweep, tuple(rows), tuple(unfinished), stages, curves)
 
 
@@ -132,7 +136,8 @@ def _why(unfinished: JSON) -> str:
     return f"{unfinished['run']}: {failed['error'] if failed else 'not run yet'}"
 
 
-def _row(run: JSON, done: dict[str, JSON]) -> Row:
+def _row(run: JSON, done: dict[str, JSON], *, beside_students: bool) -> Row:
+    """A run's row; where other runs have students, one that has none is of the teacher itself."""
     found = {name: each["result"] for name, each in done.items()}
     distilled, benched = found.get("distill", {}), found.get("bench", {})
     exported, evidence = found.get("export", {}), distilled.get("evidence") or {}
@@ -141,6 +146,8 @@ def _row(run: JSON, done: dict[str, JSON]) -> Row:
     if "evaluate" not in found:
         teacher = evidence.get("teacher_return_mean")
     value = measured.get("return_mean")
+    if beside_students and "distill" not in run["tasks"]:
+        teacher = value
     return Row(
         environment=run["environment"],
         method=run["method"],
@@ -153,6 +160,7 @@ def _row(run: JSON, done: dict[str, JSON]) -> Row:
         success_rate=measured.get("success_rate"),
         episodes=measured.get("episodes"),
         teacher_return_mean=teacher,
+        failures_per_1000=_failures(measured.get("returns"), teacher),
         kept_weights=distilled.get("kept_weights"),
         kept_parameters=distilled.get("kept_parameters"),
         teacher_weights=distilled.get("teacher_weights"),
@@ -165,6 +173,12 @@ def _row(run: JSON, done: dict[str, JSON]) -> Row:
         distill_seconds=distilled.get("seconds"),
         folder=f"tasks/{run['tasks']['distill']}" if "distill" in run["tasks"] else None,
     )
+
+
+def _failures(returns: Sequence[float] | None, teacher: float | None) -> float | None:
+    if returns is None or teacher is None:
+        return None
+    return 1000 * float((np.array(returns) < share_of(FAILED_SHARE, teacher)).mean())
 
 
 def _score(value: float | None, teacher: float | None) -> float | None:
@@ -196,6 +210,7 @@ class Summary:
     kept_parameters: float | None
     kept_weights_share: float | None
     kept_parameters_share: float | None
+    failures_per_1000: float | None
     table_bytes: float | None
     cycles_worst: float | None
     distill_seconds: float | None
@@ -247,6 +262,7 @@ def _summary(environment: str, method: str, rows: Sequence[Row]) -> Summary | No
         _average(rows, "kept_parameters"),
         _share(rows, "kept_weights", "teacher_weights"),
         _share(rows, "kept_parameters", "teacher_parameters"),
+        _average(rows, "failures_per_1000"),
         _average(rows, "table_bytes"),
         _average(rows, "cycles_worst"),
         _average(rows, "distill_seconds"),
