@@ -1,4 +1,4 @@
-/* Sine and cosine of a turn's fraction, without libm. */
+/* Sine and cosine of a fraction of a turn, without libm. */
 #ifndef ANGLE_H
 #define ANGLE_H
 
@@ -8,8 +8,8 @@
  * with the turn, so that no count of turns costs precision. */
 void angle_sin_cos(uint32_t phase, float *sine, float *cosine);
 
-/* The phase of an encoder that stands `count` counts from hanging, one count being
- * `phase_per_count` / 2^64 of a turn. Upright is phase 0: half a turn away. */
+/* The phase of a pole that is `count` counts from hanging, where one count is `phase_per_count` /
+ * 2^64 of a turn. Upright, half a turn away, is phase 0. */
 uint32_t angle_pole_phase(int32_t count, uint64_t phase_per_count);
 
 #endif

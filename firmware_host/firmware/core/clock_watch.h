@@ -1,6 +1,6 @@
 /* Two clocks that must agree: the one that makes the control ticks, and another timer or
- * oscillator. How fast the second one runs is learned over the first windows, while no motor can
- * run yet; from then on neither may go wrong by half. A second clock that never moves is none. */
+ * oscillator. The speed of the second one is learned over the first windows, while no motor can run
+ * yet; after that, neither may be off by half. A second clock that never moves counts as absent. */
 #ifndef CLOCK_WATCH_H
 #define CLOCK_WATCH_H
 
@@ -20,11 +20,11 @@ struct clock_watch {
 
 void clock_watch_init(struct clock_watch *watch, uint32_t window);
 
-/* A tick, `periods` after the one before, when the second clock read `second`. False: it has gone
- * on by too much or too little since the window began. */
+/* A tick, `periods` after the last one, at which the second clock read `second`. False: the second
+ * clock has advanced by too much or too little since the window began. */
 bool clock_watch_tick(struct clock_watch *watch, uint32_t second, uint32_t periods);
 
-/* No tick yet. False: by the second clock one is long overdue. */
+/* There is no tick yet. False: by the second clock, one is long overdue. */
 bool clock_watch_idle(const struct clock_watch *watch, uint32_t second);
 
 #endif

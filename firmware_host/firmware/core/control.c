@@ -5,7 +5,7 @@
 #include "messages.h"
 #include "timer.h"
 
-/* One motor and two encoders: any other policy needs another board. */
+/* The board has one motor and two encoders; a policy for anything else needs another board. */
 typedef char
     policy_takes_the_rig[POLICY_OBSERVATION_SIZE == POLICY_FRAMES * OBSERVATION_SIGNALS ? 1 : -1];
 typedef char policy_gives_one_duty[POLICY_ACTION_SIZE == 1 ? 1 : -1];
@@ -44,7 +44,8 @@ static float take_kick(struct firmware *firmware) {
     return firmware->kick;
 }
 
-/* Check the counts; a motor that may no longer run is off before anything else is computed. */
+/* Check the counts. A motor that may no longer run is turned off before anything else is computed.
+ */
 static void sense(struct firmware *firmware, int32_t base_raw, int32_t pole_raw, uint32_t periods) {
     const bool in_loop = firmware->mode == WIRE_MODE_PIL; /* no motor to measure */
     const int32_t current_ma = in_loop ? PORT_CURRENT_UNKNOWN : port_current_ma();
@@ -79,7 +80,7 @@ void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_
     const bool takes_over = safety->state == WIRE_STATE_ACTIVE && !drove;
     const bool follows = firmware->observation.primed && periods == 1 && !takes_over;
     observation_push(&firmware->observation, safety->base_count, safety->pole_count, periods);
-    infer(firmware, follows); /* in every state: an output is not permission to drive */
+    infer(firmware, follows); /* in every state: computing an output is not permission to drive */
     drive(firmware);
 }
 
@@ -93,7 +94,8 @@ static void count_tick(struct firmware *firmware, const struct port_tick *due) {
     }
 }
 
-/* Host mode's half of a tick; firmware_command() is the other, unless the next tick comes first. */
+/* In host mode, the first half of a tick. firmware_command() is the second, unless the next tick
+ * comes first. */
 static void await_command(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
                           uint32_t periods) {
     sense(firmware, base_raw, pole_raw, periods);
@@ -110,7 +112,7 @@ bool firmware_command(struct firmware *firmware, const struct wire_command_reque
     drive(firmware);
     port_motor(firmware->act.duty);
     if (age != 0) {
-        return true; /* late, but alive: this tick still waits for its own */
+        return true; /* late, but still valid: this tick still waits for its own */
     }
     firmware->receive_us = (uint32_t)(firmware->heard_us - firmware->sampled_us);
     firmware->tick_open = false;
@@ -120,7 +122,7 @@ bool firmware_command(struct firmware *firmware, const struct wire_command_reque
 
 void firmware_tick(struct firmware *firmware, const struct port_tick *due) {
     int32_t base_raw, pole_raw;
-    if (firmware->tick_open) { /* the last one's COMMAND has not come */
+    if (firmware->tick_open) { /* the COMMAND of the last tick has not come */
         firmware->tick_open = false;
         firmware_send_tick(firmware);
     }

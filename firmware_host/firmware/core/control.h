@@ -8,14 +8,14 @@
 /* A control tick that is due, from encoders to motor to report, or, in host mode, to the host. */
 void firmware_tick(struct firmware *firmware, const struct port_tick *due);
 
-/* One control tick on raw counts, `periods` nominal periods after the one before: check, observe,
- * infer, and say which duty may be applied. Drives nothing, but stops a motor at once that may no
- * longer run. */
+/* One control tick on raw counts, `periods` nominal periods after the last one: check, observe,
+ * infer, and return the duty that may be applied. It does not drive the motor, but it stops one
+ * that may no longer run at once. */
 void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,
                       uint32_t periods);
 
-/* Host mode: apply what the host's policy gave. False: too old, too early or not the first for its
- * tick, and nothing has changed. */
+/* Host mode: apply the output of the host's policy. False: it was too old, too early or not the
+ * first for its tick, and nothing has changed. */
 bool firmware_command(struct firmware *firmware, const struct wire_command_request *command);
 
 #endif

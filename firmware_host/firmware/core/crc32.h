@@ -7,7 +7,8 @@
 
 #define CRC32_PLAIN_SEED 0u
 
-/* The check value of `bytes`; `seed` is that of what went before, or where to start. */
+/* The check value of `bytes`; `seed` is the check value of the preceding bytes, or the initial
+ * value. */
 uint32_t crc32(uint32_t seed, const uint8_t *bytes, size_t size);
 
 #endif

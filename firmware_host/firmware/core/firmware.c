@@ -40,7 +40,7 @@ static const struct safety_limits LIMITS = {
         },
 };
 
-/* Work off the bytes read; a STEP ends that until its ticks have run. */
+/* Handle the bytes that were read. After a STEP, the rest waits until its ticks have run. */
 static void serial_input(struct firmware *firmware) {
     struct frame frame;
     while (firmware->input_next < firmware->input_size && !firmware->step_open) {
@@ -69,10 +69,10 @@ static void boot(struct firmware *firmware) {
     firmware->nonce = (uint32_t)port_time_us() ^ 0x2545F491u; /* not 0, which xorshift keeps */
     port_motor(0.0f);
     safety_start(&firmware->safety, port_watchdog_fired());
-    firmware->told = firmware->safety.state; /* nobody listens yet; HELLO tells */
+    firmware->told = firmware->safety.state; /* nobody listens yet; HELLO reports it */
 }
 
-/* Ticks that the second clock contradicts are none to drive by. */
+/* Do not drive by ticks that the second clock contradicts. */
 static void judge_clocks(struct firmware *firmware, bool agree) {
     if (!agree) {
         safety_clock(&firmware->safety);
@@ -97,7 +97,7 @@ void firmware_run(struct firmware *firmware) {
         case PORT_IDLE:
             judge_clocks(firmware, clock_watch_idle(&firmware->clocks, due.second));
             break;
-        case PORT_SERIAL: /* before a tick that may be due: the clocks are not compared */
+        case PORT_SERIAL: /* a tick may be due: the clocks cannot be compared yet */
             firmware->input_size = (uint8_t)port_read(firmware->input, sizeof firmware->input);
             firmware->input_next = 0;
             firmware->heard_us = port_time_us();

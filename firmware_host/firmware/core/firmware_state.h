@@ -1,4 +1,4 @@
-/* All that the firmware remembers: what its parts share. */
+/* The whole state of the firmware, which its parts share. */
 #ifndef FIRMWARE_STATE_H
 #define FIRMWARE_STATE_H
 
@@ -13,7 +13,7 @@
 #include "safety.h"
 #include "wire_table.h"
 
-/* What a control tick brought about. */
+/* The result of a control tick. */
 struct firmware_act {
     float output; /* the policy's */
     float duty;   /* applied */
@@ -31,7 +31,7 @@ struct firmware {
     struct policy_memory memory;
 #endif
     struct firmware_act act; /* of the last tick */
-    enum wire_state told;    /* state that the host knows of */
+    enum wire_state told;    /* the state last reported to the host */
     enum wire_fault told_fault;
     uint8_t mode;        /* enum wire_mode */
     bool configured;     /* CONFIG was accepted */
@@ -46,7 +46,7 @@ struct firmware {
     uint32_t step_until;
     uint16_t step_sequence;
     uint16_t sequence;   /* of the next frame sent */
-    uint32_t nonce;      /* that ARM must carry */
+    uint32_t nonce;      /* what ARM must carry */
     float kick;          /* DISTURB: duty to add */
     uint16_t kick_ticks; /* for so many ticks */
     uint64_t heard_us;   /* when the bytes in `input` were read */

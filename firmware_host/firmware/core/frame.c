@@ -36,7 +36,7 @@ static bool read_packet(const struct frame_receiver *receiver, struct frame *out
 static bool end_packet(struct frame_receiver *receiver, struct frame *out) {
     bool good = false;
     if (receiver->code == 0) {
-        return false; /* zero upon zero: nothing between two frames */
+        return false; /* two zeros in a row: nothing lies between two frames */
     }
     if (receiver->overlong) {
         receiver->overlong_frames++;
@@ -63,14 +63,14 @@ bool frame_receive(struct frame_receiver *receiver, uint8_t byte, struct frame *
         return false;
     }
     if (receiver->code != 0 && receiver->code != FULL_BLOCK) {
-        append(receiver, 0); /* the zero that the block before stood for */
+        append(receiver, 0); /* the zero that the previous block stood for */
     }
     receiver->code = byte;
     receiver->left = (uint8_t)(byte - 1);
     return false;
 }
 
-/* Stuff `size` bytes and give the end of what was written. */
+/* Stuff `size` bytes and return the end of what was written. */
 static uint8_t *stuff(uint8_t *out, const uint8_t *packet, size_t size) {
     uint8_t *code = out++;
     *code = 1;

@@ -11,7 +11,7 @@
 /* Bytes of the longest frame: stuffed packet and its two zeros. */
 #define FRAME_MAX (WIRE_MAX_STUFFED + 2u)
 
-/* A packet received whole; `payload` points into the receiver, good until its next byte. */
+/* A complete packet. `payload` points into the receiver and is valid until its next byte. */
 struct frame {
     uint8_t type;
     uint8_t flags;
@@ -20,8 +20,8 @@ struct frame {
     uint16_t size; /* bytes of payload */
 };
 
-/* Takes the line byte by byte, undoes COBS on the way, resynchronises at every zero. All zero
- * bits is the state to start from. */
+/* Takes the line byte by byte, decodes COBS on the way, and resynchronises at every zero. Start
+ * from all zero bits. */
 struct frame_receiver {
     uint8_t packet[WIRE_MAX_PACKET];
     uint16_t size;    /* bytes of the packet so far */
@@ -36,7 +36,7 @@ struct frame_receiver {
 /* Take one byte; true when it completes a good frame, which is then in `out`. */
 bool frame_receive(struct frame_receiver *receiver, uint8_t byte, struct frame *out);
 
-/* Write the frame of a message to `out` (FRAME_MAX bytes) and give its length. The flags say that
+/* Write the frame of a message to `out` (FRAME_MAX bytes) and return its length. The flags say that
  * it comes from the board. `size` is at most WIRE_MAX_PACKET - 8. */
 size_t frame_build(uint8_t *out, uint8_t type, uint16_t sequence, const uint8_t *payload,
                    uint16_t size);

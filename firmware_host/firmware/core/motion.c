@@ -5,12 +5,13 @@
 
 #include "angle.h"
 
-#define DITHER 1                  /* counts an encoder at rest may flicker */
-#define STOP_TICKS 2u             /* a dead stop lasts; a turning point does not */
-#define WRONG_ANSWERS 3u          /* chance and noise do not make so many */
-#define TELLING_STEP 3            /* counts a tick: over the noise of two differences */
-#define STILL_MEMORY 4u           /* in stuck_ticks: the way that the base went before fades away */
-#define NEAR_VERTICAL 0x08000000u /* 11 degrees: gravity there is a fifth of what it can be */
+#define DITHER 1                  /* counts by which an encoder at rest may flicker */
+#define STOP_TICKS 2u             /* a dead stop lasts, a turning point does not */
+#define WRONG_ANSWERS 3u          /* more than chance and noise produce */
+#define TELLING_STEP 3            /* counts a tick: above the noise of two differences */
+#define STILL_MEMORY 4u           /* in stuck_ticks: the base's earlier travel is forgotten */
+#define NEAR_VERTICAL 0x08000000u /* 11 degrees: gravity's torque is a fifth of its maximum there  \
+                                   */
 
 void motion_reset(struct motion *motion) {
     memset(motion, 0, sizeof *motion);
@@ -25,7 +26,7 @@ static uint16_t add(uint16_t ticks, uint32_t periods) {
     return (uint16_t)(sum < UINT16_MAX ? sum : UINT16_MAX);
 }
 
-/* An encoder that counted fast and does not count at all any more, or only flickers. */
+/* An encoder that counted fast and has stopped counting altogether, or only flickers. */
 static bool stopped_dead(uint16_t *still, int32_t *speed, int32_t step, int32_t stop,
                          uint32_t periods) {
     if (magnitude(step) > DITHER) {
@@ -37,7 +38,7 @@ static bool stopped_dead(uint16_t *still, int32_t *speed, int32_t step, int32_t 
     return *still >= STOP_TICKS && *speed >= stop;
 }
 
-/* Count an answer; true when too many were wrong. */
+/* Count one response; true when too many had the wrong sign. */
 static bool answered(uint8_t *wrong, bool right) {
     if (!right) {
         (*wrong)++;
@@ -47,8 +48,9 @@ static bool answered(uint8_t *wrong, bool right) {
     return *wrong >= WRONG_ANSWERS;
 }
 
-/* Driven for two ticks, a base at rest or under way against the motor takes speed the motor's way:
- * friction and back-EMF help, and no pole outweighs a third of the motor for long. */
+/* When it has been driven for two ticks, a base that rests or moves against the motor accelerates
+ * in the motor's direction: friction and back-EMF help, and no pole outweighs a third of the
+ * motor's force for long. */
 static bool reversed_base(struct motion *motion, const struct motion_limits *limits,
                           int32_t base_jerk, float duty) {
     const float least = limits->telling_duty;
@@ -62,7 +64,7 @@ static bool reversed_base(struct motion *motion, const struct motion_limits *lim
     return answered(&motion->base_answers, gain >= TELLING_STEP);
 }
 
-/* Near the vertical a jerk of the base turns the pole one way, whatever else it does. */
+/* Near the vertical, a jerk of the base always turns the pole in the same direction. */
 static bool reversed_pole(struct motion *motion, const struct motion_limits *limits,
                           int32_t base_jerk, int32_t pole_jerk, int32_t pole_count) {
     if (magnitude(base_jerk) < limits->telling_jerk || magnitude(pole_jerk) < TELLING_STEP) {
@@ -93,10 +95,11 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
     return dead || motion->driven_still >= limits->stuck_ticks;
 }
 
-/* One channel of an encoder that is left alone makes its count flicker: that is no motion. Nor is a
- * coarse encoder's flicker proof of a dead one: a pole in balance sways within a count of it for as
- * long as one likes, while the base goes to and fro below, or slowly home. What proves it is a base
- * that went so far one way in a few of the pole's time constants. */
+/* With one channel of an encoder dead, the other makes the count flicker, which is not motion. But
+ * flicker does not prove that an encoder is dead: the pole of a good balance may stay within one
+ * count of a coarse encoder for any length of time while the base moves to and fro, or slowly home.
+ * The proof is a base that travels this far in one direction within a few of the pole's time
+ * constants. */
 static bool stuck_pole(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
                        int32_t pole_step, uint32_t periods) {
     const bool dead = stopped_dead(&motion->pole_still, &motion->pole_speed, pole_step,

@@ -16,7 +16,7 @@ void observation_reset(struct observation *observation) {
     observation->pole_count = 0;
 }
 
-/* Counts may wrap; their difference modulo 2^32 is right all the same. */
+/* Counts may wrap; their difference modulo 2^32 is correct all the same. */
 static float difference(int32_t now, int32_t before) {
     const uint32_t steps = (uint32_t)now - (uint32_t)before;
     return steps < 0x80000000u ? (float)steps : -(float)(0u - steps);

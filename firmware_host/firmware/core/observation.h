@@ -1,4 +1,4 @@
-/* Encoder counts to what the policy sees. */
+/* From encoder counts to what the policy observes. */
 #ifndef OBSERVATION_H
 #define OBSERVATION_H
 
@@ -32,7 +32,8 @@ void observation_init(struct observation *observation, const struct observation_
 /* Forget the history: the next frame fills it, with no velocity. */
 void observation_reset(struct observation *observation);
 
-/* Add the frame of these counts (pole 0 hangs), `periods` nominal periods after the one before. */
+/* Add the frame of these counts (0 is a hanging pole), `periods` nominal periods after the last
+ * one. */
 void observation_push(struct observation *observation, int32_t base_count, int32_t pole_count,
                       uint32_t periods);
 

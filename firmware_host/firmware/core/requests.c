@@ -9,7 +9,7 @@
 #include "messages.h"
 #include "port.h"
 
-/* Beside enum wire_reason: nothing stands in the way. */
+/* Beside enum wire_reason: there is no reason to refuse. */
 #define ACCEPTED 0
 
 static void nack(struct firmware *firmware, const struct frame *frame, uint8_t reason) {
@@ -120,7 +120,7 @@ static void config(struct firmware *firmware, const struct frame *frame) {
         return;
     }
     uint8_t reason = ACCEPTED;
-    if (firmware->mode != WIRE_MODE_HOST) { /* else the board's policy does not matter */
+    if (firmware->mode != WIRE_MODE_HOST) { /* otherwise the board's policy does not matter */
         reason = compare_policy(&request);
     }
     if (reason == ACCEPTED) {
@@ -138,7 +138,7 @@ static void home(struct firmware *firmware, const struct frame *frame) {
     verdict(firmware, frame, (uint8_t)(accepted ? ACCEPTED : WIRE_REASON_WRONG_STATE));
 }
 
-/* xorshift32 (Marsaglia, 2003): any other value will do, so long as it does not come again soon. */
+/* xorshift32 (Marsaglia, 2003): any sequence of values that does not repeat soon will do. */
 static uint32_t next_nonce(uint32_t nonce) {
     nonce ^= nonce << 13;
     nonce ^= nonce >> 17;
@@ -272,7 +272,7 @@ static void command(struct firmware *firmware, const struct frame *frame) {
     } else if (!firmware_command(firmware, &request)) {
         nack(firmware, frame, WIRE_REASON_WRONG_TICK);
     } else if (request.tick != firmware->tick) {
-        firmware_ack(firmware, frame->type, frame->sequence); /* else its TICK has answered */
+        firmware_ack(firmware, frame->type, frame->sequence); /* otherwise its TICK has answered */
     }
 }
 

@@ -4,9 +4,9 @@
 
 #include "finite.h"
 
-#define DITHER 1u             /* counts an encoder at rest may flicker */
-#define OVER_CURRENT_TICKS 2u /* one may be the inrush of a turning motor */
-#define NEVER 0x7FFFFFFFu     /* age of a command that has not come */
+#define DITHER 1u             /* counts by which an encoder at rest may flicker */
+#define OVER_CURRENT_TICKS 2u /* a single one may be the inrush of a reversing motor */
+#define NEVER 0x7FFFFFFFu     /* age of a command that has never arrived */
 
 static void enter(struct safety *safety, enum wire_state state) {
     safety->state = state;
@@ -132,7 +132,7 @@ void safety_lost_edges(struct safety *safety) {
         safety->home_known = false;
         break;
     default:
-        break; /* zero is still to be found */
+        break; /* zero has not been found yet */
     }
 }
 
@@ -164,7 +164,7 @@ bool safety_command(struct safety *safety, uint32_t age, uint8_t life) {
     return true;
 }
 
-/* Count the ticks that the encoders stay within a count of where they were. */
+/* Count the ticks during which the encoders stay within one count of where they were. */
 static void watch_still(struct safety *safety, bool pole_too, uint32_t periods) {
     const bool base_moved = distance(safety->base_count, safety->base_anchor) > DITHER;
     const bool pole_moved = distance(safety->pole_count, safety->pole_anchor) > DITHER;
@@ -208,8 +208,8 @@ static bool over_current(struct safety *safety, int32_t current_ma) {
     return safety->over_current >= OVER_CURRENT_TICKS;
 }
 
-/* What forbids to drive in ARMED and ACTIVE; NONE when nothing does. Steps are counts since the
- * last tick. */
+/* What forbids driving in ARMED and ACTIVE; NONE if nothing does. Steps are counts since the last
+ * tick. */
 static enum wire_fault check(struct safety *safety, int32_t base_step, int32_t pole_step,
                              uint32_t periods) {
     const struct safety_limits *limits = safety->limits;
@@ -242,7 +242,7 @@ bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, in
     const int32_t base_step = safety->sampled ? minus(base_count, safety->base_count) : 0;
     const int32_t pole_step = safety->sampled ? minus(pole_count, safety->pole_count) : 0;
 
-    if (!safety->sampled) { /* nothing to have moved from */
+    if (!safety->sampled) { /* there is no earlier count to compare with */
         safety->base_anchor = base_count;
         safety->pole_anchor = pole_count;
     }
@@ -250,7 +250,7 @@ bool safety_sample(struct safety *safety, int32_t base_raw, int32_t pole_raw, in
     safety->pole_count = pole_count;
     safety->sampled = true;
     safety->state_ticks += periods;
-    safety->silent_ticks++; /* a board that stalled itself cannot blame the host */
+    safety->silent_ticks++; /* a board that stalled cannot blame the host for the silence */
     if (safety->command_age < NEVER) {
         safety->command_age += periods;
     }
