@@ -16,6 +16,7 @@ from typing import Final
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.policy.onnx_file.output import (
     ACTION_WORDS,
     OTHER_WORDS,
@@ -26,6 +27,11 @@ from sparsectl.policy.onnx_file.tensors import short
 
 CELLS: Final = {"RNN": (5,), "GRU": (5,), "LSTM": (5, 6)}
 """Recurrent operators, and which of their inputs are the state: outputs 1 and 2 give it anew."""
+_ASSUMED: Final = (
+    "the state of {cell} is kept from tick to tick, although the file takes one step a run and "
+    "begins each run from its initial state; export the state as an input and an output, and the "
+    "file says so"
+)
 SHAPES: Final = frozenset({"Shape", "Size"})
 """Operators that look at the form of a value and not at its numbers."""
 _ENDS: Final = frozenset(
@@ -92,11 +98,16 @@ class _Finder:
         pairs = self._pairs()
         states = [_carried(self.inputs[given], made) for given, made in pairs.items()]
         reached = self._reached([self.action, *pairs.values()])
+        takes_sequences, assumed = False, list[str]()
         for node in [node for node in self.graph.node if node.op_type in CELLS]:
             if node.output and reached & set(filter(None, node.output)):
-                self._fix_steps(node)
-                states += self._inside(node, pairs)
+                takes_sequences |= self._fix_steps(node)
+                inside = self._inside(node, pairs)
+                assumed += [short(node.name or node.output[0])] * bool(inside)
+                states += inside
                 reached = self._reached([self.action, *(state.output for state in states)])
+        if assumed and not takes_sequences:
+            warn(_ASSUMED.format(cell=assumed[0]))
         return OnnxTick(self.model, tuple(states)) if states else None
 
     def _pairs(self) -> dict[str, str]:
@@ -267,8 +278,11 @@ class _Finder:
             self.makers[name] = node
         return str(node.output[place])
 
-    def _fix_steps(self, node: NodeProto) -> None:
+    def _fix_steps(self, node: NodeProto) -> bool:
         """A cell's sequence is of one step a tick: an open length becomes 1.
+
+        Returns:
+            bool: whether the file leaves the length open.
 
         Raises:
             UserError: the file takes several steps at once.
@@ -277,20 +291,20 @@ class _Finder:
         while name not in self.inputs:
             maker = self.makers.get(name)
             if maker is None or not maker.input:
-                return
+                return False
             if maker.op_type == "Transpose":
                 perm = next((list(a.ints) for a in maker.attribute if a.name == "perm"), [])
                 if axis >= len(perm):
-                    return
+                    return False
                 axis = perm[axis]
             elif maker.op_type in CELLS:
-                return  # whose own sequence it is
+                return False  # whose own sequence it is
             elif maker.op_type not in _SAME_FORM:
-                return
+                return False
             name = next((n for n in maker.input if self._numbers_behind(n)), "")
         dims = self.inputs[name].type.tensor_type.shape.dim
         if axis >= len(dims):
-            return
+            return False
         steps = dims[axis].dim_value if dims[axis].HasField("dim_value") else 0
         if steps > 1:
             raise UserError(
@@ -301,6 +315,7 @@ class _Finder:
             if not dims[place].HasField("dim_value") and len(dims) > 1:
                 dims[place].Clear()
                 dims[place].dim_value = 1
+        return not steps
 
 
 _SAME_FORM: Final = frozenset(

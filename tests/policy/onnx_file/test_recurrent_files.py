@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
 from sparsectl.policy.onnx_file.ticks import tick_of
@@ -135,9 +136,16 @@ def test_a_plain_cell_has_the_function_that_it_says(activation: str) -> None:
 
 @pytest.mark.parametrize("operator", GATES)
 @pytest.mark.parametrize("sizes", [(1, 1), (1, "batch"), ("sequence", "batch")])
-def test_a_state_inside_is_handed_from_tick_to_tick(operator: str, sizes: tuple[Any, Any]) -> None:
+def test_a_state_inside_is_handed_from_tick_to_tick(
+    operator: str, sizes: tuple[Any, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn.cache_clear()
     inside = graph_of(cell_model(operator, state="inside", sizes=sizes), Path())
     given_one = graph_of(cell_model(operator), Path())
+    assumed = (
+        "the state of 'cell' is kept from tick to tick, although the file takes one step a run"
+    )
+    assert (assumed in capsys.readouterr().err) == (sizes[0] == 1)
     assert inside.state_size == given_one.state_size
     assert np.array_equal(inside.run(inputs_of(25)), given_one.run(inputs_of(25)))
 
