@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -81,7 +82,7 @@ class Processes:
         words = task_words(task, self.folder.tasks)
         try:
             place.mkdir(parents=True, exist_ok=True)
-            output = (place / ".result.json").open("w+b")
+            output = _own_output(place / ".result.json")
             with (place / LOG).open("ab") as log:
                 log.write(f"$ sparsectl {' '.join(words)}\n".encode())
                 log.flush()
@@ -134,6 +135,33 @@ class Processes:
             each.process.stdin.close()
         each.output.close()
         Path(each.output.name).unlink(missing_ok=True)
+
+
+def _own_output(path: Path) -> IO[bytes]:
+    """A task's standard output, locked for as long as any process has it.
+
+    A task that a killed sweep left behind ends by itself (`experiments.child`) and is waited for,
+    as two of one task would mix their files.
+
+    Raises:
+        UserError: it does not end.
+    """
+    output = path.open("a+b")
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                output.close()
+                raise UserError(
+                    f"a task that another sweep began still runs in {path.parent}; end it, and the "
+                    "same command goes on"
+                ) from error
+            time.sleep(0.1)
+        else:
+            output.truncate(0)
+            return output
 
 
 def task_words(task: Task, tasks: Path) -> list[str]:

@@ -83,7 +83,7 @@ def read_sweep(path: Path) -> SweepFile:
     """
     mend = "give the TOML file of a sweep (docs/sweeps.md)"
     try:
-        text = read_whole(path, MOST_BYTES, mend).decode()
+        text = read_whole(path, MOST_BYTES, mend).decode("utf-8-sig")  # editors put a mark there
         said = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise UserError(f"cannot read {path}: it is not UTF-8 text; {mend}") from error

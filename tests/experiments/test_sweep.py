@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,11 +79,13 @@ def test_a_killed_sweep_goes_on_where_it_stopped(
     finally:
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
+    # What the killed sweep began may still run for a moment; the next sweep waits for its end.
     [waiting] = started(folder, "one")
-    until(lambda: not is_alive(waiting))
-    (folder / "go").touch()
-
+    gate = threading.Timer(1.0, (folder / "go").touch)
+    gate.start()
     assert cli.run(sweep(folder)) == 5
+    gate.join()
+    assert not is_alive(waiting)
     result = json.loads(capsys.readouterr().out)
     assert (result["runs"], result["done"], result["failed"]) == (3, 2, 1)
     [failure] = result["failures"]

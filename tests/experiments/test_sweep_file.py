@@ -109,6 +109,12 @@ def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) ->
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
         ("[grid]", '[grid]\nmethod = ["plane"]', 21, ("'plane'", "'plain'")),
         ("[grid]", '[grid]\n"distill.hidden" = [8, 8]', 21, ("[[64, 64], [128, 128]]",)),
+        (
+            "[grid]",
+            '[grid]\n"distill.method" = ["bpd"]',
+            21,
+            ("in the grid and in [method.plain]",),
+        ),
         ("[evaluate]", '[export]\nencoding = "packed-int9"\n[evaluate]', 13, ("'packed-int8'",)),
         ("[evaluate]", '[bench]\nboard = "cortex-m9"\n[evaluate]', 13, ("'cortex-m",)),
         ("[evaluate]", '[evaluate]\ntrace = "t.npz"', 13, ("cannot be given in a sweep",)),
@@ -126,7 +132,7 @@ def test_a_mistake_is_told_with_its_line(
 ) -> None:
     assert before in GOOD
     path = folder / "sweep.toml"
-    path.write_text(GOOD.replace(before, after, 1))
+    path.write_text(GOOD.replace(before, after, 1), encoding="utf-8-sig")
     out = folder / "out"
     assert cli.run(["sweep", str(path), "--out", str(out)]) == 2
     said = capsys.readouterr().err.strip().splitlines()
