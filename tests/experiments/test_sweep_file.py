@@ -113,7 +113,7 @@ def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) ->
             "[grid]",
             '[grid]\n"distill.method" = ["bpd"]',
             21,
-            ("in the grid and in [method.plain]",),
+            ("grid and in [method.plain]",),
         ),
         ("[evaluate]", '[export]\nencoding = "packed-int9"\n[evaluate]', 13, ("'packed-int8'",)),
         ("[evaluate]", '[bench]\nboard = "cortex-m9"\n[evaluate]', 13, ("'cortex-m",)),
