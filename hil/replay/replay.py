@@ -98,7 +98,7 @@ def find_policy(journal: Journal, path: Path, named: Path | None) -> Path:
             "name the folder of the one that ran"
         )
     raise UserError(
-        f"policy {digest[:12]} is not in {' or '.join(map(str, places))}; name its folder by "
+        f"policy {digest[:12]} is not in {' or '.join(map(str, places))}; name its folder with "
         "--policy"
     )
 

@@ -159,7 +159,7 @@ def test_a_trial_alone_says_what_is_left_out(run: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "trial", tmp_path / "trial" / "journal.bin"):
         page = report_of(path, tmp_path / "report.html")
         assert page.sections == SECTIONS - {"comparison"}  # the policy is where the header says
-        assert "Left out: no teacher was trained here; no dataset" in page.text
+        assert "Not in this report: no teacher was trained here; no dataset" in page.text
 
 
 def test_a_run_without_a_trial_says_so(run: Path, tmp_path: Path) -> None:
