@@ -55,6 +55,5 @@ def _lock(descriptor: int, folder: Path) -> None:
     except BlockingIOError as error:
         raise UserError(
             f"another sparsectl is writing to {folder}; wait for it to finish, or name another "
-            "folder "
-            "with --out"
+            "folder with --out"
         ) from error

@@ -64,7 +64,7 @@ def test_an_unknown_fault_is_refused(short: Short, text: str) -> None:
 )
 def test_only_the_virtual_rig_has_faults(short: Short, changes: dict[str, str]) -> None:
     config = short(**{"fault": "jammed_base@1", "paced": True, **changes})
-    with pytest.raises(UserError, match="take --port virtual and --mode device or host"):
+    with pytest.raises(UserError, match="use --port virtual and --mode device or host"):
         run_trial(config)
 
 

@@ -147,7 +147,7 @@ def test_choices_alone_are_learnt_by_nll(dataset: Path, tmp_path: Path) -> None:
         ({"temperature": 1.0, "loss": "mse"}, "loss mse has none"),
         ({"loss": "huber"}, "loss is 'huber'; use one of nll, mse, kl"),
         ({"method": "td3bc"}, "td3bc, which is for continuous actions"),
-        ({"value_weight": 0.5}, "value_weight is 0.5, but critics are of"),
+        ({"value_weight": 0.5}, "value_weight is 0.5, but critics need continuous"),
         ({"teacher": "logits"}, "gives logits, .* has q_values"),
         ({"teacher": "action"}, "gives 2 real numbers|has continuous actions"),
     ],
