@@ -104,7 +104,7 @@ def test_two_trials_into_one_folder(short: Short, timid: Path, tmp_path: Path) -
     child = start_trial(timid, tmp_path / "trial")
     before = {path.name for path in (tmp_path / "trial").iterdir()}
     with pytest.raises(
-        UserError, match="another sparsectl is writing to .*name another folder with"
+        UserError, match="another sparsectl is writing to .*another folder with"
     ):
         run_trial(short())
     assert {path.name for path in (tmp_path / "trial").iterdir()} == before
