@@ -35,7 +35,7 @@ def test_another_system_is_told_what_works_there(monkeypatch: pytest.MonkeyPatch
     [check] = [
         c for c in doctor.doctor(DoctorConfig(boards=False))["checks"] if c["name"] == "system"
     ]
-    assert "want Linux" in check["found"]
+    assert "need Linux" in check["found"]
 
 
 def test_emulators_programmers_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
