@@ -97,13 +97,6 @@ def _run(file: SweepFile, chosen: Mapping[str, Given], varied: list[str]) -> Run
     if not isinstance(seed.value, int) or isinstance(seed.value, bool) or seed.value < 0:
         raise file.mistake(seed.place, f"seed is {seed.value!r}; give a whole number from 0")
     own = {name: given for name, given in chosen.items() if name not in (ENVIRONMENT, METHOD)}
-    for axis, layer in (
-        (ENVIRONMENT, file.environments.get(environment, {})),
-        (METHOD, file.methods.get(method, {})),
-    ):
-        for name in own.keys() & layer.keys():
-            message = f"{name} is in the grid and in [{axis}.{chosen[axis].value}]; leave one out"
-            raise file.mistake(own[name].place, message)
     settings = {
         **file.base,
         **file.environments.get(environment, {}),

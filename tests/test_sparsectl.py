@@ -108,7 +108,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
         ("teach --hidden 8 wide", "not '8 wide'"),
         ("teach --seed=x", "--seed takes INT, not 'x'"),
         ("distill --dataset d --preset slow", "invalid choice 'slow'"),
-        ("distill --dataset d --table-bytes 2Q", "'2Q' is no size"),
+        ("distill --dataset d --table-bytes 2Q", "'2Q' is not a size"),
         ("trial --seconds", "missing value for argument '--seconds'"),
         ("collect --teacher t --env e --seed 1 2", "options: 2"),
     ],

@@ -53,7 +53,7 @@ def check_line(mode: Mode, baud: int, period_s: float) -> None:
         return
     takes_ms = share * period_s * 1e3
     enough = [each for each in USUAL_BAUDS if line_share(mode, each, period_s) < 1.0]
-    mend = f"take --baud {enough[0]} or more" if enough else "take a longer control period"
+    mend = f"use --baud {enough[0]} or more" if enough else "use a longer control period"
     raise UserError(
         f"the line runs at {baud} baud, at which the {tick_bytes(mode)} bytes of a tick in {mode} "
         f"mode take {takes_ms:.1f} ms of its {period_s * 1e3:g} ms; {mend}, on the board as here"

@@ -119,7 +119,7 @@ def test_nothing_fits_says_what_comes_nearest(model: Path, tmp_path: Path) -> No
         **FEW,
     )
     with pytest.raises(
-        UserError, match="keeps to --flash 100 .*the nearest, csr, takes .* bytes of"
+        UserError, match="stays within --flash 100 .*the closest, csr, takes .* bytes of"
     ):
         export(config)
     assert not (tmp_path / "out").exists()

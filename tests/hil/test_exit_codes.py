@@ -103,9 +103,7 @@ def test_a_terminal_that_is_closed_stops_the_motor(timid: Path, tmp_path: Path) 
 def test_two_trials_into_one_folder(short: Short, timid: Path, tmp_path: Path) -> None:
     child = start_trial(timid, tmp_path / "trial")
     before = {path.name for path in (tmp_path / "trial").iterdir()}
-    with pytest.raises(
-        UserError, match="another sparsectl is writing to .*another folder with"
-    ):
+    with pytest.raises(UserError, match="another sparsectl is writing to .*another folder with"):
         run_trial(short())
     assert {path.name for path in (tmp_path / "trial").iterdir()} == before
     child.kill()

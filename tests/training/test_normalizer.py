@@ -136,8 +136,8 @@ GOOD = {"mean": np.zeros(3), "var": np.ones(3)}
         (GOOD | {"epsilon": np.array(0.0)}, "both are over 0"),
         (GOOD | {"clip": np.array(-1.0)}, "both are over 0"),
         (GOOD | {"clip": np.ones(3)}, "clip one number"),
-        (GOOD | {"mean": np.array([{}, 1, 2])}, "no npz of plain arrays"),
-        (GOOD | {"mean": np.array(["a", "b", "c"])}, "no npz of plain arrays"),
+        (GOOD | {"mean": np.array([{}, 1, 2])}, "not an npz of arrays"),
+        (GOOD | {"mean": np.array(["a", "b", "c"])}, "not an npz of arrays"),
         ({"mean": np.zeros(4), "var": np.ones(4)}, "normalises 4 observations, .* takes 3"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_pickle_is_never_decoded(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a pickle.*make an .npz of it: python -c"):
         read_normalizer(path)
     path.rename(tmp_path / "vecnormalize.npz")
-    with pytest.raises(UserError, match="is no npz"):
+    with pytest.raises(UserError, match="is not an npz"):
         read_normalizer(tmp_path / "vecnormalize.npz")
     with pytest.raises(UserError, match="no normaliser at"):
         read_normalizer(tmp_path / "none.npz")

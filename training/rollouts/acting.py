@@ -18,7 +18,7 @@ from sparsectl.policy.load import load
 from sparsectl.policy.onnx_file.ticks import CELLS
 from sparsectl.policy.signals import parse_json_object
 from sparsectl.policy.student import GRU
-from sparsectl.training.nn.networks import Array
+from sparsectl.training.nn.networks import ONNX_BYTES_LIMIT, Array
 
 
 class RecurrentNetwork:
@@ -96,8 +96,10 @@ def recurrent_graph(path: Path) -> PolicyGraph | None:
 
 def _may_keep_onnx(path: Path) -> bool:
     try:
+        if path.stat().st_size > ONNX_BYTES_LIMIT:
+            return False
         graph: Any = onnx.load(path, load_external_data=False).graph
-    except Exception:  # what is no ONNX file is refused by who reads it
+    except Exception:  # what is no ONNX file, or too large, is refused by who reads it
         return False
     held = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in held]

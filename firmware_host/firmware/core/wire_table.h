@@ -228,7 +228,7 @@ static inline void wire_arm_request_unpack(struct wire_arm_request *values, cons
 #define WIRE_ESTOP 8u
 #define WIRE_ESTOP_REQUEST_SIZE 0u
 
-/* MODE: Choose the mode and begin anew: forgets CONFIG, the history (and a recurrent policy's
+/* MODE: Choose the mode and start again: forgets CONFIG, the history (and a recurrent policy's
  * state) and the PLANT_STEP count, also where the mode stays; a change to or from PIL, which has
  * other encoders, forgets home too (SAFE). Refused in ARMED, ACTIVE and STOPPING. */
 #define WIRE_MODE 9u

@@ -32,7 +32,7 @@ def test_the_report_shows_every_encoding_that_ran(run: Path) -> None:
     choice = read_choice(run / "policy")
     assert choice is not None and len(choice.measured) >= 5
     page = Path(str(write_report(ReportConfig(run))["report"])).read_text()
-    assert "<h2>The encodings</h2>" in page
+    assert "<h2>Encodings</h2>" in page
     drawn = (run / "policy" / "choice.svg").read_text()
     for measured in choice.measured:
         assert measured.encoding in page and measured.encoding in drawn
@@ -43,7 +43,7 @@ def test_without_a_choice_there_is_no_section(run: Path, tmp_path: Path) -> None
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "policy" / CHOICE).unlink()
     page = Path(str(write_report(ReportConfig(tmp_path / "run"))["report"])).read_text()
-    assert "<h2>The encodings</h2>" not in page
+    assert "<h2>Encodings</h2>" not in page
 
 
 @pytest.mark.parametrize(

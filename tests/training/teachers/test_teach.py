@@ -136,7 +136,7 @@ def test_a_killed_training_goes_on_from_its_last_evaluation(trainers: None, tmp_
     assert after.steps["teach"] == config.steps
     assert after.report[: len(before.report)] == before.report
     assert after.steps["updates"] - before.steps["updates"] == 900 - before.steps["teach"]
-    with pytest.raises(UserError, match="another seed"):
+    with pytest.raises(UserError, match="a different seed"):
         teach(replace(config, seed=5))
 
 
