@@ -109,12 +109,6 @@ def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) ->
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
         ("[grid]", '[grid]\nmethod = ["plane"]', 21, ("'plane'", "'plain'")),
         ("[grid]", '[grid]\n"distill.hidden" = [8, 8]', 21, ("[[64, 64], [128, 128]]",)),
-        (
-            "[grid]",
-            '[grid]\n"distill.method" = ["bpd"]',
-            21,
-            ("grid and in [method.plain]",),
-        ),
         ("[evaluate]", '[export]\nencoding = "packed-int9"\n[evaluate]', 13, ("'packed-int8'",)),
         ("[evaluate]", '[bench]\nboard = "cortex-m9"\n[evaluate]', 13, ("'cortex-m",)),
         ("[evaluate]", '[evaluate]\ntrace = "t.npz"', 13, ("cannot be given in a sweep",)),
