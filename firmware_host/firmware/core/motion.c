@@ -10,8 +10,7 @@
 #define WRONG_ANSWERS 3u          /* more than chance and noise produce */
 #define TELLING_STEP 3            /* counts a tick: above the noise of two differences */
 #define STILL_MEMORY 4u           /* in stuck_ticks: the base's earlier travel is forgotten */
-#define NEAR_VERTICAL 0x08000000u /* 11 degrees: gravity's torque is a fifth of its maximum there  \
-                                   */
+#define NEAR_VERTICAL 0x08000000u /* 11 degrees: a fifth of gravity's greatest torque */
 
 void motion_reset(struct motion *motion) {
     memset(motion, 0, sizeof *motion);
