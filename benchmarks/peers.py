@@ -13,6 +13,7 @@ import numpy as np
 
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph
+from sparsectl.policy.recurrent import Gru
 
 _HEADER = """\
 #ifndef POLICY_H
@@ -106,6 +107,62 @@ def write_plain_c(graph: PolicyGraph, folder: Path) -> None:
     _write(graph, folder, "".join([*parts, *body, "}\n"]))
 
 
+_PLAIN_GRU = """\
+static float state[{units}];
+
+static float sigmoid(float x)
+{{
+    return 1.0f / (1.0f + expf(-x));
+}}
+
+static void gru(const float *x)
+{{
+    static float given[3 * {units}], held[3 * {units}];
+    for (int row = 0; row < 3 * {units}; row++) {{
+        float sum = bias_ih[row], other = bias_hh[row];
+        for (int column = 0; column < {inputs}; column++) {{
+            sum += weight_ih[row * {inputs} + column] * x[column];
+        }}
+        for (int column = 0; column < {units}; column++) {{
+            other += weight_hh[row * {units} + column] * state[column];
+        }}
+        given[row] = sum;
+        held[row] = other;
+    }}
+    for (int i = 0; i < {units}; i++) {{
+        const float r = sigmoid(given[i] + held[i]);
+        const float z = sigmoid(given[{units} + i] + held[{units} + i]);
+        const float n = tanhf(given[2 * {units} + i] + r * held[2 * {units} + i]);
+        state[i] = (1.0f - z) * n + z * state[i];
+    }}
+}}
+
+"""
+
+
+def write_plain_gru(graph: PolicyGraph, blocks: tuple[Layer, Gru, Layer], folder: Path) -> None:
+    """A layer, a GRU as torch has it and a layer: loops over every weight, zero or not, expf and
+    tanhf of libm; graph: the same, for its sizes."""
+    first, cell, last = blocks
+    parts = ['#include "policy.h"\n#include <math.h>\n']
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        parts.append(_array(name, np.asarray(getattr(cell, name))))
+    for index, layer in enumerate((first, last)):
+        parts += [_array(f"weight{index}", layer.weight), _array(f"bias{index}", layer.bias)]
+    parts.append(_PLAIN_GRU.format(units=cell.units, inputs=first.outputs))
+    parts.append("void policy_act(const float *observation, float *action)\n{\n")
+    parts.append(f"    static float encoded[{first.outputs}];\n")
+    for index, (layer, x, y) in enumerate(
+        ((first, "observation", "encoded"), (last, "state", "action"))
+    ):
+        activation = _PLAIN_ACTIVATIONS[layer.activation]
+        form = {"index": index, "x": x, "y": y, "activation": activation}
+        sizes = {"inputs": layer.inputs, "outputs": layer.outputs}
+        parts += [] if index == 0 else ["    gru(encoded);\n"]
+        parts.append(_PLAIN_LAYER.format(**form, **sizes))
+    _write(graph, folder, "".join([*parts, "}\n"]))
+
+
 def _sizes(layer: Layer, convolution: Convolution) -> dict[str, int]:
     if convolution.strides != (1, 1) or convolution.dilations != (1, 1) or convolution.is_padded:
         raise ValueError("the plain loop takes a kernel whose steps are 1, without an edge")
@@ -143,8 +200,10 @@ def write_emlearn(graph: PolicyGraph, folder: Path) -> None:
         shutil.copy(header, folder)
 
 
+PLAIN = "plain C"
+
 PEERS: dict[str, Callable[[PolicyGraph, Path], None]] = {
-    "plain C": write_plain_c,
+    PLAIN: write_plain_c,
     "emlearn": write_emlearn,
 }
 
