@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from sparsectl.commands.config import ChooseConfig
+from sparsectl.command_line.config import ChooseConfig
 from sparsectl.commands.export import export
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.provenance import provenance

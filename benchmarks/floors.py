@@ -35,7 +35,8 @@ WHAT = {
     "experiments": "grids of the commands, and their report",
     "api": "the commands, from Python",
     "cli": "the command line",
-    "commands": "what joins several floors",
+    "commands": "a subcommand, a file",
+    "command_line": "settings, arguments, output",
     "hil": "hardware-in-the-loop host",
     "training": "teacher in, student out",
     "export": "policy in; C and its proof out",
@@ -85,8 +86,8 @@ def floors() -> dict[str, int]:
 
 def lines_of(package: str) -> tuple[int, int]:
     """Files and lines of Python and C."""
-    place = ROOT / package
-    files = [ROOT / "sparsectl" / f"{package}.py"]
+    place = ROOT / "sparsectl" / package
+    files = [place.with_suffix(".py")]
     if place.is_dir():
         files = [path for kind in ("*.py", "*.c", "*.h") for path in place.rglob(kind)]
     return len(files), sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)

@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))  # run as a script, its folder is on the path, not
 
 from benchmarks.networks import network_observations, networks  # noqa: E402
 from benchmarks.peers import PEERS  # noqa: E402
-from sparsectl.commands.terminal import print_table  # noqa: E402
+from sparsectl.command_line.terminal import print_table  # noqa: E402
 from sparsectl.common.errors import UserError  # noqa: E402
 from sparsectl.common.files import read_json, write_json  # noqa: E402
 from sparsectl.common.provenance import provenance, revision  # noqa: E402

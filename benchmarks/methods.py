@@ -18,9 +18,9 @@ import numpy as np
 import tyro
 from measured import mark, returns_of, rounded
 
-from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.files import read_json, write_json
 from sparsectl.experiments.folder import results_of
+from sparsectl.export.table_bytes import table_bytes
 from sparsectl.training.rollouts.intervals import (
     FAILED_SHARE,
     crossed_figures,

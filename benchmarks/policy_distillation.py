@@ -22,9 +22,9 @@ import torch
 import tyro
 from measured import here, rounded
 
-from sparsectl.commands.distill import run as distill
-from sparsectl.commands.table_bytes import table_bytes
+from sparsectl.commands.distill import distill
 from sparsectl.common.files import read_json, write_json
+from sparsectl.export.table_bytes import table_bytes
 from sparsectl.policy.load import load
 from sparsectl.training.config import CollectConfig, DistillConfig
 from sparsectl.training.rollouts.collect import collect

@@ -21,10 +21,10 @@ import numpy as np
 import tyro
 from measured import here, mark, returns_of, rounded
 
-from sparsectl.commands.distill import run as distill
-from sparsectl.commands.table_bytes import table_bytes
+from sparsectl.commands.distill import distill
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.nested import replaced
+from sparsectl.export.table_bytes import table_bytes
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
 from sparsectl.training.nn.networks import OnnxNetwork
 from sparsectl.training.rollouts.collect import collect

@@ -1,1 +1,1 @@
-"""Commands that join several packages: demo, build, doctor."""
+"""The subcommands: `sparsectl NAME` runs the function NAME of NAME.py."""

@@ -10,9 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sparsectl.commands.config import ChooseConfig
-from sparsectl.commands.measuring import check_encoding, check_limits, measured_choice, on_board
-from sparsectl.commands.terminal import print_table
+from sparsectl.command_line.config import ChooseConfig
+from sparsectl.command_line.terminal import print_table
+from sparsectl.commands.choosing.measuring import (
+    check_encoding,
+    check_limits,
+    measured_choice,
+    on_board,
+)
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.common.ranges import check_counts, check_numbers

@@ -10,9 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from sparsectl.command_line.config import DemoConfig
 from sparsectl.commands.bench import bench
 from sparsectl.commands.build import build
-from sparsectl.commands.config import DemoConfig
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path, check_writable, read_json, write_json
 from sparsectl.common.folder_lock import locked_folder

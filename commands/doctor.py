@@ -13,7 +13,7 @@ from typing import Any
 
 from serial.tools import list_ports
 
-from sparsectl.commands.config import DoctorConfig
+from sparsectl.command_line.config import DoctorConfig
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.tools import TOOLS
 from sparsectl.hil.link.discovery import find_boards, serial_ports

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sparsectl.commands.choice import Choice
-from sparsectl.commands.closed_loop import check_closed_loop, closed_loop
-from sparsectl.commands.config import ChooseConfig
-from sparsectl.commands.measuring import (
+from sparsectl.command_line.config import ChooseConfig
+from sparsectl.commands.choosing.choice import Choice
+from sparsectl.commands.choosing.closed_loop import check_closed_loop, closed_loop
+from sparsectl.commands.choosing.measuring import (
     check_encoding,
     check_limits,
     clock_of,

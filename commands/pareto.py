@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from sparsectl.commands.config import ParetoConfig
-from sparsectl.commands.table_bytes import table_bytes
+from sparsectl.command_line.config import ParetoConfig
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.common.ranges import check_counts
+from sparsectl.export.table_bytes import table_bytes
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.evaluate import check_policy, evaluate

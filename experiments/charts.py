@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sparsectl.commands.front import pareto_front
+from sparsectl.common.pareto_front import pareto_front
 from sparsectl.experiments.results import Results, Row, Summary
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from sparsectl.commands.config import SweepConfig
+from sparsectl.command_line.config import SweepConfig
 from sparsectl.common.errors import Stopped
 from sparsectl.common.files import check_writable
 from sparsectl.common.folder_lock import locked_folder

@@ -20,7 +20,7 @@ from sparsectl.policy.layer import MAX_WIDTH as MAX_WIDTH
 from sparsectl.policy.layer import Layer as Layer
 from sparsectl.policy.layer import Segment as Segment
 from sparsectl.policy.sequences import run_sequence
-from sparsectl.policy.signal import Signal as Signal
+from sparsectl.policy.signals import Signal as Signal
 
 MAX_WEIGHTS = 1_000_000
 """Weights of a whole graph at most: 4 MB, above any microcontroller's flash. What export takes of

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from sparsectl.cli import COMMANDS
 from sparsectl.cli import load as _function
-from sparsectl.commands.config import ChooseConfig, ParetoConfig, SweepConfig
-from sparsectl.commands.former_names import in_settings
+from sparsectl.command_line.config import ChooseConfig, ParetoConfig, SweepConfig
+from sparsectl.command_line.former_names import in_settings
 from sparsectl.common.declared import as_declared
 from sparsectl.common.nested import replaced
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig, FlashConfig

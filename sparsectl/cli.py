@@ -9,23 +9,29 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
 import tyro
 
-import sparsectl.commands.config
-import sparsectl.firmware_host.config
-import sparsectl.hil.campaign.config
-import sparsectl.hil.config
-import sparsectl.hil.convert.config
-import sparsectl.hil.replay.config
-import sparsectl.training.config
-from sparsectl.commands.arguments import parsed
-from sparsectl.commands.former_names import FORMER_RESULTS, in_words
+from sparsectl.command_line.arguments import parsed
+from sparsectl.command_line.config import (
+    ChooseConfig,
+    DemoConfig,
+    DoctorConfig,
+    ParetoConfig,
+    SweepConfig,
+)
+from sparsectl.command_line.former_names import FORMER_RESULTS, in_words
 from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.interruption import Ending, Terminated, ended_by_exception
+from sparsectl.firmware_host.config import BenchConfig, BuildConfig, FlashConfig
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.config import IdentifyConfig, ReportConfig
+from sparsectl.hil.convert.config import ConvertConfig
+from sparsectl.hil.replay.config import ReplayConfig
+from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig, TeachConfig
 
 DESCRIPTION = """\
 Turn a trained controller into a sparse one for a microcontroller, and prove it on a pendulum.
@@ -58,37 +64,35 @@ MISTAKE, DEFECT = 2, 1
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: what it is asked, and `module:function` that answers with a dict."""
+    """A subcommand: the dataclass of its settings, and the `module:function` that runs it."""
 
     config: type
     function: str
 
 
-COMMANDS = {
-    "demo": Command(sparsectl.commands.config.DemoConfig, "commands.demo:demo"),
-    "teach": Command(sparsectl.training.config.TeachConfig, "training.teachers.teach:teach"),
-    "collect": Command(
-        sparsectl.training.config.CollectConfig, "training.rollouts.collect:collect"
-    ),
-    "distill": Command(sparsectl.training.config.DistillConfig, "commands.distill:run"),
-    "pareto": Command(sparsectl.commands.config.ParetoConfig, "commands.pareto:pareto"),
-    "evaluate": Command(
-        sparsectl.training.config.EvaluateConfig, "training.rollouts.comparison:run"
-    ),
-    "export": Command(sparsectl.commands.config.ChooseConfig, "commands.export:export"),
-    "build": Command(sparsectl.firmware_host.config.BuildConfig, "commands.build:build"),
-    "flash": Command(sparsectl.firmware_host.config.FlashConfig, "firmware_host.flash:flash"),
-    "bench": Command(sparsectl.firmware_host.config.BenchConfig, "commands.bench:bench"),
-    "trial": Command(sparsectl.hil.campaign.config.TrialCommand, "hil.campaign.command:trial"),
-    "replay": Command(sparsectl.hil.replay.config.ReplayConfig, "hil.replay.replay:replay"),
-    "convert": Command(sparsectl.hil.convert.config.ConvertConfig, "hil.convert.convert:convert"),
-    "identify": Command(
-        sparsectl.hil.config.IdentifyConfig, "hil.identification.identify:identify"
-    ),
-    "report": Command(sparsectl.hil.config.ReportConfig, "experiments.report:report"),
-    "sweep": Command(sparsectl.commands.config.SweepConfig, "experiments.sweep:sweep"),
-    "doctor": Command(sparsectl.commands.config.DoctorConfig, "commands.doctor:doctor"),
+CONFIGS: Mapping[str, type] = {
+    "demo": DemoConfig,
+    "teach": TeachConfig,
+    "collect": CollectConfig,
+    "distill": DistillConfig,
+    "pareto": ParetoConfig,
+    "evaluate": EvaluateConfig,
+    "export": ChooseConfig,
+    "build": BuildConfig,
+    "flash": FlashConfig,
+    "bench": BenchConfig,
+    "trial": TrialCommand,
+    "replay": ReplayConfig,
+    "convert": ConvertConfig,
+    "identify": IdentifyConfig,
+    "report": ReportConfig,
+    "sweep": SweepConfig,
+    "doctor": DoctorConfig,
 }
+"""A subcommand's name, in the order of the help → the dataclass of its settings."""
+
+COMMANDS = {name: Command(config, f"commands.{name}:{name}") for name, config in CONFIGS.items()}
+"""`sparsectl NAME` runs the function NAME of commands/NAME.py."""
 
 
 def main() -> None:
@@ -241,6 +245,6 @@ def show(result: dict[str, Any], as_json: bool, former: Set[str] = frozenset()) 
     if as_json:
         print(json.dumps(result, indent=2, default=str))
         return
-    from sparsectl.commands.terminal import print_result
+    from sparsectl.command_line.terminal import print_result
 
     print_result({key: value for key, value in result.items() if key not in former})

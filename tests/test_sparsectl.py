@@ -61,6 +61,11 @@ def test_every_commands_function_is_there(name: str) -> None:
     assert callable(cli.load(cli.COMMANDS[name].function))
 
 
+def test_a_command_is_a_file_of_its_name() -> None:
+    files = {path.stem for path in (ROOT / "commands").glob("[!_]*.py")}
+    assert files == set(cli.COMMANDS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

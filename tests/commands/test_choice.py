@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsectl.commands.choice import Candidate, Choice, nothing_fits
-from sparsectl.commands.front import dominates, pareto_front
+from sparsectl.commands.choosing.choice import Candidate, Choice, nothing_fits
+from sparsectl.common.pareto_front import dominates, pareto_front
 
 SMALL = st.integers(0, 4)
 POINTS = st.lists(st.tuples(SMALL, SMALL, SMALL), max_size=12)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsectl.commands import measuring
-from sparsectl.commands.config import ChooseConfig
+from sparsectl.command_line.config import ChooseConfig
+from sparsectl.commands.choosing import measuring
 from sparsectl.commands.export import export
 from sparsectl.export.pipeline import export_policy
 from sparsectl.policy.onnx_file.writer import write_onnx

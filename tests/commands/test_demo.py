@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sparsectl.command_line.config import DemoConfig
 from sparsectl.commands import demo as module
-from sparsectl.commands.config import DemoConfig
 from sparsectl.commands.demo import STAGES, SUMMARY, demo, table
 from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.common.files import write_json

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sparsectl.command_line.config import DoctorConfig
 from sparsectl.commands import doctor
-from sparsectl.commands.config import DoctorConfig
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.tools import TOOLS
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from sparsectl.cli import parse
+from sparsectl.command_line.config import ChooseConfig
 from sparsectl.commands.bench import bench
-from sparsectl.commands.config import ChooseConfig
+from sparsectl.commands.choosing.measuring import candidates
 from sparsectl.commands.export import export
-from sparsectl.commands.measuring import candidates
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.registry import ENCODINGS
 from sparsectl.export.packaging.registry import PACKAGES

@@ -10,7 +10,7 @@ import pytest
 
 from sparsectl import api, cli
 from sparsectl.cli import parse
-from sparsectl.commands.former_names import FORMER, in_settings, in_words
+from sparsectl.command_line.former_names import FORMER, in_settings, in_words
 from sparsectl.common import warning
 from sparsectl.common.errors import UserError
 from sparsectl.common.nested import replaced

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sparsectl.commands.terminal import print_result
+from sparsectl.command_line.terminal import print_result
 
 
 def test_figures_are_lines_and_lists_of_entries_are_tables(

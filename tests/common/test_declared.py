@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparsectl import api
-from sparsectl.commands.config import ChooseConfig
+from sparsectl.command_line.config import ChooseConfig
 from sparsectl.common.declared import as_declared
 from sparsectl.common.errors import UserError
 from sparsectl.common.signal_ranges import Pair

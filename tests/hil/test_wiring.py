@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.drives.drives import Drive
 from sparsectl.hil.drives.mover import GENTLE

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparsectl.commands.config import ParetoConfig
-from sparsectl.commands.distill import run
+from sparsectl.command_line.config import ParetoConfig
+from sparsectl.commands.distill import distill as distill_command
 from sparsectl.commands.pareto import front, pareto
-from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
 from sparsectl.common.nested import replaced
+from sparsectl.export.table_bytes import table_bytes
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.distillation.methods import METHODS, chosen_method, small_hidden
@@ -49,7 +49,7 @@ def online(dataset: Path, teacher: Path, out: Path, **changes: Any) -> DistillCo
 
 
 def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
-    result = run(online(balancing, balancer, tmp_path, keep=30))
+    result = distill_command(online(balancing, balancer, tmp_path, keep=30))
     kept = [step["kept_weights"] for step in result["steps"][1:]]
     assert kept == sorted(kept, reverse=True) and kept[0] > 100
     assert 10 < result["kept_weights"] <= 30 and result["target_met"] == "met"
@@ -66,7 +66,7 @@ def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
 
 def test_a_wanted_return_and_its_picture(balancer: Path, balancing: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    result = run(online(balancing, balancer, out, return_share=0.95, hidden=(8, 6)))
+    result = distill_command(online(balancing, balancer, out, return_share=0.95, hidden=(8, 6)))
     assert result["target_met"] == "met" and result["kept_weights"] < 60
     drawn = pareto(ParetoConfig((out,), teacher=balancer, episodes=2, out=tmp_path / "pareto"))
     written = read_json(tmp_path / "pareto" / "pareto.json")
@@ -103,20 +103,24 @@ def test_the_front_has_what_no_other_beats() -> None:
 
 
 def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
-    result = run(config_of(balancing, tmp_path, table_bytes=500))
+    result = distill_command(config_of(balancing, tmp_path, table_bytes=500))
     assert result["table_bytes"] <= 500 and result["target_met"] == "met"
     assert result["table_bytes"] == table_bytes(tmp_path / "student.safetensors")
     assert result["data"].startswith("purely offline") and result["coverage"] == result["data"]
     assert "evidence" not in result
-    small = run(
+    small = distill_command(
         config_of(balancing, tmp_path / "int8", table_bytes=500, table_encoding="packed-int8")
     )
     assert small["table_bytes"] <= 500 and small["kept_weights"] > result["kept_weights"]
-    dense = run(config_of(balancing, tmp_path / "dense", table_bytes=500, method="small"))
+    dense = distill_command(
+        config_of(balancing, tmp_path / "dense", table_bytes=500, method="small")
+    )
     assert dense["table_bytes"] <= 500 and dense["method"] == "small"
     assert dense["kept_weights"] > result["kept_weights"]
     with pytest.raises(UserError, match="table_encoding is 'int3'; use one of auto"):
-        run(config_of(balancing, tmp_path / "int3", table_bytes=500, table_encoding="int3"))
+        distill_command(
+            config_of(balancing, tmp_path / "int3", table_bytes=500, table_encoding="int3")
+        )
 
 
 @pytest.mark.parametrize("method", sorted(METHODS.keys() - {METHOD_OF_CHOICES}))

@@ -1,4 +1,4 @@
-"""`sparsectl evaluate`: one policy, or two in the same episodes with the difference's interval.
+"""Two policies compared in the same episodes, with the interval of their difference.
 
 A pair of episodes has the same start and the same draws, so what is luck in them is mostly the same
 for both, and their difference shows with far fewer episodes than two separate means would need.
@@ -15,7 +15,6 @@ from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.evaluate import (
     check_policy,
     check_settings,
-    evaluate,
     run_episodes,
     summarise,
 )
@@ -23,19 +22,6 @@ from sparsectl.training.rollouts.intervals import mean_interval
 from sparsectl.training.rollouts.policy import Policy, load_policy
 
 A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference", "not clear yet"
-
-
-def run(config: EvaluateConfig) -> dict[str, Any]:
-    """Evaluate one policy, or compare two.
-
-    Raises:
-        UserError: policies or environment do not load, do not fit, or are too many.
-    """
-    if config.compare is None:
-        return evaluate(config)
-    if config.policy is not None or config.trace is not None:
-        raise UserError("--compare takes two policies and no other; leave --policy and --trace out")
-    return compare(config, config.compare)
 
 
 def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.hil.actuators.odrive import Odrive
 from sparsectl.hil.actuators.server import ActuatorStart
-from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.simulation.plant_server import REQUEST

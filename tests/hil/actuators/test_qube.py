@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.compiler import find_compiler
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.hil.actuators import qube
 from sparsectl.hil.actuators.qube import Qube
-from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.plants.rig import load_rig
 from tests.hil.policies import export_graph, timid_graph

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.mover import Mover

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.commands.config import DoctorConfig
+from sparsectl.command_line.config import DoctorConfig
 from sparsectl.commands.doctor import doctor
 from sparsectl.common.errors import UserError
 from sparsectl.hil.config import TrialConfig

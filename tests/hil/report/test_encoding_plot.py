@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.commands.config import ChooseConfig
+from sparsectl.command_line.config import ChooseConfig
 from sparsectl.commands.export import export
 from sparsectl.common.errors import UserError
 from sparsectl.hil.config import ReportConfig

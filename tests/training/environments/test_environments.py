@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from sparsectl.commands.closed_loop import closed_loop
+from sparsectl.commands.choosing.closed_loop import closed_loop
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.training.config import CollectConfig, EvaluateConfig

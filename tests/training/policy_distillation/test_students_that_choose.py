@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from sparsectl.commands.table_bytes import table_bytes
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
+from sparsectl.export.table_bytes import table_bytes
 from sparsectl.policy.load import load
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset, write_dataset

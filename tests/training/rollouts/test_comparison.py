@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sparsectl import cli
+from sparsectl.commands.evaluate import evaluate
 from sparsectl.common.errors import UserError
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.rollouts.comparison import run
 from sparsectl.training.students.storage import read_student, write_student
 from tests.training.balancer import SHORT
 
@@ -30,21 +30,23 @@ def weaker(balancer: Path, tmp_path: Path) -> Path:
 
 
 def test_the_better_of_two_is_found_in_pairs(balancer: Path, weaker: Path) -> None:
-    result = run(EvaluateConfig(env=SHORT, episodes=EPISODES, compare=(balancer, weaker)))
+    result = evaluate(EvaluateConfig(env=SHORT, episodes=EPISODES, compare=(balancer, weaker)))
     a, b = (np.array(result["returns"][name]) for name in "ab")
     assert len(a) == len(b) == EPISODES
-    alone = [run(EvaluateConfig(path, SHORT, EPISODES))["returns"] for path in (balancer, weaker)]
+    alone = [
+        evaluate(EvaluateConfig(path, SHORT, EPISODES))["returns"] for path in (balancer, weaker)
+    ]
     np.testing.assert_array_equal([a, b], alone)
     assert result["difference"] == pytest.approx((a - b).mean())
     assert result["difference_low"] <= result["difference"] <= result["difference_high"]
     assert result["answer"] == "A is better"
-    swapped = run(EvaluateConfig(env=SHORT, episodes=EPISODES, compare=(weaker, balancer)))
+    swapped = evaluate(EvaluateConfig(env=SHORT, episodes=EPISODES, compare=(weaker, balancer)))
     assert swapped["answer"] == "B is better"
     assert swapped["difference"] == pytest.approx(-result["difference"])
 
 
 def test_a_policy_is_not_better_than_itself(balancer: Path) -> None:
-    result = run(EvaluateConfig(env=SHORT, episodes=3, compare=(balancer, balancer)))
+    result = evaluate(EvaluateConfig(env=SHORT, episodes=3, compare=(balancer, balancer)))
     assert (result["difference"], result["answer"]) == (0.0, "no difference")
 
 
@@ -76,5 +78,5 @@ def test_mistakes_are_told_before_work_starts(
 ) -> None:
     config = EvaluateConfig(balancer, SHORT, 3)
     with pytest.raises(UserError, match=message) as caught:
-        run(replace(config, **change))  # type: ignore[arg-type]
+        evaluate(replace(config, **change))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsectl.commands.config import ParetoConfig
+from sparsectl.command_line.config import ParetoConfig
 from sparsectl.commands.pareto import measured
 from sparsectl.common.errors import UserError
 from sparsectl.training.config import EvaluateConfig

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
-from sparsectl.hil.campaign.command import trial
 from sparsectl.hil.campaign.comparison import A_BETTER
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.trial.trial import run_trial

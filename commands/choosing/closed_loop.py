@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsectl.commands.config import ChooseConfig
+from sparsectl.command_line.config import ChooseConfig
 from sparsectl.common.errors import UserError
 from sparsectl.common.ranges import check_counts
 from sparsectl.export.config import ExportConfig

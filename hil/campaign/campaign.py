@@ -1,4 +1,4 @@
-"""`sparsectl trial`: one trial, or a campaign of them."""
+"""A campaign: many trials of one policy or of two, by seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.progress import Progress
@@ -20,32 +19,18 @@ from sparsectl.hil.campaign.score import interim_analyses
 from sparsectl.hil.ports import kind_of
 from sparsectl.hil.trial.centring import centre
 from sparsectl.hil.trial.trial import run_trial
-from sparsectl.hil.wiring.check import check_wiring
-
-MOST_TRIALS, MOST_MARGIN = 100_000, 1000.0
 
 
-def trial(command: TrialCommand) -> dict[str, Any]:
-    """Run one trial, or a campaign when more than one or two policies are asked for.
+def run_campaign(command: TrialCommand) -> dict[str, Any]:
+    """Run the trials of a campaign that have not been run yet, then draw and write the result.
+
+    Returns:
+        policies (figures by label), answer, difference, pairs, seconds, picture, folder, table.
 
     Raises:
-        UserError: as `run_trial`, or settings that do not go together.
-        SystemExit: SIGINT or SIGTERM ended it, motor off.
+        UserError: what `run_trial` raises, or the folder holds another campaign.
+        SystemExit: SIGINT or SIGTERM ended it; the motor is off.
     """
-    if not 1 <= command.repeat <= MOST_TRIALS:
-        raise UserError(f"--repeat is {command.repeat}; give 1 to {MOST_TRIALS}")
-    if not 0 < command.margin <= MOST_MARGIN:
-        raise UserError(f"--margin is {command.margin}; give a share over 0, such as 0.02")
-    if command.check_wiring:
-        if command.repeat > 1 or command.compare is not None or command.live:
-            raise UserError("--check-wiring runs no trial; leave --repeat, --compare, --live out")
-        return check_wiring(command.one())
-    if command.repeat == 1 and command.compare is None:
-        return run_trial(command.one())
-    if command.compare is not None and command.repeat < 2:
-        raise UserError(f"--compare needs trials to compare; give --repeat 100, not {1}")
-    if command.live:
-        raise UserError("--live shows one trial and waits for its Arm button; leave --repeat out")
     return _Campaign(command).run()
 
 

@@ -9,9 +9,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sparsectl.commands.choice import Candidate, Choice, nothing_fits
-from sparsectl.commands.config import ChooseConfig
-from sparsectl.commands.terminal import print_table
+from sparsectl.command_line.config import ChooseConfig
+from sparsectl.command_line.terminal import print_table
+from sparsectl.commands.choosing.choice import Candidate, Choice, nothing_fits
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.export.config import ExportConfig

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from sparsectl.commands.front import pareto_front
+from sparsectl.common.pareto_front import pareto_front
 
 _WORDS: Final = {
     "flash": "{:.0f} bytes of flash",
