@@ -32,7 +32,7 @@ from sparsectl.common.files import atomic_path  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "floors.svg"
 WHAT = {
-    "experiments": "grids of the commands, and their report",
+    "experiments": "grids of commands, their report",
     "api": "the commands, from Python",
     "cli": "the command line",
     "commands": "a subcommand, a file",
