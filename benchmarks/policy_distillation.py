@@ -3,7 +3,8 @@
 Students of the shipped teachers of MinAtar's games: each loss at each size, several games in one
 network, and sparse ones beside small dense ones of the same bytes. Every student meets the same
 episodes, by which nothing was chosen. A row is written when it is finished and not run again, so
-that the same command goes on where it was stopped.
+that the same command goes on where it was stopped. A results file is of one set of settings and of
+the same teachers; other ones are refused, since their rows would be averaged together.
 
     python benchmarks/policy_distillation.py [--games breakout freeway] [--seeds 0 1 2 3 4]
 
@@ -20,10 +21,12 @@ from typing import Any
 
 import torch
 import tyro
-from measured import here, rounded
+from measured import here, mark, rounded
 
 from sparsectl.commands.distill import distill
+from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
+from sparsectl.common.provenance import revision
 from sparsectl.export.table_bytes import table_bytes
 from sparsectl.policy.load import load
 from sparsectl.training.config import CollectConfig, DistillConfig
@@ -80,7 +83,8 @@ class Asked:
     @property
     def name(self) -> str:
         """Of its folder."""
-        return "-".join(str(value) for value in self.key.values())
+        words = (value if isinstance(value, list) else [value] for value in self.key.values())
+        return "-".join("+".join(map(str, each)) for each in words)
 
 
 def env_of(game: str) -> str:
@@ -105,7 +109,7 @@ def students(config: TablesConfig) -> Iterator[Asked]:
                     yield Asked(key, (game,), shape)
         for loss in config.losses if "several" in config.parts and len(config.games) > 1 else ():
             channels, hidden = SIZES[100]
-            key = {"kind": "several", "games": len(config.games), "loss": loss, "seed": seed}
+            key = {"kind": "several", "games": [*config.games], "loss": loss, "seed": seed}
             shape = {"loss": loss, "channels": channels, "hidden": (hidden,), "seed": seed}
             yield Asked(key, config.games, shape | {"steps": config.steps * len(config.games)})
         for game in config.games if "sparse" in config.parts else ():
@@ -126,7 +130,7 @@ def students(config: TablesConfig) -> Iterator[Asked]:
 
 def memory_of(game: str, config: TablesConfig) -> Path:
     """The game's replay memory."""
-    path = config.runs / f"{game}.npz"
+    path = config.runs / f"{game}-{mark(teacher_of(game))}-{config.transitions}.npz"
     if not path.exists():
         teacher, env = teacher_of(game), env_of(game)
         collect(CollectConfig(teacher, env, path, config.transitions, 0.05, 1.0, workers=1))
@@ -172,28 +176,56 @@ def row_of(asked: Asked, config: TablesConfig) -> JSON:
         "teacher_weights": result["teacher_weights"],
         "table_bytes": table_bytes(student),
         "other_choices": round(result["steps"][-1]["imitation_error"], 4),
+        "revision": revision(),
         "returns": returns,
     }
+
+
+def begun(config: TablesConfig) -> JSON:
+    """What the results file has so far; the settings and teachers are those of all its rows.
+
+    Raises:
+        UserError: it has rows of other settings, or of another teacher.
+    """
+    settings = {name: getattr(config, name) for name in SHARED}
+    if not config.out.exists():
+        return {"settings": settings, "teachers": {}, "teacher_marks": {}, "rows": []}
+    found: JSON = read_json(config.out)
+    for name, value in settings.items():
+        if found["settings"].get(name) != value:
+            raise UserError(
+                f"{name} is {value}, but {config.out} has rows with {found['settings'].get(name)}; "
+                "give another --out, or the same settings"
+            )
+    for game, its in found["teacher_marks"].items():
+        if mark(teacher_of(game)) != its:
+            raise UserError(
+                f"{teacher_of(game).name} is another teacher than that of the rows in "
+                f"{config.out}; give another --out"
+            )
+    return found
 
 
 def main(config: TablesConfig) -> None:
     """Run what is not finished yet, and write the results' file after each row."""
     torch.set_num_threads(1)
-    found: JSON = read_json(config.out) if config.out.exists() else {"teachers": {}, "rows": []}
+    found = begun(config)
     for game in config.games:
         if game not in found["teachers"]:
             teacher = load_policy(teacher_of(game))
             found["teachers"][game] = returns_of(teacher, game, config.teacher_episodes)
-    keys = [key for row in found["rows"] for key in [{k: row[k] for k in row if k in KEYS}]]
-    settings = {name: getattr(config, name) for name in ("transitions", "steps", "episodes")}
+            found["teacher_marks"][game] = mark(teacher_of(game))
+    keys = [{name: row[name] for name in row if name in KEYS} for row in found["rows"]]
     for asked in students(config):
         if asked.key not in keys:
             found["rows"].append(row_of(asked, config))
-            write_json(config.out, found | {"settings": settings, "provenance": here()})
+            write_json(config.out, found | {"provenance": here()})
 
 
 KEYS = ("kind", "game", "games", "loss", "size", "seed")
 """Of a row: what tells it from another."""
+SHARED = ("transitions", "steps", "episodes", "teacher_episodes")
+"""Settings that all rows of a results file have alike."""
 
 if __name__ == "__main__":
     main(tyro.cli(TablesConfig))

@@ -127,11 +127,11 @@ def policy_distillation_several() -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     several = [row for row in rows if row["kind"] == "several"]
-    for games, loss in sorted({(row["games"], row["loss"]) for row in several}):
-        pair = (games, loss)
+    for games, loss in sorted({(tuple(row["games"]), row["loss"]) for row in several}):
+        pair = (list(games), loss)
         found = _gathered(several, lambda row, pair=pair: (row["games"], row["loss"]) == pair)
         lines.append(
-            f"| {games} | {LOSSES[loss]} | {_cell(found, teachers)} | {_seeds(found)} "
+            f"| {len(games)} | {LOSSES[loss]} | {_cell(found, teachers)} | {_seeds(found)} "
             f"| {PAPER_SEVERAL.get(loss, '–')} |"
         )
     return lines

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sparsectl.common.files import read_json
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json, write_json
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -41,6 +43,11 @@ def test_a_short_run_writes_a_row_for_each_student_once(
     assert found["settings"]["steps"] == 3
     policy_distillation.main(config)
     assert out.read_bytes() == written
+    with pytest.raises(UserError, match=r"steps is 4, but .* has rows with 3; give another --out"):
+        policy_distillation.main(replace(config, steps=4))
+    write_json(out, found | {"teacher_marks": {"breakout": "0" * 12}})
+    with pytest.raises(UserError, match="another teacher than that of the rows"):
+        policy_distillation.main(config)
 
 
 def test_a_share_is_the_geometric_mean_over_games(monkeypatch: pytest.MonkeyPatch) -> None:
