@@ -1,4 +1,5 @@
-"""The documentation's tables of Policy Distillation, from results/policy_distillation.json."""
+"""The documentation's tables of Policy Distillation, from results/policy_distillation.json and
+results/joint_learning.json."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from sparsectl.common.files import read_json
 
 RESULTS = Path(__file__).resolve().parent / "results" / "policy_distillation.json"
+JOINT = RESULTS.with_name("joint_learning.json")
 
 JSON = dict[str, Any]
 Returns = dict[str, list[list[float]]]
@@ -24,6 +26,7 @@ PAPER = {("kl", 25): 1.083, ("kl", 7): 1.017, ("kl", 4): 0.839}
 LEAST_GAMES, LEAST_SEEDS = 3, 2
 """Without so many there is no verdict."""
 PAPER_SEVERAL = {"kl": "116.9 %", "nll": "105.1 %"}
+PAPER_JOINT = "83.5 %, of a DQN"
 
 
 def share(students: Returns, teachers: dict[str, list[float]]) -> tuple[float, float, float]:
@@ -120,19 +123,31 @@ def _order(pair: tuple[str, int]) -> tuple[int, int]:
 
 
 def policy_distillation_several() -> list[str]:
-    """A row a loss: several games in one network of one teacher's size."""
+    """A row a loss: several games in one network of one teacher's size; then the networks of that
+    size that learnt the games jointly."""
     rows, teachers = _rows()
     lines = [
-        "| games | loss | score, share of the teachers' | seeds | paper, three games |",
-        "| --- | --- | --- | --- | --- |",
+        "| games | one network | frames of the games | score, share of the teachers' | seeds "
+        "| paper, three games |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     several = [row for row in rows if row["kind"] == "several"]
     for games, loss in sorted({(tuple(row["games"]), row["loss"]) for row in several}):
         pair = (list(games), loss)
         found = _gathered(several, lambda row, pair=pair: (row["games"], row["loss"]) == pair)
         lines.append(
-            f"| {len(games)} | {LOSSES[loss]} | {_cell(found, teachers)} | {_seeds(found)} "
-            f"| {PAPER_SEVERAL.get(loss, '–')} |"
+            f"| {len(games)} | student, {LOSSES[loss]} | the teachers' "
+            f"| {_cell(found, teachers)} | {_seeds(found)} | {PAPER_SEVERAL.get(loss, '–')} |"
+        )
+    joint = read_json(JOINT)["rows"] if JOINT.exists() else []
+    for key in sorted({(tuple(row["games"]), row["algo"], row["frames"]) for row in joint}):
+        games, algo, frames = key
+        found = _gathered(
+            joint, lambda row, key=key: (tuple(row["games"]), row["algo"], row["frames"]) == key
+        )
+        lines.append(
+            f"| {len(games)} | learnt jointly, {algo.upper()} | {frames:,} "
+            f"| {_cell(found, teachers)} | {_seeds(found)} | {PAPER_JOINT} |"
         )
     return lines
 

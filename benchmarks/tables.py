@@ -39,6 +39,7 @@ from method_tables import (
     tasks,
     tasks_pairs,
 )
+from online_distillation_tables import TABLES as ONLINE
 from onnx_tables import node_counts, node_exclusions, node_refusals
 from policy_distillation_tables import TABLES as DISTILLED
 from protocol_tables import (
@@ -210,6 +211,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "protocol_payloads": protocol_payloads,
     "protocol_enums": protocol_enums,
     **DISTILLED,
+    **ONLINE,
 }
 
 

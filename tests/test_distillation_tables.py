@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
@@ -59,3 +60,63 @@ def test_a_share_is_the_geometric_mean_over_games(monkeypatch: pytest.MonkeyPatc
     assert value == pytest.approx(1) and low == pytest.approx(1) and high == pytest.approx(1)
     value, low, high = share({"a": [[5.0, 15.0, 8.0], [4.0, 9.0, 7.0]]}, teachers)
     assert value == pytest.approx(0.8) and 0.4 <= low < value < high <= 1.5
+
+
+def test_students_follow_a_teacher_that_still_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import online_distillation
+
+    config = online_distillation.OnlineConfig(
+        frames=4096,
+        evaluate_every=2048,
+        size=4,
+        seeds=(0, 1),
+        transitions=150,
+        turns_kept=1,
+        updates=2,
+        episodes=1,
+        runs=tmp_path,
+        out=tmp_path / "online.json",
+    )
+    online_distillation.main(config)
+    found = read_json(config.out)
+    assert found["teacher"]["frames"] == [2048, 4096]
+    assert [row["seed"] for row in found["students"]] == [0, 1]
+    assert all(len(row["returns"]) == 2 for row in found["students"])
+    with pytest.raises(UserError, match="updates is 3, but .* has students with 2"):
+        online_distillation.main(replace(config, updates=3))
+
+
+def test_games_learnt_jointly_share_all_but_their_heads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import joint_learning
+
+    config = joint_learning.JointConfig(
+        games=("breakout", "space_invaders"),
+        frames=2048,
+        evaluations=1,
+        selection_episodes=1,
+        episodes=1,
+        out=tmp_path / "joint.json",
+    )
+    joint_learning.main(config)
+    (row,) = read_json(config.out)["rows"]
+    assert list(row["returns"]) == ["breakout", "space_invaders"]
+    games = joint_learning.games_of(config.games)
+    assert games.shape == (10, 10, 6) and games.choices == 4
+    model = joint_learning.learner(config, games, seed=0)
+    seen = torch.rand(5, 400).round().numpy()
+    first = torch.as_tensor(games.seen(seen, 0))
+    second = first.clone()
+    second[:, -2:] = first[:, -2:].flip(1)
+    trunk = model.policy.features_extractor
+    behind, as_other = trunk(first), trunk(second)
+    width = joint_learning.HIDDEN
+    assert behind[:, :width].any() and not behind[:, width:].any()
+    assert torch.equal(behind[:, :width], as_other[:, width:])
+    act = joint_learning.acting(model, games, 0)
+    assert set(act(seen).ravel()) <= {0.0, 1.0, 2.0}
