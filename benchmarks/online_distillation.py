@@ -143,7 +143,11 @@ def taught(config: OnlineConfig) -> Iterator[Turn]:
         )
     )
     with (out / "learning_curve.csv").open() as file:
-        rows = list(csv.DictReader(file))
+        yield from turns_of(list(csv.DictReader(file)), out)
+
+
+def turns_of(rows: list[dict[str, str]], out: Path) -> Iterator[Turn]:
+    """The rows of a learning curve, each with the best copy up to there."""
     best, score = Path(), -np.inf
     for number, row in enumerate(rows):
         now = out / "evaluations" / f"{row['steps']}.onnx"
