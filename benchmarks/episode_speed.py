@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     rows = []
+    _rate("sensorsini_cartpole", "side by side", 0, 2, 2)  # compiles, or loads what was compiled
     for rig in ("sensorsini_cartpole", "qube_servo2"):
         for repeat in tqdm(range(options.repeats), desc=rig):
             one = _rate(rig, "one by one", repeat, 1, BASELINE)

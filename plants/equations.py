@@ -1,16 +1,17 @@
-"""The equations of both models in closed form, for many units at once.
+"""The equations of both models in closed form, compiled, for one unit after another.
 
 MuJoCo is the reference: these are its own steps (integrator `implicitfast`, dry friction as its
-`frictionloss` constraint), written out for two joints, so that numpy takes a step of hundreds of
-units in the time in which MuJoCo takes one of a few. See MuJoCo's documentation, "Computation".
+`frictionloss` constraint), written out for two joints. See MuJoCo's documentation, "Computation".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Self
+import math
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from sparsectl.plants.rig import GRAVITY
@@ -67,11 +68,24 @@ class Bodies:
         self.base_stiffness = upright / (_SOFTNESS * self.hinge_inertia)
         self.pole_stiffness = upright / (_SOFTNESS * self.base_constant)
 
-    def taken(self, units: NDArray[np.int64]) -> Self:
-        """The same of some of the units."""
-        return type(self)(
-            **{field.name: getattr(self, field.name)[units] for field in fields(self)}
-        )
+    def numbers(self) -> tuple[Array, ...]:
+        """What `advance` needs of each unit, in the order of its `body`."""
+        return tuple(np.asarray(getattr(self, name), np.float64) for name in _BODY)
+
+
+_BODY: Final = (
+    "base_constant",
+    "turning",
+    "coupling",
+    "hinge_inertia",
+    "weight",
+    "base_damping",
+    "pole_damping",
+    "base_friction",
+    "pole_friction",
+    "base_stiffness",
+    "pole_stiffness",
+)
 
 
 @dataclass
@@ -84,132 +98,147 @@ class Motion:
     pole_velocity: Array
 
 
-class Equations:
-    """The units' equations, and which hinges slid which way when they were last solved."""
-
-    def __init__(self, bodies: Bodies) -> None:
-        self.bodies = bodies
-        self._pole_slides = np.zeros(len(bodies.pole_kg))
-
-    def step(self, motion: Motion, effort: Array, step_s: Array) -> None:
-        """Integrate one step; a unit whose step is 0 s stays exactly as it is.
-
-        Args:
-            motion: is changed.
-            effort: of the motor, N or N m, [units].
-            step_s: [units].
-        """
-        b = self.bodies
-        sine, cosine = np.sin(motion.angle), np.cos(motion.angle)
-        velocity, pole_velocity = motion.velocity, motion.pole_velocity
-        bend = b.turning * sine * cosine * velocity
-        inertia = b.base_constant + b.turning * sine * sine
-        coupling = b.coupling * cosine
-        base_force = (
-            effort
-            - b.base_damping * velocity
-            + (b.coupling * sine * pole_velocity - 2.0 * bend) * pole_velocity
-        )
-        pole_force = b.weight * sine - b.pole_damping * pole_velocity + bend * velocity
-        base_friction, pole_friction = self._friction(
-            inertia, coupling, base_force, pole_force, velocity, pole_velocity
-        )
-        base_force += base_friction
-        pole_force += pole_friction
-        # implicitfast: the damping of the speed after the step, not before it.
-        inertia += step_s * b.base_damping
-        hinge = b.hinge_inertia + step_s * b.pole_damping
-        scale = step_s / (inertia * hinge - coupling * coupling)
-        motion.velocity = velocity + scale * (hinge * base_force - coupling * pole_force)
-        motion.pole_velocity = pole_velocity + scale * (
-            inertia * pole_force - coupling * base_force
-        )
-        motion.position = motion.position + step_s * motion.velocity
-        motion.angle = motion.angle + step_s * motion.pole_velocity
-
-    def _friction(
-        self,
-        inertia: Array,
-        coupling: Array,
-        base_force: Array,
-        pole_force: Array,
-        velocity: Array,
-        pole_velocity: Array,
-    ) -> tuple[Array, Array]:
-        """Dry friction: a stiff damper up to the friction, from there on the friction itself.
-
-        Its force makes the accelerations, and they make it. Which way the pole's hinge slides, if
-        at all, is guessed from the last step; where the accelerations say otherwise, what they say
-        is tried, and else the three answers one by one. With that answer the base's friction has a
-        closed form.
-        """
-        b = self.bodies
-        joints = _Joints(
-            inertia,
-            b.hinge_inertia,
-            coupling,
-            base_force,
-            pole_force,
-            -_DRAG * velocity,
-            -_DRAG * pole_velocity,
-            b.base_stiffness,
-            b.pole_stiffness,
-            b.base_friction,
-            b.pole_friction,
-        )
-        base_friction, pole_friction, slides = joints.friction(self._pole_slides)
-        wrong = np.flatnonzero(slides != self._pole_slides)
-        if wrong.size:
-            guesses = slides[wrong]
-            others = joints.taken(wrong)
-            for guess in (None, 0.0, 1.0, -1.0):
-                if guess is not None:
-                    guesses[slides != guesses] = guess
-                base, pole, slides = others.friction(guesses)
-                if (slides == guesses).all():
-                    break
-            base_friction[wrong], pole_friction[wrong] = base, pole
-            self._pole_slides[wrong] = guesses
-        return base_friction, pole_friction
+Joints = tuple[float, float, float, float, float, float, float, float, float, float, float]
+"""Two joints at one instant: inertia, that of the pole about its hinge, and their coupling; the
+forces on base and pole but for dry friction; the accelerations at which that is none; what it is at
+most; and the stiffness of the dampers."""
 
 
-@dataclass(frozen=True)
-class _Joints:
-    """Two joints with dry friction at one instant, arrays of shape [units].
+@njit(cache=True)
+def friction(joints: Joints, pole_slides: float) -> tuple[float, float, float]:
+    """Dry friction: a stiff damper up to the friction, from there on the friction itself.
 
-    `wanted` is the acceleration at which a joint's friction is none.
+    Args:
+        joints: what is known.
+        pole_slides: whether the pole's hinge is taken to slide forward (1), back (-1) or not (0).
+
+    Returns:
+        Friction of base and pole, and what the accelerations then say of the hinge.
     """
+    inertia, hinge_inertia, coupling, base_force, pole_force = joints[:5]
+    base_wanted, pole_wanted, base_most, pole_most, base_stiffness, pole_stiffness = joints[5:]
+    stiff = pole_stiffness if pole_slides == 0.0 else 0.0
+    hinge = hinge_inertia + stiff
+    pole_sum = pole_force + stiff * pole_wanted - pole_slides * pole_most
+    share = coupling / hinge
+    alone = inertia - share * coupling
+    push = base_force - share * pole_sum
+    sticking = base_stiffness * (alone * base_wanted - push) / (alone + base_stiffness)
+    base = min(max(sticking, -base_most), base_most)
+    acceleration = (push + base) / alone
+    excess = pole_sum / hinge - share * acceleration - pole_wanted
+    force = -pole_stiffness * excess
+    if abs(force) <= pole_most:
+        return base, force, 0.0
+    return base, math.copysign(pole_most, force), math.copysign(1.0, excess)
 
-    inertia: Array
-    hinge_inertia: Array
-    coupling: Array
-    base_force: Array
-    pole_force: Array
-    base_wanted: Array
-    pole_wanted: Array
-    base_stiffness: Array
-    pole_stiffness: Array
-    base_friction: Array
-    pole_friction: Array
 
-    def taken(self, units: NDArray[np.int64]) -> _Joints:
-        """The same of some of the units."""
-        return _Joints(*(getattr(self, field.name)[units] for field in fields(self)))
+@njit(cache=True)
+def found_friction(joints: Joints, pole_slides: float) -> tuple[float, float, float]:
+    """Friction of base and pole, and which way the pole's hinge slides, if at all.
 
-    def friction(self, pole_slides: Array) -> tuple[Array, Array, Array]:
-        """Friction of base and pole if the pole's hinge slides forward (1), back (-1) or not (0),
-        and what the accelerations then say of that."""
-        stiff = np.where(pole_slides == 0.0, self.pole_stiffness, 0.0)
-        hinge = self.hinge_inertia + stiff
-        pole_sum = self.pole_force + stiff * self.pole_wanted - pole_slides * self.pole_friction
-        share = self.coupling / hinge
-        alone = self.inertia - share * self.coupling
-        push = self.base_force - share * pole_sum
-        sticking = self.base_stiffness * (alone * self.base_wanted - push)
-        sticking /= alone + self.base_stiffness
-        base = np.minimum(np.maximum(sticking, -self.base_friction), self.base_friction)
-        acceleration = (push + base) / alone
-        excess = pole_sum / hinge - share * acceleration - self.pole_wanted
-        force = -self.pole_stiffness * excess
-        pole = np.minimum(np.maximum(force, -self.pole_friction), self.pole_friction)
-        return base, pole, np.where(pole == force, 0.0, np.sign(excess))
+    Friction makes the accelerations, and they make it. Which way the hinge slides is guessed from
+    the last step; where the accelerations say otherwise, what they say is tried, and else the three
+    answers one by one. With that answer the base's friction has a closed form.
+    """
+    base, pole, slides = friction(joints, pole_slides)
+    if slides == pole_slides:
+        return base, pole, slides
+    for guess in (slides, 0.0, 1.0, -1.0):
+        base, pole, slides = friction(joints, guess)
+        if slides == guess:
+            break
+    return base, pole, slides
+
+
+@njit(cache=True)
+def limited_effort(duty: float, velocity: float, motor: tuple[float, ...]) -> float:
+    """A motor's effort without damping; `plants.motor` says what each number is."""
+    most, full, gain, dead, emf, stall = motor
+    asked = min(max(duty, -most), most) * full
+    lost = emf * velocity
+    asked = min(max(asked, -stall - lost), stall - lost)
+    return gain * math.copysign(max(abs(asked) - dead, 0.0), asked)
+
+
+@njit(cache=True)
+def advance(
+    state: Array,
+    pole_slides: Array,
+    body: tuple[Array, ...],
+    motor: tuple[Array, ...],
+    steps: Array,
+    step_s: Array,
+    duties: Array,
+) -> None:
+    """Integrate the steps of each unit.
+
+    Args:
+        state: of the units: positions of base and pole and their velocities, [4, units]; is
+            changed.
+        pole_slides: which way each pole's hinge slid when it was last solved; is changed.
+        body: `Bodies.numbers`.
+        motor: of the units: greatest duty, volts or amperes of a duty of 1, effort of one of them,
+            those that move nothing, those lost for each m/s, and those that the supply leaves.
+        steps: of the former duty and of the present one, [2, units].
+        step_s: how long each of them takes, [2, units].
+        duties: the former and the present ones, [2, units].
+    """
+    (
+        base_constants,
+        turnings,
+        couplings,
+        hinge_inertias,
+        weights,
+        base_dampings,
+        pole_dampings,
+        base_frictions,
+        pole_frictions,
+        base_stiffnesses,
+        pole_stiffnesses,
+    ) = body
+    mosts, fulls, gains, deads, emfs, stalls = motor
+    for i in range(state.shape[1]):
+        position, angle, velocity, pole_velocity = state[:, i]
+        own = mosts[i], fulls[i], gains[i], deads[i], emfs[i], stalls[i]
+        slides = pole_slides[i]
+        for part in range(2):
+            step = step_s[part, i]
+            for _ in range(int(steps[part, i])):
+                sine, cosine = math.sin(angle), math.cos(angle)
+                bend = turnings[i] * sine * cosine * velocity
+                inertia = base_constants[i] + turnings[i] * sine * sine
+                coupling = couplings[i] * cosine
+                base_force = (
+                    limited_effort(duties[part, i], velocity, own)
+                    - base_dampings[i] * velocity
+                    + (couplings[i] * sine * pole_velocity - 2.0 * bend) * pole_velocity
+                )
+                pole_force = weights[i] * sine - pole_dampings[i] * pole_velocity + bend * velocity
+                joints = (
+                    inertia,
+                    hinge_inertias[i],
+                    coupling,
+                    base_force,
+                    pole_force,
+                    -_DRAG * velocity,
+                    -_DRAG * pole_velocity,
+                    base_frictions[i],
+                    pole_frictions[i],
+                    base_stiffnesses[i],
+                    pole_stiffnesses[i],
+                )
+                base, pole, slides = found_friction(joints, slides)
+                base_force += base
+                pole_force += pole
+                # implicitfast: the damping of the speed after the step, not before it.
+                inertia += step * base_dampings[i]
+                hinge = hinge_inertias[i] + step * pole_dampings[i]
+                scale = step / (inertia * hinge - coupling * coupling)
+                velocity += scale * (hinge * base_force - coupling * pole_force)
+                pole_velocity += scale * (inertia * pole_force - coupling * base_force)
+                position += step * velocity
+                angle += step * pole_velocity
+        state[0, i], state[1, i] = position, angle
+        state[2, i], state[3, i] = velocity, pole_velocity
+        pole_slides[i] = slides

@@ -1,6 +1,6 @@
 """Many units of rigs side by side: the plant of `plants.plant`, vectorised over the units.
 
-MuJoCo steps one unit; this steps hundreds at once by the closed form of the same equations. What
+MuJoCo steps one unit; this steps hundreds by the compiled closed form of the same equations. What
 needs one unit in all its detail (a trial, a fault, an identification) takes `Plant`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.plants.equations import LEAST_INERTIA, Array, Bodies, Equations, Motion
+from sparsectl.plants.equations import LEAST_INERTIA, Array, Bodies, Motion, advance
 from sparsectl.plants.motor import CurrentMotor, Motor
 from sparsectl.plants.plant import LONGEST_STEP_S, Parameters
 from sparsectl.plants.rig import Rig
@@ -35,9 +35,11 @@ class Units:
     ) -> None:
         bodies = bodies_of(rigs, parameters)
         rows = np.array([(*positions, *velocities) for positions, velocities in states])
-        self.motion = Motion(*np.ascontiguousarray(rows.T))
-        self._equations = Equations(bodies)
-        self._motors = Motors(rigs, parameters)
+        self._state = np.ascontiguousarray(rows.T)
+        self.motion = Motion(*self._state)
+        """Views of the present state."""
+        self._pole_slides = np.zeros(len(rigs))
+        self._body, self._motor = bodies.numbers(), motors_of(rigs, parameters)
         self._duty = np.zeros(len(rigs))
 
         def of_rigs(number: Callable[[Rig], float]) -> Array:
@@ -55,19 +57,19 @@ class Units:
             rest_s: for how long this one does, [units].
             duty: -1 to 1, [units].
         """
-        before, after = _steps(delay_s), _steps(rest_s)
-        first_s, then_s = delay_s / np.maximum(before, 1), rest_s / np.maximum(after, 1)
-        former, self._duty = self._duty, duty
-        whole = before + after
-        efforts = [self._motors.effort(each, self.motion.velocity) for each in (former, duty)]
-        for number in range(int(whole.max(initial=0))):
-            is_former = number < before
-            step_s = np.where(is_former, first_s, np.where(number < whole, then_s, 0.0))
-            effort = np.where(is_former, *efforts)
-            if self._motors.need_velocity:
-                duties = np.where(is_former, former, duty)
-                effort = self._motors.effort(duties, self.motion.velocity)
-            self._equations.step(self.motion, effort, step_s)
+        durations_s = np.stack([delay_s, rest_s])
+        # As many steps as a duration takes, each at most the longest; none where it is 0 or less.
+        steps = np.maximum(np.ceil(durations_s / LONGEST_STEP_S), 0.0)
+        advance(
+            self._state,
+            self._pole_slides,
+            self._body,
+            self._motor,
+            steps,
+            durations_s / np.maximum(steps, 1.0),
+            np.stack([self._duty, duty]),
+        )
+        self._duty = duty
 
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The encoders: base counts from the middle, pole counts from hanging at rest, [units]."""
@@ -81,51 +83,30 @@ class Units:
         return wrapped
 
 
-class Motors:
-    """The motors of many units; `plants.motor` says what each number is."""
-
-    def __init__(self, rigs: Sequence[Rig], parameters: Sequence[Parameters]) -> None:
-        motors = [rig.motor for rig in rigs]
-        self._most = np.array([motor.max_duty for motor in motors])
-        # Volts of a duty and effort of a volt, or amperes of a duty and effort of an ampere.
-        self._full = np.array([_full(*each) for each in zip(motors, parameters, strict=True)])
-        self._gain = np.array(
-            [m.effort_per_volt if isinstance(m, Motor) else m.effort_per_amp for m in motors]
-        )
-        dead = [m.dead_zone_v if isinstance(m, Motor) else m.dead_zone_a for m in motors]
-        self._dead = np.array(dead) * np.array([each.dead_zone_factor for each in parameters])
-        currents = [m if isinstance(m, CurrentMotor) else None for m in motors]
-        self.need_velocity = any(motor.needs_velocity for motor in motors)
-        """Whether an effort changes with the base's speed, beside damping."""
-        # What a supply leaves of a current at a speed; a voltage motor's is damping, not a limit.
-        self._emf = np.array([m.back_emf_v / m.resistance_ohm if m else 0.0 for m in currents])
-        self._stall = np.array(
-            [
-                m.supply_v * each.supply_factor / m.resistance_ohm if m else np.inf
-                for m, each in zip(currents, parameters, strict=True)
-            ]
-        )
-
-    def effort(self, duty: Array, velocity: Array) -> Array:
-        """Efforts of the duties at these speeds of the base, without damping, [units]."""
-        asked = np.minimum(np.maximum(duty, -self._most), self._most) * self._full
-        if self.need_velocity:
-            lost = self._emf * velocity
-            asked = np.minimum(np.maximum(asked, -self._stall - lost), self._stall - lost)
-        moving = np.maximum(np.abs(asked) - self._dead, 0.0)
-        effort: Array = self._gain * np.copysign(moving, asked)
-        return effort
+def motors_of(rigs: Sequence[Rig], parameters: Sequence[Parameters]) -> tuple[Array, ...]:
+    """The numbers of the units' motors, as `equations.advance` takes them."""
+    motors = [rig.motor for rig in rigs]
+    currents = [m if isinstance(m, CurrentMotor) else None for m in motors]
+    dead = [m.dead_zone_v if isinstance(m, Motor) else m.dead_zone_a for m in motors]
+    # What a supply leaves of a current at a speed; a voltage motor's is damping, not a limit.
+    stall = [
+        m.supply_v * each.supply_factor / m.resistance_ohm if m else math.inf
+        for m, each in zip(currents, parameters, strict=True)
+    ]
+    return (
+        np.array([motor.max_duty for motor in motors]),
+        np.array([_full(*each) for each in zip(motors, parameters, strict=True)]),
+        np.array([m.effort_per_volt if isinstance(m, Motor) else m.effort_per_amp for m in motors]),
+        np.array(dead) * np.array([each.dead_zone_factor for each in parameters]),
+        np.array([m.back_emf_v / m.resistance_ohm if m else 0.0 for m in currents]),
+        np.array(stall),
+    )
 
 
 def _full(motor: Motor | CurrentMotor, parameters: Parameters) -> float:
     if isinstance(motor, CurrentMotor):
         return motor.max_current_a
     return motor.supply_v * parameters.supply_factor
-
-
-def _steps(duration_s: Array) -> Array:
-    """How many steps a duration takes, each at most the longest; none where it is 0 or less."""
-    return np.maximum(np.ceil(duration_s / LONGEST_STEP_S), 0.0)
 
 
 def bodies_of(rigs: Sequence[Rig], parameters: Sequence[Parameters]) -> Bodies:
