@@ -1,1 +1,1 @@
-"""What every package may import: the users' error, atomic files, provenance."""
+"""What every package may import: the users' error, atomic files, provenance, progress, ranges."""

@@ -1,4 +1,4 @@
-"""Settings given from Python, as their configuration declares them: a path may be a str."""
+"""Convert settings given from Python to the types that a configuration declares."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sparsectl.common.signal_ranges import Pair, range_from
 
 
 def as_declared(config: type, name: str, value: Any) -> Any:
-    """`value` as the field `name` of the dataclass `config` wants it: paths given as str, and
-    ranges as "-5,5", as (-5, 5), or as several of these.
+    """Convert `value` to the type of the field `name` of the dataclass `config`: a str becomes a
+    Path where a path is declared, and "-5,5" or (-5, 5) becomes a range.
 
     Raises:
-        UserError: a range that is none.
+        UserError: the value is not a range, where a range is declared.
     """
     declared = get_type_hints(config).get(name)
     kinds = _kinds(declared)
@@ -29,7 +29,7 @@ def as_declared(config: type, name: str, value: Any) -> Any:
 
 
 def _kinds(declared: Any) -> set[Any]:
-    """The types that a declared one is made of, itself included."""
+    """Return the declared type and all types that it is made of."""
     inner = get_args(declared) if declared is not Pair else ()
     return {declared}.union(*(_kinds(each) for each in inner))
 

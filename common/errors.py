@@ -1,4 +1,4 @@
-"""The one error class that is meant for users, and what a process says of its end."""
+"""The error class for users' mistakes, and the exit codes of a process."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Final
 
 EXIT_MISTAKE: Final = 2
 EXIT_FAULT: Final = 3
-"""A trial that its board ended by a fault."""
+"""The board ended the trial with a fault."""
 EXIT_LINK_LOST: Final = 4
-"""The board, or the live page, can no longer be reached."""
+"""The link to the board or to the live page was lost."""
 EXIT_STOPPED: Final = 130
-"""By a person: Ctrl-C or an e-stop. Another signal N ends with 128 + N."""
+"""A person stopped the command with Ctrl-C or an e-stop. Another signal N gives 128 + N."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can correct.
 
-    The message is one line that names the value received and the mend; the command line prints it
-    and exits with `exit_code`. Anything else that is raised is a defect of this project.
+    The message is one line: the value received, the reason and the remedy. The command line prints
+    it and exits with `exit_code`. Any other exception is a defect of this project.
     """
 
     exit_code = EXIT_MISTAKE
 
 
 class Stopped(UserError):
-    """A person's Ctrl-C, granted at a place from which the same command goes on."""
+    """Ctrl-C was pressed and the work has stopped; the same command resumes it."""
 
     exit_code = EXIT_STOPPED

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Write files completely or not at all, and read files of limited size."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.interruption import signals_held_back
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What writing fails with where there is no room, or may be no more."""
+"""Error numbers of a write that failed because the disk or the quota is full, or may be."""
 
 JSON_LIMIT: Final = 64 * 2**20
-"""Bytes of a summary; the returns of a hundred thousand episodes take two million."""
+"""The largest JSON file that is read, in bytes; the returns of 100,000 episodes take 2 MB."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its name when the block ends without an error.
+    """Yield a temporary path beside `path`, which is renamed to `path` when the block ends without
+    an error.
 
-    When the block raises, the temporary file and the folders that were made for it are deleted, so
-    a reader never meets half a file.
+    If the block raises, the temporary file and the folders that were made for it are deleted, so
+    that a reader never meets half a file.
 
     Raises:
         UserError: the folder cannot be made or written, `path` is a folder or a device, or the
@@ -70,9 +71,10 @@ def _temporary_file(path: Path) -> Path:
 
 @contextmanager
 def staging_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out`, on its file system, gone when the block ends in any way.
+    """Yield a temporary folder beside `out`, on the same file system, and delete it when the block
+    ends.
 
-    So are the folders that were made for it, where the block leaves nothing else in them.
+    Parent folders that were made for it are deleted too, unless the block leaves something in them.
 
     Raises:
         UserError: the parent of `out` cannot be made or written.
@@ -99,10 +101,10 @@ def _temporary_folder(out: Path) -> Path:
 
 
 def check_writable(folder: Path, option: str = "--out") -> None:
-    """See that files can be written in a folder, which need not be there; nothing is left behind.
+    """Check that files can be written in a folder, which need not exist yet; leave nothing behind.
 
     Raises:
-        UserError: they can not; the message names the option that gives another.
+        UserError: they cannot; the message names the option with which to choose another folder.
     """
     missing = missing_folders(folder)
     try:
@@ -116,13 +118,13 @@ def check_writable(folder: Path, option: str = "--out") -> None:
 
 
 def room_at(folder: Path) -> int:
-    """Free bytes of the disk that a folder is on, or will be."""
+    """Return the free bytes on the disk that holds a folder, or would hold it."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     return shutil.disk_usage(there).free
 
 
 def check_file(path: Path, option: str = "--out") -> None:
-    """The same for a file, which may be there already.
+    """Check that a file can be written, which may exist already.
 
     Raises:
         UserError: it cannot be written.
@@ -137,7 +139,7 @@ def check_file(path: Path, option: str = "--out") -> None:
 
 
 def unwritable(path: Path, error: OSError, option: str = "--out") -> str:
-    """Why something cannot be written, in a line, with the mend."""
+    """Explain in one line why a path cannot be written and what to do about it."""
     in_the_way = next((p for p in (path, *path.parents) if p.is_file()), None)
     if in_the_way is not None and isinstance(error, (FileExistsError, NotADirectoryError)):
         return f"cannot write in {path}: {in_the_way} is a file; give another {option}"
@@ -146,13 +148,13 @@ def unwritable(path: Path, error: OSError, option: str = "--out") -> str:
 
 
 def missing_folders(folder: Path) -> list[Path]:
-    """The folders that `mkdir` would have to make, the deepest first."""
+    """Return the folders that `mkdir` would have to make, the deepest first."""
     places = (folder, *folder.parents)
     return list(itertools.takewhile(lambda place: not os.path.lexists(place), places))
 
 
 def remove_empty(folders: list[Path]) -> None:
-    """Those of them that are empty."""
+    """Remove those of the folders that are empty."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
@@ -179,17 +181,17 @@ def read_json(path: Path) -> Any:
 
 
 def read_whole(path: Path, most: int, mend: str, signature: bytes = b"") -> bytes:
-    """The content of a file that is no larger than `most` bytes.
+    """Read a file of at most `most` bytes.
 
     Args:
-        path: a pipe or a device, whose reading may never end, is refused.
-        most: bytes.
-        mend: what the user can do about a file that is not what it should be.
-        signature: what the file starts with; of one that does not, only the start is read and
-            given back.
+        path: must be an ordinary file; reading a pipe or a device might never end.
+        most: the largest size that is accepted, in bytes.
+        mend: what the user can do about a wrong file, for the message.
+        signature: the bytes that a file of the expected kind starts with. Of a file that starts
+            otherwise, only as many bytes are read and returned.
 
     Raises:
-        UserError: it is missing, no ordinary file, too large, or cannot be read.
+        UserError: the file is missing, not an ordinary file, too large, or cannot be read.
     """
     try:
         about = path.stat()

@@ -1,4 +1,4 @@
-"""A folder of results for one process alone: two of them in one folder would mix their files."""
+"""Lock a folder of results, so that two processes do not mix their files in it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import missing_folders, remove_empty
 
 _HELD: Final[set[tuple[int, int]]] = set()
-"""Device and inode of the folders that this process has; a stage may ask for its run's again."""
+"""Device and inode of the folders that this process has locked; a stage may lock its run's folder
+again."""
 
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[bool]:
-    """Have `folder` until the context ends, or this process does; whether it was made here.
+    """Lock `folder` until the context or the process ends; yield whether the folder was made here.
 
-    The folder itself is locked, so no file is left behind, and a kill leaves no stale lock. Made
-    here and left empty, it is removed again.
+    The lock is on the folder itself, so there is no lock file, and a killed process leaves no stale
+    lock. If the folder was made here and is empty at the end, it is removed.
 
     Raises:
-        UserError: another process has it, or it cannot be made.
+        UserError: another process holds the lock, or the folder cannot be made.
     """
     missing = missing_folders(folder)
     try:

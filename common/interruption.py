@@ -15,7 +15,8 @@ from typing import Any, Final
 ENDING: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""Asked to end: by `kill` or a service manager, by a terminal that has gone."""
+"""Signals that ask a process to end: from `kill` or a service manager, or because its terminal has
+closed."""
 
 _EXIT_CODE_OF_A_SIGNAL: Final = 128
 
@@ -29,13 +30,13 @@ class Terminated(KeyboardInterrupt):
 
 
 class Ending:
-    """Whether a signal has asked for the end, and which."""
+    """The signal that has asked this process to end, if one has."""
 
     def __init__(self) -> None:
         self.asked: KeyboardInterrupt | None = None
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Handler of SIGINT."""
+        """Handle SIGINT."""
         self.asked = KeyboardInterrupt()
         raise self.asked
 

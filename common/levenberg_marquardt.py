@@ -1,4 +1,4 @@
-"""The damping of least squares: Levenberg (1944), Marquardt (1963).
+"""Damping of nonlinear least squares (Levenberg 1944, Marquardt 1963).
 
 A step solves (H + λ diag(H)) step = -gradient. Where it does not lower the error, λ grows and the
 step turns towards the gradient; after one that does, λ shrinks. How the step is solved and what the
@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Damping:
-    """How λ changes."""
+    """How λ changes from step to step."""
 
     down: float = 1 / 3
     """λ is multiplied by this after a step that lowered the error."""
@@ -25,21 +25,23 @@ class Damping:
     """λ is multiplied by this after a step that did not."""
     least: float = 1e-6
     most: float = math.inf
-    """No step is tried with so great a λ."""
+    """The largest λ that is tried."""
     tries: int = 6
     """Steps that are tried before giving up."""
 
     def step(
         self, damping: float, attempt: Callable[[float], Found | None]
     ) -> tuple[Found | None, float]:
-        """Attempt steps with ever greater λ until one lowers the error.
+        """Try steps with growing λ until one lowers the error.
 
         Args:
-            damping: λ of the first attempt.
-            attempt: takes λ; returns what the step led to, None where the error is not lower.
+            damping: λ of the first step.
+            attempt: takes λ; returns the result of the step, or None if the step does not lower the
+                error.
 
         Returns:
-            tuple: what the last attempt led to, None where all failed, and λ for the next step.
+            tuple: the result of the last step, or None if all steps failed; and λ for the next
+                call.
         """
         for _ in range(self.tries):
             if damping >= self.most:

@@ -1,4 +1,4 @@
-"""The memory that is free, and refusals of what would take more."""
+"""Report the free memory, and refuse work that needs more."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ MEMINFO: Final = Path("/proc/meminfo")
 
 
 def free_bytes() -> int:
-    """Bytes that a process could have without swapping, as Linux says; elsewhere all there are."""
+    """Return the bytes that a process can allocate without swapping, as Linux reports them; on
+    other systems, all of the machine's memory."""
     if MEMINFO.is_file() and (found := re.search(r"MemAvailable:\s+(\d+) kB", MEMINFO.read_text())):
         return int(found.group(1)) * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def check_memory(needed: int, told: str, mend: str) -> None:
-    """See that so many bytes are free.
+    """Check that `needed` bytes of memory are free.
 
     Args:
-        needed: bytes.
-        told: the settings that decide it, with their values.
-        mend: what takes less.
+        needed: the memory that the work takes, in bytes.
+        told: the settings that determine it, with their values, for the message.
+        mend: how to need less, for the message.
 
     Raises:
-        UserError: they are not.
+        UserError: less memory is free.
     """
     free = free_bytes()
     if needed > free:
@@ -41,5 +42,5 @@ def check_memory(needed: int, told: str, mend: str) -> None:
 
 
 def dense_parameters(sizes: Sequence[int]) -> int:
-    """Weights and biases of a network with layers of those sizes, inputs first."""
+    """Count the weights and biases of a dense network with layers of these sizes, inputs first."""
     return sum((into + 1) * out for into, out in pairwise(sizes))

@@ -1,4 +1,4 @@
-"""Settings that nest: a setting of a nested dataclass has a path, such as `finetune.steps`."""
+"""Change nested settings by their paths, such as `finetune.steps`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Config = TypeVar("Config")
 
 
 def replaced(config: Config, settings: Mapping[str, Any]) -> Config:
-    """A dataclass with those settings in place of its own, nested ones by their paths.
+    """Return the dataclass with these settings changed; a path reaches into nested dataclasses.
 
     Raises:
         TypeError: there is no such setting.

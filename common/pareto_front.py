@@ -1,4 +1,4 @@
-"""The Pareto front: what nothing else beats in everything at once."""
+"""The Pareto front: the points that no other point dominates."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 
 def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Is `one` nowhere greater than `other`, and somewhere less? Less is better."""
+    """Return whether `one` is nowhere greater than `other` and somewhere less; less is better."""
     pairs = list(zip(one, other, strict=True))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
 def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
-    """Positions of the points that no other dominates, in their order."""
+    """Return the indices of the points that no other point dominates, in ascending order."""
     return [
         index
         for index, point in enumerate(points)

@@ -1,4 +1,4 @@
-"""Processes that we started, and their end."""
+"""End processes that this program has started."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import subprocess
 from typing import Any
 
 PATIENCE_S = 2.0
-"""Between asking a process to end and killing it."""
+"""How long a process may take to end before it is killed."""
 
 
 def end(
     process: subprocess.Popen[Any], *, ask: bool = True, patience_s: float = PATIENCE_S
 ) -> None:
-    """Wait for a process to end; `ask` it to by SIGTERM; kill it where that takes too long."""
+    """Wait for a process to end, after SIGTERM if `ask` is set; kill it if it takes too long."""
     if ask and process.poll() is None:
         process.terminate()
     try:

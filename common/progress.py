@@ -1,4 +1,4 @@
-"""Progress with the time left: a bar on a terminal, elsewhere a line every so often."""
+"""Show progress with the time left: a bar on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from tqdm import tqdm
 
 LINE_EVERY_S = 15.0
-"""Between lines in a log, and before the first: what is done sooner says nothing."""
+"""Time between two lines in a log, and before the first; shorter work prints nothing."""
 
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {elapsed} gone, {remaining} left{postfix}"
 LINE_WITHOUT_TOTAL = "{desc}: {n_fmt} {unit}, {elapsed} gone{postfix}"
 
 
 class Progress(tqdm):  # type: ignore[misc]
-    """tqdm's bar where stderr is a terminal; where it is a file or a pipe, whole lines.
+    """tqdm's bar if stderr is a terminal; whole lines if it is a file or a pipe.
 
-    It takes what tqdm takes; `disable=True` shows nothing anywhere.
+    It takes tqdm's arguments; `disable=True` shows nothing in either case.
     """
 
     disable: bool
@@ -47,12 +47,12 @@ class Progress(tqdm):  # type: ignore[misc]
         return True
 
     def clear(self, nolock: bool = False) -> None:
-        """Take the bar off the screen; lines stay."""
+        """Remove the bar from the screen; lines stay."""
         if not self.lines:
             super().clear(nolock)
 
     def close(self) -> None:
-        """End it; a log gets no further line."""
+        """Close the bar; a log gets no further line."""
         if self.lines and not self.disable:
             self._decr_instances(self)
             self.disable = True

@@ -1,4 +1,4 @@
-"""Where a result came from: enough to make it again."""
+"""Record where a result came from, so that it can be made again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ SOURCE = Path(__file__).resolve().parent.parent
 
 @cache
 def revision() -> str:
-    """The source tree's git revision, with "+" when files differ from it; "unknown" outside git."""
+    """Return the git revision of the source tree, with "+" if files differ from it; "unknown"
+    outside git."""
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no")
@@ -25,7 +26,7 @@ def revision() -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """Version, revision, Python, machine and command line of the running program, as JSON."""
+    """Return version, revision, Python, machine and command line of this process, as JSON."""
     return {
         "sparsectl": metadata.version("sparsectl"),
         "revision": revision(),

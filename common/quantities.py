@@ -1,4 +1,4 @@
-"""Sizes as people write them: 8K, 1.5K, 300."""
+"""Parse sizes as people write them: 8K, 1.5K, 300."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _SUFFIXES: Final = {"": 1, "K": 1024, "M": 1024 * 1024}
 
 
 def bytes_from(text: str) -> int:
-    """Bytes that `text` means: a number, with K or M for 1024 or 1024 * 1024 of them.
+    """Return the bytes that `text` means: a number, optionally followed by K (1024) or M (1024 *
+    1024).
 
     Raises:
-        ValueError: it is no such thing.
+        ValueError: the text is not a size.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([KM]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if found is None:

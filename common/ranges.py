@@ -1,4 +1,4 @@
-"""Settings within their ranges, or a line that says which is not and what it may be."""
+"""Check that settings are within their ranges."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from sparsectl.common.errors import UserError
 
 MANY = 2**31 - 1
-"""More than any count here can be: it is in the range of what counts in C and in numpy."""
+"""An upper limit for counts without one of their own: numpy and C can still represent it."""
 
 
 def check_counts(config: Any, least: int, *names: str, most: int = MANY, of: str = "") -> None:
-    """See that the whole numbers of those names, or of each tuple of them, are in range.
+    """Check that the whole numbers in these fields, or in the tuples in these fields, are in range.
 
     Args:
-        config: which has them.
-        least, most: the range.
-        names: of its fields.
-        of: what `config` is called, where it is nested: `finetune` for --finetune.steps.
+        config: the dataclass that has the fields.
+        least, most: the range, inclusive.
+        names: of the fields.
+        of: the name of `config` where it is nested: `finetune` for --finetune.steps.
 
     Raises:
-        UserError: one is not.
+        UserError: a number is out of range.
     """
     for name in names:
         value, called = getattr(config, name), f"{of}.{name}" if of else name
@@ -38,10 +38,10 @@ def check_numbers(
     most: float,
     of: str = "",
 ) -> None:
-    """The same of real numbers, which are finite.
+    """Check real numbers in the same way; they must also be finite.
 
     Raises:
-        UserError: one is out of range, infinite or not a number.
+        UserError: a number is out of range, infinite or NaN.
     """
     for name in names:
         number = getattr(config, name)

@@ -1,4 +1,4 @@
-"""Ranges of signals as people write them: -5,5. Imports nothing heavy."""
+"""Parse ranges of signals as people write them, such as -5,5. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Pair(NamedTuple):
 
 
 def range_from(text: str) -> Pair:
-    """The range that `text` means.
+    """Parse a range.
 
     Raises:
-        UserError: it is none.
+        UserError: the text is not a range.
     """
     try:
         low, high = (float(part) for part in text.split(","))

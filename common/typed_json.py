@@ -1,4 +1,4 @@
-"""JSON read into dataclasses: each value is checked against the type that its field declares."""
+"""Read JSON into dataclasses and check each value against the type that its field declares."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sparsectl.common.errors import UserError
 Made = TypeVar("Made")
 
 LONGEST = 60
-"""Characters of a wrong value that a message shows."""
+"""How many characters of a wrong value a message shows."""
 
 
 def from_json(kind: type[Made], said: object, where: str, mend: str) -> Made:
-    """The dataclass `kind` from a JSON object.
+    """Build the dataclass `kind` from a JSON object.
 
     A field that has a default may be missing, and keys that are no field are ignored, so that one
     release reads what another wrote. A whole number is accepted for a float, and stays an int.
@@ -24,12 +24,12 @@ def from_json(kind: type[Made], said: object, where: str, mend: str) -> Made:
     Args:
         kind: a dataclass; its fields are numbers, text, paths, literals, unions of these, tuples
             and dicts of them, or dataclasses again.
-        said: what `json.loads` gave.
+        said: the value that `json.loads` returned.
         where: names the object in an error, such as "journal.bin: header".
         mend: what the user can do about it.
 
     Raises:
-        UserError: not an object, a field is missing, or one has another type.
+        UserError: the value is not an object, a field is missing, or a field has the wrong type.
     """
     if not isinstance(said, dict):
         raise UserError(f"{where} is {_shown(said)}, not a JSON object; {mend}")
@@ -44,7 +44,7 @@ def from_json(kind: type[Made], said: object, where: str, mend: str) -> Made:
 
 
 def _value(hint: Any, said: Any, where: str, mend: str) -> Any:
-    """`said` as the type `hint` wants it."""
+    """Convert `said` to the type `hint`."""
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if kind in (Union, UnionType):
         return _one_of(inner, said, where, mend)
@@ -63,7 +63,8 @@ def _value(hint: Any, said: Any, where: str, mend: str) -> Any:
 
 
 def _one_of(kinds: tuple[Any, ...], said: Any, where: str, mend: str) -> Any:
-    """`said` as the first type of a union that it fits; the last one's complaint otherwise."""
+    """Convert `said` to the first type of a union that fits; otherwise raise the error of the last
+    one."""
     if said is None and NoneType in kinds:
         return None
     kinds = tuple(kind for kind in kinds if kind is not NoneType)

@@ -1,4 +1,4 @@
-"""What a person should hear before a result is used, on stderr; the command goes on."""
+"""Print warnings on stderr; the command continues."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from functools import cache
 
 @cache
 def warn(text: str) -> None:
-    """Say it in one line, and once."""
+    """Print a warning in one line, once per process."""
     print(f"sparsectl: warning: {' '.join(text.split())}", file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
-"""Pendulum rigs: a parameter file a rig, MuJoCo models, Gymnasium environments.
+"""Pendulum rigs: one parameter file per rig, MuJoCo models, Gymnasium environments.
 
 Importing this package registers `sparsectl/RIG-v0` with Gymnasium for each rig in `rigs/`, and
-`sparsectl/rig-v0` for one's own: `gymnasium.make("sparsectl/rig-v0", rig="my_rig.toml")`.
+`sparsectl/rig-v0` for rigs of the user's own: `gymnasium.make("sparsectl/rig-v0",
+rig="my_rig.toml")`.
 """
 
 from __future__ import annotations

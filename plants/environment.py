@@ -24,7 +24,7 @@ Action = NDArray[np.float32] | int | np.integer[Any]
 
 
 def chosen_start(start: str, random: np.random.Generator) -> StartKind:
-    """The kind of start that a name asks for; "mixed" is any of them, by chance.
+    """Return the kind of start with this name; "mixed" draws one at random.
 
     Raises:
         UserError: there is no such start.
@@ -88,7 +88,7 @@ class PendulumEnv(gymnasium.Env[Observation, Action]):
         """Draw a start and, when randomised, a new unit of the rig.
 
         Args:
-            seed: of all that is drawn from now on.
+            seed: of everything that is drawn from now on.
             options: {"start": one of `STARTS`, or "mixed"} for this episode in place of the
                 environment's own.
 

@@ -1,4 +1,4 @@
-"""What drives the base, and how much of what a duty asks for becomes force or torque."""
+"""Motors: how a duty becomes a force or torque on the base."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 
 class AnyMotor(Protocol):
-    """A motor of a rig: what all kinds answer. Efforts are N (a cart) or N m (an arm)."""
+    """What every kind of motor provides. Efforts are in N (a cart) or N m (an arm)."""
 
     @property
     def supply_v(self) -> float: ...
@@ -24,23 +24,24 @@ class AnyMotor(Protocol):
 
     @property
     def full_effort(self) -> float:
-        """Effort at standstill and duty 1, nothing lost."""
+        """Effort at standstill and duty 1, without losses."""
 
     @property
     def damping(self) -> float:
-        """Effort that a unit of the base's speed takes away, whatever the duty."""
+        """Effort lost per unit of the base's speed, at any duty: N s/m or N m s/rad."""
 
     @property
     def needs_velocity(self) -> bool:
-        """Whether the effort of a duty changes with the base's speed, beside `damping`."""
+        """Whether the effort at a given duty depends on the base's speed in other ways than
+        `damping`."""
 
     def effort(
         self, duty: float, velocity: float, supply_factor: float, dead_zone_factor: float
     ) -> float:
-        """The effort of a duty at a speed of the base, without `damping`."""
+        """Return the effort at a duty and a speed of the base, without `damping`."""
 
     def current_a(self, effort: float, velocity: float) -> float:
-        """Current, in A, that goes with that effort; 0 where the rig's file does not say."""
+        """Return the current, in A, at this effort; 0 if the rig's file does not give it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Motor:
     dead_zone_v: float
     max_duty: float
     stall_current_a: float = 0.0
-    """Current at standstill and full duty; 0: not known, none is simulated."""
+    """Current at standstill and full duty, in A; 0: not known, and no current is simulated."""
     current_limit_a: float = 0.0
     """Current at which a board that can measure it faults; 0: never."""
     duties: tuple[float, ...] = ()
@@ -68,25 +69,25 @@ class Motor:
 
     @property
     def full_effort(self) -> float:
-        """At the whole supply."""
+        """Return the effort at the full supply voltage."""
         return self.effort_per_volt * self.supply_v
 
     @property
     def damping(self) -> float:
-        """The back-EMF acts as viscous friction does."""
+        """Return the damping that the back-EMF causes; it acts like viscous friction."""
         return self.effort_per_volt * self.back_emf_v
 
     def effort(
         self, duty: float, velocity: float, supply_factor: float, dead_zone_factor: float
     ) -> float:
-        """Volts of the bridge, less what the dead zone swallows."""
+        """Return the effort of the bridge's voltage, less the dead zone."""
         duty = min(max(duty, -self.max_duty), self.max_duty)
         volts = duty * self.supply_v * supply_factor
         dead_zone_v = self.dead_zone_v * dead_zone_factor
         return self.effort_per_volt * math.copysign(max(abs(volts) - dead_zone_v, 0.0), volts)
 
     def current_a(self, effort: float, velocity: float) -> float:
-        """By the share of the supply that the winding sees."""
+        """Return the current that the share of the supply across the winding drives."""
         volts = effort / self.effort_per_volt - self.back_emf_v * velocity
         return self.stall_current_a * volts / self.supply_v
 
@@ -103,15 +104,15 @@ class CurrentMotor:
     effort_per_amp: float
     """N/A or N m/A at the base: torque constant times gear, over the pinion's radius for a cart."""
     max_current_a: float
-    """Current that duty 1 asks the drive for."""
+    """Current that duty 1 commands, in A."""
     resistance_ohm: float
     back_emf_v: float
-    """Volts of a unit of the base's speed."""
+    """Back-EMF per unit of the base's speed, in V s/m or V s/rad."""
     max_duty: float
     dead_zone_a: float = 0.0
-    """Current that does not move it: cogging, the drive's own dead band."""
+    """Current below which the base does not move: cogging, or a dead band of the drive."""
     torque_per_amp: float = 0.0
-    """N m/A at the motor's shaft, for drives that are told a torque; 0: not known."""
+    """N m/A at the motor's shaft, for drives that take torque commands; 0: not known."""
     current_limit_a: float = 0.0
     """Current at which a board that can measure it faults; 0: never."""
     duties: tuple[float, ...] = ()
@@ -123,13 +124,14 @@ class CurrentMotor:
 
     @property
     def full_effort(self) -> float:
-        """At the whole current."""
+        """Return the effort at the maximum current."""
         return self.effort_per_amp * self.max_current_a
 
     def effort(
         self, duty: float, velocity: float, supply_factor: float, dead_zone_factor: float
     ) -> float:
-        """The current that is asked for, as far as the supply reaches at this speed."""
+        """Return the effort of the commanded current, limited by what the supply can drive at this
+        speed."""
         duty = min(max(duty, -self.max_duty), self.max_duty)
         supply_v, emf_v = self.supply_v * supply_factor, self.back_emf_v * velocity
         low, high = ((side * supply_v - emf_v) / self.resistance_ohm for side in (-1.0, 1.0))
@@ -138,7 +140,7 @@ class CurrentMotor:
         return self.effort_per_amp * math.copysign(moving_a, current)
 
     def current_a(self, effort: float, velocity: float) -> float:
-        """What makes this effort."""
+        """Return the current that makes this effort."""
         return effort / self.effort_per_amp
 
 
@@ -146,4 +148,4 @@ MOTORS: Final[dict[str, type[Motor] | type[CurrentMotor]]] = {
     "voltage": Motor,
     "current": CurrentMotor,
 }
-"""What `[motor] kind` may be."""
+"""The values of `[motor] kind`."""

@@ -1,4 +1,4 @@
-"""From encoder counts to the policy's observation, as the firmware does it."""
+"""Compute the policy's observation from encoder counts, as the firmware does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Observer:
         self._last = (0, 0)
 
     def reset(self, counts: tuple[int, int]) -> NDArray[np.float32]:
-        """Begin with the rig at rest at `counts`; returns the observation, shape [frames * 5]."""
+        """Start with the rig at rest at `counts`; return the observation, shape [frames * 5]."""
         self._history.clear()
         self._last = counts
         frame = self._frame(counts)
@@ -35,7 +35,7 @@ class Observer:
         return self._stacked()
 
     def observe(self, counts: tuple[int, int]) -> NDArray[np.float32]:
-        """Take the counts of the next control period; returns the observation, [frames * 5]."""
+        """Add the counts of the next control period; return the observation, shape [frames * 5]."""
         self._history.append(self._frame(counts))
         self._last = counts
         return self._stacked()

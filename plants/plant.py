@@ -25,7 +25,8 @@ StartKind = Literal["hanging", "upright", "uniform"]
 
 @dataclass(frozen=True)
 class Parameters:
-    """What differs from one unit of a rig to the next; the defaults are the rig's own values."""
+    """The parameters that differ between units of a rig; the defaults are the rig's nominal
+    values."""
 
     base_mass_factor: float = 1.0
     pole_mass_factor: float = 1.0
@@ -98,7 +99,8 @@ class Plant:
 
         Args:
             seed: seed of the start state and the parameters, or the generator to draw them from.
-            randomised: draw the parameters from the rig's ranges rather than take its own values.
+            randomised: draw the parameters from the rig's ranges instead of using its nominal
+                values.
             start: near rest with the pole hanging, near upright, or at any angle and speed.
         """
         rng = np.random.default_rng(seed)
@@ -109,7 +111,7 @@ class Plant:
         self.set_duty(0.0)
 
     def hang(self) -> None:
-        """Bring it to rest in the middle, the pole hanging, as homing needs it."""
+        """Bring the base to rest in the middle with the pole hanging, as homing requires."""
         # half a count and a hair off the edge between two counts, where rounding would flicker
         self.data.qpos[:] = self.rig.base.unit_per_count / 2, math.pi + 1e-5
         self.data.qvel[:] = 0.0
@@ -125,7 +127,7 @@ class Plant:
         self.data.ctrl[0] = self._effort()
 
     def advance(self, duration_s: float) -> None:
-        """Let `duration_s` seconds pass under the duty that is set."""
+        """Simulate `duration_s` seconds with the present duty."""
         if duration_s <= 0.0:
             return
         steps = math.ceil(duration_s / LONGEST_STEP_S)
@@ -138,7 +140,8 @@ class Plant:
             mujoco.mj_step(self.model, self.data)
 
     def counts(self) -> tuple[int, int]:
-        """The encoders: base counts from the middle, pole counts from hanging at rest."""
+        """Return the encoders' counts: the base's from the middle, the pole's from hanging at
+        rest."""
         position, angle = self.data.qpos.tolist()
         pole_rad = angle - math.pi - self.parameters.rest_angle_bias_rad
         return (
@@ -147,23 +150,24 @@ class Plant:
         )
 
     def limit_switch_open(self) -> bool:
-        """Whether the base stands on a limit switch; never where the rig has none."""
+        """Whether the base is on a limit switch; always False if the rig has none."""
         at = self.rig.base.limit_switch_at
         return at > 0 and abs(float(self.data.qpos[BASE])) >= at
 
     def current_a(self) -> float:
-        """Current of the motor under the duty that is set; 0 where the rig's file has none."""
+        """Motor current at the present duty, in A; 0 if the rig's file does not give it."""
         effort, velocity = float(self.data.ctrl[0]), float(self.data.qvel[BASE])
         return self.motor.current_a(effort, velocity)
 
     def state(self) -> tuple[float, float, float, float]:
-        """The truth: base position and velocity (SI), pole angle (rad, 0 upright) and velocity."""
+        """Return the true state: base position and velocity (SI), pole angle (rad, 0 is upright)
+        and velocity (rad/s)."""
         position, angle = self.data.qpos.tolist()
         velocity, pole_velocity = self.data.qvel.tolist()
         return position, velocity, wrap_angle(angle), pole_velocity
 
     def _effort(self) -> float:
-        """N or N m of the duty that is set, at the present speed."""
+        """Return the effort at the present duty and speed, in N or N m."""
         parameters, velocity = self.parameters, float(self.data.qvel[BASE])
         return self.motor.effort(
             self._duty, velocity, parameters.supply_factor, parameters.dead_zone_factor
@@ -195,7 +199,7 @@ class Plant:
 
 
 def wrap_angle(angle_rad: float) -> float:
-    """The same angle within -π and π."""
+    """Return the same angle within -π and π."""
     return math.remainder(angle_rad, 2.0 * math.pi)
 
 
@@ -206,7 +210,7 @@ def _set_rod(
     end_m: tuple[float, float, float],
     tip_mass_kg: float = 0.0,
 ) -> None:
-    """Make a body a thin uniform rod from its origin to `end_m`, with a point mass there."""
+    """Make a body a thin uniform rod from its origin to `end_m`, with a point mass at that end."""
     end = np.asarray(end_m)
     whole_kg = mass_kg + tip_mass_kg
     model.body_mass[body] = whole_kg

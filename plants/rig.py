@@ -1,4 +1,4 @@
-"""A rig: the numbers of one real pendulum, read from its TOML file."""
+"""A rig: the parameters of one real pendulum, read from its TOML file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRAVITY = 9.81
 
 @dataclass(frozen=True)
 class Base:
-    """The driven axis: a cart (metres) or an arm (radians); N or N m where it says friction."""
+    """The driven axis: a cart (m) or an arm (rad); friction is in N or N m accordingly."""
 
     unit: str
     mass_kg: float
@@ -36,9 +36,10 @@ class Base:
     length_m: float = 0.0
     """From the arm's axis to the pole's hinge; 0 for a cart."""
     limit_switch_at: float = 0.0
-    """Where the limit switches open, either side of the middle; 0: there are none."""
+    """Distance of the limit switches from the middle, on either side; 0: there are none."""
     rotor_inertia: float = 0.0
-    """Of the motor's rotor and gears as the base feels it, in kg (a cart) or kg m² (an arm)."""
+    """Inertia of the motor's rotor and gears referred to the base, in kg (a cart) or kg m² (an
+    arm)."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,20 @@ class Pole:
 
     @property
     def moment_kgm(self) -> float:
-        """Mass times the distance of its centre from the hinge, rod and tip together, in kg m."""
+        """First moment of rod and tip about the hinge: mass times distance of the centre of mass,
+        in kg m."""
         return (self.mass_kg / 2.0 + self.tip_mass_kg) * self.length_m
 
     @property
     def inertia_kgm2(self) -> float:
-        """About the hinge, rod and tip together, in kg m²."""
+        """Moment of inertia of rod and tip about the hinge, in kg m²."""
         return (self.mass_kg / 3.0 + self.tip_mass_kg) * self.length_m**2
 
 
 @dataclass(frozen=True)
 class Start:
-    """Half-widths of the uniform start around rest: the pole hangs, the base is in the middle."""
+    """Half-widths of the uniform distribution of the start: the pole hangs, the base is in the
+    middle."""
 
     base: float
     pole_rad: float
@@ -83,7 +86,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Randomisation:
-    """Ranges drawn uniformly at each reset; a factor multiplies the rig's own value."""
+    """Ranges from which each reset draws uniformly; a factor multiplies the nominal value."""
 
     base_mass_factor: Range
     pole_mass_factor: Range
@@ -114,18 +117,18 @@ class Rig:
 
     @property
     def pole_rad_per_count(self) -> float:
-        """Radians a count of the pole's encoder; negative where it counts backwards."""
+        """Radians per count of the pole's encoder; negative if it counts backwards."""
         return 2.0 * math.pi / self.pole.counts_per_turn
 
     @property
     def is_rotary(self) -> bool:
-        """Whether the base is an arm that turns; else it is a cart on a track."""
+        """Whether the base is a rotating arm; otherwise it is a cart on a track."""
         return self.model == ROTARY
 
     @property
     def lever_m(self) -> float:
-        """How far the pole's hinge goes for each unit of the base: 1 for a cart in m, the arm's
-        length for one in rad."""
+        """Travel of the pole's hinge per unit of the base: 1 for a cart in m, the arm's length for
+        an arm in rad."""
         return self.base.length_m if self.is_rotary else 1.0
 
     def signals(self) -> dict[str, Any]:
@@ -150,10 +153,10 @@ class Rig:
         }
 
     def firmware_constants(self) -> RigConstants:
-        """What a board must know of the rig.
+        """Return the constants that a board's firmware is built with.
 
         Raises:
-            UserError: a number that no firmware can be built with.
+            UserError: a parameter has a value that no firmware can be built with.
         """
         sense, part_of_gravity = _ANSWERS[self.model]
         return RigConstants(
@@ -175,18 +178,18 @@ class Rig:
 LINEAR, ROTARY = "linear.xml", "rotary.xml"
 _UNITS = {LINEAR: "m", ROTARY: "rad"}
 _ANSWERS = {LINEAR: (1, 0.25), ROTARY: (-1, 0.4)}
-"""How a pole answers a jerk of its base: the sign of the hanging pole's step, and the acceleration
-at its hinge, in g, that neither gravity within 11 degrees of the vertical nor an arm's rotation can
-outweigh."""
+"""How a pole responds to a jerk of its base: the sign of the hanging pole's step, and the
+acceleration of its hinge, in g, that neither gravity within 11 degrees of the vertical nor an arm's
+rotation can outweigh."""
 
 
 def rig_names() -> list[str]:
-    """Names of the rigs that come with the project."""
+    """Return the names of the rigs that come with the project."""
     return sorted(path.stem for path in RIGS_FOLDER.glob("*.toml"))
 
 
 def rig_path(name_or_path: str | Path) -> Path:
-    """The file of a rig that is given by its name or as a TOML file.
+    """Return the file of a rig that is given by its name or as a TOML file.
 
     Raises:
         UserError: no such rig.
@@ -201,10 +204,11 @@ def rig_path(name_or_path: str | Path) -> Path:
 
 
 def load_rig(name_or_path: str | Path) -> Rig:
-    """Read a rig by its name, or from one's own TOML file.
+    """Read a rig that is given by its name or as a TOML file.
 
     Raises:
-        UserError: no such rig, not TOML, a key missing, unknown or out of its range.
+        UserError: there is no such rig; or the file is not TOML, or a key is missing, unknown or
+            out of range.
     """
     path = rig_path(name_or_path)
     try:
@@ -220,11 +224,11 @@ def _signal(name: str, unit: str, scale: float, bound: float | None) -> dict[str
 
 
 INDEX = "index"
-"""Unit of an action that is the number of a choice, as `policy.signals` has it."""
+"""Unit of an action that is the index of a choice, as in `policy.signals`."""
 
 
 def _index_signal(name: str, levels: tuple[float, ...]) -> dict[str, Any]:
-    """Of an action that is the index of one of these levels."""
+    """Return the signal of an action that is the index of one of these levels."""
     entry = {"name": name, "unit": INDEX, "scale": 1.0, "offset": 0.0}
     return {**entry, "low": 0.0, "high": len(levels) - 1.0, "levels": list(levels)}
 
@@ -233,7 +237,7 @@ Section = TypeVar("Section", Base, Pole, Motor, CurrentMotor, Start, Randomisati
 
 
 def parse_rig(table: dict[str, Any], path: Path) -> Rig:
-    """A rig from the table of its file; a UserError naming `path` says what is wrong with it."""
+    """Build a rig from the table of its file; the UserError about a wrong value names `path`."""
     known = {field.name for field in fields(Rig)} - {"name"}
     _check_keys(table, known, known, f"{path}")
     rig = Rig(
@@ -380,7 +384,7 @@ def _hint(where: str) -> str:
 
 
 def _check_model(rig: Rig, path: Path) -> None:
-    """What a cart and an arm each need."""
+    """Check what only a cart or only an arm requires."""
     if rig.model not in _UNITS:
         raise UserError(f"{path}: model is {rig.model!r}; known: {', '.join(_UNITS)}")
     unit, length_m = _UNITS[rig.model], rig.base.length_m

@@ -1,4 +1,4 @@
-"""What a board must know of its rig: the constants that its firmware is built with."""
+"""The constants of a rig that a board's firmware is built with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from sparsectl.common.errors import UserError
 
 MOST_DUTIES: Final = 64
-"""That a policy may choose among: more are as good as a continuous action."""
+"""The most duties that a policy may choose among; more are as good as a continuous action."""
 
 _UNLIMITED: Final = ("current_limit_a", "telling_acceleration")
 _SIGNED: Final = ("base_unit_per_count", "pole_rad_per_count")
@@ -19,7 +19,7 @@ _OFTEN_ABSENT: Final = {"current_limit_a": math.inf, "limit_switches": 0, "dutie
 
 @dataclass(frozen=True)
 class RigConstants:
-    """One rig, as its parameter file has it; positions in the base's unit, m or rad."""
+    """The constants of one rig, from its parameter file; positions in the base's unit, m or rad."""
 
     base_unit_per_count: float
     """Base travel of one encoder count, in m or rad; negative where it counts down as a positive
@@ -42,7 +42,7 @@ class RigConstants:
     """Acceleration of the base, in m/s^2 or rad/s^2, that gravity cannot hide at a pole near the
     vertical; infinite: a reversed pole encoder is not looked for."""
     limit_switches: int = 0
-    """1: the board has to see the loop of its limit switches closed."""
+    """1: the board requires the loop of its limit switches to be closed."""
     current_limit_a: float = math.inf
     """Current of the motor at which the board faults, in A; infinite: never."""
     duties: tuple[float, ...] = ()
@@ -79,23 +79,24 @@ class RigConstants:
 
     @property
     def base_unit(self) -> float:
-        """Base travel of one encoder count, whichever way it counts."""
+        """Base travel of one encoder count, without its sign."""
         return abs(self.base_unit_per_count)
 
     @property
     def pole_rad(self) -> float:
-        """Turn of the pole of one encoder count, whichever way it counts."""
+        """Rotation of the pole of one encoder count, in rad, without its sign."""
         return abs(self.pole_rad_per_count)
 
     def to_json(self) -> dict[str, Any]:
-        """For a journal's header, without what a rig need not have."""
+        """Return JSON for a journal's header, without optional parts that this rig does not
+        have."""
         return {
             name: value for name, value in asdict(self).items() if _OFTEN_ABSENT.get(name) != value
         }
 
 
 def wrong_duties(duties: Any, max_duty: float) -> str | None:
-    """What is wrong with the duties that a policy is to choose among, in words; None: nothing."""
+    """Explain what is wrong with the duties that a policy may choose among; None if nothing is."""
     if not isinstance(duties, list | tuple):
         return f"are {duties!r}; give a list such as [-0.6, 0.0, 0.6]"
     for duty in duties:

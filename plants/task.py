@@ -1,4 +1,4 @@
-"""What an episode of a rig asks for: swing the pole up and keep it there."""
+"""The task of an episode: swing the pole up and keep it upright."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ SUCCESS_STEPS = 100
 def reward(
     position: Any, angle_rad: Any, pole_velocity: Any, duty: Any, limit: Any, velocity_scale: Any
 ) -> Any:
-    """Of a step, within 0 and 1: how upright, centred, calm and sparing of the motor a rig is.
+    """Return the reward of a step, from 0 to 1: high if the pole is upright, the base centred, and
+    motion and duty small.
 
-    Numbers, or arrays of one shape; `limit` and `velocity_scale` are the rig's.
+    The arguments are numbers, or arrays of one shape; `limit` and `velocity_scale` are the rig's.
     """
     upright = (1.0 + np.cos(angle_rad)) / 2.0
     centred = 1.0 - np.minimum(abs(position) / limit, 1.0) ** 2

@@ -17,12 +17,12 @@ from sparsectl.protocol.serial_line import SerialLine
 from sparsectl.protocol.wire import Decoder, Frame, encode, fields_to_board
 
 BAUD: Final = 115_200
-"""Of a pty, where any speed is as good."""
+"""Default speed, for a pty, where any speed will do."""
 PATIENCE_S: Final = 3.0
-"""For an answer; a board that boots takes part of it."""
+"""How long to wait for an answer; a booting board needs part of it."""
 ATTEMPTS: Final = 4
 ANSWERED_BY: Final = {"PLANT_STEP": "PLANT_ACT"}
-"""Requests that a message of another name answers."""
+"""Requests that are answered by a message of another name."""
 
 
 @dataclass

@@ -14,16 +14,17 @@ from __future__ import annotations
 import zlib
 
 PLAIN_SEED = 0
-"""Where the CRC of HELLO starts, so that any two versions can greet."""
+"""Seed of HELLO's CRC, so that any two versions can exchange HELLO."""
 
 
 def crc32(data: bytes, seed: int = PLAIN_SEED) -> int:
-    """CRC-32 of `data` as Ethernet and zlib have it; `seed` is that of what went before."""
+    """Return the CRC-32 of `data` as used by Ethernet and zlib; `seed` is the CRC of the preceding
+    bytes."""
     return zlib.crc32(data, seed)
 
 
 def cobs_encode(packet: bytes) -> bytes:
-    """Stuff `packet` so that it holds no zero byte (at most one byte more per 254)."""
+    """Encode `packet` without zero bytes; this adds at most one byte per 254, plus one."""
     out = bytearray()
     for run in packet.split(b"\x00"):
         while len(run) >= 254:
@@ -39,7 +40,8 @@ def cobs_encode(packet: bytes) -> bytes:
 
 
 def cobs_decode(stuffed: bytes) -> bytes | None:
-    """Undo `cobs_encode`; None when `stuffed` holds a zero or its last block is cut short."""
+    """Decode what `cobs_encode` returned; None if `stuffed` contains a zero or ends within a
+    block."""
     if 0 in stuffed:
         return None
     out, full = bytearray(stuffed), []

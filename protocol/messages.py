@@ -26,7 +26,7 @@ class Field:
 
     @property
     def length(self) -> int:
-        """Elements of ``bytes[n]`` and ``char[n]``; 0 for a single number."""
+        """Number of elements of ``bytes[n]`` and ``char[n]``; 0 for a single number."""
         match = re.fullmatch(r"(?:bytes|char)\[(\d+)\]", self.type)
         return int(match.group(1)) if match else 0
 

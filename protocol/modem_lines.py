@@ -1,4 +1,5 @@
-"""What a real serial port has and a pty has not: a line that resets the board, a chip that waits.
+"""Prepare real serial ports: keep DTR from resetting the board, and the USB chip from holding bytes
+back.
 
 Opening a port raises DTR, and on an Arduino that resets the board: its boot loader then listens for
 a second or two. One that hears bytes of ours meanwhile may take them for a programmer's and stay
@@ -16,14 +17,15 @@ from contextlib import suppress
 import serial
 
 BOOT_LOADER_S = 2.5
-"""By then a boot loader that hears nothing has started the firmware."""
+"""After this time a boot loader that receives nothing has started the firmware."""
 
 
 def prepare(opened: serial.SerialBase, descriptor: int) -> bool:
-    """Have the port deliver at once and not reset the board again; whether it may have just now.
+    """Make the port deliver bytes at once and not reset the board again; return whether it may just
+    have reset it.
 
-    DTR stays up when the port is closed, so that the next trial finds the board running, with its
-    zero. A USB chip that collects bytes for 16 ms (FTDI) is told not to.
+    DTR stays high when the port is closed, so that the next trial finds the board running, with its
+    home position. A USB chip that collects bytes for 16 ms (FTDI) is set not to.
     """
     try:
         fcntl.ioctl(descriptor, termios.TIOCMGET, array.array("i", [0]))

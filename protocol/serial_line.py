@@ -1,7 +1,8 @@
-"""The descriptor under the link: opened by pyserial, then read and written without its help.
+"""The serial line under the link: opened by pyserial, then read and written through its file
+descriptor.
 
-pyserial knows ports, speeds and URLs. Its reading takes two more system calls than `poll` and
-`read`, and cannot be woken; so where the opened port has a descriptor, that is used by itself.
+pyserial knows ports, speeds and URLs, but its read takes two more system calls than `poll` and
+`read` and cannot be woken. So if the opened port has a descriptor, that is used directly.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from sparsectl.common.errors import UserError
 from sparsectl.protocol.modem_lines import prepare
 
 READ_TIMEOUT_S = 0.1
-"""How often a port without a descriptor looks whether it is to be closed."""
+"""How often a port without a descriptor checks whether it has been closed."""
 WRITE_TIMEOUT_S = 1.0
 CHUNK = 4096
 
 
 class LineStalled(OSError):
-    """The other end takes no bytes any more."""
+    """The other end no longer accepts bytes."""
 
 
 class SerialLine:
-    """An open port. One thread reads and one writes; any may stop the reading."""
+    """An open port. One thread reads and one writes; any thread may stop the reading."""
 
     def __init__(self, port: str, baud: int) -> None:
         """Open it.
@@ -42,7 +43,8 @@ class SerialLine:
         self._serial = open_port(port, baud)
         self._descriptor = _descriptor(self._serial)
         self.may_boot = self._descriptor is not None and prepare(self._serial, self._descriptor)
-        """Opening the port may have reset the board: its boot loader must hear nothing."""
+        """Whether opening the port may have reset the board, whose boot loader must then receive
+        nothing."""
         self._woken, self._wake = os.pipe()
         self._input = select.poll()
         self._input.register(self._woken, select.POLLIN)
@@ -50,7 +52,8 @@ class SerialLine:
             self._input.register(self._descriptor, select.POLLIN)
 
     def read(self, timeout_s: float | None = None) -> bytes:
-        """Wait for bytes and take those that are there; nothing after `timeout_s` or `stop`.
+        """Wait for bytes and return those that have arrived; return none after `timeout_s` or
+        `stop`.
 
         Raises:
             OSError: the port is gone.
@@ -69,10 +72,10 @@ class SerialLine:
         return content
 
     def write(self, content: bytes) -> None:
-        """Send all of it.
+        """Write all bytes.
 
         Raises:
-            LineStalled: the line has taken nothing for `WRITE_TIMEOUT_S`.
+            LineStalled: the line has accepted nothing for `WRITE_TIMEOUT_S`.
             OSError: the port is gone.
         """
         if self._descriptor is None:
@@ -86,15 +89,15 @@ class SerialLine:
             self._write_patiently(content[sent:], self._descriptor)
 
     def set_baud(self, baud: int) -> None:
-        """Go on at another speed, without closing the port: that would reset many a board."""
+        """Change the speed without closing the port, which would reset many boards."""
         self._serial.baudrate = baud
 
     def stop(self) -> None:
-        """Let a `read` that waits return."""
+        """Make a waiting `read` return."""
         os.write(self._wake, b"x")
 
     def close(self) -> None:
-        """Close the port; nobody may read or write any more."""
+        """Close the port; it must not be read or written afterwards."""
         self._serial.close()
         os.close(self._woken)
         os.close(self._wake)
@@ -112,7 +115,7 @@ class SerialLine:
                 continue
 
     def _read_slowly(self, timeout_s: float | None) -> bytes:
-        """A port that is no descriptor, such as rfc2217://."""
+        """Read from a port without a descriptor, such as rfc2217://."""
         deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while time.monotonic() <= deadline_s and not self._input.poll(0):
             first = bytes(self._serial.read(1))
@@ -141,7 +144,7 @@ def open_port(port: str, baud: int) -> serial.SerialBase:
 
 
 def _descriptor(opened: serial.SerialBase) -> int | None:
-    """What the system knows the port by; None where there is no such thing."""
+    """Return the port's file descriptor; None if it has none."""
     try:
         return int(opened.fileno())
     except (AttributeError, io.UnsupportedOperation):

@@ -59,7 +59,8 @@ __all__ = [
 ]
 
 FLAG_TO_HOST: Final = 0x01
-"""Set in the flags of what the board sends: neither end mistakes an echo of its own for speech."""
+"""Set in the flags of every frame from the board, so that neither end takes an echo of its own
+frames for an answer."""
 
 _HEADER = struct.Struct("<BBH")
 _CRC = struct.Struct("<I")
@@ -67,7 +68,8 @@ _HASH = struct.Struct("<I")
 
 
 def _table_text() -> str:
-    """All that gives bytes their meaning, as text: names, numbers, types and units, no prose."""
+    """Return everything that gives the bytes their meaning as text: names, numbers, types and
+    units, but no prose."""
     lines = [f"{enum.__name__}.{member.name}={member.value}" for enum in ENUMS for member in enum]
     for message in MESSAGES:
         for way, fields in (("to_board", message.to_board), ("to_host", message.to_host)):
@@ -81,7 +83,7 @@ PROTOCOL_HASH: Final[int] = _HASH.unpack(hashlib.sha256(_table_text().encode()).
 """32 bits of the table's SHA-256; HELLO carries it."""
 
 SEED: Final = PROTOCOL_HASH
-"""Where the CRC of every message but HELLO starts."""
+"""Seed of the CRC of every message but HELLO."""
 
 
 class _Layout:
@@ -125,7 +127,7 @@ MAX_STUFFED: Final = MAX_PACKET + 1 + MAX_PACKET // 254
 
 
 def fields_to_board(name: str) -> tuple[str, ...]:
-    """The names of the fields of a request, in their order.
+    """Return the names of a request's fields, in order.
 
     Raises:
         KeyError: no such message goes to the board.
@@ -135,7 +137,7 @@ def fields_to_board(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message received whole.
+    """A complete message.
 
     `values` maps each field to its value: numbers as int or float (an f32 exactly), ``bytes[n]`` as
     bytes, ``char[n]`` as str. `raw` is the stuffed packet without its zeros, as a journal keeps it.
@@ -153,16 +155,16 @@ class Frame:
 
 
 def encode(name: str, sequence: int, *, to_host: bool = False, **values: Any) -> bytes:
-    """Give the bytes of one frame, with both zeros.
+    """Return the bytes of one frame, including both zeros.
 
     Args:
-        name: of the message, as in the table.
-        sequence: of the sender; taken modulo 65536.
-        to_host: True for what a board sends; the host leaves it.
-        values: one for each field of the message, in the units of the table.
+        name: the message's name in the table.
+        sequence: the sender's number of the frame; taken modulo 65536.
+        to_host: True for a frame from the board; False for one from the host.
+        values: a value for each field of the message, in the table's units.
 
     Raises:
-        KeyError: no such message goes that way.
+        KeyError: there is no such message in that direction.
         ValueError: a field is missing or too many; struct.error: a value out of its range.
     """
     layout = _BY_NAME[name, to_host]
@@ -172,13 +174,13 @@ def encode(name: str, sequence: int, *, to_host: bool = False, **values: Any) ->
 
 
 def frame_bytes(packet: bytes) -> bytes:
-    """Guard, stuff and delimit a packet: type, flags, sequence and payload."""
+    """Add CRC, stuffing and delimiters to a packet: type, flags, sequence and payload."""
     guarded = packet + _CRC.pack(crc32(packet, _seed(packet[0])))
     return b"\x00" + cobs_encode(guarded) + b"\x00"
 
 
 def decode(stuffed: bytes) -> Frame | None:
-    """Read what stood between two zeros; None when it is not a whole message of this table."""
+    """Decode the bytes between two zeros; None if they are not a complete message of this table."""
     packet = cobs_decode(stuffed)
     if packet is None or len(packet) < 8:
         return None
@@ -198,7 +200,8 @@ def _seed(kind: int) -> int:
 
 
 def _values(layout: _Layout, payload: bytes) -> dict[str, Any] | None:
-    """The payload's fields; of a foreign HELLO the hash alone; None when the length is wrong."""
+    """Return the payload's fields; of a HELLO of another table, only the hash; None if the length
+    is wrong."""
     if layout.message.id == _HELLO and layout.to_host and len(payload) >= _HASH.size:
         spoken = _HASH.unpack_from(payload)[0]
         if spoken != PROTOCOL_HASH:
@@ -214,7 +217,8 @@ class Decoder:
     """
 
     def __init__(self, to_host: bool | None = True) -> None:
-        """Take frames `to_host` (True), to the board (False) or both (None, for journals)."""
+        """Accept frames to the host (True), to the board (False) or in both directions (None, for
+        journals)."""
         self.to_host = to_host
         self.frames = 0
         self.corrupt = 0
@@ -224,7 +228,7 @@ class Decoder:
         self._skipping = False
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take the next bytes and give the frames that they complete, in order."""
+        """Add received bytes and return the frames that they complete, in order."""
         *whole, rest = (self._open + data).split(b"\x00")
         found = []
         for stuffed in whole:

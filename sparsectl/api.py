@@ -1,7 +1,7 @@
 """The commands as Python functions: `from sparsectl import api`.
 
-Each takes what its command takes, by the same names, and returns what `--json` prints. They are not
-in `sparsectl` itself, where `export` is a package.
+Each function takes the settings of its command under the same names and returns what `--json`
+prints. The functions are not in `sparsectl` itself, where `export` is a package.
 """
 
 from __future__ import annotations
@@ -56,12 +56,13 @@ _Settings = ParamSpec("_Settings")
 def load(
     path: Path | str, *, output: str | None = None, normalizer: Path | str | None = None
 ) -> PolicyGraph:
-    """The policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a policy's folder;
-    its `forward` takes physical observations [B, n] and gives physical actions [B, m], in the order
+    """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a policy's
+    folder. Its `forward` maps physical observations [B, n] to physical actions [B, m], in the order
     of operations of the exported C.
 
     Raises:
-        UserError: no such file, of a kind that is not known, or what cannot be exported.
+        UserError: the file does not exist, is of an unknown kind, or holds a policy that cannot be
+            exported.
     """
     from sparsectl.policy.load import Asked
     from sparsectl.policy.load import load as load_file
@@ -70,9 +71,9 @@ def load(
 
 
 def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, dict[str, Any]]:
-    """A command's function, which takes the fields of its configuration.
+    """Return a command's function, which takes the fields of its settings as arguments.
 
-    The configuration is named here once more since types cannot be looked up in a registry.
+    The dataclass is named again in each call since a type checker cannot look it up in a registry.
     """
     assert COMMANDS[name].config is config, name
 

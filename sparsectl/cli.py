@@ -1,4 +1,5 @@
-"""The command line: a subcommand is one config dataclass and one function, imported when called."""
+"""The command line: find the subcommand, parse its settings, run it, print the result or one line
+of error."""
 
 from __future__ import annotations
 
@@ -55,11 +56,11 @@ EXTRA_OF_MODULE = {
     "nicegui": "live",
     "ray": "ray",
 }
-"""Packages that an extra brings; the rest comes with sparsectl itself."""
+"""Packages that an extra of sparsectl installs; the others come with sparsectl itself."""
 
 
 MISTAKE, DEFECT = 2, 1
-"""Exit codes: a user's mistake, and a mistake of this project's."""
+"""Exit codes of a user's mistake and of a defect of this project."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ COMMANDS = {name: Command(config, f"commands.{name}:{name}") for name, config in
 
 
 def main() -> None:
-    """Run the subcommand that the arguments name; the process's exit code is that of `run`."""
+    """Run the subcommand that the arguments name and exit with the code that `run` returns."""
     open_standard_streams()
     code = run(sys.argv[1:])
     if code:
@@ -104,7 +105,7 @@ def main() -> None:
 
 
 def run(words: list[str]) -> int:
-    """Run the subcommand that `words` name; whatever goes wrong is told in one line.
+    """Run the subcommand that `words` name and report any error in one line.
 
     Returns:
         0; 2 after a user's mistake; 3 after a trial's fault, 4 after its lost link; 128 + its
@@ -141,10 +142,10 @@ def run(words: list[str]) -> int:
 
 
 def open_standard_streams() -> None:
-    """Standard streams that the caller has closed (`sparsectl … >&-`) lead nowhere.
+    """Redirect standard streams that the caller has closed (`sparsectl … >&-`) to /dev/null.
 
-    Left closed, their numbers would go to the next files that are opened, and what a library prints
-    would end up in those.
+    Otherwise the next files that are opened would get their numbers, and what a library prints
+    would be written into them.
     """
     for number in range(3):
         try:
@@ -157,7 +158,8 @@ def open_standard_streams() -> None:
 
 
 def _forget_stdout() -> None:
-    """Where a full disk has stopped the output, Python's own end would complain of it again."""
+    """Discard what is left of stdout after a full disk, or Python would report the same error again
+    at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -165,19 +167,19 @@ def _forget_stdout() -> None:
 
 
 def _say(line: str) -> None:
-    """On stderr, which may be gone: the exit code still tells."""
+    """Print a line on stderr, which may be closed: the exit code still reports the error."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
 def _as_one_line(text: str) -> str:
-    """The text without line breaks, without what a terminal would obey, without endless words."""
+    """Remove line breaks and control characters from the text, and shorten endless words."""
     plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
     return re.sub(r"\S{400,}", lambda word: f"{word[0][:120]} … {word[0][-120:]}", plain)
 
 
 def _told(error: BaseException) -> tuple[int, str]:
-    """The exit code and the line for what ended a command."""
+    """Return the exit code and the line to print for the exception that ended a command."""
     if isinstance(error, UserError):
         return error.exit_code, str(error)
     if isinstance(error, Terminated):
@@ -198,7 +200,7 @@ def _told(error: BaseException) -> tuple[int, str]:
 
 
 def parse(arguments: list[str]) -> Any:
-    """The subcommand's config.
+    """Parse the arguments into the subcommand's settings.
 
     Raises:
         UserError: a word is unknown, has a wrong value, or one is missing.
@@ -217,10 +219,10 @@ def parse(arguments: list[str]) -> Any:
 
 
 def load(function: str) -> Callable[[Any], dict[str, Any]]:
-    """Import `module:function`.
+    """Import and return `module:function` of this package.
 
     Raises:
-        UserError: it needs a package of an extra that is not installed.
+        UserError: the module needs a package of an extra that is not installed.
     """
     module_name, function_name = function.split(":")
     try:
@@ -235,13 +237,14 @@ def load(function: str) -> Callable[[Any], dict[str, Any]]:
 
 
 def _lacking(error: ModuleNotFoundError) -> str | None:
-    """How to get a package that an extra brings; None: it is of none."""
+    """Explain how to install a package that an extra brings; None if no extra does."""
     extra = EXTRA_OF_MODULE.get((error.name or "").split(".")[0])
     return extra and f"this command needs {error.name}; pip install 'sparsectl[{extra}]'"
 
 
 def show(result: dict[str, Any], as_json: bool, former: Set[str] = frozenset()) -> None:
-    """Print the result: JSON for machines, else a line a figure, without those of `former` keys."""
+    """Print the result: JSON for machines, otherwise one line per figure, without the keys in
+    `former`."""
     if as_json:
         print(json.dumps(result, indent=2, default=str))
         return

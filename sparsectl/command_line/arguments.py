@@ -1,4 +1,5 @@
-"""Words of the command line → a subcommand's config; a mistake is one line."""
+"""Parse the words of the command line into a subcommand's settings; report a mistake in one
+line."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ from sparsectl.common.errors import UserError
 
 HELP = ("--help", "-h")
 WIDE = "10000"
-"""Columns in which tyro's boxes break no line of what is read from them."""
+"""A width at which tyro's boxes break no line, so that they can be read line by line."""
 MARKERS = (tyro.conf.OmitSubcommandPrefixes,)
 
 
 def parsed(kind: Any, program: str, description: str | None, words: Sequence[str]) -> Any:
-    """The config of type `kind` that the words ask for.
+    """Parse the words into settings of type `kind`.
 
     Raises:
         UserError: a word is unknown, has a wrong value, or one is missing.
@@ -41,11 +42,11 @@ def parsed(kind: Any, program: str, description: str | None, words: Sequence[str
 
 
 def _check_empty(words: Sequence[str], program: str) -> None:
-    """Empty words come from a variable of a script that was never set, and Path("") is the current
-    folder.
+    """Refuse empty words: they come from a script's unset variable, and Path("") would be the
+    current folder.
 
     Raises:
-        UserError: one is empty.
+        UserError: a word is empty.
     """
     for before, word in zip(["", *words], words, strict=False):
         option = re.fullmatch(r"(--[\w.-]+)=", word)
@@ -74,12 +75,12 @@ def _columns(width: str) -> Iterator[None]:
 
 
 def one_line(box: str, words: Sequence[str], program: str) -> str:
-    """What a box of tyro's says, in one line.
+    """Return the message in tyro's box as one line.
 
     Args:
-        box: as tyro printed it: a title, paragraphs between rules.
-        words: the words that it is about.
-        program: whose `--help` has more.
+        box: the box that tyro printed: a title, and paragraphs between rules.
+        words: the command line that the box is about.
+        program: the command whose `--help` explains more.
     """
     # Where the terminal has no UTF-8, the box is drawn by + - and |.
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │╭╮╰╯─+|") for line in box.splitlines()]
@@ -110,7 +111,7 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
 
 
 def _value(option: str, words: Sequence[str]) -> str:
-    """What was given for the option, quoted."""
+    """Return the value that was given for the option, quoted."""
     given: list[str] = []
     for index, word in enumerate(words):
         name, equals, value = word.partition("=")

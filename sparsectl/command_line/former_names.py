@@ -1,4 +1,4 @@
-"""Settings that have another name now: their former names are taken for a release, with a warning.
+"""Accept the former names of settings for one release, with a warning.
 
 A nested setting is named by its path: `finetune.steps` is `--finetune.steps` on the command line
 and `finetune=FinetuneOptions(steps=…)` in Python.
@@ -29,14 +29,14 @@ FORMER: Mapping[str, Mapping[str, str]] = {
         "evidence_limit": "evidence.limit",
     }
 }
-"""A command's former names of settings → the present ones."""
+"""For each command: former names of settings and the present ones."""
 
 FORMER_RESULTS: Mapping[str, frozenset[str]] = {"distill": frozenset({"coverage"})}
-"""A command's former keys of results that repeat a present one: --json has both for a release."""
+"""For each command: former keys of results, which --json still contains for one release."""
 
 
 def in_words(command: str, words: Sequence[str]) -> list[str]:
-    """The words of a command line with present options in place of former ones.
+    """Replace former options in the words of a command line by the present ones.
 
     Raises:
         UserError: an option is given under both names.
@@ -54,7 +54,7 @@ def in_words(command: str, words: Sequence[str]) -> list[str]:
 
 
 def in_settings(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of a command's config with present names or paths in place of former ones.
+    """Replace former names in keyword arguments by the present names or paths.
 
     Raises:
         UserError: a setting is given under both names.

@@ -1,4 +1,4 @@
-"""Results on the terminal."""
+"""Print results on the terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 LEFT_OUT = ("config", "provenance", "table", "choice", "boards", "proof", "returns")
-"""Of a result: for machines, shown before, or shown at its end."""
+"""Keys that are not printed as lines: they are for machines, already shown, or printed at the
+end."""
 MOST_ROWS = 24
-"""Of a table among the figures."""
+"""The most rows of a table within a result."""
 WIDE = 160
-"""Columns where there is no terminal to ask."""
+"""Width in columns if the output is not a terminal."""
 
 
 def print_result(result: dict[str, Any]) -> None:
-    """Print a result: its table where it has one, else a line a figure."""
+    """Print a result: its table if it has one, otherwise one line per figure."""
     if "table" in result:
         print_table(result["table"])
         return
@@ -46,7 +47,7 @@ def print_result(result: dict[str, Any]) -> None:
 
 
 def _rows(value: Any) -> tuple[list[dict[str, Any]], Any]:
-    """The part of a value that is a table, a row an entry, and the rest of it."""
+    """Split a value into the part that is a table, one row per entry, and the rest."""
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
         return value, []
     if isinstance(value, dict):
@@ -58,8 +59,8 @@ def _rows(value: Any) -> tuple[list[dict[str, Any]], Any]:
 
 
 def grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows one after another that differ in their names alone as one, named by the first and the
-    last: of an image there would be one for each pixel."""
+    """Merge consecutive rows that differ only in their names into one, named by the first and the
+    last; an image would otherwise have one row per pixel."""
     found = []
     for _, run in itertools.groupby(rows, lambda row: {**row, "name": None}):
         first, *others = run
@@ -69,7 +70,8 @@ def grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def lines_of(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """A head of all their keys, and a line a row; empty where a row lacks the key."""
+    """Return a header with all keys and one line per row; a cell is empty if its row lacks the
+    key."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
     return [keys, *([form(row[key]) if key in row else "" for key in keys] for row in rows)]
 
@@ -88,7 +90,7 @@ def print_table(lines: list[list[str]], file: IO[str] | None = None) -> None:
 
 
 def form(value: Any) -> str:
-    """A figure as people read it."""
+    """Format a figure for people to read."""
     if isinstance(value, float):
         return f"{value:,.5g}"
     if isinstance(value, dict):
