@@ -292,7 +292,7 @@ def _source(policy: EncodedPolicy, style: CStyle) -> str:
     )
     code += task_source(policy.graph, style)
     guards = style.render(_GUARDS) + ("" if style.portable else _PRAGMAS)
-    helpers = (readers(policy.tables), bit_functions(code, style.portable))
+    helpers = (readers(policy.tables), bit_functions(written.bits, style.portable))
     return "\n".join(part for part in (includes, guards, *helpers, code) if part)
 
 

@@ -15,6 +15,7 @@ from sparsectl.export.encodings.assembly import cortex_m4f_blocks
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
     action_lines,
+    activation_bits,
     activation_call,
     activation_functions,
     limit_functions,
@@ -125,7 +126,7 @@ class BlocksSkip:
         def write(style: CStyle) -> Code:
             activations = activation_functions(applied, style.literal)
             functions = [_runtime(graph, style), *activations, *limit_functions(graph)]
-            return Code("\n".join(functions), _body(graph, style))
+            return Code("\n".join(functions), _body(graph, style), activation_bits(applied))
 
         def assembly(style: CStyle) -> str:
             return cortex_m4f_blocks.assembly(sizes, style)

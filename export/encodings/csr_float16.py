@@ -81,7 +81,7 @@ class CsrFloat16:
             )
 
         layers = [float_layer(i, layer, encode) for i, layer in enumerate(rounded.layers)]
-        return float_policy(self, graph, layers, runtime, rounded)
+        return float_policy(self, graph, layers, runtime, rounded, frozenset({"float_of"}))
 
     def _rounded(self, graph: PolicyGraph) -> PolicyGraph:
         """Each weight to the nearest float16, ties to even; what becomes 0 is no longer there."""

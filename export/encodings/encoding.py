@@ -62,6 +62,8 @@ class Code:
     functions: str
     body: tuple[str, ...]
     """Its lines: they read the array `observation` and leave the array `action`."""
+    bits: frozenset[str] = frozenset()
+    """Which of bits_of and float_of (`policy.activations.bits`) the functions call."""
 
 
 def indented(line: str) -> str:

@@ -14,7 +14,7 @@ from sparsectl.export.encodings.places import (
     places_loop,
 )
 from sparsectl.export.encodings.table import Table
-from sparsectl.policy.activations import FloatLiteral, c_call, c_functions
+from sparsectl.policy.activations import FloatLiteral, c_bits, c_call, c_functions
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 
@@ -83,16 +83,19 @@ def float_policy(
     layers: Sequence[FloatLayer],
     runtime: Callable[[CStyle], str],
     computed: PolicyGraph | None = None,
+    runtime_bits: frozenset[str] = frozenset(),
 ) -> EncodedPolicy:
-    """The whole policy; `runtime` is the C that the layers' calls need, `computed` the graph with
-    its weights as stored, if they differ."""
+    """The whole policy; `runtime` is the C that the layers' calls need, `runtime_bits` are those of
+    bits_of and float_of that it calls, and `computed` is the graph with its weights as stored, if
+    they differ."""
 
     def write(style: CStyle) -> Code:
         literal = style.literal
         activations = activation_functions(graph.layers, literal)
         own = [layer.functions for layer in layers if layer.functions]
         functions = "\n".join([runtime(style), *own, *activations, *limit_functions(graph)])
-        return Code(functions, float_body(graph, layers, literal))
+        bits = runtime_bits | activation_bits(graph.layers)
+        return Code(functions, float_body(graph, layers, literal), bits)
 
     tables = tuple(table for layer in layers for table in layer.tables)
     return EncodedPolicy(encoding, graph, tables, write, (computed or graph).forward)
@@ -148,6 +151,11 @@ def activation_functions(layers: Iterable[Layer], literal: FloatLiteral) -> list
     names = (name for layer in kept for name in layer.activations)
     functions = c_functions(names, literal=literal)
     return functions + ([_MOVE_DOWN] if moved else [])
+
+
+def activation_bits(layers: Iterable[Layer]) -> frozenset[str]:
+    """Which of bits_of and float_of `activation_functions` of these layers call."""
+    return c_bits(name for layer in layers for name in layer.activations)
 
 
 def limit_functions(graph: PolicyGraph) -> list[str]:

@@ -10,6 +10,7 @@ from sparsectl.export.encodings.assembly import cortex_m4f, cortex_m4f_straight
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Kind
 from sparsectl.export.encodings.float_layers import (
     action_lines,
+    activation_bits,
     activation_call,
     activation_functions,
     limit_functions,
@@ -53,7 +54,8 @@ class StraightFloat32:
                 *activation_call(last, "sums", style.literal),
                 *action_lines(graph, "sums", style.literal),
             )
-            return Code(_functions(scaled, has_assembly, style), body)
+            functions = _functions(scaled, has_assembly, style)
+            return Code(functions, body, activation_bits(scaled.layers))
 
         assembly = partial(cortex_m4f_straight.assembly, scaled) if has_assembly else None
         return EncodedPolicy(self, graph, (), write, scaled.forward, assembly)

@@ -9,7 +9,7 @@ from sparsectl.policy.activations.activation import (
     c_decimal,
     c_float,
 )
-from sparsectl.policy.activations.registry import ACTIVATIONS, c_call, c_functions
+from sparsectl.policy.activations.registry import ACTIVATIONS, c_bits, c_call, c_functions
 
 __all__ = [
     "ACTIVATIONS",
@@ -18,6 +18,7 @@ __all__ = [
     "Float32",
     "Float64",
     "FloatLiteral",
+    "c_bits",
     "c_call",
     "c_decimal",
     "c_float",

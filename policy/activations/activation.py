@@ -17,7 +17,27 @@ Float64 = NDArray[np.float64]
 
 FloatLiteral = Callable[[float | np.floating], str]
 """How C has a float32 as a literal: `c_float` or `c_decimal`."""
-CText = str | Callable[[FloatLiteral], str]
+
+
+@dataclass(frozen=True)
+class CFunction:
+    """A function in C that calls bits_of or float_of (`policy.activations.bits`)."""
+
+    write: Callable[[FloatLiteral], str]
+    """The C, by how its numbers are written."""
+    bits: frozenset[str]
+    """Which of the two it calls."""
+
+    def __call__(self, literal: FloatLiteral) -> str:
+        return self.write(literal)
+
+
+def calling(*bits: str) -> Callable[[Callable[[FloatLiteral], str]], CFunction]:
+    """A decorator: the C that the function writes calls these of bits_of and float_of."""
+    return lambda write: CFunction(write, frozenset(bits))
+
+
+CText = str | CFunction | Callable[[FloatLiteral], str]
 """C, or, where numbers stand in it, C by how these are written."""
 
 

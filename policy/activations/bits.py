@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 _UNION: Final = """\
@@ -62,13 +63,13 @@ static float float_of(uint32_t bits)
 }
 
 
-def bit_functions(source: str, portable: bool) -> str:
-    """The definitions of bits_of and float_of, as far as `source` uses them; empty if it does not.
+def bit_functions(names: Set[str], portable: bool) -> str:
+    """The definitions of those of bits_of and float_of that are named; empty if none is.
 
     portable: without a union.
     """
     forms = _BY_BYTES if portable else _BY_UNION
-    used = [text for name, text in forms.items() if f"{name}(" in source]
+    used = [text for name, text in forms.items() if name in names]
     if not used:
         return ""
     return "\n".join(used if portable else [_UNION, *used])

@@ -7,6 +7,7 @@ import numpy as np
 from sparsectl.policy.activations.activation import (
     Float32,
     FloatLiteral,
+    calling,
     coefficients,
     horner,
     horner_c,
@@ -38,6 +39,7 @@ def exp_of_negative(x: Float32) -> Float32:
     return np.where(x >= np.float32(LOWEST), value, np.where(x < 0, np.float32(0), x))
 
 
+@calling("bits_of", "float_of")
 def exp_of_negative_c(literal: FloatLiteral) -> str:
     return f"""\
 /* exp(x) for x <= 0 within 9e-8 of itself; 0 under {LOWEST:g}; NaN stays NaN. With x = power ln(2)

@@ -10,6 +10,8 @@ from sparsectl.policy.activations.activation import (
     Activation,
     Float32,
     Float64,
+    FloatLiteral,
+    calling,
     coefficients,
     each_c,
     horner,
@@ -55,12 +57,9 @@ def _carried(x: Float64, error: Float64) -> Float64:
     return np.where(error > 0, error / np.maximum(np.abs(x) - error, math.ulp(0.0)), 0.0)
 
 
-LOGARITHM = Activation(
-    "logarithm",
-    forward=logarithm,
-    exact=_exact,
-    c_one=lambda literal: (
-        f"""\
+@calling("bits_of", "float_of")
+def logarithm_c(literal: FloatLiteral) -> str:
+    return f"""\
 /* log(x) = power ln(2) + log(m), m from sqrt(1/2) to its double, log(m) = 2 artanh(f / (2 + f)) of
  * f = m - 1; -inf at 0, NaN under it. */
 static float logarithm_of(float x)
@@ -83,7 +82,13 @@ static float logarithm_of(float x)
     return whole * {literal(_LN2_HIGH)} + low;
 }}
 """
-    ),
+
+
+LOGARITHM = Activation(
+    "logarithm",
+    forward=logarithm,
+    exact=_exact,
+    c_one=logarithm_c,
     c_all=each_c("logarithm"),
     onnx_operator="Log",
     carried=_carried,

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sparsectl.policy.activations.activation import Activation, CText, FloatLiteral, c_float
+from sparsectl.policy.activations.activation import (
+    Activation,
+    CFunction,
+    CText,
+    FloatLiteral,
+    c_float,
+)
 from sparsectl.policy.activations.argmax import ARGMAX
 from sparsectl.policy.activations.clip import CLIP
 from sparsectl.policy.activations.elu import ELU
@@ -102,12 +108,20 @@ def c_functions(
     loops: NAME_all, which works on an array in place; otherwise NAME_of alone, on one number.
     literal: how numbers are written.
     """
-    texts: list[CText] = []
-    for name in names:
-        activation = ACTIVATIONS[name]
-        texts += [*activation.c_helpers, activation.c_one, activation.c_all if loops else ""]
+    texts = [text for name in names for text in _texts(name, loops)]
     written = [text if isinstance(text, str) else text(literal) for text in texts]
     return [text for text in dict.fromkeys(written) if text]
+
+
+def c_bits(names: Iterable[str]) -> frozenset[str]:
+    """Which of bits_of and float_of the C functions of these activations call."""
+    texts = [text for name in names for text in _texts(name, loops=True)]
+    return frozenset().union(*(text.bits for text in texts if isinstance(text, CFunction)))
+
+
+def _texts(name: str, loops: bool) -> tuple[CText, ...]:
+    activation = ACTIVATIONS[name]
+    return (*activation.c_helpers, activation.c_one, activation.c_all if loops else "")
 
 
 def c_call(

@@ -9,6 +9,7 @@ from sparsectl.policy.activations.activation import (
     Float32,
     Float64,
     FloatLiteral,
+    calling,
     each_c,
 )
 
@@ -16,6 +17,7 @@ _SMALLEST_NORMAL = 2.0**-126
 _GUESS = 0x1FBB4F2E  # half the exponent's bias: the first guess is within 4 %
 
 
+@calling("bits_of", "float_of")
 def square_root_c(literal: FloatLiteral) -> str:
     return f"""\
 /* Heron's steps from a guess made of half the exponent; NaN under 0. */

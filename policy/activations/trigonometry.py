@@ -10,6 +10,7 @@ from sparsectl.policy.activations.activation import (
     Float32,
     Float64,
     FloatLiteral,
+    calling,
     coefficients,
     each_c,
     horner,
@@ -26,6 +27,7 @@ _TWO_OVER_PI = (0x0, 0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599,
 """32 bits of 0, then those of 2 / pi after the point: enough for the largest float32."""
 
 
+@calling("bits_of")
 def _rotation_c(literal: FloatLiteral) -> str:
     return f"""\
 /* x as `quadrant` times pi/2 and a rest of at most pi/4 (Payne and Hanek 1983): x is a whole number

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.host_c import compile_c
-from sparsectl.policy.activations import ACTIVATIONS, c_call, c_float, c_functions
+from sparsectl.policy.activations import ACTIVATIONS, c_bits, c_call, c_float, c_functions
 from sparsectl.policy.activations.bits import bit_functions
 from sparsectl.policy.activations.exponential import LOWEST, exp_of_negative
 from sparsectl.policy.activations.relu import relu
@@ -107,10 +107,11 @@ def test_argmax_takes_the_first_of_equals_and_tells_of_nan() -> None:
     assert found[:, :3].tolist() == [[1, 0, 0]] and math.isnan(found[0, 3])
 
 
-def unit(functions: Iterable[str], entry: str) -> str:
-    """A C file of functions, with what gives them a float's bits."""
-    code = "\n".join([*functions, entry])
-    return "\n".join(["#include <stdint.h>\n", bit_functions(code, portable=False), code])
+def unit(names: Iterable[str], entry: str) -> str:
+    """A C file of the activations' functions, with what gives them a float's bits."""
+    names = list(names)
+    bits = bit_functions(c_bits(names), portable=False)
+    return "\n".join(["#include <stdint.h>\n", bits, *c_functions(names), entry])
 
 
 def compiled(name: str, flags: list[str], folder: Path):
@@ -120,7 +121,7 @@ def compiled(name: str, flags: list[str], folder: Path):
     signature = f"void run(float *x, unsigned n{taken})"
     entry = f"{signature};\n{signature}\n{{\n    {name}_all(x, n{passed});\n}}\n"
     source, library = folder / "activation.c", folder / "activation.so"
-    source.write_text(unit(c_functions([name]), entry))
+    source.write_text(unit([name], entry))
     warnings = ["-Wconversion", "-Werror"]
     compile_c([source], library, folder, ["-shared", "-fPIC", *warnings, *flags])
     run = ctypes.CDLL(str(library)).run
@@ -173,7 +174,7 @@ def test_every_activation_is_clean_with_the_cross_compilers(tmp_path: Path) -> N
     source = tmp_path / "all.c"
     calls = [f"    {c_call(name, p, 'x', 6)}" for name in ACTIVATIONS for p in parameters_of(name)]
     body = "\n".join(["void run(float *x);", "void run(float *x)", "{", *calls, "}", ""])
-    source.write_text(unit(c_functions(ACTIVATIONS), body))
+    source.write_text(unit(ACTIVATIONS, body))
     for compiler in (
         ["arm-none-eabi-gcc", "-mcpu=cortex-m0", "-mthumb"],
         ["avr-gcc", "-mmcu=atmega328p"],

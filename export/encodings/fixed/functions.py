@@ -7,7 +7,7 @@ from typing import Final
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
-from sparsectl.export.encodings.float_layers import activation_functions
+from sparsectl.export.encodings.float_layers import activation_bits, activation_functions
 
 WITHOUT_SIGN: Final = "uint16_t"
 """The type of values that are moved up by 32768, so that they have no sign."""
@@ -99,6 +99,12 @@ def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list
     if any(not layer.integer for layer in policy.layers[:-1]):
         functions.append(style.render(_TO_FIXED, value=value_type, signed=signed))
     return functions
+
+
+def fixed_bits(policy: FixedPolicy) -> frozenset[str]:
+    """Which of bits_of and float_of `fixed_functions` call."""
+    floats = (layer.layer for layer in policy.layers if not layer.integer)
+    return frozenset({"bits_of"}) | activation_bits(floats)
 
 
 def has_tanh(policy: FixedPolicy) -> bool:

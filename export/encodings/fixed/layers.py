@@ -11,7 +11,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Encoding
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.encodings.fixed.functions import fixed_functions, has_tanh
+from sparsectl.export.encodings.fixed.functions import fixed_bits, fixed_functions, has_tanh
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
 from sparsectl.export.encodings.float_layers import (
     action_lines,
@@ -95,7 +95,7 @@ def fixed_encoded(
         own = parts(style)
         functions = fixed_functions(policy, own.value_type, style)
         functions = [*own.types, *functions, *runtime(style), *limit_functions(policy.graph)]
-        return Code("\n".join(functions), _body(policy, codes, own, style))
+        return Code("\n".join(functions), _body(policy, codes, own, style), fixed_bits(policy))
 
     return EncodedPolicy(
         encoding,
