@@ -1,1 +1,1 @@
-"""What a policy is: graph, layers, activations, signals; readers of its files."""
+"""Policies: graph, layers, activations and signals, and the readers of their files."""

@@ -1,4 +1,4 @@
-"""A discrete action: one of a few choices, taken by the greatest of their values."""
+"""Discrete actions: the index of one of a few choices, selected by the greatest of their values."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     Q_VALUES: ("q", "q_value", "q_values", "qvalue", "qvalues"),
     LOGITS: ("logits", "action_logits", "action_dist_inputs"),
 }
-"""What a network may give for each choice, and the names that outputs of ONNX files have for it."""
+"""The kinds of value that a network may output for each choice, and the names that ONNX files have
+for such outputs."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """A Discrete space, and what a policy gives for each of its choices.
+    """A Discrete space, and what a policy outputs for each of its choices.
 
     Attributes:
-        first: number of the first choice; the others count up from it.
-        count: how many there are; 0: it is not known.
-        values: `q_values` or `logits`; None: the number of the choice alone.
-        levels: what each choice stands for, in the actuator's unit; none: that is not known.
+        first: index of the first choice; the others follow in steps of 1.
+        count: number of choices; 0: not known.
+        values: `q_values` or `logits`; None: the policy outputs the index alone.
+        levels: the value of each choice in the actuator's unit; empty: not known.
     """
 
     first: int
@@ -37,13 +38,13 @@ class Choices:
 
     @property
     def last(self) -> int:
-        """Number of the last choice."""
+        """Index of the last choice."""
         return self.first + self.count - 1
 
 
 def choices_of(signals: dict[str, Any] | None) -> Choices | None:
-    """The choices that an action of these signals is one of; None: it is real numbers, or the
-    signals are not known."""
+    """Return the choices that an action with these signals is the index of; None if the action is
+    continuous or its signals are not known."""
     entries = signals.get("action") if isinstance(signals, dict) else None
     if not isinstance(entries, list) or len(entries) != 1 or entries[0].get("unit") != INDEX:
         return None
@@ -55,11 +56,11 @@ def choices_of(signals: dict[str, Any] | None) -> Choices | None:
 
 
 def other_duties(choices: Choices | None, duties: Sequence[float]) -> str | None:
-    """Why a policy cannot drive a motor; None: it can.
+    """Explain why a policy cannot drive a rig's motor; None if it can.
 
     Args:
-        choices: among which the policy chooses; None: it gives the duty itself.
-        duties: of which the rig takes the index of one; none: it takes the duty itself.
+        choices: those of the policy; None: it outputs the duty itself.
+        duties: those of the rig, which takes the index of one; empty: it takes the duty itself.
     """
     if choices is None:
         if not duties:
@@ -77,7 +78,7 @@ def other_duties(choices: Choices | None, duties: Sequence[float]) -> str | None
 
 
 def same_levels(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether they are the same, in the same order, as a board has them."""
+    """Whether both have the same values in the same order, as float32."""
     return np.array_equal(np.asarray(one, np.float32), np.asarray(other, np.float32))
 
 

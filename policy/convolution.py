@@ -1,4 +1,4 @@
-"""Where a layer's weights are applied at many places: the geometry of a convolution."""
+"""The geometry of a convolution: the places at which a layer's weights are applied."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 
 MAX_PATCH_VALUES = 4_000_000
-"""Values under the kernel at all of its places together: what a convolution reads, and a thousand
-times what a microcontroller has time for."""
+"""The most values under the kernel at all of its places together: what a convolution reads. It is a
+thousand times what a microcontroller has time for."""
 MAX_PIXELS = 32_000
-"""In a row or column, with the pads: an int of 16 bits counts them."""
+"""The longest row or column, pads included: 16-bit ints count it."""
 _MOST = 2**20
-"""Of any one size, so that no product of them leaves 64 bits."""
+"""The largest value of any size, so that no product of sizes exceeds 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Convolution:
     strides: tuple[int, int] = (1, 1)
     dilations: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Above, on the left, below and on the right, as ONNX has them."""
+    """Above, left, below and right, in ONNX's order."""
     channels_first: bool = False
-    """Whether the image comes channel by channel ([channels, height, width]); otherwise pixel by
-    pixel ([height, width, channels])."""
+    """Whether the image is stored channel by channel ([channels, height, width]); otherwise pixel
+    by pixel ([height, width, channels])."""
 
     def __post_init__(self) -> None:
         for name in ("kernel", "strides", "dilations", "pads"):
@@ -81,7 +81,7 @@ class Convolution:
 
     @property
     def places(self) -> tuple[int, int]:
-        """Rows and columns of places."""
+        """Number of rows and of columns of places."""
         top, left, bottom, right = self.pads
         reach = [d * (k - 1) + 1 for d, k in zip(self.dilations, self.kernel, strict=True)]
         padded = (self.height + top + bottom, self.width + left + right)
@@ -93,18 +93,18 @@ class Convolution:
 
     @property
     def count(self) -> int:
-        """How many places there are."""
+        """Number of places."""
         rows, columns = self.places
         return rows * columns
 
     @property
     def inputs(self) -> int:
-        """Values of the image."""
+        """Number of values of the image."""
         return self.channels * self.height * self.width
 
     @property
     def patch_size(self) -> int:
-        """Values under the kernel at one place."""
+        """Number of values under the kernel at one place."""
         return self.kernel[0] * self.kernel[1] * self.channels
 
     @property
@@ -114,7 +114,8 @@ class Convolution:
 
     @cached_property
     def index(self) -> NDArray[np.intp]:
-        """[places, patch_size]: which of the image's values is where in a patch; -1 beyond it."""
+        """[places, patch_size]: the index in the image of each value of each patch; -1 beyond the
+        image's edge."""
         (rows, columns), (tall, wide) = self.places, self.kernel
         row = np.arange(rows)[:, None] * self.strides[0] + np.arange(tall) * self.dilations[0]
         column = np.arange(columns)[:, None] * self.strides[1] + np.arange(wide) * self.dilations[1]
@@ -149,11 +150,11 @@ class Convolution:
         return found
 
     def each_place(self, channels: NDArray[Any]) -> NDArray[Any]:
-        """Numbers of the output channels as those of the results, [outputs]."""
+        """Repeat one number per output channel for every place: [channels] -> [outputs]."""
         return np.tile(channels, self.count)
 
     def described(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the geometry as JSON."""
         return {
             "channels": self.channels,
             "height": self.height,
@@ -167,10 +168,10 @@ class Convolution:
 
 
 def described_convolution(metadata: dict[str, Any]) -> Convolution | None:
-    """The convolution of a student's first layer, as its metadata say; None: there is none.
+    """Return the convolution of a student's first layer from its metadata; None if it has none.
 
     Raises:
-        UserError: what it says is none.
+        UserError: the metadata does not describe a convolution.
     """
     said = metadata.get("convolution")
     if said is None:

@@ -1,4 +1,4 @@
-"""What the passes do to convolutions; as there, in float64 and rounded once."""
+"""The graph passes on convolutions, computed in float64 and rounded once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sparsectl.policy.layer import Layer
 
 
 def folded(layer: Layer, scale: Float64, offset: Float64, is_far: bool) -> tuple[Layer, ...] | None:
-    """The layers that take values x for (x - offset) / scale; None where a channel's pixels differ
-    in it.
+    """Return layers that take x in place of (x - offset) / scale; None if the pixels of a channel
+    have different scales or offsets.
 
-    scale, offset: [inputs]. is_far: whether the offsets are too large for the biases to hold them
-    beside the weights' sums; they are taken off by a convolution of one pixel then, and where the
-    image has an edge, as what is beyond is 0 after that.
+    scale, offset: [inputs]. is_far: whether the offsets are too large for the biases to absorb
+    beside the weights' sums. If they are, or if the kernel reaches beyond the image, where a patch
+    is 0, a convolution of one pixel subtracts them first.
     """
     convolution = layer.convolution
     if convolution is None:
@@ -40,15 +40,15 @@ def folded(layer: Layer, scale: Float64, offset: Float64, is_far: bool) -> tuple
 
 
 def constants(layer: Layer) -> Float32:
-    """[outputs]: what the results would be if there were no weights."""
+    """[outputs]: the results if all weights were 0."""
     bias = layer.bias if layer.convolution is None else layer.convolution.each_place(layer.bias)
     with np.errstate(all="ignore"):
         return layer.activate(bias)
 
 
 def without_unused_channels(layer: Layer, after: Layer) -> tuple[Layer, Layer]:
-    """The two layers without the output channels of `layer`, a convolution, that `after` does not
-    read at any place; the same two where `layer` is none, or nothing of it is read."""
+    """Return both layers without the output channels of `layer`, a convolution, that `after` reads
+    at no place. Both are unchanged if `layer` is no convolution, or if none of it is read."""
     channels = len(layer.bias)
     reader = after.convolution
     if layer.convolution is None or (
@@ -67,7 +67,7 @@ def without_unused_channels(layer: Layer, after: Layer) -> tuple[Layer, Layer]:
 
 
 def _of_channels(convolution: Convolution, values: Float64) -> Float64 | None:
-    """[inputs] -> [channels]; None where a channel's pixels differ."""
+    """[inputs] -> [channels]; None if the pixels of a channel differ."""
     found = np.empty(convolution.channels)
     found[convolution.channel_of] = values
     return found if np.array_equal(found[convolution.channel_of], values) else None

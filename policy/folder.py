@@ -1,6 +1,6 @@
-"""What the folder of an exported policy says of itself: policy.h and policy.json are both written
-from `PolicyFacts`, policy_vectors.h and policy.json from `GoldenVectors`, and whoever needs either
-later reads policy.json. Nothing has to read C."""
+"""The contents of an exported policy's folder. policy.h and policy.json are both written from
+`PolicyFacts`, policy_vectors.h and policy.json from `GoldenVectors`; readers take policy.json, so
+nothing has to parse C."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sparsectl.policy.tasks import heads_of
 
 POLICY_JSON: Final = "policy.json"
 GOLDEN_VECTORS: Final = "golden_vectors"
-"""The key of policy.json under which `GoldenVectors` lie."""
+"""The key of `GoldenVectors` in policy.json."""
 FORM: Final = "float32, little-endian, row by row, in base64"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -35,27 +35,27 @@ _MEND = "export the policy again"
 
 @dataclass(frozen=True)
 class PolicyFacts:
-    """What a firmware has to know of a policy."""
+    """The facts about a policy that a firmware needs."""
 
     observation_size: int
     action_size: int
     signals: int
-    """Values a frame."""
+    """Number of values per frame."""
     frames: int
     period_us: int
-    """Control period that the policy was trained at; 0: it does not say."""
+    """Control period that the policy was trained with; 0: not known."""
     kept_weights: int
     digest: str
     """SHA-256 of the policy's canonical bytes, 64 hex digits."""
     encoding: str | None
-    """How the weights are stored; None: the folder does not say."""
+    """Name of the encoding; None: the folder does not state it."""
     choices: Choices | None = None
-    """Those that its action is the index of; None: its actions are real numbers, or several
-    choices."""
+    """The choices that its action is the index of; None: its actions are continuous, or there are
+    several choices."""
     tasks: int = 0
-    """How many tasks it has a head of choices for; 0: it is of one."""
+    """Number of tasks, each with a head of choices; 0: the policy has one task."""
     state_size: int = 0
-    """Values that it hands from tick to tick; 0: it keeps no state."""
+    """Number of values that are passed from tick to tick; 0: it keeps no state."""
 
     @property
     def chooses(self) -> bool:
@@ -64,7 +64,7 @@ class PolicyFacts:
 
     @classmethod
     def of(cls, graph: PolicyGraph, encoding: str) -> PolicyFacts:
-        """Those of a graph in the encoding of this name."""
+        """Return the facts about a graph in the encoding of this name."""
         return cls(
             observation_size=graph.observation_size,
             action_size=graph.action_size,
@@ -84,7 +84,7 @@ class PolicyFacts:
         """Those in the policy.json at `path`, whose content is `said`.
 
         Raises:
-            UserError: one is missing, of another type or out of its range.
+            UserError: a fact is missing, has the wrong type or is out of range.
         """
         signals = _entry(said, "signals", dict, path)
         observation = len(_entry(signals, "observation", list, path))
@@ -124,16 +124,16 @@ class GoldenVectors:
     observations: Float32
     actions: Float32
     sequence_length: int | None = None
-    """Of a policy that keeps a state: it is reset before each vector whose number is a multiple of
-    this. None: it keeps none."""
+    """For a policy that keeps a state: the state is reset before each vector whose index is a
+    multiple of this. None: it keeps none."""
 
     @property
     def resets(self) -> NDArray[np.bool_]:
-        """[count], whether the state is reset before the vector."""
+        """[count]: whether the state is reset before the vector."""
         return np.equal(np.arange(len(self.observations)) % (self.sequence_length or 1), 0)
 
     def to_json(self) -> dict[str, Any]:
-        """Every bit of them, in a third more bytes."""
+        """Return JSON that keeps every bit, in a third more bytes."""
         length = self.sequence_length
         return {
             "count": len(self.observations),
@@ -148,7 +148,7 @@ class GoldenVectors:
         """Those in the policy.json at `path`, whose content is `said`.
 
         Raises:
-            UserError: they are missing, or not of the sizes that `facts` tell.
+            UserError: the vectors are missing or do not have the sizes in `facts`.
         """
         held = _entry(said, GOLDEN_VECTORS, dict, path)
         count = _count(held, "count", path, least=1)
@@ -160,10 +160,10 @@ class GoldenVectors:
 
 
 def read_policy_json(folder: Path) -> dict[str, Any] | None:
-    """What policy.json in `folder` says; None where there is none.
+    """Read policy.json in `folder`; None if there is none.
 
     Raises:
-        UserError: it is no JSON object.
+        UserError: the file is not a JSON object.
     """
     path = folder / POLICY_JSON
     if not path.is_file():
@@ -175,18 +175,18 @@ def read_policy_json(folder: Path) -> dict[str, Any] | None:
 
 
 def names_hash(said: dict[str, Any], name: str) -> bool:
-    """Whether a policy.json, `said`, holds the hash of the file `name`; earlier releases' did not
-    always."""
+    """Whether policy.json, read as `said`, contains the hash of the file `name`; those of earlier
+    releases may not."""
     files = said.get("files")
     return isinstance(files, dict) and name in files
 
 
 def check_unchanged(folder: Path, name: str, said: dict[str, Any]) -> None:
-    """See that the file `name` in `folder` is the one that its policy.json, `said`, was written
-    with: what is compiled is then what policy.json tells.
+    """Check that the file `name` in `folder` is the one that policy.json, read as `said`, was
+    written with, so that policy.json describes what is compiled.
 
     Raises:
-        UserError: it was changed since, or policy.json does not name its hash.
+        UserError: the file has changed since, or policy.json does not contain its hash.
     """
     named = _entry(said, "files", dict, folder / POLICY_JSON).get(name)
     found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -205,7 +205,8 @@ def _entry(said: dict[str, Any], name: str, kind: Any, path: Path) -> Any:
 
 
 def _state_size(said: dict[str, Any], path: Path) -> int:
-    """Of the state that a policy.json, `said`, tells of; 0 where it tells of none."""
+    """Return the size of the state that policy.json, read as `said`, describes; 0 if there is
+    none."""
     if "state" not in said:
         return 0
     state = _entry(said, "state", dict, path)

@@ -1,4 +1,4 @@
-"""PolicyGraph: the waist of the project. Everything upstream makes one, everything downstream
+"""PolicyGraph, the waist of the project: everything upstream makes one, and everything downstream
 takes one."""
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from sparsectl.policy.sequences import run_sequence
 from sparsectl.policy.signals import Signal as Signal
 
 MAX_WEIGHTS = 1_000_000
-"""Weights of a whole graph at most: 4 MB, above any microcontroller's flash. What export takes of
-memory for them, and the compiler after it, stays under 500 MB."""
+"""The most weights of a graph: 4 MB, more than the flash of any microcontroller. The memory that
+export and then the compiler need for them stays under 500 MB."""
 MAX_SIGNALS = 4096
-"""Values of an observation, its frames with it, or of an action at most."""
+"""The most values of an observation, including its frames, or of an action."""
 MAX_LAYERS = 256
 
 _PART_VALUES = 1_000_000
-"""Of an array in float64 or int64: 8 MB."""
+"""The largest array in float64 or int64: 8 MB."""
 _WIDE_VALUES = 4_000_000
-"""Of one in float32, where few rows at a time cost time."""
+"""The largest array in float32, of which few rows at a time would be slow."""
 _CHUNK = 256  # observations at a time: keeps a layer's activations in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyGraph:
-    """A controller, complete: layers, the signals at both ends, history and control period.
+    """A complete controller: layers, the signals at both ends, history and control period.
 
     The observation vector is `frames` x `observation`, the oldest frame first:
     index = frame * len(observation) + signal. Two graphs are the same controller when their
     digests are equal.
 
-    A recurrent policy has a state that it hands from tick to tick. Its layers are one tick: they
-    take the observation and, after it, the state, and give the action's values and, after them,
-    the next state. `step` and `run` act; `step_graph` is the tick as a policy without a state.
+    A recurrent policy passes a state from tick to tick. Its layers are one tick: they take the
+    observation followed by the state, and give the action's values followed by the next state.
+    `step` and `run` act; `step_graph` is the tick as a policy without a state.
 
     Raises:
         UserError: a NaN or infinite weight, shapes that do not fit, sizes over the limits.
@@ -57,7 +57,7 @@ class PolicyGraph:
     action: tuple[Signal, ...]
     frames: int = 1
     period_s: float = 0.0
-    """Control period in seconds; 0 where it is not known."""
+    """Control period in seconds; 0: not known."""
     rig: str | None = None
     environment: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -124,18 +124,18 @@ class PolicyGraph:
 
     @property
     def state_size(self) -> int:
-        """Values that are handed from tick to tick; 0: the policy keeps no state."""
+        """Number of values that are passed from tick to tick; 0: the policy keeps no state."""
         return len(self.reset_state)
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Of the observation, all frames together, and of the action."""
+        """Sizes of the observation, including all frames, and of the action."""
         return self.observation_size, self.action_size
 
     @cached_property
     def kept_weights(self) -> int:
-        """Weights that are not 0; biases are not counted, nor, of a recurrent policy, what only
-        hands a value on."""
+        """Number of weights that are not 0; biases are not counted, nor, in a recurrent policy,
+        weights that only pass a value on."""
         kept = sum(layer.kept_weights for layer in self.layers)
         return kept - sum(layer.carrying for layer in self.layers) if self.state_size else kept
 
@@ -155,15 +155,15 @@ class PolicyGraph:
         return bool(np.all(self.observation_scale == 1) and np.all(self.observation_offset == 0))
 
     def forward(self, observation: ArrayLike) -> Float32:
-        """The action for an observation, in physical units, float32, as the C computes it.
+        """Return the action for an observation, in physical units, float32, as the C computes it.
 
         observation: [batch, observation_size] or [observation_size]; the result is [batch,
         action_size] or [action_size]. Finite observations agree bit for bit with the C; NaN in an
         observation comes out as NaN wherever a weight leads there.
 
         Raises:
-            UserError: an observation of the wrong size; the policy keeps a state, so that an action
-                depends on the observations before it too (see `step` and `run`).
+            UserError: the observation has the wrong size; or the policy keeps a state, so that an
+                action also depends on the observations before it (see `step` and `run`).
         """
         batch = self.batch(np.asarray(observation, dtype=np.float32))
         action = np.empty((batch.shape[0], self.action_size), np.float32)
@@ -175,7 +175,7 @@ class PolicyGraph:
         return action[0] if np.ndim(observation) == 1 else action
 
     def batch(self, observation: NDArray[Any]) -> NDArray[Any]:
-        """One observation or several as [batch, observation_size].
+        """Return one observation or several as [batch, observation_size].
 
         Raises:
             UserError: an observation of the wrong size; the policy keeps a state.
@@ -199,12 +199,12 @@ class PolicyGraph:
         return batch
 
     def initial_state(self, count: int | None = None) -> Float32:
-        """The state after a reset: [state_size], or [count, state_size]."""
+        """Return the state after a reset: [state_size], or [count, state_size]."""
         state = np.array(self.reset_state, np.float32)
         return state if count is None else np.repeat(state[None], count, axis=0)
 
     def step(self, state: ArrayLike, observation: ArrayLike) -> tuple[Float32, Float32]:
-        """(action, next state) of one tick, as the C computes it.
+        """Return (action, next state) of one tick, as the C computes it.
 
         state: [state_size], observation: [observation_size], or [count, …] of both, where rows
         are independent; the results have the same form. A policy without a state takes and gives
@@ -226,7 +226,7 @@ class PolicyGraph:
         return (action[0], after[0]) if np.ndim(observation) == 1 else (action, after)
 
     def run(self, observations: ArrayLike, resets: ArrayLike | None = None) -> Float32:
-        """The actions of a sequence, [ticks, action_size], as the C computes them.
+        """Return the actions of a sequence, [ticks, action_size], as the C computes them.
 
         Args:
             observations: [ticks, observation_size], one tick after another.
@@ -240,8 +240,8 @@ class PolicyGraph:
 
     @cached_property
     def step_graph(self) -> PolicyGraph:
-        """One tick as a policy without a state: of the observation, all frames together, and the
-        state after it; the action, and the next state after it."""
+        """One tick as a policy without a state: it maps the observation with all frames, followed
+        by the state, to the action, followed by the next state."""
         if not self.state_size:
             return self
         state = tuple(Signal(f"state{index}") for index in range(self.state_size))
@@ -262,22 +262,24 @@ class PolicyGraph:
         return self.outputs(x)
 
     def outputs(self, values: Float32) -> Float32:
-        """What the action's map makes of the last layer's values; [action_size, batch] both."""
+        """Apply the action's scale, offset and limits to the last layer's values; both are
+        [action_size, batch]."""
         pairs = zip(self.action, values, strict=True)
         return np.stack([_output(signal, value) for signal, value in pairs])
 
     def forward_exact(self, observation: ArrayLike) -> Float64:
-        """The same function in float64 with the exact activations: what rounding is measured
-        against. Shapes as `forward`."""
+        """Compute the same function in float64 with the exact activations, as the reference for
+        rounding errors. Shapes as in `forward`."""
         batch = self.batch(np.asarray(observation, dtype=np.float64))
         parts = [self._forward_exact(part) for part in in_parts(batch, self.widest)]
         action: Float64 = np.concatenate([np.empty((0, self.action_size)), *parts])
         return action[0] if np.ndim(observation) == 1 else action
 
     def values_exact(self, observations: Float64) -> Float64:
-        """What the last layer's activation is taken of, in float64: [count, outputs of that layer].
+        """Return the inputs of the last layer's activation in float64: [count, outputs of that
+        layer].
 
-        Of a policy that chooses, they are the values (Q or logits) of its choices.
+        For a policy that chooses, these are the values (Q or logits) of its choices.
         """
         return np.concatenate([self._values(part) for part in in_parts(observations, self.widest)])
 
@@ -297,7 +299,7 @@ class PolicyGraph:
 
     @property
     def widest(self) -> int:
-        """The most values that a layer takes or makes of an observation."""
+        """The most values that any layer takes or makes for one observation."""
         return max(layer.widest for layer in self.layers)
 
     @property
@@ -305,7 +307,7 @@ class PolicyGraph:
         return any(layer.convolution for layer in self.layers)
 
     def signals(self) -> dict[str, Any]:
-        """The signals as JSON: what `sparsectl.signals` holds in every artefact."""
+        """The signals as JSON, as `sparsectl.signals` contains them in every artefact."""
         return {
             "observation": [_described(signal) for signal in self.observation],
             "action": [_described(signal) for signal in self.action],
@@ -315,7 +317,8 @@ class PolicyGraph:
         }
 
     def canonical_bytes(self) -> bytes:
-        """What the digest is taken over; it does not depend on where or when the graph was made.
+        """Return the bytes that the digest is computed from; they do not depend on where or when
+        the graph was made.
 
         The line "sparsectl.policy 1", a line of JSON (the signals and each layer's [out, in,
         activation, its parameters], after "mixed" the same of each segment, of a convolution its
@@ -349,7 +352,7 @@ class PolicyGraph:
 
 
 def in_parts(batch: NDArray[Any], widest: int) -> Iterator[NDArray[Any]]:
-    """Rows of `batch` as many at a time as keep arrays of `widest` values a row small."""
+    """Yield as many rows of `batch` at a time as keep arrays of `widest` values per row small."""
     rows = max(1, _PART_VALUES // widest)
     for start in range(0, len(batch), rows):
         yield batch[start : start + rows]
@@ -363,7 +366,8 @@ def _described(signal: Signal) -> dict[str, Any]:
 
 
 def _output(signal: Signal, value: Float32) -> Float32:
-    """The action's map, skipping what does nothing, as the C does."""
+    """Apply a signal's scale, offset and limits, leaving out those that have no effect, as the C
+    does."""
     if signal.scale != 1:
         value = value * np.float32(signal.scale)
     if signal.offset != 0:
@@ -376,7 +380,7 @@ def _output(signal: Signal, value: Float32) -> Float32:
 
 
 def _canonical(value: Any) -> Any:
-    """Numbers as floats with -0 made 0, so that 1 and 1.0 give the same bytes."""
+    """Convert numbers to floats and -0 to 0, so that 1 and 1.0 give the same bytes."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -9,11 +9,11 @@ from sparsectl.policy.graph import PolicyGraph, in_parts
 
 UNIT_ROUNDOFF = 2.0**-24
 LIBRARY_ERROR = 5 * UNIT_ROUNDOFF
-"""3e-7 of the result: what tanh, exp and erf of onnxruntime and torch may be off."""
+"""Relative error of tanh, exp and erf in onnxruntime and torch: 3e-7."""
 
 
 def float32_rounding(graph: PolicyGraph, observations: Float32) -> Float64:
-    """A first-order estimate, from above, of each action's rounding error. [count, action_size].
+    """Return a first-order upper estimate of each action's rounding error, [count, action_size].
 
     A sum's error is taken as one unit roundoff of the sum of its terms' magnitudes and passes on
     through the weights' magnitudes and the activation's slope (Higham, Accuracy and Stability of

@@ -41,16 +41,16 @@ ACTIVATION_NAMES = {
     "Tanh": "tanh",
     "Tanhshrink": "tanhshrink",
 }
-"""torch's classes, with their default parameters."""
+"""Names of torch's classes, with their default parameters."""
 
 ACTING = (
     *("actor.latent_pi.", "actor.mu.", "mlp_extractor.policy_net.", "mlp_extractor.shared_net."),
     "q_net.",
 )
-"""What acts: nothing under these names may be left out."""
+"""Prefixes of the tensors of the acting network, none of which may be left unread."""
 
 EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
-"""Of Stable-Baselines3: they flatten, where nothing is an image."""
+"""Feature extractors of Stable-Baselines3 that only flatten, if the observation is no image."""
 
 LIBRARIES = ("stable_baselines3", "sb3_contrib")
 
@@ -58,10 +58,11 @@ SPACES = {
     "observations": ("box.Box'>", "dict.Dict'>"),
     "actions": ("box.Box'>", ".discrete.Discrete'>"),
 }
-"""Ends of the classes' names that are read."""
+"""Endings of the names of the classes that are read."""
 
 CLIP_MEAN = 2.0
-"""SAC's with gSDE, where the zip says no other (stable_baselines3/sac/policies.py)."""
+"""Limit of the mean in SAC with gSDE, if the zip states no other
+(stable_baselines3/sac/policies.py)."""
 
 BY_ONNX = (
     "torch.onnx.export of model.policy.actor (TD3), of Sequential(model.actor.latent_pi, "
@@ -74,18 +75,18 @@ MEND = "export the policy to ONNX and give that"
 
 @dataclass(frozen=True)
 class ActorNetwork:
-    """What acts in a zip: physical = clip(normalised * scale + offset, low, high).
+    """The acting network of a zip: physical = clip(normalised * scale + offset, low, high).
 
-    Where it chooses one of a few, its outputs are a value for each choice, and it takes the first
-    of the greatest.
+    If it chooses among a few actions, it outputs a value for each of them and takes the first of
+    the greatest.
 
     Attributes:
-        weights: one [out, in] matrix a layer.
-        biases: one [out] vector a layer.
+        weights: one [out, in] matrix per layer.
+        biases: one [out] vector per layer.
         activation: of the hidden layers, one of the values of `ACTIVATION_NAMES`.
         squashed: whether the last layer's sum goes through a tanh.
         offset, scale, low, high: [action_size].
-        choices: what the outputs are the values of; None: the outputs are the actions.
+        choices: those that the outputs are the values of; None: the outputs are the actions.
     """
 
     weights: tuple[Array, ...]
@@ -101,14 +102,14 @@ class ActorNetwork:
 
 @dataclass(frozen=True)
 class Actor:
-    """An actor as the state dict has it.
+    """The layout of an actor in the state dict.
 
     Attributes:
-        layers: names of its linear layers, the first first.
-        activation: of the hidden ones, where the zip does not say.
-        squashed: whether a tanh and the bounds come last; else the output is clipped to them.
-        clip_mean: the last sum is clipped to ± this before its tanh; 0: it is not.
-        values: what it gives for each choice, `q_values` or `logits`; None: it gives actions.
+        layers: names of its linear layers, in order.
+        activation: of the hidden layers, if the zip does not state it.
+        squashed: whether the output is tanh scaled to the bounds; otherwise it is clipped to them.
+        clip_mean: the last sum is clipped to ± this before the tanh; 0: it is not.
+        values: the kind of value for each choice, `q_values` or `logits`; None: it outputs actions.
     """
 
     layers: tuple[str, ...]
@@ -134,7 +135,7 @@ def read_sb3(
         action_low, action_high: bounds of the action; by default what the zip says.
 
     Raises:
-        UserError: the zip is truncated, foreign, hostile, or has an actor that is no plain MLP.
+        UserError: the zip is truncated, foreign or hostile, or its actor is not a plain MLP.
     """
     policy_bytes, data = read_members(path)
     _check_data(path, data)
@@ -175,7 +176,7 @@ def _of_choices(
     activation: str,
     values: str,
 ) -> ActorNetwork:
-    """A network that gives a value for each choice."""
+    """Return the network of an actor that outputs a value for each choice."""
     size = weights[-1].shape[0]
     space = _entries(data, "action_space")
     try:
@@ -191,7 +192,7 @@ def _of_choices(
 
 
 def _check_data(path: Path, data: dict[str, Any]) -> None:
-    """Refuse what the parameters do not show: classes of one's own, images, masks of choices."""
+    """Refuse what the parameters do not show: custom classes, images, masks of choices."""
     module = _entries(data, "policy_class").get("__module__")
     if isinstance(module, str) and ".maskable." in module:
         raise UserError(
@@ -229,16 +230,16 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
 
 
 def _entries(data: dict[str, Any], name: str) -> dict[str, Any]:
-    """The plain fields of an object, as the zip has them beside its pickle."""
+    """Return the plain fields of an object, which the zip has beside its pickle."""
     value = data.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def _actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
-    """The layout of whichever algorithm it is of.
+    """Find out the algorithm and return the layout of its actor.
 
     Raises:
-        UserError: it is none of them, or has more than plain layers.
+        UserError: the algorithm is not known, or the actor has other than plain layers.
     """
     recurrent = [key for key in state if key.startswith(("lstm_", "actor.lstm"))]
     if recurrent:
@@ -264,8 +265,8 @@ def _actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
 
 
 def _on_policy_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
-    """PPO, A2C and TRPO: the mean, clipped; with gSDE and `squash_output` its tanh, scaled. Where
-    they choose among a few: the logits."""
+    """Return the actor of PPO, A2C or TRPO: the mean, clipped; with gSDE and `squash_output` its
+    tanh, scaled; for discrete actions the logits."""
     if str(_entries(data, "action_space").get(":type:")).endswith(".discrete.Discrete'>"):
         layers = (*_chain(path, state, "mlp_extractor.policy_net"), "action_net")
         return Actor(layers, "tanh", False, values="logits")
@@ -282,7 +283,7 @@ def _on_policy_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) ->
 
 
 def _sac_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
-    """SAC and TQC: the mean's tanh; with gSDE the mean is clipped first."""
+    """Return the actor of SAC or TQC: the tanh of the mean, which gSDE clips first."""
     hidden = _chain(path, state, "actor.latent_pi")
     if "actor.mu.weight" in state:
         return Actor((*hidden, "actor.mu"), "relu", squashed=True)
@@ -293,7 +294,7 @@ def _sac_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor
 
 
 def _chain(path: Path, state: dict[str, Any], prefix: str) -> tuple[str, ...]:
-    """Names of the linear layers of an nn.Sequential, which alternate with activations.
+    """Return the names of the linear layers of an nn.Sequential, which alternate with activations.
 
     Raises:
         UserError: they do not.

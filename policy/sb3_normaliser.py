@@ -1,4 +1,5 @@
-"""Whether a Stable-Baselines3 zip was trained behind a VecNormalize, which is not in it."""
+"""Detect whether a Stable-Baselines3 zip was trained with VecNormalize, whose statistics it does
+not contain."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from sparsectl.policy.sb3_zip import read_members
 
 
 def sign_of_normaliser(path: Path) -> str | None:
-    """What says that a zip was trained behind VecNormalize; None: nothing.
+    """Return the evidence that a zip was trained with VecNormalize; None if there is none.
 
     RL Baselines3 Zoo keeps the normaliser in a folder beside the zip, which has no zip of its own.
     """
@@ -24,13 +25,13 @@ def sign_of_normaliser(path: Path) -> str | None:
 
 
 def warn_of_normaliser(path: Path) -> None:
-    """Warn where a zip that is used without a normaliser was trained with one."""
+    """Warn if a zip that was trained with a normaliser is used without one."""
     if sign := sign_of_normaliser(path):
         warn(f"{path}: {sign}; give its mean and variance with --normalizer (docs/own_policy.md)")
 
 
 def says_vec_normalize(path: Path) -> bool:
-    """Whether an on-policy zip says that VecNormalize stood before it, for observations or rewards.
+    """Whether an on-policy zip shows that VecNormalize was used, for observations or rewards.
 
     The library keeps a copy of the last observation as it was before VecNormalize, and nothing
     where there was none; off-policy algorithms keep one anyway.

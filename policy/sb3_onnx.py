@@ -1,6 +1,7 @@
-"""The acting network of a Stable-Baselines3 zip as ONNX, so that it goes the way of any other file.
+"""Convert the acting network of a Stable-Baselines3 zip to ONNX, so that it is read like any other
+file.
 
-What the library does in float64, its VecNormalize, is in float64 here too.
+VecNormalize computes in float64 in the library, and so it does here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ OBSERVATION, ACTION = "observation", "action"
 
 
 class _Nodes:
-    """Nodes one after another, each taking what the one before gives."""
+    """A chain of nodes, each of which takes the result of the one before."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -28,13 +29,13 @@ class _Nodes:
         self.last = OBSERVATION
 
     def constant(self, value: Any) -> str:
-        """The name of a constant."""
+        """Add a constant and return its name."""
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def then(self, operator: str, *others: str, name: str = "", **attributes: Any) -> str:
-        """An operator on the last result and others; its result's name."""
+        """Add an operator on the last result and others; return the name of its result."""
         result = name or f"v{len(self.nodes)}"
         inputs = [self.last, *others]
         self.nodes.append(helper.make_node(operator, inputs, [result], **attributes))
@@ -42,7 +43,8 @@ class _Nodes:
         return result
 
     def clip(self, low: Any, high: Any, name: str = "") -> None:
-        """Clip to vectors or numbers of the last result's type; a proof calls them by the name."""
+        """Clip to vectors or numbers of the last result's type; the export's proof refers to the
+        nodes by `name`."""
         self.then("Max", self.constant(low), name=name and f"least_{name}")
         self.then("Min", self.constant(high), name=name and f"greatest_{name}")
 

@@ -1,4 +1,4 @@
-"""What is in a Stable-Baselines3 zip, read without unpickling.
+"""Read a Stable-Baselines3 zip without unpickling.
 
 Its member `policy.pth` is a state dict, read by torch's weights-only loader from memory. Its member
 `data` is JSON whose objects carry base64 pickles; the pickles are never decoded.
@@ -40,10 +40,10 @@ TORCH_ERRORS = (
 
 
 def read_members(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of `policy.pth` and the plain fields of `data`.
+    """Return the bytes of `policy.pth` and the plain fields of `data`.
 
     Raises:
-        UserError: it is no zip of a model, or a member is too large.
+        UserError: the file is not a zip of a model, or a member is too large.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -66,10 +66,10 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> byte
 
 
 def read_state_dict(path: Path, content: bytes) -> dict[str, Any]:
-    """The tensors of `policy.pth`, by their names.
+    """Return the tensors of `policy.pth` by name.
 
     Raises:
-        UserError: it is no state dict.
+        UserError: the bytes are not a state dict.
     """
     import torch
 
@@ -90,10 +90,10 @@ def read_state_dict(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def read_array(path: Path, state: dict[str, Any], key: str, dimensions: int) -> Array:
-    """A finite tensor of a state dict.
+    """Return a finite tensor of a state dict.
 
     Raises:
-        UserError: it is missing, or no layer's weights or biases.
+        UserError: the tensor is missing, or is not a layer's weights or biases.
     """
     tensor = state.get(key)
     if tensor is None or tensor.dim() != dimensions:

@@ -1,4 +1,5 @@
-"""A policy with a state over many ticks: from one tick's function to the actions of a sequence."""
+"""Run a policy with a state over many ticks: from the function of one tick to the actions of a
+sequence."""
 
 from __future__ import annotations
 
@@ -17,20 +18,20 @@ Tick = Callable[[NDArray[Any]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a sequence; the dtype is that of the tick's results."""
+    """The results of a sequence; the dtype is that of the tick's results."""
 
     actions: NDArray[Any]
     """[ticks, action_size]"""
     states: NDArray[Any]
-    """[ticks, state_size]: the state that each tick began with."""
+    """[ticks, state_size]: the state at the beginning of each tick."""
 
 
 def run_sequence(
     tick: Tick, reset_state: NDArray[Any], observations: NDArray[Any], resets: ArrayLike | None
 ) -> Run:
-    """`tick` from observation to observation, the state handed on.
+    """Run `tick` on one observation after another, passing the state on.
 
-    What lies between two resets depends on nothing else, so all such stretches run side by side.
+    A stretch between two resets depends on no other, so all stretches run side by side.
 
     Args:
         tick: one tick.
@@ -64,10 +65,11 @@ def run_sequence(
 
 
 def reset_ticks(ticks: int, resets: ArrayLike | None) -> NDArray[np.intp]:
-    """The ticks before which the state is reset, ascending; the first is always among them.
+    """Return the ticks before which the state is reset, ascending; the first tick is always one of
+    them.
 
     Raises:
-        UserError: resets of another number than there are ticks.
+        UserError: the number of resets is not that of the ticks.
     """
     flags = np.zeros(ticks, bool) if resets is None else np.array(resets, bool)
     if flags.shape != (ticks,):

@@ -14,7 +14,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.layer import MAX_WIDTH
 
 INDEX = "index"
-"""Unit of an action that is the number of one of a few choices: a Discrete space's."""
+"""Unit of an action that is the index of one of a few choices, as in a Discrete space."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Signal:
 
     normalised = (physical - offset) / scale for observations;
     physical = clip(normalised * scale + offset, low, high) for actions.
-    A limit of None is none; one beyond float32 becomes None.
+    None is no limit; a limit beyond float32 becomes None.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Signal:
     low: float | None = None
     high: float | None = None
     levels: tuple[float, ...] = ()
-    """Of an action that is an index: what each index stands for, in the actuator's unit; none
-    where the index is all that is known."""
+    """For an action that is an index: the value of each index in the actuator's unit; empty if only
+    the index is known."""
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):
@@ -71,7 +71,7 @@ class Signals(NamedTuple):
 
 
 def generic_signals(observation_size: int, action_size: int) -> Signals:
-    """Signals for a model that says nothing about itself: o0, o1, … and a0, a1, …, unbounded."""
+    """Return signals for a model without metadata: o0, o1, … and a0, a1, …, without limits."""
     return Signals(
         observation=tuple(Signal(f"o{index}") for index in range(observation_size)),
         action=tuple(Signal(f"a{index}") for index in range(action_size)),
@@ -82,7 +82,7 @@ def generic_signals(observation_size: int, action_size: int) -> Signals:
 
 
 def parse_json_object(text: str, where: str) -> dict[str, Any]:
-    """A JSON object from metadata; `where` names it in the error.
+    """Parse a JSON object from metadata; `where` names it in the error.
 
     Raises:
         UserError: not JSON, nested too deeply, or not an object.
@@ -97,10 +97,11 @@ def parse_json_object(text: str, where: str) -> dict[str, Any]:
 
 
 def parse_signals(value: Any, where: str) -> Signals:
-    """Signals from their JSON (the form of `PolicyGraph.signals`).
+    """Parse signals from JSON in the form of `PolicyGraph.signals`.
 
     Raises:
-        UserError: a field is missing or of the wrong kind; `where` and the field are named.
+        UserError: a field is missing or has the wrong type; the message names `where` and the
+            field.
     """
     if not isinstance(value, dict):
         raise UserError(f"{where} is {shown(value)}; give an object with observation and action")
@@ -161,6 +162,6 @@ def _number(value: Any, where: str) -> float:
 
 
 def shown(value: Any) -> str:
-    """A value from a file, on one line and not too long."""
+    """Format a value from a file in one short line."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

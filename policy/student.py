@@ -1,4 +1,4 @@
-"""student.safetensors in: the posterior collapsed to its mean under its mask, without torch."""
+"""Read student.safetensors without torch: the posterior collapses to its mean under its mask."""
 
 from __future__ import annotations
 
@@ -28,29 +28,30 @@ from sparsectl.policy.tasks import (
 )
 
 MAX_FILE_BYTES = 12 * MAX_WEIGHTS
-"""Mean, log sigma and mask of the largest graph, and room for the rest."""
+"""The largest file: mean, log sigma and mask of the largest graph, and some room."""
 
 LOG_ALPHA_LIMIT = 10.0
 FORMAT, VERSION = "sparsectl.student", 1
 GRU = "gru"
-"""Among a student's activations: a layer of recurrent units."""
+"""The name in a student's activations that marks a recurrent layer."""
 
 
 def read_student(path: Path, task: int | None = None) -> PolicyGraph:
-    """The deterministic masked network of a student, its normaliser still beside its weights.
+    """Return the deterministic masked network of a student, with its normaliser still apart from
+    its weights.
 
-    A weight is its posterior mean where the student's mask says so or, without a mask, where
-    log alpha = 2 log sigma - 2 log|mean| is under the student's threshold (Molchanov et al. 2017,
-    equation 15's criterion); all others are 0. Biases stay.
+    A weight is its posterior mean if the student's mask keeps it or, without a mask, if log alpha =
+    2 log sigma - 2 log|mean| is below the student's threshold (Molchanov et al. 2017, equation 15's
+    criterion); all others are 0. Biases stay.
 
     Args:
-        path: of the file.
-        task: of a student of several tasks: which, from 0; its head alone is taken, for its own
-            observations. None: all heads, and the choice of each as an action.
+        path: the student's file.
+        task: for a student of several tasks, the task's index from 0: only its head is returned,
+            with its own observations. None: all heads, with the choice of each as an action.
 
     Raises:
-        UserError: not a student, truncated, sizes that do not fit, NaN or infinite weights, or
-            there is no such task.
+        UserError: the file is not a student, is truncated, has sizes that do not fit, NaN or
+            infinite weights, or no such task.
     """
     check_model_file(path, MAX_FILE_BYTES)
     try:
@@ -96,7 +97,7 @@ def _graph(tensors: Any, task: int | None, path: Path) -> PolicyGraph:
 
 
 def read_blocks(path: Path) -> list[Layer | Gru]:
-    """The layers of a recurrent student as the file has them, its normaliser beside them.
+    """Return the layers of a recurrent student as in the file, with its normaliser apart.
 
     Raises:
         UserError: as `read_student`.
@@ -132,8 +133,9 @@ def _blocks(tensors: Any, names: list[str], metadata: dict[str, Any]) -> list[La
 
 
 def _gru(tensors: Any, index: int, metadata: dict[str, Any]) -> Gru:
-    """Recurrent units: torch's weight_ih and bias_ih as mean and bias, its weight_hh and bias_hh as
-    recurrent_mean and recurrent_bias; reset_state where it does not start from 0."""
+    """Read a recurrent layer: torch's weight_ih and bias_ih are mean and bias, its weight_hh and
+    bias_hh are recurrent_mean and recurrent_bias; reset_state is present if the state does not
+    start from 0."""
     weights = []
     for part in ("", "recurrent_"):
         mean = _tensor(tensors, f"layers.{index}.{part}mean", "F32")
@@ -154,7 +156,7 @@ def _gru(tensors: Any, index: int, metadata: dict[str, Any]) -> Gru:
 def _of_task(
     layers: tuple[Layer, ...], signals: dict[str, Any], own: dict[str, Any], task: int
 ) -> tuple[Layer, ...]:
-    """The trunk with one head, for the observations of its task."""
+    """Return the trunk with one head, for the observations of its task."""
     first, convolution = layers[0], layers[0].convolution
     columns = columns_of(signals, own, first.weight.shape[1])
     if convolution is not None:
@@ -169,7 +171,8 @@ def _of_task(
 
 
 def log_alpha(mean: Float32, log_sigma: Float32) -> Float32:
-    """log of noise variance over squared mean, clipped to [-10, 10]; a mean of 0 gives 10."""
+    """Return the log of noise variance over squared mean, clipped to [-10, 10]; it is 10 for a mean
+    of 0."""
     with np.errstate(divide="ignore", over="ignore"):
         ratio = 2 * log_sigma - 2 * np.log(np.abs(mean))
     clipped: Float32 = np.clip(ratio, -LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
@@ -222,9 +225,10 @@ def _layer(
 def _kept(
     tensors: Any, index: int, mean: Float32, metadata: dict[str, Any], part: str = ""
 ) -> NDArray[np.bool_]:
-    """Which weights stay, [out, in]: the mask's, or without one those under the threshold.
+    """Return which weights are kept, [out, in]: those of the mask, or without one those below the
+    threshold.
 
-    part: "recurrent_" for those that read the state.
+    part: "recurrent_" for the weights of the state.
     """
     mask = f"layers.{index}.{part}mask"
     has_mask = mask in tensors.keys()

@@ -1,8 +1,9 @@
-"""Policies of several tasks: one trunk, a head a task, and of each head its choice as an action.
+"""Policies of several tasks: one trunk, one head per task, and each head's choice as an action.
 
-A head's choice stands at its task's place in the action. What a policy does in one task alone is
-the trunk with that head: rows of the last layer, and where images were padded with empty channels
-to one size, only the columns of the task's own (Rusu et al. 2015, section 3.3, has the heads).
+A head's choice is at its task's index in the action. In one task alone, the policy is the trunk
+with that head: some rows of the last layer and, if images were padded with empty channels to one
+size, only the columns of the task's own channels (Rusu et al. 2015, section 3.3, describes the
+heads).
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from sparsectl.policy.signals import INDEX, shown
 JSON = dict[str, Any]
 
 LEAST, MOST = 2, 64
-"""Tasks of one policy."""
+"""The most tasks of a policy."""
 TASK, CHOICE = "task", "choice"
-"""Of a policy of several tasks as ONNX an input that need not be given, the numbers of tasks
-[tasks], and the output with their choices [batch, tasks]; without the input those of all."""
+"""For the ONNX file of a policy of several tasks: an optional input, the indices of tasks [tasks],
+and the output with their choices [batch, tasks]; without the input, the output is that of all
+tasks."""
 MOST_CHOICES = 2**24
-"""Up to which float32 has every whole number."""
+"""Below this, float32 represents every whole number."""
 
 
 def heads_of(signals: Any) -> tuple[int, ...]:
-    """How many choices each action has, where actions are several choices; empty: they are not."""
+    """Return the number of choices of each action, if the actions are several choices; otherwise
+    nothing."""
     entries = signals.get("action") if isinstance(signals, dict) else None
     if not isinstance(entries, list) or len(entries) < LEAST:
         return ()
@@ -47,11 +50,11 @@ def _choices(entry: Any) -> int:
 
 
 def tasks_of(metadata: JSON) -> list[JSON]:
-    """The tasks of a student by its metadata, each with `signals` and `environment`; none where it
-    is of one.
+    """Return the tasks in a student's metadata, each with `signals` and `environment`; none if it
+    has a single task.
 
     Raises:
-        UserError: what the metadata says of them does not fit together.
+        UserError: the metadata of the tasks is inconsistent.
     """
     tasks = metadata.get("tasks")
     if tasks is None:
@@ -73,7 +76,7 @@ def _listed(tasks: Any) -> bool:
 
 
 def check_task(tasks: list[JSON], number: int, path: Any) -> JSON:
-    """The task of that number.
+    """Return the task with this index.
 
     Raises:
         UserError: there is none.
@@ -86,27 +89,27 @@ def check_task(tasks: list[JSON], number: int, path: Any) -> JSON:
 
 
 def said(tasks: list[JSON]) -> str:
-    """The tasks with their numbers, in words."""
+    """List the tasks with their indices, for a message."""
     return ", ".join(f"{i} ({task.get('environment')})" for i, task in enumerate(tasks))
 
 
 def rows_of(signals: JSON, number: int) -> slice:
-    """The last layer's rows that are a task's head."""
+    """Return the rows of the last layer that are a task's head."""
     heads = heads_of(signals)
     first = sum(heads[:number])
     return slice(first, first + heads[number])
 
 
 def columns_of(signals: JSON, own: JSON, width: int) -> NDArray[np.intp]:
-    """Of `width` inputs, an image's or a patch's, those that a task has.
+    """Return the columns, of `width` inputs of an image or a patch, that a task has.
 
     Args:
-        signals: of the policy of all tasks.
-        own: of the task.
-        width: inputs of the first layer's weights.
+        signals: those of the policy of all tasks.
+        own: those of the task.
+        width: number of inputs of the first layer's weights.
 
     Raises:
-        UserError: the task's observations are no part of the policy's.
+        UserError: the task's observations are not part of the policy's.
     """
     image, part = signals.get("image"), own.get("image")
     if image is None and part is None:
@@ -119,7 +122,7 @@ def columns_of(signals: JSON, own: JSON, width: int) -> NDArray[np.intp]:
 
 
 def signals_of_task(signals: JSON, own: JSON) -> JSON:
-    """A task's own signals, with the scales by which the policy of all tasks takes them."""
+    """Return a task's own signals, with the scales that the policy of all tasks uses."""
     entries = signals["observation"]
     columns = columns_of(signals, own, len(entries))
     pairs = zip(own["observation"], columns, strict=True)
