@@ -1,1 +1,1 @@
-"""What a trial came to: balance, kicks and responses, the result."""
+"""The results of a trial: balance, kicks and the responses to them."""

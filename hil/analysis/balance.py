@@ -1,4 +1,4 @@
-"""When the pole is up, for how long, and whether a kick was survived."""
+"""Determine when the pole is up, for how long, and whether it survived a kick."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ CAPTURE_S = 0.5
 
 @dataclass(frozen=True)
 class Balance:
-    """What became of the pole; times in seconds of the board's clock."""
+    """How well the pole was balanced; times in seconds of the board's clock."""
 
     balanced: bool
-    """In the band from the capture to the end, but for the recovery time after each kick."""
+    """Whether the pole stayed in the band from the capture to the end, except for the recovery time
+    after each kick."""
     balanced_seconds: float
-    """The longest time without leaving the band."""
+    """The longest time within the band."""
     swing_up_seconds: float | None
-    """From the first active tick until the pole entered the band to stay; None: never."""
+    """Time from the first active tick until the pole entered the band to stay; None: never."""
     held_seconds: float
-    """From the capture to the end of the trial."""
+    """Time from the capture to the end of the trial."""
 
 
 def longest_run(inside: NDArray[np.bool_], time_s: NDArray[np.float64]) -> float:
-    """The longest time from the first to the last tick of an unbroken run inside; 0 for none."""
+    """Return the longest time that an unbroken run inside lasts; 0 if there is none."""
     padded = np.concatenate(([False], inside, [False])).astype(np.int8)
     edges = np.flatnonzero(np.diff(padded))
     starts, ends = edges[::2], edges[1::2] - 1
@@ -37,7 +38,8 @@ def longest_run(inside: NDArray[np.bool_], time_s: NDArray[np.float64]) -> float
 
 
 def find_capture(inside: NDArray[np.bool_], time_s: NDArray[np.float64]) -> int | None:
-    """Index where the first run inside that lasts `CAPTURE_S` begins; None: there is none."""
+    """Return the index at which the first run inside of at least `CAPTURE_S` begins; None if there
+    is none."""
     entered = None
     for index, within in enumerate(inside):
         if not within:
@@ -56,13 +58,13 @@ def assess_balance(
     wanted_s: float,
     recovery_s: float,
 ) -> Balance:
-    """Judge the active ticks of a trial.
+    """Assess the active ticks of a trial.
 
     Args:
-        time_s: of each active tick, ascending.
-        angle_rad: of the pole, 0 upright.
+        time_s: time of each active tick, ascending.
+        angle_rad: angle of the pole, 0 upright.
         kick_times_s: when kicks began, on the same clock.
-        wanted_s: how long it had to balance after the capture.
+        wanted_s: how long the pole had to be balanced after the capture.
         recovery_s: how long after a kick the pole may be out of the band.
     """
     inside = np.abs(angle_rad) < BALANCED_RAD
@@ -90,7 +92,7 @@ class CaptureWatch:
         self.captured_us: int | None = None
 
     def take(self, time_us: int, angle_rad: float) -> None:
-        """Look at one active tick."""
+        """Add one active tick."""
         if self.captured_us is not None:
             return
         if abs(angle_rad) >= BALANCED_RAD:

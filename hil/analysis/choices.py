@@ -1,4 +1,4 @@
-"""Which of its duties a policy chose, tick by tick, where a rig has it choose among a few."""
+"""Determine which duty a policy chose in each tick, for rigs with a discrete action."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 NONE = -1
-"""In place of the index of a choice, where the policy asked for none of the duties."""
+"""Stands for the index of a choice if the policy asked for none of the duties."""
 
 
 def choices(policy_output: NDArray[np.float64], duties: Sequence[float]) -> NDArray[np.int64]:
-    """The index of the duty that each tick's policy asked for, [ticks]; `NONE` where of none.
+    """Return the index of the duty that the policy asked for in each tick, [ticks]; `NONE` if it
+    asked for none of them.
 
     A board has its duties as float32, and no two of them are the same, so the index is exact.
     """
@@ -25,11 +26,11 @@ def choices(policy_output: NDArray[np.float64], duties: Sequence[float]) -> NDAr
 def summarise_choices(
     policy_output: NDArray[np.float64], duties: Sequence[float], period_s: float
 ) -> dict[str, Any] | None:
-    """What the policy chose in those ticks.
+    """Summarise the choices of these ticks.
 
     Args:
-        policy_output: of consecutive control ticks, `period_s` apart.
-        duties: of the rig; none: any duty may be asked for.
+        policy_output: outputs of consecutive control ticks, `period_s` apart.
+        duties: those of the rig; empty: any duty may be asked for.
         period_s: the control period.
 
     Returns:

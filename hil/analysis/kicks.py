@@ -1,4 +1,4 @@
-"""Which of the kicks that a trial was asked for came about."""
+"""Find out which of the planned kicks took place."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from sparsectl.hil.journal.journal import Journal
 from sparsectl.hil.journal.trace import Trace
 
 WITHIN_TICKS = 10
-"""A kick whose answer was lost shows in the motor's duty by then, or it was not heard."""
+"""If the answer to a kick was lost, the kick changes the motor's duty within this time, or the
+board did not receive it."""
 
 
 @dataclass(frozen=True)
 class Kicks:
-    """Of one trial."""
+    """The kicks of one trial."""
 
     given: list[dict[str, Any]]
-    """The journal's notes of those that came: `time_us` of the board's clock, `duty`, `ticks`."""
+    """The journal's notes of the kicks that took place: `time_us` of the board's clock, `duty`,
+    `ticks`."""
     missed_after_s: list[float]
-    """When those that never came were due, in seconds after the capture."""
+    """When the missed kicks were due, in seconds after the capture."""
 
 
 def read_kicks(journal: Journal, active: Trace) -> Kicks:
-    """What was asked for in the header, and what came of it.
+    """Return the kicks planned in the header, and which of them took place.
 
     Args:
-        journal: of a trial.
-        active: its ticks in which the policy drove the motor.
+        journal: the trial's.
+        active: the ticks in which the policy drove the motor.
     """
     asked = [kick.after_s for kick in journal.header.kicks]
     notes = journal.notes("kick")
@@ -43,7 +45,7 @@ def read_kicks(journal: Journal, active: Trace) -> Kicks:
 
 
 def _shows(note: Mapping[str, Any], journal: Journal, active: Trace) -> bool:
-    """Whether soon after it the motor's duty was another than the policy's."""
+    """Return whether the motor's duty differed from the policy's soon after the kick."""
     rig = journal.header.rig_constants
     window_us = WITHIN_TICKS * rig.period_us
     soon = (active.time_us >= note["time_us"]) & (active.time_us <= note["time_us"] + window_us)

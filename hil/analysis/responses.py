@@ -1,4 +1,4 @@
-"""How well the pole was balanced: RMS angle and effort, and the answer to each kick."""
+"""Measure how well the pole was balanced: RMS of angle and duty, and the response to each kick."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from sparsectl.hil.analysis.balance import find_capture
 from sparsectl.hil.journal.trace import BALANCED_RAD, Trace
 
 SETTLED_RAD = 0.05
-"""A kick is over once the pole stays within this angle of upright until the next one."""
+"""The response to a kick ends when the pole stays within this angle of upright until the next
+kick."""
 
 
 @dataclass(frozen=True)
 class Balancing:
-    """From the capture to the end; None where the pole was never up."""
+    """RMS values from the capture to the end; None if the pole was never up."""
 
     rms_angle_rad: float | None
     """Of the pole."""
@@ -26,7 +27,7 @@ class Balancing:
 
 
 def balancing(active: Trace) -> Balancing:
-    """How far the pole was from upright, and what that took.
+    """Return how far the pole was from upright, and the duty that this took.
 
     Args:
         active: the ticks in which the policy drove the motor.
@@ -40,8 +41,8 @@ def balancing(active: Trace) -> Balancing:
 
 
 def kick_responses(active: Trace, kick_times_us: Sequence[int]) -> list[dict[str, float | None]]:
-    """Of each kick `peak_rad`, the largest angle from it to the next kick or the end, and
-    `settling_s`, from the kick until the pole stays within `SETTLED_RAD`; None: it did not.
+    """Return for each kick `peak_rad`, the largest angle until the next kick or the end, and
+    `settling_s`, the time until the pole stays within `SETTLED_RAD`; None if it did not.
     """
     ends_us = [*kick_times_us[1:], np.inf]
     found = []

@@ -1,7 +1,7 @@
-"""The result of a trial, worked out from its journal alone.
+"""Compute the result of a trial from its journal alone.
 
-What `trial` prints, what `summary.json` keeps and what the report shows all come from here, so a
-journal whose writer was killed gives the same figures as far as it goes.
+What `trial` prints, what `summary.json` keeps and what the report shows all come from here, so the
+journal of a killed trial gives the same figures for the part that it contains.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNKNOWN_STATE = "unknown"
 
 
 def assess(journal: Journal) -> TrialResult:
-    """The figures of a trial."""
+    """Compute the figures of a trial."""
     header = journal.header
     config, rig = header.config, header.rig_constants
     trace = read_trace(journal)
@@ -93,7 +93,7 @@ def assess(journal: Journal) -> TrialResult:
 
 
 def _recurrent(journal: Journal, active: Trace) -> dict[str, Any] | None:
-    """The size of the policy's state and when that was reset; None where it keeps none."""
+    """Return the size of the policy's state and when it was reset; None if it keeps none."""
     if not journal.header.state_size:
         return None
     resets = [
@@ -113,7 +113,7 @@ def _disturbances(active: Trace, kicks: Kicks) -> tuple[Disturbance, ...]:
 
 @dataclass(frozen=True)
 class AssessedTrial:
-    """A trial's journal, where it lies, and what it came to."""
+    """A trial's journal, its path and its result."""
 
     path: Path
     journal: Journal
@@ -129,33 +129,33 @@ class AssessedTrial:
 
 
 def active_part(trace: Trace) -> Trace:
-    """The ticks in which the policy drove the motor."""
+    """Return the ticks in which the policy drove the motor."""
     active = trace.state == State.ACTIVE
     return Trace(**{name: column[active] for name, column in vars(trace).items()})
 
 
 def clock_name(journal: Journal) -> str:
-    """The clock that the ticks run by."""
+    """Return the name of the clock that paces the ticks."""
     return journal.header.config.clock
 
 
 def is_virtual_time(journal: Journal) -> bool:
-    """Whether the board's time is made up, so that it has no relation to the host's."""
+    """Return whether the board's time is virtual, so that it has no relation to the host's."""
     return clock_name(journal) != "realtime" or journal.header.is_pil
 
 
 def exchanges(journal: Journal) -> Iterator[Exchange]:
-    """Every TIMESYNC round trip."""
+    """Yield every TIMESYNC round trip."""
     for record, frame in journal.frames:
         if frame.name == "TIMESYNC" and frame.to_host:
             yield make_exchange(frame.values, record.host_ns)
 
 
 def round_trips(journal: Journal) -> list[tuple[int, float]]:
-    """When each was sent, in ns, and how long it took, in us: TIMESYNC ones, or PLANT_STEP to
-    PLANT_ACT with the plant on the host.
+    """Return when each round trip began, in ns, and how long it took, in us: of TIMESYNC, or from
+    PLANT_STEP to PLANT_ACT if the host simulates the plant.
 
-    None in a lockstep journal, which knows no time but the board's.
+    A lockstep journal has none, since it contains no time but the board's.
     """
     if journal.header.host_clock == "virtual":
         return []
@@ -165,7 +165,8 @@ def round_trips(journal: Journal) -> list[tuple[int, float]]:
 
 
 def periods_us(journal: Journal, active: Trace) -> NDArray[np.float64]:
-    """From each active tick to the next that ran, by the clock that paces them."""
+    """Return the time from each active tick to the next that ran, by the clock that paces them, in
+    us."""
     if not _is_paced_here(journal):
         return intervals(active.time_us, active.tick, active.skipped)
     sent_ns = _plant_steps_ns(journal)
@@ -174,12 +175,13 @@ def periods_us(journal: Journal, active: Trace) -> NDArray[np.float64]:
 
 
 def _is_paced_here(journal: Journal) -> bool:
-    """Processor in the loop in real time: the host's clock calls the ticks, not the board's."""
+    """Return whether this is processor in the loop in real time, in which the host's clock paces
+    the ticks."""
     return journal.header.is_pil and clock_name(journal) == "realtime"
 
 
 def _plant_steps_ns(journal: Journal) -> dict[int, int]:
-    """When each PLANT_STEP was sent (first), by its tick."""
+    """Return when each tick's PLANT_STEP was first sent, in ns."""
     sent_ns: dict[int, int] = {}
     for record, frame in journal.frames:
         if frame.name == "PLANT_STEP" and not frame.to_host:
@@ -196,7 +198,8 @@ def _pil_round_trips(journal: Journal) -> Iterator[tuple[int, float]]:
 
 
 def _frames(journal: Journal) -> dict[str, int]:
-    """Lost, corrupt, duplicate and late frames from the device; recounted where no end is noted."""
+    """Count lost, corrupt, duplicate and late frames from the device; recount them if the journal
+    does not note its end."""
     counters = Counters()
     for _, frame in journal.frames:
         if frame.to_host:
@@ -207,20 +210,21 @@ def _frames(journal: Journal) -> dict[str, int]:
 
 
 def _last_state(trace: Trace) -> tuple[str, str]:
-    """State and fault of the last tick."""
+    """Return state and fault of the last tick."""
     if not len(trace):
         return UNKNOWN_STATE, Fault.NONE.name
     return State(int(trace.state[-1])).name, Fault(int(trace.fault[-1])).name
 
 
 def _relation(journal: Journal) -> ClockRelation | None:
-    """How the two clocks relate, by which it is known where the time of each tick went."""
+    """Return the relation of the two clocks, with which latencies can be attributed."""
     found = [] if is_virtual_time(journal) else list(exchanges(journal))
     return fit_clock(found) if found else None
 
 
 def _skipped(journal: Journal, active: Trace) -> int:
-    """Deadlines that passed without a tick; a gap in the ticks alone may be a lost frame."""
+    """Count deadlines that passed without a tick; a gap in the tick numbers alone may be a lost
+    frame."""
     if not _is_paced_here(journal):
         return int(np.sum(np.diff(active.skipped) & 0xFFFF))
     whole = periods_us(journal, active) // journal.header.rig_constants.period_us
@@ -228,7 +232,7 @@ def _skipped(journal: Journal, active: Trace) -> int:
 
 
 def _late_ticks(journal: Journal, active: Trace) -> int:
-    """Ticks whose new duty was there only after the next tick was due."""
+    """Count ticks whose new duty was applied only after the next tick was due."""
     period_us = journal.header.rig_constants.period_us
     if not _is_paced_here(journal):
         return int(np.sum(active.lateness_us + active.actuation_us > period_us))
@@ -248,7 +252,7 @@ def _last(journal: Journal, name: str) -> dict[str, Any]:
 
 
 def quantity(values: Percentiles | None, unit: str = "us") -> str:
-    """A median with its tail, for one line of text."""
+    """Format a median with its tail in one line."""
     if values is None:
         return "not measured"
     return f"{values['p50']:.4g} {unit}, p99 {values['p99']:.4g}, max {values['max']:.4g}"

@@ -1,4 +1,4 @@
-"""What a trial came to, as the report, the campaign and `--json` have it."""
+"""The result of a trial, as the report, the campaign and `--json` use it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from sparsectl.hil.timing.percentiles import Percentiles
 
 @dataclass(frozen=True)
 class Disturbance:
-    """A kick that came, and the pole's answer."""
+    """A kick that took place, and the pole's response."""
 
     time_s: float
-    """Since the policy took over."""
+    """Time since the policy took over the motor."""
     duty: float
     peak_rad: float | None
-    """The largest angle from it to the next kick or the end; None: no tick followed."""
+    """The largest angle until the next kick or the end; None: no tick followed."""
     settling_s: float | None
-    """Until the pole stays near upright; None: it did not."""
+    """Time until the pole stays near upright; None: it did not."""
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """The figures of a trial; times in us where they say so. None: the journal does not hold it.
+    """The figures of a trial; times are in us where the name says so. None: the journal does not
+    contain the figure.
 
     Ticks, skipped ticks, period and jitter are of the ticks in which the policy drove the motor.
     """
@@ -53,33 +54,33 @@ class TrialResult:
     inference_us: Percentiles | None
     actuation_us: Percentiles | None
     late_ticks: int
-    """Ticks whose new duty was there only after the next tick was due."""
+    """Ticks whose new duty was applied only after the next tick was due."""
     priority: str
     noise_floor_us: Percentiles | None
     rms_angle_rad: float | None
-    """Of the pole, from the capture to the end; None: it was never up."""
+    """RMS angle of the pole from the capture to the end; None: it was never up."""
     rms_duty: float | None
     disturbances: tuple[Disturbance, ...]
     kicks_missed: int
-    """Kicks that were asked for and never came."""
+    """Planned kicks that did not take place."""
     clock_relation: dict[str, Any] | None
-    """Of host and board: drift_ppm, error_us, exchanges and more."""
+    """The relation of the host's and the board's clock: drift_ppm, error_us, exchanges and more."""
     latency_us: dict[str, Any] | None
-    """Of each segment from sample to motor: `hil.timing.latency.summarise`."""
+    """Latency of each segment from sample to motor: `hil.timing.latency.summarise`."""
     board: str | None
     stats: dict[str, int] | None
     """The board's counters at the end."""
     choices: dict[str, Any] | None
-    """Of a rig whose policies choose among duties: `hil.analysis.choices.summarise_choices`."""
+    """For a rig whose policies choose among duties: `hil.analysis.choices.summarise_choices`."""
     recurrent: dict[str, Any] | None
-    """Of a policy that keeps a state: `state_size` and `resets` while it drove the motor, each with
-    `tick`, `time_s` (since it took over) and `why`."""
+    """For a policy that keeps a state: `state_size` and `resets` while it drove the motor, each
+    with `tick`, `time_s` (since it took over) and `why`."""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON, under the keys that scripts rely on.
+        """Return the fields as plain JSON, under the keys that scripts rely on.
 
-        `deadline_misses` is what was given before skipped and late ticks were counted apart; the
-        next release drops it.
+        `deadline_misses` is the sum that was reported before skipped and late ticks were counted
+        apart; the next release drops it.
         """
         return asdict(self) | {
             "disturbances": [asdict(each) for each in self.disturbances],
@@ -88,7 +89,7 @@ class TrialResult:
 
     @classmethod
     def from_json(cls, kept: object) -> TrialResult | None:
-        """What `to_json` gave, other keys beside it; None where it is not whole."""
+        """Read what `to_json` returned, ignoring other keys; None if it is incomplete."""
         try:
             return from_json(cls, kept, "trial", "")
         except UserError:

@@ -1,1 +1,1 @@
-"""The journal and what is read from it: records, the recorder, ticks as a trace."""
+"""The journal: its records, the recorder, and its ticks as a trace."""

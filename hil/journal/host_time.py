@@ -1,4 +1,4 @@
-"""The host's time in a journal: the machine's clock, or, in lockstep, how far the board was led."""
+"""The host's time in a journal: the machine's clock or, in lockstep, the board's virtual time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Protocol
 
 
 class HostTime(Protocol):
-    """Gives the time of a record; a drive tells it how far its trial has come."""
+    """Returns the time of a record; a drive sets how far its trial has come."""
 
     def __call__(self) -> int:
-        """Now, in ns."""
+        """Return the present time, in ns."""
 
     def reach(self, time_us: int) -> None:
-        """The trial's own time is `time_us` from now on."""
+        """Set the trial's own time to `time_us`."""
 
 
 class MonotonicTime:
-    """CLOCK_MONOTONIC, whatever the trial's own time."""
+    """CLOCK_MONOTONIC, independent of the trial's own time."""
 
     def __call__(self) -> int:
         return time.monotonic_ns()
@@ -27,7 +27,8 @@ class MonotonicTime:
 
 
 class VirtualTime:
-    """The trial's own time: a lockstep journal knows no other, or no two would be the same."""
+    """The trial's own time. A lockstep journal contains no other, so that two runs give the same
+    journal."""
 
     def __init__(self) -> None:
         self._now_ns = 0

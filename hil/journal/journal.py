@@ -40,13 +40,13 @@ NAME = "journal.bin"
 SIGNATURE = b"SPARSEJ\x01"
 MAX_PAYLOAD = 1 << 20
 SIZE_LIMIT = 1 << 30
-"""Bytes of a file that is read: more than a day of trial."""
+"""The largest journal that is read, in bytes: more than a day of trial."""
 _HEAD = struct.Struct("<IBQ")
 _CRC = struct.Struct("<I")
 
 
 class JournalLost(UserError):
-    """The journal cannot be written any more: the disk is full or failed."""
+    """The journal cannot be written any more: the disk is full or has failed."""
 
 
 class Kind(IntEnum):
@@ -84,10 +84,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Journal:
-    """A journal that was read: its header, all records after it, and the bytes of a torn tail."""
+    """A journal in memory: its header, all records after it, and the number of bytes of a torn
+    tail."""
 
     header_json: dict[str, Any]
-    """The header as it stands in the file, whichever release wrote it."""
+    """The header as in the file, whichever release wrote it."""
     records: list[Record]
     dropped_bytes: int
 
@@ -102,7 +103,7 @@ class Journal:
 
     @cached_property
     def frames(self) -> list[tuple[Record, Frame]]:
-        """The frames that crossed the link, each with its record, in their order."""
+        """Return the frames that crossed the link with their records, in order."""
         found = []
         for record in self.records:
             if record.kind in (Kind.FROM_DEVICE, Kind.TO_DEVICE):
@@ -112,7 +113,7 @@ class Journal:
         return found
 
     def notes(self, name: str) -> list[dict[str, Any]]:
-        """The notes called `name`, oldest first, each with its `host_ns`."""
+        """Return the notes with this name, oldest first, each with its `host_ns`."""
         found = []
         for record in self.records:
             if record.kind is Kind.NOTE and (note := record.json()).get("note") == name:
@@ -123,14 +124,16 @@ class Journal:
 class JournalWriter:
     """Appends records to a new journal. Safe to call from several threads.
 
-    Each record is within a single `os.write` in append mode, which the kernel keeps whole against
-    other threads. No buffer in this process could be lost, but for what one thread puts off by
-    `write_later` until it has time. What a full disk took a part of is taken back, so that the file
-    stays whole and goes on where there is room again.
+    Each record is part of a single `os.write` in append mode, which the kernel does not mix with
+    those of other threads. There is no buffer in this process that a kill could lose, except for
+    what one thread puts off with `write_later`. If a full disk accepts only a part of a record,
+    that part is removed, so that the file stays valid and writing can continue when there is room
+    again.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], now: HostTime | None = None) -> None:
-        """Start the journal at `path`, replacing an earlier one; `now` is the machine's clock.
+        """Start the journal at `path`, replacing an earlier one; `now` defaults to the machine's
+        clock.
 
         Raises:
             UserError: the file cannot be written.
@@ -162,9 +165,9 @@ class JournalWriter:
         """Append one record.
 
         Args:
-            kind: what the payload is.
+            kind: the kind of payload.
             payload: at most MAX_PAYLOAD bytes.
-            host_ns: when it happened, by the host's clock; now when not given.
+            host_ns: time of the record by the host's clock; by default the present time.
 
         Raises:
             JournalLost: the disk is full or failed.
@@ -173,21 +176,22 @@ class JournalWriter:
         self._append(self._record(kind, payload, host_ns))
 
     def write_later(self, kind: Kind, payload: bytes, host_ns: int | None = None) -> None:
-        """As `write`, but with the next record, or at `settle`. For journals of one thread."""
+        """Like `write`, but together with the next record or at `settle`. Only for journals that a
+        single thread writes."""
         self._put_off.append(self._record(kind, payload, host_ns))
 
     def settle(self) -> None:
-        """Append what has been put off."""
+        """Write the records that `write_later` has put off."""
         if self._put_off:
             records, self._put_off = self._put_off, []
             self._append(b"".join(records))
 
     def note(self, name: str, host_ns: int | None = None, **fields: Any) -> None:
-        """Append a NOTE record: JSON of the fields under the name `name`."""
+        """Append a NOTE record: JSON of the fields, with the name `name`."""
         self.write(Kind.NOTE, _to_json({"note": name, **fields}), host_ns)
 
     def move(self, path: Path) -> None:
-        """Give the open journal another name in the same folder, in place of what had it."""
+        """Rename the open journal within its folder, replacing a file with that name."""
         os.replace(self.path, path)
         self.path = path
 
@@ -195,7 +199,7 @@ class JournalWriter:
         """Flush to the disk and close; a second call does nothing.
 
         Raises:
-            JournalLost: the disk is full or failed; the file is closed all the same.
+            JournalLost: the disk is full or has failed; the file is closed nevertheless.
         """
         if self._descriptor < 0:
             return
@@ -243,7 +247,8 @@ class JournalWriter:
 
 
 def find_journal(path: Path) -> Path:
-    """The journal that `path` names: itself, or the one in a trial's or a run's folder."""
+    """Return the journal that `path` names: the file itself, or the one in a trial's or a run's
+    folder."""
     if not path.is_dir():
         return path
     for inside in (path / NAME, path / "trial" / NAME):
@@ -253,7 +258,7 @@ def find_journal(path: Path) -> Path:
 
 
 def read_journal(path: Path) -> Journal:
-    """Read a journal, whole or torn.
+    """Read a journal, complete or torn.
 
     Raises:
         UserError: the file is missing, is no journal, or ends before its header does.
@@ -287,7 +292,7 @@ def _header(record: Record) -> dict[str, Any] | None:
 
 
 def _records(content: bytes) -> Iterator[Record]:
-    """The whole records from the start, up to the first that is cut or damaged."""
+    """Yield the complete records from the start, up to the first that is cut or damaged."""
     position = len(SIGNATURE)
     while position + _HEAD.size + _CRC.size <= len(content):
         length, kind, host_ns = _HEAD.unpack_from(content, position)

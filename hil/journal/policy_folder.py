@@ -1,4 +1,4 @@
-"""Where the policy of a trial is: the folder that holds the one whose digest the journal has."""
+"""Find the folder of a trial's policy by the digest in the journal."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from sparsectl.policy.onnx_file.reader import read_onnx
 
 
 def recorded_place(journal: Journal) -> Path:
-    """The folder that the trial was given."""
+    """Return the policy's folder that the trial was given."""
     return journal.header.config.policy
 
 
 def places_beside(folder: Path) -> list[Path]:
-    """Where a run keeps its policy, seen from the folder of its journal or of its summary."""
+    """Return the places where a run keeps its policy, relative to the folder of its journal or
+    summary."""
     return [folder / "policy", folder.parent / "policy"]
 
 
 def first_with_digest(
     places: Iterable[Path], digest: str | None
 ) -> tuple[Path | None, dict[Path, str]]:
-    """The first place whose policy has this digest, or that has any, where that is None.
+    """Return the first place whose policy has this digest, or any policy if `digest` is None.
 
     Returns:
-        tuple: the place, None where there is none; and the digests of those that were looked at.
+        tuple: the place, None if there is none; and the digests of the places that were examined.
 
     Raises:
         UserError: a policy.onnx that cannot be read.

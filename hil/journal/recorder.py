@@ -1,4 +1,4 @@
-"""In which order, and under which time, the frames of a link go into its journal.
+"""Write the frames of a link into its journal: in which order and with which time.
 
 A trial in real time writes each frame as it passes, with the host's clock. A lockstep trial is to
 give the same bytes each time, so its journal knows no clock of the host: its records carry the
@@ -14,31 +14,31 @@ from sparsectl.hil.journal.journal import JournalWriter, Kind
 
 
 class Recorder(Protocol):
-    """What a link tells of the bytes that pass."""
+    """What a link reports of the bytes that pass."""
 
     lockstep: bool
-    """Whether the board speaks only when asked."""
+    """Whether the board only sends when asked."""
     patience: float
     """How many times longer than usual an answer is waited for."""
 
     def sent(self, packet: bytes) -> None:
-        """A frame is going to be sent."""
+        """Record a frame that is about to be sent."""
 
     def settle(self) -> None:
-        """It is on its way: whoever asked has time until the answer comes."""
+        """Called when the frame has been sent: until the answer comes there is time to write."""
 
     def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
-        """A frame came; it `answers` what was asked, or does not."""
+        """Record a received frame; `answers` says whether it answers a request."""
 
     def garbage(self, chunk: bytes, host_ns: int) -> None:
-        """Bytes came that hold something that is no frame."""
+        """Record bytes that contain no valid frame."""
 
     def flush(self) -> None:
-        """The link is closed: nothing comes any more."""
+        """Called when the link is closed and nothing more will come."""
 
 
 class LiveRecorder:
-    """Writes all as it passes."""
+    """Writes each frame as it passes."""
 
     lockstep = False
     patience = 1.0

@@ -1,7 +1,7 @@
-"""The C that a replay compiles: that of the trial alone, and nothing but what `export` writes.
+"""Copy the C that a replay compiles: only the trial's own, and only what `export` writes.
 
-The journal names the hash of each file that the trial ran. The files are copied as they are hashed,
-so what is compiled is what was looked at.
+The journal contains the hash of each file that the trial ran. Files are hashed while they are
+copied, so what is compiled is what was checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from sparsectl.hil.journal.journal import Journal
 from sparsectl.policy.folder import POLICY_JSON
 
 NAMES: Final = ("policy.c", "policy.h", "policy_vectors.h")
-"""What this machine's firmware is built from; what policy.S has for a chip, policy.c does too."""
+"""The files that the host board's firmware is built from; what policy.S has for a chip, policy.c
+has too."""
 MAX_BYTES: Final = 1 << 26
 
 _COMMENT_OR_TEXT = re.compile(
@@ -37,7 +38,7 @@ _PLAIN_ATTRIBUTE = "__attribute__((noinline))"
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each of `NAMES` that is in the folder, in 64 hexadecimal digits."""
+    """Return the SHA-256 of each of `NAMES` in the folder, as 64 hexadecimal digits."""
     return {
         name: hashlib.sha256(content).hexdigest()
         for name in NAMES
@@ -50,10 +51,10 @@ def copy_sources(journal: Journal, policy: Path, folder: Path, trust: bool) -> N
     policy.json where it tells of that C.
 
     Args:
-        journal: names the hashes; an earlier version's does not, then policy.json has to.
-        policy: folder that `sparsectl export` wrote.
-        folder: is made.
-        trust: take a folder whose hashes nobody names.
+        journal: contains the hashes; if it is of an earlier version, policy.json must contain them.
+        policy: a folder that `sparsectl export` wrote.
+        folder: is created.
+        trust: accept a folder without recorded hashes.
 
     Raises:
         UserError: a file is missing, has another hash, or holds what `export` does not write.
@@ -95,7 +96,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _vouched(policy: Path, digest: str) -> dict[str, Any] | None:
-    """The hashes in policy.json, where there is one, and of this policy."""
+    """Return the hashes in policy.json, if it exists and belongs to this policy."""
     path = policy / POLICY_JSON
     said = read_json(path) if path.is_file() else None
     if not isinstance(said, dict) or said.get("digest") != digest:
@@ -104,7 +105,7 @@ def _vouched(policy: Path, digest: str) -> dict[str, Any] | None:
 
 
 def _check(path: Path, text: str) -> None:
-    """See that compiling it reads no file but headers, and that nothing in it runs by itself.
+    """Check that compiling the file reads only headers, and that nothing in it runs by itself.
 
     Raises:
         UserError: the first thing that `export` does not write.

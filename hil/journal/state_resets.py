@@ -1,7 +1,7 @@
-"""When a recurrent policy's state was reset, by the rule that board and host keep to.
+"""Determine when a recurrent policy's state was reset, by the rule that board and host share.
 
-No frame tells of it, and none has to: the rule looks at nothing but what the frames of the ticks
-tell (firmware/core/policy_memory.h of `firmware_host`; docs/journal.md says it in words).
+No frame reports it, and none has to: the rule depends only on what the frames of the ticks contain
+(firmware/core/policy_memory.h of `firmware_host`; docs/journal.md states it in words).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class StateReset:
 
 
 class ResetWatch:
-    """Told of each tick in its order, it tells which ones the policy began anew at while it drove
-    the motor. What it does before it drives decides nothing: taking over is a reset."""
+    """Takes each tick in order and returns the resets while the policy drove the motor. What
+    happens before does not matter: taking over is a reset."""
 
     def __init__(self) -> None:
         self._state = int(State.SAFE)
 
     def take(self, tick: int, time_us: int, state: int, missing: int) -> StateReset | None:
-        """The reset at this tick; None where there was none.
+        """Add a tick; return the reset at it, None if there was none.
 
         Args:
             tick: its number.
@@ -52,11 +52,11 @@ class ResetWatch:
 
 
 def state_resets(journal: Journal) -> list[StateReset]:
-    """The resets while the policy drove the motor, oldest first; of a policy without a state those
-    that one with a state would have made.
+    """Return the resets while the policy drove the motor, oldest first; for a policy without a
+    state, those that one with a state would have had.
 
-    A tick whose frame the line lost cannot be looked at: in device mode a reset there is told at
-    the next one.
+    A tick whose frame was lost cannot be examined: in device mode, a reset there is reported at the
+    next tick.
     """
     watch = ResetWatch()
     ticks = _observed(journal) if journal.header.config.mode == "host" else _run(journal)

@@ -1,4 +1,4 @@
-"""One control tick as the host knows it, and a whole trial's ticks as arrays."""
+"""One control tick as the host knows it, and all ticks of a trial as arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BALANCED_RAD = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A control tick: what the board measured and did, and when the host heard of it."""
+    """A control tick: what the board measured and did, and when the host received it."""
 
     tick: int
     time_us: int
@@ -32,23 +32,23 @@ class Sample:
     policy_output: float
     inference_ns: int
     actuation_us: int
-    """From sampling to the motor's new duty; 0 in processor-in-the-loop mode."""
+    """Time from sampling to the motor's new duty; 0 in processor-in-the-loop mode."""
     lateness_us: int
     state: int
     fault: int
     skipped: int
     receive_us: int = 0
-    """Host mode: from sampling to reading the COMMAND; 0 without one."""
+    """Host mode: time from sampling to reading the COMMAND; 0 without one."""
 
     @classmethod
     def from_tick(cls, frame: Frame, host_ns: int) -> Sample:
-        """The sample in a TICK frame."""
+        """Make the sample of a TICK frame."""
         values = dict(frame.values)
         return cls(time_us=values.pop("sample_time_us"), host_ns=host_ns, **values)
 
     @classmethod
     def from_act(cls, frame: Frame, host_ns: int, time_us: int, counts: tuple[int, int]) -> Sample:
-        """The sample that a PLANT_ACT frame completes."""
+        """Make the sample that a PLANT_ACT frame completes."""
         base_count, pole_count = counts
         return cls(
             time_us=time_us,
@@ -62,13 +62,13 @@ class Sample:
         )
 
     def angle_rad(self, pole_rad_per_count: float) -> float:
-        """The pole's angle, 0 upright, within -π and π; count 0 hangs."""
+        """Return the pole's angle within -π and π, 0 upright; count 0 is hanging."""
         return math.remainder(math.pi + self.pole_count * pole_rad_per_count, 2 * math.pi)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """All ticks of a trial, one array entry a tick; units as in `Sample`, positions in SI."""
+    """All ticks of a trial, one array entry per tick; units as in `Sample`, positions in SI."""
 
     tick: NDArray[np.int64]
     time_us: NDArray[np.int64]
@@ -93,7 +93,8 @@ class Trace:
 def make_trace(
     samples: Sequence[Sample], base_unit_per_count: float, pole_rad_per_count: float
 ) -> Trace:
-    """Stack samples; velocities are the differences of neighbouring counts over their time."""
+    """Stack samples; a velocity is the difference of neighbouring counts divided by the time
+    between them."""
 
     def column(name: str) -> NDArray[np.int64]:
         return np.array([getattr(sample, name) for sample in samples], dtype=np.int64)
@@ -121,10 +122,10 @@ def make_trace(
 
 
 def require_protocol(journal: Journal, path: Path) -> None:
-    """See that the journal's frames are of this version's message table.
+    """Check that the journal's frames use this version's message table.
 
     Raises:
-        UserError: they are not; the message says which version wrote them.
+        UserError: they use another; the message names the version that wrote them.
     """
     spoken = journal.header_json.get("protocol_hash")
     if spoken != PROTOCOL_HASH:
@@ -139,13 +140,13 @@ def require_protocol(journal: Journal, path: Path) -> None:
 
 
 def read_trace(journal: Journal) -> Trace:
-    """The ticks of a journal: TICK frames, or PLANT_STEP paired with PLANT_ACT."""
+    """Return the ticks of a journal: TICK frames, or PLANT_STEP paired with PLANT_ACT."""
     rig = journal.header.rig_constants
     return make_trace(read_samples(journal), rig.base_unit_per_count, rig.pole_rad_per_count)
 
 
 def read_samples(journal: Journal) -> list[Sample]:
-    """The ticks of a journal, in their order, each once."""
+    """Return the ticks of a journal in order, each once."""
     # in pil a board that was configured before may still send TICKs of its own
     wanted = "PLANT_ACT" if journal.header.is_pil else "TICK"
     return list(_samples(journal, journal.header.rig_constants.period_us, wanted))

@@ -1,1 +1,1 @@
-"""The way to a board: serial line, frames, discovery, session."""
+"""The link to a board: serial line, frames, discovery, session."""

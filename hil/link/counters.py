@@ -1,16 +1,17 @@
-"""What became of the frames from the device, told by their sequence numbers."""
+"""Count the frames from the device by their sequence numbers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
 REMEMBERED = 1024
-"""Sequence numbers of lost frames that may still come late."""
+"""How many sequence numbers of lost frames are remembered, since they may arrive late."""
 
 
 @dataclass
 class Counters:
-    """Frames received, lost, come twice, come late; and corrupt ones, which have no number."""
+    """Counts of frames: received, lost, duplicate and late; and corrupt ones, which have no
+    sequence number."""
 
     received: int = 0
     lost: int = 0
@@ -21,7 +22,7 @@ class Counters:
     _missing: dict[int, None] = field(default_factory=dict, repr=False)
 
     def take(self, sequence: int) -> None:
-        """Count a frame by its sequence number, which the board raises by one a frame."""
+        """Count a frame by its sequence number, which the board increases by one per frame."""
         self.received += 1
         expected = sequence if self._expected is None else self._expected
         ahead = (sequence - expected) & 0xFFFF

@@ -1,8 +1,8 @@
-"""Finds boards: asks HELLO on the serial ports that there are, all at once, for a short time.
+"""Find boards: send HELLO to all serial ports at once, for a short time.
 
-What is no board of ours gets a few bytes that mean nothing to it. Opening a port can reset what is
-behind it, though, so a port that must not be touched is named in `SPARSECTL_SKIP_PORTS` (split by
-commas, shell patterns allowed) or by `doctor --skip`.
+Another device receives a few bytes that mean nothing to it. Opening a port can reset the device
+behind it, though, so ports that must not be touched can be listed in `SPARSECTL_SKIP_PORTS`
+(separated by commas, shell patterns allowed) or with `doctor --skip`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from sparsectl.protocol.wire import PROTOCOL_HASH, State
 
 SKIP_VARIABLE: Final = "SPARSECTL_SKIP_PORTS"
 PATIENCE_S: Final = 2.5
-"""Of asking; a board that opening the port has reset takes its time besides."""
+"""How long to ask; a board that opening the port has reset needs additional time."""
 ASK_EVERY_S: Final = 0.25
 MOST_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True)
 class Found:
-    """A port, and what answered on it."""
+    """A port and the board that answered on it."""
 
     port: str
     hello: dict[str, Any] | None
-    """The fields of the board's HELLO; None where none answered."""
+    """The fields of the board's HELLO; None: none answered."""
     baud: int = 0
     why: str = ""
     """Why there is no answer."""
@@ -48,7 +48,7 @@ class Found:
 
     @property
     def digest(self) -> str:
-        """Of the board's policy, 64 hex digits; empty where it is not known."""
+        """Digest of the board's policy, 64 hex digits; empty if it is not known."""
         return self.hello["policy_digest"].hex() if self.hello and self.speaks else ""
 
     def __str__(self) -> str:
@@ -61,30 +61,32 @@ class Found:
 
 
 def serial_ports(skip: Iterable[str] = ()) -> list[str]:
-    """Device paths of the machine's serial ports, without those that must not be touched."""
+    """Return the device paths of the machine's serial ports, except those that must not be
+    touched."""
     patterns = (*skip, *filter(None, os.environ.get(SKIP_VARIABLE, "").split(",")))
     found = sorted(port.device for port in list_ports.comports())
     return [port for port in found if not any(fnmatch.fnmatch(port, each) for each in patterns)]
 
 
 def speeds(baud: int | None = None) -> list[int]:
-    """The one speed that is named, or those of all boards in the registry."""
+    """Return the speed that was given, or those of all boards in the registry."""
     return [baud] if baud else sorted({board.baud for board in BOARDS.values()}, reverse=True)
 
 
 def find_boards(
     ports: Sequence[str], baud: int | None = None, patience_s: float = PATIENCE_S
 ) -> list[Found]:
-    """Ask HELLO on each of `ports`; what answered, or why none did, in their order."""
+    """Send HELLO to each of `ports`; return for each, in order, the board that answered or why none
+    did."""
     with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
         return list(pool.map(lambda port: _ask(port, baud, patience_s), ports))
 
 
 def find_board_with(digest: str | None, found: Sequence[Found]) -> Found:
-    """The one board that holds the policy; None: that holds any.
+    """Return the one board that holds the policy; if `digest` is None, the one board.
 
     Raises:
-        UserError: none does, or several do; the message says what there is.
+        UserError: no board or several boards do; the message lists what was found.
     """
     holders = [each for each in found if each.speaks and digest in (None, each.digest)]
     if len(holders) == 1:
@@ -111,7 +113,7 @@ def _ask(port: str, baud: int | None, patience_s: float) -> Found:
 
 
 def _greet(client: Client, tried: list[int], patience_s: float) -> Found:
-    """Ask again and again, at each speed in turn: a board that boots hears one of the last."""
+    """Ask repeatedly, at each speed in turn: a booting board receives one of the last requests."""
     for attempt in range(max(1, round(patience_s / ASK_EVERY_S))):
         if attempt == 1 and client.may_boot:
             time.sleep(BOOT_LOADER_S)  # what the boot loader heard would keep it

@@ -1,8 +1,9 @@
 """The serial link: frames in and out, each counted and journalled.
 
-One thread reads the port, gives every frame the host's time, writes it to the journal and hands it
-on. Whoever asks a question (`request`) gets its answer; all else waits in `next_frame`. A lockstep
-link has no such thread: its board speaks only when asked, so who asks also reads, at half the cost.
+One thread reads the port, stamps every frame with the host's time, writes it to the journal and
+passes it on. `request` returns the answer to a request; all other frames wait for `next_frame`. A
+lockstep link has no such thread: its board only sends when asked, so the caller reads, at half the
+cost.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from sparsectl.protocol.serial_line import LineStalled, SerialLine
 from sparsectl.protocol.wire import Fault, Frame, Reason, State
 
 STOP: Final = "ESTOP"
-"""The message that waits for nothing: sent before it is journalled, though the journal be lost."""
+"""The message that takes precedence: it is sent before it is journalled, and even if the journal is
+lost."""
 ORDER_TIMEOUT_S = 0.005
-"""How long a stop waits for the reading thread, which may hang in a write to a disk."""
+"""How long a stop waits for the reading thread, which may be stuck in a write to a disk."""
 REPLY_TIMEOUT_S = 0.5
 ATTEMPTS = 4
 
@@ -58,11 +60,11 @@ class Received:
 
 @dataclass
 class _Question(Question):
-    """One whose answer another thread puts here."""
+    """A request whose answer the reading thread stores here."""
 
     inbox: queue.SimpleQueue[Received | None] = field(default_factory=queue.SimpleQueue)
     forgets: bool = False
-    """Whether all that came before the answer is of no interest any more."""
+    """Whether everything received before the answer is discarded."""
 
 
 class Link:
@@ -72,9 +74,9 @@ class Link:
         """Open `port` and start to read.
 
         Args:
-            port: what pyserial opens.
-            baud: bits a second.
-            recorder: what hears of all that passes.
+            port: a name that pyserial can open.
+            baud: bits per second.
+            recorder: receives everything that passes.
             was_used: whether the line may hold frames of an earlier session: then none counts, and
                 none is recorded, before `begin`, but answers.
 
@@ -92,9 +94,9 @@ class Link:
         self._why_lost: str | None = None
         self._journal_lost: JournalLost | None = None
         self._order = threading.Lock()
-        """Held while a frame is recorded, so that no answer stands before its question."""
+        """Held while a frame is recorded, so that no answer is recorded before its request."""
         self.board_said: tuple[State, Fault] | None = None
-        """The state and the fault that the newest frame told; None before any did."""
+        """State and fault in the newest frame; None before the first."""
         self._begun = recorder.lockstep or not was_used
         self._thread: threading.Thread | None = None
         if not recorder.lockstep:
@@ -114,7 +116,7 @@ class Link:
 
     @property
     def may_boot(self) -> bool:
-        """Whether the board may be in its boot loader, since the port was opened."""
+        """Whether the board may be in its boot loader since the port was opened."""
         return self._line.may_boot
 
     def close(self) -> None:
@@ -126,7 +128,7 @@ class Link:
         self._record(self._recorder.flush)
 
     def send(self, name: str, **values: Any) -> int:
-        """Send one frame; returns its sequence number. A stop (`STOP`) is tried in any case.
+        """Send one frame; return its sequence number. A stop (`STOP`) is attempted in any case.
 
         Raises:
             LinkLost: the port is gone, or nobody has read it for a second.
@@ -145,7 +147,7 @@ class Link:
         return sequence
 
     def _stop(self, frame: bytes) -> None:
-        """The motor first: what the journal is told of it comes after."""
+        """Stop the motor first; the journal is written afterwards."""
         is_ours = self._order.acquire(timeout=ORDER_TIMEOUT_S)
         try:
             self._write(frame)
@@ -164,8 +166,8 @@ class Link:
             raise LinkLost(self._vanished(error)) from error
 
     def _record(self, record: Callable[[], None]) -> None:
-        """A journal that is lost keeps neither a stop from the board nor its answer from us; who
-        sends the next frame, or waits for one, is told."""
+        """Record without raising: a lost journal must prevent neither a stop nor the answer to a
+        board. The error is raised to the next caller that sends a frame or waits for one."""
         try:
             record()
         except JournalLost as error:
@@ -178,12 +180,12 @@ class Link:
             raise LinkLost(self._why_lost)
 
     def send_timesync(self) -> None:
-        """Send TIMESYNC with the present time: the keep-alive and the measure of round trips."""
+        """Send TIMESYNC with the present time, as keep-alive and to measure the round trip."""
         self.send("TIMESYNC", host_time_ns=time.monotonic_ns())
 
     def begin(self) -> None:
-        """Forget what the line still holds of an earlier session, up to the answer to a question
-        that nobody has asked before. Frames are counted and journalled from there on.
+        """Discard what the line still holds of an earlier session, up to the answer to a request
+        that is new. Frames are counted and journalled from there on.
 
         Raises:
             LinkLost: no answer, or the port is gone.
@@ -211,12 +213,12 @@ class Link:
         """Send a request and wait for its answer, asking again when none comes.
 
         Args:
-            name: the request's message.
+            name: the message to send.
             timeout_s: how long to wait each time.
             attempts: how often to ask; 1 for a request that must not run twice.
-            answer: the message that answers, beside ACK and NACK, where it is not the usual one.
-            matches: tells an answer to this request from a late one to another.
-            forgets: `next_frame` gives nothing that came before the answer.
+            answer: the message that answers, besides ACK and NACK, if it is not the usual one.
+            matches: distinguishes the answer to this request from a late one to another.
+            forgets: discard the frames that came before the answer.
             values: the request's fields.
 
         Raises:
@@ -240,7 +242,7 @@ class Link:
         )
 
     def next_frame(self, timeout_s: float) -> Received | None:
-        """The next frame that answers no request; None when none comes in time.
+        """Return the next frame that answers no request; None if none comes in time.
 
         Raises:
             LinkLost: the port is gone.
@@ -273,17 +275,17 @@ class Link:
         raise Refused(f"the board refused {name}: {word}", reason)
 
     def _read(self) -> None:
-        """The thread."""
+        """Run the reading thread."""
         while self._read_once(None):
             pass
 
     def _read_until(self, source: queue.SimpleQueue[Received | None], deadline_s: float) -> None:
-        """What the thread does, done by who waits: until `source` has something, or too long."""
+        """Read in the caller's thread until `source` has a frame or the deadline has passed."""
         while source.empty() and self._read_once(max(0.0, deadline_s - time.monotonic())):
             pass
 
     def _read_once(self, timeout_s: float | None) -> bool:
-        """Take what comes next; False when nothing came, or the port is gone."""
+        """Read what comes next; return False if nothing came or the port is gone."""
         try:
             chunk = self._line.read(timeout_s)
         except (serial.SerialException, OSError, TypeError) as error:
@@ -295,7 +297,7 @@ class Link:
         return bool(chunk)
 
     def _take(self, chunk: bytes, host_ns: int) -> None:
-        """Count, record and hand on what a chunk completes."""
+        """Count, record and pass on the frames that a chunk completes."""
         decoder = self._end.decoder
         frames = [Received(frame, host_ns) for frame in decoder.feed(chunk)]
         if self._begun and decoder.corrupt + decoder.overlong > self.counters.corrupt:
@@ -323,7 +325,7 @@ class Link:
             self._frames.put(received)
 
     def _forget(self) -> None:
-        """Only the thread that reads puts frames into the queue, and it is here."""
+        """Discard queued frames. Only the reading thread fills the queue, and it calls this."""
         while not self._frames.empty():
             self._frames.get_nowait()
         if not self._begun:
@@ -343,7 +345,7 @@ class Link:
 
 
 def _plain(error: Exception) -> str:
-    """The cause in a word or two; pyserial tells of a hang-up in a sentence of its own."""
+    """Return the cause in a word or two; pyserial describes a hang-up in a long sentence."""
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
     if not text or "returned no data" in text or isinstance(error, TypeError):
         return "hang-up"

@@ -1,4 +1,4 @@
-"""The conversation with a board around a trial: greet, check, prove, home, arm, disarm."""
+"""The dialogue with a board around a trial: identify, check, prove, home, arm, disarm."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ STOPPING_S = 4.0
 BOOT_S = 3.0
 """How long a board may take to answer its first HELLO."""
 AGAIN_S = 2.0
-"""How long a board that fell silent is asked whether it is back: its boot loader may be running."""
+"""How long a silent board is asked whether it is back, since its boot loader may be running."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the host believes of the board; a board that differs is not armed."""
+    """What the host expects of the board; a board that differs is not armed."""
 
     digest: str
-    """64 hex digits of the policy."""
+    """Digest of the policy, 64 hex digits."""
     observation_size: int
     action_size: int
     frames: int
     rig_name: str
     rig: RigConstants
     link_timeout_ticks: int = LINK_TIMEOUT_TICKS
-    """Silence of the host that ends a run."""
+    """Control periods without a message from the host after which the board ends a run."""
     policy_on_host: bool = False
     """Host mode: the board may hold any policy, of any size."""
 
     @property
     def rig_digest(self) -> bytes:
-        """Of all constants of rig and safety that a firmware of this rig is built with."""
+        """Digest of all constants of rig and safety that a firmware of this rig is built with."""
         return rig_digest(self.rig)
 
     def config(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Expectation:
         }
 
     def check(self, hello: Mapping[str, Any]) -> None:
-        """Compare with what the board says of itself.
+        """Compare with the board's HELLO.
 
         Raises:
             UserError: the first difference, with both values and the mend.
@@ -91,7 +91,8 @@ class Expectation:
                 )
 
     def other_constant(self, hello: Mapping[str, Any], told: Mapping[str, Any]) -> UserError:
-        """That the board was built with other constants than HELLO's: the first, where RIG told."""
+        """Return the error that the board was built with other constants than HELLO shows: it names
+        the first difference in RIG."""
         for name, expected in told_by_rig(self.rig).items():
             if told[name] != expected:
                 return UserError(
@@ -106,7 +107,7 @@ class Expectation:
         )
 
     def _fixed(self) -> dict[str, Any]:
-        """What was built into the board, beside the policy itself."""
+        """Return the expected fields that are built into the board, other than the policy."""
         fixed = {name: getattr(self.rig, name) for name in _BUILT_IN}
         if not self.policy_on_host:
             fixed |= {name: getattr(self, name) for name in _SIZES}
@@ -121,7 +122,7 @@ _BUILT_IN = (
 
 
 class Session:
-    """Requests to one board, each noted in the journal where it brings knowledge."""
+    """Requests to one board; those that yield information are noted in the journal."""
 
     def __init__(self, link: Link, journal: JournalWriter) -> None:
         self.link = link
@@ -130,7 +131,7 @@ class Session:
         self._has_left_safe = False
 
     def hello(self) -> dict[str, Any]:
-        """Ask who the board is; waits for a board that is still booting.
+        """Ask the board to identify itself; wait for a board that is still booting.
 
         Raises:
             LinkLost: nothing that speaks this protocol answers.
@@ -139,7 +140,7 @@ class Session:
         return self.link.request("HELLO", timeout_s=0.25, attempts=attempts).frame.values
 
     def greet(self, expectation: Expectation) -> dict[str, Any]:
-        """HELLO, checked, and noted in the journal.
+        """Send HELLO, check the answer and note it in the journal.
 
         Raises:
             UserError: the board differs from what the host expects.
@@ -153,7 +154,8 @@ class Session:
         return hello
 
     def _first_hello(self) -> dict[str, Any]:
-        """Asked once at once; where that finds a boot loader, not again until it has gone."""
+        """Ask once immediately; if a boot loader is running, do not ask again before it has
+        ended."""
         if self.link.may_boot:
             with suppress(LinkLost):
                 return self.link.request("HELLO", timeout_s=0.25, attempts=1).frame.values
@@ -161,9 +163,9 @@ class Session:
         return self.hello()
 
     def configure(self, expectation: Expectation, mode: Mode) -> None:
-        """Leave any earlier run, choose the mode, and have the board check CONFIG bit for bit.
+        """End any earlier run, choose the mode, and let the board check CONFIG bit for bit.
 
-        Ticks from before it are forgotten: they are of another run.
+        Ticks from before are discarded: they belong to another run.
 
         Raises:
             Refused: the board found a difference.
@@ -177,24 +179,24 @@ class Session:
         self._mode, self._has_left_safe = mode, False
 
     def replay_golden_vectors(self, count: int) -> list[dict[str, Any]]:
-        """Let the board compute its golden vectors; returns each one's error and time.
+        """Let the board compute its golden vectors; return each one's error and time.
 
         Raises:
-            UserError: an action differs from the exporter's in any bit.
+            UserError: an action differs from the exporter's in at least one bit.
         """
         replies = [self._replay(index) for index in range(count)]
         self.journal.note("bench", inference_ns=[reply["inference_ns"] for reply in replies])
         return replies
 
     def synchronise(self) -> ClockRelation:
-        """Relate the clocks by a burst of exchanges, and note the relation."""
+        """Relate the clocks by a burst of exchanges and note the relation in the journal."""
         exchanges = [self.exchange() for _ in range(SYNC_EXCHANGES)]
         relation = fit_clock(exchanges)
         self.journal.note("clock", **relation.to_json())
         return relation
 
     def exchange(self) -> Exchange:
-        """One TIMESYNC round trip."""
+        """Make one TIMESYNC round trip."""
         sent_ns = time.monotonic_ns()
         reply = self.link.request(
             "TIMESYNC",
@@ -206,7 +208,8 @@ class Session:
         return make_exchange(reply.frame.values, reply.host_ns)
 
     def home(self) -> None:
-        """Start homing; a `HOMED` in any later tick is the new zero's, not an earlier trial's.
+        """Start homing; `HOMED` in any later tick refers to the new zero, not to an earlier
+        trial's.
 
         Raises:
             LinkLost: the board does not answer.
@@ -228,12 +231,12 @@ class Session:
         self._has_left_safe = True
 
     def explain(self, error: UserError) -> UserError:
-        """`error`, or what lies behind it: a board that has restarted in the middle of a run
-        refuses what belongs to one, or says nothing more. Ask after it was told to stop.
+        """Return `error` or its cause: a board that restarted during a run refuses what belongs to
+        the run, or stops sending. Call this after the board was told to stop.
 
-        It has where it forgot its mode, or is in SAFE (or was, when the stop came), to which
-        nothing else leads from a run, or says that its watchdog fired, of which `configure` clears
-        an earlier one.
+        The board has restarted if it forgot its mode; if it is in SAFE, or was when it stopped,
+        since nothing else leads there from a run; or if it reports that its watchdog fired, as
+        `configure` clears an earlier report.
         """
         if self._mode is None or not isinstance(error, LinkLost | Refused):
             return error
@@ -259,7 +262,7 @@ class Session:
         )
 
     def _is_in_safe(self, hello: Mapping[str, Any]) -> bool:
-        """Whether the board is, or was before a stop that it has told of."""
+        """Return whether the board is in SAFE, or was before a stop that it has reported."""
         if not self._has_left_safe:
             return False
         found = [hello["state"]]
@@ -270,22 +273,23 @@ class Session:
         return State.SAFE in found
 
     def disturb(self, duty: float, ticks: int, timeout_s: float) -> None:
-        """Kick: add `duty` to the policy's for `ticks` control ticks. Asked once: twice would be
-        another kick, and while its answer is waited for the board hears nothing of this host.
+        """Kick: add `duty` to the policy's for `ticks` control ticks. The request is sent once,
+        since a second one would be another kick; while the host waits for the answer, the board
+        receives nothing else.
 
         Raises:
             Refused: the board does not drive the motor.
-            LinkLost: no answer came in time; the kick may have been heard all the same.
+            LinkLost: no answer came in time; the board may have received the kick nevertheless.
         """
         self.link.request("DISTURB", attempts=1, timeout_s=timeout_s, duty=duty, ticks=ticks)
 
     def disarm(self) -> None:
-        """Motor off."""
+        """Turn the motor off."""
         self.link.request("DISARM")
         self._has_left_safe = False  # from FAULT it leads back there
 
     def stats(self) -> dict[str, Any]:
-        """The board's counters."""
+        """Return the board's counters."""
         return self.link.request("STATS").frame.values
 
     def _replay(self, index: int) -> dict[str, Any]:
@@ -301,7 +305,7 @@ class Session:
         return reply
 
     def _once(self, name: str, reached: set[State], **values: Any) -> None:
-        """A request that must not run twice: when the answer is lost, look whether it ran."""
+        """Send a request that must not run twice: if the answer is lost, check whether it ran."""
         try:
             self.link.request(name, attempts=1, **values)
         except Refused:
@@ -312,7 +316,8 @@ class Session:
 
 
 def make_exchange(reply: Mapping[str, Any], received_ns: int) -> Exchange:
-    """The exchange that a TIMESYNC reply completes; the device's time is the middle of its two."""
+    """Return the exchange that a TIMESYNC reply completes; the device's time is the middle of its
+    two."""
     device_us = (reply["receive_time_us"] + reply["transmit_time_us"]) // 2
     return Exchange(reply["host_time_ns"], device_us, received_ns)
 

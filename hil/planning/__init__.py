@@ -1,1 +1,1 @@
-"""What a trial is going to be, before anything moves."""
+"""The plan of a trial, made before anything moves."""

@@ -1,4 +1,4 @@
-"""Kicks: when they come, and how hard they are for a rig."""
+"""Plan kicks: when they come, and how hard they are for a rig."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sparsectl.plants.rig import Rig
 QUIET_S = 2.0
 """No kick within this time after the capture."""
 KNOCK = 0.08
-"""What a kick gives a pole that stands still, as a part of the rig's pole velocity scale."""
+"""Velocity that a kick gives a standing pole, as a share of the rig's pole velocity scale."""
 
 
 def plan_kicks(
     count: int, seconds: float, duty: float, kick_s: float, period_s: float, seed: int
 ) -> list[Kick]:
-    """Kicks spread over the balancing time: one in each equal part, at random near its middle.
+    """Spread kicks over the balancing time: one in each equal part, at random near its middle.
 
-    The last leaves time to show a recovery; a trial too short for that gets them all the same.
+    After the last kick there is time for a recovery, unless the trial is too short.
     """
     dice = random.Random(seed)
     ticks = max(1, round(kick_s / period_s))
@@ -34,10 +34,11 @@ def plan_kicks(
 
 
 def knocking_duty(rig: Rig, kick_s: float) -> float:
-    """The duty that, for `kick_s`, knocks the standing pole to `KNOCK` of its velocity scale.
+    """Return the duty that, applied for `kick_s`, accelerates the standing pole to `KNOCK` of its
+    velocity scale.
 
-    A motor duty means little by itself: what moves a cart a finger's breadth whirls a small arm
-    around. Found by simulation, to a hundredth; the motor's whole duty where even that does less.
+    The same duty moves a cart a little and whirls a small arm around, so the duty is found by
+    simulation, to within a hundredth; it is the motor's full duty if even that does less.
     """
     for hundredths in range(5, round(100 * rig.motor.max_duty)):
         if _knocked_velocity(rig, hundredths / 100, kick_s) >= KNOCK * rig.pole.velocity_scale:

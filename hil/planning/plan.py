@@ -1,4 +1,4 @@
-"""What a trial is going to do, settled before any board is touched."""
+"""The plan of a trial, made before any board is contacted."""
 
 from __future__ import annotations
 
@@ -46,32 +46,34 @@ class Plan:
 
     @property
     def port_kind(self) -> PortKind:
-        """What stands behind --port."""
+        """The kind of port that --port names."""
         return kind_of(self.config.port)
 
     @property
     def virtual(self) -> bool:
-        """The board's time passes as --clock says; a board of iron has its own."""
+        """Whether --clock determines how the board's time passes; real boards have their own
+        clock."""
         return self.port_kind.has_virtual_clock
 
     @property
     def is_lockstep(self) -> bool:
-        """Nothing passes but by our steps: the journal is the same, byte for byte, each time."""
+        """Whether time passes only by the host's steps, so that the journal is the same, byte for
+        byte, each time."""
         return self.virtual and self.config.clock == "lockstep"
 
     @property
     def is_realtime(self) -> bool:
-        """Control ticks follow each other by a real clock: the board's, in pil this machine's."""
+        """Whether a real clock paces the control ticks: the board's, or in pil this machine's."""
         return self.config.clock == "realtime"
 
     @property
     def baud(self) -> int:
-        """Speed of the line, in bits a second."""
+        """Speed of the line, in bits per second."""
         return self.config.baud or find_board(self.config.board).baud
 
     @property
     def line_share(self) -> float:
-        """The part of each period in which the line is busy; 0 where bytes take no time."""
+        """Share of each period in which the line is busy; 0 if bytes take no time."""
         if not _takes_time(self.config):
             return 0.0
         return line_share(self.config.mode, self.baud, self.rig.period_s)
@@ -89,7 +91,7 @@ class Plan:
         )
 
     def port_request(self) -> PortRequest:
-        """What the port has to open."""
+        """What the port has to provide."""
         config = self.config
         return PortRequest(
             port=config.port,
@@ -106,13 +108,13 @@ class Plan:
         )
 
     def _fault(self, family: str) -> FaultSpec | None:
-        """The fault to inject, where it is one of this family."""
+        """Return the fault to inject if it belongs to this family."""
         spec = FaultSpec.parse(self.config.fault) if self.config.fault else None
         return spec if spec is not None and spec.kind.family == family else None
 
     @property
     def expectation(self) -> Expectation:
-        """What the board has to be."""
+        """What the board must be."""
         return Expectation(
             digest=self.graph.digest,
             observation_size=self.graph.observation_size,
@@ -127,7 +129,7 @@ class Plan:
     def header(self) -> JournalHeader:
         """The journal's header: all that is needed to repeat the trial.
 
-        In lockstep it leaves out when and where to: the same trial has the same header.
+        In lockstep it contains neither time nor folder, so that the same trial has the same header.
         """
         config, origin = self.config, provenance()
         if self.is_lockstep:
@@ -151,7 +153,7 @@ class Plan:
 
 
 def make_plan(config: TrialConfig) -> Plan:
-    """Read the policy and the rig, and see that they fit each other and the numbers make sense.
+    """Read policy and rig, and check that they fit each other and that the settings are in range.
 
     Raises:
         UserError: a missing or foreign file, sizes or rates that differ, a number out of range.
@@ -191,7 +193,7 @@ def make_plan(config: TrialConfig) -> Plan:
 
 
 def _new_folder(path: Path) -> Path:
-    """`path`, or where that is taken the same name with the first number that is free."""
+    """Return `path` or, if it exists, the same name with the first free number."""
     if not path.exists():
         return path
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
@@ -205,7 +207,7 @@ def _policy_file(folder: Path) -> Path:
 
 
 def _check_source(folder: Path, graph: PolicyGraph) -> None:
-    """policy.c is going to be compiled: it has to be the same policy."""
+    """Check that policy.c, which will be compiled, is the same policy."""
     digest = read_policy_facts(folder).digest
     if digest != graph.digest:
         raise UserError(
@@ -233,7 +235,7 @@ def _check_numbers(config: TrialConfig) -> None:
 
 
 def _check_clock(config: TrialConfig) -> None:
-    """Each mode has its clocks; a board with a clock of its own runs in real time."""
+    """Check that mode and clock fit: a board with its own clock runs in real time."""
     if kind_of(config.port).has_virtual_clock:
         if (config.mode, config.clock) == ("host", "fast"):
             raise UserError(
@@ -252,7 +254,7 @@ def _check_clock(config: TrialConfig) -> None:
 
 
 def _check_fault(config: TrialConfig) -> None:
-    """Only the virtual rig has faults to order."""
+    """Check that faults are only injected into the virtual rig."""
     if config.fault is None and not config.paced and not config.wiring:
         return
     if config.fault is not None:
@@ -265,7 +267,8 @@ def _check_fault(config: TrialConfig) -> None:
 
 
 def _takes_time(config: TrialConfig) -> bool:
-    """Whether the bytes of the line take their time; in pil a tick takes as long as it takes."""
+    """Return whether bytes on the line take time; in pil a tick simply takes as long as it
+    takes."""
     is_serial = not kind_of(config.port).has_virtual_clock and "://" not in config.port
     return (config.paced or is_serial) and config.clock == "realtime"
 

@@ -1,6 +1,6 @@
 """The kinds of port that a trial can run on, one module each: a new one is a file and a line here.
 
-The first kind that claims what follows `--port` opens it; `Line` claims all that is left.
+The first kind that claims the value of `--port` opens it; `Line` claims all others.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ KINDS: Final[tuple[PortKind, ...]] = (Virtual(), Emulated(), ActuatorPort(), Aut
 
 
 def kind_of(port: str) -> PortKind:
-    """The kind of port that `port` names."""
+    """Return the kind of port that `port` names."""
     return next(kind for kind in KINDS if kind.claims(port))

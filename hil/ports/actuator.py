@@ -1,4 +1,5 @@
-"""The firmware as a process of this machine, and behind it a drive or a card that moves the rig."""
+"""Ports with the firmware as a process on this machine, and a drive or an I/O card that moves the
+rig behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from sparsectl.hil.ports.port import OpenPort, PortRequest
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
 
 SLOWEST_PERIOD_US = round(WATCHDOG_MOST_S * 1e6 / 2)
-"""The watchdog is fed once a period: one that comes late must not be the last."""
+"""The watchdog is fed once per period; a single late period must not end the trial."""
 
 
 class ActuatorPort:
@@ -31,10 +32,10 @@ class ActuatorPort:
 
     @contextmanager
     def open(self, request: PortRequest) -> Iterator[OpenPort]:
-        """Build the firmware, and run it and the actuator's process while the context lasts.
+        """Build the firmware and run it, with the actuator's process, while the context lasts.
 
         Raises:
-            UserError: mode pil, which moves nothing, or the actuator cannot be had.
+            UserError: the mode is pil, which moves nothing, or the actuator is not available.
         """
         kind, _, address = request.port.partition(":")
         if request.plant is None:

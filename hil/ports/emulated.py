@@ -1,4 +1,5 @@
-"""A board in its emulator: the firmware that the chip would run, its serial line a pty."""
+"""Ports with a board in its emulator: the firmware that the chip would run, with a pty as its
+serial line."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ class Emulated:
         """Build the firmware, and run it for as long as the context lasts.
 
         Raises:
-            UserError: another mode, no such board, or nothing that emulates it.
+            UserError: the mode is not pil, there is no such board, or nothing emulates it.
         """
         board = find_board(request.port.removeprefix(PREFIX))
         if request.mode != "pil":

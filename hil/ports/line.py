@@ -1,4 +1,4 @@
-"""A line to a board that is there already: a serial device, or a URL that pyserial opens."""
+"""Ports of boards that are already connected: a serial device, or a URL that pyserial opens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Line:
     has_rig = True
 
     def claims(self, port: str) -> bool:
-        """Everything: what is no device and no URL, pyserial refuses with the system's reason."""
+        """Claim everything; pyserial refuses what is neither a device nor a URL, with the system's
+        reason."""
         return True
 
     @contextmanager

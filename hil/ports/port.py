@@ -1,4 +1,4 @@
-"""What a trial asks of a port, and what a kind of port promises."""
+"""What a trial requests of a port, and what a kind of port provides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsectl.plants.rig_constants import RigConstants
 
 @dataclass(frozen=True)
 class PortRequest:
-    """All that a port may need to open: most need little of it."""
+    """Everything that a port may need to open; most need little of it."""
 
     port: str
     """As the user gave it."""
@@ -25,14 +25,14 @@ class PortRequest:
     policy: Path
     """Folder that `sparsectl export` wrote."""
     digest: str
-    """64 hex digits: of the policy that the board has to hold."""
+    """Digest of the policy that the board must hold, 64 hex digits."""
     rig: RigConstants
     plant: PlantStart | None
-    """The pendulum to simulate behind the board's encoders; None where the trial itself does."""
+    """The pendulum to simulate behind the board's encoders; None: the trial itself simulates it."""
     firmware: Path
     """Folder for a firmware that is built for this trial."""
     fifo: bool = False
-    """Ask for SCHED_FIFO for what is started here."""
+    """Request SCHED_FIFO for the processes that are started here."""
     line: LineStart = LineStart()
     """The cable of a virtual board."""
 
@@ -42,11 +42,11 @@ class OpenPort:
     """A port that is ready for the link."""
 
     address: str
-    """What pyserial opens: a device path, a pty, or a URL."""
+    """A name that pyserial can open: a device path, a pty, or a URL."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What the journal should know of it."""
+    """What the journal should record about the port."""
     baud: int | None = None
-    """Its speed, where that was found out."""
+    """Baud rate, if it was detected."""
 
 
 class PortKind(Protocol):
@@ -62,14 +62,14 @@ class PortKind(Protocol):
 
     @property
     def has_rig(self) -> bool:
-        """Whether a rig of iron may stand behind it, and a person beside that."""
+        """Whether a real rig may be connected, with a person beside it."""
 
     def claims(self, port: str) -> bool:
-        """Whether `port` names one of these."""
+        """Return whether `port` names a port of this kind."""
 
     def open(self, request: PortRequest) -> AbstractContextManager[OpenPort]:
-        """Have the port there for as long as the context lasts, and whatever stands behind it.
+        """Provide the port, and what is behind it, while the context lasts.
 
         Raises:
-            UserError: it cannot be had.
+            UserError: the port is not available.
         """

@@ -1,4 +1,4 @@
-"""The virtual rig: the firmware as a process of this machine, a simulated pendulum behind it."""
+"""The virtual rig: the firmware as a process on this machine, with a simulated pendulum."""
 
 from __future__ import annotations
 

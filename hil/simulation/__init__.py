@@ -1,1 +1,1 @@
-"""The rig that is simulated: the plant's server, a virtual rig, miswirings."""
+"""The simulated rig: the plant's server, the virtual rig, wrong wirings."""

@@ -1,4 +1,4 @@
-"""The virtual rig with its wires swapped or pulled: to try the check without a rig."""
+"""The virtual rig with its wires swapped or unplugged, to try the wiring check without hardware."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sparsectl.common.errors import UserError
 
 SIGNS: Final = {"right": 1, "reversed": -1, "unplugged": 0}
 HELD: Final = "held"
-"""Of a motor's driver: its PWM input is held high, and it drives fully while it is enabled."""
+"""A motor driver whose PWM input is held high: it drives fully while it is enabled."""
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """How motor and encoders are connected; each is one of `SIGNS`, the motor `HELD` too."""
+    """How motor and encoders are connected; each is one of `SIGNS`, and the motor may be `HELD`."""
 
     motor: str = "right"
     base: str = "right"
@@ -23,10 +23,10 @@ class Wiring:
 
     @classmethod
     def parse(cls, text: str) -> Wiring:
-        """Read base=reversed,pole=unplugged; what is not named is right.
+        """Parse base=reversed,pole=unplugged; what is not named is right.
 
         Raises:
-            UserError: it does not read so.
+            UserError: the text is not such a list.
         """
         given = {}
         known = [field.name for field in fields(cls)]
@@ -46,7 +46,7 @@ class Wiring:
 
 
 class Pendulum(Protocol):
-    """What is asked of the plant behind the wires."""
+    """What the wires require of the plant."""
 
     def advance(self, duration_s: float) -> None: ...
 
@@ -60,7 +60,7 @@ class Pendulum(Protocol):
 
 
 class MiswiredPlant:
-    """A plant behind such wires. An encoder that is unplugged counts nothing."""
+    """A plant behind such wires; an unplugged encoder counts nothing."""
 
     def __init__(self, plant: Pendulum, wiring: Wiring) -> None:
         self._plant = plant
@@ -73,18 +73,18 @@ class MiswiredPlant:
         self._plant.advance(duration_s)
 
     def set_duty(self, duty: float) -> None:
-        """What reaches the motor of the duty that the board gives."""
+        """Set the duty that reaches the motor when the board sets `duty`."""
         if self._is_held and duty:
             duty = math.copysign(1.0, duty)
         self._plant.set_duty(self._motor * duty)
 
     def counts(self) -> tuple[int, int]:
-        """What reaches the board of the encoders' counts."""
+        """Return the encoders' counts as they reach the board."""
         base, pole = self._plant.counts()
         return self._base * base, self._pole * pole
 
     def limit_switch_open(self) -> bool:
-        """What the loop of the limit switches says."""
+        """Return whether the limit switches' loop is open."""
         return self._plant.limit_switch_open()
 
     def current_a(self) -> float | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class AnyPlant(Protocol):
-    """What is asked of a plant: `plants.plant.Plant`, or one with a fault."""
+    """What a plant has to provide: `plants.plant.Plant`, or one with a fault."""
 
     def advance(self, duration_s: float) -> None: ...
 
@@ -54,7 +54,7 @@ class PlantStart:
     seed: int
     randomised: bool
     fault: FaultSpec | None = None
-    """What goes wrong with it."""
+    """The fault that is injected."""
     wiring: Wiring = Wiring()
     """How its motor and encoders are connected."""
 
@@ -64,24 +64,24 @@ class PlantStart:
         return "the simulated plant"
 
     def command(self, descriptor: int) -> list[str]:
-        """What runs the process that serves it on an inherited socket."""
+        """Return the command that runs the plant's process on an inherited socket."""
         server = [sys.executable, "-m", "sparsectl.hil.simulation.plant_server", str(descriptor)]
         return server + self.arguments()
 
     def arguments(self) -> list[str]:
-        """The command line of a server that simulates this."""
+        """Return the arguments of a server that simulates this plant."""
         fault = "-" if self.fault is None else str(self.fault)
         return [self.rig, str(self.seed), str(int(self.randomised)), fault, str(self.wiring)]
 
     @classmethod
     def parse(cls, arguments: list[str]) -> PlantStart:
-        """The inverse of `arguments`."""
+        """Parse what `arguments` returned."""
         rig, seed, randomised, fault, wiring = arguments
         spec = None if fault == "-" else FaultSpec.parse(fault)
         return cls(rig, int(seed), randomised == "1", spec, Wiring.parse(wiring))
 
     def make(self) -> Plant:
-        """The plant at time 0, at rest as homing needs it: base in the middle, pole hanging.
+        """Make the plant at time 0, at rest as homing requires: base in the middle, pole hanging.
 
         Raises:
             UserError: no such rig, or its file is wrong.
@@ -98,7 +98,8 @@ class PlantStart:
 def serve(
     plant: AnyPlant, channel: socket.socket, note: Callable[[int, float], None] | None = None
 ) -> None:
-    """Answer requests until the firmware closes its end; `note` hears each time in ns and duty."""
+    """Answer requests until the firmware closes its end; `note` receives each request's time in ns
+    and duty."""
     now_ns: int | None = None
     while len(request := _receive(channel, REQUEST.size)) == REQUEST.size:
         time_ns, duty = REQUEST.unpack(request)
@@ -115,17 +116,18 @@ def serve(
 
 
 def _milliamperes(current_a: float | None) -> int:
-    """The current as the firmware takes it; one that is not measured is the least of an int32."""
+    """Return the current in mA as the firmware takes it; one that is not measured is the least
+    int32."""
     return -(2**31) if current_a is None else round(1000 * current_a)
 
 
 def _wrapped(count: int) -> int:
-    """The count as a 32-bit counter has it."""
+    """Wrap the count as a 32-bit counter does."""
     return (count + 2**31) % 2**32 - 2**31
 
 
 def _receive(channel: socket.socket, size: int) -> bytes:
-    """`size` bytes, or fewer when the other end closed."""
+    """Receive `size` bytes, or fewer if the other end has closed."""
     received = b""
     while len(received) < size:
         try:
@@ -139,7 +141,7 @@ def _receive(channel: socket.socket, size: int) -> bytes:
 
 
 def main() -> None:
-    """Serve on the descriptor and with the plant that the command line names."""
+    """Serve the plant on the descriptor that the command line names."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trial ends this process, in its own order
     channel = socket.socket(fileno=int(sys.argv[1]))
     start = PlantStart.parse(sys.argv[2:])

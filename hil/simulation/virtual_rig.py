@@ -28,7 +28,7 @@ END_TIMEOUT_S = 2.0
 
 
 class ServedRig(Protocol):
-    """A process that answers the firmware's encoders and motor on an inherited socket."""
+    """A process that serves the firmware's encoders and motor on an inherited socket."""
 
     @property
     def what(self) -> str:
@@ -40,15 +40,16 @@ class ServedRig(Protocol):
 
 @dataclass(frozen=True)
 class LineStart:
-    """The cable between host and firmware; as it is by default, there is none."""
+    """The cable between host and firmware; by default there is none."""
 
     fault: FaultSpec | None = None
     """What goes wrong on it."""
     baud: int | None = None
-    """Bits a second that it lets through; None: as fast as they come."""
+    """Bits per second that it transmits; None: bytes pass at once."""
 
     def command(self, port: str, clock: Clock) -> list[str] | None:
-        """What runs it in front of the firmware's `port`; None where there is no cable."""
+        """Return the command that runs it in front of the firmware's `port`; None without a
+        cable."""
         if self.fault is None and self.baud is None:
             return None
         fault = "-" if self.fault is None else str(self.fault)
@@ -73,10 +74,10 @@ class VirtualRig:
         Args:
             firmware: the executable that the host board's build made.
             clock: how the firmware's time passes.
-            plant: the pendulum, simulated or of iron; None leaves the encoders at rest (processor
-                in the loop).
+            plant: the pendulum, simulated or real; None leaves the encoders at rest (processor in
+                the loop).
             fifo: ask for SCHED_FIFO.
-            line: the cable, when it is to be slow or faulty.
+            line: the cable, if it is to be slow or faulty.
         """
         self.line = line or LineStart()
         self.firmware, self.clock, self.plant, self.fifo = firmware, clock, plant, fifo
@@ -154,7 +155,7 @@ class VirtualRig:
         return child
 
     def _end(self) -> None:
-        """Firmware first, so that the plant sees its end of file."""
+        """End the firmware first, so that the plant sees the end of its input."""
         for child in reversed(self._children):
             end(child)
             if child.stdout is not None:
