@@ -38,8 +38,7 @@ class Base:
     limit_switch_at: float = 0.0
     """Distance of the limit switches from the middle, on either side; 0: there are none."""
     rotor_inertia: float = 0.0
-    """Inertia of the motor's rotor and gears referred to the base, in kg (a cart) or kg m² (an
-    arm)."""
+    """Inertia of rotor and gears referred to the base, in kg (a cart) or kg m² (an arm)."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,7 @@ class Pole:
 
     @property
     def moment_kgm(self) -> float:
-        """First moment of rod and tip about the hinge: mass times distance of the centre of mass,
-        in kg m."""
+        """First moment of rod and tip about the hinge, in kg m."""
         return (self.mass_kg / 2.0 + self.tip_mass_kg) * self.length_m
 
     @property
@@ -75,8 +73,7 @@ class Pole:
 
 @dataclass(frozen=True)
 class Start:
-    """Half-widths of the uniform distribution of the start: the pole hangs, the base is in the
-    middle."""
+    """Half-widths of the uniform start around rest: the pole hangs, the base is in the middle."""
 
     base: float
     pole_rad: float
@@ -127,8 +124,7 @@ class Rig:
 
     @property
     def lever_m(self) -> float:
-        """Travel of the pole's hinge per unit of the base: 1 for a cart in m, the arm's length for
-        an arm in rad."""
+        """Travel of the hinge per unit of the base: 1 for a cart, the arm's length for an arm."""
         return self.base.length_m if self.is_rotary else 1.0
 
     def signals(self) -> dict[str, Any]:
@@ -207,8 +203,7 @@ def load_rig(name_or_path: str | Path) -> Rig:
     """Read a rig that is given by its name or as a TOML file.
 
     Raises:
-        UserError: there is no such rig; or the file is not TOML, or a key is missing, unknown or
-            out of range.
+        UserError: no such rig; not TOML; a key is missing, unknown or out of range.
     """
     path = rig_path(name_or_path)
     try:
@@ -237,7 +232,7 @@ Section = TypeVar("Section", Base, Pole, Motor, CurrentMotor, Start, Randomisati
 
 
 def parse_rig(table: dict[str, Any], path: Path) -> Rig:
-    """Build a rig from the table of its file; the UserError about a wrong value names `path`."""
+    """Build a rig from the table of its file; a UserError names `path`."""
     known = {field.name for field in fields(Rig)} - {"name"}
     _check_keys(table, known, known, f"{path}")
     rig = Rig(
