@@ -64,6 +64,9 @@ class TablesConfig:
     """Of each replay memory."""
     steps: int = 1_500
     """Minibatches of 128; several games take as many for each."""
+    finetune: int = 0
+    """Minibatches of 256 after those, at a rate that falls to zero; none for sparse students and
+    small dense ones, which have their own."""
     episodes: int = 20
     """Of each student."""
     teacher_episodes: int = 100
@@ -123,9 +126,8 @@ def students(config: TablesConfig) -> Iterator[Asked]:
             }
             yield Asked(key, (game,), shape | cut)
             key = {"kind": "small", "game": game, "loss": "kl", "seed": seed}
-            yield Asked(
-                key, (game,), {"loss": "kl", "method": "small", "seed": seed, "hidden": (8,)}
-            )
+            small = {"loss": "kl", "method": "small", "seed": seed, "hidden": (8,)}
+            yield Asked(key, (game,), small | {"finetune": FinetuneOptions(steps=0)})
 
 
 def memory_of(game: str, config: TablesConfig) -> Path:
@@ -155,7 +157,7 @@ def row_of(asked: Asked, config: TablesConfig) -> JSON:
         "batch_size": 128,
         "learning_rate": 1e-3,
         "workers": 1,
-        "finetune": FinetuneOptions(steps=0),
+        "finetune": FinetuneOptions(steps=config.finetune * len(asked.games)),
     } | asked.settings
     if asked.key["kind"] == "small":
         sparse = asked.name.replace("small", "sparse", 1)
@@ -224,7 +226,7 @@ def main(config: TablesConfig) -> None:
 
 KEYS = ("kind", "game", "games", "loss", "size", "seed")
 """Of a row: what tells it from another."""
-SHARED = ("transitions", "steps", "episodes", "teacher_episodes")
+SHARED = ("transitions", "steps", "finetune", "episodes", "teacher_episodes")
 """Settings that all rows of a results file have alike."""
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from sparsectl.common.files import read_json
 
 RESULTS = Path(__file__).resolve().parent / "results" / "policy_distillation.json"
+LONG = RESULTS.with_name("policy_distillation_long.json")
+"""Of students that learnt for longer."""
 JOINT = RESULTS.with_name("joint_learning.json")
 
 JSON = dict[str, Any]
@@ -20,6 +22,10 @@ Returns = dict[str, list[list[float]]]
 """Of each game, those of each seed's student."""
 
 RESAMPLES = 2_000
+LEAST_SCORE = 1e-9
+"""So that a score of 0 has a logarithm."""
+ALL_GAMES = 5
+"""Of MinAtar."""
 LOSSES = {"kl": "KL", "nll": "NLL", "mse": "MSE"}
 PAPER = {("kl", 25): 1.083, ("kl", 7): 1.017, ("kl", 4): 0.839}
 """Geometric means over ten games of Atari; of small networks it has KL's alone."""
@@ -31,29 +37,42 @@ PAPER_JOINT = "83.5 %, of a DQN"
 
 def share(students: Returns, teachers: dict[str, list[float]]) -> tuple[float, float, float]:
     """Geometric mean over the games of the students' share of their teacher's score, and its
-    interval of 95 %: a bootstrap over seeds, and over episodes within each (of the teacher too)."""
+    interval of 95 %."""
+    return ratio(students, {game: [teachers[game]] for game in students})
+
+
+def ratio(firsts: Returns, seconds: Returns) -> tuple[float, float, float]:
+    """Geometric mean over the games of the first ones' mean score over the second ones', and its
+    interval of 95 %: a bootstrap over seeds, and over episodes within each."""
     random = np.random.default_rng(0)
 
-    def drawn(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[RESAMPLES] means of a sample as large."""
-        found = values[random.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+    def drawn(seeds: list[list[float]]) -> NDArray[np.float64]:
+        """[RESAMPLES] means of samples as large: of seeds, and of each one's episodes."""
+        means = []
+        for returns in seeds:
+            values = np.asarray(returns)
+            rows = random.integers(len(values), size=(RESAMPLES, len(values)))
+            means.append(values[rows].mean(axis=1))
+        picked = random.integers(len(seeds), size=(len(seeds), RESAMPLES))
+        found = np.take_along_axis(np.stack(means), picked, axis=0).mean(axis=0)
         return np.asarray(found)
 
-    logs, value = np.zeros(RESAMPLES), 0.0
-    for game, seeds in students.items():
-        of_seeds = np.stack([drawn(np.asarray(returns)) for returns in seeds])
-        picked = random.integers(len(seeds), size=(len(seeds), RESAMPLES))
-        student = np.take_along_axis(of_seeds, picked, axis=0).mean(axis=0)
-        teacher = np.asarray(teachers[game])
-        logs += np.log(np.maximum(student, 1e-9) / drawn(teacher)) / len(students)
-        mean = float(np.mean([np.mean(returns) for returns in seeds]))
-        value += np.log(max(mean, 1e-9) / teacher.mean()) / len(students)
-    low, high = np.exp(np.quantile(logs, [0.025, 0.975]))
+    def logs(values: Any) -> Any:
+        return np.log(np.maximum(values, LEAST_SCORE))
+
+    sampled, value = np.zeros(RESAMPLES), 0.0
+    for game, seeds in firsts.items():
+        others = seconds[game]
+        sampled += (logs(drawn(seeds)) - logs(drawn(others))) / len(firsts)
+        of_all = (np.mean([np.mean(returns) for returns in each]) for each in (seeds, others))
+        first, second = (float(logs(mean)) for mean in of_all)
+        value += (first - second) / len(firsts)
+    low, high = np.exp(np.quantile(sampled, [0.025, 0.975]))
     return float(np.exp(value)), float(low), float(high)
 
 
-def _rows() -> tuple[list[JSON], dict[str, list[float]]]:
-    found = read_json(RESULTS)
+def _rows(results: Path = RESULTS) -> tuple[list[JSON], dict[str, list[float]]]:
+    found = read_json(results)
     return found["rows"], found["teachers"]
 
 
@@ -86,9 +105,9 @@ def policy_distillation_teachers() -> list[str]:
     return lines
 
 
-def policy_distillation_sizes() -> list[str]:
+def policy_distillation_sizes(results: Path = RESULTS) -> list[str]:
     """A row a loss and size: the share of the teachers' scores, over all games that are there."""
-    rows, teachers = _rows()
+    rows, teachers = _rows(results)
     lines = [
         "| loss | size | weights | share of teachers' score | games | seeds | paper | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -105,6 +124,11 @@ def policy_distillation_sizes() -> list[str]:
     return lines
 
 
+def policy_distillation_long() -> list[str]:
+    """The same of students that learnt for longer."""
+    return policy_distillation_sizes(LONG)
+
+
 def _paper(found: Returns, teachers: dict[str, list[float]], key: tuple[str, int]) -> str:
     """The paper's share, and whether ours has it."""
     paper = PAPER.get(key)
@@ -114,7 +138,7 @@ def _paper(found: Returns, teachers: dict[str, list[float]], key: tuple[str, int
         return f"{paper:.1%} | open"
     _, low, high = share(found, teachers)
     return f"{paper:.1%} | " + (
-        "not reproduced" if high < paper else "better" if low > paper else "reproduced"
+        "not reproduced" if high < paper else "better" if low > paper else "reproduced, within it"
     )
 
 
@@ -133,18 +157,16 @@ def policy_distillation_several() -> list[str]:
     ]
     several = [row for row in rows if row["kind"] == "several"]
     for games, loss in sorted({(tuple(row["games"]), row["loss"]) for row in several}):
-        pair = (list(games), loss)
-        found = _gathered(several, lambda row, pair=pair: (row["games"], row["loss"]) == pair)
+        found = _of(several, games=list(games), loss=loss)
         lines.append(
             f"| {len(games)} | student, {LOSSES[loss]} | the teachers' "
             f"| {_cell(found, teachers)} | {_seeds(found)} | {PAPER_SEVERAL.get(loss, '–')} |"
         )
     joint = read_json(JOINT)["rows"] if JOINT.exists() else []
-    for key in sorted({(tuple(row["games"]), row["algo"], row["frames"]) for row in joint}):
-        games, algo, frames = key
-        found = _gathered(
-            joint, lambda row, key=key: (tuple(row["games"]), row["algo"], row["frames"]) == key
-        )
+    for games, algo, frames in sorted(
+        {(tuple(row["games"]), row["algo"], row["frames"]) for row in joint}
+    ):
+        found = _of(joint, games=list(games), algo=algo, frames=frames)
         lines.append(
             f"| {len(games)} | learnt jointly, {algo.upper()} | {frames:,} "
             f"| {_cell(found, teachers)} | {_seeds(found)} | {PAPER_JOINT} |"
@@ -172,9 +194,95 @@ def policy_distillation_bytes() -> list[str]:
     return lines
 
 
+def _of(rows: list[JSON], **wanted: Any) -> Returns:
+    return _gathered(rows, lambda row: all(row.get(key) == wanted[key] for key in wanted))
+
+
+def _spread(found: tuple[float, float, float]) -> str:
+    return "{:.1%} [{:.1%}, {:.1%}]".format(*found)
+
+
+def _counted(found: Returns) -> str:
+    return f"{len(found)} games of {ALL_GAMES}, seeds: {_seeds(found)}"
+
+
+def _against(mark: float, found: tuple[float, float, float]) -> str:
+    """A verdict by the interval's side of a mark."""
+    value, low, high = found
+    if low >= mark:
+        return "met"
+    if high < mark:
+        return "missed"
+    return f"open: the interval has {mark:.0%} in it"
+
+
+def _over(found: tuple[float, float, float]) -> str:
+    """A verdict by the interval's side of 1, of a claim that the first is better."""
+    _, low, high = found
+    return "reproduced" if low > 1 else "refuted here" if high < 1 else "open: it has 100 % in it"
+
+
+def _marks(rows: list[JSON], teachers: dict[str, list[float]], how: str) -> list[list[str]]:
+    """What students have to reach of their teachers' score; `how` they learnt, in words."""
+    games = sorted({row["game"] for row in rows if row["kind"] == "single"})
+    wanted = [
+        ("KL students of 25 % of the weights", 1.0, _of(rows, kind="single", loss="kl", size=25)),
+        ("KL students of 7 % of the weights", 0.95, _of(rows, kind="single", loss="kl", size=7)),
+        ("sparse KL students of 2 % of the weights", 0.95, _of(rows, kind="sparse")),
+        (
+            f"{len(games)} games in one network of one teacher's size, KL",
+            0.95,
+            _of(rows, kind="several", loss="kl"),
+        ),
+    ]
+    lines = []
+    for name, mark, found in wanted:
+        if found:
+            value = share(found, teachers)
+            cells = [f"{name}{how}: {mark:.0%} of their teachers", _spread(value), _counted(found)]
+            lines.append([*cells, _against(mark, value)])
+    return lines
+
+
+def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
+    """What is claimed to score more than what."""
+    joint = read_json(JOINT)["rows"] if JOINT.exists() else []
+    found: list[tuple[str, Returns, Returns]] = []
+    for first, second in (("kl", "nll"), ("nll", "mse"), ("kl", "mse")):
+        for size in sorted({row["size"] for row in rows if row["kind"] == "single"}, reverse=True):
+            one, other = (_of(rows, kind="single", loss=x, size=size) for x in (first, second))
+            found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %", one, other))
+        one, other = (_of(rows, kind="several", loss=x) for x in (first, second))
+        found.append((f"{LOSSES[first]} over {LOSSES[second]}, several games", one, other))
+    for frames in sorted({row["frames"] for row in joint}):
+        mine = _of(joint, frames=frames)
+        name = f"A KL student of several games over one that learnt jointly, {frames:,} frames"
+        found.append((name, _of(rows, kind="several", loss="kl"), mine))
+    found.append(("Sparse over small and dense", _of(rows, kind="sparse"), _of(rows, kind="small")))
+    return found
+
+
+def policy_distillation_marks() -> list[str]:
+    """Marks and claims, what was found and a verdict that follows from the interval."""
+    rows, teachers = _rows()
+    lines = _marks(rows, teachers, "")
+    if LONG.exists():
+        lines += _marks(*_rows(LONG), ", taught for longer")
+    for name, first, second in _pairs(rows):
+        games = first.keys() & second.keys()
+        if games:
+            pair = [{game: each[game] for game in sorted(games)} for each in (first, second)]
+            value = ratio(*pair)
+            lines.append([name, _spread(value), _counted(pair[0]), _over(value)])
+    head = ["mark or claim", "found, 95 % interval", "from", "verdict"]
+    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)]
+
+
 TABLES = {
+    "policy_distillation_marks": policy_distillation_marks,
     "policy_distillation_teachers": policy_distillation_teachers,
     "policy_distillation_sizes": policy_distillation_sizes,
+    "policy_distillation_long": policy_distillation_long,
     "policy_distillation_several": policy_distillation_several,
     "policy_distillation_bytes": policy_distillation_bytes,
 }

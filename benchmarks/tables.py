@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import tyro
+from advice_tables import trajectory_advice
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -64,6 +65,7 @@ PAGES = (
             "results.md",
             "training.md",
             "distillation_methods.md",
+            "policy_distillation.md",
             "rigs.md",
             "onnx.md",
             "protocol.md",
@@ -194,6 +196,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,
     "onnx_node_exclusions": node_exclusions,
+    "trajectory_advice": trajectory_advice,
     "trajectory_claims": trajectory_claims,
     "trajectory_methods": trajectory_methods,
     "trajectory_thousand": trajectory_thousand,

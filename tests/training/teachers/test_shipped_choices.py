@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sparsectl.policy.choices import LOGITS, Q_VALUES
 from sparsectl.policy.load import load
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.rollouts.evaluate import evaluate
@@ -16,11 +17,18 @@ from sparsectl.training.rollouts.policy import load_policy
 TEACHERS = Path(__file__).parents[3] / "training" / "teachers"
 
 
-@pytest.mark.parametrize(("name", "least"), [("cart_pole", 475.0), ("acrobot", -100.0)])
-def test_it_returns_what_its_task_registers_as_solved(name: str, least: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "least", "values"),
+    [
+        ("cart_pole", 475.0, LOGITS),
+        ("acrobot", -100.0, LOGITS),
+        ("mountain_car", -110.0, Q_VALUES),
+    ],
+)
+def test_it_returns_what_its_task_registers_as_solved(name: str, least: float, values: str) -> None:
     path = TEACHERS / f"{name}.onnx"
     assert evaluate(EvaluateConfig(path, episodes=8))["return_mean"] >= least
-    assert load_policy(path).values_kind == "logits"
+    assert load_policy(path).values_kind == values
     assert load(path).layers[-1].activation == "argmax"
 
 
@@ -36,7 +44,7 @@ def test_one_that_sees_images_plays_far_better_than_chance(name: str, least: flo
 @pytest.mark.parametrize(
     "name",
     [
-        *("cart_pole", "acrobot", "sensorsini_bang_bang"),
+        *("cart_pole", "acrobot", "mountain_car", "sensorsini_bang_bang"),
         *("minatar_breakout", "minatar_space_invaders", "minatar_freeway"),
     ],
 )
