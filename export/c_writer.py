@@ -27,8 +27,8 @@ from sparsectl.policy.folder import GoldenVectors, PolicyFacts
 from sparsectl.policy.graph import PolicyGraph, Signal
 
 C_FILES = c_file_names()
-POLICY_HEADER, POLICY_SOURCE, VECTORS_HEADER, POLICY_ASSEMBLY = C_FILES
-"""Only some encodings have policy.S; policy.c without it gives the same bits."""
+"""The files under their default names. Only some encodings have policy.S; policy.c without it gives
+the same bits."""
 
 _MOST_LINES = 24
 """Of signals, one each."""

@@ -27,7 +27,6 @@ ARDUINO_MEGA2560: Final = Microcontroller(
     shared=(COMMON / "avr" / "board.c",),
     extra_flags=("-Os",),
     link_flags=("-Wl,--gc-sections",),
-    usb_ids=((0x2341, 0x0042), (0x2341, 0x0010), (0x2A03, 0x0042), (0x1A86, 0x7523)),
     images=("hex",),
     emulator=Simavr("atmega2560", clock_hz=16_000_000, encoders="B0"),
     programmer=Avrdude(part="atmega2560", protocol="wiring", baud=115_200),

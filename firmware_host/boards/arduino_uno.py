@@ -27,7 +27,6 @@ ARDUINO_UNO: Final = Microcontroller(
     shared=(COMMON / "avr" / "board.c",),
     extra_flags=("-Os",),
     link_flags=("-Wl,--gc-sections",),
-    usb_ids=((0x2341, 0x0043), (0x2341, 0x0001), (0x2A03, 0x0043), (0x1A86, 0x7523)),
     images=("hex",),
     emulator=Simavr("atmega328p", clock_hz=16_000_000, encoders="D2"),
     programmer=Avrdude(part="atmega328p", protocol="arduino", baud=115_200),

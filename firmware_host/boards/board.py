@@ -78,10 +78,6 @@ class Board(ToolChain, Protocol):
         """Speed of its serial line, in bits a second."""
 
     @property
-    def usb_ids(self) -> tuple[tuple[int, int], ...]:
-        """(vendor, product) of the USB interfaces it is sold with; the first guess, HELLO tells."""
-
-    @property
     def images(self) -> tuple[str, ...]:
         """Forms beside ELF that its tools want: hex, bin."""
 

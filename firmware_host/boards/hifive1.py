@@ -31,7 +31,6 @@ HIFIVE1: Final = Microcontroller(
     ),
     second_clock="mtime, of the low-frequency clock",
     link_flags=own_link_flags(_PORT),
-    usb_ids=((0x0403, 0x6010),),  # FTDI: the second of its ports is UART 0
     images=("hex",),
     # mcycle counts nanoseconds of QEMU's time: one an instruction, as if each took a cycle
     emulator=Qemu("qemu-system-riscv32", "sifive_e", ns_shift=0, counts_at_hz=16_000_000),

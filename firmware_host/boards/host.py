@@ -32,7 +32,6 @@ class HostBoard:
     edge_cycles: int | None = None
     deaf_cycles: int = 0
     baud: int = 230_400
-    usb_ids: tuple[tuple[int, int], ...] = ()
     images: tuple[str, ...] = ()
     link_flags: tuple[str, ...] = ()
     emulator: Emulator | None = Process()

@@ -33,7 +33,6 @@ MICROBIT: Final = Microcontroller(
     second_clock="RTC 1, of the 32 kHz RC",
     shared=STARTUP,
     link_flags=link_flags(_PORT),
-    usb_ids=((0x0D28, 0x0204),),  # Arm's DAPLink
     images=("hex",),
     emulator=Qemu("qemu-system-arm", "microbit", ns_shift=6),
     programmer=UsbDrive(label="MICROBIT", details="DETAILS.TXT"),

@@ -40,7 +40,6 @@ class Microcontroller:
     """Sources of ports/common/ that it takes beside the port for all microcontrollers."""
     extra_flags: tuple[str, ...] = ()
     link_flags: tuple[str, ...] = ()
-    usb_ids: tuple[tuple[int, int], ...] = ()
     images: tuple[str, ...] = ()
     emulator: Emulator | None = None
     programmer: Programmer | None = None

@@ -32,7 +32,6 @@ NUCLEO_F446RE: Final = Microcontroller(
     second_clock="timer 5, of the same crystal",
     shared=(*STARTUP, SYSTICK, *STM32F4),
     link_flags=link_flags(_PORT),
-    usb_ids=((0x0483, 0x374B),),  # the ST-LINK's serial port
     images=("bin",),
     # The F405 that QEMU knows has the F446's timers and serial lines at the same places.
     emulator=Qemu("qemu-system-arm", "netduinoplus2", ns_shift=3, serial=1),

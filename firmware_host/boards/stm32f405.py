@@ -32,7 +32,6 @@ STM32F405: Final = Microcontroller(
     second_clock="timer 5, of the same crystal",
     shared=(*STARTUP, SYSTICK, *STM32F4),
     link_flags=link_flags(_PORT),
-    usb_ids=((0x0483, 0x374B), (0x0483, 0x3748)),  # ST-Link's serial ports
     images=("bin",),
     emulator=Qemu("qemu-system-arm", "netduinoplus2", ns_shift=3),
     programmer=StFlash(address=0x0800_0000),

@@ -26,7 +26,7 @@ from sparsectl.hil.link.counters import Counters
 from sparsectl.hil.link.session import make_exchange
 from sparsectl.hil.timing.clock_sync import ClockRelation, Exchange, fit_clock
 from sparsectl.hil.timing.latency import latencies, summarise
-from sparsectl.hil.timing.percentiles import Percentiles, intervals, percentiles
+from sparsectl.hil.timing.percentiles import intervals, percentiles
 from sparsectl.protocol.wire import Fault, State
 
 UNKNOWN_STATE = "unknown"
@@ -249,10 +249,3 @@ def _since_start(time_us: int, active: Trace) -> float:
 def _last(journal: Journal, name: str) -> dict[str, Any]:
     notes = journal.notes(name)
     return notes[-1] if notes else {}
-
-
-def quantity(values: Percentiles | None, unit: str = "us") -> str:
-    """Format a median with its tail in one line."""
-    if values is None:
-        return "not measured"
-    return f"{values['p50']:.4g} {unit}, p99 {values['p99']:.4g}, max {values['max']:.4g}"
