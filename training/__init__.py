@@ -1,1 +1,1 @@
-"""Teacher in, sparse student out."""
+"""Train teachers, and distil them into sparse students."""

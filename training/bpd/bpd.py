@@ -47,20 +47,22 @@ from sparsectl.training.students.variational import NOISES, VariationalStudent
 
 
 class BayesianPolicyDistillation:
-    """Students, critics, their targets and optimisers; `update` is one step of the paper's loop.
+    """Students, critics, their target networks and optimisers; `update` is one step of the paper's
+    loop.
 
     Args:
         dataset: the teacher's transitions.
         signals: names, units and scales; the normaliser.
-        settings: the paper's by default.
-        seeds: one a student: of its start, minibatches and weight noise.
-        device: where everything lives.
-        kl_multipliers: one a student in place of the settings' one.
-        fitted: critics to take in place of live ones.
-        term: what is imitated where actions are choices; None: the teacher's actions.
+        settings: by default the paper's.
+        seeds: one per student, for its initial weights, minibatches and weight noise.
+        device: where all tensors are.
+        kl_multipliers: one per student, instead of the one in the settings.
+        fitted: fitted critics, instead of critics that are trained beside the students.
+        term: the loss over choices, if actions are choices; None: the squared error to the
+            teacher's actions.
 
     Attributes:
-        losses: after an update, by name, each [S].
+        losses: by name, each [S], of the last update.
         kl_multipliers: [S]; may be changed between updates.
     """
 
@@ -119,7 +121,8 @@ class BayesianPolicyDistillation:
         self.losses: dict[str, Tensor] = {}
 
     def update(self) -> None:
-        """One minibatch: the critics, and every second time the students and the targets."""
+        """Update the critics on one minibatch and, every second time, the students and the target
+        networks."""
         students_turn = self.steps_done % self.settings.student_interval == 0
         if self.live or students_turn:
             turn = self.steps_done // self.settings.student_interval
@@ -146,7 +149,8 @@ class BayesianPolicyDistillation:
 
     @torch.no_grad()
     def _update_students(self, batch: Batch) -> None:
-        """Down the loss, from written-out gradients in the actions."""
+        """Take a gradient step on the students' loss, with gradients in the actions in closed
+        form."""
         sampled = self.acting.actions(batch.observations, self.noise.draw(self.randoms))
         gradient = (
             self._action_gradient(batch, sampled)
@@ -159,7 +163,8 @@ class BayesianPolicyDistillation:
         self.losses["divergence"] = divergences
 
     def _action_gradient(self, batch: Batch, sampled: Tensor) -> Tensor:
-        """Gradients of value term and squared error in what the students give, [S, B, m]."""
+        """Return the gradients of value term and squared error with respect to the students'
+        outputs, [S, B, m]."""
         actions = self._in_units(sampled)
         difference = actions - batch.labels
         terms = difference.shape[1] * (actions.shape[2] if self.settings.imitation == "mean" else 1)
@@ -172,17 +177,18 @@ class BayesianPolicyDistillation:
         return gradient
 
     def _choice_gradient(self, term: Term, batch: Batch, outputs: Tensor) -> Tensor:
-        """Gradients of |D|/M Σ loss in the values that the students give, [S, B, choices]."""
+        """Return the gradients of |D|/M Σ loss with respect to the students' outputs, [S, B,
+        choices]."""
         loss = term(outputs, batch.labels)
         self.losses["imitation"] = loss.value.mean(dim=1)
         return loss.gradient * (len(self.batches) / outputs.shape[1])
 
     def _in_units(self, actions: Tensor) -> Tensor:
-        """A student's actions, from -1 to 1, in those of the minibatches."""
+        """Convert students' actions from -1 … 1 to the units of the minibatches."""
         return actions if self._bounds is None else actions * self._bounds[1] + self._bounds[0]
 
     def _value_gradient(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Gradients of -λ mean Q1 in the actions, [S, B, m]."""
+        """Return the gradients of -λ mean Q1 with respect to the actions, [S, B, m]."""
         q1, gradient = self.first.value_and_gradient(observations, actions)
         self.losses["q1"] = q1.mean(dim=1)
         lambda_ = self.settings.value_weight * len(self.batches) / q1.abs().mean(dim=1)
@@ -195,17 +201,18 @@ class BayesianPolicyDistillation:
             self.critics.soft_update(self.settings.target_rate)
 
     def kl_weights(self) -> Tensor:
-        """η of each student as it is now, [S]."""
+        """Return each student's present η, [S]."""
         settings = self.settings
         progress = min(self.steps_done / settings.steps, 1.0)
         return self.kl_multipliers * self.schedule(progress, settings.kl_rate, settings.kl_cap)
 
     def posterior(self, student: int = 0) -> tuple[StudentLayer, ...]:
-        """A student's layers as they are now."""
+        """Return a student's present layers."""
         return self.student.posterior(student)
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next update depends on, but the dataset and the count of steps."""
+        """Return everything that the next update depends on, except the dataset and the number of
+        steps."""
         return {
             **self.student_adam.state("student"),
             **self.critics.state(),
@@ -215,7 +222,7 @@ class BayesianPolicyDistillation:
         }
 
     def load(self, state: dict[str, Tensor], steps_done: int) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         for random, its in zip(self.randoms, state["random"], strict=True):
             random.set_state(its.clone())  # it reads from the start of the memory
         with torch.no_grad():
@@ -229,7 +236,7 @@ class BayesianPolicyDistillation:
 
 
 class Target:
-    """A copy of the students that follows slowly, as the policy of the critics' targets.
+    """A copy of the students that follows them slowly: the policy in the critics' targets.
 
     Attributes:
         values: [P], its parameters.
@@ -245,10 +252,10 @@ class Target:
         return self._pass.actions(observations, noise)
 
     def soft_update(self, values: Tensor, rate: float) -> None:
-        """Take this share of the students' parameters."""
+        """Move by this share towards the students' parameters."""
         self.values.lerp_(values, rate)
         self.refresh()
 
     def refresh(self) -> None:
-        """To be called after the values were changed."""
+        """Call this after `values` has been changed."""
         self._pass.refresh()

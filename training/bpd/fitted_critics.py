@@ -1,8 +1,8 @@
 """Critics fitted once to a dataset, saved, and shared by all students of a sweep.
 
 The paper trains twin critics beside each student, towards that student's own next action. Here they
-are fitted before, by the same rule, towards the teacher's next action: they value what the teacher
-goes on to do. Students then only ask them for a gradient, at a fraction of the time.
+are fitted in advance, by the same rule, towards the teacher's next action, so they value the
+teacher's policy. Students then only need their gradient, which takes a fraction of the time.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ BYTES_LIMIT = 2**30
 
 @dataclass(frozen=True)
 class FittedFacts:
-    """What fitted critics were made from.
+    """The facts about fitted critics that are saved with them.
 
     Attributes:
-        sizes: observations and actions, hidden neurons, 1.
+        sizes: number of observations and actions, of hidden neurons, and 1.
         dataset: SHA-256 of the dataset's arrays.
         discount: per step.
-        steps: minibatches.
-        error: the critics' summed squared errors over the last tenth of them.
+        steps: number of minibatches.
+        error: the critics' summed squared errors over the last tenth of the steps.
     """
 
     sizes: tuple[int, ...]
@@ -59,7 +59,7 @@ class FittedFacts:
 
 @dataclass(frozen=True)
 class FittedCritics:
-    """Q1 and Q2.
+    """Fitted critics Q1 and Q2.
 
     Attributes:
         values: [P] float32, on the CPU.
@@ -71,17 +71,19 @@ class FittedCritics:
     def for_students(
         self, students: int, rows: int, dtype: torch.dtype, device: torch.device
     ) -> FirstCritics:
-        """Q1 for the minibatches of S students."""
+        """Return Q1 for the minibatches of S students."""
         sizes = self.facts.sizes
         networks = Networks(self.values.to(device), sizes, 2, dtype)
         return FirstCritics(networks, sizes, students, rows, dtype, device, shared=True)
 
 
 def with_next_actions(dataset: Dataset) -> Dataset:
-    """Transitions whose next action is known, that action in `teacher_actions`' place.
+    """Return the transitions whose next action is known, with that action in place of
+    `teacher_actions`.
 
-    It is the teacher's answer to the next observation, which the next row has while the episode
-    goes on. Behind a termination none is needed; at a cut the transition is left out.
+    The next action is the teacher's label of the next observation, which is in the next row while
+    the episode continues. After a termination none is needed; a transition at a truncation is left
+    out.
     """
     following = np.roll(dataset.teacher_actions, -1, axis=0)
     not_done = ~(dataset.terminations | dataset.truncations)
@@ -106,10 +108,10 @@ def fit_critics(
     seed: int,
     device: torch.device,
 ) -> FittedCritics:
-    """Fit critics to the dataset with the settings of live ones.
+    """Fit critics to the dataset with the settings of critics that are trained beside students.
 
     Raises:
-        UserError: too few transitions have a next one.
+        UserError: too few transitions have a next action.
     """
     batches = Batches(with_next_actions(dataset), signals, settings.batch_size, device)
     sizes = (batches.observation_size + batches.action_size, *settings.critic_hidden, 1)
@@ -150,10 +152,10 @@ def fit_critics(
 def shared_critics(
     path: Path, dataset: Dataset, signals: dict[str, Any], settings: BpdSettings, seed: int
 ) -> FittedCritics:
-    """The critics of that file; where there is none, they are fitted and it is written.
+    """Read the critics in this file; if it does not exist, fit and write them.
 
     Raises:
-        UserError: the file is damaged or of another dataset, or fitting failed.
+        UserError: the file is damaged or belongs to another dataset, or fitting failed.
     """
     if not path.exists():
         device = torch.device("cpu")
@@ -169,7 +171,7 @@ def shared_critics(
 
 
 def write_critics(path: Path, critics: FittedCritics) -> None:
-    """Write them whole or not at all."""
+    """Write critics to a file, completely or not at all."""
     header = {"format": FORMAT, "version": VERSION, **asdict(critics.facts)}
     metadata = {"sparsectl": json.dumps(header)}
     write_safetensors(path, save_file, {"values": critics.values}, metadata)

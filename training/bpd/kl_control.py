@@ -1,8 +1,9 @@
-"""Controllers that steer the divergence's weight to what is wanted, so that nobody tunes it.
+"""Controllers that adjust the weight of the divergence to reach a target, so that nobody has to
+tune it.
 
-The weight's multiplier is a dual variable: it rises while the student is over what is wanted and
-falls while it is under it, by gradient ascent on its logarithm (as GECO does: Rezende and Viola,
-"Taming VAEs", 2018). It begins once the schedule has reached its cap: before, η is still growing.
+The weight's multiplier is a dual variable: it rises while the student exceeds the target and falls
+while it is below, by gradient ascent on its logarithm (as in GECO: Rezende and Viola, "Taming
+VAEs", 2018). Control begins when the schedule has reached its cap, since η is still growing before.
 """
 
 from __future__ import annotations
@@ -14,24 +15,26 @@ from typing import Protocol
 from sparsectl.training.settings import BpdSettings
 
 GAIN = 0.3
-"""Change of the multiplier's logarithm for an excess of one, a step of control."""
+"""Change of the multiplier's logarithm per control step for an excess of 1."""
 
 LARGEST_CHANGE = 0.3
-"""Of the logarithm in one step: 100 steps may move the multiplier by e^30, one by a third."""
+"""The largest change of the logarithm in one step: 100 steps may change the multiplier by e^30, one
+by a third."""
 
 
 class Controller(Protocol):
-    """What is wanted of a student while it is distilled."""
+    """A target for a student during its distillation."""
 
     wants_return: bool
 
     def excess(self, figures: dict[str, float]) -> float | None:
-        """How much more divergence must weigh: over 0 for more; None: it is not known now."""
+        """Return how much more the divergence must weigh: positive for more; None: not known at
+        present."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A wanted number of kept weights; `figures` have `kept_weights`."""
+    """A target number of kept weights; `figures` contain `kept_weights`."""
 
     wanted: int
     wants_return = False
@@ -42,14 +45,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class ReturnShare:
-    """A wanted loss of return; `figures` have `return` where it was measured."""
+    """A target loss of return; `figures` contain `return` when it was measured."""
 
     share: float
     teacher_return: float
     wants_return = True
 
     def excess(self, figures: dict[str, float]) -> float | None:
-        """The room that is left, as a share of the room there was."""
+        """Return the margin that is left, as a share of the initial margin."""
         if "return" not in figures:
             return None
         room = max((1 - self.share) * abs(self.teacher_return), 1e-6)
@@ -58,7 +61,7 @@ class ReturnShare:
 
 
 def controller_of(settings: BpdSettings, teacher_return: float | None) -> Controller | None:
-    """The controller that the settings ask for."""
+    """Return the controller that the settings ask for."""
     if settings.kl_weights:
         return Weights(settings.kl_weights)
     if settings.kl_return and teacher_return is not None:
@@ -67,7 +70,8 @@ def controller_of(settings: BpdSettings, teacher_return: float | None) -> Contro
 
 
 def steered(controller: Controller, figures: dict[str, float], settings: BpdSettings) -> float:
-    """The factor on the divergence's multiplier; `figures` have `progress`, 0 to 1."""
+    """Return the factor by which to change the divergence's multiplier; `figures` contain
+    `progress`, 0 to 1."""
     ramp = settings.kl_cap / settings.kl_rate if settings.kl_rate else 0.0
     excess = controller.excess(figures)
     if figures["progress"] < min(ramp, 1.0) or excess is None:

@@ -1,11 +1,11 @@
-"""Bayesian Policy Distillation the plain way: a page to read beside the paper and the engine.
+"""Bayesian Policy Distillation on one page, to read beside the paper and the fast engine.
 
-The same operations as in the code that accompanies the paper (Kim et al. 2026), in our own words:
-a module a layer, separate critics, ordinary Adam, targets that follow one parameter after another,
-and log α as the last forward pass left it. One student, float32, physical units. The engine must be
-faster than this and must learn the same. Where that program departs from the paper's formulas the
-paper's can be had too: `imitation="sum"`, `deviation=right_deviation`. Tests hold the engine in
-`bpd.py` equal to it to rounding, and the engine's speed is measured against it.
+The operations are those of the code that accompanies the paper (Kim et al. 2026), in our own words:
+one module per layer, separate critics, ordinary Adam, targets that follow one parameter after
+another, and log α as the last forward pass left it. One student, float32, physical units. Where the
+paper's formulas differ from that program, they are available too: `imitation="sum"`,
+`deviation=right_deviation`. Tests hold the engine in `bpd.py` equal to this page to rounding, and
+the engine's speed is measured against it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SparseLinear(nn.Module):
 
 
 class Student(nn.Module):
-    """128-128, ReLU, tanh, scaled to the action's bounds."""
+    """The student: two hidden layers of 128, ReLU, tanh, scaled to the action's bounds."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Student(nn.Module):
         return torch.tanh(last(observations)) * self.scale + self.offset
 
     def divergence(self) -> Tensor:
-        """Of all weights together."""
+        """Return the divergence of all weights together."""
         layers = [layer.divergence() for layer in self.layers if isinstance(layer, SparseLinear)]
         return torch.stack(layers).sum()
 
@@ -104,12 +104,12 @@ class PlainBpd:
 
     Args:
         columns: observations [N, n], actions [N, m], rewards, next observations and ends [N, 1].
-        hidden: neurons of the student.
-        steps: over which η grows.
-        seed: of everything, as torch's and numpy's global seeds.
-        deviation: of the weights' noise: the authors' program's, or the paper's.
-        imitation: over an action's elements: the mean, as in the program, or the sum, as in the
-            paper.
+        hidden: sizes of the student's hidden layers.
+        steps: number of steps over which η grows.
+        seed: for torch's and numpy's global generators.
+        deviation: standard deviation of the weights' noise: the authors' program's, or the paper's.
+        imitation: how the squared error combines an action's elements: the mean, as in the program,
+            or the sum, as in the paper.
         low, high: the action's bounds, [m] or the same for all.
     """
 
@@ -147,7 +147,7 @@ class PlainBpd:
         self.losses: dict[str, Tensor] = {}
 
     def update(self) -> None:
-        """One minibatch."""
+        """Update on one minibatch."""
         rows = self.rows.integers(0, self.size, self.batch_size)
         observations, actions, rewards, after, ends = (
             torch.from_numpy(column[rows]) for column in self.columns

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 
 Schedule = Callable[[float, float, float], float]
-"""(progress 0 … 1, rate ν, cap) → η; but for constant, η is at the cap from progress cap / ν on."""
+"""Maps (progress 0 … 1, rate ν, cap) to η; except for constant, η reaches the cap at progress cap /
+ν."""
 
 STEEPNESS = 5.0
-"""Of the exponential: it starts at e⁻⁵, under a hundredth, of the linear one's mean slope."""
+"""Exponent of the exponential schedule, which starts at e⁻⁵, below a hundredth, of the linear one's
+mean slope."""
 
 
 def constant(progress: float, rate: float, cap: float) -> float:

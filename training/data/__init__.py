@@ -1,1 +1,1 @@
-"""Datasets: their arrays, the files that they are kept in, minibatches of them."""
+"""Datasets: their arrays, their files, and minibatches."""

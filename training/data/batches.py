@@ -1,4 +1,4 @@
-"""Minibatches of a dataset that lives on the training device, normalised once."""
+"""Draw minibatches from a dataset that is on the training device and was normalised once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sparsectl.training.nn.networks import Array
 
 
 class Batch(NamedTuple):
-    """Normalised rows: state_action [S, B, n + m], labels [S, B, m], rewards [S, B], …; where
-    actions are choices labels are the teacher's values as they are, [S, B, choices]."""
+    """Normalised rows: state_action [S, B, n + m], labels [S, B, m], rewards [S, B], …; if actions
+    are choices, labels are the teacher's unscaled values, [S, B, choices]."""
 
     observations: Tensor
     state_action: Tensor
@@ -25,16 +25,16 @@ class Batch(NamedTuple):
     next_observations: Tensor
     rewards: Tensor
     not_done: Tensor
-    """1 where the next state is worth something, 0 behind a termination."""
+    """0 after a termination, otherwise 1: whether the next state has a value."""
 
 
 class Batches:
-    """All transitions as rows of one table, so that S students' minibatches are one gather.
+    """All transitions as rows of one table, so that the minibatches of S students are one gather.
 
-    Rows are normalised by the signals, or `physical`: as the environment has them.
+    Rows are normalised by the signals or, with `physical`, in the environment's units.
 
     Raises:
-        UserError: there are fewer transitions than a minibatch has.
+        UserError: there are fewer transitions than a minibatch needs.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Batches:
     def sample(self, generators: Sequence[torch.Generator], turn: int = 0) -> Batch:
         """A minibatch for each generator's student, drawn with replacement.
 
-        Where there are several tasks it is of one, the first's in turn 0, the second's in turn 1
-        and so on, over and over.
+        If there are several tasks, a minibatch is from one: the first's in turn 0, the second's in
+        turn 1 and so on, cyclically.
         """
         memories = self._memories or [(0, len(self._table))]
         first, end = memories[turn % len(memories)]

@@ -19,27 +19,29 @@ from sparsectl.training.nn.networks import Array
 Flags = NDArray[np.bool_]
 
 VALUES_KIND = "values"
-"""Of the metadata: which values `teacher_values` are, one of `policy.choices.VALUES`."""
+"""Key of the metadata: the kind of `teacher_values`, one of `policy.choices.VALUES`."""
 TASK_ROWS = "task_rows"
-"""Of the metadata of several tasks joined (tasks.py): how many transitions each has, in order."""
+"""Key of the metadata of several tasks joined (tasks.py): the number of transitions of each, in
+order."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Transitions in the order they happened, one episode after the other.
+    """Transitions in the order in which they happened, one episode after the other.
 
     Attributes:
         observations: [N, n] float32, physical units.
-        actions: [N, m] float32, as executed (with the noise that explored).
-        teacher_actions: [N, m] float32, what the teacher does in that observation without noise.
+        actions: [N, m] float32, as executed, with exploration noise.
+        teacher_actions: [N, m] float32, the teacher's actions for these observations without noise.
         rewards: [N] float32.
         next_observations: [N, n] float32.
-        terminations: [N] bool, the episode ended in a terminal state.
-        truncations: [N] bool, the episode was cut and the state goes on being worth something.
+        terminations: [N] bool, whether the episode ended in a terminal state.
+        truncations: [N] bool, whether the episode was cut, so that the next state still has a
+            value.
         metadata: JSON: signals, environment, teacher {parameters, sha256}, seed, config …; with
-            teacher_values also values, which they are: q_values or logits.
-        teacher_values: [N, choices] float32, what the teacher gives for each choice, where actions
-            are choices and it says so.
+            teacher_values also `values`, their kind: q_values or logits.
+        teacher_values: [N, choices] float32, the teacher's value for each choice, if actions are
+            choices and the values are known.
     """
 
     observations: Array
@@ -63,13 +65,13 @@ class Dataset:
 
     @property
     def choices(self) -> Choices | None:
-        """Which choices an action is one of; None: actions are real numbers."""
+        """Return the choices that an action is one of; None: actions are continuous."""
         return choices_of(self.signals)
 
     @property
     def label_size(self) -> int:
-        """Numbers that a student gives for an observation: the actions', or one for each choice, of
-        all heads."""
+        """The number of outputs that a student has: one per action, or one per choice of all
+        heads."""
         if heads := heads_of(self.signals):
             return sum(heads)
         return self.actions.shape[1] if self.choices is None else self.choices.count
@@ -80,8 +82,8 @@ class Dataset:
         return self.choices is not None or bool(heads_of(self.signals))
 
     def choice_values(self) -> Array:
-        """What the teacher gives for each choice, [N, choices]; 1 for its choice and 0 for others
-        where no more is known."""
+        """Return the teacher's value for each choice, [N, choices]; if the values are not known, 1
+        for its choice and 0 for the others."""
         if self.teacher_values is not None:
             return self.teacher_values
         assert self.choices is not None
@@ -97,21 +99,21 @@ class Dataset:
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Names of the arrays that it has."""
+        """Names of the arrays that this dataset has."""
         return ARRAYS if self.teacher_values is None else (*ARRAYS, "teacher_values")
 
     def repeated(self, rows: NDArray[np.int64], count: int) -> Dataset:
-        """With `count` more transitions: those rows, over and over."""
+        """Return the dataset with `count` more transitions, which repeat these rows."""
         if not len(rows) or count <= 0:
             return self
         return self.taken(np.concatenate([np.arange(len(self)), np.resize(rows, count)]))
 
     def taken(self, rows: NDArray[np.int64]) -> Dataset:
-        """These transitions, in this order."""
+        """Return these transitions, in this order."""
         return replace(self, **{name: getattr(self, name)[rows] for name in self.arrays})
 
     def first(self, count: int) -> Dataset:
-        """The first `count` transitions; an episode that this cuts is truncated there."""
+        """Return the first `count` transitions; an episode that this cuts is truncated there."""
         cut = {name: getattr(self, name)[:count] for name in self.arrays}
         cut["truncations"] = cut["truncations"].copy()
         cut["truncations"][-1] |= not cut["terminations"][-1]
@@ -121,21 +123,21 @@ class Dataset:
 ARRAYS = tuple(
     field.name for field in fields(Dataset) if field.name not in ("metadata", "teacher_values")
 )
-"""That every dataset has."""
+"""The arrays that every dataset has."""
 
 
 def joined(datasets: list[Dataset]) -> Dataset:
-    """All transitions in one dataset, with the metadata of the first."""
+    """Join datasets; the metadata is that of the first."""
     names = datasets[0].arrays
     arrays = {name: np.concatenate([getattr(d, name) for d in datasets]) for name in names}
     return Dataset(**arrays, metadata=datasets[0].metadata)
 
 
 def checked(dataset: Dataset, path: Path) -> Dataset:
-    """The dataset with its types made right.
+    """Return the dataset with its arrays converted to the right types.
 
     Raises:
-        UserError: shapes do not fit, there is a NaN, or an action is outside its bounds.
+        UserError: shapes do not fit, a value is NaN, or an action is outside its bounds.
     """
     size, action_size = _sizes(dataset, path)
     count = len(dataset.observations)

@@ -1,4 +1,4 @@
-"""Where a dataset is kept: an .npz, or Minari's local folder as `minari:ID`."""
+"""Read and write datasets: an .npz, or Minari's local folder as `minari:ID`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ MINARI = "minari:"
 
 
 def read_dataset(path: Path) -> Dataset:
-    """Read a dataset from where it is kept.
+    """Read a dataset from an .npz or from Minari.
 
     Raises:
-        UserError: it is not there, or is no whole dataset.
+        UserError: it does not exist or is not a complete dataset.
     """
     place = str(path)
     return read_minari(place.removeprefix(MINARI)) if place.startswith(MINARI) else read_npz(path)
 
 
 def write_dataset(path: Path, dataset: Dataset) -> None:
-    """Write it.
+    """Write a dataset to an .npz or to Minari.
 
     Raises:
-        UserError: Minari has that name already, or is not installed.
+        UserError: Minari already has a dataset with that name, or is not installed.
     """
     if str(path).startswith(MINARI):
         write_minari(str(path).removeprefix(MINARI), dataset)
@@ -36,10 +36,10 @@ def write_dataset(path: Path, dataset: Dataset) -> None:
 
 
 def check_place(path: Path) -> None:
-    """See that a dataset can be kept under that name.
+    """Check that a dataset can be written under that name.
 
     Raises:
-        UserError: it can not.
+        UserError: it cannot.
     """
     if str(path).startswith(MINARI):
         check_minari_place(str(path).removeprefix(MINARI))

@@ -1,4 +1,4 @@
-"""Datasets to and from Minari's local folder; nothing is fetched from its hub."""
+"""Read and write datasets in Minari's local folder; nothing is fetched from its hub."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_minari(dataset_id: str, dataset: Dataset) -> None:
 
 
 def check_minari_place(dataset_id: str) -> Path:
-    """The folder of a dataset that is to be written.
+    """Return the folder of a dataset that is to be written.
 
     Raises:
         UserError: the name is no Minari name or is taken, minari is not installed, or its folder
@@ -63,10 +63,11 @@ def check_minari_place(dataset_id: str) -> Path:
 
 
 def read_minari(dataset_id: str) -> Dataset:
-    """Read a dataset from Minari's local folder; actions are their own labels unless it says else.
+    """Read a dataset from Minari's local folder; actions are their own labels unless it contains
+    others.
 
     Raises:
-        UserError: it is not there, is damaged, or holds what no policy here can take.
+        UserError: it does not exist, is damaged, or has spaces that no policy here supports.
     """
     minari = _minari()
     try:
@@ -142,7 +143,7 @@ def _buffers(dataset: Dataset) -> list[Any]:
 
 
 def _infos(dataset: Dataset, part: slice) -> dict[str, Array]:
-    """The teacher's labels; Minari wants T + 1 of them."""
+    """Return the teacher's labels in Minari's form, which has T + 1 of them."""
     labels = {TEACHER_ACTION: dataset.teacher_actions[part]}
     if dataset.teacher_values is not None:
         labels[dataset.metadata[VALUES_KIND]] = dataset.teacher_values[part]
@@ -203,5 +204,5 @@ def _labels(episode: Any) -> Any:
 
 
 def _column(actions: Any) -> Any:
-    """Numbers of choices, which Minari keeps as [T], as [T, 1]."""
+    """Convert indices of choices from Minari's [T] to [T, 1]."""
     return actions[:, None] if np.ndim(actions) == 1 else actions

@@ -21,8 +21,10 @@ FORMAT = "sparsectl.dataset"
 VERSION = 1
 BYTES_LIMIT = 32 * 2**30
 PACKED_LIMIT, MOST_PACKED = 256 * 2**20, 50
-"""Over so many bytes, no more than so many from each of the file's: a bomb of zeros has 1,000."""
-"""Unpacked size that is refused: 100 million transitions of the pendulum are 25 GB."""
+"""Above this size, the unpacked size may be at most this many times the file's size: a compressed
+bomb of zeros has a ratio of 1,000."""
+"""Unpacked size above which a file is refused: 100 million transitions of the pendulum are 25
+GB."""
 
 
 def write_npz(path: Path, dataset: Dataset) -> None:
@@ -38,9 +40,9 @@ def write_npz(path: Path, dataset: Dataset) -> None:
 def read_npz(path: Path) -> Dataset:
     """Read a dataset.
 
-    What a teacher gives for each of a few choices is the array `q_values` or `logits`. Another
-    tool's npz may lack `teacher_actions` (the actions are taken for them) and `metadata` (plain
-    signals are made, the action's bounds from the data).
+    The array `q_values` or `logits` contains a teacher's value for each choice. An npz from another
+    tool may lack `teacher_actions`, in which case the actions are used, and `metadata`, in which
+    case plain signals are made and the action's bounds are taken from the data.
 
     Raises:
         UserError: the file is missing, truncated or foreign, a key is missing, shapes do not fit,
@@ -110,8 +112,8 @@ def _metadata(path: Path, header: NDArray[Any] | None) -> dict[str, Any]:
 
 
 def _plain_signals(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Signals of an npz that has none: bounds of ±1 where the actions fit, else the largest; where
-    there are values of choices, the actions are those choices, counted from 0."""
+    """Make signals for an npz without any: bounds of ±1 if the actions fit, otherwise the largest;
+    if there are values of choices, the actions are their indices from 0."""
 
     def signals(values: NDArray[Any], prefix: str, limit: float | None) -> list[dict[str, Any]]:
         low, scale = (None, 1.0) if limit is None else (-limit, limit)
@@ -134,6 +136,6 @@ def _plain_signals(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _largest(actions: NDArray[Any]) -> float:
-    """The bound of all actions, at least 1."""
+    """Return the bound of all actions, at least 1."""
     largest = float(np.abs(actions).max()) if actions.size and actions.dtype.kind == "f" else 1.0
     return max(1.0, largest) if np.isfinite(largest) else 1.0

@@ -1,7 +1,7 @@
-"""Datasets of several tasks as one: the rows of each, with what is known of its own head alone.
+"""Join the datasets of several tasks: each keeps its rows, with the labels of its own head.
 
 Each is a replay memory of its own (Rusu et al. 2015, section 3.3); minibatches take them in turn.
-What another task's teacher would do is not known, and is NaN.
+The labels of another task's teacher are not known and are NaN.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def joined_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Dataset:
     Images of equal height and width are padded with empty channels to one size.
 
     Raises:
-        UserError: one has no choices, or their observations do not fit one trunk.
+        UserError: a dataset has no choices, or the observations do not fit one trunk.
     """
     if len(datasets) > MOST:
         raise UserError(f"{len(datasets)} datasets are given; one student takes {MOST} tasks")
@@ -48,7 +48,8 @@ def joined_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Dataset:
 
 
 def _image(datasets: Sequence[Dataset], paths: Sequence[Path]) -> tuple[int, int, int] | None:
-    """Of all tasks' images together; None: their observations are vectors of one size."""
+    """Return the shape of the images of all tasks together; None: their observations are vectors of
+    one size."""
     images = [image_of(dataset.signals) for dataset in datasets]
     for path, dataset, shape in zip(paths[1:], datasets[1:], images[1:], strict=True):
         first, size = images[0], dataset.observations.shape[1]
@@ -119,7 +120,8 @@ def _metadata(datasets: Sequence[Dataset], image: tuple[int, int, int] | None) -
 
 
 def _signals(datasets: Sequence[Dataset], image: tuple[int, int, int] | None) -> JSON:
-    """Those of all tasks where they are the same, else plain ones; of the action one a task."""
+    """Return the signals of all tasks if they are equal, otherwise plain ones; the action has one
+    signal per task."""
     each = [dataset.signals for dataset in datasets]
     first = each[0]
     same = all(signals["observation"] == first["observation"] for signals in each)
@@ -148,7 +150,7 @@ def _signals(datasets: Sequence[Dataset], image: tuple[int, int, int] | None) ->
 
 
 def _teachers(facts: Sequence[JSON | None]) -> JSON | None:
-    """Of all teachers together, where each one's size is known."""
+    """Return the total size of all teachers, if each one's is known."""
     known = [fact for fact in facts if fact is not None]
     if len(known) < len(facts):
         return None

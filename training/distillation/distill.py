@@ -1,7 +1,7 @@
 """`sparsectl distill`: a teacher's dataset in, a sparse student out.
 
-What the command is given is checked and opened here, and refused before work begins; run.py has the
-run itself, stage by stage.
+This file checks and opens the command's input, and refuses what is wrong before work begins; run.py
+contains the run itself, stage by stage.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
     """Distil and write `student.safetensors` under `config.out`.
 
     Args:
-        config: what is wanted.
+        config: the settings.
         table_bytes: measures a student for `config.table_bytes`.
 
     Returns:
@@ -84,14 +84,14 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
 
 
 def check_distill(config: DistillConfig) -> tuple[DistillConfig, Preset]:
-    """Check what needs neither dataset nor environment.
+    """Check the settings that need neither dataset nor environment.
 
     Returns:
-        The config with its method and preset by name, and the settings that follow.
+        The config with its method and preset by name, and the resulting settings.
 
     Raises:
-        UserError: a setting is out of its range or does not go with another, or the student cannot
-            be written there.
+        UserError: a setting is out of range or excludes another, or the student cannot be written
+            there.
     """
     config = replace(config, method=chosen_method(config), preset=chosen_preset(config))
     preset = resolved(config)
@@ -107,10 +107,10 @@ def check_distill(config: DistillConfig) -> tuple[DistillConfig, Preset]:
 
 
 def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:
-    """The datasets of several tasks as one, and what is imitated of each.
+    """Return the joined datasets of several tasks, and the loss over their heads.
 
     Raises:
-        UserError: they do not fit one student, or something is asked for that is of one task.
+        UserError: they do not fit one student, or a setting applies to a single task only.
     """
     of_one = ("env", "teacher", "critics", "normalizer")
     for name in of_one:
@@ -131,7 +131,7 @@ def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:
 
 @contextmanager
 def _without_leavings(out: Path, is_new: bool) -> Iterator[None]:
-    """A block that fails before its first checkpoint leaves nothing in a folder that is new."""
+    """Run a block that leaves nothing in a new folder if it fails before its first checkpoint."""
     try:
         yield
     except BaseException:
@@ -141,10 +141,10 @@ def _without_leavings(out: Path, is_new: bool) -> Iterator[None]:
 
 
 def _teacher(config: DistillConfig) -> Policy | None:
-    """The teacher, which fits the environment.
+    """Load the teacher and check that it fits the environment.
 
     Raises:
-        UserError: it does not, or does not load.
+        UserError: the teacher does not load or does not fit.
     """
     if config.teacher is None:
         if config.normalizer is not None:
@@ -157,7 +157,7 @@ def _teacher(config: DistillConfig) -> Policy | None:
 
 
 def in_environment(config: DistillConfig, of_dataset: str | None) -> DistillConfig:
-    """The config with the whole name of its environment for `env`.
+    """Return the config with the environment's complete name in `env`.
 
     Raises:
         UserError: the environment's options do not fit together.

@@ -1,7 +1,8 @@
-"""Teacher and finished student in the same episodes, none of which chose anything.
+"""Compare teacher and finished student in the same episodes, none of which was used to select
+anything.
 
-Where a share of the teacher's return was asked for and the interval leaves it open, more episodes
-decide, up to a limit. Each look at the figures is another chance to be wrong, so with L looks each
+If a share of the teacher's return is the target and the interval does not decide it, more episodes
+follow, up to a limit. Each interim analysis is another chance to be wrong, so with L analyses each
 has an interval of 1 - 0.05 / L (Bonferroni).
 """
 
@@ -35,11 +36,12 @@ from sparsectl.training.students.storage import StudentLayer
 JSON = dict[str, Any]
 
 WRONG = 0.05
-"""How often the verdict on a return may be wrong, over all looks."""
+"""Probability that the verdict on a return is wrong, over all analyses."""
 
 
 def evidence_of(student: Array, teacher: Array | None, confidence: float = 0.95) -> JSON:
-    """The figures of a student's returns [episodes], and the teacher's in the same episodes.
+    """Return the figures of a student's returns [episodes], beside the teacher's in the same
+    episodes.
 
     Returns:
         dict: episodes; return_mean with its 95 % interval; cvar_1, the mean of the worst hundredth,
@@ -71,13 +73,13 @@ def evidence_of(student: Array, teacher: Array | None, confidence: float = 0.95)
 
 
 class Evidence:
-    """Gathers it, and keeps the returns in a file, so that a run that was stopped goes on.
+    """Runs the episodes and keeps their returns in a file, so that a stopped run can continue.
 
     Args:
-        rollouts: where policies act.
-        path: of the file: returns of `student` and `teacher`, [episodes] each.
-        student, teacher: who acts.
-        layers: the student's weights, by which the file is known to be of this student.
+        rollouts: runs the policies.
+        path: the file: returns of `student` and `teacher`, [episodes] each.
+        student, teacher: the policies.
+        layers: the student's weights, which identify the student that the file belongs to.
         stop: called between episodes; may raise.
     """
 
@@ -103,11 +105,12 @@ class Evidence:
         self._returns = self._kept()
 
     def gather(self, counts: Sequence[int], verdict: Callable[[JSON], bool]) -> JSON:
-        """The figures after the first of those counts of episodes that is enough.
+        """Run episodes until their number is one of `counts` and the figures suffice; return the
+        figures.
 
         Args:
-            counts: of episodes, rising.
-            verdict: whether figures are enough; the last are in any case.
+            counts: numbers of episodes, rising.
+            verdict: whether figures suffice; the last ones do in any case.
         """
         confidence, figures = 1 - WRONG / len(counts), {}
         for count in counts:

@@ -1,4 +1,4 @@
-"""What is said about a student while it is trained."""
+"""Figures about a student during its training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from sparsectl.training.students.storage import StudentLayer
 
 
 def masked(layers: Sequence[StudentLayer], threshold: float) -> tuple[StudentLayer, ...]:
-    """The layers with the mask that the threshold gives, and without what cannot matter."""
+    """Return the layers with the mask of this threshold, without weights that cannot affect the
+    output."""
     return simplified(layers, [layer.kept(threshold) for layer in layers])
 
 
 def layer_figures(layers: Sequence[StudentLayer], threshold: float) -> dict[str, float]:
-    """Kept weights in all, and for each layer its sparsity (the share cut) and mean log α."""
+    """Return the total of kept weights, and for each layer its sparsity (the share of weights cut)
+    and mean log α."""
     figures: dict[str, float] = {"kept_weights": kept_weights(masked(layers, threshold))}
     for index, layer in enumerate(layers):
         figures[f"sparsity/layer_{index}"] = 1 - float(layer.kept(threshold).mean())
@@ -25,11 +27,12 @@ def layer_figures(layers: Sequence[StudentLayer], threshold: float) -> dict[str,
 
 
 def counts(layers: Sequence[StudentLayer], teacher: dict[str, Any] | None) -> dict[str, Any]:
-    """How small a student is, both ways: its weights alone, and with its biases.
+    """Return a student's size: its weights alone, and with its biases.
 
     Args:
         layers: the student.
-        teacher: its weights and parameters (weights and biases), as far as they are known.
+        teacher: weights and parameters (weights and biases) of the teacher, as far as they are
+            known.
 
     Returns:
         dict: kept_weights and kept_parameters (weights and biases that are not zero),
@@ -52,10 +55,10 @@ def counts(layers: Sequence[StudentLayer], teacher: dict[str, Any] | None) -> di
 
 
 def check_alive(layers: Sequence[StudentLayer], setting: str, mend: str) -> None:
-    """Check that a masked student still has a way from an observation to an action.
+    """Check that a masked student still has a path from an observation to an action.
 
     Raises:
-        UserError: it has none.
+        UserError: it has no such path.
     """
     if not kept_weights(layers):
         raise UserError(f"the student lost every weight {setting}; give {mend}")

@@ -1,4 +1,5 @@
-"""What makes two runs of a distillation the same: kept with the result, compared on resuming."""
+"""The identity of a run of a distillation: kept with the result, and compared when a run is
+resumed."""
 
 from __future__ import annotations
 
@@ -23,16 +24,16 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What holds through a run, and goes into its students' files.
+    """Facts that are constant during a run and are written into its students' files.
 
     Attributes:
-        identity: settings, and the digests of what came in.
-        teacher: parameters and digest of the teacher's file, or what the dataset says of it.
+        identity: the settings, and the digests of the input.
+        teacher: parameters and digest of the teacher's file, or those in the dataset.
         environment: Gymnasium id, if it is known.
         signals: names, units, scales and limits of observations and actions.
-        threshold: of log α, for students without masks.
-        seed: of the run.
-        tasks: each one's environment, signals and teacher, where there are several.
+        threshold: log α at which a weight is cut, for students without masks.
+        seed: the run's.
+        tasks: environment, signals and teacher of each task, if there are several.
     """
 
     identity: JSON
@@ -45,11 +46,11 @@ class RunFacts:
 
     @property
     def chooses(self) -> bool:
-        """Whether what comes out is the number of a choice, or of one a task."""
+        """Whether the output is the index of a choice, or of one per task."""
         return choices_of(self.signals) is not None or bool(heads_of(self.signals))
 
     def student(self, layers: Sequence[StudentLayer], report: Sequence[JSON]) -> StudentFile:
-        """A student of this run, after the stages of the report."""
+        """Return the file of a student of this run, after the stages in the report."""
         metadata = {
             "activations": ["relu"] * (len(layers) - 1) + ["argmax" if self.chooses else "tanh"],
             "log_alpha_threshold": self.threshold,
@@ -66,7 +67,7 @@ class RunFacts:
         return StudentFile(tuple(layers), metadata)
 
     def policy(self, student: StudentFile) -> Policy:
-        """The student, acting in physical units."""
+        """Return the student as a policy in physical units."""
         network, choices = choosing(student.network(), self.signals)
         weights = sum(array.size for array in network.weights)
         size = weights + sum(array.size for array in network.biases)
@@ -81,7 +82,7 @@ def facts_of(
     teacher: Policy | None,
     term: Term | None,
 ) -> RunFacts:
-    """The facts of a run of this config on this dataset."""
+    """Return the facts about a run of this config on this dataset."""
     of_choices = {} if term is None else term.identity()
     return RunFacts(
         identity=_identity(config, preset, dataset, teacher) | of_choices,
@@ -121,7 +122,8 @@ def _identity(
 
 
 def _settings(preset: Preset, dataset: Dataset) -> JSON:
-    """As a checkpoint gives them back: no tuples; channels only where there are images."""
+    """Return the settings as a checkpoint gives them back: without tuples; channels only for
+    images."""
     settings: JSON = json.loads(json.dumps(asdict(preset)))
     if image_of(dataset.signals) is None:
         del settings["bpd"]["channels"]

@@ -1,4 +1,5 @@
-"""After how many episodes a return is analysed, where more can decide what fewer leave open.
+"""Plan the numbers of episodes after which a return is analysed, if more episodes can settle an
+open result.
 
 A trial whose results are analysed as they come in has interim analyses (Armitage, McPherson and
 Rowe 1969); each but the last may end it.
@@ -11,18 +12,19 @@ from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.presets import chosen_preset
 
 EVIDENCE_EPISODES = {"quick": 300}
-"""Of teacher and finished student, where they are not given; nothing is chosen by them."""
+"""Evidence episodes by preset, if the config does not give their number; nothing is selected by
+them."""
 MANY_EVIDENCE_EPISODES = 2_000
-"""The other presets'."""
+"""Evidence episodes of the other presets."""
 EVIDENCE_GROWTH = 8
-"""Times as many, at most, where a return is asked for and fewer leave open whether it is there."""
+"""Factor by which the episodes may grow, if a return is the target and fewer leave it open."""
 
 
 def evidence_analyses(config: DistillConfig) -> list[int]:
-    """Numbers of evidence episodes after which it is asked whether the target is met.
+    """Return the numbers of evidence episodes after which the target is tested.
 
     Raises:
-        UserError: they are less than 1, or the limit is less than the first.
+        UserError: the number is less than 1, or the limit is less than it.
     """
     episodes, limit = config.evidence.episodes, config.evidence.limit
     if episodes is None:
@@ -40,7 +42,7 @@ def evidence_analyses(config: DistillConfig) -> list[int]:
 
 
 def doubled(episodes: int, limit: int) -> list[int]:
-    """From `episodes` to `limit`, twice as many each time."""
+    """Return numbers from `episodes` to `limit`, each twice the one before."""
     counts = [episodes]
     while counts[-1] < limit:
         counts.append(min(2 * counts[-1], limit))

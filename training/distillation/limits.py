@@ -1,4 +1,4 @@
-"""Settings of a distillation that are refused, in one line, before any work."""
+"""Refuse impossible settings of a distillation, in one line, before any work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparsectl.training.students.registry import STUDENTS
 from sparsectl.training.students.variational import NOISES
 
 WIDEST, MOST_LAYERS = 65_536, 32
-"""Hidden layers beyond this are a slip of the finger."""
+"""More hidden layers than this are taken for a typing error."""
 
 MOST_ROWS, MOST_FACTOR, MOST_LOG = 10_000_000, 1e12, 100.0
 
@@ -63,7 +63,8 @@ def check_targets(config: DistillConfig, online: bool) -> None:
 
 
 def check_ranges(config: DistillConfig) -> None:
-    """Numbers beyond what a run could ever need or its arithmetic hold: a digit too many."""
+    """Refuse numbers beyond what a run can need or its arithmetic can hold, such as one with a
+    digit too many."""
     sizes = ("keep", "table_bytes", "steps", "kl_weights", "episodes", "final_episodes")
     rounds = ("rounds", "transitions", "tries", "steps")
     finetune = ("steps", "rounds", "prune_rounds", "newton_below", "newton_steps")

@@ -1,4 +1,5 @@
-"""The returns that steer and choose in a distillation, where there is an environment."""
+"""Measure the returns by which a distillation is controlled and a student is selected, if there is
+an environment."""
 
 from __future__ import annotations
 
@@ -15,13 +16,14 @@ from sparsectl.training.rollouts.seeds import Series
 
 LOGGED_EPISODES = 5
 UNJUDGED_EPISODES = 40
-"""Of a student that cannot be the result; the first of those that the others meet too."""
+"""Episodes of a student that cannot be the result: the first of those that the others run too."""
 GROWTH = 4
-"""Times as many, at most, where a return is asked for and fewer leave open whether it is there."""
+"""Factor by which the episodes may grow, if a return is the target and fewer leave it open."""
 
 
 def return_figures(returns: Array) -> dict[str, float]:
-    """Mean return, and means of the worst tenth and hundredth of the returns [episodes]."""
+    """Return the mean return, and the means of the worst tenth and hundredth of the returns
+    [episodes]."""
     return {
         "return_mean": float(returns.mean()),
         "return_worst_tenth": float(cvar(returns, 0.1)),
@@ -30,7 +32,7 @@ def return_figures(returns: Array) -> dict[str, float]:
 
 
 class Measurement:
-    """Episodes of policies: always the same ones for the same purpose."""
+    """Runs policies in episodes that are always the same for the same purpose."""
 
     def __init__(self, rollouts: Rollouts | None, preset: Preset, teacher: Policy | None) -> None:
         self.rollouts = rollouts
@@ -43,7 +45,7 @@ class Measurement:
 
     @property
     def teacher_return(self) -> float | None:
-        """The teacher's mean return in the first of the episodes that choose."""
+        """Return the teacher's mean return in the first selection episodes."""
         return None if self._teacher is None else float(self._teacher[: self.episodes].mean())
 
     def of_stage(
@@ -52,12 +54,12 @@ class Measurement:
         judged: bool = True,
         clear: Callable[[dict[str, float]], bool] = lambda figures: True,
     ) -> dict[str, float]:
-        """What the choice among stages goes by: the same episodes for all of them.
+        """Return the figures by which stages are compared: the same episodes for all of them.
 
         Args:
             policy: the student.
-            judged: whether it may be the result; else it gets the first few alone.
-            clear: whether the figures suffice; until they do more episodes follow, up to GROWTH
+            judged: whether it may be the result; otherwise it runs only the first few episodes.
+            clear: whether the figures suffice; until they do, more episodes follow, up to GROWTH
                 times as many.
 
         Returns:
@@ -88,11 +90,12 @@ class Measurement:
         return figures
 
     def final(self, policy: Policy) -> dict[str, float]:
-        """What the choice among the best goes by, in other episodes than brought them there."""
+        """Return the figures by which the best are compared, in other episodes than those that
+        selected them."""
         return return_figures(self._returns(policy, Series.FINALISTS, self.final_episodes, "final"))
 
     def logged(self, policy: Policy) -> dict[str, float]:
-        """A few episodes, for TensorBoard."""
+        """Run a few episodes, for TensorBoard."""
         if self.rollouts is None:
             return {}
         returns = self._returns(policy, Series.LOGGED, LOGGED_EPISODES, "logged")
@@ -101,7 +104,8 @@ class Measurement:
     def _selection(
         self, policy: Policy, episodes: int, label: str, known: Array | None = None
     ) -> Array:
-        """Returns in the first `episodes` that choose, of which some may be known."""
+        """Return the returns of the first `episodes` selection episodes, some of which may be
+        known."""
         known = np.empty(0) if known is None else known
         more = self._returns(
             policy, Series.SELECTION, episodes - len(known), label, first=len(known)

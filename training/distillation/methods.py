@@ -1,7 +1,7 @@
-"""The ways to make a student, by name: the paper's, its variants, and baselines to hold it against.
+"""The methods of making a student, by name: the paper's, its variants, and baselines.
 
-All share data, rounds of student-driven data, fine-tuning and measurement; a method says what the
-first training is and by what the weights are cut.
+All methods share data, rounds of student-driven data, fine-tuning and measurement; a method
+determines the first training and the criterion by which weights are cut.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Method:
-    """What a method puts in the place of the preset's settings.
+    """The settings that a method changes in a preset.
 
     Attributes:
         summary: one line for the user.
-        bpd: of `BpdSettings`.
-        finetune: of `FinetuneSettings`.
-        small: a dense network of the size asked for, nothing is cut.
-        imitates: the teacher's answers (labels), or the actions that were executed.
+        bpd: changed fields of `BpdSettings`.
+        finetune: changed fields of `FinetuneSettings`.
+        small: whether the student is a dense network of the requested size, of which nothing is
+            cut.
+        imitates: the teacher's labels, or the actions that were executed.
     """
 
     summary: str
@@ -37,14 +38,14 @@ class Method:
     imitates: str = "labels"
 
     def imitated(self, dataset: Dataset) -> Dataset:
-        """The dataset with what is imitated as `teacher_actions`."""
+        """Return the dataset with the actions to imitate as `teacher_actions`."""
         if self.imitates == "labels":
             return dataset
         return replace(dataset, teacher_actions=dataset.actions)
 
 
 PLAIN: Settings = {"student": "deterministic", "value_weight": 0.0, "kl_multiplier": 0.0}
-"""A deterministic student that imitates, no more."""
+"""A deterministic student that only imitates."""
 
 METHODS: dict[str, Method] = {
     "bpd": Method("Bayesian Policy Distillation: variational dropout on each weight"),
@@ -100,11 +101,12 @@ METHODS: dict[str, Method] = {
 
 
 def chosen_method(config: DistillConfig) -> MethodName:
-    """The method that the config names, or for auto the one that serves its target best.
+    """Return the method that the config names or, for auto, the one that suits its target best.
 
-    Weights wanted take gradual, whose students fail most rarely; with the few fine-tunings of quick
-    bpd, which begins them with fewer weights. Bytes take small, whose weights need no indices, but
-    where they are counted in an encoding of fewer bytes a weight. All measured in docs/results.md.
+    For a number of weights that is gradual, whose students fail most rarely, or bpd with the few
+    fine-tunings of quick, which begin with fewer weights. For a number of bytes it is small, whose
+    weights need no indices, unless they are counted in an encoding with fewer bytes per weight.
+    docs/results.md has the measurements.
     """
     if config.method != "auto":
         return config.method
@@ -114,15 +116,15 @@ def chosen_method(config: DistillConfig) -> MethodName:
 
 
 def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> tuple[int, ...]:
-    """Equal hidden layers, as wide as they can be, of a dense network that fits the target.
+    """Return equal hidden layers, as wide as possible, of a dense network within the target.
 
     Args:
         config: the target: weights, or bytes of float32 weights and biases.
-        sizes: observations and actions.
-        layers: how many.
+        sizes: number of observations and of actions.
+        layers: number of hidden layers.
 
     Raises:
-        UserError: not even one neuron a layer fits.
+        UserError: not even one neuron per layer fits.
     """
 
     def cost(width: int) -> int:
@@ -140,7 +142,7 @@ NEURONS_A_CHANNEL = 3
 def small_of_images(
     config: DistillConfig, convolution: Convolution, outputs: int, layers: int
 ) -> tuple[int, tuple[int, ...]]:
-    """Channels and hidden layers, likewise, of a network with a convolution before these.
+    """Return channels and hidden layers, likewise, of a network with a convolution before them.
 
     Raises:
         UserError: not even one channel and one neuron a layer fit.
@@ -162,7 +164,7 @@ def small_of_images(
 
 
 def _widest(config: DistillConfig, cost: Callable[[int], int], said: str) -> int:
-    """The most neurons a layer whose cost fits the target."""
+    """Return the most neurons per layer whose cost is within the target."""
     width, limit = 0, config.keep or config.table_bytes or 0
     while cost(width + 1) <= limit:
         width += 1

@@ -17,15 +17,15 @@ class Preset:
     finetune: FinetuneSettings
     dagger: DaggerSettings
     episodes: int = 20
-    """That measure a student which may be the result."""
+    """Episodes that measure a student that may be the result."""
     final_episodes: int = 0
-    """Others, that decide among the three best; 0: the best by `episodes` is the result."""
+    """Other episodes, that decide among the three best; 0: the best by `episodes` is the result."""
     online: bool = False
-    """Whether there are a simulator and a teacher for rounds of student-driven data."""
+    """Whether rounds of student-driven data are run; they need a simulator and a teacher."""
 
     @property
     def data(self) -> str:
-        """Which states the student learns from, in words."""
+        """Return in words which states the student learns from."""
         if self.online and (self.finetune.rounds or self.dagger.rounds):
             return "student-driven rounds: the teacher labelled states that the student met"
         return "purely offline: only states of the dataset; give --env and --teacher for more"
@@ -36,7 +36,7 @@ SHORT_BPD = BpdSettings(
 )
 
 ALONE = FinetuneSettings(steps=0)
-"""The distillation is all."""
+"""No fine-tuning follows the distillation."""
 
 PRESETS = {
     # The formulas of the paper: observations and actions in physical units, no fine-tuning.
@@ -80,5 +80,5 @@ PRESETS = {
 
 
 def chosen_preset(config: DistillConfig) -> Literal["paper", "authors", "quick", "thorough"]:
-    """The preset that the config names; auto is thorough."""
+    """Return the preset that the config names; auto is thorough."""
     return "thorough" if config.preset == "auto" else config.preset

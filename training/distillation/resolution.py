@@ -1,4 +1,5 @@
-"""The settings that a run takes: its preset's, its method's over them, the command's over both."""
+"""Resolve the settings of a run: the preset's, changed by the method's, changed by the
+command's."""
 
 from __future__ import annotations
 
@@ -27,13 +28,13 @@ Image = tuple[int, int, int]
 
 
 def resolved(config: DistillConfig) -> Preset:
-    """The preset's settings with what the config gives in their place.
+    """Return the preset's settings with the changes of method and config.
 
-    A method's settings stand over the preset's, and what the config gives over both. Rounds of
-    student-driven data are dropped where the config has no environment and teacher.
+    A method's settings replace the preset's, and the config's replace both. Rounds of
+    student-driven data are dropped if the config has no environment and teacher.
 
     Raises:
-        UserError: a setting is out of its range, or rounds are asked for without a teacher.
+        UserError: a setting is out of range, or rounds are requested without a teacher.
     """
     preset, method = PRESETS[chosen_preset(config)], METHODS[config.method]
     online = config.env is not None and config.teacher is not None
@@ -60,10 +61,11 @@ def resolved(config: DistillConfig) -> Preset:
 
 
 def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
-    """The preset with the hidden layers of a small network, which the dataset's sizes decide.
+    """Return the preset with the hidden layers of a small network, which depend on the dataset's
+    sizes.
 
     Raises:
-        UserError: what is to be trained does not fit into the memory.
+        UserError: the networks do not fit into memory.
     """
     image = image_of(dataset.signals)
     preset = _small(preset, config, dataset)
@@ -88,7 +90,7 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
 
 
 def _check_image(preset: Preset, config: DistillConfig, image: Image | None) -> None:
-    """See that no whole neurons are to be cut where a channel is one at many places."""
+    """Check that whole neurons are not to be cut if a convolution has a channel at many places."""
     if image is None:
         if config.channels is not None:
             raise UserError(
@@ -118,7 +120,7 @@ def _small(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
 
 
 def _bpd_options(config: DistillConfig) -> dict[str, Any]:
-    """What the command line gives of `BpdSettings`, by the names of its fields."""
+    """Return what the command line gives of `BpdSettings`, by field name."""
     return _given(
         steps=config.steps,
         hidden=config.hidden,
@@ -142,5 +144,6 @@ def _bpd_options(config: DistillConfig) -> dict[str, Any]:
 
 
 def _given(**options: Any) -> dict[str, Any]:
-    """Those that are not left to the preset; `replace` refuses a name that its settings lack."""
+    """Return the options that are not left to the preset; `replace` refuses a name that its
+    settings lack."""
     return {name: value for name, value in options.items() if value is not None}

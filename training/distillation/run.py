@@ -50,7 +50,7 @@ from sparsectl.training.students.storage import (
 JSON = dict[str, Any]
 
 TableBytes = Callable[[Path], int]
-"""A student's file → the bytes that it takes on a board."""
+"""Maps a student's file to the bytes that it takes on a board."""
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -59,14 +59,14 @@ STEPS_A_LOG = 20
 """At least."""
 
 RETURN_SECONDS = 20.0
-"""Between returns for TensorBoard, so that measuring them stays a small part of the time."""
+"""Time between returns for TensorBoard, so that measuring them takes a small part of the run."""
 
 FINETUNE_SEEDS = 1_000_003
-"""Between the seeds of one round's minibatches and the next's."""
+"""Distance between the seeds of the minibatches of two rounds."""
 
 
 class Distillation:
-    """One run: its stages in order, and what its checkpoint holds."""
+    """One run: its stages in order, and the content of its checkpoint."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Distillation:
         self.loop = Loop(self.save, stop, self.board, config.checkpoint_seconds)
 
     def run(self) -> JSON:
-        """Do the stages that are left and write the student."""
+        """Run the remaining stages and write the student."""
         work = {"bpd": self._distil, "dagger": self._dagger, "finetune": self._finetune}
         while (stage := self.stages.next()) is not None:
             work[stage.kind](stage)
@@ -159,7 +159,7 @@ class Distillation:
         )
 
     def layers(self) -> tuple[StudentLayer, ...]:
-        """The student as it is now, masked.
+        """Return the present student, masked.
 
         Raises:
             UserError: no weight is left.
@@ -175,7 +175,7 @@ class Distillation:
         return layers
 
     def policy(self) -> Policy:
-        """The student as it is now, acting in physical units."""
+        """Return the present student as a policy in physical units."""
         return self.facts.policy(self.facts.student(self.layers(), self.stages.report))
 
     def save(self) -> None:
@@ -198,7 +198,7 @@ class Distillation:
         return self.config.out / CHECKPOINT
 
     def _begin(self) -> None:
-        """Go on from the checkpoint, or clear what an earlier run left."""
+        """Continue from the checkpoint, or clear what an earlier run left."""
         if self._checkpoint_path.exists() and not self.config.restart:
             self._resume(read_checkpoint(self._checkpoint_path))
             return
@@ -250,7 +250,8 @@ class Distillation:
         return figures
 
     def _steered(self, figures: dict[str, float]) -> dict[str, float]:
-        """Steer the divergence's weight, where that is wanted; what was measured for it."""
+        """Adjust the divergence's weight if there is a target for it; return what was measured for
+        it."""
         if self.controller is None:
             return {}
         measured: dict[str, float] = {}
@@ -262,7 +263,7 @@ class Distillation:
         return measured
 
     def _measured(self, name: str) -> JSON:
-        """The entry of a finished stage; a fine-tuned student is written to `students/`."""
+        """Return the entry of a finished stage; a fine-tuned student is written to `students/`."""
         student = self.facts.student(self.layers(), self.stages.report)
         policy = self.facts.policy(student)
         trainer = self.bpd if self.finetuning is None else self.finetuning
@@ -285,7 +286,7 @@ class Distillation:
         return entry
 
     def _measure_finalists(self) -> None:
-        """What decides among them goes into their entries."""
+        """Measure the finalists and add the figures to their entries."""
         for entry in self.stages.finalists():
             if f"{FINAL}return_mean" not in entry:
                 self.loop.grant_stop(f"before {entry['name']} was measured as a finalist")
@@ -320,7 +321,8 @@ class Distillation:
         }
 
     def _evidence(self, student: StudentFile, chosen: JSON) -> JSON | None:
-        """Of the finished student; more episodes where they can decide what was asked for."""
+        """Return the evidence on the finished student, with more episodes if they can decide the
+        target."""
         if self.rollouts is None:
             return None
         gathered = Evidence(

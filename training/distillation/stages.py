@@ -1,8 +1,8 @@
-"""The stages of a distillation: what is done, and so what comes next.
+"""The stages of a distillation, and which one comes next.
 
-Distillation, rounds of it on student-driven data, then fine-tunings for as long as the target wants
-more. Everything follows from the entries of the finished stages, so a run that was killed goes on
-as it would have.
+The distillation, rounds of it on student-driven data, then fine-tunings as long as the target asks
+for more. Everything follows from the entries of the finished stages, so a killed run continues as
+it would have.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ JSON = dict[str, Any]
 
 FINALISTS = 3
 FINAL = "final_"
-"""Before the names of what is measured of them."""
+"""Prefix of the names of what is measured of the finalists."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,12 @@ class Stage:
     """One stage.
 
     Attributes:
-        kind: bpd: the distillation. dagger: more of it after a round. finetune: under the mask.
-        number: of its kind, from 0; from 1 for dagger.
-        keep: weights that a fine-tuning may leave; 0: no fewer than now.
-        data_round: of student-driven data that it begins with; 0: none.
-        tries: times as many transitions are driven in it as are kept.
+        kind: bpd: the distillation; dagger: more of it after a round; finetune: training under the
+            mask.
+        number: index within its kind, from 0; for dagger from 1.
+        keep: the most weights after a fine-tuning; 0: as many as now.
+        data_round: the round of student-driven data that it begins with; 0: none.
+        tries: how many times more transitions are driven in it than are kept.
     """
 
     kind: Literal["bpd", "dagger", "finetune"]
@@ -41,12 +42,12 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """As in the report: bpd, dagger-1, finetune, finetune-1 …"""
+        """Name in the report: bpd, dagger-1, finetune, finetune-1 …"""
         return f"{self.kind}-{self.number}" if self.number else self.kind
 
 
 class Stages:
-    """The report so far, an entry a finished stage, and what follows from it."""
+    """The report so far, one entry per finished stage, and what follows from it."""
 
     def __init__(self, preset: Preset, target: Target) -> None:
         self.preset = preset
@@ -54,7 +55,7 @@ class Stages:
         self.report: list[JSON] = []
 
     def next(self) -> Stage | None:
-        """The stage to do; None: all are done."""
+        """Return the next stage; None: all are done."""
         number, daggers = len(self.report), self.preset.dagger.rounds
         if number == 0:
             return Stage("bpd", 0)
@@ -69,7 +70,7 @@ class Stages:
         return Stage("finetune", number, keep, daggers + number, self._tries())
 
     def fine_tuned(self) -> list[JSON]:
-        """The entries of the finished fine-tunings."""
+        """Return the entries of the finished fine-tunings."""
         return self.report[1 + self.preset.dagger.rounds :]
 
     def judged(self, kept_weights: int) -> bool:
@@ -77,18 +78,19 @@ class Stages:
         return self.target.judges(kept_weights)
 
     def clear(self, figures: JSON) -> bool:
-        """Whether figures of a fine-tuned student say if it meets the target."""
+        """Return whether the figures of a fine-tuned student decide if it meets the target."""
         return self.target.clear(figures)
 
     def finalists(self) -> list[JSON]:
-        """Entries of students among which more episodes decide; none where there is no choice."""
+        """Return the entries of students among which more episodes decide; none if there is no
+        choice."""
         done = self.fine_tuned()
         ranked = self.target.ranked(done)[:FINALISTS] if self.preset.final_episodes else []
         measured = all("return_mean" in done[index] for index in ranked)
         return [done[index] for index in ranked] if len(ranked) > 1 and measured else []
 
     def chosen(self) -> JSON:
-        """The entry of the stage of the result: of the last, where none meets the target."""
+        """Return the entry of the result's stage: the last one, if none meets the target."""
         done = self.fine_tuned()
         if not done:
             return self.report[-1]
@@ -98,7 +100,8 @@ class Stages:
         return done[ranked[0] if ranked else -1]
 
     def left(self, seconds: list[float]) -> str:
-        """How many fine-tunings are still to come; in how many minutes, from those `seconds`."""
+        """Format how many fine-tunings are left and, from the durations `seconds`, the minutes that
+        they take."""
         number, total = len(self.fine_tuned()), self.target.fine_tunings()
         if total is None or not self.preset.finetune.steps:
             return ""
@@ -106,6 +109,7 @@ class Stages:
         return f" of {total - 1}" + (f", {minutes:.0f} min left" if minutes is not None else "")
 
     def _tries(self) -> int:
-        """Rare failures are sought where they decide: of students that may be the result."""
+        """Return how many times more transitions are driven than kept: rare failures are sought
+        only in students that may be the result."""
         judged = self.judged(int(self.report[-1]["kept_weights"]))
         return self.preset.dagger.tries if judged else 1

@@ -1,9 +1,9 @@
-"""What a user wants of a student, and so how many weights the next fine-tuning may leave.
+"""The target for a student, and how many weights the next fine-tuning may leave.
 
-A target looks at the fine-tunings that are done and says what comes next, so a run that was killed
-goes on as it would have. Those it looks at are entries of the report: `keep` (weights asked for),
-`kept_weights`, and where there is an environment `return_mean`, `return_worst_tenth`,
-`return_worst_hundredth` and, beside a teacher, the interval of the paired difference from it.
+A target examines the finished fine-tunings and returns what comes next, so a killed run continues
+as it would have. Their entries in the report contain `keep` (weights requested), `kept_weights`
+and, if there is an environment, `return_mean`, `return_worst_tenth`, `return_worst_hundredth` and,
+with a teacher, the interval of the paired difference.
 """
 
 from __future__ import annotations
@@ -22,33 +22,37 @@ Done = Sequence[JSON]
 
 
 PATIENCE = 4
-"""Fine-tunings at one size before a wanted return is given up."""
+"""Fine-tunings at one size before a target return is given up."""
 
 
 class Target(Protocol):
-    """How the sizes go on, and which of the students is the one."""
+    """Determines the next size, and which student is the result."""
 
     def next(self, done: Done) -> int | None:
-        """Weights at most after the next fine-tuning; 0: no fewer than now; None: it is enough."""
+        """Return the most weights after the next fine-tuning; 0: as many as now; None: no more
+        fine-tunings."""
 
     def ranked(self, done: Done) -> list[int]:
-        """Those of them that may be the result, the best first; none: the last is."""
+        """Return the indices of those that may be the result, best first; if there are none, the
+        last is the result."""
 
     def fine_tunings(self) -> int | None:
-        """How many there will be, where that is known."""
+        """Return the number of fine-tunings, if it is known in advance."""
 
     def judges(self, kept_weights: int) -> bool:
-        """Whether a student of that size may be the one, so that its return must be known well."""
+        """Return whether a student of that size may be the result, so that its return must be
+        measured well."""
 
     def clear(self, figures: JSON) -> bool:
-        """Whether the figures of a student that may be the one say if it meets the target."""
+        """Return whether the figures of a candidate decide if it meets the target."""
 
 
 def score(entry: JSON, of: str = "") -> float:
     """Mean return plus those of the worst tenth and hundredth; offline, how close the actions are.
 
-    In the worst hundredth a rare failure weighs as much as it does on a rig. The least alone would
-    not tell one failure in many episodes from three. `of`: what those names begin with.
+    In the worst hundredth a rare failure counts as much as it does on a rig. The minimum alone
+    would not distinguish one failure in many episodes from three. `of`: a prefix of the names of
+    these figures.
     """
     if "return_mean" in entry:
         parts = ("return_mean", "return_worst_tenth", "return_worst_hundredth")
@@ -57,12 +61,12 @@ def score(entry: JSON, of: str = "") -> float:
 
 
 def by_score(done: Done, allowed: Sequence[int]) -> list[int]:
-    """The allowed, the best by `score` first; the later of equals."""
+    """Return the allowed ones, the best by `score` first; of equals the later."""
     return sorted(allowed, key=lambda index: (score(done[index]), index), reverse=True)
 
 
 def target_of(config: DistillConfig, settings: FinetuneSettings) -> Target:
-    """What the config wants."""
+    """Return the target that the config asks for."""
     if config.keep and not METHODS[config.method].small:
         return Keep(config.keep, settings.prune_rounds, settings.rounds)
     if config.return_share is not None:
@@ -76,14 +80,14 @@ MET, MISSED, UNCLEAR = "met", "missed", "unclear"
 
 
 def judged_return(share: float, figures: JSON) -> str:
-    """Whether a student keeps that share of its teacher's return: met, missed or unclear.
+    """Judge whether a student keeps that share of its teacher's return: met, missed or unclear.
 
-    Met where the whole interval of the paired difference is within the loss that is allowed, missed
-    where the whole interval is beyond it.
+    It is met if the whole interval of the paired difference is within the allowed loss, and missed
+    if the whole interval is beyond it.
 
     Args:
-        share: of the teacher's mean return.
-        figures: with difference_low and difference_high, shares of that mean.
+        share: the required share of the teacher's mean return.
+        figures: contain difference_low and difference_high, as shares of that mean.
     """
     allowed = -(1 - share)
     if figures["difference_low"] >= allowed:
@@ -92,9 +96,10 @@ def judged_return(share: float, figures: JSON) -> str:
 
 
 def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str | None:
-    """Whether the result meets the target: met, missed or unclear; None where none was given.
+    """Judge whether the result meets the target: met, missed or unclear; None if there is no
+    target.
 
-    A size is known. A return is judged by the evidence alone.
+    A size is counted. A return is judged by the evidence alone.
 
     Args:
         config: with the target.
@@ -112,7 +117,8 @@ def verdict(config: DistillConfig, chosen: JSON, evidence: JSON | None) -> str |
 
 @dataclass(frozen=True)
 class Rounds:
-    """No target: what the distillation kept, fine-tuned once and once more a round."""
+    """No target: the student that the distillation left, fine-tuned once and once more per
+    round."""
 
     rounds: int
 
@@ -167,16 +173,16 @@ class Keep:
 
 
 SHRINK = 0.8
-"""From one size to the next while the target is fulfilled."""
+"""Factor from one size to the next while the target is met."""
 
 
 @dataclass(frozen=True)
 class Return:
     """The fewest weights with this share of the teacher's return.
 
-    Students are chosen as the result will be judged, by the interval of what they lose: one that
-    has the share in the mean of some episodes alone would as likely as not miss it in others. The
-    size falls for as long as the share is met within `patience` fine-tunings at each.
+    Students are selected by the criterion for the result, the interval of their loss: one whose
+    mean in some episodes just reaches the share would probably miss it in others. The size falls as
+    long as the share is met within `patience` fine-tunings at each.
     """
 
     share: float
@@ -193,7 +199,8 @@ class Return:
         return size if len(here) < self.patience else None
 
     def ranked(self, done: Done) -> list[int]:
-        """Those with the fewest weights that meet it; where none does, the likeliest first."""
+        """Return those with the fewest weights that meet the target; if none does, the likeliest
+        first."""
         met = [i for i, entry in enumerate(done) if self._met(entry)]
         if not met:
             return sorted(range(len(done)), key=lambda i: (-done[i]["difference_low"], -i))
@@ -217,7 +224,8 @@ class Return:
 class TableBytes:
     """At most this many bytes after export; entries have `table_bytes`.
 
-    The size falls by the factor that is missing, half of it a fine-tuning at most; then rounds.
+    The size falls by the factor that is missing, at most by half per fine-tuning; then rounds
+    follow.
     """
 
     table_bytes: int
