@@ -1,1 +1,1 @@
-"""Student in, policy.onnx and C out."""
+"""Export a policy as policy.onnx and C, and prove that both compute the same."""

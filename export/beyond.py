@@ -1,5 +1,6 @@
-"""What fixed point costs between the observations that the policy meets and where its inputs are
-cut off: told and not judged, as the sums inside are scaled for what it meets."""
+"""Measure the error of fixed point between the observations that the policy encounters and the
+limits at which its inputs saturate. The error is reported and not judged, since the scales are
+chosen for what the policy encounters."""
 
 from __future__ import annotations
 
@@ -10,12 +11,14 @@ from sparsectl.export.source.source import Source
 from sparsectl.policy.activations import Float32
 
 ROWS = 1000
-"""Observations with one element further out than is met; and as many with all of them anywhere."""
+"""Observations of each kind: with one element beyond what is encountered, and with all elements
+anywhere up to saturation."""
 
 
 def error_up_to_cut_off(source: Source, policy: EncodedPolicy, met: Float32) -> float | None:
-    """The greatest difference from the source, in units of the action, for observations with some
-    elements beyond those of `met` and none beyond its cut-off; None: nothing is cut off.
+    """Return the greatest difference from the source, in units of the action, for observations of
+    which some elements are beyond those of `met` and none is beyond saturation; None: no input
+    saturates.
 
     met: [count, observation_size]
     """

@@ -1,7 +1,7 @@
-"""How the C of a policy is written: what its names begin with, and how its numbers look.
+"""The style of a policy's C: the prefix of its names and the form of its numbers.
 
-Whoever emits C is given the style first, so that a name or a number comes out right the first time:
-no text is searched or changed once it is written.
+Every emitter of C gets the style in advance, so that each name and number is right when it is
+written; the text is never searched or changed afterwards.
 """
 
 from __future__ import annotations
@@ -30,42 +30,43 @@ class CStyle:
     """The choices of a user that every emitter of C has to know."""
 
     prefix: str = DEFAULT
-    """What every name begins with that other files of a program can see."""
+    """The prefix of every name that other files of a program can see."""
     portable: bool = False
     """C99 and C++98 without what `export.portable` lists."""
     keeps_state: bool = False
-    """Whether what is written is the tick of a recurrent policy."""
+    """Whether the C is the tick of a recurrent policy."""
 
     def literal(self, value: float | np.floating) -> str:
-        """A float32 as a literal that keeps every bit: in hexadecimal, or decimal where the C is
-        to be portable."""
+        """Format a float32 as a literal that keeps every bit: in hexadecimal, or in decimal for
+        portable C."""
         return c_decimal(value) if self.portable else c_float(value)
 
     def render(self, template: str, **values: object) -> str:
-        """A jinja2 template with these values, and with the prefix as `policy` and `POLICY`.
+        """Render a jinja2 template with these values, and with the prefix as `policy` and `POLICY`.
 
         Raises:
-            jinja2.UndefinedError: the template has a name that no value is given for.
+            jinja2.UndefinedError: the template contains a name without a value.
         """
         names = {"policy": self.prefix, "POLICY": self.prefix.upper()}
         return _compiled(template).render(names | values)
 
     def name(self, rest: str) -> str:
-        """The name of a function, type or table that others can see: policy_act of "act"."""
+        """Return the name of a function, type or table that others can see: policy_act for
+        "act"."""
         return f"{self.prefix}_{rest}"
 
     def macro(self, rest: str) -> str:
-        """The name of a macro that others can see: POLICY_DIGEST of "DIGEST"."""
+        """Return the name of a macro that others can see: POLICY_DIGEST for "DIGEST"."""
         return f"{self.prefix.upper()}_{rest}"
 
     @property
     def tick_inputs(self) -> str:
-        """How many values a tick takes, as C: of a recurrent policy the state is among them."""
+        """Number of inputs of a tick, as C; for a recurrent policy it includes the state."""
         return "TICK_INPUTS" if self.keeps_state else self.macro("OBSERVATION_SIZE")
 
     @property
     def tick_results(self) -> str:
-        """How many values a tick gives, as C."""
+        """Number of results of a tick, as C."""
         return "TICK_RESULTS" if self.keeps_state else self.macro("ACTION_SIZE")
 
     @property

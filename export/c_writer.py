@@ -1,4 +1,4 @@
-"""policy.h, policy.c, policy_vectors.h and, for some encodings, policy.S out."""
+"""Write policy.h, policy.c, policy_vectors.h and, for some encodings, policy.S."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ C_FILES = c_file_names()
 the same bits."""
 
 _MOST_LINES = 24
-"""Of signals, one each."""
+"""The most lines about signals, one line each."""
 
 _GUARDS = """\
 /* Each product and each sum is rounded to float32, so that every chip gives the same bits: build
@@ -66,11 +66,11 @@ def c_files(
     facts: Sequence[str] = (),
     style: CStyle = CStyle(),  # noqa: B008 (it is frozen)
 ) -> dict[str, str]:
-    """Name to text of each C file; policy.S only where the encoding has assembly.
+    """Return the text of each C file by its name; policy.S only if the encoding has assembly.
 
-    golden: what `export.golden.golden_vectors` gives of this policy.
-    facts: lines for the head of policy.h, of the source and of the accuracy.
-    style: the prefix of the names, those of the files too; a portable one has no policy.S.
+    golden: what `export.golden.golden_vectors` returned for this policy.
+    facts: lines about the source and the accuracy, for the head of policy.h.
+    style: the prefix of names and files; a portable style has no policy.S.
 
     Raises:
         ValueError: the graph's normaliser has not been folded (`policy.passes.fold_normaliser`).
@@ -97,8 +97,8 @@ def header(
     held: Sequence[tuple[float, float]] = (),
     style: CStyle = CStyle(),  # noqa: B008 (it is frozen)
 ) -> str:
-    """policy.h; memory: what boards were seen to take, for its head and its macros; held: between
-    which ends each signal was when the encoding was judged."""
+    """Return policy.h. memory: the measured use of boards, for its head and its macros; held: the
+    range of each signal in the observations on which the encoding was judged."""
     said = [*facts, *memory_lines(memory)]
     return _provenance(policy, revision, said) + _header(policy, memory, held, style)
 
@@ -213,8 +213,8 @@ def _signal_lines(signals: tuple[Signal, ...]) -> str:
 
 
 def _numbered(said: Sequence[tuple[str, str]]) -> list[str]:
-    """A line for each signal's name and what is said of it; of very many one for those, one after
-    another, of which the same is said, as of the pixels of an image."""
+    """Return a line for each signal's name and what is said of it; if there are very many,
+    consecutive signals with the same text, such as an image's pixels, share a line."""
     if len(said) <= _MOST_LINES:
         return [f" *   {index}  {name}{rest}" for index, (name, rest) in enumerate(said)]
     lines = []
@@ -258,7 +258,8 @@ def _overflow_lines(policy: EncodedPolicy) -> str:
 
 
 def _cut_off_macro(policy: EncodedPolicy, style: CStyle) -> str:
-    """The magnitudes at which inputs are cut off, an element of the observation each."""
+    """Return the macro with the magnitudes at which inputs saturate, one per element of the
+    observation."""
     if policy.observation_cut_off is None:
         return ""
     numbers = [c_decimal(value) for value in policy.observation_cut_off]
@@ -350,5 +351,6 @@ def _vector_table(name: str, rows: Float32, style: CStyle) -> str:
 
 
 def _plain(text: str, length: int = 60) -> str:
-    """A text, some of it from a file, harmless inside a C comment and short enough for a line."""
+    """Make a text, part of which may come from a file, harmless inside a C comment and short enough
+    for a line."""
     return re.sub(r"[^A-Za-z0-9_ .,:/+^%()'-]", "?", text[:length])

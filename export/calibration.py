@@ -1,4 +1,4 @@
-"""Observations that fixed-point scales are calibrated on."""
+"""Read the observations with which fixed-point scales are calibrated."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from sparsectl.policy.activations import Float32
 
 KEY = "observations"
 COUNT = 4000
-"""Observations that are used; of more, this many at even distances."""
+"""The most observations that are used; of more, this many at equal distances."""
 MAX_BYTES = 2**32
-"""Unpacked. They are read in parts, but each has to be looked at."""
+"""The largest unpacked size. Files are read in parts, but every row has to be checked."""
 _PART_BYTES = 2**22
 STRETCH = 500
-"""Rows that a policy with a state is run over without a gap, at most."""
+"""The most consecutive rows that a policy with a state is run on."""
 
 Chosen = NDArray[np.intp]
-"""Row numbers, ascending."""
+"""Indices of rows, ascending."""
 
 
 def other_observations(path: Path, size: int, count: int) -> Float32:
-    """At most `count` rows of the array "observations" by which nothing was calibrated; of a file
-    without others, its rows.
+    """Return at most `count` rows of the array "observations" that calibration did not use; if the
+    file has no others, its rows.
 
     Raises:
         UserError: as `read_observations`.
@@ -49,12 +49,12 @@ def other_observations(path: Path, size: int, count: int) -> Float32:
 def read_sequences(
     path: Path, size: int, count: int, for_scales: bool
 ) -> tuple[Float32, NDArray[np.bool_]]:
-    """Stretches of rows as they follow one another, `count` in all or a stretch more, and before
-    which of them a policy's state is reset: at the start of a stretch, and after a row that the
-    file's `terminations` or `truncations` say ended an episode.
+    """Return stretches of consecutive rows, `count` in all or one stretch more, and before which
+    rows a policy's state is reset: at the start of a stretch, and after a row at which an episode
+    ended according to `terminations` or `truncations`.
 
-    for_scales: the stretches that fixed-point scales are chosen by; otherwise others, where the
-    file has any.
+    for_scales: whether to return the stretches by which fixed-point scales are chosen; otherwise
+    others, if the file has any.
 
     Raises:
         UserError: as `read_observations`.
@@ -79,7 +79,7 @@ def read_sequences(
 
 
 def _ends(path: Path, rows: int) -> NDArray[np.bool_]:
-    """[rows], whether an episode ended with it; none where the file does not say."""
+    """[rows]: whether an episode ended with the row; always False if the file does not say."""
     ended = np.zeros(rows, bool)
     with zipfile.ZipFile(path) as archive:
         for name in ("terminations", "truncations"):
@@ -97,10 +97,11 @@ def _ends(path: Path, rows: int) -> NDArray[np.bool_]:
 
 
 def read_observations(path: Path, size: int) -> Float32:
-    """At most `COUNT` rows of the array "observations", [any, size], of an .npz.
+    """Return at most `COUNT` rows of the array "observations", [any, size], of an .npz.
 
     Raises:
-        UserError: the file is missing, no .npz with observations of this policy, or not finite.
+        UserError: the file is missing, is not an .npz with observations of this policy, or contains
+            values that are not finite.
     """
     return _read(path, size, lambda rows: np.arange(0, rows, _step(rows, COUNT)))
 
@@ -110,8 +111,8 @@ def _step(rows: int, count: int) -> int:
 
 
 def _read(path: Path, size: int, choose: Callable[[int], Chosen]) -> Float32:
-    """The rows that `choose` names, ascending, of as many as there are. What the file unpacks to
-    is never in memory at once."""
+    """Read the rows that `choose` returns, ascending, for the number of rows in the file. The
+    unpacked file is never in memory as a whole."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; give an .npz with {KEY!r}, as `collect` writes it")
     try:
@@ -136,7 +137,8 @@ def _read(path: Path, size: int, choose: Callable[[int], Chosen]) -> Float32:
 def _chosen_rows(
     member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any], chosen: Chosen
 ) -> Float32 | None:
-    """Read to the end in parts, keeping the chosen rows; None where a number is not finite."""
+    """Read the file to its end in parts and keep the chosen rows; None if a number is not
+    finite."""
     kept = []
     a_row = shape[1] * dtype.itemsize
     step = max(1, _PART_BYTES // a_row)
@@ -155,11 +157,11 @@ def _chosen_rows(
 
 
 def _head(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether it lies column by column, and type of an array of plain numbers no larger than
-    `MAX_BYTES`.
+    """Return shape, order (whether column by column) and type of an array of plain numbers of at
+    most `MAX_BYTES`.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the member is not such an array.
     """
     shape, is_transposed, dtype = _npy_head(member)
     if dtype.kind not in "fiu" or np.prod(shape, dtype=np.float64) * dtype.itemsize > MAX_BYTES:

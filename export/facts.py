@@ -1,4 +1,4 @@
-"""What an export says of itself: in policy.json, at the head of policy.h and on the terminal."""
+"""Describe an export: in policy.json, at the head of policy.h and on the terminal."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ MET = {
     NORMALISER: "spread over 3 scales around the offset of the model's normaliser",
     SCALES: "within 3, as nothing says what the inputs range over",
 }
-"""What the observations are that the policy is held to meet, by where they are known from."""
+"""Describes the observations that the policy is assumed to encounter, by the source of their
+range."""
 
 Held = tuple[float, float]
-"""The least and the greatest of a signal among the observations that the encoding was judged by."""
+"""The least and the greatest value of a signal in the observations on which the encoding was
+judged."""
 
 _ACCURACY = ("max_abs_error", "error_limit", "action_range", "observations", "choices")
 _SHOWN = 3
 
 
 def source_facts(source: Source, inputs: Inputs) -> dict[str, Any]:
-    """Which file it was, which output, what its inputs are known from."""
+    """Return which file and output the policy comes from, and how its input ranges are known."""
     facts: dict[str, Any] = {
         "source": source.file,
         "source_sha256": source.sha256,
@@ -52,7 +54,7 @@ def description(
     beyond: float | None,
     held: Sequence[Held],
 ) -> dict[str, Any]:
-    """For policy.json, which adds the hashes of the files."""
+    """Return the description for policy.json, which adds the hashes of the files."""
     graph, encoding = policy.graph, policy.encoding
     return {
         "digest": graph.digest,
@@ -70,15 +72,15 @@ def description(
 
 
 def state_facts(graph: PolicyGraph) -> dict[str, Any]:
-    """What a recurrent policy's state is; nothing of one that keeps none."""
+    """Return the facts about a recurrent policy's state; none if it keeps none."""
     if not graph.state_size:
         return {}
     return {"state": {"size": graph.state_size, "reset": list(graph.reset_state)}}
 
 
 def held_within(observations: Float32, signals: int) -> list[Held]:
-    """Of each signal the least and the greatest that it has in [count, observation_size], whichever
-    frame."""
+    """Return for each signal its least and greatest value in [count, observation_size], over all
+    frames."""
     frames = observations.reshape(len(observations), -1, signals)
     ends = zip(frames.min(axis=(0, 1)), frames.max(axis=(0, 1)), strict=True)
     return [(float(low), float(high)) for low, high in ends]
@@ -87,8 +89,8 @@ def held_within(observations: Float32, signals: int) -> list[Held]:
 def input_facts(
     inputs: Inputs, policy: EncodedPolicy, held: Sequence[Held]
 ) -> list[dict[str, Any]]:
-    """Of each signal its name, the range that is known of it, from what, where the encoding cuts it
-    off (at ±cut_off, the least of its frames; None: nowhere), and the ends of what it was when the
+    """Return for each signal its name, its known range and the source of that, where the encoding
+    saturates it (at ±cut_off, the least of its frames; None: nowhere), and its range when the
     accuracy was measured."""
     signals = len(policy.graph.observation)
     cut_offs = cut_off_of_signals(policy)
@@ -110,7 +112,8 @@ def input_facts(
 
 
 def cut_off_of_signals(policy: EncodedPolicy) -> list[float] | None:
-    """Where each signal's magnitude is cut off, the least of its frames; None: nowhere."""
+    """Return the magnitude at which each signal saturates, the least of its frames; None:
+    nowhere."""
     cut_off = policy.observation_cut_off
     if cut_off is None:
         return None
@@ -120,7 +123,7 @@ def cut_off_of_signals(policy: EncodedPolicy) -> list[float] | None:
 
 
 def header_lines(source: Source, inputs: Inputs, proof: Proof, beyond: float | None) -> list[str]:
-    """What policy.h says of the source and of the accuracy; plain text, a line each."""
+    """Return the lines of policy.h about source and accuracy, as plain text."""
     accuracy = proof.encoding
     lines = [f"source       {source.file}", f"sha256       {source.sha256}"]
     if source.output is not None:
@@ -151,7 +154,7 @@ def proof_lines(
     verified: dict[str, Any],
     beyond: float | None,
 ) -> dict[str, str]:
-    """What is proven, on which inputs, and what is not: three lines."""
+    """Return three lines: what is proven, on which inputs, and what is not."""
     named = source.file if source.output is None else f"{source.file}, output {source.output!r}"
     errors = verified["max_abs_error"]
     reached = straddling.thresholds - len(straddling.unreached)

@@ -1,4 +1,4 @@
-"""Actions that are numbers: what overflows float32 is no action."""
+"""Require finite actions: a value that overflows float32 is no action."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
 _SHOWN = 6
-"""Values of an observation that an error shows."""
+"""How many values of an observation an error message shows."""
 
 
 def require_finite_actions(actions: Float32, observations: Float32) -> None:
-    """Refuse a policy that gives infinity or NaN for an observation that it is meant to meet.
+    """Refuse a policy that gives infinity or NaN for an observation that it may encounter.
 
     actions: [count, action_size]; observations: [count, observation_size], all finite.
 
@@ -39,8 +39,8 @@ def require_finite_actions(actions: Float32, observations: Float32) -> None:
 
 
 def finite_inside(graph: PolicyGraph, observations: Float32) -> Float32:
-    """1 where every value inside the policy is finite in float32, else 0, [count]: a weight of 0
-    makes NaN of an infinity.
+    """Return 1 for each observation for which every value inside the policy is finite in float32,
+    else 0, [count]: a weight of 0 turns infinity into NaN.
 
     observations: [count, observation_size]
     """

@@ -14,18 +14,19 @@ from sparsectl.policy.folder import GoldenVectors
 from sparsectl.policy.graph import PolicyGraph
 
 MOST_NUMBERS: Final = 4_000_000
-"""Observations and actions together: a policy_vectors.h of some 60 MB, and all that is kept of them
-while it is written in half a gigabyte."""
+"""The most values of observations and actions together: a policy_vectors.h of some 60 MB, which is
+written within half a gigabyte of memory."""
 LONGEST_SEQUENCE: Final = 64
-"""Ticks between two resets, of a policy that keeps a state; with few vectors half of them."""
+"""The most ticks between two resets of a policy that keeps a state; with few vectors it is half of
+them."""
 
 
 def golden_vectors(policy: EncodedPolicy, observations: Float32) -> GoldenVectors:
-    """observations: [count, observation_size], all finite; of a policy that keeps a state, tick
+    """observations: [count, observation_size], all finite; for a policy that keeps a state, tick
     after tick.
 
     Raises:
-        UserError: the policy gives an action that is not finite for one of them.
+        UserError: the policy gives an action that is not finite.
     """
     if not policy.graph.state_size:
         actions = policy.forward(observations)

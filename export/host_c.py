@@ -1,4 +1,4 @@
-"""The generated C, compiled for this machine and called from Python."""
+"""Compile the generated C for this machine and call it from Python."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ void {{policy}}_act_batch(const float *observation, float *action, unsigned long
 
 
 def find_compiler() -> str:
-    """The path of a C compiler.
+    """Return the path of a C compiler.
 
     Raises:
         UserError: there is none.
@@ -57,8 +57,8 @@ def find_compiler() -> str:
 def load_c(
     sources: Path, action_size: int, folder: Path, prefix: str = DEFAULT
 ) -> Callable[[Float32], Float32]:
-    """Compile the C of this prefix in `sources` into `folder`; what comes back maps
-    [count, observation_size] to [count, action_size].
+    """Compile the C with this prefix in `sources` into `folder`; return a function from [count,
+    observation_size] to [count, action_size].
 
     Raises:
         UserError: there is no C compiler, or it fails.
@@ -129,7 +129,7 @@ class RecurrentC:
 def load_recurrent_c(
     sources: Path, action_size: int, state_size: int, folder: Path, prefix: str = DEFAULT
 ) -> RecurrentC:
-    """As `load_c`, of a policy that keeps a state.
+    """Like `load_c`, for a policy that keeps a state.
 
     Raises:
         UserError: there is no C compiler, or it fails.
@@ -162,8 +162,8 @@ def load_recurrent_c(
 def load_library(
     program: str, sources: Path, folder: Path, prefix: str
 ) -> tuple[ctypes.CDLL, CStyle]:
-    """The C of this prefix in `sources`, with a program that calls it, compiled into `folder`; and
-    the style of its names.
+    """Compile the C with this prefix in `sources`, with a program that calls it, into `folder`;
+    return the library and the style of its names.
 
     Raises:
         UserError: there is no C compiler, or it fails.
@@ -187,7 +187,7 @@ def run_c(sources: Path, observations: Float32, action_size: int, folder: Path) 
 
 
 def compile_c(sources: list[Path], output: Path, include: Path, flags: list[str]) -> None:
-    """Compile and link; warnings do not fail it here, the tests' -Werror does.
+    """Compile and link; warnings are no errors here, but they are in the tests.
 
     Raises:
         UserError: there is no C compiler, or it fails.

@@ -1,5 +1,5 @@
-"""The observations that a policy meets, and what is known of them: from a calibration file, else
-from limits, else from the model's normaliser, else over many scales."""
+"""Determine the observations that a policy encounters: from a calibration file, else from limits,
+else from the model's normaliser, else over many scales."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sparsectl.policy.graph import PolicyGraph
 
 CALIBRATION, LIMITS, NORMALISER, SCALES = "calibration", "limits", "normaliser", "scales"
 KINDS: Final = (CALIBRATION, LIMITS, NORMALISER, SCALES)
-"""The surest first. An export's `inputs_from` is the least sure of its signals'."""
+"""The most certain first. `inputs_from` of an export is the least certain one among its signals."""
 
 REACH: Final = {LIMITS: 1.0, NORMALISER: 12.0, SCALES: 1e6}
-"""How far a search for thresholds goes: times the range, the normaliser's scale, and 1."""
+"""How far the search for thresholds goes, in units of the range, the normaliser's scale, or 1."""
 STANDARD_DEVIATIONS: Final = 3.0
-"""From a normaliser's offset to the ends of what is taken for its signal's range."""
+"""Distance from a normaliser's offset to the ends of the range that is assumed for its signal."""
 SCALE_STEPS: Final = 10.0 ** np.arange(-4, 7)
 WIDER: Final = (1e-2, 10.0, 1e3)
-"""Times a known range, where the policy as read must still be the file's."""
+"""Factors of a known range within which the policy must still equal the file."""
 WIDE_ROWS: Final = 192
 _MOST_VALUES: Final = 1_000_000
 
@@ -41,16 +41,16 @@ class Batch:
     name: str
     observations: Float32
     judged_by: Literal["own", "met", "either"] = "own"
-    """The actions whose range an error is a share of: those of this batch, those of the
-    observations that the policy meets, or whichever is the wider."""
+    """The actions whose range an error is relative to: those of this batch, those of the
+    observations that the policy encounters, or whichever range is wider."""
     is_astride: bool = False
-    """Whether they lie beside places where the source's action may jump, among those that the
-    policy meets: what rounds weights moves such a place, and is judged there too."""
+    """Whether they are beside places where the source's action may jump, among those that the
+    policy encounters: rounded weights move such a place, so they are judged there too."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is known of each element of the observation, [observation_size]."""
+    """What is known about each element of the observation, [observation_size]."""
 
     low: Float64
     high: Float64
@@ -58,10 +58,11 @@ class Inputs:
     scale: Float64
     kinds: tuple[str, ...]
     names: tuple[str, ...]
-    """Of the signals, an element each."""
+    """Names of the signals, one per element."""
     calibration: Path | None = None
     kept: Float32 | None = None
-    """Of the calibration file, what fixed-point scales are chosen by, [count, observation_size]."""
+    """Observations of the calibration file by which fixed-point scales are chosen, [count,
+    observation_size]."""
 
     @property
     def known_from(self) -> str:
@@ -72,27 +73,27 @@ class Inputs:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The signals of which nothing is known."""
+        """The signals about which nothing is known."""
         if self.calibration is not None:
             return ()
         pairs = zip(self.names, self.kinds, strict=True)
         return tuple(dict.fromkeys(name for name, kind in pairs if kind == SCALES))
 
     def for_scales(self, seed: int) -> Float32:
-        """Observations that fixed-point scales are chosen by."""
+        """Return the observations by which fixed-point scales are chosen."""
         return (
             self.kept if self.kept is not None else self.spread(_fitting_count(len(self.low)), seed)
         )
 
     def met(self, count: int, seed: int) -> Float32:
-        """Observations as the policy meets them; of a calibration file, at most as many of those
-        that no scale was chosen by."""
+        """Return observations as the policy encounters them; from a calibration file, at most as
+        many as were not used for scales."""
         if self.calibration is not None:
             return other_observations(self.calibration, len(self.low), count)
         return self.spread(count, seed)
 
     def golden(self, count: int, seed: int) -> Float32:
-        """For the golden vectors."""
+        """Return the observations of the golden vectors."""
         if self.calibration is None:
             return self.spread(count, seed)
         rows = self.met(_fitting_count(len(self.low)), seed)
@@ -100,12 +101,12 @@ class Inputs:
         return np.ascontiguousarray(rows[chosen])
 
     def spread(self, count: int, seed: int) -> Float32:
-        """Over the ranges; see `export.observations.spread`."""
+        """Return observations spread over the ranges; see `export.observations.spread`."""
         return spread(self.low, self.high, self.offset, self.scale, count, seed)
 
     def wider(self, seed: int) -> list[Batch]:
-        """Observations at other scales than those met: what is elementwise in the file must be so
-        in the policy wherever a value may come to."""
+        """Return observations at other scales than those encountered: an elementwise function in
+        the file must be one in the policy too, whatever the values."""
         generator = np.random.default_rng(seed)
         centre = (self.low + self.high) / 2
         half = np.maximum((self.high - self.low) / 2, np.finfo(np.float32).tiny)
@@ -123,7 +124,8 @@ class Inputs:
         return batches
 
     def box(self) -> tuple[Float64, Float64]:
-        """Where to search for thresholds, [observation_size] each: the lowest and the highest."""
+        """Return the lowest and the highest values between which to search for thresholds,
+        [observation_size] each."""
         if self.kept is not None:
             rows = self.kept.astype(np.float64)
             return rows.min(axis=0), rows.max(axis=0)
@@ -142,13 +144,14 @@ def inputs_of(
     ranges: Sequence[Pair] = (),
     known: Sequence[tuple[float, float, str]] = (),
 ) -> Inputs:
-    """What is known of the inputs of `graph`.
+    """Return what is known about the inputs of `graph`.
 
-    ranges: `--range`, one for all signals or one a signal; they count as limits.
-    known: low, high and kind of each signal, as an earlier export of the same policy had them.
+    ranges: from `--range`, one for all signals or one per signal; they count as limits.
+    known: low, high and kind of each signal from an earlier export of the same policy.
 
     Raises:
-        UserError: ranges for another number of signals; a calibration file that is none.
+        UserError: the number of ranges does not match the signals, or the calibration file is not
+            one.
     """
     size, signals = graph.observation_size, graph.observation
     lows, highs = ([getattr(s, end) for s in signals] for end in ("low", "high"))
@@ -191,15 +194,15 @@ def inputs_of(
 
 
 class UnknownInputs(UserError):
-    """Rounded weights for signals of which nothing is known."""
+    """Weights would be rounded although nothing is known about some signals."""
 
 
 def require_known(encoding: str, inputs: Inputs) -> None:
-    """Refuse an encoding that rounds weights for signals of which nothing is known: what that
-    costs is a share of what the actions span on the inputs that the policy meets.
+    """Refuse an encoding that rounds weights if nothing is known about some signals: its error is
+    judged relative to the actions' range on the inputs that the policy encounters.
 
     Raises:
-        UnknownInputs: there are some; the mend is in the message.
+        UnknownInputs: there are such signals; the message says what to do.
     """
     unknown = inputs.unknown
     if unknown:
@@ -232,12 +235,13 @@ def _plausible(limit: float | None) -> float:
 
 
 def _batch(name: str, values: Float64, is_blind: np.bool_) -> Batch:
-    """is_blind: nothing says which scale the policy meets, so each must be right by itself."""
+    """is_blind: nothing says which scale the policy encounters, so it must be right at each."""
     greatest = np.finfo(np.float32).max / 4
     observations = np.clip(values, -greatest, greatest).astype(np.float32)
     return Batch(name, observations, "own" if is_blind else "either")
 
 
 def _fitting_count(size: int) -> int:
-    """Of `COUNT` observations of `size` values as many as fit into memory beside the rest."""
+    """Return how many observations of `size` values, at most `COUNT`, fit into memory beside the
+    rest."""
     return min(COUNT, max(100, _MOST_VALUES // size))

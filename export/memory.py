@@ -1,4 +1,5 @@
-"""What a policy takes of a board's memory, as `bench` measured it: for policy.h and policy.json."""
+"""The memory of a board that a policy takes, as `bench` measured it: for policy.h and
+policy.json."""
 
 from __future__ import annotations
 
@@ -11,30 +12,33 @@ from sparsectl.export.c_style import CStyle
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Of one board."""
+    """The memory on one board."""
 
     board: str
     compiler: str
-    """Name, version and optimisation, such as arm-none-eabi-gcc 12.2.1 -O2: it holds for these."""
+    """Compiler with version and optimisation, such as arm-none-eabi-gcc 12.2.1 -O2, for which the
+    figures hold."""
     stack_bytes: int | None
-    """The deepest that the stack went below the call of policy_act; None: it could not be seen."""
+    """The deepest that the stack went below the call of policy_act; None: it could not be
+    measured."""
     ram_bytes: int
     """Static RAM: data and zeroed data."""
     flash_bytes: int
     """Code and tables, over an empty firmware."""
     calls: int
-    """Of how many calls the deepest is."""
+    """Number of calls, of which this is the deepest."""
     is_target: bool = True
-    """Whether the policy was exported for this board; else it is the machine that exported it."""
+    """Whether the policy was exported for this board; otherwise it is the machine that exported
+    it."""
 
 
 def as_rows(needs: Sequence[MemoryNeed]) -> list[dict[str, Any]]:
-    """For policy.json."""
+    """Return rows for policy.json."""
     return [asdict(need) for need in needs]
 
 
 def memory_lines(needs: Sequence[MemoryNeed]) -> list[str]:
-    """For the head of policy.h, two lines a board."""
+    """Return lines for the head of policy.h, two per board."""
     lines = []
     for index, need in enumerate(needs):
         board = need.board if need.is_target else f"{need.board}, as no --board was named"
@@ -48,8 +52,8 @@ def memory_lines(needs: Sequence[MemoryNeed]) -> list[str]:
 
 
 def memory_macros(needs: Sequence[MemoryNeed], style: CStyle) -> str:
-    """POLICY_STACK_BYTES and POLICY_RAM_BYTES: the most that one of the boards takes; empty where
-    none was named, or the stack of one could not be seen."""
+    """Return POLICY_STACK_BYTES and POLICY_RAM_BYTES: the greatest of all boards; empty if no board
+    was named, or if one's stack could not be measured."""
     stacks = [need.stack_bytes for need in needs if need.is_target]
     known = [stack for stack in stacks if stack is not None]
     if not known or len(known) < len(stacks):

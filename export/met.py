@@ -1,5 +1,5 @@
-"""What a policy is judged on: the batches of an export, and for a policy that keeps a state the
-ticks of sequences."""
+"""The data on which a policy is judged: batches of observations, and for a policy that keeps a
+state the ticks of sequences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
 TICKS = 4000
-"""That fixed-point scales are chosen by, at most."""
+"""The most observations by which fixed-point scales are chosen."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Met:
     golden: Float32
     """Observations for the golden vectors, tick after tick."""
     sequences: Sequences | None
-    """Of a policy that keeps a state: what it is run over."""
+    """For a policy that keeps a state: the sequences that it is run on."""
 
     @property
     def observations(self) -> Float32:
@@ -40,7 +40,8 @@ class Met:
 
 
 def for_scales(config: ExportConfig, graph: PolicyGraph, source: Source, inputs: Inputs) -> Float32:
-    """What fixed-point scales are chosen by: observations, or ticks, [count, what a tick takes]."""
+    """Return the observations or ticks by which fixed-point scales are chosen, [count, inputs of a
+    tick]."""
     if not graph.state_size:
         return inputs.for_scales(config.seed + 2)
     count = widest_count(graph.step_graph, TICKS)
@@ -49,7 +50,7 @@ def for_scales(config: ExportConfig, graph: PolicyGraph, source: Source, inputs:
 
 
 def met_by(config: ExportConfig, graph: PolicyGraph, source: Source, inputs: Inputs) -> Met:
-    """All of it, of a graph after its passes."""
+    """Return all data for a graph after its passes."""
     if graph.state_size:
         return _ticks(config, graph, source, inputs)
     count = widest_count(graph, config.observations)
@@ -62,7 +63,7 @@ def met_by(config: ExportConfig, graph: PolicyGraph, source: Source, inputs: Inp
 
 
 def _ticks(config: ExportConfig, graph: PolicyGraph, source: Source, inputs: Inputs) -> Met:
-    """The state at each tick is the source's own, in float64."""
+    """Return ticks; the state at each is the source's own, in float64."""
     start = graph.initial_state().astype(np.float64)
     count = widest_count(graph.step_graph, config.observations)
     run = sequences(inputs, count, config.seed)

@@ -27,7 +27,7 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
 def check_prefix(prefix: str) -> None:
     """Raises:
-    UserError: it is not a C identifier that names can begin with.
+    UserError: the prefix is not a C identifier that names can begin with.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix, re.ASCII):
         raise UserError(
@@ -49,7 +49,7 @@ def check_unused(prefix: str, texts: Iterable[str]) -> None:
     """texts: the policy's C under the default names.
 
     Raises:
-        UserError: under `prefix` a name would be one that the C has already.
+        UserError: with this prefix a name would equal one that the C already has.
     """
     if prefix == DEFAULT:
         return

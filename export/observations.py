@@ -1,4 +1,4 @@
-"""Observations to test a policy with, spread over what its signals allow."""
+"""Make observations to test a policy with, spread over the signals' limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import PolicyGraph
 
 PLAUSIBLE_LIMIT = 1e6
-"""A limit beyond this says "none" (Gymnasium writes the largest float32 there)."""
+"""A larger limit means none (Gymnasium writes the largest float32 there)."""
 
 
 def spread_observations(graph: PolicyGraph, count: int, seed: int) -> Float32:
@@ -25,9 +25,9 @@ def spread(
 ) -> Float32:
     """[count, observation_size] between low and high, [observation_size] each.
 
-    The first are all zeros (or what is nearest), all low limits and all high limits. Of the others
-    every second is uniform over the limits and every second normal around `offset` with `scale`,
-    cut to the limits.
+    The first ones are all zeros (or the nearest values), all low limits and all high limits. Of the
+    others, every second is uniform over the limits and every second normal around `offset` with
+    `scale`, clipped to the limits.
     """
     generator = np.random.default_rng(seed)
     shape = (count, len(low))

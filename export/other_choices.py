@@ -1,5 +1,5 @@
-"""How often an encoding that rounds chooses otherwise: the error of a policy that takes one of a
-few choices, or one a head, where a difference of indices would say nothing."""
+"""Count how often a rounding encoding chooses differently: the error of a policy with one discrete
+action, or one per head, for which a difference of indices would mean nothing."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ class OtherChoices:
 
     observations: int
     other: int
-    """Those for which it chooses otherwise."""
+    """Number of observations for which it chooses differently."""
     ties: int
-    """Those for which the source itself chooses by rounding: either choice is right there."""
+    """Number of observations for which rounding decides the source's own choice: either choice is
+    right there."""
     share_low: float
     share_high: float
     """Wilson's 95 % interval of the share, for observations drawn independently."""
     regret_mean: float
     regret_max: float
-    """What the other choice is worth less, by the source's own values (Q or logits), of several
-    heads in the worst: mean over all observations, and greatest."""
+    """Loss by the other choice according to the source's own values (Q or logits), for several
+    heads in the worst one: mean over all observations, and greatest."""
     value_span: float
-    """Between the source's best and worst choice, the median over all observations and heads."""
+    """Difference between the source's best and worst choice, median over all observations and
+    heads."""
 
     @property
     def share(self) -> float:
-        """Of the observations."""
+        """Share of the observations."""
         return self.other / self.observations
 
     def to_json(self) -> dict[str, Any]:
@@ -45,7 +47,7 @@ class OtherChoices:
 
     @property
     def words(self) -> str:
-        """In a line."""
+        """Format the result in one line."""
         return (
             f"{self.other} of {self.observations} observations ({self.share_low:.2g} to "
             f"{self.share_high:.2g} of them, 95 %)"
@@ -60,7 +62,7 @@ def chooses(graph: PolicyGraph) -> bool:
 def compare_choices(
     graph: PolicyGraph, observations: Float64, found: Float64, exact: Float64, own: Float64
 ) -> OtherChoices:
-    """Count the observations for which `found` has another choice, of several heads in any.
+    """Count the observations for which `found` chooses differently, in any head.
 
     Args:
         graph: the policy before it is encoded; its values are what regret is measured in.
@@ -91,7 +93,7 @@ def compare_choices(
 
 
 def _lost(graph: PolicyGraph, head: int, found: Float64, values: Float64) -> Float64:
-    """What a head's choices are worth less than its best ones, [count].
+    """Return how much less a head's choices are worth than the best ones, [count].
 
     values: of its choices, [count, choices].
     """
@@ -103,6 +105,6 @@ def _lost(graph: PolicyGraph, head: int, found: Float64, values: Float64) -> Flo
 
 
 def wilson(other: int, count: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927)."""
+    """Return the 95 % score interval of a share (Wilson 1927)."""
     found = scipy.stats.binomtest(other, count).proportion_ci(method="wilson")
     return float(found.low), float(found.high)

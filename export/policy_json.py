@@ -1,4 +1,5 @@
-"""policy.json: what an exported folder says of itself, and the hash of every file in it."""
+"""Write and read policy.json: the facts about an exported folder, and the hash of every file in
+it."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from sparsectl.export.naming import DEFAULT, check_prefix
 from sparsectl.policy.folder import POLICY_JSON, read_policy_json
 
 PREFIX = "prefix"
-"""The key for what the names of the C begin with."""
+"""The key for the prefix of the names in the C."""
 FORMAT, VERSION = "sparsectl.policy", 1
 
 
 def write_policy_json(folder: Path, description: dict[str, Any], files: Iterable[Path]) -> Path:
-    """Write `description` with the SHA-256 of `files`, all of which lie in `folder`, as the last
-    file of an export: where it is there, the others are whole."""
+    """Write `description` with the SHA-256 of `files`, all of which are in `folder`. This is the
+    last file of an export: if it exists, the others are complete."""
     path = folder / POLICY_JSON
     head = {"format": FORMAT, "version": VERSION}
     write_json(path, head | description | {"files": file_hashes(folder, files)})
@@ -28,7 +29,8 @@ def write_policy_json(folder: Path, description: dict[str, Any], files: Iterable
 
 
 def prefix_of(folder: Path) -> str:
-    """What the names of the C in an exported folder begin with; of any other, the default."""
+    """Return the prefix of the names in an exported folder's C; of any other folder, the
+    default."""
     try:
         said = read_policy_json(folder) or {}
         prefix = said.get(PREFIX, DEFAULT)
@@ -39,8 +41,8 @@ def prefix_of(folder: Path) -> str:
 
 
 def known_ranges(folder: Path, digest: str) -> list[tuple[float, float, str]]:
-    """What the policy.json of a folder says that its signals range over: low, high and from what,
-    of each; nothing where it has none or is of another policy."""
+    """Return the ranges of the signals in a folder's policy.json: low, high and their source for
+    each; none if there is no such file or it belongs to another policy."""
     path = folder / POLICY_JSON
     said = read_json(path) if path.is_file() else {}
     if not isinstance(said, dict) or said.get("digest") != digest:

@@ -1,4 +1,4 @@
-"""policy.onnx in onnxruntime, as an export is checked with it."""
+"""Run policy.onnx in onnxruntime, to verify an export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparsectl.policy.onnx_file.writer import STATE_IN, STATE_OUT
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """On one thread."""
+    """Open the file in onnxruntime with one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -24,8 +24,9 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 def acting(
     session: onnxruntime.InferenceSession, graph: PolicyGraph
 ) -> Callable[[Float32], Float32]:
-    """The file as a function of [count, observation_size] to [count, action_size]; of a policy that
-    keeps a state as one of [count, observation and state] to [count, action and next state]."""
+    """Return the file as a function from [count, observation_size] to [count, action_size]; for a
+    policy that keeps a state, from [count, observation and state] to [count, action and next
+    state]."""
 
     def act(observations: Float32) -> Float32:
         actions: Float32 = session.run(["action"], {"observation": observations})[0]

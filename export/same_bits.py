@@ -1,4 +1,4 @@
-"""The C and its reference in numpy, bit for bit."""
+"""Compare the C with its numpy reference, bit for bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy costs on a board or bare core: cycles, flash, RAM, stack, error."""
+"""Measure a policy on a board or bare core: cycles, flash, RAM, stack, error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sparsectl.policy.folder import GoldenVectors, PolicyFacts
 
 @dataclass(frozen=True)
 class Target:
-    """What a policy is measured on: a core, with a board's clock and limits or its own."""
+    """The target of a measurement: a core, with a board's clock and limits or its own."""
 
     name: str
     core: Core
@@ -34,10 +34,10 @@ class Target:
 
 
 def find_target(name: str) -> Target:
-    """The bare core or the board called `name`.
+    """Return the bare core or the board called `name`.
 
     Raises:
-        UserError: there is none; the message names those there are.
+        UserError: there is none; the message lists the existing ones.
     """
     if name in CORES:
         core = CORES[name]
@@ -50,13 +50,13 @@ def find_target(name: str) -> Target:
 
 
 Exact = Callable[[Float32], NDArray[np.float64]]
-"""Observations [count, observation_size] to the actions that the model means, in float64."""
+"""Maps observations [count, observation_size] to the model's actions in float64."""
 
 
 def bench(config: BenchConfig, exact: Exact | None = None) -> dict[str, Any]:
     """Compile the policy in the folder `config.policy` for the board's core and measure it.
 
-    The error is against `exact` where that is given, else against the golden vectors.
+    The error is measured against `exact` if that is given, else against the golden vectors.
 
     Returns:
         board, encoding; cycles (of a typical call: the median of the golden vectors), cycles_least
@@ -147,10 +147,10 @@ def _identity(policy: PolicyFacts, found: Measurement) -> dict[str, Any]:
 
 
 def check_limits(config: BenchConfig, result: dict[str, Any], target: Target) -> None:
-    """Compare what was measured with the limits given and with what the board has.
+    """Compare the measurement with the given limits and with the board's memory.
 
     Raises:
-        UserError: over a limit, or a limit on what the board cannot tell.
+        UserError: a limit is exceeded, or the board cannot measure what it applies to.
     """
     for name, limit, value, unit in _limits(config, result):
         if limit is None:
@@ -184,12 +184,12 @@ def _limits(
 
 
 def how_far(result: dict[str, Any]) -> tuple[float, str]:
-    """The error, and of what it is."""
+    """Return the error and its unit."""
     if result["other_choices"] is None:
         return float(result["max_abs_error"]), "of the action"
     return float(result["other_choices"]), "of the golden vectors with another choice"
 
 
 def ram_with_stack(result: dict[str, Any]) -> int:
-    """Static RAM and the deepest stack of a result of `bench`, in bytes."""
+    """Return static RAM and the deepest stack in a result of `bench`, in bytes."""
     return int(result["ram_bytes"]) + int(result["stack_bytes"] or 0)

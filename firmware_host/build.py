@@ -1,4 +1,4 @@
-"""Builds a board's firmware around an exported policy."""
+"""Build a board's firmware around an exported policy."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from sparsectl.policy.choices import other_duties
 from sparsectl.policy.folder import PolicyFacts
 
 OBSERVATION_SIGNALS: Final = 5
-"""Values a frame that a board makes from its two encoders."""
+"""Number of values per frame that a board makes from its two encoders."""
 
 CONTROL_STACK_BYTES: Final = 256
-"""Stack of the control tick above the policy's own, at the most."""
+"""The most stack that the control tick needs besides the policy's own."""
 _STATE_BYTES: Final = 2 * 4
-"""Of a value of a recurrent policy's state, on the stack while golden vectors are replayed."""
+"""Bytes of stack per value of a recurrent policy's state while golden vectors are replayed."""
 
 ELF: Final = "firmware.elf"
 SUMMARY: Final = "build.json"
 _EXPORTED: Final = "exported"
-"""The policy's folder, by its name in the folder of a build while that is going on."""
+"""Name of the policy's folder within the folder of a build in progress."""
 
 
 def build_firmware(
@@ -49,17 +49,18 @@ def build_firmware(
     flags: Iterable[str] = (),
     measure: bool = False,
 ) -> dict[str, Any]:
-    """Compile policy, core and port into ``out/firmware.elf``; replaces an earlier build there.
+    """Compile policy, core and port into ``out/firmware.elf``, replacing an earlier build there.
 
-    A build that is there already, of the same sources by the same compiler, is left as it is.
+    An existing build of the same sources by the same compiler is kept.
 
     Args:
         policy_dir: what `export` wrote: policy.c, policy.h, policy_vectors.h.
-        board: name in the registry, or one that is not in it.
-        rig: scaling, limits and period.
-        out: folder of the firmware; it appears whole or not at all.
+        board: name in the registry, or a board that is not in it.
+        rig: gives scaling, limits and period.
+        out: folder of the firmware; it appears complete or not at all.
         flags: further compiler flags, such as sanitizers.
-        measure: run it in the board's emulator for the worst case of its control tick.
+        measure: run the firmware in the board's emulator to find the worst case of its control
+            tick.
 
     Returns:
         elf (path), images (paths, as the board's tools want them), board, digest, text_bytes,
@@ -107,10 +108,11 @@ def build_firmware(
 def _compile(
     board: Board, policy_dir: Path, folder: Path, flags: tuple[str, ...], policy: PolicyFacts
 ) -> list[Path]:
-    """Objects of the policy (the first; assembly, where its encoding has some), core and port.
+    """Return the objects of the policy (the first; with assembly if its encoding has some), core
+    and port.
 
-    What differs between two builds of the same sources, where the policy and the firmware lie, is
-    named relative to `folder`, so that a compiler cache knows them for the same.
+    Paths that differ between two builds of the same sources, those of the policy and the firmware,
+    are named relative to `folder`, so that a compiler cache recognises the objects.
     """
     core = FIRMWARE / "core"
     (folder / _EXPORTED).symlink_to(policy_dir.resolve())
@@ -137,7 +139,7 @@ def _compile(
 def _link(
     board: Board, objects: list[Path], elf: Path, flags: Iterable[str], policy_dir: Path
 ) -> None:
-    """Link; a linker script's own complaint of too little memory becomes ours."""
+    """Link; the linker's message about too little memory becomes a UserError."""
     try:
         link(board, objects, elf, (*board.link_flags, *flags))
     except UserError as error:
@@ -152,7 +154,7 @@ def _link(
 
 
 def _policy_stack_bytes(policy: Path) -> int:
-    """All frames of policy.c one upon another: more than that no call takes."""
+    """Return the sum of all stack frames in policy.c, which no call exceeds."""
     usage = policy.with_suffix(".su")
     if not usage.is_file():
         return 0
@@ -183,7 +185,7 @@ def _check_sizes(board: Board, sizes: dict[str, Any], policy_dir: Path) -> None:
 
 
 def _images(board: Board, folder: Path) -> list[str]:
-    """Files beside the ELF, as the board's tools want them."""
+    """Write the files besides the ELF that the board's tools need."""
     names = []
     for kind in board.images:
         names.append(f"firmware.{kind}")
@@ -192,10 +194,10 @@ def _images(board: Board, folder: Path) -> list[str]:
 
 
 def check_fit(policy: PolicyFacts, rig: RigConstants, policy_dir: Path) -> None:
-    """See that the policy is one for this rig.
+    """Check that the policy fits this rig.
 
     Raises:
-        UserError: other signals, actions or period.
+        UserError: signals, actions or period differ.
     """
     if policy.signals != OBSERVATION_SIGNALS or policy.action_size != 1:
         raise UserError(
@@ -218,10 +220,10 @@ def check_fit(policy: PolicyFacts, rig: RigConstants, policy_dir: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `out` when the block ends without error.
+    """Yield a temporary folder that replaces `out` when the block ends without an error.
 
     Raises:
-        UserError: `out` cannot be written, or holds something else than an earlier build.
+        UserError: `out` cannot be written, or contains something other than an earlier build.
     """
     if out.exists() and not _is_ours(out):
         raise UserError(f"{out} holds something other than a firmware; name another folder")

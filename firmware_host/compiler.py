@@ -1,4 +1,4 @@
-"""Runs a board's C compiler and reads what came out; its complaints become one line."""
+"""Run a board's C compiler and read its output; errors become one line."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LAUNCHER: Final = "SPARSECTL_COMPILER_LAUNCHER"
 """Environment variable: the command, such as ccache, that starts the compiler of each C file."""
 _LAUNCHER: ContextVar[tuple[str, ...]] = ContextVar("launcher", default=())
 OUT_OF_ROOM = re.compile("not within region|overflowed|will not fit in region")
-"""What linkers say of a program that is larger than the memory."""
+"""What linkers print about a program that exceeds the memory."""
 
 
 def find_compiler(board: ToolChain) -> str:
-    """Path of the first of the core's or board's compilers that is installed.
+    """Return the path of the first installed compiler of the core or board.
 
     Raises:
-        UserError: none is.
+        UserError: none is installed.
     """
     for name in board.compilers:
         if path := shutil.which(name):
@@ -44,7 +44,7 @@ def find_compiler(board: ToolChain) -> str:
 
 
 def compiler_in_words(board: ToolChain) -> str:
-    """Name, version and optimisation of what compiles for the core or board.
+    """Return name, version and optimisation of the compiler for the core or board.
 
     Raises:
         UserError: there is no compiler.
@@ -59,8 +59,8 @@ def compiler_in_words(board: ToolChain) -> str:
 
 @contextmanager
 def launched_by(*words: str) -> Iterator[None]:
-    """While the block runs, compilers and linkers are started through this command, which gets
-    theirs as its last arguments: one that takes rights away before it starts them."""
+    """While the block runs, start compilers and linkers through this command, which gets theirs as
+    its last arguments: it drops rights before it starts them."""
     token = _LAUNCHER.set(words)
     try:
         yield
@@ -75,9 +75,9 @@ def compile_object(
     flags: Iterable[str],
     folder: Path | None = None,
 ) -> None:
-    """Compile one C file to an object, by the command that `LAUNCHER` names where it is set.
+    """Compile one C file to an object, through the command in `LAUNCHER` if that is set.
 
-    folder: where the compiler runs, which `source`, `out` and `flags` may be relative to.
+    folder: working folder of the compiler; `source`, `out` and `flags` may be relative to it.
 
     Raises:
         UserError: no compiler or launcher, or it refuses; the message holds its first error.
@@ -113,7 +113,7 @@ def link(
 
 
 def section_sizes(path: Path) -> dict[str, int]:
-    """Bytes of text (read-only data included), data and bss of an object or executable.
+    """Return the bytes of text (including read-only data), data and bss of an object or executable.
 
     Raises:
         UserError: binutils' `size` is missing.

@@ -1,1 +1,2 @@
-"""Encodings: how a graph's weights lie in flash and the C that reads them, a module each."""
+"""Encodings, one module each: how a graph's weights are stored in flash, and the C that reads
+them."""

@@ -1,4 +1,4 @@
-"""What an encoding is: a graph in, an encoded policy out, with the C and its exact reference."""
+"""Encodings: they turn a graph into an encoded policy, with its C and its exact reference."""
 
 from __future__ import annotations
 
@@ -22,58 +22,60 @@ class Encoding(Protocol):
 
     name: str
     summary: str
-    """One line: the form of the weights."""
+    """One line about the form of the weights."""
     kind: Kind
-    """The form of a weight. float32 agrees bit for bit with `PolicyGraph.forward` of the graph that
-    was encoded; straight-float32 with that of the same function written with other weights
-    (`unit_weights`), so that its last bits differ from those of csr and dense."""
+    """The form of a weight. float32 agrees bit for bit with `PolicyGraph.forward` of the encoded
+    graph; straight-float32 with that of the same function with scaled weights (`unit_weights`), so
+    its last bits differ from those of csr and dense."""
     cores: frozenset[str] | None
-    """The cores that it is made for; None: any. Its C compiles and agrees on every core."""
+    """The cores that it is intended for; None: any. Its C compiles and agrees on every core."""
 
     def encode(self, graph: PolicyGraph, observations: Float32) -> EncodedPolicy:
-        """`graph`, whose normaliser has been folded and which keeps no state, in this encoding: of
-        a recurrent policy its tick (`export.encodings.registry.encode`).
+        """Encode `graph`, whose normaliser has been folded and which keeps no state; of a recurrent
+        policy this is the tick (`export.encodings.registry.encode`).
 
-        observations: [count, observation_size] in physical units, what fixed-point scales are
-        calibrated on.
+        observations: [count, observation_size] in physical units, with which fixed-point scales are
+        calibrated.
 
         Raises:
-            UserError: the graph has more of something than the encoding can take.
+            UserError: the graph exceeds a limit of the encoding.
         """
 
 
 class FixedEncoding(Encoding, Protocol):
-    """One in fixed point."""
+    """A fixed-point encoding."""
 
     def encode(
         self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
     ) -> EncodedPolicy:
         """As `Encoding.encode`.
 
-        are_met: whether the observations are such as the policy meets; by those, weights make up
-        for one another's rounding (`export.encodings.fixed.obq`).
+        are_met: whether the policy encounters such observations; if so, weights compensate for each
+        other's rounding on them (`export.encodings.fixed.obq`).
         """
 
 
 @dataclass(frozen=True)
 class Code:
-    """policy_act, or the tick of a recurrent policy, and what it calls, in C."""
+    """The C of policy_act, or of the tick of a recurrent policy, and of the functions that it
+    calls."""
 
     functions: str
     body: tuple[str, ...]
-    """Its lines: they read the array `observation` and leave the array `action`."""
+    """The lines of its body, which read the array `observation` and write the array `action`."""
     bits: frozenset[str] = frozenset()
     """Which of bits_of and float_of (`policy.activations.bits`) the functions call."""
 
 
 def indented(line: str) -> str:
-    """A line of a function's body."""
+    """Indent a line of a function's body."""
     return line if line.startswith("#") else f"    {line}".rstrip()
 
 
 @dataclass(frozen=True)
 class EncodedPolicy:
-    """A graph in an encoding. Of a recurrent policy all but the graph is of its tick."""
+    """A graph in an encoding. For a recurrent policy, everything but the graph refers to its
+    tick."""
 
     encoding: Encoding
     graph: PolicyGraph
@@ -81,22 +83,23 @@ class EncodedPolicy:
     write: Callable[[CStyle], Code]
     """The C beside the tables."""
     forward: Callable[[ArrayLike], Float32]
-    """What the C computes, bit for bit; shapes as `PolicyGraph.forward` of `graph.step_graph`."""
+    """Computes what the C computes, bit for bit; shapes as in `PolicyGraph.forward` of
+    `graph.step_graph`."""
     assembly: Callable[[CStyle], str] | None = None
-    """policy.S, which stands in for some functions on the core that it is for; None: there is no
+    """policy.S, which replaces some functions on the core that it is written for; None: there is no
     such file."""
     reentrant: bool = True
     input_cut_off: tuple[float, ...] | None = None
-    """The magnitude at which each value that a tick takes is cut off; None: nowhere."""
+    """The magnitude at which each input of a tick saturates; None: nowhere."""
 
     @property
     def tick(self) -> EncodedPolicy:
-        """The same with the tick as a policy without a state."""
+        """The same, with the tick as a policy without a state."""
         return replace(self, graph=self.graph.step_graph) if self.graph.state_size else self
 
     @property
     def observation_cut_off(self) -> tuple[float, ...] | None:
-        """The magnitude at which each element of the observation is cut off; None: nowhere."""
+        """The magnitude at which each element of the observation saturates; None: nowhere."""
         cut = self.input_cut_off
         return None if cut is None else cut[: self.graph.observation_size]
 

@@ -1,4 +1,4 @@
-"""The encodings there are, and the choice among them."""
+"""The registry of encodings, and the choice among them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sparsectl.policy.graph import PolicyGraph
 
 AUTO = "auto"
 AUTO_ENCODINGS = (Dense.name, Csr.name)
-"""What "auto" chooses among: exact, small, and in plain C."""
+"""The encodings that "auto" chooses among: exact, small, and in plain C."""
 
 FIXED: dict[str, FixedEncoding] = {
     encoding.name: encoding
@@ -30,7 +30,7 @@ FIXED: dict[str, FixedEncoding] = {
         *(DENSE_INT16, DENSE_INT8),
     )
 }
-"""Those in fixed point."""
+"""The fixed-point encodings."""
 
 FLOAT: dict[str, Encoding] = {
     encoding.name: encoding
@@ -42,27 +42,27 @@ ENCODINGS: dict[str, Encoding] = {**FLOAT, **FIXED}
 CONVOLVING = frozenset(
     {AUTO, "dense", "blocks", "blocks-skip", "csr", "csr-float16", "dense-int16", "dense-int8"}
 )
-"""Those that take convolutions; the others would have their weights once for each place."""
+"""The encodings that support convolutions; the others would store the weights once per place."""
 
 FOR_CONVOLUTIONS = frozenset({"dense-int16", "dense-int8"})
-"""Those that a board's choice tries only for policies with convolutions; by name any policy has
-them."""
+"""The encodings that a board's choice tries only for policies with convolutions; requested by name,
+they work for any policy."""
 
 ROUNDED = frozenset(name for name, each in ENCODINGS.items() if each.kind != "float32")
-"""Those that round weights to less than float32."""
+"""The encodings that round weights to less than float32."""
 
 
 def encode(
     name: str, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
 ) -> EncodedPolicy:
-    """`graph` in the encoding `name`, or with "auto" in the one whose tables are smallest.
+    """Encode `graph` with the encoding `name`; "auto" takes the one with the smallest tables.
 
-    observations: what fixed-point encodings are calibrated on, [count, observation_size]; of a
-        recurrent policy with the state after each, [count, observation_size + state_size].
-    are_met: whether they are such as the policy meets, not spread over a box.
+    observations: calibrate fixed-point encodings, [count, observation_size]; for a recurrent policy
+        each is followed by the state, [count, observation_size + state_size].
+    are_met: whether the policy encounters such observations, rather than any in a box.
 
     Raises:
-        UserError: no encoding of that name, or it cannot take the graph.
+        UserError: there is no encoding of that name, or it does not support the graph.
     """
     if graph.state_size:
         tick = encode(name, graph.step_graph, observations, are_met=are_met)

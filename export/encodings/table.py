@@ -1,4 +1,4 @@
-"""Tables: the constant arrays of the generated C, in flash on every core."""
+"""Tables: the constant arrays of the generated C, which are in flash on every core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sparsectl.export.c_style import CStyle
 
 MAX_TABLE_BYTES = 32_767
-"""The largest array that avr-gcc takes."""
+"""The largest array that avr-gcc supports."""
 
 _C_TYPES = {
     np.dtype(np.float32): ("float", 6),
@@ -32,7 +32,8 @@ _READERS = {
     "READ_I32": "((int32_t)pgm_read_dword(p))",
     "READ_U32": "pgm_read_dword(p)",
 }
-"""How a table's element is read on a core whose flash is no memory (floats: POLICY_READ_FLOAT)."""
+"""Macros that read a table's element on a core whose flash is not data memory (floats:
+POLICY_READ_FLOAT)."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,17 @@ class Table:
 
 
 def smallest_unsigned(greatest: int) -> np.dtype[Any]:
-    """The narrowest type of an index up to `greatest` (at most 65,535)."""
+    """Return the narrowest type for an index up to `greatest` (at most 65,535)."""
     return np.dtype(np.uint8 if greatest <= 0xFF else np.uint16)
 
 
 def reader(dtype: np.dtype[Any]) -> str:
-    """The name of the macro that reads an element of this type of whole numbers."""
+    """Return the name of the macro that reads an element of this integer type."""
     return f"READ_{'U' if dtype.kind == 'u' else 'I'}{8 * dtype.itemsize}"
 
 
 def readers(tables: Iterable[Table]) -> str:
-    """The definitions of the macros that read these tables; empty if all are of floats."""
+    """Return the definitions of the macros that read these tables; empty if all contain floats."""
     types = {reader(table.values.dtype) for table in tables if table.values.dtype != np.float32}
     used = [name for name in _READERS if name in types]
     if not used:
@@ -81,10 +82,10 @@ def readers(tables: Iterable[Table]) -> str:
 
 
 def row_parts(row_bytes: NDArray[np.integer[Any]]) -> list[slice]:
-    """Slices of a layer's rows such that no part's table is over `MAX_TABLE_BYTES`.
+    """Slice a layer's rows so that no part's table exceeds `MAX_TABLE_BYTES`.
 
-    row_bytes: bytes that each row takes in the layer's largest table. A row that is larger by
-    itself stays whole.
+    row_bytes: bytes of each row in the layer's largest table. A row that is larger by itself stays
+    whole.
     """
     parts, start, size = [], 0, 0
     for row, wanted in enumerate(row_bytes.tolist()):
@@ -96,10 +97,10 @@ def row_parts(row_bytes: NDArray[np.integer[Any]]) -> list[slice]:
 
 
 def part_name(name: str, part: slice, parts: list[slice]) -> str:
-    """The name of a part's tables: the layer's own where it is in one part."""
+    """Return the name of a part's tables: the layer's own if it has one part."""
     return name if len(parts) == 1 else f"{name}_part{parts.index(part)}"
 
 
 def part_offset(part: slice) -> str:
-    """What is added to the output array for a part's rows, as C."""
+    """Return what is added to the output array for a part's rows, as C."""
     return f" + {part.start}" if part.start else ""

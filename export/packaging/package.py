@@ -1,4 +1,4 @@
-"""What a package is: where the C files go and what lies beside them."""
+"""Packages: where the C files go and which files accompany them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from sparsectl.export.c_style import CStyle
 from sparsectl.policy.graph import PolicyGraph
 
 Files = dict[str, str]
-"""Path inside the package, with /, to text."""
+"""Maps a path inside the package, with /, to the file's text."""
 
 VERSION = "0.1.0"
-"""Of a package's metadata, which wants one; what a policy is, its digest tells."""
+"""Version in a package's metadata, which requires one; the policy is identified by its digest."""
 
 
 @dataclass(frozen=True)
 class PolicySources:
-    """What export wrote, as a package takes it."""
+    """The files that export wrote, as a package takes them."""
 
     graph: PolicyGraph
     c_files: Mapping[str, str]
@@ -26,12 +26,12 @@ class PolicySources:
 
     @property
     def sources(self) -> list[str]:
-        """The names of what is compiled."""
+        """Names of the files to compile."""
         return sorted(name for name in self.c_files if name.endswith((".c", ".S")))
 
     @property
     def prefix(self) -> str:
-        """What the names of the C begin with."""
+        """Prefix of the names in the C."""
         return self.style.prefix
 
     @property
@@ -48,11 +48,11 @@ class PolicySources:
 
 @dataclass(frozen=True)
 class Package:
-    """A way to hand the C to somebody's build."""
+    """A form in which the C is delivered to a user's build."""
 
     name: str
     summary: str
     layout: Callable[[PolicySources], Files]
-    """All files but policy.onnx, which every package has at its root."""
+    """All files except policy.onnx, which every package has at its root."""
     c_folder: str = "."
-    """Where in the package the C lies."""
+    """Folder of the C within the package."""

@@ -1,4 +1,4 @@
-"""The packages there are."""
+"""The registry of packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES: dict[str, Package] = {
 
 
 def find_package(name: str) -> Package:
-    """The package `name`.
+    """Return the package `name`.
 
     Raises:
         UserError: there is none of that name.

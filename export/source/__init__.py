@@ -1,1 +1,1 @@
-"""What the user gave, run as it stands: the truth that every export is held against."""
+"""The user's file, run unchanged: the reference that every export is compared with."""

@@ -1,4 +1,4 @@
-"""The part of an ONNX file that leads to one output."""
+"""Extract the part of an ONNX file that leads to one output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 
 def leading_to(model: ModelProto, *outputs: str) -> ModelProto:
-    """A copy with only the nodes, tensors and inputs that `outputs` depend on, as they stand."""
+    """Return a copy with only the nodes, tensors and inputs that `outputs` depend on, unchanged."""
     graph = model.graph
     makers = {name: node for node in graph.node for name in node.output if name}
     names, waiting = {*outputs}, [*outputs]
@@ -34,7 +34,7 @@ def leading_to(model: ModelProto, *outputs: str) -> ModelProto:
 
 
 def _read(node: NodeProto) -> Iterator[str]:
-    """The names that a node reads, those of its graphs with them."""
+    """Yield the names that a node reads, including those in its subgraphs."""
     yield from node.input
     for attribute in node.attribute:
         for inner in (*attribute.graphs, *((attribute.g,) if attribute.HasField("g") else ())):

@@ -1,4 +1,4 @@
-"""A recurrent source's tick with only the values of its state that an action depends on."""
+"""Reduce a recurrent source's tick to the values of its state that an action depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the host must know of a board to build for it, run it, flash it and measure on it."""
+"""What the host needs to know about a board to build for it, run it, flash it and measure on it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["FIRMWARE", "WARNINGS", "Board"]
 
 
 class Board(ToolChain, Protocol):
-    """A board in the registry. All paths are absolute; compilers are its core's."""
+    """A board in the registry. All paths are absolute; the compilers are those of its core."""
 
     @property
     def name(self) -> str:
-        """At most 16 ASCII characters; HELLO carries it."""
+        """Name of at most 16 ASCII characters, which HELLO carries."""
 
     @property
     def core(self) -> Core:
@@ -26,7 +26,7 @@ class Board(ToolChain, Protocol):
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """C and assembly of the port."""
+        """C and assembly sources of the port."""
 
     @property
     def includes(self) -> tuple[Path, ...]:
@@ -34,7 +34,7 @@ class Board(ToolChain, Protocol):
 
     @property
     def link_flags(self) -> tuple[str, ...]:
-        """Flags for linking alone: the linker script and where it is."""
+        """Flags for linking only: the linker script and its folder."""
 
     @property
     def timer_hz(self) -> int:
@@ -42,49 +42,50 @@ class Board(ToolChain, Protocol):
 
     @property
     def clock_hz(self) -> int | None:
-        """Clock of the processor in Hz; None where it is not fixed."""
+        """Clock of the processor in Hz; None: not fixed."""
 
     @property
     def flash_bytes(self) -> int | None:
-        """Flash there is for a program, in bytes; None where it does not matter."""
+        """Flash for the program, in bytes; None: no limit."""
 
     @property
     def ram_bytes(self) -> int | None:
-        """RAM there is, in bytes; None where it does not matter."""
+        """RAM, in bytes; None: no limit."""
 
     @property
     def stack_bytes(self) -> int:
-        """Stack that the firmware itself needs, at the deepest, in bytes."""
+        """The deepest stack of the firmware itself, in bytes."""
 
     @property
     def watchdog(self) -> Watchdog | None:
-        """What restarts it when no control tick comes; None where its port has none to set."""
+        """The watchdog, which restarts the board if no control tick comes; None: its port sets
+        none."""
 
     @property
     def second_clock(self) -> str:
-        """What its ticks are compared with, for the reader; empty where there is nothing."""
+        """The second clock that its ticks are compared with, in words; empty: there is none."""
 
     @property
     def edge_cycles(self) -> int | None:
-        """The most cycles that an edge of an encoder takes from the processor; None where a timer
-        counts them, or there are none."""
+        """The most cycles that the processor needs for an encoder's edge; None: a timer counts
+        edges, or there are none."""
 
     @property
     def deaf_cycles(self) -> int:
-        """The most cycles for which anything else holds the interrupt of an edge off."""
+        """The most cycles for which anything else delays the interrupt of an edge."""
 
     @property
     def baud(self) -> int:
-        """Speed of its serial line, in bits a second."""
+        """Speed of its serial line, in bits per second."""
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Forms beside ELF that its tools want: hex, bin."""
+        """Formats besides ELF that its tools need: hex, bin."""
 
     @property
     def emulator(self) -> Emulator | None:
-        """What runs its firmware here; None where nothing does."""
+        """The emulator that runs its firmware here; None: there is none."""
 
     @property
     def programmer(self) -> Programmer | None:
-        """What writes its flash; None where there is none."""
+        """The programmer that writes its flash; None: there is none."""

@@ -1,4 +1,4 @@
-"""A board's hardware watchdog, and what to set it to so that it bites in time."""
+"""A board's hardware watchdog, and its setting."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from sparsectl.common.errors import UserError
 class Watchdog:
     """Counts an oscillator since it was last fed, and restarts the board when that is too many.
 
-    What it is set to is worked out for the slowest oscillator that the data sheet allows: a board
-    is never without its motor's control for longer than `config_header.watchdog_us`.
+    The setting is computed for the slowest oscillator that the data sheet allows: a board never
+    stays without motor control for longer than `config_header.watchdog_us`.
     """
 
     oscillator: str
-    """What it counts, for the reader."""
+    """The oscillator that it counts, in words."""
     slowest_hz: float
     fastest_hz: float
     divisors: tuple[int, ...]
-    """By which the oscillator can be divided, from the smallest; the port's register takes the
-    index."""
+    """Divisors of the oscillator, the smallest first; the port's register takes the index."""
     most_counts: int
-    """The most that it counts to."""
+    """The greatest count."""
     time_outs: int = 1
-    """So many in a row turn the motor off."""
+    """Number of consecutive time-outs that turn the motor off."""
     free_running: bool = False
-    """Feeding forgets the counts, but the present one goes on: it may be almost over."""
+    """Feeding clears the counts but not the prescaler: the present count may be almost over."""
 
     patience: int = 1
-    """How many times as long as others it waits, on a board that has no motor: QEMU's time goes on
-    while a busy machine keeps QEMU itself waiting."""
+    """Factor of the waiting time on a board without a motor: QEMU's time continues while a busy
+    machine keeps QEMU itself waiting."""
 
     def setting(self, patience_us: int) -> tuple[int, int]:
-        """The index of the divisor, and the counts.
+        """Return the index of the divisor, and the counts.
 
         Raises:
-            UserError: it cannot wait for so long.
+            UserError: the watchdog cannot wait for so long.
         """
         for index, divisor in enumerate(self.divisors):
             patience_s = self.patience * patience_us * 1e-6
@@ -51,7 +50,8 @@ class Watchdog:
         )
 
     def bites_us(self, patience_us: int) -> tuple[float, float]:
-        """How long after the last feeding it bites: at the least, at the most, in us."""
+        """Return the shortest and the longest time after the last feeding at which it fires, in
+        us."""
         index, counts = self.setting(patience_us)
         cycles = self.divisors[index] * self.time_outs
         least = counts - 1 if self.free_running else counts

@@ -1,4 +1,4 @@
-"""How far the whole numbers of a fixed-point policy can go, whatever the observation."""
+"""Bounds of the integers in a fixed-point policy, for any observation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparsectl.export.encodings.fixed.policy import FixedLayer, Int
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of sums, or of the values that a layer takes."""
+    """Bounds of sums, or of the values that a layer takes."""
 
     lowest: Int
     highest: Int
@@ -23,13 +23,13 @@ class Bounds:
 
     @property
     def with_zero(self) -> Bounds:
-        """Widened to what has not been added yet too: a sum is on its way from its bias, and a part
-        of its terms may reach further than all of them."""
+        """Include 0: a sum starts from its bias, and a part of its terms may reach further than all
+        of them."""
         return Bounds(np.minimum(self.lowest, 0), np.maximum(self.highest, 0))
 
 
 def sum_bounds(weight: Int, bias: Int, inputs: Bounds) -> Bounds:
-    """Of weight x + bias."""
+    """Return the bounds of weight x + bias."""
     positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
     lowest = positive @ inputs.lowest + negative @ inputs.highest + bias
     highest = positive @ inputs.highest + negative @ inputs.lowest + bias
@@ -37,12 +37,14 @@ def sum_bounds(weight: Int, bias: Int, inputs: Bounds) -> Bounds:
 
 
 def running_bounds(weight: Int, bias: Int, inputs: Bounds) -> Bounds:
-    """Of bias + some of the terms of weight x, whichever: of the accumulator at any time."""
+    """Return the bounds of bias plus any subset of the terms of weight x: of the accumulator at any
+    time."""
     return sum_bounds(weight, bias, inputs.with_zero)
 
 
 def value_bounds(layer: FixedLayer, sums: Bounds, shift: int | None) -> Bounds:
-    """Of a layer's values; `shift`: from its sums to them, None where an activation is between."""
+    """Return the bounds of a layer's values; `shift`: the shift from its sums to them, None if an
+    activation is between."""
     if shift is None:
         limit = fixed_tanh.ONE if layer.integer else layer.limit
         everything = np.full(layer.layer.results, limit, np.int64)

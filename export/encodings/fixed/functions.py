@@ -10,7 +10,7 @@ from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
 from sparsectl.export.encodings.float_layers import activation_bits, activation_functions
 
 WITHOUT_SIGN: Final = "uint16_t"
-"""The type of values that are moved up by 32768, so that they have no sign."""
+"""The type of values that are offset by 32768, so that they are unsigned."""
 
 _OBSERVE = """\
 /* The observation in fixed point, round(value 2^exponent) cut off at its limit: made from the
@@ -78,7 +78,8 @@ static void to_fixed(const float *x, const int8_t *exponent, {{value}} *y, int16
 
 
 def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list[str]:
-    """Those that policy_act calls beside its layers' own; values are of `value_type`."""
+    """Return the functions that policy_act calls besides its layers' own; values have the type
+    `value_type`."""
     if value_type == WITHOUT_SIGN:
         signed = f"({value_type})(bits >> 31 ? 32768u - size : 32768u + size)"
     else:
@@ -108,7 +109,7 @@ def fixed_bits(policy: FixedPolicy) -> frozenset[str]:
 
 
 def has_tanh(policy: FixedPolicy) -> bool:
-    """Whether a layer's tanh is computed in whole numbers."""
+    """Return whether any layer's tanh is computed in integers."""
     return any(
         layer.integer and not is_shifted(policy, index) for index, layer in enumerate(policy.layers)
     )

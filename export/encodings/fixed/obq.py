@@ -28,25 +28,26 @@ from sparsectl.policy.graph import PolicyGraph
 Flags = NDArray[np.bool_]
 
 MOST_PARAMETERS = 2000
-"""Above, the matrix would be large, and single weights matter little."""
+"""With more parameters the matrix would be large, and single weights matter little."""
 
 ROOM_TRIED = 3
-"""Bits by which scales may be smaller, less one, so that no sum leaves its accumulator."""
+"""Bits by which scales may shrink, plus one, so that no sum exceeds its accumulator."""
 
 STAGES = (0.5, 0.75, 0.9, 1.0)
-"""Shares of the weights after which the Jacobian is taken anew."""
+"""Shares of rounded weights at which the Jacobian is computed again."""
 
 STEPS = 4
-"""Of Levenberg and Marquardt, by what is not yet rounded, after each stage."""
+"""Levenberg-Marquardt steps of the weights that are not rounded yet, after each stage."""
 
 DAMPING = 1e-4
 """Added to the matrix's diagonal before it is inverted."""
 
 FIRST_STEP_DAMPING = 1e-3
-"""Of the first step of each stage: the share of the matrix's diagonal that is added to it."""
+"""Damping of the first step of each stage: the share of the matrix's diagonal that is added to
+it."""
 
 _GREATEST_WHOLE = 2.0**40
-"""Above, a parameter fits no accumulator; far below what int64 takes."""
+"""A larger parameter fits no accumulator; this is far below the range of int64."""
 
 FLOOR = 1e-6
 """Damping of parameters that change nothing."""
@@ -56,16 +57,18 @@ DERIVATIVES: dict[str, Callable[[Float64, Float64], Float64]] = {
     "identity": lambda sums, values: np.ones_like(sums),
     "tanh": lambda sums, values: 1 - values**2,
 }
-"""Of an activation, from its sums and values; policies with others are rounded plainly."""
+"""Derivatives of activations, from their sums and values; a policy with other activations is
+rounded without compensation."""
 
 
 def policy_in(
     form: Format, graph: PolicyGraph, observations: Float32, are_met: bool
 ) -> FixedPolicy:
-    """The graph in whole numbers; where the observations are such as it meets, with its rounding
-    compensated.
+    """Return the graph in integers, with rounding compensated if the policy encounters such
+    observations.
 
-    Where compensated weights would let a sum leave its accumulator, scales get some bits more room.
+    If compensated weights could let a sum exceed its accumulator, the scales get some bits more
+    room.
     """
     plain = fixed_policy(graph, observations, form)
     if not are_met:
@@ -82,15 +85,16 @@ def policy_in(
 
 
 def compensated(policy: FixedPolicy, observations: Float32, form: Format) -> FixedPolicy | None:
-    """The policy with its weights rounded anew; None where a sum could leave its accumulator, or
-    where the numbers are too large for derivatives.
+    """Return the policy with its weights rounded anew; None if a sum could exceed its accumulator,
+    or if numbers are too large for derivatives.
 
-    A policy of many parameters, or of activations without derivatives here, comes back as it is.
+    A policy with many parameters, or with activations without derivatives here, is returned
+    unchanged.
 
     Args:
-        policy: whose scales stay.
+        policy: its scales are kept.
         observations: [count, observation_size], such as the policy meets.
-        form: what its sums and biases must keep to.
+        form: the limits of its sums and biases.
     """
     network = _Network(policy.graph)
     if network.size > MOST_PARAMETERS or not network.is_differentiable:
@@ -138,7 +142,7 @@ class _Network:
         return found
 
     def actions(self, values: Float64, observations: Float32) -> Float64:
-        """Of the last layer, [m, B]."""
+        """Return the outputs of the last layer, [m, B]."""
         return self._forward(values, observations)[1][-1]
 
     def jacobian(self, values: Float64, observations: Float32) -> tuple[Float64, Float64]:
@@ -171,7 +175,7 @@ class _Network:
 
 
 class _Grid(NamedTuple):
-    """What weights may be: whole multiples of `step`, `limit` at most; a bias may be anything."""
+    """The values that a weight may have: multiples of `step` up to `limit`; a bias may have any."""
 
     step: Float64
     limit: Float64
@@ -198,7 +202,7 @@ def _grid(policy: FixedPolicy, network: _Network) -> _Grid:
 
 
 def _input_scales(policy: FixedPolicy) -> list[Float64]:
-    """Of the values that each layer takes."""
+    """Return the scales of the values that each layer takes."""
     scales = [np.exp2(policy.input_exponent.astype(np.float64))]
     for layer in policy.layers[:-1]:
         if is_shifted(policy, len(scales) - 1):
@@ -211,7 +215,7 @@ def _input_scales(policy: FixedPolicy) -> list[Float64]:
 
 
 def _rounded(network: _Network, grid: _Grid, observations: Float32) -> Float64:
-    """The parameters, every weight on the grid."""
+    """Return the parameters with every weight on the grid."""
     values = network.values()
     labels = network.actions(values, observations)
     is_free = np.ones(len(values), bool)
@@ -230,7 +234,7 @@ def _one_by_one(
     is_free: Flags,
     left: int,
 ) -> tuple[Float64, Flags]:
-    """Round until so many weights are left; also what is free then."""
+    """Round until this many weights are left; also return which parameters are free then."""
     free = np.flatnonzero(is_free)
     _, jacobian = network.jacobian(values, observations)
     matrix = _products(jacobian[:, free]) + DAMPING * np.eye(len(free))
@@ -257,7 +261,7 @@ def _compensated(
     values: Float64,
     is_free: Flags,
 ) -> Float64:
-    """Some damped steps of the free parameters towards the labels."""
+    """Take some damped steps of the free parameters towards the labels."""
     damping = FIRST_STEP_DAMPING
     for _ in range(STEPS):
         attempt = _attempts(network, observations, labels, values, is_free)
@@ -273,7 +277,8 @@ def _attempts(
     values: Float64,
     is_free: Flags,
 ) -> Callable[[float], Float64 | None]:
-    """A damping to the parameters after a step; None where the actions are no closer."""
+    """Return a function from a damping to the parameters after a step; it returns None if the
+    actions are no closer."""
     actions, jacobian = network.jacobian(values, observations)
     jacobian, residuals = jacobian[:, is_free], actions - labels
     before = np.sum(residuals**2)
@@ -291,14 +296,14 @@ def _attempts(
 
 
 def _products(jacobian: Float64) -> Float64:
-    """J^T J / B of the Jacobian [m, P, B], [P, P]."""
+    """Return J^T J / B, [P, P], of the Jacobian [m, P, B]."""
     return np.asarray(sum(each @ each.T for each in jacobian) / jacobian.shape[2], np.float64)
 
 
 def _with(
     policy: FixedPolicy, network: _Network, values: Float64, bias_step: int
 ) -> FixedPolicy | None:
-    """The policy with these parameters; None where one is no whole number that int64 holds."""
+    """Return the policy with these parameters; None if one is not an integer within int64."""
     layers = []
     for inputs, layer, (weight, bias) in zip(
         _input_scales(policy), policy.layers, network.layers(values), strict=True
@@ -314,7 +319,7 @@ def _with(
 
 
 def _bounded(policy: FixedPolicy, sum_bits: int) -> FixedPolicy | None:
-    """With the greatest sums there can be now; None where one would leave its accumulator."""
+    """Return the policy with its greatest possible sums; None if one exceeds its accumulator."""
     inputs = Bounds(-policy.input_limit, policy.input_limit)
     layers: list[FixedLayer] = []
     for index, layer in enumerate(policy.layers):

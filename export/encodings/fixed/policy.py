@@ -1,8 +1,8 @@
-"""Fixed point: a graph as whole numbers, and its exact reference.
+"""Fixed point: a graph in integers, and its exact reference.
 
-A value v stands as round(v s). Each observation and each neuron has its own scale s, taken up into
-the weights that read it. A sum becomes the neuron's value by a shift that is the same for all;
-values over `limit` are cut off. How scales are chosen: `export.encodings.fixed.scales`.
+A value v is stored as round(v s). Each observation and each neuron has its own scale s, which is
+absorbed into the weights that read it. A sum becomes the neuron's value by a shift that all neurons
+share; values beyond `limit` saturate. `export.encodings.fixed.scales` chooses the scales.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
 Int = NDArray[np.int64]
 
 LARGE = 4096
-"""Weights of a matrix from which on float64 is faster."""
+"""Number of weights from which float64 is faster."""
 EXACT_BELOW = 2.0**53
-"""Whole numbers that float64 has, and their sums in any order."""
+"""Integers up to this are exact in float64, and so are their sums in any order."""
 
 SHIFTED = ("relu", "identity")
-"""Activations whose hidden values are shifted sums."""
+"""Activations of hidden layers whose values are shifted sums."""
 
 
 @dataclass(frozen=True)
 class FixedLayer:
-    """A layer in whole numbers."""
+    """A layer in integers."""
 
     layer: Layer
     weight: Int
     """[out, in]; of a convolution [output channels, patch_size]."""
     bias: Int
-    """[out], of a convolution [output channels], at the sums' scale; where the sum is shifted next
-    it holds the rounding half too."""
+    """[out], of a convolution [output channels], at the sums' scale; if the sum is shifted next, it
+    includes the half that rounds."""
     exponent: Int
     """[out]: a sum is round(value 2^exponent); 0 where the sum is only shifted."""
     value_exponent: Int
-    """[results]: the same of a hidden layer's values where they come from a float activation."""
+    """[results]: the same for a hidden layer's values that come from a float activation."""
     integer: bool
-    """Whether the activation is computed in whole numbers (relu, identity, tanh) or in float."""
+    """Whether the activation is computed in integers (relu, identity, tanh) or in float."""
     limit: int
-    """Where a hidden layer's values are cut off."""
+    """The magnitude at which a hidden layer's values saturate."""
     greatest: Int
-    """[out]: the greatest magnitude a shifted sum can have before that."""
+    """[out]: the greatest magnitude of a shifted sum before saturation."""
     scale: Float64
-    """[out]: a sum is value times scale, rounded."""
+    """[out]: a sum is round(value times scale)."""
 
     def sums(self, x: Int) -> Int:
         """weight x + bias, [in, batch] -> [out, batch]."""
@@ -62,18 +62,18 @@ class FixedLayer:
 
 @dataclass(frozen=True)
 class FixedPolicy:
-    """A graph in whole numbers."""
+    """A graph in integers."""
 
     graph: PolicyGraph
     shift: int
     input_exponent: Int
-    """[in]: an observation stands as round(value 2^exponent)."""
+    """[in]: an observation is stored as round(value 2^exponent)."""
     input_limit: Int
-    """[in]: where it is cut off."""
+    """[in]: the magnitude at which it saturates."""
     layers: tuple[FixedLayer, ...]
 
     def forward(self, observation: ArrayLike) -> Float32:
-        """The action, as the C computes it; NaN in an observation gives NaN in every action.
+        """Return the action as the C computes it; NaN in an observation gives NaN in every action.
 
         Shapes as `PolicyGraph.forward`.
         """
@@ -84,7 +84,8 @@ class FixedPolicy:
         return action[0] if given.ndim == 1 else action
 
     def mean_square_error(self, observations: Float32, exact: Float64) -> float:
-        """Of the actions, beside the graph's own in float64 for the same observations."""
+        """Return the mean square difference of the actions from the graph's own in float64 on the
+        same observations."""
         return float(np.mean((self.forward(observations).astype(np.float64) - exact) ** 2))
 
     def _forward(self, batch: Float32) -> Float32:
@@ -97,7 +98,7 @@ class FixedPolicy:
         return action
 
     def _values(self, layer: FixedLayer, sums: Int) -> Int:
-        """A hidden layer's values from its sums."""
+        """Compute a hidden layer's values from its sums."""
         if not layer.integer:
             values = layer.layer.activate(to_float(sums, layer.exponent))
             return to_fixed(values, layer.value_exponent, layer.limit)
@@ -114,7 +115,7 @@ class FixedPolicy:
 
 
 def _product(weight: Int, x: Int) -> Int:
-    """weight @ x; of many numbers in float64, where that is exact and much faster."""
+    """Compute weight @ x; large products in float64, where that is exact and much faster."""
     reach = float(np.abs(weight).max(initial=0)) * float(np.abs(x).max(initial=0))
     if weight.size < LARGE or reach * weight.shape[1] >= EXACT_BELOW:
         return np.asarray(weight @ x, np.int64)
@@ -122,13 +123,13 @@ def _product(weight: Int, x: Int) -> Int:
 
 
 def is_shifted(policy: FixedPolicy, index: int) -> bool:
-    """Whether a layer's values are its shifted sums."""
+    """Return whether a layer's values are its shifted sums."""
     hidden = index < len(policy.layers) - 1
     return hidden and policy.layers[index].layer.activation in SHIFTED
 
 
 def to_fixed(values: Float32, exponent: Int, limit: int | Int) -> Int:
-    """round(value 2^exponent), halves away from zero, cut off at ±limit; NaN gives ±limit.
+    """Return round(value 2^exponent), halves away from zero, saturated at ±limit; NaN gives ±limit.
 
     values: [n, batch]; exponent: [n].
     """
@@ -140,7 +141,7 @@ def to_fixed(values: Float32, exponent: Int, limit: int | Int) -> Int:
 
 
 def to_float(sums: Int, exponent: Int) -> Float32:
-    """A sum as float32, rounded once, times its scale's reciprocal."""
+    """Convert a sum to float32, rounded once, times its scale's reciprocal."""
     scale = np.exp2(-exponent[:, None].astype(np.float32))
     return np.asarray(sums.astype(np.float32) * scale, np.float32)
 
