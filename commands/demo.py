@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sparsectl.command_line.config import DemoConfig
 from sparsectl.commands.bench import bench
 from sparsectl.commands.build import build
-from sparsectl.common.errors import UserError
+from sparsectl.common.errors import EXIT_FAULT, EXIT_LINK_LOST, UserError
 from sparsectl.common.files import atomic_path, check_writable, read_json, write_json
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.provenance import provenance
@@ -22,9 +22,8 @@ from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig
 from sparsectl.hil.config import ReportConfig, TrialConfig
-from sparsectl.hil.link.link import LinkLost
 from sparsectl.hil.report.report import write_report
-from sparsectl.hil.trial.trial import run_trial
+from sparsectl.hil.trial.trial import SILENCES, run_trial
 from sparsectl.plants.rig import rig_names
 from sparsectl.protocol.wire import Fault
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
@@ -40,6 +39,11 @@ SUMMARY = "summary.json"
 
 KEPT_WEIGHTS = 236
 """Of the student, at most: a third of a percent of the cart-pole's teacher's."""
+
+_OF_TIMING: Final = frozenset(
+    fault.name for fault in (*SILENCES, Fault.OVERRUN, Fault.CLOCK, Fault.WATCHDOG)
+)
+"""Faults that a machine brings about which does not run the virtual board or its host in time."""
 
 Stage = Callable[[DemoConfig], dict[str, Any]]
 
@@ -131,16 +135,37 @@ def trial(config: DemoConfig) -> dict[str, Any]:
     )
     try:
         result = run_trial(asked)
-        if result["fault"] != Fault.LINK_LOST.name:
+        delay = delay_of(result)
+        if not delay:
             return result
-    except LinkLost as lost:
-        print(f"trial ended: {lost}", file=sys.stderr)
+    except UserError as error:
+        if error.exit_code not in (EXIT_FAULT, EXIT_LINK_LOST):
+            raise
+        print(f"trial ended: {error}", file=sys.stderr)
+        delay = "the board could no longer be reached"
     print(
-        "this machine is too busy for a trial in real time; it is run again in lockstep, tick by "
-        "tick, which says nothing about the timing",
+        f"this machine is too busy for a trial in real time ({delay}); it is run again in "
+        "lockstep, tick by tick, which says nothing about the timing",
         file=sys.stderr,
     )
     return run_trial(replace(asked, clock="lockstep"))
+
+
+def delay_of(result: dict[str, Any]) -> str:
+    """What a failed trial shows of a machine that ran it too late; empty where it shows nothing,
+    or where the trial did not fail.
+
+    Args:
+        result: what `run_trial` returned of a trial in real time.
+    """
+    if result["balanced"]:
+        return ""
+    skipped, late = result["skipped"], result["late_ticks"]
+    if result["fault"] in _OF_TIMING:
+        return str(result["fault"])
+    if skipped or late:
+        return f"ticks skipped: {skipped}, late: {late}"
+    return ""
 
 
 STAGES: dict[str, Stage] = {

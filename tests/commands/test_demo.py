@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from sparsectl.command_line.config import DemoConfig
 from sparsectl.commands import demo as module
-from sparsectl.commands.demo import STAGES, SUMMARY, demo, table
+from sparsectl.commands.demo import STAGES, SUMMARY, delay_of, demo, table
 from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal.journal import JournalWriter
 from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import export_graph, timid_graph
+from tests.hil.started_rigs import rigs_as_they_start
 
 
 @pytest.mark.parametrize(
@@ -164,18 +168,57 @@ def test_a_stage_without_its_figures_is_one_line(tmp_path: Path) -> None:
         demo(config)
 
 
+@pytest.mark.parametrize("pause_s", [0.15, None])
 def test_a_trial_that_the_machine_was_too_busy_for_is_run_in_lockstep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pause_s: float | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """In its middle the board gets no processor: for longer than a duty may be old, or no more."""
     export_graph(timid_graph(), tmp_path / "run")
+    boards, note = rigs_as_they_start(monkeypatch), JournalWriter.note
+
+    def starve(journal: JournalWriter, name: str, *when: int | None, **fields: Any) -> None:
+        note(journal, name, *when, **fields)
+        if fields.get("phase") == "swing up" and len(boards) == 1:
+            board = boards[0].firmware_process
+            board.send_signal(signal.SIGSTOP)
+            if pause_s is not None:
+                time.sleep(pause_s)
+                board.send_signal(signal.SIGCONT)
 
     def run(config: TrialConfig) -> dict[str, Any]:
-        short = replace(config, swing_up_limit_s=1.0)
-        is_first = config.clock == "realtime"
-        return run_trial(replace(short, fault="cut_to_board@0.2") if is_first else short)
+        # In real time only its board's stop ends the trial.
+        limit_s = 60.0 if config.clock == "realtime" else 1.0
+        return run_trial(replace(config, swing_up_limit_s=limit_s))
 
+    monkeypatch.setattr(JournalWriter, "note", starve)
     monkeypatch.setattr(module, "run_trial", run)
     result = module.trial(DemoConfig(out=tmp_path / "run", seconds=1.0))
-    assert "too busy for a trial in real time" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.count("this machine is too busy for a trial in real time (") == 1
+    assert pause_s is None or "trial ended: the board stopped the trial: OVERRUN" in told
     assert (result["clock"], result["fault"]) == ("lockstep", "NONE")
     assert result["inference_us"]["p50"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("result", "delay"),
+    [
+        ({"balanced": True, "skipped": 7}, ""),
+        ({"fault": "OVERRUN"}, "OVERRUN"),
+        ({"fault": "LINK_LOST", "skipped": 2}, "LINK_LOST"),
+        ({"fault": "BASE_TRAVEL", "skipped": 3, "late_ticks": 1}, "ticks skipped: 3, late: 1"),
+        ({"skipped": 1}, "ticks skipped: 1, late: 0"),  # the pole was never up
+        ({"fault": "BASE_TRAVEL"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_failed_trial_that_was_in_time_is_the_policys_own(
+    result: dict[str, Any], delay: str
+) -> None:
+    assert delay_of(IN_TIME | result) == delay
+
+
+IN_TIME: Final = {"balanced": False, "fault": "NONE", "skipped": 0, "late_ticks": 0}

@@ -23,9 +23,9 @@ from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.drives import LockstepDrive
 from sparsectl.hil.journal.journal import JournalWriter, Kind, read_journal
 from sparsectl.hil.journal.trace import Sample, read_trace
-from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.protocol.wire import Fault, State, decode
+from tests.hil.started_rigs import rigs_as_they_start
 
 Short = Callable[..., TrialConfig]
 
@@ -92,19 +92,6 @@ def all_end(processes: list[int]) -> bool:
             return True
         time.sleep(0.02)
     return False
-
-
-def rigs_as_they_start(monkeypatch: pytest.MonkeyPatch) -> list[VirtualRig]:
-    """Fills with each virtual rig once its processes run."""
-    started: list[VirtualRig] = []
-    enter = VirtualRig.__enter__
-
-    def remember(rig: VirtualRig) -> VirtualRig:
-        started.append(enter(rig))
-        return started[-1]
-
-    monkeypatch.setattr(VirtualRig, "__enter__", remember)
-    return started
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
