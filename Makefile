@@ -5,6 +5,8 @@ READY := $(VENV)/.ready
 FIRMWARE_C := $(shell find firmware_host export -name '*.[ch]' 2>/dev/null)
 # Work is spread over processes: two threads of one library each on two busy cores collapse.
 export OMP_NUM_THREADS := 1
+# Images of containers often set it; each process would then compile torch and all else anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test bench bench-training lint toolchain clean
 
