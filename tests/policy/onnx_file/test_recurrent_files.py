@@ -303,9 +303,9 @@ def test_the_sums_inside_a_cell_round(operator: str, tmp_path: Path) -> None:
     path = saved(tmp_path, cell_model(operator))
     step = read_onnx(path).step_graph
     source = OnnxSource(path, None, step.sizes)
-    rows = np.random.default_rng(1).normal(size=(400, step.observation_size))
+    rows = np.random.default_rng(1).normal(size=(80, step.observation_size))
     rows[:, :INPUTS] *= 3e3
-    rows[200:, INPUTS:] *= 100
+    rows[40:, INPUTS:] *= 100
     observations = rows.astype(np.float32)
     exact = source.exact(observations)
     allowed = np.maximum(source.rounding(observations), 1e-6)
