@@ -16,7 +16,7 @@ from sparsectl.training.rollouts.evaluate import run_episodes
 from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
 
-AT_ONCE = 100
+AT_ONCE = 256
 """Episodes side by side, and between looks at the file."""
 
 

@@ -23,7 +23,12 @@ from sparsectl.hil.config import IdentifyConfig, ReportConfig
 from sparsectl.hil.convert.config import ConvertConfig
 from sparsectl.hil.replay.config import ReplayConfig
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig, TeachConfig
-from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
+from sparsectl.training.settings import (
+    DaggerOptions,
+    EvidenceOptions,
+    FinetuneOptions,
+    SearchOptions,
+)
 
 if TYPE_CHECKING:
     from sparsectl.policy.graph import PolicyGraph
@@ -32,6 +37,7 @@ __all__ = [
     "DaggerOptions",
     "EvidenceOptions",
     "FinetuneOptions",
+    "SearchOptions",
     "bench",
     "build",
     "collect",

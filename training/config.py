@@ -9,7 +9,12 @@ from typing import Annotated, Literal
 from tyro.conf import UseAppendAction, arg
 
 from sparsectl.common.quantities import Size
-from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
+from sparsectl.training.settings import (
+    DaggerOptions,
+    EvidenceOptions,
+    FinetuneOptions,
+    SearchOptions,
+)
 
 
 @dataclass(frozen=True)
@@ -278,6 +283,7 @@ class DistillConfig:
     finetune: FinetuneOptions = FinetuneOptions()
 
     dagger: DaggerOptions = DaggerOptions()
+    search: SearchOptions = SearchOptions()
 
     evidence: EvidenceOptions = EvidenceOptions()
 

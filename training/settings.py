@@ -243,6 +243,47 @@ class DaggerOptions:
 
 
 @dataclass(frozen=True)
+class SearchSettings:
+    """A search for a higher return at the end, the mask held (finetuning/return_search.py)."""
+
+    generations: int = 0
+    """How many; 0: none."""
+
+    pairs: int = 16
+    """Mirrored perturbations in each: twice as many students act."""
+
+    episodes: int = 32
+    """Of each perturbed student; half of them are hard ones."""
+
+    pool: int = 2_000
+    """Episodes of the student itself, now and then, among which the hard ones are found."""
+
+    spread: float = 0.01
+    """How far a perturbation moves a parameter, in units of what it does to the actions."""
+
+    rate: float = 0.4
+    """Of the steps at the start, in units of the spread; it falls to zero."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Search: improve the best student by its own return, beyond what imitation gives; needs
+    --env."""
+
+    generations: int | None = None
+    """Steps of the search (0: none; try 100). Each runs 32 perturbed students in 32 episodes."""
+
+    pairs: int | None = None
+    """Half of the perturbed students of a generation (16)."""
+
+    episodes: int | None = None
+    """Episodes of each, half of them such as the student returned least in (32)."""
+
+    pool: int | None = None
+    """Episodes among which these are found, every 20 generations (2000)."""
+
+
+@dataclass(frozen=True)
 class EvidenceOptions:
     """Evidence: episodes for the finished student and its teacher, never used to select
     anything."""

@@ -123,10 +123,12 @@ def _identity(
 
 def _settings(preset: Preset, dataset: Dataset) -> JSON:
     """Return the settings as a checkpoint gives them back: without tuples; channels only for
-    images."""
+    images, and a search only where there is one."""
     settings: JSON = json.loads(json.dumps(asdict(preset)))
     if image_of(dataset.signals) is None:
         del settings["bpd"]["channels"]
+    if not preset.search.generations:
+        del settings["search"]
     return settings
 
 

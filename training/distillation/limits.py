@@ -21,6 +21,9 @@ from sparsectl.training.students.variational import NOISES
 WIDEST, MOST_LAYERS = 65_536, 32
 """More hidden layers than this are taken for a typing error."""
 
+MOST_SEARCHED = 100_000
+"""Perturbed students, or episodes of one, in a generation."""
+
 MOST_ROWS, MOST_FACTOR, MOST_LOG = 10_000_000, 1e12, 100.0
 
 
@@ -74,6 +77,9 @@ def check_ranges(config: DistillConfig) -> None:
     check_counts(config.finetune, 0, *finetune, of="finetune")
     check_counts(config.dagger, 0, *rounds, of="dagger")
     check_counts(config.evidence, 0, "episodes", "limit", of="evidence")
+    check_counts(config.search, 0, "generations", of="search")
+    check_counts(config.search, 1, "pairs", "pool", of="search", most=MOST_SEARCHED)
+    check_counts(config.search, 2, "episodes", of="search", most=MOST_SEARCHED)
     check_counts(config, 1, "batch_size", most=MOST_ROWS)
     check_counts(config.finetune, 1, "newton_rows", of="finetune", most=MOST_ROWS)
     check_numbers(config, *factors, least=0, most=MOST_FACTOR)
@@ -95,6 +101,44 @@ def check_reachable(config: DistillConfig, preset: Preset) -> None:
         raise UserError(
             f"critics is {config.critics}, but preset {config.preset} works in {preset.bpd.units} "
             "units; critics are shared in normalised ones only: leave --critics out"
+        )
+
+
+def check_search(config: DistillConfig, preset: Preset) -> None:
+    search = preset.search
+    if not search.generations:
+        return
+    asked = f"search.generations is {search.generations}, but"
+    if config.env is None:
+        raise UserError(f"{asked} a search needs episodes to run; give --env")
+    if not preset.finetune.steps:
+        raise UserError(
+            f"{asked} preset {config.preset} has no fine-tuning, whose best student a search "
+            "begins with; use --preset thorough, or give --finetune.steps"
+        )
+    if search.pool < search.episodes:
+        raise UserError(
+            f"search.pool is {search.pool}, fewer than the {search.episodes} episodes that "
+            "search.episodes asks for, half of which are chosen among them; give a larger pool"
+        )
+
+
+def check_searchable(preset: Preset, chooses: bool, image: tuple[int, int, int] | None) -> None:
+    """See that a search knows this kind of student.
+
+    Raises:
+        UserError: its actions are choices, or it has a convolution.
+    """
+    asked = f"search.generations is {preset.search.generations}, but"
+    if preset.search.generations and chooses:
+        raise UserError(
+            f"{asked} the actions are choices, which small changes of the weights leave as they "
+            "are; leave it out"
+        )
+    if preset.search.generations and image is not None and preset.bpd.channels:
+        raise UserError(
+            f"{asked} a student of images has a convolution, which the search does not know; leave "
+            "it out, or give --channels 0"
         )
 
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sparsectl.training.config import DistillConfig
-from sparsectl.training.settings import BpdSettings, DaggerSettings, FinetuneSettings
+from sparsectl.training.settings import (
+    BpdSettings,
+    DaggerSettings,
+    FinetuneSettings,
+    SearchSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Preset:
     """Episodes that measure a student that may be the result."""
     final_episodes: int = 0
     """Other episodes, that decide among the three best; 0: the best by `episodes` is the result."""
+    search: SearchSettings = SearchSettings()
     online: bool = False
     """Whether rounds of student-driven data are run; they need a simulator and a teacher."""
 

@@ -16,6 +16,8 @@ from sparsectl.training.distillation.limits import (
     check_ranges,
     check_reachable,
     check_rounding,
+    check_search,
+    check_searchable,
     check_targets,
 )
 from sparsectl.training.distillation.methods import METHODS, small_hidden, small_of_images
@@ -42,6 +44,7 @@ def resolved(config: DistillConfig) -> Preset:
     bpd = replace(preset.bpd, **{**method.bpd, **_bpd_options(config)})
     finetune = replace(preset.finetune, **{**method.finetune, **_given(**vars(config.finetune))})
     dagger = replace(preset.dagger, **_given(**vars(config.dagger)))
+    search = replace(preset.search, **_given(**vars(config.search)))
     if not online:
         finetune, dagger = replace(finetune, rounds=0), replace(dagger, rounds=0)
     result = Preset(
@@ -50,12 +53,14 @@ def resolved(config: DistillConfig) -> Preset:
         dagger,
         preset.episodes if config.episodes is None else config.episodes,
         preset.final_episodes if config.final_episodes is None else config.final_episodes,
+        search,
         online,
     )
     check_preset(result)
     check_ranges(config)
     check_rounding(config.keep, finetune)
     check_reachable(config, result)
+    check_search(config, result)
     evidence_analyses(config)
     return result
 
@@ -70,6 +75,7 @@ def fitted(preset: Preset, config: DistillConfig, dataset: Dataset) -> Preset:
     image = image_of(dataset.signals)
     preset = _small(preset, config, dataset)
     _check_image(preset, config, image)
+    check_searchable(preset, dataset.has_choices, image)
     if dataset.has_choices:  # critics are of actions that are real numbers
         preset = replace(preset, bpd=replace(preset.bpd, value_weight=0.0))
     bpd = preset.bpd

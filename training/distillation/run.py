@@ -32,10 +32,12 @@ from sparsectl.training.distillation.resolution import fitted
 from sparsectl.training.distillation.stages import FINAL, Stage, Stages
 from sparsectl.training.distillation.targets import UNCLEAR, target_of, verdict
 from sparsectl.training.finetuning import finetuning_of
-from sparsectl.training.finetuning.finetuning import Finetuning, start_layers
+from sparsectl.training.finetuning.finetuning import Finetuning, start_layers, start_state
+from sparsectl.training.finetuning.return_search import ReturnSearch
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import Loop, Stop, Trainer
+from sparsectl.training.nn.networks import Mlp
 from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.rollouts.dagger import AggregatedData
 from sparsectl.training.rollouts.episodes import Rollouts
@@ -95,7 +97,7 @@ class Distillation:
         self.bpd = BayesianPolicyDistillation(
             dataset, self.signals, preset.bpd, [config.seed], self.device, fitted=critics, term=term
         )
-        self.finetuning: Finetuning | None = None
+        self.finetuning: Finetuning | ReturnSearch | None = None
         self.rollouts = rollouts
         self.measurement = Measurement(rollouts, preset, self.teacher)
         self.teacher_return = self.measurement.teacher_return
@@ -109,7 +111,12 @@ class Distillation:
 
     def run(self) -> JSON:
         """Run the remaining stages and write the student."""
-        work = {"bpd": self._distil, "dagger": self._dagger, "finetune": self._finetune}
+        work = {
+            "bpd": self._distil,
+            "dagger": self._dagger,
+            "finetune": self._finetune,
+            "search": self._search,
+        }
         while (stage := self.stages.next()) is not None:
             work[stage.kind](stage)
             self.stages.report.append(self._measured(stage.name))
@@ -142,6 +149,29 @@ class Distillation:
         assert self.finetuning is not None
         self._train(stage, self.finetuning, self.finetuning.steps)
         self.finetune_seconds.append(time.monotonic() - begun)
+
+    def _search(self, stage: Stage) -> None:
+        if not isinstance(self.finetuning, ReturnSearch):
+            self._measure_finalists()
+            best = self._student_path(self.stages.chosen()["name"])
+            self._begin_search(read_student(best).layers)
+        assert self.finetuning is not None
+        self._train(stage, self.finetuning, self.finetuning.steps)
+
+    def _begin_search(self, layers: tuple[StudentLayer, ...]) -> None:
+        assert self.finetuning is not None and self.config.env is not None
+        before, policy = self.finetuning, self.facts.policy(self.facts.student(layers, []))
+        assert isinstance(policy.network, Mlp)
+        self.finetuning = ReturnSearch(
+            self.config.env,
+            self.data.parts[0].observations,
+            layers,
+            policy.network,
+            self.preset.search,
+            self.config.seed,
+            before.keep,
+            before.number,
+        )
 
     def _train(self, stage: Stage, trainer: Trainer, until: int) -> None:
         every = max(STEPS_A_LOG, until // LOGS_A_STAGE)
@@ -183,11 +213,12 @@ class Distillation:
         tensors = {f"bpd/{name}": tensor for name, tensor in self.bpd.state().items()}
         steps = {"bpd": self.bpd.steps_done}
         if self.finetuning is not None:
-            state = self.finetuning.state() | self.finetuning.start_state()
+            state = self.finetuning.state() | start_state(self.finetuning.start)
             tensors |= {f"finetune/{name}": tensor for name, tensor in state.items()}
             steps["finetune"] = self.finetuning.steps_done
             steps["finetune_number"] = self.finetuning.number
             steps["finetune_keep"] = self.finetuning.keep
+            steps["search"] = int(isinstance(self.finetuning, ReturnSearch))
         seconds = time.monotonic() - self.started
         report = self.stages.report
         checkpoint = Checkpoint(self.identity, len(report), steps, report, seconds, tensors)
@@ -231,6 +262,8 @@ class Distillation:
         self._begin_finetuning(
             number, checkpoint.steps["finetune_keep"], start_layers(state, self.bpd.convolution)
         )
+        if checkpoint.steps.get("search"):
+            self._begin_search(start_layers(state, self.bpd.convolution))
         assert self.finetuning is not None
         self.finetuning.load(state, checkpoint.steps["finetune"])
 

@@ -17,6 +17,7 @@ JSON = dict[str, Any]
 
 
 FINALISTS = 3
+SEARCH = "search"
 FINAL = "final_"
 """Prefix of the names of what is measured of the finalists."""
 
@@ -27,14 +28,14 @@ class Stage:
 
     Attributes:
         kind: bpd: the distillation; dagger: more of it after a round; finetune: training under the
-            mask.
+            mask; search: the best of these students, by its own return.
         number: index within its kind, from 0; for dagger from 1.
         keep: the most weights after a fine-tuning; 0: as many as now.
         data_round: the round of student-driven data that it begins with; 0: none.
         tries: how many times more transitions are driven in it than are kept.
     """
 
-    kind: Literal["bpd", "dagger", "finetune"]
+    kind: Literal["bpd", "dagger", "finetune", "search"]
     number: int
     keep: int = 0
     data_round: int = 0
@@ -42,7 +43,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """Name in the report: bpd, dagger-1, finetune, finetune-1 …"""
+        """Name in the report: bpd, dagger-1, finetune, finetune-1 …, search"""
         return f"{self.kind}-{self.number}" if self.number else self.kind
 
 
@@ -57,13 +58,15 @@ class Stages:
     def next(self) -> Stage | None:
         """Return the next stage; None: all are done."""
         number, daggers = len(self.report), self.preset.dagger.rounds
+        if self.searched():
+            return None
         if number == 0:
             return Stage("bpd", 0)
         if number <= daggers:
             return Stage("dagger", number, data_round=number)
         keep = self.target.next(self.fine_tuned()) if self.preset.finetune.steps else None
         if keep is None:
-            return None
+            return Stage("search", 0) if self.preset.search.generations else None
         number -= 1 + daggers
         if not (number and self.preset.online):
             return Stage("finetune", number, keep)
@@ -72,6 +75,10 @@ class Stages:
     def fine_tuned(self) -> list[JSON]:
         """Return the entries of the finished fine-tunings."""
         return self.report[1 + self.preset.dagger.rounds :]
+
+    def searched(self) -> bool:
+        """Whether the search is done, which is the last stage."""
+        return bool(self.report) and self.report[-1]["name"] == SEARCH
 
     def judged(self, kept_weights: int) -> bool:
         """Whether a fine-tuned student of that size may be the result."""

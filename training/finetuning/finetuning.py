@@ -121,13 +121,14 @@ class Finetuning(ABC):
                     tensor.copy_(state[name])
         self.steps_done = steps_done
 
-    def start_state(self) -> dict[str, Tensor]:
-        """The student that the fine-tuning began with."""
-        return {
-            f"layer.{index}.{name}": torch.from_numpy(np.ascontiguousarray(getattr(layer, name)))
-            for index, layer in enumerate(self.start)
-            for name in ("mean", "log_sigma", "bias", "mask")
-        }
+
+def start_state(layers: tuple[StudentLayer, ...]) -> dict[str, Tensor]:
+    """The student that a fine-tuning began with."""
+    return {
+        f"layer.{index}.{name}": torch.from_numpy(np.ascontiguousarray(getattr(layer, name)))
+        for index, layer in enumerate(layers)
+        for name in ("mean", "log_sigma", "bias", "mask")
+    }
 
 
 def start_layers(

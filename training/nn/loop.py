@@ -132,7 +132,8 @@ class Loop:
                 )
         for key, value in {**losses, **figures}.items():
             self.board.add_scalar(f"{name}/{key}", value, trainer.steps_done)
-        shown = {"imitation": f"{losses['imitation']:.2g}"}
+        first = "imitation" if "imitation" in losses else next(iter(losses))
+        shown = {first: f"{losses[first]:.3g}"}
         if "kept_weights" in figures:
             shown["kept"] = f"{figures['kept_weights']:.0f}"
         progress.set_postfix(shown, refresh=False)

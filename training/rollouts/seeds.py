@@ -44,6 +44,8 @@ class Series(IntEnum):
     """The tables of the README and of docs/; no setting was chosen by them."""
     PROBE = 11
     """A few steps that show what a policy's first layer meets; no figure comes of them."""
+    SEARCH = 12
+    """What a search for a higher return learns from."""
 
 
 def episode_seed(series: Series, number: int, *entropy: int) -> int:

@@ -103,6 +103,14 @@ def test_offline_is_the_default(balancing: Path, tmp_path: Path) -> None:
     assert errors[1] < errors[0]
 
 
+SEARCH = {
+    "search.generations": 4,
+    "search.pairs": 1,
+    "search.episodes": 2,
+    "search.pool": 4,
+}
+
+
 def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> DistillConfig:
     return quick(
         dataset,
@@ -120,6 +128,7 @@ def resumable(dataset: Path, teacher: Path, out: Path, below: int = 0) -> Distil
         },
         keep=50,
         **{"finetune.newton_below": below, "finetune.newton_steps": 12},
+        **(SEARCH if below else {}),
         episodes=1,
         **{"evidence.episodes": 1},
         final_episodes=1,
@@ -182,12 +191,14 @@ def test_resuming_after_sigkill_is_bit_for_bit(
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     result = distill(resumable(balancing, balancer, whole, below))
-    assert (result["steps"][-1]["steps"] == 12) == bool(below)
+    names = [step["name"] for step in result["steps"]]
+    assert (names[-1] == "search") == bool(below)
+    assert (result["steps"][names.index("finetune")]["steps"] == 12) == bool(below)
     finalists = [step for step in result["steps"] if "final_return_mean" in step]
     finals = {step["name"]: score(step, "final_") for step in finalists}
-    assert 2 <= len(finals) <= 3
+    assert 2 <= len(finals) <= 3 + bool(below)
     assert finals[result["chosen"]] == max(finals.values())
-    for stage in (0, 4):
+    for stage in (0, 4, *([names.index("search")] if below else [])):
         kill_at(stage, resumable(balancing, balancer, killed, below))
         assert read_checkpoint(killed / "checkpoint.safetensors").stage >= stage
         assert not (killed / "student.safetensors").exists()

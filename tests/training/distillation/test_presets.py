@@ -47,6 +47,10 @@ OPTIONS: dict[str, tuple[str, str, Any]] = {
     "dagger.uniform_starts": ("dagger", "uniform_starts", 0.75),
     "dagger.hard_share": ("dagger", "hard_share", 0.375),
     "dagger.steps": ("dagger", "steps", 23),
+    "search.generations": ("search", "generations", 24),
+    "search.pairs": ("search", "pairs", 25),
+    "search.episodes": ("search", "episodes", 26),
+    "search.pool": ("search", "pool", 2_500),
 }
 """Option → the stage and the field that it is of, and a value that no preset has."""
 
@@ -69,7 +73,7 @@ def settled(**given: Any) -> Preset:
 def differences(first: Preset, second: Preset) -> set[tuple[str, str]]:
     return {
         (stage, field.name)
-        for stage in ("bpd", "finetune", "dagger")
+        for stage in ("bpd", "finetune", "dagger", "search")
         for field in fields(getattr(first, stage))
         if getattr(getattr(first, stage), field.name) != getattr(getattr(second, stage), field.name)
     }

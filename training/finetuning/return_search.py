@@ -1,0 +1,231 @@
+"""A search for a higher return: what a student gains beyond imitation, its mask held.
+
+Imitation makes a student as good as its teacher at best, and it misses what its teacher misses. A
+few hundred weights can be improved by their return itself: evolution strategies (Salimans et al.
+2017) with mirrored perturbations, all of which act in the same episodes. Half of these are of the
+starts and units with which the student returned least, and losses there count twice. A weight is
+perturbed the less, the more the actions depend on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsectl.common.errors import UserError
+from sparsectl.training.environments.environments import make_environment, rig_of
+from sparsectl.training.finetuning.candidates import KeptParameters, Values
+from sparsectl.training.nn.networks import Array, Mlp
+from sparsectl.training.rollouts.running import RunningEpisode
+from sparsectl.training.rollouts.seeds import Series, episode_seed
+from sparsectl.training.rollouts.together import OfRig, OneByOne, Together
+from sparsectl.training.settings import SearchSettings
+from sparsectl.training.students.storage import StudentLayer
+
+SENSITIVITY_ROWS = 2_000
+"""Observations that say how much the actions depend on a parameter."""
+
+LEAST_SENSITIVITY = 0.1
+"""Of an action's range for each unit of a parameter: what hardly matters moves no further."""
+
+MOMENTUM = 0.9
+
+LOOKS = 20
+"""Generations after which the hard episodes are sought anew."""
+
+HARD_SHARE = 0.03
+"""Of the pool, that count as hard: those that returned least."""
+
+TAIL_LOSS = 0.15
+"""A return that is less than the mean by more than this share of it counts twice in what is
+missing."""
+
+RIG_EPISODES, OTHER_EPISODES = 2_048, 64
+"""Side by side."""
+
+
+class ReturnSearch:
+    """A student whose kept weights move to where they return more; `update` is a generation.
+
+    Args:
+        environment: its name.
+        observations: that the student meets, [N, n].
+        layers: the student, with its masks.
+        network: the same, acting in physical units; without a convolution, and no choices.
+        settings: generations, perturbations and episodes.
+        seed: of perturbations and episodes.
+        keep, number: of the fine-tuning before it.
+
+    Attributes:
+        steps: generations.
+        steps_done: of them.
+    """
+
+    def __init__(
+        self,
+        environment: str,
+        observations: Array,
+        layers: tuple[StudentLayer, ...],
+        network: Mlp,
+        settings: SearchSettings,
+        seed: int,
+        keep: int,
+        number: int,
+    ) -> None:
+        self.settings, self.start = settings, layers
+        self.steps, self.steps_done = settings.generations, 0
+        self.keep, self.number = keep, number
+        self.losses: dict[str, Tensor] = {}
+        self._episodes = _Episodes(environment, seed)
+        self._seed = seed
+        self._parameters = KeptParameters(layers, network)
+        self._values = torch.from_numpy(self._parameters.values())
+        self._momentum = torch.zeros_like(self._values)
+        self._least = torch.zeros(1, dtype=torch.float64)
+        self._hard = torch.zeros(self._hard_count(), dtype=torch.int64)
+        random = np.random.default_rng(seed)
+        count = min(SENSITIVITY_ROWS, len(observations))
+        rows = random.choice(len(observations), count, replace=False)
+        self._scale = self._perturbations(network, observations[rows])
+
+    def update(self) -> None:
+        """A generation: perturb, act, and move where the perturbed return more."""
+        if self.steps_done % LOOKS == 0:
+            self._look()
+        settings, generation = self.settings, self.steps_done
+        random = np.random.default_rng([self._seed, generation])
+        noise = random.standard_normal((settings.pairs, len(self._values)))
+        by = settings.spread * self._scale * noise
+        values = self._values.numpy()
+        fitness = self._fitness(
+            self._returns(np.concatenate([values + by, values - by]), self._numbers(random))
+        )
+        better = (fitness[: settings.pairs] - fitness[settings.pairs :]) / 2.0
+        size = math.sqrt(float((better**2).mean()))
+        slope = (better[:, None] * noise).mean(axis=0) / (size or 1.0)
+        momentum = MOMENTUM * self._momentum.numpy() + (1.0 - MOMENTUM) * slope
+        rate = settings.rate * (1.0 - generation / self.steps)
+        warm = 1.0 - MOMENTUM ** (generation + 1)
+        moved = values + rate * settings.spread * self._scale * math.sqrt(settings.pairs) * (
+            momentum / warm
+        )
+        self._momentum.copy_(torch.from_numpy(momentum))
+        self._values.copy_(torch.from_numpy(moved))
+        self.losses["lost_return"] = torch.tensor(-float(fitness.mean()))
+        self.steps_done += 1
+
+    def layers(self) -> tuple[StudentLayer, ...]:
+        """The student's layers as they are now."""
+        return self._parameters.layers(self._values.numpy())
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next generation depends on, but the seed and the count of generations."""
+        return {
+            "search.values": self._values,
+            "search.momentum": self._momentum,
+            "search.least": self._least,
+            "search.hard": self._hard,
+        }
+
+    def load(self, state: dict[str, Tensor], steps_done: int) -> None:
+        """Go on from a checkpoint."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+        self.steps_done = steps_done
+
+    def _hard_count(self) -> int:
+        return max(self.settings.episodes // 2, round(HARD_SHARE * self.settings.pool))
+
+    def _look(self) -> None:
+        """Run the student as it is in the whole pool: which episodes are hard now."""
+        numbers = list(range(self.settings.pool))
+        returns = self._returns(self._values.numpy()[None], [(0, each) for each in numbers])[0]
+        self._hard.copy_(torch.from_numpy(np.argsort(returns, kind="stable")[: len(self._hard)]))
+        if not self.steps_done:
+            mean = float(returns.mean())
+            self._least[0] = mean - TAIL_LOSS * abs(mean)
+
+    def _numbers(self, random: np.random.Generator) -> list[tuple[int, int]]:
+        """Half hard episodes of the pool, half of them such as no generation had before."""
+        count = self.settings.episodes
+        hard = random.choice(self._hard.numpy(), count // 2, replace=False)
+        fresh = [(self.steps_done + 1, number) for number in range(count - count // 2)]
+        return [*((0, int(number)) for number in hard), *fresh]
+
+    def _fitness(self, returns: Values) -> Values:
+        """Of returns [students, episodes]: the mean, less what is missing to the least wanted."""
+        missing = np.maximum(float(self._least[0]) - returns, 0.0)
+        fitness: Values = (returns - missing).mean(axis=1)
+        return fitness
+
+    def _returns(self, values: Values, numbers: Sequence[tuple[int, int]]) -> Values:
+        """Returns [students, episodes] of students with these values [students, parameters]."""
+        most = self._episodes.most
+        if len(numbers) > most:
+            parts = [numbers[i : i + most] for i in range(0, len(numbers), most)]
+            return np.concatenate([self._returns(values, part) for part in parts], axis=1)
+        at_once = max(1, most // len(numbers))
+        found = []
+        for first in range(0, len(values), at_once):
+            students = self._parameters.stacked(values[first : first + at_once])
+            count = len(students.weights[0])
+            running = self._episodes.begin(list(numbers) * count)
+            sums = np.zeros(count * len(numbers))
+            while not running.is_over.all():
+                going = ~running.is_over
+                observed = running.observations.reshape(count, len(numbers), -1)
+                steps = running.step(students.act(observed).reshape(len(sums), -1))
+                sums += np.where(going, steps.rewards, 0.0)
+            found.append(sums.reshape(count, -1))
+        returns = np.concatenate(found)
+        if not np.isfinite(returns).all():
+            raise UserError(
+                f"a return in {self._episodes.environment} is no finite number; mend its reward"
+            )
+        return returns
+
+    def _perturbations(self, network: Mlp, observations: Array) -> Values:
+        """How far a perturbation of 1 moves each parameter: where it is alone, and small, actions
+        change by their range times it."""
+        values = self._parameters.values()
+        at = self._parameters.stacked(values[None]).act(observations[None])[0]
+        scale = np.empty_like(values)
+        for i, value in enumerate(values):
+            step = 1e-3 * max(abs(value), 0.1)
+            moved = values.copy()
+            moved[i] += step
+            other = self._parameters.stacked(moved[None]).act(observations[None])[0]
+            slope = (other - at) / (step * network.action_scale)
+            scale[i] = 1.0 / math.sqrt(float((slope**2).mean()) + LEAST_SENSITIVITY**2)
+        return scale
+
+
+class _Episodes:
+    """Episodes of an environment, stepped side by side and again and again."""
+
+    def __init__(self, environment: str, seed: int) -> None:
+        self.environment, self._seed = environment, seed
+        self._of_rig = rig_of(environment)
+        self.most = OTHER_EPISODES if self._of_rig is None else RIG_EPISODES
+        self._environments: list[gymnasium.Env[object, object]] = []
+
+    def begin(self, numbers: Sequence[tuple[int, int]]) -> Together:
+        """Begin these, each (generation, number); 0 is the pool."""
+        seed = self._seed
+        if self._of_rig is not None:
+            return OfRig(
+                self._of_rig, [episode_seed(Series.SEARCH, n, seed, of) for of, n in numbers]
+            )
+        while len(self._environments) < len(numbers):
+            self._environments.append(make_environment(self.environment))
+        environments = self._environments[: len(numbers)]
+        begun = [
+            RunningEpisode(one, episode_seed(Series.SEARCH, n, seed, of))
+            for one, (of, n) in zip(environments, numbers, strict=True)
+        ]
+        return OneByOne(environments, begun)
