@@ -8,12 +8,16 @@ import typing
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from sparsectl.policy.convolution import Convolution
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.methods import METHODS
 from sparsectl.training.students.deterministic import DeterministicStudent
 from sparsectl.training.students.group import GroupStudent
+from sparsectl.training.students.images import patches
 from sparsectl.training.students.penalties import PENALTIES
 from sparsectl.training.students.priors import PRIORS, log_alpha
 from sparsectl.training.students.registry import STUDENTS
@@ -116,3 +120,16 @@ def test_a_deterministic_student_pays_and_learns() -> None:
 def test_the_command_line_knows_every_method() -> None:
     hint = typing.get_type_hints(DistillConfig)["method"]
     assert set(typing.get_args(hint)) == {"auto", *METHODS}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(3, 7), st.integers(3, 7), st.integers(1, 3), st.integers(1, 2), st.integers(0, 9)
+)
+def test_patches_are_those_of_the_policy(
+    height: int, width: int, channels: int, stride: int, seed: int
+) -> None:
+    geometry = Convolution(channels, height, width, (3, 2), (stride, 3 - stride))
+    images = torch.rand(2, 4, geometry.inputs, generator=torch.Generator().manual_seed(seed))
+    found = patches(images, geometry).reshape(2, 4, geometry.count, geometry.patch_size)
+    np.testing.assert_array_equal(found.numpy(), geometry.patches(images.numpy()))
