@@ -88,6 +88,8 @@ class _Reader:
         self._expected: int | None = None
         self._steps: dict[int, Frame] = {}
         self._commands: dict[int, Frame] = {}
+        """By their ticks, those that the board may have heard in time. One that came late has an
+        answer of its own, an ACK or a NACK; one that came in time has its TICK."""
         self._last: Sampling | None = None
 
     def read(self) -> Iterator[Action]:
@@ -106,7 +108,7 @@ class _Reader:
         self._open[index] = frame
         if frame.name == "PLANT_STEP":
             self._steps[frame["tick"]] = frame
-        elif frame.name == "COMMAND":
+        elif frame.name == "COMMAND" and index not in self._answered:
             self._commands[frame["tick"]] = frame
 
     def _gap(self, frame: Frame) -> Iterator[Action]:

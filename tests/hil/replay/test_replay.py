@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from sparsectl.hil.replay.config import ReplayConfig
 from sparsectl.hil.replay.engine import Engine, build_engine
 from sparsectl.hil.replay.player import Player
 from sparsectl.hil.replay.replay import play, replay
+from sparsectl.hil.replay.script import Sampling, read_script
 from sparsectl.hil.trial.trial import run_trial
-from sparsectl.protocol.wire import decode, encode
+from sparsectl.protocol.wire import Fault, Frame, decode, encode
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
 Edit = Callable[[Record], Record | None]
@@ -202,6 +204,67 @@ def test_a_realtime_journal_agrees(timid: Path, tmp_path: Path, mode: str) -> No
     found = replay(ReplayConfig(out))
     assert found["agrees"], found
     assert found["ticks"] > 50
+
+
+class LateHost(Engine):
+    """A board whose host sends the same output from a tick on, each time ticks too late; what goes
+    over the line is recorded as the host sees it."""
+
+    late_from, late_by = 100, 20
+
+    def __init__(self, program: Path) -> None:
+        super().__init__(program)
+        self.records: list[Record] = []
+        self._late: list[tuple[int, dict[str, Any]]] = []
+        self._output = 0.0
+
+    def tick(self, *words: Any) -> list[Frame]:
+        found = self._from_board(super().tick(*words))
+        now = max((frame.values.get("tick", 0) for frame in found), default=0)
+        while self._late and self._late[0][1]["tick"] + self.late_by <= now:
+            place, values = self._late.pop(0)
+            self.records[place] = self._sent("COMMAND", values)
+            found += self._from_board(super().hear("COMMAND", **values))
+        return found
+
+    def hear(self, name: str, **values: Any) -> list[Frame]:
+        self.records.append(self._sent(name, values))
+        if name == "COMMAND" and values["tick"] >= self.late_from:
+            self._late.append((len(self.records) - 1, {**values, "output": self._output}))
+            return []
+        self._output = values.get("output", self._output)
+        return self._from_board(super().hear(name, **values))
+
+    def _sent(self, name: str, values: dict[str, Any]) -> Record:
+        return Record(Kind.TO_DEVICE, 0, encode(name, self._sequence, **values)[1:-1])
+
+    def _from_board(self, found: list[Frame]) -> list[Frame]:
+        for frame in found:
+            content = encode(frame.name, frame.sequence, to_host=True, **frame.values)
+            self.records.append(Record(Kind.FROM_DEVICE, 0, content[1:-1]))
+        return found
+
+
+def test_a_command_that_came_late_was_not_heard_in_its_tick(timid: Path, tmp_path: Path) -> None:
+    """Though the tick tells of the same output: the one that the board still held."""
+    trial = run(timid, tmp_path / "trial", mode="host", rig=None)
+    journal = read_journal(trial / "journal.bin")
+    program = build_engine(timid, journal.header.rig_constants, tmp_path / "engine")
+    frames_of_history = journal.header.parsed_signals.frames
+    with LateHost(program) as board:
+        player = Player(board, frames_of_history)
+        for action in read_script(journal):
+            if isinstance(action, Sampling) and action.tick > board.late_from + 60:
+                break  # before DISARM, which must not overtake what is late
+            player.play(action)
+    late = Journal(journal.header_json, board.records, 0)
+    faults = [decode(record.payload) for record in board.records]
+    assert any(f is not None and f.values.get("fault") == Fault.COMMAND_LATE for f in faults)
+    with Engine(program) as engine:
+        player = Player(engine, frames_of_history)
+        difference = play(late, player)
+    assert difference is None
+    assert len(player.compared) > 50 and not player.losses
 
 
 def test_a_torn_journal_agrees_as_far_as_it_goes(trial: Path, tmp_path: Path) -> None:
