@@ -1,1 +1,1 @@
-"""Campaigns: many trials, one policy or two, and an answer with its uncertainty."""
+"""Campaigns: many trials of one policy or two, and a result with its uncertainty."""

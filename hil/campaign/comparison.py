@@ -1,4 +1,4 @@
-"""What a campaign says: each policy's figures, and which is the better one."""
+"""The result of a campaign: each policy's figures, and which policy is better."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference",
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of A against B."""
+    """The comparison of A with B."""
 
     words: str
     difference: Interval
-    """Score of A minus that of B, seed by seed; the interval holds for all interim analyses
-    together."""
+    """Difference of the scores of A and B, seed by seed; the interval holds for all interim
+    analyses together."""
     pairs: int
 
     @property
     def is_clear(self) -> bool:
-        """Whether more trials would be for nothing."""
+        """Whether more trials would not change the result."""
         return self.words != OPEN
 
 
 def compare(
     a: Sequence[Outcome], b: Sequence[Outcome], margin: float, most_pairs: int
 ) -> Comparison | None:
-    """Compare seeds that both have; None before there are two.
+    """Compare the seeds that both have; None if there are fewer than two.
 
-    The whole interval within ± margin is no difference worth the name, even one that is certain.
+    An interval that is entirely within ± margin counts as no difference, even if it excludes 0.
     """
     of_b = {outcome.seed: outcome.score for outcome in b}
     differences = [o.score - of_b[o.seed] for o in a if o.seed in of_b]
@@ -50,7 +50,7 @@ def compare(
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """A policy's trials in numbers."""
+    """Return the figures of a policy's trials."""
     times_s = [o.swing_up_seconds for o in outcomes if o.swing_up_seconds is not None]
     score = mean_interval([outcome.score for outcome in outcomes])
     return {
@@ -65,7 +65,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def table(by_label: dict[str, Sequence[Outcome]], names: dict[str, str]) -> list[list[str]]:
-    """The figures for a terminal."""
+    """Return the figures as a table for the terminal."""
     head = ["policy", "trials", "upright from the capture", "worst", "balanced", "kick missed"]
     rows = [[*head, "swing-up"]]
     for label, outcomes in by_label.items():

@@ -1,4 +1,4 @@
-"""A campaign's trials on disk: what has been done is found again after a kill."""
+"""The trials of a campaign on disk, so that a killed campaign finds what it has done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTCOME = "outcome.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one trial gave."""
+    """The outcome of one trial."""
 
     label: str
     """A or B."""
@@ -38,12 +38,13 @@ class Outcome:
     swing_up_seconds: float | None
     ended: str
     kicks_missed: int = 0
-    """Of those that were asked for: the pole was not up, or the trial ended before."""
+    """Number of planned kicks that did not take place: the pole was not up, or the trial ended
+    before."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A trial to be run."""
+    """A planned trial."""
 
     label: str
     policy: Path
@@ -52,7 +53,8 @@ class Slot:
 
 
 def slots(command: TrialCommand, folder: Path) -> list[list[Slot]]:
-    """The trials by seed; which policy goes first is drawn, so that drift favours neither."""
+    """Return the trials by seed; the order of the two policies is drawn, so that drift favours
+    neither."""
     policies = {"A": command.policy}
     if command.compare:
         policies = dict(zip("AB", command.compare, strict=True))
@@ -68,7 +70,7 @@ def slots(command: TrialCommand, folder: Path) -> list[list[Slot]]:
 
 
 def claim(command: TrialCommand, folder: Path) -> None:
-    """Make the campaign's folder, or take up the one that is there.
+    """Make the campaign's folder, or resume the one that exists.
 
     Raises:
         UserError: another campaign is there, or the folder cannot be written.
@@ -91,7 +93,7 @@ def claim(command: TrialCommand, folder: Path) -> None:
 
 
 def recorded(slot: Slot) -> Outcome | None:
-    """The outcome of a trial that was finished before; None when it has to be run."""
+    """Return the outcome of a trial that is already finished; None if it has to be run."""
     path = slot.folder / OUTCOME
     if not path.exists():
         return None
@@ -102,7 +104,7 @@ def recorded(slot: Slot) -> Outcome | None:
 
 
 def record(slot: Slot, seconds: float) -> Outcome:
-    """Score the trial that has just been run, and keep that beside it."""
+    """Score the trial that has just been run, and store the outcome beside it."""
     summary = slot.folder / SUMMARY
     trial: TrialResult = from_json(
         TrialResult, read_json(summary).get("trial"), f"{summary}: trial", "run the campaign again"
@@ -124,7 +126,8 @@ def record(slot: Slot, seconds: float) -> Outcome:
 
 
 def _settings(command: TrialCommand) -> dict[str, Any]:
-    """What has to be the same for two runs to be one campaign; not how far it goes."""
+    """Return the settings that must be equal for two runs to belong to one campaign; its length is
+    not among them."""
     free = {"out", "repeat", "report", "firmware", "live", "live_port", "live_loss", "margin"}
     settings = {key: value for key, value in asdict(command).items() if key not in free}
     if command.compare:

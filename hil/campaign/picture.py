@@ -1,4 +1,4 @@
-"""A campaign to look at: every trial's score, and how the answer came about."""
+"""Draw a campaign: every trial's score, and how the result developed."""
 
 from __future__ import annotations
 

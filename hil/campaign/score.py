@@ -1,4 +1,4 @@
-"""A trial as one number, and what many of them say."""
+"""Score a trial with one number, and summarise the scores of many."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Interval:
 
 
 SCORE = "share of --seconds upright, from the capture"
-"""What a campaign's scores mean; another meaning is another campaign."""
+"""Version of the score's meaning; another version is another campaign."""
 
 
 def upright_share(trace: Trace, seconds: float, missed_after_s: Sequence[float] = ()) -> float:
-    """The share of the balancing time that was asked for in which the pole was upright, 0 to 1.
+    """Return the share of the planned balancing time in which the pole was upright, 0 to 1.
 
-    That time is `seconds` from the capture, as are the kicks: a pole that was never up scores 0.
-    Upright is within 0.2 rad. A fall and a stop by the board cost what they cost in time: ticks
-    that a trial did not have count as fallen, and so does all from a kick on that was asked for and
-    never came (`missed_after_s`, seconds after the capture).
+    That time is `seconds` from the capture, as are the kicks; a pole that was never up scores 0.
+    Upright is within 0.2 rad. Ticks that a trial lost to a fall or a stop count as fallen, and so
+    does everything after a planned kick that did not take place (`missed_after_s`, seconds after
+    the capture).
     """
     active = active_part(trace)
     time_s = np.asarray((active.time_us - active.time_us[:1]) * 1e-6, dtype=np.float64)
@@ -57,14 +57,14 @@ def upright_share(trace: Trace, seconds: float, missed_after_s: Sequence[float] 
 
 
 def interim_analyses(most: int) -> list[int]:
-    """How many pairs there are at each interim analysis: the first, every few, the last."""
+    """Return the number of pairs at each interim analysis: the first, every few, the last."""
     return sorted({*range(min(FIRST_ANALYSIS, most), most, EVERY), most})
 
 
 def mean_interval(
     values: Sequence[float], analyses_planned: int = 1, possible: tuple[float, float] = (0.0, 1.0)
 ) -> Interval:
-    """The mean with a bootstrap interval (percentile; Efron 1979).
+    """Return the mean with a bootstrap interval (percentile; Efron 1979).
 
     analyses_planned: how many times the growing data is analysed. Each time gets an equal part of
     the 5 % (Bonferroni), so that stopping at the first clear one keeps the promise of 95 %.
@@ -90,6 +90,6 @@ def mean_interval(
 
 
 def share_interval(successes: int, trials: int) -> Interval:
-    """A share with its exact interval (Clopper and Pearson 1934)."""
+    """Return a share with its exact interval (Clopper and Pearson 1934)."""
     exact = scipy.stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, "exact")
     return Interval(successes / trials, float(exact.low), float(exact.high))

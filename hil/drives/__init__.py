@@ -1,1 +1,1 @@
-"""What moves the motor and what stops it: drives, safety, e-stop, settling."""
+"""Drives, and what stops them: safety checks, e-stop, waiting for rest."""

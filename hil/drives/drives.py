@@ -1,7 +1,7 @@
-"""How ticks come about: by the board's own clock, by our steps, or on a plant simulated here.
+"""Run control ticks: by the board's own clock, by the host's steps, or on a plant simulated here.
 
-A drive hides that from the trial: `advance` brings the next ticks, whatever makes them run, keeps
-the board assured that the host lives, and raises when the board has gone.
+A drive hides the difference from the trial: `advance` returns the next ticks, sends the keep-alive,
+and raises if the board is gone.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ if TYPE_CHECKING:
     from sparsectl.plants.plant import Plant
 
 STEP_TICKS = 5
-"""Ticks a STEP in lockstep, unless the board's link time-out allows fewer."""
+"""Ticks per STEP in lockstep, unless the board's link time-out allows fewer."""
 
 
 class Drive(Protocol):
-    """What the trial needs of a way to run ticks."""
+    """What a trial requires of a drive."""
 
     def advance(self) -> list[Sample]:
-        """The next ticks, in order; maybe none.
+        """Return the next ticks, in order; there may be none.
 
         Raises:
             LinkLost: the board has gone.
-            Interrupted: somebody asked for the end.
+            Interrupted: the trial was asked to end.
         """
         ...
 
 
 class StreamDrive:
-    """The board ticks by its own clock and sends each tick; real boards, and realtime and fast.
+    """The board ticks by its own clock and sends each tick: for real boards, and for realtime and
+    fast.
 
-    Each tick is answered by a TIMESYNC at once: the board's proof that the host lives and hears
-    it, and a measure of the round trip. A board that the host cannot hear stops by itself.
+    Each tick is answered by a TIMESYNC at once, which proves to the board that the host is alive
+    and measures the round trip. A board that does not receive the host stops by itself.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class StreamDrive:
 
 
 class Steps:
-    """Leads a board's virtual clock from tick to tick, and the journal's time with it."""
+    """Advances a board's virtual clock from tick to tick, and the journal's time with it."""
 
     def __init__(self, link: Link, now: HostTime, last_tick: int, period_us: int) -> None:
         self._link, self._now = link, now
@@ -73,14 +74,14 @@ class Steps:
         self._heard = last_tick
 
     def heard(self) -> None:
-        """The board has told of a tick."""
+        """Record that the board has sent a tick."""
         self._heard = self._tick
 
     def run(self, ticks: int) -> None:
-        """Let the board run so many ticks more, after a proof that the host lives.
+        """Let the board run `ticks` more ticks, after a keep-alive.
 
         Raises:
-            LinkLost: it takes the steps, but has reported no tick for `SILENCE_S` of its own time.
+            LinkLost: the board accepts steps but has sent no tick for `SILENCE_S` of its own time.
         """
         silent_s = (self._tick - self._heard) * self._period_us * 1e-6
         if silent_s > SILENCE_S:
@@ -95,7 +96,8 @@ class Steps:
 
 
 class LockstepDrive:
-    """The board's virtual clock runs only as far as we step it: the same every time."""
+    """The board's virtual clock advances only by the host's steps, so that a trial is
+    reproducible."""
 
     def __init__(
         self, link: Link, guard: InterruptGuard, steps: Steps, link_timeout_ticks: int
@@ -156,10 +158,11 @@ class PilDrive:
 
 
 def advance_until(drive: Drive, states: set[int], limit_s: float, what: str) -> Sample:
-    """Run ticks until the board is in one of `states`; its sample.
+    """Run ticks until the board is in one of `states`; return that tick's sample.
 
     Raises:
-        LinkLost: it is not there after `limit_s` of its own time, or a minute of ours.
+        LinkLost: the board does not get there within `limit_s` of its own time, or a minute of the
+            host's.
     """
     started_us: int | None = None
     patience_ns = time.monotonic_ns() + 60 * 10**9

@@ -1,4 +1,4 @@
-"""Which drive a trial's plan asks for, and the policy where that runs on the host."""
+"""Make the drive that a trial's plan asks for, and the policy if that runs on the host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def host_policy(plan: Plan) -> Commander:
-    """The policy, compiled for this machine and proven by its golden vectors.
+    """Compile the policy for this machine and check its golden vectors.
 
     Raises:
         UserError: no compiler, or a vector that differs.
@@ -39,16 +39,16 @@ def make_drive(
     plant: Plant | None,
     presence: Presence,
 ) -> Drive:
-    """The drive for the plan's mode and clock.
+    """Make the drive for the plan's mode and clock.
 
     Args:
-        plan: what is asked for.
-        session: with the board, greeted and configured.
-        guard: asked between frames.
-        journal: host mode's computations go there, and its time follows the steps of lockstep.
+        plan: the trial's plan.
+        session: the session with the board, which has been identified and configured.
+        guard: checked between frames.
+        journal: records host mode's computations; its time follows the steps of lockstep.
         commander: the policy of host mode; None in the others.
         plant: the pendulum of processor in the loop; None in the others.
-        presence: told of each turn where the board's clock is real.
+        presence: updated in each turn if the board's clock is real.
     """
     period_us = plan.expectation.rig.period_us
     if plant is not None:

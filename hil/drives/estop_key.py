@@ -16,10 +16,10 @@ HINT: Final = "space or enter stops the motor"
 
 
 class EstopKey:
-    """Takes single keys from the terminal for as long as the context lasts.
+    """Reads single keys from the terminal while the context lasts.
 
-    Where standard input is no terminal, or this process runs in its background, there is no key;
-    the signals are left as they are.
+    If standard input is not a terminal, or this process runs in the background, there is no key;
+    signals are left as they are.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class EstopKey:
             self._terminal = None
 
     def is_pressed(self) -> bool:
-        """Whether the key has been pressed; never waits."""
+        """Return whether the key has been pressed, without waiting."""
         if self._terminal is None or not select.select([self._terminal], [], [], 0)[0]:
             return False
         try:

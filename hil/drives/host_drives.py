@@ -1,4 +1,4 @@
-"""Host mode's drives: the board samples, the policy runs here, the board does what it says.
+"""Host mode's drives: the board samples and actuates, the policy runs here.
 
 The policy is the exported C, compiled for this machine; see `firmware_host.policy_library`.
 """
@@ -20,7 +20,8 @@ from sparsectl.protocol.wire import Frame, Reason, State
 
 
 class Commands(Protocol):
-    """Answers each OBSERVATION: the policy, or what moves the base between trials."""
+    """Answers each OBSERVATION: the policy, or the controller that moves the base between
+    trials."""
 
     def command(self, observation: Frame) -> dict[str, Any]:
         """The fields of COMMAND for the tick that `observation` sampled."""
@@ -34,11 +35,11 @@ class CountPolicy(Protocol):
         """Forget the history."""
 
     def begin(self) -> None:
-        """Take over the motor: a recurrent policy resets its state. It does so by itself after
-        periods that were skipped, and after anything that was not finite."""
+        """Take over the motor: a recurrent policy resets its state. It also does so by itself after
+        skipped periods and after values that are not finite."""
 
     def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
-        """The output for raw counts from home, and its time in ns."""
+        """Return the output for raw counts from home, and the time that it took in ns."""
 
 
 class Commander:
@@ -114,7 +115,8 @@ class HostStreamDrive:
 
 
 class HostLockstepDrive:
-    """A tick a step: the board samples, waits, and acts on the command; the same every time."""
+    """One tick per step: the board samples, waits, and acts on the command, so that a trial is
+    reproducible."""
 
     def __init__(
         self, link: Link, guard: InterruptGuard, steps: Steps, commander: Commands
@@ -137,7 +139,7 @@ class HostLockstepDrive:
         return samples
 
     def _answer(self, observation: Frame) -> list[Sample]:
-        """The tick that the command makes; none where its TICK was lost on the line."""
+        """Send the command and return the tick that it makes; none if its TICK was lost."""
 
         def is_this(frame: Frame) -> bool:
             return bool(frame["tick"] == observation["tick"])

@@ -1,4 +1,5 @@
-"""Moves the base slowly to the middle: what a host commands between trials, for the policy."""
+"""Moves the base slowly to the middle between trials, commanded by the host instead of the
+policy."""
 
 from __future__ import annotations
 
@@ -9,16 +10,17 @@ from sparsectl.plants.rig import Rig
 from sparsectl.protocol.wire import Frame, State
 
 GENTLE: float = 0.3
-"""Most duty, as a part of the rig's: below what the board's checks for a jam ask for."""
+"""The largest duty, as a share of the rig's: below the level at which the board checks for a
+jam."""
 SLOW_S: float = 2.5
-"""Time for the whole way from the limit to the middle, at the highest speed."""
+"""Time for the way from the limit to the middle at the highest speed."""
 NEAR: float = 0.02
-"""So near to the middle, as a part of the limit, the base has arrived."""
+"""Distance from the middle, as a share of the limit, at which the base has arrived."""
 _BRAKE_S, _INTEGRATE_S, _STILL_S = 0.5, 0.3, 0.2
 
 
 class Mover:
-    """Answers each OBSERVATION by a duty: speed control with an integrator, for any friction."""
+    """Answers each OBSERVATION with a duty: speed control with an integrator, for any friction."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -30,7 +32,7 @@ class Mover:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether the base stands in the middle."""
+        """Whether the base is in the middle."""
         return self._still_s >= _STILL_S
 
     def command(self, observation: Frame) -> dict[str, Any]:
@@ -46,7 +48,7 @@ class Mover:
         }
 
     def duty(self, tick: int, base_count: int) -> float:
-        """The duty for a base that stands `base_count` from the middle at this tick."""
+        """Return the duty for a base that is `base_count` from the middle at this tick."""
         position = base_count * self._rig.base.unit_per_count
         before = self._last or (tick - 1, position)
         elapsed_s = max(1, tick - before[0]) * self._rig.period_s

@@ -1,4 +1,4 @@
-"""Whether this program itself ran: a suspended host must not blame its board for silence."""
+"""Detect whether this program itself ran: a suspended host must not blame its board for silence."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import time
 from dataclasses import dataclass
 
 ABSENT_S = 0.05
-"""A turn of the loop that takes so much longer than it may wait was not spent waiting."""
+"""If a turn of the loop takes this much longer than it may wait, the program was not running."""
 FRESH_S = 2.0
-"""An absence explains what is found out so soon after it, while frames are read that had waited."""
+"""How long after an absence a failure is attributed to it, while frames are read that had
+waited."""
 
 
 @dataclass(frozen=True)
 class Absence:
-    """A time in which this program did not run: suspended, or held up by its machine or disk."""
+    """A time in which this program did not run: it was suspended, or delayed by its machine or
+    disk."""
 
     seconds: float
     ended_ns: int
 
     @property
     def words(self) -> str:
-        """For a person."""
+        """Describe the absence to a person."""
         return (
             f"this program itself did not run for {self.seconds:.1f} s (it was suspended, or its "
             "machine or disk was busy)"
@@ -28,7 +30,7 @@ class Absence:
 
 
 class Presence:
-    """Looked at once in each turn of a loop that waits for at most `turn_s`."""
+    """Checked once in each turn of a loop that waits for at most `turn_s`."""
 
     def __init__(self, turn_s: float) -> None:
         self._longest_ns = round((turn_s + ABSENT_S) * 1e9)
@@ -36,7 +38,7 @@ class Presence:
         self._last: Absence | None = None
 
     def look(self) -> Absence | None:
-        """The absence since the last look, if there was one."""
+        """Return the absence since the last check, if there was one."""
         now_ns, before_ns = time.monotonic_ns(), self._looked_ns
         self._looked_ns = now_ns
         if before_ns is None or now_ns - before_ns <= self._longest_ns:
@@ -45,11 +47,12 @@ class Presence:
         return self._last
 
     def rest(self) -> None:
-        """The loop is left for other work; the time until the next look is no absence."""
+        """Call this when the loop pauses for other work, which then does not count as an
+        absence."""
         self._looked_ns = None
 
     def recent(self) -> Absence | None:
-        """The last absence, if it ended just now."""
+        """Return the last absence if it has just ended."""
         if self._last is None or time.monotonic_ns() - self._last.ended_ns > FRESH_S * 1e9:
             return None
         return self._last

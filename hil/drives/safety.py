@@ -1,7 +1,7 @@
-"""What the host watches over: the person's interrupt, and frames that stop coming.
+"""The host's safety checks: a person's interrupt, and frames that stop coming.
 
-The board keeps itself safe whatever the host does (it stops the motor when the host falls silent).
-This is the host's own part: an interrupt ends a trial in order, and silence ends it at once.
+The board protects itself whatever the host does (it stops the motor if the host falls silent). The
+host's part is to end a trial in order after an interrupt, and at once after silence.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sparsectl.hil.drives.presence import Presence
 from sparsectl.hil.link.link import Link, LinkLost, Refused
 
 SILENCE_S = 1.0
-"""A board that sends nothing for this long is taken for lost."""
+"""A board that sends nothing for this long is considered lost."""
 ESTOP_FRAMES = 3
-"""Times that an unanswered ESTOP is sent: it must get through a damaged line."""
+"""How often an unanswered ESTOP is repeated, since it must pass a damaged line."""
 
 
 class Interrupted(Exception):
@@ -33,9 +33,9 @@ class Interrupted(Exception):
 class InterruptGuard:
     """Turns SIGINT, SIGTERM and SIGHUP into a flag for as long as the context lasts.
 
-    The flag is looked at between frames, so that nothing is cut in the middle: no frame half sent,
-    no record half written. A second signal changes nothing; the way down is bounded in time. A
-    signal that this process was started to ignore (`nohup`) stays ignored.
+    The flag is checked between frames, so that no frame is half sent and no record half written. A
+    second signal changes nothing; the shutdown takes a bounded time. A signal that this process was
+    started to ignore (`nohup`) stays ignored.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -64,18 +64,18 @@ class InterruptGuard:
         self._previous.clear()
 
     def add_button(self, name: str, is_pressed: Callable[[], bool]) -> None:
-        """Ask `is_pressed` too, between frames; it must not wait."""
+        """Also check `is_pressed` between frames; it must not wait."""
         self._buttons[name] = is_pressed
 
     def add_watch(self, complaint: Callable[[], str | None], exit_code: int) -> None:
-        """Ask for a complaint too, between frames; one ends the trial with that code."""
+        """Also check `complaint` between frames; a complaint ends the trial with that exit code."""
         self._watches.append((complaint, exit_code))
 
     def check(self) -> None:
-        """Do nothing, unless a signal has come, a button was pressed or a watch complains.
+        """Raise if a signal has come, a button was pressed or a watch complains.
 
         Raises:
-            Interrupted: one has.
+            Interrupted: one of these happened.
         """
         if self._number:
             raise Interrupted(signal.Signals(self._number).name, 128 + self._number)
@@ -91,14 +91,14 @@ class InterruptGuard:
 
 
 class FrameWatchdog:
-    """Complains when no frame has come for `SILENCE_S` in which this program listened."""
+    """Raises if no frame has come for `SILENCE_S` in which this program was listening."""
 
     def __init__(self, port: str, presence: Presence) -> None:
         self._port, self._presence = port, presence
         self._fed_ns = time.monotonic_ns()
 
     def feed(self) -> None:
-        """A frame has come."""
+        """Record that a frame has come."""
         self._presence.look()
         self._fed_ns = time.monotonic_ns()
 
@@ -107,7 +107,7 @@ class FrameWatchdog:
         anew: what it sent meanwhile is still to be read.
 
         Raises:
-            LinkLost: none has come for too long.
+            LinkLost: no frame has come for too long.
         """
         absence = self._presence.look()
         if absence is not None:

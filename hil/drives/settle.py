@@ -1,4 +1,4 @@
-"""Between trials on one rig: the pole comes to hang still, the board keeps its zero."""
+"""Wait between trials on one rig until the pole hangs still; the board keeps its home position."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from sparsectl.hil.drives.drives import Drive
 from sparsectl.hil.journal.trace import Sample
 
 DITHER = 1
-"""Counts that an encoder at rest may flicker."""
+"""Counts by which an encoder at rest may flicker."""
 STILL_S = 1.0
 
 
 def await_rest(drive: Drive, limit_s: float, first: Sample | None = None) -> Sample:
-    """Take ticks until base and pole have stood still for a second; the last of them.
+    """Run ticks until base and pole have stood still for a second; return the last one.
 
     Raises:
-        UserError: they have not after `limit_s` of the board's time.
+        UserError: they move after `limit_s` of the board's time.
     """
     anchor, started_us = first, first.time_us if first else None
     with Progress(total=limit_s, desc="come to rest", unit="s", leave=False) as bar:

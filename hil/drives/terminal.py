@@ -1,4 +1,4 @@
-"""What a trial says on the terminal, which may be gone."""
+"""Print a trial's messages on the terminal, which may have been closed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 def say(words: str) -> None:
     """Print a line on stderr.
 
-    A terminal that was closed must neither stop the way down nor change the exit code, so what is
-    left to be said goes nowhere from then on.
+    A closed terminal must neither stop the shutdown nor change the exit code, so further messages
+    are discarded.
     """
     try:
         print(words, file=sys.stderr, flush=True)

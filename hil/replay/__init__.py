@@ -1,1 +1,1 @@
-"""`sparsectl replay`: a journal run again through the compiled policy and the firmware's core."""
+"""`sparsectl replay`: run a journal again through the compiled policy and the firmware's core."""

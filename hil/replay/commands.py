@@ -1,4 +1,4 @@
-"""Host mode: the commands that the host gave, computed again from what the board sampled."""
+"""Compute the host's commands of host mode again from the board's samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sparsectl.protocol.wire import decode
 
 
 def first_other_command(journal: Journal, process: ConfinedProgram) -> Difference | None:
-    """The first COMMAND whose output is not what the compiled policy gives for its OBSERVATION."""
+    """Return the first COMMAND whose output differs from that of the compiled policy for its
+    OBSERVATION."""
     with process as program:
         return _first_other(journal, Commander(PolicyProcess(program)))
 

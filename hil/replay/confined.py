@@ -1,4 +1,5 @@
-"""Compilers and programs of a replay, each in a process without rights; see `confinement`."""
+"""Run the compilers and programs of a replay, each in a process without rights; see
+`confinement`."""
 
 from __future__ import annotations
 
@@ -17,18 +18,19 @@ from sparsectl.hil.replay.confinement import REFUSED
 
 _START = (sys.executable, "-I", "-S", str(Path(__file__).with_name("confinement.py")))
 STATIC = ("-static",)
-"""A confined program cannot open the libraries that others load."""
+"""Link statically, since a confined program cannot open shared libraries."""
 
 
 @contextmanager
 def confined_compilers(folder: Path) -> Iterator[None]:
-    """Compilers read their own files, the firmware's and those in `folder`, and write there."""
+    """Let compilers read their own files, the firmware's and those in `folder`, and write only
+    there."""
     with launched_by(*_START, "compile", str(folder.resolve()), str(FIRMWARE.resolve())):
         yield
 
 
 class ConfinedProgram:
-    """A program, linked statically, with nothing but its pipe. A context manager."""
+    """A statically linked program with access to its pipe only. A context manager."""
 
     def __init__(self, program: Path) -> None:
         self._program = program.resolve()
@@ -53,7 +55,7 @@ class ConfinedProgram:
         self._process.communicate()
 
     def write(self, content: bytes) -> None:
-        """Send all of it.
+        """Write all bytes to the program.
 
         Raises:
             UserError: the program has ended.
@@ -67,10 +69,10 @@ class ConfinedProgram:
             raise self._died() from None
 
     def read(self, size: int) -> bytes:
-        """So many bytes of its output.
+        """Read `size` bytes of its output.
 
         Raises:
-            UserError: the program has ended before.
+            UserError: the program has ended.
         """
         assert self._process.stdout is not None
         content = self._process.stdout.read(size)

@@ -1,4 +1,4 @@
-"""The firmware as a process that a script drives: see firmware/ports/replay/port.c of
+"""Run the firmware as a process that a script drives: see firmware/ports/replay/port.c of
 `firmware_host`."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CHUNK = 255
 
 
 def build_engine(policy: Path, rig: RigConstants, folder: Path) -> Path:
-    """Compile policy and core with the host's flags, around the replay port; gives the program.
+    """Compile policy and core with the host's flags around the replay port; return the program.
 
     Raises:
         UserError: no compiler, or a policy that does not fit the rig.
@@ -38,7 +38,7 @@ def build_engine(policy: Path, rig: RigConstants, folder: Path) -> Path:
 
 
 class Engine:
-    """Runs the program, confined; each call gives the frames that it brought about. A context
+    """Runs the program, confined; each call returns the frames that it caused. A context
     manager."""
 
     def __init__(self, program: Path) -> None:
@@ -74,7 +74,7 @@ class Engine:
         return self._play(_TICK.pack(ord("T"), periods, time_us, *sensors))
 
     def hear(self, name: str, **values: Any) -> list[Frame]:
-        """Let the board hear a message."""
+        """Let the board receive a message."""
         frame = encode(name, self._sequence, **values)
         self._sequence += 1
         chunks = (frame[at : at + _CHUNK] for at in range(0, len(frame), _CHUNK))
@@ -85,7 +85,7 @@ class Engine:
         return self._answers()
 
     def _answers(self) -> list[Frame]:
-        """All frames up to the mark that the script has been worked off."""
+        """Return all frames up to the mark that the script has been executed."""
         frames = []
         while size := _SIZE.unpack(self._program.read(_SIZE.size))[0]:
             frames += self._decoder.feed(self._program.read(size))

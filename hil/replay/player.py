@@ -1,4 +1,4 @@
-"""Plays a script to the firmware and compares what it does with what the board told.
+"""Play a script to the firmware and compare its behaviour with what the board reported.
 
 The firmware wants raw counts, and the journal has counts from home. Where zero was makes no
 difference to anything that is compared, so it is put where the replayed firmware finds it. Before
@@ -21,12 +21,13 @@ from sparsectl.protocol.wire import Fault, Frame, Mode, State
 COMPARED = ("state", "fault", "duty", "policy_output")
 NEVER = 2**63
 CLOUDED_TICKS = 12
-"""So long what the board did or did not hear may show: longer than its patience with the host."""
+"""How long the effect of what the board did or did not receive may last: longer than its time-out
+for the host."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first thing that the replay did otherwise."""
+    """The first difference between replay and journal."""
 
     tick: int
     field: str
@@ -41,7 +42,7 @@ class Difference:
 
 
 class Player:
-    """One replay."""
+    """A replay."""
 
     def __init__(self, engine: Engine, frames: int, is_recurrent: bool = False) -> None:
         """Take the firmware, the number of frames in its policy's history, and whether the policy
@@ -50,9 +51,9 @@ class Player:
         self._frames, self._is_recurrent = frames, is_recurrent
         self._clouded_ticks = max(CLOUDED_TICKS, frames + 2)
         self.compared: set[int] = set()
-        """Ticks that agree in all that is known of them."""
+        """Ticks that agree in everything that is known about them."""
         self.lost = 0
-        """Ticks whose frames were lost: played on counts between their neighbours'."""
+        """Ticks whose frames were lost; they are replayed with interpolated counts."""
         self.outside = 0
         """Ticks before the first HOME."""
         self.losses = 0
@@ -68,7 +69,7 @@ class Player:
         self._unmatched: Frame | None = None
 
     def play(self, action: Action) -> Difference | None:
-        """Play one action; what it brought about that differs."""
+        """Play one action; return the first difference that it caused."""
         match action:
             case Sampling():
                 self._sample(action)
@@ -87,8 +88,8 @@ class Player:
 
     @property
     def is_clouded(self) -> bool:
-        """Whether the line lost frames a few ticks ago, or while home was sought: what the board
-        heard and saw there is a guess, and a difference may be the guess's."""
+        """Whether the line lost frames a few ticks ago, or during homing: what the board received
+        and measured then is a guess, and a difference may come from that."""
         return self._since_loss <= self._clouded_ticks or self._homing_is_clouded
 
     def _sample(self, at: Sampling) -> None:
@@ -167,7 +168,7 @@ class Player:
         return None
 
     def _overdue(self) -> Difference | None:
-        """What was not told in its own time has to be told now."""
+        """Report what should have been sent by now."""
         theirs, self._unmatched = self._unmatched, None
         if theirs is None:
             return None
@@ -176,7 +177,8 @@ class Player:
         return Difference(theirs["tick"], theirs.name, "there", "missing")
 
     def _known(self, theirs: Frame) -> list[str]:
-        """The fields to compare; what follows from the policy's history not where that is lost."""
+        """Return the fields to compare, without those that depend on the policy's history if that
+        is lost."""
         follows = (
             ("policy_output", "duty") if theirs["state"] == State.ACTIVE else ("policy_output",)
         )

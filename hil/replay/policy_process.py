@@ -1,4 +1,5 @@
-"""The policy of host mode in a process without rights, as `PolicyLibrary` has it in this one."""
+"""Run the policy of host mode in a process without rights, with the interface of
+`PolicyLibrary`."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _OUTPUT = struct.Struct("<f")
 
 
 class PolicyProcess:
-    """A policy with its history of observations and, a recurrent one, its state."""
+    """A policy with its history of observations and, if it is recurrent, its state."""
 
     def __init__(self, program: ConfinedProgram) -> None:
         self._program = program
@@ -34,7 +35,7 @@ class PolicyProcess:
 
 
 def build_policy_process(policy: Path, rig: RigConstants, folder: Path) -> ConfinedProgram:
-    """Compile it; to be started as a context manager.
+    """Compile the policy; start the result as a context manager.
 
     Raises:
         UserError: no compiler, policy files missing or foreign, or a policy for another rig.

@@ -1,4 +1,4 @@
-"""The command: find the policy that the journal names, build it again, play, and judge."""
+"""Replay a journal: find the policy that it names, build it again, play, and judge."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _tick(difference: Difference) -> int:
 
 
 def play(journal: Journal, player: Player) -> Difference | None:
-    """Play all of a journal, up to the first difference."""
+    """Play a journal up to the first difference."""
     for action in Progress(read_script(journal), "replay", unit=" actions"):
         if (difference := player.play(action)) is not None:
             return difference
@@ -82,10 +82,11 @@ def play(journal: Journal, player: Player) -> Difference | None:
 
 
 def find_policy(journal: Journal, path: Path, named: Path | None) -> Path:
-    """The folder with the C of the policy that the journal was made with.
+    """Return the folder with the C of the policy that the journal was made with.
 
     Raises:
-        UserError: it is not where it was, nor beside the journal; or it is another policy.
+        UserError: the policy is neither at its recorded place nor beside the journal, or it is
+            another policy.
     """
     digest = journal.header.digest
     places = [named] if named else [recorded_place(journal), *places_beside(path.parent)]

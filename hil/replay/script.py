@@ -1,9 +1,9 @@
-"""What a board went through, put in its own order, from the journal of its host.
+"""Order what happened on a board, from the journal of its host.
 
-A journal has two streams: what the host sent, and what came from the board. The board's own stream
-is in the board's order, and it answers all it hears; so each request is put where its answer stands
-between the ticks, whatever time the way took. A request without an answer counts as not heard,
-unless the board's numbers have a gap there: then its answer is what was lost.
+A journal has two streams: what the host sent, and what the board sent. The board's stream is in the
+board's order, and the board answers everything that it receives; so each request is placed where
+its answer is between the ticks, however long the transmission took. A request without an answer
+counts as not received, unless the board's numbers have a gap there: then its answer was lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sparsectl.protocol.wire import Fault, Frame, State, decode
 
 @dataclass(frozen=True)
 class Sampling:
-    """A control tick begins on these counts from home, `periods` after the one before."""
+    """A control tick with these counts from home, `periods` after the previous one."""
 
     tick: int
     periods: int
@@ -27,46 +27,47 @@ class Sampling:
     base_count: int
     pole_count: int
     state: int
-    """After it, as the board told; of the last tick known where this one's frame was lost."""
+    """The state after it, as the board reported; if this tick's frame was lost, that of the last
+    tick known."""
     fault: int
     lost: bool = False
-    """Its frame was lost: the counts are between those of its neighbours."""
+    """Whether its frame was lost: the counts are interpolated between its neighbours'."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """The board obeys this message."""
+    """The board receives and executes this message."""
 
     frame: Frame
 
 
 @dataclass(frozen=True)
 class Heard:
-    """The board hears a message that changes nothing but its belief that the host lives."""
+    """The board receives a message that only proves that the host is alive."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the board told of a tick: TICK, PLANT_ACT or OBSERVATION."""
+    """What the board reported about a tick: TICK, PLANT_ACT or OBSERVATION."""
 
     frame: Frame
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Here the line lost frames of the board, or what the board heard is a guess."""
+    """The line lost frames of the board here, or what the board received is a guess."""
 
 
 Action = Sampling | Request | Heard | Outcome | Loss
 
 UNANSWERED = ("COMMAND", "PLANT_STEP", "STEP")
-"""Told by the ticks that they bring about, so nothing is to be guessed."""
+"""Requests whose effect the following ticks show, so that nothing has to be guessed."""
 RECENT = 16
-"""Frames within which one that comes twice counts once."""
+"""Number of frames within which a duplicate is counted once."""
 
 
 def read_script(journal: Journal) -> Iterator[Action]:
-    """The board's life as the journal tells it."""
+    """Yield what the board did, as the journal shows it."""
     frames = [
         frame
         for record in journal.records
@@ -112,7 +113,7 @@ class _Reader:
             self._commands[frame["tick"]] = frame
 
     def _gap(self, frame: Frame) -> Iterator[Action]:
-        """What was lost before this frame: answers to what was asked and never answered."""
+        """Yield what was lost before this frame: answers to requests that were never answered."""
         lost = 0 if self._expected is None else (frame.sequence - self._expected) & 0xFFFF
         self._expected = (frame.sequence + 1) & 0xFFFF
         if not 0 < lost < 0x8000:
@@ -126,8 +127,8 @@ class _Reader:
                 yield Heard() if heard else Request(asked)
 
     def _answer(self, frame: Frame) -> Frame | None:
-        """The request that `frame` answers. The board takes one after another: those before it
-        that are still open were not heard."""
+        """Return the request that `frame` answers. The board takes requests in order, so earlier
+        ones that are still open were not received."""
         place = next((i for i, asked in self._open.items() if _answers(frame, asked)), None)
         if place is None:
             return None
@@ -166,7 +167,7 @@ class _Reader:
         yield Outcome(frame)
 
     def _sampled(self, frame: Frame) -> Iterator[Action]:
-        """The tick of a frame, and before it those whose frames were lost."""
+        """Yield the tick of a frame, and before it those whose frames were lost."""
         here = Sampling(
             frame["tick"],
             1,
@@ -190,12 +191,14 @@ class _Reader:
         yield replace(here, periods=gap - lost)
 
     def _earlier(self, first: Frame) -> Sampling:
-        """All ticks before the first that was told, as one: it makes both count alike."""
+        """Return all ticks before the first reported one as a single step, so that both count
+        alike."""
         ticks, counts = first["tick"] - 1, (first["base_count"], first["pole_count"])
         return Sampling(ticks, ticks, 0, *counts, State.SAFE, Fault.NONE)
 
     def _skipped(self, before: int, after: int) -> int:
-        """Deadlines that the board itself skipped between two ticks; all, where it did not say."""
+        """Return the deadlines that the board skipped between two ticks; all of them, if it did not
+        report."""
         gap = after - before - 1
         if before not in self._skipped_by_tick or after not in self._skipped_by_tick:
             return gap
@@ -204,7 +207,7 @@ class _Reader:
 
 
 def _answers(frame: Frame, asked: Frame) -> bool:
-    """Whether this frame of the board answers that request."""
+    """Return whether this frame of the board answers that request."""
     if frame.name in ("ACK", "NACK"):
         return bool(frame["echo_sequence"] == asked.sequence)
     if frame.name == "TIMESYNC":
@@ -213,7 +216,7 @@ def _answers(frame: Frame, asked: Frame) -> bool:
 
 
 def _answered(frames: list[Frame]) -> set[int]:
-    """The places of the requests that have an answer anywhere behind them."""
+    """Return the indices of the requests that are answered anywhere later."""
     found: set[int] = set()
     by_sequence: dict[int, int] = {}
     by_time: dict[int, int] = {}
@@ -230,7 +233,7 @@ def _answered(frames: list[Frame]) -> set[int]:
 
 
 def _between(before: Sampling, after: Sampling, number: int, parts: int) -> Sampling:
-    """The `number`th of the ticks that were lost between two, on a straight line."""
+    """Interpolate the `number`th of the ticks that were lost between two."""
 
     def line(start: int, end: int) -> int:
         return start + (end - start) * number // parts

@@ -1,1 +1,1 @@
-"""The HTML report: its run folder, verdict, plots and templates."""
+"""The HTML report: run folder, verdict, plots and templates."""

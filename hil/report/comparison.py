@@ -1,4 +1,4 @@
-"""Two trials over each other: their figures side by side, their motion in one plot."""
+"""Compare two trials: their figures side by side, their motion in one plot."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from sparsectl.hil.timing.percentiles import Percentiles
 
 @dataclass(frozen=True)
 class TrialComparison:
-    """What the page shows of two trials."""
+    """What the report shows of two trials."""
 
     names: tuple[str, str]
     rows: list[tuple[str, str, str]]
-    """What, of the first, of the second."""
+    """Rows of name, value of the first and value of the second trial."""
     plot: Plot
 
 
 def compare(first: RunFolder, second: RunFolder) -> TrialComparison:
-    """Lay two trials over each other, at the moment when the pole was up to stay.
+    """Align two trials at the capture, the moment from which the pole stayed up.
 
     Raises:
-        UserError: one has no trial, or their bases have different units.
+        UserError: one folder has no trial, or their bases have different units.
     """
     trials = []
     for run in (first, second):
@@ -58,7 +58,7 @@ def _unit(run: RunFolder) -> str:
 
 
 def _names(first: RunFolder, second: RunFolder) -> tuple[str, str]:
-    """The folders' names; whole paths where these are alike."""
+    """Return the folders' names, or whole paths if these are equal."""
     one, other = first.folder.resolve(), second.folder.resolve()
     return (one.name, other.name) if one.name != other.name else (str(one), str(other))
 
@@ -77,7 +77,8 @@ def _of_kicks(values: list[float | None], unit: str, factor: float = 1.0) -> str
 
 
 def settling(kicks: Sequence[Disturbance]) -> str:
-    """After each kick, when the pole stayed near upright for good; 0 s means that it never left."""
+    """Return how long after each kick the pole was near upright for good; 0 s means that it never
+    left."""
     words = []
     for kick in kicks:
         if kick.settling_s is None:
@@ -111,7 +112,8 @@ _ROWS: dict[str, Callable[[TrialResult], str]] = {
 
 
 def _aligned(run: RunFolder) -> tuple[Trace, Any]:
-    """The active ticks, and their time in s from the capture (the start, where there is none)."""
+    """Return the active ticks, and their time in s from the capture (from the start, if there is
+    none)."""
     assert run.journal is not None
     active = active_part(read_trace(run.journal))
     time_s = np.asarray(active.time_us * 1e-6, dtype=np.float64)

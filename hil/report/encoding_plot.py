@@ -1,5 +1,5 @@
-"""The encodings that an export measured on its board: flash against time, on the report's page and
-in choice.svg beside the policy."""
+"""Plot the encodings that an export measured on its board, flash against time: for the report's
+page, and as choice.svg beside the policy."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class Measured:
 
     encoding: str
     time: float
-    """Of the worst call, in the choice's unit."""
+    """Time of the slowest call, in the choice's unit."""
     flash: float
     """Bytes."""
     error: float | None
-    """Of the action's range; None: the file does not say."""
+    """Relative to the action's range; None: the file does not contain it."""
     is_front: bool
-    """Whether no other beats it in time, flash, RAM and error at once."""
+    """Whether no other is better in time, flash, RAM and error at once."""
     is_over: bool
-    """Whether it is over a limit."""
+    """Whether it exceeds a limit."""
 
 
 @dataclass(frozen=True)
 class MeasuredChoice:
-    """What choice.json tells of the encodings that ran."""
+    """The measured encodings in choice.json."""
 
     board: str
     unit: str
-    """Of the time: cycles, instructions or microseconds."""
+    """Unit of the time: cycles, instructions or microseconds."""
     encoding: str
     """The chosen one."""
     limits: dict[str, float]
-    """cycles and flash, where there is one."""
+    """Limits of cycles and flash, if given."""
     measured: tuple[Measured, ...]
 
 
@@ -66,7 +66,7 @@ _FILE: Final = _Colours("tab:red", "tab:blue", "tab:gray", "black", "tab:gray")
 
 
 def read_choice(folder: Path) -> MeasuredChoice | None:
-    """What `export --board` measured, if it did; an encoding that does not run there is left out.
+    """Read what `export --board` measured, if it did, without encodings that do not run there.
 
     Raises:
         UserError: the file is damaged.
@@ -109,7 +109,7 @@ def _over_0(value: Any) -> float:
 
 
 def encoding_plot(choice: MeasuredChoice) -> Plot:
-    """For the report's page."""
+    """Plot for the report's page."""
 
     def draw(figure: Figure, narrow: bool) -> None:
         axes = figure.subplots()
@@ -125,7 +125,7 @@ def encoding_plot(choice: MeasuredChoice) -> Plot:
 
 
 def write_encoding_plot(choice: MeasuredChoice, path: Path) -> None:
-    """The same as an SVG file of its own."""
+    """Write the same plot as an SVG file."""
     style: dict[Any, Any] = {"svg.hashsalt": "sparsectl", "svg.fonttype": "none"}
     with matplotlib.rc_context(style), atomic_path(path) as temporary:
         figure = Figure(figsize=(7.2, 4.8), layout="constrained")
@@ -140,7 +140,8 @@ LEGEND: Final = "in brackets: error, of the action's range; filled: nothing beat
 
 
 _FAR: Final = 4.0
-"""A limit that many times beyond what was measured would only shrink the picture."""
+"""A limit that exceeds the measurements by this factor is not drawn, since it would only shrink the
+picture."""
 
 
 def _draw(axes: Axes, choice: MeasuredChoice, colours: _Colours, margin: float) -> None:

@@ -1,4 +1,4 @@
-"""The report's plots: matplotlib to SVG that takes its colours and type from the page.
+"""Draw the report's plots: matplotlib to SVG that takes its colours and type from the page.
 
 Each plot is drawn twice, for a wide and for a narrow screen, and the page shows the one that fits:
 text then keeps its size on a phone. Colours are stand-ins that become CSS variables, so the same
@@ -36,7 +36,8 @@ CSS = {
 }
 WIDE_IN, NARROW_IN = 10.0, 4.4
 MOST_POINTS = 3000
-"""Points a line at most; longer ones keep the lowest and highest of each stretch."""
+"""The most points of a line; of longer ones the lowest and highest point of each stretch are
+kept."""
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -75,7 +76,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line with a word, at a time or a value."""
+    """A vertical line with a label, at a time or a value."""
 
     at: float
     word: str
@@ -121,7 +122,7 @@ def _render(salt: str, size_in: tuple[float, float], narrow: bool, draw: Draw) -
 
 
 def _renumbered(svg: str, name: str) -> str:
-    """Ids by their order: matplotlib hashes coordinates, whose last bit differs between runs."""
+    """Number ids in order: matplotlib hashes coordinates, whose last bit differs between runs."""
     for number, old in enumerate(dict.fromkeys(re.findall(r' id="([^"]+)"', svg))):
         for before, after in ((' id="', '"'), ("url(#", ")"), ('href="#', '"')):
             svg = svg.replace(f"{before}{old}{after}", f"{before}{name}-{number}{after}")
@@ -129,7 +130,7 @@ def _renumbered(svg: str, name: str) -> str:
 
 
 def _themed(svg: str) -> str:
-    """Leave only the drawing: no prolog, no names of namespaces, no fixed colours or fonts."""
+    """Keep only the drawing: no prolog, no namespaces, no fixed colours or fonts."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"| version="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg)
@@ -150,7 +151,7 @@ def _font(match: re.Match[str]) -> str:
 def thinned(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """At most about `MOST_POINTS` points that still show every extreme."""
+    """Return at most about `MOST_POINTS` points that still show every extreme."""
     if x.size <= MOST_POINTS:
         return x, y
     keep: list[int] = []
@@ -161,7 +162,8 @@ def thinned(
 
 
 def unwrapped_gaps(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Degrees with a gap where the pole passes the bottom, so that no line crosses the plot."""
+    """Return degrees with a gap where the pole passes the bottom, so that no line crosses the
+    plot."""
     degrees = np.degrees(angle)
     jumps = np.abs(np.diff(degrees, prepend=degrees[:1])) > 180.0
     return np.where(jumps, np.nan, degrees)
@@ -170,13 +172,13 @@ def unwrapped_gaps(angle: NDArray[np.float64]) -> NDArray[np.float64]:
 def line(
     axes: Axes, x: ArrayLike, y: ArrayLike, colour: str, width: float = 1.2, **more: Any
 ) -> None:
-    """A line that is thinned where it has more points than a screen shows."""
+    """Draw a line, thinned if it has more points than a screen shows."""
     xs, ys = thinned(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
     axes.plot(xs, ys, color=colour, linewidth=width, solid_joinstyle="round", **more)
 
 
 def side_by_side(figure: Figure, narrow: bool, widths: tuple[float, float]) -> tuple[Axes, Axes]:
-    """Two axes beside each other, or one above the other on a narrow screen."""
+    """Return two axes side by side, or one above the other on a narrow screen."""
     if narrow:
         upper, lower = figure.subplots(2, 1, squeeze=False)[:, 0]
         return upper, lower
@@ -185,7 +187,7 @@ def side_by_side(figure: Figure, narrow: bool, widths: tuple[float, float]) -> t
 
 
 def write_word(axes: Axes, word: str, x: float, height: float) -> None:
-    """A word beside the data's `x`, at this part of the axes' height."""
+    """Write a word beside the data's `x`, at this share of the axes' height."""
     axes.annotate(f" {word}", (x, height), xycoords=("data", "axes fraction"), fontsize=10)
 
 

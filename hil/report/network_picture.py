@@ -1,4 +1,4 @@
-"""A picture of the pruned network: which inputs feed which neurons, and how strongly."""
+"""Draw the pruned network: which inputs feed which neurons, and how strongly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROW = 17
 GROUP_GAP = 12
 ARGMAX = "argmax"
 MOST_EDGES = 3000
-"""Edges drawn at most, the strongest; a dense teacher has twenty times as many."""
+"""The most edges that are drawn, the strongest; a dense teacher has twenty times as many."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class InputUse:
 
 @dataclass(frozen=True)
 class NetworkPicture:
-    """SVG of the network, and the words and figures to go with it."""
+    """SVG of the network, with a caption and figures."""
 
     svg: str
     caption: str
@@ -39,9 +39,9 @@ class NetworkPicture:
 
 
 def draw_network(graph: PolicyGraph, reached: Sequence[float] | None = None) -> NetworkPicture:
-    """Draw the neurons that matter: those with a path from an input and to the output.
+    """Draw the neurons that are on a path from an input to the output.
 
-    Of a recurrent policy one tick is drawn, with the state among the inputs and the next state
+    For a recurrent policy, one tick is drawn, with the state among the inputs and the next state
     among the outputs.
 
     Args:
@@ -105,7 +105,7 @@ def _weights(layer: Layer, each_choice: bool = False) -> NDArray[np.float32]:
 
 
 def input_use(graph: PolicyGraph) -> InputUse:
-    """Count the first layer's weights for each signal and frame."""
+    """Count the first layer's weights per signal and frame."""
     reads = np.count_nonzero(graph.layers[0].matrix(), axis=0)
     counts = reads.reshape(graph.frames, len(graph.observation)).T
     return InputUse(
@@ -116,7 +116,7 @@ def input_use(graph: PolicyGraph) -> InputUse:
 
 
 def _frame_word(graph: PolicyGraph, frame: int) -> str:
-    """How old a frame is: the newest is the last."""
+    """Describe a frame's age; the newest is the last."""
     age = graph.frames - 1 - frame
     if age == 0:
         return "now"

@@ -1,4 +1,4 @@
-"""The report: one HTML file that says how a run went and how to repeat it."""
+"""Write the report: one HTML file with the results of a run and how to repeat it."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ LATENCY = {
     "actuating": "From the board's receipt to the motor's new duty",
     "end_to_end": "Total, from sampling to the motor's new duty",
 }
-"""Segments of `sparsectl.hil.timing.latency`, in their order."""
+"""The segments of `sparsectl.hil.timing.latency`, in order."""
 LATENCY_OF_DEVICE = {"end_to_end": "Total, from sampling to reading the host's answer"}
 MOST_RESETS = 5
-"""Of a recurrent policy's state, that are told one by one."""
+"""How many resets of a recurrent policy's state are listed one by one."""
 
 
 def write_report(config: ReportConfig, known: AssessedTrial | None = None) -> dict[str, Any]:
     """Write the report of a run's folder, a trial's folder or a journal.
 
-    known: the folder's trial, where it has been read and assessed already.
+    known: the folder's trial, if it has already been read and assessed.
 
     Returns:
         report (path), missing (what the folder does not hold, in words).
 
     Raises:
-        UserError: nothing there to report on, a damaged file, or the report cannot be written.
+        UserError: there is nothing to report, a file is damaged, or the report cannot be written.
     """
     if config.out is not None:
         check_file(config.out)
@@ -77,7 +77,7 @@ def write_report(config: ReportConfig, known: AssessedTrial | None = None) -> di
 
 
 def render(run: RunFolder, against: TrialComparison | None = None) -> str:
-    """The page; `against` is what another trial shows beside this one."""
+    """Render the page; `against` is the comparison with another trial."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -114,7 +114,7 @@ def _page(run: RunFolder) -> dict[str, Any]:
 
 
 def _motion(trial: TrialResult | None) -> list[tuple[str, str]]:
-    """How well it balanced, where the pole was ever up, and what the policy chose, in words."""
+    """Describe how well the pole was balanced, if it was ever up, and what the policy chose."""
     if trial is None:
         return []
     if trial.rms_angle_rad is None or trial.rms_duty is None:
@@ -128,7 +128,7 @@ def _motion(trial: TrialResult | None) -> list[tuple[str, str]]:
 
 
 def _choices(trial: TrialResult) -> list[tuple[str, str]]:
-    """How often each duty was chosen, where the policy chooses among a few."""
+    """Describe how often each duty was chosen, if the action is discrete."""
     if trial.choices is None:
         return []
     pairs = zip(trial.choices["duties"], trial.choices["shares"], strict=True)
@@ -140,7 +140,7 @@ def _choices(trial: TrialResult) -> list[tuple[str, str]]:
 
 
 def recurrent_line(trial: TrialResult) -> list[tuple[str, str]]:
-    """The size of the state and when it was reset, where the policy keeps one."""
+    """Describe the size of the state and when it was reset, if the policy keeps one."""
     if trial.recurrent is None:
         return []
     resets = [f"at {each['time_s']:.2f} s ({each['why']})" for each in trial.recurrent["resets"]]
@@ -151,7 +151,7 @@ def recurrent_line(trial: TrialResult) -> list[tuple[str, str]]:
 
 
 def _latency(trial: TrialResult | None) -> list[tuple[str, Any]]:
-    """The chain from sample to motor: label, and its percentiles."""
+    """Return the chain from sample to motor: labels and percentiles."""
     if trial is None or not trial.latency_us:
         return []
     chain = trial.latency_us
@@ -160,7 +160,7 @@ def _latency(trial: TrialResult | None) -> list[tuple[str, Any]]:
 
 
 def _network(run: RunFolder) -> NetworkPicture | None:
-    """The policy's picture, its inputs weighed by how large their signals became in the trial."""
+    """Draw the policy, its inputs weighted by how large their signals became in the trial."""
     if run.graph is None:
         return None
     if run.journal is None or run.trial is None or not run.trial.ticks:
@@ -195,7 +195,7 @@ def _subtitle(run: RunFolder) -> str:
 
 
 def _plots(run: RunFolder) -> dict[str, Plot]:
-    """The plots by name; those that the run does not give are left out."""
+    """Return the plots by name, without those that the run has no data for."""
     found: dict[str, Plot | None] = {}
     journal, trial = run.journal, run.trial
     if journal is not None and trial is not None:
@@ -259,7 +259,8 @@ def _counts(trial: TrialResult) -> list[tuple[str, int]]:
 
 
 def _comparison(run: RunFolder) -> dict[str, Any] | None:
-    """Teacher and student: returns with intervals, weights, bytes; shares are of the largest."""
+    """Compare teacher and student: returns with intervals, weights, bytes; shares are of the
+    largest."""
     stages = run.stages
     evaluated = {who: stages.get(f"evaluate_{who}") for who in ("teacher", "student")}
     distilled, bench = stages.get("distill") or {}, stages.get("bench")
@@ -278,7 +279,7 @@ def _comparison(run: RunFolder) -> dict[str, Any] | None:
 
 
 def _bars(**values: int | None) -> list[dict[str, Any]]:
-    """Rows for bars; none unless all values are there, since one alone compares nothing."""
+    """Return rows for bars; none unless all values are known, since one alone compares nothing."""
     known = {who: value for who, value in values.items() if value}
     if len(known) < len(values):
         return []
@@ -287,7 +288,7 @@ def _bars(**values: int | None) -> list[dict[str, Any]]:
 
 
 def _table(rows: Any) -> dict[str, Any] | None:
-    """A list of flat objects as a table of their keys."""
+    """Return a list of flat objects as a table of their keys."""
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         return None
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -298,7 +299,7 @@ def _table(rows: Any) -> dict[str, Any] | None:
 
 
 def _stages(stages: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Every stage's plain values, for who wants them all."""
+    """Return every stage's plain values."""
     return [
         (name.replace("_", " "), [(key, _cell(value)) for key, value in stage.items()])
         for name, stage in stages.items()
@@ -317,7 +318,7 @@ def _cell(value: Any) -> str:
 
 
 def _repeat(run: RunFolder) -> dict[str, Any]:
-    """Everything needed to do it again."""
+    """Return everything that is needed to repeat the run."""
     origin = run.stages.get("provenance") or provenance()
     commands = []
     facts: list[tuple[str, str]] = []
@@ -359,7 +360,7 @@ def _repeat(run: RunFolder) -> dict[str, Any]:
 
 
 def _trial_command(config: TrialConfig) -> str:
-    """The command line with every option that differs from its default."""
+    """Return the command line with every option that differs from its default."""
     words = ["sparsectl", "trial", "--policy", str(config.policy)]
     default = plain_config(TrialConfig(policy=Path()))
     for key, value in plain_config(config).items():

@@ -1,4 +1,4 @@
-"""What a run's or a trial's folder holds, read for the report."""
+"""Read the folder of a run or a trial for the report."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ Episode = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """All that was found; what was not is named in `missing`."""
+    """The content of the folder; `missing` names what was not found."""
 
     folder: Path
     stages: dict[str, Any]
-    """`summary.json`: an object a stage, and provenance."""
+    """`summary.json`: one object per stage, and provenance."""
     journal: Journal | None
     journal_path: Path | None
     trial: TrialResult | None
-    """Worked out anew from the journal where there is one, else as summary.json has it."""
+    """The result computed from the journal if there is one, otherwise that in summary.json."""
     graph: PolicyGraph | None
     choice: MeasuredChoice | None = None
     """The encodings that its export measured on a board; see `encoding_plot.read_choice`."""
     inputs: list[dict[str, Any]] = field(default_factory=list)
-    """What policy.json says of each input: name, low, high, and cut_off, beyond which a fixed-point
-    policy sees no more of it (None: nowhere)."""
+    """The inputs in policy.json: name, low, high, and cut_off, the magnitude at which a fixed-point
+    policy saturates it (None: nowhere)."""
     episodes: dict[str, Episode] = field(default_factory=dict)
     """Simulated episodes of teacher and student from the same start."""
     missing: list[str] = field(default_factory=list)

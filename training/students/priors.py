@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from sparsectl.policy.student import LOG_ALPHA_LIMIT
+
 Divergence = Callable[[Tensor, Tensor], Tensor]
 """(W, log σ) of any one shape → the divergence of each weight, the same shape."""
 
@@ -24,7 +26,6 @@ class Prior(Protocol):
     def __call__(self, mean: Tensor, log_sigma: Tensor, scale: float) -> Tensor: ...
 
 
-LOG_ALPHA_LIMIT = 10.0
 SMALLEST = 1e-20
 """Added to |W|, so that a weight of zero has a logarithm."""
 STEP, STEP_AT, STEP_SLOPE = 0.63576, 1.8732, 1.48695

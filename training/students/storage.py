@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution, described_convolution
+from sparsectl.policy.student import log_alpha
 from sparsectl.policy.tasks import columns_of, heads_of, rows_of, signals_of_task, tasks_of
 from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
 from sparsectl.training.nn.networks import ACTIVATIONS, Array, Mlp
@@ -20,7 +21,6 @@ from sparsectl.training.nn.safetensors_file import write_safetensors
 
 FORMAT = "sparsectl.student"
 VERSION = 1
-LOG_ALPHA_LIMIT = 10.0
 BYTES_LIMIT = 256 * 2**20
 
 
@@ -38,10 +38,7 @@ class StudentLayer:
     @property
     def log_alpha(self) -> Array:
         """log α = 2 log σ - 2 log|W|, clamped (Molchanov et al. 2017, section 4.2)."""
-        with np.errstate(divide="ignore"):
-            log_alpha = 2 * self.log_sigma - 2 * np.log(np.abs(self.mean))
-        clamped: Array = np.clip(log_alpha, -LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
-        return clamped
+        return log_alpha(self.mean, self.log_sigma)
 
     def kept(self, threshold: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which weights are kept: the mask, or where there is none log α < threshold."""
