@@ -1,1 +1,1 @@
-"""`sparsectl convert`: a journal as MCAP or Parquet, for other people's tools."""
+"""`sparsectl convert`: write a journal as MCAP or Parquet, for other tools."""

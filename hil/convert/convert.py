@@ -1,4 +1,4 @@
-"""The command: find the journal, write the file whole or not at all, say what it holds."""
+"""Convert a journal: find it, write the file completely or not at all, and report its content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRITERS: Final[dict[Format, str]] = {
     "mcap": "sparsectl.hil.convert.mcap_file:write_mcap",
     "parquet": "sparsectl.hil.convert.parquet_file:write_parquet",
 }
-"""Each format's writer, imported when asked for: it needs a library of its own."""
+"""The writer of each format, imported on demand since it needs its own library."""
 
 
 def convert(config: ConvertConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""MCAP, as Foxglove and PlotJuggler open it: JSON messages, a JSON Schema on each channel.
+"""Write MCAP for Foxglove and PlotJuggler: JSON messages, with a JSON Schema on each channel.
 
 Encodings by the MCAP registry: message encoding `json`, schema encoding `jsonschema`, a schema of
 `"type": "object"`; both programs refuse or skip a channel that has none.
@@ -29,7 +29,7 @@ METADATA = "sparsectl"
 """Name of the metadata record with the journal's header, each value as JSON."""
 
 Digests = dict[str, tuple[int, str]]
-"""Of each topic the number of messages, and the SHA-256 of their times and bytes in order."""
+"""For each topic the number of messages, and the SHA-256 of their times and bytes in order."""
 
 
 class _Tally:
@@ -48,7 +48,7 @@ class _Tally:
 
 
 def write_mcap(journal: Journal, path: Path) -> dict[str, Any]:
-    """Write `path`, read it back and compare; gives what it holds.
+    """Write `path`, read it back and compare; return what it contains.
 
     Returns:
         `topics`, the number of messages on each.

@@ -48,7 +48,7 @@ PENDULUM: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Message:
-    """One message: where it goes, when it was logged and when it happened, and what it says."""
+    """One message: its topic, when it was logged, when it was published, and its content."""
 
     topic: str
     log_ns: int
@@ -61,7 +61,7 @@ class Message:
 
 
 def schemas() -> dict[str, Schema]:
-    """The JSON Schema of every topic that a journal can hold."""
+    """Return the JSON Schema of every topic that a journal can contain."""
     found = {
         "/pendulum": _object(
             "A control tick in SI units", {n: _number(d) for n, d in PENDULUM.items()}
@@ -89,7 +89,7 @@ def schemas() -> dict[str, Schema]:
 
 
 def messages(journal: Journal) -> Iterator[Message]:
-    """All that the journal holds, in its order."""
+    """Yield everything in the journal, in order."""
     columns = tick_columns(journal)
     rows = {int(tick): row for row, tick in enumerate(columns["tick"])}
     relation = _relation(journal)
@@ -138,14 +138,15 @@ def _relation(journal: Journal) -> ClockRelation | None:
 
 
 def _published_ns(frame: Frame, relation: ClockRelation | None, log_ns: int, epoch_ns: int) -> int:
-    """When the board sampled, where the clocks are related; else when it was logged."""
+    """Return when the board sampled, if the clocks are related; otherwise when it was logged."""
     if relation is None or frame.name != "TICK":
         return log_ns
     return max(0, relation.host_ns(frame["sample_time_us"]) + epoch_ns)
 
 
 def _epoch_ns(journal: Journal) -> int:
-    """What turns the host's monotonic clock into Unix time; 0 where the journal does not say."""
+    """Return the offset from the host's monotonic clock to Unix time; 0 if the journal does not
+    contain it."""
     for note in journal.notes("started"):
         return int(note["unix_ns"]) - int(note["host_ns"])
     return 0

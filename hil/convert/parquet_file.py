@@ -26,7 +26,7 @@ UNITS = {
 
 
 def write_parquet(journal: Journal, path: Path) -> dict[str, Any]:
-    """Write `path`, read it back and compare; gives what it holds.
+    """Write `path`, read it back and compare; return what it contains.
 
     Returns:
         `rows` and `columns`.
@@ -46,7 +46,7 @@ def write_parquet(journal: Journal, path: Path) -> dict[str, Any]:
 
 
 def tick_table(journal: Journal) -> pa.Table:
-    """The journal's ticks."""
+    """Return the journal's ticks as a table."""
     columns = tick_columns(journal)
     fields = [
         pa.field(name, pa.from_numpy_dtype(values.dtype), metadata={b"unit": UNITS[name].encode()})

@@ -1,1 +1,1 @@
-"""Identification: the numbers of one's own rig, with intervals, from one journal."""
+"""Identification: the parameters of a rig, with intervals, from one journal."""

@@ -1,9 +1,9 @@
-"""Least squares over windows: the unknowns that all share, and the start of each.
+"""Least squares over windows: unknowns that all windows share, and each window's start state.
 
-Multiple shooting (Bock 1981) by Levenberg-Marquardt; the starts are eliminated window by window
-(Schur complement). The intervals come from leaving out one window at a time (the jackknife, CR3 of
-MacKinnon and White 1985, to first order), which holds also where residuals are not independent or
-the model lacks something.
+Multiple shooting (Bock 1981) by Levenberg-Marquardt; the start states are eliminated window by
+window (Schur complement). Intervals come from leaving out one window at a time (the jackknife, CR3
+of MacKinnon and White 1985, to first order), which is also valid if residuals are not independent
+or the model is incomplete.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CONVERGED = 1e-2
 LEAST_GAIN = 1e-3
 """… and the sum of squares falls by less than this part."""
 STEP = 1e-3
-"""Of the finite differences, in the unknowns' scales."""
+"""Step of the finite differences, in units of the unknowns' scales."""
 STATE_STEPS = np.array([0.05, 0.05, 2.0, 2.0])
-"""Of the finite differences of a start, in counts and counts a second."""
+"""Step of the finite differences of a start state, in counts and counts per second."""
 CONFIDENCE = 0.95
 
 FIRST_DAMPING = 1e-2
@@ -38,14 +38,14 @@ DAMPING = Damping(down=0.1, up=10.0, least=1e-9, most=1e9, tries=20)
 
 @dataclass(frozen=True)
 class Fit:
-    """What was found."""
+    """The result of a fit."""
 
     guess: Guess
     low: tuple[float, ...]
     high: tuple[float, ...]
     """Ends of the 95 % intervals, in the order of `UNKNOWNS`."""
     residual_counts: tuple[float, float]
-    """Root mean square of base and pole; quantisation alone leaves 0.29."""
+    """Root mean square residual of base and pole, in counts; quantisation alone leaves 0.29."""
     windows: int
     iterations: int
     converged: bool
@@ -163,7 +163,7 @@ def _damped_step(
     normal: _Normal,
     damping: float,
 ) -> tuple[Float, Float, Float, float, Float]:
-    """One accepted step, with more damping until one lowers the sum of squares."""
+    """Return one accepted step, with the damping raised until a step lowers the sum of squares."""
     cost = float(np.sum(np.square(residuals)))
     lowest = np.array([-np.inf if u.lowest is None else u.lowest for u in UNKNOWNS])
 
@@ -189,7 +189,8 @@ def _damped_step(
 
 
 def _state_steps(normal: _Normal, step: Float, damping: float) -> Float:
-    """Each start's step; damped too, as a pole that whirls is far from linear in its start."""
+    """Return each start state's step; damped too, since a fast rotating pole is far from linear in
+    its start state."""
     return np.array(
         [
             -np.linalg.solve(a + (damping + 1e-9) * np.diag(np.diag(a)), c + b @ step)
@@ -199,7 +200,7 @@ def _state_steps(normal: _Normal, step: Float, damping: float) -> Float:
 
 
 def _errors(normal: _Normal) -> Float:
-    """Standard errors in scales, by leaving out one window at a time."""
+    """Return standard errors in units of the scales, by leaving out one window at a time."""
     count = len(normal.of_window)
     moves = [
         np.linalg.pinv(normal.hessian - hessian) @ gradient

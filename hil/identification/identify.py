@@ -1,4 +1,4 @@
-"""`sparsectl identify`: from one journal, the numbers of one's own rig."""
+"""`sparsectl identify`: estimate a rig's parameters from one journal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparsectl.hil.journal.trace import read_samples
 from sparsectl.plants.rig import load_rig
 
 POOR_FIT_COUNTS = 3.0
-"""Residuals over this: the model does not describe the rig."""
+"""With larger residuals, the model does not describe the rig."""
 
 
 def identify(config: IdentifyConfig) -> dict[str, Any]:

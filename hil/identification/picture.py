@@ -1,4 +1,4 @@
-"""What was found, to look at: each number with its interval, and what the fit leaves over."""
+"""Draw the result of a fit: each parameter with its interval, and the residuals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLUE, ORANGE, GREY = "#2b6cb0", "#d2651a", "#8794a3"
 
 
 def draw(fit: Fit, windows: Sequence[Window], path: Path) -> None:
-    """Write a PNG: the numbers on the left, the liveliest window on the right."""
+    """Write a PNG: the parameters on the left, the window with the most motion on the right."""
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     numbers, counts = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _draw_numbers(fit, numbers)
@@ -28,7 +28,8 @@ def draw(fit: Fit, windows: Sequence[Window], path: Path) -> None:
 
 
 def _draw_numbers(fit: Fit, axes: Axes) -> None:
-    """Each interval as a share of the rig file's number, or of the unknown's scale without one."""
+    """Draw each interval relative to the rig file's value, or to the unknown's scale if it has
+    none."""
     rig = fit.guess.base
     rows = range(len(UNKNOWNS))
     reference = np.array(start(rig).values)

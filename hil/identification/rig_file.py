@@ -1,4 +1,4 @@
-"""A rig file with the numbers that were found, and ranges that are their intervals."""
+"""Write a rig file with the estimated parameters, and their intervals as ranges."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from sparsectl.plants.motor import CurrentMotor, Motor
 from sparsectl.plants.rig import Base, Pole, Range, Rig, Start
 
 LEAST_HALF_RANGE = 0.05
-"""Training sees at least ±5 % of a number: a policy fitted to one day's friction is brittle."""
+"""The least range for training, ±5 % of a value: a policy fitted to one day's friction is
+brittle."""
 
 
 def rig_toml(fit: Fit, source: str) -> str:
-    """The rig file; `source` says what it was found from.
+    """Return the rig file; `source` names what it was estimated from.
 
-    What was not found (starts, limits, jitter) stands as in the rig that was started from.
+    Other values (starts, limits, jitter) are those of the initial rig.
     """
     rig = _with_ranges(fit)
     sections: dict[str, Base | Pole | Motor | CurrentMotor | Start] = {

@@ -1,4 +1,4 @@
-"""What a journal can tell of a rig: the registry of unknowns, and how each stands in a rig."""
+"""The registry of unknown parameters that a journal determines, and their place in a rig."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sparsectl.plants.rig import Rig
 
 @dataclass(frozen=True)
 class Unknown:
-    """A parameter to be found."""
+    """A parameter to estimate."""
 
     name: str
     unit: str
     section: str | None
-    """The rig's section that holds it under its name; None for what is not a rig's number."""
+    """The rig's section that contains it under its name; None: it is not a parameter of the rig."""
     scale: float
-    """What counts as a large change: of the rig's value where it has one, else in the unit."""
+    """A large change: relative to the rig's value if it has one, otherwise in the unit."""
     lowest: float | None
     meaning: str
 
@@ -45,10 +45,10 @@ as the rig file gives it: weigh the pole. The back-EMF acts as viscous friction;
 
 @dataclass(frozen=True)
 class Guess:
-    """A value of each unknown, in the order of `UNKNOWNS`, and the rig that they make."""
+    """Values of the unknowns, in the order of `UNKNOWNS`, and the rig that they make."""
 
     base: Rig
-    """The rig that was started from; it gives what is not unknown."""
+    """The initial rig, which gives everything that is not unknown."""
     values: tuple[float, ...]
 
     def rig(self) -> Rig:
@@ -65,7 +65,7 @@ class Guess:
 
     @property
     def delay_s(self) -> float:
-        """From sampling to the new duty."""
+        """Delay from sampling to the new duty, in s."""
         return self.values[0] * self.base.period_s
 
     @property
@@ -75,15 +75,15 @@ class Guess:
 
 
 def key(unknown: Unknown) -> str:
-    """`section.name`, as the result and the rig file call it."""
+    """Return `section.name`, the name in the result and in the rig file."""
     return f"{unknown.section}.{unknown.name}" if unknown.section else unknown.name
 
 
 def voltage_motor(rig: Rig) -> Motor:
-    """The rig's motor, of the kind whose numbers are unknowns.
+    """Return the rig's motor, if it is of the kind whose parameters are unknowns.
 
     Raises:
-        UserError: it is of another kind.
+        UserError: the motor is of another kind.
     """
     if not isinstance(rig.motor, Motor):
         raise UserError(
@@ -94,7 +94,7 @@ def voltage_motor(rig: Rig) -> Motor:
 
 
 def start(rig: Rig) -> Guess:
-    """The rig's own values, a delay of a quarter of a period, no bias.
+    """Return the rig's own values, a delay of a quarter of a period, and no bias.
 
     Raises:
         UserError: as `voltage_motor`.
@@ -106,7 +106,7 @@ def start(rig: Rig) -> Guess:
 
 
 def scales(rig: Rig) -> tuple[float, ...]:
-    """A large change of each unknown, in its unit."""
+    """Return a large change of each unknown, in its unit."""
     result = []
     for unknown, value in zip(UNKNOWNS, start(rig).values, strict=True):
         result.append(unknown.scale * abs(value) if unknown.section and value else unknown.scale)
@@ -114,9 +114,9 @@ def scales(rig: Rig) -> tuple[float, ...]:
 
 
 def of_unit(rig: Rig, parameters: Parameters) -> Guess:
-    """What should be found of a simulated unit: `parameters` drawn, in terms of the unknowns.
+    """Return the true values for a simulated unit: `parameters`, expressed by the unknowns.
 
-    The pole's mass stands at the rig's own, so a unit's masses, efforts and frictions are all
+    The pole's mass is kept at the rig's value, so the unit's masses, efforts and frictions are all
     divided by its factor.
     """
     base, pole, motor, drawn = rig.base, rig.pole, voltage_motor(rig), parameters

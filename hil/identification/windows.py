@@ -1,4 +1,4 @@
-"""A journal cut into short stretches, each simulated from a start of its own."""
+"""Cut a journal into short windows, each simulated from its own start state."""
 
 from __future__ import annotations
 
@@ -16,33 +16,34 @@ from sparsectl.hil.journal.trace import Sample
 from sparsectl.plants.plant import Plant
 
 TICKS = 25
-"""Of a window: long enough for friction to show, short enough that no error runs away."""
+"""Length of a window: long enough for friction to show, short enough that errors stay bounded."""
 LEAST_WINDOWS = 12
 STILL_COUNTS = 8
-"""A window in which neither encoder moves by more tells nothing."""
+"""A window in which neither encoder moves by more gives no information."""
 
 Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Window:
-    """Successive ticks. Arrays of one entry a tick; counts at their quantum's middle."""
+    """Consecutive ticks. Arrays have one entry per tick; counts are at the middle of their
+    quantum."""
 
     time_s: Float
     counts: Float
     """[ticks, 2]: base, pole."""
     duty: Float
-    """What the motor got from some time after the tick on."""
+    """The duty that the motor gets from some time after the tick."""
     duty_before: float
     velocity: Float
-    """[2], counts a second at the first tick: a first guess."""
+    """[2]: initial estimate of the velocities at the first tick, in counts per second."""
 
 
 def cut(samples: Sequence[Sample]) -> list[Window]:
-    """Windows of `TICKS` unbroken ticks in which something moves.
+    """Return windows of `TICKS` consecutive ticks in which something moves.
 
     Raises:
-        UserError: there are too few of them.
+        UserError: there are too few.
     """
     windows = []
     index = 1
@@ -84,7 +85,7 @@ def first_states(windows: Sequence[Window]) -> Float:
 
 
 class Simulator:
-    """Simulates windows with a guess's rig; what it gives is in counts."""
+    """Simulates windows with a guess's rig; its results are in counts."""
 
     def __init__(self, guess: Guess) -> None:
         self._plant = Plant(guess.rig())

@@ -1,1 +1,1 @@
-"""The live page: what a trial shows in a browser, from a process of its own."""
+"""The live page: shows a trial in a browser, from a separate process."""

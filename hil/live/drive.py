@@ -1,4 +1,4 @@
-"""Where a trial and its live page meet."""
+"""Connect a trial with its live page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ ESTOP_BUTTON = "the e-stop on the live page"
 
 @contextmanager
 def live_feed(plan: Plan, guard: InterruptGuard) -> Iterator[LiveFeed | None]:
-    """The feed of a trial's live page, its e-stop before the guard; None when none is asked for.
+    """Yield the feed of a trial's live page, whose e-stop is added to the guard; None if no page
+    was requested.
 
     Raises:
         UserError: the page cannot be served.
@@ -43,14 +44,14 @@ def live_feed(plan: Plan, guard: InterruptGuard) -> Iterator[LiveFeed | None]:
 
 
 class PageWatch:
-    """The loss of the live page ends a trial: its e-stop is the one that the person relies on."""
+    """Ends a trial if its live page is lost, since a person relies on the page's e-stop."""
 
     def __init__(self, feed: LiveFeed, loss: LiveLoss) -> None:
         self._feed, self._continues = feed, loss == "continue"
         self._is_told = False
 
     def complaint(self) -> str | None:
-        """Why the trial has to end; None where it may go on."""
+        """Return why the trial has to end; None if it may continue."""
         lost = self._feed.lost()
         if lost is None:
             self._is_told = False
@@ -64,7 +65,7 @@ class PageWatch:
 
 
 class ShownDrive:
-    """A drive whose ticks the live page gets too."""
+    """A drive that also sends its ticks to the live page."""
 
     def __init__(self, drive: Drive, feed: LiveFeed, link: Link) -> None:
         self._drive, self._feed, self._link = drive, feed, link

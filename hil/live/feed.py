@@ -1,4 +1,4 @@
-"""The trial's side of the live page: what it shows there, and what a person asks for there."""
+"""The trial's side of the live page: what it shows, and what a person requests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from sparsectl.hil.live.channel import Channel
 from sparsectl.protocol.wire import Fault, State
 
 EVERY_NS = 33_000_000
-"""Between two updates: a screen's rate, whatever the control rate is."""
+"""Time between two updates: a screen's rate, whatever the control rate is."""
 BEAT_NS = 100_000_000
-"""Between two messages at most, while the loop runs: the browsers notice when they stop."""
+"""The longest time between two messages while the loop runs, so that browsers notice when they
+stop."""
 SILENCE_NS = 450_000_000
 """A page that gives no sign for this long is lost: half a second, less a turn of the loop."""
 SILENCE_BEFORE_ARM_NS = 10_000_000_000
@@ -25,7 +26,7 @@ MOST_TICKS = 500
 
 
 class LiveFeed:
-    """Gathers ticks and sends them in bunches; reads the person's commands."""
+    """Collects ticks and sends them in batches; receives the person's commands."""
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class LiveFeed:
             self._told_resets = f", reset {times}, at tick {reset.tick} last ({reset.why})"
 
     def phase(self, name: str) -> None:
-        """Show what the trial is doing now."""
+        """Show the trial's present phase."""
         self._send(phase=name)
 
     def end(self, why: str, **what: str) -> None:
@@ -88,7 +89,7 @@ class LiveFeed:
         self._send(ended=why, **what)
 
     def asked(self, command: str) -> bool:
-        """Whether the person has pressed this button since it was last asked."""
+        """Return whether the person has pressed this button since the last call."""
         self._read()
         if command not in self._commands:
             return False
@@ -96,14 +97,14 @@ class LiveFeed:
         return True
 
     def forget(self, command: str) -> None:
-        """What was pressed before now does not count."""
+        """Discard earlier presses of this button."""
         self._read()
         self._commands = [each for each in self._commands if each != command]
 
     def lost(self) -> str | None:
-        """Why nobody could stop the motor on the page any more; None while somebody can.
+        """Return why nobody could stop the motor with the page; None while somebody can.
 
-        To be asked in every turn of the loop: it is also what tells the page that the loop runs.
+        Call this in every turn of the loop: it also tells the page that the loop runs.
         """
         now_ns = time.monotonic_ns()
         if now_ns - self._sent_ns > BEAT_NS:

@@ -1,4 +1,4 @@
-"""The pendulum as SVG, from its position and angle."""
+"""Draw the pendulum as SVG from its position and angle."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ARM = 54.0
 
 @dataclass(frozen=True)
 class Shape:
-    """What the picture has to know of a rig."""
+    """What the picture needs to know about a rig."""
 
     is_rotary: bool
     base_limit: float
-    """Where the track, or the arm's travel, ends: metres or radians."""
+    """End of the track, or of the arm's travel, in m or rad."""
 
 
 def pendulum(shape: Shape, base: float, angle_rad: float, colour: str) -> str:

@@ -1,4 +1,4 @@
-"""Starts and ends the live page's process."""
+"""Start and end the live page's process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READY = "READY"
 
 
 class LivePage:
-    """Context manager around the page's process; gives the trial's feed."""
+    """Context manager around the page's process; yields the trial's feed."""
 
     def __init__(self, port: int, rig: Rig, mode: str, state_size: int = 0) -> None:
         """Start nothing yet. `port` is of the loopback interface; 0 takes a free one. `state_size`
@@ -34,7 +34,7 @@ class LivePage:
 
     @property
     def url(self) -> str:
-        """What to open in a browser of this machine: nobody gets in without its token."""
+        """The address to open in a browser on this machine; access requires its token."""
         return f"http://127.0.0.1:{self.port}/?token={self._access.token}"
 
     def __enter__(self) -> LiveFeed:

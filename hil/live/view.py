@@ -1,4 +1,4 @@
-"""What the live page knows: the last bunch of ticks, a few seconds of history, the counts."""
+"""The live page's data: the last batch of ticks, a few seconds of history, the counters."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 HISTORY_S = 10.0
 MOST_POINTS = 400
-"""Of a plotted line; more ticks than that are thinned."""
+"""The most points of a plotted line; more ticks are thinned."""
 EDGES_US = tuple(round(10 ** (power / 4)) for power in range(21))
-"""Of the latency histogram: four bins a decade, 1 us to 100 ms."""
+"""Bins of the latency histogram: four per decade, 1 us to 100 ms."""
 CLOSE = 1e-4
 """Duties that the page tells apart: it gets them to four places."""
 ENDED = "the trial has ended"
@@ -23,26 +23,26 @@ OPEN_LOOP = ("SAFE", "HOMED", "HOMING", "BOOT")
 
 @dataclass(frozen=True)
 class Setup:
-    """What a trial tells its page at the start."""
+    """What a trial sends to its page at the start."""
 
     title: str
     is_rotary: bool
     base_unit: str
     base_limit: float
     latency_of: str
-    """What the histogram counts: `sample to motor` or `inference`."""
+    """What the histogram shows: `sample to motor` or `inference`."""
     duties: tuple[float, ...] = ()
-    """Those that the policy chooses among; none: it gives the duty itself."""
+    """The duties that the policy chooses among; empty: it outputs the duty itself."""
     state_size: int = 0
-    """Values that the policy hands from tick to tick; 0: it keeps no state."""
+    """Number of values that the policy passes from tick to tick; 0: it keeps no state."""
 
     def to_json(self) -> str:
-        """As the argument that the page's process gets."""
+        """Encode it as the argument of the page's process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Setup:
-        """What `to_json` wrote."""
+        """Decode what `to_json` returned."""
         said = json.loads(text)
         return cls(**said | {"duties": tuple(said["duties"])})
 
@@ -64,9 +64,9 @@ class View:
     fault: str = "NONE"
     ended: str | None = None
     has_vanished: bool = False
-    """The trial's process has ended without a word."""
+    """Whether the trial's process has ended without a message."""
     beats: int = 0
-    """Messages of the control loop."""
+    """Number of messages of the control loop."""
     is_beating: bool = False
     """The control loop runs: from its first tick to the trial's end, each message is a beat."""
     skipped: int = 0
@@ -94,7 +94,7 @@ class View:
             self.duty = 0.0  # the last tick that is shown may be one that still drove
 
     def vanish(self) -> None:
-        """The trial's process is gone."""
+        """Record that the trial's process is gone."""
         if self.ended is None:
             self.ended, self.has_vanished = "the trial's process has vanished", True
             self.phase = ENDED

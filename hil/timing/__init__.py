@@ -1,1 +1,1 @@
-"""Time: the two clocks, percentiles, latency, scheduling and pacing."""
+"""Timing: the two clocks, percentiles, latency, scheduling and pacing."""

@@ -1,4 +1,4 @@
-"""How the device's clock relates to the host's.
+"""Relate the device's clock to the host's.
 
 A TIMESYNC exchange gives three readings: host at sending, device when it answered, host at
 receiving. The device's reading fell somewhere inside the round trip, so half of the round trip
@@ -17,9 +17,9 @@ import numpy as np
 from sparsectl.common.errors import UserError
 
 WINDOW_NS = 1_000_000_000
-"""Of the exchanges within this time only the shortest is kept."""
+"""Only the shortest exchange within each window of this length is used."""
 MIN_DRIFT_SPAN_NS = 2_000_000_000
-"""Exchanges over less time than this say nothing of drift: it is taken for zero."""
+"""Exchanges over less time than this do not determine the drift, which is then taken as 0."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Exchange:
 
     @property
     def round_trip_ns(self) -> int:
-        """The time the exchange took, by the host's clock."""
+        """Duration of the exchange by the host's clock."""
         return self.received_ns - self.sent_ns
 
     @property
@@ -48,15 +48,15 @@ class ClockRelation:
     device_origin_us: int
     host_origin_ns: int
     drift_ppm: float
-    """How much faster the host's clock runs than the device's, in parts a million."""
+    """How much faster the host's clock runs than the device's, in parts per million."""
     error_us: float
     """Bound on the error: half of the shortest round trip and the largest residual of the line."""
     exchanges: int
     windows: int
-    """Exchanges that the line was fitted to, the shortest of each second."""
+    """Number of exchanges that the line was fitted to, the shortest of each second."""
 
     def host_ns(self, device_us: int) -> int:
-        """The host's monotonic time, in ns, of a device time in us."""
+        """Return the host's monotonic time, in ns, at a device time in us."""
         elapsed_ns = (device_us - self.device_origin_us) * 1000
         return self.host_origin_ns + elapsed_ns + round(elapsed_ns * self.drift_ppm * 1e-6)
 
@@ -66,7 +66,7 @@ class ClockRelation:
 
 
 def shortest_of_windows(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    """The exchange with the shortest round trip of each window, oldest first."""
+    """Return the exchange with the shortest round trip in each window, oldest first."""
     kept: list[Exchange] = []
     window_start_ns = 0
     for exchange in sorted(exchanges, key=lambda one: one.sent_ns):
@@ -81,8 +81,8 @@ def shortest_of_windows(exchanges: Sequence[Exchange]) -> list[Exchange]:
 def fit_clock(exchanges: Sequence[Exchange]) -> ClockRelation:
     """Relate the clocks by the shortest exchanges; drift too when they span two seconds or more.
 
-    Windows whose best round trip is over twice the overall best are left out of the fit: something
-    held them up, on one of the two ways, and which one is not known.
+    Windows whose shortest round trip exceeds twice the overall shortest are left out of the fit: a
+    frame was delayed in one direction, and it is not known in which.
 
     Raises:
         UserError: no exchange was answered.

@@ -1,4 +1,4 @@
-"""When the host computed a tick's command: a record of the journal."""
+"""When the host computed a tick's command, as a record of the journal."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _FORM = struct.Struct("<IQQ")
 
 @dataclass(frozen=True, slots=True)
 class Computation:
-    """From the moment that the host took up a tick to the one that its answer was known."""
+    """The time from taking up a tick to having its command."""
 
     tick: int
     start_ns: int
-    """By the host's monotonic clock."""
+    """Start by the host's monotonic clock."""
     end_ns: int
 
     def pack(self) -> bytes:
-        """As the journal keeps it."""
+        """Encode it for the journal."""
         return _FORM.pack(*astuple(self))
 
     @classmethod
     def parse(cls, payload: bytes) -> Computation:
-        """The inverse of `pack`."""
+        """Decode what `pack` returned."""
         return cls(*_FORM.unpack(payload))

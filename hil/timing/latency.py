@@ -39,7 +39,7 @@ TOLERANCE_US = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The segments of one tick, in us."""
+    """The segments of one tick's latency, in us."""
 
     tick: int
     sensing: float
@@ -53,7 +53,7 @@ class Latency:
 
     @property
     def total(self) -> float:
-        """Of all segments."""
+        """Sum of all segments."""
         return float(sum(getattr(self, name) for name in SEGMENTS))
 
 
@@ -64,23 +64,24 @@ SEGMENTS = tuple(
 
 @dataclass
 class _Stamps:
-    """What is known so far of a tick; host's times in ns."""
+    """The time stamps of a tick collected so far; the host's in ns."""
 
     told: Frame
-    """OBSERVATION or TICK: what the host answers."""
+    """The OBSERVATION or TICK that the host answers."""
     heard_ns: int
     computation: Computation | None = None
     sent_ns: int | None = None
 
 
 def latencies(journal: Journal, relation: ClockRelation) -> Iterator[Latency]:
-    """Of each tick in which the policy drove the motor and all stamps are there."""
+    """Yield the latency of each tick in which the policy drove the motor and for which all stamps
+    exist."""
     is_host_mode = journal.header.config.mode == "host"
     yield from (_host_mode if is_host_mode else _device_mode)(journal, relation)
 
 
 def summarise(found: list[Latency], relation: ClockRelation) -> dict[str, Any] | None:
-    """Percentiles of each segment, and how well they add up; None without a tick."""
+    """Return percentiles of each segment, and how well they add up; None without a tick."""
     if not found:
         return None
     rest = np.abs([each.total - each.end_to_end for each in found])
@@ -96,7 +97,7 @@ def summarise(found: list[Latency], relation: ClockRelation) -> dict[str, Any] |
 
 
 def _percentiles_unless_none(found: list[Latency], name: str) -> Percentiles | None:
-    """None for a segment that the mode does not have."""
+    """Return percentiles, or None for a segment that the mode does not have."""
     values = [getattr(each, name) for each in found]
     return percentiles(values) if any(values) else None
 

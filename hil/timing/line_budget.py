@@ -1,4 +1,5 @@
-"""What the frames of a control tick take of the serial line: too slow a line is no bad cable."""
+"""Compute the share of the serial line that a control tick's frames take, so that a slow line is
+not mistaken for a bad cable."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from sparsectl.hil.config import Mode
 from sparsectl.protocol.wire import MESSAGES
 
 BITS_A_BYTE: Final = 10
-"""Start, eight of data, stop."""
+"""Bits on the line per byte: start bit, eight data bits, stop bit."""
 AROUND_BYTES: Final = 11
-"""Of a frame beside its payload: type, flags, sequence, CRC-32, one of stuffing, two delimiters."""
+"""Bytes of a frame besides its payload: type, flags, sequence, CRC-32, one byte of stuffing, two
+delimiters."""
 USUAL_BAUDS: Final = (57_600, 115_200, 230_400, 460_800, 921_600, 2_000_000)
 
 _TO_HOST: Final[dict[Mode, tuple[str, ...]]] = {
@@ -28,7 +30,7 @@ _MESSAGES = {message.name: message for message in MESSAGES}
 
 
 def tick_bytes(mode: Mode) -> int:
-    """Bytes of one control tick, the way that has more of them."""
+    """Return the bytes of one control tick in the busier direction."""
     to_host = [_MESSAGES[name].to_host or () for name in _TO_HOST[mode]]
     to_board = [_MESSAGES[name].to_board or () for name in _TO_BOARD[mode]]
     return max(
@@ -38,15 +40,15 @@ def tick_bytes(mode: Mode) -> int:
 
 
 def line_share(mode: Mode, baud: int, period_s: float) -> float:
-    """The part of each control period in which the line is busy."""
+    """Return the share of each control period in which the line is busy."""
     return tick_bytes(mode) * BITS_A_BYTE / baud / period_s
 
 
 def check_line(mode: Mode, baud: int, period_s: float) -> None:
-    """See that a tick's frames fit into its period.
+    """Check that a tick's frames fit into its period.
 
     Raises:
-        UserError: they do not.
+        UserError: they do not fit.
     """
     share = line_share(mode, baud, period_s)
     if share < 1.0:

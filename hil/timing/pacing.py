@@ -1,4 +1,4 @@
-"""How fast processor-in-the-loop steps follow each other: by the machine's clock, or at once."""
+"""Pace the steps of processor in the loop: by the machine's clock, or without waiting."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Pace(Protocol):
-    """What a drive asks before each step."""
+    """Waits before each step of a drive."""
 
     def wait(self) -> None:
-        """Come back when the step is due."""
+        """Return when the step is due."""
 
 
 class Unpaced:
@@ -21,11 +21,10 @@ class Unpaced:
 
 
 class RealtimePace:
-    """Steps stand on a grid of the control period, by CLOCK_MONOTONIC.
+    """Steps are on a grid of the control period, by CLOCK_MONOTONIC.
 
-    A late step does not move those after it. One that is late by whole periods lets those pass:
-    nothing hurries to catch up with them, and the plant, whose time is that of the steps, has
-    waited.
+    A late step does not move those after it. After a delay of whole periods these are dropped and
+    not caught up with; the plant, whose time is that of the steps, has waited.
     """
 
     def __init__(self, period_us: int) -> None:

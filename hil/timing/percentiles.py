@@ -1,4 +1,4 @@
-"""Timing figures: percentiles of intervals, jitter, and what the machine itself cannot keep."""
+"""Compute timing figures: percentiles of intervals, jitter, and the noise floor of the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparsectl.hil.timing.scheduling import raise_priority
 Percentiles = dict[str, float]
 
 MIN_WAKE_UPS = 20
-"""Wake-ups that a noise floor takes even when its trial ended at once."""
+"""The least number of wake-ups that a noise floor measures, even if its trial ended at once."""
 
 
 def percentiles(values: ArrayLike) -> Percentiles | None:
@@ -43,12 +43,12 @@ def intervals(
 ) -> NDArray[np.float64]:
     """Periods in us from each tick to the next that ran.
 
-    A deadline that the board let pass makes a long period; a tick whose frame was lost makes none,
-    since nothing is known of it.
+    A deadline that the board skipped makes a long period; a tick whose frame was lost makes none,
+    since nothing is known about it.
 
     Args:
         times_us: sampling times.
-        ticks: their numbers.
+        ticks: numbers of the ticks.
         skipped: the board's count of skipped ticks, modulo 65536.
     """
     neighbours = np.diff(ticks) - 1 == np.diff(skipped) & 0xFFFF
@@ -63,7 +63,7 @@ class NoiseFloor:
     """
 
     def __init__(self, period_us: int, as_virtual_rig: bool = False, fifo: bool = False) -> None:
-        """Start to measure, with the priority of the loop that it stands for."""
+        """Start measuring, with the priority of the loop that this measurement represents."""
         self._child = subprocess.Popen(
             [sys.executable, "-m", "sparsectl.hil.timing.percentiles", str(period_us)],
             stdin=subprocess.PIPE,
@@ -75,7 +75,7 @@ class NoiseFloor:
             raise_priority(self._child.pid, fifo)
 
     def finish(self) -> Percentiles | None:
-        """End the measurement; the lateness in us."""
+        """End the measurement; return the lateness in us."""
         if self._child.returncode is not None:
             return None
         try:
@@ -101,7 +101,8 @@ class NoiseFloor:
 
 
 def measure_wake_up(period_us: int, until_closed: int) -> list[float]:
-    """Lateness in us of each wake-up at `period_us`, until the descriptor's other end closes."""
+    """Return the lateness in us of each wake-up at `period_us`, until the descriptor's other end
+    closes."""
     poller = select.poll()
     poller.register(until_closed, select.POLLIN)
     lateness: list[float] = []
@@ -117,7 +118,7 @@ def measure_wake_up(period_us: int, until_closed: int) -> list[float]:
 
 
 def _main() -> None:
-    """Measure until the trial asks by closing our input; one that was killed wants no answer."""
+    """Measure until the trial closes our input; a killed trial expects no answer."""
     answer = json.dumps(measure_wake_up(int(sys.argv[1]), sys.stdin.fileno()))
     with suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), answer.encode())

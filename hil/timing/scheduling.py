@@ -1,9 +1,9 @@
-"""A better place in the queue for the processes that have to wake on time.
+"""Raise the priority of the processes that have to wake on time.
 
-By default a virtual rig is a little nicer to itself than to others, where the system lets it. With
-`trial --fifo` this program, the rig and the noise floor's process all ask for SCHED_FIFO, and for
-memory that is never paged out: nothing but the kernel and higher real-time priorities then delays
-them. What the system refuses is said, and noted in the journal.
+By default a virtual rig raises its own niceness if the system allows it. With `trial --fifo` this
+program, the rig and the noise floor's process all request SCHED_FIFO and locked memory: then only
+the kernel and higher real-time priorities delay them. What the system refuses is reported and noted
+in the journal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 NICENESS: Final = -15
 FIFO_PRIORITY: Final = 20
-"""Of 1 to 99: above ordinary real-time work, far below the kernel's own threads."""
+"""Priority from 1 to 99: above ordinary real-time work, far below the kernel's own threads."""
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 
 
@@ -24,10 +24,10 @@ def raise_priority(process: int, fifo: bool) -> str:
     """Let `process` (0: this thread and those it starts) run before others.
 
     A virtual rig keeps the control period of a real one on a machine that does other work too. It
-    sleeps most of the time, so the others lose little.
+    sleeps most of the time, so other processes lose little.
 
     Returns:
-        What it runs under now: "fifo", "nice", or "ordinary" where this user may do neither.
+        The resulting scheduling: "fifo", "nice", or "ordinary" if this user may use neither.
     """
     if fifo and _set_fifo(process):
         return "fifo"
@@ -39,10 +39,10 @@ def raise_priority(process: int, fifo: bool) -> str:
 
 
 class RealtimePriority:
-    """SCHED_FIFO and locked memory for this program, as long as the context lasts."""
+    """SCHED_FIFO and locked memory for this program while the context lasts."""
 
     def __init__(self, asked: bool) -> None:
-        """Nothing at all unless `asked`."""
+        """Does nothing unless `asked`."""
         self.asked = asked
         self.scheduling = "ordinary"
         self.memory_locked = False
@@ -70,7 +70,7 @@ class RealtimePriority:
             ctypes.CDLL(None).munlockall()
 
     def to_json(self) -> dict[str, bool | str]:
-        """What was got, as the journal keeps it."""
+        """Return what was granted, for the journal."""
         return {
             "asked": self.asked,
             "scheduling": self.scheduling,

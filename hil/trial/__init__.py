@@ -1,1 +1,1 @@
-"""A trial from greeting to stop, and what guards its folder and journal."""
+"""A trial from HELLO to the stop, and the protection of its folder and journal."""

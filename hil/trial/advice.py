@@ -1,4 +1,4 @@
-"""What a person can do about a fault that ended a trial, in half a line."""
+"""Advise a person about a fault that ended a trial, in half a line."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _ADVICE: Final[dict[Fault, str]] = {
 
 
 BUSY_LINE: Final = 0.5
-"""A line that is busy for so much of the time delays what waits for it by that much."""
+"""Share of the time above which a busy line explains delays."""
 
 
 def advice(fault: Fault, period_us: int, link_ticks: int, line_share: float = 0.0) -> str:
-    """What has happened and what mends it; empty where there is nothing to say.
+    """Explain what happened and what to do about it; empty if there is nothing to say.
 
     Args:
-        fault: that the board has latched.
-        period_us: of control.
-        link_ticks: the board's patience with a silent host.
-        line_share: of each period, in which the line is busy; see `hil.timing.line_budget`.
+        fault: the fault that the board has latched.
+        period_us: the control period.
+        link_ticks: the board's time-out for a silent host.
+        line_share: share of each period in which the line is busy; see `hil.timing.line_budget`.
     """
     if fault in (Fault.LINK_LOST, Fault.COMMAND_LATE) and line_share > BUSY_LINE:
         return (
@@ -70,6 +70,6 @@ def advice(fault: Fault, period_us: int, link_ticks: int, line_share: float = 0.
 
 
 def homing_failed(fault: Fault) -> str:
-    """Why the zero was not found, and what mends it."""
+    """Explain why homing failed, and what to do about it."""
     what = _ADVICE.get(fault) or "let base and pole come to rest in the middle, then retry"
     return f"homing failed: {fault.name}; {what}"

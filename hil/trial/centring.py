@@ -1,8 +1,8 @@
-"""Between two trials on one rig: the base goes back to the middle of the zero that the board keeps.
+"""Move the base back to the middle between two trials; the board keeps its home position.
 
-Where the board is HOMED the host drives it there in host mode, slowly, under all of the board's
-checks. A board that stopped by a fault drives nothing: there a person pushes the base back, so that
-the next homing does not take the place where it stopped for the middle.
+If the board is HOMED, the host drives the base there in host mode, slowly, under all of the board's
+checks. A board that stopped with a fault drives nothing: a person pushes the base back, so that the
+next homing does not take the place where it stopped for the middle.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from sparsectl.protocol.wire import Fault, Mode, State
 MOVE_LIMIT_S = 15.0
 ATTEMPTS = 5
 OURS = (Fault.COMMAND_LATE, Fault.LINK_LOST)
-"""What a busy machine's own delay brings about: the zero is still known, so it tries again."""
+"""Faults that a delay of the machine itself causes: the home position is still valid, so the move
+is repeated."""
 HELD_S = 1.0
-"""A base that was pushed has to stay in the middle for so long."""
+"""How long a pushed base has to stay in the middle."""
 JOURNAL = "centring.bin"
-"""Beside the trial's journal: what was said while the base was brought back."""
+"""A journal beside the trial's, of the frames while the base was moved back."""
 
 
 def centre(config: TrialConfig) -> float:
-    """Bring the base back before the trial of `config`; from where, in the base's unit.
+    """Move the base back before the trial of `config`; return from where, in the base's unit.
 
     Raises:
         UserError: the board differs or is gone, or the base does not come to the middle.
@@ -83,7 +84,8 @@ class _Centring:
         return start.base_count * self.unit_per_count
 
     def _drive(self) -> None:
-        """In host mode; the zero stays, since the encoders are the same."""
+        """Move the base in host mode; the home position stays valid, since the encoders do not
+        change."""
         for left in reversed(range(ATTEMPTS)):
             fault = self._move()
             if fault == Fault.NONE:
@@ -95,7 +97,7 @@ class _Centring:
                 )
 
     def _move(self) -> Fault:
-        """Once; the reason why the board has stopped it."""
+        """Try once; return the fault with which the board stopped the move."""
         session, mover = self.session, Mover(self.plan.rig)
         session.configure(self.plan.expectation, Mode.HOST)
         drive = HostStreamDrive(session.link, self.guard, self.period_us, mover, self.journal)
@@ -117,7 +119,7 @@ class _Centring:
         return Fault.NONE
 
     def _await_push(self, drive: Drive) -> None:
-        """The board says where the base stands; a person moves it."""
+        """Wait while a person moves the base; the board reports its position."""
         last = since = self._next(drive)
         limit_s, started_us = self.plan.config.rest_limit_s, last.time_us
         with Progress(bar_format="push the base to the middle: {postfix}") as bar:
@@ -137,7 +139,7 @@ class _Centring:
         return abs(sample.base_count * self.unit_per_count) <= 2 * NEAR * self.plan.rig.base.limit
 
     def _next(self, drive: Drive) -> Sample:
-        """The next tick.
+        """Return the next tick.
 
         Raises:
             LinkLost: the board has gone.

@@ -1,4 +1,4 @@
-"""What is left of a trial once its motor is off: its result, summary and report."""
+"""Finish a trial after its motor is off: result, summary and report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparsectl.hil.planning.plan import Plan
 
 
 def finish(plan: Plan) -> dict[str, Any]:
-    """Work the result out from the journal; write `summary.json` and the report.
+    """Compute the result from the journal; write `summary.json` and the report.
 
     Raises:
         UserError: the journal cannot be read, or a file not be written.

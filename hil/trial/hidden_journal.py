@@ -1,4 +1,5 @@
-"""A trial's journal, under a hidden name until the board is armed: a refusal leaves nothing."""
+"""Keep a trial's journal under a hidden name until the board is armed, so that a refused trial
+leaves nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ HIDDEN = f".{NAME}"
 
 @contextmanager
 def hidden_journal(plan: Plan) -> Iterator[JournalWriter]:
-    """Begin the journal in a folder that this process has locked; gone at the end unless shown."""
+    """Start the journal in a folder that this process has locked; remove it at the end unless it
+    was shown."""
     hidden = plan.folder / HIDDEN
     now = VirtualTime() if plan.is_lockstep else MonotonicTime()
     with JournalWriter(hidden, plan.header().to_json(), now) as journal:
@@ -32,10 +34,10 @@ def hidden_journal(plan: Plan) -> Iterator[JournalWriter]:
 
 @contextmanager
 def trial_folder(plan: Plan) -> Iterator[None]:
-    """Lock the trial's folder; one that was made for a trial that was refused is gone at the end.
+    """Lock the trial's folder; remove it at the end if it was made for a trial that was refused.
 
     Raises:
-        UserError: another trial is writing there.
+        UserError: another trial writes into the folder.
     """
     with locked_folder(plan.folder) as is_new:
         try:
@@ -46,10 +48,11 @@ def trial_folder(plan: Plan) -> Iterator[None]:
 
 
 def show(plan: Plan, journal: JournalWriter) -> None:
-    """The board is going to be armed: from here on the journal stays, whatever comes."""
+    """Give the journal its name: the board is about to be armed, so the journal stays in any
+    case."""
     journal.move(plan.folder / NAME)
 
 
 def is_shown(plan: Plan) -> bool:
-    """Whether the journal has got its name."""
+    """Return whether the journal has its name."""
     return not (plan.folder / HIDDEN).exists()

@@ -1,4 +1,4 @@
-"""The bar that a person watches while the pole swings up and stands."""
+"""The progress bar of a trial, while the pole swings up and is balanced."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sparsectl.protocol.wire import State
 class Progress:
     """A bar of the seconds balanced, with angle and phase, on a terminal's stderr.
 
-    It is drawn by a thread of its own: a terminal that takes nothing (Ctrl-S, a network that hangs)
-    must not hold up the loop, which the board would take for a lost host.
+    It is drawn by a separate thread: a terminal that accepts nothing (Ctrl-S, a stalled network)
+    must not delay the control loop, which the board would take for a lost host.
     """
 
     EVERY_S = 0.1
@@ -39,7 +39,7 @@ class Progress:
             self._thread.join(self.END_TIMEOUT_S)
 
     def show(self, sample: Sample, captured_us: int | None, angle_rad: float) -> None:
-        """What the bar is to say from now on; never waits."""
+        """Set what the bar shows, without waiting."""
         self._shown = sample, captured_us, angle_rad
 
     def _run(self) -> None:

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from sparsectl.plants.plant import Plant
 
 HOMING_LIMIT_S = 12.0
-"""The board itself gives homing up after 10 s."""
+"""The board itself ends homing after 10 s."""
 STOPPING_LIMIT_S = 3.0
 COMPLETED = "completed"
 SILENCES = (Fault.LINK_LOST, Fault.COMMAND_LATE)
-"""Faults that a host which does not run brings about."""
+"""Faults that a host causes if it does not run."""
 MODES = {"device": Mode.DEVICE, "host": Mode.HOST, "pil": Mode.PIL}
 
 
@@ -55,7 +55,8 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     journal is closed and `summary.json` written.
 
     Returns:
-        The keys of `hil.analysis.trial_result.TrialResult`, `journal` and `report`, the paths of
+        The keys of `hil.analysis.trial_result.TrialResult`; `journal` and `report`, the paths of
+            both; and `exit_code` if the board ended the trial with a fault.
         both, and `exit_code`, where the board ended it in a fault.
 
     Raises:
@@ -102,7 +103,7 @@ def _run(plan: Plan) -> dict[str, Any]:
 
 
 class _Trial:
-    """The phases of one trial, in the order in which they are written."""
+    """The phases of one trial, in the order of this class."""
 
     def __init__(
         self, plan: Plan, journal: JournalWriter, guard: InterruptGuard, feed: LiveFeed | None
@@ -117,7 +118,7 @@ class _Trial:
         self._is_stop_tried = self._has_stopped = False
 
     def run(self, port: OpenPort, plant: Plant | None) -> None:
-        """All of it, from HELLO to STATS; ESTOP on the way out of any trouble."""
+        """Run the trial, from HELLO to STATS; send ESTOP after any failure."""
         if self.config.mode == "host":
             self.commander = host_policy(self.plan)
         recorder = (LockstepRecorder if self.plan.is_lockstep else LiveRecorder)(self.journal)
@@ -149,9 +150,10 @@ class _Trial:
 
     @contextmanager
     def _stopping_first(self, link: Link) -> Iterator[None]:
-        """Whatever goes wrong in the block, the board is told to stop before anything else is done.
+        """If anything fails in the block, stop the board before anything else is done.
 
-        Not one that was never armed, unless a person asks for it: it may be anybody's.
+        A board that was never armed is not stopped, unless a person asks for it: it may belong to
+        somebody else.
         """
         try:
             yield
@@ -164,7 +166,7 @@ class _Trial:
 
     @property
     def motor(self) -> str:
-        """What became of the motor after a stop, in words."""
+        """Describe the state of the motor after a stop."""
         if self._has_stopped:
             return "motor off"
         timeout_ms = self.config.link_timeout_ticks * self.plan.rig.period_s * 1e3
@@ -174,7 +176,7 @@ class _Trial:
         )
 
     def _in_order(self, link: Link, error: LinkLost) -> str:
-        """What the board said last comes before its silence."""
+        """Describe what the board reported last, before its silence."""
         _, fault = link.board_said or (State.SAFE, Fault.NONE)
         if fault in (Fault.NONE, Fault.ESTOP):
             return str(error)
@@ -221,7 +223,7 @@ class _Trial:
             raise
 
     def _home(self, session: Session, drive: Drive) -> None:
-        """Zero the encoders; base and pole must stand still for it."""
+        """Home the encoders; base and pole must stand still."""
         if self.config.keep_zero and session.hello()["state"] == State.HOMED:
             self._phase("rest")
             self.last = await_rest(drive, self.config.rest_limit_s)
@@ -234,7 +236,7 @@ class _Trial:
             raise UserError(homing_failed(Fault(self.last.fault)))
 
     def _await_arm(self, drive: Drive) -> None:
-        """Where there is a live page, until its Arm button is pressed."""
+        """Wait for the Arm button if there is a live page."""
         if self.feed is None:
             return
         self._phase("homed: waiting for Arm")
@@ -244,7 +246,7 @@ class _Trial:
         self.feed.is_watched = True
 
     def _balance(self, session: Session, drive: Drive) -> str:
-        """Swing up, balance, kick, until all is done or something ends it; the reason."""
+        """Swing up, balance and kick, until the trial is over; return the reason why it ended."""
         watch, kicks = CaptureWatch(), list(self.plan.kicks)
         start_us: int | None = None
         self._phase("swing up")
@@ -278,7 +280,7 @@ class _Trial:
                     self._kick(session, kicks.pop(0), now_us)
 
     def _stopped(self, fault: Fault) -> str:
-        """That the board has stopped the trial, why, and what mends it."""
+        """Explain that and why the board has stopped the trial, and what to do about it."""
         absence = self.presence.recent()
         if absence is not None and fault in SILENCES:
             self.journal.note("absence", seconds=round(absence.seconds, 3))
@@ -304,7 +306,7 @@ class _Trial:
         )
 
     def _stop(self, session: Session, drive: Drive) -> None:
-        """Motor off. A fault stays latched, for the next person to see."""
+        """Turn the motor off. A fault stays latched, for a person to see."""
         self._phase("stop")
         if self.last is None or self.last.state == State.FAULT:
             return
@@ -323,7 +325,7 @@ class _Trial:
         self._note_end(session.link, why, stats)
 
     def _note_end(self, link: Link, why: str, stats: dict[str, Any] | None = None) -> None:
-        """How it ended, by what the board said last."""
+        """Note how the trial ended, with the board's last state."""
         state, fault = link.board_said or (State.SAFE, Fault.NONE)
         if self._has_stopped and fault == Fault.NONE:
             state, fault = State.FAULT, Fault.ESTOP
@@ -363,7 +365,7 @@ class _Trial:
 
 @contextmanager
 def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[OpenPort, Plant | None]]:
-    """The port for the link, and the plant of pil mode."""
+    """Open the port for the link, and make the plant of pil mode."""
     plant = plan.plant.make() if plan.config.mode == "pil" else None
     with plan.port_kind.open(plan.port_request()) as port:
         found = {**port.notes} if plan.is_lockstep else {"address": port.address, **port.notes}
@@ -372,7 +374,7 @@ def _board(plan: Plan, journal: JournalWriter) -> Iterator[tuple[OpenPort, Plant
 
 
 def _abandon(ending: UserError | Interrupted | None) -> None:
-    """Nothing was driven: no result, only the reason."""
+    """Raise the reason of a trial in which nothing was driven; it has no result."""
     if isinstance(ending, Interrupted):
         say(f"trial ended by {ending} before the motor was armed")
         raise SystemExit(ending.exit_code)

@@ -1,1 +1,1 @@
-"""Which way motor and encoders count, found by driving a little and looking."""
+"""Determine which way motor and encoders count, by small test movements."""

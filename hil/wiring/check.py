@@ -1,7 +1,8 @@
-"""`sparsectl trial --check-wiring`: which way the encoders count, before any policy drives.
+"""`sparsectl trial --check-wiring`: determine which way the encoders count, before any policy
+drives.
 
-The board drives in host mode, under all of its own checks; see `hil.wiring.strokes` for how little
-it is asked to, and `hil.wiring.diagnosis` for what is made of the answers.
+The board drives in host mode, under all of its own checks; `hil.wiring.strokes` makes the small
+movements, and `hil.wiring.diagnosis` interprets the responses.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ from sparsectl.protocol.wire import Fault, Mode, State
 JOURNAL: Final = "wiring.bin"
 RESULT: Final = "wiring.json"
 TRAVELS: Final = (0.05, 0.12, 0.25)
-"""How far the base is pushed, as a part of its limit; farther only where the last said nothing."""
+"""How far the base is pushed, as shares of its limit; farther only if the last push gave no
+result."""
 ATTEMPTS: Final = 5
 LAST_DUTY_TICKS: Final = 4
-"""Ticks after DISARM in which the base may still gain what the last duty gave it."""
+"""Ticks after DISARM in which the last duty may still accelerate the base."""
 PUSH_BASE: Final = "push the base back and forth a little by hand"
 SWING_POLE: Final = "swing the pole a little by hand"
 HOLD_TIP: Final = "hold the pole's tip aside for a second, the way the base was pushed last"
@@ -66,7 +68,8 @@ RUNS_OFF: Final = (
 
 
 def _stopped(fault: Fault) -> str:
-    """That the board stopped a push for what no sign explains, and what mends it."""
+    """Explain that the board stopped a push for a reason other than a wrong sign, and what to do
+    about it."""
     what = advice(fault, period_us=0, link_ticks=0)
     if fault in (Fault.BASE_TRAVEL, Fault.BASE_RATE):
         what = RAN_ON
@@ -75,20 +78,20 @@ def _stopped(fault: Fault) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known in the end."""
+    """The result of a check."""
 
     motor: str
     """drives, silent or unknown."""
     base: Verdict
     pole: Verdict
     stopped: Fault = Fault.NONE
-    """What stopped the board, where it did."""
+    """The fault that stopped the board, if one did."""
     run_on: RunOn = "no"
     """Whether the base obeyed the duty, and if not, whether turning the motor off stopped it."""
 
     @property
     def troubles(self) -> list[str]:
-        """What has to be mended before any trial, each with its mend."""
+        """Return what has to be repaired before any trial, and how."""
         if self.stopped not in EXPLAINED:
             return [_stopped(self.stopped)]
         if self.run_on != "no":
@@ -125,7 +128,7 @@ class Findings:
 
     @property
     def words(self) -> list[str]:
-        """What was found, a sentence each."""
+        """Return the findings, one sentence each."""
         lines = []
         if self.base == "reversed" and self.pole == "reversed":
             lines.append(
@@ -141,7 +144,8 @@ class Findings:
 
 
 def check_wiring(config: TrialConfig) -> dict[str, Any]:
-    """Push the base to and fro, judge, write `wiring.json`, and a rig file where signs differ.
+    """Push the base to and fro, interpret the movements, and write `wiring.json`, and a rig file if
+    signs differ.
 
     Returns:
         motor, base_encoder, pole_encoder, findings (sentences), rig (path of the new file, or None)
