@@ -1,1 +1,1 @@
-"""Gymnasium environments as the user has them, checked, flattened, with their signals."""
+"""The user's Gymnasium environments: checked, flattened, with their signals."""

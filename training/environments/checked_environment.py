@@ -1,4 +1,4 @@
-"""An environment whose mistakes are told in one line: what it raised, in which step, where."""
+"""Report an environment's errors in one line: what it raised, in which step, where."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 
 LONGEST_EPISODE = 200_000
-"""Steps after which an episode counts as one that never ends: it would fill the memory."""
+"""Steps after which an episode is considered endless: it would fill the memory."""
 
 LARGEST = float(np.finfo(np.float32).max)
-"""Datasets and networks have float32."""
+"""The largest float32, since datasets and networks use that type."""
 RAISED = (Exception, SystemExit)
-"""What an environment's code may raise; `sys.exit` in it is no end that anyone asked for."""
+"""Exceptions from an environment's code that are reported as its errors; `sys.exit` in it must not
+end this program."""
 
 
 class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The same environment; what it raises becomes a `UserError`, and so does a NaN of it.
+    """The same environment; an exception of it becomes a `UserError`, and so does a NaN.
 
     Args:
-        environment: with observations that are vectors, or none that are looked at.
-        name: as messages name it.
+        environment: has vectors as observations, or observations that are ignored.
+        name: its name in messages.
     """
 
     def __init__(self, environment: gymnasium.Env[Any, Any], name: str) -> None:
@@ -42,7 +43,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Reset it.
 
         Raises:
-            UserError: it raised, or its observation is none of its space.
+            UserError: the environment raised, or returned an observation outside its space.
         """
         self._steps, self._seed = 0, seed
         try:
@@ -58,12 +59,12 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step it.
 
-        Where its actions are one choice among a few (Discrete), `action` may be the choice's number
-        as a policy gives it, an array of one float.
+        If its actions are Discrete, `action` may be the index as a policy gives it, an array of one
+        float.
 
         Raises:
-            UserError: it raised, what it gave is no number, the action is none, or the episode
-                does not end.
+            UserError: the environment raised, its reward is not finite, the action is not valid, or
+                the episode does not end.
         """
         self._steps += 1
         if not np.isfinite(action).all():
@@ -89,7 +90,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, bool(terminated), bool(truncated), info
 
     def _choice(self, action: Any, space: gymnasium.spaces.Discrete[Any]) -> int:
-        """The choice's number as the environment takes it."""
+        """Return the index of the choice as the environment takes it."""
         values = np.asarray(action).reshape(-1)
         choice = int(values[0]) if values.size == 1 else None
         last = space.start + space.n - 1
@@ -168,5 +169,5 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def _is_float32(observation: NDArray[Any]) -> bool:
-    """Whether these are finite numbers of float32."""
+    """Return whether all values are finite float32 numbers."""
     return observation.dtype == np.float32 and bool(np.isfinite(observation).all())

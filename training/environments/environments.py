@@ -1,4 +1,4 @@
-"""Environments by name: Gymnasium's, sparsectl's, a rig file's or one's own.
+"""Make environments by name: Gymnasium's, sparsectl's, a rig file's or the user's own.
 
 A name is text, since it travels in the metadata of datasets, students and ONNX files: a Gymnasium
 id, `MINE.toml`, `module:Id-v0` or `module:Class`; with keyword arguments or wrappers it is JSON,
@@ -24,19 +24,19 @@ from sparsectl.training.environments.families import made_of_family
 from sparsectl.training.environments.flat_observation import FlatObservation, is_flat
 
 MODULES_KNOWN = ("gymnasium",)
-"""Whose names are taken from a file without being named by the user too."""
+"""Packages whose environments may be made by a file's metadata without the user naming them."""
 
 STEPS_LIMIT = "max_episode_steps"
 
 
 @dataclass(frozen=True)
 class EnvironmentParts:
-    """What a name says.
+    """The parts of a name.
 
     Attributes:
         id: Gymnasium id, rig file, `module:Id-v0` or `module:Class`.
-        kwargs: for its constructor; JSON.
-        wrappers: `module:Class` of each, the innermost first.
+        kwargs: keyword arguments of its constructor; JSON.
+        wrappers: `module:Class` of each, innermost first.
     """
 
     id: str
@@ -45,7 +45,7 @@ class EnvironmentParts:
 
     @property
     def name(self) -> str:
-        """The text that says it."""
+        """The name as text."""
         if not self.kwargs and not self.wrappers:
             return self.id
         parts = {"id": self.id, "kwargs": self.kwargs, "wrappers": list(self.wrappers)}
@@ -53,13 +53,13 @@ class EnvironmentParts:
 
     @property
     def modules(self) -> set[str]:
-        """Modules that must be imported to make it."""
+        """Modules that must be imported to make the environment."""
         places = [text for text in (self.id, *self.wrappers) if ":" in text]
         return {place.partition(":")[0] for place in places}
 
     @property
     def options(self) -> str:
-        """The words of a command line that say it."""
+        """The options of a command line that name it."""
         words = [f"--env {self.id}"]
         words += [f"--env-kwargs '{json.dumps(self.kwargs)}'"] if self.kwargs else []
         words += [f"--wrapper {wrapper}" for wrapper in self.wrappers]
@@ -70,7 +70,7 @@ def parts_of(name: str) -> EnvironmentParts:
     """The parts of a name.
 
     Raises:
-        UserError: it begins as JSON and is none of such parts.
+        UserError: the name begins like JSON but is not such an object.
     """
     if not name.startswith("{"):
         return EnvironmentParts(name)
@@ -90,10 +90,10 @@ def parts_of(name: str) -> EnvironmentParts:
 
 
 def named_environment(env: str, env_kwargs: Sequence[str], wrapper: Sequence[str]) -> str:
-    """The name of the environment that a command's options ask for.
+    """Return the name of the environment that a command's options ask for.
 
     Raises:
-        UserError: an option is not as it must be.
+        UserError: an option has the wrong form.
     """
     parts = parts_of(env)
     for place in wrapper:
@@ -105,7 +105,8 @@ def named_environment(env: str, env_kwargs: Sequence[str], wrapper: Sequence[str
 
 
 def keyword_arguments(words: Sequence[str]) -> dict[str, Any]:
-    """Keyword arguments from JSON objects and words `key=value`, whose values are JSON or text.
+    """Parse keyword arguments from JSON objects and words `key=value`, whose values are JSON or
+    text.
 
     Raises:
         UserError: a word is neither.
@@ -135,19 +136,20 @@ def chosen_environment(
     known: str | None,
     source: Path,
 ) -> str | None:
-    """The environment that a command is to use: the one asked for, else the one its input names.
+    """Return the environment for a command: the one that the user asked for, else the one in its
+    input.
 
-    Where the id asked for is the input's and no more is said, the input's keyword arguments and
-    wrappers hold. A file's modules are only imported where the user names them too: nothing that
-    someone sent runs code.
+    If the user asks for the input's id without further options, the input's keyword arguments and
+    wrappers apply. Modules that a file names are imported only if the user names them too, so
+    nothing that someone sent runs code.
 
     Args:
         env, env_kwargs, wrapper: the command's options.
-        known: what the input's metadata says.
+        known: the environment in the input's metadata.
         source: the input's file.
 
     Raises:
-        UserError: options do not fit together, or the input's environment must be named.
+        UserError: options exclude each other, or the input's environment must be named explicitly.
     """
     if env is None and (env_kwargs or wrapper):
         if known is None:
@@ -171,7 +173,7 @@ def chosen_environment(
 
 
 def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnasium.Env[Any, Any]:
-    """Make the environment of that name; observations that are no vector are made one.
+    """Make the environment of that name; observations that are not vectors are flattened.
 
     Args:
         name: as this module's docstring has it.
@@ -288,7 +290,7 @@ def _imported(module: str, asked_by: str) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """What was raised, in a line."""
+    """Format an exception in one line."""
     said = " ".join(str(error).split())[:160]
     if isinstance(error, SystemExit):
         return f"it calls sys.exit ({said or 'no message'})"

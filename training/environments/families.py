@@ -1,4 +1,4 @@
-"""Families of environments that packages of their own bring: MinAtar's games and Atari's.
+"""Families of environments from packages of their own: MinAtar's games and Atari's.
 
 An id's part before the slash names the family; its package is imported when such an id is asked
 for, since Gymnasium itself imports no package by a name.
@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 
 FRAMES = 4
-"""Of an Atari game behind one another, as DQN sees it (Mnih et al. 2015)."""
+"""Consecutive frames of an Atari game in one observation, as for DQN (Mnih et al. 2015)."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """One of them.
+    """A family of environments.
 
     Attributes:
-        package: to import.
-        extra: of sparsectl, which installs it.
+        package: the package to import.
+        extra: the extra of sparsectl that installs it.
         register: makes its ids known to Gymnasium.
-        make: an environment from its id and keyword arguments.
+        make: makes an environment from its id and keyword arguments.
     """
 
     package: str
@@ -79,11 +79,11 @@ FAMILIES = {
     "MinAtar": Family("minatar.gym", "minatar", _register_minatar),
     "ALE": Family("ale_py", "atari", gymnasium.register_envs, _atari),
 }
-"""By the part of an id before its slash."""
+"""Families by the part of an id before the slash."""
 
 
 def made_of_family(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any] | None:
-    """The environment, where its id is of a family; None: it is of none.
+    """Make the environment if its id is of a family; None: it is of none.
 
     Raises:
         UserError: the family's package is not installed, or has no such game.

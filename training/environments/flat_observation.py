@@ -1,7 +1,7 @@
-"""Observations that are no vector, as one: a Dict's parts one behind the other, arrays row by row.
+"""Flatten observations that are not vectors: a Dict's parts one after the other, arrays row by row.
 
-The order is Stable-Baselines3's (its CombinedExtractor and FlattenExtractor): the parts as the Dict
-has them, each flattened in C order. So a policy of theirs takes the vector as it is.
+The order is Stable-Baselines3's (its CombinedExtractor and FlattenExtractor): the parts in the
+Dict's order, each flattened in C order, so a policy from there takes the vector unchanged.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ IMAGE_DIMENSIONS = 3
 
 
 def is_flat(environment: gymnasium.Env[Any, Any]) -> bool:
-    """Whether observations are vectors already, or are nothing that can be made one."""
+    """Return whether observations are already vectors, or cannot be flattened."""
     space = environment.observation_space
     flat = isinstance(space, Box) and len(space.shape) == 1
     return flat or not isinstance(space, (Box, Dict))
 
 
 class FlatObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """The environment with vectors for observations.
+    """An environment with vectors as observations.
 
     Attributes:
         signal_names: a name for each number, such as `desired_goal_0`.
         image_shape: [height, width, channels] where an observation is one image; None: it is not.
 
     Raises:
-        UserError: a part is no array of real numbers, or one part of several is an image.
+        UserError: a part is not an array of real numbers, or one of several parts is an image.
     """
 
     def __init__(self, environment: gymnasium.Env[Any, Any], name: str) -> None:
@@ -52,7 +52,7 @@ class FlatObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
         )
 
     def observation(self, observation: Any) -> NDArray[np.float32]:
-        """The vector of an observation."""
+        """Return an observation as a vector."""
         parts = [observation[key] for key in self._keys] if self._keys else [observation]
         return np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in parts])
 

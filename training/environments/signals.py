@@ -1,4 +1,4 @@
-"""Signals: what each number of an observation and an action means, and its normalisation."""
+"""Signals: the meaning of each number of an observation and an action, and its normalisation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGE, IMAGE_SHAPE = "image", "image_shape"
 """In signals, and as an environment says it: [height, width, channels] of an observation that is
 one image, pixel by pixel."""
 NAMES = "signal_names"
-"""What an environment, or a wrapper, may say of its observations: a name for each."""
+"""Attribute by which an environment or a wrapper names each number of its observations."""
 
 PASSIVE = (
     gymnasium.wrappers.PassiveEnvChecker,
@@ -45,7 +45,7 @@ def check_signals(signals: Any, path: Path) -> None:
     """Check signals that came from a file.
 
     Raises:
-        UserError: a part is missing or has another type.
+        UserError: a part is missing or has the wrong type.
     """
     if not isinstance(signals, dict):
         raise UserError(f"{path}: signals are missing; make the file again")
@@ -93,9 +93,10 @@ def _check_signal(entry: Any, side: str, path: Path) -> None:
 
 
 def normaliser(signals: JSON) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Observation offset and scale [n]; action offset, scale, low and high [m].
+    """Return offset and scale of the observation [n]; offset, scale, low and high of the action
+    [m].
 
-    An observation is `frames` times the signals, oldest frame first.
+    An observation has `frames` times the signals, oldest frame first.
     """
     observation, action = signals["observation"], signals["action"]
     frames = int(signals["frames"])
@@ -114,7 +115,7 @@ def normaliser(signals: JSON) -> tuple[Array, Array, Array, Array, Array, Array]
 
 
 def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
-    """The environment's own signals, or plain ones made from its spaces.
+    """Return the environment's own signals, or plain ones made from its spaces.
 
     Its own hold where every wrapper leaves observations and actions alone, for as much as its class
     says; a wrapper may have signals of its own.
@@ -150,7 +151,7 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
 
 
 def _as_image(entries: list[JSON], image: tuple[int, int, int] | None) -> list[JSON]:
-    """Pixels of one range, such as 0 to 255, as numbers up to 1."""
+    """Scale pixels of one range, such as 0 to 255, to at most 1."""
     ranges = {(entry["low"], entry["high"]) for entry in entries}
     if image is None or len(ranges) > 1 or entries[0]["low"] != 0 or not entries[0]["high"]:
         return entries
@@ -181,14 +182,16 @@ def _actions(space: Any, name: str) -> list[JSON]:
 
 
 def choice_signal(choices: Choices) -> JSON:
-    """The signal of a choice's number; an argmax counts from 0, the offset takes it from there."""
+    """Return the signal of a choice's index; an argmax counts from 0, and the offset adds the first
+    index."""
     first, last = float(choices.first), float(choices.last)
     entry = {"unit": INDEX, "scale": 1.0, "offset": first, "low": first, "high": last}
     return {"name": "choice", **entry}
 
 
 def standardised(signals: JSON, observations: Array) -> JSON:
-    """Signals whose scale is 1 and offset 0 throughout get the data's mean and deviation.
+    """Replace scales of 1 and offsets of 0, if all are so, by the data's standard deviation and
+    mean.
 
     Signals of a rig bring their own scales and are returned as they are, and so are an image's: its
     pixels have one scale, whatever is seen at each of them.
@@ -208,7 +211,7 @@ def standardised(signals: JSON, observations: Array) -> JSON:
 
 
 def unscaled(signals: JSON) -> JSON:
-    """Signals whose observations are taken as the environment gives them."""
+    """Return signals that leave observations as the environment gives them."""
     plain = [{**entry, "offset": 0.0, "scale": 1.0} for entry in signals["observation"]]
     return {**signals, "observation": plain}
 
@@ -231,7 +234,8 @@ def _plain(space: Any, prefix: str, names: list[str] | None = None) -> list[JSON
 
 
 def _scaled(actions: list[JSON]) -> list[JSON]:
-    """A student's tanh covers the bounds: scale is half the range, offset its middle."""
+    """Set scale to half the range and offset to its middle, so that a student's tanh covers the
+    bounds."""
     for action in actions:
         if action["low"] is None or action["high"] is None:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Fine-tuning of a masked student, and cutting to the size that is wanted."""
+"""Fine-tuning of a masked student, and pruning to the target size."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sparsectl.training.students.storage import StudentLayer
 def finetuning_of(
     settings: FinetuneSettings, layers: tuple[StudentLayer, ...], term: Term | None = None
 ) -> type[FirstOrder] | type[SecondOrder]:
-    """How a student is fine-tuned: its size decides, and whether rounded weights have gradients.
-    Curvature is known of the squared error of actions alone, not of losses over choices, and not of
-    convolutions."""
+    """Return how a student is fine-tuned; this depends on its size, and on whether rounded weights
+    have gradients. Curvature is available for the squared error of actions only, not for losses
+    over choices, and not for convolutions."""
     known = term is None and layers[0].convolution is None
     small = kept_weights(layers) <= settings.newton_below and known
     return SecondOrder if small and settings.encoding == "float32" else FirstOrder

@@ -30,7 +30,7 @@ from sparsectl.training.students.pruning import SCORES
 from sparsectl.training.students.storage import StudentLayer
 
 SCORED = 8
-"""Minibatches whose activations say what a weight adds."""
+"""Number of minibatches whose activations determine the importance of a weight."""
 
 
 class Finetuning(ABC):
@@ -40,16 +40,17 @@ class Finetuning(ABC):
         dataset: transitions whose `teacher_actions` are imitated.
         signals: names, units and scales; the normaliser.
         layers: the student, with its masks.
-        settings: steps, rate and batch.
-        seed: of the minibatches.
-        device: where everything lives.
-        keep: weights at the end, at most; 0: all that the masks have.
-        number: of this fine-tuning in its run.
-        term: what is imitated where actions are choices; None: the teacher's actions.
+        settings: steps, learning rate and batch size.
+        seed: determines the minibatches.
+        device: where all tensors are.
+        keep: the most weights at the end; 0: all in the masks.
+        number: index of this fine-tuning in its run.
+        term: the loss over choices, if actions are choices; None: the squared error to the
+            teacher's actions.
 
     Attributes:
-        steps: that it takes.
-        steps_done: of them.
+        steps: number of steps in all.
+        steps_done: number of steps so far.
     """
 
     steps: int
@@ -80,14 +81,15 @@ class Finetuning(ABC):
 
     @abstractmethod
     def update(self) -> None:
-        """One step, and the cut that is due before it."""
+        """Take one step, after the cut that is due before it."""
 
     @abstractmethod
     def optimiser_state(self) -> dict[str, Tensor]:
-        """Parameters, and what the optimiser knows of the steps before; not copies."""
+        """Return the parameters and the optimiser's state; not copies."""
 
     def due_cut(self) -> int:
-        """Weights after the cut that is due now, 0: none is. Each lowers them by one factor."""
+        """Return the number of weights after the cut that is due now, 0: none is. Each cut reduces
+        them by the same factor."""
         cuts = min(self.settings.cuts, max(1, self.steps // 2))  # few steps have few cuts
         number, rest = divmod(self.steps_done, max(1, self.steps // (2 * cuts)))
         before = kept_weights(self.start)
@@ -97,23 +99,24 @@ class Finetuning(ABC):
         return round(before * share)
 
     def cut_by_score(self, goal: int) -> None:
-        """Cut to `goal` weights, those of the lowest scores first."""
+        """Cut to `goal` weights, the lowest scores first."""
         batches = [
             self.batches.sample([self.random], turn).observations[0] for turn in range(SCORED)
         ]
         self.student.cut(SCORES[self.settings.score], torch.cat(batches), goal)
 
     def layers(self) -> tuple[StudentLayer, ...]:
-        """The student's layers as they are now; what is cut stays zero."""
+        """Return the student's present layers; cut weights are zero."""
         return self.student.layers()
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next update depends on, but the data, the seed and the count of steps."""
+        """Return everything that the next update depends on, except the data, the seed and the
+        number of steps."""
         masks = {f"mask.{index}": mask for index, mask in enumerate(self.student.masks)}
         return {**self.optimiser_state(), **masks, "random": self.random.get_state()}
 
     def load(self, state: dict[str, Tensor], steps_done: int) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.random.set_state(state["random"])
         with torch.no_grad():
             for name, tensor in self.state().items():
@@ -123,7 +126,7 @@ class Finetuning(ABC):
 
 
 def start_state(layers: tuple[StudentLayer, ...]) -> dict[str, Tensor]:
-    """The student that a fine-tuning began with."""
+    """Return the student that a fine-tuning began with."""
     return {
         f"layer.{index}.{name}": torch.from_numpy(np.ascontiguousarray(getattr(layer, name)))
         for index, layer in enumerate(layers)
@@ -134,7 +137,7 @@ def start_state(layers: tuple[StudentLayer, ...]) -> dict[str, Tensor]:
 def start_layers(
     state: dict[str, Tensor], convolution: Convolution | None = None
 ) -> tuple[StudentLayer, ...]:
-    """The student of a `start_state`; the convolution is that of its first layer."""
+    """Return the student in a `start_state`; the convolution is that of its first layer."""
     layers: list[StudentLayer] = []
     while f"layer.{len(layers)}.mean" in state:
         prefix = f"layer.{len(layers)}."

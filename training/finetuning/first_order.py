@@ -12,7 +12,7 @@ from sparsectl.training.nn.flat import FlatAdam
 
 
 class FirstOrder(Finetuning):
-    """By Adam on minibatches; the learning rate falls to zero along a cosine."""
+    """Fine-tuning by Adam on minibatches; the learning rate falls to zero along a cosine."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -20,7 +20,7 @@ class FirstOrder(Finetuning):
         self.adam = FlatAdam(self.student, self.settings.learning_rate)
 
     def update(self) -> None:
-        """One minibatch of imitation."""
+        """Update on one minibatch."""
         if goal := self.due_cut():
             self.cut_by_score(goal)
         progress = self.steps_done / self.steps
@@ -37,5 +37,5 @@ class FirstOrder(Finetuning):
         self.steps_done += 1
 
     def optimiser_state(self) -> dict[str, Tensor]:
-        """Adam's."""
+        """Return Adam's state."""
         return self.adam.state("finetune")

@@ -1,9 +1,9 @@
-"""A small student's imitation to second order: curvature, a damped step, and what a cut costs.
+"""Second-order imitation by a small student: curvature, a damped step, and the cost of a cut.
 
-With a few hundred weights all of the curvature fits in one small matrix. So a step can be taken
-with it (Levenberg 1944; Marquardt 1963), and a weight be judged by what is lost without it once the
-others have made up for it (Optimal Brain Surgeon: Hassibi and Stork 1993). The matrix is that of
-Gauss and Newton, H = J^T J / B, with the Jacobian J of the actions in all parameters.
+With a few hundred weights, the whole curvature fits into one small matrix. It gives the steps
+(Levenberg 1944; Marquardt 1963), and the loss without a weight after the others have compensated
+for it (Optimal Brain Surgeon: Hassibi and Stork 1993). The matrix is that of Gauss and Newton, H =
+J^T J / B, with the Jacobian J of the actions in all parameters.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sparsectl.training.students.masked import MaskedStudent
 from sparsectl.training.students.pruning import Mask, connected_weights
 
 ROWS_AT_ONCE = 2048
-"""J of so many rows at a time stays within the processor's cache."""
+"""Rows of J that fit into the processor's cache."""
 
 STRIPES = 6
-"""In which H is summed up."""
+"""Precision in which H is summed."""
 
 FIRST_DAMPING = 1e-3
 DAMPING = Damping()
 FLOOR = 1e-6
-"""Damping of parameters that change nothing: weights into a neuron that is never active."""
+"""Damping of parameters without effect: weights into a neuron that is never active."""
 
 CUT_DAMPING = 1e-4
 """Added to H's diagonal before it is inverted for a cut."""
@@ -37,7 +37,7 @@ class Parameters:
     """The kept weights and biases of a masked student as one vector [P], layer after layer.
 
     Args:
-        student: whose masks say which weights there are; they must not change meanwhile.
+        student: its masks determine the weights, and must not change meanwhile.
     """
 
     def __init__(self, student: MaskedStudent) -> None:
@@ -56,7 +56,7 @@ class Parameters:
 
     @torch.no_grad()
     def assign(self, values: Tensor) -> None:
-        """Give the student these values [P]."""
+        """Set the student's parameters to these values [P]."""
         for part, weight, bias, kept in zip(
             self.parts(values), self.student.weights, self.student.biases, self.kept, strict=True
         ):
@@ -64,7 +64,7 @@ class Parameters:
             bias.copy_(part[1])
 
     def parts(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """The weights and the biases of each layer within a vector [P]."""
+        """Split a vector [P] into the weights and the biases of each layer."""
         pairs, at = [], 0
         for (rows, _), bias in zip(self.kept, self.student.biases, strict=True):
             middle, end = at + len(rows), at + len(rows) + len(bias)
@@ -105,10 +105,11 @@ class Curvature(NamedTuple):
 
 
 def curvature(parameters: Parameters, observations: Tensor, labels: Tensor) -> Curvature:
-    """Of the mean over B rows of the squared distance between actions and labels.
+    """Return curvature, gradient and error of the mean over B rows of the squared distance between
+    actions and labels.
 
     Args:
-        parameters: of the student as it is.
+        parameters: those of the present student.
         observations: [B, n], normalised.
         labels: [B, m], normalised.
     """
@@ -131,7 +132,8 @@ def curvature(parameters: Parameters, observations: Tensor, labels: Tensor) -> C
 def _add_upper(matrix: Tensor, jacobian: Tensor) -> None:
     """Add J^T J of one output's Jacobian [P, B] to the upper triangle, in stripes.
 
-    The lower one stays unknown: the matrix is symmetric, and this takes less than half the time.
+    The lower triangle is not computed: the matrix is symmetric, and this takes less than half the
+    time.
     """
     width = -(-len(jacobian) // STRIPES)
     for start in range(0, len(jacobian), width):
@@ -141,17 +143,17 @@ def _add_upper(matrix: Tensor, jacobian: Tensor) -> None:
 
 @torch.no_grad()
 def mean_error(student: MaskedStudent, observations: Tensor, labels: Tensor) -> float:
-    """The mean over the rows of the squared distance between actions and labels."""
+    """Return the mean over the rows of the squared distance between actions and labels."""
     return float((student(observations) - labels).square().sum(dim=1).mean())
 
 
 def damped_step(
     student: MaskedStudent, observations: Tensor, labels: Tensor, damping: float
 ) -> tuple[float, float]:
-    """One step of Levenberg and Marquardt, damped more until the error on these rows falls.
+    """Take one Levenberg-Marquardt step, with more damping until the error on these rows falls.
 
     Args:
-        student: changed in place; left as it is where no step lowers the error.
+        student: changed in place; unchanged if no step lowers the error.
         observations: [B, n], normalised.
         labels: [B, m], normalised.
         damping: λ, the share of H's diagonal that is added to it.
@@ -179,9 +181,9 @@ def damped_step(
 
 
 def cut(student: MaskedStudent, observations: Tensor, labels: Tensor, keep: int) -> None:
-    """Cut weights one by one until at most `keep` connected ones are left; the others make up.
+    """Cut weights one by one until at most `keep` connected ones are left; the others compensate.
 
-    The weight q that goes costs w_q² / (2 [H⁻¹]_qq), the least of all, and the others change by
+    The cut weight q is the one with the least cost w_q² / (2 [H⁻¹]_qq), and the others change by
     -w_q / [H⁻¹]_qq times column q of H⁻¹ (Hassibi and Stork 1993, equation 5). Biases stay.
 
     Args:
@@ -214,7 +216,7 @@ def cut(student: MaskedStudent, observations: Tensor, labels: Tensor, keep: int)
 
 
 def _places(parameters: Parameters) -> list[tuple[int, int, int] | None]:
-    """Of each parameter its layer, row and column; None of a bias."""
+    """Return layer, row and column of each parameter; None for a bias."""
     places: list[tuple[int, int, int] | None] = []
     for layer, (kept, bias) in enumerate(
         zip(parameters.kept, parameters.student.biases, strict=True)

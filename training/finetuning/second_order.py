@@ -1,6 +1,6 @@
 """Fine-tuning with curvature, for students of a few hundred weights.
 
-There Adam is slow: the best steps lie along valleys that a single rate a weight cannot follow.
+Adam is slow there: the best steps lie along valleys that one rate per weight cannot follow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from sparsectl.training.nn.flat import flat_values
 
 
 class SecondOrder(Finetuning):
-    """By damped Gauss-Newton steps, each on fresh rows; cuts by what they cost in the end."""
+    """Fine-tuning by damped Gauss-Newton steps, each on new rows; a weight is cut by the loss that
+    remains after the others compensate."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -25,7 +26,7 @@ class SecondOrder(Finetuning):
         self.damping = torch.tensor(FIRST_DAMPING, dtype=torch.float64)
 
     def update(self) -> None:
-        """One step on `newton_rows` transitions."""
+        """Take one step on `newton_rows` transitions."""
         observations, labels = self._rows()
         if goal := self.due_cut():
             if self.settings.score == "curvature":
@@ -38,7 +39,7 @@ class SecondOrder(Finetuning):
         self.steps_done += 1
 
     def optimiser_state(self) -> dict[str, Tensor]:
-        """Parameters and damping."""
+        """Return parameters and damping."""
         return {"newton.values": self.values, "newton.damping": self.damping}
 
     def _rows(self) -> tuple[Tensor, Tensor]:

@@ -1,1 +1,2 @@
-"""What networks share: numpy networks that act, flat Adam, noise, checkpoints, the loop."""
+"""Shared parts of networks: numpy networks that act, flat Adam, noise, checkpoints, the training
+loop."""

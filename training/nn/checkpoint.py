@@ -20,14 +20,14 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a distillation stands.
+    """The state of a distillation.
 
     Attributes:
-        run: what makes it the same run: settings and the dataset's digest, as JSON.
+        run: identifies the run: settings and the dataset's digest, as JSON.
         stage: index in the run's list of stages.
-        steps: updates done, by trainer.
-        report: what the finished stages brought, as JSON.
-        seconds: that the run has taken so far.
+        steps: number of updates so far, by trainer.
+        report: results of the finished stages, as JSON.
+        seconds: duration of the run so far.
         tensors: the state of the stage, and of those before it that it needs.
     """
 
@@ -39,7 +39,7 @@ class Checkpoint:
     tensors: dict[str, Tensor]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """Those tensors whose names begin so, by the rest of their names."""
+        """Return the tensors whose names begin with `prefix`, by the rest of their names."""
         return {
             name.removeprefix(prefix): tensor
             for name, tensor in self.tensors.items()
@@ -51,7 +51,7 @@ FIELDS = ("run", "stage", "steps", "report", "seconds")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint atomically: a kill leaves the one before it."""
+    """Write the checkpoint atomically: a kill leaves the previous one."""
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        UserError: it is damaged, or of another program or version.
+        UserError: the file is damaged, or of another program or version.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:

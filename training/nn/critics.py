@@ -1,4 +1,4 @@
-"""Twin critics of one or many students, with their gradients written out.
+"""Twin critics of one or many students, with gradients in closed form.
 
 Each student's pair Q1, Q2 are two MLPs with ReLU. All pairs are one batched matrix product a layer;
 both passes write into buffers that are made once, which saves most of what autograd spends on so
@@ -18,7 +18,7 @@ from torch import Tensor
 from sparsectl.training.nn.flat import VectorAdam, views
 
 AT_ONCE = 8
-"""Networks whose hidden layers are in memory at a time; those of more leave the cache."""
+"""Networks whose hidden layers are in memory at a time; more of them exceed the cache."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -65,12 +65,12 @@ class Networks:
         self.last_weight, self.last_bias = views(values[hidden:], shapes[-2:])
 
     def refresh(self) -> None:
-        """Round the parameters anew, after they changed."""
+        """Round the parameters after they have changed."""
         if self._low is not self._exact:
             self._low.copy_(self._exact)
 
     def widen(self) -> None:
-        """The other way: the flat tensor takes the rounded values, as for a gradient."""
+        """Copy the rounded values into the flat tensor, as for a gradient."""
         if self._low is not self._exact:
             self._exact.copy_(self._low)
 
@@ -152,14 +152,15 @@ class Pass:
         torch.sum(gradient, dim=1, keepdim=True, out=out.last_bias)
 
     def input_gradients(self, part: Part, after: int) -> Tensor:
-        """Slopes [K, B, inputs - after] of the values in the inputs from a column on, float32."""
+        """Return the gradients [K, B, inputs - after] of the values with respect to the inputs from
+        a column on, float32."""
         self._backward_last(torch.ones_like(self._top[..., 0]), part)
         for layer in reversed(range(1, len(self._hidden))):
             self._backward(layer, part)
         return torch.bmm(self._gradients[0], part.weights[0][:, after:].transpose(1, 2)).float()
 
     def _backward_last(self, gradient: Tensor, part: Part) -> None:
-        """From a gradient [K, B] in each value to that in the last hidden layer's sums."""
+        """Backpropagate from a gradient [K, B] in each value to the last hidden layer's sums."""
         dtype = self._gradients[-1].dtype
         torch.bmm(
             gradient[..., None].to(dtype), part.last_weight.to(dtype), out=self._gradients[-1]
@@ -167,17 +168,17 @@ class Pass:
         relu_backward_(self._gradients[-1], self._hidden[-1])
 
     def _backward(self, layer: int, part: Part) -> None:
-        """From the gradient in a hidden layer's sums to that in the sums of the layer below."""
+        """Backpropagate from a hidden layer's sums to the sums of the layer below."""
         weight, out = part.weights[layer], self._gradients[layer - 1]
         torch.bmm(self._gradients[layer], weight.transpose(1, 2), out=out)
         relu_backward_(out, self._hidden[layer - 1])
 
 
 class FirstCritics:
-    """Q1 of S students: a network each, or one that all share.
+    """Q1 of S students: one network each, or one that all share.
 
     Args:
-        networks: of which the first are Q1.
+        networks: the first ones are Q1.
         sizes: observations and actions, hidden neurons, 1.
         students: S.
         rows: transitions in a student's minibatch, B.
@@ -268,7 +269,7 @@ class TwinCritics:
         rewards: Tensor,
         discounts: Tensor,
     ) -> Tensor:
-        """One step towards r + discount · min(Q1', Q2')(s', a'), by the targets Q'.
+        """Take one step towards r + discount · min(Q1', Q2')(s', a') with the target networks Q'.
 
         Args:
             state_action: [S, B, n + m].
@@ -301,7 +302,7 @@ class TwinCritics:
 
     @torch.no_grad()
     def soft_update(self, rate: float) -> None:
-        """The targets take this share of the parameters."""
+        """Move the target networks by this share towards the parameters."""
         self.target_values.lerp_(self.values, rate)
         self.target.refresh()
 
@@ -310,13 +311,13 @@ class TwinCritics:
         return {**self.adam.state("critics"), "target_critics": self.target_values}
 
     def loaded(self) -> None:
-        """To be called after the state was changed."""
+        """Call this after the state has been changed."""
         self.online.refresh()
         self.target.refresh()
 
 
 def _start(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> Tensor:
-    """Parameters drawn as torch.nn.Linear's are, each student's pair from its generator."""
+    """Draw parameters as torch.nn.Linear does, each student's pair from its generator."""
     parts = []
     for fan_in, outputs in zip(sizes, sizes[1:], strict=False):
         bound = 1 / math.sqrt(fan_in)

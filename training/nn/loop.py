@@ -21,7 +21,7 @@ CHECK_EVERY = 50
 
 
 class Trainer(Protocol):
-    """What is trained step by step."""
+    """Something that is trained step by step."""
 
     steps_done: int
     losses: dict[str, Tensor]
@@ -34,7 +34,7 @@ class Trainer(Protocol):
 
 
 class Stop:
-    """Whether SIGINT came; a second one interrupts at once."""
+    """Whether SIGINT has come; a second one interrupts at once."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -47,7 +47,7 @@ class Stop:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """While the block runs, SIGINT is a request that the loop grants between updates."""
+    """While the block runs, SIGINT asks the loop to stop between updates."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may have handlers
@@ -64,9 +64,9 @@ class Loop:
 
     Args:
         save: writes a checkpoint.
-        stop: whether to stop.
+        stop: whether SIGINT has asked for the end.
         board: a TensorBoard writer.
-        checkpoint_seconds: between checkpoints.
+        checkpoint_seconds: time between checkpoints.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Loop:
 
         Raises:
             Stopped: SIGINT came; a checkpoint is written.
-            UserError: a loss is no number any more.
+            UserError: a loss is no longer finite.
         """
         saved_at = time.monotonic()
         check_every = min(CHECK_EVERY, max(1, until // 100))
@@ -111,7 +111,7 @@ class Loop:
                     saved_at = time.monotonic()
 
     def grant_stop(self, where: str) -> None:
-        """Where SIGINT came: save, and end with words that say where.
+        """Save and stop if SIGINT has come; the message says where.
 
         Raises:
             Stopped: it came.
@@ -140,7 +140,7 @@ class Loop:
 
 
 def _mend(name: str) -> str:
-    """The setting to change where the stage of that name diverged."""
+    """Name the setting to change if the stage of that name diverged."""
     if name.startswith("finetune"):
         return "give a smaller --finetune.learning-rate"
     return "give a smaller --learning-rate, or no value term (--value-weight 0)"

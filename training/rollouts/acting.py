@@ -1,4 +1,5 @@
-"""A policy at work in several episodes side by side: one that keeps a state has one an episode."""
+"""Run a policy in several episodes side by side; a policy with a state has one state per
+episode."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Recurrent:
-    """How a policy acts that keeps a state."""
+    """How a policy with a state acts."""
 
     tick: Callable[[Array], Array]
     """[count, observation and state] to [count, action and next state]."""
@@ -57,7 +58,7 @@ class Recurrent:
 
 
 class States:
-    """The state of each of several episodes, from their first ticks on."""
+    """The states of several episodes, from their first ticks on."""
 
     def __init__(self, recurrent: Recurrent, episodes: int) -> None:
         self._tick = recurrent.tick
@@ -74,7 +75,7 @@ class States:
 
 
 def alone(act: Act | Recurrent) -> Act:
-    """How a policy acts in one episode that begins now."""
+    """Return a function that acts in one episode that begins now."""
     if not isinstance(act, Recurrent):
         return act
     states, first = States(act, 1), np.zeros(1, np.int64)
@@ -82,7 +83,7 @@ def alone(act: Act | Recurrent) -> Act:
 
 
 def recurrent_graph(path: Path) -> PolicyGraph | None:
-    """The policy in a file that keeps a state; None: the file is of another kind.
+    """Return the policy in a file if it keeps a state; None: the file is of another kind.
 
     Raises:
         UserError: what `policy.load.load` raises.

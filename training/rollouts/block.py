@@ -1,4 +1,4 @@
-"""Episodes that one process runs side by side, and what is recorded of them."""
+"""Run episodes side by side in one process, and record them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.together import Together
 
 Seed = tuple[int, ...]
-"""Of episodes: their series (seeds.py), and what tells one run of it from another."""
+"""Seeds of episodes: their series (seeds.py), and what distinguishes one run of it from another."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Who acts in an episode, and who labels.
+    """The policy that acts in an episode, and the one that labels.
 
     Attributes:
-        actor: its actions are executed.
-        teacher: its actions are recorded as the labels; the actor where it is None.
+        actor: the policy whose actions are executed.
+        teacher: the policy whose actions are recorded as labels; None: the actor.
         noise: standard deviation of Gaussian action noise, a fraction of half the action's range;
             where actions are choices the probability ε of a choice by chance.
-        noise_fraction: the share of episodes that have it.
+        noise_fraction: share of episodes with noise.
         start: where episodes begin, one of the environment's `metadata["starts"]`; None: as always.
     """
 
@@ -68,7 +68,7 @@ def run_block(
         behaviour: who acts, and who labels.
         seed: of the noise.
         numbers: one an episode.
-        rows: observations that the actor is asked at once, always as many.
+        rows: batch size of the actor, which is constant.
 
     Returns:
         list: an episode ends by termination or truncation of the environment.
@@ -112,7 +112,7 @@ def run_block(
 def _acted(
     actor: Policy, observations: Array, numbers: range, live: NDArray[np.int64], rows: int
 ) -> Array:
-    """The actor's actions [episodes, m]; of an episode that is over they mean nothing.
+    """Return the actor's actions [episodes, m]; those of a finished episode mean nothing.
 
     A row of a product of matrices may differ in its last bit with their number of rows and with its
     place among them. So an episode has its own place in a batch of as many rows always, and what
@@ -131,7 +131,7 @@ def _acted(
 def _labelled(
     behaviour: Behaviour, signals: dict[str, Any], columns: list[list[Any]], actions: list[Array]
 ) -> Dataset:
-    """An episode's transitions, labelled by the teacher, or else by the actor's own actions."""
+    """Return an episode's transitions, labelled by the teacher or by the actor's own actions."""
     teacher = behaviour.teacher
     labels = np.stack(actions) if teacher is None else teacher.run(np.stack(columns[0]))
     dataset = _dataset(columns, labels, signals)
@@ -146,7 +146,7 @@ def _labelled(
 def _noisy(
     action: Array, noise: float, random: np.random.Generator, scale: Array, low: Array, high: Array
 ) -> Array:
-    """The action [m] with Gaussian noise, within its limits."""
+    """Return the action [m] with Gaussian noise, within its limits."""
     noisy = action + (scale * noise) * random.standard_normal(action.shape)
     executed: Array = np.minimum(np.maximum(noisy, low), high).astype(np.float32)
     return executed
@@ -155,7 +155,7 @@ def _noisy(
 def _explored(
     action: Array, noise: float, random: np.random.Generator, scale: Array, low: Array, high: Array
 ) -> Array:
-    """The choice [1], or any of them where the dice say so: ε-greedy."""
+    """Return the choice [1] or, with probability ε, a random one: ε-greedy."""
     by_chance = random.integers(int(low[0]), int(high[0]), endpoint=True)
     return np.array([by_chance], np.float32) if random.random() < noise else action
 

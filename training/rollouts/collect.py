@@ -1,4 +1,4 @@
-"""`sparsectl collect`: a teacher's transitions, labelled with what it does without noise."""
+"""`sparsectl collect`: record a teacher's transitions, labelled with its actions without noise."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
 
 
 def check_collect(config: CollectConfig) -> None:
-    """Check what needs neither teacher nor environment.
+    """Check the settings that need neither teacher nor environment.
 
     Raises:
         UserError: a setting is out of its range, or the dataset cannot be written there.
@@ -82,7 +82,7 @@ def check_collect(config: CollectConfig) -> None:
 
 
 def _check_room(config: CollectConfig, teacher: Policy) -> None:
-    """See that so many transitions fit into a file, and onto the disk."""
+    """Check that so many transitions fit into a file and onto the disk."""
     observations, actions = teacher.observation_size, teacher.action_size
     choices = teacher.choices.count if teacher.choices else 0
     wanted = config.transitions * (4 * (2 * observations + 2 * actions + choices + 1) + 2)
@@ -108,5 +108,6 @@ def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[
 
 
 def _kind_of_values(dataset: Dataset) -> dict[str, str]:
-    """What the teacher said of each choice, where it chooses."""
+    """Return the kind of values that the teacher gives for each choice, if its actions are
+    discrete."""
     return {key: dataset.metadata[key] for key in (VALUES_KIND,) if key in dataset.metadata}

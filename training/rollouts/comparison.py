@@ -1,7 +1,7 @@
 """Two policies compared in the same episodes, with the interval of their difference.
 
-A pair of episodes has the same start and the same draws, so what is luck in them is mostly the same
-for both, and their difference shows with far fewer episodes than two separate means would need.
+Both episodes of a pair have the same start and the same draws, so chance affects both alike, and
+their difference needs far fewer episodes than two separate means would.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference",
 
 
 def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
-    """Both policies in the same episodes.
+    """Run both policies in the same episodes.
 
     Returns:
         dict: policies {a, b} (what `evaluate` says of each), difference (mean of A less B),
@@ -73,12 +73,12 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
 
 
 def _loaded(config: EvaluateConfig, path: Path) -> Policy:
-    """A normaliser is of Stable-Baselines3's zips; the others bring their own."""
+    """Load a policy; only Stable-Baselines3's zips need a separate normaliser."""
     return load_policy(path, normalizer=config.normalizer if path.suffix == ".zip" else None)
 
 
 def _environment(config: EvaluateConfig, paths: tuple[Path, Path], policies: list[Policy]) -> str:
-    """The one that both meet: the one asked for, else the one that one of them names.
+    """Return the environment for both: the one that was asked for, else the one that either names.
 
     Raises:
         UserError: none is known, or they name different ones.

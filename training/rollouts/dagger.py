@@ -1,10 +1,10 @@
-"""The transitions a student learns from: the teacher's, and rounds that the student drives.
+"""The transitions that a student learns from: the teacher's, and rounds that the student drives.
 
 A teacher's own episodes never show the states that a student's mistakes lead to. Adding those, with
 the teacher's action as the label, is DAgger (Ross, Gordon, Bagnell 2011).
 
-Nor do they show, from the usual start, a state that a failing student never gets out of, such as a
-pole that spins. Episodes with uniform initial states do, where the environment has such a start.
+From the usual start they also never show a state that a failing student cannot leave, such as a
+spinning pole. Episodes with uniform initial states do, if the environment has such a start.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ UNIFORM = ("uniform", "anywhere")
 
 
 class AggregatedData:
-    """The data so far.
+    """The data collected so far.
 
     Args:
         dataset: the teacher's.
-        teacher: labels the states that a student meets; None: no rounds.
-        rollouts: where a student drives; None: no rounds.
+        teacher: labels the states that a student reaches; None: no rounds.
+        rollouts: run the student; None: no rounds.
         settings: transitions and noise of a round.
         seed: of the rounds.
-        folder: of the rounds' files, which a resumed run reads again.
+        folder: contains the rounds' files, which a resumed run reads again.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class AggregatedData:
         return sum(len(part) for part in self.parts)
 
     def all(self, teacher_return: float | None) -> Dataset:
-        """All transitions; those of hard episodes as often as makes them the wanted share."""
+        """Return all transitions, with those of hard episodes repeated to reach their share."""
         everything = joined(self.parts)
         if teacher_return is None or len(self.parts) == 1 or not self.settings.hard_share:
             return everything
@@ -75,9 +75,9 @@ class AggregatedData:
         """Add round `number`: from its file, or driven by the student as it is now.
 
         Args:
-            number: of the round; its episodes follow from the seed and this.
-            student: who drives.
-            tries: times as many transitions are driven as the round keeps.
+            number: index of the round; its episodes follow from the seed and this.
+            student: the policy that drives.
+            tries: how many times more transitions are driven than the round keeps.
 
         Returns:
             Dataset: the round's transitions, which are now part of the data.
@@ -119,9 +119,9 @@ class AggregatedData:
 
 
 def mined(driven: Dataset, count: int) -> Dataset:
-    """Of the episodes that were driven `count` transitions, half of them of the worst episodes.
+    """Return `count` transitions of the driven episodes, half of them from the worst episodes.
 
-    A failure of one episode in a hundred is hardly in the first few that a student drives.
+    A failure in one of a hundred episodes is rarely among the first few that a student drives.
     """
     if count >= len(driven):
         return driven
@@ -137,7 +137,7 @@ def mined(driven: Dataset, count: int) -> Dataset:
 
 
 def episodes_of(driven: Dataset) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
-    """Rows of each episode, and its return; the last one may be cut."""
+    """Return the rows of each episode, and its return; the last one may be cut."""
     ends = np.flatnonzero(driven.terminations | driven.truncations)
     rows = np.split(np.arange(len(driven)), ends[:-1] + 1)
     values = [driven.rewards[episode].sum(dtype=np.float64) for episode in rows]
@@ -145,7 +145,7 @@ def episodes_of(driven: Dataset) -> tuple[list[NDArray[np.int64]], NDArray[np.fl
 
 
 def hard_rows(driven: Dataset, least_return: float) -> NDArray[np.bool_]:
-    """Which transitions [N] are of whole episodes that returned less; the last one may be cut."""
+    """Return which transitions [N] belong to complete episodes with a lower return."""
     rows, values = episodes_of(driven)
     hard = np.zeros(len(driven), np.bool_)
     for episode, value in zip(rows[:-1], values[:-1], strict=True):

@@ -1,4 +1,4 @@
-"""Episodes in parallel processes: the same transitions however many workers there are."""
+"""Run episodes in parallel processes: the transitions do not depend on the number of workers."""
 
 from __future__ import annotations
 
@@ -36,23 +36,24 @@ from sparsectl.training.rollouts.together import OfRig, OneByOne
 MOST_WORKERS = 1024
 
 BLOCK_EPISODES = 128
-"""Of a rig, side by side in a worker at most: more would make its datasets wait for one another."""
+"""The most episodes of a rig that a worker runs side by side; with more, its datasets would have to
+wait for each other."""
 
 BATCH_ROWS = 32
-"""Observations that a policy is asked at once where episodes run side by side."""
+"""Batch size of a policy if episodes run side by side."""
 
 SHOWN_EPISODES = 20
-"""As many have a progress bar."""
+"""From this number of episodes on there is a progress bar."""
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
 def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
     """Check that a policy's observations and actions have the environment's sizes, and that both
-    are of choices or both of real numbers.
+    are discrete or both continuous.
 
     Raises:
-        UserError: they have not.
+        UserError: they do not fit.
     """
     check_kind(policy, signals, environment)
     offset, _, action_offset, *_ = normaliser(signals)
@@ -66,10 +67,10 @@ def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None
 
 
 def check_kind(policy: Policy, signals: dict[str, Any], environment: str) -> None:
-    """Check that a policy chooses where the environment's actions are choices, and nowhere else.
+    """Check that a policy is discrete if and only if the environment is.
 
     Raises:
-        UserError: it does not, or its choices are others.
+        UserError: they differ in this, or in their choices.
     """
     wanted, given = choices_of(signals), policy.choices
     if wanted is None and given is None:
@@ -104,7 +105,7 @@ def check_kind(policy: Policy, signals: dict[str, Any], environment: str) -> Non
 
 
 class Rollouts:
-    """A pool of worker processes, each with the environment; use it as a context manager."""
+    """A pool of worker processes, each with the environment. A context manager."""
 
     def __init__(
         self, environment: str, workers: int, options: dict[str, Any] | None = None
@@ -114,7 +115,7 @@ class Rollouts:
         self.starts: tuple[str, ...] = tuple(probe.metadata.get("starts", ()))
         self.is_of_rig = rig_of(environment, options) is not None
         self.longest: int | None = EPISODE_STEPS if self.is_of_rig else None
-        """Steps of an episode, at most; None: not known."""
+        """The most steps of an episode; None: not known."""
         probe.close()
         self.environment = environment
         self.workers = max(1, workers)
@@ -175,7 +176,7 @@ class Rollouts:
                 future.cancel()
 
     def transitions(self, behaviour: Behaviour, seed: Seed, number: int, label: str) -> Dataset:
-        """The first `number` transitions of `episodes`, the last episode cut."""
+        """Return the first `number` transitions of `episodes`, with the last episode cut."""
         parts: list[Dataset] = []
         have = 0
         with Progress(total=number, desc=label, unit="tr") as progress:
@@ -193,7 +194,7 @@ class Rollouts:
     def returns(
         self, policy: Policy, seed: Seed, number: int, label: str = "episodes", first: int = 0
     ) -> Array:
-        """The returns of `number` episodes from `first` on, [number]."""
+        """Return the returns of `number` episodes from `first` on, [number]."""
         episodes = self.episodes(Behaviour(policy), seed, first, number)
         # a few are no wait; their line would only flicker
         quiet = number < SHOWN_EPISODES
@@ -201,7 +202,8 @@ class Rollouts:
         return np.asarray([episode.episode_return for episode in shown], dtype=np.float32)
 
     def _blocks(self, first: int, number: int | None) -> Iterator[range]:
-        """Numbers of episodes that a worker runs side by side: one, but many of a rig's."""
+        """Yield the indices of episodes that a worker runs side by side: one, but many of a
+        rig's."""
         if number is None:
             return (range(one, one + 1) for one in count(first))
         size = min(BLOCK_EPISODES, -(-number // self.workers)) if self.is_of_rig else 1
@@ -252,7 +254,7 @@ def _start_worker(environment: str, options: dict[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed leaves its workers waiting for work for ever."""
+    """End this worker if its parent was killed; it would otherwise wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -22,20 +22,21 @@ FAILED_SHARE = 0.75
 
 RESAMPLES = 2_000
 CROSSED_RESAMPLES = 500
-"""Of students, and as many of episodes: a variance needs fewer than a quantile does."""
+"""Number of bootstrap samples of students, and of episodes: a variance needs fewer than a
+quantile."""
 CVAR_EPISODES = 500
-"""With fewer the worst hundredth is an episode or two, which is luck and no figure."""
+"""With fewer episodes the worst hundredth is one or two episodes, which is luck."""
 
 
 def share_of(share: float, value: float) -> float:
-    """A share of a return; of a negative one, as Pendulum-v1's, a share is a loss."""
+    """Return a share of a return; for a negative return, as in Pendulum-v1, a share is a loss."""
     return value - (1 - share) * abs(value)
 
 
 def cvar(returns: ArrayLike, share: float = 0.01, axis: int = -1) -> Any:
     """Conditional value at risk: the mean of the worst share of the returns along the axis.
 
-    Where the share is no whole number of episodes, the last one counts in part (Rockafellar and
+    If the share is not a whole number of episodes, the last one counts in part (Rockafellar and
     Uryasev 2000).
     """
     values = np.moveaxis(np.asarray(returns, np.float64), axis, -1)
@@ -75,7 +76,7 @@ def mean_interval(values: Array, confidence: float = 0.95, seed: int = 0) -> Int
 
 
 def paired_difference(student: Array, teacher: Array, confidence: float = 0.95) -> dict[str, float]:
-    """Student less teacher, episode by episode, as shares of the teacher's mean return.
+    """Return student minus teacher, episode by episode, as shares of the teacher's mean return.
 
     Args:
         student: returns [episodes] …
@@ -96,7 +97,8 @@ def paired_difference(student: Array, teacher: Array, confidence: float = 0.95) 
 
 
 def failure_figures(returns: Array, least: float) -> dict[str, float]:
-    """Episodes in a thousand that returned less than `least`, with the exact 95 % interval."""
+    """Return the episodes in a thousand with a return below `least`, with the exact 95 %
+    interval."""
     failed = int((returns < least).sum())
     rate = scipy.stats.binomtest(failed, len(returns)).proportion_ci()
     return {
@@ -107,7 +109,7 @@ def failure_figures(returns: Array, least: float) -> dict[str, float]:
 
 
 def cvar_figures(returns: Array) -> dict[str, float | None]:
-    """CVaR at 1 % with its 95 % interval; None where there are too few episodes for one."""
+    """Return the CVaR at 1 % with its 95 % interval; None if there are too few episodes."""
     if len(returns) < CVAR_EPISODES:
         return {"cvar_1": None, "cvar_1_low": None, "cvar_1_high": None}
     low, high = bootstrap_interval(returns, cvar)
@@ -121,7 +123,8 @@ Statistic = Callable[[Array, Array], float]
 def crossed_interval(
     statistic: Statistic, students: Array, teacher: Array, seed: int = 0
 ) -> Interval:
-    """95 % interval of a figure of several students that met the same episodes as their teacher.
+    """Return the 95 % interval of a figure of several students that ran the same episodes as their
+    teacher.
 
     Students and episodes are both drawn anew, each by itself: a hard episode is hard for all, so
     rows of returns are not independent. The two bootstrap variances are added, which counts what
@@ -162,7 +165,7 @@ def crossed_interval(
 
 
 def crossed_figures(students: Array, teacher: Array) -> dict[str, Any]:
-    """What is said of a recipe's students beside their teacher, each figure with its interval.
+    """Return the figures of a recipe's students beside their teacher, each with its interval.
 
     Args:
         students: returns [students, episodes].

@@ -1,8 +1,8 @@
-"""Whether what a policy is shown is what it was trained on: warnings, before work starts.
+"""Warn before work starts if a policy's observations differ from those that it was trained on.
 
-A normaliser that got lost is not seen in the sizes of arrays. It is seen in the first layer: its
-sums are of the order of one to ten where inputs are as they were in training, and saturate a tanh
-or grow by the inputs' scale where they are not.
+A missing normaliser does not show in the sizes of arrays. It shows in the first layer: its sums are
+of the order of one to ten for inputs as in training; otherwise they saturate a tanh, or grow with
+the inputs' scale.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from sparsectl.training.rollouts.seeds import Series, episode_seed
 
 STEPS = 200
 SATURATED = 4.0
-"""A tanh of so much has a slope under 0.0014."""
+"""A tanh of this argument has a derivative below 0.0014."""
 
 SATURATED_SHARE = 0.9
 LARGE = 50.0
-"""A root mean square of a first layer's sums that no input of its training gave."""
+"""A root mean square of a first layer's sums that exceeds what inputs in training cause."""
 
 
 def warn_of_lost_normaliser(
     policy: Policy, environment: gymnasium.Env[Any, Any], source: Path
 ) -> None:
-    """Step the environment a little with the policy, and say what its first layer meets."""
+    """Step the environment a little with the policy, and warn if its first layer shows unusual
+    inputs."""
     if isinstance(policy.network, Mlp):
         text = far_off(policy.network, observations_of(policy, environment))
         if text is not None:
@@ -42,7 +43,7 @@ def warn_of_lost_normaliser(
 
 
 def observations_of(policy: Policy, environment: gymnasium.Env[Any, Any]) -> Array:
-    """What a policy meets in its first steps, [STEPS, n]."""
+    """Return a policy's observations in its first steps, [STEPS, n]."""
     rows: list[Array] = []
     episode = RunningEpisode(environment, episode_seed(Series.PROBE, 0))
     while len(rows) < STEPS:
@@ -54,7 +55,8 @@ def observations_of(policy: Policy, environment: gymnasium.Env[Any, Any]) -> Arr
 
 
 def far_off(network: Mlp, observations: Array) -> str | None:
-    """What is odd about a first layer's sums for these observations [N, n]; None: nothing."""
+    """Describe what is unusual about a first layer's sums for these observations [N, n]; None:
+    nothing."""
     normalised = (observations - network.observation_offset) / network.observation_scale
     if network.convolution is not None:
         normalised = network.convolution.patches(normalised)

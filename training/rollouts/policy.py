@@ -1,6 +1,6 @@
-"""Policies from files: Stable-Baselines3 zip, ONNX, student.safetensors, policy directory.
+"""Load policies from files: Stable-Baselines3 zip, ONNX, student.safetensors, policy folder.
 
-Nothing here unpickles: loading a policy that someone sent runs none of their code.
+Nothing is unpickled: loading a policy that someone sent runs none of their code.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class Policy:
 
     Attributes:
         network: observations [B, n] → actions [B, m].
-        parameters: weights and biases of the acting network, all of them, zero or not.
-        sha256: of the file it came from, hex.
-        signals: names, units, scales and limits of observations and actions, if the file says.
-        environment: the Gymnasium id it was trained in, if the file says.
-        weights: of the parameters, those that are no biases, if that is known.
+        parameters: number of weights and biases of the acting network, including zeros.
+        sha256: of its file, hex.
+        signals: names, units, scales and limits of observations and actions, if the file contains
+            them.
+        environment: Gymnasium id of the environment that it was trained in, if the file contains
+            it.
+        weights: number of weights without biases, if it is known.
         normalizer_sha256: of the file of its normaliser, where one was given.
         choices: where it takes one of a few. With `choices.values` the network gives a value for
             each choice; without, the number of the choice.
@@ -71,7 +73,7 @@ class Policy:
         return self.network.action_size if self.choices is None else 1
 
     def facts(self) -> JSON:
-        """What datasets and students keep of their teacher."""
+        """The facts about their teacher that datasets and students keep."""
         facts: JSON = {"parameters": self.parameters, "weights": self.weights}
         facts["sha256"] = self.sha256
         if self.normalizer_sha256 is not None:
@@ -80,7 +82,7 @@ class Policy:
 
     @property
     def identity(self) -> str:
-        """What makes it this policy: the digest of its file, and of its normaliser's."""
+        """Identifies the policy: the digest of its file, and of its normaliser's."""
         return "+".join(filter(None, [self.sha256, self.normalizer_sha256]))
 
     @property
@@ -90,7 +92,7 @@ class Policy:
 
     @property
     def acting(self) -> Callable[[Array], Array] | Recurrent:
-        """How it acts in episodes: `act`, or the tick of a policy that keeps a state."""
+        """How it acts in episodes: `act`, or the tick of a policy with a state."""
         graph = self.recurrent
         if graph is None:
             return self.act
@@ -128,7 +130,7 @@ class Policy:
 
     @property
     def values_kind(self) -> str | None:
-        """Which values it says: `q_values`, `logits`; None: none."""
+        """The kind of values that it gives: `q_values`, `logits`; None: none."""
         return None if self.choices is None else self.choices.values
 
     def _outputs(self, observations: Array) -> Array:
@@ -151,7 +153,7 @@ def load_policy(
     task: int | None = None,
     env: str | None = None,
 ) -> Policy:
-    """Load a policy, whatever its form.
+    """Load a policy of any form.
 
     Args:
         path: a Stable-Baselines3 `.zip`, an `.onnx`, a `.safetensors` student, or a folder that
@@ -265,7 +267,7 @@ def _from_onnx(path: Path) -> Policy:
 
 
 def _choices_of_onnx(path: Path, network: OnnxNetwork, signals: JSON | None) -> Choices | None:
-    """What its signals say, or else the type and the name of its output."""
+    """Return the choices from its signals, or else from type and name of its output."""
     said = choices_of(signals)
     if said is None and signals is not None and "action" in signals:
         return None  # real numbers, whatever the output is called
@@ -307,7 +309,7 @@ def _from_student(path: Path, task: int | None, env: str | None) -> Policy:
 
 
 def choosing(network: Mlp, signals: JSON) -> tuple[Mlp, Choices | None]:
-    """A student's network, up to the values that it takes the greatest of where it chooses."""
+    """Return a student's network, without its argmax if its action is discrete, and its choices."""
     choices = choices_of(signals)
     if choices is None or network.activations[-1] != "argmax":
         return network, choices

@@ -1,6 +1,6 @@
-"""An episode while it runs: the one place where an environment is reset and stepped by a policy.
+"""A running episode: the one place where an environment is reset and stepped by a policy.
 
-Whoever drives it chooses the actions, alone or for many episodes side by side.
+The caller chooses the actions, for one episode or for many side by side.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sparsectl.training.nn.networks import Array
 
 @dataclass(frozen=True)
 class Step:
-    """What one action led to."""
+    """The result of one action."""
 
     observation: Array
-    """Before the action, float32 [n]."""
+    """The observation before the action, float32 [n]."""
     reward: float
     after: Array
     """The next observation, float32 [n]."""
@@ -28,12 +28,12 @@ class Step:
 
 
 class RunningEpisode:
-    """One episode of an environment, which nobody else steps meanwhile.
+    """One episode of an environment, which nothing else may step meanwhile.
 
     Attributes:
-        observation: the present one, float32 [n].
+        observation: the present observation, float32 [n].
         is_over: whether the environment terminated or truncated it.
-        info: what the environment said with its last step.
+        info: the `info` of the environment's last step.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RunningEpisode:
 
         Args:
             environment: whose last episode is over.
-            seed: of its start; None: its generator goes on.
+            seed: determines its start; None: continue with the environment's generator.
             options: for `reset`.
         """
         self._environment = environment
@@ -64,6 +64,6 @@ class RunningEpisode:
 
     @property
     def success(self) -> bool | None:
-        """What the environment says of it at its end; None: nothing."""
+        """Return `info["is_success"]` at its end; None if it is not given."""
         said = self.info.get("is_success")
         return None if said is None else bool(said)

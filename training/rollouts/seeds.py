@@ -1,8 +1,8 @@
 """Seeds of episodes: a series for each purpose, and no two series share an episode.
 
-What chose a policy must not be what it is reported by: the best of many owes some of its figures to
+Episodes that selected a policy must not report it: the best of many owes part of its figures to
 luck, which other episodes do not repeat. So every purpose has its own block of seeds, and every
-episode that is run anywhere is seeded here.
+episode is seeded here.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from sparsectl.common.errors import UserError
 
 BLOCK = 2**24
-"""Seeds of a series; Gymnasium takes any up to 2³², some libraries only up to 2³¹."""
+"""Number of seeds of a series; Gymnasium accepts any up to 2³², some libraries only up to 2³¹."""
 
 
 class Series(IntEnum):
-    """What an episode is run for."""
+    """The purpose of an episode."""
 
     EVALUATION = 0
     """What `evaluate` reports; its `--seed` is the episode's own."""
@@ -54,8 +54,8 @@ def episode_seed(series: Series, number: int, *entropy: int) -> int:
     Args:
         series: the purpose.
         number: of the episode.
-        entropy: what tells one run of the series from another, such as the run's seed and the
-            round. Its episodes are successive seeds, so that they differ among themselves.
+        entropy: distinguishes one run of the series from another, such as the run's seed and the
+            round. Its episodes have consecutive seeds, so they differ from each other.
 
     Raises:
         UserError: the number is outside the series' block.
