@@ -1,4 +1,4 @@
-"""The C header that tells a firmware of its rig, its board and its safety: firmware_config.h."""
+"""Write firmware_config.h, the C header with the constants of rig, board and safety."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from sparsectl.firmware_host.boards.board import Board
 
 LINK_TIMEOUT_TICKS: Final = 3
-"""Silence of the host that ends a run, in control ticks, unless CONFIG asks for another."""
+"""Control ticks without a message from the host that end a run, unless CONFIG sets another
+number."""
 STUCK_DUTY: Final = 0.5
-"""Part of the largest duty that must move any base."""
+"""Share of the largest duty that must move any base."""
 STUCK_TRAVEL: Final = 0.25
-"""Part of the base's limit over which no free pole stays still."""
+"""Share of the base's limit; over this distance no free pole stays still."""
 COMMAND_TICKS: Final = 2
 """Longest time to live of a COMMAND: the motor is off within three ticks of the last one."""
 
@@ -41,7 +42,7 @@ _COMPUTE_NS = 300_000  # a small microcontroller's policy call, for the virtual 
 
 
 def config_header(rig: RigConstants, policy: PolicyFacts, board: Board) -> str:
-    """The text of ``firmware_config.h``: rig, board and safety, as macros."""
+    """Return the text of ``firmware_config.h``: rig, board and safety, as macros."""
     lines = ["/* One firmware's rig and board. Generated when it was built. */"]
     lines += ["#ifndef FIRMWARE_CONFIG_H", "#define FIRMWARE_CONFIG_H", ""]
     lines += [f"/* Policy {policy.digest} */"]
@@ -58,7 +59,7 @@ def config_header(rig: RigConstants, policy: PolicyFacts, board: Board) -> str:
 
 
 def safety_ticks(rig: RigConstants) -> dict[str, int]:
-    """What each check of the board has to see before it faults, in control ticks."""
+    """Return how many control ticks each of the board's checks takes before it faults."""
     macros = _safety(rig)
     return {
         "dead stop": 2,
@@ -116,7 +117,8 @@ def _rig(rig: RigConstants) -> dict[str, str]:
 
 
 def _duties(rig: RigConstants) -> dict[str, str]:
-    """Those that a policy chooses among; a firmware of any other rig has no such macros."""
+    """Return the macros of the duties that a policy chooses among; a firmware of any other rig has
+    none."""
     if not rig.duties:
         return {}
     duties = ", ".join(_float(duty) for duty in rig.duties)
@@ -124,30 +126,30 @@ def _duties(rig: RigConstants) -> dict[str, str]:
 
 
 def most_link_ticks(period_us: int) -> int:
-    """The most ticks without a word of the host that a host may ask a board to bear with."""
+    """Return the largest number of ticks without a message that a host may set."""
     return max(3, math.ceil(_LINK_MOST_S * 1e6 / period_us))
 
 
 def watchdog_us(period_us: int) -> int:
-    """The longest that a board's watchdog waits for the next control tick, in us."""
+    """Return the longest time that a board's watchdog waits for the next control tick, in us."""
     return max(round(_WATCHDOG_S * 1e6), _WATCHDOG_TICKS * period_us)
 
 
 def clock_ticks(period_us: int) -> int:
-    """Over how many ticks a board compares its two clocks."""
+    """Return over how many ticks a board compares its two clocks."""
     return max(_CLOCK_TICKS, math.ceil(_CLOCK_S * 1e6 / period_us))
 
 
 def rig_digest(rig: RigConstants) -> bytes:
-    """What HELLO and CONFIG carry of the rig: the first bytes of a SHA-256 over every constant that
-    the firmware is built with for it, scales, limits and thresholds."""
+    """Return the rig's digest in HELLO and CONFIG: the first bytes of a SHA-256 over every constant
+    that the firmware is built with for it: scales, limits and thresholds."""
     macros = {**_rig(rig), **_safety(rig)}
     text = "".join(f"{name} {macros[name]}\n" for name in sorted(macros))
     return hashlib.sha256(text.encode()).digest()[:RIG_DIGEST_BYTES]
 
 
 def told_by_rig(rig: RigConstants) -> dict[str, int]:
-    """The fields of the message RIG, as a firmware of this rig fills them."""
+    """Return the fields of the message RIG, as a firmware of this rig fills them."""
     macros = {**_rig(rig), **_safety(rig)}
     names = {
         "current_limit_ma": "RIG_CURRENT_LIMIT_MA",
@@ -191,13 +193,14 @@ def _safety(rig: RigConstants) -> dict[str, str]:
 
 
 def _telling_jerk(rig: RigConstants) -> int:
-    """Counts by which two steps of the base differ; the largest of an int32: never."""
+    """Return the counts by which two steps of the base must differ; the largest int32 means
+    never."""
     if rig.telling_acceleration == math.inf:
         return 2**31 - 1
     return math.ceil(rig.telling_acceleration * (rig.period_us * 1e-6) ** 2 / rig.base_unit)
 
 
 def _float(value: float) -> str:
-    """Digits enough for every bit of a float."""
+    """Format a float with enough digits for every bit."""
     text = f"{value:.9g}"
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

@@ -1,4 +1,4 @@
-"""Whether a folder holds already what a build would make: then there is nothing to compile."""
+"""Detect whether a folder already contains the build, so that nothing has to be compiled."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _SOURCES: Final = (".c", ".h", ".S", ".ld")
 
 
 def inputs_digest(policy: Path, board: Board, config: str, flags: Iterable[str]) -> str:
-    """SHA-256 of all that a build is made from: sources, constants, flags, compiler.
+    """Return the SHA-256 of everything that a build is made from: sources, constants, flags,
+    compiler.
 
     Args:
         policy: folder that `export` wrote.
-        board: for which it is built.
+        board: the target of the build.
         config: the text of firmware_config.h.
-        flags: those beside the board's own.
+        flags: flags besides the board's own.
 
     Raises:
         UserError: the board's compiler is not installed.
@@ -38,7 +39,7 @@ def inputs_digest(policy: Path, board: Board, config: str, flags: Iterable[str])
 
 
 def earlier_build(summary: Path, elf: Path, inputs: str) -> dict[str, Any] | None:
-    """The summary of the build at `elf`, where it was made from these inputs and is whole."""
+    """Return the summary of the build at `elf` if it was made from these inputs and is complete."""
     try:
         built = json.loads(summary.read_text(encoding="utf-8"))
         same = built.get(INPUTS) == f"{inputs} {file_digest(elf)}"

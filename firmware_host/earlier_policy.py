@@ -1,5 +1,5 @@
-"""Reads a policy's folder without golden vectors in its policy.json, as an earlier release wrote it
-or a hand did: what it says of itself, and its golden vectors, from the text of its C."""
+"""Read a policy's folder without golden vectors in its policy.json, from an earlier release or made
+by hand: facts and golden vectors come from the text of its C."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F.]+[pP][-+]?\d+|\d+\.?\d*(?
 
 
 def facts_of_header(path: Path) -> PolicyFacts:
-    """Those that the macros of the policy.h at `path` tell.
+    """Return the facts in the macros of the policy.h at `path`.
 
     Raises:
         UserError: the header is not one that `export` wrote.
@@ -46,7 +46,7 @@ def facts_of_header(path: Path) -> PolicyFacts:
 
 
 def vectors_of_header(path: Path, facts: PolicyFacts) -> GoldenVectors:
-    """The golden vectors in the tables of the policy_vectors.h at `path`.
+    """Return the golden vectors in the tables of the policy_vectors.h at `path`.
 
     Raises:
         UserError: the file is missing, or is not one that `export` wrote for this policy.
@@ -73,7 +73,7 @@ def _integer(text: str, name: str, path: Path, least: int) -> int:
 
 
 def _encoding(text: str) -> str | None:
-    """From the provenance at the head of the file: `* encoding     csr: ...`."""
+    """Return the encoding in the file's provenance header: `* encoding     csr: ...`."""
     match = re.search(r"^ \*[ \t]+encoding[ \t]+([\w-]+)", text, re.M)
     return match.group(1) if match else None
 

@@ -1,4 +1,4 @@
-"""Which instructions of a program belong to its activation functions, inlined or not."""
+"""Determine which instructions of a program belong to activation functions, inlined or not."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ ACTIVATIONS: Final = re.compile(
     r"^_*(fixed_)?(relu|positive|leaky|tanh|sigmoid|logistic|softmax|elu|selu|celu|gelu|silu|swish|softplus|softsign|"
     r"exp|erf|hard|mish|argmax|activat|layer_activat|eml_net_activation)"
 )
-"""How functions of activations begin; libm's too, which a rival may call."""
+"""Prefixes of the names of activation functions; libm's too, which a competitor's code may call."""
 
 
 @dataclass(frozen=True)
 class Owners:
-    """Addresses of instructions. What is in neither set is the rest of the policy."""
+    """Addresses of instructions, by owner. Instructions in neither set are the rest of the
+    policy."""
 
     activations: frozenset[int]
-    """Of functions named like an activation, inlined or not."""
+    """Instructions of functions named like an activation, inlined or not."""
     libraries: frozenset[int]
-    """Of functions whose source is not on this machine, such as libgcc's float operations: their
-    time is their caller's."""
+    """Instructions of functions without source on this machine, such as libgcc's float operations:
+    their time counts for their caller."""
 
 
 def owners(core: Core, elf: Path) -> Owners:
-    """Of all instructions of the program, by its debug information."""
+    """Find the owners of all instructions of the program, by its debug information."""
     command = [binutil(core, "addr2line"), "-a", "-i", "-f", "-e", str(elf)]
     answer = subprocess.run(
         command,
@@ -54,7 +55,7 @@ def owners(core: Core, elf: Path) -> Owners:
 
 
 def instruction_addresses(core: Core, elf: Path) -> list[int]:
-    """Of the whole program, by its disassembly."""
+    """Return the addresses of all instructions of the program, by its disassembly."""
     command = [binutil(core, "objdump"), "-d", str(elf)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [int(found, 16) for found in re.findall(r"^ *([0-9a-f]+):\t", text, re.MULTILINE)]

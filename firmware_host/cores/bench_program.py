@@ -1,4 +1,4 @@
-"""The program that runs a policy on a bare core, and what the policy adds to it."""
+"""Build the program that runs a policy on a bare core, and measure what the policy adds to it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Program:
 
     elf: Path
     flash: dict[str, int]
-    """Bytes that the policy adds, a section: code, tables, data (RAM's image)."""
+    """Bytes per section that the policy adds: code, tables, data (RAM's image)."""
     ram_bytes: int
     """Static RAM that the policy adds."""
 
@@ -72,10 +72,10 @@ def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program
 
 
 def binutil(core: Core, name: str) -> str:
-    """Path of a binary utility that comes with the core's compiler: size, objdump, nm.
+    """Return the path of a binary utility of the core's compiler: size, objdump, nm.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is not installed.
     """
     compiler = Path(find_compiler(core)).name
     prefix = compiler[: compiler.rfind("-") + 1] if "-" in compiler else ""
@@ -89,14 +89,14 @@ def binutil(core: Core, name: str) -> str:
 
 
 def symbols(core: Core, elf: Path) -> dict[str, int]:
-    """Address of each symbol."""
+    """Return the address of each symbol."""
     lines = _output([binutil(core, "nm"), str(elf)]).splitlines()
     rows = (line.split() for line in lines)
     return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
 
 
 def flat_image(core: Core, elf: Path) -> bytes:
-    """The program as it lies in memory from its lowest address on."""
+    """Return the program's memory image from its lowest address on."""
     image = elf.with_suffix(".bin")
     command = [binutil(core, "objcopy"), "-O", "binary", str(elf), str(image)]
     subprocess.run(command, check=True, capture_output=True)
@@ -128,20 +128,20 @@ def _link_policy(core: Core, port: Port, policy: Path, objects: list[Path], out:
 
 
 def section_bytes(core: Core, path: Path) -> dict[str, int]:
-    """Bytes of each section of an object or a program."""
+    """Return the bytes of each section of an object or a program."""
     rows = map(str.split, _output([binutil(core, "size"), "-A", str(path)]).splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].startswith(".")}
 
 
 def _sections(core: Core, elf: Path) -> dict[str, int]:
-    """Bytes of code, tables, data and zeroed RAM."""
+    """Return the bytes of code, tables, data and zeroed RAM."""
     kinds = {"code": _CODE, "tables": _TABLES, "data": _DATA, "zeroed": _ZEROED}
     sizes = section_bytes(core, elf)
     return {kind: sum(sizes.get(name, 0) for name in names) for kind, names in kinds.items()}
 
 
 def _tables_in_code(core: Core, objects: list[Path]) -> int:
-    """Of AVR, whose linker puts constants among the code."""
+    """Return the bytes of tables on AVR, whose linker puts constants among the code."""
     sizes = [section_bytes(core, path) for path in objects]
     return sum(size for each in sizes for n, size in each.items() if n.startswith(".progmem"))
 

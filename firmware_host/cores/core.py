@@ -1,4 +1,4 @@
-"""What the host must know of a bare core to compile for it and to measure on it."""
+"""What the host needs to know about a bare core to compile for it and to measure on it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ FIRMWARE: Final = Path(__file__).parent.parent / "firmware"
 """The C sources: core/, port.h, ports/, bench/."""
 
 WARNINGS: Final = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wfloat-conversion")
-"""Of the generated policy too; our own sources take -Wconversion besides."""
+"""Warnings, for the generated policy too; our own sources add -Wconversion."""
 
 C_FLAGS: Final = ("-std=c99", "-O2", "-ffp-contract=off", "-g")
-"""Of every core: no product and sum are contracted, so every core gives the same bits."""
+"""Flags for every core: products and sums are not contracted, so every core gives the same bits."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What calls of a policy cost on a core; the tuples hold a figure an observation.
+    """The cost of calls of a policy on a core; the tuples have one value per observation.
 
-    None where the core cannot tell.
+    None: the core cannot measure it.
     """
 
     actions: Float32
@@ -35,34 +35,35 @@ class Measurement:
     """exact or modelled; None without cycles."""
     instructions: tuple[int, ...] | None
     flash: dict[str, int]
-    """Bytes a section over a firmware with an empty policy: code, tables, data."""
+    """Bytes per section more than a firmware with an empty policy: code, tables, data."""
     ram_bytes: int
-    """Static RAM over a firmware with an empty policy."""
+    """Static RAM more than a firmware with an empty policy."""
     stack_bytes: int | None
     """The deepest that the stack went below the call."""
     activation_share: float | None
-    """Part of the cycles (without cycles: of the instructions) spent in activation functions."""
+    """Share of the cycles (without cycles: of the instructions) spent in activation functions."""
     note: str
-    """What the figures are and are not, one sentence."""
+    """One sentence about what the figures are and what they are not."""
     microseconds: float | None = None
-    """Of the fastest call, where a clock was read; else None: cycles and clock tell."""
+    """Duration of the fastest call, if a clock was read; otherwise None: cycles and clock give
+    it."""
     median_microseconds: float | None = None
 
 
 class ToolChain(Protocol):
-    """What compiling needs; cores and boards are such."""
+    """What compiling requires; cores and boards provide it."""
 
     @property
     def name(self) -> str:
-        """Of the core or board, for messages."""
+        """Name of the core or board, for messages."""
 
     @property
     def compilers(self) -> tuple[str, ...]:
-        """C compilers that will do, best first."""
+        """Suitable C compilers, best first."""
 
     @property
     def compiler_package(self) -> str:
-        """How to get one: Debian packages."""
+        """Debian packages of the compiler."""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -74,24 +75,24 @@ class Core(ToolChain, Protocol):
 
     @property
     def clock_hz(self) -> int | None:
-        """A usual clock in Hz; None where it is not fixed."""
+        """A usual clock in Hz; None: not fixed."""
 
     @property
     def flash_bytes(self) -> int | None:
-        """Flash of the chip, in bytes; None where the core is no chip."""
+        """Flash of the chip, in bytes; None: the core is no chip."""
 
     @property
     def ram_bytes(self) -> int | None:
-        """RAM of the chip, in bytes; None where the core is no chip."""
+        """RAM of the chip, in bytes; None: the core is no chip."""
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
         """Compile the policy in the folder `policy` and run it on `observations`.
 
         Args:
             policy: what `export` wrote: policy.c, policy.h and, for some encodings, policy.S.
-            folder: an empty folder for what that takes.
+            folder: an empty working folder.
             observations: [observations, observation_size].
-            runs: calls to time, where time is measured by a clock.
+            runs: number of calls to time, if time is measured by a clock.
 
         Raises:
             UserError: a tool is missing, or the policy does not compile, fit or end.

@@ -1,4 +1,4 @@
-"""What a model of a processor's timing is: the cycles of an instruction after those before it."""
+"""Models of a processor's timing: the cycles of an instruction after those before it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class CycleModel(Protocol):
 
     @property
     def source(self) -> str:
-        """Where it comes from and what it leaves out, for the note beside a figure."""
+        """Source of the model and what it leaves out, for the note beside a figure."""
 
     def cycles(
         self, before: Sequence[Instruction], instruction: Instruction, outcome: Outcome
     ) -> int:
-        """Cycles of `instruction`; `before`: what ran just before it, the newest last."""
+        """Return the cycles of `instruction`; `before`: the instructions just before it, newest
+        last."""

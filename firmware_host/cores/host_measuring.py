@@ -64,7 +64,7 @@ def memory(core: Core, policy: Path, folder: Path, observations: Float32) -> dic
 
 
 def _build(core: Core, policy: Path, folder: Path) -> tuple[Path, dict[str, int]]:
-    """The program, and the bytes of the policy's objects, a kind of section."""
+    """Build the program; return it, and the bytes of the policy's objects per kind of section."""
     include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(policy))
     own = [policy / name for name in ("policy.c", "policy.S") if (policy / name).is_file()]
     objects = [folder / f"{source.name}.o" for source in own]

@@ -1,4 +1,4 @@
-"""What valgrind counts on this machine: instructions, call by call, and those of activations.
+"""Count instructions with valgrind on this machine, call by call, and those of activations.
 
 Format: Callgrind Format Specification, in Valgrind's manual; written here without compression.
 """
@@ -30,7 +30,7 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True)
 class Profile:
-    """Of calls of policy_act, in their order."""
+    """Instruction counts of calls of policy_act, in order."""
 
     instructions: tuple[int, ...]
     activation_share: float
@@ -67,12 +67,13 @@ def profile(core: Core, program: Path, observations: Path, folder: Path) -> Prof
 
 
 def _in_order(folder: Path) -> list[Path]:
-    """callgrind.1, callgrind.2, and so on: a file a call."""
+    """Return callgrind.1, callgrind.2, and so on: one file per call."""
     return sorted(folder.glob("callgrind.*"), key=lambda path: int(path.suffix[1:]))
 
 
 def _spent(text: str) -> Iterator[_Spent]:
-    """The costs of the functions themselves; a line after calls= tells what was called."""
+    """Yield the costs of the functions themselves; the line after calls= belongs to the called
+    function."""
     program = function = ""
     called = False
     for line in text.splitlines():

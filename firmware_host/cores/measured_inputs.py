@@ -1,4 +1,4 @@
-"""Observations that a policy's time is measured on: golden, extreme and random ones."""
+"""Make the observations on which a policy's time is measured: golden, extreme and random ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparsectl.firmware_host.cores.core import Float32
 RANDOM: int = 64
 _SEED: int = 20
 _FAR: float = 1e3
-"""Times the golden vectors' range: every activation in its tail."""
+"""Factor of the golden vectors' range at which every activation is in its tail."""
 
 
 def measured_inputs(golden: Float32, random: int = RANDOM) -> Float32:

@@ -1,6 +1,7 @@
-"""Which part of a call's instructions are activations' on RISC-V: Unicorn tells what blocks ran.
+"""Measure the share of a call's instructions in activations on RISC-V: Unicorn reports which blocks
+ran.
 
-QEMU counts the instructions of a call but does not say where they lie.
+QEMU counts the instructions of a call but does not report their addresses.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FPU_ON: Final = 0x2000
 
 
 def activation_share(core: Core, program: Program, observation: Float32) -> float | None:
-    """Of one call; None if it does not come back here."""
+    """Return the share for one call; None if the call does not return here."""
     blocks = _blocks(core, program, observation)
     if blocks is None:
         return None
@@ -45,7 +46,7 @@ def activation_share(core: Core, program: Program, observation: Float32) -> floa
 
 
 def _blocks(core: Core, program: Program, observation: Float32) -> array[int] | None:
-    """The blocks that ran, address | size << 32."""
+    """Return the blocks that ran, as address | size << 32."""
     names = symbols(core, program.elf)
     machine = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
     machine.mem_map(RAM, RAM_BYTES)

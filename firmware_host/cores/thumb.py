@@ -1,4 +1,4 @@
-"""Thumb instructions of a linked program, as the tool chain's objdump names them."""
+"""Disassemble the Thumb instructions of a linked program with the tool chain's objdump."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ class Instruction:
     size: int
     """In bytes: 2 or 4."""
     operation: str
-    """Without width, type and condition: ldr, vadd, b."""
+    """Mnemonic without width, type and condition: ldr, vadd, b."""
     suffix: str
-    """The type of a float operation: f32, f64; else empty."""
+    """Type of a float operation: f32, f64; otherwise empty."""
     condition: str
-    """eq, ne and so on; empty where it always runs."""
+    """Condition: eq, ne and so on; empty: always executed."""
     operands: str
     in_it_block: bool = False
 
     @cached_property
     def registers(self) -> tuple[str, ...]:
-        """All registers named, in order; ranges in lists are written out."""
+        """All registers in the operands, in order; ranges in lists are expanded."""
         return tuple(_NUMBERS.get(r, r) for r in _REGISTER.findall(_ranges(self.operands)))
 
     @cached_property
     def list_length(self) -> int:
-        """Words that a list of registers moves."""
+        """Number of words that a list of registers moves."""
         inside = re.search(r"\{(.*?)\}", _ranges(self.operands))
         names = _REGISTER.findall(inside.group(1)) if inside else []
         return sum(2 if name.startswith("d") else 1 for name in names)
 
     @cached_property
     def address_registers(self) -> tuple[str, ...]:
-        """Registers that make the address of a single load or store."""
+        """Registers of the address of a single load or store."""
         inside = re.search(r"\[(.*?)\]", self.operands)
         names = _REGISTER.findall(inside.group(1)) if inside else []
         return tuple(_NUMBERS.get(name, name) for name in names)
@@ -66,13 +66,13 @@ class Instruction:
 
     @property
     def writes(self) -> str | None:
-        """The register that it computes or loads; None for stores, comparisons and branches."""
+        """The register that it computes or loads; None: a store, comparison or branch."""
         none = self.is_store or self.is_branch or self.operation in _WRITE_NOTHING
         return None if none or not self.registers else self.registers[0]
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Registers that it takes; the destination too where it is added to."""
+        """Registers that it reads, including a destination that is added to."""
         if self.is_store or self.operation in _WRITE_NOTHING or self.accumulates:
             return self.registers
         return self.registers[1:]

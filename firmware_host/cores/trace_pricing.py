@@ -1,4 +1,4 @@
-"""From the blocks that ran to cycles and instructions: each kind of block is priced once.
+"""Compute cycles and instructions from the blocks that ran: each kind of visit is priced once.
 
 Two visits of a block cost the same if the same block ran before it and after it (was its branch
 taken?) and if the flags at its conditions were the same; so a trace of a million blocks has a few
@@ -19,33 +19,33 @@ from sparsectl.firmware_host.cores.cycle_model import CycleModel, Outcome
 from sparsectl.firmware_host.cores.thumb import Code, Instruction
 
 _BEFORE: Final = 5
-"""Instructions before a block that a model may look at: the longest latency there is."""
+"""Number of instructions before a block that a model may examine: the longest latency."""
 
 Visit = tuple[int, tuple[tuple[int, int], ...]]
 """A block's address | size << 32, and the flags at its watched IT instructions."""
 
 
 class Passage(NamedTuple):
-    """A visit and what decides over its price."""
+    """A visit of a block, with everything that determines its price."""
 
     before: Visit | None
     visit: Visit
     taken: bool
-    """It ended elsewhere than at the next address."""
+    """Whether it ended at an address other than the next one."""
     for_activation: bool
-    """Library code that an activation called."""
+    """Whether it is library code that an activation called."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call."""
+    """Cycles and instructions of one call."""
 
     cycles: int
     instructions: int
 
 
 class Pricing:
-    """Prices traces of one program by one model."""
+    """Computes the cycles of traces of one program with one model."""
 
     def __init__(self, code: Code, model: CycleModel, owners: Owners) -> None:
         self._code = code
@@ -68,7 +68,7 @@ class Pricing:
         return Cost(cycles, instructions)
 
     def activation_share(self) -> float:
-        """The part of all cycles priced so far that activations took."""
+        """Share of activations in all cycles so far."""
         part = whole = 0
         for passage, count in self._passages.items():
             block, prices = self._block(passage.visit[0]), self._price(passage)
@@ -79,7 +79,7 @@ class Pricing:
         return part / whole if whole else 0.0
 
     def _count(self, call: Call) -> Counter[Passage]:
-        """How often each kind of passage happened."""
+        """Count how often each kind of passage happened."""
         visits, numbers = _numbered(call)
         starts = call.blocks & np.uint64(0xFFFFFFFF)
         ends = starts + (call.blocks >> np.uint64(32))

@@ -1,4 +1,4 @@
-"""What an emulator is: a command that runs a firmware and says where its serial line is."""
+"""Emulators: commands that run a firmware and print the path of its serial line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 PORT_PATTERN: Final = re.compile(r"(/dev/[\w/.-]+)")
-"""The first device path that the command prints is the serial line's."""
+"""Matches the first device path that the command prints, which is the serial line's."""
 
 
 class Emulator(Protocol):
@@ -15,21 +15,22 @@ class Emulator(Protocol):
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """Programs that it needs, by their names in `firmware_host.tools`."""
+        """Programs that it requires, by their names in `firmware_host.tools`."""
 
     @property
     def note(self) -> str:
-        """What its time is and is not, a phrase."""
+        """A phrase about the meaning of its time."""
 
     def command(self, elf: Path, scratch: Path) -> list[str]:
-        """The command that runs `elf`; `scratch` is an empty folder for what that takes.
+        """Return the command that runs `elf`; `scratch` is an empty working folder.
 
         Raises:
             UserError: a tool is missing.
         """
 
     def instructions(self, seconds: float) -> int | None:
-        """Instructions that ran in so much of the firmware's own time; None where it cannot tell.
+        """Return the instructions that run in this much of the firmware's own time; None: not
+        known.
 
-        Only of time in which the core did not sleep.
+        Valid only for time in which the core did not sleep.
         """

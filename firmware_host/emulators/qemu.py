@@ -16,11 +16,11 @@ class Qemu:
     """qemu-system-…"""
     machine: str
     ns_shift: int
-    """An instruction takes 2^ns_shift ns of emulated time: about what it takes on the chip."""
+    """One instruction takes 2^ns_shift ns of emulated time, about as long as on the chip."""
     counts_at_hz: int | None = None
-    """Where the firmware's timer counts instructions themselves: the rate it believes in."""
+    """If the firmware's timer counts instructions: the rate that the firmware assumes."""
     serial: int = 0
-    """Which of the machine's serial lines, from 0."""
+    """Index of the machine's serial line."""
 
     @property
     def tools(self) -> tuple[str, ...]:

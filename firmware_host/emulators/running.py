@@ -1,4 +1,4 @@
-"""A board that runs here, in its emulator, for as long as a context lasts."""
+"""Run a board in its emulator while a context lasts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ START_TIMEOUT_S: Final = 20.0
 class RunningBoard:
     """Context manager around the emulator's process; `port` is the pty of the serial line.
 
-    The process ignores the terminal's Ctrl-C (a session of its own): who started it ends it.
+    The process ignores the terminal's Ctrl-C (it has its own session): the program that started it
+    ends it.
     """
 
     def __init__(self, board: Board, elf: Path) -> None:
@@ -36,7 +37,7 @@ class RunningBoard:
         self.board, self.elf, self.emulator = board, elf, board.emulator
         self.port = ""
         self.last_words = ""
-        """What the process printed after the port; complete once it has ended."""
+        """What the process printed after the port; complete when it has ended."""
         self._held: int | None = None
 
     def __enter__(self) -> RunningBoard:
@@ -71,7 +72,7 @@ class RunningBoard:
         self._end()
 
     def _find_port(self) -> str:
-        """The path that the process prints."""
+        """Return the path that the process prints."""
         assert self.process.stdout is not None
         descriptor, said = self.process.stdout.fileno(), ""
         deadline = time.monotonic() + START_TIMEOUT_S
