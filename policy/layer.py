@@ -1,4 +1,4 @@
-"""One layer of a policy: weights, biases and what is done to the sums."""
+"""One layer of a policy: weights, biases and activations."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from sparsectl.policy.activations import ACTIVATIONS, Activation, Float32, Float
 from sparsectl.policy.convolution import Convolution
 
 MAX_WIDTH = 16_384
-"""Neurons a layer at most: their values alone take 64 KB of RAM, as much as most chips have. An
-index of 16 bits can name each."""
+"""The most neurons per layer: their values alone take 64 KB of RAM, as much as most chips have. A
+16-bit index can address each."""
 
 
 MIXED = "mixed"
-"""The activation of a layer whose neurons have several; its segments say which."""
+"""The name of the activation if a layer has several; its segments say which."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of a layer's neurons and what is done to their sums.
+    """A run of a layer's neurons, and the activation of their sums.
 
-    parameters are the activation's (alpha, limits), rounded to float32; none given takes its
-    defaults.
+    parameters are the activation's (alpha, limits), rounded to float32; by default its defaults.
     """
 
     neurons: int
@@ -64,12 +63,12 @@ class Segment:
 
     @property
     def results(self) -> int:
-        """Numbers after the activation."""
+        """Number of values after the activation."""
         return ACTIVATIONS[self.activation].results(self.neurons)
 
     @property
     def operands(self) -> int:
-        """Runs of neurons that a run of results is made of."""
+        """Number of runs of neurons that a run of results is made from."""
         return ACTIVATIONS[self.activation].operands
 
     @property
@@ -82,11 +81,11 @@ class Segment:
 class Layer:
     """activation(weight @ x + bias), float32; the arrays are read-only copies.
 
-    weight: [out, in]; bias: [out]; a weight of 0 is a weight that is not there. parameters are the
-    activation's. Where neurons have several activations `segments` has a run of neurons for each,
-    in order, and `activation` is "mixed": that is how a value is carried past a layer (a neuron
-    with one weight of 1 and no activation), and how towers and heads stand side by side. The
-    results follow one another as the segments do.
+    weight: [out, in]; bias: [out]; a weight of 0 counts as absent. parameters are the activation's.
+    If neurons have several activations, `segments` has a run of neurons for each, in order, and
+    `activation` is "mixed": this is how a value is carried past a layer (a neuron with one weight
+    of 1 and no activation), and how towers and heads are side by side. The results are in the order
+    of the segments.
     """
 
     weight: Float32
@@ -94,11 +93,11 @@ class Layer:
     activation: str = "identity"
     parameters: tuple[float, ...] = ()
     segments: tuple[Segment, ...] = ()
-    """Empty where one activation serves all neurons."""
+    """Empty: all neurons have the same activation."""
     convolution: Convolution | None = None
-    """Where the weights are applied at many places of an image. Then weight is [output channels,
-    patch_size] and bias [output channels], a neuron is an output channel at a place, and one
-    activation, of each neuron alone, serves all."""
+    """Set if the weights are applied at many places of an image. Then weight is [output channels,
+    patch_size] and bias [output channels], a neuron is an output channel at a place, and all have
+    one elementwise activation."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
@@ -149,7 +148,7 @@ class Layer:
 
     @cached_property
     def parts(self) -> tuple[Segment, ...]:
-        """The segments; one where all neurons have the same activation."""
+        """The segments; a single one if all neurons have the same activation."""
         return self.segments or (self._uniform(),)
 
     @property
@@ -168,13 +167,14 @@ class Layer:
 
     @property
     def widest(self) -> int:
-        """The most values that it takes, looks at or makes of an observation."""
+        """The most values that the layer takes, examines or makes for one observation."""
         read = self.convolution.count * self.convolution.patch_size if self.convolution else 0
         return max(self.inputs, self.outputs, read)
 
     @property
     def results(self) -> int:
-        """Numbers after the activations: argmax gives 1, a product 1 for 2, most one a neuron."""
+        """Number of values after the activations: argmax gives 1, a product 1 for 2, most others
+        one per neuron."""
         return sum(segment.results for segment in self.parts)
 
     @property
@@ -189,12 +189,12 @@ class Layer:
 
     @cached_property
     def carrying(self) -> int:
-        """Neurons that only hand on a value: one weight of 1 and a bias of 0."""
+        """Number of neurons that only pass a value on: one weight of 1 and a bias of 0."""
         alone = np.count_nonzero(self.weight, axis=1) == 1
         return int(np.sum(alone & (self.weight == 1).any(axis=1) & (self.bias == 0)))
 
     def matrix(self) -> Float32:
-        """[outputs, inputs]: the weights; of a convolution those of each place, written out."""
+        """[outputs, inputs]: the weights; for a convolution they are repeated for each place."""
         if self.convolution is None:
             return self.weight
         whole = np.zeros((self.convolution.count, len(self.weight), self.inputs + 1), np.float32)
@@ -204,7 +204,7 @@ class Layer:
 
     @cached_property
     def _columns(self) -> list[tuple[int, NDArray[np.intp] | slice, Float32]]:
-        """(column, its rows that have a weight, those weights [rows, 1]), columns ascending."""
+        """(column, the rows with a weight, those weights [rows, 1]), columns ascending."""
         columns: list[tuple[int, NDArray[np.intp] | slice, Float32]] = []
         for column in range(self.weight.shape[1]):
             weight = self.weight[:, column]
@@ -228,8 +228,8 @@ class Layer:
         return self.activate(total)
 
     def _sums_of_one(self, x: Float32) -> Float32:
-        """The sums of one column, [in, 1] -> [out, 1], in the same order; what a weight of 0 adds
-        to them is 0, as x is finite."""
+        """Return the sums of one observation, [in, 1] -> [out, 1], in the same order; a weight of 0
+        adds 0, as x is finite."""
         terms = np.empty((len(self.bias), x.shape[0] + 1), np.float32)
         terms[:, 0] = self.bias
         np.multiply(self.weight, x[:, 0], out=terms[:, 1:])
@@ -247,7 +247,7 @@ class Layer:
         """[batch, in] -> [batch, out] in float64: the sums before the activation, in no particular
         order.
 
-        weight, bias: in place of the layer's own, of their shapes.
+        weight, bias: used instead of the layer's own, with the same shapes.
         """
         weight = self.weight.astype(np.float64) if weight is None else weight
         bias = self.bias if bias is None else bias
@@ -258,7 +258,7 @@ class Layer:
 
     @cached_property
     def result_of(self) -> NDArray[np.intp]:
-        """The place of each neuron's result among the layer's, [out]; -1 where a result depends on
+        """[out]: the index of each neuron's result among the layer's; -1 if a result depends on
         several neurons."""
         places, start = [], 0
         for segment in self.parts:
@@ -268,8 +268,8 @@ class Layer:
         return np.concatenate(places)
 
     def neurons(self, kept: NDArray[np.bool_]) -> Layer:
-        """The layer with only the neurons that `kept`, [out], says; those whose results depend on
-        several neurons must all be among them."""
+        """Return the layer with only the neurons in `kept`, [out]; all neurons of a result that
+        depends on several must be among them."""
         segments, start = [], 0
         for segment in self.parts:
             count = int(np.count_nonzero(kept[start : start + segment.neurons]))
@@ -279,24 +279,24 @@ class Layer:
 
     @np.errstate(all="ignore")  # the C overflows as silently; what counts is looked at later
     def activate(self, x: Float32) -> Float32:
-        """The activations alone, as the C computes them; the neurons along axis 0."""
+        """Apply the activations as the C does; neurons along axis 0."""
         found: Float32 = self._each(lambda activation: activation.forward, x)
         return found
 
     @np.errstate(all="ignore")
     def activate_exact(self, x: Float64) -> Float64:
-        """The activations alone in float64; the neurons along axis 0."""
+        """Apply the activations in float64; neurons along axis 0."""
         found: Float64 = self._each(lambda activation: activation.exact, x)
         return found
 
     @np.errstate(all="ignore")
     def activation_rounding(self, x: Float64, error: Float64) -> Float64:
-        """How far `activate` may be off where x may be off by `error`; the neurons along axis 0."""
+        """Return how far `activate` may be off if x may be off by `error`; neurons along axis 0."""
         found: Float64 = self._each(lambda activation: activation.rounding, x, error)
         return found
 
     def _each(self, function: Callable[[Activation], Callable[..., Any]], *given: Any) -> Any:
-        """A function of each segment's activation, of its own neurons."""
+        """Apply a function of each segment's activation to its neurons."""
         parts = zip(self.parts, *(self._split(values) for values in given), strict=True)
         with np.errstate(all="ignore"):  # what overflows is looked at where it comes out
             done = [
@@ -313,7 +313,7 @@ class Layer:
 
 
 def _joined(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """Neighbours of one elementwise activation as one segment."""
+    """Join neighbouring segments with the same elementwise activation."""
     joined: list[Segment] = []
     for segment in segments:
         last = joined[-1] if joined else None

@@ -1,4 +1,4 @@
-"""One way in for every policy: a file or folder of any kind becomes a PolicyGraph."""
+"""Load a policy of any kind, from a file or a folder, as a PolicyGraph."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from sparsectl.policy.signals import INDEX
 from sparsectl.policy.student import read_student
 
 POLICY_ONNX = "policy.onnx"
-"""In the folder that `sparsectl export` writes."""
+"""Name of the ONNX file in a folder that `sparsectl export` writes."""
 
 _HINT = "torch.onnx.export makes an .onnx of any torch model"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a file beside its path.
+    """Options for loading a file.
 
     Attributes:
-        output: of an ONNX file, the output that is the actions; None: the one named so.
-        normalizer: of a Stable-Baselines3 zip, the .npz of what VecNormalize did before it.
-        task: of a student of several tasks, the one whose head is taken; None: all.
+        output: for an ONNX file, the output with the actions; None: found by its name.
+        normalizer: for a Stable-Baselines3 zip, the .npz of its VecNormalize.
+        task: for a student of several tasks, the one whose head is taken; None: all.
     """
 
     output: str | None = None
@@ -41,13 +41,14 @@ class Asked:
 
 
 def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
-    """The policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a folder of
-    `sparsectl export`. Nothing in the file is run, and nothing is unpickled.
+    """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a folder of
+    `sparsectl export`. No code in the file is run, and nothing is unpickled.
 
     Raises:
-        UserError: another kind of file, something asked that is not for its kind, or what the
-            reader of its kind raises.
-        ModuleNotFoundError: a zip, where torch, which reads its weights, is not installed.
+        UserError: the file is of another kind, an option does not apply to its kind, or its reader
+            refuses it.
+        ModuleNotFoundError: the file is a zip, and torch, which reads its weights, is not
+            installed.
     """
     path = model_file(path)
     reader = READERS.get(path.suffix.lower())
@@ -60,11 +61,11 @@ def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
 
 
 def model_file(path: Path) -> Path:
-    """The file itself; of a folder that export wrote, its policy.onnx.
+    """Return the file itself or, in a folder that export wrote, its policy.onnx.
 
     Raises:
-        UserError: that policy.onnx is not the one that the folder's policy.json was written with,
-            so that it may be another policy than the C beside it.
+        UserError: policy.onnx is not the file that the folder's policy.json was written with, so it
+            may be another policy than the C beside it.
     """
     if not path.is_dir():
         return path

@@ -1,4 +1,4 @@
-"""The file of a model, before any of it is read."""
+"""Check a model's file before any of it is read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sparsectl.common.errors import UserError
 
 
 def check_model_file(path: Path, limit_bytes: int) -> None:
-    """Refuse a path that is no file, and a file over the limit, before any of it is read.
+    """Refuse a path that is not a file, and a file over the limit, before any of it is read.
 
     Raises:
-        UserError: missing, a folder, empty, or over the limit.
+        UserError: the path is missing, a folder, empty, or over the limit.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the file of a model in it")

@@ -1,6 +1,8 @@
-"""What Stable-Baselines3's VecNormalize did to observations before a policy saw them.
+"""Read the statistics of Stable-Baselines3's VecNormalize, which normalised observations for a
+policy.
 
-It lies beside the model, as a pickle, which is never decoded here: an .npz of plain arrays has it.
+They are beside the model, as a pickle, which is never decoded here; an .npz of plain arrays
+contains them.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ SAVE = (
     "numpy.savez('normalizer.npz', mean=v.obs_rms.mean, var=v.obs_rms.var, epsilon=v.epsilon, "
     'clip=v.clip_obs)"'
 )
-"""What makes the .npz of a pickle that you wrote yourself."""
+"""The command that makes the .npz from a pickle that you wrote yourself."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Normalizer:
 
     Attributes:
         mean, var: [n] float64.
-        epsilon, clip: over 0.
-        sha256: of the file, hex.
+        epsilon, clip: above 0.
+        sha256: the file's, hex.
     """
 
     mean: NDArray[np.float64]
@@ -48,7 +50,7 @@ class Normalizer:
     sha256: str
 
     def __call__(self, observations: Array) -> Array:
-        """Normalised observations [B, n]."""
+        """Normalise observations [B, n]."""
         scaled = (observations - self.mean) / np.sqrt(self.var + self.epsilon)
         clipped: Array = np.clip(scaled, -self.clip, self.clip).astype(np.float32)
         return clipped
@@ -58,7 +60,7 @@ def read_normalizer(path: Path) -> Normalizer:
     """Read the .npz of a normaliser: `mean` and `var` [n], `epsilon` and `clip` where not default.
 
     Raises:
-        UserError: the file is missing or foreign, or its values are no normaliser's.
+        UserError: the file is missing or foreign, or its values are not a normaliser's.
     """
     if path.suffix in (".pkl", ".pickle"):
         raise UserError(

@@ -1,1 +1,2 @@
-"""ONNX in and out: a file of any exporter becomes a PolicyGraph, or is refused by name."""
+"""Read and write ONNX: a file from any exporter becomes a PolicyGraph, or is refused with the name
+of what is not supported."""

@@ -1,4 +1,4 @@
-"""The end of a file: what its last nodes do to each action becomes the action's map and limits."""
+"""Convert the last nodes of a file, which scale and limit each action, into the action's signal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Action:
     """clip(scale * atom + offset, low, high)."""
 
     atom: int
-    """NOTHING where the action is a constant, its offset."""
+    """NOTHING: the action is a constant, its offset."""
     scale: float = 1.0
     offset: float = 0.0
     low: float = -math.inf
@@ -22,8 +22,9 @@ class Action:
 
 
 def action_of(program: Program, output: Symbol, index: int) -> Action:
-    """Element `index` of the output, a vector, with limits and scaling after the last layer as the
-    action's own; limits of limits, whatever is scaled between them, become one pair."""
+    """Return element `index` of the output, a vector, with the limits and the scaling after the
+    last layer as the action's own; limits of limits, with any scaling between them, become one
+    pair."""
     atom, (scale, shift, offset) = int(output.atom[index]), _numbers(output, index)
     offset += scale * shift
     low, high = -math.inf, math.inf

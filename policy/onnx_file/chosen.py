@@ -1,5 +1,5 @@
-"""Files that give a value for each choice, and whose signals say that the action is the choice: the
-greatest value is taken behind their output, as everywhere else."""
+"""Read files that give a value for each choice and whose signals say that the action is the choice:
+an argmax is added behind their output."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sparsectl.policy.signals import parse_json_object
 
 
 def with_choice(model: ModelProto, output: str) -> tuple[ModelProto, str]:
-    """The model with nodes that take the greatest of `output`'s values, and the name of what they
-    give; both as they are where that output is no values of choices, or nothing says that the
-    action is one.
+    """Return the model with nodes that take the argmax of `output`'s values, and the name of their
+    result; both unchanged if that output is not values of choices, or nothing says that the action
+    is one.
 
     Raises:
-        UserError: there are not as many values as choices.
+        UserError: the number of values is not that of the choices.
     """
     choices = _choices(model)
     if choices is None or not choices.count or values_in(output) is None:
@@ -58,6 +58,6 @@ def _choices(model: ModelProto) -> Choices | None:
 
 
 def _width(value: ValueInfoProto) -> int | None:
-    """The last dimension that is declared; None: it is open."""
+    """Return the last declared dimension; None: it is open."""
     sizes = value.type.tensor_type.shape.dim
     return int(sizes[-1].dim_value) or None if sizes else None

@@ -1,4 +1,5 @@
-"""Neurons that are all the sums of one convolution, as one layer that has its weights once."""
+"""Recognise neurons that are all the sums of one convolution, as one layer that stores the weights
+once."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class Share:
 
     step: Convolve
     place: int
-    """Among the convolution's atoms."""
+    """Index among the convolution's atoms."""
     scale: float
     offset: float
 
@@ -40,11 +41,11 @@ class Image:
     kind: tuple[str, tuple[float, ...]]
     """The activation and its parameters."""
     results: list[int]
-    """The values that come out, in the layer's order."""
+    """The resulting values, in the layer's order."""
 
     @property
     def size(self) -> int:
-        """Its weights."""
+        """Number of its weights."""
         return int(self.weight.size)
 
     def layer(self) -> Layer:
@@ -61,10 +62,10 @@ def convolved(
     total: Float64,
     given: Sequence[int],
 ) -> Image | None:
-    """The layer with a result for each share; None where they are not each of a convolution's sums
-    once, with one scale and offset a channel, or the values `given` are not its image.
+    """Return the layer with a result for each share; None if they are not each of a convolution's
+    sums once, with one scale and offset per channel, or if the values `given` are not its image.
 
-    inputs, total: of the convolution, as values, scaled, and what is added to each.
+    inputs, total: the convolution's inputs as scaled values, and what is added to each.
     """
     step = shares[0].step
     activation = ACTIVATIONS[kind[0]]
@@ -94,8 +95,8 @@ def convolved(
 
 
 def _placed(geometry: Convolution, inputs: Symbol, given: Sequence[int]) -> Convolution | None:
-    """The convolution of the values `given` in the order that they have; None where they are not
-    the image, channel by channel or pixel by pixel."""
+    """Return the convolution of the values `given` in their order; None if they are not the image,
+    channel by channel or pixel by pixel."""
     if len(given) != inputs.size or (inputs.atom == NOTHING).any():
         return None
     position = {value: index for index, value in enumerate(given)}

@@ -1,4 +1,4 @@
-"""The observation: the inputs of an ONNX file that a policy reads, as one vector."""
+"""Combine the inputs of an ONNX file that a policy reads into one observation vector."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def observations(
     shapes: Mapping[str, tuple[int, ...]],
     program: Program,
 ) -> tuple[dict[str, Symbol], list[str]]:
-    """A symbol for each input, in the file's order, and a name for each of their numbers: o0, o1, …
-    of one input, of several the input's own.
+    """Return a symbol for each input, in the file's order, and a name for each of their numbers:
+    o0, o1, … of a single input, or the input's own name if there are several.
 
-    nodes, shapes: of constants; they say how many numbers an input has where it does not itself.
+    nodes, shapes: those of constants; they determine the size of an input that does not declare it.
 
     Raises:
-        UserError: no input, too many, or one that is not a vector of floats of a known size.
+        UserError: there is no input, there are too many, or one is not a vector of floats of a
+            known size.
     """
     if not inputs:
         raise UserError("it has no input that leads to the actions; give the policy's observation")
@@ -69,7 +70,8 @@ def _declared(value: ValueInfoProto) -> list[int | str]:
 def _shape(
     value: ValueInfoProto, nodes: Sequence[NodeProto], shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[tuple[int, ...], int | None]:
-    """The input's shape for one observation, and which dimension is the batch, if it is open."""
+    """Return the input's shape for one observation, and which dimension is the batch, if it is
+    open."""
     kind = value.type.tensor_type
     if kind.elem_type not in FLOATS:
         raise UserError(f"input {short(value.name)} is not of type float; export it with float32")
@@ -95,7 +97,8 @@ def _shape(
 def _width(
     name: str, nodes: Sequence[NodeProto], shapes: Mapping[str, tuple[int, ...]]
 ) -> int | None:
-    """Numbers of an observation by the first constant that meets it, elementwise or as weights."""
+    """Return the size of an observation from the first constant that it meets, elementwise or as
+    weights."""
     known = {name}
     for node in nodes:
         if not known & set(node.input):

@@ -1,9 +1,9 @@
-"""A program as a chain of layers.
+"""Lower a program to a chain of layers.
 
-A layer's neurons are sums of values that the layer before gives, each with its activation: so a
-step's inputs that are scaled, or sums used once, become weights. What is needed further on is
-carried past a layer by a neuron with one weight of 1. The order of layers is that in which values
-can first be computed.
+A layer's neurons are sums of values from the layer before, each with its activation, so a step's
+scaled inputs, and sums that are used once, become weights. Values that are needed later are carried
+past a layer by a neuron with one weight of 1. Layers are in the order in which values can first be
+computed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Row:
     weights: Float64
     bias: float
     share: Share | None = None
-    """Of a convolution's sum and nothing else: which one."""
+    """The convolution's sum that it is, if it is nothing else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,9 @@ class Unit:
     activation: str
     parameters: tuple[float, ...]
     rows: tuple[Row, ...]
-    """A run of them for each operand."""
+    """One run of rows per operand."""
     results: tuple[int, ...]
-    """The values that come out."""
+    """The resulting values."""
     divisible: bool
     """Whether each result has operands of its own."""
 
@@ -63,14 +63,14 @@ class Unit:
 def lower(
     program: Program, actions: list[Action], frames: int, observed: int | None = None
 ) -> tuple[tuple[Layer, ...], Normaliser]:
-    """The layers whose results are the actions' atoms, in order (an action that is a constant gets
-    a neuron without weights), of normalised observations.
+    """Return the layers whose results are the actions' atoms, in order, from normalised
+    observations; a constant action gets a neuron without weights.
 
-    frames: of history in an observation; a normaliser is the same in each.
-    observed: values of the observation, where what is given after them is a state.
+    frames: number of frames in an observation; a normaliser is the same in each.
+    observed: number of values of the observation, if a state follows them.
 
     Raises:
-        UserError: more layers or weights than a policy has.
+        UserError: there are more layers or weights than a policy may have.
     """
     for index, step in enumerate(program.steps):
         if isinstance(step, Function) and step.name == "clip":
@@ -126,8 +126,7 @@ class _Chain:
         first: int,
         places: list[int],
     ) -> None:
-        """Elements that come at the same level with the same parameters, one after another, are a
-        unit."""
+        """Join consecutive elements of the same level with the same parameters into a unit."""
         runs: dict[tuple[int, int], list[int]] = {}
         number: dict[int, int] = defaultdict(int)
         before: dict[int, tuple[float, ...]] = {}
@@ -161,9 +160,9 @@ class _Chain:
         self.units[level].append(unit)
 
     def _row(self, terms: list[tuple[int, float, float, float]], opened: bool = False) -> Row:
-        """The sum of terms scale * (atom + shift) + offset, as weights of values.
+        """Return the sum of terms scale * (atom + shift) + offset, as weights of values.
 
-        opened: whether the first term's own sum is meant, though it is a value too.
+        opened: whether to use the first term's own sum although it is a value too.
         """
         values: list[NDArray[np.int64]] = []
         weights: list[Float64] = []
@@ -203,7 +202,7 @@ class _Chain:
         return _combined(values, weights, bias, share)
 
     def _inputs_of(self, step: Dense | Convolve) -> tuple[Symbol, Float64]:
-        """The layer's inputs as values, scaled, and what is added to each."""
+        """Return the layer's inputs as scaled values, and what is added to each."""
         if step.first not in self._inputs:
             symbol = step.inputs
             found = [
@@ -269,8 +268,8 @@ class _Chain:
         )
 
     def _image(self, units: list[Unit], given: list[int]) -> Image | None:
-        """The convolution that a layer is, and nothing beside it; otherwise each of its sums is a
-        neuron with weights of its own."""
+        """Return the convolution that makes up a whole layer; otherwise each of its sums is a
+        neuron with its own weights."""
         if len(units) != 1 or not units[0].divisible:
             return None
         unit = units[0]
@@ -282,7 +281,7 @@ class _Chain:
         return convolved(kind, shares, unit.results, symbol, total, given)
 
     def _unrolled(self, images: list[Image | None]) -> str:
-        """For a message: whether a convolution is among what was written out."""
+        """Say for a message whether a convolution was unrolled."""
         steps = [step for step in self.program.steps if isinstance(step, Convolve)]
         once = sum(image is not None for image in images)
         if sum(self.uses.kept(step).size > 0 for step in steps) == once:
@@ -290,14 +289,14 @@ class _Chain:
         return "; a convolution that other values pass by takes weights for each place"
 
     def _layer(self, level: int) -> list[Unit]:
-        """The units of a layer, after them what is carried past it."""
+        """Return the units of a layer, followed by what is carried past it."""
         own, last = np.array(self.level), np.array(self.last_use)
         carried = np.flatnonzero((own < level) & (level <= last))
         return self.units[level] + [_carrying(value) for value in carried.tolist()]
 
     def _last(self, actions: list[Action], depth: int) -> list[Unit] | None:
-        """The last layer's units, their results in the order of the actions; None if results that
-        depend on others are wanted in another order, or only some of them."""
+        """Return the last layer's units, with their results in the order of the actions; None if
+        dependent results are needed in another order, or only some of them."""
         units: list[Unit] = []
         place = 0
         while place < len(actions):
@@ -320,7 +319,7 @@ class _Chain:
 
 
 def _limits(program: Program, step: Function) -> Function:
-    """Limits between layers: of a relu they are a pair, and from 0 up they are one."""
+    """Simplify limits between layers: those of a relu become a pair, and from 0 up a single one."""
     low, high = (np.broadcast_to(p, step.count) for p in step.parameters)
     inputs = step.inputs
     made = program.made_by(inputs.part(0), "relu") if inputs.is_plain else None
@@ -333,7 +332,7 @@ def _limits(program: Program, step: Function) -> Function:
 
 
 def _at(step: Function, place: int) -> tuple[float, ...]:
-    """The parameters of one element; a limit that is none is float32's greatest number."""
+    """Return the parameters of one element; a missing limit is float32's greatest number."""
     found = (p if isinstance(p, float) else float(p[place]) for p in step.parameters)
     return tuple(float(np.clip(p, LOWEST, GREATEST)) for p in found)
 
@@ -358,7 +357,7 @@ def _combined(
     bias: float,
     share: Share | None = None,
 ) -> Row:
-    """The weights of a value that comes up several times are added."""
+    """Add the weights of a value that occurs several times."""
     if not values:
         return Row(np.zeros(0, np.int64), np.zeros(0), bias)
     all_values, all_weights = np.concatenate(values), np.concatenate(weights)
@@ -377,13 +376,13 @@ def _carrying(value: int, bias: float = 0.0) -> Unit:
 
 
 def _part(unit: Unit, index: int) -> Unit:
-    """One result of a unit, with its operands."""
+    """Return one result of a unit, with its operands."""
     rows = unit.rows[index :: len(unit.results)]
     return Unit(unit.activation, unit.parameters, rows, (unit.results[index],), True)
 
 
 def _built(units: list[Unit], given: list[int]) -> Layer:
-    """The layer of these units, which reads the values `given`, in that order."""
+    """Build the layer of these units, which reads the values `given`, in that order."""
     rows = [row for unit in units for row in unit.rows]
     place = {value: index for index, value in enumerate(given)}
     weight = np.zeros((len(rows), len(given)))

@@ -1,4 +1,4 @@
-"""A node of an ONNX file with the values it reads, and how it is refused."""
+"""A node of an ONNX file with its input values, and how it is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparsectl.policy.onnx_file.symbol import FLOAT, TRUTH, WHOLE, Symbol, const
 from sparsectl.policy.onnx_file.tensors import Array, TensorReader
 
 Value = Symbol | Array | None
-"""What is known of a tensor: it comes from the observation, is a constant, or is not given."""
+"""A tensor: it depends on the observation, is a constant, or is not given."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Node:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def symbol(self, index: int = 0) -> Symbol:
-        """Input `index`, which comes from the observation."""
+        """Return input `index`, which depends on the observation."""
         value = self.input(index)
         if not isinstance(value, Symbol):
             self.refuse(f"its input {index} does not come from the observation")
         return value
 
     def numbers_of(self, index: int = 0) -> Symbol:
-        """Input `index` as a symbol, a constant too."""
+        """Return input `index` as a symbol, even if it is a constant."""
         value = self.input(index)
         if value is None:
             self.refuse(f"its input {index} is missing")
@@ -57,7 +57,7 @@ class Node:
 
     @property
     def is_constant(self) -> bool:
-        """Whether nothing that it reads comes from the observation."""
+        """Whether no input depends on the observation."""
         return not any(isinstance(value, Symbol) for value in self.inputs)
 
     def constant(self, index: int) -> Array:
@@ -67,7 +67,8 @@ class Node:
         return value
 
     def wholes(self, index: int, name: str) -> list[int] | None:
-        """Whole numbers, an attribute in old opsets and an input since; None if not given."""
+        """Return integers that are an attribute in old opsets and an input in newer ones; None if
+        not given."""
         value = self.attributes.get(name)
         if value is None and self.input(index) is not None:
             value = self.constant(index).reshape(-1)[:99].tolist()
@@ -103,7 +104,7 @@ class Node:
         return value.decode("utf-8", "replace")
 
     def axis(self, dimensions: int, default: int, name: str = "axis") -> int:
-        """The attribute axis, counted from the front."""
+        """Return the attribute axis, counted from the front."""
         return self.from_front(self.whole(name, default), dimensions)
 
     def from_front(self, axis: int, dimensions: int) -> int:
@@ -112,8 +113,8 @@ class Node:
         return axis % dimensions
 
     def axes(self, value: Symbol | Array, axes: list[int] | None) -> tuple[int, ...]:
-        """Axes counted from the front; all of them if none are given. Those of a symbol must not be
-        the batch's."""
+        """Return axes counted from the front; all if none are given. For a symbol the batch must
+        not be among them."""
         dimensions = value.ndim
         found = (
             range(dimensions) if axes is None else [self.from_front(a, dimensions) for a in axes]
@@ -125,12 +126,12 @@ class Node:
         return tuple(sorted(found))
 
     def keep_batch(self, value: Symbol | Array, axis: int) -> None:
-        """Refuse what would happen across the observations of a batch."""
+        """Refuse an operation across the observations of a batch."""
         if isinstance(value, Symbol) and value.batch == axis:
             self.refuse("it goes across the observations of a batch")
 
     def permutation(self, dimensions: int) -> list[int]:
-        """The attribute perm; without it the dimensions in reverse."""
+        """Return the attribute perm; by default the dimensions in reverse."""
         value = self._wholes(self.attributes.get("perm") or [*range(dimensions)[::-1]], "perm")
         if sorted(value) != list(range(dimensions)):
             self.refuse(f"perm {value[:9]} for {dimensions} dimensions")

@@ -1,4 +1,5 @@
-"""Which output of an ONNX file is the actions: the one asked for, or the one whose name says so."""
+"""Find the output of an ONNX file with the actions: the requested one, or the one whose name says
+so."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ OTHER_WORDS: Final = frozenset(
     "value values vf v critic baseline advantage log logp logprob logprobs prob std sigma variance "
     "var entropy state hidden cell memory h c rnn version number size shape".split()
 )
-"""Words in the names of outputs that are something else."""
+"""Words in the names of other outputs."""
 
 ACTION_WORDS: Final = frozenset(
     "action actions actor policy pi mu mean logits control command torque".split()
@@ -36,17 +37,17 @@ ACTION_WORDS: Final = frozenset(
 STATE_WORDS: Final = frozenset(
     "state hidden cell memory carry rnn gru lstm h c hx cx hn cn".split()
 )
-"""Words in the names of what a recurrent policy takes from its own last step."""
+"""Words in the names of a recurrent policy's state inputs."""
 
 
 def values_in(name: str) -> str | None:
-    """What the output of that name gives for each of a few choices, `q_values` or `logits`; None:
-    its name does not say that it does."""
+    """Return the kind of values that an output with that name has for each choice, `q_values` or
+    `logits`; None if its name does not say so."""
     return next((kind for kind, names in VALUES.items() if _plain(name) in names), None)
 
 
 def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
-    """The name of the policy's output among `names`, those of a file's outputs.
+    """Return the name of the policy's output among `names`, those of a file's outputs.
 
     Raises:
         UserError: there is no output; `wanted` is not among them; none is asked for and no name

@@ -1,8 +1,8 @@
-"""ONNX operators a policy may have, a handler each, in the registry OPERATORS.
+"""The supported ONNX operators, one handler each, in the registry OPERATORS.
 
-A file is read by running it for one observation: a handler takes a `Node` and gives the node's
-output, a `Symbol` (what comes from the observation) or a constant; a tuple where the node has
-several outputs.
+A file is read by running it for one observation: a handler takes a `Node` and returns the node's
+output, a `Symbol` (which depends on the observation) or a constant; a tuple if the node has several
+outputs.
 """
 
 from sparsectl.policy.onnx_file.operators import (
