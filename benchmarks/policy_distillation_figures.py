@@ -47,6 +47,7 @@ def sizes(axes: Any, rows: list[JSON], teachers: Any) -> None:
     axes.plot(list(papers), list(papers.values()), "x", color="0.4", label="KL, paper, on Atari")
     axes.set(xscale="log", xlabel="size, per cent of the teacher's weights")
     axes.set_xticks([4, 7, 25], ["4", "7", "25"])
+    axes.minorticks_off()
     axes.set_title("Losses by sizes", fontsize=9)
 
 
