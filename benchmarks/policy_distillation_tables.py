@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.stats
 from numpy.typing import NDArray
 
 from sparsectl.common.files import read_json
@@ -31,6 +32,7 @@ PAPER = {("kl", 25): 1.083, ("kl", 7): 1.017, ("kl", 4): 0.839}
 """Geometric means over ten games of Atari; of small networks it has KL's alone."""
 LEAST_GAMES, LEAST_SEEDS = 3, 2
 """Without so many there is no verdict."""
+TOO_FEW = f"open: fewer than {LEAST_GAMES} games or {LEAST_SEEDS} seeds"
 PAPER_SEVERAL = {"kl": "116.9 %", "nll": "105.1 %"}
 PAPER_JOINT = "83.5 %, of a DQN"
 
@@ -43,36 +45,51 @@ def share(students: Returns, teachers: dict[str, list[float]]) -> tuple[float, f
 
 def ratio(firsts: Returns, seconds: Returns) -> tuple[float, float, float]:
     """Geometric mean over the games of the first ones' mean score over the second ones', and its
-    interval of 95 %: a bootstrap over seeds, and over episodes within each."""
-    random = np.random.default_rng(0)
+    interval of 95 %.
 
-    def drawn(seeds: list[list[float]]) -> NDArray[np.float64]:
-        """[RESAMPLES] means of samples as large: of seeds, and of each one's episodes."""
-        means = []
-        for returns in seeds:
-            values = np.asarray(returns)
-            rows = random.integers(len(values), size=(RESAMPLES, len(values)))
-            means.append(values[rows].mean(axis=1))
-        picked = random.integers(len(seeds), size=(len(seeds), RESAMPLES))
-        found = np.take_along_axis(np.stack(means), picked, axis=0).mean(axis=0)
-        return np.asarray(found)
+    Variances of the logarithms come from a bootstrap over seeds and from one over each one's
+    episodes; the quantile is Student's with the degrees of freedom of Welch and Satterthwaite, as
+    in `crossed_interval`, since two or three seeds say little of their spread. A single seed's part
+    is over its episodes alone.
+    """
+    random, value, parts = np.random.default_rng(0), 0.0, []
+    for game, seeds in firsts.items():
+        for side, sign in ((seeds, 1), (seconds[game], -1)):
+            mean, of_seeds, of_episodes = _log_mean(side, random)
+            value += sign * mean / len(firsts)
+            parts.append((of_seeds / len(firsts) ** 2, len(side) - 1))
+            episodes = sum(len(returns) - 1 for returns in side)
+            parts.append((of_episodes / len(firsts) ** 2, episodes))
+    total = sum(variance for variance, _ in parts)
+    half = 0.0
+    if total:
+        spent = sum(variance**2 / freedom for variance, freedom in parts if variance)
+        half = float(scipy.stats.t.ppf(0.975, total**2 / spent)) * total**0.5
+    low, middle, high = np.exp([value - half, value, value + half])
+    return float(middle), float(low), float(high)
 
-    def logs(values: Any) -> Any:
+
+def _log_mean(seeds: list[list[float]], random: np.random.Generator) -> tuple[float, float, float]:
+    """The logarithm of seeds' mean return, and its variances by seeds and by episodes."""
+
+    def drawn(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[RESAMPLES] means of samples as large."""
+        rows = random.integers(len(values), size=(RESAMPLES, len(values)))
+        return np.asarray(values[rows].mean(axis=1))
+
+    def log(values: Any) -> Any:
         return np.log(np.maximum(values, LEAST_SCORE))
 
-    sampled, value = np.zeros(RESAMPLES), 0.0
-    for game, seeds in firsts.items():
-        others = seconds[game]
-        sampled += (logs(drawn(seeds)) - logs(drawn(others))) / len(firsts)
-        of_all = (np.mean([np.mean(returns) for returns in each]) for each in (seeds, others))
-        first, second = (float(logs(mean)) for mean in of_all)
-        value += (first - second) / len(firsts)
-    low, high = np.exp(np.quantile(sampled, [0.025, 0.975]))
-    return float(np.exp(value)), float(low), float(high)
+    count, means = len(seeds), np.array([np.mean(returns) for returns in seeds])
+    of_episodes = np.mean([drawn(np.asarray(returns)) for returns in seeds], axis=0)
+    of_seeds = 0.0
+    if count > 1:  # a sample of n has n - 1 nths of the spread that it is drawn from
+        of_seeds = float(np.var(log(drawn(means)), ddof=1)) * count / (count - 1)
+    return float(log(means.mean())), of_seeds, float(np.var(log(of_episodes), ddof=1))
 
 
-def _rows(results: Path = RESULTS) -> tuple[list[JSON], dict[str, list[float]]]:
-    found = read_json(results)
+def _rows(results: Path | None = None) -> tuple[list[JSON], dict[str, list[float]]]:
+    found = read_json(results or RESULTS)
     return found["rows"], found["teachers"]
 
 
@@ -105,7 +122,7 @@ def policy_distillation_teachers() -> list[str]:
     return lines
 
 
-def policy_distillation_sizes(results: Path = RESULTS) -> list[str]:
+def policy_distillation_sizes(results: Path | None = None) -> list[str]:
     """A row a loss and size: the share of the teachers' scores, over all games that are there."""
     rows, teachers = _rows(results)
     lines = [
@@ -134,11 +151,15 @@ def _paper(found: Returns, teachers: dict[str, list[float]], key: tuple[str, int
     paper = PAPER.get(key)
     if paper is None:
         return "– | –"
-    if len(found) < LEAST_GAMES or min(map(len, found.values())) < LEAST_SEEDS:
+    if not _known(found):
         return f"{paper:.1%} | open"
     _, low, high = share(found, teachers)
     return f"{paper:.1%} | " + (
-        "not reproduced" if high < paper else "better" if low > paper else "reproduced, within it"
+        "not reproduced"
+        if high < paper
+        else "better"
+        if low > paper
+        else "compatible: it lies within"
     )
 
 
@@ -202,8 +223,17 @@ def _spread(found: tuple[float, float, float]) -> str:
     return "{:.1%} [{:.1%}, {:.1%}]".format(*found)
 
 
-def _counted(found: Returns) -> str:
-    return f"{len(found)} games of {ALL_GAMES}, seeds: {_seeds(found)}"
+def _counted(*sides: Returns) -> str:
+    """How many games, and how many seeds of each side."""
+    seeds = " and ".join(dict.fromkeys(_seeds(each) for each in sides))
+    return f"{len(sides[0])} games of {ALL_GAMES}, seeds: {seeds}"
+
+
+def _known(*sides: Returns) -> bool:
+    """Whether there are games and seeds enough for a verdict."""
+    return all(
+        len(each) >= LEAST_GAMES and min(map(len, each.values())) >= LEAST_SEEDS for each in sides
+    )
 
 
 def _against(mark: float, found: tuple[float, float, float]) -> str:
@@ -240,7 +270,7 @@ def _marks(rows: list[JSON], teachers: dict[str, list[float]], how: str) -> list
         if found:
             value = share(found, teachers)
             cells = [f"{name}{how}: {mark:.0%} of their teachers", _spread(value), _counted(found)]
-            lines.append([*cells, _against(mark, value)])
+            lines.append([*cells, _against(mark, value) if _known(found) else TOO_FEW])
     return lines
 
 
@@ -273,7 +303,8 @@ def policy_distillation_marks() -> list[str]:
         if games:
             pair = [{game: each[game] for game in sorted(games)} for each in (first, second)]
             value = ratio(*pair)
-            lines.append([name, _spread(value), _counted(pair[0]), _over(value)])
+            verdict = _over(value) if _known(*pair) else TOO_FEW
+            lines.append([name, _spread(value), _counted(*pair), verdict])
     head = ["mark or claim", "found, 95 % interval", "from", "verdict"]
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)]
 
