@@ -155,8 +155,8 @@ def _own_output(path: Path) -> IO[bytes]:
             if time.monotonic() > until:
                 output.close()
                 raise UserError(
-                    f"a task that another sweep began still runs in {path.parent}; end it, and the "
-                    "same command goes on"
+                    f"a task that another sweep began still runs in {path.parent}; end it, "
+                    "then run the same command again"
                 ) from error
             time.sleep(0.1)
         else:

@@ -124,7 +124,7 @@ def _end(standing: Standing, folder: Folder, task: Task, outcome: Outcome) -> No
     del standing.running[task.name]
     if outcome.exit_code and is_disk_full(outcome.error):
         raise UserError(
-            f"{task.label}: {outcome.error} (free the disk, and the same command goes on)"
+            f"{task.label}: {outcome.error} (make room on the disk, then run this command again)"
         )
     folder.record(task, outcome)
     if outcome.exit_code:

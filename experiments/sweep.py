@@ -36,7 +36,7 @@ def sweep(config: SweepConfig) -> JSON:
     Raises:
         UserError: the file asks for what a command would refuse, the folder has other results, or
             the disk is full.
-        Stopped: SIGINT came; the same command goes on.
+        Stopped: SIGINT came; the same command resumes from there.
     """
     check_counts(config, 0, "processes", most=MOST_PROCESSES)
     check_counts(config, 0, "retries", most=MOST_PROCESSES)
@@ -60,8 +60,8 @@ def sweep(config: SweepConfig) -> JSON:
                 raise
             done = len(_done(standing))
             raise Stopped(
-                f"stopped with {done} of {len(plan.runs)} runs done; the same command goes on from "
-                "there"
+                f"stopped with {done} of {len(plan.runs)} runs done; the same command resumes "
+                "from there"
             ) from None
         return _summary(folder, standing)
 

@@ -111,7 +111,7 @@ class _Centring:
             if last.time_us - started_us > MOVE_LIMIT_S * 1e6:
                 raise UserError(
                     f"the base is not in the middle after {MOVE_LIMIT_S:g} s; push it there, then "
-                    "go on with the same command"
+                    "run the same command again"
                 )
             last = self._next(drive)
         session.disarm()

@@ -93,8 +93,9 @@ class SweepConfig:
     through teach, collect, distill, evaluate, export and bench, as far as the file asks for them.
 
     What several runs share is made once. Each task is a process with one thread, and as many run at
-    once as there are cores. The same command goes on where it was stopped or killed, and tries
-    again what has failed. `sparsectl report` draws the results; docs/sweeps.md explains the file:
+    once as there are cores. The same command resumes a sweep that was stopped or killed, and
+    tries again what has failed. `sparsectl report` draws the results; docs/sweeps.md explains the
+    file:
 
     sparsectl sweep priors.toml
 

@@ -58,7 +58,7 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
 
     Raises:
         UserError: a setting or file does not fit, training diverged or cut every weight.
-        Stopped: SIGINT came; the same command goes on.
+        Stopped: SIGINT came; the same command resumes from there.
     """
     torch.set_num_threads(1)  # two threads collapse when another process is busy
     config, preset = check_distill(config)

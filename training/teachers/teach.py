@@ -66,7 +66,7 @@ def teach(config: TeachConfig) -> dict[str, Any]:
 
     Raises:
         UserError: no such environment, the backend is not installed, or `out` holds another run.
-        Stopped: SIGINT came; the same command goes on.
+        Stopped: SIGINT came; the same command resumes from there.
     """
     config, settings, signals = check_teach(config)
     backend = BACKENDS[config.backend]
