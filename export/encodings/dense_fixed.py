@@ -12,22 +12,27 @@ from typing import Any
 import numpy as np
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.assembly import cortex_m_dense
+from sparsectl.export.encodings.assembly import avr_dense, cortex_m_dense
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.fixed.cell_scales import has_cells
+from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,
     FixedParts,
     ValueArrays,
     fixed_encoded,
 )
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, Int, offset
 from sparsectl.export.encodings.fixed.obq import policy_in
-from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, Int, is_shifted
-from sparsectl.export.encodings.fixed.scales import Format
+from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted, matrices
 from sparsectl.export.encodings.places import described, function_name, places_loop
 from sparsectl.export.encodings.table import Table, part_name, reader, row_parts
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import PolicyGraph
+
+_CELL_VALUE_BITS = (10, 11, 12, 13, 14, 15)
+"""Of values beside recurrent units, where sums have few bits."""
 
 SIDE = 4
 """Rows and columns a block; what is not there is 0."""
@@ -89,6 +94,52 @@ static void dense_fixed(const {{weight}} *weight, const int32_t *bias, const int
 """
 
 
+_ROWS_DECLARATION = """\
+/* Groups of four rows of weight times x, added to sums, as in the other form of this; \
+written in
+ * {{policy}}.S. */
+void {{policy}}_rows(const {{weight}} *weight, const int16_t *x, unsigned columns, int32_t *sums,
+                 unsigned groups);
+"""
+
+_ROWS_LOOP = """\
+static void {{policy}}_rows(const {{weight}} *weight, const int16_t *x, unsigned columns, \
+int32_t *sums,
+                        unsigned groups)
+{
+    for (; groups > 0; groups--) {
+        {{policy}}_four_rows(weight, x, columns, sums);
+        weight += 4 * columns;
+        sums += 4;
+    }
+}
+"""
+
+_SUMS = """\
+/* sums = weight x + bias, in whole groups of four rows: up to three sums more are written. */
+static void dense_sums(const {{weight}} *weight, const int32_t *bias, const int16_t *x,
+                       unsigned columns, int32_t *sums, unsigned rows)
+{
+    const unsigned groups = (rows + 3) / 4;
+    for (unsigned i = 0; i < 4 * groups; i++) {
+        sums[i] = READ_I32(bias + i);
+    }
+    {{policy}}_rows(weight, x, columns, sums, groups);
+}
+"""
+
+_CUT_OFF = """\
+/* Sums shifted and cut off at low and high. */
+static void cut_off(const int32_t *sums, int16_t *y, unsigned n, int32_t low, int32_t high)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const int32_t value = sums[i] >> {{shift}};
+        y[i] = (int16_t)(value < low ? low : (value > high ? high : value));
+    }
+}
+"""
+
+
 class DenseFixed:
     """Weights of 8 or 16 bits, values of 16."""
 
@@ -103,8 +154,11 @@ class DenseFixed:
     def encode(
         self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
     ) -> EncodedPolicy:
-        policy = policy_in(self._form, graph, observations, are_met)
         dtype: np.dtype[Any] = np.dtype(self.kind)
+        form = self._form
+        if has_cells(graph) and dtype == np.int8:
+            form = replace(form, sum_bits=avr_dense.SUM_BITS, value_bits=_CELL_VALUE_BITS)
+        policy = policy_in(form, graph, observations, are_met)
         codes = [_code(policy, index, dtype) for index in range(len(policy.layers))]
         places = [
             _at_places(policy, index, layer.layer.convolution, dtype)
@@ -118,6 +172,8 @@ class DenseFixed:
             lambda style: [_runtime(policy, dtype, style), *places],
             lambda style: FixedParts("int16_t", _arrays),
         )
+        if is_by_rows(policy):
+            return replace(encoded, assembly=partial(_rows_assembly, policy, dtype))
         return replace(encoded, assembly=partial(cortex_m_dense.assembly, dtype == np.int8))
 
 
@@ -131,45 +187,85 @@ def _whole(size: int) -> int:
     return -(-size // SIDE) * SIDE
 
 
-def _parts(layer: FixedLayer, dtype: np.dtype[Any]) -> list[slice]:
+def is_by_rows(policy: FixedPolicy) -> bool:
+    """Whether sums are made for many rows at a time: of recurrent units in whole numbers."""
+    return policy.layers[0].has_cells
+
+
+def _has_avr(policy: FixedPolicy, dtype: np.dtype[Any]) -> bool:
+    every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]
+    return dtype == np.int8 and all(
+        max(_columns(each)[1], _whole(each.rows)) <= avr_dense.MOST for each in every
+    )
+
+
+def _rows_assembly(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
+    """policy.S: policy_rows."""
+    on_arm = cortex_m_dense.rows_assembly(dtype == np.int8, style)
+    return f"{on_arm}\n{avr_dense.assembly(style)}" if _has_avr(policy, dtype) else on_arm
+
+
+def _columns(matrix: FixedMatrix) -> tuple[int, int]:
+    """The columns before the matrix's own, and all of them with those after: whole blocks from the
+    values' start on."""
+    before = matrix.column % SIDE
+    return before, _whole(before + matrix.columns)
+
+
+def _parts(matrix: FixedMatrix, dtype: np.dtype[Any]) -> list[slice]:
     """Whole blocks of rows each."""
-    rows, columns = layer.weight.shape
+    rows, (_, columns) = matrix.rows, _columns(matrix)
     blocks = np.arange(0, rows, SIDE)
-    parts = row_parts(np.full(len(blocks), dtype.itemsize * SIDE * _whole(columns)))
+    parts = row_parts(np.full(len(blocks), dtype.itemsize * SIDE * columns))
     return [slice(part.start * SIDE, min(part.stop * SIDE, rows)) for part in parts]
 
 
 def _code(policy: FixedPolicy, index: int, dtype: np.dtype[Any]) -> FixedCode:
-    layer = policy.layers[index]
-    parts, tables = _parts(layer, dtype), []
-    for part in parts:
-        name = part_name(f"layer{index}", part, parts)
-        rows = part.stop - part.start
-        bias = np.zeros(_whole(rows), np.int32)
-        bias[:rows] = layer.bias[part]
-        tables.append(Table(f"{name}_weight", _blocks(layer.weight[part], dtype)))
-        tables.append(Table(f"{name}_bias", bias))
-    if layer.layer.convolution:
+    tables, calls = [], []
+    for matrix in sorted(matrices(policy, index), key=lambda each: not each.is_shifted):
+        parts = _parts(matrix, dtype)  # shifted ones first: their sums stand where others' will
+        for part in parts:
+            name = part_name(matrix.name, part, parts)
+            rows = part.stop - part.start
+            bias = np.zeros(_whole(rows), np.int32)
+            bias[:rows] = matrix.bias[part]
+            before, _ = _columns(matrix)
+            weight = np.pad(matrix.weight[part], ((0, 0), (before, 0)))
+            tables.append(Table(f"{name}_weight", _blocks(weight, dtype)))
+            tables.append(Table(f"{name}_bias", bias))
+        one = _row_calls if is_by_rows(policy) else _calls
+        calls += one(matrix, parts, matrix.reads(SIDE), "{y}", "sums")
+    if policy.layers[index].layer.convolution:
         into = "{y}" if is_shifted(policy, index) else "sums"
         return FixedCode(tuple(tables), (f"{function_name(index)}({{x}}, {into});",))
-    return FixedCode(tuple(tables), tuple(_calls(policy, index, parts, "{x}", "{y}", "sums")))
+    return FixedCode(tuple(tables), tuple(calls))
 
 
-def _calls(
-    policy: FixedPolicy, index: int, parts: list[slice], x: str, y: str, sums: str
-) -> list[str]:
-    layer = policy.layers[index]
-    columns, shifted = _whole(layer.weight.shape[1]), is_shifted(policy, index)
-    low = 0 if layer.layer.activation == "relu" else -layer.limit
+def _calls(matrix: FixedMatrix, parts: list[slice], x: str, y: str, sums: str) -> list[str]:
+    _, columns = _columns(matrix)
     calls = []
     for part in parts:
-        name = part_name(f"layer{index}", part, parts)
-        offset = f" + {part.start}" if part.start else ""
-        into = f"{y}{offset}, 0" if shifted else f"0, {sums}{offset}"
-        limits = f"{low}, {layer.limit}" if shifted else "0, 0"
+        name = part_name(matrix.name, part, parts)
+        start = matrix.row + part.start
+        into = f"{offset(y, start)}, 0" if matrix.is_shifted else f"0, {offset(sums, start)}"
+        limits = f"{matrix.lowest}, {matrix.limit}" if matrix.is_shifted else "0, 0"
         rows = part.stop - part.start
         call = f"dense_fixed({name}_weight, {name}_bias, {x}, {columns}, {into}, {rows}, {limits});"
         calls.append(call)
+    return calls
+
+
+def _row_calls(matrix: FixedMatrix, parts: list[slice], x: str, y: str, sums: str) -> list[str]:
+    """As `_calls`, of a policy with recurrent units."""
+    _, columns = _columns(matrix)
+    calls = []
+    for part in parts:
+        name, rows = part_name(matrix.name, part, parts), part.stop - part.start
+        target = sums if matrix.is_shifted else offset(sums, matrix.row + part.start)
+        calls.append(f"dense_sums({name}_weight, {name}_bias, {x}, {columns}, {target}, {rows});")
+        if matrix.is_shifted:
+            values = offset(y, matrix.row + part.start)
+            calls.append(f"cut_off({sums}, {values}, {rows}, {matrix.lowest}, {matrix.limit});")
     return calls
 
 
@@ -180,7 +276,8 @@ def _at_places(
         raise ValueError("it is not a convolution")
     layer = policy.layers[index]
     value = "int16_t" if is_shifted(policy, index) else "int32_t"
-    calls = _calls(policy, index, _parts(layer, dtype), "patch", "y", "y")
+    (matrix,) = matrices(policy, index)
+    calls = _calls(matrix, _parts(matrix, dtype), "patch", "y", "y")
     loop = places_loop(
         convolution,
         "int16_t *p = patch;",
@@ -210,6 +307,16 @@ def _runtime(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
     rows = style.render(_ROWS, weight=weight, read=read, columns=order)
     declared = style.render(_DECLARATION, weight=weight)
     condition = style.render(cortex_m_dense.CONDITION)
+    if is_by_rows(policy):
+        declared = style.render(_ROWS_DECLARATION, weight=weight)
+        rows += "\n" + style.render(_ROWS_LOOP, weight=weight)
+        if _has_avr(policy, dtype):
+            condition = f"({condition}) || \\\n    ({style.render(avr_dense.CONDITION)})"
+        own = [style.render(_SUMS, weight=weight)]
+        every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]
+        if any(each.is_shifted for each in every):
+            own.append(style.render(_CUT_OFF, shift=policy.shift))
+        return "\n".join([f"#if {condition}\n{declared}#else\n{rows}#endif\n", *own])
     dense = style.render(_DENSE, weight=weight, shift=policy.shift)
     return f"#if {condition}\n{declared}#else\n{rows}#endif\n\n{dense}"
 

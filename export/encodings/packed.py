@@ -12,14 +12,14 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import cortex_m_packed
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.layers import FixedCode, fixed_encoded
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, offset
 from sparsectl.export.encodings.fixed.obq import policy_in
-from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
-from sparsectl.export.encodings.fixed.scales import Format
+from sparsectl.export.encodings.fixed.policy import FixedPolicy, matrices
 from sparsectl.export.encodings.table import (
     Table,
     part_name,
-    part_offset,
     reader,
     row_parts,
     smallest_unsigned,
@@ -83,7 +83,8 @@ class Packed:
         headroom = 1.25 if self._word_bits == 32 else 2.0
         form = Format(limits, 32, shifts, (_VALUE_BITS,), headroom=headroom)
         policy = policy_in(form, graph, observations, are_met)
-        count = smallest_unsigned(max(int(_counts(layer.weight).max()) for layer in policy.layers))
+        every = [each for index in range(len(bits)) for each in matrices(policy, index)]
+        count = smallest_unsigned(max(int(_counts(each.weight).max()) for each in every))
         word: np.dtype[Any] = np.dtype(np.int32 if self._word_bits == 32 else np.int16)
         codes = [self._code(policy, i, bits[i], word, count) for i in range(len(bits))]
         has_assembly = self._word_bits == 16 and count == np.uint8 and _is_relu(graph)
@@ -115,23 +116,22 @@ class Packed:
         word: np.dtype[Any],
         count: np.dtype[Any],
     ) -> FixedCode:
-        layer = policy.layers[index]
         tables, calls = [], []
-        parts = row_parts(word.itemsize * _counts(layer.weight))
-        for part in parts:
-            name = part_name(f"layer{index}", part, parts)
-            rows, columns = np.nonzero(layer.weight[part])
-            words = (layer.weight[part][rows, columns] << bits) | columns
-            tables += [
-                Table(f"{name}_word", words.astype(word)),
-                Table(f"{name}_count", _counts(layer.weight[part]).astype(count)),
-                Table(f"{name}_bias", layer.bias[part].astype(np.int32)),
-            ]
-            arguments = f"{name}_word, {name}_count, {name}_bias, {{x}}"
-            array = "{y}" if is_shifted(policy, index) else "sums"
-            target = f"{array}{part_offset(part)}, {part.stop - part.start}"
-            form = _form(policy, index)
-            calls.append(f"{{policy}}_packed({arguments}, {target}, {form}{bits});")
+        for matrix in matrices(policy, index):
+            parts = row_parts(word.itemsize * _counts(matrix.weight))
+            for part in parts:
+                name = part_name(matrix.name, part, parts)
+                rows, columns = np.nonzero(matrix.weight[part])
+                words = (matrix.weight[part][rows, columns] << bits) | columns
+                tables += [
+                    Table(f"{name}_word", words.astype(word)),
+                    Table(f"{name}_count", _counts(matrix.weight[part]).astype(count)),
+                    Table(f"{name}_bias", matrix.bias[part].astype(np.int32)),
+                ]
+                arguments = f"{name}_word, {name}_count, {name}_bias, {matrix.reads()}"
+                array = "{y}" if matrix.is_shifted else "sums"
+                target = f"{offset(array, matrix.row + part.start)}, {part.stop - part.start}"
+                calls.append(f"{{policy}}_packed({arguments}, {target}, {_form(matrix)}{bits});")
         return FixedCode(tuple(tables), tuple(calls))
 
 
@@ -174,10 +174,10 @@ def _runtime(
     return f"#if {condition}\n{declared}#else\n{runtime}#endif\n"
 
 
-def _form(policy: FixedPolicy, index: int) -> str:
-    if not is_shifted(policy, index):
+def _form(matrix: FixedMatrix) -> str:
+    if not matrix.is_shifted:
         return _SUMS
-    return "" if policy.layers[index].layer.activation == "relu" else "BOTH_SIDES + "
+    return "" if matrix.is_relu else "BOTH_SIDES + "
 
 
 def _is_relu(graph: PolicyGraph) -> bool:

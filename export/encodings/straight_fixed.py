@@ -9,14 +9,15 @@ from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import avr_straight
 from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,
     FixedParts,
     fixed_encoded,
 )
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, offset
 from sparsectl.export.encodings.fixed.obq import policy_in
-from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
-from sparsectl.export.encodings.fixed.scales import Format
+from sparsectl.export.encodings.fixed.policy import FixedPolicy, matrices
 from sparsectl.export.encodings.straight import APART, braces, check_size
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
@@ -89,8 +90,12 @@ class StraightFixed:
         policy = policy_in(self._form, graph, observations, are_met)
         codes = []
         for index in range(len(policy.layers)):
-            target = "{y}" if is_shifted(policy, index) else "sums"
-            codes.append(FixedCode((), (f"layer{index}({{x}}, {target});",)))
+            calls = [
+                f"{each.name}({each.reads()}, "
+                f"{offset('{y}' if each.is_shifted else 'sums', each.row)});"
+                for each in matrices(policy, index)
+            ]
+            codes.append(FixedCode((), tuple(calls)))
         if not (self._form.sum_bits == 24 and avr_straight.serves(policy)):
             return fixed_encoded(self, policy, codes, lambda style: [_c_form(policy, style)])
         return _with_assembly(self, policy, codes)
@@ -100,10 +105,11 @@ def _c_form(policy: FixedPolicy, style: CStyle) -> str:
     """A function a layer, and what these call."""
     helpers: dict[str, str] = {}
     layers = []
-    for index, layer in enumerate(policy.layers):
-        names, functions = _value_functions(policy, index, style)
-        helpers |= functions
-        layers.append(_layer(index, layer, names))
+    for index in range(len(policy.layers)):
+        for matrix in matrices(policy, index):
+            names, functions = _value_functions(matrix, style)
+            helpers |= functions
+            layers.append(_layer(matrix, names))
     shift = [style.render(_SATURATE), f"#define SHIFT {policy.shift}\n"] if helpers else []
     return "\n".join([*shift, APART, *helpers.values(), *layers])
 
@@ -133,36 +139,33 @@ def _with_assembly(
     return replace(encoded, assembly=partial(avr_straight.assembly, policy), reentrant=False)
 
 
-def _value_functions(
-    policy: FixedPolicy, index: int, style: CStyle
-) -> tuple[list[str], dict[str, str]]:
+def _value_functions(matrix: FixedMatrix, style: CStyle) -> tuple[list[str], dict[str, str]]:
     """The function from each neuron's sum to its value (empty where the sum itself is passed on),
     and those functions' C by their names."""
-    layer = policy.layers[index]
-    outputs = layer.layer.outputs
-    if not is_shifted(policy, index):
-        return [""] * outputs, {}
-    bits = layer.limit.bit_length()
+    if not matrix.is_shifted or matrix.greatest is None:
+        return [""] * matrix.rows, {}
+    bits = matrix.limit.bit_length()
     cut, source = f"positive_{bits}_bits", _CUT_OFF
-    if layer.layer.activation == "identity":
+    if not matrix.is_relu:
         cut, source = f"limited_{bits}_bits", _BOTH_SIDES
-        names = [cut] * outputs
+        names = [cut] * matrix.rows
     else:
-        names = [cut if over else "positive" for over in (layer.greatest > layer.limit).tolist()]
-    cut_off = style.render(source, bits=bits, limit=layer.limit)
+        names = [cut if over else "positive" for over in (matrix.greatest > matrix.limit).tolist()]
+    cut_off = style.render(source, bits=bits, limit=matrix.limit)
     texts = {"positive": style.render(_POSITIVE), cut: cut_off}
     return names, {name: texts[name] for name in dict.fromkeys(names)}
 
 
-def _layer(index: int, layer: FixedLayer, value_functions: list[str]) -> str:
+def _layer(matrix: FixedMatrix, value_functions: list[str]) -> str:
     lines = ["int32_t sum;", ""]
-    if not layer.weight.any():
+    if not matrix.weight.any():
         lines.append("(void)x;")
     for row, function in enumerate(value_functions):
-        lines.append(f"sum = {layer.bias[row]};")
-        lines += [_product(int(layer.weight[row, j]), j) for j in layer.weight[row].nonzero()[0]]
+        lines.append(f"sum = {matrix.bias[row]};")
+        columns = matrix.weight[row].nonzero()[0]
+        lines += [_product(int(matrix.weight[row, j]), j) for j in columns]
         lines.append(f"y[{row}] = {function}(sum);" if function else f"y[{row}] = sum;")
-    return f"static APART void layer{index}(const int32_t *x, int32_t *y)\n{braces(lines)}"
+    return f"static APART void {matrix.name}(const int32_t *x, int32_t *y)\n{braces(lines)}"
 
 
 def _product(weight: int, column: int) -> str:

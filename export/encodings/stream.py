@@ -10,6 +10,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import avr_stream
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
+from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.functions import WITHOUT_SIGN
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,
@@ -17,10 +18,10 @@ from sparsectl.export.encodings.fixed.layers import (
     ValueArrays,
     fixed_encoded,
 )
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, offset
 from sparsectl.export.encodings.fixed.obq import policy_in
-from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
-from sparsectl.export.encodings.fixed.scales import Format
-from sparsectl.export.encodings.table import Table, part_name, part_offset, row_parts
+from sparsectl.export.encodings.fixed.policy import FixedPolicy, matrices
+from sparsectl.export.encodings.table import Table, part_name, row_parts
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
@@ -120,8 +121,9 @@ def _runtime(policy: FixedPolicy, unsigned: bool, style: CStyle) -> str:
         shifted = f"whole < 0 ? 0 : {shifted}"
     runtime = style.render(_RUNTIME, value=value, shifted=shifted)
     if not unsigned:
-        hidden = range(len(policy.layers) - 1)
-        return runtime + "\n" + _POSITIVE if any(_is_relu(policy, i) for i in hidden) else runtime
+        every = [each for i in range(len(policy.layers)) for each in matrices(policy, i)]
+        has_relu = any(each.is_relu and each.is_shifted for each in every)
+        return runtime + "\n" + _POSITIVE if has_relu else runtime
     condition, declared = style.render(avr_stream.CONDITION), style.render(_DECLARATION)
     return f"#if {condition}\n{declared}#else\n{runtime}#endif\n"
 
@@ -140,33 +142,30 @@ def _pages(arrays: ValueArrays, style: CStyle) -> list[str]:
 
 
 def _code(policy: FixedPolicy, index: int, unsigned: bool) -> FixedCode:
-    layer = policy.layers[index]
-    rows = _rows(layer, MOVED_UP if unsigned and index == 0 else 0)
     tables, calls = [], []
-    parts = [
-        slice(start, min(start + _MAX_ROWS, part.stop))
-        for part in row_parts(np.array([len(row) for row in rows]))
-        for start in range(part.start, part.stop, _MAX_ROWS)
-    ]
-    for part in parts:
-        name = f"{part_name(f'layer{index}', part, parts)}_stream"
-        tables.append(Table(name, np.array(sum(rows[part], []), np.uint8)))
-        offset = part_offset(part)
-        target = f"{{y}}{offset}, 0" if is_shifted(policy, index) else f"0, sums{offset}"
-        calls.append(f"{{policy}}_stream({name}, {{x}}, {target}, {part.stop - part.start});")
-    if not unsigned and _is_relu(policy, index) and is_shifted(policy, index):
-        calls.append(f"positive_all({{y}}, {layer.layer.outputs});")
+    for matrix in matrices(policy, index):
+        rows = _rows(matrix, MOVED_UP if unsigned and index == 0 else 0)
+        parts = [
+            slice(start, min(start + _MAX_ROWS, part.stop))
+            for part in row_parts(np.array([len(row) for row in rows]))
+            for start in range(part.start, part.stop, _MAX_ROWS)
+        ]
+        for part in parts:
+            name = f"{part_name(matrix.name, part, parts)}_stream"
+            tables.append(Table(name, np.array(sum(rows[part], []), np.uint8)))
+            array = offset("{y}" if matrix.is_shifted else "sums", matrix.row + part.start)
+            target = f"{array}, 0" if matrix.is_shifted else f"0, {array}"
+            count = part.stop - part.start
+            calls.append(f"{{policy}}_stream({name}, {matrix.reads()}, {target}, {count});")
+        if not unsigned and matrix.is_relu and matrix.is_shifted:
+            calls.append(f"positive_all({offset('{y}', matrix.row)}, {matrix.rows});")
     return FixedCode(tuple(tables), tuple(calls))
 
 
-def _is_relu(policy: FixedPolicy, index: int) -> bool:
-    return policy.layers[index].layer.activation == "relu"
-
-
-def _rows(layer: FixedLayer, moved_up: int) -> list[list[int]]:
+def _rows(matrix: FixedMatrix, moved_up: int) -> list[list[int]]:
     """Each row's bytes. A row without weights gets one of 0, as a loop runs at least once."""
     rows = []
-    for weight, bias in zip(layer.weight, layer.bias, strict=True):
+    for weight, bias in zip(matrix.weight, matrix.bias, strict=True):
         columns = np.flatnonzero(weight).tolist() or [0]
         start = (int(bias) - moved_up * int(weight.sum())) & 0xFFFFFFFF
         row = [len(columns), start >> 8 & 0xFF, start >> 16 & 0xFF, start >> 24]

@@ -34,6 +34,7 @@ _ASSUMED: Final = (
 )
 SHAPES: Final = frozenset({"Shape", "Size"})
 """Operators that look at the form of a value and not at its numbers."""
+_FLOATS: Final = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 _ENDS: Final = frozenset(
     "in out next new prev previous last initial init final input output".split()
 )
@@ -137,6 +138,12 @@ class _Finder:
         if slots:
             behind = [made for made in alike if self._slots_behind(made) == slots]
             made = self._one_of(name, behind or alike)
+            if made is None and self._is_mask(name, slots):
+                raise UserError(
+                    f"its input {short(name)} acts on the state of {short(sorted(slots)[0][0])}, "
+                    "as a mask does that resets it where an episode starts; leave it away and "
+                    "export again, as the C resets the state by policy_reset()"
+                )
             if made is None:
                 raise UserError(
                     f"its input {short(name)} is the state of {short(sorted(slots)[0][0])}, and no "
@@ -144,11 +151,21 @@ class _Finder:
                     "actions and export again"
                 )
             return made
+        if any(_is_a_plants(name, made) for made in alike):
+            return None  # asked about, as the plant's own state has such names too
         own = bool(STATE_WORDS & words_of(name))
         alike = [made for made in alike if own or STATE_WORDS & words_of(made)]
         sure = [made for made in alike if _stem(made) == _stem(name)]
         both = [made for made in alike if own and STATE_WORDS & words_of(made)]
         return self._one_of(name, sure or both)
+
+    def _is_mask(self, name: str, slots: frozenset[Slot]) -> bool:
+        """Whether an input that leads to cells' states is none itself: another input does too, and
+        an output is as large as that one alone."""
+        return not self._as_large_as(name) and any(
+            other != name and slots & others and self._as_large_as(other)
+            for other, others in self._slots_of_inputs().items()
+        )
 
     def _refuse_doubtful(self, name: str, taken: set[str]) -> None:
         """Refuse what may be a state or not, unless the actions were asked for by name."""
@@ -325,8 +342,18 @@ _SAME_FORM: Final = frozenset(
 """Operators whose result's leading dimensions are their input's."""
 
 
+def _is_a_plants(name: str, made: str) -> bool:
+    """Whether two names are as a model of the world calls the plant's state, now and next."""
+    return words_of(name) == {"state"} and words_of(made) == {"next", "state"}
+
+
 def _carried(value: ValueInfoProto, made: str) -> Carried:
-    sizes = _sizes(value)
+    sizes, kind = _sizes(value), value.type.tensor_type.elem_type
+    if kind not in _FLOATS:
+        raise UserError(
+            f"its state {short(value.name)} is {TensorProto.DataType.Name(kind).lower()}; a state "
+            "is float, so export it as float32"
+        )
     axis = 1 if len(sizes) == 3 and sizes[1] in (1, None) else 0
     shape = tuple(size or 1 for size in sizes)
     if len(sizes) < 1 or any(s is None for i, s in enumerate(sizes) if i != axis):

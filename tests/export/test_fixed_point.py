@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.policy import to_fixed
-from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
+from sparsectl.export.encodings.fixed.scales import fixed_policy
 from sparsectl.export.encodings.fixed.tanh import fixed_tanh
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.encodings.unit_weights import with_unit_weights

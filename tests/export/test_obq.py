@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sparsectl.export.encodings.fixed import obq
+from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.obq import compensated, policy_in
-from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
+from sparsectl.export.encodings.fixed.scales import fixed_policy
 from sparsectl.export.encodings.registry import FIXED, encode
 from sparsectl.policy.graph import Layer, PolicyGraph
 from tests.policy.graphs import graphs, observations, random_graph

@@ -36,6 +36,18 @@ def assembly(is_bytes: bool, style: CStyle) -> str:
     )
 
 
+def rows_assembly(is_bytes: bool, style: CStyle) -> str:
+    """policy_rows for weights of 8 or of 16 bits: as many times four rows as are wanted."""
+    step = _bytes if is_bytes else _halves
+    return style.render(
+        _ROWS_TEMPLATE,
+        condition=style.render(CONDITION),
+        type="int8_t" if is_bytes else "int16_t",
+        aligned=_lines(step(_load_many)),
+        unaligned=_lines(step(_load_each)),
+    )
+
+
 def _lines(lines: list[str]) -> str:
     return "".join(f"    {line}\n" for line in lines)
 
@@ -107,6 +119,52 @@ int32_t *sum):
     bne 4b
     b 3b
     .size {{policy}}_four_rows, . - {{policy}}_four_rows
+
+#endif
+"""
+
+_ROWS_TEMPLATE = """\
+#if {{condition}}
+
+/* void {{policy}}_rows(const {{type}} *weight, const int16_t *x, unsigned columns, int32_t *sums,
+ *                  unsigned groups):
+ * as in {{policy}}.c. r0 weights, r1 x, r2 columns left, r4-r7 sums, r8 and r9 values of x; on the
+ * stack where x starts, the columns, the next sums and the groups left. */
+    .syntax unified
+    .thumb
+    .text
+    .align 2
+    .global {{policy}}_rows
+    .thumb_func
+    .type {{policy}}_rows, %function
+{{policy}}_rows:
+    push {r1-r11, lr}
+1:  ldm sp, {r1-r3}
+    orr r12, r0, r1
+    ldmia r3, {r4-r7}
+    tst r12, #3
+    bne 4f
+    tst r2, #4
+    beq 2f
+{{aligned}}    subs r2, r2, #4
+    beq 3f
+2:
+{{aligned}}{{aligned}}    subs r2, r2, #8
+    bne 2b
+3:  ldr r3, [sp, #8]
+    stmia r3!, {r4-r7}
+    str r3, [sp, #8]
+    ldr r12, [sp, #48]
+    subs r12, r12, #1
+    str r12, [sp, #48]
+    bne 1b
+    add sp, sp, #12
+    pop {r4-r11, pc}
+4:
+{{unaligned}}    subs r2, r2, #4
+    bne 4b
+    b 3b
+    .size {{policy}}_rows, . - {{policy}}_rows
 
 #endif
 """

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.encodings.fixed.policy import FixedLayer, Int
+from sparsectl.export.encodings.fixed.matrix import Int
+from sparsectl.export.encodings.fixed.policy import FixedLayer
 
 
 @dataclass(frozen=True)

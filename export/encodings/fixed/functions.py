@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
+from sparsectl.export.encodings.fixed.steps import CarryFloats, FloatStep, Step
 from sparsectl.export.encodings.float_layers import activation_bits, activation_functions
 
 WITHOUT_SIGN: Final = "uint16_t"
@@ -34,7 +36,7 @@ static unsigned observe(const float *observation, {{value}} *x)
 _FIXED_SIZE = """\
 static {{value}} fixed_size(uint32_t bits, int exponent, int16_t limit)
 {
-    const int drop = 150 - exponent - (int)((bits >> 23) & 0xffu);
+    const int drop = 150 - exponent - (int){{biased}};
     const uint32_t mantissa = (bits & 0x7fffffu) | 0x800000u;
     if (drop > 24) {
         return 0;
@@ -85,13 +87,18 @@ def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list
     else:
         signed = f"bits >> 31 ? ({value_type})-size : size"
     floats = [layer for layer in policy.layers if not layer.integer]
+    has_cells = policy.layers[0].has_cells
+    exponent = "(uint8_t)((bits << 1) >> 24)" if has_cells else "((bits >> 23) & 0xffu)"
     functions = [
-        style.render(_FIXED_SIZE, value=value_type),
+        style.render(_FIXED_SIZE, value=value_type, biased=exponent),
         style.render(_OBSERVE, value=value_type, signed=signed, inputs=style.tick_inputs),
     ]
+    of_steps = [text for step in _all_steps(policy) for text in step.functions(value_type, style)]
     if has_tanh(policy):
-        functions.append(fixed_tanh.C_SOURCE)
-    if any(la.integer and not is_shifted(policy, i) for i, la in enumerate(policy.layers[:-1])):
+        functions.append(fixed_tanh.BY_BYTES if has_cells else fixed_tanh.C_SOURCE)
+    functions += dict.fromkeys(of_steps)
+    hidden = enumerate(policy.layers[:-1])
+    if any(la.integer and not la.has_cells and not is_shifted(policy, i) for i, la in hidden):
         first = fixed_tanh.INPUT_BITS
         functions.append(style.render(_TANH_ALL, value=value_type, first_exponent=first))
     if floats:
@@ -105,11 +112,21 @@ def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list
 def fixed_bits(policy: FixedPolicy) -> frozenset[str]:
     """Which of bits_of and float_of `fixed_functions` call."""
     floats = (layer.layer for layer in policy.layers if not layer.integer)
-    return frozenset({"bits_of"}) | activation_bits(floats)
+    carried = any(isinstance(step, CarryFloats) for step in _all_steps(policy))
+    ends = {"float_of"} if carried else set()
+    return frozenset({"bits_of"} | ends) | activation_bits(floats)
 
 
 def has_tanh(policy: FixedPolicy) -> bool:
     """Return whether any layer's tanh is computed in integers."""
-    return any(
-        layer.integer and not is_shifted(policy, index) for index, layer in enumerate(policy.layers)
+    tanh = any(
+        layer.integer and not layer.has_cells and not is_shifted(policy, index)
+        for index, layer in enumerate(policy.layers)
     )
+    return tanh or any(step.has_tanh for step in _all_steps(policy))
+
+
+def _all_steps(policy: FixedPolicy) -> Iterator[Step | FloatStep]:
+    for layer in policy.layers:
+        yield from layer.steps
+        yield from layer.ends

@@ -12,7 +12,8 @@ from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Encoding
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.functions import fixed_bits, fixed_functions, has_tanh
-from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix
+from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted, matrices
 from sparsectl.export.encodings.float_layers import (
     action_lines,
     activation_call,
@@ -20,6 +21,8 @@ from sparsectl.export.encodings.float_layers import (
 )
 from sparsectl.export.encodings.table import Table
 
+GROUP = 4
+"""Sums that are made at a time, at most."""
 _FARTHEST_EXPONENT = 126
 """Of a power of two that is a normal float32, as is its reciprocal."""
 
@@ -48,7 +51,10 @@ class ValueArrays:
 
     @classmethod
     def of(cls, policy: FixedPolicy) -> ValueArrays:
-        hidden = [layer.outputs for layer in policy.graph.layers[:-1]]
+        hidden = [
+            layer.layer.results if layer.has_cells else layer.layer.outputs
+            for layer in policy.layers[:-1]
+        ]
         widths = [policy.graph.observation_size, *hidden]
         return cls(max(widths[0::2]), max(widths[1::2], default=0))
 
@@ -88,7 +94,7 @@ def fixed_encoded(
     own = [table for code in codes for table in code.tables]
     tables = [*_input_tables(policy), *own]
     for index, layer in enumerate(policy.layers):
-        if not is_shifted(policy, index):
+        if not is_shifted(policy, index) and not layer.has_cells:
             tables += _activation_tables(index, layer, index == len(policy.layers) - 1)
 
     def write(style: CStyle) -> Code:
@@ -145,24 +151,43 @@ def _body(
 ) -> tuple[str, ...]:
     last = len(policy.layers) - 1
     layers: list[str] = []
-    x = y = "even"
+    x = y = read = "even"
     for index, (layer, code) in enumerate(zip(policy.layers, codes, strict=True)):
         y = "even" if index % 2 else "odd"
         layers += [call.format(x=x, y=y, policy=style.prefix) for call in code.calls]
-        if index < last and not is_shifted(policy, index):
+        layers += [step.call(x, y) for step in layer.steps]
+        if index < last and not layer.has_cells and not is_shifted(policy, index):
             layers += _activate(index, layer, y, False, style)
-        x = y
+        read, x = x, y
     lines = [*parts.arrays(ValueArrays.of(policy)), *_sums_and_floats(policy)]
     lines += ["", *_observe_lines(style), *parts.layers(layers)]
-    lines += _activate(last, policy.layers[last], y, True, style)
+    if policy.layers[last].has_cells:
+        lines += [line for end in policy.layers[last].ends for line in end.lines(read, style)]
+    else:
+        lines += _activate(last, policy.layers[last], y, True, style)
     return (*lines, *action_lines(policy.graph, "values", style.literal))
 
 
 def _sums_and_floats(policy: FixedPolicy) -> list[str]:
     last = len(policy.layers) - 1
-    sums = [la.layer.outputs for i, la in enumerate(policy.layers) if not is_shifted(policy, i)]
+    sums = [_sums(policy, index) for index in range(len(policy.layers))]
     floats = [la.layer.outputs for i, la in enumerate(policy.layers) if i == last or not la.integer]
     return [f"int32_t sums[{max(sums)}];", f"float values[{max(floats)}];"]
+
+
+def _sums(policy: FixedPolicy, index: int) -> int:
+    """Room for a layer's sums; where it has recurrent units each matrix has whole groups of four,
+    and those that are shifted next are among them."""
+    every = matrices(policy, index)
+    left = [each for each in every if not each.is_shifted]
+    if not policy.layers[index].has_cells:
+        return sum(each.rows for each in left)
+    return max((_end(each) for each in every), default=1)
+
+
+def _end(matrix: FixedMatrix) -> int:
+    start = 0 if matrix.is_shifted else matrix.row
+    return start + -(-matrix.rows // GROUP) * GROUP
 
 
 def _observe_lines(style: CStyle) -> list[str]:

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from sparsectl.common.levenberg_marquardt import Damping
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
-from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, Int, is_shifted
-from sparsectl.export.encodings.fixed.scales import Format, fixed_policy
+from sparsectl.export.encodings.fixed.format import Format
+from sparsectl.export.encodings.fixed.matrix import Int
+from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted
+from sparsectl.export.encodings.fixed.scales import fixed_policy
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import PolicyGraph
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, Int
+from sparsectl.export.encodings.fixed.steps import FloatStep, Step
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
-
-Int = NDArray[np.int64]
 
 LARGE = 4096
 """Number of weights from which float64 is faster."""
@@ -49,6 +49,17 @@ class FixedLayer:
     """[out]: the greatest magnitude of a shifted sum before saturation."""
     scale: Float64
     """[out]: a sum is round(value times scale)."""
+    cell_matrices: tuple[FixedMatrix, ...] = ()
+    """The matrices of a layer with recurrent units (`fixed.cell_scales`), in place of weight and
+    bias."""
+    steps: tuple[Step, ...] = ()
+    """What makes values from the sums of these; in the last layer, `ends` does."""
+    ends: tuple[FloatStep, ...] = ()
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether its values are made by `steps` or `ends`."""
+        return bool(self.cell_matrices or self.steps or self.ends)
 
     def sums(self, x: Int) -> Int:
         """weight x + bias, [in, batch] -> [out, batch]."""
@@ -91,11 +102,25 @@ class FixedPolicy:
     def _forward(self, batch: Float32) -> Float32:
         x = to_fixed(batch.T, self.input_exponent, self.input_limit[:, None])
         for layer in self.layers[:-1]:
-            x = self._values(layer, layer.sums(x))
+            if layer.has_cells:
+                x = self._cell_values(layer, x)
+            else:
+                x = self._values(layer, layer.sums(x))
         last = self.layers[-1]
-        action = self._action(last, last.sums(x)).T
+        if last.ends:
+            action = self.graph.outputs(_floats(last, x)).T
+        else:
+            action = self._action(last, last.sums(x)).T
         action[np.isnan(batch).any(axis=1)] = np.nan
         return action
+
+    def _cell_values(self, layer: FixedLayer, x: Int) -> Int:
+        """The values of a hidden layer with recurrent units, each where it stands."""
+        shifted = [each for each in layer.cell_matrices if each.is_shifted]
+        parts = {each.row: each.shifted(x, self.shift) for each in shifted}
+        sums = _cell_sums(layer, x)
+        parts |= {step.row: step.values(sums, x) for step in layer.steps}
+        return np.concatenate([parts[row] for row in sorted(parts)])
 
     def _values(self, layer: FixedLayer, sums: Int) -> Int:
         """Compute a hidden layer's values from its sums."""
@@ -122,9 +147,35 @@ def _product(weight: Int, x: Int) -> Int:
     return np.asarray(weight.astype(np.float64) @ x.astype(np.float64), np.int64)
 
 
+def _cell_sums(layer: FixedLayer, x: Int) -> Int:
+    """The sums that are left, [sums, batch]."""
+    found = [each.sums(x) for each in layer.cell_matrices if not each.is_shifted]
+    return np.concatenate([*found, np.zeros((0, x.shape[1]), np.int64)])
+
+
+def _floats(layer: FixedLayer, x: Int) -> Float32:
+    """What the last layer leaves, each where it stands."""
+    sums = _cell_sums(layer, x)
+    parts = {step.row: step.floats(sums, x) for step in layer.ends}
+    return np.concatenate([parts[row] for row in sorted(parts)])
+
+
+def matrices(policy: FixedPolicy, index: int) -> tuple[FixedMatrix, ...]:
+    """Of a layer: one, or several where it has recurrent units."""
+    layer = policy.layers[index]
+    if layer.has_cells:
+        return layer.cell_matrices
+    relu = layer.layer.activation == "relu"
+    shifted = is_shifted(policy, index)
+    one = FixedMatrix(
+        f"layer{index}", layer.weight, layer.bias, shifted, relu, layer.limit, layer.greatest
+    )
+    return (one,)
+
+
 def is_shifted(policy: FixedPolicy, index: int) -> bool:
     """Return whether a layer's values are its shifted sums."""
-    hidden = index < len(policy.layers) - 1
+    hidden = index < len(policy.layers) - 1 and not policy.layers[index].has_cells
     return hidden and policy.layers[index].layer.activation in SHIFTED
 
 

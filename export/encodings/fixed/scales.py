@@ -29,7 +29,15 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.fixed import places
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
-from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy, Int
+from sparsectl.export.encodings.fixed.cell_scales import (
+    CellLayer,
+    NotWholeError,
+    has_cells,
+    state_groups,
+)
+from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
+from sparsectl.export.encodings.fixed.matrix import Int
+from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.activations.recurrent import CELLS
 from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
@@ -39,30 +47,8 @@ INPUT_HEADROOM = 1.6
 _ASLEEP = 0.25
 """Of what a neuron's sum reached below 0: the least that is expected of it above."""
 _SCALES_TRIED = 128
+_WIDE_SUM_BITS = 32
 _INPUT_LIMIT = 32_767  # an observation has a sign; a hidden value of 16 bits may have none
-GREATEST_SCALE = 2.0**40
-"""What is smaller than its reciprocal counts as nothing."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """What a core's arithmetic takes."""
-
-    weight_limit: tuple[int, ...]
-    """Greatest magnitude of a weight, a layer: 127, 255 or 32767; the last counts for the rest."""
-    sum_bits: int
-    """Of the accumulator, its sign with it: 24 or 32."""
-    shifts: tuple[int, ...]
-    """From a sum to a value: what may be chosen from."""
-    value_bits: tuple[int, ...] = (10, 11, 12, 13, 14, 15)
-    """Of a value without its sign: what may be chosen from; 15 fits int16_t."""
-    cuts_off: bool = True
-    """Whether values are cut off; otherwise their scales leave room for every observation."""
-    headroom: float = 1.25
-    """How far beyond the calibration observations a hidden value may go before it is cut off."""
-    bias_step: int = 1
-    """Biases are multiples of it."""
-
 
 JUMPS = ("step", "round_half_even", "round_down", "quantise", "logarithm", "reciprocal")
 """Activations whose result may be far off where a sum is hardly so."""
@@ -79,9 +65,16 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
             "has no scale in fixed point; choose a float32 encoding"
         )
     exact = graph.forward_exact(observations)
+    some = _whole_cells(graph, ranges, form)
 
     def tried(shift: int, bits: Sequence[int]) -> tuple[float, int, list[int], FixedPolicy]:
-        scaling = _Scaling(form, shift, [2**each - 1 for each in bits])
+        scaling = _Scaling(form, shift, [2**each - 1 for each in bits], some is not None)
+        if some is not None:
+            try:
+                policy = scaling.policy(graph, ranges)
+            except NotWholeError:
+                return np.inf, shift, list(bits), some
+            return policy.mean_square_error(observations, exact), shift, list(bits), policy
         policy = scaling.policy(graph, ranges)
         refined = scaling.policy(graph, ranges, np.exp2(policy.layers[-1].exponent))
         errors = [each.mean_square_error(observations, exact) for each in (policy, refined)]
@@ -100,6 +93,21 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
         ]
         best = min([best, *found], key=lambda each: each[0])
     return best[3]
+
+
+def _whole_cells(graph: PolicyGraph, ranges: Sequence[Float64], form: Format) -> FixedPolicy | None:
+    """With recurrent units in whole numbers, for some shift and limit of the format; None where
+    there are no units, or their sums have too few bits and become floats for them."""
+    if not has_cells(graph):
+        return None
+    for shift in form.shifts:
+        for bits in form.value_bits:
+            limits = [2**bits - 1] * (len(graph.layers) - 1)
+            try:
+                return _Scaling(form, shift, limits, True).policy(graph, ranges)
+            except NotWholeError:
+                pass
+    return None
 
 
 def _require_fixed(graph: PolicyGraph) -> None:
@@ -172,15 +180,22 @@ class _Scaling:
     form: Format
     shift: int
     limits: list[int]
+    whole_cells: bool = False
+    """Whether recurrent units are computed in whole numbers."""
 
     def policy(
         self, graph: PolicyGraph, ranges: Sequence[Float64], last: Float64 | None = None
     ) -> FixedPolicy:
         """ranges: as `_ranges` gives them. last: the scales of the last layer's sums, for which the
         scales before are then chosen too; None where they are not yet known."""
-        scale = _power_of_two(_fitting(ranges[0], _INPUT_LIMIT))
-        greatest = np.clip(np.ceil(ranges[0] * scale), 1, _INPUT_LIMIT).astype(np.int64)
-        exponent, bounds = _exponent(scale), Bounds(-greatest, greatest)
+        most = _INPUT_LIMIT
+        if self.whole_cells:  # their sums are of observations: with 24 bits they need the room
+            most = min(most, self.limits[0]) if self.form.sum_bits < _WIDE_SUM_BITS else most
+        scale = power_of_two(fitting(ranges[0], most))
+        for group in state_groups(graph) if self.whole_cells else []:
+            scale[group] = scale[group].min()
+        greatest = np.clip(np.ceil(ranges[0] * scale), 1, most).astype(np.int64)
+        exponent, bounds = exponent_of(scale), Bounds(-greatest, greatest)
         layers = []
         weight_limits = self.form.weight_limit
         for index, layer in enumerate(graph.layers):
@@ -190,7 +205,11 @@ class _Scaling:
             readers = None
             if left == 1 and last is not None and not graph.has_convolutions:
                 readers = _Readers(graph.layers[-1].weight * last[:, None], weight_limits[-1], last)
-            fixed, scale, bounds = self._layer(layer, weight_limit, scale, bounds, wanted, readers)
+            if self.whole_cells:
+                made = self._cell_layer(index, layer, weight_limit, scale, bounds, wanted)
+            else:
+                made = self._layer(layer, weight_limit, scale, bounds, wanted, readers)
+            fixed, scale, bounds = made
             layers.append(fixed)
         return FixedPolicy(graph, self.shift, exponent, greatest, tuple(layers))
 
@@ -216,33 +235,33 @@ class _Scaling:
             return places.each_place(layer, *found)
         shifted = wanted is not None and layer.activation in SHIFTED
         limit = wanted[1] if wanted else 0
-        sums = self._sum_scale(layer, layer.weight / scale, weight_limit, inputs)
+        sums = self.form.sum_scale(layer, layer.weight / scale, weight_limit, inputs, self.shift)
         if wanted is not None and shifted:
-            sums = np.minimum(sums, _fitting(wanted[0], limit) * 2.0**self.shift)
+            sums = np.minimum(sums, fitting(wanted[0], limit) * 2.0**self.shift)
             if not self.form.cuts_off:
                 terms = _greatest_terms(layer, layer.weight / scale, inputs)
-                sums = np.minimum(sums, _fitting(terms, (limit - 1) * 2.0**self.shift))
+                sums = np.minimum(sums, fitting(terms, (limit - 1) * 2.0**self.shift))
             sums = self._nearest_to_whole(layer.weight / scale, sums, inputs, wanted[0], readers)
         else:
-            sums = _power_of_two(sums)
+            sums = power_of_two(sums)
         weight = np.rint(layer.weight / scale * sums[:, None]).astype(np.int64)
         is_tanh = layer.activation == "tanh" and bool(np.all(sums >= 2.0**fixed_tanh.INPUT_BITS))
         bias = self._bias(layer, sums, shifted, is_tanh)
-        self._check(layer, running_bounds(weight, bias, inputs))
+        self.form.check(layer, running_bounds(weight, bias, inputs))
         bounds = sum_bounds(weight, bias, inputs)
         if shifted or wanted is None:
             values = sums / 2.0**self.shift
         elif is_tanh:
             values = np.full_like(sums, 2.0**fixed_tanh.OUTPUT_BITS)
         else:
-            values = _power_of_two(_fitting(wanted[0], limit))
+            values = power_of_two(fitting(wanted[0], limit))
         nothing = np.zeros_like(bias)
         fixed = FixedLayer(
             layer,
             weight,
             bias,
-            nothing if shifted else _exponent(sums),
-            nothing if shifted else _exponent(values),
+            nothing if shifted else exponent_of(sums),
+            nothing if shifted else exponent_of(values),
             shifted or is_tanh,
             limit,
             bounds.magnitude >> self.shift,
@@ -250,17 +269,26 @@ class _Scaling:
         )
         return fixed, values, value_bounds(fixed, bounds, self.shift if shifted else None)
 
-    def _check(self, layer: Layer, running: Bounds) -> None:
-        """Raises:
-        UserError: the layer's accumulators could overflow, whatever scale is taken.
-        """
-        if running.magnitude.max() >= 2 ** (self.form.sum_bits - 1):
-            row = int(running.magnitude.argmax())
-            raise UserError(
-                f"neuron {row} of a layer of {layer.outputs} x {layer.inputs} has a bias of "
-                f"{layer.bias[row]:g} and weights whose sum leaves {self.form.sum_bits} bits in "
-                "fixed point; choose a float32 encoding"
-            )
+    def _cell_layer(
+        self,
+        index: int,
+        layer: Layer,
+        weight_limit: int,
+        scale: Float64,
+        inputs: Bounds,
+        wanted: tuple[Float64, int] | None,
+    ) -> tuple[FixedLayer, Float64, Bounds]:
+        """As `_layer`, of a policy with recurrent units."""
+
+        def one_matrix(
+            part: Layer, scale: Float64, inputs: Bounds, reach: Float64, limit: int
+        ) -> tuple[FixedLayer, Float64, Bounds]:
+            return self._layer(part, weight_limit, scale, inputs, (reach, limit), None)
+
+        name = f"layer{index}"
+        return CellLayer(
+            self.form, self.shift, weight_limit, layer, name, scale, inputs, wanted, one_matrix
+        ).made()
 
     def _bias(self, layer: Layer, sums: Float64, shifted: bool, is_tanh: bool) -> Int:
         """With half of what the shift after the sum drops, so that it rounds to the nearest."""
@@ -269,26 +297,7 @@ class _Scaling:
             bias += 1 << (self.shift - 1)
         elif is_tanh:
             bias += _exponent_shift(sums)
-        step = self.form.bias_step
-        return np.asarray((bias + step // 2) // step * step, np.int64)
-
-    def _sum_scale(
-        self, layer: Layer, weight: Float64, weight_limit: int, inputs: Bounds
-    ) -> Float64:
-        """The largest scale at which weights fit and the sums of every observation do, on their
-        way too."""
-        inputs = inputs.with_zero
-        magnitude = inputs.magnitude.astype(np.float64)
-        rounding = 0.5 * (weight != 0) @ magnitude + 2.0**self.shift + self.form.bias_step
-        room = np.maximum(2.0 ** (self.form.sum_bits - 1) - rounding, 1.0)
-        positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
-        highest = positive @ inputs.highest + negative @ inputs.lowest + layer.bias
-        lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
-        terms = np.maximum(np.abs(highest), np.abs(lowest))
-        if layer.activation == "tanh":
-            terms += 2.0 ** -(fixed_tanh.INPUT_BITS + 1)  # what rounds the argument is in the bias
-        largest = np.abs(weight).max(axis=1)
-        return np.minimum(_fitting(largest, weight_limit), _fitting(terms, room))
+        return self.form.in_steps(bias)
 
     def _nearest_to_whole(
         self,
@@ -320,21 +329,6 @@ def _greatest_terms(layer: Layer, weight: Float64, inputs: Bounds) -> Float64:
     return reached if layer.activation == "relu" else np.maximum(reached, np.abs(lowest))
 
 
-def _fitting(magnitude: Float64, limit: float | Float64) -> Float64:
-    """The largest scale at which magnitude does not pass `limit`."""
-    with np.errstate(divide="ignore"):
-        return np.minimum(limit / magnitude, GREATEST_SCALE)
-
-
-def _power_of_two(scale: Float64) -> Float64:
-    """The largest power of two up to `scale`."""
-    return np.asarray(np.exp2(np.floor(np.log2(scale))), np.float64)
-
-
-def _exponent(scale: Float64) -> Int:
-    return np.rint(np.log2(scale)).astype(np.int64)
-
-
 def _exponent_shift(sums: Float64) -> Int:
     """Half of what the shift to tanh's argument drops, so that it rounds to the nearest."""
-    return np.left_shift(1, _exponent(sums) - fixed_tanh.INPUT_BITS) >> 1
+    return np.left_shift(1, exponent_of(sums) - fixed_tanh.INPUT_BITS) >> 1

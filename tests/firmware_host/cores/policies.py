@@ -102,11 +102,13 @@ def float_policy(folder: Path) -> tuple[Path, SmallPolicy]:
     return policy.write(folder), policy
 
 
-def recurrent_policy_folder(graph: PolicyGraph, folder: Path) -> tuple[Path, GoldenVectors]:
-    """The C of a recurrent policy in float32, and two golden sequences of it."""
+def recurrent_policy_folder(
+    graph: PolicyGraph, folder: Path, encoding: str = "dense"
+) -> tuple[Path, GoldenVectors]:
+    """The C of a recurrent policy, and two golden sequences of it."""
     generator = np.random.default_rng(2)
     met = generator.uniform(-1, 1, (10, graph.observation_size + graph.state_size))
-    policy = encode("dense", graph, met.astype(np.float32))
+    policy = encode(encoding, graph, met.astype(np.float32))
     observations = generator.uniform(-3, 3, (10, graph.observation_size)).astype(np.float32)
     golden = golden_vectors(policy, observations)
     folder.mkdir(parents=True)

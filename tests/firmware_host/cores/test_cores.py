@@ -49,10 +49,11 @@ def test_float_policy_bit_for_bit(core: Core, tmp_path: Path) -> None:
     assert found.note
 
 
-def test_recurrent_policy_bit_for_bit(core: Core, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["dense", "dense-int8"])
+def test_recurrent_policy_bit_for_bit(encoding: str, core: Core, tmp_path: Path) -> None:
     """A GRU's golden sequences, reset where they begin; its state counts as RAM."""
     graph = random_recurrent((4,), actions=1, starts_at_zero=False)
-    folder, golden = recurrent_policy_folder(graph, tmp_path / "policy")
+    folder, golden = recurrent_policy_folder(graph, tmp_path / "policy", encoding)
     assert golden.sequence_length == 5 and len(golden.actions) == 10
     found = core.measure(folder, _work(tmp_path), golden.observations, 10)
     assert found.actions.view(np.uint32).tolist() == golden.actions.view(np.uint32).tolist()

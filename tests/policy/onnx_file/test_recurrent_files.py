@@ -221,6 +221,23 @@ def test_a_state_that_nothing_gives_anew_is_refused(tmp_path: Path) -> None:
         read_onnx(saved(tmp_path, model))
 
 
+def test_a_mask_of_the_state_is_refused_by_its_name(tmp_path: Path) -> None:
+    """The flag of a new episode that recurrent policies of training libraries take."""
+    model = cell_model("GRU")
+    model.graph.input.append(helper.make_tensor_value_info("episode_start", 1, [1, 1, 1]))
+    model.graph.node[0].input[5] = "kept"
+    model.graph.node.insert(0, helper.make_node("Mul", ["h_in", "episode_start"], ["kept"]))
+    with pytest.raises(UserError, match="'episode_start' acts on the state of 'y', as a mask"):
+        read_onnx(saved(tmp_path, model))
+
+
+def test_a_state_of_whole_numbers_is_refused(tmp_path: Path) -> None:
+    model = plain_cell(("h_in", "c_in", "h_out", "c_out"))
+    model.graph.input[1].type.tensor_type.elem_type = TensorProto.INT64
+    with pytest.raises(UserError, match="its state 'h_in' is int64; a state is float"):
+        read_onnx(saved(tmp_path, model))
+
+
 def plain_cell(
     names: tuple[str, str, str, str], sizes: tuple[int, int] = (4, 4)
 ) -> onnx.ModelProto:
@@ -262,6 +279,7 @@ def test_names_say_which_state_is_which(names: tuple[str, ...]) -> None:
     [
         ("state1", "state2", "x", "y"),
         ("state", "goal", "q", "r"),
+        ("state", "goal", "next_state", "r"),
         ("a", "b", "hidden", "value"),
         ("a", "b", "x", "y"),
     ],

@@ -1,0 +1,146 @@
+"""AVR assembly of dense rows of bytes: four rows by four columns in a turn, 14 cycles a weight.
+
+A sum has three bytes on the way, as the weights' scales leave no more. A weight times the low byte
+of a value is signed by unsigned (MULSU), whose sign goes to the third byte; times the high byte it
+is signed by signed (MULS).
+
+Cycles: AVR Instruction Set Manual (DS40002198), the tables of LPM, LD, MUL and ADD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sparsectl.export.c_style import CStyle
+from sparsectl.export.encodings.assembly.avr_stream import CONDITION
+
+__all__ = ["CONDITION", "MOST", "SUM_BITS", "assembly"]
+
+MOST = 1020
+"""Rows or columns: groups of four are counted in a byte."""
+SUM_BITS = 24
+"""Of a sum on its way, its sign with it."""
+
+_FIRST_SUM = 2
+_LOW, _HIGH = 16, 22  # the registers of the bytes of four values
+_BYTES = (0, 2, 1, 3)  # the order of a row's columns in the table
+
+
+def assembly(style: CStyle) -> str:
+    """policy_rows: as many times four rows as are wanted."""
+    loads = [f"ldd r{_sum(row, byte)}, Y+{4 * row + byte}" for row in range(4) for byte in range(3)]
+    values = [f"ld r{first + column}, X+" for column in range(4) for first in (_LOW, _HIGH)]
+    products = [line for row in range(4) for column in _BYTES for line in _product(row, column)]
+    stores = [line for row in range(4) for line in _store(row)]
+    return style.render(
+        _TEMPLATE,
+        condition=style.render(CONDITION),
+        loads=_lines(loads),
+        values=_lines(values),
+        products=_lines(products),
+        stores=_lines(stores),
+    )
+
+
+def _sum(row: int, byte: int) -> int:
+    return _FIRST_SUM + 3 * row + byte
+
+
+def _product(row: int, column: int) -> Iterator[str]:
+    low, middle, high = (f"r{_sum(row, byte)}" for byte in range(3))
+    yield "lpm r20, Z+"
+    yield from (f"mulsu r20, r{_LOW + column}", "sbc r21, r21")
+    yield from (f"add {low}, r0", f"adc {middle}, r1", f"adc {high}, r21")
+    yield from (f"muls r20, r{_HIGH + column}", f"add {middle}, r0", f"adc {high}, r1")
+
+
+def _store(row: int) -> Iterator[str]:
+    """24 bits to 32."""
+    for byte in range(3):
+        yield f"std Y+{4 * row + byte}, r{_sum(row, byte)}"
+    yield from (f"lsl r{_sum(row, 2)}", "sbc r21, r21", f"std Y+{4 * row + 3}, r21")
+
+
+def _lines(lines: list[str]) -> str:
+    return "".join(f"    {line}\n" for line in lines)
+
+
+_TEMPLATE = """\
+#if {{condition}}
+
+/* void {{policy}}_rows(const int8_t *weight, const int16_t *x, unsigned columns, int32_t *sums,
+ *                  unsigned groups):
+ * as in {{policy}}.c. Z weights, X values, Y sums; three bytes of each of four sums are in r2 to
+ * r13, the low bytes of four values in r16 to r19, the high ones in r22 to r25; r14 is a quarter of
+ * the columns, r15 counts; the groups left are on the stack. */
+    .text
+    .global {{policy}}_rows
+    .type {{policy}}_rows, @function
+{{policy}}_rows:
+    push r2
+    push r3
+    push r4
+    push r5
+    push r6
+    push r7
+    push r8
+    push r9
+    push r10
+    push r11
+    push r12
+    push r13
+    push r14
+    push r15
+    push r16
+    push r17
+    push r28
+    push r29
+    movw r30, r24
+    movw r26, r22
+    movw r28, r18
+    lsr r21
+    ror r20
+    lsr r21
+    ror r20
+    mov r14, r20
+    mov r20, r16
+1:  push r20
+{{loads}}    mov r15, r14
+2:
+{{values}}{{products}}    dec r15
+    breq 3f
+    rjmp 2b
+3:
+{{stores}}    adiw r28, 16
+    ldi r20, 8
+    mul r14, r20
+    sub r26, r0
+    sbc r27, r1
+    pop r20
+    dec r20
+    breq 4f
+    rjmp 1b
+4:  clr r1
+    pop r29
+    pop r28
+    pop r17
+    pop r16
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop r7
+    pop r6
+    pop r5
+    pop r4
+    pop r3
+    pop r2
+    ret
+    .size {{policy}}_rows, . - {{policy}}_rows
+
+#endif
+"""

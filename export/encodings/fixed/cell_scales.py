@@ -1,0 +1,443 @@
+"""The scales of a layer with recurrent units: what is one matrix elsewhere is several here.
+
+A gate, a state and what tanh takes are read by shifts that are the same for all units of a cell, so
+the sums of each have one power of two for their scale. Neurons that only hand on a value keep its
+scale, and cost no product. Scales of states are the same for all units of a cell from the
+observation on, which holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds
+from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix
+from sparsectl.export.encodings.fixed.policy import FixedLayer
+from sparsectl.export.encodings.fixed.steps import (
+    MOST_BITS,
+    Carry,
+    CarryFloats,
+    Cell,
+    FloatStep,
+    Operand,
+    Step,
+    SumFloats,
+)
+from sparsectl.policy.activations import Float64
+from sparsectl.policy.activations.recurrent import CELLS
+from sparsectl.policy.graph import Layer, PolicyGraph, Segment
+
+GREATEST = 2**MOST_BITS - 1
+"""Of a value that is multiplied by a gate."""
+
+_GATE, _TANH, _RECURRENT, _STATE = "gate", "tanh", "recurrent", "state"
+_OPERANDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "tanh": (("input", _TANH),),
+    "gru": (
+        *(("reset", _GATE), ("update", _GATE), ("input", _TANH)),
+        *(("recurrent", _RECURRENT), ("state", _STATE)),
+    ),
+    "gru_update": (("update", _GATE), ("input", _TANH), ("state", _STATE)),
+    "gated_product": (("opened", _GATE), ("value", _STATE)),
+    "lstm_cell": (("taken", _GATE), ("forget", _GATE), ("input", _TANH), ("state", _STATE)),
+    "lstm_output": (("output", _GATE), ("state", _TANH)),
+}
+"""Of each kind, what its operands are called and what becomes of them."""
+
+_BITS = {_GATE: fixed_tanh.INPUT_BITS, _TANH: fixed_tanh.INPUT_BITS}
+_BYTE = 8
+"""What an 8-bit core drops at no cost."""
+
+OneMatrix = Callable[[Layer, Float64, Bounds, Float64, int], tuple[FixedLayer, Float64, Bounds]]
+"""A layer of relu, the scales and bounds of what it reads, the range and limit of its values; gives
+the layer, its values' scales and their bounds."""
+
+
+class NotWholeError(Exception):
+    """The layer cannot be computed in whole numbers with these scales."""
+
+
+def has_cells(graph: PolicyGraph) -> bool:
+    """Whether there are recurrent units."""
+    return any(name in CELLS for layer in graph.layers for name in layer.activations)
+
+
+def state_groups(graph: PolicyGraph) -> list[NDArray[np.intp]]:
+    """The observations that go to one operand of a cell as they are: they need one scale."""
+    origin = np.arange(graph.observation_size)
+    groups = []
+    for layer in graph.layers:
+        carried = carried_from(layer)
+        handed = np.where(carried >= 0, origin[carried], -1)
+        results, row = [], 0
+        for segment in layer.parts:
+            own = handed[row : row + segment.neurons]
+            row += segment.neurons
+            if segment.operands > 1:
+                groups += [run for run in np.split(own, segment.operands) if (run >= 0).all()]
+                own = np.full(segment.results, -1)
+            elif segment.activation != "identity":
+                own = np.full(segment.results, -1)
+            results.append(own)
+        origin = np.concatenate(results)
+    return groups
+
+
+def carried_from(layer: Layer) -> NDArray[np.intp]:
+    """[out]: the value that a neuron hands on, where that is all that it does; else -1."""
+    one = (np.count_nonzero(layer.weight, axis=1) == 1) & (layer.bias == 0)
+    one &= (layer.weight == 1).any(axis=1)
+    return np.where(one, layer.weight.argmax(axis=1), -1)
+
+
+@dataclass
+class CellLayer:
+    """A layer in the making."""
+
+    form: Format
+    shift: int
+    weight_limit: int
+    layer: Layer
+    name: str
+    scale: Float64
+    """Of the values that it reads."""
+    inputs: Bounds
+    """Of the same."""
+    wanted: tuple[Float64, int] | None
+    """The range and the limit of its own; None: the last layer."""
+    one_matrix: OneMatrix
+    matrices: list[FixedMatrix] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    ends: list[FloatStep] = field(default_factory=list)
+    sums: int = 0
+    """How many there are so far."""
+
+    def made(self) -> tuple[FixedLayer, Float64, Bounds]:
+        """The layer, its values' scales and their bounds.
+
+        Raises:
+            NotWholeError: an activation that has no form here, or scales that leave too few bits.
+        """
+        results = self.layer.results
+        self.values = np.ones(results)
+        self.bounds = Bounds(np.zeros(results, np.int64), np.zeros(results, np.int64))
+        row, result = 0, 0
+        for segment in self.layer.parts:
+            rows = slice(row, row + segment.neurons)
+            if segment.activation in _OPERANDS and self.wanted is not None:
+                self._cell(segment, rows, result)
+            elif self.wanted is None:
+                self._end(segment, rows, result)
+            else:
+                self._plain(segment, rows, result)
+            row, result = rows.stop, result + segment.results
+        return self._whole(), self.values, self.bounds
+
+    def _whole(self) -> FixedLayer:
+        nothing = np.zeros(self.layer.outputs, np.int64)
+        return FixedLayer(
+            self.layer,
+            np.zeros((1, 1), np.int64),
+            nothing,
+            nothing,
+            nothing,
+            True,
+            self.wanted[1] if self.wanted else 0,
+            nothing,
+            np.ones(self.layer.outputs),
+            tuple(_joined(self.matrices)),
+            tuple(self.steps),
+            tuple(self.ends),
+        )
+
+    def _plain(self, segment: Segment, rows: slice, result: int) -> None:
+        if segment.activation == "relu":
+            self._relu(rows, result)
+        elif segment.activation == "identity":
+            for run, column in self._runs(rows):
+                at = result + run.start - rows.start
+                if column >= 0:
+                    self._carry(at, column, run.stop - run.start)
+                else:
+                    self._linear(run, at)
+        else:
+            raise NotWholeError(segment.activation)
+
+    def _runs(self, rows: slice, *, like: bool = False) -> Iterator[tuple[slice, int]]:
+        """Runs of rows that hand on values which follow one another, with the first of these; and
+        runs of others, with -1. like: the values have one scale, a power of two."""
+        carried = carried_from(self.layer)[rows]
+        if like:
+            carried = np.where(np.log2(self.scale[carried]) % 1 == 0, carried, -1)
+        follows = np.diff(carried) == 1
+        follows &= (carried[1:] >= 0) & (carried[:-1] >= 0)
+        if like:
+            follows &= self.scale[carried[1:]] == self.scale[carried[:-1]]
+        follows |= (carried[1:] < 0) & (carried[:-1] < 0)
+        ends = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(carried)]
+        for start, stop in pairwise(ends):
+            yield slice(rows.start + start, rows.start + stop), int(carried[start])
+
+    def _carry(self, result: int, column: int, count: int) -> None:
+        self.steps.append(Carry(result, column, count))
+        self._give(result, self.scale[column : column + count], self._of(column, count))
+
+    def _of(self, column: int, count: int) -> Bounds:
+        taken = slice(column, column + count)
+        return Bounds(self.inputs.lowest[taken], self.inputs.highest[taken])
+
+    def _give(self, result: int, scale: Float64, bounds: Bounds) -> None:
+        place = slice(result, result + len(bounds.lowest))
+        self.values[place] = scale
+        self.bounds.lowest[place] = bounds.lowest
+        self.bounds.highest[place] = bounds.highest
+
+    def _part(self, rows: slice, activation: str = "identity") -> tuple[Layer, int]:
+        """These neurons with the columns that they read, and the first of those."""
+        weight = self.layer.weight[rows]
+        used = np.flatnonzero(weight.any(axis=0))
+        start, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        return Layer(weight[:, start:stop], self.layer.bias[rows], activation), start
+
+    def _relu(self, rows: slice, result: int) -> None:
+        part, column = self._part(rows, "relu")
+        wanted, limit = self._wanted(result, part.outputs)
+        scale = self.scale[column : column + part.inputs]
+        fixed, values, bounds = self.one_matrix(
+            part, scale, self._of(column, part.inputs), wanted, limit
+        )
+        self._add(fixed.weight, fixed.bias, column, result, fixed.greatest, is_relu=True)
+        self._give(result, values, bounds)
+
+    def _wanted(self, result: int, count: int) -> tuple[Float64, int]:
+        if self.wanted is None:
+            raise ValueError("the last layer has no values")
+        return self.wanted[0][result : result + count], self.wanted[1]
+
+    def _linear(self, rows: slice, result: int) -> None:
+        """Values from shifted sums, all multiples of one power of two."""
+        part, column = self._part(rows)
+        wanted, limit = self._wanted(result, part.outputs)
+        exponent = int(exponent_of(power_of_two(fitting(wanted, limit))).min()) + self.shift
+        weight, bias, exponent, bounds = self._whole_sums(part, column, exponent, self.shift)
+        shifted = Bounds(bounds.lowest >> self.shift, bounds.highest >> self.shift)
+        while not self.form.cuts_off and shifted.magnitude.max() >= limit:
+            weight, bias, exponent, bounds = self._whole_sums(
+                part, column, exponent - 1, self.shift
+            )
+            shifted = Bounds(bounds.lowest >> self.shift, bounds.highest >> self.shift)
+        self._add(weight, bias, column, result, shifted.magnitude, is_relu=False)
+        cut = Bounds(
+            np.clip(shifted.lowest, -limit, limit), np.clip(shifted.highest, -limit, limit)
+        )
+        self._give(result, np.full(part.outputs, 2.0 ** (exponent - self.shift)), cut)
+
+    def _whole_sums(
+        self, part: Layer, column: int, most: int | None = None, drop: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, int, Bounds]:
+        """Weights and biases whose sums are multiples of 2^-exponent, that exponent, `most` of it,
+        and their bounds; a half of what `drop` bits are is in the biases."""
+        scale = self.scale[column : column + part.inputs]
+        inputs = self._of(column, part.inputs)
+        room = self.form.sum_scale(
+            part, part.weight / scale, self.weight_limit, inputs, max(self.shift, drop)
+        )
+        exponent = int(exponent_of(power_of_two(room)).min())
+        exponent = exponent if most is None else min(exponent, most)
+        while True:
+            sums = 2.0**exponent
+            weight = np.rint(part.weight / scale * sums).astype(np.int64)
+            bias = np.rint(part.bias * sums).astype(np.int64) + (1 << drop >> 1)
+            bias = self.form.in_steps(bias)
+            running = running_bounds(weight, bias, inputs)
+            if running.magnitude.max() < 2 ** (self.form.sum_bits - 1):
+                return weight, bias, exponent, sum_bounds(weight, bias, inputs)
+            if not weight.any():
+                self.form.check(part, running)
+            exponent -= 1
+
+    def _add(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        column: int,
+        result: int,
+        greatest: np.ndarray,
+        *,
+        is_relu: bool,
+    ) -> None:
+        """A matrix whose sums are shifted."""
+        limit = self.wanted[1] if self.wanted else 0
+        name = f"{self.name}_rows{result}"
+        found = FixedMatrix(name, weight, bias, True, is_relu, limit, greatest, column, result)
+        self.matrices.append(found)
+
+    def _add_sums(self, weight: np.ndarray, bias: np.ndarray, column: int) -> int:
+        """A matrix whose sums are left; gives the place of the first."""
+        name, start = f"{self.name}_sums{self.sums}", self.sums
+        self.matrices.append(FixedMatrix(name, weight, bias, False, column=column, row=start))
+        self.sums += len(bias)
+        return start
+
+    def _cell(self, segment: Segment, rows: slice, result: int) -> None:
+        wanted, limit = self._wanted(result, segment.results)
+        found: list[Operand] = []
+        exponent = min(MOST_BITS, int(exponent_of(power_of_two(fitting(wanted, limit))).min()))
+        recurrent_bits, reach = fixed_tanh.INPUT_BITS, 0
+        units = segment.results
+        for index, (name, role) in enumerate(_OPERANDS[segment.activation]):
+            start = rows.start + index * units
+            source = self._source(slice(start, start + units), role)
+            if role == _STATE:
+                exponent = min(exponent, source.bits_for(GREATEST))
+                reach = source.at(exponent)
+                bits = exponent
+            elif role == _RECURRENT:
+                bits = recurrent_bits = min(recurrent_bits, source.bits_for(GREATEST))
+            else:
+                bits = _BITS[role]
+            is_short = bits > source.exponent and not source.is_value
+            if source.at(bits) >= 2**30 or bits < 0 or is_short:
+                raise NotWholeError(name)
+            found.append(source.operand(name, bits))
+        kind = segment.activation
+        fresh = min(2**exponent, GREATEST)
+        moved = reach + fresh if kind in ("gru", "gru_update") else reach
+        reach = {
+            "gru": max(reach, fresh),
+            "gru_update": max(reach, fresh),
+            "gated_product": reach,
+            "lstm_cell": reach + fresh,
+        }.get(kind, fresh)
+        number = f"{result}" if result else ""
+        cell = Cell(
+            kind,
+            f"{self.name}_{kind}{number}",
+            result,
+            units,
+            tuple(found),
+            exponent,
+            limit,
+            reach > limit,
+            moved <= GREATEST,
+            recurrent_bits,
+        )
+        self.steps.append(cell)
+        most = np.full(units, min(reach, limit), np.int64)
+        self._give(result, np.full(units, 2.0**exponent), Bounds(-most, most))
+
+    def _source(self, rows: slice, role: str) -> _Source:
+        """Where an operand is: among the values, where it only hands on some, or a matrix's sums.
+
+        A matrix's biases hold the half of what is dropped of its sums later.
+        """
+        runs = list(self._runs(rows, like=True))
+        column = runs[0][1]
+        if len(runs) == 1 and column >= 0:
+            bounds = self._of(column, rows.stop - rows.start)
+            exponent = round(float(np.log2(self.scale[column])))
+            return _Source(True, column, exponent, int(bounds.magnitude.max()))
+        part, first = self._part(rows)
+        _, _, exponent, bounds = self._whole_sums(part, first)
+        source = _Source(False, self.sums, exponent, int(bounds.magnitude.max()))
+        most = fixed_tanh.INPUT_BITS if role == _RECURRENT else MOST_BITS
+        bits = _BITS.get(role, min(most, source.bits_for(GREATEST)))
+        drop = exponent - bits
+        if drop < 0:
+            raise NotWholeError(role)
+        if self.form.sum_bits < 32 and drop > _BYTE:
+            exponent, drop = bits + _BYTE, _BYTE
+            source = replace(source, exponent=exponent)
+        weight, bias, again, bounds = self._whole_sums(part, first, exponent, drop)
+        while again != exponent:  # the half of what is dropped left no room
+            exponent, drop = again, again - bits
+            if drop < 0:
+                raise NotWholeError(role)
+            weight, bias, again, bounds = self._whole_sums(part, first, exponent, drop)
+        source = replace(source, exponent=exponent)
+        self._add_sums(weight, bias, first)
+        return replace(source, reach=int(bounds.magnitude.max()))
+
+    def _end(self, segment: Segment, rows: slice, result: int) -> None:
+        """Of the last layer: floats from its sums or from values that are handed on."""
+        if segment.activation not in ("identity", "tanh"):
+            raise NotWholeError(segment.activation)
+        is_tanh = segment.activation == "tanh"
+        runs = [(rows, -1)] if is_tanh else self._runs(rows, like=True)
+        for run, column in runs:
+            at, count = result + run.start - rows.start, run.stop - run.start
+            if column >= 0:
+                exponent = round(float(np.log2(self.scale[column])))
+                self.ends.append(CarryFloats(at, column, count, exponent))
+            else:
+                self._sum_floats(run, at, is_tanh)
+
+    def _sum_floats(self, rows: slice, result: int, is_tanh: bool) -> None:
+        part, column = self._part(rows, "tanh" if is_tanh else "identity")
+        scale, inputs = self.scale[column : column + part.inputs], self._of(column, part.inputs)
+        room = self.form.sum_scale(part, part.weight / scale, self.weight_limit, inputs, self.shift)
+        sums = power_of_two(room)
+        exponent = exponent_of(sums)
+        if is_tanh and exponent.min() < fixed_tanh.INPUT_BITS:
+            raise NotWholeError("tanh")
+        half = np.left_shift(1, exponent - fixed_tanh.INPUT_BITS) >> 1 if is_tanh else 0
+        weight = np.rint(part.weight / scale * sums[:, None]).astype(np.int64)
+        bias = self.form.in_steps(np.rint(part.bias * sums).astype(np.int64) + half)
+        self.form.check(part, running_bounds(weight, bias, inputs))
+        start = self._add_sums(weight, bias, column)
+        self.ends.append(SumFloats(result, start, tuple(exponent.tolist()), is_tanh))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Of an operand."""
+
+    is_value: bool
+    start: int
+    exponent: int
+    """Its numbers are multiples of 2^-exponent."""
+    reach: int
+    """Their greatest magnitude."""
+
+    def at(self, bits: int) -> int:
+        """The greatest magnitude as multiples of 2^-bits."""
+        drop = self.exponent - bits
+        return (self.reach >> drop) + 1 if drop > 0 else self.reach << -drop
+
+    def bits_for(self, limit: int) -> int:
+        """The most bits, of those that it has, with which it stays within `limit`."""
+        bits = self.exponent
+        while self.at(bits) > limit:
+            bits -= 1
+        return bits
+
+    def operand(self, name: str, bits: int) -> Operand:
+        return Operand(name, self.start, self.is_value, self.exponent - bits)
+
+
+def _joined(matrices: Sequence[FixedMatrix]) -> list[FixedMatrix]:
+    """Matrices whose sums are left, which follow one another and read the same, as one."""
+    joined: list[FixedMatrix] = []
+    for each in matrices:
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and not last.is_shifted
+            and not each.is_shifted
+            and (last.column, last.columns) == (each.column, each.columns)
+        ):
+            joined[-1] = replace(
+                last,
+                weight=np.concatenate([last.weight, each.weight]),
+                bias=np.concatenate([last.bias, each.bias]),
+            )
+        else:
+            joined.append(each)
+    return joined

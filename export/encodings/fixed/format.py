@@ -1,0 +1,91 @@
+"""What a core's arithmetic takes, and the scales that fit it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsectl.common.errors import UserError
+from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.bounds import Bounds
+from sparsectl.export.encodings.fixed.matrix import Int
+from sparsectl.policy.activations import Float64
+from sparsectl.policy.graph import Layer
+
+GREATEST_SCALE = 2.0**40
+"""What is smaller than its reciprocal counts as nothing."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a core's arithmetic takes."""
+
+    weight_limit: tuple[int, ...]
+    """Greatest magnitude of a weight, a layer: 127, 255 or 32767; the last counts for the rest."""
+    sum_bits: int
+    """Of the accumulator, its sign with it: 24 or 32."""
+    shifts: tuple[int, ...]
+    """From a sum to a value: what may be chosen from."""
+    value_bits: tuple[int, ...] = (10, 11, 12, 13, 14, 15)
+    """Of a value without its sign: what may be chosen from; 15 fits int16_t."""
+    cuts_off: bool = True
+    """Whether values are cut off; otherwise their scales leave room for every observation."""
+    headroom: float = 1.25
+    """How far beyond the calibration observations a hidden value may go before it is cut off."""
+    bias_step: int = 1
+    """Biases are multiples of it."""
+
+    def sum_scale(
+        self, layer: Layer, weight: Float64, weight_limit: int, inputs: Bounds, shift: int
+    ) -> Float64:
+        """The largest scale at which weights fit and the sums of every observation do, on their
+        way too.
+
+        weight: the layer's for the whole numbers that it reads, whose bounds are `inputs`.
+        shift: from a sum to a value.
+        """
+        inputs = inputs.with_zero
+        magnitude = inputs.magnitude.astype(np.float64)
+        rounding = 0.5 * (weight != 0) @ magnitude + 2.0**shift + self.bias_step
+        room = np.maximum(2.0 ** (self.sum_bits - 1) - rounding, 1.0)
+        positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
+        highest = positive @ inputs.highest + negative @ inputs.lowest + layer.bias
+        lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
+        terms = np.maximum(np.abs(highest), np.abs(lowest))
+        if layer.activation == "tanh":
+            terms += 2.0 ** -(fixed_tanh.INPUT_BITS + 1)  # what rounds the argument is in the bias
+        largest = np.abs(weight).max(axis=1)
+        return np.minimum(fitting(largest, weight_limit), fitting(terms, room))
+
+    def check(self, layer: Layer, running: Bounds) -> None:
+        """Raises:
+        UserError: the layer's accumulators could overflow, whatever scale is taken.
+        """
+        if running.magnitude.max() >= 2 ** (self.sum_bits - 1):
+            row = int(running.magnitude.argmax())
+            raise UserError(
+                f"neuron {row} of a layer of {layer.outputs} x {layer.inputs} has a bias of "
+                f"{layer.bias[row]:g} and weights whose sum leaves {self.sum_bits} bits in "
+                "fixed point; choose a float32 encoding"
+            )
+
+    def in_steps(self, bias: Int) -> Int:
+        """Biases that are multiples of `bias_step`."""
+        return np.asarray((bias + self.bias_step // 2) // self.bias_step * self.bias_step, np.int64)
+
+
+def fitting(magnitude: Float64, limit: float | Float64) -> Float64:
+    """The largest scale at which magnitude does not pass `limit`."""
+    with np.errstate(divide="ignore"):
+        return np.minimum(limit / magnitude, GREATEST_SCALE)
+
+
+def power_of_two(scale: Float64) -> Float64:
+    """The largest power of two up to `scale`."""
+    return np.asarray(np.exp2(np.floor(np.log2(scale))), np.float64)
+
+
+def exponent_of(scale: Float64) -> Int:
+    """Of powers of two."""
+    return np.rint(np.log2(scale)).astype(np.int64)

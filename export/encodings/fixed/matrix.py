@@ -1,0 +1,70 @@
+"""A matrix in whole numbers: some rows of a layer, and the values that they read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FixedMatrix:
+    """weight x + bias, either shifted and cut off as values or as the sums themselves.
+
+    Most layers are one matrix; one with recurrent units has several, as some of its neurons only
+    hand on a value and others read only some of the values.
+    """
+
+    name: str
+    """Of its tables and functions in C."""
+    weight: Int
+    """[rows, columns]."""
+    bias: Int
+    """[rows], with the rounding half where the sums are shifted next."""
+    is_shifted: bool
+    """Whether its values are its shifted sums; otherwise the sums are left as they are."""
+    is_relu: bool = False
+    """Whether shifted values under 0 are 0."""
+    limit: int = 0
+    """Where shifted values are cut off."""
+    greatest: Int | None = None
+    """[rows]: the greatest magnitude that a shifted sum can have before that."""
+    column: int = 0
+    """The first of the values that it reads."""
+    row: int = 0
+    """Where its first value stands among the layer's, or its first sum among the sums."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.bias)
+
+    @property
+    def columns(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def lowest(self) -> int:
+        """Where shifted values are cut off below."""
+        return 0 if self.is_relu else -self.limit
+
+    def reads(self, aligned: int = 1) -> str:
+        """The array {x} from the first value that it reads on, as C; `aligned`: from a multiple of
+        it."""
+        return offset("{x}", self.column // aligned * aligned)
+
+    def sums(self, x: Int) -> Int:
+        """[values of the layer before, batch] -> [rows, batch]."""
+        taken = x[self.column : self.column + self.columns]
+        return np.asarray(self.weight @ taken + self.bias[:, None], np.int64)
+
+    def shifted(self, x: Int, shift: int) -> Int:
+        """The values, [rows, batch]."""
+        return np.asarray(np.clip(self.sums(x) >> shift, self.lowest, self.limit), np.int64)
+
+
+def offset(array: str, start: int) -> str:
+    """An array from an element on, as C."""
+    return f"{array} + {start}" if start else array

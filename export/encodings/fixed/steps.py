@@ -1,0 +1,413 @@
+"""What is done to the sums and the values of a layer with recurrent units, in whole numbers.
+
+Gates are sigmoid(x) = (1 + tanh(x / 2)) / 2 by the table of `fixed.tanh`, so a gate is a multiple
+of 2^-16 over 0 and under 1. A unit's state and result are multiples of the same power of two, and
+their mean by a gate is rounded to the nearest, so that a gate next to 1 holds a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sparsectl.export.c_style import CStyle
+from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.matrix import Int, offset
+from sparsectl.policy.activations import Float32
+
+GATE_BITS = 16
+"""A gate is a multiple of 2^-16."""
+MOST_BITS = fixed_tanh.OUTPUT_BITS
+"""Of a unit's result without its sign."""
+
+FRACTION_BITS = 23
+"""Of a float32, under the bits of its exponent."""
+
+GATE_SOURCE = """\
+/* 1 / (1 + exp(-x)) of a multiple of 2^-12, as a multiple of 2^-16. */
+static uint16_t fixed_gate(int32_t x)
+{
+    return (uint16_t)((uint16_t)fixed_tanh(x >> 1) + 32768u);
+}
+"""
+
+CARRY_SOURCE = """\
+/* Values that a layer only hands on. */
+static void hand_on(const {{value}} *x, {{value}} *y, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        y[i] = x[i];
+    }
+}
+"""
+
+UNIT_SOURCE = """\
+/* Values as floats, each a multiple of 2^-exponent, whose place among a float's bits is `less`. */
+static void in_units(const {{value}} *x, uint32_t less, float *y, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        y[i] = x[i] == 0 ? 0.0f : float_of(bits_of((float)x[i]) - less);
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A run of numbers that a cell takes, a unit each."""
+
+    name: str
+    """Of a number in C."""
+    start: int
+    """Its first, among the layer's sums or among the values that the layer reads."""
+    is_value: bool
+    """Whether it is among the values."""
+    drop: int
+    """Bits to the right for the form that the cell takes; to the left where it is negative."""
+
+    def of(self, sums: Int, x: Int, units: int) -> Int:
+        source = x if self.is_value else sums
+        return shifted(source[self.start : self.start + units], self.drop)
+
+    @property
+    def c_value(self) -> str:
+        index = f"{self.start} + i" if self.start else "i"
+        array = f"x[{index}]" if self.is_value else f"sum[{index}]"
+        if self.drop > 0:
+            return f"{array} >> {self.drop}"
+        return f"(int32_t){array} * {2**-self.drop}" if self.drop else array
+
+
+def shifted(values: Int, drop: int) -> Int:
+    """Bits to the right, or to the left where `drop` is negative."""
+    return np.asarray(values >> drop if drop >= 0 else values * 2**-drop, np.int64)
+
+
+def gate(x: Int) -> Int:
+    """What `GATE_SOURCE` computes."""
+    return np.asarray(fixed_tanh.fixed_tanh(x >> 1) + 2**fixed_tanh.OUTPUT_BITS, np.int64)
+
+
+class Step(Protocol):
+    """What makes values of a hidden layer from its sums and from those that it reads."""
+
+    @property
+    def row(self) -> int:
+        """Where its first value stands among the layer's."""
+
+    @property
+    def has_tanh(self) -> bool:
+        """Whether its C calls fixed_tanh."""
+
+    def values(self, sums: Int, x: Int) -> Int:
+        """[sums, batch], [values before, batch] -> [own values, batch]."""
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        """C that it calls."""
+
+    def call(self, x: str, y: str) -> str:
+        """The statement, from the arrays `sums` and x to y."""
+
+
+class FloatStep(Protocol):
+    """The same of the last layer: what is left as floats."""
+
+    @property
+    def row(self) -> int:
+        """Where its first value stands among the layer's."""
+
+    @property
+    def has_tanh(self) -> bool:
+        """Whether its C calls fixed_tanh."""
+
+    def floats(self, sums: Int, x: Int) -> Float32:
+        """[sums, batch], [values before, batch] -> [own values, batch]."""
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        """C that it calls."""
+
+    def lines(self, x: str, style: CStyle) -> list[str]:
+        """The statements, from the arrays `sums` and x to `values`."""
+
+
+@dataclass(frozen=True)
+class Carry:
+    """Values that are handed on, exactly."""
+
+    row: int
+    column: int
+    count: int
+    has_tanh = False
+
+    def values(self, sums: Int, x: Int) -> Int:
+        return x[self.column : self.column + self.count]
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        return [style.render(CARRY_SOURCE, value=value_type)]
+
+    def call(self, x: str, y: str) -> str:
+        return f"hand_on({offset(x, self.column)}, {offset(y, self.row)}, {self.count});"
+
+
+@dataclass(frozen=True)
+class CarryFloats:
+    """The same at the end: multiples of 2^-exponent as floats."""
+
+    row: int
+    column: int
+    count: int
+    exponent: int
+    has_tanh = False
+
+    def floats(self, sums: Int, x: Int) -> Float32:
+        taken = x[self.column : self.column + self.count].astype(np.float32)
+        return np.asarray(taken * np.float32(2.0**-self.exponent), np.float32)
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        return [style.render(UNIT_SOURCE, value=value_type)]
+
+    def lines(self, x: str, style: CStyle) -> list[str]:
+        source, target = offset(x, self.column), offset("values", self.row)
+        less = f"{self.exponent << FRACTION_BITS:#x}u"
+        return [f"in_units({source}, {less}, {target}, {self.count});"]
+
+
+@dataclass(frozen=True)
+class SumFloats:
+    """Sums at the end, multiples of 2^-exponent; through tanh in whole numbers or as they are."""
+
+    row: int
+    start: int
+    exponent: tuple[int, ...]
+    has_tanh: bool
+
+    def floats(self, sums: Int, x: Int) -> Float32:
+        own = sums[self.start : self.start + len(self.exponent)]
+        exponent = np.array(self.exponent)[:, None]
+        if not self.has_tanh:
+            unit = np.exp2(-exponent.astype(np.float32))
+            return np.asarray(own.astype(np.float32) * unit, np.float32)
+        values = fixed_tanh.fixed_tanh(own >> (exponent - fixed_tanh.INPUT_BITS))
+        one = np.float32(2.0**-fixed_tanh.OUTPUT_BITS)
+        return np.asarray(values.astype(np.float32) * one, np.float32)
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        return []
+
+    def lines(self, x: str, style: CStyle) -> list[str]:
+        lines = []
+        for index, exponent in enumerate(self.exponent):
+            value, unit = f"sums[{self.start + index}]", style.literal(2.0**-exponent)
+            if self.has_tanh:
+                value = f"fixed_tanh({value} >> {exponent - fixed_tanh.INPUT_BITS})"
+                unit = style.literal(2.0**-fixed_tanh.OUTPUT_BITS)
+            lines.append(f"values[{self.row + index}] = (float){value} * {unit};")
+        return lines
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Recurrent units: results that are multiples of 2^-exponent, cut off at ±limit."""
+
+    has_tanh = True
+    kind: str
+    """As the activation is called."""
+    name: str
+    """Of its function in C."""
+    row: int
+    units: int
+    operands: tuple[Operand, ...]
+    exponent: int
+    limit: int
+    cuts_off: bool
+    """Whether a result can be beyond the limit."""
+    is_narrow: bool
+    """Whether what a gate is multiplied by fits 16 bits."""
+    recurrent_bits: int = fixed_tanh.INPUT_BITS
+    """Of `gru`: what the reset gate lets through is a multiple of 2^-recurrent_bits before."""
+
+    def values(self, sums: Int, x: Int) -> Int:
+        taken = [operand.of(sums, x, self.units) for operand in self.operands]
+        found = _FORWARD[self.kind](self, *taken)
+        return np.asarray(np.clip(found, -self.limit, self.limit), np.int64)
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        arrays = ["const int32_t *sum"] if any(not o.is_value for o in self.operands) else []
+        if any(operand.is_value for operand in self.operands):
+            arrays.append(f"const {value_type} *x")
+        taken = [f"const int32_t {operand.name} = {operand.c_value};" for operand in self.operands]
+        own = style.render(
+            _FUNCTION,
+            name=self.name,
+            arrays=", ".join([*arrays, f"{value_type} *y"]),
+            units=self.units,
+            lines=[*taken, *_C_LINES[self.kind](self)],
+            result=_CUT_OFF.format(limit=self.limit) if self.cuts_off else "result",
+            value=value_type,
+        )
+        has_gate = any("fixed_gate" in line for line in _C_LINES[self.kind](self))
+        return [GATE_SOURCE, own] if has_gate else [own]
+
+    def call(self, x: str, y: str) -> str:
+        arrays = ["sums"] if any(not o.is_value for o in self.operands) else []
+        arrays += [x] if any(operand.is_value for operand in self.operands) else []
+        return f"{self.name}({', '.join([*arrays, offset(y, self.row)])});"
+
+    @property
+    def mean_bits(self) -> int:
+        """Of the gate that a mean is taken by: all, where the product has room for them."""
+        return GATE_BITS if self.is_narrow else GATE_BITS - 1
+
+    @property
+    def fresh_drop(self) -> int:
+        """From tanh to the units' results."""
+        return fixed_tanh.OUTPUT_BITS - self.exponent
+
+    @property
+    def gated_drop(self) -> int:
+        """From a gate times what it lets through to tanh's argument."""
+        return GATE_BITS + self.recurrent_bits - fixed_tanh.INPUT_BITS
+
+
+_FUNCTION = """\
+static void {{name}}({{arrays}})
+{
+    for (unsigned i = 0; i < {{units}}; i++) {
+{% for line in lines %}
+        {{line}}
+{% endfor %}
+        y[i] = ({{value}}){{result}};
+    }
+}
+"""
+
+_CUT_OFF = "(result > {limit} ? {limit} : (result < -{limit} ? -{limit} : result))"
+
+
+def _nearest(value: Int, bits: int) -> Int:
+    return (value + (1 << bits >> 1)) >> bits
+
+
+def _nearest_c(value: str, bits: int) -> str:
+    return f"({value} + {1 << bits >> 1}) >> {bits}" if bits else value
+
+
+def _by_gate(cell: Cell, opened: Int, value: Int) -> Int:
+    """sigmoid(opened) value, rounded to the nearest."""
+    return _nearest((gate(opened) >> GATE_BITS - cell.mean_bits) * value, cell.mean_bits)
+
+
+def _gru(cell: Cell, reset: Int, update: Int, fresh: Int, recurrent: Int, state: Int) -> Int:
+    gated = (gate(reset) * recurrent) >> cell.gated_drop
+    return _gru_update(cell, update, fresh + gated, state)
+
+
+def _gru_update(cell: Cell, update: Int, fresh: Int, state: Int) -> Int:
+    new = _nearest(fixed_tanh.fixed_tanh(fresh), cell.fresh_drop)
+    return new + _by_gate(cell, update, state - new)
+
+
+def _gated_product(cell: Cell, opened: Int, value: Int) -> Int:
+    return _by_gate(cell, opened, value)
+
+
+def _lstm_cell(cell: Cell, taken: Int, forget: Int, fresh: Int, state: Int) -> Int:
+    kept = _by_gate(cell, forget, state)
+    added = (gate(taken) >> 1) * fixed_tanh.fixed_tanh(fresh)
+    return kept + _nearest(added, GATE_BITS - 1 + cell.fresh_drop)
+
+
+def _lstm_output(cell: Cell, output: Int, state: Int) -> Int:
+    found = (gate(output) >> 1) * fixed_tanh.fixed_tanh(state)
+    return _nearest(found, GATE_BITS - 1 + cell.fresh_drop)
+
+
+def _tanh(cell: Cell, fresh: Int) -> Int:
+    return _nearest(fixed_tanh.fixed_tanh(fresh), cell.fresh_drop)
+
+
+_FORWARD: dict[str, Callable[..., Int]] = {
+    "tanh": _tanh,
+    "gru": _gru,
+    "gru_update": _gru_update,
+    "gated_product": _gated_product,
+    "lstm_cell": _lstm_cell,
+    "lstm_output": _lstm_output,
+}
+
+
+def _by_gate_c(cell: Cell, opened: str, value: str) -> str:
+    product = f"{_half_gate(opened)} * ({value})"
+    if cell.is_narrow:
+        product = f"(int32_t)fixed_gate({opened}) * (int16_t)({value})"
+    return _nearest_c(product, cell.mean_bits)
+
+
+def _half_gate(name: str) -> str:
+    return f"(int32_t)(fixed_gate({name}) >> 1)"
+
+
+def _fresh_lines(cell: Cell, argument: str) -> list[str]:
+    """tanh in the units' form, in 16 bits."""
+    if not cell.fresh_drop:
+        return [f"const int16_t fresh = fixed_tanh({argument});"]
+    drop = cell.fresh_drop
+    rounded = (
+        f"(whole >> {drop}) + ((whole >> {drop - 1}) & 1)"
+        if drop > 1
+        else ("(whole >> 1) + (whole & 1)")
+    )
+    return [
+        f"const int16_t whole = fixed_tanh({argument});",
+        f"const int16_t fresh = (int16_t)({rounded});",
+    ]
+
+
+def _update_lines(cell: Cell, fresh: str) -> list[str]:
+    return [
+        *_fresh_lines(cell, fresh),
+        f"const int32_t moved = {_by_gate_c(cell, 'update', 'state - fresh')};",
+        "const int32_t result = fresh + moved;",
+    ]
+
+
+def _gru_lines(cell: Cell) -> list[str]:
+    product = "(int32_t)fixed_gate(reset) * (int16_t)recurrent"
+    gated = f"const int32_t gated = ({product}) >> {cell.gated_drop};"
+    return [gated, *_update_lines(cell, "input + gated")]
+
+
+def _product_lines(cell: Cell) -> list[str]:
+    return [f"const int32_t result = {_by_gate_c(cell, 'opened', 'value')};"]
+
+
+def _lstm_cell_lines(cell: Cell) -> list[str]:
+    kept = _by_gate_c(cell, "forget", "state")
+    added = f"{_half_gate('taken')} * fixed_tanh(input)"
+    return [
+        f"const int32_t kept = {kept};",
+        f"const int32_t added = {_nearest_c(added, GATE_BITS - 1 + cell.fresh_drop)};",
+        "const int32_t result = kept + added;",
+    ]
+
+
+def _lstm_output_lines(cell: Cell) -> list[str]:
+    found = f"{_half_gate('output')} * fixed_tanh(state)"
+    return [f"const int32_t result = {_nearest_c(found, GATE_BITS - 1 + cell.fresh_drop)};"]
+
+
+def _tanh_lines(cell: Cell) -> list[str]:
+    return [*_fresh_lines(cell, "input"), "const int32_t result = fresh;"]
+
+
+_C_LINES: dict[str, Callable[[Cell], list[str]]] = {
+    "tanh": _tanh_lines,
+    "gru": _gru_lines,
+    "gru_update": lambda cell: _update_lines(cell, "input"),
+    "gated_product": _product_lines,
+    "lstm_cell": _lstm_cell_lines,
+    "lstm_output": _lstm_output_lines,
+}
