@@ -1,5 +1,5 @@
-"""What stands between the firmware as a process of this machine and a rig of iron: a drive or a
-data acquisition card of its own. One module each: a new one is a file and a line in `ACTUATORS`.
+"""Actuators: drives and data acquisition cards that connect the firmware, as a process on this
+machine, to a real rig. One module each: a new one is a file and a line in `ACTUATORS`.
 """
 
 from __future__ import annotations
@@ -12,4 +12,4 @@ from sparsectl.hil.actuators.qube import Qube
 from sparsectl.hil.actuators.simplefoc import SimpleFoc
 
 ACTUATORS: Final[dict[str, Opener]] = {"odrive": Odrive, "qube": Qube, "simplefoc": SimpleFoc}
-"""By the word before the colon in `--port odrive:/dev/ttyACM0`."""
+"""Actuators by the word before the colon in `--port odrive:/dev/ttyACM0`."""

@@ -1,4 +1,5 @@
-"""What the firmware's process needs of a drive or a card: a motor, two encoders, a current."""
+"""The interface of a drive or a card for the firmware's process: a motor, two encoders, a
+current."""
 
 from __future__ import annotations
 
@@ -8,59 +9,61 @@ from typing import Final, Protocol
 from sparsectl.plants.rig import Rig
 
 WATCHDOG_MOST_S: Final = 0.1
-"""Longest that any actuator may go on driving without a word from the firmware's process."""
+"""The longest time that an actuator may keep driving without a command from the firmware's process,
+in s."""
 
 
 class Actuator(ABC):
-    """An open drive or card, its motor enabled; in the place of a simulated plant.
+    """An open drive or card with its motor enabled, in place of a simulated plant.
 
-    Each answer of the firmware's tick is one `set_duty` and one `counts`: when they stop coming,
-    the hardware's own watchdog has to take the motor's torque away within `WATCHDOG_MOST_S`.
-    A class opens its hardware in its constructor, which ends with `_start_or_close`.
+    Each tick of the firmware makes one `set_duty` and one `counts`: when these calls stop, the
+    hardware's own watchdog must remove the motor's torque within `WATCHDOG_MOST_S`. A class opens
+    its hardware in its constructor, which ends with `_start_or_close`.
     """
 
     def advance(self, duration_s: float) -> None:  # noqa: B027  (nothing is simulated here)
-        """Time passes by itself here."""
+        """Do nothing: real time passes by itself."""
 
     @abstractmethod
     def set_duty(self, duty: float) -> None:
-        """Drive, -1 to 1; 0 is no torque.
+        """Set the duty, -1 to 1; 0 is no torque.
 
         Raises:
-            UserError: the hardware has gone, or has stopped by itself.
+            UserError: the hardware is gone, or has stopped by itself.
         """
 
     @abstractmethod
     def counts(self) -> tuple[int, int]:
-        """The encoders of base and pole.
+        """Return the counts of the encoders of base and pole.
 
         Raises:
             UserError: as `set_duty`.
         """
 
     def current_a(self) -> float | None:
-        """Current of the motor in A; None where the drive tells none and limits it by itself."""
+        """Return the motor's current in A; None: the drive does not report it and limits it by
+        itself."""
         return None
 
     def limit_switch_open(self) -> bool:
-        """Whether an end of the travel is reached; where there is no input for it, nothing rules
-        that out: True."""
+        """Return whether an end of the travel is reached; True if there is no input for it, since
+        it cannot be ruled out."""
         return True
 
     @abstractmethod
     def close(self) -> None:
-        """Motor off, as far as the hardware can still be reached."""
+        """Turn the motor off, as far as the hardware can still be reached."""
 
     @abstractmethod
     def _start(self) -> None:
-        """See that the hardware guards its motor, and enable it without torque.
+        """Check that the hardware guards its motor, and enable it without torque.
 
         Raises:
-            UserError: it has no watchdog, or does not come up.
+            UserError: it has no watchdog, or does not start.
         """
 
     def _start_or_close(self) -> None:
-        """`_start`; whatever stops that, the motor is off again."""
+        """Call `_start`; if anything interrupts it, turn the motor off."""
         try:
             self._start()
         except BaseException:
@@ -72,8 +75,8 @@ class Opener(Protocol):
     """Opens an actuator and enables its motor without torque."""
 
     def __call__(self, address: str, rig: Rig) -> Actuator:
-        """Open what `address` names, a serial port or a card's number.
+        """Open the device that `address` names, a serial port or a card's number.
 
         Raises:
-            UserError: it is not there, or is not set up so that it is safe to drive.
+            UserError: the device is not there, or its settings make it unsafe to drive.
         """

@@ -1,4 +1,4 @@
-"""A drive that is talked to in lines of ASCII over a serial port: what their protocols share."""
+"""Talk to a drive in lines of ASCII over a serial port: the common part of such protocols."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from sparsectl.protocol.serial_line import SerialLine
 
 BAUD: Final = 115_200
 ANSWER_S: Final = 0.1
-"""Longest wait for an answer: a tick must not hang on a drive that has gone."""
+"""The longest wait for an answer, in s: a tick must not hang on a drive that is gone."""
 START_S: Final = 1.0
 
 
 class AsciiLine:
-    """An open port; questions are asked one at a time, since a busy drive may drop the next."""
+    """An open port; questions are asked one at a time, since a busy drive may drop the next one."""
 
     def __init__(self, kind: str, address: str, drive: str, silent: str) -> None:
-        """Open `PORT` or `PORT@BAUD`, and throw away what another program left half said.
+        """Open `PORT` or `PORT@BAUD`, and discard what another program left incomplete.
 
         Args:
             kind: the word before the colon in `--port`.
-            address: what comes behind it.
-            drive: what a message calls it, as in "the ODrive".
-            silent: what a message says where nothing answers, up to "on PORT".
+            address: the text after it.
+            drive: its name in messages, as in "the ODrive".
+            silent: the message if nothing answers, up to "on PORT".
 
         Raises:
-            UserError: no such port, or a speed that is none.
+            UserError: there is no such port, or the speed is not valid.
         """
         self.port, _, baud = address.partition("@")
         if not (baud or str(BAUD)).isdigit():
@@ -36,21 +36,21 @@ class AsciiLine:
         self._rest = b""
         self._line = SerialLine(self.port, int(baud or BAUD))
         self.patience_s = START_S
-        """How long an answer may take."""
+        """The longest time for an answer."""
 
     @property
     def name(self) -> str:
-        """The drive and where it is, for a message."""
+        """The drive and its port, for messages."""
         return f"{self._drive} on {self.port}"
 
     def clear(self) -> None:
-        """End what was half said, and throw away what still comes."""
+        """Complete an unfinished line, and discard what still arrives."""
         self.send("")
         while self._line.read(ANSWER_S):
             pass
 
     def send(self, line: str) -> None:
-        """Say a line.
+        """Send a line.
 
         Raises:
             UserError: the port has gone.
@@ -63,10 +63,10 @@ class AsciiLine:
             ) from error
 
     def ask(self, question: str, begins: str = "") -> str:
-        """The next line that begins so, after `question`.
+        """Send `question` and return the next line that starts with `begins`.
 
         Raises:
-            UserError: none comes in time.
+            UserError: no such line comes in time.
         """
         self.send(question)
         deadline_s = time.monotonic() + self.patience_s

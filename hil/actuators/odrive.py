@@ -1,4 +1,4 @@
-"""A brushless motor behind an ODrive v3 (firmware 0.5), told a torque over its ASCII protocol.
+"""A brushless motor on an ODrive v3 (firmware 0.5), with torque commands over its ASCII protocol.
 
 Axis 0 drives the base, and its encoder is the base's; the pole's encoder is on the plugs of axis 1,
 whose motor stays idle. Lines as the ODrive's manual has them, "ASCII protocol":
@@ -8,7 +8,7 @@ whose motor stays idle. Lines as the ODrive's manual has them, "ASCII protocol":
     r PROPERTY    the answer is a line; w PROPERTY VALUE has none
     sc            clears errors
 
-A drive that is busy with an answer drops the next one, so a question waits for its answer.
+A drive that is sending an answer drops the next question, so each question waits for its answer.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ class Odrive(Actuator):
     """See `Actuator`."""
 
     def __init__(self, address: str, rig: Rig) -> None:
-        """Open `PORT` or `PORT@BAUD`, see that its watchdog guards it, and close its loop.
+        """Open `PORT` or `PORT@BAUD`, check that its watchdog guards it, and close its control
+        loop.
 
         Raises:
-            UserError: no such port, no ODrive there, no watchdog, or an error that stays.
+            UserError: there is no such port, no ODrive, no watchdog, or an error persists.
         """
         self._full_torque_nm = _full_torque_nm(rig)
         silent = "nothing that speaks ODrive's ASCII protocol"
@@ -45,11 +46,11 @@ class Odrive(Actuator):
         self._start_or_close()
 
     def set_duty(self, duty: float) -> None:
-        """Ask for a torque; this is also what feeds the watchdog."""
+        """Command a torque, which also feeds the watchdog."""
         self._line.send(f"c 0 {duty * self._full_torque_nm:.6f}")
 
     def counts(self) -> tuple[int, int]:
-        """Both encoders; those of a moment ago while the same tick goes on."""
+        """Return both encoders' counts; within one tick they are read once."""
         if time.monotonic() - self._read_s < self._fresh_s:
             return self._counts
         state = self._number("axis0.current_state")
@@ -63,7 +64,7 @@ class Odrive(Actuator):
         return self._counts
 
     def close(self) -> None:
-        """No torque, then idle; a drive that cannot be reached is stopped by its watchdog."""
+        """Command no torque, then idle; the watchdog stops a drive that cannot be reached."""
         try:
             self._line.send("c 0 0")
             self._line.send(f"w axis0.requested_state {IDLE}")
@@ -110,7 +111,7 @@ class Odrive(Actuator):
 
 
 def _full_torque_nm(rig: Rig) -> float:
-    """Torque at the motor's shaft that duty 1 asks for."""
+    """Return the torque at the motor's shaft for duty 1, in N m."""
     motor = rig.motor
     if not isinstance(motor, CurrentMotor) or motor.torque_per_amp <= 0:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Quanser's QUBE-Servo 2 over its own USB card, by the C functions of Quanser's HIL SDK.
+"""Quanser's QUBE-Servo 2 over its own USB card, with the C functions of Quanser's HIL SDK.
 
 The SDK (libhil) comes from Quanser and is looked for when a trial asks for it; nothing of it is
 needed to install or test this program. Channels of the card `qube_servo2_usb`, from its manual:
@@ -46,14 +46,14 @@ class Qube(Actuator):
         self._start_or_close()
 
     def set_duty(self, duty: float) -> None:
-        """Volts at the motor; feeds the card's watchdog."""
+        """Set the motor's voltage; this feeds the card's watchdog."""
         volts = duty * self._supply_v if math.isfinite(duty) else 0.0
         if self._call("hil_watchdog_reload") == 0:  # 1: reloaded in time
             raise UserError("the QUBE's watchdog has turned its motor off; start again")
         self._call("hil_write_analog", *_channels(0), (ctypes.c_double * 1)(volts))
 
     def counts(self) -> tuple[int, int]:
-        """Arm and pendulum; those of a moment ago while the same tick goes on."""
+        """Return the counts of arm and pendulum; within one tick they are read once."""
         if time.monotonic() - self._read_s >= self._patience_s:
             counts = (ctypes.c_int32 * 2)()
             self._call("hil_read_encoder", *_channels(0, 1), counts)
@@ -61,13 +61,13 @@ class Qube(Actuator):
         return self._seen
 
     def current_a(self) -> float | None:
-        """As the card measures it."""
+        """Return the current that the card measures, in A."""
         current = (ctypes.c_double * 1)()
         self._call("hil_read_analog", *_channels(0), current)
         return float(current[0])
 
     def close(self) -> None:
-        """0 V, amplifier off, card closed."""
+        """Set 0 V, turn the amplifier off and close the card."""
         if not self._card:
             return
         for name, value in (
@@ -90,7 +90,7 @@ class Qube(Actuator):
         self._call("hil_write_digital", *_channels(0), (ctypes.c_int8 * 1)(1))
 
     def _call(self, name: str, *arguments: Any, opened: bool = False) -> int:
-        """A function of the SDK; below 0 it has failed."""
+        """Call a function of the SDK; a result below 0 is a failure."""
         first = () if opened else (self._card,)
         result = int(getattr(self._hil, name)(*first, *arguments))
         if result < 0:
@@ -102,12 +102,12 @@ class Qube(Actuator):
 
 
 def _channels(*numbers: int) -> tuple[Any, Any]:
-    """`channels[], num_channels` of the SDK's functions."""
+    """Return `channels[], num_channels` for the SDK's functions."""
     return (ctypes.c_uint32 * len(numbers))(*numbers), ctypes.c_uint32(len(numbers))
 
 
 def _library() -> Any:
-    """The SDK's library.
+    """Load the SDK's library.
 
     Raises:
         UserError: it is not installed.

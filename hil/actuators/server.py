@@ -1,9 +1,9 @@
-"""The process that joins the firmware to an actuator, as the plant's server joins
-it to a plant.
+"""The process that connects the firmware to an actuator, as the plant's server connects it to a
+plant.
 
-It answers each request of the firmware and does nothing by itself. When the firmware hangs or is
-gone, nobody feeds the hardware's watchdog any more; when this process ends, it turns the motor off
-first; when it is killed, the watchdog does.
+It answers each request of the firmware and does nothing by itself. If the firmware hangs or is
+gone, nothing feeds the hardware's watchdog any more; when this process ends, it turns the motor off
+first; if it is killed, the watchdog does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sparsectl.plants.rig import load_rig
 
 @dataclass(frozen=True)
 class ActuatorStart:
-    """Which actuator to join, and the rig that it drives."""
+    """The actuator to connect, and the rig that it drives."""
 
     kind: str
     """One of `ACTUATORS`."""
@@ -36,7 +36,7 @@ class ActuatorStart:
         return f"the {self.kind} actuator"
 
     def command(self, descriptor: int) -> list[str]:
-        """What runs the process that serves it on an inherited socket."""
+        """Return the command that runs the actuator's process on an inherited socket."""
         words = [str(descriptor), self.kind, self.address, self.rig]
         return [sys.executable, "-m", "sparsectl.hil.actuators.server", *words]
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """As at the end of the firmware: the motor is turned off on the way out."""
+    """Handle a signal like the end of the firmware: turn the motor off and exit."""
     sys.exit(128 + number)
 
 

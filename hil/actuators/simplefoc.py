@@ -1,7 +1,7 @@
-"""A brushless motor behind SimpleFOC, told a current by its Commander over a serial line.
+"""A brushless motor with SimpleFOC, with current commands to its Commander over a serial line.
 
-Commander has no watchdog and tells one motor's angle, so the sketch of docs/first-motion.md brings
-two commands of its own, as SimpleFOC's manual has it under "Extending commander":
+Commander has no watchdog and reports one motor's angle, so the sketch in docs/first-motion.md adds
+two commands, as SimpleFOC's manual describes under "Extending commander":
 
     W       the answer is `watchdog MS`: after so long without a P the motor is disabled
     PAMPS   a target, which feeds that watchdog; the answer is `counts BASE POLE ENABLED`
@@ -22,7 +22,7 @@ from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.rig import Rig
 
 SETTINGS: Final = ("@0", "MC0", "MT2")
-"""Nothing said of settings; torque control; by the measured current."""
+"""Settings: no verbose output; torque control; by the measured current."""
 PAGE: Final = "docs/first-motion.md has the sketch that it needs"
 
 
@@ -30,10 +30,10 @@ class SimpleFoc(Actuator):
     """See `Actuator`."""
 
     def __init__(self, address: str, rig: Rig) -> None:
-        """Open `PORT` or `PORT@BAUD`, see that the sketch guards the motor, and enable it.
+        """Open `PORT` or `PORT@BAUD`, check that the sketch guards the motor, and enable it.
 
         Raises:
-            UserError: no such port, another sketch there, no watchdog, or a motor that stays off.
+            UserError: there is no such port, another sketch, no watchdog, or the motor stays off.
         """
         if not isinstance(rig.motor, CurrentMotor):
             raise UserError(
@@ -46,7 +46,7 @@ class SimpleFoc(Actuator):
         self._start_or_close()
 
     def set_duty(self, duty: float) -> None:
-        """Ask for a current, which feeds the watchdog; the answer has the counts."""
+        """Command a current, which feeds the watchdog; the answer contains the counts."""
         if not self._target(duty * self._most_a):
             raise UserError(
                 f"{self._line.name} has disabled its motor: its watchdog, or its driver's fault; "
@@ -54,11 +54,13 @@ class SimpleFoc(Actuator):
             )
 
     def counts(self) -> tuple[int, int]:
-        """Both encoders, of the last `set_duty`, which each request of the firmware makes."""
+        """Return both encoders' counts from the last `set_duty`, which each request of the firmware
+        makes."""
         return self._counts
 
     def close(self) -> None:
-        """No current, then off; a drive that cannot be reached is stopped by its watchdog."""
+        """Command no current, then turn the motor off; the watchdog stops a drive that cannot be
+        reached."""
         try:
             self._line.send("P0")
             self._line.send("ME0")
@@ -88,7 +90,7 @@ class SimpleFoc(Actuator):
         line.patience_s = ANSWER_S
 
     def _target(self, current_a: float) -> bool:
-        """Ask for a current; whether the motor is enabled."""
+        """Command a current; return whether the motor is enabled."""
         told = self._numbers(self._line.ask(f"P{current_a:.4f}", "counts "), 3)
         self._counts = int(told[0]), int(told[1])
         return told[2] == 1

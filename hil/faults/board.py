@@ -1,6 +1,6 @@
-"""Faults of the board itself, ordered from the host port: a tick that takes long, one with no end.
+"""Faults of the board itself, triggered in the host port: a tick that takes long, or never ends.
 
-They come at a time of the board's clock, which lockstep makes exact; see `firmware --help`.
+They come at a given time of the board's clock, which is exact in lockstep; see `firmware --help`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 STALLED_PERIODS: Final = 6
-"""More than a duty may be old, fewer than the watchdog waits for."""
+"""Periods of a stall: more than a duty may be old, fewer than the watchdog waits."""
 BRIEF_PERIODS: Final = 3
 
 BOARD_FAULTS: Final[dict[str, Callable[[int], list[str]]]] = {
@@ -27,5 +27,5 @@ BOARD_FAULTS: Final[dict[str, Callable[[int], list[str]]]] = {
 
 
 def board_options(name: str, at_us: int, period_us: int) -> list[str]:
-    """The firmware's options for the fault `name` at this time of its clock, in us."""
+    """Return the firmware's options for the fault `name` at this time of its clock, in us."""
     return ["--fault-at-us", str(at_us), "--fault", *BOARD_FAULTS[name](period_us)]

@@ -1,8 +1,9 @@
-"""The cable of the virtual rig: a pseudo terminal for the host, bytes passed on to the board's.
+"""The cable of the virtual rig: a pseudo terminal for the host, whose bytes are passed on to the
+board's.
 
-It can pace to a baud rate and inject one line fault. It runs as a process of its own (`python -m
-hil.faults.line`), or in a thread. With a virtual clock, STEP and its ACK pass by a side door: they
-are the clock's hand, and a damaged cable does not stop the time.
+It can limit the baud rate and inject one line fault. It runs as a separate process (`python -m
+hil.faults.line`), or in a thread. With a virtual clock, STEP and its ACK bypass the fault: they
+drive the clock, and a damaged cable does not stop time.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ _UNLOCK, _NUMBER = 0x40045431, 0x80045430  # TIOCSPTLCK, TIOCGPTN: not in the te
 _STEP: Final = next(message.id for message in MESSAGES if message.name == "STEP")
 _BITS_A_BYTE = 10
 POLL_MS = 1
-"""How often bytes that are held back are looked at."""
+"""How often delayed bytes are checked."""
 
 
 def open_pty() -> tuple[int, str]:
-    """A pty master, raw, and the path of its other end, which nobody has opened yet."""
+    """Return a raw pty master, and the path of its other end, which nothing has opened yet."""
     master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _UNLOCK, struct.pack("i", 0))
     (number,) = struct.unpack("i", fcntl.ioctl(master, _NUMBER, struct.pack("i", 0)))
@@ -38,7 +39,7 @@ def open_pty() -> tuple[int, str]:
 
 
 class Pace:
-    """Lets bytes through at a baud rate; times in seconds."""
+    """Passes bytes at a baud rate; times are in seconds."""
 
     def __init__(self, baud: int | None) -> None:
         self._byte_s = _BITS_A_BYTE / baud if baud else 0.0
@@ -46,13 +47,13 @@ class Pace:
         self._queue: deque[tuple[float, bytes]] = deque()
 
     def put(self, data: bytes, now_s: float) -> None:
-        """Bytes to send."""
+        """Add bytes to send."""
         for byte in (data,) if not self._byte_s else (data[i : i + 1] for i in range(len(data))):
             self._free_s = max(self._free_s, now_s) + self._byte_s
             self._queue.append((self._free_s, byte))
 
     def get(self, now_s: float) -> bytes:
-        """Bytes that have been sent by now."""
+        """Return the bytes that have been sent by now."""
         out = []
         while self._queue and (self._queue[0][0] <= now_s or not self._byte_s):
             out.append(self._queue.popleft()[1])
@@ -69,9 +70,9 @@ class FaultyLine:
 
         Args:
             board: path of the board's port.
-            spec: the fault to inject, none when None.
-            is_virtual: whether the board's clock is a virtual one.
-            baud: of the line; None passes bytes at once.
+            spec: the fault to inject; None: none.
+            is_virtual: whether the board's clock is virtual.
+            baud: speed of the line; None passes bytes at once.
         """
         self._board = os.open(board, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         tty.setraw(self._board)
@@ -82,11 +83,11 @@ class FaultyLine:
         self._paces = {way: Pace(None if is_virtual else baud) for way in WAYS}
         self._open: dict[Way, bytes] = {way: b"" for way in WAYS}
         self.frames: list[Frame] = []
-        """What the board said of its ticks and states, whether it arrived or not."""
+        """The board's ticks and states, whether they arrived or not."""
         self.keep_frames = False
         self.device_s = 0.0
         self.begun_s: float | None = None
-        """Device time at which the fault came."""
+        """Device time of the fault."""
         self._active_s: float | None = None
 
     def run(self) -> None:
