@@ -50,6 +50,7 @@ from protocol_tables import (
     protocol_payloads,
     protocol_session,
 )
+from recurrent_tables import recurrent
 from speed_table import training_curves, training_speed
 
 from sparsectl.common.files import atomic_path, read_json
@@ -181,6 +182,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "demo": demo,
     "trials": trials,
     "marks": marks,
+    "recurrent": recurrent,
     "images": images,
     "methods": methods,
     "methods_short": methods_short,

@@ -1,0 +1,78 @@
+"""The table of recurrent policies on small cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sparsectl.common.files import read_json
+
+RESULT = Path(__file__).resolve().parent / "results" / "recurrent.json"
+NETWORKS = {
+    "dense": "22-16-GRU16-4",
+    "sparse": "the same, a fifth of the weights",
+    "student": "5-GRU20-1",
+}
+MOST = 3
+"""Encodings a network and core, the fastest first."""
+
+
+def recurrent() -> list[str]:
+    """Of each core and network the fastest encodings, and the plain C."""
+    results = read_json(RESULT)
+    head = ["core", "network", "encoding", "cycles", "share of 20 ms", "flash", "RAM", "error"]
+    lines = [_cells(head), _cells(["---"] * len(head))]
+    pairs = dict.fromkeys((row["core"], row["network"]) for row in results["rows"])
+    for core, network in pairs:
+        own = [r for r in results["rows"] if (r["core"], r["network"]) == (core, network)]
+        fitting = sorted((r for r in own if r["cycles"]), key=lambda row: row["cycles"])
+        shown = [r for r in fitting if r["name"] == "plain C"]
+        shown += [r for r in fitting if r["name"] != "plain C"][:MOST]
+        for row in shown:
+            share = row["cycles_worst"] / results["tick_cycles"] if core == "atmega328p" else None
+            lines.append(_cells(_row(row, NETWORKS[network], share)))
+    return [*lines, "", _mark(results)]
+
+
+def _row(row: dict[str, Any], network: str, share: float | None) -> list[str]:
+    times = row.get("times_fewer_cycles", 1.0)
+    fewer = f" ({times:.1f}x fewer)" if times != 1.0 else ""
+    return [
+        f"`{row['core']}`",
+        network,
+        row["name"],
+        f"{row['cycles']:,}{fewer}",
+        f"{share:.1%}" if share else "",
+        f"{row['flash']:,} B",
+        f"{row['ram']:,} B",
+        f"{row['greatest_error']:.1e}",
+    ]
+
+
+def _mark(results: dict[str, Any]) -> str:
+    """Whether the two marks are met."""
+
+    def best(core: str, network: str) -> dict[str, Any]:
+        own = [
+            row
+            for row in results["rows"]
+            if (row["core"], row["network"]) == (core, network)
+            and row["cycles"]
+            and row["name"] != "plain C"
+        ]
+        return min(own, key=lambda row: row["cycles"])
+
+    fast, small = best("cortex-m4f", "dense"), best("atmega328p", "student")
+    share = small["cycles_worst"] / results["tick_cycles"]
+    is_fast = fast["times_fewer_cycles"] >= results["mark"]
+    return (
+        f"Marks: {results['mark']:.0f}x fewer cycles than plain C on the Cortex-M4F with all "
+        f"weights, {'met' if is_fast else 'missed'} by {fast['name']} "
+        f"({fast['times_fewer_cycles']:.1f}x); {results['share_mark']:.0%} of a tick for the "
+        f"student on the ATmega328P, {'met' if share <= results['share_mark'] else 'missed'} "
+        f"({share:.0%} by {small['name']})."
+    )
+
+
+def _cells(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
