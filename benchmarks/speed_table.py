@@ -92,3 +92,18 @@ def training_curves() -> list[str]:
             cells.append(f"{values.mean():,.4g} ± {standard_error(values):.2g}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
+
+
+def episode_speed() -> list[str]:
+    """A row a rig and a number of episodes side by side: steps a second, and the ratio."""
+    results = read_json(RESULTS / "episode_speed.json")
+    lines = [
+        "| rig | episodes side by side | steps a second | times those of one environment |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, row in results["summary"].items():
+        rig, width = name.removesuffix(" side by side").split(", ")
+        ratio = f"{row['ratio']:.1f} [{row['least']:.1f}, {row['most']:.1f}]"
+        lines.append(f"| {rig} | {width} | {row['steps_per_second']:,.0f} | {ratio} |")
+    repeats, revision = results["settings"]["repeats"], results["provenance"]["revision"]
+    return [*lines, "", f"Medians of {repeats} repeats and their span, revision {revision}."]

@@ -51,7 +51,7 @@ from protocol_tables import (
     protocol_session,
 )
 from recurrent_tables import recurrent
-from speed_table import training_curves, training_speed
+from speed_table import episode_speed, training_curves, training_speed
 
 from sparsectl.common.files import atomic_path, read_json
 
@@ -193,6 +193,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "method_list": method_list,
     "training_speed": training_speed,
     "training_curves": training_curves,
+    "episode_speed": episode_speed,
     "identification": identification,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,

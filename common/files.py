@@ -170,14 +170,19 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing, over `JSON_LIMIT` bytes or not JSON.
+        UserError: the file is missing, over `JSON_LIMIT` bytes or not JSON, which has no NaN.
     """
     try:
-        return json.loads(read_whole(path, JSON_LIMIT, "make it again or remove it"))
+        text = read_whole(path, JSON_LIMIT, "make it again or remove it")
+        return json.loads(text, parse_constant=_no_number)
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}; make it again or remove it") from error
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply; make it again or remove it") from error
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def read_whole(path: Path, most: int, mend: str, signature: bytes = b"") -> bytes:

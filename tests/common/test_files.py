@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import atomic_path, check_file, check_writable
+from sparsectl.common.files import atomic_path, check_file, check_writable, read_json
 
 
 def test_a_block_that_fails_leaves_no_file_and_no_folder(tmp_path: Path) -> None:
@@ -37,6 +37,14 @@ def test_no_room_is_the_users_to_mend(code: int, tmp_path: Path) -> None:
     ):
         raise OSError(code, os.strerror(code))
     assert not path.exists()
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_refused(word: str, tmp_path: Path) -> None:
+    path = tmp_path / "done.json"
+    path.write_text(f'{{"result": {{"return_mean": {word}}}}}')
+    with pytest.raises(UserError, match=f"done.json is not JSON: {word} is no number of JSON"):
+        read_json(path)
 
 
 def test_a_file_where_a_folder_is_wanted_is_named(tmp_path: Path) -> None:

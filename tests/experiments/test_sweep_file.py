@@ -104,6 +104,7 @@ def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) ->
         ('"InvertedPendulum-v5"', '"InvertedPendulm-v5"', 2, ("'InvertedPendulum-v5'",)),
         ("teacher.safetensors", "none.onnx", 3, ("no such file: none.onnx",)),
         ("[30, 20]", "[30, -20]", 22, ("keep is -20",)),
+        ("[30, 20]", "[30, 100_000_000]", 22, ("keep is 100,000,000", "at most")),
         ("[30, 20]", "[]", 22, ("empty list",)),
         ("[0, 1]", '[0, "1"]', 21, ("seed is '1'",)),
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),

@@ -166,6 +166,10 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
     [
         ({"keep": 9, "table_bytes": 9}, "keep and table_bytes are asked for at once; give one"),
         ({"keep": 0}, "keep is 0; it must be more than 0"),
+        (
+            {"keep": 10**8},
+            "keep is 100,000,000, but a student with hidden layers of .* has at most",
+        ),
         ({"table_bytes": -5}, "table_bytes is -5"),
         ({"return_share": 0.9}, "return 0.9 is asked for but env is None"),
         ({"kl_return": 0.9}, "kl_return is 0.9 but env is None"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, get_args
 
 from sparsectl.common.errors import UserError
@@ -101,6 +102,17 @@ def check_reachable(config: DistillConfig, preset: Preset) -> None:
         raise UserError(
             f"critics is {config.critics}, but preset {config.preset} works in {preset.bpd.units} "
             "units; critics are shared in normalised ones only: leave --critics out"
+        )
+
+
+def check_keep(keep: int | None, hidden: Sequence[int]) -> None:
+    """Check that a wanted size is not beyond any student with these hidden layers: a digit too
+    many would leave all weights, and nobody would be told."""
+    most = sum(a * b for a, b in pairwise((WIDEST, *hidden, WIDEST)))
+    if keep is not None and keep > most:
+        raise UserError(
+            f"keep is {keep:,}, but a student with hidden layers of {'-'.join(map(str, hidden))} "
+            f"has at most {most:,} weights; give fewer"
         )
 
 

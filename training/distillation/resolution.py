@@ -12,6 +12,7 @@ from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.distillation.interim import evidence_analyses
 from sparsectl.training.distillation.limits import (
+    check_keep,
     check_preset,
     check_ranges,
     check_reachable,
@@ -61,6 +62,8 @@ def resolved(config: DistillConfig) -> Preset:
     check_rounding(config.keep, finetune)
     check_reachable(config, result)
     check_search(config, result)
+    if not method.small:
+        check_keep(config.keep, result.bpd.hidden)
     evidence_analyses(config)
     return result
 
