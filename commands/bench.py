@@ -1,4 +1,4 @@
-"""`sparsectl bench`: a policy's folder or any model, on one board or on every core."""
+"""`sparsectl bench`: measure a policy's folder or a model on one board or on every core."""
 
 from __future__ import annotations
 
@@ -37,18 +37,20 @@ MOST_RUNS: Final = 1_000_000
 
 
 def bench(config: BenchConfig) -> dict[str, Any]:
-    """Measure a policy; a model is exported first, into a folder that is then forgotten.
+    """Measure a policy; a model is first exported into a temporary folder.
 
     Without an encoding, a model is measured in the one that `export --board` would choose for the
-    board and the limits; for board "all", in the one that `export` takes without a board.
+    board and the limits; for board "all", in the one that `export` uses without a board.
 
     Returns:
-        What `firmware_host.bench.bench` does, its error against the model in float64 over
+        What `firmware_host.bench.bench` returns, with the error against the model in float64 on the
+            golden vectors' observations; and `choice` if the encoding was chosen. For board "all":
+            `cores`, with one such result or a reason each, and a table.
         the golden vectors' observations; choice, where the encoding was chosen. For board "all":
         cores, one such result or a reason each, and a table.
 
     Raises:
-        UserError: a golden vector does not come out bit for bit; what `export` and
+        UserError: a golden vector differs in a bit; and what `export` and
             `firmware_host.bench.bench` raise.
     """
     check_bench(config)
@@ -67,7 +69,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
 
 
 def check_bench(config: BenchConfig) -> None:
-    """Check what does not need the policy.
+    """Check the settings that do not need the policy.
 
     Raises:
         UserError: a setting is out of its range, or there is no such board or encoding.
@@ -80,7 +82,7 @@ def check_bench(config: BenchConfig) -> None:
 
 
 def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
-    """A model in the encoding that `export --board` with the same limits would write."""
+    """Measure a model in the encoding that `export --board` with the same limits would write."""
     asked = ChooseConfig(
         config.policy,
         output=config.output,
@@ -100,7 +102,7 @@ def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
 
 @contextmanager
 def policy_folder(config: BenchConfig) -> Iterator[Path]:
-    """The folder itself where it holds C in that encoding's choice; else a temporary export.
+    """Yield the folder itself if its C has the requested encoding; otherwise a temporary export.
 
     Raises:
         UserError: what `export` raises.
@@ -124,11 +126,11 @@ def policy_folder(config: BenchConfig) -> Iterator[Path]:
 
 
 def _holds_c(config: BenchConfig) -> bool:
-    """Whether the folder's own C is what is to be measured.
+    """Return whether to measure the folder's own C.
 
     Raises:
-        UserError: it has other names, the folder holds no policy at all, or an option is given that
-            its C makes no use of.
+        UserError: the C has another prefix, the folder holds no policy, or an option does not apply
+            to its C.
     """
     model, as_it_is = config.policy, config.encoding == AUTO
     prefix = prefix_of(model)
@@ -149,7 +151,7 @@ def _holds_c(config: BenchConfig) -> bool:
 
 
 def _check_unused(config: BenchConfig) -> None:
-    """Refuse what only an export would use, where the C is there and is measured as it stands.
+    """Refuse options that only an export would use, if the existing C is measured.
 
     Raises:
         UserError: such an option is given.
@@ -193,7 +195,7 @@ def _not_exact(policy: Path, boards: list[str]) -> str:
 
 
 def table(results: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """A row a core; a core that could not be measured has the reason at its end."""
+    """Return one row per core; a core that could not be measured has the reason at its end."""
     return [[*_COLUMNS, ""], *(_row(name, result) for name, result in results.items())]
 
 

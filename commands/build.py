@@ -1,4 +1,4 @@
-"""`sparsectl build`: an exported policy and its rig become firmware."""
+"""`sparsectl build`: compile an exported policy and its rig into firmware."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from sparsectl.policy.onnx_file.reader import read_onnx
 
 
 def build(config: BuildConfig) -> dict[str, Any]:
-    """Compile the firmware; the rig's constants come from the rig that the policy names.
+    """Compile the firmware, with the constants of the rig that the policy names.
 
     Raises:
-        UserError: not a policy's folder, an unknown rig or board, or no compiler for it.
+        UserError: the folder is not a policy's, the rig or board is unknown, or there is no
+            compiler.
     """
     graph = read_onnx(config.policy / "policy.onnx")
     rig_name = config.rig or graph.rig

@@ -63,7 +63,7 @@ def pareto(config: ParetoConfig) -> JSON:
 
 
 def common_environment(config: ParetoConfig, paths: list[Path]) -> str:
-    """The one environment that all students are measured in.
+    """Return the environment in which all students are measured.
 
     Raises:
         UserError: none is known, or they were made in several.
@@ -82,7 +82,7 @@ def common_environment(config: ParetoConfig, paths: list[Path]) -> str:
 
 
 def students_in(source: Path) -> list[Path]:
-    """A student's file; or of a run's folder its students of each size, or its only one.
+    """Return a student's file or, for a run's folder, its students of each size, or its only one.
 
     Raises:
         UserError: there is none.
@@ -98,7 +98,7 @@ def students_in(source: Path) -> list[Path]:
 
 
 def point_of(config: ParetoConfig, path: Path) -> JSON:
-    """A student's sizes and return."""
+    """Measure a student's sizes and return."""
     student = read_student(path)
     folder = path.parent.parent if path.parent.name == "students" else path.parent
     return {
@@ -110,14 +110,16 @@ def point_of(config: ParetoConfig, path: Path) -> JSON:
 
 
 def measured(config: ParetoConfig, policy: Path, normalizer: Path | None = None) -> JSON:
-    """Return with its interval and CVaR, in other episodes than those `evaluate` reports."""
+    """Measure the return with its interval and CVaR, in other episodes than those that `evaluate`
+    reports."""
     asked = EvaluateConfig(policy, config.env, config.episodes, seed=0, normalizer=normalizer)
     result = evaluate(asked, progress=None, series=Series.PARETO)
     return {key: value for key, value in result.items() if key.startswith(("return_", "cvar_"))}
 
 
 def front(points: list[JSON], size: str) -> list[int]:
-    """Which points no other beats in both size and mean return, from small to large."""
+    """Return the indices of the points that no other dominates in size and mean return, from small
+    to large."""
     order = sorted(range(len(points)), key=lambda i: (points[i][size], -points[i]["return_mean"]))
     best, chosen = -np.inf, []
     for index in order:
@@ -128,7 +130,8 @@ def front(points: list[JSON], size: str) -> list[int]:
 
 
 def draw(result: JSON, path: Path) -> None:
-    """Return against each size, the front joined, the teacher as a line."""
+    """Plot return against each size, with the front as a line through its points and the teacher as
+    a horizontal line."""
     from matplotlib.figure import Figure
 
     points = result["points"]

@@ -1,4 +1,4 @@
-"""A choice of encoding: candidates as they were measured, limits, the front, what fits best."""
+"""The choice of an encoding: measured candidates, limits, the Pareto front, and the best fit."""
 
 from __future__ import annotations
 
@@ -18,43 +18,44 @@ _WORDS: Final = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """An encoding, measured on a board; or the reason why it could not be."""
+    """An encoding as measured on a board, or the reason why it could not be measured."""
 
     encoding: str
     kind: str = ""
     """The form of a weight."""
     time: float = float("inf")
-    """Of the worst call seen, in the board's unit of time."""
+    """Time of the slowest call, in the board's unit of time."""
     flash: int = 0
-    """Bytes over an empty firmware."""
+    """Bytes more than an empty firmware."""
     ram: int = 0
-    """Static bytes over an empty firmware, and the stack."""
+    """Static bytes more than an empty firmware, plus the stack."""
     error: float = float("inf")
-    """Greatest difference from the model over the verified observations, of the action's range."""
+    """Greatest difference from the model on the verified observations, relative to the action's
+    range."""
     reason: str = ""
     """Why it was not measured; empty where it was."""
     needs_ranges: bool = False
-    """Whether that is that nothing says what its inputs range over."""
+    """Whether the reason is that the ranges of its inputs are not known."""
 
     def figure(self, name: str) -> float:
-        """What the limit `name` is for."""
+        """Return the figure that the limit `name` applies to."""
         return self.time if name == "cycles" else float(getattr(self, name))
 
     @property
     def axes(self) -> tuple[float, ...]:
-        """What the front is taken over; less is better in each."""
+        """The axes of the Pareto front; less is better in each."""
         return (self.time, self.flash, self.ram, self.error)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was measured, and what follows from the limits."""
+    """The measurements, and the choice that follows from the limits."""
 
     board: str
     unit: str
-    """Of the time: cycles, instructions or microseconds."""
+    """Unit of the time: cycles, instructions or microseconds."""
     limits: dict[str, float]
-    """flash, ram, cycles and error, where there is one."""
+    """Limits of flash, ram, cycles and error, if given."""
     candidates: tuple[Candidate, ...]
 
     @property
@@ -63,33 +64,34 @@ class Choice:
 
     @property
     def front(self) -> list[Candidate]:
-        """What no other beats in time, flash, RAM and error at once; the fastest first."""
+        """The candidates that no other dominates in time, flash, RAM and error; the fastest
+        first."""
         measured = self.measured
         front = [measured[i] for i in pareto_front([c.axes for c in measured])]
         return sorted(front, key=lambda candidate: candidate.axes)
 
     @property
     def best(self) -> Candidate | None:
-        """The fastest within all limits; of equally fast ones the smallest."""
+        """The fastest candidate within all limits; of equally fast ones the smallest."""
         fitting = [candidate for candidate in self.measured if not self.over(candidate)]
         return min(fitting, key=lambda candidate: candidate.axes, default=None)
 
     @property
     def nearest(self) -> Candidate | None:
-        """What goes least beyond its worst limit."""
+        """The candidate that exceeds its worst limit by the least."""
         return min(self.measured, key=self._excess, default=None)
 
     def over(self, candidate: Candidate) -> list[str]:
-        """The names of the limits that it is over."""
+        """Return the names of the limits that the candidate exceeds."""
         return [n for n, limit in self.limits.items() if not candidate.figure(n) <= limit]
 
     def with_candidate(self, candidate: Candidate) -> Choice:
-        """The same with this in the place of the one of its encoding."""
+        """Return the choice with this candidate in place of the one with its encoding."""
         others = (candidate if c.encoding == candidate.encoding else c for c in self.candidates)
         return replace(self, candidates=tuple(others))
 
     def summary(self) -> dict[str, Any]:
-        """For choice.json."""
+        """Return the content of choice.json."""
         front = {candidate.encoding for candidate in self.front}
         best = self.best
         rows = [
@@ -106,7 +108,7 @@ class Choice:
         }
 
     def table(self) -> list[list[str]]:
-        """A row a candidate, the fastest first."""
+        """Return one row per candidate, the fastest first."""
         front = {candidate.encoding for candidate in self.front}
         best = self.best
         head = ["encoding", self.unit, "flash", "RAM", "error", "front", ""]
@@ -139,7 +141,7 @@ def _figures(candidate: Candidate) -> dict[str, Any]:
 
 
 def nothing_fits(choice: Choice) -> str:
-    """One line: what nothing keeps to, and what came nearest."""
+    """Explain in one line which limits no candidate meets, and which candidate comes nearest."""
     wanted = " ".join(f"--{name} {limit:g}" for name, limit in choice.limits.items())
     nearest = choice.nearest
     if nearest is None:

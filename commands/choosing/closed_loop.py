@@ -1,4 +1,5 @@
-"""What a chip's arithmetic does to the return: the same episodes with the model and with the C."""
+"""Measure the effect of a chip's arithmetic on the return: the same episodes with the model and
+with the C."""
 
 from __future__ import annotations
 
@@ -23,10 +24,10 @@ from sparsectl.training.rollouts.seeds import BLOCK
 
 
 def check_closed_loop(config: ChooseConfig) -> None:
-    """See that the policy that is to be exported has episodes to run in.
+    """Check that there is an environment in which to run the policy's episodes.
 
     Raises:
-        UserError: it names no environment, or their number is out of range.
+        UserError: the policy names no environment, or the number of episodes is out of range.
     """
     check_counts(config, 1, "episodes", most=BLOCK)
     _environment_of(config.model, read_model(config).environment)
@@ -40,7 +41,7 @@ def _environment_of(policy: Path, named: str | None) -> str:
 
 
 def _in_c(policy: Policy, folder: Path, scratch: Path, prefix: str) -> Any:
-    """How the C of a policy acts."""
+    """Return a function that acts with the policy's C."""
     graph = policy.recurrent
     if graph is None:
         return load_c(folder, policy.action_size, scratch, prefix)
@@ -49,15 +50,15 @@ def _in_c(policy: Policy, folder: Path, scratch: Path, prefix: str) -> Any:
 
 
 def closed_loop(config: ExportConfig, episodes: int, seed: int) -> dict[str, Any]:
-    """The return of policy.onnx in onnxruntime and of policy.c on this machine.
+    """Return the return of policy.onnx in onnxruntime and of policy.c on this machine.
 
     Both meet the same units and starts. The C gives the same bits here as on every board that was
     verified, so its return is the board's.
 
     Args:
-        config: of the export that wrote the policy.
-        episodes: how many, at least 1.
-        seed: of the first episode.
+        config: the settings of the export that wrote the policy.
+        episodes: number of episodes, at least 1.
+        seed: the first episode's seed.
 
     Raises:
         UserError: the policy names no environment.

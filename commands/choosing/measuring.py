@@ -1,4 +1,4 @@
-"""Encodings measured on a board: each is exported and run there, and what fits best is chosen."""
+"""Measure encodings on a board: export and run each of them there, and choose the best fit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from sparsectl.policy.onnx_file.reader import read_onnx
 LIMITS: Final = ("flash", "ram", "cycles", "error")
 CANDIDATE_OBSERVATIONS: Final = 2000
 _LOOSE: Final = 10.0
-"""An error that every candidate keeps to: what is too inexact is shown, not refused."""
+"""A limit of the error that every candidate meets: inexact candidates are shown, not refused."""
 
 
 def on_board(config: BenchConfig) -> dict[str, Any]:
@@ -55,15 +55,15 @@ def on_board(config: BenchConfig) -> dict[str, Any]:
 
 
 def export_config(config: ChooseConfig) -> ExportConfig:
-    """The part of it that export itself takes."""
+    """Return the settings of the export itself."""
     return ExportConfig(**{f.name: getattr(config, f.name) for f in fields(ExportConfig)})
 
 
 def check_limits(config: ChooseConfig) -> dict[str, float]:
-    """The limits that were given.
+    """Return the given limits.
 
     Raises:
-        UserError: one of them is not a number above 0.
+        UserError: a limit is not a number above 0.
     """
     limits = {name: getattr(config, name) for name in LIMITS if getattr(config, name) is not None}
     for name, value in limits.items():
@@ -73,7 +73,7 @@ def check_limits(config: ChooseConfig) -> dict[str, float]:
 
 
 def check_encoding(encoding: str) -> None:
-    """See that there is an encoding of that name.
+    """Check that there is an encoding of that name.
 
     Raises:
         UserError: there is none.
@@ -83,7 +83,7 @@ def check_encoding(encoding: str) -> None:
 
 
 def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
-    """The encodings to measure for a core: the one asked for, or all that serve it.
+    """Return the encodings to measure for a core: the requested one, or all that suit it.
 
     convolves: whether the policy has convolutions; some encodings take none, and some are for
         those that have.
@@ -100,10 +100,11 @@ def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
 
 
 def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tuple[Choice, Path]:
-    """Measure the candidates, show the table, and give what fits best: its folder in `scratch`.
+    """Measure the candidates, print the table, and return the choice and the best one's folder in
+    `scratch`.
 
     Raises:
-        UserError: nothing fits; the model cannot be read.
+        UserError: no candidate fits, or the model cannot be read.
     """
     graph = read_model(config)  # what is none is told once, not for each encoding
     measured = measure_all(config, target, scratch, convolves=graph.has_convolutions)
@@ -117,7 +118,7 @@ def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tupl
 def measure_all(
     config: ChooseConfig, target: Target, scratch: Path, *, convolves: bool = False
 ) -> Choice:
-    """Export with each encoding into a folder of its name in `scratch`, and measure it."""
+    """Export with each encoding into a folder of its name in `scratch`, and measure the result."""
     names = candidates(config.encoding, target.core.name, convolves)
     found, unit = [], "cycles"
     bar = Progress(names, desc=f"measure on {target.name}", unit="encoding", leave=False)
@@ -153,10 +154,10 @@ def _verified(candidate: Candidate, wanted: ExportConfig, observations: int) -> 
 
 
 def verify_on(folder: Path, board: str) -> dict[str, Any]:
-    """`bench` of the exported folder, and the proof that the board computes what the host does.
+    """Run `bench` on the exported folder, and check that the board computes what the host does.
 
     Raises:
-        UserError: it does not; and what `bench` raises.
+        UserError: it does not; or what `bench` raises.
     """
     result = on_board(BenchConfig(policy=folder, board=board))
     if not result["bit_exact"]:
@@ -193,7 +194,7 @@ def _measure(
 
 
 def _wanted(config: ChooseConfig, encoding: str, folder: Path) -> ExportConfig:
-    """The export of a candidate."""
+    """Return the settings of a candidate's export."""
     return replace(
         export_config(config),
         out=folder,
@@ -206,7 +207,7 @@ def _wanted(config: ChooseConfig, encoding: str, folder: Path) -> ExportConfig:
 
 
 def need_of(target: Target, measured: dict[str, Any]) -> MemoryNeed:
-    """What policy.h says of a board's memory, of a result of `bench` there."""
+    """Return what policy.h says about a board's memory, from a result of `bench`."""
     return MemoryNeed(
         target.name,
         compiler_in_words(target.core),
@@ -218,7 +219,7 @@ def need_of(target: Target, measured: dict[str, Any]) -> MemoryNeed:
 
 
 def need_of_host(folder: Path, golden: GoldenVectors) -> list[MemoryNeed]:
-    """The same of this machine, for an export that names no board; the C lies in `folder`."""
+    """Return the same for this machine, for an export without a board; the C is in `folder`."""
     calls = measured_inputs(golden.observations)
     with tempfile.TemporaryDirectory(prefix="sparsectl-memory-") as scratch:
         taken = memory(HOST, folder, Path(scratch), calls)
@@ -227,7 +228,8 @@ def need_of_host(folder: Path, golden: GoldenVectors) -> list[MemoryNeed]:
 
 
 def clock_of(measured: dict[str, Any]) -> tuple[str, float]:
-    """The best clock that the board has: cycles, else instructions, else microseconds."""
+    """Return the best measure of time that the board has: cycles, else instructions, else
+    microseconds."""
     if measured["cycles_worst"] is not None:
         return "cycles", float(measured["cycles_worst"])
     if measured["microseconds"] is None:
@@ -236,7 +238,7 @@ def clock_of(measured: dict[str, Any]) -> tuple[str, float]:
 
 
 def _limits(config: ChooseConfig, target: Target) -> dict[str, float]:
-    """Those given, and the board's own memory where it is less."""
+    """Return the given limits, and the board's own memory if that is less."""
     given = {name: getattr(config, name) for name in LIMITS}
     for name, there in (("flash", target.flash_bytes), ("ram", target.ram_bytes)):
         if there is not None:
