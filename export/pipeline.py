@@ -65,10 +65,13 @@ Measure = Callable[[Path, GoldenVectors], Sequence[MemoryNeed]]
 """A folder with policy.c and policy.h, and its golden vectors, to what boards were seen to take."""
 
 
-def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[str, Any]:
+def export_policy(
+    config: ExportConfig, measure: Measure | None = None, *, runs_c: bool = True
+) -> dict[str, Any]:
     """Read, simplify, encode, write and verify; the files appear only when all of it succeeded.
 
     measure: asked for what the C takes of memory, which policy.h and policy.json then state.
+    runs_c: False for a candidate whose C is about to run on a board; see `Proof.check_files`.
 
     Returns the digest, source_sha256, output, inputs_from, encoding, kept_weights (after the
     passes), source_weights (before), folded_neurons, table_bytes, files, inputs (of each signal),
@@ -124,7 +127,7 @@ def export_policy(config: ExportConfig, measure: Measure | None = None) -> dict[
         if read_onnx(folder / POLICY_ONNX).digest != graph.digest:
             raise AssertionError("policy.onnx does not read back as the policy it was written from")
         c_folder = folder / find_package(config.package).c_folder
-        verified = proof.check_files(folder, c_folder, style.prefix, step)
+        verified = proof.check_files(folder, c_folder, style.prefix, step, runs_c=runs_c)
         said = description(source, inputs, policy, verified, beyond, held)
         said |= {PREFIX: style.prefix, "portable": style.portable, "memory": as_rows(memory)}
         said[GOLDEN_VECTORS] = golden.to_json()

@@ -146,7 +146,7 @@ def confirmed(config: ChooseConfig, choice: Choice, scratch: Path) -> Choice:
 
 def _verified(candidate: Candidate, wanted: ExportConfig, observations: int) -> Candidate:
     try:
-        exported = export_policy(replace(wanted, observations=observations))
+        exported = export_policy(replace(wanted, observations=observations), runs_c=False)
     except UserError as error:
         reason = str(error).replace(str(wanted.out), "the policy")
         return Candidate(candidate.encoding, reason=reason)
@@ -175,7 +175,7 @@ def _measure(
 ) -> tuple[Candidate, str]:
     """The candidate and its unit of time; "" where it could not be measured."""
     try:
-        exported = export_policy(_wanted(config, name, folder))
+        exported = export_policy(_wanted(config, name, folder), runs_c=False)
         measured = on_board(BenchConfig(policy=folder, board=target.name, runs=500))
     except UserError as error:
         reason = str(error).replace(str(folder), "the policy")
