@@ -14,7 +14,7 @@ import numpy as np
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.assembly import avr_dense, cortex_m_dense
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
-from sparsectl.export.encodings.fixed.cell_scales import has_cells
+from sparsectl.export.encodings.fixed.cells import has_cells
 from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,

@@ -8,31 +8,28 @@ observation on, which holds them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds
+from sparsectl.export.encodings.fixed.cells import carried_from
+from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep, SumFloats
 from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
-from sparsectl.export.encodings.fixed.matrix import FixedMatrix
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, joined
 from sparsectl.export.encodings.fixed.policy import FixedLayer
 from sparsectl.export.encodings.fixed.steps import (
     MOST_BITS,
     Carry,
-    CarryFloats,
     Cell,
-    FloatStep,
     Operand,
     Step,
-    SumFloats,
 )
 from sparsectl.policy.activations import Float64
-from sparsectl.policy.activations.recurrent import CELLS
-from sparsectl.policy.graph import Layer, PolicyGraph, Segment
+from sparsectl.policy.graph import Layer, Segment
 
 GREATEST = 2**MOST_BITS - 1
 """Of a value that is multiplied by a gate."""
@@ -62,39 +59,6 @@ the layer, its values' scales and their bounds."""
 
 class NotWholeError(Exception):
     """The layer cannot be computed in whole numbers with these scales."""
-
-
-def has_cells(graph: PolicyGraph) -> bool:
-    """Whether there are recurrent units."""
-    return any(name in CELLS for layer in graph.layers for name in layer.activations)
-
-
-def state_groups(graph: PolicyGraph) -> list[NDArray[np.intp]]:
-    """The observations that go to one operand of a cell as they are: they need one scale."""
-    origin = np.arange(graph.observation_size)
-    groups = []
-    for layer in graph.layers:
-        carried = carried_from(layer)
-        handed = np.where(carried >= 0, origin[carried], -1)
-        results, row = [], 0
-        for segment in layer.parts:
-            own = handed[row : row + segment.neurons]
-            row += segment.neurons
-            if segment.operands > 1:
-                groups += [run for run in np.split(own, segment.operands) if (run >= 0).all()]
-                own = np.full(segment.results, -1)
-            elif segment.activation != "identity":
-                own = np.full(segment.results, -1)
-            results.append(own)
-        origin = np.concatenate(results)
-    return groups
-
-
-def carried_from(layer: Layer) -> NDArray[np.intp]:
-    """[out]: the value that a neuron hands on, where that is all that it does; else -1."""
-    one = (np.count_nonzero(layer.weight, axis=1) == 1) & (layer.bias == 0)
-    one &= (layer.weight == 1).any(axis=1)
-    return np.where(one, layer.weight.argmax(axis=1), -1)
 
 
 @dataclass
@@ -152,7 +116,7 @@ class CellLayer:
             self.wanted[1] if self.wanted else 0,
             nothing,
             np.ones(self.layer.outputs),
-            tuple(_joined(self.matrices)),
+            tuple(joined(self.matrices)),
             tuple(self.steps),
             tuple(self.ends),
         )
@@ -420,24 +384,3 @@ class _Source:
 
     def operand(self, name: str, bits: int) -> Operand:
         return Operand(name, self.start, self.is_value, self.exponent - bits)
-
-
-def _joined(matrices: Sequence[FixedMatrix]) -> list[FixedMatrix]:
-    """Matrices whose sums are left, which follow one another and read the same, as one."""
-    joined: list[FixedMatrix] = []
-    for each in matrices:
-        last = joined[-1] if joined else None
-        if (
-            last is not None
-            and not last.is_shifted
-            and not each.is_shifted
-            and (last.column, last.columns) == (each.column, each.columns)
-        ):
-            joined[-1] = replace(
-                last,
-                weight=np.concatenate([last.weight, each.weight]),
-                bias=np.concatenate([last.bias, each.bias]),
-            )
-        else:
-            joined.append(each)
-    return joined

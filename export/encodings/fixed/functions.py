@@ -7,8 +7,9 @@ from typing import Final
 
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
-from sparsectl.export.encodings.fixed.steps import CarryFloats, FloatStep, Step
+from sparsectl.export.encodings.fixed.steps import Step
 from sparsectl.export.encodings.float_layers import activation_bits, activation_functions
 
 WITHOUT_SIGN: Final = "uint16_t"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,3 +69,24 @@ class FixedMatrix:
 def offset(array: str, start: int) -> str:
     """An array from an element on, as C."""
     return f"{array} + {start}" if start else array
+
+
+def joined(matrices: Sequence[FixedMatrix]) -> list[FixedMatrix]:
+    """Matrices whose sums are left, which follow one another and read the same, as one."""
+    result: list[FixedMatrix] = []
+    for each in matrices:
+        last = result[-1] if result else None
+        if (
+            last is not None
+            and not last.is_shifted
+            and not each.is_shifted
+            and (last.column, last.columns) == (each.column, each.columns)
+        ):
+            result[-1] = replace(
+                last,
+                weight=np.concatenate([last.weight, each.weight]),
+                bias=np.concatenate([last.bias, each.bias]),
+            )
+        else:
+            result.append(each)
+    return result

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.float_steps import FloatStep
 from sparsectl.export.encodings.fixed.matrix import FixedMatrix, Int
-from sparsectl.export.encodings.fixed.steps import FloatStep, Step
+from sparsectl.export.encodings.fixed.steps import Step
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
 

@@ -29,12 +29,8 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.fixed import places
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
-from sparsectl.export.encodings.fixed.cell_scales import (
-    CellLayer,
-    NotWholeError,
-    has_cells,
-    state_groups,
-)
+from sparsectl.export.encodings.fixed.cell_scales import CellLayer, NotWholeError
+from sparsectl.export.encodings.fixed.cells import has_cells, state_groups
 from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
 from sparsectl.export.encodings.fixed.matrix import Int
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy

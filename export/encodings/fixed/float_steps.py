@@ -1,0 +1,103 @@
+"""The last layer of a recurrent policy as floats: its sums, and values that it only hands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sparsectl.export.c_style import CStyle
+from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed.matrix import Int, offset
+from sparsectl.policy.activations import Float32
+
+FRACTION_BITS = 23
+"""Of a float32, under the bits of its exponent."""
+
+UNIT_SOURCE = """\
+/* Values as floats, each a multiple of 2^-exponent, whose place among a float's bits is `less`. */
+static void in_units(const {{value}} *x, uint32_t less, float *y, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        y[i] = x[i] == 0 ? 0.0f : float_of(bits_of((float)x[i]) - less);
+    }
+}
+"""
+
+
+class FloatStep(Protocol):
+    """What makes floats of the last layer's sums and of the values that it reads."""
+
+    @property
+    def row(self) -> int:
+        """Where its first value stands among the layer's."""
+
+    @property
+    def has_tanh(self) -> bool:
+        """Whether its C calls fixed_tanh."""
+
+    def floats(self, sums: Int, x: Int) -> Float32:
+        """[sums, batch], [values before, batch] -> [own values, batch]."""
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        """C that it calls."""
+
+    def lines(self, x: str, style: CStyle) -> list[str]:
+        """The statements, from the arrays `sums` and x to `values`."""
+
+
+@dataclass(frozen=True)
+class CarryFloats:
+    """Values that are handed on: multiples of 2^-exponent as floats."""
+
+    row: int
+    column: int
+    count: int
+    exponent: int
+    has_tanh = False
+
+    def floats(self, sums: Int, x: Int) -> Float32:
+        taken = x[self.column : self.column + self.count].astype(np.float32)
+        return np.asarray(taken * np.float32(2.0**-self.exponent), np.float32)
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        return [style.render(UNIT_SOURCE, value=value_type)]
+
+    def lines(self, x: str, style: CStyle) -> list[str]:
+        source, target = offset(x, self.column), offset("values", self.row)
+        less = f"{self.exponent << FRACTION_BITS:#x}u"
+        return [f"in_units({source}, {less}, {target}, {self.count});"]
+
+
+@dataclass(frozen=True)
+class SumFloats:
+    """Sums at the end, multiples of 2^-exponent; through tanh in whole numbers or as they are."""
+
+    row: int
+    start: int
+    exponent: tuple[int, ...]
+    has_tanh: bool
+
+    def floats(self, sums: Int, x: Int) -> Float32:
+        own = sums[self.start : self.start + len(self.exponent)]
+        exponent = np.array(self.exponent)[:, None]
+        if not self.has_tanh:
+            unit = np.exp2(-exponent.astype(np.float32))
+            return np.asarray(own.astype(np.float32) * unit, np.float32)
+        values = fixed_tanh.fixed_tanh(own >> (exponent - fixed_tanh.INPUT_BITS))
+        one = np.float32(2.0**-fixed_tanh.OUTPUT_BITS)
+        return np.asarray(values.astype(np.float32) * one, np.float32)
+
+    def functions(self, value_type: str, style: CStyle) -> list[str]:
+        return []
+
+    def lines(self, x: str, style: CStyle) -> list[str]:
+        lines = []
+        for index, exponent in enumerate(self.exponent):
+            value, unit = f"sums[{self.start + index}]", style.literal(2.0**-exponent)
+            if self.has_tanh:
+                value = f"fixed_tanh({value} >> {exponent - fixed_tanh.INPUT_BITS})"
+                unit = style.literal(2.0**-fixed_tanh.OUTPUT_BITS)
+            lines.append(f"values[{self.row + index}] = (float){value} * {unit};")
+        return lines
