@@ -1,5 +1,5 @@
-"""Proof that an export is the policy: the model that the user gave, and every way to run what was
-made of it, on the same observations. docs/proof.md says what that proves and what not."""
+"""Prove that an export is the policy: compare the user's model with every way to run the export, on
+the same observations. docs/proof.md says what that proves and what it does not."""
 
 from __future__ import annotations
 
@@ -33,14 +33,12 @@ Progress = Callable[[str], None]
 DEFAULT_ERROR = {"float32": 1e-6, "float16": 5e-3, "int16": 5e-3, "int8": 5e-2}
 """Greatest difference from the model, relative to the action's range, by the form of a weight."""
 TRANSLATION_SHARE = 1e-2
-"""What a policy may differ by from the model before it is encoded: a hundredth of what its kind
-may after it, and never less than float32's 1e-6."""
+"""The limit before encoding: a hundredth of that after it, and at least float32's 1e-6."""
 ROUNDED_ROWS = 1000
-"""Observations whose rounding is sampled, at most: half of them the furthest off."""
+"""The most observations whose rounding is sampled; half of them are the furthest off."""
 
 MOST_SPANS = 4.0
-"""An action's limits may lie so many times further apart than its values: errors that are small
-beside limits of 100 are not beside actions of 1."""
+"""The most by which an action's range may exceed its values' span, for judging errors."""
 
 _SHOWN = 6
 
@@ -61,17 +59,17 @@ class Proof:
         error: float | None,
         sequences: Sequences | None = None,
     ) -> None:
-        """source, batches: of a policy that keeps a state those of its tick.
+        """Run the source on all batches.
 
-        batches: the first are the observations that the policy meets, which the encoding is
-        judged by; on the others the float32 policy must be the source's too.
-
-        error: the greatest difference allowed, of the action's range; None: DEFAULT_ERROR.
-
-        sequences: of a policy that keeps a state, what it is run over whole.
+        Args:
+            source, batches: for a policy that keeps a state, those of its tick. The first batches
+                are the observations that the policy encounters, on which the encoding is judged;
+                on the others the float32 policy must equal the source too.
+            error: the greatest difference, relative to the action's range; None: DEFAULT_ERROR.
+            sequences: for a policy that keeps a state, the sequences that it is run on.
 
         Raises:
-            UserError: an action that is not finite for an observation that the policy meets.
+            UserError: an action is not finite for an observation that the policy encounters.
         """
         self._source, self._policy, self._error = source, policy.tick, error
         self._whole, self._sequences = policy, sequences
@@ -129,8 +127,8 @@ class Proof:
         return self._batches[0]
 
     def action_range(self, actions: Float64) -> Float64:
-        """high - low of each action, and at most `MOST_SPANS` times what the actions span; where a
-        limit is missing, what they span, or their greatest magnitude where they do not change."""
+        """Return high - low of each action, at most `MOST_SPANS` times the actions' span; without a
+        limit their span, or their greatest magnitude if they are constant."""
         span, magnitude = np.ptp(actions, axis=0), np.abs(actions).max(axis=0)
         most = np.where(span > 0, MOST_SPANS * span, np.inf)
         span = np.where(span > 0, span, np.where(magnitude > 0, magnitude, 1.0))
@@ -211,13 +209,12 @@ class Proof:
         runs_c: False leaves the C of a policy without a state to whoever runs it on a board.
 
         Returns:
-            max_abs_error of each way to run it, from the source on the observations that the policy
-            meets, and error_limit, in units of the action; action_range; max_error_share, the
-            greatest of them of the action's range; choices, of a policy that takes one of a few
-            (`OtherChoices`; in an encoding that rounds, error_limit and max_error_share are then of
-            the observations for which it chooses otherwise); float32_rounding, where the source's
-            had to be looked at; within_error, whether it had not; bit_exact; observations, how many
-            in all.
+            max_abs_error of each way to run it, on the observations that the policy encounters, and
+            error_limit, in units of the action; action_range; max_error_share, the greatest error
+            relative to it; choices, for a discrete action (`OtherChoices`; in an encoding that
+            rounds, error_limit and max_error_share are then shares of observations with another
+            choice); float32_rounding, if the source's had to be computed; within_error, whether it
+            had not; bit_exact; observations, their number in all.
 
         Raises:
             UserError: one differs by more than is allowed; the C differs in a bit; no C compiler.
@@ -346,9 +343,8 @@ class Proof:
     def _with_rounding(
         self, batch: Batch, difference: Float64, limit: Float64
     ) -> tuple[Float64, float]:
-        """The limit, raised to the source's float32 rounding where that is needed, and the greatest
-        rounding that was. Of very many such observations the furthest off are looked at, and as
-        many of the others."""
+        """Return the limit, raised to the source's float32 rounding if needed, and the greatest
+        rounding. Of very many observations, the furthest off and as many others are examined."""
         excess = (difference / limit).max(axis=1)
         rows = np.flatnonzero(~(excess <= 1))
         if not len(rows):
@@ -378,8 +374,7 @@ class Proof:
         return found
 
     def _lost(self, index: int, actions: Float32) -> NDArray[np.bool_]:
-        """Which actions far out are not finite since a value inside the policy is not, and a way to
-        run it multiplies that by weights of 0: policy.h says so."""
+        """Return which actions far out are not finite since a value inside is not: see policy.h."""
         lost = ~np.isfinite(actions)
         return lost & self._overflows(index)[:, None] if lost.any() else lost
 
