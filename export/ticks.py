@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.export.calibration import read_sequences
-from sparsectl.export.inputs import LIMITS, Inputs
+from sparsectl.export.inputs import CALIBRATION, LIMITS, Inputs
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.sequences import Tick, run_sequence
 
@@ -74,13 +74,14 @@ def tick_inputs(inputs: Inputs, rows: Float32) -> Inputs:
     """What is known of all that a tick takes: of the state, what it was in `rows`."""
     states = rows[:, len(inputs.low) :].astype(np.float64)
     low, high = states.min(axis=0), states.max(axis=0)
+    of_states = [LIMITS] * states.shape[1]
     return replace(
         inputs,
         low=np.concatenate([inputs.low, low]),
         high=np.concatenate([inputs.high, high]),
         offset=np.concatenate([inputs.offset, (low + high) / 2]),
         scale=np.concatenate([inputs.scale, np.maximum((high - low) / 6, 1e-6)]),
-        kinds=(*inputs.kinds, *[LIMITS] * states.shape[1]),
+        kinds=(*(LIMITS if kind == CALIBRATION else kind for kind in inputs.kinds), *of_states),
         names=(*inputs.names, *(f"state{index}" for index in range(states.shape[1]))),
         calibration=None,
         kept=None,

@@ -110,7 +110,7 @@ class OnnxSource:
 
     def exact(self, observations: Float32) -> Float64:
         if self._float64 is None:
-            return self.run(observations).astype(np.float64)
+            return self.run(np.asarray(observations, np.float32)).astype(np.float64)
         return self._actions(self._float64.run, observations, together=self._together64)
 
     def rounding(self, observations: Float32) -> Float64:

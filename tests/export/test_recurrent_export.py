@@ -14,6 +14,8 @@ from sparsectl.export.host_c import load_recurrent_c
 from sparsectl.export.pipeline import export_policy
 from sparsectl.policy.folder import GoldenVectors, PolicyFacts, read_policy_json
 from sparsectl.policy.load import load
+from tests.policy.onnx_file.chains import saved
+from tests.policy.onnx_file.recurrent_models import INPUTS, cell_model
 
 
 def student(path: Path, units: int = 5, kept: float = 0.8, **changes: Any) -> Path:
@@ -82,6 +84,15 @@ def test_calibration_is_taken_as_sequences(tmp_path: Path) -> None:
     result = exported(path, tmp_path, calibration=tmp_path / "d.npz", observations=1000)
     assert result["inputs_from"] == "calibration"
     assert result["sequences"]["sequences"] > 5 and result["sequences"]["ticks"] >= 1000
+
+
+def test_a_file_without_limits_takes_calibration(tmp_path: Path) -> None:
+    """Of an operator, too, that onnx's own reference does not know, so that there is no float64."""
+    path = saved(tmp_path, cell_model("RNN", activations=["Sigmoid"]))
+    rows = np.random.default_rng(0).normal(size=(900, INPUTS)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", observations=rows)
+    result = exported(path, tmp_path, calibration=tmp_path / "d.npz", encoding="dense-int16")
+    assert result["bit_exact"] and result["inputs_from"] == "calibration"
 
 
 @pytest.mark.parametrize(
