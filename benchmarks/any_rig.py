@@ -2,10 +2,12 @@
 
     python benchmarks/any_rig.py train --folder runs/any_cartpole [--settings.family furuta]
     python benchmarks/any_rig.py measure --rigs 1000 [--student runs/any_cartpole]
+    python benchmarks/any_rig.py ship --student runs/any_cartpole
 
 `train` distils the teacher that sees a rig's numbers into a recurrent student (or, with
 --settings.units 0, into one of stacked frames), and goes on where it was stopped. `measure` runs
 trials of 45 s on drawn rigs and on the shipped one, of the teacher and of the student in FOLDER.
+`ship` makes that student the one that comes with sparsectl.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from scipy.stats import binomtest  # noqa: E402
 from sparsectl.common.files import read_json, write_json  # noqa: E402
 from sparsectl.common.progress import Progress  # noqa: E402
 from sparsectl.common.provenance import provenance  # noqa: E402
-from sparsectl.plants.drawing import draw_rig  # noqa: E402
+from sparsectl.plants.drawing import draw_rig, figures_of  # noqa: E402
 from sparsectl.plants.rig import Rig, load_rig  # noqa: E402
 from sparsectl.training.any_rig.measure import Outcomes, trials  # noqa: E402
 from sparsectl.training.any_rig.rollout import Actor  # noqa: E402
@@ -39,6 +41,9 @@ FIRST_RIG = 500_000_000
 
 AT_ONCE = 250
 
+RUNS = "runs.json"
+"""Of a distillation's folder: where each of its runs came from."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -46,10 +51,10 @@ class Settings:
 
     family: str = "cartpole"
     rounds: int = 400
-    rigs: int = 192
-    updates: int = 24
-    batch: int = 48
-    units: int = 20
+    rigs: int = 384
+    updates: int = 12
+    batch: int = 128
+    units: int = 22
     frames: int = 10
     seed: int = 0
 
@@ -74,13 +79,38 @@ class Measure:
     """Folder of a distillation; None: the teacher alone."""
 
 
+@dataclass(frozen=True)
+class Ship:
+    """Make a student the one that comes with sparsectl."""
+
+    student: Path
+    """Folder of a distillation."""
+
+
 def main() -> None:
     """Run what was asked for."""
-    asked = tyro.cli(Train | Measure, description=__doc__.splitlines()[0])
+    asked = tyro.cli(Train | Measure | Ship, description=__doc__.splitlines()[0])
     if isinstance(asked, Train):
         train(asked)
+    elif isinstance(asked, Ship):
+        ship(asked)
     else:
         measure(asked)
+
+
+def ship(asked: Ship) -> None:
+    """Write the student's file into the package."""
+    from sparsectl.training.any_rig.acting import Acting
+    from sparsectl.training.any_rig.deploy import student_path, write_any
+    from sparsectl.training.any_rig.distill import read_student
+
+    student, settings, rounds = read_student(asked.student)
+    if not isinstance(student, Acting):
+        raise SystemExit(f"{asked.student} holds a student of stacked frames; ship a GRU")
+    facts = {"settings": settings, "rounds": rounds, "runs": read_json(asked.student / RUNS)}
+    path = student_path(settings["family"])
+    write_any(path, student, {"family": settings["family"], **facts})
+    print(path)
 
 
 def train(asked: Train) -> None:
@@ -90,6 +120,10 @@ def train(asked: Train) -> None:
     from sparsectl.training.any_rig.distill import AnyRigDistillation, AnyRigSettings
 
     torch.set_num_threads(1)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    runs = asked.folder / RUNS
+    known = read_json(runs) if runs.exists() else []
+    write_json(runs, [*known, provenance()])
     AnyRigDistillation(AnyRigSettings(**vars(asked.settings)), asked.folder).run()
 
 
@@ -103,13 +137,19 @@ def measure(asked: Measure) -> None:
         student, settings, rounds = read_student(asked.student)
         actors["student"] = student
         curve = (asked.student / CURVE).read_text(encoding="utf-8").splitlines()
-        facts = {"settings": settings, "rounds": rounds, "curve": [json.loads(x) for x in curve]}
+        facts = {
+            "settings": settings,
+            "rounds": rounds,
+            "runs": read_json(asked.student / RUNS),
+            "curve": [json.loads(x) for x in curve],
+        }
     rigs = [draw_rig(asked.family, FIRST_RIG + number) for number in range(asked.rigs)]
     shipped = [load_rig(SHIPPED[asked.family])] * asked.shipped
     rows: dict[str, Any] = {}
     for name, actor in actors.items():
         drawn, own = _run(rigs, actor, name), _run(shipped, actor, f"{name}, shipped")
         rows[name] = {"drawn": _figures(drawn), "shipped": _figures(own)}
+        rows[name]["drawn"] |= _failures(drawn, rigs)
         print(name, json.dumps(rows[name], indent=1))
     known = read_json(OUT) if OUT.exists() else {}
     families = {**known.get("families", {}), asked.family: {"rows": rows, **facts}}
@@ -145,6 +185,45 @@ def _figures(outcomes: Outcomes) -> dict[str, Any]:
         "swing_up_s_median": float(np.median(times)) if balanced else None,
         "mean_reward": float(outcomes.mean_reward.mean()),
         "mean_reward_worst_hundredth": float(worst.mean()),
+    }
+
+
+def _failures(outcomes: Outcomes, rigs: list[Rig]) -> dict[str, Any]:
+    """How the rigs failed that did, what sets them apart, and each of the worst hundredth."""
+    late = ~outcomes.balanced & ~np.isnan(outcomes.swung_up_s)
+    figures = [figures_of(rig) for rig in rigs]
+    numbers = {
+        "push_m_s2": [each.push for each in figures],
+        "speed_m_s": [each.speed for each in figures],
+        "length_m": [each.length_m for each in figures],
+        "travel_lengths": [
+            rig.base.limit * rig.lever_m / each.length_m
+            for rig, each in zip(rigs, figures, strict=True)
+        ],
+        "period_s": [rig.period_s for rig in rigs],
+    }
+    failed = ~outcomes.balanced
+    worst = np.argsort(outcomes.mean_reward, kind="stable")[: max(1, len(rigs) // 100)]
+    return {
+        "late": int(late.sum()),
+        "not_up_at_end": int((failed & ~late & ~outcomes.met_limit).sum()),
+        "medians": {
+            name: {
+                "failed": float(np.median(np.array(of)[failed])) if failed.any() else None,
+                "balanced": float(np.median(np.array(of)[~failed])) if not failed.all() else None,
+            }
+            for name, of in numbers.items()
+        },
+        "worst": [
+            {
+                "rig": FIRST_RIG + int(k),
+                "balanced": bool(outcomes.balanced[k]),
+                "met_limit": bool(outcomes.met_limit[k]),
+                "mean_reward": float(outcomes.mean_reward[k]),
+                **{name: float(of[k]) for name, of in numbers.items()},
+            }
+            for k in worst
+        ],
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import tyro
 from advice_tables import trajectory_advice
+from any_rig_tables import any_rig
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -195,6 +196,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training_curves": training_curves,
     "episode_speed": episode_speed,
     "identification": identification,
+    "any_rig": any_rig,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,

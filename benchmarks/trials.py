@@ -8,11 +8,12 @@ rig as its file has it, and on a unit drawn anew from the file's ranges.
 A policy for any pendulum is tried on rigs drawn anew, one a seed, each with a firmware of its own;
 that writes results/trials_on_drawn_rigs.json:
 
-    python benchmarks/trials.py --policy POLICY --rigs 200 [--family cartpole] [--first 0]
+    python benchmarks/trials.py --policy any-cartpole --rigs 200 [--first 500000000]
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
+from sparsectl.commands.any_policy import FAMILIES, for_rig
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
@@ -29,6 +31,7 @@ from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.drawing import draw_table, rig_text
 from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.training.any_rig.deploy import student_path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,7 +43,7 @@ class TrialsConfig:
     """What to run."""
 
     policy: Path = ROOT / "runs" / "demo" / "policy"
-    """Folder that `sparsectl export` wrote."""
+    """Folder that `sparsectl export` wrote; with --rigs also any-cartpole."""
     trials: int = 20
     """Seeds 0 to this."""
     seconds: float = 30.0
@@ -52,7 +55,8 @@ class TrialsConfig:
     family: str = "cartpole"
     """Of the drawn rigs: a file in plants/ranges/."""
     first: int = 0
-    """Number of the first drawn rig."""
+    """Number of the first drawn rig; students are distilled on those from 1,000,000 on, and none
+    is on those from 500,000,000 on."""
     out: Path | None = None
     """File for the figures in place of the one in results/."""
 
@@ -87,10 +91,12 @@ def trials_on_drawn_rigs(config: TrialsConfig) -> list[dict[str, Any]]:
         rig.parent.mkdir(parents=True, exist_ok=True)
         rig.write_text(rig_text(draw_table(config.family, number)), encoding="utf-8")
         row: dict[str, Any] = {"rig": number}
+        folder = config.policy
         try:
+            folder, _ = for_rig(config.policy, str(rig))
             result = run_trial(
                 TrialConfig(
-                    policy=config.policy,
+                    policy=folder,
                     rig=str(rig),
                     clock="lockstep",
                     seconds=config.seconds,
@@ -104,6 +110,8 @@ def trials_on_drawn_rigs(config: TrialsConfig) -> list[dict[str, Any]]:
             row |= {"balanced": False, "balanced_seconds": 0.0, "ended": f"refused: {error}"}
         rows.append(row)
         shutil.rmtree(out / "firmware", ignore_errors=True)  # each rig's own; the journal stays
+        if folder != config.policy:
+            shutil.rmtree(folder.parent, ignore_errors=True)
     return rows
 
 
@@ -121,13 +129,18 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _identity(policy: Path) -> str:
+    """Digest of a policy's folder, or the SHA-256 of the student of one for any rig."""
+    family = FAMILIES.get(str(policy))
+    if family is None:
+        return read_onnx(policy / "policy.onnx").digest
+    return hashlib.sha256(student_path(family).read_bytes()).hexdigest()
+
+
 def main(config: TrialsConfig) -> None:
     """Run the trials on the rig as its file has it, and on units drawn from its ranges; or on rigs
     drawn anew."""
-    results: dict[str, Any] = {
-        "digest": read_onnx(config.policy / "policy.onnx").digest,
-        "seconds": config.seconds,
-    }
+    results: dict[str, Any] = {"digest": _identity(config.policy), "seconds": config.seconds}
     if config.rigs:
         rows = trials_on_drawn_rigs(config)
         results |= {"family": config.family, "first": config.first, **summary(rows), "rigs": rows}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from sparsectl.commands.any_policy import for_rig
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config import BuildConfig
@@ -19,15 +20,16 @@ def build(config: BuildConfig) -> dict[str, Any]:
         UserError: the folder is not a policy's, the rig or board is unknown, or there is no
             compiler.
     """
-    graph = read_onnx(config.policy / "policy.onnx")
-    rig_name = config.rig or graph.rig
+    policy, rig = for_rig(config.policy, config.rig)
+    graph = read_onnx(policy / "policy.onnx")
+    rig_name = rig or graph.rig
     if rig_name is None:
         raise UserError(
             f"{config.policy} names no rig; give one with --rig NAME or --rig FILE.toml"
         )
     constants = load_rig(rig_name).firmware_constants()
-    out = config.out or config.policy.parent / "firmware"
-    built = build_firmware(config.policy, config.board, constants, out, measure=True)
+    out = config.out or policy.parent / "firmware"
+    built = build_firmware(policy, config.board, constants, out, measure=True)
     edges, tick = built["encoder_share"] or 0.0, built["tick_share"] or 0.0
     if edges + tick > 1.0:
         print(

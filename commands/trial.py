@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sparsectl.commands.any_policy import with_its_rig
 from sparsectl.common.errors import UserError
 from sparsectl.hil.campaign.campaign import run_campaign
 from sparsectl.hil.campaign.config import TrialCommand
@@ -27,6 +28,7 @@ def trial(command: TrialCommand) -> dict[str, Any]:
         raise UserError(f"--repeat is {command.repeat}; give 1 to {MOST_TRIALS}")
     if not 0 < command.margin <= MOST_MARGIN:
         raise UserError(f"--margin is {command.margin}; give a share over 0, such as 0.02")
+    command = with_its_rig(command)
     if command.check_wiring:
         if command.repeat > 1 or command.compare is not None or command.live:
             raise UserError("--check-wiring runs no trial; leave --repeat, --compare, --live out")

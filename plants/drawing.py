@@ -63,6 +63,13 @@ class Spread:
             return math.exp(random.uniform(math.log(self.low), math.log(self.high)))
         return random.uniform(self.low, self.high)
 
+    @property
+    def middle(self) -> float:
+        """Half of what is drawn is below it."""
+        if self.logarithmic:
+            return math.sqrt(self.low * self.high)
+        return (self.low + self.high) / 2.0
+
     def holds(self, value: float) -> bool:
         """Whether a number lies within, but for what its digits round."""
         slack = 10.0 ** (1 - DIGITS)
@@ -178,6 +185,19 @@ def figures_of(rig: Rig) -> Figures:
         push=effort / inertia * lever_m,
         speed=effort / drag * lever_m,
     )
+
+
+def middle_table(ranges: Ranges, period_s: float, limit: float) -> dict[str, Any]:
+    """The table of a rig in the middle of the ranges, but for its period and its base's limit."""
+    middle = {
+        section: {key: spread.middle for key, spread in keys.items()}
+        for section, keys in ranges.numbers.items()
+    }
+    middle["base"]["limit"] = limit
+    table = _table(ranges, 0, period_s, middle)
+    lines = {key: [spread.low, spread.high] for key, spread in ranges.numbers["line"].items()}
+    lines["period_jitter"] = [0.0, ranges.numbers["line"]["period_jitter"].high]
+    return {**table, "randomisation": {**table["randomisation"], **lines}}
 
 
 def _table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from sparsectl.common.errors import UserError
 from sparsectl.plants.motor import MOTORS, CurrentMotor, Motor
 from sparsectl.plants.rig_constants import RigConstants, wrong_duties
+from sparsectl.plants.rig_file import read_table
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 
@@ -206,11 +206,7 @@ def load_rig(name_or_path: str | Path) -> Rig:
         UserError: no such rig; not TOML; a key is missing, unknown or out of range.
     """
     path = rig_path(name_or_path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a rig file: {error}; fix that line") from error
-    return parse_rig(table, path)
+    return parse_rig(read_table(path), path)
 
 
 def _signal(name: str, unit: str, scale: float, bound: float | None) -> dict[str, Any]:

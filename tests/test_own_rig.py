@@ -17,6 +17,8 @@ from sparsectl.hil.config import IdentifyConfig, TrialConfig
 from sparsectl.hil.identification.identify import identify
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants import OWN_RIG
+from sparsectl.plants.bare_rig import outside_of, whole_rig
+from sparsectl.plants.drawing import load_ranges
 from sparsectl.plants.environment import PendulumEnv
 from sparsectl.plants.plant import wrap_angle
 from sparsectl.plants.rig import load_rig
@@ -37,7 +39,7 @@ def toml_blocks() -> list[str]:
 
 @pytest.fixture(scope="module")
 def rig_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    text = toml_blocks()[0]
+    text = toml_blocks()[1]
     path = tmp_path_factory.mktemp("rig") / "my_rig.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -70,6 +72,15 @@ def test_the_environment_is_a_good_one(rig_file: Path) -> None:
     check_env(gymnasium.make(OWN_RIG, rig=str(rig_file)).unwrapped, skip_render_check=True)
 
 
+def test_the_first_file_is_enough_for_a_policy_for_any_rig(tmp_path: Path) -> None:
+    path = tmp_path / "my_rig.toml"
+    path.write_text(toml_blocks()[0], encoding="utf-8")
+    ranges = load_ranges("cartpole")
+    whole = whole_rig(path, ranges)
+    assert not outside_of(whole, ranges)
+    assert whole.rig.firmware_constants().period_us == 10_000
+
+
 def test_firmware_gets_its_numbers(rig_file: Path) -> None:
     constants = load_rig(rig_file).firmware_constants()
     assert constants.base_limit == 0.36
@@ -77,7 +88,7 @@ def test_firmware_gets_its_numbers(rig_file: Path) -> None:
 
 
 def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> None:
-    whole, rotary, _ = toml_blocks()
+    _, whole, rotary, _ = toml_blocks()
     for part in re.split(r"\n(?=\[)", rotary.strip()):
         head = part.partition("\n")[0] if part.startswith("[") else "model ="
         start = whole.index(head.split("]")[0])
@@ -99,7 +110,7 @@ def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> 
 
 
 def test_the_lines_of_a_bang_bang_drive_make_a_rig_with_choices(tmp_path: Path) -> None:
-    whole, _, duties = toml_blocks()
+    _, whole, _, duties = toml_blocks()
     head, _, lines = duties.partition("\n")
     path = tmp_path / "bang_bang.toml"
     start = whole.index(head)

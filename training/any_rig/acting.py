@@ -1,14 +1,13 @@
 """What a student of any rig sees, and its arithmetic in numpy: one GRU between the two.
 
 It sees a rig's encoders, in units that need no masses: the base's position and speed in shares of
-its limit, the pole's angle as sine and cosine, its speed in rad/s. The rig's limit and period, that
-its file gives, are constant inputs; for one rig they fold into its biases, and what is deployed has
-the five signals of every rig as its inputs.
+its limit, the pole's angle as sine and cosine, its speed in rad/s. What its file says of the limit,
+the period and the encoders' counts are constant inputs; for one rig they fold into its biases, and
+what is deployed has the five signals of every rig as its inputs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from sparsectl.plants.rig import Rig
 Array = NDArray[np.float32]
 
 SIGNALS = 5
-CONSTANTS = 2
+CONSTANTS = 4
 LIMIT_SHARE = 0.5
 """Of the limit, the place of the base that is 1 as an input."""
 LIMITS_A_SECOND = 2.0
@@ -29,8 +28,8 @@ SINE = 0.25
 """Sine of the pole's angle that is 1: balancing answers small angles with much duty."""
 POLE_RAD_S = 4.0
 """Speed of the pole that is 1."""
-REFERENCE_LIMIT = 0.25
-REFERENCE_PERIOD_S = 0.015
+REFERENCES = (0.25, 0.015, 0.14, 0.012)
+"""What makes the logarithm of each constant 0."""
 
 
 def scales_of(rig: Rig) -> Array:
@@ -41,24 +40,28 @@ def scales_of(rig: Rig) -> Array:
 
 
 def constants_of(rig: Rig) -> Array:
-    """The constant inputs of a rig, [2]: its travel in m at the hinge, and its period."""
-    travel_m = rig.base.limit * rig.lever_m
-    return np.array(
-        [math.log(travel_m / REFERENCE_LIMIT), math.log(rig.period_s / REFERENCE_PERIOD_S)],
-        np.float32,
+    """The constant inputs of a rig, [4], logarithms: its travel in m at the hinge, its period, what
+    a count a period is of the pole's speed, in rad/s, and of the base's, in limits a second."""
+    limit, period_s = rig.base.limit, rig.period_s
+    numbers = (
+        limit * rig.lever_m,
+        period_s,
+        abs(rig.pole_rad_per_count) / period_s,
+        abs(rig.base.unit_per_count) / (limit * period_s),
     )
+    return np.log(np.array(numbers) / REFERENCES).astype(np.float32)
 
 
 class Inputs:
     """From observations of many rigs to the student's inputs."""
 
     def __init__(self, rigs: Sequence[Rig]) -> None:
-        self._scales = np.stack([scales_of(rig) for rig in rigs])
-        self._constants = np.stack([constants_of(rig) for rig in rigs])
+        self.scales = np.stack([scales_of(rig) for rig in rigs])
+        self.constants = np.stack([constants_of(rig) for rig in rigs])
 
     def of(self, observations: Array) -> Array:
-        """Inputs [rigs, 7] for stacked frames [rigs, frames * 5], of which the last counts."""
-        return np.concatenate([observations[:, -SIGNALS:] / self._scales, self._constants], axis=1)
+        """Inputs [rigs, 9] for stacked frames [rigs, frames * 5], of which the last counts."""
+        return np.concatenate([observations[:, -SIGNALS:] / self.scales, self.constants], axis=1)
 
 
 @dataclass
@@ -77,7 +80,7 @@ class Acting:
         return np.zeros((rigs, self.weight_hh.shape[1]), np.float32)
 
     def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        """Duties [rigs] and the next state, for inputs [rigs, 7]."""
+        """Duties [rigs] and the next state, for inputs [rigs, 9]."""
         units = state.shape[1]
         given = inputs @ self.weight_ih.T + self.bias_ih
         kept = state @ self.weight_hh.T + self.bias_hh
@@ -101,7 +104,7 @@ class ActingStack:
         return np.full((rigs, self.frames * SIGNALS), np.nan, np.float32)
 
     def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        """Duties [rigs] and the next state, for inputs [rigs, 7]."""
+        """Duties [rigs] and the next state, for inputs [rigs, 9]."""
         frame = inputs[:, :SIGNALS]
         if np.isnan(state[0, 0]):
             state = np.tile(frame, (1, self.frames))

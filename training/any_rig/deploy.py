@@ -29,6 +29,14 @@ from sparsectl.training.any_rig.acting import (
 
 LARGEST_BYTES = 2**20
 
+STUDENTS = Path(__file__).parent / "students"
+"""That come with sparsectl, one a family of rigs."""
+
+
+def student_path(family: str) -> Path:
+    """The file of the student for all rigs of a family."""
+    return STUDENTS / f"any_{family}.safetensors"
+
 
 def policy_for(student: Acting, rig: Rig) -> PolicyGraph:
     """The student as the policy of one rig.

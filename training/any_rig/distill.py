@@ -7,10 +7,12 @@ learns from whole episodes of the last rounds by backpropagation through time.
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +24,46 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.plants.drawing import draw_rig
+from sparsectl.plants.rig import Start
 from sparsectl.training.any_rig.acting import Array
 from sparsectl.training.any_rig.gradients import gradients_of
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.rollout import Actor, Driven, drive
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
-STARTS = ("hanging",) * 11 + ("upright",) * 5 + ("uniform",) * 4
-"""Where a round's episodes begin, in turn."""
+REST = "rest"
+STARTS = (REST,) * 5 + ("hanging",) * 6 + ("upright",) * 5 + ("uniform",) * 4
+"""Where a round's episodes begin, in turn; at rest as a trial does that has been homed: the base in
+the middle, the pole hanging, nothing moving."""
+
+AT_REST = Start(0.0, 0.0, 0.0, 0.0)
 
 TEACHER_ROUNDS = 20
 """Over which the share of rigs that the teacher drives falls to its last value."""
 
 LAST_TEACHER_SHARE = 0.1
-KEPT_ROUNDS = 12
+KEPT_ROUNDS = 8
+MOST_FAILED = 2000
+"""Rigs on which the student failed that are remembered, the last ones."""
+
 LARGEST_GRADIENT = 0.5
+LAST_RATE = 0.02
+"""Of the learning rate, what is left of it in the last round."""
+
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
 
 
 @dataclass(frozen=True)
 class AnyRigSettings:
-    """Of one distillation; the learning rate falls to a tenth over the rounds.
+    """Of one distillation; the learning rate falls along a cosine over the rounds.
 
     Attributes:
         family: of the rigs.
         rounds: of driving and learning.
-        rigs: drawn afresh in each round.
-        ticks: of each episode.
+        rigs: that are driven in each round.
+        again: of them, the share that the student failed on before; the others are drawn afresh.
+        ticks: of each episode; long ones hold the swing-ups that fail again and again.
         updates: passes a round, each through `batch` episodes of one of the last rounds.
         batch: episodes of a pass.
         chunk: ticks of a gradient step; a gradient reaches back to the beginning of its chunk.
@@ -57,6 +71,8 @@ class AnyRigSettings:
         frames: of the frame-stacked student.
         hidden: its layers.
         learning_rate: of Adam.
+        average: what the mean of the weights, which drives and is kept, keeps of itself at each
+            gradient step (Polyak and Juditsky 1992).
         noise: of the duty at most, on the rigs that the teacher drives.
         seed: of the rigs, the episodes and the weights.
         checkpoint_rounds: after how many rounds a checkpoint is written.
@@ -64,15 +80,17 @@ class AnyRigSettings:
 
     family: str = "cartpole"
     rounds: int = 400
-    rigs: int = 192
-    ticks: int = 600
-    updates: int = 80
-    batch: int = 32
+    rigs: int = 384
+    again: float = 0.25
+    ticks: int = 1200
+    updates: int = 12
+    batch: int = 128
     chunk: int = 150
-    units: int = 20
+    units: int = 22
     frames: int = 10
     hidden: tuple[int, int] = (24, 16)
-    learning_rate: float = 5e-3
+    learning_rate: float = 4e-3
+    average: float = 0.998
     noise: float = 0.6
     seed: int = 0
     checkpoint_rounds: int = 5
@@ -82,7 +100,7 @@ class AnyRigDistillation:
     """A distillation that goes on where it was stopped.
 
     Args:
-        settings: a run that is resumed must have the same.
+        settings: a run that is resumed must have the same, but for its rounds.
         folder: of its checkpoint and its curve.
 
     Raises:
@@ -93,10 +111,12 @@ class AnyRigDistillation:
         self.settings, self.folder = settings, folder
         torch.manual_seed(settings.seed)
         self.student = _made(settings)
+        self.averaged = copy.deepcopy(self.student)
         self._gradients = gradients_of(self.student)
         self._adam = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
         self._kept: deque[Driven] = deque(maxlen=KEPT_ROUNDS)
-        self.round = 0
+        self._failed: deque[int] = deque(maxlen=MOST_FAILED)
+        self.round = self._steps = 0
         self._resume()
 
     def run(self) -> None:
@@ -105,49 +125,62 @@ class AnyRigDistillation:
         for number in Progress(left, desc="any rig", unit="round"):
             began = time.monotonic()
             share = max(LAST_TEACHER_SHARE, 1.0 - number / TEACHER_ROUNDS)
-            driven = self._driven(number, share)
-            self._kept.append(driven)
+            figures = self._drive(number, share)
             loss = self._learn(number)
             self.round = number + 1
-            own = slice(round(share * self.settings.rigs), None)
-            ends = driven.balanced[-100:, own].all(axis=0)
-            figures = {
-                "round": number,
-                "loss": loss,
-                "reward": float(driven.rewards[:, own].mean()) if ends.size else None,
-                "balanced_at_end": float(ends.mean()) if ends.size else None,
-                "seconds": time.monotonic() - began,
-            }
-            self._note(figures)
+            seconds = time.monotonic() - began
+            self._note({"round": number, "loss": loss, **figures, "seconds": seconds})
             if self.round % self.settings.checkpoint_rounds == 0 or number == left[-1]:
                 self.save()
 
     @property
     def actor(self) -> Actor:
-        """The student as it is now, in numpy."""
-        return acting(self.student)
+        """The student as it is now, its weights averaged, in numpy."""
+        return acting(self.averaged)
 
-    def _driven(self, number: int, share: float) -> Driven:
+    def _drive(self, number: int, share: float) -> dict[str, float | None]:
+        """Drive a round's rigs and keep what was seen; how those fared that were drawn afresh."""
         settings = self.settings
+        random = np.random.default_rng([settings.seed, number, 1])
         first = 1_000_000 * (settings.seed + 1) + number * settings.rigs
-        numbers = range(first, first + settings.rigs)
-        # The rigs that the teacher drives come first; the starts must not go with them.
+        numbers = np.arange(first, first + settings.rigs)
+        # The teacher's rigs come first, those that failed before come last.
+        taught = round(share * settings.rigs)
+        again = min(round(settings.again * settings.rigs), len(self._failed), len(numbers) - taught)
+        fresh = len(numbers) - again
+        rigs = numbers.copy()
+        rigs[fresh:] = random.choice(np.array(self._failed, np.int64), again, replace=False)
+        # The starts must go with neither.
         starts = [STARTS[(number + 7 * k) % len(STARTS)] for k in range(settings.rigs)]
-        return drive(
-            [draw_rig(settings.family, each) for each in numbers],
-            [episode_seed(Series.DAGGER, each) for each in numbers],
+        drawn = [draw_rig(settings.family, int(each)) for each in rigs]
+        driven = drive(
+            [
+                replace(rig, start=AT_REST) if start == REST else rig
+                for rig, start in zip(drawn, starts, strict=True)
+            ],
+            [episode_seed(Series.DAGGER, int(each)) for each in numbers],
             self.actor,
             steps=settings.ticks,
-            start=starts,
+            start=["hanging" if start == REST else start for start in starts],
             teacher_share=share,
             noise=settings.noise,
             seed=number,
         )
+        self._kept.append(driven)
+        balanced = np.asarray(driven.balanced[-100:].all(axis=0))
+        self._failed.extend(int(each) for each in rigs[taught:][~balanced[taught:]])
+        if taught >= fresh:
+            return {"reward": None, "balanced_at_end": None}
+        return {
+            "reward": float(driven.rewards[:, taught:fresh].mean()),
+            "balanced_at_end": float(balanced[taught:fresh].mean()),
+        }
 
     def _learn(self, number: int) -> float:
         settings = self.settings
         random = np.random.default_rng([settings.seed, number])
-        rate = settings.learning_rate * 0.1 ** (number / settings.rounds)
+        done = 0.5 * (1.0 + math.cos(math.pi * number / settings.rounds))
+        rate = settings.learning_rate * (LAST_RATE + (1.0 - LAST_RATE) * done)
         for group in self._adam.param_groups:
             group["lr"] = rate
         losses = []
@@ -167,15 +200,26 @@ class AnyRigDistillation:
         carried = self._gradients.begin(inputs.shape[1])
         for first in range(0, settings.ticks, settings.chunk):
             part = slice(first, first + settings.chunk)
-            share = running[part] / max(1, int(running[part].sum()))
+            # The whole batch is the divisor: what few rigs are left late must not weigh more.
+            share = running[part] / running[part].size
             self._adam.zero_grad()
             loss, carried = self._gradients.of(
                 inputs[part], labels[part], share.astype(np.float32), carried
             )
             torch.nn.utils.clip_grad_norm_(self.student.parameters(), LARGEST_GRADIENT)
             self._adam.step()
+            self._average()
             losses.append(loss)
         return losses
+
+    def _average(self) -> None:
+        self._steps += 1
+        keep = min(self.settings.average, self._steps / (self._steps + 10))
+        with torch.no_grad():
+            for mean, now in zip(
+                self.averaged.parameters(), self.student.parameters(), strict=True
+            ):
+                mean.lerp_(now, 1.0 - keep)
 
     def _note(self, figures: dict[str, Any]) -> None:
         with (self.folder / CURVE).open("a", encoding="utf-8") as file:
@@ -188,7 +232,10 @@ class AnyRigDistillation:
                 {
                     "settings": asdict(self.settings),
                     "round": self.round,
+                    "steps": self._steps,
+                    "failed": list(self._failed),
                     "student": self.student.state_dict(),
+                    "averaged": self.averaged.state_dict(),
                     "adam": self._adam.state_dict(),
                 },
                 temporary,
@@ -200,9 +247,11 @@ class AnyRigDistillation:
         if not path.exists():
             return
         held = torch.load(path, weights_only=True)
-        if held["settings"] != asdict(self.settings):
+        if held["settings"] | {"rounds": 0} != asdict(self.settings) | {"rounds": 0}:
             raise UserError(f"{path} is of a run with other settings; give another folder")
-        self.round = held["round"]
+        self.round, self._steps = held["round"], held["steps"]
+        self._failed.extend(held["failed"])
+        self.averaged.load_state_dict(held["averaged"])
         self.student.load_state_dict(held["student"])
         self._adam.load_state_dict(held["adam"])
 
@@ -218,7 +267,7 @@ def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:
         raise UserError(f"no checkpoint in {folder}; distil there first")
     held = torch.load(path, weights_only=True)
     student = _made(AnyRigSettings(**held["settings"]))
-    student.load_state_dict(held["student"])
+    student.load_state_dict(held["averaged"])
     return acting(student), held["settings"], held["round"]
 
 

@@ -22,7 +22,7 @@ class Gradients(Protocol):
         """The loss, and what is carried into the next part.
 
         Args:
-            inputs: [ticks, rigs, 7].
+            inputs: [ticks, rigs, inputs].
             labels: duties [ticks, rigs].
             share: of each squared difference in the loss, [ticks, rigs].
             carried: from the part before.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.plants.rig import Rig
-from sparsectl.plants.side_by_side import PendulumEpisodes
-from sparsectl.plants.task import BALANCED_RAD
-from sparsectl.training.any_rig.acting import Inputs
-from sparsectl.training.any_rig.rollout import Actor
-from sparsectl.training.any_rig.teacher import ModelBased
+from sparsectl.training.any_rig.rollout import Actor, drive
 
 SWING_UP_S = 15.0
 BALANCE_S = 30.0
@@ -52,27 +47,12 @@ def trials(
     """
     period_s = np.array([rig.period_s for rig in rigs])
     whole = np.ceil((SWING_UP_S + balance_s) / period_s).astype(np.int64)
-    steps = math.ceil((SWING_UP_S + balance_s) / period_s.min())
-    episodes = PendulumEpisodes(rigs, list(seeds), steps=steps + 1)
-    teacher = ModelBased(rigs, episodes.parameters) if actor is None else None
-    inputs_of, count = Inputs(rigs), len(rigs)
-    state = None if actor is None else actor.reset(count)
-    since, rewards = np.full(count, np.nan), np.zeros(count)
-    met_limit = np.zeros(count, np.bool_)
-    for tick in range(steps):
-        if teacher is not None:
-            duty = teacher.act(episodes.units.motion, episodes.duty)
-        else:
-            assert actor is not None and state is not None
-            given, state = actor.step(inputs_of.of(episodes.observations), state)
-            duty = given.astype(np.float64)
-        stepped = episodes.step(duty)
-        met_limit |= stepped.terminated & (tick < whole)
-        rewards += stepped.rewards * ~episodes.is_over * (tick * period_s < RETURN_S)
-        upright = (np.abs(episodes.units.angle_rad()) < BALANCED_RAD) & ~episodes.is_over
-        began = np.where(np.isnan(since), (tick + 1) * period_s, since)
-        running = tick < whole
-        since = np.where(running, np.where(upright, began, np.nan), since)
-    swung_up_s = np.where(met_limit, np.nan, since)
+    driven = drive(rigs, seeds, actor, steps=int(whole.max()))
+    tick = np.arange(len(driven.running))[:, None]
+    within = tick < whole
+    met_limit = np.asarray((~driven.running & within).any(axis=0))
+    rewards = (driven.rewards * (tick * period_s < RETURN_S)).sum(axis=0, dtype=np.float64)
+    last_down = np.where(~driven.balanced & within, tick + 1, 0).max(axis=0)
+    swung_up_s = np.where(last_down < whole, (last_down + 1) * period_s, np.nan)
     balanced = ~np.isnan(swung_up_s) & (swung_up_s <= SWING_UP_S)
     return Outcomes(balanced, swung_up_s, met_limit, rewards * period_s / RETURN_S)

@@ -18,7 +18,7 @@ class GruStudent(torch.nn.Module):
     def forward(
         self, inputs: torch.Tensor, state: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Duties [ticks, rigs] for inputs [ticks, rigs, 7], and the state after; None: reset."""
+        """Duties [ticks, rigs] for [ticks, rigs, inputs], and the state after; None: reset."""
         hidden, state = self.gru(inputs, state)
         return torch.tanh(self.duty(hidden))[..., 0], state
 
@@ -53,7 +53,7 @@ class StackStudent(torch.nn.Module):
     def forward(
         self, inputs: torch.Tensor, state: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Duties [ticks, rigs] for inputs [ticks, rigs, 7], and the frames that come before the
+        """Duties [ticks, rigs] for [ticks, rigs, inputs], and the frames that come before the
         next tick; None: the first frame fills the history."""
         before = inputs[:1].expand(self.frames - 1, -1, -1) if state is None else state
         known = torch.cat([before, inputs])

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from sparsectl.plants.rig import Rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.plants.task import BALANCED_RAD
-from sparsectl.training.any_rig.acting import Array, Inputs
+from sparsectl.training.any_rig.acting import (
+    CONSTANTS,
+    SIGNALS,
+    Array,
+    Inputs,
+)
 from sparsectl.training.any_rig.teacher import GAINS, Gains, ModelBased
 
 
@@ -73,26 +78,26 @@ def drive(
     random = np.random.default_rng(seed)
     taught = np.arange(count) < round(teacher_share * count)
     deviation = noise * random.uniform(0.0, 1.0, count) * taught
-    state = None if actor is None else actor.reset(count)
-    inputs = np.zeros((steps, count, inputs_of.of(episodes.observations).shape[1]), np.float32)
+    strays = np.zeros((steps, count), np.float32)
+    if noise:
+        strays += deviation * random.standard_normal((steps, count))
+    inputs = np.zeros((steps, count, SIGNALS + CONSTANTS), np.float32)
     labels, rewards = np.zeros((2, steps, count), np.float32)
     running, balanced = np.zeros((2, steps, count), np.bool_)
+    state = None if actor is None else actor.reset(count)
     for tick in range(steps):
         running[tick] = ~episodes.is_over
         if not running[tick].any():
             break
         inputs[tick] = inputs_of.of(episodes.observations)
-        label = teacher.act(episodes.units.motion, episodes.duty)
-        duty = label
+        duty = labels[tick] = teacher.act(episodes.units.motion, episodes.duty)
         if actor is not None:
             assert state is not None
             given, state = actor.step(inputs[tick], state)
-            duty = np.where(taught, label, given)
-        if noise:
-            duty = duty + deviation * random.standard_normal(count)
-        stepped = episodes.step(duty.astype(np.float64))
-        labels[tick], rewards[tick] = label, stepped.rewards * running[tick]
-        balanced[tick] = (np.abs(episodes.units.angle_rad()) < BALANCED_RAD) & ~episodes.is_over
-        balanced[tick] |= stepped.truncated & (np.abs(episodes.units.angle_rad()) < BALANCED_RAD)
+            duty = np.where(taught, duty, given)
+        stepped = episodes.step(duty + strays[tick].astype(np.float64))
+        rewards[tick] = stepped.rewards * running[tick]
+        upright = np.abs(episodes.units.angle_rad()) < BALANCED_RAD
+        balanced[tick] = upright & running[tick] & ~stepped.terminated
     periods = np.array([rig.period_s for rig in rigs])
     return Driven(inputs, labels, running, rewards, balanced, periods)

@@ -21,12 +21,14 @@ from sparsectl.plants.plant import draw_parameters, draw_start
 from sparsectl.plants.rig import Rig, load_rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.plants.units import Units
-from sparsectl.training.any_rig.acting import Acting, Inputs
+from sparsectl.training.any_rig.acting import CONSTANTS, SIGNALS, Acting, Inputs
 from sparsectl.training.any_rig.deploy import policy_for, read_any, write_any
 from sparsectl.training.any_rig.distill import CURVE, AnyRigDistillation, AnyRigSettings
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.teacher import ModelBased, _riccati
+
+WIDTH = SIGNALS + CONSTANTS
 
 SMALL = AnyRigSettings(
     rounds=3, rigs=8, ticks=60, updates=10, batch=8, chunk=30, units=3, learning_rate=2e-2
@@ -91,7 +93,7 @@ def test_numpy_acts_tick_by_tick_as_torch_does_over_a_sequence(
     student: GruStudent | StackStudent,
 ) -> None:
     random = np.random.default_rng(0)
-    inputs = random.normal(0, 1, (20, 3, 7)).astype(np.float32)
+    inputs = random.normal(0, 1, (20, 3, WIDTH)).astype(np.float32)
     with torch.no_grad():
         whole, _ = student(torch.from_numpy(inputs))
         first, state = student(torch.from_numpy(inputs[:7]))
@@ -103,7 +105,7 @@ def test_numpy_acts_tick_by_tick_as_torch_does_over_a_sequence(
         duty, memory = actor.step(tick, memory)
         duties.append(duty)
     np.testing.assert_allclose(np.array(duties), whole, atol=1e-6)
-    folded = 2 * (15 if isinstance(student, GruStudent) else 6)
+    folded = CONSTANTS * (15 if isinstance(student, GruStudent) else 6)
     assert student.deployed_weights == sum(p.numel() for p in student.parameters()) - folded
 
 
@@ -167,7 +169,7 @@ def test_the_compiled_gradient_is_torchs_and_carries_the_same_state() -> None:
     from sparsectl.training.any_rig.gradients import ByTorch, Compiled
 
     random = np.random.default_rng(0)
-    inputs = random.normal(0, 1, (24, 3, 7)).astype(np.float32)
+    inputs = random.normal(0, 1, (24, 3, WIDTH)).astype(np.float32)
     labels = random.uniform(-1, 1, (24, 3)).astype(np.float32)
     share = (random.integers(0, 2, (24, 3)) / 30).astype(np.float32)
     student = GruStudent(4)

@@ -1,0 +1,78 @@
+"""The table of the policy for any cart-pole, from benchmarks/results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sparsectl.common.files import read_json
+
+RESULTS = Path(__file__).resolve().parent / "results"
+WHO = {"teacher": "the controller that knows the masses", "student": "`any-cartpole`"}
+
+
+def any_rig() -> list[str]:
+    """On how many cart-poles that were never drawn before it balances, and where it does not."""
+    results = read_json(RESULTS / "any_rig.json")
+    rows = results["families"]["cartpole"]["rows"]
+    drawn = rows["student"]["drawn"]
+    lines = [
+        f"`python benchmarks/any_rig.py measure --rigs {drawn['rigs']} --student FOLDER` runs a "
+        "trial of 45 s on each of as many drawn cart-poles, on none of which anything was trained "
+        "or chosen. It counts where the pole is up within 15 s and stays up for the other 30 s:",
+        "",
+        "| driven by | drawn cart-poles | 95 % interval | swing-up, median | mean reward of 10 s | "
+        "shipped cart-pole, randomised |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [_row(name, rows[name]) for name in ("teacher", "student")]
+    lines += ["", _words(drawn)]
+    return lines + _firmware()
+
+
+def _row(name: str, row: dict[str, Any]) -> str:
+    drawn, shipped = row["drawn"], row["shipped"]
+    cells = (
+        WHO[name],
+        f"{drawn['balanced']} of {drawn['rigs']} ({drawn['share']:.1%})",
+        f"{drawn['share_low']:.1%} to {drawn['share_high']:.1%}",
+        f"{drawn['swing_up_s_median']:.1f} s",
+        f"{drawn['mean_reward']:.2f}",
+        f"{shipped['balanced']} of {shipped['rigs']}, reward {shipped['mean_reward']:.2f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _words(drawn: dict[str, Any]) -> str:
+    """How it fails, on which rigs, and what the worst hundredth is like."""
+    medians, worst = drawn["medians"], drawn["worst"]
+    push, travel = medians["push_m_s2"], medians["travel_lengths"]
+    failed, met = drawn["rigs"] - drawn["balanced"], sum(each["met_limit"] for each in worst)
+    never = len(worst) - met - sum(each["balanced"] for each in worst)
+    return (
+        f"Of the {failed} rigs on which it failed, the cart met its limit on {drawn['met_limit']}, "
+        f"the pole was up too late on {drawn['late']} and not up at the end on "
+        f"{drawn['not_up_at_end']}. At the median these push the hinge with "
+        f"{push['failed']:.1f} m/s² (the others {push['balanced']:.1f}) and travel "
+        f"{travel['failed']:.2f} lengths of the pole's equivalent pendulum to either side (the "
+        f"others {travel['balanced']:.2f}). The worst hundredth, {len(worst)} rigs, has a mean "
+        f"reward of {drawn['mean_reward_worst_hundredth']:.3f}: {met} of them met the limit, and "
+        f"{never} never came up to stay."
+    )
+
+
+def _firmware() -> list[str]:
+    """The same with the C firmware, where it has been measured."""
+    path = RESULTS / "trials_on_drawn_rigs.json"
+    if not path.exists():
+        return []
+    results = read_json(path)
+    count = len(results["rigs"])
+    return [
+        "",
+        "As C in the firmware of the `host` board, in lockstep with MuJoCo, from rest, with a kick "
+        f"while it balances for {results['seconds']:g} s (`python benchmarks/trials.py --policy "
+        f"any-cartpole --rigs {count}`): {round(results['share'] * count)} of {count} drawn "
+        f"cart-poles ({results['share']:.1%}, 95 % interval {results['share_low']:.1%} to "
+        f"{results['share_high']:.1%}).",
+    ]

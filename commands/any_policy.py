@@ -1,0 +1,107 @@
+"""Policies for any rig, which come with sparsectl: written for one rig before they are used."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path
+from sparsectl.common.warning import warn
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.plants.bare_rig import outside_of, whole_rig
+from sparsectl.plants.drawing import load_ranges
+from sparsectl.plants.rig import Rig, rig_path
+
+FAMILIES = {"any-cartpole": "cartpole"}
+"""Names of the policies, and of the rigs that each is for."""
+
+
+def with_its_rig(command: TrialCommand) -> TrialCommand:
+    """A trial's settings with the folders of what is a policy for any rig, and a rig file that is
+    whole.
+
+    Raises:
+        UserError: as `for_rig`.
+    """
+    if command.compare is None:
+        folder, rig = for_rig(command.policy, command.rig)
+        return replace(command, policy=folder, rig=rig)
+    (one, its_rig), (other, others_rig) = (for_rig(each, command.rig) for each in command.compare)
+    # A rig file that was made whole is for both.
+    rig = others_rig if its_rig == command.rig else its_rig
+    return replace(command, compare=(one, other), rig=rig)
+
+
+def for_rig(policy: Path, rig_name: str | None) -> tuple[Path, str | None]:
+    """A policy's folder and its rig's name or file, as they are asked for.
+
+    A policy for any rig is written for this one, into runs/POLICY-RIG/, and beside it the rig's
+    file with all that a simulator needs. A folder of that name in the current one comes first.
+
+    Raises:
+        UserError: no rig is named, or one that the policy is not for.
+    """
+    family = FAMILIES.get(str(policy))
+    if family is None or policy.exists():
+        return policy, rig_name
+    if rig_name is None:
+        raise UserError(
+            f"{policy} is for any rig; name yours with --rig, a TOML file (docs/rigs.md)"
+        )
+    path, ranges = rig_path(rig_name), load_ranges(family)
+    whole = whole_rig(path, ranges)
+    rig = whole.rig
+    if rig.motor.duties:
+        raise UserError(
+            f"rig {rig.name} has [motor] duties to choose among, and {policy} gives any duty; "
+            "leave them out"
+        )
+    for text in outside_of(whole, ranges):
+        warn(f"rig {rig.name}: {text}; {policy} was trained within that")
+    folder = Path("runs") / f"{policy}-{rig.name}"
+    used: str | None = rig_name
+    if whole.guessed:
+        file = folder / f"{rig.name}.toml"
+        used = str(file)
+        with atomic_path(file) as temporary:
+            temporary.write_text(whole.text, encoding="utf-8")
+        warn(
+            f"{path} does not say {', '.join(whole.guessed)}; a virtual rig, and the size of a "
+            f"kick, are by the middle of what people build ({file})"
+        )
+    _write_policy(rig, family, folder / "policy")
+    return folder / "policy", used
+
+
+def _write_policy(rig: Rig, family: str, folder: Path) -> None:
+    """Export the student of a family for a rig, unless that is there already."""
+    from sparsectl.export.config import ExportConfig
+    from sparsectl.export.pipeline import export_policy
+    from sparsectl.policy.onnx_file.writer import write_onnx
+    from sparsectl.policy.passes import fold_normaliser
+    from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
+
+    student = read_any(student_path(family))
+    with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
+        source = Path(scratch) / "policy.onnx"
+        write_onnx(fold_normaliser(policy_for(student, rig)), source)
+        if not _is_there(folder, source):
+            export_policy(ExportConfig(source, folder))
+
+
+def _is_there(folder: Path, source: Path) -> bool:
+    """Whether a folder holds the export of this file: another trial may be running from it."""
+    from sparsectl.firmware_host.policy_folder import read_policy_facts
+    from sparsectl.policy.load import POLICY_ONNX
+    from sparsectl.policy.onnx_file.reader import read_onnx
+
+    try:
+        digest = read_onnx(source).digest
+        return (
+            read_onnx(folder / POLICY_ONNX).digest == digest
+            and read_policy_facts(folder).digest == digest
+        )
+    except UserError:
+        return False

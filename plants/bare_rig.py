@@ -1,0 +1,151 @@
+"""Rig files that say what a board must know and no masses: the rest comes from the ranges' middle.
+
+A policy for any rig needs no masses, lengths or friction; a simulator does. A bare file is made
+whole by what lies in the middle of what people build, and what was put in is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsectl.common.errors import UserError
+from sparsectl.plants.drawing import Ranges, feasible, figures_of, middle_table, rig_text
+from sparsectl.plants.motor import Motor
+from sparsectl.plants.rig import Rig, parse_rig
+from sparsectl.plants.rig_file import read_table
+
+NEEDED = {
+    None: {"period_s": "the control period in s, such as 0.02"},
+    "base": {
+        "unit_per_count": "the travel of one count of the base's encoder, in m",
+        "limit": "the travel to either side of the middle at which the board stops, in m",
+    },
+    "pole": {"counts_per_turn": "the counts of a turn of the pole's encoder"},
+}
+"""What a file must have in any case, by section."""
+
+SECTIONS = ("base", "pole", "motor", "start", "randomisation")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A rig, whole."""
+
+    rig: Rig
+    text: str
+    """Of a file of it."""
+    guessed: tuple[str, ...]
+    """The numbers of base, pole and motor that its own file does not give."""
+
+
+def whole_rig(path: Path, ranges: Ranges) -> Whole:
+    """A rig by its file, which may lack all that a board need not know.
+
+    Raises:
+        UserError: not a rig's file, one of another model, what is needed is missing, or a number
+            is out of its range.
+    """
+    own = read_table(path)
+    for section, keys in NEEDED.items():
+        _check_needed(own, section, keys, path)
+    model = own.get("model", ranges.model)
+    if model != ranges.model:
+        raise UserError(
+            f"{path}: model is {model!r}, and the policy for any {ranges.name} drives "
+            f"{ranges.model!r} alone; train one for this rig by `sparsectl teach --env {path}`"
+        )
+    if own.get("motor", {}).get("kind", "voltage") != "voltage":
+        table, guessed = own, []
+    else:
+        period_s = _positive(own, None, "period_s", path)
+        limit = _positive(own, "base", "limit", path)
+        middle = middle_table(ranges, period_s, limit)
+        table = {"title": path.stem, **_merged(own, middle)}
+        guessed = list(_guessed(own, table))
+    return Whole(parse_rig(table, path), rig_text(table), tuple(guessed))
+
+
+def _check_needed(
+    own: dict[str, Any], section: str | None, keys: dict[str, str], path: Path
+) -> None:
+    for name in SECTIONS:
+        if not isinstance(own.get(name, {}), dict):
+            raise UserError(f"{path}: {name} is {own[name]!r}; make it a table, [{name}]")
+    table = own if section is None else own.get(section, {})
+    for key, what in keys.items():
+        if key not in table:
+            where = key if section is None else f"[{section}] {key}"
+            raise UserError(f"{path}: {where} is missing; give {what}")
+
+
+def _positive(own: dict[str, Any], section: str | None, key: str, path: Path) -> float:
+    """A number from which others follow; `parse_rig` sees to the others."""
+    value = (own if section is None else own[section])[key]
+    where = key if section is None else f"[{section}] {key}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+        raise UserError(f"{path}: {where} is {value!r}; give a number above 0")
+    return float(value)
+
+
+def _merged(own: dict[str, Any], middle: dict[str, Any]) -> dict[str, Any]:
+    """What the file says, and where it says nothing what lies in the middle."""
+    merged = {**middle, **own}
+    for section in SECTIONS:
+        said = own.get(section, {})
+        # Beside a mass that is given, what is not given of rotor and tip is none, as in any file.
+        absent = _NONE_BESIDE_MASS if "mass_kg" in said else frozenset()
+        merged[section] = {
+            key: value for key, value in middle[section].items() if key not in absent
+        } | said
+    return merged
+
+
+def _guessed(own: dict[str, Any], table: dict[str, Any]) -> Iterator[str]:
+    for section in ("base", "pole", "motor"):
+        for key in table[section]:
+            if key not in own.get(section, {}) and key != "unit":
+                yield f"[{section}] {key}"
+
+
+_NONE_BESIDE_MASS = frozenset({"rotor_inertia", "tip_mass_kg"})
+
+
+def outside_of(whole: Whole, ranges: Ranges) -> list[str]:
+    """Which of a rig's numbers lie outside of these ranges, in words with the range.
+
+    Those alone that a rig's file has as they are; what is a share of something else, such as a
+    friction, is looked at only in so far as the rig cannot be swung up with it.
+    """
+    rig = whole.rig
+    values = {
+        ("base", "mass_kg"): rig.base.mass_kg,
+        ("base", "limit"): rig.base.limit,
+        ("base", "unit_per_count"): abs(rig.base.unit_per_count),
+        ("pole", "length_m"): rig.pole.length_m,
+        ("pole", "counts_per_turn"): abs(rig.pole.counts_per_turn),
+        ("motor", "supply_v"): rig.motor.supply_v,
+    }
+    found = [
+        f"[{section}] {key} is {value:g}, outside of {spread.low:g} to {spread.high:g}"
+        for (section, key), value in values.items()
+        if key in ranges.numbers[section]
+        and not (spread := ranges.numbers[section][key]).holds(value)
+    ]
+    low, high = min(ranges.periods_s), max(ranges.periods_s)
+    if not low <= rig.period_s <= high:
+        found.insert(0, f"period_s is {rig.period_s:g}, outside of {low:g} to {high:g}")
+    if rig.motor.max_duty < 1.0:
+        found.append(f"[motor] max_duty is {rig.motor.max_duty:g}, and there it was always 1")
+    if not isinstance(rig.motor, Motor):
+        found.append("[motor] kind is current, and there it was always voltage")
+    elif not whole.guessed and not feasible(rig):
+        figures = figures_of(rig)
+        found.append(
+            f"its motor pushes the pole's hinge with {figures.push:.1f} m/s2 up to "
+            f"{figures.speed:.2f} m/s, by which motor, track and period may not suffice for a pole "
+            f"that swings like one of {figures.length_m:.2f} m"
+        )
+    return found
