@@ -28,6 +28,7 @@ from distillation_tables import (
     trajectory_thousand,
     two_colours,
 )
+from failure_tables import failures
 from image_tables import images
 from journal_tables import journal_kinds
 from method_tables import (
@@ -195,6 +196,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training_speed": training_speed,
     "training_curves": training_curves,
     "episode_speed": episode_speed,
+    "failures": failures,
     "identification": identification,
     "any_rig": any_rig,
     "test_memory": test_memory,

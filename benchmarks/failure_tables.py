@@ -1,0 +1,34 @@
+"""The rows of failures in 10,000 episodes, for the pages that quote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparsectl.common.files import read_json
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def failures() -> list[str]:
+    """A row a policy: how often it fails, and what it returns."""
+    results = read_json(RESULTS / "failures.json")
+    lines = [
+        "| policy | weights | failures in 1,000 | worst hundredth (CVaR) "
+        "| mean return, less the teacher's |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in results["policies"]:
+        failed, low, high = (row[f"failures_{end}"] for end in ("per_1000", "low", "high"))
+        lines.append(
+            f"| {row['name']} | {row['weights']:,} | {failed:.1f} [{low:.1f}, {high:.1f}] "
+            f"| {row['cvar_1']:.0f} [{row['cvar_1_low']:.0f}, {row['cvar_1_high']:.0f}] "
+            f"| {row['difference']:+.1%} [{row['difference_low']:+.1%}, "
+            f"{row['difference_high']:+.1%}] |"
+        )
+    return [
+        *lines,
+        "",
+        f"{results['episodes']:,} episodes each, the same for all, none of them a search's. "
+        f"One fails where it returns less than {results['failed_below']:.0f}, three quarters of "
+        "the teacher's mean.",
+    ]
