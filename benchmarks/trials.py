@@ -22,7 +22,7 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
-from sparsectl.commands.any_policy import FAMILIES, for_rig
+from sparsectl.commands.any_rig.policies import FAMILIES, for_rig
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from sparsectl.commands.any_policy import for_rig
+from sparsectl.commands.any_rig.policies import for_rig
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config import BuildConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparsectl.commands.any_policy import with_its_rig
+from sparsectl.commands.any_rig.policies import with_its_rig
 from sparsectl.common.errors import UserError
 from sparsectl.hil.campaign.campaign import run_campaign
 from sparsectl.hil.campaign.config import TrialCommand

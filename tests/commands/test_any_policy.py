@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsectl.commands import any_policy
+from sparsectl.commands.any_rig import policies
 from sparsectl.commands.build import build
 from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
@@ -81,9 +81,9 @@ def test_what_it_cannot_drive_is_refused_and_leaves_no_file(
 def test_numbers_outside_the_ranges_are_named_before_it_drives(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(any_policy, "_write_policy", lambda *_: None)  # its file is not looked at
+    monkeypatch.setattr(policies, "_write_policy", lambda *_: None)  # its file is not looked at
     bare(here, limit=0.9, period_s=0.04, counts=400)
-    _, rig = any_policy.for_rig(ANY, "mine.toml")
+    _, rig = policies.for_rig(ANY, "mine.toml")
     assert rig == str(Path("runs", "any-cartpole-mine", "mine.toml"))
     said = capsys.readouterr().err
     assert "period_s is 0.04, outside of 0.01 to 0.02; any-cartpole was trained" in said
@@ -93,5 +93,5 @@ def test_numbers_outside_the_ranges_are_named_before_it_drives(
 
 def test_a_folder_of_that_name_comes_first(here: Path) -> None:
     ANY.mkdir()
-    assert any_policy.for_rig(ANY, None) == (ANY, None)
-    assert any_policy.for_rig(Path("policy"), "some_rig") == (Path("policy"), "some_rig")
+    assert policies.for_rig(ANY, None) == (ANY, None)
+    assert policies.for_rig(Path("policy"), "some_rig") == (Path("policy"), "some_rig")

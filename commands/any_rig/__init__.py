@@ -1,0 +1,1 @@
+"""Policies for any rig, which come with sparsectl, written for one rig."""
