@@ -133,7 +133,7 @@ def main(config: RecurrentConfig) -> None:
             rows.append({"core": core, "network": network, "name": name} | found)
     for row in rows:
         plain = [r for r in rows if _is_peer_of(r, row)]
-        if plain and row["cycles"]:
+        if plain and plain[0]["cycles"] and row["cycles"]:
             row["times_fewer_cycles"] = plain[0]["cycles"] / row["cycles"]
         print(row)
     said = {"mark": MARK, "share_mark": SHARE_MARK, "tick_cycles": TICK_CYCLES, "kept": KEPT}
