@@ -83,7 +83,7 @@ def read_choice(folder: Path) -> MeasuredChoice | None:
             limits={n: _over_0(v) for n, v in said.get("limits", {}).items() if n in _LIMITS},
             measured=tuple(_measured(row) for row in said["candidates"] if "reason" not in row),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is damaged: {error}; export with --board again") from error
 
 

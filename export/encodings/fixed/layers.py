@@ -178,11 +178,10 @@ def _sums_and_floats(policy: FixedPolicy) -> list[str]:
 def _sums(policy: FixedPolicy, index: int) -> int:
     """Room for a layer's sums; where it has recurrent units each matrix has whole groups of four,
     and those that are shifted next are among them."""
-    every = matrices(policy, index)
-    left = [each for each in every if not each.is_shifted]
-    if not policy.layers[index].has_cells:
-        return sum(each.rows for each in left)
-    return max((_end(each) for each in every), default=1)
+    layer = policy.layers[index]
+    if not layer.has_cells:  # a convolution makes its rows at every place
+        return 0 if is_shifted(policy, index) else layer.layer.outputs
+    return max((_end(each) for each in matrices(policy, index)), default=1)
 
 
 def _end(matrix: FixedMatrix) -> int:

@@ -52,7 +52,7 @@ def test_without_a_choice_there_is_no_section(run: Path, tmp_path: Path) -> None
         {"candidates": 5},
         {"candidates": [{"encoding": "csr"}]},
         {"candidates": [{"encoding": "csr", "time": 0, "flash": 5, "front": True}]},
-        {"candidates": [{"encoding": "csr", "time": 1e999, "flash": 5, "front": True}]},
+        {"candidates": [{"encoding": "csr", "time": 10**400, "flash": 5, "front": True}]},
     ],
 )
 def test_a_damaged_choice_is_one_line(change: dict[str, object], tmp_path: Path) -> None:
