@@ -54,8 +54,16 @@ class Settings:
     rigs: int = 384
     updates: int = 12
     batch: int = 128
+    kept: int = 8
     units: int = 22
     frames: int = 10
+    hidden: tuple[int, int] = (24, 16)
+    again: float = 0.25
+    learning_rate: float = 4e-3
+    average: float = 0.998
+    near_upright: float = 0.0
+    near_limit: float = 0.0
+    begin: str = ""
     seed: int = 0
 
 

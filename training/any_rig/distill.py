@@ -12,7 +12,8 @@ import json
 import math
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.plants.drawing import draw_rig
-from sparsectl.plants.rig import Start
-from sparsectl.training.any_rig.acting import Array
+from sparsectl.plants.rig import Rig, Start
+from sparsectl.training.any_rig.acting import LIMIT_SHARE, Acting, Array
+from sparsectl.training.any_rig.deploy import read_any
 from sparsectl.training.any_rig.gradients import gradients_of
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.rollout import Actor, Driven, drive
@@ -42,9 +44,17 @@ TEACHER_ROUNDS = 20
 """Over which the share of rigs that the teacher drives falls to its last value."""
 
 LAST_TEACHER_SHARE = 0.1
-KEPT_ROUNDS = 8
 MOST_FAILED = 2000
 """Rigs on which the student failed that are remembered, the last ones."""
+
+UPRIGHT_COSINE = 0.5
+"""Within 60 degrees of upright a pole is about to be caught or was: `near_upright`."""
+
+OUTER_SHARE = 0.6
+"""Of the limit, beyond which the base may be about to meet it: `near_limit`."""
+
+WARM_UP_ROUNDS = 3
+"""Of a student that has learnt before: Adam knows nothing of its gradients yet."""
 
 LARGEST_GRADIENT = 0.5
 LAST_RATE = 0.02
@@ -66,6 +76,7 @@ class AnyRigSettings:
         ticks: of each episode; long ones hold the swing-ups that fail again and again.
         updates: passes a round, each through `batch` episodes of one of the last rounds.
         batch: episodes of a pass.
+        kept: rounds whose episodes are learnt from, the last ones.
         chunk: ticks of a gradient step; a gradient reaches back to the beginning of its chunk.
         units: of the GRU; 0: the frame-stacked student.
         frames: of the frame-stacked student.
@@ -74,6 +85,10 @@ class AnyRigSettings:
         average: what the mean of the weights, which drives and is kept, keeps of itself at each
             gradient step (Polyak and Juditsky 1992).
         noise: of the duty at most, on the rigs that the teacher drives.
+        near_upright: by how much more a tick weighs whose pole is within 60 degrees of upright.
+        near_limit: by how much more a tick weighs whose base is beyond 0.6 of its limit.
+        begin: file of a student that goes on learning, which then drives from the first round;
+            empty: it begins with random weights, and the teacher drives the first rounds.
         seed: of the rigs, the episodes and the weights.
         checkpoint_rounds: after how many rounds a checkpoint is written.
     """
@@ -85,6 +100,7 @@ class AnyRigSettings:
     ticks: int = 1200
     updates: int = 12
     batch: int = 128
+    kept: int = 8
     chunk: int = 150
     units: int = 22
     frames: int = 10
@@ -92,6 +108,9 @@ class AnyRigSettings:
     learning_rate: float = 4e-3
     average: float = 0.998
     noise: float = 0.6
+    near_upright: float = 0.0
+    near_limit: float = 0.0
+    begin: str = ""
     seed: int = 0
     checkpoint_rounds: int = 5
 
@@ -102,19 +121,25 @@ class AnyRigDistillation:
     Args:
         settings: a run that is resumed must have the same, but for its rounds.
         folder: of its checkpoint and its curve.
+        draw: the rig of a number; None: one of the family.
 
     Raises:
-        UserError: the folder holds a run of other settings.
+        UserError: the folder holds a run of other settings, or `begin` is no student's file.
     """
 
-    def __init__(self, settings: AnyRigSettings, folder: Path) -> None:
+    def __init__(
+        self, settings: AnyRigSettings, folder: Path, draw: Callable[[int], Rig] | None = None
+    ) -> None:
         self.settings, self.folder = settings, folder
+        self._draw = draw or (lambda number: draw_rig(settings.family, number))
         torch.manual_seed(settings.seed)
         self.student = _made(settings)
+        if settings.begin:
+            _take(self.student, read_any(Path(settings.begin)))
         self.averaged = copy.deepcopy(self.student)
         self._gradients = gradients_of(self.student)
         self._adam = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
-        self._kept: deque[Driven] = deque(maxlen=KEPT_ROUNDS)
+        self._kept: deque[Driven] = deque(maxlen=settings.kept)
         self._failed: deque[int] = deque(maxlen=MOST_FAILED)
         self.round = self._steps = 0
         self._resume()
@@ -124,7 +149,8 @@ class AnyRigDistillation:
         left = range(self.round, self.settings.rounds)
         for number in Progress(left, desc="any rig", unit="round"):
             began = time.monotonic()
-            share = max(LAST_TEACHER_SHARE, 1.0 - number / TEACHER_ROUNDS)
+            begins = 0.0 if self.settings.begin else 1.0 - number / TEACHER_ROUNDS
+            share = max(LAST_TEACHER_SHARE, begins)
             figures = self._drive(number, share)
             loss = self._learn(number)
             self.round = number + 1
@@ -152,7 +178,7 @@ class AnyRigDistillation:
         rigs[fresh:] = random.choice(np.array(self._failed, np.int64), again, replace=False)
         # The starts must go with neither.
         starts = [STARTS[(number + 7 * k) % len(STARTS)] for k in range(settings.rigs)]
-        drawn = [draw_rig(settings.family, int(each)) for each in rigs]
+        drawn = [self._draw(int(each)) for each in rigs]
         driven = drive(
             [
                 replace(rig, start=AT_REST) if start == REST else rig
@@ -181,6 +207,8 @@ class AnyRigDistillation:
         random = np.random.default_rng([settings.seed, number])
         done = 0.5 * (1.0 + math.cos(math.pi * number / settings.rounds))
         rate = settings.learning_rate * (LAST_RATE + (1.0 - LAST_RATE) * done)
+        if settings.begin:
+            rate *= min(1.0, (number + 1) / WARM_UP_ROUNDS)
         for group in self._adam.param_groups:
             group["lr"] = rate
         losses = []
@@ -201,7 +229,7 @@ class AnyRigDistillation:
         for first in range(0, settings.ticks, settings.chunk):
             part = slice(first, first + settings.chunk)
             # The whole batch is the divisor: what few rigs are left late must not weigh more.
-            share = running[part] / running[part].size
+            share = running[part] * self._weights(inputs[part]) / running[part].size
             self._adam.zero_grad()
             loss, carried = self._gradients.of(
                 inputs[part], labels[part], share.astype(np.float32), carried
@@ -211,6 +239,14 @@ class AnyRigDistillation:
             self._average()
             losses.append(loss)
         return losses
+
+    def _weights(self, inputs: Array) -> Array:
+        """Of ticks [ticks, rigs] beside an ordinary one's 1, by inputs [ticks, rigs, 9]."""
+        upright = inputs[..., 3] > UPRIGHT_COSINE
+        outer = np.abs(inputs[..., 0]) > OUTER_SHARE / LIMIT_SHARE
+        settings = self.settings
+        weights: Array = 1.0 + settings.near_upright * upright + settings.near_limit * outer
+        return weights
 
     def _average(self) -> None:
         self._steps += 1
@@ -269,6 +305,21 @@ def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:
     student = _made(AnyRigSettings(**held["settings"]))
     student.load_state_dict(held["averaged"])
     return acting(student), held["settings"], held["round"]
+
+
+def _take(student: GruStudent | StackStudent, weights: Acting) -> None:
+    """Give a student the weights of one that has learnt.
+
+    Raises:
+        UserError: that one has other units.
+    """
+    units = weights.weight_hh.shape[1]
+    if not isinstance(student, GruStudent) or student.gru.hidden_size != units:
+        raise UserError(f"the student to begin with has {units} units; give as many to learn")
+    learnt = [getattr(weights, each.name) for each in fields(weights)]
+    with torch.no_grad():
+        for parameter, numbers in zip(student.in_order(), learnt, strict=True):
+            parameter.copy_(torch.from_numpy(numbers))
 
 
 def _made(settings: AnyRigSettings) -> GruStudent | StackStudent:
