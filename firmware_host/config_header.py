@@ -30,8 +30,9 @@ _HOMING_S = 10.0
 _REST_S = 0.1  # the base at rest for so long: it has stopped
 _STOPPING_S = 2.0
 _STUCK_S = 0.1
-_TELLING_DUTY = 0.35  # of the largest: no pole outweighs it for long
+_TELLING_DUTY = 0.35  # of the largest: less may be lost to dead zone and friction
 _ANSWERS_S = 0.2  # a rig that is driven has given three telling answers by then
+_PULL_MARGIN = 1.25  # a unit's pole may drag its base harder than the rig's masses say
 _BASE_STOP, _POLE_STOP = 1 / 8, 1 / 16  # of the rate limits: nothing stops dead from there
 _LINK_MOST_S = 0.2  # no host may ask for more patience
 _OVERRUN_S = 0.1  # a duty as stale as that drives blindly
@@ -50,12 +51,16 @@ def config_header(rig: RigConstants, policy: PolicyFacts, board: Board) -> str:
     macros = {
         **_board(board),
         **_watchdog(board, rig),
-        **_rig(rig),
-        **_safety(rig),
+        **constant_macros(rig),
         "RIG_DIGEST": f"{{ {digest} }}",
     }
     lines += [f"#define {name} {value}" for name, value in macros.items()]
     return "\n".join([*lines, "", "#endif", ""])
+
+
+def constant_macros(rig: RigConstants) -> dict[str, str]:
+    """Return the macros of a rig: its scales and limits, and those of the safety checks."""
+    return {**_rig(rig), **_safety(rig), **_pole_pull(rig)}
 
 
 def safety_ticks(rig: RigConstants) -> dict[str, int]:
@@ -116,6 +121,24 @@ def _rig(rig: RigConstants) -> dict[str, str]:
     }
 
 
+def _pole_pull(rig: RigConstants) -> dict[str, str]:
+    """Return the macros of what moves the base, in counts a tick squared: the largest duty, and
+    the pole by the speeds of pole and arm in counts a tick (`plants.pole_pull`)."""
+    numbers, period_s = rig.pole_pull, rig.period_us * 1e-6
+    pull, unit = numbers.pull * _PULL_MARGIN, rig.base_unit
+    twist = 2.0 * numbers.level * _PULL_MARGIN
+    spin = pull if numbers.level else 0.0
+    return {
+        "RIG_BASE_PUSH": _float(numbers.push * period_s**2 / (unit * rig.max_duty)),
+        "RIG_PULL_TURN": _float(pull * rig.pole_rad**2 / unit),
+        "RIG_PULL_FALL": _float(pull * numbers.fall * period_s**2 / unit),
+        "RIG_PULL_SPIN": _float(spin * unit),
+        "RIG_PULL_TWIST": _float(twist * rig.pole_rad),
+        "RIG_PULL_COUPLED": _float(numbers.coupled),
+        "RIG_PULL_LEVEL": _float(numbers.level),
+    }
+
+
 def _duties(rig: RigConstants) -> dict[str, str]:
     """Return the macros of the duties that a policy chooses among; a firmware of any other rig has
     none."""
@@ -141,8 +164,9 @@ def clock_ticks(period_us: int) -> int:
 
 
 def rig_digest(rig: RigConstants) -> bytes:
-    """Return the rig's digest in HELLO and CONFIG: the first bytes of a SHA-256 over every constant
-    that the firmware is built with for it: scales, limits and thresholds."""
+    """Return the rig's digest in HELLO and CONFIG: the first bytes of a SHA-256 over the constants
+    that the firmware is built with for it: scales, limits and thresholds. The pole's pull is not
+    among them: it stops nothing by itself, and a rig that is weighed anew is still the same rig."""
     macros = {**_rig(rig), **_safety(rig)}
     text = "".join(f"{name} {macros[name]}\n" for name in sorted(macros))
     return hashlib.sha256(text.encode()).digest()[:RIG_DIGEST_BYTES]

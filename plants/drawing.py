@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.plants.rig import GRAVITY, LINEAR, Rig, parse_rig
+from sparsectl.plants.gravity import GRAVITY
+from sparsectl.plants.rig import LINEAR, Rig, parse_rig
 
 RANGES_FOLDER = Path(__file__).parent / "ranges"
 
@@ -176,13 +177,11 @@ class Figures:
 def figures_of(rig: Rig) -> Figures:
     """The figures of a rig."""
     base, pole, motor, lever_m = rig.base, rig.pole, rig.motor, rig.lever_m
-    inertia = base.mass_kg * (base.length_m**2 / 3.0 if rig.is_rotary else 1.0)
-    inertia += base.rotor_inertia + (pole.mass_kg + pole.tip_mass_kg) * lever_m**2
     effort = motor.effort(motor.max_duty, 0.0, 1.0, 1.0) - base.coulomb_friction
     drag = motor.damping + base.viscous_friction
     return Figures(
         length_m=pole.inertia_kgm2 / pole.moment_kgm,
-        push=effort / inertia * lever_m,
+        push=effort / rig.moved_inertia * lever_m,
         speed=effort / drag * lever_m,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparsectl.plants.rig import GRAVITY
+from sparsectl.plants.gravity import GRAVITY
 
 Array = NDArray[np.float64]
 

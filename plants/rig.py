@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparsectl.common.errors import UserError
+from sparsectl.plants.gravity import GRAVITY
 from sparsectl.plants.motor import MOTORS, CurrentMotor, Motor
+from sparsectl.plants.pole_pull import pole_pull
 from sparsectl.plants.rig_constants import RigConstants, wrong_duties
-from sparsectl.plants.rig_file import read_table
+from sparsectl.plants.rig_file import number, read_table, span
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 
 Range = tuple[float, float]
-
-GRAVITY = 9.81
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,14 @@ class Rig:
         """Travel of the hinge per unit of the base: 1 for a cart, the arm's length for an arm."""
         return self.base.length_m if self.is_rotary else 1.0
 
+    @property
+    def moved_inertia(self) -> float:
+        """Inertia of the base, its rotor and the pole's mass at the hinge, in kg or kg m^2."""
+        base, pole = self.base, self.pole
+        own = base.mass_kg * (base.length_m**2 / 3.0 if self.is_rotary else 1.0)
+        at_hinge = (pole.mass_kg + pole.tip_mass_kg) * self.lever_m**2
+        return own + base.rotor_inertia + at_hinge
+
     def signals(self) -> dict[str, Any]:
         """The observation and action signals as JSON: name, unit, scale, offset, low, high; of an
         action that is an index also the levels that it is one of."""
@@ -168,6 +176,10 @@ class Rig:
             limit_switches=1 if self.base.limit_switch_at else 0,
             current_limit_a=self.motor.current_limit_a or math.inf,
             duties=self.motor.duties,
+            pole_pull=pole_pull(
+                *(self.lever_m, self.moved_inertia, self.pole.moment_kgm, self.pole.inertia_kgm2),
+                rotary=self.is_rotary,
+            ),
         )
 
 
@@ -235,8 +247,8 @@ def parse_rig(table: dict[str, Any], path: Path) -> Rig:
         name=path.stem,
         title=str(table["title"]),
         model=str(table["model"]),
-        period_s=_number(table["period_s"], "period_s", path),
-        frames=int(_number(table["frames"], "frames", path)),
+        period_s=number(table["period_s"], "period_s", path),
+        frames=int(number(table["frames"], "frames", path)),
         base=_section(Base, table["base"], "base", path),
         pole=_section(Pole, table["pole"], "pole", path),
         motor=_motor(table["motor"], path),
@@ -270,11 +282,11 @@ def _section(kind: type[Section], table: Any, name: str, path: Path) -> Section:
     for key, value in table.items():
         where = f"[{name}] {key}"
         if kind is Randomisation:
-            values[key] = _range(value, where, path)
+            values[key] = span(value, where, path)
         elif key == "duties":
             values[key] = tuple(value) if isinstance(value, list) else value
         else:
-            values[key] = value if key == "unit" else _number(value, where, path)
+            values[key] = value if key == "unit" else number(value, where, path)
     return kind(**values)
 
 
@@ -283,21 +295,6 @@ def _check_keys(table: dict[str, Any], known: set[str], needed: set[str], where:
         raise UserError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(known))}")
     for key in sorted(needed - set(table)):
         raise UserError(f"{where}: {key!r} is missing; add it (see the rigs that come with it)")
-
-
-def _number(value: Any, where: str, path: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{path}: {where} is {value!r}; give a finite number")
-    return value
-
-
-def _range(value: Any, where: str, path: Path) -> Range:
-    if not isinstance(value, list) or len(value) != 2:
-        raise UserError(f"{path}: {where} is {value!r}; give [low, high]")
-    low, high = (float(_number(item, where, path)) for item in value)
-    if low > high:
-        raise UserError(f"{path}: {where} is {value!r}; the first must not exceed the second")
-    return low, high
 
 
 def _check_values(rig: Rig, path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
+from sparsectl.plants.pole_pull import HEAVIEST, PolePull
 
 MOST_DUTIES: Final = 64
 """The most duties that a policy may choose among; more are as good as a continuous action."""
@@ -47,13 +48,15 @@ class RigConstants:
     """Current of the motor at which the board faults, in A; infinite: never."""
     duties: tuple[float, ...] = ()
     """Duties of which a policy's action is the index; none: its action is the duty itself."""
+    pole_pull: PolePull = HEAVIEST
+    """How hard the pole can drag the base, which the board must not take for a reversed encoder."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "duties", tuple(self.duties))  # a list, where it comes from JSON
         if (wrong := wrong_duties(self.duties, self.max_duty)) is not None:
             raise UserError(f"the rig's duties {wrong}")
         for field in fields(self):
-            if field.name == "duties":
+            if field.name in ("duties", "pole_pull"):
                 continue
             value = getattr(self, field.name)
             unlimited = field.name in _UNLIMITED and value == math.inf
@@ -88,11 +91,11 @@ class RigConstants:
         return abs(self.pole_rad_per_count)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON for a journal's header, without optional parts that this rig does not
-        have."""
-        return {
-            name: value for name, value in asdict(self).items() if _OFTEN_ABSENT.get(name) != value
-        }
+        """Return JSON for a journal's header, without optional parts that this rig does not have
+        and without the pole's pull, which explains no tick."""
+        known = asdict(self)
+        del known["pole_pull"]
+        return {name: value for name, value in known.items() if _OFTEN_ABSENT.get(name) != value}
 
 
 def wrong_duties(duties: Any, max_duty: float) -> str | None:

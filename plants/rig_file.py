@@ -1,7 +1,8 @@
-"""A rig's TOML file, read as it is."""
+"""A rig's TOML file, read as it is, and its values checked one by one."""
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,3 +20,28 @@ def read_table(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a rig file: {error}; fix that line") from error
+
+
+def number(value: Any, where: str, path: Path) -> float:
+    """A finite number.
+
+    Raises:
+        UserError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{path}: {where} is {value!r}; give a finite number")
+    return value
+
+
+def span(value: Any, where: str, path: Path) -> tuple[float, float]:
+    """A range, [low, high].
+
+    Raises:
+        UserError: it is none.
+    """
+    if not isinstance(value, list) or len(value) != 2:
+        raise UserError(f"{path}: {where} is {value!r}; give [low, high]")
+    low, high = (float(number(item, where, path)) for item in value)
+    if low > high:
+        raise UserError(f"{path}: {where} is {value!r}; the first must not exceed the second")
+    return low, high

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.hil.wiring.strokes import DITHER, Stroke
+from sparsectl.plants.gravity import GRAVITY
 from sparsectl.plants.plant import Plant
-from sparsectl.plants.rig import GRAVITY, Rig
+from sparsectl.plants.rig import Rig
 
 Verdict = Literal["right", "reversed", "unplugged", "unknown"]
 Floats = NDArray[np.float64]

@@ -114,6 +114,8 @@ static const struct safety_limits LIMITS = {
             .base_sense = 1,
             .pole_sense = 1,
             .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
+            .base_push = 10.0f,
+            .pull = {.turn = 0.005f, .fall = 14.0f, .coupled = 0.3f},
         },
 };
 static struct safety safety;

@@ -22,7 +22,8 @@ from sparsectl.plants.drawing import (
     load_ranges,
     rig_text,
 )
-from sparsectl.plants.rig import GRAVITY, LINEAR, Rig, load_rig
+from sparsectl.plants.gravity import GRAVITY
+from sparsectl.plants.rig import LINEAR, Rig, load_rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 
 SHIPPED = {"cartpole": "sensorsini_cartpole", "furuta": "qube_servo2"}

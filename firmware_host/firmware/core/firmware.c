@@ -37,6 +37,16 @@ static const struct safety_limits LIMITS = {
             .base_sense = RIG_BASE_SENSE,
             .pole_sense = RIG_POLE_SENSE,
             .pole_phase_per_count = RIG_POLE_PHASE_PER_COUNT,
+            .base_push = RIG_BASE_PUSH,
+            .pull =
+                {
+                    .turn = RIG_PULL_TURN,
+                    .fall = RIG_PULL_FALL,
+                    .spin = RIG_PULL_SPIN,
+                    .twist = RIG_PULL_TWIST,
+                    .coupled = RIG_PULL_COUPLED,
+                    .level = RIG_PULL_LEVEL,
+                },
         },
 };
 

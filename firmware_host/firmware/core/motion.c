@@ -9,6 +9,7 @@
 #define STOP_TICKS 2u             /* a dead stop lasts, a turning point does not */
 #define WRONG_ANSWERS 3u          /* more than chance and noise produce */
 #define TELLING_STEP 3            /* counts a tick: above the noise of two differences */
+#define STEP_NOISE 2              /* counts a tick, of such a difference: each step is within one */
 #define STILL_MEMORY 4u           /* in stuck_ticks: the base's earlier travel is forgotten */
 #define NEAR_VERTICAL 0x08000000u /* 11 degrees: a fifth of gravity's greatest torque */
 
@@ -47,20 +48,67 @@ static bool answered(uint8_t *wrong, bool right) {
     return *wrong >= WRONG_ANSWERS;
 }
 
-/* When it has been driven for two ticks, a base that rests or moves against the motor accelerates
- * in the motor's direction: friction and back-EMF help, and no pole outweighs a third of the
- * motor's force for long. */
+static float least_of(float a, float b) {
+    return a < b ? a : b;
+}
+
+static float faster(int32_t a, int32_t b) {
+    return (float)(magnitude(a) > magnitude(b) ? magnitude(a) : magnitude(b));
+}
+
+/* Counts a tick by which the pole may have changed the base's step, at most, whichever way it
+ * counts. Of the two ticks that a change spans, the pole's place at their middle has half of the
+ * weight, and those at their ends a quarter each. */
+static float dragged(const struct motion *motion, const struct motion_limits *limits,
+                     int32_t base_step, int32_t pole_step, int32_t pole_count) {
+    const struct pole_pull *pull = &limits->pull;
+    const float turn = faster(pole_step, motion->pole_step);
+    const float travel = faster(base_step, motion->base_step);
+    const float along = pull->fall + travel * (pull->spin * travel + pull->twist * turn);
+    const int32_t places[3] = {pole_count, pole_count - pole_step,
+                               pole_count - pole_step - motion->pole_step};
+    float sum = 0.0f;
+    for (int i = 0; i < 3; i++) {
+        float s, c;
+        angle_sin_cos(angle_pole_phase(places[i], limits->pole_phase_per_count), &s, &c);
+        s = s < 0.0f ? -s : s;
+        c = c < 0.0f ? -c : c;
+        const float most = s * (pull->turn * turn * turn + c * along) /
+                           (1.0f - pull->coupled * c * c + pull->level * s * s);
+        sum += i == 1 ? 0.5f * most : 0.25f * most;
+    }
+    return sum;
+}
+
+/* A base that rests or moves against its motor, and has been driven for two ticks, gains speed in
+ * the motor's direction: friction and back-EMF help, and the pole takes away no more than it can
+ * drag. What it gained is summed over such ticks until it tells: enough the right way, or less than
+ * it owes even if every count's noise was against it. */
 static bool reversed_base(struct motion *motion, const struct motion_limits *limits,
-                          int32_t base_jerk, float duty) {
-    const float least = limits->telling_duty;
-    const bool forth = duty >= least && motion->duty >= least && motion->base_step <= 0;
-    const bool back = duty <= -least && motion->duty <= -least && motion->base_step >= 0;
-    const int32_t gain = forth ? base_jerk : -base_jerk;
-    const bool at_rest = magnitude(motion->base_step) <= TELLING_STEP;
-    if (!(forth || back) || (at_rest && magnitude(gain) < TELLING_STEP)) {
+                          int32_t base_step, int32_t pole_step, int32_t pole_count, float duty) {
+    const int32_t way = duty < 0.0f ? -1 : 1;
+    const float push = least_of((float)way * duty, (float)way * motion->duty);
+    /* The duty before these two still acts for a part of the first tick. */
+    const bool undone = (float)way * motion->duty_before < -push;
+    if (push < limits->telling_duty || undone || way * motion->base_step > 0) {
+        motion->gained = 0;
+        motion->owed = 0.0f;
         return false;
     }
-    return answered(&motion->base_answers, gain >= TELLING_STEP);
+    const int32_t gain = way * (base_step - motion->base_step);
+    if (magnitude(motion->base_step) <= TELLING_STEP && magnitude(gain) < TELLING_STEP) {
+        return false; /* at rest: held, maybe, which is STUCK_BASE */
+    }
+    motion->gained += gain;
+    motion->owed +=
+        push * limits->base_push - dragged(motion, limits, base_step, pole_step, pole_count);
+    const bool right = motion->gained >= TELLING_STEP;
+    if (!right && (float)(motion->gained + STEP_NOISE) > motion->owed) {
+        return false;
+    }
+    motion->gained = 0;
+    motion->owed = 0.0f;
+    return answered(&motion->base_answers, right);
 }
 
 /* Near the vertical, a jerk of the base always turns the pole in the same direction. */
@@ -123,13 +171,15 @@ enum wire_fault motion_check(struct motion *motion, const struct motion_limits *
         fault = WIRE_FAULT_STUCK_BASE;
     } else if (stuck_pole(motion, limits, base_step, pole_step, periods)) {
         fault = WIRE_FAULT_STUCK_POLE;
-    } else if (periods == 1 && reversed_base(motion, limits, base_jerk, duty)) {
+    } else if (periods == 1 &&
+               reversed_base(motion, limits, base_step, pole_step, pole_count, duty)) {
         fault = WIRE_FAULT_REVERSED_BASE;
     } else if (periods == 1 && reversed_pole(motion, limits, base_jerk, pole_jerk, pole_count)) {
         fault = WIRE_FAULT_REVERSED_POLE;
     }
     motion->base_step = base_step;
     motion->pole_step = pole_step;
+    motion->duty_before = motion->duty;
     motion->duty = duty;
     return fault;
 }

@@ -7,17 +7,31 @@
 
 #include "wire_table.h"
 
+/* By how much a swinging pole can drag the base, in counts a tick squared: sine * (turn * pole^2 +
+ * cosine * (fall + spin * base^2 + twist * base * pole)) / (1 - coupled * cosine^2 + level *
+ * sine^2), where base and pole are their speeds in counts a tick. */
+struct pole_pull {
+    float turn;
+    float fall;
+    float spin;
+    float twist;
+    float coupled;
+    float level;
+};
+
 struct motion_limits {
     uint16_t stuck_ticks; /* ticks of drive without motion of the base; ticks of a still pole */
     int32_t stuck_travel; /* counts the base travels before a still pole is stuck */
     float stuck_duty;     /* duty that must move the base, 0 to 1 */
-    float telling_duty;   /* duty that outweighs the pole at the base */
+    float telling_duty;   /* duty that outweighs dead zone and friction */
     int32_t base_stop;    /* counts a tick from which no axis stops at once */
     int32_t pole_stop;    /* likewise */
     int32_t telling_jerk; /* change of the base's step that outweighs gravity at the pole */
     int8_t base_sense;    /* sign of the base's counts as a positive duty drives it */
     int8_t pole_sense;    /* sign of the hanging pole's counts as the base jerks that way */
     uint64_t pole_phase_per_count;
+    float base_push; /* counts a tick squared that duty 1 gives the base at least */
+    struct pole_pull pull;
 };
 
 struct motion {
@@ -30,6 +44,10 @@ struct motion {
     int32_t base_drift;    /* counts since the base last moved by more than one */
     uint16_t driven_still; /* ticks driven hard since then */
     float duty;            /* that held before the last tick */
+    float duty_before;     /* and the one before it */
+    int32_t gained;        /* counts a tick: of a base driven against its motion, since when it was
+                              last judged */
+    float owed;            /* what it should have gained meanwhile, at least */
     uint8_t base_answers;  /* wrong responses to the motor, less the right ones */
     uint8_t pole_answers;  /* wrong responses to jerks of the base, likewise */
     int8_t pole_drift;     /* counts since the pole last moved by more than one */
