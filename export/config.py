@@ -16,7 +16,7 @@ class ExportConfig:
 
     model: Positional[Path]
     """student.safetensors as `distill` writes it, an ONNX file, a Stable-Baselines3 zip (SAC, TQC,
-    TD3, DDPG, PPO, A2C, TRPO), or a folder with policy.onnx."""
+    TD3, DDPG, PPO, A2C, TRPO, DQN), a .cleanrl_model, or a folder with policy.onnx."""
     out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     output: str | None = None

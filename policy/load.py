@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from sparsectl.common.errors import UserError
+from sparsectl.policy.actor_file import ACTORS, read_actor
+from sparsectl.policy.actor_onnx import as_onnx
 from sparsectl.policy.folder import check_unchanged, names_hash, read_policy_json
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.lost_normaliser import warn_of_normaliser
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import read_normalizer
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
-from sparsectl.policy.sb3_file import read_sb3
-from sparsectl.policy.sb3_normaliser import warn_of_normaliser
-from sparsectl.policy.sb3_onnx import as_onnx
-from sparsectl.policy.sb3_zip import POLICY_BYTES_LIMIT
 from sparsectl.policy.signals import INDEX
+from sparsectl.policy.state_dict import POLICY_BYTES_LIMIT
 from sparsectl.policy.student import read_student
 
 POLICY_ONNX = "policy.onnx"
@@ -31,7 +33,7 @@ class Asked:
 
     Attributes:
         output: for an ONNX file, the output with the actions; None: found by its name.
-        normalizer: for a Stable-Baselines3 zip, the .npz of its VecNormalize.
+        normalizer: for a file of `actor_file.ACTORS`, the .npz of its normaliser.
         task: for a student of several tasks, the one whose head is taken; None: all.
     """
 
@@ -41,13 +43,14 @@ class Asked:
 
 
 def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
-    """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a folder of
-    `sparsectl export`. No code in the file is run, and nothing is unpickled.
+    """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip, a
+    .cleanrl_model or a folder of `sparsectl export`. No code in the file is run, and nothing is
+    unpickled.
 
     Raises:
         UserError: the file is of another kind, an option does not apply to its kind, or its reader
             refuses it.
-        ModuleNotFoundError: the file is a zip, and torch, which reads its weights, is not
+        ModuleNotFoundError: the file is an RL library's, and torch, which reads its weights, is not
             installed.
     """
     path = model_file(path)
@@ -87,11 +90,12 @@ def _onnx(path: Path, asked: Asked) -> PolicyGraph:
     return read_onnx(path, asked.output)
 
 
-def _sb3(path: Path, asked: Asked) -> PolicyGraph:
-    _refuse("output", asked.output, "ONNX files", f"{path} is a Stable-Baselines3 zip")
-    _refuse("task", asked.task, "students of several tasks", f"{path} is a Stable-Baselines3 zip")
+def _actor(path: Path, asked: Asked) -> PolicyGraph:
+    what_it_is = f"{path} is the actor of one task"
+    _refuse("output", asked.output, "ONNX files", what_it_is)
+    _refuse("task", asked.task, "students of several tasks", what_it_is)
     check_model_file(path, POLICY_BYTES_LIMIT)
-    actor = read_sb3(path)
+    actor = read_actor(path)
     normalizer = read_normalizer(asked.normalizer) if asked.normalizer else None
     if normalizer is None:
         warn_of_normaliser(path)
@@ -108,6 +112,8 @@ def _sb3(path: Path, asked: Asked) -> PolicyGraph:
         first, last = float(actor.choices.first), float(actor.choices.last)
         signal = replace(graph.action[0], unit=INDEX, low=first, high=last)
         return replace(graph, action=(signal,))
+    if not np.isfinite([actor.low, actor.high]).all():  # the environment's to clip
+        return graph
     limits = zip(graph.action, actor.low.tolist(), actor.high.tolist(), strict=True)
     return replace(graph, action=tuple(replace(s, low=low, high=high) for s, low, high in limits))
 
@@ -118,11 +124,16 @@ def _refuse(name: str, value: object, meant_for: str, what_it_is: str) -> None:
 
 
 def _refuse_normalizer(path: Path, asked: Asked, what_it_is: str) -> None:
-    _refuse("normalizer", asked.normalizer, "Stable-Baselines3 zips", f"{path} is {what_it_is}")
+    _refuse(
+        "normalizer",
+        asked.normalizer,
+        "files of Stable-Baselines3 and CleanRL",
+        f"{path} is {what_it_is}",
+    )
 
 
 READERS: dict[str, Callable[[Path, Asked], PolicyGraph]] = {
     ".safetensors": _student,
     ".onnx": _onnx,
-    ".zip": _sb3,
+    **dict.fromkeys(ACTORS, _actor),
 }

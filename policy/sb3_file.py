@@ -15,8 +15,18 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.choices import Choices
-from sparsectl.policy.sb3_zip import Array, read_array, read_members, read_state_dict
+from sparsectl.policy.sb3_zip import read_members
+from sparsectl.policy.state_dict import (
+    MEND,
+    Array,
+    chain_of,
+    indices_of,
+    read_layers,
+    read_saved,
+    tensors_of,
+)
 
 ACTIVATION_CLASS = re.compile(r"<class 'torch\.nn\.modules\.(?:activation|linear)\.(\w+)'>")
 
@@ -70,34 +80,6 @@ BY_ONNX = (
     "model.policy.action_net) (PPO, A2C)"
 )
 """Distributions are left out: torch's new exporter cannot trace them."""
-MEND = "export the policy to ONNX and give that"
-
-
-@dataclass(frozen=True)
-class ActorNetwork:
-    """The acting network of a zip: physical = clip(normalised * scale + offset, low, high).
-
-    If it chooses among a few actions, it outputs a value for each of them and takes the first of
-    the greatest.
-
-    Attributes:
-        weights: one [out, in] matrix per layer.
-        biases: one [out] vector per layer.
-        activation: of the hidden layers, one of the values of `ACTIVATION_NAMES`.
-        squashed: whether the last layer's sum goes through a tanh.
-        offset, scale, low, high: [action_size].
-        choices: those that the outputs are the values of; None: the outputs are the actions.
-    """
-
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
-    activation: str
-    squashed: bool
-    offset: Array
-    scale: Array
-    low: Array
-    high: Array
-    choices: Choices | None = None
 
 
 @dataclass(frozen=True)
@@ -139,11 +121,9 @@ def read_sb3(
     """
     policy_bytes, data = read_members(path)
     _check_data(path, data)
-    state = read_state_dict(path, policy_bytes)
+    state = tensors_of(path, read_saved(path, policy_bytes, "policy.pth"), "policy.pth")
     actor = _actor(path, state, data)
-    weights = tuple(read_array(path, state, f"{name}.weight", 2) for name in actor.layers)
-    biases = tuple(read_array(path, state, f"{name}.bias", 1) for name in actor.layers)
-    _check_chain(path, weights, biases)
+    weights, biases = read_layers(path, state, actor.layers)
     hidden = activation or _stated_activation(path, data) or actor.activation
     if hidden not in (known := sorted(set(ACTIVATION_NAMES.values()))):
         raise UserError(f"{path}: activation {hidden!r} is not among {', '.join(known)}")
@@ -244,16 +224,16 @@ def _actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
     recurrent = [key for key in state if key.startswith(("lstm_", "actor.lstm"))]
     if recurrent:
         raise UserError(f"{path}: {recurrent[0]} is of a recurrent policy; only MLPs are read")
-    if _indices(state, r"q_net\.q_net\.(\d+)"):
-        actor = Actor(_chain(path, state, "q_net.q_net"), "relu", False, values="q_values")  # DQN
+    if indices_of(state, r"q_net\.q_net\.(\d+)"):  # DQN
+        actor = Actor(chain_of(path, state, "q_net.q_net"), "relu", False, values="q_values")
     elif "action_net.weight" in state:
         actor = _on_policy_actor(path, state, data)
     elif any(key.startswith("actor.log_std") for key in state):
         actor = _sac_actor(path, state, data)
-    elif _indices(state, r"actor\.mu\.(\d+)"):
-        actor = Actor(_chain(path, state, "actor.mu"), "relu", squashed=True)  # TD3 and DDPG
-    elif _indices(state, r"actor\.latent_pi\.(\d+)") and "actor.mu.weight" in state:
-        layers = (*_chain(path, state, "actor.latent_pi"), "actor.mu")  # SAC of a shortened file
+    elif indices_of(state, r"actor\.mu\.(\d+)"):  # TD3 and DDPG
+        actor = Actor(chain_of(path, state, "actor.mu"), "relu", squashed=True)
+    elif indices_of(state, r"actor\.latent_pi\.(\d+)") and "actor.mu.weight" in state:
+        layers = (*chain_of(path, state, "actor.latent_pi"), "actor.mu")  # SAC of a shortened file
         actor = Actor(layers, "relu", squashed=True)
     else:
         raise UserError(
@@ -268,7 +248,7 @@ def _on_policy_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) ->
     """Return the actor of PPO, A2C or TRPO: the mean, clipped; with gSDE and `squash_output` its
     tanh, scaled; for discrete actions the logits."""
     if str(_entries(data, "action_space").get(":type:")).endswith(".discrete.Discrete'>"):
-        layers = (*_chain(path, state, "mlp_extractor.policy_net"), "action_net")
+        layers = (*chain_of(path, state, "mlp_extractor.policy_net"), "action_net")
         return Actor(layers, "tanh", False, values="logits")
     arguments = _entries(data, "policy_kwargs")
     squashed = arguments.get("squash_output", False)
@@ -278,40 +258,19 @@ def _on_policy_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) ->
     unsaid = "use_sde" not in data and deviation is not None and deviation.dim() == 2
     if unsaid:  # gSDE has a deviation for each feature, and may squash
         raise UserError(f"{path} does not say whether it squashes its output; save it again")
-    layers = (*_chain(path, state, "mlp_extractor.policy_net"), "action_net")
+    layers = (*chain_of(path, state, "mlp_extractor.policy_net"), "action_net")
     return Actor(layers, "tanh", squashed)
 
 
 def _sac_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
     """Return the actor of SAC or TQC: the tanh of the mean, which gSDE clips first."""
-    hidden = _chain(path, state, "actor.latent_pi")
+    hidden = chain_of(path, state, "actor.latent_pi")
     if "actor.mu.weight" in state:
         return Actor((*hidden, "actor.mu"), "relu", squashed=True)
     clip = _entries(data, "policy_kwargs").get("clip_mean", CLIP_MEAN)
     if not isinstance(clip, (int, float)) or not 0 < clip < 1e6:
         raise UserError(f"{path}: clip_mean is {clip!r}; save the model again")
     return Actor((*hidden, "actor.mu.0"), "relu", squashed=True, clip_mean=float(clip))
-
-
-def _chain(path: Path, state: dict[str, Any], prefix: str) -> tuple[str, ...]:
-    """Return the names of the linear layers of an nn.Sequential, which alternate with activations.
-
-    Raises:
-        UserError: they do not.
-    """
-    indices = _indices(state, re.escape(prefix) + r"\.(\d+)")
-    if indices != list(range(0, 2 * len(indices), 2)):
-        raise UserError(
-            f"{path}: {prefix} has layers at places {indices}, and so others between them than "
-            f"activations; {MEND}"
-        )
-    return tuple(f"{prefix}.{index}" for index in indices)
-
-
-def _indices(state: dict[str, Any], prefix: str) -> list[int]:
-    pattern = re.compile(prefix + r"\.weight")
-    matches = (pattern.fullmatch(key) for key in state)
-    return sorted(int(match.group(1)) for match in matches if match)
 
 
 def _refuse_extras(path: Path, state: dict[str, Any], names: tuple[str, ...]) -> None:
@@ -324,13 +283,6 @@ def _refuse_extras(path: Path, state: dict[str, Any], names: tuple[str, ...]) ->
             f"{path}: {extras[0]} is part of the actor and no plain layer; "
             "export the policy to ONNX and give that"
         )
-
-
-def _check_chain(path: Path, weights: tuple[Array, ...], biases: tuple[Array, ...]) -> None:
-    shapes = [weight.shape for weight in weights]
-    chained = all(b[1] == a[0] for a, b in zip(shapes, shapes[1:], strict=False))
-    if not chained or any(b.shape != w.shape[:1] for w, b in zip(weights, biases, strict=True)):
-        raise UserError(f"{path}: layers of shapes {shapes} do not chain")
 
 
 def _stated_activation(path: Path, data: dict[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ class CollectConfig:
     """Record a teacher's transitions as a dataset."""
 
     teacher: Path
-    """Stable-Baselines3 zip, ONNX, student.safetensors, or a policy's folder."""
+    """Stable-Baselines3 zip, .cleanrl_model, ONNX, student.safetensors, or a policy's folder."""
 
     env: str
     """Gymnasium id of the environment, or your own: module:Id-v0, module:Class or RIG.toml."""
@@ -47,7 +47,7 @@ class CollectConfig:
     """Worker processes; 0: one per core."""
 
     activation: str | None = None
-    """Hidden activation, for a Stable-Baselines3 zip that does not name its own."""
+    """Hidden activation, for a Stable-Baselines3 zip or .cleanrl_model that does not name it."""
 
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
     """Keyword arguments of the environment, as key=value or JSON; repeat it for several."""
@@ -123,7 +123,7 @@ class EvaluateConfig:
     policies in the same episodes with --compare A B."""
 
     policy: Path | None = None
-    """SB3 zip, ONNX, student.safetensors, or a folder that `export` wrote."""
+    """SB3 zip, .cleanrl_model, ONNX, student.safetensors, or a folder that `export` wrote."""
     env: str | None = None
     """Gymnasium environment; by default the one that the policy was trained for."""
     episodes: int = 100

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sparsectl.export.source.actor_source import ActorSource
 from sparsectl.export.source.onnx_source import OnnxSource
-from sparsectl.export.source.sb3_source import Sb3Source
 from sparsectl.export.source.source import Source
 from sparsectl.export.source.student_source import StudentSource
+from sparsectl.policy.actor_file import ACTORS
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import Asked
 
 Opener = Callable[[Path, PolicyGraph, Asked], Source]
 
+
+def _actor(path: Path, graph: PolicyGraph, asked: Asked) -> Source:
+    return ActorSource(path, asked.normalizer, graph.sizes)
+
+
 SOURCES: dict[str, Opener] = {
     ".safetensors": lambda path, graph, asked: StudentSource(path, graph),
     ".onnx": lambda path, graph, asked: OnnxSource(path, asked.output, graph.sizes),
-    ".zip": lambda path, graph, asked: Sb3Source(path, asked.normalizer, graph.sizes),
+    **dict.fromkeys(ACTORS, _actor),
 }
 
 

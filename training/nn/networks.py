@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations.argmax import argmax
+from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.normalizer import Normalizer
 from sparsectl.policy.onnx_file.output import values_in
-from sparsectl.policy.sb3_file import ActorNetwork
 from sparsectl.policy.tasks import CHOICE, TASK
 
 Array = NDArray[np.float32]
@@ -138,7 +138,7 @@ class Mlp:
 
 
 def mlp_of(actor: ActorNetwork) -> Mlp:
-    """The acting network of a Stable-Baselines3 zip as one that acts here."""
+    """The acting network that an RL library saved as one that acts here."""
     inputs = actor.weights[0].shape[1]
     hidden = (actor.activation,) * (len(actor.weights) - 1)
     return Mlp(

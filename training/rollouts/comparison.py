@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.actor_file import is_actor
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.evaluate import (
@@ -36,10 +37,10 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
         UserError: a policy or the environment does not load, or they do not fit.
     """
     check_settings(config)
-    if config.normalizer is not None and not any(path.suffix == ".zip" for path in paths):
+    if config.normalizer is not None and not any(map(is_actor, paths)):
         raise UserError(
-            f"normalizer {config.normalizer} is for a zip of Stable-Baselines3, and neither "
-            f"{paths[0]} nor {paths[1]} is one; leave it out"
+            f"normalizer {config.normalizer} is for a file of Stable-Baselines3 or CleanRL, and "
+            f"neither {paths[0]} nor {paths[1]} is one; leave it out"
         )
     policies = [_loaded(config, path) for path in paths]
     env_id = _environment(config, paths, policies)
@@ -73,8 +74,8 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
 
 
 def _loaded(config: EvaluateConfig, path: Path) -> Policy:
-    """Load a policy; only Stable-Baselines3's zips need a separate normaliser."""
-    return load_policy(path, normalizer=config.normalizer if path.suffix == ".zip" else None)
+    """Load a policy; only files of RL libraries need a separate normaliser."""
+    return load_policy(path, normalizer=config.normalizer if is_actor(path) else None)
 
 
 def _environment(config: EvaluateConfig, paths: tuple[Path, Path], policies: list[Policy]) -> str:

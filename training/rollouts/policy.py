@@ -1,4 +1,4 @@
-"""Load policies from files: Stable-Baselines3 zip, ONNX, student.safetensors, policy folder.
+"""Load policies from files: those of RL libraries, ONNX, student.safetensors, policy folder.
 
 Nothing is unpickled: loading a policy that someone sent runs none of their code.
 """
@@ -16,11 +16,11 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations.argmax import argmax
+from sparsectl.policy.actor_file import is_actor, read_actor
 from sparsectl.policy.choices import LOGITS, Choices
 from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.lost_normaliser import warn_of_normaliser
 from sparsectl.policy.normalizer import read_normalizer
-from sparsectl.policy.sb3_file import read_sb3
-from sparsectl.policy.sb3_normaliser import warn_of_normaliser
 from sparsectl.policy.tasks import check_task, said
 from sparsectl.training.environments.signals import choices_of
 from sparsectl.training.nn.networks import (
@@ -35,6 +35,8 @@ from sparsectl.training.rollouts.acting import Recurrent, RecurrentNetwork, recu
 from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
+
+MEND = "give an SB3 .zip, a .cleanrl_model, an .onnx or a student.safetensors"
 
 
 @dataclass(frozen=True)
@@ -156,22 +158,22 @@ def load_policy(
     """Load a policy of any form.
 
     Args:
-        path: a Stable-Baselines3 `.zip`, an `.onnx`, a `.safetensors` student, or a folder that
-            holds `policy.onnx`.
-        activation: of a zip's hidden layers, where the zip does not say.
-        action_low, action_high: a zip's action bounds, where the zip does not say.
+        path: a Stable-Baselines3 `.zip`, a `.cleanrl_model`, an `.onnx`, a `.safetensors` student,
+            or a folder that holds `policy.onnx`.
+        activation: of the hidden layers, where the zip or CleanRL's file does not say.
+        action_low, action_high: bounds of the actions, where the file does not say them.
         normalizer: an .npz of what is done to observations before the policy sees them.
         task: of a student of several, which; its head alone is taken, for its own observations.
         env: names the task, where `task` is not given.
 
     Raises:
         UserError: the file is missing, truncated, foreign or hostile, the normaliser does not fit
-            it, or an activation is given for what is no zip.
+            it, or an activation is given for a file that says its own.
     """
-    if activation is not None and path.suffix != ".zip":
+    if activation is not None and not is_actor(path):
         raise UserError(
-            f"--activation is {activation}, but {path} says its own; it is for the zips of "
-            "Stable-Baselines3, leave it out"
+            f"--activation is {activation}, but {path} says its own; it is for files of "
+            "Stable-Baselines3 and CleanRL, leave it out"
         )
     if (graph := _recurrent_graph(path)) is not None:
         policy = _recurrent(graph, path, task, normalizer)
@@ -185,7 +187,7 @@ def load_policy(
     else:
         policy = _loaded(path, activation, action_low, action_high)
     if normalizer is None:
-        if path.suffix == ".zip":
+        if is_actor(path):
             warn_of_normaliser(path)
         return policy
     before = read_normalizer(normalizer)
@@ -230,19 +232,16 @@ def _loaded(
     if path.is_dir():
         path = path / "policy.onnx"
     if not path.is_file():
-        raise UserError(f"no policy at {path}; give an SB3 .zip, an .onnx or a student.safetensors")
+        raise UserError(f"no policy at {path}; {MEND}")
     if path.suffix == ".onnx":
         return _from_onnx(path)
-    if path.suffix == ".zip":
-        actor = read_sb3(path, activation, action_low, action_high)
+    if is_actor(path):
+        actor = read_actor(path, activation, action_low, action_high)
         network = mlp_of(actor)
         sizes = _count(network), file_sha256(path)
         weights = _count_weights(network)
         return Policy(network, *sizes, weights=weights, choices=actor.choices)
-    raise UserError(
-        f"{path} is not a policy: {path.suffix or 'no'} extension; "
-        "give an SB3 .zip, an .onnx or a student.safetensors"
-    )
+    raise UserError(f"{path} is not a policy: {path.suffix or 'no'} extension; {MEND}")
 
 
 def file_sha256(path: Path) -> str:
@@ -284,7 +283,7 @@ def _choices_of_onnx(path: Path, network: OnnxNetwork, signals: JSON | None) -> 
 
 def _from_student(path: Path, task: int | None, env: str | None) -> Policy:
     if not path.is_file():
-        raise UserError(f"no policy at {path}; give an SB3 .zip, an .onnx or a student.safetensors")
+        raise UserError(f"no policy at {path}; {MEND}")
     student = read_student(path)
     if task is not None:
         check_task(student.tasks, task, path)

@@ -1,5 +1,4 @@
-"""Convert the acting network of a Stable-Baselines3 zip to ONNX, so that it is read like any other
-file.
+"""Convert the acting network that an RL library saved to ONNX, to be read like any other file.
 
 VecNormalize computes in float64 in the library, and so it does here.
 """
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.normalizer import Normalizer
-from sparsectl.policy.sb3_file import ActorNetwork
 
 OPSET, IR_VERSION = 20, 9  # the first with Gelu, and the oldest format that has it
 
@@ -119,7 +118,7 @@ def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelP
         nodes.then("Cast", to=TensorProto.FLOAT)
         if actor.choices.first:
             nodes.then("Add", nodes.constant(np.array([actor.choices.first], np.float32)))
-    elif not actor.squashed or not within:
+    elif (not actor.squashed or not within) and np.isfinite([actor.low, actor.high]).all():
         nodes.clip(actor.low, actor.high, "action")
     nodes.nodes[-1].output[0] = ACTION
     graph = helper.make_graph(

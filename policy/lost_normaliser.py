@@ -1,19 +1,24 @@
-"""Detect whether a Stable-Baselines3 zip was trained with VecNormalize, whose statistics it does
-not contain."""
+"""Detect whether a policy was trained with a normaliser, whose statistics its file does not
+contain."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from sparsectl.common.warning import warn
+from sparsectl.policy.cleanrl_file import behind_normaliser
 from sparsectl.policy.sb3_zip import read_members
+
+CLEANRL = ".cleanrl_model"
 
 
 def sign_of_normaliser(path: Path) -> str | None:
-    """Return the evidence that a zip was trained with VecNormalize; None if there is none.
+    """Return the sign that a policy was trained with a normaliser; None if there is none.
 
     RL Baselines3 Zoo keeps the normaliser in a folder beside the zip, which has no zip of its own.
     """
+    if path.suffix.lower() == CLEANRL:
+        return "CleanRL's script normalises observations" if behind_normaliser(path) else None
     beside = [*path.parent.glob("*vecnormalize*.pkl"), *path.parent.glob("*/vecnormalize.pkl")]
     for found in beside:
         if found.parent == path.parent or not any(found.parent.glob("*.zip")):
@@ -25,7 +30,7 @@ def sign_of_normaliser(path: Path) -> str | None:
 
 
 def warn_of_normaliser(path: Path) -> None:
-    """Warn if a zip that was trained with a normaliser is used without one."""
+    """Warn if a policy that was trained with a normaliser is used without one."""
     if sign := sign_of_normaliser(path):
         warn(f"{path}: {sign}; give its mean and variance with --normalizer (docs/own_policy.md)")
 
