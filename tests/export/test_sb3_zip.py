@@ -64,6 +64,7 @@ def test_what_does_not_fit_is_refused(
         export_policy(ExportConfig(path, out, normalizer=normalizer))
     with pytest.raises(UserError, match="is a pickle, which could run code"):
         export_policy(ExportConfig(path, out, normalizer=tmp_path / "vecnormalize.pkl"))
-    with pytest.raises(UserError, match="--normalizer is .*; it is for Stable-Baselines3 zips"):
+    other = "--normalizer is .*; it is for files of Stable-Baselines3 and CleanRL"
+    with pytest.raises(UserError, match=other):
         export_policy(ExportConfig(tmp_path / "m.onnx", out, normalizer=normalizer))
     assert not out.exists()

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
 from sparsectl.policy.load import Asked, load
 from sparsectl.training.rollouts.policy import load_policy
 
@@ -202,3 +204,13 @@ def test_a_torn_file_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match="is empty|is not a torch state dict"):
             load(path)
+
+
+def test_exports_with_its_proof(tmp_path: Path) -> None:
+    path = saved(tmp_path / "run.cleanrl_model", Actor().state_dict())
+    rows = np.random.default_rng(0).normal(0, 2, (300, INPUTS)).astype(np.float32)
+    np.savez(tmp_path / "observations.npz", observations=rows)
+    said = export_policy(
+        ExportConfig(path, tmp_path / "policy", calibration=tmp_path / "observations.npz")
+    )
+    assert said["bit_exact"] and max(said["max_abs_error"].values()) < 1e-5
