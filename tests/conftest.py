@@ -5,6 +5,7 @@ SPARSECTL_PEAK_MEMORY names a JSON file for the peak memory of each test file.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -26,6 +27,9 @@ settings.load_profile("any machine")
 
 missing_programs.skip_where_missing()
 
+# Nothing draws by OpenGL here, for which each process that imports MuJoCo would start another one.
+os.environ.setdefault("MUJOCO_GL", "disable")
+
 RECORD = os.environ.get("SPARSECTL_PEAK_MEMORY", "")
 
 
@@ -39,3 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
     compiler_cache.start(config)
     if RECORD:
         config.pluginmanager.register(PeakMemory(config, Path(RECORD).absolute()), "peak memory")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """The garbage collector leaves what was imported alone: millions of objects that stay, which
+    it would visit again and again."""
+    gc.collect()
+    gc.freeze()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,27 @@ from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 Edit = Callable[[Record], Record | None]
 
 
-@pytest.fixture(scope="module", params=["device", "host", "pil"])
-def trial(
-    request: pytest.FixtureRequest, easy: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A trial's folder: a swing-up, a kick, a balance."""
-    return run(easy, tmp_path_factory.mktemp("replay") / "trial", mode=request.param)
+@pytest.fixture(autouse=True)
+def cached_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compilers that a confinement keeps from the cache would compile the core for each replay.
+    That they are confined, and that a replay then agrees, is in test_confinement.py."""
+    monkeypatch.setattr("sparsectl.hil.replay.replay.confined_compilers", nullcontext)
+
+
+@pytest.fixture(scope="module")
+def trial_in(easy: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a trial in this mode: a swing-up, a kick, a balance; made once."""
+
+    @cache
+    def trial_in(mode: str) -> Path:
+        return run(easy, tmp_path_factory.mktemp("replay") / "trial", mode=mode)
+
+    return trial_in
+
+
+@pytest.fixture(params=["device", "host", "pil"])
+def trial(request: pytest.FixtureRequest, trial_in: Callable[[str], Path]) -> Path:
+    return trial_in(request.param)
 
 
 def run(policy: Path, out: Path, **changes: object) -> Path:
@@ -125,8 +142,10 @@ def test_a_command_that_was_changed_is_named(easy: Path, tmp_path: Path) -> None
     assert found["first_difference"]["field"] == "COMMAND's output"
 
 
-def test_ticks_whose_frames_were_lost_are_played_but_not_judged(easy: Path, tmp_path: Path) -> None:
-    trial = run(easy, tmp_path / "trial")
+def test_ticks_whose_frames_were_lost_are_played_but_not_judged(
+    trial_in: Callable[[str], Path], tmp_path: Path
+) -> None:
+    trial = trial_in("device")
     _, ticks = told(trial)
     gone = {ticks[-100], ticks[-60], ticks[-59]}
 
@@ -164,9 +183,11 @@ def test_no_frame_that_the_line_loses_is_called_a_difference(trial: Path, tmp_pa
     assert len(seen) > 6
 
 
-def test_a_loss_that_nobody_can_fill_in_is_not_the_policys(easy: Path, tmp_path: Path) -> None:
+def test_a_loss_that_nobody_can_fill_in_is_not_the_policys(
+    trial_in: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The kick, and that it was heard, are both gone."""
-    trial = run(easy, tmp_path / "trial")
+    trial = trial_in("device")
     kicked: list[int] = []
 
     def lose(record: Record) -> Record | None:
@@ -184,8 +205,8 @@ def test_a_loss_that_nobody_can_fill_in_is_not_the_policys(easy: Path, tmp_path:
     assert "nothing about the policy" in found["verdict"]
 
 
-def test_frames_that_come_twice_count_once(easy: Path, tmp_path: Path) -> None:
-    trial = run(easy, tmp_path / "trial")
+def test_frames_that_come_twice_count_once(trial_in: Callable[[str], Path], tmp_path: Path) -> None:
+    trial = trial_in("device")
     journal = read_journal(trial / "journal.bin")
     with JournalWriter(tmp_path / "doubled" / "journal.bin", journal.header_json) as writer:
         for record in journal.records:
