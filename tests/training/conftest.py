@@ -10,14 +10,18 @@ import pytest
 
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.rollouts.collect import collect
-from sparsectl.training.rollouts.episodes import one_thread
+from sparsectl.training.rollouts.episodes import PRELOADED, one_thread
 from tests.training.balancer import ENVIRONMENT, write_balancer
+
+
+# One server process for those that the tests start themselves too.
+PRELOADED.append("sparsectl.training.distillation.distill")
 
 
 @pytest.fixture(scope="session")
 def trainers() -> None:
-    """Processes of a fork server are copies of one that has imported all of training."""
-    multiprocessing.set_forkserver_preload(["sparsectl.training.distillation.distill"])
+    """Processes of the fork server are copies of one that has imported all of training."""
+    multiprocessing.set_forkserver_preload(PRELOADED)
     with one_thread():
         forkserver.ensure_running()
 

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 from itertools import count, islice
+from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any
 
@@ -46,6 +47,10 @@ SHOWN_EPISODES = 20
 """From this number of episodes on there is a progress bar."""
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+PRELOADED = ["__main__", __name__, "sparsectl.plants.side_by_side"]
+"""What the server process imports of which workers are copies."""
 
 
 def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
@@ -126,10 +131,7 @@ class Rollouts:
     def __enter__(self) -> Rollouts:
         self._others = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
-            self.workers,
-            multiprocessing.get_context("spawn"),  # fork would copy torch's and MuJoCo's threads
-            _start_worker,
-            (self.environment, self._options),
+            self.workers, _clean_start(), _start_worker, (self.environment, self._options)
         )
         return self
 
@@ -214,6 +216,16 @@ class Rollouts:
         assert self._pool is not None
         with one_thread(), _started_without_interrupts():
             return self._pool.submit(_block, behaviour, seed, numbers)
+
+
+def _clean_start() -> BaseContext:
+    """Workers are copies of a server process that has imported what they need and runs no thread;
+    a plain fork would copy torch's and MuJoCo's threads, and spawned ones import it all again."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows has none
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 @contextmanager
