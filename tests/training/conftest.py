@@ -13,7 +13,6 @@ from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.episodes import PRELOADED, one_thread
 from tests.training.balancer import ENVIRONMENT, write_balancer
 
-
 # One server process for those that the tests start themselves too.
 PRELOADED.append("sparsectl.training.distillation.distill")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tyro
 
 from sparsectl import cli
 from sparsectl.common.files import read_json, write_json
@@ -19,6 +20,8 @@ from sparsectl.training.teachers.teacher_file import Weights, write_teacher
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
+import methods  # noqa: E402
+import tasks  # noqa: E402
 from demo_student import demo_student, outside  # noqa: E402
 
 TINY = json.dumps(
@@ -38,10 +41,15 @@ TINY = json.dumps(
 )
 
 
-def run(script: str, *words: str) -> None:
-    command = [sys.executable, str(BENCHMARKS / script), *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Does what a benchmark does on the command line, in this process, which has torch already."""
+
+    def run(main: Callable[[Any], None], config: type, *words: str) -> None:
+        monkeypatch.setattr(sys, "argv", [sys.modules[main.__module__].__file__, *words])
+        main(tyro.cli(config))
+
+    return run
 
 
 def weights(inputs: int) -> Weights:
@@ -57,7 +65,7 @@ def check_intervals(figures: dict[str, Any], names: tuple[str, ...]) -> None:
         assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"], name
 
 
-def test_tasks_sparse_beside_dense(tmp_path: Path) -> None:
+def test_tasks_sparse_beside_dense(run: Callable[..., None], tmp_path: Path) -> None:
     teacher = tmp_path / "teachers" / "Pendulum-v1" / "teacher.onnx"
     write_teacher(teacher, weights(3), signals_of("Pendulum-v1"), "Pendulum-v1", {})
     out = tmp_path / "tasks.json"
@@ -65,7 +73,7 @@ def test_tasks_sparse_beside_dense(tmp_path: Path) -> None:
     write_json(out, committed)
     words = ["--tasks", "Pendulum-v1", "--seeds", "0", "--episodes", "4", "--transitions", "600"]
     words += ["--teachers", str(tmp_path / "teachers"), "--runs", str(tmp_path / "runs")]
-    run("tasks.py", *words, "--out", str(out), "--changes", TINY)
+    run(tasks.main, tasks.TasksConfig, *words, "--out", str(out), "--changes", TINY)
     written = read_json(out)["tasks"]
     entry = written.pop("Pendulum-v1")  # of another teacher: its former students are gone
     former = committed["tasks"].pop("Pendulum-v1")
@@ -82,7 +90,7 @@ def test_tasks_sparse_beside_dense(tmp_path: Path) -> None:
     assert entry["sparse"]["figures"]["difference"] == pytest.approx(share, abs=1e-3)
 
 
-def test_methods_beside_their_teacher(tmp_path: Path) -> None:
+def test_methods_beside_their_teacher(run: Callable[..., None], tmp_path: Path) -> None:
     out = tmp_path / "methods.json"
     changes = {f"distill.{name}": value for name, value in json.loads(TINY).items()}
     changes |= {"collect.transitions": 1_500, "distill.hidden": [[6, 6]]}
@@ -92,7 +100,8 @@ def test_methods_beside_their_teacher(tmp_path: Path) -> None:
     file.write_text(text + tiny)
     words = ["--method", "bpd, quick-236", "--seed", "0", "--out", str(sweep)]
     assert cli.run(["sweep", str(file), *words]) == 0
-    run("methods.py", "--sweep", str(sweep), "--episodes", "3", "--out", str(out))
+    words = ["--sweep", str(sweep), "--episodes", "3", "--out", str(out)]
+    run(methods.gather, methods.MethodsConfig, *words)
     results = read_json(out)
     figures = results["recipes"]["bpd, quick-236"]
     check_intervals(figures, ("difference", "failures_per_1000"))
