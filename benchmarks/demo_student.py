@@ -18,7 +18,7 @@ import tyro
 from measured import returns_of, rounded
 
 from sparsectl.common.files import read_json, write_json
-from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.policy.load import load_acting
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -71,7 +71,7 @@ def main(config: DemoStudentConfig) -> None:
     told = demo_student(config.run)
     if config.episodes:
         student = config.run / "student.safetensors"
-        env = load_policy(student).environment
+        env = load_acting(student).environment
         assert env is not None  # a demo's student was made in one
         returns = returns_of(student, env, config.episodes, config.run)
         told["returns"] = rounded(returns)

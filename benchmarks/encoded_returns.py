@@ -21,10 +21,10 @@ from sparsectl.common.provenance import provenance
 from sparsectl.export.calibration import COUNT, read_observations
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.observations import spread_observations
+from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.passes import simplify
 from sparsectl.policy.student import read_student
 from sparsectl.training.data.files import read_dataset
-from sparsectl.training.nn.networks import Array
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
 
 RESULTS = Path(__file__).resolve().parent / "results" / "encoded_returns.json"

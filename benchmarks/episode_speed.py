@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
+from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.block import Behaviour, run_block
-from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.rollouts.together import OfRig, OneByOne, Together
@@ -75,7 +75,7 @@ def _rate(rig: str, how: str, repeat: int, width: int, episodes: int) -> float:
     name = f"sparsectl/{rig}-v0"
     environment = make_environment(name)
     signals = environment_signals(environment)
-    behaviour = Behaviour(Policy(Swaying(), 0, ""))
+    behaviour = Behaviour(ActingPolicy(Swaying(), 0, ""))
     steps, began = 0, time.process_time()
     for first in range(0, episodes, width):
         numbers = range(first, first + width)

@@ -21,6 +21,8 @@ from measured import here, mark, returns_of
 
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.progress import Progress
+from sparsectl.policy.load import load_acting
+from sparsectl.policy.student_file import StudentFile, read_student_file, write_student
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.finetuning.return_search import ReturnSearch
 from sparsectl.training.rollouts.intervals import (
@@ -31,9 +33,7 @@ from sparsectl.training.rollouts.intervals import (
     paired_difference,
     share_of,
 )
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.settings import SearchSettings
-from sparsectl.training.students.storage import StudentFile, read_student, write_student
 
 ROOT = Path(__file__).resolve().parent.parent
 RIG = "sensorsini_cartpole"
@@ -90,8 +90,8 @@ def _students(config: FailuresConfig) -> Iterator[tuple[str, Path]]:
     for path in config.students:
         found = config.folder / f"{mark(path)}-{config.generations}.safetensors"
         if not found.is_file():
-            write_student(found, _searched(config, read_student(path)))
-        kept = read_student(path).kept_weights
+            write_student(found, _searched(config, read_student_file(path)))
+        kept = read_student_file(path).kept_weights
         yield f"{kept} weights, imitation alone", path
         yield f"{kept} weights, after the search", found
 
@@ -133,7 +133,7 @@ def _row(
     return {
         "name": name,
         "mark": mark(path),
-        "weights": load_policy(path).weights if path.suffix == ".onnx" else None,
+        "weights": load_acting(path).weights if path.suffix == ".onnx" else None,
         "return_mean": float(returns.mean()),
         "return_low": low,
         "return_high": high,
@@ -146,7 +146,7 @@ def _row(
 
 def _about(path: Path) -> JSON:
     """What the student's file says of itself."""
-    said = read_student(path)
+    said = read_student_file(path)
     origin = said.metadata["provenance"]
     return {
         "weights": said.kept_weights,

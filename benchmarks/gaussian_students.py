@@ -29,9 +29,9 @@ from scipy.linalg import solve_discrete_are
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
+from sparsectl.policy.load import load_acting
 from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.rollouts.intervals import crossed_interval
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.trajectory.methods import ALL, Loss, Method, Reward
 
@@ -117,7 +117,7 @@ def teacher_of(task: str, environment: gymnasium.Env[Any, Any]) -> Teacher:
     """The shipped swing-up of the cart-pole, or a regulator."""
     if task == DOUBLE_PENDULUM:
         return pole_balancer(environment)
-    policy = load_policy(ROOT / "training" / "teachers" / "sensorsini_cartpole.onnx")
+    policy = load_acting(ROOT / "training" / "teachers" / "sensorsini_cartpole.onnx")
     half = np.asarray(environment.action_space.high, np.float32)  # type: ignore[attr-defined]
     return lambda observations: policy.act(observations) / half
 

@@ -34,11 +34,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import revision
+from sparsectl.policy.acting.states import Act
 from sparsectl.policy.load import load
+from sparsectl.policy.signals_json import image_of
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import make_environment
-from sparsectl.training.environments.signals import image_of
-from sparsectl.training.rollouts.acting import Act
 from sparsectl.training.rollouts.evaluate import run_episodes
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.teachers.algorithms import ALGORITHMS

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
+from sparsectl.policy.load import load_acting
 from sparsectl.training.rollouts.evaluate import run_episodes
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
 
 AT_ONCE = 256
@@ -29,7 +29,7 @@ def returns_of(policy: Path, env: str, episodes: int, folder: Path) -> NDArray[n
     """Returns [episodes]; what is measured is kept in the folder and not measured again."""
     kept = folder / f"returns-{mark(policy)}.npy"
     returns = np.load(kept, allow_pickle=False) if kept.is_file() else np.empty(0)
-    act = load_policy(policy).act
+    act = load_acting(policy).act
     with Progress(total=episodes, initial=len(returns), desc=policy.stem, unit="ep") as shown:
         while len(returns) < episodes:
             count = min(AT_ONCE, episodes - len(returns))

@@ -21,6 +21,8 @@ from measured import mark, returns_of, rounded
 from sparsectl.common.files import read_json, write_json
 from sparsectl.experiments.folder import results_of
 from sparsectl.export.table_bytes import table_bytes
+from sparsectl.policy.load import load_acting
+from sparsectl.policy.student_file import read_student_file
 from sparsectl.training.rollouts.intervals import (
     FAILED_SHARE,
     crossed_figures,
@@ -28,8 +30,6 @@ from sparsectl.training.rollouts.intervals import (
     failure_figures,
     share_of,
 )
-from sparsectl.training.rollouts.policy import load_policy
-from sparsectl.training.students.storage import read_student
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -54,13 +54,13 @@ class MethodsConfig:
 def students(config: MethodsConfig) -> Iterator[JSON]:
     """A row a student of the present teacher that the sweep has finished, with its returns."""
     teacher, env = _teacher(config), _environment(config)
-    present = load_policy(teacher).facts()
+    present = load_acting(teacher).facts()
     for run, done in results_of(config.sweep):
         if "distill" not in done:
             continue
         folder = config.sweep / "tasks" / run["tasks"]["distill"]
         student = folder / "student.safetensors"
-        if read_student(student).metadata["teacher"] != present:
+        if read_student_file(student).metadata["teacher"] != present:
             continue
         yield without_paths(
             {
@@ -114,7 +114,7 @@ def gather(config: MethodsConfig) -> None:
     known = before.get("teacher", {})
     if known.get("mark") != present or len(known["returns"]) < config.episodes:
         returns = returns_of(teacher, env, config.episodes, config.sweep)
-        known = {"mark": present, **load_policy(teacher).facts(), "returns": rounded(returns)}
+        known = {"mark": present, **load_acting(teacher).facts(), "returns": rounded(returns)}
     recipes: dict[str, list[JSON]] = {}
     for row in sorted(found, key=lambda row: (row["recipe"], row["seed"])):
         recipes.setdefault(row["recipe"], []).append(row)

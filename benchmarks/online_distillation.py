@@ -28,6 +28,8 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import revision
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.load import load_acting
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
 from sparsectl.training.data.batches import Batches
@@ -39,7 +41,6 @@ from sparsectl.training.distillation.identity import facts_of
 from sparsectl.training.distillation.resolution import fitted
 from sparsectl.training.policy_distillation.term import term_of
 from sparsectl.training.rollouts.collect import collect
-from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.settings import FinetuneOptions
 from sparsectl.training.teachers.teach import teach
 
@@ -121,7 +122,7 @@ class OnlineStudent:
         for _ in range(updates):
             self.trainer.update()
 
-    def policy(self) -> Policy:
+    def policy(self) -> ActingPolicy:
         """As it is now."""
         layers = masked(self.trainer.posterior(), self.facts.threshold)
         return self.facts.policy(self.facts.student(layers, []))
@@ -178,7 +179,7 @@ def teacher_row(turns: list[Turn], config: OnlineConfig) -> JSON:
     """Returns [episodes] of the teacher in each turn: as it stands, and the best copy."""
     measured: dict[Path, list[float]] = {}
     for path in {path for turn in turns for path in (turn.now, turn.best)}:
-        measured[path] = returns_of(load_policy(path), config.game, config.episodes)
+        measured[path] = returns_of(load_acting(path), config.game, config.episodes)
     return {
         "frames": [turn.frames for turn in turns],
         "now": [measured[turn.now] for turn in turns],

@@ -28,11 +28,10 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.provenance import revision
 from sparsectl.export.table_bytes import table_bytes
-from sparsectl.policy.load import load
+from sparsectl.policy.load import LoadOptions, load, load_acting
 from sparsectl.training.config import CollectConfig, DistillConfig
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import run_episodes
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import FinetuneOptions
 
@@ -168,7 +167,9 @@ def row_of(asked: Asked, config: TablesConfig) -> JSON:
     several = len(asked.games) > 1
     returns = {
         game: returns_of(
-            load_policy(student, task=number if several else None), game, config.episodes
+            load_acting(student, LoadOptions(task=number if several else None)),
+            game,
+            config.episodes,
         )
         for number, game in enumerate(asked.games)
     }
@@ -214,7 +215,7 @@ def main(config: TablesConfig) -> None:
     found = begun(config)
     for game in config.games:
         if game not in found["teachers"]:
-            teacher = load_policy(teacher_of(game))
+            teacher = load_acting(teacher_of(game))
             found["teachers"][game] = returns_of(teacher, game, config.teacher_episodes)
             found["teacher_marks"][game] = mark(teacher_of(game))
     keys = [{name: row[name] for name in row if name in KEYS} for row in found["rows"]]

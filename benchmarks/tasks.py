@@ -25,12 +25,12 @@ from sparsectl.commands.distill import distill
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.nested import replaced
 from sparsectl.export.table_bytes import table_bytes
+from sparsectl.policy.acting.onnx_network import OnnxNetwork
+from sparsectl.policy.load import load_acting
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
-from sparsectl.training.nn.networks import OnnxNetwork
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import mean_interval
 from sparsectl.training.rollouts.intervals import crossed_figures, crossed_interval
-from sparsectl.training.rollouts.policy import load_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "tasks.json"
@@ -227,7 +227,7 @@ def gather(config: TasksConfig) -> None:
         found = [row for row in found if row["teacher"] == mark(teacher)]
         returns = returns_of(teacher, name, config.episodes, config.runs / name)
         low, high = mean_interval(returns)
-        facts = {"mark": mark(teacher), **load_policy(teacher).facts(), "teach": taught(teacher)}
+        facts = {"mark": mark(teacher), **load_acting(teacher).facts(), "teach": taught(teacher)}
         figures = {"return_mean": float(returns.mean()), "return_low": low, "return_high": high}
         entry: JSON = {"teacher": {**facts, **figures, "returns": rounded(returns)}}
         kinds = {kind: [row for row in found if row["kind"] == kind] for kind in KINDS}

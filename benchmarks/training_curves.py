@@ -21,20 +21,21 @@ import tyro
 
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.signals_json import normaliser
+from sparsectl.policy.student_file import StudentFile, StudentLayer
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.bpd.plain import PlainBpd, right_deviation
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.distillation.figures import masked
-from sparsectl.training.environments.signals import normaliser, standardised
+from sparsectl.training.environments.signals import standardised
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.episodes import Rollouts
-from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import BpdSettings
 from sparsectl.training.students.masked import kept_weights
-from sparsectl.training.students.storage import StudentFile, StudentLayer
 
 ROOT = Path(__file__).resolve().parent.parent
 RIG = "sensorsini_cartpole"
@@ -170,14 +171,14 @@ def averaged(trainer: Plain | Engine, students: int) -> list[dict[str, float]]:
     return sums
 
 
-def policy(layers: Layers, signals: dict[str, Any]) -> Policy:
+def policy(layers: Layers, signals: dict[str, Any]) -> ActingPolicy:
     """The student as it acts."""
     metadata = {
         "activations": ["relu"] * (len(layers) - 1) + ["tanh"],
         "log_alpha_threshold": SETTINGS.log_alpha_threshold,
         "signals": signals,
     }
-    return Policy(StudentFile(layers, metadata).network(), 0, "", signals, ENVIRONMENT)
+    return ActingPolicy(StudentFile(layers, metadata).network(), 0, "", signals, ENVIRONMENT)
 
 
 def main(config: CurvesConfig) -> None:

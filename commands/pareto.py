@@ -17,12 +17,12 @@ from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.common.ranges import check_counts
 from sparsectl.export.table_bytes import table_bytes
+from sparsectl.policy.load import LoadOptions, load_acting
+from sparsectl.policy.student_file import read_student_file
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.evaluate import check_policy, evaluate
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
-from sparsectl.training.students.storage import read_student
 
 JSON = dict[str, Any]
 
@@ -45,9 +45,13 @@ def pareto(config: ParetoConfig) -> JSON:
     env = common_environment(config, paths)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
     for path in paths:
-        check_policy(load_policy(path), env, path)
+        check_policy(load_acting(path), env, path)
     if config.teacher is not None:
-        check_policy(load_policy(config.teacher, normalizer=config.normalizer), env, config.teacher)
+        check_policy(
+            load_acting(config.teacher, LoadOptions(normalizer=config.normalizer)),
+            env,
+            config.teacher,
+        )
     points = [point_of(config, path) for path in Progress(paths, desc="pareto", unit="student")]
     points.sort(key=lambda point: (-point["kept_weights"], point["return_mean"]))
     for size in SIZES:
@@ -70,7 +74,7 @@ def common_environment(config: ParetoConfig, paths: list[Path]) -> str:
     """
     found: dict[str, Path] = {}
     for path in paths:
-        known = load_policy(path).environment
+        known = load_acting(path).environment
         env = chosen_environment(config.env, config.env_kwargs, config.wrapper, known, path)
         if env is None:
             raise UserError(f"{path} names no environment; give one with --env")
@@ -99,7 +103,7 @@ def students_in(source: Path) -> list[Path]:
 
 def point_of(config: ParetoConfig, path: Path) -> JSON:
     """Measure a student's sizes and return."""
-    student = read_student(path)
+    student = read_student_file(path)
     folder = path.parent.parent if path.parent.name == "students" else path.parent
     return {
         "student": f"{folder.name}/{path.stem}",

@@ -64,8 +64,8 @@ class Checks:
         given = run.settings.get("teacher")
         if given is None or (str(given.value), env) in self._teachers:
             return
+        from sparsectl.policy.load import LoadOptions, load_acting
         from sparsectl.training.rollouts.evaluate import check_policy
-        from sparsectl.training.rollouts.policy import load_policy
 
         folder = self.file.path.absolute().parent
         path = (folder / str(given.value)).resolve()
@@ -73,7 +73,7 @@ class Checks:
         try:
             if path.exists():
                 statistics = None if normalizer is None else folder / str(normalizer.value)
-                check_policy(load_policy(path, normalizer=statistics), env, path)
+                check_policy(load_acting(path, LoadOptions(normalizer=statistics)), env, path)
         except UserError as error:
             raise self.file.mistake(given.place, str(error)) from error
         self._teachers.add((str(given.value), env))

@@ -50,7 +50,7 @@ from sparsectl.export.source.source import Source
 from sparsectl.export.verify import Proof
 from sparsectl.policy.folder import GOLDEN_VECTORS, POLICY_JSON, GoldenVectors
 from sparsectl.policy.graph import PolicyGraph
-from sparsectl.policy.load import POLICY_ONNX, Asked, load, model_file
+from sparsectl.policy.load import POLICY_ONNX, LoadOptions, load, model_file
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.policy.passes import fold_normaliser, hidden_neurons, simplified
@@ -194,8 +194,8 @@ def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:
     )
 
 
-def _asked(config: ExportConfig) -> Asked:
-    return Asked(config.output, config.normalizer, config.task)
+def _asked(config: ExportConfig) -> LoadOptions:
+    return LoadOptions(config.output, config.normalizer, config.task)
 
 
 def read_model(config: ExportConfig) -> PolicyGraph:

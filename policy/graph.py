@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.layer import MAX_LAYERS as MAX_LAYERS
 from sparsectl.policy.layer import MAX_WIDTH as MAX_WIDTH
 from sparsectl.policy.layer import Layer as Layer
 from sparsectl.policy.layer import Segment as Segment
@@ -27,7 +28,6 @@ MAX_WEIGHTS = 1_000_000
 export and then the compiler need for them stays under 500 MB."""
 MAX_SIGNALS = 4096
 """The most values of an observation, including its frames, or of an action."""
-MAX_LAYERS = 256
 
 _PART_VALUES = 1_000_000
 """The largest array in float64 or int64: 8 MB."""

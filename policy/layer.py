@@ -15,6 +15,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.activations import ACTIVATIONS, Activation, Float32, Float64
 from sparsectl.policy.convolution import Convolution
 
+MAX_LAYERS = 256
 MAX_WIDTH = 16_384
 """The most neurons per layer: their values alone take 64 KB of RAM, as much as most chips have. A
 16-bit index can address each."""

@@ -1,51 +1,82 @@
-"""Load a policy of any kind, from a file or a folder, as a PolicyGraph."""
+"""Load a policy of any kind, from a file or a folder.
+
+`load` gives it as a PolicyGraph, which can be exported; `load_acting` gives it as it acts on the
+host, with no limit on the kind of its layers.
+
+No code in a file is run, and nothing is unpickled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import onnx
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.actor_file import ACTORS, read_actor
+from sparsectl.policy.acting.networks import Mlp, NormalizedNetwork, mlp_of
+from sparsectl.policy.acting.onnx_network import BYTES_LIMIT, OnnxNetwork
+from sparsectl.policy.acting.policy import ActingPolicy, without_argmax
+from sparsectl.policy.acting.states import RecurrentNetwork
+from sparsectl.policy.actor_file import ACTORS, is_actor, read_actor
+from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.actor_onnx import as_onnx
+from sparsectl.policy.choices import Choices
 from sparsectl.policy.folder import check_unchanged, names_hash, read_policy_json
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.lost_normaliser import warn_of_normaliser
 from sparsectl.policy.model_file import check_model_file
-from sparsectl.policy.normalizer import read_normalizer
+from sparsectl.policy.normalizer import Normalizer, read_normalizer
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
+from sparsectl.policy.onnx_file.ticks import CELLS
 from sparsectl.policy.signals import INDEX
 from sparsectl.policy.state_dict import POLICY_BYTES_LIMIT
-from sparsectl.policy.student import read_student
+from sparsectl.policy.student import read_student, recurrent_student
+from sparsectl.policy.student_file import read_student_file
+from sparsectl.policy.tasks import check_task, said
 
 POLICY_ONNX = "policy.onnx"
 """Name of the ONNX file in a folder that `sparsectl export` writes."""
 
+_Loaded = TypeVar("_Loaded")
+Readers = dict[str, Callable[[Path, "LoadOptions"], _Loaded]]
+_ACTOR_FILES = "files of Stable-Baselines3 and CleanRL"
 _HINT = "torch.onnx.export makes an .onnx of any torch model"
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoadOptions:
     """Options for loading a file.
 
     Attributes:
-        output: for an ONNX file, the output with the actions; None: found by its name.
-        normalizer: for a file of `actor_file.ACTORS`, the .npz of its normaliser.
-        task: for a student of several tasks, the one whose head is taken; None: all.
+        output: for an ONNX file that is exported, the output with the actions; None: found by its
+            name.
+        normalizer: an .npz of a normaliser's statistics; `load` takes it for the files of
+            `actor_file.ACTORS` alone.
+        task: for a student of several tasks, the one whose head is taken. None: `load` takes all
+            heads, `load_acting` that of `environment`.
+        activation: of the hidden layers, if a file of `actor_file.ACTORS` does not name it.
+        action_low, action_high: the bounds of the actions, if such a file does not have them.
+        environment: Gymnasium id that chooses the task, if `task` is None.
     """
 
     output: str | None = None
     normalizer: Path | None = None
     task: int | None = None
+    activation: str | None = None
+    action_low: Sequence[float] | None = None
+    action_high: Sequence[float] | None = None
+    environment: str | None = None
 
 
-def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
+def load(path: Path, asked: LoadOptions = LoadOptions()) -> PolicyGraph:
     """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip, a
-    .cleanrl_model or a folder of `sparsectl export`. No code in the file is run, and nothing is
-    unpickled.
+    .cleanrl_model or a folder of `sparsectl export` as a PolicyGraph.
 
     Raises:
         UserError: the file is of another kind, an option does not apply to its kind, or its reader
@@ -54,13 +85,46 @@ def load(path: Path, asked: Asked = Asked()) -> PolicyGraph:
             installed.
     """
     path = model_file(path)
-    reader = READERS.get(path.suffix.lower())
+    return _reader(READERS, path)(path, asked)
+
+
+def load_acting(path: Path, asked: LoadOptions = LoadOptions()) -> ActingPolicy:
+    """Load the policy in a file of the same kinds as it acts on the host.
+
+    An MLP of a student or of an RL library acts in numpy, what keeps a state by its PolicyGraph, and any
+    other ONNX graph through onnxruntime.
+
+    Raises:
+        UserError: the file is missing, truncated, foreign or hostile, the normaliser does not fit
+            it, or an option does not apply to its kind.
+    """
+    path = model_file(path)
+    reader = _reader(ACTING_READERS, path)
+    if not is_actor(path):
+        _refuse("activation", asked.activation, _ACTOR_FILES, f"{path} names its own")
+    graph = _recurrent(path, asked)
+    if graph is not None:
+        return _recurrent_policy(graph, path)
+    policy = reader(path, asked)
+    if asked.normalizer is None:
+        return policy
+    normalizer = _fitting_normalizer(asked.normalizer, path, policy.observation_size)
+    network = NormalizedNetwork(normalizer, policy.network)
+    return replace(policy, network=network, normalizer_sha256=normalizer.sha256)
+
+
+def _reader(readers: Readers[_Loaded], path: Path) -> Callable[[Path, LoadOptions], _Loaded]:
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist; give a student.safetensors, an .onnx, an SB3 .zip or a .cleanrl_model"
+        )
+    reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UserError(
-            f"{path} is not a model that can be read; give a file that ends in "
+            f"{path} is not a policy that can be read; give a file that ends in "
             f"{', '.join(READERS)}, or a folder of `sparsectl export` ({_HINT})"
         )
-    return reader(path, asked)
+    return reader
 
 
 def model_file(path: Path) -> Path:
@@ -78,32 +142,25 @@ def model_file(path: Path) -> Path:
     return model
 
 
-def _student(path: Path, asked: Asked) -> PolicyGraph:
+def _student(path: Path, asked: LoadOptions) -> PolicyGraph:
     _refuse("output", asked.output, "ONNX files", f"{path} is a student")
     _refuse_normalizer(path, asked, "a student, which has its own")
     return read_student(path, asked.task)
 
 
-def _onnx(path: Path, asked: Asked) -> PolicyGraph:
+def _onnx(path: Path, asked: LoadOptions) -> PolicyGraph:
     _refuse_normalizer(path, asked, "an ONNX file; export it with its normaliser in it")
     _refuse("task", asked.task, "students of several tasks", f"{path} is an ONNX file")
     return read_onnx(path, asked.output)
 
 
-def _actor(path: Path, asked: Asked) -> PolicyGraph:
-    what_it_is = f"{path} is the actor of one task"
-    _refuse("output", asked.output, "ONNX files", what_it_is)
-    _refuse("task", asked.task, "students of several tasks", what_it_is)
-    check_model_file(path, POLICY_BYTES_LIMIT)
-    actor = read_actor(path)
-    normalizer = read_normalizer(asked.normalizer) if asked.normalizer else None
-    if normalizer is None:
-        warn_of_normaliser(path)
-    elif normalizer.mean.size != actor.weights[0].shape[1]:
-        raise UserError(
-            f"{asked.normalizer} normalises {normalizer.mean.size} observations, {path} takes "
-            f"{actor.weights[0].shape[1]}; give the one it was trained with"
-        )
+def _exported_actor(path: Path, asked: LoadOptions) -> PolicyGraph:
+    _refuse("output", asked.output, "ONNX files", f"{path} is the actor of one task")
+    actor = _actor(path, asked)
+    normalizer = None
+    if asked.normalizer is not None:
+        size = actor.weights[0].shape[1]
+        normalizer = _fitting_normalizer(asked.normalizer, path, size)
     try:
         graph = graph_of(as_onnx(actor, normalizer), path.parent)
     except UserError as error:
@@ -118,22 +175,142 @@ def _actor(path: Path, asked: Asked) -> PolicyGraph:
     return replace(graph, action=tuple(replace(s, low=low, high=high) for s, low, high in limits))
 
 
+def _actor(path: Path, asked: LoadOptions) -> ActorNetwork:
+    """Read what an RL library saved, and warn if a normaliser that it was trained behind is not
+    given."""
+    _refuse("task", asked.task, "students of several tasks", f"{path} is the actor of one task")
+    check_model_file(path, POLICY_BYTES_LIMIT)
+    actor = read_actor(path, asked.activation, asked.action_low, asked.action_high)
+    if asked.normalizer is None:
+        warn_of_normaliser(path)
+    return actor
+
+
+def _fitting_normalizer(file: Path, path: Path, size: int) -> Normalizer:
+    normalizer = read_normalizer(file)
+    if normalizer.mean.size != size:
+        raise UserError(
+            f"{file} normalises {normalizer.mean.size} observations, {path} takes {size}; give "
+            "the one it was trained with"
+        )
+    return normalizer
+
+
+def _acting_student(path: Path, asked: LoadOptions) -> ActingPolicy:
+    student = read_student_file(path)
+    task = asked.task
+    if task is not None:
+        check_task(student.tasks, task, path)
+    elif student.tasks:
+        environments = [one.get("environment") for one in student.tasks]
+        if environments.count(asked.environment) != 1:
+            raise UserError(f"{path} has the tasks {said(student.tasks)}; give --task")
+        task = environments.index(asked.environment)
+    if task is not None:
+        student = student.of_task(task)
+    signals = student.metadata["signals"]
+    network, choices = without_argmax(student.network(), signals)
+    return _mlp_policy(network, path, choices, signals, student.metadata.get("environment"))
+
+
+def _acting_actor(path: Path, asked: LoadOptions) -> ActingPolicy:
+    actor = _actor(path, asked)
+    return _mlp_policy(mlp_of(actor), path, actor.choices)
+
+
+def _mlp_policy(
+    network: Mlp,
+    path: Path,
+    choices: Choices | None,
+    signals: dict[str, Any] | None = None,
+    environment: str | None = None,
+) -> ActingPolicy:
+    weights = sum(array.size for array in network.weights)
+    parameters = weights + sum(array.size for array in network.biases)
+    sha256 = _file_sha256(path)
+    return ActingPolicy(network, parameters, sha256, signals, environment, weights, None, choices)
+
+
+def _acting_onnx(path: Path, asked: LoadOptions) -> ActingPolicy:
+    _refuse("task", asked.task, "students of several tasks", f"{path} is an ONNX file")
+    network = OnnxNetwork(path)
+    text = network.metadata.get("sparsectl.signals")
+    try:
+        signals = json.loads(text) if text else None
+    except ValueError as error:
+        raise UserError(f"{path}: sparsectl.signals is not JSON; export it again") from error
+    parameters, weights = network.sizes()
+    environment = network.metadata.get("sparsectl.environment") or None
+    choices = network.choices(signals)
+    sha256 = _file_sha256(path)
+    return ActingPolicy(network, parameters, sha256, signals, environment, weights, choices=choices)
+
+
+def _recurrent(path: Path, asked: LoadOptions) -> PolicyGraph | None:
+    """Return the policy in a file if it keeps a state; None: its action depends on the observation
+    alone, or the file is refused by the reader of its kind."""
+    kind = path.suffix.lower()
+    if kind == ".safetensors":
+        graph = recurrent_student(path, asked.task)
+    elif kind == ".onnx" and _may_keep_state(path):
+        graph = read_onnx(path)
+    else:
+        return None
+    if graph is None or not graph.state_size:
+        return None
+    _refuse("task", asked.task, "students of several tasks", f"{path} is of one task")
+    _refuse("normalizer", asked.normalizer, "policies without one", f"{path} has its own")
+    return graph
+
+
+def _may_keep_state(path: Path) -> bool:
+    """Whether an ONNX file has recurrent operators, or several inputs and outputs; cheap to tell,
+    unlike the rest of its graph."""
+    try:
+        if path.stat().st_size > BYTES_LIMIT:
+            return False
+        graph: Any = onnx.load(path, load_external_data=False).graph
+    except Exception:  # a file that is not ONNX, or too large, is refused by its reader
+        return False
+    held = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in held]
+    has_more = len(inputs) > 1 and len(graph.output) > 1
+    return has_more or any(node.op_type in CELLS for node in graph.node)
+
+
+def _recurrent_policy(graph: PolicyGraph, path: Path) -> ActingPolicy:
+    biases = sum(int(np.count_nonzero(layer.bias)) for layer in graph.layers)
+    return ActingPolicy(
+        RecurrentNetwork(graph),
+        graph.kept_weights + biases,
+        _file_sha256(path),
+        graph.signals(),
+        graph.environment,
+        graph.kept_weights,
+    )
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _refuse(name: str, value: object, meant_for: str, what_it_is: str) -> None:
     if value is not None:
         raise UserError(f"--{name} is {str(value)!r}; it is for {meant_for}, {what_it_is}")
 
 
-def _refuse_normalizer(path: Path, asked: Asked, what_it_is: str) -> None:
-    _refuse(
-        "normalizer",
-        asked.normalizer,
-        "files of Stable-Baselines3 and CleanRL",
-        f"{path} is {what_it_is}",
-    )
+def _refuse_normalizer(path: Path, asked: LoadOptions, what_it_is: str) -> None:
+    _refuse("normalizer", asked.normalizer, _ACTOR_FILES, f"{path} is {what_it_is}")
 
 
-READERS: dict[str, Callable[[Path, Asked], PolicyGraph]] = {
+READERS: Readers[PolicyGraph] = {
     ".safetensors": _student,
     ".onnx": _onnx,
-    **dict.fromkeys(ACTORS, _actor),
+    **dict.fromkeys(ACTORS, _exported_actor),
+}
+ACTING_READERS: Readers[ActingPolicy] = {
+    ".safetensors": _acting_student,
+    ".onnx": _acting_onnx,
+    **dict.fromkeys(ACTORS, _acting_actor),
 }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 from sparsectl.policy import convolution_passes
 from sparsectl.policy.activations.recurrent import CELLS
+from sparsectl.policy.dead_neurons import fold_constants
 from sparsectl.policy.graph import Layer, PolicyGraph
 
 
@@ -145,7 +146,7 @@ def eliminate_dead_neurons(graph: PolicyGraph) -> PolicyGraph:
     layers = list(graph.layers)
     while True:
         before = [layer.weight.shape for layer in layers]
-        layers = _drop_unused(_fold_constants(layers), graph.observation_size)
+        layers = _drop_unused(fold_constants(layers), graph.observation_size)
         if [layer.weight.shape for layer in layers] == before:
             return replace(graph, layers=tuple(layers))
 
@@ -209,34 +210,6 @@ def _of_tick(change: Callable[[PolicyGraph], PolicyGraph], graph: PolicyGraph) -
     tick = change(graph.step_graph)
     frame = tick.observation[: len(graph.observation)]
     return replace(graph, layers=tick.layers, observation=frame)
-
-
-def _fold_constants(layers: list[Layer]) -> list[Layer]:
-    """A neuron without inputs is always activation(bias): add that to the biases it feeds."""
-    folded = [layers[0]]
-    for layer in layers[1:]:
-        before = folded[-1]
-        if layer.convolution:
-            folded.append(layer)
-            continue
-        constant = ~np.any(before.weight, axis=1)
-        if before.convolution:
-            constant = before.convolution.each_place(constant)
-        constant &= before.result_of >= 0
-        value = np.zeros(before.results, np.float32)
-        if before.convolution and constant.any():
-            value[constant] = convolution_passes.constants(before)[constant]
-        elif constant.any():
-            alone = before.neurons(constant)
-            with np.errstate(all="ignore"):
-                value[before.result_of[constant]] = alone.activate(alone.bias)
-        gone = np.zeros(before.results, bool)
-        gone[before.result_of[constant]] = True
-        gone &= np.isfinite(value)
-        bias = layer.bias + layer.weight[:, gone].astype(np.float64) @ value[gone]
-        weight = np.where(gone, np.float32(0), layer.weight)
-        folded.append(replace(layer, weight=weight, bias=_float32(bias)))
-    return folded
 
 
 def _drop_unused(layers: list[Layer], observation_size: int) -> list[Layer]:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.layer import MAX_WIDTH
 
 INDEX = "index"
 """Unit of an action that is the index of one of a few choices, as in a Discrete space."""
+MOST_SIGNALS = 65_536
+"""The most signals, frames or levels in a file; four frames of an Atari game are 28,224."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def parse_signals(value: Any, where: str) -> Signals:
     if not isinstance(value, dict):
         raise UserError(f"{where} is {shown(value)}; give an object with observation and action")
     frames, period_s, rig = value.get("frames", 1), value.get("period_s", 0.0), value.get("rig")
-    if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= MAX_WIDTH:
+    if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= MOST_SIGNALS:
         raise UserError(f"{where}.frames is {shown(frames)}; give a whole number from 1")
     if rig is not None and not isinstance(rig, str):
         raise UserError(f"{where}.rig is {shown(rig)}; give a name or null")
@@ -120,8 +121,8 @@ def parse_signals(value: Any, where: str) -> Signals:
 
 
 def _parse_side(value: Any, where: str) -> tuple[Signal, ...]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_WIDTH:
-        raise UserError(f"{where} is {shown(value)}; give a list of 1 to {MAX_WIDTH} signals")
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_SIGNALS:
+        raise UserError(f"{where} is {shown(value)}; give a list of 1 to {MOST_SIGNALS} signals")
     return tuple(_parse_signal(item, f"{where}[{index}]") for index, item in enumerate(value))
 
 
@@ -143,7 +144,7 @@ def _parse_signal(value: Any, where: str) -> Signal:
 
 
 def _levels(value: Any, where: str) -> tuple[float, ...]:
-    if not isinstance(value, list) or len(value) > MAX_WIDTH:
+    if not isinstance(value, list) or len(value) > MOST_SIGNALS:
         raise UserError(f"{where} is {shown(value)}; give a list of numbers")
     return tuple(_number(level, f"{where}[{index}]") for index, level in enumerate(value))
 

@@ -70,10 +70,12 @@ def load(
         UserError: the file does not exist, is of an unknown kind, or holds a policy that cannot be
             exported.
     """
-    from sparsectl.policy.load import Asked
+    from sparsectl.policy.load import LoadOptions
     from sparsectl.policy.load import load as load_file
 
-    return load_file(Path(path), Asked(output, None if normalizer is None else Path(normalizer)))
+    return load_file(
+        Path(path), LoadOptions(output, None if normalizer is None else Path(normalizer))
+    )
 
 
 def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, dict[str, Any]]:

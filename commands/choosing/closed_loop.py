@@ -16,10 +16,11 @@ from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import load_c, load_recurrent_c
 from sparsectl.export.packaging.registry import find_package
 from sparsectl.export.pipeline import read_model
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.acting.states import Recurrent
+from sparsectl.policy.load import load_acting
 from sparsectl.training.environments.environments import chosen_environment
-from sparsectl.training.rollouts.acting import Recurrent
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
-from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.seeds import BLOCK
 
 
@@ -40,7 +41,7 @@ def _environment_of(policy: Path, named: str | None) -> str:
     return environment
 
 
-def _in_c(policy: Policy, folder: Path, scratch: Path, prefix: str) -> Any:
+def _in_c(policy: ActingPolicy, folder: Path, scratch: Path, prefix: str) -> Any:
     """Return a function that acts with the policy's C."""
     graph = policy.recurrent
     if graph is None:
@@ -63,7 +64,7 @@ def closed_loop(config: ExportConfig, episodes: int, seed: int) -> dict[str, Any
     Raises:
         UserError: the policy names no environment.
     """
-    model = load_policy(config.out)
+    model = load_acting(config.out)
     environment = _environment_of(config.out, model.environment)
     c_folder = config.out / find_package(config.package).c_folder
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:

@@ -11,12 +11,12 @@ from sparsectl.export.source.source import Source
 from sparsectl.export.source.student_source import StudentSource
 from sparsectl.policy.actor_file import ACTORS
 from sparsectl.policy.graph import PolicyGraph
-from sparsectl.policy.load import Asked
+from sparsectl.policy.load import LoadOptions
 
-Opener = Callable[[Path, PolicyGraph, Asked], Source]
+Opener = Callable[[Path, PolicyGraph, LoadOptions], Source]
 
 
-def _actor(path: Path, graph: PolicyGraph, asked: Asked) -> Source:
+def _actor(path: Path, graph: PolicyGraph, asked: LoadOptions) -> Source:
     return ActorSource(path, asked.normalizer, graph.sizes)
 
 
@@ -27,7 +27,7 @@ SOURCES: dict[str, Opener] = {
 }
 
 
-def open_source(path: Path, graph: PolicyGraph, asked: Asked) -> Source:
+def open_source(path: Path, graph: PolicyGraph, asked: LoadOptions) -> Source:
     """The file at `path`, which the reader made `graph` of.
 
     Raises:

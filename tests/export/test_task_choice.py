@@ -23,9 +23,8 @@ from sparsectl.export.task_choice import check_task_choices
 from sparsectl.firmware_host.bench import bench as bench_folder
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.policy.graph import Layer, PolicyGraph, Segment, Signal
-from sparsectl.policy.load import load
+from sparsectl.policy.load import load, load_acting
 from sparsectl.policy.onnx_file.writer import write_onnx
-from sparsectl.training.rollouts.policy import load_policy
 from tests.tools import need
 
 COUNTS = (3, 2)
@@ -114,7 +113,7 @@ def test_onnx_takes_the_tasks(model: Path) -> None:
     for tasks in ([0], [1], [1, 0]):
         given = {"observation": seen, "task": np.array(tasks)}
         np.testing.assert_array_equal(session.run(["choice"], given)[0], every[:, tasks])
-    graph, policy = of_two_tasks(), load_policy(model)
+    graph, policy = of_two_tasks(), load_acting(model)
     assert load(model).digest == graph.digest
     np.testing.assert_array_equal(policy.act(seen), graph.forward(seen))
 
@@ -197,7 +196,7 @@ def test_logits_with_the_signal_of_a_choice_are_chosen_from(
     assert export_policy(config)["bit_exact"]
     seen = np.random.default_rng(8).uniform(-2, 2, (200, 5)).astype(np.float32)
     wanted = one.forward(seen).argmax(axis=1) + 1.0
-    for policy in (load_policy(path), load_policy(tmp_path / "policy")):
+    for policy in (load_acting(path), load_acting(tmp_path / "policy")):
         assert (policy.act(seen)[:, 0] == wanted).mean() > 0.98  # near ties, other sums
 
 

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
-from sparsectl.policy.load import Asked, load
-from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.policy.load import LoadOptions, load, load_acting
 
 INPUTS, CHOICES, ACTIONS = 5, 3, 2
 Head = Callable[[Any, Tensor], Tensor]
@@ -111,7 +110,7 @@ def test_acts_as_in_torch(name: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     observations = np.random.default_rng(0).normal(0, 2, (500, INPUTS)).astype(np.float32)
     with torch.no_grad():
         wanted = acts(model, torch.from_numpy(observations)).numpy()
-    graph, policy = load(path), load_policy(path)
+    graph, policy = load(path), load_acting(path)
     warned = capsys.readouterr().err
     assert "does not say its activations" in warned
     assert ("normalises observations" in warned) == (name == "ppo_continuous")
@@ -133,13 +132,13 @@ def test_a_normaliser_comes_beside_it(tmp_path: Path) -> None:
     seen = np.clip((observations - mean) / np.sqrt(var + 1e-8), -10, 10).astype(np.float32)
     with torch.no_grad():
         wanted = model.actor_mean(torch.from_numpy(seen)).numpy()
-    graph = load(path, Asked(normalizer=tmp_path / "normalizer.npz"))
+    graph = load(path, LoadOptions(normalizer=tmp_path / "normalizer.npz"))
     np.testing.assert_allclose(graph.forward(observations), wanted, rtol=0, atol=2e-6)
 
 
 def test_q_values_are_labels(tmp_path: Path) -> None:
     model = QNetwork()
-    policy = load_policy(saved(tmp_path / "run.cleanrl_model", model.state_dict()))
+    policy = load_acting(saved(tmp_path / "run.cleanrl_model", model.state_dict()))
     observations = np.random.default_rng(0).normal(0, 2, (9, INPUTS)).astype(np.float32)
     values = policy.values(observations)
     assert policy.values_kind == "q_values" and values is not None
@@ -192,7 +191,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_would_act_otherwise_is_refused(name: str, tmp_path: Path) -> None:
     content, complaint = REFUSED[name]
     path = saved(tmp_path / "run.cleanrl_model", content())
-    for reader in (load, load_policy):
+    for reader in (load, load_acting):
         with pytest.raises(UserError, match=complaint):
             reader(path)
 

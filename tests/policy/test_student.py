@@ -12,7 +12,8 @@ import pytest
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.graph import PolicyGraph
-from sparsectl.policy.student import log_alpha, read_student
+from sparsectl.policy.student import read_student
+from sparsectl.policy.student_file import log_alpha
 from tests.policy.graphs import random_graph, student_metadata, student_tensors, write_student
 
 GRAPH = random_graph((10, 7, 5, 1), 0.3, frames=2, normalised=True)
@@ -58,9 +59,13 @@ def with_nan(graph: PolicyGraph) -> np.ndarray:
 @pytest.mark.parametrize(
     ("tensors", "metadata", "message"),
     [
-        ({"layers.1.mean": with_nan(GRAPH)}, {}, "layer 1: 1 of the weights are not finite"),
+        ({"layers.1.mean": with_nan(GRAPH)}, {}, "layers.1.mean has NaN or infinity"),
         ({"layers.1.bias": None}, {}, "has no tensor layers.1.bias"),
-        ({"layers.1.bias": np.zeros(3, np.float32)}, {}, "3 biases for 5 neurons"),
+        (
+            {"layers.1.bias": np.zeros(3, np.float32)},
+            {},
+            "the shapes of layer 1 do not fit",
+        ),
         ({"layers.0.bias": np.zeros(7)}, {}, "layers.0.bias is F64, not F32"),
         ({"layers.0.log_sigma": np.zeros((2, 2), np.float32)}, {}, "layers.0.log_sigma"),
         ({"layers.0.mask": np.zeros((2, 2), np.uint8)}, {}, "layers.0.mask is .2, 2."),
@@ -68,7 +73,7 @@ def with_nan(graph: PolicyGraph) -> np.ndarray:
         ({}, {"activations": []}, "activations is not a list"),
         ({}, {"log_alpha_threshold": "2"}, "log_alpha_threshold is '2'"),
         ({}, {"signals": None}, "signals is None"),
-        ({}, {"signals": {**GRAPH.signals(), "frames": 3}}, "layer 0 takes 10 values but the obs"),
+        ({}, {"signals": {**GRAPH.signals(), "frames": 3}}, "do not chain from 15 observations"),
         ({}, {"signals": {**GRAPH.signals(), "frames": True}}, "signals.frames is True"),
         ({}, {"signals": {**GRAPH.signals(), "action": [{}]}}, r"signals.action\[0\] is {}"),
         ({}, {"format": "other"}, "is 'other' version 1"),

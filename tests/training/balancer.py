@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sparsectl.policy.student_file import StudentFile, StudentLayer, write_student
 from sparsectl.training.environments.environments import named_environment
-from sparsectl.training.students.storage import StudentFile, StudentLayer, write_student
 
 ENVIRONMENT = "InvertedPendulum-v5"
 SHORT = named_environment(ENVIRONMENT, ["max_episode_steps=200"], [])

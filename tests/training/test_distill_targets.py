@@ -17,12 +17,12 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
 from sparsectl.common.nested import replaced
 from sparsectl.export.table_bytes import table_bytes
+from sparsectl.policy.student_file import read_student_file
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.distillation.methods import METHODS, chosen_method, small_hidden
 from sparsectl.training.distillation.presets import chosen_preset
 from sparsectl.training.policy_distillation.term import METHOD as METHOD_OF_CHOICES
-from sparsectl.training.students.storage import read_student
 from tests.training.balancer import SHORT
 
 
@@ -56,9 +56,9 @@ def test_a_wanted_size(balancer: Path, balancing: Path, tmp_path: Path) -> None:
     evidence = result["evidence"]
     assert evidence["return_mean"] >= 0.95 * evidence["teacher_return_mean"]
     assert evidence["episodes"] == 4
-    chosen = read_student(tmp_path / "students" / f"{result['chosen']}.safetensors")
+    chosen = read_student_file(tmp_path / "students" / f"{result['chosen']}.safetensors")
     for layer, other in zip(
-        chosen.layers, read_student(Path(result["student"])).layers, strict=True
+        chosen.layers, read_student_file(Path(result["student"])).layers, strict=True
     ):
         np.testing.assert_array_equal(layer.mean, other.mean)
     assert "student-driven" in result["data"]
@@ -222,7 +222,7 @@ def test_fine_tuning_leaves_weights_that_the_encoding_holds(
     config = config_of(
         balancing, tmp_path, keep=60, **{"finetune.encoding": encoding, "finetune.newton_below": 0}
     )
-    layers = read_student(Path(distill(config)["student"])).layers
+    layers = read_student_file(Path(distill(config)["student"])).layers
     for layer in layers:
         if encoding == "float16":
             assert (layer.mean == layer.mean.astype(np.float16)).all()

@@ -15,14 +15,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.warning import warn
-from sparsectl.policy.load import Asked, load
+from sparsectl.policy.load import LoadOptions, load, load_acting
 from sparsectl.policy.normalizer import SAVE, read_normalizer
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
-from sparsectl.training.rollouts.policy import load_policy
 
 ENV = "Pendulum-v1"
 
@@ -53,14 +52,14 @@ def test_a_policy_behind_its_normaliser_acts_as_there(
     model, vector, folder = trained
     warn.cache_clear()
     path, normalizer = folder / "model.zip", npz_of(folder)
-    policy = load_policy(path, normalizer=normalizer)
+    policy = load_acting(path, LoadOptions(normalizer=normalizer))
     assert capsys.readouterr().err == ""
     observations = np.random.default_rng(0).normal(0, 4, (200, 3)).astype(np.float32)
     seen = vector.normalize_obs(observations)
     assert np.abs(seen).max() == 1.5  # some are clipped
     expected, _ = model.predict(seen, deterministic=True)
     np.testing.assert_allclose(policy.act(observations), expected, atol=1e-5)
-    graph = load(path, Asked(normalizer=normalizer))
+    graph = load(path, LoadOptions(normalizer=normalizer))
     np.testing.assert_allclose(graph.forward(observations), expected, atol=1e-5)
     collect(
         CollectConfig(path, ENV, folder / "d.npz", 50, noise=0, workers=1, normalizer=normalizer)
@@ -77,10 +76,10 @@ def test_a_normaliser_that_lacks_is_missed_aloud(
 ) -> None:
     _, _, folder = trained
     warn.cache_clear()
-    load_policy(folder / "model.zip")
+    load_acting(folder / "model.zip")
     assert "vecnormalize.pkl lies beside it" in capsys.readouterr().err
     (folder / "vecnormalize.pkl").unlink()
-    load_policy(folder / "model.zip")
+    load_acting(folder / "model.zip")
     said = capsys.readouterr().err
     assert "was trained with VecNormalize; give its mean and variance with --normalizer" in said
     assert said.count("\n") == 1
@@ -98,10 +97,10 @@ def test_a_zip_without_one_is_not_warned_of(
     other.mkdir()
     (other / "vecnormalize.pkl").touch()
     (other / "model.zip").touch()
-    load_policy(tmp_path / "model.zip")
+    load_acting(tmp_path / "model.zip")
     assert "warning" not in capsys.readouterr().err
     (other / "model.zip").unlink()  # as RL Baselines3 Zoo lays them out
-    load_policy(tmp_path / "model.zip")
+    load_acting(tmp_path / "model.zip")
     assert "other/vecnormalize.pkl lies beside it" in capsys.readouterr().err
 
 
@@ -145,7 +144,7 @@ def test_bad_normalisers_are_one_line(arrays: Any, message: str, tmp_path: Path)
     PPO("MlpPolicy", ENV, device="cpu").save(tmp_path / "model.zip")
     np.savez(tmp_path / "n.npz", **arrays)
     with pytest.raises(UserError, match=message) as caught:
-        load_policy(tmp_path / "model.zip", normalizer=tmp_path / "n.npz")
+        load_acting(tmp_path / "model.zip", LoadOptions(normalizer=tmp_path / "n.npz"))
     assert "\n" not in str(caught.value)
 
 

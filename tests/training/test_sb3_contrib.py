@@ -11,7 +11,7 @@ from gymnasium.spaces import Discrete
 from torch import nn
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.rollouts.policy import load_policy
+from sparsectl.policy.load import load_acting
 from tests.training.test_sb3_heads import Space, compare, saved
 
 contrib = pytest.importorskip("sb3_contrib")
@@ -49,4 +49,4 @@ def test_what_would_act_otherwise_is_refused(
 ) -> None:
     getattr(contrib, algorithm)(policy, env, device="cpu").save(tmp_path / "model.zip")
     with pytest.raises(UserError, match=complaint):
-        load_policy(tmp_path / "model.zip")
+        load_acting(tmp_path / "model.zip")

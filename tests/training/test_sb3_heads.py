@@ -17,10 +17,9 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.load import load
+from sparsectl.policy.load import load, load_acting
 from sparsectl.policy.sb3_file import ACTIVATION_NAMES
 from sparsectl.training.environments.environments import FlatObservation
-from sparsectl.training.rollouts.policy import load_policy
 
 LOW, HIGH = np.float32([-2, 0.5]), np.float32([3, 1.25])
 VECTOR = Box(-np.inf, np.inf, (3,), np.float32)
@@ -85,7 +84,7 @@ def compare(model: Any, path: Path, observations: Any, flat: Any = None) -> None
     that is no constant."""
     expected, _ = model.predict(observations, deterministic=True)
     rows = np.asarray(observations if flat is None else flat, np.float32)
-    np.testing.assert_allclose(load_policy(path).act(rows), expected, atol=2e-5)
+    np.testing.assert_allclose(load_acting(path).act(rows), expected, atol=2e-5)
     graph = load(path)
     np.testing.assert_allclose(graph.forward(rows), expected, atol=2e-5)
     low, high = (np.float32([getattr(s, end) for s in graph.action]) for end in ("low", "high"))
@@ -173,5 +172,5 @@ def test_what_would_act_otherwise_is_refused(
 ) -> None:
     saved(tmp_path / "model.zip", algorithm, env, policy, **dict(settings))
     with pytest.raises(UserError, match=message) as caught:
-        load_policy(tmp_path / "model.zip")
+        load_acting(tmp_path / "model.zip")
     assert "\n" not in str(caught.value)

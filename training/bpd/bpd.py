@@ -28,11 +28,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparsectl.policy.signals_json import image_of, normaliser
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.bpd.fitted_critics import FittedCritics
 from sparsectl.training.bpd.schedules import SCHEDULES
 from sparsectl.training.data.batches import Batch, Batches
 from sparsectl.training.data.dataset import Dataset
-from sparsectl.training.environments.signals import image_of, normaliser
 from sparsectl.training.nn.critics import DTYPES, TwinCritics
 from sparsectl.training.nn.flat import FlatAdam, flat_values
 from sparsectl.training.nn.noise import Noise
@@ -42,7 +43,6 @@ from sparsectl.training.students.images import convolution_of, widths
 from sparsectl.training.students.passes import pass_of
 from sparsectl.training.students.penalties import WEIGHT_COSTS
 from sparsectl.training.students.registry import STUDENTS, Student
-from sparsectl.training.students.storage import StudentLayer
 from sparsectl.training.students.variational import NOISES, VariationalStudent
 
 

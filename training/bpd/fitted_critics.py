@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.common.safetensors_file import write_safetensors
 from sparsectl.training.data.batches import Batches
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.nn.critics import (
@@ -30,7 +31,6 @@ from sparsectl.training.nn.critics import (
     TwinCritics,
     parameter_shapes,
 )
-from sparsectl.training.nn.safetensors_file import write_safetensors
 from sparsectl.training.settings import BpdSettings
 
 FORMAT = "sparsectl.critics"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Array
+from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import TASK_ROWS, Dataset
-from sparsectl.training.environments.signals import normaliser
-from sparsectl.training.nn.networks import Array
 
 
 class Batch(NamedTuple):

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.choices import Choices
+from sparsectl.policy.acting.networks import Array
+from sparsectl.policy.choices import Choices, choices_of
+from sparsectl.policy.signals_json import check_signals, normaliser
 from sparsectl.policy.tasks import heads_of
-from sparsectl.training.environments.signals import check_signals, choices_of, normaliser
-from sparsectl.training.nn.networks import Array
 
 Flags = NDArray[np.bool_]
 
@@ -167,7 +167,7 @@ def checked(dataset: Dataset, path: Path) -> Dataset:
 
 
 def _sizes(dataset: Dataset, path: Path) -> tuple[int, int]:
-    check_signals(dataset.signals, path)
+    check_signals(dataset.signals, f"{path}: signals")
     offset, _, action_offset, *_ = normaliser(dataset.signals)
     if len(dataset.observations) == 0:
         raise UserError(f"{path} has no transitions; collect some")

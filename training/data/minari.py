@@ -13,10 +13,10 @@ import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import check_writable
+from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.choices import VALUES
 from sparsectl.training.data.dataset import VALUES_KIND, Dataset, checked
 from sparsectl.training.environments.signals import environment_signals
-from sparsectl.training.nn.networks import Array
 
 TEACHER_ACTION = "teacher_action"
 

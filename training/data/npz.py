@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.policy.choices import VALUES, Choices
+from sparsectl.policy.signals_json import check_signals
 from sparsectl.training.data.dataset import ARRAYS, VALUES_KIND, Dataset, checked
-from sparsectl.training.environments.signals import check_signals, choice_signal
+from sparsectl.training.environments.signals import choice_signal
 
 FORMAT = "sparsectl.dataset"
 VERSION = 1
@@ -107,7 +108,7 @@ def _metadata(path: Path, header: NDArray[Any] | None) -> dict[str, Any]:
     if metadata.get("version") != VERSION:
         version = metadata.get("version")
         raise UserError(f"{path} has version {version}; this program reads version {VERSION}")
-    check_signals(metadata.get("signals"), path)
+    check_signals(metadata.get("signals"), f"{path}: signals")
     return metadata
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Array
+from sparsectl.policy.signals_json import IMAGE, image_of
 from sparsectl.policy.tasks import MOST
 from sparsectl.training.data.dataset import TASK_ROWS, Dataset
-from sparsectl.training.environments.signals import IMAGE, choice_signal, image_of
-from sparsectl.training.nn.networks import Array
+from sparsectl.training.environments.signals import choice_signal
 
 JSON = dict[str, Any]
 

@@ -21,6 +21,8 @@ from sparsectl.common.files import check_file, check_writable
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.common.warning import warn
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.load import LoadOptions, load_acting
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
@@ -36,7 +38,6 @@ from sparsectl.training.policy_distillation.heads import HeadsTerm, Term
 from sparsectl.training.policy_distillation.term import term_of
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
-from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.seeds import BLOCK
 
 
@@ -62,7 +63,7 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
     """
     torch.set_num_threads(1)  # two threads collapse when another process is busy
     config, preset = check_distill(config)
-    teacher: Policy | None = None
+    teacher: ActingPolicy | None = None
     term: Term | None
     if len(config.datasets) > 1:
         dataset, term = several_tasks(config)
@@ -140,7 +141,7 @@ def _without_leavings(out: Path, is_new: bool) -> Iterator[None]:
         raise
 
 
-def _teacher(config: DistillConfig) -> Policy | None:
+def _teacher(config: DistillConfig) -> ActingPolicy | None:
     """Load the teacher and check that it fits the environment.
 
     Raises:
@@ -150,7 +151,7 @@ def _teacher(config: DistillConfig) -> Policy | None:
         if config.normalizer is not None:
             raise UserError(f"normalizer {config.normalizer} is of a teacher; give --teacher too")
         return None
-    teacher = load_policy(config.teacher, normalizer=config.normalizer)
+    teacher = load_acting(config.teacher, LoadOptions(normalizer=config.normalizer))
     if config.env is not None:
         check_policy(teacher, config.env, config.teacher)
     return teacher

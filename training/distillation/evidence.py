@@ -18,6 +18,8 @@ import numpy as np
 
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.intervals import (
@@ -29,9 +31,7 @@ from sparsectl.training.rollouts.intervals import (
     paired_difference,
     share_of,
 )
-from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.seeds import Series
-from sparsectl.training.students.storage import StudentLayer
 
 JSON = dict[str, Any]
 
@@ -87,8 +87,8 @@ class Evidence:
         self,
         rollouts: Rollouts,
         path: Path,
-        student: Policy,
-        teacher: Policy | None,
+        student: ActingPolicy,
+        teacher: ActingPolicy | None,
         layers: Sequence[StudentLayer],
         stop: Callable[[], None],
     ) -> None:
@@ -128,7 +128,7 @@ class Evidence:
         arrays = {who: np.array(values[:count]) for who, values in self._returns.items()}
         return arrays["student"], arrays.get("teacher")
 
-    def _run(self, who: str, policy: Policy, count: int) -> None:
+    def _run(self, who: str, policy: ActingPolicy, count: int) -> None:
         returns = self._returns[who]
         have, wanted = len(returns), max(0, count - len(returns))
         episodes = self._rollouts.episodes(Behaviour(policy), (Series.EVIDENCE,), have, wanted)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.students.masked import kept_weights, live_biases, simplified
-from sparsectl.training.students.storage import StudentLayer
 
 
 def masked(layers: Sequence[StudentLayer], threshold: float) -> tuple[StudentLayer, ...]:

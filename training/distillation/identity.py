@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sparsectl.common.provenance import provenance
+from sparsectl.policy.acting.policy import ActingPolicy, without_argmax
+from sparsectl.policy.choices import choices_of
+from sparsectl.policy.signals_json import image_of
+from sparsectl.policy.student_file import StudentFile, StudentLayer
 from sparsectl.policy.tasks import heads_of
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.distillation.presets import Preset
-from sparsectl.training.environments.signals import choices_of, image_of, standardised, unscaled
+from sparsectl.training.environments.signals import standardised, unscaled
 from sparsectl.training.policy_distillation.heads import Term
-from sparsectl.training.rollouts.policy import Policy, choosing
 from sparsectl.training.students.masked import kept_weights
-from sparsectl.training.students.storage import StudentFile, StudentLayer
 
 JSON = dict[str, Any]
 
@@ -66,20 +68,20 @@ class RunFacts:
         }
         return StudentFile(tuple(layers), metadata)
 
-    def policy(self, student: StudentFile) -> Policy:
+    def policy(self, student: StudentFile) -> ActingPolicy:
         """Return the student as a policy in physical units."""
-        network, choices = choosing(student.network(), self.signals)
+        network, choices = without_argmax(student.network(), self.signals)
         weights = sum(array.size for array in network.weights)
         size = weights + sum(array.size for array in network.biases)
         known = self.signals, self.environment, weights
-        return Policy(network, size, "", *known, choices=choices)
+        return ActingPolicy(network, size, "", *known, choices=choices)
 
 
 def facts_of(
     config: DistillConfig,
     preset: Preset,
     dataset: Dataset,
-    teacher: Policy | None,
+    teacher: ActingPolicy | None,
     term: Term | None,
 ) -> RunFacts:
     """Return the facts about a run of this config on this dataset."""
@@ -102,7 +104,7 @@ def _signals(preset: Preset, dataset: Dataset) -> JSON:
 
 
 def _identity(
-    config: DistillConfig, preset: Preset, dataset: Dataset, teacher: Policy | None
+    config: DistillConfig, preset: Preset, dataset: Dataset, teacher: ActingPolicy | None
 ) -> JSON:
     return {
         "method": config.method,
@@ -132,7 +134,7 @@ def _settings(preset: Preset, dataset: Dataset) -> JSON:
     return settings
 
 
-def _teacher_facts(dataset: Dataset, teacher: Policy | None) -> JSON | None:
+def _teacher_facts(dataset: Dataset, teacher: ActingPolicy | None) -> JSON | None:
     if teacher is not None:
         return teacher.facts()
     facts: JSON | None = dataset.metadata.get("teacher")

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.training.distillation.interim import doubled
 from sparsectl.training.distillation.presets import Preset
 from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.intervals import Array, cvar, mean_interval, paired_difference
-from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.seeds import Series
 
 LOGGED_EPISODES = 5
@@ -34,7 +34,9 @@ def return_figures(returns: Array) -> dict[str, float]:
 class Measurement:
     """Runs policies in episodes that are always the same for the same purpose."""
 
-    def __init__(self, rollouts: Rollouts | None, preset: Preset, teacher: Policy | None) -> None:
+    def __init__(
+        self, rollouts: Rollouts | None, preset: Preset, teacher: ActingPolicy | None
+    ) -> None:
         self.rollouts = rollouts
         self.episodes = preset.episodes
         self.final_episodes = preset.final_episodes
@@ -50,7 +52,7 @@ class Measurement:
 
     def of_stage(
         self,
-        policy: Policy,
+        policy: ActingPolicy,
         judged: bool = True,
         clear: Callable[[dict[str, float]], bool] = lambda figures: True,
     ) -> dict[str, float]:
@@ -89,12 +91,12 @@ class Measurement:
             figures |= paired_difference(returns, self._teacher[: len(returns)])
         return figures
 
-    def final(self, policy: Policy) -> dict[str, float]:
+    def final(self, policy: ActingPolicy) -> dict[str, float]:
         """Return the figures by which the best are compared, in other episodes than those that
         selected them."""
         return return_figures(self._returns(policy, Series.FINALISTS, self.final_episodes, "final"))
 
-    def logged(self, policy: Policy) -> dict[str, float]:
+    def logged(self, policy: ActingPolicy) -> dict[str, float]:
         """Run a few episodes, for TensorBoard."""
         if self.rollouts is None:
             return {}
@@ -102,7 +104,7 @@ class Measurement:
         return {"return": float(returns.mean())}
 
     def _selection(
-        self, policy: Policy, episodes: int, label: str, known: Array | None = None
+        self, policy: ActingPolicy, episodes: int, label: str, known: Array | None = None
     ) -> Array:
         """Return the returns of the first `episodes` selection episodes, some of which may be
         known."""
@@ -113,7 +115,7 @@ class Measurement:
         return np.concatenate([known, more])
 
     def _returns(
-        self, policy: Policy, series: Series, episodes: int, label: str, first: int = 0
+        self, policy: ActingPolicy, series: Series, episodes: int, label: str, first: int = 0
     ) -> Array:
         assert self.rollouts is not None
         found = self.rollouts.returns(policy, (series,), episodes, label, first)

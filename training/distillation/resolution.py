@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.memory import check_memory, dense_parameters
+from sparsectl.policy.signals_json import image_of
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.distillation.interim import evidence_analyses
@@ -23,7 +24,6 @@ from sparsectl.training.distillation.limits import (
 )
 from sparsectl.training.distillation.methods import METHODS, small_hidden, small_of_images
 from sparsectl.training.distillation.presets import PRESETS, Preset, chosen_preset
-from sparsectl.training.environments.signals import image_of
 from sparsectl.training.students.images import convolution_of, widths
 
 Image = tuple[int, int, int]

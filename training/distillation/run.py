@@ -16,6 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Mlp
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.student_file import (
+    StudentFile,
+    StudentLayer,
+    read_student_file,
+    write_student,
+)
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.bpd.fitted_critics import FittedCritics, shared_critics
 from sparsectl.training.bpd.kl_control import controller_of, steered
@@ -37,17 +45,9 @@ from sparsectl.training.finetuning.return_search import ReturnSearch
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import Loop, Stop, Trainer
-from sparsectl.training.nn.networks import Mlp
 from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.rollouts.dagger import AggregatedData
 from sparsectl.training.rollouts.episodes import Rollouts
-from sparsectl.training.rollouts.policy import Policy
-from sparsectl.training.students.storage import (
-    StudentFile,
-    StudentLayer,
-    read_student,
-    write_student,
-)
 
 JSON = dict[str, Any]
 
@@ -78,7 +78,7 @@ class Distillation:
         rollouts: Rollouts | None,
         stop: Stop,
         table_bytes: TableBytes | None,
-        teacher: Policy | None,
+        teacher: ActingPolicy | None,
         term: Term | None,
     ) -> None:
         self.config = config
@@ -154,7 +154,7 @@ class Distillation:
         if not isinstance(self.finetuning, ReturnSearch):
             self._measure_finalists()
             best = self._student_path(self.stages.chosen()["name"])
-            self._begin_search(read_student(best).layers)
+            self._begin_search(read_student_file(best).layers)
         assert self.finetuning is not None
         self._train(stage, self.finetuning, self.finetuning.steps)
 
@@ -204,7 +204,7 @@ class Distillation:
         check_alive(layers, f"by step {self.bpd.steps_done} with {setting}", mend)
         return layers
 
-    def policy(self) -> Policy:
+    def policy(self) -> ActingPolicy:
         """Return the present student as a policy in physical units."""
         return self.facts.policy(self.facts.student(self.layers(), self.stages.report))
 
@@ -323,7 +323,7 @@ class Distillation:
         for entry in self.stages.finalists():
             if f"{FINAL}return_mean" not in entry:
                 self.loop.grant_stop(f"before {entry['name']} was measured as a finalist")
-                student = read_student(self._student_path(entry["name"]))
+                student = read_student_file(self._student_path(entry["name"]))
                 figures = self.measurement.final(self.facts.policy(student))
                 entry |= {FINAL + name: value for name, value in figures.items()}
                 self.save()
@@ -335,7 +335,7 @@ class Distillation:
         chosen = self.stages.chosen()
         name, path = chosen["name"], self.config.out / "student.safetensors"
         written = self._student_path(name)
-        layers = read_student(written).layers if self.finetuning else self.layers()
+        layers = read_student_file(written).layers if self.finetuning else self.layers()
         student = self.facts.student(layers, self.stages.report)
         student.metadata["chosen"] = name
         write_student(path, student)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.choices import Choices
-from sparsectl.policy.choices import choices_of as choices_of
 from sparsectl.policy.signals import INDEX
+from sparsectl.policy.signals_json import IMAGE, check_signals
 from sparsectl.training.environments.checked_environment import CheckedEnvironment
-from sparsectl.training.nn.networks import Array
 
 JSON = dict[str, Any]
-IMAGE, IMAGE_SHAPE = "image", "image_shape"
-"""In signals, and as an environment says it: [height, width, channels] of an observation that is
-one image, pixel by pixel."""
+IMAGE_SHAPE = "image_shape"
+"""Attribute by which an environment says that an observation is an image: its height, width and
+channels."""
 NAMES = "signal_names"
 """Attribute by which an environment or a wrapper names each number of its observations."""
 
@@ -38,80 +36,6 @@ ACTIONS = (
     "only continuous actions (Box of real numbers) and one choice among a few (Discrete) can be "
     "distilled so far; `sparsectl export` takes an ONNX policy of others as it is"
 )
-FIELDS = ("name", "unit", "scale", "offset", "low", "high")
-
-
-def check_signals(signals: Any, path: Path) -> None:
-    """Check signals that came from a file.
-
-    Raises:
-        UserError: a part is missing or has the wrong type.
-    """
-    if not isinstance(signals, dict):
-        raise UserError(f"{path}: signals are missing; make the file again")
-    for side in ("observation", "action"):
-        entries = signals.get(side)
-        if not isinstance(entries, list) or not entries:
-            raise UserError(f"{path}: signals.{side} is {entries!r}; it must be a list of signals")
-        for entry in entries:
-            _check_signal(entry, side, path)
-    _check_image(signals, path)
-    frames = signals.get("frames")
-    if type(frames) is not int or not 1 <= frames <= 1000:
-        raise UserError(f"{path}: signals.frames is {frames!r}; it must be a count from 1")
-
-
-def _check_image(signals: JSON, path: Path) -> None:
-    shape = signals.get(IMAGE)
-    if shape is None:
-        return
-    whole = isinstance(shape, list) and len(shape) == 3 and all(type(n) is int for n in shape)
-    if not whole or min(shape) < 1 or math.prod(shape) != len(signals["observation"]):
-        raise UserError(
-            f"{path}: signals.image is {shape!r}; it must be the height, width and channels of the "
-            f"{len(signals['observation'])} signals of observation"
-        )
-    if signals.get("frames") != 1:
-        raise UserError(f"{path}: signals.image with {signals.get('frames')!r} frames; it has one")
-
-
-def _check_signal(entry: Any, side: str, path: Path) -> None:
-    if not isinstance(entry, dict) or not set(FIELDS) <= set(entry):
-        raise UserError(f"{path}: a signal of {side} lacks some of {', '.join(FIELDS)}")
-    levels = entry.get("levels", [])
-    if not isinstance(levels, list) or not all(type(v) in (int, float) for v in levels):
-        raise UserError(f"{path}: signal {entry['name']} has levels {levels!r}; give numbers")
-    scale, offset = entry["scale"], entry["offset"]
-    if (
-        not all(isinstance(v, (int, float)) and np.isfinite(v) for v in (scale, offset))
-        or not scale
-    ):
-        raise UserError(
-            f"{path}: signal {entry['name']} has scale {scale!r} and offset {offset!r}; "
-            "both must be finite and the scale not 0"
-        )
-
-
-def normaliser(signals: JSON) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Return offset and scale of the observation [n]; offset, scale, low and high of the action
-    [m].
-
-    An observation has `frames` times the signals, oldest frame first.
-    """
-    observation, action = signals["observation"], signals["action"]
-    frames = int(signals["frames"])
-    limits = [
-        [fallback if entry[key] is None else entry[key] for entry in action]
-        for key, fallback in (("low", -np.inf), ("high", np.inf))
-    ]
-    return (
-        np.tile(_column(observation, "offset"), frames),
-        np.tile(_column(observation, "scale"), frames),
-        _column(action, "offset"),
-        _column(action, "scale"),
-        np.asarray(limits[0], np.float32),
-        np.asarray(limits[1], np.float32),
-    )
 
 
 def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
@@ -128,7 +52,7 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
     layer: Any = environment
     while layer is not None:
         if (own := getattr(layer, "signals", None)) is not None:
-            check_signals(own, Path(name))
+            check_signals(own, f"{name}: signals")
             signals: JSON = own
             return signals
         layer = layer.env if isinstance(layer, PASSIVE) else None
@@ -156,15 +80,6 @@ def _as_image(entries: list[JSON], image: tuple[int, int, int] | None) -> list[J
     if image is None or len(ranges) > 1 or entries[0]["low"] != 0 or not entries[0]["high"]:
         return entries
     return [{**entry, "scale": entry["high"]} for entry in entries]
-
-
-def image_of(signals: JSON) -> tuple[int, int, int] | None:
-    """[height, width, channels] of the image that an observation is; None: it is none."""
-    shape = signals.get(IMAGE)
-    if shape is None:
-        return None
-    height, width, channels = shape
-    return height, width, channels
 
 
 def _is_vector(space: Any) -> bool:
@@ -249,7 +164,3 @@ def _scaled(actions: list[JSON]) -> list[JSON]:
         action["scale"] = (action["high"] - action["low"]) / 2
         action["offset"] = (action["high"] + action["low"]) / 2
     return actions
-
-
-def _column(entries: list[JSON], key: str) -> Array:
-    return np.asarray([entry[key] for entry in entries], dtype=np.float32)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.finetuning.first_order import FirstOrder
 from sparsectl.training.finetuning.second_order import SecondOrder
 from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.settings import FinetuneSettings
 from sparsectl.training.students.masked import kept_weights
-from sparsectl.training.students.storage import StudentLayer
 
 
 def finetuning_of(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsectl.training.nn.networks import ACTIVATIONS, Array, Mlp
-from sparsectl.training.students.storage import StudentLayer
+from sparsectl.policy.acting.networks import ACTIVATIONS, Array, Mlp
+from sparsectl.policy.student_file import StudentLayer
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]

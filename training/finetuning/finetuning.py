@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.data.batches import Batches
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.policy_distillation.heads import Term
@@ -27,7 +28,6 @@ from sparsectl.training.settings import FinetuneSettings
 from sparsectl.training.students.encodings import ENCODINGS
 from sparsectl.training.students.masked import MaskedStudent, kept_weights
 from sparsectl.training.students.pruning import SCORES
-from sparsectl.training.students.storage import StudentLayer
 
 SCORED = 8
 """Number of minibatches whose activations determine the importance of a weight."""

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Array, Mlp
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.environments.environments import make_environment, rig_of
 from sparsectl.training.finetuning.candidates import KeptParameters, Values
-from sparsectl.training.nn.networks import Array, Mlp
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.rollouts.together import OfRig, OneByOne, Together
 from sparsectl.training.settings import SearchSettings
-from sparsectl.training.students.storage import StudentLayer
 
 SENSITIVITY_ROWS = 2_000
 """Observations that say how much the actions depend on a parameter."""

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.nn.safetensors_file import write_safetensors
+from sparsectl.common.safetensors_file import write_safetensors
 
 FORMAT = "sparsectl.checkpoint"
 VERSION = 1

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.choices import LOGITS, Q_VALUES
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.policy_distillation.losses import LOSSES, Loss
-from sparsectl.training.rollouts.policy import Policy
 
 METHOD = "policy-distillation"
 DEFAULT_LOSS = "kl"
@@ -52,7 +52,9 @@ class ChoiceTerm:
         return {"loss": self.loss, "temperature": self.temperature}
 
 
-def term_of(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> ChoiceTerm | None:
+def term_of(
+    config: DistillConfig, dataset: Dataset, teacher: ActingPolicy | None
+) -> ChoiceTerm | None:
     """What the config asks for; None: the dataset's actions are real numbers.
 
     Raises:
@@ -87,7 +89,7 @@ def term_of(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> 
     return ChoiceTerm(loss, temperature, float(wide.mean()), max(float(wide.std()), LEAST_WIDTH))
 
 
-def _check_real(config: DistillConfig, teacher: Policy | None) -> None:
+def _check_real(config: DistillConfig, teacher: ActingPolicy | None) -> None:
     if config.method == METHOD:
         raise UserError(
             f"method is {METHOD}, which imitates choices, but {config.dataset} has continuous "
@@ -106,7 +108,7 @@ def _check_real(config: DistillConfig, teacher: Policy | None) -> None:
         )
 
 
-def _check_choices(config: DistillConfig, dataset: Dataset, teacher: Policy | None) -> None:
+def _check_choices(config: DistillConfig, dataset: Dataset, teacher: ActingPolicy | None) -> None:
     if config.method in NOT_OF_CHOICES:
         raise UserError(
             f"method is {config.method}, which is for continuous actions, but "

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsectl.policy.acting.networks import Array
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.acting.states import Recurrent, States
 from sparsectl.policy.choices import choices_of
+from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import VALUES_KIND, Dataset
-from sparsectl.training.environments.signals import normaliser
-from sparsectl.training.nn.networks import Array
-from sparsectl.training.rollouts.acting import Recurrent, States
-from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.together import Together
 
 Seed = tuple[int, ...]
@@ -33,8 +33,8 @@ class Behaviour:
         start: where episodes begin, one of the environment's `metadata["starts"]`; None: as always.
     """
 
-    actor: Policy
-    teacher: Policy | None = None
+    actor: ActingPolicy
+    teacher: ActingPolicy | None = None
     noise: float = 0.0
     noise_fraction: float = 1.0
     start: str | None = None
@@ -110,7 +110,7 @@ def run_block(
 
 
 def _acted(
-    actor: Policy, observations: Array, numbers: range, live: NDArray[np.int64], rows: int
+    actor: ActingPolicy, observations: Array, numbers: range, live: NDArray[np.int64], rows: int
 ) -> Array:
     """Return the actor's actions [episodes, m]; those of a finished episode mean nothing.
 

@@ -12,6 +12,8 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import room_at
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.load import LoadOptions, load_acting
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import VALUES_KIND, Dataset
 from sparsectl.training.data.files import check_place, write_dataset
@@ -20,7 +22,6 @@ from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
-from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.seeds import Series
 
 
@@ -35,8 +36,8 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     """
     check_collect(config)
     started = time.monotonic()
-    teacher = load_policy(
-        config.teacher, activation=config.activation, normalizer=config.normalizer
+    teacher = load_acting(
+        config.teacher, LoadOptions(activation=config.activation, normalizer=config.normalizer)
     )
     env = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, teacher.environment, config.teacher
@@ -81,7 +82,7 @@ def check_collect(config: CollectConfig) -> None:
     check_place(config.out)
 
 
-def _check_room(config: CollectConfig, teacher: Policy) -> None:
+def _check_room(config: CollectConfig, teacher: ActingPolicy) -> None:
     """Check that so many transitions fit into a file and onto the disk."""
     observations, actions = teacher.observation_size, teacher.action_size
     choices = teacher.choices.count if teacher.choices else 0
@@ -94,7 +95,7 @@ def _check_room(config: CollectConfig, teacher: Policy) -> None:
         )
 
 
-def _metadata(config: CollectConfig, teacher: Policy, dataset: Dataset) -> dict[str, Any]:
+def _metadata(config: CollectConfig, teacher: ActingPolicy, dataset: Dataset) -> dict[str, Any]:
     settings = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(config).items()}
     return {
         "signals": dataset.signals,

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.actor_file import is_actor
+from sparsectl.policy.load import LoadOptions, load_acting
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.evaluate import (
@@ -20,7 +22,6 @@ from sparsectl.training.rollouts.evaluate import (
     summarise,
 )
 from sparsectl.training.rollouts.intervals import mean_interval
-from sparsectl.training.rollouts.policy import Policy, load_policy
 
 A_BETTER, B_BETTER, ALIKE, OPEN = "A is better", "B is better", "no difference", "not clear yet"
 
@@ -73,12 +74,15 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
     }
 
 
-def _loaded(config: EvaluateConfig, path: Path) -> Policy:
+def _loaded(config: EvaluateConfig, path: Path) -> ActingPolicy:
     """Load a policy; only files of RL libraries need a separate normaliser."""
-    return load_policy(path, normalizer=config.normalizer if is_actor(path) else None)
+    normalizer = config.normalizer if is_actor(path) else None
+    return load_acting(path, LoadOptions(normalizer=normalizer))
 
 
-def _environment(config: EvaluateConfig, paths: tuple[Path, Path], policies: list[Policy]) -> str:
+def _environment(
+    config: EvaluateConfig, paths: tuple[Path, Path], policies: list[ActingPolicy]
+) -> str:
     """Return the environment for both: the one that was asked for, else the one that either names.
 
     Raises:

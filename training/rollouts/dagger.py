@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.episodes import Rollouts
-from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import DaggerSettings
 
@@ -43,7 +43,7 @@ class AggregatedData:
     def __init__(
         self,
         dataset: Dataset,
-        teacher: Policy | None,
+        teacher: ActingPolicy | None,
         rollouts: Rollouts | None,
         settings: DaggerSettings,
         seed: int,
@@ -71,7 +71,7 @@ class AggregatedData:
         wanted = round((len(everything) - len(rows)) * share / (1 - share))
         return everything.repeated(rows, wanted - len(rows))
 
-    def add(self, number: int, student: Callable[[], Policy], tries: int = 1) -> Dataset:
+    def add(self, number: int, student: Callable[[], ActingPolicy], tries: int = 1) -> Dataset:
         """Add round `number`: from its file, or driven by the student as it is now.
 
         Args:
@@ -96,7 +96,7 @@ class AggregatedData:
         return joined(added)
 
     def _driven(
-        self, number: int, student: Policy, count: int, tries: int, start: str | None
+        self, number: int, student: ActingPolicy, count: int, tries: int, start: str | None
     ) -> Dataset:
         assert self.rollouts is not None and self.teacher is not None
         noise, fraction = self.settings.noise, self.settings.noise_fraction
@@ -105,7 +105,7 @@ class AggregatedData:
         label = f"round {number}" + ("" if start is None else f", {start}")
         return mined(self.rollouts.transitions(behaviour, series, tries * count, label), count)
 
-    def imitation_error(self, student: Policy) -> float:
+    def imitation_error(self, student: ActingPolicy) -> float:
         """Mean squared difference from the teacher over all transitions, in units of the action;
         where actions are choices the share of transitions in which it takes another."""
         if self.parts[0].has_choices:

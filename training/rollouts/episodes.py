@@ -22,14 +22,15 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.plants.task import EPISODE_STEPS
+from sparsectl.policy.acting.networks import Array
+from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.choices import choices_of, same_levels
+from sparsectl.policy.signals_json import normaliser
 from sparsectl.policy.tasks import heads_of
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.environments.environments import make_environment, rig_of
-from sparsectl.training.environments.signals import environment_signals, normaliser
-from sparsectl.training.nn.networks import Array
+from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.block import Behaviour, Episode, Seed, run_block
-from sparsectl.training.rollouts.policy import Policy
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.rollouts.together import OfRig, OneByOne
@@ -53,7 +54,7 @@ PRELOADED = ["__main__", __name__, "sparsectl.plants.side_by_side"]
 """What the server process imports of which workers are copies."""
 
 
-def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None:
+def check_fit(policy: ActingPolicy, signals: dict[str, Any], environment: str) -> None:
     """Check that a policy's observations and actions have the environment's sizes, and that both
     are discrete or both continuous.
 
@@ -71,7 +72,7 @@ def check_fit(policy: Policy, signals: dict[str, Any], environment: str) -> None
         )
 
 
-def check_kind(policy: Policy, signals: dict[str, Any], environment: str) -> None:
+def check_kind(policy: ActingPolicy, signals: dict[str, Any], environment: str) -> None:
     """Check that a policy is discrete if and only if the environment is.
 
     Raises:
@@ -194,7 +195,7 @@ class Rollouts:
         return joined(parts).first(number)
 
     def returns(
-        self, policy: Policy, seed: Seed, number: int, label: str = "episodes", first: int = 0
+        self, policy: ActingPolicy, seed: Seed, number: int, label: str = "episodes", first: int = 0
     ) -> Array:
         """Return the returns of `number` episodes from `first` on, [number]."""
         episodes = self.episodes(Behaviour(policy), seed, first, number)

@@ -15,14 +15,15 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path, check_file
 from sparsectl.common.progress import Progress
 from sparsectl.common.ranges import check_counts
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.acting.states import Act, Recurrent, States, alone
+from sparsectl.policy.load import LoadOptions, load_acting
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments.environments import chosen_environment, make_environment
 from sparsectl.training.environments.signals import environment_signals
-from sparsectl.training.rollouts.acting import Act, Recurrent, States, alone
 from sparsectl.training.rollouts.episodes import check_fit
 from sparsectl.training.rollouts.intervals import cvar_figures, mean_interval
 from sparsectl.training.rollouts.plausibility import warn_of_lost_normaliser
-from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.rollouts.together import SIDE_BY_SIDE, together
@@ -200,8 +201,9 @@ def evaluate(
     check_settings(config)
     if config.policy is None:
         raise UserError("no policy is given: name one with --policy, or two with --compare A B")
-    policy = load_policy(
-        config.policy, normalizer=config.normalizer, task=config.task, env=config.env
+    policy = load_acting(
+        config.policy,
+        LoadOptions(normalizer=config.normalizer, task=config.task, environment=config.env),
     )
     env_id = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, policy.environment, config.policy
@@ -247,7 +249,7 @@ def check_settings(config: EvaluateConfig) -> None:
         check_file(trace_file(config.trace), "--trace")
 
 
-def check_policy(policy: Policy, env_id: str, source: Path) -> None:
+def check_policy(policy: ActingPolicy, env_id: str, source: Path) -> None:
     """Check that a policy fits an environment; warn of a normaliser that seems to be lost.
 
     Raises:

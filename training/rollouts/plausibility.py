@@ -14,8 +14,8 @@ import gymnasium
 import numpy as np
 
 from sparsectl.common.warning import warn
-from sparsectl.training.nn.networks import Array, Mlp
-from sparsectl.training.rollouts.policy import Policy
+from sparsectl.policy.acting.networks import Array, Mlp
+from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
@@ -29,7 +29,7 @@ LARGE = 50.0
 
 
 def warn_of_lost_normaliser(
-    policy: Policy, environment: gymnasium.Env[Any, Any], source: Path
+    policy: ActingPolicy, environment: gymnasium.Env[Any, Any], source: Path
 ) -> None:
     """Step the environment a little with the policy, and warn if its first layer shows unusual
     inputs."""
@@ -42,7 +42,7 @@ def warn_of_lost_normaliser(
             )
 
 
-def observations_of(policy: Policy, environment: gymnasium.Env[Any, Any]) -> Array:
+def observations_of(policy: ActingPolicy, environment: gymnasium.Env[Any, Any]) -> Array:
     """Return a policy's observations in its first steps, [STEPS, n]."""
     rows: list[Array] = []
     episode = RunningEpisode(environment, episode_seed(Series.PROBE, 0))

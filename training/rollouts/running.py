@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from sparsectl.training.nn.networks import Array
+from sparsectl.policy.acting.networks import Array
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Array
 from sparsectl.training.environments.environments import make_environment, rig_of
-from sparsectl.training.nn.networks import Array
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 

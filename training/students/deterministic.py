@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.students.images import matrices, patches
 from sparsectl.training.students.priors import Divergence
-from sparsectl.training.students.storage import StudentLayer
 from sparsectl.training.students.variational import Generators
 
 LOG_SIGMA = -5.0

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.students.priors import Divergence, gaussian, log_alpha
-from sparsectl.training.students.storage import StudentLayer
 from sparsectl.training.students.variational import VARIANCE_FLOOR, Generators
 
 SCALE_LOG_SIGMA = -4.0

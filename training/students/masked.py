@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sparsectl.policy.dead_neurons import without_dead_weights
+from sparsectl.policy.layer import Layer
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.students.encodings import Encoding, as_it_is
-from sparsectl.training.students.images import patches, repeats, used_outputs
+from sparsectl.training.students.images import patches, used_outputs
 from sparsectl.training.students.pruning import Mask, Score, cut
-from sparsectl.training.students.storage import StudentLayer
 
 
 class MaskedStudent(nn.Module):
@@ -130,31 +132,19 @@ def _live(masks: Sequence[Mask]) -> list[Mask]:
 
 
 def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[StudentLayer, ...]:
-    """The layers without the weights that cannot matter; the masked outputs stay as they are.
+    """Return the layers without the weights that cannot matter; the outputs stay as they are.
 
     A weight into a neuron that feeds nothing does nothing. A neuron that nothing feeds is a
     constant: what it adds goes into the next layer's biases, and its outgoing weights are cut.
     """
-    kept = [mask.copy() for mask in masks]
-    biases = [layer.bias.copy() for layer in layers]
-    before = -1
-    while (now := sum(int(mask.sum()) for mask in kept)) != before:
-        before = now
-        for index in range(len(kept) - 1):
-            mask, after = kept[index], kept[index + 1]
-            places = repeats(mask, after)
-            used = used_outputs(mask, after)
-            mask[~used] = False
-            constant = used & ~mask.any(axis=1)
-            columns = np.tile(constant, places)
-            outgoing = np.where(after, layers[index + 1].mean, 0)[:, columns]
-            values = np.tile(np.maximum(biases[index][constant], 0), places)
-            biases[index + 1] += outgoing @ values
-            after[:, columns] = False
-            biases[index][~used | constant] = 0
+    pairs = zip(layers, masks, strict=True)
+    masked = [
+        Layer(np.where(mask, layer.mean, 0), layer.bias, "relu", convolution=layer.convolution)
+        for layer, mask in pairs
+    ]
     return tuple(
-        replace(layer, bias=bias, mask=mask)
-        for layer, bias, mask in zip(layers, biases, kept, strict=True)
+        replace(layer, bias=left.bias, mask=left.weight != 0)
+        for layer, left in zip(layers, without_dead_weights(masked), strict=True)
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from sparsectl.policy.student import LOG_ALPHA_LIMIT
+from sparsectl.policy.student_file import LOG_ALPHA_LIMIT
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
 """(W, log σ) of any one shape → the divergence of each weight, the same shape."""

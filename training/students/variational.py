@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.students.images import matrices, patches
 from sparsectl.training.students.priors import Divergence, log_alpha
-from sparsectl.training.students.storage import StudentLayer
 
 VARIANCE_FLOOR = 1e-12
 """Keeps the root's gradient finite where an input is all zeros, as behind dead ReLUs."""

@@ -15,10 +15,10 @@ import numpy as np
 from stable_baselines3.common.noise import NormalActionNoise
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.choices import LOGITS, Q_VALUES
+from sparsectl.policy.choices import LOGITS, Q_VALUES, choices_of
+from sparsectl.policy.signals_json import image_of
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import parts_of
-from sparsectl.training.environments.signals import choices_of, image_of
 from sparsectl.training.teachers.image_network import geometries, kernels_of
 from sparsectl.training.teachers.teacher_file import Form
 from sparsectl.training.teachers.teaching import RIGS, Teaching, family_of

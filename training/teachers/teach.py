@@ -28,14 +28,11 @@ from sparsectl.common.memory import check_memory, dense_parameters
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
+from sparsectl.policy.choices import choices_of
+from sparsectl.policy.signals_json import image_of, normaliser
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import make_environment, named_environment
-from sparsectl.training.environments.signals import (
-    choices_of,
-    environment_signals,
-    image_of,
-    normaliser,
-)
+from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.loop import Stop, stop_on_interrupt
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise

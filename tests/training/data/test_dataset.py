@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import ARRAYS, Dataset, joined
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.data.minari import read_minari, write_minari
-from sparsectl.training.environments.signals import environment_signals, normaliser, standardised
+from sparsectl.training.environments.signals import environment_signals, standardised
 from tests.bad_input.spoiled import make_bomb
 
 

@@ -20,6 +20,8 @@ from safetensors.numpy import load_file
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.nested import replaced
+from sparsectl.policy.load import load_acting
+from sparsectl.policy.student_file import read_student_file
 from sparsectl.training.bpd.bpd import BayesianPolicyDistillation
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
@@ -28,10 +30,8 @@ from sparsectl.training.distillation.distill import distill
 from sparsectl.training.distillation.targets import score
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.rollouts.episodes import Rollouts
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import BpdSettings
-from sparsectl.training.students.storage import read_student
 from tests.training.balancer import SHORT
 
 
@@ -82,12 +82,12 @@ def test_a_short_distillation_balances_with_few_weights(
     assert result["kept_fraction"] == result["kept_weights"] / 4
     assert result["kept_parameters_fraction"] == result["kept_parameters"] / 5
     assert result["target_met"] is None  # no target was given
-    student = read_student(tmp_path / "student.safetensors")
+    student = read_student_file(tmp_path / "student.safetensors")
     assert student.kept_weights == result["kept_weights"]
     assert student.metadata["environment"] == SHORT
     assert student.metadata["steps"] == result["steps"]
     with Rollouts(SHORT, 1) as rollouts:
-        policy = load_policy(Path(result["student"]))
+        policy = load_acting(Path(result["student"]))
         returns = rollouts.returns(policy, (Series.SELECTION,), 3)
     assert float(returns.mean()) == pytest.approx(result["steps"][-1]["return_mean"])
     assert list((tmp_path / "tensorboard").glob("events.*"))

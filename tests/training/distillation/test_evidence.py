@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.load import load_acting
+from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.distillation.evidence import Evidence, evidence_of
@@ -18,7 +20,6 @@ from sparsectl.training.distillation.measurement import GROWTH, Measurement
 from sparsectl.training.distillation.presets import Preset
 from sparsectl.training.distillation.targets import verdict
 from sparsectl.training.rollouts.episodes import Rollouts
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import (
     BpdSettings,
@@ -26,7 +27,6 @@ from sparsectl.training.settings import (
     EvidenceOptions,
     FinetuneSettings,
 )
-from sparsectl.training.students.storage import StudentLayer
 from tests.training.balancer import SHORT
 
 EVEN = {"kept_weights": 10}
@@ -84,7 +84,7 @@ def test_each_of_several_analyses_has_a_wider_interval() -> None:
 def test_both_meet_the_same_episodes_and_no_episode_is_run_twice(
     balancer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teacher = load_policy(balancer)
+    teacher = load_acting(balancer)
     with Rollouts(SHORT, 1) as rollouts:
         ran = []
         original = rollouts._submit
@@ -122,7 +122,7 @@ def test_both_meet_the_same_episodes_and_no_episode_is_run_twice(
 
 
 def test_a_stage_gets_more_of_the_same_episodes_where_few_are_not_clear(balancer: Path) -> None:
-    teacher = load_policy(balancer)
+    teacher = load_acting(balancer)
     preset = Preset(BpdSettings(), FinetuneSettings(), DaggerSettings(), episodes=2)
     with Rollouts(SHORT, 1) as rollouts:
         measurement = Measurement(rollouts, preset, teacher)
@@ -145,6 +145,6 @@ def test_a_dataset_says_its_teachers_weights_beside_its_parameters(balancing: Pa
 
 def test_the_shipped_teacher_has_both_countings() -> None:
     shipped = Path(__file__).parents[3] / "training" / "teachers" / "sensorsini_cartpole.onnx"
-    facts = load_policy(shipped).facts()
+    facts = load_acting(shipped).facts()
     assert facts["parameters"] == 72_705
     assert facts["weights"] == 25 * 256 + 256 * 256 + 256

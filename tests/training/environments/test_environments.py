@@ -15,6 +15,7 @@ import pytest
 from sparsectl.commands.choosing.closed_loop import closed_loop
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
+from sparsectl.policy.student_file import StudentFile, StudentLayer, write_student
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.environments import checked_environment
@@ -27,7 +28,6 @@ from sparsectl.training.environments.environments import (
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
-from sparsectl.training.students.storage import StudentFile, StudentLayer, write_student
 from sparsectl.training.teachers.teacher_file import write_teacher
 from tests.training import own_environment
 

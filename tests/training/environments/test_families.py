@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.signals_json import image_of
 from sparsectl.training.environments.environments import make_environment
-from sparsectl.training.environments.signals import environment_signals, image_of, standardised
+from sparsectl.training.environments.signals import environment_signals, standardised
 
 PLANES = {"Asterix": 4, "Breakout": 4, "Freeway": 7, "Seaquest": 10, "SpaceInvaders": 6}
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sparsectl.policy.student_file import StudentLayer, read_student_file
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.finetuning import gauss_newton
 from sparsectl.training.finetuning.gauss_newton import (
@@ -23,7 +24,6 @@ from sparsectl.training.finetuning.gauss_newton import (
 )
 from sparsectl.training.students.masked import MaskedStudent, kept_weights
 from sparsectl.training.students.pruning import connected_weights
-from sparsectl.training.students.storage import StudentLayer, read_student
 from tests.training.students.test_students import random_layers
 from tests.training.test_distill_targets import config_of, online
 
@@ -222,7 +222,7 @@ def test_a_methods_own_score_stays_in_force(
         method="neurons",
         **{"finetune.newton_below": 500, "finetune.newton_steps": 10},
     )
-    layers = read_student(Path(distill(config)["student"])).layers
+    layers = read_student_file(Path(distill(config)["student"])).layers
     for layer in layers[:-1]:
         assert layer.mask is not None
         rows_left = layer.mask[layer.mask.any(axis=1)]

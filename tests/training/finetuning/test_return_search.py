@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.nested import replaced
+from sparsectl.policy.student_file import StudentFile, StudentLayer, read_student_file
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.distill import check_distill
 from sparsectl.training.distillation.limits import check_searchable
@@ -22,7 +23,6 @@ from sparsectl.training.finetuning.candidates import KeptParameters
 from sparsectl.training.finetuning.return_search import ReturnSearch
 from sparsectl.training.rollouts.evaluate import run_episodes
 from sparsectl.training.settings import SearchSettings
-from sparsectl.training.students.storage import StudentFile, StudentLayer, read_student
 from tests.training.balancer import ENVIRONMENT, signal, write_balancer
 
 BRIEF = named_environment(ENVIRONMENT, ["max_episode_steps=100"], [])
@@ -70,7 +70,7 @@ def test_students_side_by_side_act_as_each_alone(seed: int) -> None:
 
 
 def test_a_student_that_drops_the_pole_learns_to_keep_it_up(tmp_path: Path) -> None:
-    student = read_student(write_balancer(tmp_path / "balancer.safetensors"))
+    student = read_student_file(write_balancer(tmp_path / "balancer.safetensors"))
     (layer,) = student.layers
     weak = replace(layer, mean=0.02 * layer.mean, mask=np.ones_like(layer.mean, np.bool_))
     student = replace(student, layers=(weak,))

@@ -11,14 +11,13 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
-from sparsectl.policy.load import load
+from sparsectl.policy.load import load, load_acting
+from sparsectl.policy.student_file import read_student_file
 from sparsectl.training.config import CollectConfig, DistillConfig, TeachConfig
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.rollouts.collect import collect
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.settings import FinetuneOptions
-from sparsectl.training.students.storage import read_student
 from sparsectl.training.teachers.teach import teach
 
 ENV = "MinAtar/Breakout-v1"
@@ -61,7 +60,7 @@ def asked(dataset: Path, out: Path, **settings: Any) -> DistillConfig:
 
 
 def test_a_teachers_file_is_a_convolution_and_what_it_learnt(teacher: Path, dataset: Path) -> None:
-    graph, policy, rows = load(teacher), load_policy(teacher), read_dataset(dataset)
+    graph, policy, rows = load(teacher), load_acting(teacher), read_dataset(dataset)
     assert graph.layers[0].convolution is not None
     assert [layer.weight.shape for layer in graph.layers] == [(3, 36), (12, 192), (3, 12)]
     assert policy.weights == 3 * 36 + 12 * 192 + 3 * 12
@@ -89,20 +88,20 @@ def test_a_student_of_images_becomes_c(
 ) -> None:
     result = distill(asked(dataset, tmp_path / "run", **settings))
     path, rows = Path(result["student"]), read_dataset(dataset).observations
-    graph, student = load(path), load_policy(path)
+    graph, student = load(path), load_acting(path)
     assert (graph.layers[0].convolution is None) == (settings.get("channels") == 0)
     assert (graph.forward(rows) == student.act(rows)).mean() > 0.98
     assert result["kept_weights"] == graph.kept_weights <= settings.get("keep", 1_119)
     exported = export_policy(ExportConfig(path, tmp_path / "policy", calibration=dataset))
     assert exported["bit_exact"]
     # Where two values all but tie, onnxruntime's other order of sums may choose the other.
-    assert (load_policy(tmp_path / "policy").act(rows) == student.act(rows)).mean() > 0.98
+    assert (load_acting(tmp_path / "policy").act(rows) == student.act(rows)).mean() > 0.98
 
 
 def test_a_stopped_run_keeps_its_convolution(dataset: Path, tmp_path: Path) -> None:
     first = distill(asked(dataset, tmp_path / "run", keep=300))
     again = distill(asked(dataset, tmp_path / "run", keep=300))  # from its checkpoint
-    layers = [read_student(Path(result["student"])).layers for result in (first, again)]
+    layers = [read_student_file(Path(result["student"])).layers for result in (first, again)]
     assert layers[0][0].convolution == layers[1][0].convolution is not None
     np.testing.assert_array_equal(layers[0][0].mean, layers[1][0].mean)
 

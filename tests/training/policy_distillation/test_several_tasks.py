@@ -15,7 +15,8 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.policy.choices import Choices
-from sparsectl.policy.load import Asked, load
+from sparsectl.policy.load import LoadOptions, load, load_acting
+from sparsectl.policy.signals_json import image_of
 from sparsectl.training.config import DistillConfig, EvaluateConfig
 from sparsectl.training.data.batches import Batches
 from sparsectl.training.data.dataset import Dataset
@@ -23,12 +24,11 @@ from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.data.tasks import joined_tasks
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.environments.environments import make_environment
-from sparsectl.training.environments.signals import choice_signal, environment_signals, image_of
+from sparsectl.training.environments.signals import choice_signal, environment_signals
 from sparsectl.training.policy_distillation.heads import HeadsTerm
 from sparsectl.training.policy_distillation.losses import LOSSES
 from sparsectl.training.policy_distillation.term import ChoiceTerm
 from sparsectl.training.rollouts.evaluate import evaluate
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.settings import FinetuneOptions
 
 CPU = torch.device("cpu")
@@ -93,7 +93,10 @@ def test_a_student_of_vectors_chooses_in_each_task(
     path, both = Path(result["student"]), load(Path(result["student"]))
     assert result["teacher_weights"] == 960 and result["kept_weights"] <= settings.get("keep", 999)
     for number, dataset in enumerate(read_dataset(each) for each in poles):
-        one, policy = load(path, Asked(task=number)), load_policy(path, task=number)
+        one, policy = (
+            load(path, LoadOptions(task=number)),
+            load_acting(path, LoadOptions(task=number)),
+        )
         rows = dataset.observations
         np.testing.assert_array_equal(both.forward(rows)[:, [number]], one.forward(rows))
         assert (policy.act(rows) == one.forward(rows)).mean() > 0.98  # near ties, other sums
@@ -115,13 +118,13 @@ def test_a_student_of_images_becomes_c_with_all_heads_and_with_one(
     padded = np.zeros((200, 10, 10, 7), np.float32)
     padded[..., :6] = rng.random((200, 10, 10, 6)) > 0.8
     all_heads = both.forward(padded.reshape(200, -1))
-    by_onnx = load_policy(tmp_path / "policy").act(padded.reshape(200, -1))
+    by_onnx = load_acting(tmp_path / "policy").act(padded.reshape(200, -1))
     assert (by_onnx == all_heads).mean() > 0.98  # near ties, other sums
     own = padded[..., :6].reshape(200, -1)  # what SpaceInvaders has of it
     one = export_policy(ExportConfig(path, tmp_path / "one", task=1, observations=300))
-    assert one["bit_exact"] and load_policy(tmp_path / "one").environment == games_env(1)
-    np.testing.assert_array_equal(load(path, Asked(task=1)).forward(own), all_heads[:, [1]])
-    for policy in (load_policy(path, task=1), load_policy(tmp_path / "one")):
+    assert one["bit_exact"] and load_acting(tmp_path / "one").environment == games_env(1)
+    np.testing.assert_array_equal(load(path, LoadOptions(task=1)).forward(own), all_heads[:, [1]])
+    for policy in (load_acting(path, LoadOptions(task=1)), load_acting(tmp_path / "one")):
         assert (policy.act(own) == all_heads[:, [1]]).mean() > 0.98
 
 
@@ -144,7 +147,7 @@ def test_each_task_is_evaluated_by_its_number_or_its_environment(
     export_policy(ExportConfig(path, tmp_path / "policy", observations=100))
     with pytest.raises(UserError, match="is of 3 tasks, MinAtar/Breakout-v1 is one; give the stud"):
         evaluate(EvaluateConfig(tmp_path / "policy", env=games_env(0), episodes=2))
-    with pytest.raises(UserError, match="no student.safetensors of several; leave it out, or exp"):
+    with pytest.raises(UserError, match="it is for students of several tasks"):
         evaluate(EvaluateConfig(tmp_path / "policy", task=1, episodes=2))
 
 
@@ -214,7 +217,7 @@ def test_a_students_tasks_are_checked(poles: tuple[Path, ...], tmp_path: Path) -
     for tasks in spoiled:
         header = {"sparsectl": json.dumps({**metadata, "tasks": tasks})}
         save_file(load_file(path), tmp_path / "spoiled.safetensors", header)
-        for read in (load, load_policy):
+        for read in (load, load_acting):
             with pytest.raises(UserError) as caught:
                 read(tmp_path / "spoiled.safetensors")
             assert "\n" not in str(caught.value)

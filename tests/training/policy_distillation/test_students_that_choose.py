@@ -15,13 +15,12 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.export.table_bytes import table_bytes
-from sparsectl.policy.load import load
+from sparsectl.policy.load import load, load_acting
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.distillation.distill import distill
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
 
 ENV = "CartPole-v1"
@@ -82,11 +81,11 @@ def test_a_student_chooses_as_its_teacher(
     config = asked(dataset, tmp_path / "run", method=method, **settings)
     result = distill(config, table_bytes if "table_bytes" in settings else None)
     path = Path(result["student"])
-    student, graph = load_policy(path), load(path)
+    student, graph = load_acting(path), load(path)
     rows = read_dataset(dataset).observations
     np.testing.assert_array_equal(graph.forward(rows), student.act(rows))
     assert graph.layers[-1].activation == "argmax" and graph.action[0].unit == "index"
-    wrong = (student.act(rows) != load_policy(teacher).act(rows)).mean()
+    wrong = (student.act(rows) != load_acting(teacher).act(rows)).mean()
     assert wrong < 0.12 and result["steps"][-1]["imitation_error"] < 0.12
     if "keep" in settings:
         assert result["kept_weights"] <= settings["keep"] and result["target_met"] == "met"
@@ -121,9 +120,9 @@ def test_a_student_drives_and_becomes_c(dataset: Path, teacher: Path, tmp_path: 
     assert measured["env"] == ENV and measured["return_mean"] > 150
     exported = export_policy(ExportConfig(student, tmp_path / "policy"))
     assert exported["bit_exact"] and exported["within_error"]
-    again = load_policy(tmp_path / "policy")
+    again = load_acting(tmp_path / "policy")
     rows = read_dataset(dataset).observations
-    np.testing.assert_array_equal(again.act(rows), load_policy(student).act(rows))
+    np.testing.assert_array_equal(again.act(rows), load_acting(student).act(rows))
     assert again.choices is not None and again.choices.count == 2
 
 

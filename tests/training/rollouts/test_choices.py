@@ -15,14 +15,13 @@ from stable_baselines3 import A2C, DQN, PPO
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.choices import choices_of
-from sparsectl.policy.load import load
+from sparsectl.policy.load import load, load_acting
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
-from sparsectl.training.rollouts.policy import load_policy
 from tests.training.test_sb3_heads import Space, saved
 
 CARTPOLE = "CartPole-v1"
@@ -64,7 +63,7 @@ def test_a_zip_chooses_as_the_library_does(
     rows = np.random.default_rng(0).normal(0, 2, (300, 3)).astype(np.float32)
     # The library counts from 0 whatever the space's first choice is.
     expected = model.predict(rows, deterministic=True)[0] + first
-    policy, graph = load_policy(path), load(path)
+    policy, graph = load_acting(path), load(path)
     assert policy.values_kind == values and len(np.unique(expected)) > 1
     np.testing.assert_array_equal(policy.act(rows)[:, 0], expected)
     np.testing.assert_array_equal(graph.forward(rows), policy.act(rows))
@@ -85,13 +84,13 @@ def test_a_zip_chooses_as_the_library_does(
 )
 def test_onnx_of_choices(output: str, kind: str, values: str | None, tmp_path: Path) -> None:
     path = write_onnx(tmp_path / "policy.onnx", output, kind)
-    policy = load_policy(path)
+    policy = load_acting(path)
     assert policy.values_kind == values and policy.action_size == 1
     result = evaluate(EvaluateConfig(path, CARTPOLE, episodes=5))
     assert 8 <= result["return_mean"] <= 500
     again = write_onnx(tmp_path / "again.onnx", "logits")
     rows = np.random.default_rng(1).normal(0, 1, (50, 4)).astype(np.float32)
-    np.testing.assert_array_equal(policy.act(rows), load_policy(again).act(rows))
+    np.testing.assert_array_equal(policy.act(rows), load_acting(again).act(rows))
 
 
 def test_a_dataset_has_what_the_teacher_gives_for_each_choice(tmp_path: Path) -> None:
@@ -103,7 +102,7 @@ def test_a_dataset_has_what_the_teacher_gives_for_each_choice(tmp_path: Path) ->
     dataset = read_dataset(tmp_path / "d.npz")
     with np.load(tmp_path / "d.npz") as file:
         assert "q_values" in file.files and "logits" not in file.files
-    policy = load_policy(teacher)
+    policy = load_acting(teacher)
     np.testing.assert_allclose(dataset.teacher_values, policy.values(dataset.observations), 1e-5)
     np.testing.assert_array_equal(dataset.teacher_actions, policy.act(dataset.observations))
     strayed = (dataset.actions != dataset.teacher_actions).mean()

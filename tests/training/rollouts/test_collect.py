@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.load import load_acting
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import ARRAYS
 from sparsectl.training.data.files import read_dataset
@@ -17,7 +18,6 @@ from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.episodes import Rollouts
-from sparsectl.training.rollouts.policy import load_policy
 from tests.training.balancer import ENVIRONMENT, GAINS
 
 
@@ -75,7 +75,7 @@ def test_the_noise_is_gaussian_of_the_deviation_asked_for(balancing: Path) -> No
 
 
 def test_the_actor_drives_and_the_teacher_labels(balancer: Path) -> None:
-    teacher = load_policy(balancer)
+    teacher = load_acting(balancer)
     network = replace(teacher.network, weights=(-GAINS,))  # type: ignore[type-var]
     student = replace(teacher, network=network)
     with Rollouts(ENVIRONMENT, 1) as rollouts:
@@ -92,7 +92,7 @@ def test_the_actor_drives_and_the_teacher_labels(balancer: Path) -> None:
         ({"transitions": 0}, "transitions is 0"),
         ({"noise": -1.0}, "noise is -1;"),
         ({"out": Path("d.hdf5")}, "out is d.hdf5"),
-        ({"teacher": Path("none.zip")}, "no policy at none.zip"),
+        ({"teacher": Path("none.zip")}, "none.zip does not exist"),
     ],
 )
 def test_mistakes_are_one_line(

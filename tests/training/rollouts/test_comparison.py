@@ -12,8 +12,8 @@ import pytest
 from sparsectl import cli
 from sparsectl.commands.evaluate import evaluate
 from sparsectl.common.errors import UserError
+from sparsectl.policy.student_file import read_student_file, write_student
 from sparsectl.training.config import EvaluateConfig
-from sparsectl.training.students.storage import read_student, write_student
 from tests.training.balancer import SHORT
 
 EPISODES = 12
@@ -22,7 +22,7 @@ EPISODES = 12
 @pytest.fixture
 def weaker(balancer: Path, tmp_path: Path) -> Path:
     """The balancer with a tenth of its gains."""
-    student = read_student(balancer)
+    student = read_student_file(balancer)
     layers = tuple(replace(layer, mean=0.1 * layer.mean) for layer in student.layers)
     path = tmp_path / "weaker.safetensors"
     write_student(path, replace(student, layers=layers))

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparsectl.policy.acting.networks import Mlp
+from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.load import load_acting
+from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import Dataset, joined
-from sparsectl.training.environments.signals import normaliser
-from sparsectl.training.nn.networks import Mlp
 from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.dagger import AggregatedData, episodes_of, hard_rows, mined
 from sparsectl.training.rollouts.episodes import Rollouts
-from sparsectl.training.rollouts.policy import Policy, load_policy
 from sparsectl.training.settings import DaggerSettings
 from tests.training.balancer import SHORT
 from tests.training.data.test_dataset import small
@@ -88,10 +89,10 @@ def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
     balancer: Path, tmp_path: Path
 ) -> None:
     """What pushes the wrong way falls, at once or later: the worst episodes are the shortest."""
-    teacher = load_policy(balancer)
+    teacher = load_acting(balancer)
     network = teacher.network
     assert isinstance(network, Mlp)
-    falling = Policy(replace(network, action_scale=np.full(1, -0.1, np.float32)), 5, "")
+    falling = ActingPolicy(replace(network, action_scale=np.full(1, -0.1, np.float32)), 5, "")
     settings = DaggerSettings(transitions=300)
     rounds = []
     for name, workers, tries in (("plain", 1, 1), ("mined", 1, 8), ("more", 2, 8)):
@@ -111,7 +112,7 @@ def test_a_mined_round_has_worse_episodes_and_is_the_same_with_more_workers(
 def test_a_round_has_episodes_with_uniform_initial_states_where_the_environment_has_them(
     balancer: Path, tmp_path: Path
 ) -> None:
-    teacher = load_policy(balancer)
+    teacher = load_acting(balancer)
     settings = DaggerSettings(transitions=200, uniform_starts=0.5)
     with Rollouts(SHORT, 1) as rollouts:
         assert rollouts.starts == ()
@@ -120,7 +121,7 @@ def test_a_round_has_episodes_with_uniform_initial_states_where_the_environment_
         assert len(aggregated.add(1, lambda: teacher)) == 200
     rig = "sparsectl/sensorsini_cartpole-v0"
     with Rollouts(rig, 1) as rollouts:
-        still = Policy(motionless(rollouts.signals), 0, "")
+        still = ActingPolicy(motionless(rollouts.signals), 0, "")
         empty = rollouts.transitions(Behaviour(still), (0,), 5, "none")
         aggregated = AggregatedData(empty, still, rollouts, settings, 0, tmp_path / "with")
         added = aggregated.add(1, lambda: still)

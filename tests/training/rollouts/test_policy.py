@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.load import LoadOptions, load_acting
 from sparsectl.policy.onnx_file.writer import write_onnx
-from sparsectl.training.rollouts.policy import load_policy
 from tests.policy.graphs import random_graph
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32) * 3
@@ -73,7 +73,7 @@ BOUNDS = json.dumps({"action_space": {"low": "[-2.]", "high": "[2.]"}}).encode()
 def test_sb3_zip_acts_as_sb3_does(algorithm: Any, arguments: Any, tmp_path: Path) -> None:
     model = algorithm("MlpPolicy", "Pendulum-v1", device="cpu", seed=1, **arguments)
     model.save(tmp_path / "model.zip")
-    policy = load_policy(tmp_path / "model.zip")
+    policy = load_acting(tmp_path / "model.zip")
     expected, _ = model.predict(OBSERVATIONS, deterministic=True)
     np.testing.assert_allclose(policy.act(OBSERVATIONS), expected, atol=5e-6)
     network = model.policy.actor if hasattr(model.policy, "actor") else None
@@ -86,7 +86,7 @@ def test_a_pickle_in_the_zip_does_not_run(tmp_path: Path, new_format: bool) -> N
     trace = tmp_path / "ran"
     bomb = torch_bytes(Bomb(trace)) if new_format else pickle.dumps(Bomb(trace))
     with pytest.raises(UserError, match=r"policy\.pth is not a torch state dict"):
-        load_policy(save_zip(tmp_path / "bomb.zip", bomb))
+        load_acting(save_zip(tmp_path / "bomb.zip", bomb))
     assert not trace.exists()
 
 
@@ -95,7 +95,7 @@ def test_pickles_in_the_json_are_left_alone(tmp_path: Path) -> None:
     space = {"low": "[-2.]", "high": "[2.]"}
     space[":serialized:"] = b64encode(pickle.dumps(Bomb(trace))).decode()
     data = json.dumps({"action_space": space, "policy_class": space}).encode()
-    policy = load_policy(save_zip(tmp_path / "model.zip", torch_bytes(actor()), data))
+    policy = load_acting(save_zip(tmp_path / "model.zip", torch_bytes(actor()), data))
     assert np.abs(policy.act(OBSERVATIONS)).max() <= 2
     assert not trace.exists()
 
@@ -103,8 +103,8 @@ def test_pickles_in_the_json_are_left_alone(tmp_path: Path) -> None:
 def test_what_the_zip_does_not_say_can_be_given(tmp_path: Path) -> None:
     path = save_zip(tmp_path / "model.zip", torch_bytes(actor()))
     with pytest.raises(UserError, match="does not say the bounds of its 1 actions"):
-        load_policy(path)
-    policy = load_policy(path, activation="tanh", action_low=[-1], action_high=[3])
+        load_acting(path)
+    policy = load_acting(path, LoadOptions(activation="tanh", action_low=[-1], action_high=[3]))
     expected = 1 + 2 * np.tanh(4 * np.tanh(OBSERVATIONS.sum(axis=1)))
     np.testing.assert_allclose(policy.act(OBSERVATIONS)[:, 0], expected, atol=1e-5)
 
@@ -128,7 +128,7 @@ def lying_tensor() -> dict[str, torch.Tensor]:
 def test_foreign_state_is_one_line(state: Any, message: str, tmp_path: Path) -> None:
     path = save_zip(tmp_path / "model.zip", torch_bytes(state), BOUNDS)
     with pytest.raises(UserError, match=message) as caught:
-        load_policy(path)
+        load_acting(path)
     assert "\n" not in str(caught.value)
 
 
@@ -141,7 +141,7 @@ def test_damaged_zips_are_one_line(tmp_path: Path) -> None:
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(UserError) as caught:
-            load_policy(path)
+            load_acting(path)
         assert "\n" not in str(caught.value)
 
 
@@ -153,7 +153,7 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
                 member.write(bytes(2**20))
         archive.writestr("data", "{}")
     with pytest.raises(UserError, match="the limit is"):
-        load_policy(path)
+        load_acting(path)
 
 
 def save_onnx(path: Path, *, outputs: int = 1, metadata: dict[str, str] | None = None) -> Path:
@@ -187,7 +187,7 @@ def test_onnx_and_its_folder(tmp_path: Path) -> None:
     metadata = {"sparsectl.signals": '{"frames": 1}', "sparsectl.environment": "Pendulum-v1"}
     save_onnx(tmp_path / "policy.onnx", metadata=metadata)
     for path in (tmp_path, tmp_path / "policy.onnx"):
-        policy = load_policy(path)
+        policy = load_acting(path)
         weight = np.arange(6, dtype=np.float32).reshape(2, 3)
         expected = np.tanh(OBSERVATIONS @ weight.T + 1)
         np.testing.assert_allclose(policy.act(OBSERVATIONS), expected, atol=1e-6)
@@ -207,9 +207,9 @@ def test_an_onnx_file_of_a_fixed_batch_acts_on_any(batch: int, tmp_path: Path) -
         value.type.tensor_type.shape.dim[0].dim_value = batch
     onnx.save(model, fixed)
     observations = np.random.default_rng(0).normal(0, 3, (10, 3)).astype(np.float32)
-    wanted = load_policy(free).act(observations)
+    wanted = load_acting(free).act(observations)
     for rows in (1, 3, 4, 8, 10):
-        acted = load_policy(fixed).act(observations[:rows])
+        acted = load_acting(fixed).act(observations[:rows])
         np.testing.assert_allclose(acted, wanted[:rows], rtol=0, atol=1e-6)
 
 
@@ -219,14 +219,14 @@ def test_bad_onnx_is_one_line(tmp_path: Path) -> None:
     for content in (whole[: len(whole) // 2], b"", b"not a model" * 10):
         path.write_bytes(content)
         with pytest.raises(UserError) as caught:
-            load_policy(path)
+            load_acting(path)
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="2 outputs"):
-        load_policy(save_onnx(tmp_path / "two.onnx", outputs=2))
+        load_acting(save_onnx(tmp_path / "two.onnx", outputs=2))
 
 
 def test_a_student_acts_by_its_masked_mean(balancer: Path) -> None:
-    policy = load_policy(balancer)
+    policy = load_acting(balancer)
     observations = np.random.default_rng(1).normal(size=(10, 4)).astype(np.float32)
     expected = 3 * np.tanh(observations @ np.array([[0.3], [3.0], [0.4], [0.6]], np.float32))
     np.testing.assert_allclose(policy.act(observations), expected, atol=1e-6)
@@ -236,13 +236,13 @@ def test_a_student_acts_by_its_masked_mean(balancer: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none.zip", "none.onnx", "none.safetensors", "folder"])
 def test_missing_policies(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no policy at"):
-        load_policy(tmp_path / name)
+    with pytest.raises(UserError, match="does not exist"):
+        load_acting(tmp_path / name)
 
 
 def test_other_extensions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
     with pytest.raises(UserError, match="is not a policy"):
-        load_policy(path)
+        load_acting(path)
     assert not (tmp_path / "ran").exists()

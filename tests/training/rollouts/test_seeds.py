@@ -81,7 +81,7 @@ def test_pareto_chooses_by_other_episodes_than_evaluate_reports(
 
 
 def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) -> None:
-    from sparsectl.training.rollouts.policy import load_policy
+    from sparsectl.policy.load import load_acting
 
     run: list[int] = []
 
@@ -92,7 +92,7 @@ def test_episodes_of_a_series_do_not_depend_on_where_one_begins(balancer: Path) 
             run.extend(numbers)
             return super()._submit(behaviour, seed, numbers)
 
-    policy = load_policy(balancer)
+    policy = load_acting(balancer)
     with Counted(SHORT, 1) as rollouts:
         whole = rollouts.returns(policy, (Series.EVIDENCE,), 5)
         rest = rollouts.returns(policy, (Series.EVIDENCE,), 2, first=3)

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.bpd.schedules import SCHEDULES
-from sparsectl.training.nn.flat import FlatAdam
-from sparsectl.training.nn.networks import Mlp
-from sparsectl.training.students.masked import MaskedStudent, kept_weights, simplified
-from sparsectl.training.students.storage import (
+from sparsectl.policy.acting.networks import Mlp
+from sparsectl.policy.student_file import (
     StudentFile,
     StudentLayer,
-    read_student,
+    read_student_file,
     write_student,
 )
+from sparsectl.training.bpd.schedules import SCHEDULES
+from sparsectl.training.nn.flat import FlatAdam
+from sparsectl.training.students.masked import MaskedStudent, kept_weights, simplified
 from sparsectl.training.students.variational import VariationalLinear, VariationalStudent
 from tests.training.data.test_dataset import small
 
@@ -133,7 +133,7 @@ def student_file() -> StudentFile:
 def test_student_file_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "student.safetensors"
     write_student(path, student_file())
-    back = read_student(path)
+    back = read_student_file(path)
     for one, two in zip(student_file().layers, back.layers, strict=True):
         for name in ("mean", "log_sigma", "bias", "mask"):
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
@@ -150,8 +150,10 @@ def test_bad_student_files_are_one_line(tmp_path: Path) -> None:
         "NaN or infinity": replace(good, layers=(nan, good.layers[1])),
         "do not fit together": replace(good, layers=(good.layers[0], bad_shape)),
         "do not chain": replace(good, layers=(good.layers[1], good.layers[0])),
-        "missing or not float32": replace(good, layers=good.layers[:1]),
-        "activations": replace(good, metadata=good.metadata | {"activations": ["sine"]}),
+        "has no tensor layers.1": replace(good, layers=good.layers[:1]),
+        "activation 'snake'": replace(
+            good, metadata=good.metadata | {"activations": ["snake", "tanh"]}
+        ),
         "log_alpha_threshold": replace(good, metadata=good.metadata | {"log_alpha_threshold": ""}),
         "signals": replace(good, metadata=good.metadata | {"signals": {}}),
         "version 9": replace(good, metadata=good.metadata | {"version": 9}),
@@ -159,14 +161,14 @@ def test_bad_student_files_are_one_line(tmp_path: Path) -> None:
     for message, bad in bad_files.items():
         write_student(path, bad)
         with pytest.raises(UserError, match=message) as caught:
-            read_student(path)
+            read_student_file(path)
         assert "\n" not in str(caught.value)
     write_student(path, good)
     whole = path.read_bytes()
     for content in (whole[:-4], whole[:30], b"", b"\xff" * 64):
         path.write_bytes(content)
         with pytest.raises(UserError, match="is not a student"):
-            read_student(path)
+            read_student_file(path)
 
 
 def test_flat_adam_is_adam_and_leaves_other_modules_alone() -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from sparsectl.policy.choices import LOGITS, Q_VALUES
-from sparsectl.policy.load import load
+from sparsectl.policy.load import load, load_acting
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.rollouts.evaluate import evaluate
-from sparsectl.training.rollouts.policy import load_policy
 
 TEACHERS = Path(__file__).parents[3] / "training" / "teachers"
 
@@ -28,7 +27,7 @@ TEACHERS = Path(__file__).parents[3] / "training" / "teachers"
 def test_it_returns_what_its_task_registers_as_solved(name: str, least: float, values: str) -> None:
     path = TEACHERS / f"{name}.onnx"
     assert evaluate(EvaluateConfig(path, episodes=8))["return_mean"] >= least
-    assert load_policy(path).values_kind == values
+    assert load_acting(path).values_kind == values
     assert load(path).layers[-1].activation == "argmax"
 
 
@@ -53,5 +52,5 @@ def test_its_origin_stands_beside_it(name: str) -> None:
     with (TEACHERS / f"{name}.csv").open() as file:
         curve = {int(row["steps"]): float(row["return_mean"]) for row in csv.DictReader(file)}
     assert curve[origin["steps"]] == max(curve.values())
-    assert origin["config"]["env"] == load_policy(TEACHERS / f"{name}.onnx").environment
+    assert origin["config"]["env"] == load_acting(TEACHERS / f"{name}.onnx").environment
     assert origin["command"][:2] == ["sparsectl", "teach"]

@@ -19,12 +19,11 @@ from stable_baselines3 import DQN, PPO, SAC, TD3
 
 import sparsectl.plants  # noqa: F401  the import registers sparsectl/...
 from sparsectl.common.errors import UserError
-from sparsectl.policy.load import load
+from sparsectl.policy.load import load, load_acting
+from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import named_environment
-from sparsectl.training.environments.signals import normaliser
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from sparsectl.training.rollouts.policy import load_policy
 from sparsectl.training.teachers import teach as teaching_loop
 from sparsectl.training.teachers.algorithms import ALGORITHMS
 from sparsectl.training.teachers.backends import BACKENDS
@@ -44,7 +43,7 @@ def test_the_file_acts_as_the_network_does(
     signals = signals_of(env)
     path = tmp_path / "teacher.onnx"
     write_teacher(path, BACKENDS["sb3"].weights(model), signals, env, {})
-    policy = load_policy(path)
+    policy = load_acting(path)
     offset, scale, *_ = normaliser(signals)
     size = len(scale)
     observations = np.random.default_rng(0).normal(0, 2, (200, size)).astype(np.float32)
@@ -64,7 +63,7 @@ def test_a_short_training_leaves_teacher_curve_and_summary(tmp_path: Path) -> No
         out=tmp_path,
     )
     result = teach(config)
-    policy = load_policy(tmp_path / "teacher.onnx")
+    policy = load_acting(tmp_path / "teacher.onnx")
     assert policy.parameters == 72_705
     with (tmp_path / "learning_curve.csv").open() as file:
         curve = list(csv.DictReader(file))
@@ -154,7 +153,7 @@ def test_a_file_that_chooses_does_so_as_the_network(
     form = ALGORITHMS[algorithm.__name__.lower()].form
     weights = BACKENDS["sb3"].weights(model)
     write_teacher(path, weights, signals, "Acrobot-v1", {}, form)
-    policy = load_policy(path)
+    policy = load_acting(path)
     observations = np.random.default_rng(0).normal(0, 2, (300, 6)).astype(np.float32)
     expected, _ = model.predict(observations, deterministic=True)
     assert policy.values_kind == values and len(set(expected)) > 1
@@ -195,7 +194,7 @@ def test_teachers_that_choose_are_taught_and_go_on(
         512,
         1_024,
     ]
-    assert load_policy(tmp_path / "teacher.onnx").choices is not None
+    assert load_acting(tmp_path / "teacher.onnx").choices is not None
     assert result["return_mean"] >= 8
 
 

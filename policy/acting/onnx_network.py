@@ -1,0 +1,177 @@
+"""An ONNX graph of any kind acts through onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Array
+from sparsectl.policy.choices import Choices, choices_of
+from sparsectl.policy.model_file import check_model_file
+from sparsectl.policy.onnx_file.output import values_in
+from sparsectl.policy.tasks import CHOICE, TASK
+
+BYTES_LIMIT = 256 * 2**20
+
+
+class OnnxNetwork:
+    """An ONNX graph with one input [batch, n] and one output [batch, m], on one thread.
+
+    Of several outputs it takes the one whose name says that it gives Q-values or logits. An output
+    of whole numbers, [batch] or [batch, 1], is the index of a choice.
+
+    A graph whose batch is fixed, as torch writes it if no axis is declared dynamic, is run with
+    that many observations at a time.
+
+    Raises:
+        UserError: the file is missing, too large, not ONNX, or has other inputs and outputs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        check_model_file(path, BYTES_LIMIT)
+        self._session = _open_session(path)
+        self._input, self.observation_size = _only(self._session.get_inputs(), "input", path)
+        outputs = _without_tasks(self._session)
+        valued = [value for value in outputs if values_in(value.name)]
+        output = valued[0] if len(valued) == 1 else outputs[0]
+        self.gives_index = len(outputs) == 1 and _is_index(output)
+        if self.gives_index:
+            self._output, self.action_size = output.name, 1
+        else:
+            self._output, self.action_size = _only(
+                valued if len(valued) == 1 else outputs, "output", path
+            )
+        batch = self._session.get_inputs()[0].shape[0]
+        self._batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
+
+    def __call__(self, observations: Array) -> Array:
+        """Actions [B, m] for observations [B, n]."""
+        if self._batch is None or self._batch == len(observations):
+            return self._run(observations)
+        groups = range(0, len(observations), self._batch)
+        filled = np.resize(observations, (len(groups) * self._batch, self.observation_size))
+        actions = [self._run(filled[first : first + self._batch]) for first in groups]
+        return np.concatenate(actions)[: len(observations)]
+
+    def _run(self, observations: Array) -> Array:
+        given: Any = self._session.run([self._output], {self._input: observations})[0]
+        actions: Array = given.reshape(-1, 1).astype(np.float32) if self.gives_index else given
+        return actions
+
+    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[Path]]:
+        return OnnxNetwork, (self.path,)  # a worker process gets the path
+
+    @property
+    def values(self) -> str | None:
+        """What it gives for each of a few choices, `q_values` or `logits`; None: the action."""
+        return values_in(self._output)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The graph's metadata_props."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def choices(self, signals: dict[str, Any] | None) -> Choices | None:
+        """Return the choices that it takes one of, according to these signals or, without them, to
+        the type and name of its output; None: the action is a vector of real numbers.
+
+        Raises:
+            UserError: the signals name another number of choices.
+        """
+        described = choices_of(signals)
+        if described is None and signals is not None and "action" in signals:
+            return None  # real numbers, whatever the output is called
+        if self.values is not None and self.action_size > 1:
+            if described is not None and described.count != self.action_size:
+                raise UserError(
+                    f"{self.path} gives {self.action_size} {self.values}, but its signals have "
+                    f"{described.count} choices; export it again"
+                )
+            first, levels = (described.first, described.levels) if described else (0, ())
+            return Choices(first, self.action_size, self.values, levels)
+        return described or (Choices(0, 0) if self.gives_index else None)
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the number of elements of the constants that its layers use, and how many of them
+        are in matrices; those of a normaliser before the layers are in neither."""
+        import onnx
+
+        graph = onnx.load(self.path, load_external_data=False).graph
+        sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+        sizes |= {
+            sparse.values.name: int(np.prod(sparse.dims)) for sparse in graph.sparse_initializer
+        }
+        sizes |= {
+            node.output[0]: int(np.prod(attribute.t.dims))
+            for node in graph.node
+            if node.op_type == "Constant"
+            for attribute in node.attribute
+            if attribute.HasField("t")
+        }
+        products = {
+            output for node in graph.node if node.op_type == "MatMul" for output in node.output
+        }
+        layers = [node for node in graph.node if node.op_type in {"Gemm", "MatMul", "Conv"}]
+        matrices = {name for node in layers for name in node.input[:2]}
+        biases = {name for node in layers for name in node.input[2:]} | {
+            name
+            for node in graph.node
+            if node.op_type == "Add" and products.intersection(node.input)
+            for name in node.input
+        }
+        parameters = sum(sizes.get(name, 0) for name in matrices | biases)
+        return parameters, sum(sizes.get(name, 0) for name in matrices)
+
+
+def _without_tasks(session: Any) -> list[Any]:
+    """The outputs, but of a policy of several tasks that `export` wrote the action alone."""
+    outputs: list[Any] = session.get_outputs()
+    asked = {value.name for value in session.get_overridable_initializers()}
+    return [value for value in outputs if TASK not in asked or value.name != CHOICE]
+
+
+def _open_session(path: Path) -> Any:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # the error below says it once, in one line
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NoSuchFile,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    ) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise UserError(f"{path} is not an ONNX policy ({reason}); export it again") from error
+
+
+def _is_index(value: Any) -> bool:
+    whole = value.type in ("tensor(int64)", "tensor(int32)")
+    return whole and (len(value.shape) == 1 or (len(value.shape) == 2 and value.shape[1] == 1))
+
+
+def _only(values: list[Any], kind: str, path: Path) -> tuple[str, int]:
+    if len(values) != 1:
+        names = ", ".join(value.name for value in values)
+        raise UserError(f"{path} has {len(values)} {kind}s ({names}); a policy has exactly one")
+    value = values[0]
+    if value.type != "tensor(float)" or len(value.shape) != 2 or type(value.shape[1]) is not int:
+        raise UserError(
+            f"{path}: {kind} {value.name} is {value.type} {value.shape}; "
+            "a policy takes and gives float32 [batch, size] with a fixed size"
+        )
+    return value.name, value.shape[1]
