@@ -44,7 +44,8 @@ def fold_constants(layers: Sequence[Layer], precision: Precision = np.float64) -
         gone = np.zeros(before.results, bool)
         gone[before.result_of[constant]] = True
         gone &= np.isfinite(value) & np.any(layer.weight, axis=0)
-        bias = layer.bias + layer.weight[:, gone].astype(precision) @ value[gone]
+        outgoing: NDArray[Any] = layer.weight[:, gone].astype(precision)
+        bias = layer.bias + outgoing @ value[gone]
         weight = np.where(gone, np.float32(0), layer.weight)
         folded.append(replace(layer, weight=weight, bias=_float32(bias)))
     return folded
