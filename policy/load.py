@@ -91,8 +91,8 @@ def load(path: Path, asked: LoadOptions = LoadOptions()) -> PolicyGraph:
 def load_acting(path: Path, asked: LoadOptions = LoadOptions()) -> ActingPolicy:
     """Load the policy in a file of the same kinds as it acts on the host.
 
-    An MLP of a student or of an RL library acts in numpy, what keeps a state by its PolicyGraph, and any
-    other ONNX graph through onnxruntime.
+    An MLP of a student or of an RL library acts in numpy, what keeps a state by its PolicyGraph,
+    and any other ONNX graph through onnxruntime.
 
     Raises:
         UserError: the file is missing, truncated, foreign or hostile, the normaliser does not fit
