@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -100,16 +100,19 @@ class Layer:
     patch_size] and bias [output channels], a neuron is an output channel at a place, and all have
     one elementwise activation."""
 
+    max_width: ClassVar[int] = MAX_WIDTH
+    """The most inputs and neurons. A subclass for layers that run on no chip may have more."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", _frozen(self.weight, 2, "weights"))
         object.__setattr__(self, "bias", _frozen(self.bias, 1, "biases"))
         rows, columns = self.weight.shape
         inputs, outputs = self.inputs, self.outputs
-        if not (1 <= inputs <= MAX_WIDTH and 1 <= outputs <= MAX_WIDTH):
+        if not (1 <= inputs <= self.max_width and 1 <= outputs <= self.max_width):
             memory = 4 * max(outputs, inputs)
             raise UserError(
                 f"a layer of {outputs} x {inputs} weights, whose values take {memory:,} bytes of "
-                f"RAM; give 1 to {MAX_WIDTH} neurons a layer"
+                f"RAM; give 1 to {self.max_width} neurons a layer"
             )
         if self.bias.shape != (rows,):
             raise UserError(f"{self.bias.size} biases for {rows} neurons; give one a neuron")
@@ -276,7 +279,7 @@ class Layer:
             count = int(np.count_nonzero(kept[start : start + segment.neurons]))
             segments += [replace(segment, neurons=count)] if count else []
             start += segment.neurons
-        return Layer(self.weight[kept], self.bias[kept], segments=tuple(segments))
+        return type(self)(self.weight[kept], self.bias[kept], segments=tuple(segments))
 
     @np.errstate(all="ignore")  # the C overflows as silently; what counts is looked at later
     def activate(self, x: Float32) -> Float32:

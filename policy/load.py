@@ -114,11 +114,9 @@ def load_acting(path: Path, asked: LoadOptions = LoadOptions()) -> ActingPolicy:
 
 
 def _reader(readers: Readers[_Loaded], path: Path) -> Callable[[Path, LoadOptions], _Loaded]:
-    if not path.exists():
-        raise UserError(
-            f"{path} does not exist; give a student.safetensors, an .onnx, an SB3 .zip or a .cleanrl_model"
-        )
     reader = readers.get(path.suffix.lower())
+    if reader is None and not path.exists():
+        raise UserError(f"{path} does not exist; give a file that ends in {', '.join(READERS)}")
     if reader is None:
         raise UserError(
             f"{path} is not a policy that can be read; give a file that ends in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -131,16 +132,25 @@ def _live(masks: Sequence[Mask]) -> list[Mask]:
     return [inputs, *hidden, np.ones(masks[-1].shape[0], np.bool_)]
 
 
+class _HostLayer(Layer):
+    """A layer of a student, which may be wider than what a chip can run: Atari's images are."""
+
+    max_width = sys.maxsize
+
+
 def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[StudentLayer, ...]:
     """Return the layers without the weights that cannot matter; the outputs stay as they are.
 
     A weight into a neuron that feeds nothing does nothing. A neuron that nothing feeds is a
-    constant: what it adds goes into the next layer's biases, and its outgoing weights are cut.
+    constant: what it adds goes into the next layer's biases, and its outgoing weights are cut. A
+    student with NaN or infinities keeps its masks.
     """
-    pairs = zip(layers, masks, strict=True)
+    weights = [np.where(mask, layer.mean, 0) for layer, mask in zip(layers, masks, strict=True)]
+    if not all(np.isfinite(array).all() for array in (*weights, *(each.bias for each in layers))):
+        return tuple(replace(layer, mask=mask) for layer, mask in zip(layers, masks, strict=True))
     masked = [
-        Layer(np.where(mask, layer.mean, 0), layer.bias, "relu", convolution=layer.convolution)
-        for layer, mask in pairs
+        _HostLayer(weight, layer.bias, "relu", convolution=layer.convolution)
+        for layer, weight in zip(layers, weights, strict=True)
     ]
     return tuple(
         replace(layer, bias=left.bias, mask=left.weight != 0)
