@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "faults.json"
 POWERED = RESULTS.with_name("powered.json")
 SOAK = RESULTS.with_name("soak.json")
+REVERSED = RESULTS.with_name("reversed_base.json")
 PAGE = ROOT / "docs" / "safety.md"
 
 PERIOD_US = 20_000
@@ -237,6 +238,34 @@ def soaked() -> list[str]:
     return lines + [f"| {event} | {'; '.join(words)} |" for event, words in ended.items()]
 
 
+def reversed_bases() -> list[str]:
+    """A row a kind of rig: what stopped healthy ones, and how soon reversed ones were stopped."""
+    lines = [
+        "| rigs, and what drives them | healthy: stopped by REVERSED_BASE | by other checks | "
+        "base's encoder reversed: stopped | after, in ticks | base by then, in m/s | motor's wires "
+        "swapped: stopped | after, in ticks |",
+        "| --- " * 8 + "|",
+    ]
+    for name, found in read_json(REVERSED)["cases"].items():
+        right, faults = found["right"], dict(found["right"]["stopped"])
+        wrong = faults.pop("REVERSED_BASE", 0)
+        others = ", ".join(f"{fault} {count}" for fault, count in faults.items()) or "0"
+        cells = [f"{name}", f"{wrong} of {right['rigs']} in {right['hours']:.1f} h", others]
+        for what in ("base", "motor"):
+            row = found.get(what)
+            if row is None:
+                cells += ["-"] * (3 if what == "base" else 2)
+                continue
+            cells.append(f"{sum(row['by'].values())} of {row['rigs']}")
+            cells.append(
+                f"{row['ticks']['median']:.0f}, 9 of 10 by {row['ticks']['of_nine_tenths']:.0f}"
+            )
+            if what == "base":
+                cells.append(f"{row['speed']['median']:.2f}, at most {row['speed']['most']:.2f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "states": states,
     "reasons": reasons,
@@ -246,6 +275,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "matrix": matrix,
     "powered": powered,
     "soaked": soaked,
+    "reversed": reversed_bases,
 }
 
 
