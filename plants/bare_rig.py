@@ -63,7 +63,7 @@ def whole_rig(path: Path, ranges: Ranges) -> Whole:
         period_s = _positive(own, None, "period_s", path)
         limit = _positive(own, "base", "limit", path)
         middle = middle_table(ranges, period_s, limit)
-        table = {"title": path.stem, **_merged(own, middle)}
+        table = _merged(own, {**middle, "title": path.stem})
         guessed = list(_guessed(own, table))
     return Whole(parse_rig(table, path), rig_text(table), tuple(guessed))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from sparsectl.cli import COMMANDS
 from sparsectl.cli import load as _function
-from sparsectl.command_line.config import ChooseConfig, ParetoConfig, SweepConfig
+from sparsectl.command_line.config import AdaptConfig, ChooseConfig, ParetoConfig, SweepConfig
 from sparsectl.command_line.former_names import in_settings
 from sparsectl.common.declared import as_declared
 from sparsectl.common.nested import replaced
@@ -38,6 +38,7 @@ __all__ = [
     "EvidenceOptions",
     "FinetuneOptions",
     "SearchOptions",
+    "adapt",
     "bench",
     "build",
     "collect",
@@ -113,5 +114,6 @@ trial = _verb("trial", TrialCommand)
 replay = _verb("replay", ReplayConfig)
 convert = _verb("convert", ConvertConfig)
 identify = _verb("identify", IdentifyConfig)
+adapt = _verb("adapt", AdaptConfig)
 report = _verb("report", ReportConfig)
 sweep = _verb("sweep", SweepConfig)

@@ -18,6 +18,7 @@ import tyro
 
 from sparsectl.command_line.arguments import parsed
 from sparsectl.command_line.config import (
+    AdaptConfig,
     ChooseConfig,
     DemoConfig,
     DoctorConfig,
@@ -86,6 +87,7 @@ CONFIGS: Mapping[str, type] = {
     "replay": ReplayConfig,
     "convert": ConvertConfig,
     "identify": IdentifyConfig,
+    "adapt": AdaptConfig,
     "report": ReportConfig,
     "sweep": SweepConfig,
     "doctor": DoctorConfig,

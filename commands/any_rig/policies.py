@@ -1,10 +1,12 @@
-"""Policies for any rig, which come with sparsectl: written for one rig before they are used."""
+"""Policies for any rig, which come with sparsectl, and students' files: written as the policy of
+one rig before they are used."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
@@ -14,8 +16,13 @@ from sparsectl.plants.bare_rig import outside_of, whole_rig
 from sparsectl.plants.drawing import load_ranges
 from sparsectl.plants.rig import Rig, rig_path
 
+if TYPE_CHECKING:
+    from sparsectl.policy.graph import PolicyGraph
+
 FAMILIES = {"any-cartpole": "cartpole"}
 """Names of the policies, and of the rigs that each is for."""
+
+STUDENT_FILE = ".safetensors"
 
 
 def with_its_rig(command: TrialCommand) -> TrialCommand:
@@ -38,11 +45,14 @@ def for_rig(policy: Path, rig_name: str | None) -> tuple[Path, str | None]:
     """A policy's folder and its rig's name or file, as they are asked for.
 
     A policy for any rig is written for this one, into runs/POLICY-RIG/, and beside it the rig's
-    file with all that a simulator needs. A folder of that name in the current one comes first.
+    file with all that a simulator needs. A folder of that name in the current one comes first. A
+    student's file is written as a policy into runs/FOLDER-RIG/, by the folder that it is in.
 
     Raises:
-        UserError: no rig is named, or one that the policy is not for.
+        UserError: no rig is named, or one that the policy is not for; the file is no student's.
     """
+    if policy.suffix == STUDENT_FILE and policy.is_file():
+        return _exported(policy, rig_name), rig_name
     family = FAMILIES.get(str(policy))
     if family is None or policy.exists():
         return policy, rig_name
@@ -75,18 +85,40 @@ def for_rig(policy: Path, rig_name: str | None) -> tuple[Path, str | None]:
     return folder / "policy", used
 
 
+def _exported(student: Path, rig_name: str | None) -> Path:
+    """The folder of a student's file as a policy.
+
+    Raises:
+        UserError: it is no student's, or neither it nor the command names a rig.
+    """
+    from sparsectl.policy.load import load
+
+    graph = load(student)
+    if rig_name is None and graph.rig is None:
+        raise UserError(f"{student} names no rig; name one with --rig NAME or --rig FILE.toml")
+    rig = rig_path(rig_name) if rig_name else Path(str(graph.rig))
+    folder = Path("runs") / f"{student.absolute().parent.name}-{rig.stem}" / "policy"
+    _write_graph(graph, folder)
+    return folder
+
+
 def _write_policy(rig: Rig, family: str, folder: Path) -> None:
     """Export the student of a family for a rig, unless that is there already."""
+    from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
+
+    _write_graph(policy_for(read_any(student_path(family)), rig), folder)
+
+
+def _write_graph(graph: PolicyGraph, folder: Path) -> None:
+    """Export a policy, unless that is there already."""
     from sparsectl.export.config import ExportConfig
     from sparsectl.export.pipeline import export_policy
     from sparsectl.policy.onnx_file.writer import write_onnx
     from sparsectl.policy.passes import fold_normaliser
-    from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
 
-    student = read_any(student_path(family))
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
         source = Path(scratch) / "policy.onnx"
-        write_onnx(fold_normaliser(policy_for(student, rig)), source)
+        write_onnx(fold_normaliser(graph), source)
         if not _is_there(folder, source):
             export_policy(ExportConfig(source, folder))
 

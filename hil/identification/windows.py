@@ -40,11 +40,22 @@ class Window:
 
 
 def cut(samples: Sequence[Sample]) -> list[Window]:
-    """Return windows of `TICKS` consecutive ticks in which something moves.
+    """Return the windows of `moving` of one journal.
 
     Raises:
         UserError: there are too few.
     """
+    windows = moving(samples)
+    if len(windows) < LEAST_WINDOWS:
+        raise UserError(
+            f"the journal has {len(windows)} stretches of {TICKS} ticks in which the rig moves, "
+            f"{LEAST_WINDOWS} are needed; run a longer trial that swings up"
+        )
+    return windows
+
+
+def moving(samples: Sequence[Sample]) -> list[Window]:
+    """Return windows of `TICKS` consecutive ticks in which something moves."""
     windows = []
     index = 1
     while index + TICKS < len(samples):
@@ -55,11 +66,6 @@ def cut(samples: Sequence[Sample]) -> list[Window]:
         if np.ptp(window.counts, axis=0).max() > STILL_COUNTS:
             windows.append(window)
         index += TICKS
-    if len(windows) < LEAST_WINDOWS:
-        raise UserError(
-            f"the journal has {len(windows)} stretches of {TICKS} ticks in which the rig moves, "
-            f"{LEAST_WINDOWS} are needed; run a longer trial that swings up"
-        )
     return windows
 
 

@@ -88,6 +88,39 @@ class ParetoConfig:
 
 
 @dataclass(frozen=True)
+class AdaptConfig:
+    """Teach the policy for any cart-pole the one rig on which it fails, from journals of its failed
+    trials there. Takes minutes; the same command resumes what was stopped or killed:
+
+    sparsectl trial --policy any-cartpole --rig my_rig.toml --out runs/failed
+
+    sparsectl adapt runs/failed/journal.bin --rig my_rig.toml --out runs/adapted
+
+    sparsectl trial --policy runs/adapted/student.safetensors --rig runs/adapted/my_rig.toml
+
+    First the journals tell what the rig is like, as `identify` does, from rig files without masses
+    too. Then the policy drives rigs that are drawn from what is still uncertain, beside a
+    controller that knows their numbers, and learns what that would have done. The last line
+    compares both policies on rigs that neither has learnt from."""
+
+    journals: Positional[tuple[Path, ...]]
+    """journal.bin of trials on this rig, all with the motor driven; failed ones serve."""
+    rig: str
+    """The rig's file (TOML); counts, period and limit suffice."""
+    out: Path = Path("runs/adapted")
+    """Folder for student.safetensors, which `trial --policy`, `build` and `export` take, and the
+    rig file that the journals give."""
+    policy: Path = Path("any-cartpole")
+    """What to begin with: any-cartpole, or the .safetensors of another student for any rig."""
+    rounds: int = 16
+    """Rounds of driving and learning; more of them go on where the last ones ended."""
+    rigs: int = 100
+    """Drawn rigs for the comparison of before and after."""
+    seed: int = 0
+    """Seed of the drawn rigs and of the learning."""
+
+
+@dataclass(frozen=True)
 class SweepConfig:
     """Run a grid of experiments from one file: environments, methods, settings and seeds, each
     through teach, collect, distill, evaluate, export and bench, as far as the file asks for them.

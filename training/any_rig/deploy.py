@@ -18,6 +18,7 @@ from sparsectl.plants.rig import Rig
 from sparsectl.policy.graph import Layer, PolicyGraph
 from sparsectl.policy.recurrent import Gru, recurrent_policy
 from sparsectl.policy.signals import parse_signals
+from sparsectl.policy.student import FORMAT, GRU, VERSION
 from sparsectl.training.any_rig.acting import (
     CONSTANTS,
     SIGNALS,
@@ -44,6 +45,14 @@ def policy_for(student: Acting, rig: Rig) -> PolicyGraph:
     What the rig's file says of its limit and period goes into the biases and the signals' scales.
     It reads one frame, however many the rig's file stacks; its own state holds the past.
     """
+    cell, said = _cell_and_signals(student, rig)
+    signals = parse_signals(said, f"rig {rig.name}")
+    duty = Layer(student.weight, student.bias, "tanh")
+    return recurrent_policy([cell, duty], **signals._asdict())
+
+
+def _cell_and_signals(student: Acting, rig: Rig) -> tuple[Gru, dict[str, Any]]:
+    """The unit with the rig's constants folded into its biases, and the signals that it takes."""
     read, constant = student.weight_ih[:, :SIGNALS], student.weight_ih[:, SIGNALS:]
     cell = Gru(
         weight_ih=read,
@@ -54,9 +63,7 @@ def policy_for(student: Acting, rig: Rig) -> PolicyGraph:
     said = {**rig.signals(), "frames": 1}
     for signal, scale in zip(said["observation"], scales_of(rig).tolist(), strict=True):
         signal["scale"] = scale
-    signals = parse_signals(said, f"rig {rig.name}")
-    duty = Layer(student.weight, student.bias, "tanh")
-    return recurrent_policy([cell, duty], **signals._asdict())
+    return cell, said
 
 
 def write_any(path: Path, student: Acting, metadata: dict[str, Any]) -> None:
@@ -70,6 +77,42 @@ def write_any(path: Path, student: Acting, metadata: dict[str, Any]) -> None:
     tensors = {field.name: getattr(student, field.name) for field in fields(student)}
     with atomic_path(path) as temporary:
         temporary.write_bytes(save_tensors(tensors, {"any_rig": json.dumps(metadata)}))
+
+
+def write_for_rig(path: Path, student: Acting, rig: Rig, metadata: dict[str, Any]) -> None:
+    """Write the student as the policy of one rig: a `student.safetensors` as `distill` writes it.
+
+    Args:
+        path: of the `.safetensors`.
+        student: what acts.
+        rig: what its file says of limit, period and counts is folded into the biases.
+        metadata: JSON of where it comes from.
+    """
+    cell, said = _cell_and_signals(student, rig)
+    matrices = {
+        "layers.0.": cell.weight_ih,
+        "layers.0.recurrent_": cell.weight_hh,
+        "layers.1.": student.weight,
+    }
+    biases = {
+        "layers.0.": cell.bias_ih,
+        "layers.0.recurrent_": cell.bias_hh,
+        "layers.1.": student.bias,
+    }
+    tensors: dict[str, Any] = {}
+    for name, matrix in matrices.items():
+        tensors[f"{name}mean"] = np.ascontiguousarray(matrix, np.float32)
+        tensors[f"{name}mask"] = np.ones(np.shape(matrix), np.uint8)
+        tensors[f"{name}bias"] = np.ascontiguousarray(biases[name], np.float32)
+    described = {
+        "format": FORMAT,
+        "version": VERSION,
+        "activations": [GRU, "tanh"],
+        "signals": said,
+        "provenance": metadata,
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save_tensors(tensors, {"sparsectl": json.dumps(described)}))
 
 
 def read_any(path: Path) -> Acting:

@@ -122,15 +122,20 @@ class AnyRigDistillation:
         settings: a run that is resumed must have the same, but for its rounds.
         folder: of its checkpoint and its curve.
         draw: the rig of a number; None: one of the family.
+        label: of the progress.
 
     Raises:
         UserError: the folder holds a run of other settings, or `begin` is no student's file.
     """
 
     def __init__(
-        self, settings: AnyRigSettings, folder: Path, draw: Callable[[int], Rig] | None = None
+        self,
+        settings: AnyRigSettings,
+        folder: Path,
+        draw: Callable[[int], Rig] | None = None,
+        label: str = "any rig",
     ) -> None:
-        self.settings, self.folder = settings, folder
+        self.settings, self.folder, self._label = settings, folder, label
         self._draw = draw or (lambda number: draw_rig(settings.family, number))
         torch.manual_seed(settings.seed)
         self.student = _made(settings)
@@ -147,7 +152,7 @@ class AnyRigDistillation:
     def run(self) -> None:
         """Drive and learn for all rounds that are left."""
         left = range(self.round, self.settings.rounds)
-        for number in Progress(left, desc="any rig", unit="round"):
+        for number in Progress(left, desc=self._label, unit="round"):
             began = time.monotonic()
             begins = 0.0 if self.settings.begin else 1.0 - number / TEACHER_ROUNDS
             share = max(LAST_TEACHER_SHARE, begins)

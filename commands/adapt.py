@@ -1,0 +1,163 @@
+"""`sparsectl adapt`: teach the policy for any cart-pole one rig, from journals of failed trials."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sparsectl.command_line.config import AdaptConfig
+from sparsectl.commands.any_rig.narrowing import bounded, narrowed
+from sparsectl.commands.any_rig.policies import FAMILIES
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, check_writable, read_json, write_json
+from sparsectl.common.folder_lock import locked_folder
+from sparsectl.common.provenance import provenance
+from sparsectl.common.ranges import check_counts
+from sparsectl.common.warning import warn
+from sparsectl.plants.bare_rig import whole_rig
+from sparsectl.plants.drawing import load_ranges
+from sparsectl.plants.rig import Rig, load_rig, rig_path
+
+if TYPE_CHECKING:
+    from sparsectl.training.any_rig.acting import Acting
+
+STUDENT: Final = "student.safetensors"
+ASKED, RESULT = "asked.json", "adapt.json"
+LEARNING = "learning"
+"""Of `out`: the folder of the distillation, with its checkpoint."""
+
+FAMILY: Final = "cartpole"
+
+
+def adapt(config: AdaptConfig) -> dict[str, Any]:
+    """Narrow the ranges by the journals, distil there, and compare before and after.
+
+    Returns:
+        student and rig (paths), before and after (of how many drawn rigs each balances, with
+        Wilson's 95 % interval), note.
+
+    Raises:
+        UserError: a file is no journal, is of another rig or tells too little; the policy is no
+            student for any rig; `out` holds another adaptation.
+    """
+    check_counts(config, 1, "rounds", most=1000)
+    check_counts(config, 10, "rigs", most=10_000)
+    check_counts(config, 0, "seed", most=400)
+    if not config.journals:
+        raise UserError("no journal is given; name the journal.bin of a trial on this rig")
+    whole = whole_rig(rig_path(config.rig), load_ranges(FAMILY))
+    student = _begun(config.policy)
+    check_writable(config.out)
+    with locked_folder(config.out):
+        asked = _asked(config, whole.text, student)
+        rig = _known_rig(config, whole.rig, asked)
+        found = bounded(load_rig(rig))
+        return _taught(config, found, student, rig)
+
+
+def _begun(policy: Path) -> Path:
+    """The file of the student to begin with.
+
+    Raises:
+        UserError: it is none for any rig.
+    """
+    from sparsectl.training.any_rig.deploy import read_any, student_path
+
+    family = FAMILIES.get(str(policy))
+    path = policy if family is None or policy.exists() else student_path(family)
+    if path.is_dir() or path.suffix != ".safetensors":
+        raise UserError(
+            f"--policy {policy} was not distilled for any rig; give any-cartpole, or the "
+            ".safetensors of a recurrent student that was"
+        )
+    read_any(path)
+    return path
+
+
+def _asked(config: AdaptConfig, rig: str, student: Path) -> dict[str, Any]:
+    """What an adaptation depends on, which `out` must have been begun with."""
+    for path in config.journals:
+        if not path.is_file():
+            raise UserError(f"no journal at {path}; name the journal.bin of a trial on this rig")
+    digests = [_digest(path.read_bytes()) for path in (*config.journals, student)]
+    asked = {"files": [*digests, _digest(rig.encode())], "seed": config.seed}
+    path = config.out / ASKED
+    if path.is_file() and read_json(path) != asked:
+        raise UserError(
+            f"{config.out} holds an adaptation of other journals, another rig file, policy or "
+            "seed; give another --out"
+        )
+    return asked
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _known_rig(config: AdaptConfig, rig: Rig, asked: dict[str, Any]) -> Path:
+    """The file of the rig that the journals show, which is found once."""
+    path = config.out / f"{rig.name}.toml"
+    if not (config.out / ASKED).is_file():
+        text = narrowed(config.journals, rig)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        write_json(config.out / ASKED, asked)
+    return path
+
+
+def _taught(config: AdaptConfig, rig: Rig, begin: Path, rig_file: Path) -> dict[str, Any]:
+    """Distil on rigs drawn from what is uncertain of this one, and compare."""
+    import torch
+
+    from sparsectl.training.any_rig.acting import Acting
+    from sparsectl.training.any_rig.deploy import read_any, write_for_rig
+    from sparsectl.training.any_rig.distill import AnyRigDistillation, AnyRigSettings
+
+    torch.set_num_threads(1)
+    before = read_any(begin)
+    settings = AnyRigSettings(
+        family=FAMILY,
+        rounds=config.rounds,
+        rigs=96,
+        again=0.0,
+        updates=24,
+        batch=96,
+        kept=16,
+        units=before.weight_hh.shape[1],
+        learning_rate=2e-3,
+        near_upright=1.0,
+        near_limit=2.0,
+        begin=str(begin),
+        seed=config.seed,
+        checkpoint_rounds=1,
+    )
+    distillation = AnyRigDistillation(settings, config.out / LEARNING, lambda _: rig, "adapt")
+    distillation.run()
+    after = distillation.actor
+    assert isinstance(after, Acting)
+    student, origin = config.out / STUDENT, provenance()
+    facts = {"rounds": distillation.round, "seed": config.seed, "made": origin}
+    write_for_rig(student, after, rig, {"adapted": facts})
+    compared = _compared(rig, before, after, config)
+    result = {"student": str(student), "rig": str(rig_file), **compared}
+    write_json(config.out / RESULT, result | {"rounds": distillation.round, "provenance": origin})
+    return result
+
+
+def _compared(rig: Rig, before: Acting, after: Acting, config: AdaptConfig) -> dict[str, Any]:
+    """On how many drawn rigs each balances: units of this rig that neither has learnt from."""
+    from sparsectl.export.other_choices import wilson
+    from sparsectl.training.any_rig.measure import trials
+    from sparsectl.training.rollouts.seeds import Series, episode_seed
+
+    seeds = [episode_seed(Series.BENCHMARK, number) for number in range(config.rigs)]
+    rows: dict[str, Any] = {}
+    for name, actor in (("before", before), ("after", after)):
+        balanced = int(trials([rig] * config.rigs, seeds, actor).balanced.sum())
+        low, high = wilson(balanced, config.rigs)
+        rows[name] = f"{balanced} of {config.rigs}, 95 % interval {low:.1%} to {high:.1%}"
+        rows[f"{name}_share"] = {"share": balanced / config.rigs, "low": low, "high": high}
+    if rows["after_share"]["share"] <= rows["before_share"]["share"]:
+        warn("no better than before; give journals in which the pole moves more, or --rounds 40")
+    return rows

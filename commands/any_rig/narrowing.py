@@ -1,0 +1,122 @@
+"""What journals of failed trials tell of a rig: the ranges within which it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from sparsectl.common.errors import UserError
+from sparsectl.common.progress import Progress
+from sparsectl.common.warning import warn
+from sparsectl.hil.identification.fit import Fit, fit
+from sparsectl.hil.identification.identify import POOR_FIT_COUNTS
+from sparsectl.hil.identification.rig_file import rig_toml
+from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
+from sparsectl.hil.identification.windows import LEAST_WINDOWS, TICKS, Window, moving
+from sparsectl.hil.journal.journal import Journal, read_journal
+from sparsectl.hil.journal.trace import read_samples
+from sparsectl.plants.rig import Rig
+
+MOST_WINDOWS = 160
+"""More of them take longer and tell no more."""
+
+FACTORS = (0.5, 2.0)
+"""Of a value, the widest range that is learnt from, where journals tell little of it."""
+
+COUNTED = ("base.unit_per_count", "pole.counts_per_turn")
+
+SAME = 1e-3
+"""Share by which a journal's constants may differ from those of the rig's file."""
+
+
+def narrowed(paths: Sequence[Path], rig: Rig) -> str:
+    """The rig that the journals show as the text of its file, its ranges their 95 % intervals.
+
+    Raises:
+        UserError: a file is no journal, is one of another rig, or all of them tell too little.
+    """
+    windows = [window for path in paths for window in _windows(path, rig)]
+    if len(windows) < LEAST_WINDOWS:
+        raise UserError(
+            f"{_named(paths)} hold {len(windows)} stretches of {TICKS} ticks in which the rig "
+            f"moves, {LEAST_WINDOWS} are needed; give journals of longer trials that swing the pole"
+        )
+    stride = -(-len(windows) // MOST_WINDOWS)
+    with Progress(desc="what the journals tell", unit="iteration", leave=False) as bar:
+
+        def show(iteration: int, rms: float) -> None:
+            bar.update()
+            bar.set_postfix_str(f"residual {rms:.3f} counts")
+
+        found = fit(windows[::stride], start(rig), show)
+    if not found.converged:
+        raise UserError(
+            f"{_named(paths)} fit no rig near {rig.name}'s file (residual "
+            f"{max(found.residual_counts):.1f} counts); measure masses, length and supply, put "
+            "them in the file, and try again"
+        )
+    if max(found.residual_counts) > POOR_FIT_COUNTS:
+        warn(
+            f"{max(found.residual_counts):.1f} counts of residual, where quantisation leaves 0.3: "
+            "the model lacks something of this rig (play, slip, a loose belt?)"
+        )
+    return rig_toml(_with_counts_of(rig, found), _named(paths))
+
+
+def _with_counts_of(rig: Rig, found: Fit) -> Fit:
+    """What was found, with the counts of the rig's file, unless the journals contradict them: they
+    were counted or read off a data sheet."""
+    values = list(found.guess.values)
+    for index, (unknown, said) in enumerate(zip(UNKNOWNS, start(rig).values, strict=True)):
+        if key(unknown) not in COUNTED:
+            continue
+        low, high, value = found.low[index], found.high[index], values[index]
+        if low - SAME * abs(said) <= said <= high + SAME * abs(said):
+            values[index] = said
+        else:
+            warn(
+                f"the journals show {key(unknown)} of {value:.5g} ({low:.5g} to {high:.5g}), and "
+                f"the file of {rig.name} says {said:.5g}; count it again"
+            )
+    return replace(found, guess=replace(found.guess, values=tuple(values)))
+
+
+def bounded(rig: Rig) -> Rig:
+    """A rig with no factor beyond `FACTORS`: an interval may be wider than any rig is unsure."""
+    ranges = rig.randomisation
+    low, high = FACTORS
+    return replace(
+        rig,
+        randomisation=replace(
+            ranges,
+            **{
+                field.name: tuple(min(max(end, low), high) for end in getattr(ranges, field.name))
+                for field in fields(ranges)
+                if field.name.endswith("_factor")
+            },
+        ),
+    )
+
+
+def _windows(path: Path, rig: Rig) -> list[Window]:
+    journal = read_journal(path)
+    _check_rig(journal, rig, path)
+    return moving(read_samples(journal))
+
+
+def _check_rig(journal: Journal, rig: Rig, path: Path) -> None:
+    """Check that a journal is of a rig with the same counts and period."""
+    there, here = journal.header.rig_constants, rig.firmware_constants()
+    for name in ("period_us", "base_unit_per_count", "pole_rad_per_count"):
+        its, asked = getattr(there, name), getattr(here, name)
+        if abs(its - asked) > SAME * abs(asked):
+            raise UserError(
+                f"{path} is of another rig ({journal.header.rig}): {name} is {its:g} there and "
+                f"{asked:g} in {rig.name}'s file; give the file of the rig that the trial ran on"
+            )
+
+
+def _named(paths: Sequence[Path]) -> str:
+    rest = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{paths[0]}{rest}" if paths else "no journals"
