@@ -44,5 +44,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "teacher": str(teacher),
         "students": str(teacher),
         "evaluate policy": str(teacher),
+        "journals": str(folder / "trial" / "journal.bin"),
+        "rig": "sensorsini_cartpole",
+        "adapt policy": "any-cartpole",
         "env": ENVIRONMENT,
     }

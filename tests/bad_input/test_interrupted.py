@@ -30,9 +30,9 @@ LONG = {
     "bench": "{policy} --board host",
 }
 OTHERS = {"demo", "trial", "flash", "replay", "convert", "identify", "report", "sweep"}
-OTHERS |= {"doctor"}
+OTHERS |= {"doctor", "adapt"}
 """Made of those, done in a moment, or with ends of their own: hil/test_interruption.py of a trial,
-experiments/test_sweep.py of a sweep."""
+experiments/test_sweep.py of a sweep, commands/test_adapt.py of an adaptation."""
 RESUMED = {"teach", "distill"}
 """They keep what they have, and go on."""
 

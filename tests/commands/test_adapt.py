@@ -1,0 +1,194 @@
+"""`adapt`: journals of failed trials narrow a rig, the policy learns it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from sparsectl import cli
+from sparsectl.command_line.config import AdaptConfig
+from sparsectl.commands import adapt as command
+from sparsectl.commands.adapt import LEARNING, STUDENT, adapt
+from sparsectl.commands.any_rig.narrowing import bounded
+from sparsectl.commands.trial import trial
+from sparsectl.common.errors import UserError
+from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.plants.drawing import draw_rig, draw_table, figures_of, rig_text
+from sparsectl.plants.rig import load_rig
+from sparsectl.policy.load import load
+from sparsectl.training.any_rig.distill import CHECKPOINT, CURVE
+from tests.hil.policies import export_graph, timid_graph
+
+NUMBER = 400_000_038
+"""A cart-pole with a strong motor and a long pole, drawn from the ranges; seed of nothing else."""
+
+BARE = """
+period_s = {0.period_s}
+[base]
+unit_per_count = {0.base.unit_per_count}
+limit = {0.base.limit}
+[pole]
+counts_per_turn = {0.pole.counts_per_turn}
+"""
+
+PATIENCE_S = 240
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with true/mine.toml, mine.toml without masses and the journal of a trial."""
+    folder = tmp_path_factory.mktemp("failed")
+    (folder / "true").mkdir()
+    true = folder / "true" / "mine.toml"
+    true.write_text(rig_text(draw_table("cartpole", NUMBER)), encoding="utf-8")
+    (folder / "mine.toml").write_text(BARE.format(draw_rig("cartpole", NUMBER)), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        trial(_trial(Path("any-cartpole"), out=folder / "trial", seconds=3.0))
+    return folder
+
+
+def _trial(policy: Path, **changes: Any) -> TrialCommand:
+    asked = TrialCommand(
+        policy=policy,
+        rig="true/mine.toml",
+        clock="lockstep",
+        seconds=5.0,
+        disturbances=0,
+        swing_up_limit_s=10.0,
+        report=False,
+    )
+    return replace(asked, **changes)
+
+
+def _asked(failed: Path, **changes: Any) -> AdaptConfig:
+    config = AdaptConfig(
+        (failed / "trial" / "journal.bin",),
+        str(failed / "mine.toml"),
+        out=failed / "adapted",
+        rounds=3,
+        rigs=10,
+    )
+    return replace(config, **changes)
+
+
+def test_a_rig_is_learnt_from_its_journal_and_a_killed_run_goes_on(
+    failed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _asked(failed)
+    words = ["adapt", str(config.journals[0]), "--rig", config.rig, "--out", str(config.out)]
+    words += ["--rounds", str(config.rounds), "--rigs", str(config.rigs)]
+    child = subprocess.Popen([sys.executable, "-m", "sparsectl", *words])
+    checkpoint, until = config.out / LEARNING / CHECKPOINT, time.monotonic() + PATIENCE_S
+    while not checkpoint.is_file():
+        assert child.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (config.out / STUDENT).exists()
+    found = config.out / "mine.toml"
+    identified = found.stat().st_mtime_ns
+
+    result = adapt(config)
+
+    assert found.stat().st_mtime_ns == identified  # the journal was not fitted again
+    curve = (config.out / LEARNING / CURVE).read_text(encoding="utf-8").splitlines()
+    rounds = [json.loads(line)["round"] for line in curve]
+    assert rounds[0] == 0 and rounds[-1] == 2 and rounds.count(0) == 1
+    true, its = draw_rig("cartpole", NUMBER), load_rig(found)
+    assert its.base.unit_per_count == true.base.unit_per_count  # as in its own file
+    assert figures_of(its).push == pytest.approx(figures_of(true).push, rel=0.05)
+    assert figures_of(its).length_m == pytest.approx(figures_of(true).length_m, rel=0.01)
+    assert result["after_share"]["share"] >= 0.9
+    graph = load(Path(result["student"]))
+    assert graph.state_size == 22 and graph.rig == "mine"
+
+    monkeypatch.chdir(failed)
+    ended = trial(_trial(Path(result["student"]), out=failed / "after"))
+    assert ended["balanced"] and ended["ended"] == "completed"
+
+    with pytest.raises(UserError, match="holds an adaptation of other journals"):
+        adapt(replace(config, seed=1))
+
+
+def test_what_cannot_be_learnt_from_is_refused_in_a_line_and_leaves_nothing(
+    failed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = failed / "trial" / "journal.bin"
+    short = tmp_path / "short.bin"
+    short.write_bytes(journal.read_bytes()[:9_000])
+    none = tmp_path / "none.bin"
+    none.write_bytes(b"no journal at all")
+    other = tmp_path / "other.toml"
+    other.write_text((failed / "mine.toml").read_text().replace("0.01", "0.02"), encoding="utf-8")
+    stateless = export_graph(timid_graph(), tmp_path / "stateless")
+    mine, out = str(failed / "mine.toml"), tmp_path / "out"
+    before = sorted(tmp_path.rglob("*"))
+    for words, said in (
+        ([str(none), "--rig", mine], "is not a sparsectl journal"),
+        ([str(tmp_path / "missing.bin"), "--rig", mine], "no journal at"),
+        ([str(short), "--rig", mine], "stretches of 25 ticks in which the rig moves"),
+        ([str(journal), "--rig", str(other)], "is of another rig (mine): period_us is 10000"),
+        ([str(journal), "--rig", "qube_servo2"], "drives 'linear.xml' alone"),
+        (
+            [str(journal), "--rig", mine, "--policy", str(stateless)],
+            "was not distilled for any rig",
+        ),
+        ([str(journal), "--rig", mine, "--rounds", "0"], "rounds is 0"),
+    ):
+        assert cli.run(["adapt", *words, "--out", str(out)]) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert lines[-1].startswith("sparsectl adapt: ") and said in lines[-1]
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_journal_of_a_rig_that_does_not_move_tells_nothing(failed: Path) -> None:
+    out = failed / "still"
+    result = trial(
+        _trial(
+            export_graph(timid_graph(), failed / "timid"),
+            rig=None,
+            out=failed / "timid_trial",
+            swing_up_limit_s=2.0,
+        )
+    )
+    assert not result["balanced"]
+    config = _asked(
+        failed,
+        journals=(failed / "timid_trial" / "journal.bin",),
+        rig="sensorsini_cartpole",
+        out=out,
+    )
+    with pytest.raises(UserError, match="12 are needed"):
+        adapt(config)
+    assert not out.exists()
+
+
+def test_ranges_wider_than_any_rig_is_unsure_are_cut(failed: Path) -> None:
+    rig = draw_rig("cartpole", NUMBER)
+    wide = replace(rig.randomisation, base_mass_factor=(-3.0, 9.0), rest_angle_bias_rad=(-0.1, 0.1))
+    cut = bounded(replace(rig, randomisation=wide)).randomisation
+    assert cut.base_mass_factor == (0.5, 2.0) and cut.rest_angle_bias_rad == (-0.1, 0.1)
+
+
+def test_ctrl_c_before_the_journals_have_told_leaves_nothing(
+    failed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "narrowed", interrupted)
+    out = failed / "interrupted"
+    with pytest.raises(KeyboardInterrupt):
+        adapt(_asked(failed, out=out))
+    assert not out.exists()
