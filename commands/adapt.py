@@ -10,11 +10,18 @@ from sparsectl.command_line.config import AdaptConfig
 from sparsectl.commands.any_rig.narrowing import bounded, narrowed
 from sparsectl.commands.any_rig.policies import FAMILIES
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import atomic_path, check_writable, read_json, write_json
+from sparsectl.common.files import (
+    atomic_path,
+    check_writable,
+    read_json,
+    read_whole,
+    write_json,
+)
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts
 from sparsectl.common.warning import warn
+from sparsectl.hil.journal.journal import SIGNATURE, SIZE_LIMIT
 from sparsectl.plants.bare_rig import whole_rig
 from sparsectl.plants.drawing import load_ranges
 from sparsectl.plants.rig import Rig, load_rig, rig_path
@@ -77,10 +84,10 @@ def _begun(policy: Path) -> Path:
 
 def _asked(config: AdaptConfig, rig: str, student: Path) -> dict[str, Any]:
     """What an adaptation depends on, which `out` must have been begun with."""
-    for path in config.journals:
-        if not path.is_file():
-            raise UserError(f"no journal at {path}; name the journal.bin of a trial on this rig")
-    digests = [_digest(path.read_bytes()) for path in (*config.journals, student)]
+    journals = [
+        read_whole(path, SIZE_LIMIT, "name a journal.bin", SIGNATURE) for path in config.journals
+    ]
+    digests = [_digest(content) for content in (*journals, student.read_bytes())]
     asked = {"files": [*digests, _digest(rig.encode())], "seed": config.seed}
     path = config.out / ASKED
     if path.is_file() and read_json(path) != asked:
