@@ -136,7 +136,7 @@ def test_what_cannot_be_learnt_from_is_refused_in_a_line_and_leaves_nothing(
     before = sorted(tmp_path.rglob("*"))
     for words, said in (
         ([str(none), "--rig", mine], "is not a sparsectl journal"),
-        ([str(tmp_path / "missing.bin"), "--rig", mine], "no journal at"),
+        ([str(tmp_path / "missing.bin"), "--rig", mine], "missing.bin: No such file"),
         ([str(short), "--rig", mine], "stretches of 25 ticks in which the rig moves"),
         ([str(journal), "--rig", str(other)], "is of another rig (mine): period_us is 10000"),
         ([str(journal), "--rig", "qube_servo2"], "drives 'linear.xml' alone"),
