@@ -1,7 +1,7 @@
 """One policy for any rig: how many rigs that were never drawn before it swings up and balances.
 
     python benchmarks/any_rig.py train --folder runs/any_cartpole [--settings.family furuta]
-    python benchmarks/any_rig.py measure --rigs 1000 [--student runs/any_cartpole]
+    python benchmarks/any_rig.py measure --rigs 1000 [--student runs/any_cartpole [--before FILE]]
     python benchmarks/any_rig.py ship --student runs/any_cartpole
 
 `train` distils the teacher that sees a rig's numbers into a recurrent student (or, with
@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
 import tyro  # noqa: E402
 from scipy.stats import binomtest  # noqa: E402
 
@@ -36,10 +37,13 @@ from sparsectl.training.rollouts.seeds import Series, episode_seed  # noqa: E402
 OUT = Path(__file__).parent / "results" / "any_rig.json"
 SHIPPED = {"cartpole": "sensorsini_cartpole", "furuta": "qube_servo2"}
 
-FIRST_RIG = 500_000_000
-"""No rig from here on is drawn in training or in the choice of a gain."""
+FIRST_RIG = 600_000_000
+"""No rig from here on is drawn in training or in the choice of a gain. The first student was measured
+on those from 500,000,000 on, and those from 400,000,000 on served to see where it fails."""
 
 AT_ONCE = 250
+
+Flags = npt.NDArray[np.bool_]
 
 RUNS = "runs.json"
 """Of a distillation's folder: where each of its runs came from."""
@@ -85,6 +89,8 @@ class Measure:
     """Randomised trials of the shipped rig of this family."""
     student: Path | None = None
     """Folder of a distillation; None: the teacher alone."""
+    before: Path | None = None
+    """File of an earlier student, to compare with on the same rigs."""
 
 
 @dataclass(frozen=True)
@@ -151,17 +157,52 @@ def measure(asked: Measure) -> None:
             "runs": read_json(asked.student / RUNS),
             "curve": [json.loads(x) for x in curve],
         }
+    if asked.before is not None:
+        from sparsectl.training.any_rig.deploy import read_any
+
+        actors["before"] = read_any(asked.before)
     rigs = [draw_rig(asked.family, FIRST_RIG + number) for number in range(asked.rigs)]
     shipped = [load_rig(SHIPPED[asked.family])] * asked.shipped
     rows: dict[str, Any] = {}
+    balanced = {}
     for name, actor in actors.items():
         drawn, own = _run(rigs, actor, name), _run(shipped, actor, f"{name}, shipped")
         rows[name] = {"drawn": _figures(drawn), "shipped": _figures(own)}
         rows[name]["drawn"] |= _failures(drawn, rigs)
+        balanced[name] = drawn.balanced
         print(name, json.dumps(rows[name], indent=1))
+    if "before" in balanced:
+        rows["paired"] = paired(balanced["student"], balanced["before"])
+        print(rows["paired"])
     known = read_json(OUT) if OUT.exists() else {}
     families = {**known.get("families", {}), asked.family: {"rows": rows, **facts}}
     write_json(OUT, {"families": families, "provenance": provenance()})
+
+
+def paired(now: Flags, before: Flags) -> dict[str, Any]:
+    """How much larger the share of `now` is on the same rigs, with a 95 % interval (Newcombe, "Improved
+    confidence intervals for the difference between binomial proportions based on paired data", 1998,
+    method 10), and the p-value of the exact sign test."""
+    count, only_now, only_before = len(now), int((now & ~before).sum()), int((before & ~now).sum())
+    both, neither = int((now & before).sum()), int((~now & ~before).sum())
+    (low_1, high_1), (low_2, high_2) = (wilson(int(each.sum()), count) for each in (now, before))
+    share_1, share_2 = now.mean(), before.mean()
+    margins = float(now.sum() * (~now).sum() * before.sum() * (~before).sum())
+    phi = (both * neither - only_now * only_before) / margins**0.5 if margins else 0.0
+
+    def reach(a: float, b: float) -> float:
+        return float(max(a * a - 2.0 * phi * a * b + b * b, 0.0) ** 0.5)
+
+    difference = float(share_1 - share_2)
+    test = binomtest(only_now, only_now + only_before) if only_now + only_before else None
+    return {
+        "only_student": only_now,
+        "only_before": only_before,
+        "difference": difference,
+        "difference_low": difference - reach(share_1 - low_1, high_2 - share_2),
+        "difference_high": difference + reach(high_1 - share_1, share_2 - low_2),
+        "p": 1.0 if test is None else float(test.pvalue),
+    }
 
 
 def _run(rigs: list[Rig], actor: Actor | None, name: str) -> Outcomes:
