@@ -28,6 +28,7 @@ from scipy.stats import binomtest  # noqa: E402
 from sparsectl.common.files import read_json, write_json  # noqa: E402
 from sparsectl.common.progress import Progress  # noqa: E402
 from sparsectl.common.provenance import provenance  # noqa: E402
+from sparsectl.export.other_choices import wilson  # noqa: E402
 from sparsectl.plants.drawing import draw_rig, figures_of  # noqa: E402
 from sparsectl.plants.rig import Rig, load_rig  # noqa: E402
 from sparsectl.training.any_rig.measure import Outcomes, trials  # noqa: E402
@@ -38,8 +39,8 @@ OUT = Path(__file__).parent / "results" / "any_rig.json"
 SHIPPED = {"cartpole": "sensorsini_cartpole", "furuta": "qube_servo2"}
 
 FIRST_RIG = 600_000_000
-"""No rig from here on is drawn in training or in the choice of a gain. The first student was measured
-on those from 500,000,000 on, and those from 400,000,000 on served to see where it fails."""
+"""No rig from here on is drawn in training or in the choice of a gain. The first student was
+measured on those from 500,000,000 on; those from 400,000,000 on served to see where it fails."""
 
 AT_ONCE = 250
 
@@ -180,9 +181,9 @@ def measure(asked: Measure) -> None:
 
 
 def paired(now: Flags, before: Flags) -> dict[str, Any]:
-    """How much larger the share of `now` is on the same rigs, with a 95 % interval (Newcombe, "Improved
-    confidence intervals for the difference between binomial proportions based on paired data", 1998,
-    method 10), and the p-value of the exact sign test."""
+    """How much larger the share of `now` is on the same rigs, with a 95 % interval (Newcombe 1998,
+    "Improved confidence intervals for the difference between binomial proportions based on paired
+    data", method 10), and the p-value of the exact sign test."""
     count, only_now, only_before = len(now), int((now & ~before).sum()), int((before & ~now).sum())
     both, neither = int((now & before).sum()), int((~now & ~before).sum())
     (low_1, high_1), (low_2, high_2) = (wilson(int(each.sum()), count) for each in (now, before))

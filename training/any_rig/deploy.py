@@ -18,7 +18,7 @@ from sparsectl.plants.rig import Rig
 from sparsectl.policy.graph import Layer, PolicyGraph
 from sparsectl.policy.recurrent import Gru, recurrent_policy
 from sparsectl.policy.signals import parse_signals
-from sparsectl.policy.student import FORMAT, GRU, VERSION
+from sparsectl.policy.student_file import FORMAT, GRU, VERSION
 from sparsectl.training.any_rig.acting import (
     CONSTANTS,
     SIGNALS,
