@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from sparsectl.command_line.config import ChooseConfig
 from sparsectl.command_line.terminal import print_table
+from sparsectl.commands.choosing.benches import Benches, on_board
 from sparsectl.commands.choosing.measuring import (
     check_encoding,
     check_limits,
     measured_choice,
-    on_board,
 )
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
@@ -94,9 +94,9 @@ def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
         error=config.error,
     )
     check_limits(asked)
-    with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as scratch:
-        choice, folder = measured_choice(asked, target, Path(scratch))
-        measured = on_board(BenchConfig(policy=folder, board=target.name, runs=config.runs))
+    with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as scratch, Benches() as benches:
+        choice, folder = measured_choice(asked, target, Path(scratch), benches)
+        measured = benches.start(folder, target.name, config.runs).result()
     return measured | {"policy": str(config.policy), "choice": choice.summary()}
 
 

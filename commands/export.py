@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.command_line.config import ChooseConfig
+from sparsectl.commands.choosing.benches import Benches
 from sparsectl.commands.choosing.choice import Choice
 from sparsectl.commands.choosing.closed_loop import check_closed_loop, closed_loop
 from sparsectl.commands.choosing.measuring import (
@@ -90,9 +91,9 @@ def choose(config: ChooseConfig, targets: list[Target]) -> tuple[Choice, dict[st
     Raises:
         UserError: nothing fits; a board gives other bits than the reference.
     """
-    with tempfile.TemporaryDirectory(prefix="sparsectl-choose-") as scratch:
-        choice, folder = measured_choice(config, targets[0], Path(scratch))
-        return choice, {target.name: verify_on(folder, target.name) for target in targets}
+    with tempfile.TemporaryDirectory(prefix="sparsectl-choose-") as scratch, Benches() as benches:
+        choice, folder = measured_choice(config, targets[0], Path(scratch), benches)
+        return choice, verify_on(folder, [target.name for target in targets], benches)
 
 
 def _proof(result: dict[str, Any]) -> str:

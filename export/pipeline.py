@@ -35,7 +35,7 @@ from sparsectl.export.golden import check_count, golden_vectors
 from sparsectl.export.inputs import Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
 from sparsectl.export.met import for_scales, met_by
-from sparsectl.export.naming import c_file_names, check_prefix, check_unused
+from sparsectl.export.naming import DEFAULT, c_file_names, check_prefix, check_unused
 from sparsectl.export.packaging.package import PolicySources
 from sparsectl.export.packaging.registry import find_package, write_package
 from sparsectl.export.policy_json import (
@@ -120,7 +120,8 @@ def export_policy(
         plain = c_files(policy, golden, revision(), facts, CStyle(portable=style.portable))
         check_unused(style.prefix, plain.values())
         memory = _memory(measure, plain, golden)
-        sources = c_files(policy, golden, revision(), facts, style)
+        is_plain = style.prefix == DEFAULT
+        sources = dict(plain) if is_plain else c_files(policy, golden, revision(), facts, style)
         sources[style.file_names[0]] = header(policy, revision(), facts, memory, held, style)
         write_package(config.package, PolicySources(graph, sources, style), folder)
         write_onnx(graph, folder / POLICY_ONNX, sparse=config.sparse_onnx)

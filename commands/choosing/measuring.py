@@ -5,12 +5,15 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.command_line.config import ChooseConfig
 from sparsectl.command_line.terminal import print_table
+from sparsectl.commands.choosing.benches import Benches
 from sparsectl.commands.choosing.choice import Candidate, Choice, nothing_fits
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
@@ -26,32 +29,16 @@ from sparsectl.export.memory import MemoryNeed
 from sparsectl.export.naming import DEFAULT
 from sparsectl.export.pipeline import export_policy, read_model
 from sparsectl.firmware_host.bench import Target, how_far, ram_with_stack
-from sparsectl.firmware_host.bench import bench as bench_policy
 from sparsectl.firmware_host.compiler import compiler_in_words
-from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.cores.host_measuring import memory
 from sparsectl.firmware_host.cores.measured_inputs import measured_inputs
 from sparsectl.policy.folder import GoldenVectors
-from sparsectl.policy.load import model_file
-from sparsectl.policy.onnx_file.reader import read_onnx
 
 LIMITS: Final = ("flash", "ram", "cycles", "error")
 CANDIDATE_OBSERVATIONS: Final = 2000
 _LOOSE: Final = 10.0
 """A limit of the error that every candidate meets: inexact candidates are shown, not refused."""
-
-
-def on_board(config: BenchConfig) -> dict[str, Any]:
-    """Measure the policy in the folder `config.policy`, compared with its policy.onnx.
-
-    Raises:
-        UserError: policy.onnx was changed after it was exported; what `firmware_host.bench.bench`
-            raises.
-    """
-    model = model_file(config.policy)
-    exact = read_onnx(model).forward_exact if model.is_file() else None
-    return bench_policy(config, exact)
 
 
 def export_config(config: ChooseConfig) -> ExportConfig:
@@ -99,7 +86,9 @@ def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
     return [name for name in serving if name in offered]
 
 
-def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tuple[Choice, Path]:
+def measured_choice(
+    config: ChooseConfig, target: Target, scratch: Path, benches: Benches
+) -> tuple[Choice, Path]:
     """Measure the candidates, print the table, and return the choice and the best one's folder in
     `scratch`.
 
@@ -107,7 +96,7 @@ def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tupl
         UserError: no candidate fits, or the model cannot be read.
     """
     graph = read_model(config)  # what is none is told once, not for each encoding
-    measured = measure_all(config, target, scratch, convolves=graph.has_convolutions)
+    measured = measure_all(config, target, scratch, benches, convolves=graph.has_convolutions)
     choice = confirmed(config, measured, scratch)
     print_table(choice.table(), file=sys.stderr)  # stdout is the result's
     if choice.best is None:
@@ -116,18 +105,46 @@ def measured_choice(config: ChooseConfig, target: Target, scratch: Path) -> tupl
 
 
 def measure_all(
-    config: ChooseConfig, target: Target, scratch: Path, *, convolves: bool = False
+    config: ChooseConfig,
+    target: Target,
+    scratch: Path,
+    benches: Benches,
+    *,
+    convolves: bool = False,
 ) -> Choice:
-    """Export with each encoding into a folder of its name in `scratch`, and measure the result."""
+    """Export with each encoding into a folder of its name in `scratch`, and measure the results
+    meanwhile."""
     names = candidates(config.encoding, target.core.name, convolves)
-    found, unit = [], "cycles"
-    bar = Progress(names, desc=f"measure on {target.name}", unit="encoding", leave=False)
-    for name in bar:
-        bar.set_postfix_str(name)
-        candidate, its_unit = _measure(config, target, name, scratch / name)
-        found.append(candidate)
-        unit = its_unit or unit
-    return Choice(target.name, unit, _limits(config, target), tuple(found))
+    found: dict[str, Candidate] = {}
+    measured: dict[str, tuple[dict[str, Any], Future[dict[str, Any]]]] = {}
+    desc = f"measure on {target.name}"
+    with Progress(total=len(names), desc=desc, unit="encoding", leave=False) as bar:
+        # What takes the compiler longest comes first, so that it works beside all the others.
+        for name in sorted(names, key=lambda name: not name.startswith("straight")):
+            bar.set_postfix_str(name)
+            try:
+                exported = export_policy(_wanted(config, name, scratch / name), runs_c=False)
+                measured[name] = exported, benches.start(scratch / name, target.name, runs=500)
+            except UserError as error:
+                found[name] = _unmeasured(name, error, scratch / name)
+            ended = sum(future.done() for _, future in measured.values())
+            bar.update(len(found) + ended - bar.n)
+        for future in as_completed(future for _, future in measured.values()):
+            left = [name for name, (_, other) in measured.items() if not other.done()]
+            bar.set_postfix_str(", ".join(left), refresh=False)
+            ended = sum(future.done() for _, future in measured.values())
+            bar.update(len(found) + ended - bar.n)
+    unit = "cycles"
+    for name, (exported, future) in measured.items():
+        try:
+            result = future.result()
+        except UserError as error:
+            found[name] = _unmeasured(name, error, scratch / name)
+            continue
+        unit = clock_of(result)[0]
+        found[name] = _measured(name, exported, result)
+    limits = _limits(config, target)
+    return Choice(target.name, unit, limits, tuple(found[name] for name in names))
 
 
 def confirmed(config: ChooseConfig, choice: Choice, scratch: Path) -> Choice:
@@ -153,44 +170,42 @@ def _verified(candidate: Candidate, wanted: ExportConfig, observations: int) -> 
     return replace(candidate, error=exported["max_error_share"])
 
 
-def verify_on(folder: Path, board: str) -> dict[str, Any]:
-    """Run `bench` on the exported folder, and check that the board computes what the host does.
+def verify_on(folder: Path, boards: Sequence[str], benches: Benches) -> dict[str, Any]:
+    """Run `bench` on the exported folder for each board, and check that all compute what the host
+    does.
 
     Raises:
-        UserError: it does not; or what `bench` raises.
+        UserError: one does not; or what `bench` raises.
     """
-    result = on_board(BenchConfig(policy=folder, board=board))
+    started = [benches.start(folder, board) for board in boards]
+    results = {board: future.result() for board, future in zip(boards, started, strict=True)}
+    for board, result in results.items():
+        if not result["bit_exact"]:
+            error, of_what = how_far(result)
+            raise UserError(
+                f"{board} computes different bits from the reference (an error of {error:.3g} "
+                f"{of_what}); "
+                "this is a defect, choose another encoding"
+            )
+    return results
+
+
+def _measured(name: str, exported: dict[str, Any], result: dict[str, Any]) -> Candidate:
     if not result["bit_exact"]:
-        error, of_what = how_far(result)
-        raise UserError(
-            f"{board} computes different bits from the reference (an error of {error:.3g} "
-            f"{of_what}); "
-            "this is a defect, choose another encoding"
-        )
-    return result
-
-
-def _measure(
-    config: ChooseConfig, target: Target, name: str, folder: Path
-) -> tuple[Candidate, str]:
-    """The candidate and its unit of time; "" where it could not be measured."""
-    try:
-        exported = export_policy(_wanted(config, name, folder), runs_c=False)
-        measured = on_board(BenchConfig(policy=folder, board=target.name, runs=500))
-    except UserError as error:
-        reason = str(error).replace(str(folder), "the policy")
-        return Candidate(name, reason=reason, needs_ranges=isinstance(error, UnknownInputs)), ""
-    if not measured["bit_exact"]:
-        return Candidate(name, reason="it computes different bits there from the reference"), ""
-    unit, time = clock_of(measured)
+        return Candidate(name, reason="it computes different bits there from the reference")
     return Candidate(
         name,
         exported["kind"],
-        time,
-        measured["flash_bytes"],
-        ram_with_stack(measured),
+        clock_of(result)[1],
+        result["flash_bytes"],
+        ram_with_stack(result),
         exported["max_error_share"],
-    ), unit
+    )
+
+
+def _unmeasured(name: str, error: UserError, folder: Path) -> Candidate:
+    reason = str(error).replace(str(folder), "the policy")
+    return Candidate(name, reason=reason, needs_ranges=isinstance(error, UnknownInputs))
 
 
 def _wanted(config: ChooseConfig, encoding: str, folder: Path) -> ExportConfig:

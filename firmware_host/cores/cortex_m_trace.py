@@ -1,16 +1,15 @@
 """Runs a Cortex-M program in Unicorn, call by call, and records which blocks ran.
 
-A hook for each instruction costs a call into Python each; here a block of instructions without a
-branch costs one. What ran is still exact: all instructions of a block run, a branch at its end was
-taken if another block follows than the next in memory, and where a condition (an IT instruction)
-decides over an instruction that takes several cycles, the flags are read at that IT.
+What ran is exact although nothing is recorded of most instructions: all instructions of a block
+run, a branch at its end was taken if another block follows than the next in memory, and where a
+condition (an IT instruction) decides over an instruction that takes several cycles, the flags are
+read at that IT.
 """
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import unicorn
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from unicorn import arm_const as arm
 
 from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.cores.block_trace import BlockTrace
 
 FLASH: Final = 0x00000000
 RAM: Final = 0x20000000
@@ -54,11 +54,11 @@ class CortexMachine:
         for start, size in ((FLASH, MEMORY_BYTES), (RAM, MEMORY_BYTES), *_DEVICES):
             self._unicorn.mem_map(start, size)
         self._unicorn.mem_write(FLASH, image)
-        self._blocks = array("Q")  # a slow call has millions
-        self._flags: dict[int, dict[int, int]] = {}
         self._paint = np.random.default_rng(0).bytes(_STACK_PAINTED)
         self._start_up()
-        self._watch(watched_its)
+        self._trace = BlockTrace(self._unicorn, arm.UC_ARM_REG_CPSR)
+        for address in watched_its:
+            self._trace.watch(address)
 
     def reset_policy(self) -> None:
         """policy_reset once, of a policy that keeps a state.
@@ -80,8 +80,7 @@ class CortexMachine:
         painted = top - _STACK_PAINTED
         self._unicorn.mem_write(painted, self._paint)
         self._unicorn.mem_write(names["bench_observation"], observation)
-        del self._blocks[:]
-        self._flags.clear()
+        self._trace.clear()
         for register, value in (
             (arm.UC_ARM_REG_SP, top),
             (arm.UC_ARM_REG_LR, names["bench_stop"] | 1),
@@ -92,8 +91,7 @@ class CortexMachine:
         self._run(names["policy_act"], names["bench_stop"])
         action = bytes(self._unicorn.mem_read(names["bench_action"], action_bytes))
         stack = bytes(self._unicorn.mem_read(painted, _STACK_PAINTED))
-        blocks = np.array(self._blocks)
-        return Call(action, blocks, dict(self._flags), _depth(stack, self._paint))
+        return Call(action, self._trace.blocks, self._trace.flags, _depth(stack, self._paint))
 
     def _start_up(self) -> None:
         self._unicorn.reg_write(arm.UC_ARM_REG_SP, self._symbols["bench_stack_top"])
@@ -113,20 +111,6 @@ class CortexMachine:
                 f"the compiled policy does not return within {RUN_TIMEOUT_S:g} s; export it "
                 "again or take a smaller one"
             )
-
-    def _watch(self, its: list[int]) -> None:
-        note = self._blocks.append
-
-        def on_block(_: Any, address: int, size: int, __: Any) -> None:
-            note(address | size << 32)
-
-        def on_it(machine: unicorn.Uc, address: int, _: int, __: Any) -> None:
-            flags = machine.reg_read(arm.UC_ARM_REG_CPSR) >> 28
-            self._flags.setdefault(len(self._blocks) - 1, {})[address] = flags
-
-        self._unicorn.hook_add(unicorn.UC_HOOK_BLOCK, on_block)
-        for address in its:
-            self._unicorn.hook_add(unicorn.UC_HOOK_CODE, on_it, begin=address, end=address)
 
 
 def _depth(stack: bytes, paint: bytes) -> int:

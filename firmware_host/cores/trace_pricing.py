@@ -7,6 +7,7 @@ hundred prices.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -53,15 +54,24 @@ class Pricing:
         self._owners = owners
         self._blocks: dict[int, tuple[Instruction, ...]] = {}
         self._prices: dict[Passage, tuple[int, ...]] = {}
+        self._known: dict[bytes, tuple[Counter[Passage], Cost]] = {}
         self._passages: Counter[Passage] = Counter()
         self.watched_its = _watched_its(code)
         """Addresses of the IT instructions where the flags decide over cycles."""
 
     def price(self, call: Call) -> Cost:
         """Cycles and instructions of a call, from policy_act's first to its return."""
+        trace = hashlib.sha256(call.blocks.tobytes() + repr(call.flags).encode()).digest()
+        if trace not in self._known:  # code whose path no value decides has one trace
+            counted = self._count(call)
+            self._known[trace] = counted, self._cost(counted)
+        passages, cost = self._known[trace]
+        self._passages.update(passages)
+        return cost
+
+    def _cost(self, passages: Counter[Passage]) -> Cost:
         cycles = instructions = 0
-        for passage, count in self._count(call).items():
-            self._passages[passage] += count
+        for passage, count in passages.items():
             prices = self._price(passage)
             cycles += count * sum(prices)
             instructions += count * len(prices)

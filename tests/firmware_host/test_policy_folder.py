@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sparsectl.commands.choosing.measuring import on_board
+from sparsectl.commands.choosing.benches import on_board
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.golden import MOST_NUMBERS
