@@ -26,6 +26,7 @@ from sparsectl.export.encodings.registry import AUTO
 from sparsectl.export.naming import DEFAULT
 from sparsectl.export.pipeline import export_policy
 from sparsectl.export.policy_json import prefix_of
+from sparsectl.export.shared import Shared
 from sparsectl.firmware_host.bench import Target, find_target
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES
@@ -95,7 +96,7 @@ def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
     )
     check_limits(asked)
     with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as scratch, Benches() as benches:
-        choice, folder = measured_choice(asked, target, Path(scratch), benches)
+        choice, folder = measured_choice(asked, target, Path(scratch), benches, Shared())
         measured = benches.start(folder, target.name, config.runs).result()
     return measured | {"policy": str(config.policy), "choice": choice.summary()}
 

@@ -27,6 +27,7 @@ from sparsectl.common.provenance import provenance
 from sparsectl.export.naming import check_prefix
 from sparsectl.export.packaging.registry import find_package
 from sparsectl.export.pipeline import check_settings, export_policy
+from sparsectl.export.shared import Shared
 from sparsectl.firmware_host.bench import Target, find_target
 
 CHOICE_JSON: Final = "choice.json"
@@ -49,10 +50,12 @@ def export(config: ChooseConfig) -> dict[str, Any]:
         check_closed_loop(config)
     wanted = export_config(config)
     if targets:
-        choice, boards = choose(config, targets)
+        shared = Shared()
+        choice, boards = choose(config, targets, shared)
         assert choice.best is not None
         needs = [need_of(target, boards[target.name]) for target in targets]
-        result = export_policy(replace(wanted, encoding=choice.best.encoding), lambda *_: needs)
+        best = replace(wanted, encoding=choice.best.encoding)
+        result = export_policy(best, lambda *_: needs, shared=shared)
         result |= _write_choice(choice, config.out) | {"boards": boards}
         result["verified"] = {name: _proof(found) for name, found in boards.items()}
     else:
@@ -85,14 +88,16 @@ def check_export(config: ChooseConfig) -> list[Target]:
     return targets
 
 
-def choose(config: ChooseConfig, targets: list[Target]) -> tuple[Choice, dict[str, Any]]:
+def choose(
+    config: ChooseConfig, targets: list[Target], shared: Shared
+) -> tuple[Choice, dict[str, Any]]:
     """Measure the candidates on the first board, and the best of them on all.
 
     Raises:
         UserError: nothing fits; a board gives other bits than the reference.
     """
     with tempfile.TemporaryDirectory(prefix="sparsectl-choose-") as scratch, Benches() as benches:
-        choice, folder = measured_choice(config, targets[0], Path(scratch), benches)
+        choice, folder = measured_choice(config, targets[0], Path(scratch), benches, shared)
         return choice, verify_on(folder, [target.name for target in targets], benches)
 
 

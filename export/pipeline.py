@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -44,6 +44,7 @@ from sparsectl.export.policy_json import (
     prefix_of,
     write_policy_json,
 )
+from sparsectl.export.shared import RememberedSource, Shared
 from sparsectl.export.source.live_state import LiveState
 from sparsectl.export.source.open import open_source
 from sparsectl.export.source.source import Source
@@ -66,12 +67,17 @@ Measure = Callable[[Path, GoldenVectors], Sequence[MemoryNeed]]
 
 
 def export_policy(
-    config: ExportConfig, measure: Measure | None = None, *, runs_c: bool = True
+    config: ExportConfig,
+    measure: Measure | None = None,
+    *,
+    runs_c: bool = True,
+    shared: Shared | None = None,
 ) -> dict[str, Any]:
     """Read, simplify, encode, write and verify; the files appear only when all of it succeeded.
 
     measure: asked for what the C takes of memory, which policy.h and policy.json then state.
     runs_c: False for a candidate whose C is about to run on a board; see `Proof.check_files`.
+    shared: what is not to be computed again where several exports differ in `Shared`'s sense.
 
     Returns the digest, source_sha256, output, inputs_from, encoding, kept_weights (after the
     passes), source_weights (before), folded_neurons, table_bytes, files, inputs (of each signal),
@@ -93,21 +99,28 @@ def export_policy(
             bar.update()
 
         step("read")
-        as_read = read_model(config)
+        known, key = shared or Shared(), _key(config)
+        as_read = known.once(("read", key), lambda: read_model(config))
         check_count(as_read, config.vectors)
         _refuse_choice(as_read)
-        simple, live = simplified(as_read)
-        source = _source(config, as_read, live)
-        inputs = _inputs(config, as_read, source)
+        simple, live = known.once(("simple", key), lambda: simplified(as_read))
+        source = known.once(("source", key), lambda: _source(config, as_read, live))
+        inputs = known.once(("inputs", key), lambda: _inputs(config, as_read, source))
         if config.encoding in ROUNDED:
             require_known(config.encoding, inputs)
         step("simplify")
-        graph = replace(simple, provenance=_provenance(source, as_read))
+        graph = known.once(
+            ("graph", key), lambda: replace(simple, provenance=_provenance(source, as_read))
+        )
+        rows = known.once(("rows", key), lambda: for_scales(config, graph, source, inputs))
         are_met = config.calibration is not None
-        rows = for_scales(config, graph, source, inputs)
-        policy = encode(config.encoding, graph, rows, are_met=are_met)
+        policy = known.once(
+            ("policy", key, config.encoding),
+            lambda: encode(config.encoding, graph, rows, are_met=are_met),
+        )
         step("source")
-        met = met_by(config, graph, source, inputs)
+        judged_by = (config.observations, config.vectors, config.encoding in ROUNDED)
+        met = known.once(("met", key, judged_by), lambda: met_by(config, graph, source, inputs))
         proof = Proof(source, policy, met.batches, config.error, met.sequences)
         step("numpy")
         proof.check_translation()
@@ -156,6 +169,12 @@ def export_policy(
     }
 
 
+def _key(config: ExportConfig) -> Hashable:
+    """What decides over the model, what is known of its inputs, and the rows for the scales."""
+    given = (config.model, config.output, config.normalizer, config.task)
+    return (*given, config.calibration, config.range, config.seed)
+
+
 def _refuse_choice(graph: PolicyGraph) -> None:
     if graph.state_size and "argmax" in graph.layers[-1].activations:
         raise UserError(
@@ -167,9 +186,9 @@ def _refuse_choice(graph: PolicyGraph) -> None:
 def _source(config: ExportConfig, graph: PolicyGraph, live: NDArray[np.intp]) -> Source:
     """The user's file; of a policy that keeps a state its tick, with the state that is left."""
     source = open_source(model_file(config.model), graph.step_graph, _asked(config))
-    if not graph.state_size:
-        return source
-    return cast(Source, LiveState(source, graph.sizes, live, graph.initial_state()))
+    if graph.state_size:
+        source = cast(Source, LiveState(source, graph.sizes, live, graph.initial_state()))
+    return cast(Source, RememberedSource(source))
 
 
 def _memory(

@@ -28,6 +28,7 @@ from sparsectl.export.inputs import UnknownInputs
 from sparsectl.export.memory import MemoryNeed
 from sparsectl.export.naming import DEFAULT
 from sparsectl.export.pipeline import export_policy, read_model
+from sparsectl.export.shared import Shared
 from sparsectl.firmware_host.bench import Target, how_far, ram_with_stack
 from sparsectl.firmware_host.compiler import compiler_in_words
 from sparsectl.firmware_host.cores.host import HOST
@@ -87,7 +88,7 @@ def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
 
 
 def measured_choice(
-    config: ChooseConfig, target: Target, scratch: Path, benches: Benches
+    config: ChooseConfig, target: Target, scratch: Path, benches: Benches, shared: Shared
 ) -> tuple[Choice, Path]:
     """Measure the candidates, print the table, and return the choice and the best one's folder in
     `scratch`.
@@ -96,8 +97,10 @@ def measured_choice(
         UserError: no candidate fits, or the model cannot be read.
     """
     graph = read_model(config)  # what is none is told once, not for each encoding
-    measured = measure_all(config, target, scratch, benches, convolves=graph.has_convolutions)
-    choice = confirmed(config, measured, scratch)
+    measured = measure_all(
+        config, target, scratch, benches, shared, convolves=graph.has_convolutions
+    )
+    choice = confirmed(config, measured, scratch, shared)
     print_table(choice.table(), file=sys.stderr)  # stdout is the result's
     if choice.best is None:
         raise UserError(nothing_fits(choice))
@@ -109,6 +112,7 @@ def measure_all(
     target: Target,
     scratch: Path,
     benches: Benches,
+    shared: Shared,
     *,
     convolves: bool = False,
 ) -> Choice:
@@ -123,7 +127,8 @@ def measure_all(
         for name in sorted(names, key=lambda name: not name.startswith("straight")):
             bar.set_postfix_str(name)
             try:
-                exported = export_policy(_wanted(config, name, scratch / name), runs_c=False)
+                wanted = _wanted(config, name, scratch / name)
+                exported = export_policy(wanted, runs_c=False, shared=shared)
                 measured[name] = exported, benches.start(scratch / name, target.name, runs=500)
             except UserError as error:
                 found[name] = _unmeasured(name, error, scratch / name)
@@ -147,7 +152,7 @@ def measure_all(
     return Choice(target.name, unit, limits, tuple(found[name] for name in names))
 
 
-def confirmed(config: ChooseConfig, choice: Choice, scratch: Path) -> Choice:
+def confirmed(config: ChooseConfig, choice: Choice, scratch: Path, shared: Shared) -> Choice:
     """The choice after its best has been verified on all the observations that the export will be
     judged by; the candidates met fewer. Where that puts it over a limit, it is the next one's turn.
     """
@@ -157,13 +162,14 @@ def confirmed(config: ChooseConfig, choice: Choice, scratch: Path) -> Choice:
         seen.add(best.encoding)
         if config.observations > CANDIDATE_OBSERVATIONS:
             wanted = _wanted(config, best.encoding, scratch / best.encoding)
-            choice = choice.with_candidate(_verified(best, wanted, config.observations))
+            wanted = replace(wanted, observations=config.observations)
+            choice = choice.with_candidate(_verified(best, wanted, shared))
     return choice
 
 
-def _verified(candidate: Candidate, wanted: ExportConfig, observations: int) -> Candidate:
+def _verified(candidate: Candidate, wanted: ExportConfig, shared: Shared) -> Candidate:
     try:
-        exported = export_policy(replace(wanted, observations=observations), runs_c=False)
+        exported = export_policy(wanted, runs_c=False, shared=shared)
     except UserError as error:
         reason = str(error).replace(str(wanted.out), "the policy")
         return Candidate(candidate.encoding, reason=reason)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.compiler import OUT_OF_ROOM, compile_object, find_compiler, link
 from sparsectl.firmware_host.cores.core import FIRMWARE, WARNINGS, Core
-from sparsectl.firmware_host.policy_folder import sequence_flags
+from sparsectl.firmware_host.policy_folder import read_policy_facts, sequence_flags
 
 BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
@@ -24,6 +25,10 @@ _CODE: Final = (".text", ".init", ".fini", ".vectors")
 _TABLES: Final = (".rodata", ".ARM.exidx", ".eh_frame")
 _DATA: Final = (".data",)
 _ZEROED: Final = (".bss", ".noinit")
+
+
+_FRAMES: dict[Hashable, tuple[dict[str, bytes], dict[str, int]]] = {}
+_FRAMING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,12 @@ def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program
         UserError: no compiler, or it refuses.
     """
     include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(policy))
-    frame = [
-        _compile(core, source, folder, (*WARNINGS, "-Wconversion", *include))
-        for source in (BENCH / "bench.c", *port.sources)
-    ]
-    empty = _compile(core, BENCH / "empty.c", folder, (*WARNINGS, *include))
+    frame, before = _frame(core, port, policy, folder, include)
     own = [
         _compile(core, policy / name, folder, (*WARNINGS, *include))
         for name in ("policy.c", "policy.S")
         if (policy / name).is_file()
     ]
-    before = _sections(core, _link(core, port, [*frame, empty], folder / "empty.elf"))
     elf = _link_policy(core, port, policy, [*frame, *own], folder / "bench.elf")
     after = _sections(core, elf)
     added = {name: after[name] - before[name] for name in after}
@@ -72,6 +72,33 @@ def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program
     flash = {"code": code, "tables": tables, "data": added["data"]}
     _check_fit(core, policy, sum(flash.values()), added["data"] + added["zeroed"])
     return Program(elf, flash, added["data"] + added["zeroed"])
+
+
+def _frame(
+    core: Core, port: Port, policy: Path, folder: Path, include: tuple[str, ...]
+) -> tuple[list[Path], dict[str, int]]:
+    """Return the objects beside the policy's own, and the bytes of each kind of section in a
+    program with an empty policy.
+
+    Of policy.h they read the sizes alone, so that encodings of one policy share them.
+    """
+    facts = read_policy_facts(policy)
+    sizes = (facts.observation_size, facts.action_size, facts.state_size)
+    key = (find_compiler(core), core.flags, port, sizes, sequence_flags(policy))
+    with _FRAMING:
+        if key not in _FRAMES:
+            objects = [
+                _compile(core, source, folder, (*WARNINGS, "-Wconversion", *include))
+                for source in (BENCH / "bench.c", *port.sources)
+            ]
+            empty = _compile(core, BENCH / "empty.c", folder, (*WARNINGS, *include))
+            elf = _link(core, port, [*objects, empty], folder / "empty.elf")
+            contents = {path.name: path.read_bytes() for path in objects}
+            _FRAMES[key] = contents, _sections(core, elf)
+    contents, before = _FRAMES[key]
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents], before
 
 
 def binutil(core: Core, name: str) -> str:

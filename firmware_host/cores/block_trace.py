@@ -88,7 +88,8 @@ class BlockTrace:
         """
         if self._trace.is_full:
             raise MemoryError
-        return self._trace.blocks.values()
+        blocks: NDArray[np.uint64] = self._trace.blocks.values()
+        return blocks
 
     @property
     def flags(self) -> dict[int, dict[int, int]]:
