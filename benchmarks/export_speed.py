@@ -3,10 +3,10 @@ writes results/export_speed.json.
 
     python benchmarks/export_speed.py --before 694bc593 [--networks dense] [--boards cortex-m4f]
 
-Each pair of a network and a board is exported in turn by this tree and by the earlier one, which git
-checks out into a temporary folder, in a process each. The clock's seconds are what a user waits; the
-processor's, of the command and of all that it starts, are those that other work on the machine hardly
-stretches. What both made is compared, file by file, but for the lines that name the revision.
+Each pair of a network and a board is exported in turn by this tree and by the earlier one, which
+git archives into a temporary folder, in a process each. The clock's seconds are what a user waits;
+the processor's, of the command and of all that it starts, are what other work on the machine
+stretches less. What both made is compared, file by file, but for what names the revision.
 """
 
 from __future__ import annotations

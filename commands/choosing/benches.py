@@ -11,14 +11,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+import numpy as np
+
 from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.bench import Exact, find_target
 from sparsectl.firmware_host.bench import bench as bench_policy
-from sparsectl.firmware_host.bench import find_target
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores.host import HOST
 from sparsectl.firmware_host.policy_folder import HEADER, read_golden_vectors
+from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.load import model_file
 from sparsectl.policy.onnx_file.reader import read_onnx
+from sparsectl.policy.sequences import run_sequence
 
 _COMPILED: Final = (HEADER, "policy.c", "policy.S")
 _COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*")|/\*.*?\*/', re.DOTALL)
@@ -32,8 +37,22 @@ def on_board(config: BenchConfig) -> dict[str, Any]:
             raises.
     """
     model = model_file(config.policy)
-    exact = read_onnx(model).forward_exact if model.is_file() else None
-    return bench_policy(config, exact)
+    graph = read_onnx(model) if model.is_file() else None
+    return bench_policy(config, None if graph is None else exact_actions(graph, config.policy))
+
+
+def exact_actions(graph: PolicyGraph, folder: Path) -> Exact:
+    """Return the policy in float64, for the golden vectors in the folder: if it keeps a state,
+    that is reset where the vectors have it reset."""
+    if not graph.state_size:
+        return graph.forward_exact
+    golden, start = read_golden_vectors(folder), graph.initial_state().astype(np.float64)
+
+    def exact(observations: Float32) -> Float64:
+        resets, tick = golden.resets[: len(observations)], graph.step_graph.forward_exact
+        return run_sequence(tick, start, observations.astype(np.float64), resets).actions
+
+    return exact
 
 
 class Benches:

@@ -22,7 +22,7 @@ from sparsectl.export.encodings.registry import (
     AUTO,
     CONVOLVING,
     ENCODINGS,
-    FOR_CONVOLUTIONS,
+    FOR_CONVOLUTIONS_AND_STATES,
 )
 from sparsectl.export.inputs import UnknownInputs
 from sparsectl.export.memory import MemoryNeed
@@ -70,11 +70,13 @@ def check_encoding(encoding: str) -> None:
         raise UserError(f"encoding {encoding!r} is not known; use {AUTO}, {', '.join(ENCODINGS)}")
 
 
-def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
+def candidates(
+    encoding: str, core: str, convolves: bool = False, keeps_state: bool = False
+) -> list[str]:
     """Return the encodings to measure for a core: the requested one, or all that suit it.
 
-    convolves: whether the policy has convolutions; some encodings take none, and some are for
-        those that have.
+    convolves, keeps_state: whether the policy does; some encodings take no convolutions, and some
+        are for such policies alone.
 
     Raises:
         UserError: no encoding of that name.
@@ -82,7 +84,8 @@ def candidates(encoding: str, core: str, convolves: bool = False) -> list[str]:
     if encoding != AUTO:
         check_encoding(encoding)
         return [encoding]
-    offered = CONVOLVING if convolves else ENCODINGS.keys() - FOR_CONVOLUTIONS
+    plain = ENCODINGS.keys() if keeps_state else ENCODINGS.keys() - FOR_CONVOLUTIONS_AND_STATES
+    offered = CONVOLVING if convolves else plain
     serving = (n for n, e in ENCODINGS.items() if e.cores is None or core in e.cores)
     return [name for name in serving if name in offered]
 
@@ -97,9 +100,9 @@ def measured_choice(
         UserError: no candidate fits, or the model cannot be read.
     """
     graph = read_model(config)  # what is none is told once, not for each encoding
-    measured = measure_all(
-        config, target, scratch, benches, shared, convolves=graph.has_convolutions
-    )
+    convolves, keeps_state = graph.has_convolutions, bool(graph.state_size)
+    names = candidates(config.encoding, target.core.name, convolves, keeps_state)
+    measured = measure_all(config, target, names, scratch, benches, shared)
     choice = confirmed(config, measured, scratch, shared)
     print_table(choice.table(), file=sys.stderr)  # stdout is the result's
     if choice.best is None:
@@ -110,15 +113,13 @@ def measured_choice(
 def measure_all(
     config: ChooseConfig,
     target: Target,
+    names: Sequence[str],
     scratch: Path,
     benches: Benches,
     shared: Shared,
-    *,
-    convolves: bool = False,
 ) -> Choice:
     """Export with each encoding into a folder of its name in `scratch`, and measure the results
     meanwhile."""
-    names = candidates(config.encoding, target.core.name, convolves)
     found: dict[str, Candidate] = {}
     measured: dict[str, tuple[dict[str, Any], Future[dict[str, Any]]]] = {}
     desc = f"measure on {target.name}"

@@ -44,9 +44,9 @@ CONVOLVING = frozenset(
 )
 """The encodings that support convolutions; the others would store the weights once per place."""
 
-FOR_CONVOLUTIONS = frozenset({"dense-int16", "dense-int8"})
-"""The encodings that a board's choice tries only for policies with convolutions; requested by name,
-they work for any policy."""
+FOR_CONVOLUTIONS_AND_STATES = frozenset({"dense-int16", "dense-int8"})
+"""The encodings that a board's choice tries only for policies with convolutions or with a state;
+requested by name, they work for any policy."""
 
 ROUNDED = frozenset(name for name, each in ENCODINGS.items() if each.kind != "float32")
 """The encodings that round weights to less than float32."""
