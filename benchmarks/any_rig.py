@@ -5,7 +5,7 @@
     python benchmarks/any_rig.py ship --student runs/any_cartpole
 
 `train` distils the teacher that sees a rig's numbers into a recurrent student (or, with
---settings.units 0, into one of stacked frames), and goes on where it was stopped. `measure` runs
+--settings.units 0, into one of stacked frames), and resumes where it was stopped. `measure` runs
 trials of 45 s on drawn rigs and on the shipped one, of the teacher and of the student in FOLDER.
 `ship` makes that student the one that comes with sparsectl.
 """

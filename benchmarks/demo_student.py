@@ -68,14 +68,14 @@ def outside(demo: JSON, recipe: JSON) -> list[str]:
 
 def main(config: DemoStudentConfig) -> None:
     """Measure, and write the results' file."""
-    told = demo_student(config.run)
+    facts = demo_student(config.run)
     if config.episodes:
         student = config.run / "student.safetensors"
         env = load_acting(student).environment
         assert env is not None  # a demo's student was made in one
         returns = returns_of(student, env, config.episodes, config.run)
-        told["returns"] = rounded(returns)
-    write_json(config.out, told)
+        facts["returns"] = rounded(returns)
+    write_json(config.out, facts)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ writes results/differential.json.
 The second is of files with RNN, GRU and LSTM over sequences, the C compiled with sanitizers; it
 writes results/differential_recurrent.json.
 
-Stop it and start it again: it goes on where it was, as long as the source is the same.
+Stop it and start it again: it resumes where it was, as long as the source is the same.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def trajectory_methods() -> list[str]:
 def trajectory_thousand() -> list[str]:
     """The six methods, at some numbers of trajectories."""
     found = experiments()["thousand"]
-    looks = [found["marks"].index(mark) for mark in LOOKS]
+    columns = [found["marks"].index(mark) for mark in LOOKS]
     rows = []
     for name, row in found["rows"].items():
         median = row["recovered_median"]
@@ -86,7 +86,7 @@ def trajectory_thousand() -> list[str]:
             [
                 name,
                 f"{row['rate']:.2g}",
-                *(spread(row["share"][k], row["low"][k], row["high"][k]) for k in looks),
+                *(spread(row["share"][k], row["low"][k], row["high"][k]) for k in columns),
                 f"{100 * row['recovered']:.0f} %",
                 "never" if median is None else f"{median:,.0f}",
             ]

@@ -114,8 +114,8 @@ def _searched(config: FailuresConfig, student: StudentFile) -> StudentFile:
         while search.steps_done < search.steps:
             search.update()
             shown.update(1)
-    told = {"search": {"generations": config.generations, "provenance": here()}}
-    return StudentFile(search.layers(), student.metadata | told)
+    history = {"search": {"generations": config.generations, "provenance": here()}}
+    return StudentFile(search.layers(), student.metadata | history)
 
 
 def _returns(config: FailuresConfig, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -215,19 +215,19 @@ def objective(
         loss = backward.mean()
     if method.reward == Reward.NONE:
         return loss
-    goes_on = 1 - batch["ended"]
+    not_done = 1 - batch["ended"]
     with torch.no_grad():
         log_teacher = log_density(batch["actions"], teacher, log_sigma)
         if method.reward == Reward.LOG_TEACHER:
             rewards = log_teacher
         elif method.reward == Reward.NEXT_LOG_TEACHER:
-            rewards = torch.cat([log_teacher[1:], torch.zeros(1, ENVIRONMENTS)]) * goes_on
+            rewards = torch.cat([log_teacher[1:], torch.zeros(1, ENVIRONMENTS)]) * not_done
         elif method.reward == Reward.NEXT_CROSS_ENTROPY:
-            rewards = -torch.cat([forward[1:], torch.zeros(1, ENVIRONMENTS)]) * goes_on
+            rewards = -torch.cat([forward[1:], torch.zeros(1, ENVIRONMENTS)]) * not_done
         else:  # both readings of the teacher's value have it in V_π's place here
             assert value is not None
             here, beyond = value(batch["observations"])[..., 0], value(batch["next"])[..., 0]
-            rewards = batch["rewards"] + DISCOUNT * goes_on * beyond - here
+            rewards = batch["rewards"] + DISCOUNT * not_done * beyond - here
         weights = summed(rewards, batch["ended"]) if method.summed else rewards
     return loss - (weights * log_density(batch["actions"], means, log_dev)).mean()
 

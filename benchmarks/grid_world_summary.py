@@ -153,11 +153,14 @@ def summary(
 def printed(name: str, found: dict[str, Any]) -> None:
     """The table, as text."""
     print(f"\n{name}: {found['title']}, {found['worlds']} worlds")
-    looks = [k for k, mark in enumerate(found["marks"]) if mark in (10, 100, 1000, 10_000, 30_000)]
+    columns = [
+        k for k, mark in enumerate(found["marks"]) if mark in (10, 100, 1000, 10_000, 30_000)
+    ]
     for method, rows in found["rows"].items():
         for row in rows if isinstance(rows, list) else [rows]:
             cells = [
-                f"{row['share'][k]:6.2f} [{row['low'][k]:.2f}, {row['high'][k]:.2f}]" for k in looks
+                f"{row['share'][k]:6.2f} [{row['low'][k]:.2f}, {row['high'][k]:.2f}]"
+                for k in columns
             ]
             median = row["recovered_median"]
             print(

@@ -116,7 +116,7 @@ class Figures:
     reason: str = ""
 
     def keeps_to(self, mark: Mark) -> bool:
-        """All limits of the mark but that on cycles, which is what is to be told."""
+        """All limits of the mark but that on cycles, which is what is measured."""
         limits = ((mark.flash, self.flash), (mark.ram, self.memory), (mark.error, self.error))
         within = all(limit is None or value <= limit for limit, value in limits)
         return not self.reason and within and self.kind in mark.kinds

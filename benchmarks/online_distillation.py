@@ -1,8 +1,8 @@
 """A student of a teacher that still learns (Rusu et al. 2015): results/online_distillation.json.
 
 As in the paper a copy of the teacher is kept whenever it scores better than before, and the student
-learns from the best copy so far: after each of the teacher's evaluations that copy plays on, what
-it did joins a replay memory of the last few turns, and the student goes on from where it was. What
+learns from the best copy so far: after each of the teacher's evaluations that copy acts, its
+transitions join a replay memory of the last few turns, and the student continues to learn. What
 the student does has no effect on the teacher, so the teacher is taught first, with every copy kept,
 and the student sees of it only what there was at that time. A teacher scores in one set of
 episodes, by which its copies are chosen; the curves here are of others.
@@ -92,7 +92,7 @@ class Turn:
 
 
 class OnlineStudent:
-    """A student that goes on learning while its replay memory moves."""
+    """A student that continues to learn while its replay memory moves."""
 
     def __init__(self, config: OnlineConfig, memory: Dataset, seed: int) -> None:
         channels, hidden = SIZES[config.size]

@@ -3,8 +3,8 @@
 Students of the shipped teachers of MinAtar's games: each loss at each size, several games in one
 network, and sparse ones beside small dense ones of the same bytes. Every student meets the same
 episodes, by which nothing was chosen. A row is written when it is finished and not run again, so
-that the same command goes on where it was stopped. A results file is of one set of settings and of
-the same teachers; other ones are refused, since their rows would be averaged together.
+the same command resumes where it was stopped. A results file has rows of one set of settings and of
+the same teachers; others are refused, since their rows would be averaged together.
 
     python benchmarks/policy_distillation.py [--games breakout freeway] [--seeds 0 1 2 3 4]
 

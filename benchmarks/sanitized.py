@@ -4,7 +4,7 @@ undefined-behaviour sanitizers, its bits against numpy; writes results/sanitized
     python benchmarks/sanitized.py [--graphs 4000]
 
 Half of the policies are random ONNX files, half are graphs that are hard on accumulators. Stop it
-and start it again: it goes on where it was, as long as the source is the same.
+and start it again: it resumes where it was, as long as the source is the same.
 """
 
 from __future__ import annotations

@@ -85,10 +85,10 @@ def training_curves() -> list[str]:
         "| imitation loss | divergence | weights kept | return |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name, looks in results["curves"].items():
+    for name, rows in results["curves"].items():
         cells = []
         for column in COLUMNS:
-            values = np.array([figures[column] for figures in looks[-1]])
+            values = np.array([figures[column] for figures in rows[-1]])
             cells.append(f"{values.mean():,.4g} ± {standard_error(values):.2g}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines

@@ -239,10 +239,16 @@ def gather(config: TasksConfig) -> None:
 
 
 def taught(teacher: Path) -> JSON:
-    """What a teacher was trained with, as its own file says, and the steps that it is of."""
-    told = json.loads(OnnxNetwork(teacher).metadata.get("sparsectl.provenance", "{}"))
-    settings = {k: v for k, v in told.get("config", {}).items() if k not in ("out", "restart")}
-    return {**settings, "best_after_steps": told.get("steps"), "revision": told.get("revision")}
+    """Return the settings that a teacher's file names, and after how many steps it was kept."""
+    provenance = json.loads(OnnxNetwork(teacher).metadata.get("sparsectl.provenance", "{}"))
+    settings = {
+        k: v for k, v in provenance.get("config", {}).items() if k not in ("out", "restart")
+    }
+    return {
+        **settings,
+        "best_after_steps": provenance.get("steps"),
+        "revision": provenance.get("revision"),
+    }
 
 
 def task_figures(rows: list[JSON], teacher: np.ndarray[Any, Any]) -> JSON | None:

@@ -145,7 +145,7 @@ def curves(
     trainer: Plain | Engine, config: CurvesConfig, returned: Callable[[Layers], float]
 ) -> list[list[dict[str, float]]]:
     """For each look and seed: losses, weights kept, return."""
-    looks, steps = [], SETTINGS.steps // LOOKS
+    rows, steps = [], SETTINGS.steps // LOOKS
     for _ in range(LOOKS):
         for _ in range(steps - AVERAGED):
             trainer.update()
@@ -155,8 +155,8 @@ def curves(
             layers = masked(trainer.layers(number), SETTINGS.log_alpha_threshold)
             figures |= {"kept_weights": kept_weights(layers), "return": returned(layers)}
             row.append(figures)
-        looks.append(row)
-    return looks
+        rows.append(row)
+    return rows
 
 
 def averaged(trainer: Plain | Engine, students: int) -> list[dict[str, float]]:
@@ -218,9 +218,9 @@ def main(config: CurvesConfig) -> None:
         write_json(ROOT / "benchmarks" / "results" / "training_curves.json", written)
 
 
-def show(name: str, looks: list[list[dict[str, float]]]) -> None:
+def show(name: str, rows: list[list[dict[str, float]]]) -> None:
     """A line a look: mean over seeds and its standard error."""
-    for number, row in enumerate(looks, start=1):
+    for number, row in enumerate(rows, start=1):
         cells = []
         for key in row[0]:
             values = np.array([figures[key] for figures in row])

@@ -22,12 +22,12 @@ def free_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def check_memory(needed: int, told: str, mend: str) -> None:
+def check_memory(needed: int, settings: str, mend: str) -> None:
     """Check that `needed` bytes of memory are free.
 
     Args:
         needed: the memory that the work takes, in bytes.
-        told: the settings that determine it, with their values, for the message.
+        settings: the settings that determine it, with their values, for the message.
         mend: how to need less, for the message.
 
     Raises:
@@ -36,8 +36,8 @@ def check_memory(needed: int, told: str, mend: str) -> None:
     free = free_bytes()
     if needed > free:
         raise UserError(
-            f"{told}: that takes {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} GiB are "
-            f"free; {mend}"
+            f"{settings}: that takes {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} GiB "
+            f"are free; {mend}"
         )
 
 

@@ -12,7 +12,7 @@ from sparsectl.policy.activations import Float32
 
 ROWS = 1000
 """Observations of each kind: with one element beyond what is encountered, and with all elements
-anywhere up to saturation."""
+drawn uniformly up to saturation."""
 
 
 def error_up_to_cut_off(source: Source, policy: EncodedPolicy, met: Float32) -> float | None:
@@ -28,14 +28,14 @@ def error_up_to_cut_off(source: Source, policy: EncodedPolicy, met: Float32) -> 
     greatest = np.finfo(np.float32).max / 4
     cut_off = np.minimum(np.array(policy.input_cut_off), greatest)
     rows, size = np.arange(ROWS), len(cut_off)
-    anywhere = generator.uniform(-cut_off, cut_off, (ROWS, size))
+    uniform = generator.uniform(-cut_off, cut_off, (ROWS, size))
     one = met[generator.integers(0, len(met), ROWS)].astype(np.float64)
     column = generator.integers(0, size, ROWS)
     low, high = met.min(axis=0).astype(np.float64), met.max(axis=0).astype(np.float64)
     end = np.where(generator.random(ROWS) < 0.5, -cut_off[column], cut_off[column])
     start = np.where(end < 0, low[column], high[column])
     one[rows, column] = generator.uniform(np.minimum(start, end), np.maximum(start, end))
-    observations = np.concatenate([anywhere, one]).astype(np.float32)
+    observations = np.concatenate([uniform, one]).astype(np.float32)
     with np.errstate(all="ignore"):
         difference = np.abs(policy.forward(observations) - source.exact(observations))
     return float(np.max(difference, where=np.isfinite(difference), initial=0.0))

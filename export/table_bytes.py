@@ -10,7 +10,7 @@ from sparsectl.policy.passes import simplify
 from sparsectl.policy.student import read_student
 
 OBSERVATIONS = 256
-"""Enough for an encoding that looks at them."""
+"""Enough for an encoding that uses them."""
 
 
 def table_bytes(student: Path, encoding: str = AUTO) -> int:

@@ -391,7 +391,7 @@ class Proof:
 
     def _in_chunks(self, act: Callable[[Any], Float32], observations: Float32) -> Float32:
         starts = range(0, len(observations), self._chunk)
-        with np.errstate(all="ignore"):  # what is not finite is told by what it is held against
+        with np.errstate(all="ignore"):  # the comparison below reports what is not finite
             return np.concatenate([act(observations[at : at + self._chunk]) for at in starts])
 
 

@@ -153,7 +153,7 @@ def eliminate_dead_neurons(graph: PolicyGraph) -> PolicyGraph:
 
 def live_state(graph: PolicyGraph) -> NDArray[np.bool_]:
     """[state_size]: the values of the state that an action depends on, in this tick or in a later
-    one; all of them where those that do not cannot be told from the others."""
+    one; all of them if those that do not cannot be distinguished from the others."""
     observed, acted = graph.observation_size, graph.action_size
     if not graph.state_size or graph.layers[0].convolution:
         return np.ones(graph.state_size, bool)

@@ -99,7 +99,7 @@ def measured_choice(
     Raises:
         UserError: no candidate fits, or the model cannot be read.
     """
-    graph = read_model(config)  # what is none is told once, not for each encoding
+    graph = read_model(config)  # refused here once, not for each encoding
     convolves, keeps_state = graph.has_convolutions, bool(graph.state_size)
     names = candidates(config.encoding, target.core.name, convolves, keeps_state)
     measured = measure_all(config, target, names, scratch, benches, shared)

@@ -18,8 +18,8 @@ from sparsectl.firmware_host.policy_folder import read_policy_facts, sequence_fl
 BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
 NO_PLACES: Final = ("-fno-var-tracking",)
-"""Where variables lie is told to no debugger here. The code is the same, and of a long function
-without branches GCC makes it in three quarters of the time."""
+"""No debug information is written about the places of variables. The code is the same, and GCC
+compiles a long function without branches in three quarters of the time."""
 
 _CODE: Final = (".text", ".init", ".fini", ".vectors")
 _TABLES: Final = (".rodata", ".ARM.exidx", ".eh_frame")

@@ -91,9 +91,9 @@ class SimpleFoc(Actuator):
 
     def _target(self, current_a: float) -> bool:
         """Command a current; return whether the motor is enabled."""
-        told = self._numbers(self._line.ask(f"P{current_a:.4f}", "counts "), 3)
-        self._counts = int(told[0]), int(told[1])
-        return told[2] == 1
+        reply = self._numbers(self._line.ask(f"P{current_a:.4f}", "counts "), 3)
+        self._counts = int(reply[0]), int(reply[1])
+        return reply[2] == 1
 
     def _numbers(self, answer: str, count: int) -> list[float]:
         words = answer.split()[1:]

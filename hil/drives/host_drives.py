@@ -55,7 +55,7 @@ class Commander:
         """The fields of COMMAND for the tick that `observation` sampled."""
         tick, state = observation["tick"], int(observation["state"])
         if tick == self._tick:
-            return self._answer  # told twice: the policy has seen it
+            return self._answer  # received twice: the policy has seen it
         if self._state == State.HOMING != state:
             self._policy.reset()  # counts from another zero mean nothing
         if state == State.ACTIVE != self._state:

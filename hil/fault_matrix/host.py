@@ -40,8 +40,7 @@ class BareHost(Client):
         return answer
 
     def greet_again(self, wanted: Callable[[Frame], bool]) -> Frame:
-        """The first such HELLO of a board that may be starting anew, and then forgets what it was
-        told.
+        """Ask until a HELLO is as wanted; a board that is restarting forgets earlier requests.
 
         Raises:
             UserError: none comes.

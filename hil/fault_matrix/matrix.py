@@ -1,7 +1,7 @@
 """The fault matrix: every fault, injected into the firmware in lockstep, and how it ended.
 
 The board's firmware runs as it is, with the policy inside, a simulated rig behind it and a cable
-between it and a bare host. What is judged is what the motor was told, tick by tick.
+between it and a bare host. The criterion is the command at the motor, tick by tick.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Run:
         self._hello: dict[str, Any] = {}
         self._nonce = 0
         self._travel, self._position, self._driven = 0.0, 0.0, 0
-        self._driven_still = self._told_back = 0
+        self._driven_still = self._commanded_back = 0
 
     @property
     def _due_us(self) -> int:
@@ -196,12 +196,12 @@ class _Run:
         self._driven += hard and len(self.duties) % 2  # one of a tick's two requests
         self._driven_still = self._driven_still + hard if still else 0
         back = self.duties[-1][1] <= -STUCK_DUTY * constants.max_duty
-        self._told_back = self._told_back + 1 if back else 0  # twice a tick
+        self._commanded_back = self._commanded_back + 1 if back else 0  # twice a tick
         return {
             "": True,
             "base at its limit": at_limit,
             "base driven at rest, or at its limit": self._driven_still > 0 or at_limit,
-            "motor told to go back": self._told_back >= 4,
+            "motor commanded back": self._commanded_back >= 4,
             "limit switch open": self.truth.limit_switch_open(),
             "base travelled": self._travel >= STUCK_TRAVEL * constants.base_limit,
             "base driven": self._driven >= safety_ticks(constants)["stuck"],

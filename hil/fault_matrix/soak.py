@@ -1,8 +1,8 @@
 """Trials one after another on one powered host board, whatever happens to them on the way.
 
 Firmware and plant stay on their line while hosts come and go, are killed, interrupted or held up,
-the line is noisy or silent, and the board falls and starts again. What is judged is what the motor
-was told: it is off within three control ticks of the last frame that reached the board.
+the line is noisy or silent, and the board loses its power and restarts. The criterion is the
+command at the motor: it is off within three control ticks of the last frame that reached the board.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Board:
                 pass  # the firmware ended between its request and our answer
 
     def _note(self, time_ns: int, duty: float) -> None:
-        """Twice a tick, at its encoders and at its motor: what the motor has been told."""
+        """Record the motor's command; called twice a tick, at the encoders and at the motor."""
         if not self._steadied.is_set():
             self._truth.data.qpos[:] = self._rest
             self._truth.data.qvel[:] = 0.0

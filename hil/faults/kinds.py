@@ -20,7 +20,7 @@ Precondition = Literal[
     "base driven at rest, or at its limit",
     "base travelled",
     "base driven",
-    "motor told to go back",
+    "motor commanded back",
     "limit switch open",
 ]
 Window = Literal[
@@ -166,10 +166,10 @@ PLANT: Final = _table(
     FaultKind(
         "stuck_bridge",
         "plant",
-        "the bridge drives fully, whatever it is told",
+        "the bridge drives fully, whatever the command",
         (F.BASE_TRAVEL, F.REVERSED_BASE),
         "answers",
-        "motor told to go back",
+        "motor commanded back",
     ),
     FaultKind(
         "skipped_base_edges",
@@ -318,7 +318,7 @@ BOARD: Final = _table(
     FaultKind(
         "stopped_ticks",
         "board",
-        "its tick's interrupt stops, all else goes on",
+        "its tick's interrupt stops, all else continues",
         (F.WATCHDOG,),
         window="watchdog",
     ),

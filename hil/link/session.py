@@ -90,13 +90,13 @@ class Expectation:
                     "own with --rig"
                 )
 
-    def other_constant(self, hello: Mapping[str, Any], told: Mapping[str, Any]) -> UserError:
+    def other_constant(self, hello: Mapping[str, Any], reported: Mapping[str, Any]) -> UserError:
         """Return the error that the board was built with other constants than HELLO shows: it names
         the first difference in RIG."""
         for name, expected in told_by_rig(self.rig).items():
-            if told[name] != expected:
+            if reported[name] != expected:
                 return UserError(
-                    f"{name} is {told[name]} on the board, {expected} in rig {self.rig_name}; "
+                    f"{name} is {reported[name]} on the board, {expected} in rig {self.rig_name}; "
                     "build and flash for this rig, or name its own with --rig"
                 )
         return UserError(
@@ -232,7 +232,7 @@ class Session:
 
     def explain(self, error: UserError) -> UserError:
         """Return `error` or its cause: a board that restarted during a run refuses what belongs to
-        the run, or stops sending. Call this after the board was told to stop.
+        the run, or stops sending. Call this after the stop was sent.
 
         The board has restarted if it forgot its mode; if it is in SAFE, or was when it stopped,
         since nothing else leads there from a run; or if it reports that its watchdog fired, as
@@ -247,12 +247,12 @@ class Session:
         except UserError:  # the port is gone, or the journal
             return error
         if board["fault"] == Fault.WATCHDOG:
-            told = UserError(
+            watchdog = UserError(
                 "the board stopped the trial: WATCHDOG (its firmware hung, or its timer stopped, "
                 "and it has restarted; reset it)"
             )
-            told.exit_code = EXIT_FAULT
-            return told
+            watchdog.exit_code = EXIT_FAULT
+            return watchdog
         if not is_new:
             return error
         return LinkLost(

@@ -60,7 +60,7 @@ class PageWatch:
             return f"the loss of the live page ({lost})"
         if not self._is_told:
             self._is_told = True
-            say(f"the live page is lost ({lost}); the trial goes on, {HINT}")
+            say(f"the live page is lost ({lost}); the trial continues, {HINT}")
         return None
 
 

@@ -125,7 +125,7 @@ class TokenGate:
         return f"/{rest}" == STOP_PATH or _same(_cookie(scope["headers"]), self._access.cookie)
 
     def _below(self, scope: Scope) -> Scope:
-        """As the page's own server is to see it: at the root, told of its prefix."""
+        """Return the request as the page's server has to see it: at the root, with its prefix."""
         prefix = f"/{self._access.path}"
         headers = [(name, value) for name, value in scope["headers"] if name != _PREFIX]
         headers.append((_PREFIX, prefix.encode("ascii")))

@@ -1,10 +1,10 @@
 """The live page's process: `python -m sparsectl.hil.live.page DESCRIPTOR PORT SETUP`.
 
-It reads what the trial sends, draws it for every browser that looks, and sends the buttons that a
-person presses. NiceGUI brings its own scripts and fonts: no network is needed.
+It reads what the trial sends, draws it for every browser that is connected, and sends the buttons
+that a person presses. NiceGUI brings its own scripts and fonts: no network is needed.
 
 A heartbeat goes round: each message of the trial's control loop is a beat for the browsers, they
-answer, and the trial is told ten times a second how many did. So each end notices within half a
+answer, and the trial learns ten times a second how many did. So each end notices within half a
 second when the other, or this process between them, is gone (`hil.live.script`, `hil.live.feed`).
 """
 
@@ -140,7 +140,7 @@ class Page:
             await asyncio.sleep(BEAT_S)
 
     def _tell(self) -> None:
-        """A button that was pressed while the channel was full is told later, and in its order."""
+        """Send the buttons that were pressed while the channel was full, in their order."""
         while self._asked and self.channel.send(
             {"command": self._asked[0], "browsers": self._watching()}
         ):
@@ -314,7 +314,7 @@ def main(descriptor: int, port: int, setup: Setup) -> None:
         reload=False,
         show=False,
         show_welcome_message=False,
-        timeout_graceful_shutdown=1,  # browsers keep their connections; they are told, then left
+        timeout_graceful_shutdown=1,  # browsers keep their connections; they get a message first
     )
 
 

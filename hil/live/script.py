@@ -49,7 +49,7 @@ window.sparsectl = (() => {
     }, true);
   setInterval(() => {
     const over = document.getElementById("over");
-    if (over && !isOver) {  // nobody need be told that a page whose trial has ended goes away
+    if (over && !isOver) {  // no message is needed when the page of a trial that has ended closes
       isOver = true;
       document.body.classList.add("over");
       show(over.dataset.vanished === "true");

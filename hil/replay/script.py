@@ -183,7 +183,7 @@ class _Reader:
             return
         gap = here.tick - before.tick
         if gap <= 0:
-            return  # told twice
+            return  # received twice
         lost = gap - 1 - self._skipped(before.tick, here.tick)
         for number in range(1, lost + 1):
             yield _between(before, here, number, lost + 1)
@@ -216,7 +216,7 @@ def _answers(frame: Frame, asked: Frame) -> bool:
 
 
 def _answered(frames: list[Frame]) -> set[int]:
-    """Return the indices of the requests that are answered anywhere later."""
+    """Return the indices of the requests that are answered later."""
     found: set[int] = set()
     by_sequence: dict[int, int] = {}
     by_time: dict[int, int] = {}

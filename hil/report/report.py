@@ -145,9 +145,9 @@ def recurrent_line(trial: TrialResult) -> list[tuple[str, str]]:
         return []
     resets = [f"at {each['time_s']:.2f} s ({each['why']})" for each in trial.recurrent["resets"]]
     shown, more = resets[:MOST_RESETS], len(resets) - MOST_RESETS
-    told = ", ".join(shown) + (f" and {more} times more" if more > 0 else "")
+    listed = ", ".join(shown) + (f" and {more} times more" if more > 0 else "")
     size = trial.recurrent["state_size"]
-    return [("Recurrent policy", f"state of {size} values, reset {told or 'never'}")]
+    return [("Recurrent policy", f"state of {size} values, reset {listed or 'never'}")]
 
 
 def _latency(trial: TrialResult | None) -> list[tuple[str, Any]]:

@@ -66,9 +66,9 @@ SEGMENTS = tuple(
 class _Stamps:
     """The time stamps of a tick collected so far; the host's in ns."""
 
-    told: Frame
+    report: Frame
     """The OBSERVATION or TICK that the host answers."""
-    heard_ns: int
+    received_ns: int
     computation: Computation | None = None
     sent_ns: int | None = None
 
@@ -126,7 +126,7 @@ def _host_mode(journal: Journal, relation: ClockRelation) -> Iterator[Latency]:
             if frame["receive_us"] and frame["state"] == State.ACTIVE:
                 yield from _chain(
                     stamps,
-                    stamps.told["transmit_us"],
+                    stamps.report["transmit_us"],
                     frame["receive_us"],
                     frame["actuation_us"],
                     relation,
@@ -143,13 +143,15 @@ def _device_mode(journal: Journal, relation: ClockRelation) -> Iterator[Latency]
             waiting = _Stamps(frame, host_ns) if frame["state"] == State.ACTIVE else None
         elif frame.name == "TIMESYNC" and not frame.to_host and waiting is not None:
             waiting.sent_ns = host_ns
-            begun = Computation(waiting.told["tick"], frame["host_time_ns"], frame["host_time_ns"])
+            begun = Computation(
+                waiting.report["tick"], frame["host_time_ns"], frame["host_time_ns"]
+            )
             waiting.computation = begun
             asked[frame["host_time_ns"]], waiting = waiting, None
         elif frame.name == "TIMESYNC" and frame["host_time_ns"] in asked:
             stamps = asked.pop(frame["host_time_ns"])
-            received_us = frame["receive_time_us"] - stamps.told["sample_time_us"]
-            sensing_us = stamps.told["actuation_us"]
+            received_us = frame["receive_time_us"] - stamps.report["sample_time_us"]
+            sensing_us = stamps.report["actuation_us"]
             yield from _chain(stamps, sensing_us, received_us, received_us, relation)
 
 
@@ -160,14 +162,14 @@ def _chain(
     done = stamps.computation
     if done is None or stamps.sent_ns is None:
         return
-    sampled_us = stamps.told["sample_time_us"]
+    sampled_us = stamps.report["sample_time_us"]
     transmit_ns = relation.host_ns(sampled_us + transmit_us)
     receive_ns = relation.host_ns(sampled_us + receive_us)
     yield Latency(
-        tick=stamps.told["tick"],
+        tick=stamps.report["tick"],
         sensing=float(transmit_us),
-        up=(stamps.heard_ns - transmit_ns) / 1000,
-        hand_over=(done.start_ns - stamps.heard_ns) / 1000,
+        up=(stamps.received_ns - transmit_ns) / 1000,
+        hand_over=(done.start_ns - stamps.received_ns) / 1000,
         compute=(done.end_ns - done.start_ns) / 1000,
         sending=(stamps.sent_ns - done.end_ns) / 1000,
         down=(receive_ns - stamps.sent_ns) / 1000,

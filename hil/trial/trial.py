@@ -88,14 +88,14 @@ def _run(plan: Plan) -> dict[str, Any]:
         result = finish(plan)
     except UserError:
         if ending is None:
-            raise  # else what ended the trial, such as a full disk, is to be told
+            raise  # otherwise report what ended the trial, such as a full disk
     if isinstance(ending, Interrupted):
         say(f"trial ended by {ending}: {motor}, journal {plan.folder / NAME}")
         raise SystemExit(ending.exit_code)
     if ending is not None:
-        told = UserError(f"{ending}; {motor} (the journal is kept: {plan.folder / NAME})")
-        told.exit_code = ending.exit_code
-        raise told
+        reason = UserError(f"{ending}; {motor} (the journal is kept: {plan.folder / NAME})")
+        reason.exit_code = ending.exit_code
+        raise reason
     if result["fault"] != Fault.NONE.name:
         say(f"trial ended: {result['ended']}")
         return {**result, "exit_code": EXIT_FAULT}
@@ -136,13 +136,13 @@ class _Trial:
                     why = self._phases(session, plant)
                     self._end(session, why)
             except UserError as error:
-                told = session.explain(error)
-                if isinstance(told, LinkLost):
-                    told = LinkLost(self._in_order(link, told))
-                if self._is_stop_tried:  # else a board that we do not know is none of ours to latch
-                    motor = "" if isinstance(told, LinkLost) else f"; {self.motor}"
-                    self._note_end(link, f"{told}{motor}")
-                raise told from error
+                cause = session.explain(error)
+                if isinstance(cause, LinkLost):
+                    cause = LinkLost(self._in_order(link, cause))
+                if self._is_stop_tried:  # a board that we do not know is not ours to stop
+                    motor = "" if isinstance(cause, LinkLost) else f"; {self.motor}"
+                    self._note_end(link, f"{cause}{motor}")
+                raise cause from error
             except Interrupted as error:
                 if self._is_stop_tried:
                     self._note_end(link, f"{error}; {self.motor}")
@@ -331,7 +331,7 @@ class _Trial:
             state, fault = State.FAULT, Fault.ESTOP
         if self.feed is not None:
             self.feed.end(why, state=state.name, fault=fault.name)
-        with suppress(JournalLost):  # then the terminal alone is told
+        with suppress(JournalLost):  # then only the terminal shows it
             self.journal.note(
                 "end",
                 why=why,

@@ -184,8 +184,8 @@ def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
     write_json(plan.folder / RESULT, {"wiring": result, "config": plain_config(plan.config)})
     if not settled:
         by = findings.stopped
-        told = by not in EXPLAINED or by == Fault.NONE
-        stopped = "" if told else f" (the board stopped the base: {by.name})"
+        is_explained = by in EXPLAINED and by != Fault.NONE
+        stopped = "" if not is_explained else f" (the board stopped the base: {by.name})"
         raise UserError("; ".join(findings.troubles) + stopped)
     if result["rig"]:
         say(
@@ -313,8 +313,8 @@ class _Check:
         return Fault(ended.fault)
 
     def _let_go(self, drive: Drive) -> Fault:
-        """The motor is off after the base ran on; a base that gains speed all the same is told of
-        at once."""
+        """Wait after the base ran on and the motor was switched off; report at once a base that
+        still gains speed."""
         self.run_on = "driven"
         coasting, samples = 0, [next_sample(drive)]
         until_us = samples[0].time_us + STOPPING_LIMIT_S * 1e6

@@ -65,7 +65,7 @@ class Activation:
     onnx_operator: str = ""
     """The operator of ONNX's default domain that does all of it; empty if there is none."""
     slope: Callable[..., float] = lambda *parameters: 1.0
-    """The greatest slope anywhere, given the parameters."""
+    """The greatest absolute derivative of the function, given the parameters."""
     absolute_error: float = 0.0
     relative_error: float = 0.0
     """|forward - exact| <= absolute_error + relative_error |exact|, measured and tested over all

@@ -116,7 +116,7 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
 
 
 def _texts(model: ModelProto) -> Iterator[str | bytes]:
-    """Every name and value the reader looks at; protobuf gives bytes where they are not UTF-8."""
+    """Every name and value that the reader uses; protobuf gives bytes where they are not UTF-8."""
     for entry in model.metadata_props:
         yield from (entry.key, entry.value)
     for node in model.graph.node:

@@ -77,7 +77,7 @@ def tick_of(model: ModelProto, action: str, is_asked: bool = False) -> OnnxTick 
         where that is sure.
 
     Raises:
-        UserError: a state that no output gives anew, or that cannot be told from another; a
+        UserError: a state that no output updates, or that cannot be distinguished from another; a
             sequence of several steps.
     """
     copy = ModelProto()

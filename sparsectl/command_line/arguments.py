@@ -31,14 +31,14 @@ def parsed(kind: Any, program: str, description: str | None, words: Sequence[str
     if any(word in HELP for word in words):
         return _tyro(kind, program, description, words)
     _check_empty(words, program)
-    told = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told), _columns(WIDE):
+        with contextlib.redirect_stderr(printed), _columns(WIDE):
             return _tyro(kind, program, description, words)
     except SystemExit as ended:
         if not ended.code:
             raise
-        raise UserError(one_line(told.getvalue(), words, program)) from None
+        raise UserError(one_line(printed.getvalue(), words, program)) from None
 
 
 def _check_empty(words: Sequence[str], program: str) -> None:

@@ -116,7 +116,7 @@ class AnyRigSettings:
 
 
 class AnyRigDistillation:
-    """A distillation that goes on where it was stopped.
+    """A distillation that resumes where it was stopped.
 
     Args:
         settings: a run that is resumed must have the same, but for its rounds.
@@ -228,7 +228,7 @@ class AnyRigDistillation:
         return float(np.mean(losses))
 
     def _pass(self, inputs: Array, labels: Array, running: NDArray[np.bool_]) -> list[float]:
-        """Go through episodes, a gradient step a chunk; the state goes on from chunk to chunk."""
+        """Go through episodes, one gradient step per chunk; the state carries over to the next."""
         settings, losses = self.settings, []
         carried = self._gradients.begin(inputs.shape[1])
         for first in range(0, settings.ticks, settings.chunk):

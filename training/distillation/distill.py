@@ -103,7 +103,7 @@ def check_distill(config: DistillConfig) -> tuple[DistillConfig, Preset]:
     if config.critics is not None and not config.critics.is_file():
         check_file(config.critics, "--critics")
     chosen_device(config.device)
-    importlib.import_module("torch.utils.tensorboard")  # of an extra: told now, not in an hour
+    importlib.import_module("torch.utils.tensorboard")  # of an extra: fails now, not after an hour
     return config, preset
 
 

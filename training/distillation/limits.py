@@ -107,7 +107,7 @@ def check_reachable(config: DistillConfig, preset: Preset) -> None:
 
 def check_keep(keep: int | None, hidden: Sequence[int]) -> None:
     """Check that a wanted size is not beyond any student with these hidden layers: a digit too
-    many would leave all weights, and nobody would be told."""
+    many would leave all weights, without a message."""
     most = sum(a * b for a, b in pairwise((WIDEST, *hidden, WIDEST)))
     if keep is not None and keep > most:
         raise UserError(

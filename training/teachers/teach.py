@@ -58,7 +58,7 @@ CHECKPOINT = "checkpoint.safetensors"
 def teach(config: TeachConfig) -> dict[str, Any]:
     """Run `sparsectl teach`; leaves teacher.onnx, learning_curve.csv and summary.json.
 
-    A run that was stopped or killed goes on from the last evaluation: networks, optimisers and
+    A run that was stopped or killed resumes from the last evaluation: networks, optimisers and
     replay buffer are as they were, the environments begin new episodes.
 
     Raises:
@@ -68,7 +68,7 @@ def teach(config: TeachConfig) -> dict[str, Any]:
     config, settings, signals = check_teach(config)
     backend = BACKENDS[config.backend]
     if known := known_of(config):
-        print(f"sparsectl teach: {known.told(settings)}", file=sys.stderr)
+        print(f"sparsectl teach: {known.described(settings)}", file=sys.stderr)
     with locked_folder(config.out), backend.device(config.device):
         return _taught(config, settings, backend, signals)
 

@@ -40,8 +40,8 @@ class Known:
     return_mean: float
     return_std: float
 
-    def told(self, used: Teaching) -> str:
-        """In words, with what of the settings that are used is not the zoo's."""
+    def described(self, used: Teaching) -> str:
+        """Describe these settings in a line, and name those of `used` that differ from them."""
         names = [field.name for field in fields(Teaching)]
         changed = [name for name in names if getattr(used, name) != getattr(self.settings, name)]
         other = f", but for {', '.join(changed)}" if changed else ""
