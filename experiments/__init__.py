@@ -1,1 +1,1 @@
-"""Experiments: grids of the commands, on one machine or a cluster, and what they say together."""
+"""Experiments: grids of the commands, on one machine or a cluster, and their statistics."""

@@ -1,4 +1,4 @@
-"""Figures of a sweep, as matplotlib draws them for a paper: SVG in the page, PDF beside it."""
+"""Figures of a sweep, in the style of a paper: SVG in the report, PDF files beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COLOURS: Final = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000"),
 )
-"""Told apart by those who do not see red or green (Okabe and Ito 2008)."""
+"""Distinguishable with colour blindness (Okabe and Ito 2008)."""
 MARKS: Final = "osD^vPX*"
 STYLE: Final[dict[Any, Any]] = {
     "font.size": 9,
@@ -47,7 +47,7 @@ SIZES: Final = {
 
 
 def figures(results: Results, found: Sequence[Summary]) -> Iterator[tuple[str, str, Figure]]:
-    """The figures that the results allow: name, caption, figure."""
+    """Yield name, caption and figure of each figure for which there are results."""
     yield "intervals", _INTERVALS, _intervals(found, _unit(results))
     for size, label in SIZES.items():
         rows = [row for row in results.rows if getattr(row, size) is not None]
@@ -87,7 +87,7 @@ def _styled() -> Iterator[None]:
 
 
 def as_svg(figure: Figure) -> str:
-    """Of the figure, without the head that only a file needs; the text stays text."""
+    """Return the figure as an <svg> element for a page; its text stays text."""
     text = io.StringIO()
     with _styled():
         figure.savefig(text, format="svg", metadata={"Date": None})
@@ -98,7 +98,7 @@ def as_svg(figure: Figure) -> str:
 
 
 def write_pdf(figure: Figure, path: Path) -> None:
-    """The same for a paper."""
+    """Write the figure as PDF, with its text as text."""
     with _styled():
         figure.savefig(path, format="pdf", metadata={"CreationDate": None})
 
@@ -253,7 +253,7 @@ def _legend(figure: Figure, axes: Any, columns: int) -> None:
 
 
 def _plain_ticks(axes: Any) -> None:
-    """Whole numbers on a logarithmic axis; more of them where it is short."""
+    """Label a logarithmic axis with whole numbers, more of them if it spans few decades."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     low, high = sorted(axes.get_xlim())

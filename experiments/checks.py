@@ -1,4 +1,4 @@
-"""What a sweep's commands would refuse is refused before any of them runs, with the file's line."""
+"""Refuse a sweep before any of its commands runs if one of them would, and name the file's line."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from sparsectl.experiments.plan import Task
 
 NOWHERE = Path("/tmp") / "sparsectl-sweep-is-checked"
-"""Stands for what earlier commands will make; nothing is read or written there."""
+"""Stands for the outputs of earlier commands; nothing is read or written there."""
 
 
 class Checks:
-    """Each configuration and each environment is looked at once."""
+    """Checks each configuration and each environment once."""
 
     def __init__(self, file: SweepFile) -> None:
         self.file = file
@@ -33,7 +33,7 @@ class Checks:
         self._teachers: set[tuple[str, str]] = set()
 
     def check_environment(self, run: Run) -> None:
-        """See that a run's environment is there and its teacher fits it.
+        """Check that a run's environment exists and that its teacher fits it.
 
         Raises:
             UserError: with the line in which either is named.
@@ -79,7 +79,7 @@ class Checks:
         self._teachers.add((str(given.value), env))
 
     def checked(self, task: Task, given: Mapping[str, Given], run: Run) -> Any:
-        """The config of a task that has passed all that can be checked before it runs.
+        """Return the config of a task after all checks that are possible before it runs.
 
         Raises:
             UserError: with the line of the setting that is refused.
@@ -93,7 +93,7 @@ class Checks:
             raise self._mistake(task, given, run, error) from error
 
     def _parsed(self, task: Task, values: Mapping[str, Any], seed: Any) -> Any:
-        """The checked config of those values; runs that differ in their seeds are parsed once."""
+        """Return the checked config; values of runs that differ only in seed are parsed once."""
         words = (task.command, *words_of(task.stage.config, values))
         key = (*words, str(seed))
         if key not in self._configs:
@@ -102,7 +102,7 @@ class Checks:
             if isinstance(seed, int) and not isinstance(seed, bool):
                 config = replace(config, seed=seed)
             elif seed is not None:
-                config = parse([*words, f"--seed={seed}"])  # says what a seed is
+                config = parse([*words, f"--seed={seed}"])  # its error explains what a seed is
             load(task.stage.check)(config)
             self._configs[key] = config
         return self._configs[key]
@@ -110,8 +110,8 @@ class Checks:
     def _mistake(
         self, task: Task, given: Mapping[str, Given], run: Run, error: UserError
     ) -> UserError:
-        """The refusal with the line of the setting that it names first; else of the command's
-        table."""
+        """Return the refusal with the line of the first setting that it names; without one, of the
+        command's table."""
         said = str(error)
         places = [
             (found.start(), one.place)
@@ -125,7 +125,7 @@ class Checks:
 
 
 def _with_places(task: Task) -> dict[str, Any]:
-    """Its settings with paths that lead nowhere for what is not made yet."""
+    """Return a task's settings, with placeholder paths for files that do not exist yet."""
     values: dict[str, Any] = {**task.settings, **task.files}
     values |= {name: NOWHERE / name for name in task.inputs}
     if task.stage.out is not None:
@@ -134,7 +134,7 @@ def _with_places(task: Task) -> dict[str, Any]:
 
 
 def _any_spelling(name: str) -> str:
-    """A pattern for a setting's name with dashes in front or not, and - or _ between its words."""
+    """Return a pattern that matches a setting's name with or without dashes, with - or _ inside."""
     words = "[-_]".join(map(re.escape, re.split("[-_]", name)))
     return rf"(?:--)?{words}"
 
@@ -147,7 +147,7 @@ def _texts(given: Given | None) -> list[str]:
 
 
 def _near(name: str) -> str:
-    """The nearest known environment."""
+    """Suggest the known environment with the most similar name, as the end of a message."""
     import gymnasium
 
     near = get_close_matches(name, list(gymnasium.registry), 1, 0.6)
@@ -155,7 +155,7 @@ def _near(name: str) -> str:
 
 
 def _near_setting(task: Task, said: str) -> str:
-    """The nearest of the values that the line offers, to the one that it refuses."""
+    """Suggest the most similar of the values that a message offers for the one that it refuses."""
     wrong = re.search(r"(?:is|not|choice|board|encoding) '([^']*)'", said)
     offered = re.findall(r"[\w.-]+", said[wrong.end() :] + said[: wrong.start()]) if wrong else []
     value = wrong.group(1) if wrong else ""

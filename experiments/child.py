@@ -1,6 +1,6 @@
-"""`python -m sparsectl.experiments.child`: a command that ends with the sweep that started it.
+"""`python -m sparsectl.experiments.child`: a command that ends when the sweep that started it does.
 
-Its standard input is a pipe of which the sweep holds the other end, whatever the sweep dies of.
+Its standard input is a pipe whose other end the sweep holds, so it closes however the sweep ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from sparsectl.cli import main
 
 PATIENCE_S: Final = 10.0
-"""For the command to end by itself, once the sweep is gone."""
+"""Time in which the command may end by itself after the sweep has ended."""
 
 
 def _end_with(lifeline: int) -> None:

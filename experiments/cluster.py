@@ -1,7 +1,7 @@
-"""Tasks on a Ray cluster: code and inputs are sent once, files come back, what is lost runs again.
+"""Tasks on a Ray cluster: code and inputs are sent once, files come back, lost tasks run again.
 
-A task's files are written here as soon as it ends, and what later tasks need is put into the object
-store from here, so that a node that dies takes nothing along but the tasks that it was at.
+A task's files are written here as soon as it ends, and inputs of later tasks are put into the
+object store from here. A node that dies therefore loses only the tasks that it was running.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sparsectl.experiments.remote import Files, run_remote
 
 CONNECT_S: Final = 5.0
 CORES_EVERY_S: Final = 5.0
-"""Between looks at how many cores the cluster has: nodes come and go."""
+"""Interval at which the number of cores of the cluster is queried: nodes come and go."""
 FROM_OUTSIDE: Final = "inputs"
 LOST: Final = (
     ray.exceptions.WorkerCrashedError,
@@ -44,17 +44,17 @@ LOST: Final = (
     ray.exceptions.OutOfMemoryError,
     ray.exceptions.LocalRayletDiedError,
 )
-"""What a task ends with whose worker or node is gone."""
+"""Exit code of a task whose worker or node is gone."""
 
 
 class Cluster:
     """Workers on a cluster.
 
     Args:
-        folder: of the sweep.
-        plan: whose tasks they are.
+        folder: the sweep's folder.
+        plan: the plan whose tasks run.
         address: HOST:PORT of the head, or auto.
-        retries: how often a task is begun anew whose worker was lost.
+        retries: how often a task is restarted after its worker was lost.
 
     Raises:
         UserError: no cluster answers there.
@@ -65,8 +65,8 @@ class Cluster:
         with ExitStack() as stack:
             staged = tempfile.TemporaryDirectory(prefix="sparsectl-code-")
             code = _staged_code(Path(stack.enter_context(staged)))
-            # Ray tells of lost nodes on standard output, which is for the result; its own logs
-            # have that too.
+            # Ray reports lost nodes on standard output, which is for the result; its own logs
+            # contain them as well.
             stack.enter_context(redirect_stdout(io.StringIO()))
             _connect(address, code)
             stack.callback(ray.shutdown)
@@ -137,7 +137,7 @@ class Cluster:
         self._stack.close()
 
     def _begun_anew(self, task: Task, error: Exception) -> Outcome | None:
-        """Start the task again; None where that was done."""
+        """Return how the task ended if it may not be restarted; None: it has been restarted."""
         lost = self._lost[task.name] = self._lost.get(task.name, 0) + 1
         if lost <= self.retries:
             self.start(task)
@@ -154,27 +154,27 @@ class Cluster:
         seconds: float,
         files: dict[str, bytes],
     ) -> Outcome:
-        """Write what came back."""
+        """Write the files that a worker returned."""
         place = self.folder.tasks / task.name
         for relative, content in files.items():
             with atomic_path(place / relative) as temporary:
                 temporary.write_bytes(content)
         with atomic_path(place / LOG) as temporary:
             temporary.write_bytes(log)
-        # Its paths are relative to the folder of tasks, as a local task's are made.
+        # The paths in it become relative to the folder of tasks, as a local task's are.
         text = output.replace(f"{TASKS}/{task.name}".encode(), str(place).encode())
         return outcome_of(code, text, last_line(place / LOG), seconds)
 
     def _stored_task(self, task: Task) -> Any:
-        """What a finished task made, in the object store; put there once."""
+        """Return the object store's reference to the files of a finished task, stored once."""
         if task.name not in self._stored:
             made = self.folder.tasks / task.name / task.stage.file
             self._stored[task.name] = ray.put(_contents(made))
         return self._stored[task.name]
 
     def _stored_file(self, path: Path) -> tuple[str, Any]:
-        """Where a file from outside lies for the workers, and its content in the store."""
-        if not path.exists():  # minari:ID, which a node has or not
+        """Return the path of an input file for the workers, and the reference to its content."""
+        if not path.exists():  # minari:ID, which is installed on a node or not
             return str(path), None
         key = str(path)
         if key not in self._stored:
@@ -184,7 +184,7 @@ class Cluster:
 
 
 def _outside(task: Task) -> dict[str, Any]:
-    """Settings that are files from outside; a rig's file, which is named as an environment, too."""
+    """Return the settings that are input files, including a rig's file named as an environment."""
     env = task.settings.get("env")
     is_rig = isinstance(env, str) and env.endswith(".toml")
     return {**task.files, **({"env": Path(env)} if is_rig and env else {})}
@@ -202,7 +202,7 @@ def _contents(path: Path) -> Files:
 
 
 def _staged_code(folder: Path) -> Path:
-    """A copy of this package, whose folders may be links, for the workers."""
+    """Return a copy of this package, whose folders may be links, for the workers."""
     source = Path(sparsectl.__file__).absolute().parent
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     return Path(shutil.copytree(source, folder / "sparsectl", ignore=ignored))

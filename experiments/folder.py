@@ -1,7 +1,7 @@
-"""A sweep's folder: what it is of, and what of its tasks is done.
+"""A sweep's folder: its plan, and the results of its tasks.
 
-`sweep.json` says which runs there are and which tasks they have; `tasks/NAME/` is a task's own:
-its files, `log.txt`, and last of all `done.json`, or `failed.json`. Every path in them is relative,
+`sweep.json` lists the runs and their tasks. `tasks/NAME/` contains the files of a task, its
+`log.txt`, and, written last, `done.json` or `failed.json`. Every path in them is relative,
 so the folder may be copied elsewhere.
 """
 
@@ -33,9 +33,9 @@ class Outcome:
 
     Attributes:
         exit_code: 0: it is done.
-        result: what its command gave.
-        error: the line that it ended with.
-        seconds: that it took in this sitting.
+        result: the result of its command.
+        error: the last line of its log.
+        seconds: time that it took since it was last started.
     """
 
     exit_code: int
@@ -48,7 +48,7 @@ class Folder:
     """The folder of one sweep.
 
     Args:
-        path: of the folder.
+        path: the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,10 +56,10 @@ class Folder:
         self.tasks = path / TASKS
 
     def check(self, plan: Plan, *, update: bool) -> None:
-        """See that the folder is this plan's, or may become it.
+        """Check that the folder is of this plan, or may become it.
 
         Raises:
-            UserError: it has results of another sweep, and is not to be brought up to date.
+            UserError: it has results of another sweep, and no update was asked for.
         """
         path = self.path / SWEEP
         if path.exists():
@@ -70,7 +70,7 @@ class Folder:
             raise UserError(f"{self.path} holds files that are of no sweep; give another --out")
 
     def begin(self, plan: Plan, text: str) -> None:
-        """Write what the sweep is of."""
+        """Write sweep.json."""
         write_json(self.path / SWEEP, _described(plan, text))
 
     def _changed(self, before: JSON, plan: Plan) -> str:
@@ -84,7 +84,7 @@ class Folder:
         )
 
     def done(self, name: str) -> JSON | None:
-        """What a finished task left; None: it is not finished.
+        """Return the result of a finished task; None: it is not finished.
 
         Raises:
             UserError: a file that it made is gone or was changed.
@@ -104,12 +104,12 @@ class Folder:
         return found
 
     def failed(self, name: str) -> JSON | None:
-        """What a failed task left, if it is one."""
+        """Return how a task failed; None: it has not failed."""
         path = self.tasks / name / FAILED
         return read_json(path) if path.exists() else None
 
     def record(self, task: Task, outcome: Outcome) -> None:
-        """Keep how a task ended; what is done has `done.json` from this moment on.
+        """Write how a task ended; a task is finished from the moment `done.json` exists.
 
         Raises:
             UserError: there is no room for it.
@@ -136,10 +136,10 @@ class Folder:
 
 
 def read_sweep_json(path: Path) -> JSON:
-    """What a sweep's folder is of.
+    """Read the sweep.json of a folder.
 
     Raises:
-        UserError: the file is damaged, or of another program or version.
+        UserError: the file is damaged, or was written by another program or version.
     """
     said = read_json(path)
     if not isinstance(said, dict) or (said.get("format"), said.get("version")) != (FORMAT, VERSION):
@@ -181,7 +181,7 @@ def _about(file: Path) -> JSON:
 
 
 def _is_as_made(file: Path, about: Mapping[str, Any]) -> bool:
-    """By its size and time, and where a copy has another time by its content."""
+    """Whether a file is as its task wrote it: same size and time or, in a copy, same content."""
     if not file.is_file() or file.stat().st_size != about["bytes"]:
         return False
     if file.stat().st_mtime_ns == about["modified_ns"]:
@@ -190,7 +190,7 @@ def _is_as_made(file: Path, about: Mapping[str, Any]) -> bool:
 
 
 def _relative(value: Any, folder: str) -> Any:
-    """A result whose paths begin in the task's own folder."""
+    """Return a result whose paths are relative to the task's folder."""
     if isinstance(value, dict):
         return {key: _relative(each, folder) for key, each in value.items()}
     if isinstance(value, list):
@@ -208,11 +208,11 @@ def _remove(path: Path) -> None:
 
 
 def results_of(path: Path) -> Iterator[tuple[JSON, dict[str, JSON]]]:
-    """Each run as sweep.json has it, with what its finished tasks left by their commands; of its
-    teacher's evaluation as `teacher`.
+    """Return each run of sweep.json with the results of its finished tasks by command; the
+    evaluation of its teacher is `teacher`.
 
     Raises:
-        UserError: the folder is no sweep's, or a file in it is damaged.
+        UserError: the folder is not a sweep's, or a file in it is damaged.
     """
     folder, known = Folder(path), {}
     for run in read_sweep_json(path / SWEEP)["runs"]:

@@ -1,4 +1,4 @@
-"""Where a key stands in a TOML file: tomllib tells what a file says, but not in which line."""
+"""Find the line of each key in a TOML file, which tomllib does not report."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 Place = tuple[str, ...]
-"""Names of the tables around a key, and its own; an array's entry by its number, as text."""
+"""The names of the tables around a key, then its own; an entry of an array is its index as text."""
 
 
 def lines_of(text: str) -> dict[Place, int]:
-    """The line, from 1, of each table and key of a text that is valid TOML.
+    """Return the line, from 1, of each table and key of valid TOML.
 
-    A statement is the shortest run of lines that is valid TOML by itself: values over several lines
-    are not until they end.
+    A statement is the shortest sequence of lines that is valid TOML by itself; a value over several
+    lines is valid only once it is complete.
     """
     found: dict[Place, int] = {}
     header: Place = ()
@@ -51,7 +51,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _places(said: Any, before: Place = ()) -> Iterator[Place]:
-    """Of all tables and keys of nested ones."""
+    """Yield the places of all tables and keys, including nested ones."""
     if isinstance(said, list):
         said = {str(i): each for i, each in enumerate(said) if isinstance(each, dict)}
     for name, value in said.items() if isinstance(said, dict) else ():
@@ -60,7 +60,7 @@ def _places(said: Any, before: Place = ()) -> Iterator[Place]:
 
 
 def _numbered(place: Place, entries: dict[Place, int], is_entry: bool) -> Place:
-    """The place with the number of the latest entry behind each array of tables."""
+    """Return the place with the index of the last entry inserted after each array of tables."""
     found: Place = ()
     for depth, name in enumerate(place, 1):
         found = (*found, name)

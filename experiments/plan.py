@@ -1,8 +1,8 @@
-"""The tasks of a sweep: each command of each run, once where several runs share it.
+"""The tasks of a sweep: each command of each run, once if several runs share it.
 
-A task's name has the digest of all that its result follows from: the command, all of its settings,
-and the digests of its files and of the tasks before it. So what is done once is found again by any
-file that asks for the same.
+A task's name contains the digest of everything that its result depends on: the command, all of its
+settings, and the digests of its files and of the tasks before it. A finished task is therefore
+found again by any sweep file that asks for the same.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from sparsectl.experiments.sweep_file import Given, SweepFile
 DIGITS: Final = 12
 TASKS: Final = "tasks"
 NONE: Final = "None"
-"""As the command line has it: the setting is not given."""
+"""The command line's word for a setting that is not given."""
 
 INSTEAD: Final = {POLICY: (POLICY, STUDENT, TEACHER), STUDENT: (STUDENT, TEACHER)}
-"""What is taken where an earlier command makes it, the first that there is."""
+"""A setting that takes the output of an earlier command: the first of these that exists."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A command with all that it is given.
+    """A command with all of its settings.
 
     Attributes:
         name: its folder in `tasks/`.
         command: its name.
-        label: what it is, for people: that of the first run that needs it.
-        settings: given, by name, without paths.
-        files: settings that are files from outside → where they lie.
-        inputs: settings that are what other tasks make → the tasks.
+        label: a name for people, of the first run that needs it.
+        settings: the given settings by name, without paths.
+        files: settings that are input files → their paths.
+        inputs: settings that are outputs of other tasks → the tasks.
     """
 
     name: str
@@ -63,11 +63,11 @@ class Task:
 
     @property
     def stage(self) -> Stage:
-        """Its command's place in the chain."""
+        """The stage of its command in the chain."""
         return CHAIN[self.command]
 
     def words(self, tasks: Path) -> list[str]:
-        """The words of its command line, for a folder of tasks."""
+        """Return the words of its command line for a folder of tasks."""
         made = {name: tasks / task.name / task.stage.file for name, task in self.inputs.items()}
         values = {**self.settings, **self.files, **made}
         if self.stage.out is not None:
@@ -77,10 +77,10 @@ class Task:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, and the names of its tasks by their commands.
+    """A run, and the names of its tasks by command.
 
     Attributes:
-        teacher: the task that evaluates its teacher, where both are evaluated.
+        teacher: the task that evaluates its teacher, if both are evaluated.
     """
 
     run: Run
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Of what it asks for."""
+        """Return the digest of the runs and tasks."""
         said = [[each.run.name, sorted(each.tasks.values())] for each in self.runs]
         return _digest(said)
 
@@ -105,7 +105,7 @@ class Plan:
 def chosen(
     plan: Plan, environments: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
 ) -> Plan:
-    """The runs of those names and seeds, of all where none are named, and the tasks that they need.
+    """Return the runs of these names and seeds (none: of all) and the tasks that they need.
 
     Raises:
         UserError: there is no such run.
@@ -133,10 +133,10 @@ def chosen(
 
 
 def plan_of(file: SweepFile) -> Plan:
-    """Plan all runs; whatever the commands would refuse is refused here.
+    """Plan all runs; what a command would refuse is refused here.
 
     Raises:
-        UserError: with the line of the file that it is about.
+        UserError: a setting is refused; the message has the file's line.
     """
     planner = _Planner(file)
     runs = tuple(planner.planned(run) for run in runs_of(file))
@@ -203,7 +203,7 @@ class _Planner:
         return self.tasks.setdefault(task.name, task)
 
     def _given(self, run: Run, stage: Stage) -> dict[str, Given]:
-        """The command's settings: those that all of the run's have, and its own over them."""
+        """Return a command's settings: those of the whole run, overridden by its own."""
         known = settings_of(stage.config)
         shared = {name: run.settings[name] for name in SHARED if name in run.settings}
         if stage.command in SEEDED:
@@ -216,7 +216,7 @@ class _Planner:
         return given
 
     def _environment(self, env: Given) -> Given:
-        """A rig's file by its whole path."""
+        """Return the environment, with the absolute path of a rig's file."""
         if isinstance(env.value, str) and env.value.endswith(".toml"):
             return Given(str(self._file(env)), env.place)
         return env
@@ -227,10 +227,10 @@ class _Planner:
         return self._file(given)
 
     def _file(self, given: Given) -> Path:
-        """A file or folder from outside; its place is relative to the sweep's file.
+        """Return the path of an input file or folder, which is given relative to the sweep's file.
 
         Raises:
-            UserError: it is not there.
+            UserError: it does not exist.
         """
         if not isinstance(given.value, str) or not given.value:
             raise self.file.mistake(given.place, f"{given.value!r} names no file; give its path")
@@ -262,7 +262,7 @@ class _Planner:
         return _digest([task.command, settings])
 
     def _content(self, path: Any) -> Any:
-        """The digest of a file's content, or of all files in a folder."""
+        """Return the digest of a file's content, or of all files in a folder."""
         if isinstance(path, list):
             return [self._content(Path(each)) for each in path]
         if path not in self._digests:
@@ -282,7 +282,7 @@ def _source(made: Mapping[str, Task | Path], kind: str) -> Task | Path | None:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """Return a value in the types of JSON."""
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return str(value) if isinstance(value, Path) else value
@@ -294,7 +294,7 @@ def _digest(value: Any) -> str:
 
 
 def _content_digest(path: Path) -> str:
-    """Of a file, or of the names and contents of a folder's; of a name in Minari itself.
+    """Return the digest of a file, of the names and contents in a folder, or of a name in Minari.
 
     Raises:
         UserError: it cannot be read.

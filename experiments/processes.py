@@ -1,4 +1,4 @@
-"""Tasks as processes of this machine, each on one core with one thread."""
+"""Run tasks as processes of this machine, each with one thread."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ THREADS: Final = (
 )
 JAX_THREADS: Final = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 PATIENCE_S: Final = 30.0
-"""For tasks to write a checkpoint and end."""
+"""Time in which tasks may write a checkpoint and end."""
 TAIL: Final = 4096
-"""Bytes at a log's end that are looked at."""
+"""Number of bytes at a log's end that are read."""
 
 
 class Workers(Protocol):
-    """Where tasks run."""
+    """What runs tasks."""
 
     @property
     def free(self) -> int:
-        """How many more tasks may be started now."""
+        """Return how many more tasks may be started now."""
 
     def start(self, task: Task) -> None:
-        """Begin it; all that it needs is done."""
+        """Start a task; the tasks that it needs are finished."""
 
     def ended(self) -> Iterator[tuple[Task, Outcome]]:
-        """Those that have ended since this was asked last."""
+        """Return the tasks that have ended since the last call."""
 
     def said(self, task: Task) -> str:
-        """The last line of a task that runs."""
+        """Return the last line of a running task."""
 
     def stop(self) -> None:
-        """End all that run; what they can go on from stays."""
+        """End all running tasks; their checkpoints stay."""
 
 
 @dataclass
@@ -65,8 +65,8 @@ class Processes:
     """Workers on this machine.
 
     Args:
-        folder: of the sweep.
-        count: tasks at once.
+        folder: the sweep's folder.
+        count: number of tasks at once.
     """
 
     def __init__(self, folder: Folder, count: int) -> None:
@@ -92,7 +92,7 @@ class Processes:
                     stdout=output,
                     stderr=log,
                     env=one_thread_environment(),
-                    process_group=0,  # Ctrl-C is ours, and we tell them
+                    process_group=0,  # this process handles Ctrl-C and ends them
                 )
         except OSError as error:
             raise UserError(unwritable(place, error)) from error
@@ -138,10 +138,10 @@ class Processes:
 
 
 def _own_output(path: Path) -> IO[bytes]:
-    """A task's standard output, locked for as long as any process has it.
+    """Open a task's standard output, which is locked as long as any process has it open.
 
-    A task that a killed sweep left behind ends by itself (`experiments.child`) and is waited for,
-    as two of one task would mix their files.
+    A task that a killed sweep left behind ends by itself (`experiments.child`); this waits for it,
+    because two processes of one task would mix their files.
 
     Raises:
         UserError: it does not end.
@@ -165,7 +165,7 @@ def _own_output(path: Path) -> IO[bytes]:
 
 
 def task_words(task: Task, tasks: Path) -> list[str]:
-    """The words of a task's command; episodes need no more processes than its one core."""
+    """Return the words of a task's command; its episodes run in one process."""
     words = [task.command, *task.words(tasks)]
     if "workers" not in task.settings and task.command in ("collect", "distill"):
         words.append("--workers=1")
@@ -173,13 +173,13 @@ def task_words(task: Task, tasks: Path) -> list[str]:
 
 
 def one_thread_environment() -> dict[str, str]:
-    """Of processes that stand side by side: two threads of one library each would collapse."""
+    """Return the environment of parallel processes; two threads of a library in each are slow."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} {JAX_THREADS}".strip()
     return {**os.environ, **dict.fromkeys(THREADS, "1"), "XLA_FLAGS": flags}
 
 
 def outcome_of(code: int, output: bytes, last: str, seconds: float) -> Outcome:
-    """What a command's exit code, standard output and last line on stderr say."""
+    """Return how a command ended, from its exit code, standard output and last line on stderr."""
     if code < 0:
         name = signal.Signals(-code).name
         why = "; the memory of the machine may not have sufficed" if name == "SIGKILL" else ""
@@ -194,7 +194,7 @@ def outcome_of(code: int, output: bytes, last: str, seconds: float) -> Outcome:
 
 
 def last_line(log: Path) -> str:
-    """Of a log; empty where there is none."""
+    """Return the last line of a log; empty if there is none."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -206,12 +206,12 @@ def last_line(log: Path) -> str:
 
 
 def is_disk_full(line: str) -> bool:
-    """Whether a command's last line says that there was no room."""
+    """Whether a command's last line reports a full disk."""
     return any(os.strerror(number) in line for number in FULL)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """To a process and what it started, if it still runs."""
+    """Send a signal to a process and its children, if it still runs."""
     if process.poll() is None:
         with suppress(ProcessLookupError, PermissionError):
             if number == signal.SIGKILL:

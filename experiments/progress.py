@@ -1,4 +1,4 @@
-"""A sweep's progress: on a terminal the grid and what runs, elsewhere a line every so often."""
+"""Show a sweep's progress: the grid and running tasks on a terminal, else a line at intervals."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ REDRAWN_EVERY_S: Final = 0.5
 
 
 class GridProgress:
-    """Shows how a sweep stands, on stderr.
+    """Shows the state of a sweep on stderr.
 
     Args:
-        at_once: tasks that run side by side.
+        at_once: number of tasks that run in parallel.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -48,7 +48,7 @@ class GridProgress:
         self._live.stop()
 
     def update(self, standing: Standing, said: Mapping[str, str]) -> None:
-        """Draw it anew, if it is time."""
+        """Redraw it if the interval has passed."""
         now = time.monotonic()
         for name in list(standing.failed)[self._told :]:
             line = f"failed: {standing.plan.tasks[name].label}: {standing.failed[name]}"

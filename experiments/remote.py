@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: one command in a folder of its own, from bytes to bytes."""
+"""Run one command on a worker of a cluster, in its own folder; inputs and outputs are bytes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Final
 
 Files = Mapping[str, bytes]
-"""Contents by paths relative to a folder, or by "" where it is one file."""
+"""Contents by path relative to a folder; of a single file the path is ""."""
 
 SCRATCH: Final = "sparsectl-task-"
-"""Of the names of workers' folders; the worker's number follows."""
+"""Start of the names of workers' folders; the worker's process id follows."""
 
 LOG_BYTES: Final = 2**20
-"""Of a log's end that are sent back."""
+"""Number of bytes at the end of a log that are sent back."""
 
 
 def run_remote(
@@ -32,10 +32,10 @@ def run_remote(
     """Run a command whose paths are relative.
 
     Args:
-        words: of its command line.
+        words: the command line.
         made: the folder that it writes to.
-        left_behind: what of it is not sent back.
-        places: where each input goes …
+        left_behind: files in it that are not sent back.
+        places: path of each input …
         inputs: … and its files.
 
     Returns:
@@ -52,7 +52,7 @@ def run_remote(
         folder.mkdir(parents=True, exist_ok=True)
         log_path = scratch / "log"
         with log_path.open("wb") as log:
-            # The child ends when its standard input does, so when this worker is killed.
+            # The child ends when its standard input closes, which it does if this worker is killed.
             process = subprocess.Popen(
                 [sys.executable, "-m", "sparsectl.experiments.child", *words, "--json"],
                 cwd=scratch,
@@ -72,7 +72,7 @@ def run_remote(
 
 
 def _remove_stale() -> None:
-    """What workers left behind that were killed."""
+    """Remove the folders of workers that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
         number = folder.name.removeprefix(SCRATCH).partition("-")[0]
         if number.isdecimal() and not _is_alive(int(number)):
@@ -85,12 +85,12 @@ def _is_alive(number: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's
+        pass  # it belongs to another user
     return True
 
 
 def _path() -> str:
-    """That of this worker's code, which may be what the cluster was sent."""
+    """Return the import path of this worker's code, which may be a copy sent to the cluster."""
     import sparsectl
 
     here = str(Path(sparsectl.__file__).absolute().parent.parent)

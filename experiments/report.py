@@ -1,4 +1,4 @@
-"""`sparsectl report`: of a sweep's folder here, of runs and trials by `hil.report`."""
+"""`sparsectl report`: for a sweep's folder here, for runs and trials by `hil.report`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sparsectl.hil.report.report import write_report
 JSON = dict[str, Any]
 
 MOST_IN_MATRIX: Final = 12
-"""Methods of which the page shows every pair; the table of comparisons has all."""
+"""Up to this many methods the page shows every pair; the table of comparisons has all."""
 INTERVALS: Final = ("mean_interval", "iqm_interval", "interval")
 
 
@@ -38,8 +38,8 @@ def report(config: ReportConfig) -> JSON:
     """Write a report.
 
     Returns:
-        Of a sweep dict: report (the page), runs, unfinished, table, files; else what
-        `hil.report.report.write_report` does.
+        dict: for a sweep report (the page), runs, unfinished, table, files; otherwise the result of
+        `hil.report.report.write_report`.
 
     Raises:
         UserError: there is nothing to report, or the page cannot be written.
@@ -103,7 +103,7 @@ def _written(
 
 
 def _flat(kind: type, rows: Iterable[Any]) -> tuple[list[str], list[JSON]]:
-    """Columns and rows, an interval as two columns."""
+    """Return columns and rows; an interval becomes two columns."""
     columns: list[str] = []
     for field in fields(kind):
         ends = [f"{field.name}_low", f"{field.name}_high"]
@@ -175,7 +175,7 @@ _OPTIONAL: Final = {
 
 
 def _matrix(methods: Sequence[str], pairs: Sequence[Comparison]) -> dict[tuple[str, str], str]:
-    """Row and column → the probability that the row is better."""
+    """Return by row and column the probability that the row is better."""
     cells = {}
     for pair in pairs:
         low, high = pair.interval or (None, None)
@@ -186,7 +186,7 @@ def _matrix(methods: Sequence[str], pairs: Sequence[Comparison]) -> dict[tuple[s
 
 
 def _figure(value: float, ends: tuple[float, float] | None, form: str = ".3f") -> str:
-    """A figure with its interval."""
+    """Format a value with its interval."""
     if abs(value) >= 100:
         form = ",.1f"
     if ends is None:

@@ -1,4 +1,4 @@
-"""What the finished runs of a sweep gave: a row a run, and what rows of one method say together."""
+"""Results of a sweep's finished runs: a row per run, and summaries of the rows of each method."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Interval = tuple[float, float] | None
 
 @dataclass(frozen=True)
 class Row:
-    """A run's figures; None: it has none of that kind.
+    """The values of a run; None: it has none of that kind.
 
     Attributes:
-        score: 1 + (return - teacher's) / |teacher's|, so the share of the teacher's return where
+        score: 1 + (return - teacher's) / |teacher's|, which is the share of the teacher's return if
             that is positive; without a teacher the return itself.
-        return_min: of its worst episode.
+        return_min: return of its worst episode.
         failures_per_1000: episodes that return less than three quarters of the teacher's mean.
-        distill_seconds: of its distillation.
-        folder: of its student's task, in the sweep's folder.
+        distill_seconds: duration of its distillation.
+        folder: folder of its student's task, inside the sweep's folder.
     """
 
     environment: str
@@ -68,12 +68,12 @@ COLUMNS: Final = tuple(field.name for field in fields(Row))
 
 @dataclass(frozen=True)
 class Results:
-    """A sweep's rows, and what else its runs left.
+    """A sweep's rows and other results of its runs.
 
     Attributes:
-        runs: as sweep.json has them, finished or not.
-        stages: of each distillation its steps, by (environment, method, seed).
-        curves: of each teacher's training its learning curve's file, by (environment, seed).
+        runs: the runs in sweep.json, finished or not.
+        stages: the steps of each distillation, by (environment, method, seed).
+        curves: the file with each teacher's learning curve, by (environment, seed).
     """
 
     path: Path
@@ -92,7 +92,7 @@ class Results:
         return list(dict.fromkeys(row.method for row in self.rows))
 
     def of(self, method: str, environment: str | None = None) -> list[Row]:
-        """The rows of a method, of one environment or of all."""
+        """Return the rows of a method, in one environment or in all."""
         return [
             row
             for row in self.rows
@@ -101,10 +101,10 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """The results of a sweep's folder as far as they are there.
+    """Read the results in a sweep's folder, as far as they exist.
 
     Raises:
-        UserError: it is no sweep's, damaged, or nothing in it is finished.
+        UserError: the folder is not a sweep's, is damaged, or nothing in it is finished.
     """
     folder, rows, unfinished = Folder(path), [], []
     stages: dict[tuple[str, str, int], list[JSON]] = {}
@@ -137,7 +137,7 @@ def _why(unfinished: JSON) -> str:
 
 
 def _row(run: JSON, done: dict[str, JSON], *, beside_students: bool) -> Row:
-    """A run's row; where other runs have students, one that has none is of the teacher itself."""
+    """Return a run's row; if other runs have students, one without is the teacher itself."""
     found = {name: each["result"] for name, each in done.items()}
     distilled, benched = found.get("distill", {}), found.get("bench", {})
     exported, evidence = found.get("export", {}), distilled.get("evidence") or {}
@@ -189,13 +189,13 @@ def _score(value: float | None, teacher: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the runs of a method say together, in one environment or in all.
+    """The summary of a method's runs, in one environment or in all.
 
     Attributes:
-        runs: how many are finished.
-        mean, iqm: of the scores, each with its 95 % interval.
+        runs: number of finished runs.
+        mean, iqm: mean and interquartile mean of the scores, each with its 95 % interval.
         lowest: score of the worst run.
-        kept_weights, …: means over the runs; None where there are none.
+        kept_weights, …: means over the runs; None if there are none.
     """
 
     environment: str
@@ -220,7 +220,7 @@ ALL: Final = "all environments"
 
 
 def summaries(results: Results) -> list[Summary]:
-    """A summary a method in each environment, and of all where there are several."""
+    """Return a summary per method and environment, and of all environments if there are several."""
     found = [
         summary
         for environment in results.environments
@@ -237,7 +237,7 @@ def summaries(results: Results) -> list[Summary]:
 
 
 def scores_of(rows: Iterable[Row]) -> Scores:
-    """Scores by environment, in the order of their names; what has none is left out."""
+    """Return scores by environment, sorted by name; runs without a score are left out."""
     by_environment: dict[str, list[float]] = {}
     for row in rows:
         if row.score is not None:
@@ -291,7 +291,7 @@ class Comparison:
 
 
 def comparisons(results: Results) -> list[Comparison]:
-    """Each pair of methods, in the environments where both have runs."""
+    """Compare each pair of methods, in the environments in which both have runs."""
     found = []
     for i, method in enumerate(results.methods):
         for other in results.methods[i + 1 :]:

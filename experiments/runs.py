@@ -1,4 +1,4 @@
-"""The runs that a sweep's file asks for: each with all of its settings, and where those stand."""
+"""The runs of a sweep's file: each with all of its settings and their places in the file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SEED: Final = "seed"
 
 @dataclass(frozen=True)
 class Run:
-    """One of them.
+    """One run of a sweep.
 
     Attributes:
         environment: name of its table in the file, or the environment's id.
         table: name of its method's table.
-        method: that name, and those settings in which the grid's runs differ besides.
-        seed: of its commands that are seeded.
-        settings: all that it is given, by name.
+        method: that name, and the settings of further axes in which the grid's runs differ.
+        seed: the seed of its commands that take one.
+        settings: all of its settings by name.
     """
 
     environment: str
@@ -35,20 +35,20 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What tells it from the others."""
+        """The name that identifies the run."""
         return ", ".join(filter(None, (self.environment, self.method, f"seed {self.seed}")))
 
     @property
     def commands(self) -> list[str]:
-        """Those that the file has a table or a setting for, in the order of the chain; a run that
-        is given its teacher trains none."""
+        """Return the commands for which the file has a table or a setting, in order; a run with a
+        given teacher trains none."""
         wanted = {name.partition(".")[0] for name in self.settings}
         if "teacher" in self.settings:
             wanted.discard("teach")
         return [name for name in CHAIN if name in wanted]
 
     def of_command(self, command: str) -> dict[str, Given]:
-        """The settings of one of its commands, by their names there."""
+        """Return the settings of one of its commands, by their names in that command."""
         prefix = f"{command}."
         return {
             name.removeprefix(prefix): given
@@ -58,10 +58,11 @@ class Run:
 
 
 def runs_of(file: SweepFile) -> list[Run]:
-    """All runs, in the order of the grids.
+    """Return all runs in the order of the grids.
 
     Raises:
-        UserError: there are none or too many, two of one name, or a seed is no whole number.
+        UserError: there are none or too many, two have the same name, or a seed is not a whole
+            number.
     """
     found: dict[str, Run] = {}
     for grid in file.grids:
@@ -114,7 +115,7 @@ def _run(file: SweepFile, chosen: Mapping[str, Given], varied: list[str]) -> Run
 
 
 def _last(name: str) -> str:
-    """A setting's name without its command's."""
+    """Return a setting's name without that of its command."""
     return name.partition(".")[2] or name
 
 

@@ -1,4 +1,4 @@
-"""Which task is next, until all are done, have failed, or wait for one that has."""
+"""Choose the next task until all are finished, have failed, or depend on one that has failed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LOOK_EVERY_S: Final = 0.1
 
 @dataclass
 class Standing:
-    """How a sweep stands; times are of `time.monotonic`.
+    """The state of a sweep; times are those of `time.monotonic`.
 
     Attributes:
-        seconds: that each finished task took, by name.
-        failed: why, by name.
-        running: since when, by name.
+        seconds: duration of each finished task, by name.
+        failed: reason of each failed task, by name.
+        running: start of each running task, by name.
     """
 
     plan: Plan
@@ -34,13 +34,13 @@ class Standing:
     exit_codes: dict[str, int] = field(default_factory=dict)
 
     def is_blocked(self, task: Task) -> bool:
-        """Whether something that it needs has failed, or cannot be made for that reason."""
+        """Whether a task that it depends on, directly or not, has failed."""
         needed = task.inputs.values()
         return any(each.name in self.failed or self.is_blocked(each) for each in needed)
 
     @property
     def waiting(self) -> list[Task]:
-        """Those that may still run, in their order."""
+        """Return the tasks that may still run, in order."""
         begun = self.seconds.keys() | self.failed.keys() | self.running.keys()
         return [
             task
@@ -50,7 +50,7 @@ class Standing:
 
     @property
     def ready(self) -> list[Task]:
-        """Those of them that need nothing that is not done."""
+        """Return the waiting tasks whose dependencies are all finished."""
         return [
             task
             for task in self.waiting
@@ -58,7 +58,7 @@ class Standing:
         ]
 
     def seconds_left(self, at_once: int, now: float) -> float | None:
-        """An estimate, by what tasks of the same command took; None: too little is known."""
+        """Estimate the remaining time from finished tasks of the same commands; None: too few."""
         took: dict[str, list[float]] = {}
         for name, seconds in self.seconds.items():
             took.setdefault(self.plan.tasks[name].command, []).append(seconds)
@@ -75,14 +75,14 @@ class Shown(Protocol):
     """Progress on a terminal or in a log."""
 
     def update(self, standing: Standing, said: Mapping[str, str]) -> None:
-        """Draw it anew; `said`: the last lines of what runs, by name."""
+        """Redraw it; `said` has the last line of each running task, by name."""
 
 
 def found(plan: Plan, folder: Folder, *, skip_failed: bool) -> Standing:
-    """What of a plan is done already, and with `skip_failed` what has failed.
+    """Return which tasks of a plan are finished and, with `skip_failed`, which have failed.
 
     Raises:
-        UserError: a file that a task made was changed since.
+        UserError: the output of a task was changed afterwards.
     """
     standing = Standing(plan)
     for name in plan.tasks:
@@ -100,7 +100,7 @@ def run(
     workers: Workers,
     shown: AbstractContextManager[Shown],
 ) -> None:
-    """Run what is left. Whatever ends this process or this loop ends the tasks that run.
+    """Run the remaining tasks. Whatever ends this process or loop ends the running tasks too.
 
     Raises:
         UserError: the disk is full.

@@ -1,4 +1,4 @@
-"""A command's settings as a sweep's file names them, and the words of a command line for them."""
+"""A command's settings, by their names in a sweep's file, and as words of a command line."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _APPENDED = get_args(UseAppendAction[int])[1]
 
 @dataclass(frozen=True)
 class Setting:
-    """One that a command has.
+    """A setting of a command.
 
     Attributes:
         field: its path in the dataclass, such as finetune.steps or return_share.
-        option: on the command line, such as --finetune.steps or --return.
-        is_positional: it is written without its option.
-        is_repeated: each of its values follows an option of its own.
-        is_list: it takes several values.
-        is_bool: it is given by --NAME or --no-NAME.
-        is_path: it names a file or folder.
+        option: its option on the command line, such as --finetune.steps or --return.
+        is_positional: whether it is written without its option.
+        is_repeated: whether the option is repeated before each value.
+        is_list: whether it takes several values.
+        is_bool: whether it is given as --NAME or --no-NAME.
+        is_path: whether it names a file or folder.
     """
 
     field: str
@@ -40,7 +40,7 @@ class Setting:
     is_path: bool
 
     def words(self, value: Any) -> list[str]:
-        """The words that give it this value.
+        """Return the words that set it to this value.
 
         Raises:
             UserError: the value is of another kind.
@@ -69,8 +69,8 @@ class Setting:
 
 @cache
 def settings_of(config: type) -> Mapping[str, Setting]:
-    """All that a command's config has, by the names of its options without the dashes in front;
-    nested ones by their paths."""
+    """Return the settings of a command's config by the names of their options, without leading
+    dashes; nested settings by their paths."""
     return {setting.option[2:]: setting for setting in _settings(config, "", "")}
 
 
@@ -104,14 +104,14 @@ def _option(name: str, hint: Any) -> str:
 
 
 def value_of(config: Any, setting: Setting) -> Any:
-    """What a config has for it."""
+    """Return the value of a setting in a config."""
     for name in setting.field.split("."):
         config = getattr(config, name)
     return config
 
 
 def words_of(kind: type, values: Mapping[str, Any]) -> list[str]:
-    """The words of a command line that give a command of this config those values, by names.
+    """Return the words of a command line that set these values of a config, by name.
 
     Raises:
         UserError: a value is of another kind than its setting.

@@ -1,4 +1,4 @@
-"""The commands that an experiment chains, and what each takes from those before it."""
+"""The commands that an experiment chains, and which outputs of earlier ones each takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from sparsectl.cli import COMMANDS
 
 FROM_BEFORE: Final = "{%s}"
-"""How a sweep's file may name what an earlier command makes: {teacher}, {dataset}, …"""
+"""How a sweep's file may refer to outputs of earlier commands: {teacher}, {dataset}, …"""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Stage:
     Attributes:
         command: its name.
         check: `module:function` that refuses a config without any input of its own.
-        makes: what it hands on; None: nothing.
-        out: what its `out` is, in its own folder; None: it has none.
-        file: where in its folder lies what it makes.
-        takes: names of its settings → what they take from before, where it is made or given.
-        scratch: files and folders that it no longer needs when it is done.
+        makes: name of its output; None: it has none.
+        out: the value of its `out`, inside its own folder; None: it has no such setting.
+        file: path of its output inside its folder.
+        takes: names of its settings → outputs of earlier commands that they take.
+        scratch: files and folders that are removed when it is finished.
     """
 
     command: str
@@ -36,7 +36,7 @@ class Stage:
 
     @property
     def config(self) -> type:
-        """The dataclass of its settings."""
+        """Return the dataclass of its settings."""
         return COMMANDS[self.command].config
 
 
@@ -92,14 +92,14 @@ CHAIN: Final[Mapping[str, Stage]] = {
 """In the order of the chain."""
 
 SHARED: Final = ("env", "env-kwargs", "wrapper")
-"""Settings that each command of the chain has or has not, by which a run is in one environment."""
+"""Settings that are shared by all commands of a run, because a run is in one environment."""
 
 SEEDED: Final = ("teach", "collect", "distill")
 """Commands whose seed is the run's. The others have seeds of their own: all students are evaluated
 in the same episodes."""
 
 UNSHOWN: Final = ("out", "restart", "workers", "checkpoint-seconds")
-"""Settings that leave a result as it is."""
+"""Settings that do not change a result."""
 
 OWN: Final = ("out", "restart")
-"""Settings that a sweep gives itself."""
+"""Settings that the sweep sets itself."""

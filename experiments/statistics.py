@@ -2,7 +2,7 @@
 Statistical Precipice"): the interquartile mean, stratified bootstrap intervals, and the probability
 that one method is better than another.
 
-Scores of a method are one array a task, [runs]; runs are drawn anew within each task.
+The scores of a method are one array [runs] per task; runs are resampled within each task.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Scores = Sequence[Array]
 Statistic = Callable[..., Any]
-"""Samples [..., runs], one a task, and the axis of the runs → the figure, [...]."""
+"""Samples [..., runs], one per task, and the axis of the runs → the statistic [...]."""
 
 RESAMPLES: Final = 5_000
 TRIMMED: Final = 0.25
-"""Share of the scores that the interquartile mean leaves out at each end."""
+"""Share of the scores that the interquartile mean discards at each end."""
 FEWEST: Final = 2
-"""Runs of a task without which there is no interval."""
+"""Fewest runs of a task for which there is an interval."""
 
 
 def mean(*samples: Array, axis: int = -1) -> Any:
-    """Mean of all runs of all tasks."""
+    """Return the mean of all runs of all tasks."""
     return np.concatenate(samples, axis=axis).mean(axis=axis)
 
 
 def interquartile_mean(*samples: Array, axis: int = -1) -> Any:
-    """Mean of the middle half of all runs of all tasks: less noisy than the median, less at the
-    mercy of one run than the mean."""
+    """Return the mean of the middle half of all runs of all tasks: less noisy than the median, and
+    less sensitive to one run than the mean."""
     return scipy.stats.trim_mean(np.concatenate(samples, axis=axis), TRIMMED, axis=axis)
 
 
 def probability_of_improvement(*samples: Array, axis: int = -1) -> Any:
-    """The probability that a run of one method has a higher score than a run of another, in a task
-    drawn at random (Mann and Whitney's U over the pairs; a tie counts half).
+    """Return the probability that a run of one method has a higher score than a run of another,
+    in a task drawn at random (Mann and Whitney's U over the pairs; a tie counts half).
 
     Args:
-        samples: those of the one in each task, then those of the other.
-        axis: of the runs.
+        samples: scores of the first method in each task, then those of the other.
+        axis: the axis of the runs.
     """
     half = len(samples) // 2
     shares = []
@@ -55,11 +55,11 @@ def probability_of_improvement(*samples: Array, axis: int = -1) -> Any:
 
 
 def interval(statistic: Statistic, scores: Scores, seed: int = 0) -> tuple[float, float] | None:
-    """95 % interval of a figure by the stratified bootstrap: the runs of each task are drawn anew
-    by themselves, and the interval is from the 2.5th to the 97.5th hundredth.
+    """Return the 95 % interval of a statistic by the stratified bootstrap: the runs of each task
+    are resampled separately, and the interval spans the 2.5th to the 97.5th percentile.
 
     Returns:
-        None where a task has a single run, of whose spread nothing is known.
+        tuple: low and high; None if a task has a single run, whose spread is unknown.
     """
     if not scores or min(len(each) for each in scores) < FEWEST:
         return None

@@ -27,15 +27,15 @@ EXIT_FAILED: Final = 5
 
 
 def sweep(config: SweepConfig) -> JSON:
-    """Run what of a sweep's file is not done yet.
+    """Run the unfinished tasks of a sweep's file.
 
     Returns:
-        dict: sweep (its folder), runs, done and failed (counts of runs), tasks (how many are done),
-        failures (what failed, why and where its log is), exit_code; with `dry_run` a table.
+        dict: sweep (its folder), runs, done and failed (numbers of runs), tasks (number that are
+        finished), failures (name, reason and log of each), exit_code; with `dry_run` a table.
 
     Raises:
-        UserError: the file asks for what a command would refuse, the folder has other results, or
-            the disk is full.
+        UserError: a command would refuse a setting, the folder has results of another sweep, or the
+            disk is full.
         Stopped: SIGINT came; the same command resumes from there.
     """
     check_counts(config, 0, "processes", most=MOST_PROCESSES)
@@ -67,7 +67,7 @@ def sweep(config: SweepConfig) -> JSON:
 
 
 def _workers(config: SweepConfig, folder: Folder, plan: Plan) -> tuple[Workers, int]:
-    """Where the tasks run, and how many at once."""
+    """Return the workers that run the tasks, and how many tasks run at once."""
     if config.ray is not None:
         from sparsectl.experiments.cluster import Cluster
 
@@ -78,7 +78,7 @@ def _workers(config: SweepConfig, folder: Folder, plan: Plan) -> tuple[Workers, 
 
 
 def _done(standing: Standing) -> list[str]:
-    """Names of the runs whose tasks are all done."""
+    """Return the names of the runs whose tasks are all finished."""
     return [
         each.run.name
         for each in standing.plan.runs
@@ -110,7 +110,7 @@ def _summary(folder: Folder, standing: Standing) -> JSON:
 
 
 def _listed(folder: Folder, standing: Standing) -> JSON:
-    """What would run: a line a run, its commands with what is done of them."""
+    """Describe what would run: a line per run, with its commands and which are finished."""
     plan, rows = standing.plan, []
     shared = Counter(name for each in plan.runs for name in each.tasks.values())
     for each in plan.runs:

@@ -1,8 +1,8 @@
-"""A sweep's file: TOML that says what all runs have, and in what they differ.
+"""A sweep's file: TOML with the settings of all runs, and those in which they differ.
 
 Tables named after commands hold settings of all runs; `[environment.NAME]` and `[method.NAME]` hold
-those of some; a `[grid]` says which of them are combined, and with which seeds and settings. Each
-`[[grid]]` is one of several.
+those of some; a `[grid]` lists which of them are combined, and with which seeds and settings. There
+may be several, each a `[[grid]]`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sparsectl.experiments.stages import CHAIN, OWN, SHARED
 MOST_BYTES: Final = 2**20
 ENVIRONMENT, METHOD, GRID = "environment", "method", "grid"
 COMMON: Final = (*SHARED, "teacher", "seed")
-"""Settings that are of a run and not of one of its commands."""
+"""Settings that belong to a run and not to one of its commands."""
 NOT_HERE: Final = {
     **dict.fromkeys(OWN, "each run has a folder of its own"),
     "trace": "its file would be another's in the next run",
@@ -34,19 +34,19 @@ NOT_HERE: Final = {
 
 @dataclass(frozen=True)
 class Given:
-    """A value, and where it stands."""
+    """A value, and its place in the file."""
 
     value: Any
     place: Place
 
 
 Layer = Mapping[str, Given]
-"""Settings by their names: `env`, `distill.keep`; and `distill` where its table is there."""
+"""Settings by name: `env`, `distill.keep`; and `distill` if the file has that table."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is combined: for each axis its values, in the order of the file."""
+    """The axes that are combined, each with its values, in the order of the file."""
 
     axes: Mapping[str, tuple[Given, ...]]
     place: Place
@@ -54,7 +54,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a file says."""
+    """The content of a sweep's file."""
 
     path: Path
     text: str
@@ -68,7 +68,7 @@ class SweepFile:
         return lines_of(self.text)
 
     def mistake(self, place: Place, message: str) -> UserError:
-        """What is wrong there, with its line."""
+        """Return the error for a place, with its line."""
         while place and place not in self._lines:
             place = place[:-1]
         line = self._lines.get(place)
@@ -79,11 +79,12 @@ def read_sweep(path: Path) -> SweepFile:
     """Read a sweep's file.
 
     Raises:
-        UserError: it cannot be read, is no TOML, or says something that is not known.
+        UserError: it cannot be read, is not TOML, or has an unknown key.
     """
     mend = "give the TOML file of a sweep (docs/sweeps.md)"
     try:
-        text = read_whole(path, MOST_BYTES, mend).decode("utf-8-sig")  # editors put a mark there
+        # some editors write a byte order mark
+        text = read_whole(path, MOST_BYTES, mend).decode("utf-8-sig")
         said = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise UserError(f"cannot read {path}: it is not UTF-8 text; {mend}") from error
@@ -95,13 +96,13 @@ def read_sweep(path: Path) -> SweepFile:
 
 
 class _Reader:
-    """Takes a file's tables apart; `file` tells where a mistake stands."""
+    """Reads the tables of a file; `file` finds the line of a mistake."""
 
     def __init__(self, file: SweepFile) -> None:
         self.file = file
 
     def read(self, said: Mapping[str, Any]) -> SweepFile:
-        """The file with all that it says."""
+        """Return the content of the file."""
         own = {key: said[key] for key in said if key not in (ENVIRONMENT, METHOD, GRID)}
         file = self.file
         grids = self._grids(said.get(GRID, {}))
@@ -192,7 +193,7 @@ class _Reader:
         return Grid(axes, place)
 
     def _values(self, name: str, given: Given) -> tuple[Given, ...]:
-        """Of an axis: those of the list, each a list where the setting takes several."""
+        """Return the values of an axis; each is a list if the setting takes several."""
         values = given.value if isinstance(given.value, list) else [given.value]
         if not values:
             raise self.file.mistake(given.place, f"{name} is an empty list; give its values")
