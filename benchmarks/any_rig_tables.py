@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsectl.common.files import read_json
+from sparsectl.plants.drawing import draw_rig, figures_of
 
 RESULTS = Path(__file__).resolve().parent / "results"
 WHO = {"teacher": "the controller that knows the masses", "student": "`any-cartpole`"}
@@ -70,9 +71,46 @@ def _firmware() -> list[str]:
     count = len(results["rigs"])
     return [
         "",
-        "As C in the firmware of the `host` board, in lockstep with MuJoCo, from rest, with a kick "
-        f"while it balances for {results['seconds']:g} s (`python benchmarks/trials.py --policy "
-        f"any-cartpole --rigs {count}`): {round(results['share'] * count)} of {count} drawn "
-        f"cart-poles ({results['share']:.1%}, 95 % interval {results['share_low']:.1%} to "
-        f"{results['share_high']:.1%}).",
+        "As C in the firmware of the `host` board, in lockstep with MuJoCo, with all of the "
+        f"board's checks: {round(results['share'] * count)} of {count} drawn cart-poles "
+        f"({results['share']:.1%}, 95 % interval {results['share_low']:.1%} to "
+        f"{results['share_high']:.1%}; [how the others ended](results.md#one-policy-on-drawn-"
+        "cart-poles)).",
     ]
+
+
+def drawn_trials() -> list[str]:
+    """Trials of the C firmware on drawn rigs: how many balanced, how the others ended, and the
+    worst hundredth."""
+    results = read_json(RESULTS / "trials_on_drawn_rigs.json")
+    rows = results["rigs"]
+    balanced = [row for row in rows if row["balanced"]]
+    times = sorted(row["swing_up_seconds"] for row in balanced)
+    last = results["first"] + len(rows) - 1
+    lines = [
+        f"Rigs {results['first']:,} to {last:,} of `plants/ranges/cartpole.toml`, none of which "
+        "was drawn before; each has a firmware of its own.",
+        "",
+        "| trials | balanced | 95 % interval | swing-up, median |",
+        "| --- | --- | --- | --- |",
+        f"| {len(rows)} | {len(balanced)} ({results['share']:.1%}) | {results['share_low']:.1%} to "
+        f"{results['share_high']:.1%} | {times[len(times) // 2]:.1f} s |",
+        "",
+        "| how the others ended | trials |",
+        "| --- | --- |",
+    ]
+    failed = results["failed"].items()
+    lines += [f"| {how} | {count} |" for how, count in failed]
+    worst = "; ".join(_worst(row) for row in results["worst"])
+    return [*lines, "", f"The worst hundredth, {len(results['worst'])} of them: {worst}."]
+
+
+def _worst(row: dict[str, Any]) -> str:
+    rig = draw_rig("cartpole", row["rig"])
+    figures = figures_of(rig)
+    return (
+        f"rig {row['rig']:,} (the motor pushes the hinge with {figures.push:.1f} m/s² up to "
+        f"{figures.speed:.1f} m/s, {rig.base.limit / figures.length_m:.2f} lengths of the pole's "
+        f"equivalent pendulum to either side, {rig.period_s * 1e3:g} ms) balanced for "
+        f"{row['balanced_seconds']:.1f} s: {row['how']}"
+    )

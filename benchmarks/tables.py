@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 from advice_tables import trajectory_advice
-from any_rig_tables import any_rig
+from any_rig_tables import any_rig, drawn_trials
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -199,6 +199,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "failures": failures,
     "identification": identification,
     "any_rig": any_rig,
+    "drawn_trials": drawn_trials,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,

@@ -145,14 +145,17 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "share_low": low,
         "share_high": high,
         "failed": dict(Counter(_ending(row) for row in rows if not row["balanced"]).most_common()),
-        "worst": worst[: max(1, len(rows) // 100)],
+        "worst": [row | {"how": _ending(row)} for row in worst[: max(1, len(rows) // 100)]],
     }
 
 
 def _ending(row: dict[str, Any]) -> str:
-    """Why a trial failed: the board's fault, or how else it ended."""
-    fault = str(row.get("fault", "NONE"))
-    return fault if fault != "NONE" else str(row["ended"])
+    """Why a trial failed: the board's fault, or what the pole did; why it could not be run."""
+    if "fault" not in row:
+        return str(row["ended"])
+    if row["fault"] != "NONE":
+        return str(row["fault"])
+    return "never up" if row["swing_up_seconds"] is None else "up, and down again"
 
 
 def _identity(policy: Path) -> str:

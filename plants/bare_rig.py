@@ -113,11 +113,40 @@ def _guessed(own: dict[str, Any], table: dict[str, Any]) -> Iterator[str]:
 _NONE_BESIDE_MASS = frozenset({"rotor_inertia", "tip_mass_kg"})
 
 
+def _derived_outside(rig: Rig, ranges: Ranges) -> Iterator[str]:
+    """What the ranges hold as a share, or as an acceleration and a speed of the hinge."""
+    base, pole, motor = rig.base, rig.pole, rig.motor
+    own_kg = base.mass_kg + (0.0 if rig.is_rotary else base.rotor_inertia)
+    share = (pole.mass_kg + pole.tip_mass_kg) / own_kg
+    spread = ranges.numbers["pole"]["mass_share"]
+    if not rig.is_rotary and not spread.holds(share):
+        yield (
+            f"[pole] mass_kg and tip_mass_kg are {share:.2f} of the base's, outside of "
+            f"{spread.low:g} to {spread.high:g}"
+        )
+    if not isinstance(motor, Motor):
+        return
+    push = motor.full_effort / rig.moved_inertia * rig.lever_m
+    spread = ranges.numbers["motor"]["acceleration"]
+    if not spread.holds(push):
+        yield (
+            f"[motor] effort_per_volt makes {push:.1f} m/s2 of base and pole at the full supply, "
+            f"outside of {spread.low:g} to {spread.high:g}"
+        )
+    spread = ranges.numbers["motor"]["no_load_speed"]
+    speed = motor.supply_v / motor.back_emf_v * rig.lever_m if motor.back_emf_v else float("inf")
+    if not spread.holds(speed):
+        yield (
+            f"[motor] back_emf_v lets it turn up to {speed:.2f} m/s, outside of {spread.low:g} to "
+            f"{spread.high:g}"
+        )
+
+
 def outside_of(whole: Whole, ranges: Ranges) -> list[str]:
     """Which of a rig's numbers lie outside of these ranges, in words with the range.
 
-    Those alone that a rig's file has as they are; what is a share of something else, such as a
-    friction, is looked at only in so far as the rig cannot be swung up with it.
+    Of what is a share of something else, the pole's mass, the motor's push and its speed are looked
+    at; a friction only in so far as the rig cannot be swung up with it.
     """
     rig = whole.rig
     values = {
@@ -134,6 +163,7 @@ def outside_of(whole: Whole, ranges: Ranges) -> list[str]:
         if key in ranges.numbers[section]
         and not (spread := ranges.numbers[section][key]).holds(value)
     ]
+    found += _derived_outside(rig, ranges)
     low, high = min(ranges.periods_s), max(ranges.periods_s)
     if not low <= rig.period_s <= high:
         found.insert(0, f"period_s is {rig.period_s:g}, outside of {low:g} to {high:g}")

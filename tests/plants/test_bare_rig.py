@@ -83,11 +83,31 @@ def test_drawn_rigs_lie_within_and_changed_ones_do_not(tmp_path: Path) -> None:
     table["period_s"], table["base"]["limit"] = 0.05, 3.0
     table["motor"]["effort_per_volt"] /= 30.0
     path.write_text(rig_text(table), encoding="utf-8")
-    period, limit, push = outside_of(whole_rig(path, CARTPOLE), CARTPOLE)
+    period, limit, weak, push = outside_of(whole_rig(path, CARTPOLE), CARTPOLE)
     assert period == "period_s is 0.05, outside of 0.01 to 0.02"
     assert limit == "[base] limit is 3, outside of 0.13 to 0.45"
+    assert weak.startswith("[motor] effort_per_volt makes 0.") and weak.endswith("of 4.5 to 25")
     assert push.startswith("its motor pushes the pole's hinge with 0.")
     assert not feasible(whole_rig(path, CARTPOLE).rig) and feasible(draw_rig("cartpole", 0))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "factor", "words"),
+    [
+        ("pole", "mass_kg", 20.0, "[pole] mass_kg and tip_mass_kg are "),
+        ("motor", "back_emf_v", 0.05, "[motor] back_emf_v lets it turn up to "),
+        ("motor", "effort_per_volt", 20.0, "[motor] effort_per_volt makes "),
+        ("base", "mass_kg", 30.0, "[base] mass_kg is "),
+    ],
+)
+def test_the_number_that_is_outside_is_named(
+    tmp_path: Path, section: str, key: str, factor: float, words: str
+) -> None:
+    path, table = tmp_path / "drawn.toml", draw_table("cartpole", 1)
+    table[section][key] *= factor
+    path.write_text(rig_text(table), encoding="utf-8")
+    named = [text for text in outside_of(whole_rig(path, CARTPOLE), CARTPOLE) if words in text]
+    assert len(named) == 1 and ", outside of " in named[0] and "\n" not in named[0]
 
 
 @pytest.mark.parametrize(
