@@ -1,1 +1,1 @@
-"""Policy Distillation: students of teachers that choose one of a few (Rusu et al. 2015)."""
+"""Policy Distillation: students of teachers with discrete actions (Rusu et al. 2015)."""

@@ -1,4 +1,4 @@
-"""The imitation of several tasks' choices: a loss for each head, of its own task's rows."""
+"""Imitation of choices in several tasks: each head has a loss over the rows of its own task."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class HeadsTerm:
     """Losses over the choices of several tasks.
 
     Attributes:
-        terms: one a task.
-        counts: choices of each.
+        terms: one per task.
+        counts: number of choices of each task.
     """
 
     terms: tuple[ChoiceTerm, ...]
     counts: tuple[int, ...]
 
     def __call__(self, outputs: Tensor, values: Tensor) -> Loss:
-        """For outputs and values [..., all choices]; values of other tasks than a row's are NaN,
-        and what the student gives for them costs nothing."""
+        """Return loss and gradient for outputs and values [..., all choices]. Values of other tasks
+        than a row's are NaN, and the student's outputs for them add no loss."""
         total, gradient, first = torch.zeros_like(outputs[..., 0]), torch.zeros_like(outputs), 0
         for term, count in zip(self.terms, self.counts, strict=True):
             head = slice(first, first + count)
@@ -38,7 +38,7 @@ class HeadsTerm:
         return Loss(total, gradient)
 
     def identity(self) -> dict[str, object]:
-        """What tells a run with this term from another, beside its datasets."""
+        """Return what identifies a run with this term, beside its datasets."""
         return {"heads": [term.identity() for term in self.terms]}
 
 

@@ -1,4 +1,4 @@
-"""What a student's outputs lose against a teacher's values of the same choices.
+"""Losses of a student's outputs against a teacher's values of the same choices.
 
 Rusu et al., "Policy Distillation", 2015 (arXiv 1511.06295), section 3.1, with q_T the teacher's
 values of an observation and q_S the student's outputs:
@@ -7,8 +7,8 @@ values of an observation and q_S the student's outputs:
     MSE   ‖q_T - q_S‖²                                                             (equation 2)
     KL    Σ softmax(q_T / τ) · log(softmax(q_T / τ) / softmax(q_S))                (equation 3)
 
-A small τ sharpens: the choice matters, not the scale of rewards. Gradients are written out, so that
-a student without a graph of autograd learns from them too.
+A small τ sharpens the teacher's distribution towards its best choice, independent of the scale of
+rewards. Gradients are written out, so that they also serve a student without autograd.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Loss(NamedTuple):
 
 
 def nll(outputs: Tensor, values: Tensor, temperature: float) -> Loss:
-    """Negative log likelihood of the teacher's choice, the first of equals."""
+    """Return the negative log likelihood of the teacher's choice, the first of equals."""
     best = values.argmax(dim=-1, keepdim=True)
     log_shares = outputs.log_softmax(dim=-1)
     gradient = log_shares.exp().scatter_add(-1, best, torch.full_like(outputs, -1.0))
@@ -36,16 +36,16 @@ def nll(outputs: Tensor, values: Tensor, temperature: float) -> Loss:
 
 
 def mse(outputs: Tensor, values: Tensor, temperature: float) -> Loss:
-    """Squared distance from the values."""
+    """Return the squared distance from the values."""
     difference = outputs - values
     return Loss(difference.square().sum(dim=-1), 2 * difference)
 
 
 def kl(outputs: Tensor, values: Tensor, temperature: float) -> Loss:
-    """Divergence of the student's shares from the teacher's, which the temperature sharpens."""
+    """Return KL(softmax(values / τ) ‖ softmax(outputs))."""
     log_wanted = (values / temperature).log_softmax(dim=-1)
     wanted, log_shares = log_wanted.exp(), outputs.log_softmax(dim=-1)
-    # Where a share is 0 its logarithm may be -inf, and adds nothing.
+    # The logarithm of a probability of 0 may be -inf, and its term is 0.
     divergence = torch.where(wanted > 0, wanted * (log_wanted - log_shares), 0.0)
     return Loss(divergence.sum(dim=-1), log_shares.exp() - wanted)
 

@@ -1,4 +1,4 @@
-"""The imitation of choices in a distillation: which loss at which temperature, what it needs."""
+"""Imitation of choices in a distillation: the loss, its temperature and its requirements."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from sparsectl.training.policy_distillation.losses import LOSSES, Loss
 METHOD = "policy-distillation"
 DEFAULT_LOSS = "kl"
 TEMPERATURES = {Q_VALUES: 0.01, LOGITS: 1.0}
-"""Of the KL term, where none is given: the paper's for Q-values, whose scale is that of the
-rewards; a teacher's logits are its policy as they stand."""
+"""Default temperatures of the KL loss: the paper's for Q-values, which have the scale of the
+rewards; 1 for logits, whose softmax is the teacher's policy."""
 
 NOT_OF_CHOICES = ("td3bc", "bc")
-"""Methods that imitate actions as they were executed."""
+"""Methods that imitate the executed actions."""
 LEAST_WIDTH = 1e-6
 
 
 @dataclass(frozen=True)
 class ChoiceTerm:
-    """A loss over choices, as BPD and the fine-tunings take it.
+    """A loss over choices, for BPD and the fine-tunings.
 
     Attributes:
-        loss: of `LOSSES`.
-        temperature: of the teacher's values, in the KL term.
-        centre, width: of all the teacher's values together. The squared error takes them off, so
-            that it learns as fast from rewards of a hundred as from rewards of one; which value is
-            the greatest stays.
+        loss: a name in `LOSSES`.
+        temperature: that of the teacher's values, in the KL loss.
+        centre, width: mean and standard deviation of all of the teacher's values, by which the
+            squared error standardises them, so that the learning rate does not depend on the scale
+            of rewards; the greatest value stays the greatest.
     """
 
     loss: str
@@ -42,24 +42,24 @@ class ChoiceTerm:
     width: float = 1.0
 
     def __call__(self, outputs: Tensor, values: Tensor) -> Loss:
-        """For outputs and values [..., choices]."""
+        """Return loss and gradient for outputs and values [..., choices]."""
         if self.centre or self.width != 1:
             values = (values - self.centre) / self.width
         return LOSSES[self.loss](outputs, values, self.temperature)
 
     def identity(self) -> dict[str, object]:
-        """What tells a run with this term from another, beside its dataset."""
+        """Return what identifies a run with this term, beside its dataset."""
         return {"loss": self.loss, "temperature": self.temperature}
 
 
 def term_of(
     config: DistillConfig, dataset: Dataset, teacher: ActingPolicy | None
 ) -> ChoiceTerm | None:
-    """What the config asks for; None: the dataset's actions are real numbers.
+    """Return the term that the config asks for; None: the dataset's actions are real numbers.
 
     Raises:
-        UserError: a loss, a temperature or a method that is not for the dataset's actions, a
-            temperature that is not over 0, or a teacher that does not say what the dataset has.
+        UserError: a loss, a temperature or a method does not apply to the dataset's actions, a
+            temperature is not over 0, or the teacher does not give the values that are needed.
     """
     if config.loss is not None and config.loss not in LOSSES:
         raise UserError(f"loss is {config.loss!r}; use one of {', '.join(LOSSES)}")

@@ -1,4 +1,4 @@
-"""Students whose weights are points, S of them at once: the Bayesian ones without the noise."""
+"""Deterministic students, S of them at once: the Bayesian ones without noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparsectl.training.students.priors import Divergence
 from sparsectl.training.students.variational import Generators
 
 LOG_SIGMA = -5.0
-"""Written into the student's file; it is not used where there is a mask."""
+"""Written into the student's file, which has a mask, so that it is not used."""
 
 
 class DeterministicStudent(nn.Module):
@@ -22,13 +22,13 @@ class DeterministicStudent(nn.Module):
 
     Attributes:
         squashed: whether the tanh is there; without it the outputs are values of choices.
-        means: [S, out, in] a layer.
-        biases: [S, 1, out] a layer.
+        means: [S, out, in] per layer.
+        biases: [S, 1, out] per layer.
     """
 
     squashed = True
     pruned_by_noise = False
-    """Every weight is kept; what goes is cut in fine-tuning."""
+    """Every weight is kept; fine-tuning prunes."""
 
     def __init__(
         self,
@@ -38,7 +38,8 @@ class DeterministicStudent(nn.Module):
         log_sigma: float = LOG_SIGMA,
         convolution: Convolution | None = None,
     ) -> None:
-        """`weight_std` and `log_sigma` are a Bayesian student's; these start as He et al. 2015."""
+        """`weight_std` and `log_sigma` are for Bayesian students; weights start as in He et al.
+        2015."""
         super().__init__()
         self.means, self.biases = nn.ParameterList(), nn.ParameterList()
         self.convolution = convolution
@@ -46,11 +47,11 @@ class DeterministicStudent(nn.Module):
             start = [torch.randn(outputs, inputs, generator=one) for one in generators]
             self.means.append(torch.stack(start) * (2 / inputs) ** 0.5)
             self.biases.append(torch.zeros(len(generators), 1, outputs))
-        self.means[-1].data *= 0.3  # the tanh does not start saturated
+        self.means[-1].data *= 0.3  # so that the tanh does not start saturated
 
     @staticmethod
     def noise_widths(sizes: Sequence[int]) -> list[int]:
-        """Random numbers that a layer needs for an observation: none."""
+        """Number of random numbers that each layer needs per observation: none."""
         return []
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
@@ -67,12 +68,12 @@ class DeterministicStudent(nn.Module):
         return observations
 
     def divergences(self, prior: Divergence) -> list[Tensor]:
-        """What the weights cost, a tensor a layer."""
+        """Return the penalty of each weight, a tensor per layer."""
         return [prior(mean, mean) for mean in self.means]
 
     @torch.no_grad()
     def posterior(self, student: int = 0) -> tuple[StudentLayer, ...]:
-        """One student's layers as arrays; every weight is in the mask."""
+        """Return the layers of one student as arrays; the mask keeps every weight."""
         layers = []
         for index, (mean, bias) in enumerate(zip(self.means, self.biases, strict=True)):
             weights = mean[student].cpu().numpy().copy()

@@ -1,6 +1,6 @@
-"""What an encoding of the export does to the weights, so that fine-tuning can see it coming.
+"""Rounding of weights as an encoding of the export does it, for fine-tuning that allows for it.
 
-The forward pass has the rounded weights; the gradient passes as if nothing had happened: the
+The forward pass uses the rounded weights, and the gradient passes unchanged: the
 straight-through estimator (Bengio, Léonard, Courville 2013).
 """
 
@@ -13,28 +13,28 @@ import torch
 from torch import Tensor
 
 Encoding = Callable[[Tensor], Tensor]
-"""A layer's weights [out, in] → the nearest that the encoding can hold."""
+"""A layer's weights [out, in] → the nearest values that the encoding represents."""
 
 
 def as_it_is(weight: Tensor) -> Tensor:
-    """float32 holds what training made."""
+    """Return the weights unchanged, as float32 does."""
     return weight
 
 
 def half(weight: Tensor) -> Tensor:
-    """float16: eleven bits of significand."""
+    """Round to float16, with a significand of eleven bits."""
     return _straight_through(weight, weight.detach().half().float())
 
 
 def integers(weight: Tensor, largest: int) -> Tensor:
-    """Whole multiples, ±largest at most, of one step a row: its greatest weight is `largest`."""
+    """Round each row to multiples of one step, so that its greatest weight is ±`largest` steps."""
     rows = weight.detach()
     step = (rows.abs().amax(dim=-1, keepdim=True) / largest).clamp_min(1e-30)
     return _straight_through(weight, torch.round(rows / step) * step)
 
 
 def _straight_through(weight: Tensor, rounded: Tensor) -> Tensor:
-    return weight - weight.detach() + rounded  # exactly what is rounded, as the first two are 0
+    return weight - weight.detach() + rounded  # exactly the rounded value
 
 
 ENCODINGS: dict[str, Encoding] = {

@@ -19,15 +19,15 @@ from sparsectl.training.students.priors import Divergence, gaussian, log_alpha
 from sparsectl.training.students.variational import VARIANCE_FLOOR, Generators
 
 SCALE_LOG_SIGMA = -4.0
-"""Of the scales at the start; their means start at 1."""
+"""Initial log σ of the scales; their means start at 1."""
 
 
 class GroupLinear(nn.Module):
     """S linear layers with a scale for each input.
 
     Attributes:
-        scale, scale_log_sigma: [S, 1, in], of z.
-        mean, log_sigma: [S, out, in], of the weights given z = 1.
+        scale, scale_log_sigma: [S, 1, in], mean and log σ of z.
+        mean, log_sigma: [S, out, in], those of the weights given z = 1.
         bias: [S, 1, out].
     """
 
@@ -41,10 +41,11 @@ class GroupLinear(nn.Module):
         self.scale_log_sigma = nn.Parameter(torch.full_like(self.scale, SCALE_LOG_SIGMA))
 
     def forward(self, inputs: Tensor, scale_noise: Tensor, noise: Tensor) -> Tensor:
-        """A sample of the outputs [S, B, out]; the noises are standard normal, [S, B, in or out].
+        """Return a sample of the outputs [S, B, out]; the noises are standard normal, [S, B, in or
+        out].
 
         A scale is drawn for each observation, the weights by local reparameterisation given it
-        (Louizos et al., section 4.1: a z of its own a data point).
+        (Louizos et al., section 4.1: each data point has its own z).
         """
         scaled = inputs * torch.addcmul(self.scale, self.scale_log_sigma.exp(), scale_noise)
         mean = torch.baddbmm(self.bias, scaled, self.mean.transpose(1, 2))
@@ -52,7 +53,8 @@ class GroupLinear(nn.Module):
         return torch.addcmul(mean, (variance + VARIANCE_FLOOR).sqrt(), noise)
 
     def divergences(self, prior: Divergence) -> list[Tensor]:
-        """Of the scales, [S, 1, in], and of the weights given them, N(0, 1), [S, out, in]."""
+        """Return those of the scales, [S, 1, in], and of the weights given z from N(0, 1), [S, out,
+        in]."""
         return [
             prior(self.scale, self.scale_log_sigma),
             gaussian(self.mean, self.log_sigma),
@@ -76,8 +78,10 @@ class GroupStudent(nn.Module):
         log_sigma: float = -5.0,
         convolution: Convolution | None = None,
     ) -> None:
-        """`weight_std` is not used: the scales take the weights down, so these start larger. There
-        is no convolution: a scale is one neuron's, and a channel has one at each place."""
+        """`weight_std` is not used: the scales shrink the weights, so these start larger.
+
+        There is no convolution: a scale belongs to one neuron, and a channel has one at each place.
+        """
         super().__init__()
         assert convolution is None
         self.layers = nn.ModuleList(
@@ -87,16 +91,16 @@ class GroupStudent(nn.Module):
 
     @staticmethod
     def noise_widths(sizes: Sequence[int]) -> list[int]:
-        """Random numbers for an observation: a layer's inputs, then its outputs, and so on."""
+        """Number of random numbers per observation: each layer's inputs, then its outputs."""
         return [width for pair in zip(sizes, sizes[1:], strict=False) for width in pair]
 
     def linear_layers(self) -> list[GroupLinear]:
-        """The layers, first to last."""
+        """Return the layers, first to last."""
         return [layer for layer in self.layers if isinstance(layer, GroupLinear)]
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n];
-        the noise has `noise_widths`."""
+        """Return sampled actions [S, B, m] in [-1, 1], or values of choices, for observations [S,
+        B, n]; the noise has `noise_widths`."""
         last = len(self.layers) - 1
         for index, layer in enumerate(self.linear_layers()):
             observations = layer(observations, noise[2 * index], noise[2 * index + 1])
@@ -107,14 +111,14 @@ class GroupStudent(nn.Module):
         return observations
 
     def divergences(self, prior: Divergence) -> list[Tensor]:
-        """Of all layers, each with S in front."""
+        """Return the divergences of all layers, each with S as the first dimension."""
         return [part for layer in self.linear_layers() for part in layer.divergences(prior)]
 
     @torch.no_grad()
     def posterior(self, student: int = 0) -> tuple[StudentLayer, ...]:
-        """One student's layers as arrays: the weights times their scale.
+        """Return the layers of one student as arrays: the weights times their scale.
 
-        log σ is written so that a weight's log α is its neuron's: a threshold cuts whole columns.
+        log σ is set so that each weight has its neuron's log α: a threshold cuts whole columns.
         """
         layers = []
         for layer in self.linear_layers():

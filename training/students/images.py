@@ -1,7 +1,7 @@
-"""Students that see images: their first layer is one convolution, whose weights every place shares.
+"""Students for images: their first layer is one convolution, whose weights all places share.
 
-Values behind it come pixel by pixel, all channels of each. So whatever holds for a layer's outputs
-one after another holds for the next layer's inputs too, channel by channel, `repeats` times.
+Its results are ordered pixel by pixel, with all channels of each. A vector over a layer's outputs
+is therefore repeated `repeats` times over the next layer's inputs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ KERNEL = (3, 3)
 
 
 def convolution_of(image: tuple[int, int, int] | None, channels: int) -> Convolution | None:
-    """The convolution of a student that sees such images; None: it has none.
+    """Return the convolution of a student for such images; None: it has none.
 
     Args:
-        image: [height, width, channels] of what is observed; None: it is no image.
-        channels: that come out; 0: a student without a convolution.
+        image: [height, width, channels] of the observation; None: it is not an image.
+        channels: number of output channels; 0: a student without a convolution.
 
     Raises:
         UserError: the image is smaller than the kernel.
@@ -43,13 +43,13 @@ def convolution_of(image: tuple[int, int, int] | None, channels: int) -> Convolu
 def widths(
     observations: int, convolution: Convolution | None, channels: int, after: Sequence[int]
 ) -> tuple[int, ...]:
-    """Values before the first layer and behind each, the convolution's among them."""
+    """Return the number of inputs of the first layer and of the results of each layer."""
     seen = () if convolution is None else (convolution.count * channels,)
     return (observations, *seen, *after)
 
 
 def matrices(sizes: Sequence[int], convolution: Convolution | None) -> list[tuple[int, int]]:
-    """Inputs and outputs of each layer's weights; of a convolution those of one place."""
+    """Return inputs and outputs of each layer's weights; of a convolution those of one place."""
     pairs = list(zip(sizes, sizes[1:], strict=False))
     if convolution is not None:
         pairs[0] = convolution.patch_size, sizes[1] // convolution.count
@@ -57,11 +57,11 @@ def matrices(sizes: Sequence[int], convolution: Convolution | None) -> list[tupl
 
 
 def patches(images: Tensor, convolution: Convolution) -> Tensor:
-    """[..., B, height * width * channels] -> [..., B * places, patch], of a convolution without
-    pads or dilations.
+    """Return patches: [..., B, height * width * channels] -> [..., B * places, patch]. The
+    convolution has no pads or dilations.
 
-    A row of a patch is one piece of the image, so that two windows find all of them, in a third of
-    the time that a gather of single values takes.
+    A row of a patch is contiguous in the image, so two sliding windows extract all of them, in a
+    third of the time of a gather of single values.
     """
     rows, pixels = convolution.kernel
     down, along = convolution.strides
@@ -72,13 +72,13 @@ def patches(images: Tensor, convolution: Convolution) -> Tensor:
 
 
 def repeats(before: NDArray[Any], after: NDArray[Any]) -> int:
-    """Places at which the layer with weights `before` is applied, as the next one's inputs show."""
+    """Return at how many places `before` is applied, given the weights of the next layer."""
     return int(after.shape[1] // before.shape[0])
 
 
 def used_outputs(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """[outputs] of the layer `before`: which of its neurons, or channels at any place, have a
-    weight in the mask of the layer behind it."""
+    """Return which neurons of the layer `before`, or which channels at any place, the next layer's
+    mask reads: [outputs]."""
     columns = after.reshape(len(after) * repeats(before, after), len(before))
     found: NDArray[np.bool_] = np.logical_or.reduce(columns, axis=0)
     return found

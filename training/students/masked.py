@@ -21,18 +21,19 @@ from sparsectl.training.students.pruning import Mask, Score, cut
 class MaskedStudent(nn.Module):
     """ReLU layers and a tanh output, normalised in and out; weights outside the mask are zero.
 
-    Only neurons that something feeds or that feed something are computed: of a student with a
-    few hundred weights that is a small part.
+    Only neurons with inputs or readers are computed, which are few in a student with a few hundred
+    weights.
 
     Args:
         layers: the student, with its masks.
-        encode: what the export will make of the weights; they are computed with as it leaves them.
-        squashed: whether the tanh is there; without it the outputs are values of choices.
+        encode: the rounding of the export's encoding, which the forward pass applies to the
+            weights.
+        squashed: whether the outputs pass a tanh; without it they are values of choices.
 
     Attributes:
-        weights: [live out, live in] a layer; what stands outside the mask has no effect.
-        biases: [live out] a layer.
-        masks: [live out, live in] a layer, float32 of 0 and 1.
+        weights: [live out, live in] per layer; values outside the mask have no effect.
+        biases: [live out] per layer.
+        masks: [live out, live in] per layer, float32 of 0 and 1.
     """
 
     def __init__(
@@ -58,12 +59,12 @@ class MaskedStudent(nn.Module):
             self.masks.append(torch.from_numpy(mask[block].astype(np.float32)))
 
     def on(self, device: torch.device) -> MaskedStudent:
-        """The student moved to the device, masks too."""
+        """Move the student and its masks to the device, and return it."""
         self.masks = [mask.to(device) for mask in self.masks]
         return self.to(device)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Actions [B, m] in [-1, 1], or values of choices, for observations [B, n]."""
+        """Return actions [B, m] in [-1, 1], or values of choices, for observations [B, n]."""
         last, observed = len(self.masks) - 1, len(observations)
         observations = self._seen(observations)
         layers = zip(self.weights, self.biases, self.masks, strict=True)
@@ -76,19 +77,20 @@ class MaskedStudent(nn.Module):
         return observations
 
     def _inputs_of(self, layer: int) -> Mask:
-        """Which of a layer's inputs are computed: those of a live channel at every place."""
+        """Return which inputs of a layer are computed: those of a live channel, at every place."""
         live, size = self._live[layer], self._layers[layer].mean.shape[1]
         return np.tile(live, size // len(live))
 
     def _seen(self, observations: Tensor) -> Tensor:
-        """What the first layer is applied to: the observations, or each patch of each image."""
+        """Return the rows that the first layer takes: the observations, or each patch of each
+        image."""
         return (
             observations if self._convolution is None else patches(observations, self._convolution)
         )
 
     @torch.no_grad()
     def inputs(self, observations: Tensor) -> list[Tensor]:
-        """Root mean square of each layer's inputs, [live in] a layer."""
+        """Return the root mean square of each layer's inputs, [live in] per layer."""
         sizes, observed = [], len(observations)
         observations = self._seen(observations)
         for weight, bias, mask in zip(self.weights, self.biases, self.masks, strict=True):
@@ -108,7 +110,7 @@ class MaskedStudent(nn.Module):
 
     @torch.no_grad()
     def layers(self) -> tuple[StudentLayer, ...]:
-        """The layers as they are now, at their full size and simplified; what is cut is zero."""
+        """Return the present layers at full size, simplified; pruned weights are zero."""
         result, masks = [], []
         for index, layer in enumerate(self._layers):
             into, out = self._inputs_of(index), self._live[index + 1]
@@ -124,8 +126,8 @@ class MaskedStudent(nn.Module):
 
 
 def _live(masks: Sequence[Mask]) -> list[Mask]:
-    """Which inputs, hidden neurons or channels of each layer and outputs are computed: [n], [out] a
-    layer."""
+    """Return which inputs, hidden neurons or channels, and outputs are computed: [n], then [out]
+    per layer."""
     inputs = np.ones(masks[0].shape[1], np.bool_)
     pairs = zip(masks, masks[1:], strict=False)
     hidden = [mask.any(axis=1) | used_outputs(mask, after) for mask, after in pairs]
@@ -141,8 +143,8 @@ class _HostLayer(Layer):
 def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[StudentLayer, ...]:
     """Return the layers without the weights that cannot matter; the outputs stay as they are.
 
-    A weight into a neuron that feeds nothing does nothing. A neuron that nothing feeds is a
-    constant: what it adds goes into the next layer's biases, and its outgoing weights are cut. A
+    A weight into a neuron that nobody reads has no effect. A neuron without inputs is a constant:
+    its contribution goes into the next layer's biases, and its outgoing weights are cut. A
     student with NaN or infinities keeps its masks.
     """
     weights = [np.where(mask, layer.mean, 0) for layer, mask in zip(layers, masks, strict=True)]
@@ -159,10 +161,10 @@ def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[S
 
 
 def kept_weights(layers: Sequence[StudentLayer]) -> int:
-    """Weights inside the masks; biases are not among them, as the paper counts."""
+    """Return the number of weights inside the masks; biases are not counted, as in the paper."""
     return sum(int(layer.kept(np.inf).sum()) for layer in layers)
 
 
 def live_biases(layers: Sequence[StudentLayer]) -> int:
-    """Biases that are not zero: what a board stores beside the kept weights."""
+    """Return the number of nonzero biases, which a board stores beside the kept weights."""
     return sum(int(np.count_nonzero(layer.bias)) for layer in layers)

@@ -1,4 +1,4 @@
-"""How students act and learn: written out where that is worth it, by autograd everywhere else."""
+"""Forward and backward passes of students: written out if that is faster, otherwise by autograd."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ class StudentPass(Protocol):
     """Actions of S students for their minibatches, and gradients of their parameters."""
 
     def refresh(self) -> None:
-        """Take the parameters as they are now."""
+        """Read the present parameters."""
 
     def actions(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] for observations [S, B, n]; without a graph."""
+        """Return sampled actions [S, B, m] for observations [S, B, n], without a graph of
+        autograd."""
 
     def backward(self, gradient: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
-        """Fill the parameters' gradients from the gradient [S, B, m] in the last actions.
+        """Set the parameters' gradients from the gradient [S, B, m] of the last actions.
 
-        To it is added the divergence with its weights [S]; the students' divergences [S] come back,
-        or zeros where no student's has a weight.
+        The divergence, with its weights [S], is added to the loss. Returns the students'
+        divergences [S], or zeros if all weights are 0.
         """
 
 
 class GraphPass:
-    """Any student, by autograd, in float32."""
+    """The pass of any student, by autograd, in float32."""
 
     def __init__(self, student: Student) -> None:
         self._student = student
@@ -39,7 +40,7 @@ class GraphPass:
         self._actions = torch.empty(0)
 
     def refresh(self) -> None:
-        """The parameters are those of the student itself."""
+        """Do nothing: the parameters are the student's own."""
 
     @torch.enable_grad()
     def actions(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
@@ -48,11 +49,11 @@ class GraphPass:
 
     @torch.enable_grad()
     def backward(self, gradient: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
-        # Without a weight the divergence costs nothing, and would take a third of the time.
+        # With a weight of 0 the divergence adds nothing, and would take a third of the time.
         parts = self._student.divergences(divergence) if bool(weights.any()) else []
         gradients = [weights.view(-1, 1, 1).expand_as(part) for part in parts]
         for parameter in self._parameters:
-            assert parameter.grad is not None  # FlatAdam's
+            assert parameter.grad is not None  # FlatAdam allocates it
             parameter.grad.zero_()
         torch.autograd.backward(
             [self._actions, *parts], [gradient, *gradients], inputs=self._parameters
@@ -62,7 +63,7 @@ class GraphPass:
 
 
 def pass_of(student: Student, rows: int, dtype: torch.dtype) -> StudentPass:
-    """The quickest pass that there is for this student."""
+    """Return the fastest pass for this student."""
     if isinstance(student, VariationalStudent):
         local_noise = all(layer.deviation is local for layer in student.linear_layers())
         if local_noise and student.convolution is None:

@@ -1,4 +1,4 @@
-"""What a deterministic student pays for its weights in the place of a divergence."""
+"""Penalties on the weights of a deterministic student, in place of a divergence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def l1(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
 def group_lasso(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
     """√size · ‖w‖₂ / scale of the weights [.., out, in] that leave a neuron (Yuan and Lin 2006).
 
-    Shape [.., 1, in]. A neuron without outgoing weights is of no use, nor is an observation.
+    Shape [.., 1, in]. A neuron or an observation without outgoing weights has no effect.
     """
     squares = mean.square().sum(dim=-2, keepdim=True)
     return (squares + 1e-12).sqrt() * (math.sqrt(mean.shape[-2]) / scale)
@@ -26,4 +26,4 @@ def group_lasso(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
 PENALTIES: dict[str, Prior] = {"l1": l1, "group-lasso": group_lasso}
 
 WEIGHT_COSTS: dict[str, Prior] = {**PRIORS, **PENALTIES}
-"""All that may stand under `prior`."""
+"""All values of the setting `prior`."""

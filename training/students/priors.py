@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 from sparsectl.policy.student_file import LOG_ALPHA_LIMIT
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
-"""(W, log σ) of any one shape → the divergence of each weight, the same shape."""
+"""(W, log σ) of one shape → the divergence of each weight, of the same shape."""
 
 
 class Prior(Protocol):
@@ -27,13 +27,13 @@ class Prior(Protocol):
 
 
 SMALLEST = 1e-20
-"""Added to |W|, so that a weight of zero has a logarithm."""
+"""Added to |W|, so that its logarithm is finite at zero."""
 STEP, STEP_AT, STEP_SLOPE = 0.63576, 1.8732, 1.48695
 """Molchanov et al. 2017, equation 14: k1, k2, k3."""
 _gradient_within = torch.ops.aten.hardtanh_backward.grad_input
-"""Zeroes a gradient where the value is not between two limits."""
+"""Set a gradient to zero where the value is outside two limits."""
 ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
-"""Of a standard Gaussian; log σ more for one of deviation σ."""
+"""Entropy of a standard Gaussian; a deviation σ adds log σ."""
 
 
 def log_alpha(mean: Tensor, log_sigma: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def log_uniform(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
 class LogUniform(torch.autograd.Function):
     """½ softplus(-r) - k1 sigmoid(k2 + k3 r) of r = log α, with its gradients written out.
 
-    So in two thirds of autograd's time. Where log α is clamped the gradients are zero.
+    This takes two thirds of autograd's time. The gradients are zero where log α is clamped.
     """
 
     @staticmethod
@@ -107,8 +107,8 @@ def laplace(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
 def uniform(mean: Tensor, log_sigma: Tensor, scale: float = 1.0) -> Tensor:
     """Divergence from the uniform prior on [-a, a], closed for the posterior truncated to it.
 
-    A Gaussian that reaches beyond the support has no finite divergence, so what is compared is the
-    Gaussian cut at ±a: log 2a minus its entropy (Johnson, Kotz, Balakrishnan: Continuous Univariate
+    The divergence of a Gaussian that reaches beyond the support is infinite, so the Gaussian is
+    truncated at ±a: log 2a minus its entropy (Johnson, Kotz, Balakrishnan: Continuous Univariate
     Distributions 1, section 13.10.1). A mean beyond ±a counts as at the edge.
     """
     mean = mean.clamp(-scale, scale)

@@ -1,4 +1,4 @@
-"""Which weights go when a student must have fewer: a score for each, and a cut to a count."""
+"""Prune a student to a number of weights: a score for each weight, and the cut."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Mask = NDArray[np.bool_]
 Scores = NDArray[np.float32]
 
 Score = Callable[[Sequence[Tensor], Sequence[Tensor]], list[Tensor]]
-"""Weights [out, in] and root mean square inputs [in], a layer each → a score a weight; high stays.
-"""
+"""Weights [out, in] and root mean square inputs [in] of each layer → a score per weight; those with
+high scores stay."""
 
 
 def magnitude(weights: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """|w|: a weight's own size (Han et al. 2015)."""
+    """Score by |w| (Han et al. 2015)."""
     return [weight.abs() for weight in weights]
 
 
 def activation(weights: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """|w| · rms(x): what a weight adds to its neuron's sum (Sun et al. 2023, "Wanda")."""
+    """Score by |w| · rms(x), the contribution to the neuron's sum (Sun et al. 2023, "Wanda")."""
     return [weight.abs() * size for weight, size in zip(weights, inputs, strict=True)]
 
 
 def neuron(weights: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Whole neurons: a weight counts as much as the lesser of the two that it joins.
+    """Score whole neurons: a weight has the lower score of the two neurons that it connects.
 
-    A hidden neuron's score is the norm of what it adds to the next layer's sums, an observation's
-    likewise; so a threshold cuts rows and columns, and what is left is a smaller dense network.
+    The score of a hidden neuron or an observation is the norm of its contributions to the next
+    layer's sums. A threshold therefore cuts rows and columns, and leaves a smaller dense network.
     """
     added = [(weight * size).norm(dim=0) for weight, size in zip(weights, inputs, strict=True)]
     outputs = torch.full_like(weights[-1][:, 0], torch.inf)
@@ -48,12 +48,13 @@ SCORES: dict[str, Score] = {
     "magnitude": magnitude,
     "activation": activation,
     "neuron": neuron,
-    "curvature": activation,  # where a student is still too large for its curvature
+    "curvature": activation,  # for students that are too large for the curvature
 }
 
 
 def connected_weights(masks: Sequence[Mask]) -> int:
-    """Weights that are left without those into neurons that feed nothing, or out of ones unfed."""
+    """Count the weights that are left without dead ones: into unread neurons, or out of ones
+    without inputs."""
     kept = [mask.copy() for mask in masks]
     before = -1
     while (now := sum(int(mask.sum()) for mask in kept)) != before:
@@ -67,12 +68,12 @@ def connected_weights(masks: Sequence[Mask]) -> int:
 
 
 def cut(scores: Sequence[Scores], masks: Sequence[Mask], keep: int) -> list[Mask]:
-    """The masks with the best-scored weights only, as many as leave at most `keep` connected ones.
+    """Return masks with only the best weights, such that at most `keep` connected ones are left.
 
     A neuron that loses all its inputs stays: it is a constant, which `simplified` folds later.
-    Weights of one score go together, so that whole neurons do. Where the scores of one layer are
-    all so low that it would go first and leave nothing, each layer loses the same share instead.
-    Nothing is left where not even the best few fit.
+    Weights of equal score are cut together, so that whole neurons are. If the scores of one layer
+    are so low that it would lose all of its weights, each layer loses the same share instead.
+    Nothing is left if not even the weights of the highest score fit.
     """
     masks_left = _cut(scores, masks, keep)
     if connected_weights(masks_left):
@@ -91,7 +92,7 @@ def _cut(scores: Sequence[Scores], masks: Sequence[Mask], keep: int) -> list[Mas
         return [mask & (score >= thresholds[index]) for score, mask in pairs]
 
     low, high = 0, len(thresholds)
-    while low < high:  # the count falls with the threshold
+    while low < high:  # the count decreases as the threshold rises
         middle = (low + high) // 2
         if connected_weights(at(middle)) <= keep:
             high = middle
@@ -101,7 +102,7 @@ def _cut(scores: Sequence[Scores], masks: Sequence[Mask], keep: int) -> list[Mas
 
 
 def _ranks(scores: Scores, mask: Mask) -> Scores:
-    """Of each score the share of its layer that is no higher; the best of each layer has 1."""
+    """Return for each score the share of its layer that is not higher; 1 for the best."""
     inside = np.sort(scores[mask])
     ranks = np.searchsorted(inside, scores, side="right") / max(len(inside), 1)
     return np.asarray(ranks, np.float32)

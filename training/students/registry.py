@@ -13,4 +13,4 @@ STUDENTS: dict[str, type[Student]] = {
     "group": GroupStudent,
     "deterministic": DeterministicStudent,
 }
-"""Variational dropout on each weight, on each neuron, or none."""
+"""Variational dropout on each weight, on each neuron, or not at all."""

@@ -1,7 +1,7 @@
 """Actions of variational students and the gradients of their parameters, written out.
 
-What autograd does for a `VariationalStudent`, in buffers that are made once: no graph, no small
-tensors. A layer's outputs are drawn, not its weights (local reparameterisation):
+This computes what autograd does for a `VariationalStudent`, in buffers that are allocated once.
+A layer's outputs are drawn, not its weights (local reparameterisation):
 
     y = x Wᵀ + b + √v ε,   v = x² (σ²)ᵀ
 
@@ -28,9 +28,10 @@ class LayerPass:
     """One layer of S students with its buffers.
 
     Args:
-        layer: whose parameters are read, and whose gradients are written.
-        rows: observations of a student, B.
-        dtype: of the products; where it is not float32, rounded copies of the parameters are kept.
+        layer: its parameters are read, and their gradients written.
+        rows: observations per student, B.
+        dtype: that of the products; if it is not float32, rounded copies of the parameters are
+            kept.
     """
 
     def __init__(self, layer: VariationalLinear, rows: int, dtype: torch.dtype) -> None:
@@ -54,7 +55,7 @@ class LayerPass:
         return self.outputs.dtype
 
     def refresh(self) -> None:
-        """Take the parameters as they are now."""
+        """Read the present parameters."""
         if self.exact:
             torch.mul(self.layer.log_sigma, 2, out=self._variance).exp_()
         else:
@@ -63,7 +64,8 @@ class LayerPass:
             self._bias.copy_(self.layer.bias)
 
     def sample(self, inputs: Tensor, noise: Tensor) -> Tensor:
-        """Outputs [S, B, out] for inputs [S, B, in] and standard normal noise [S, B, out]."""
+        """Return outputs [S, B, out] for inputs [S, B, in] and standard normal noise [S, B,
+        out]."""
         self.inputs = inputs
         torch.mul(inputs, inputs, out=self._squares)
         torch.bmm(self._squares, self._variance.transpose(1, 2), out=self._deviation)
@@ -72,9 +74,9 @@ class LayerPass:
         return self.outputs.addcmul_(self._deviation, noise)
 
     def backward(self, gradient: Tensor, noise: Tensor, *, further: bool) -> Tensor:
-        """Write the parameters' gradients, from those [S, B, out] in the outputs; give the inputs'.
+        """Write the gradients of the parameters, given those of the outputs [S, B, out].
 
-        Of the inputs' gradients, [S, B, in], there are none unless `further`.
+        Returns those of the inputs, [S, B, in], if `further`, else None.
         """
         torch.div(noise, self._deviation, out=self._deviation).mul_(gradient)
         torch.sum(gradient, dim=1, keepdim=True, out=self.gradient(self.layer.bias))
@@ -97,7 +99,7 @@ class LayerPass:
 
     @staticmethod
     def gradient(parameter: Tensor) -> Tensor:
-        assert parameter.grad is not None  # FlatAdam's
+        assert parameter.grad is not None  # FlatAdam allocates it
         return parameter.grad
 
 
@@ -105,9 +107,9 @@ class VariationalPass:
     """Sampled actions of S students, and their gradients; the last layer is always float32.
 
     Args:
-        student: whose parameters are read; `refresh` after they changed.
-        rows: observations of a student, B.
-        dtype: of the hidden layers' products.
+        student: its parameters are read; call `refresh` after they changed.
+        rows: observations per student, B.
+        dtype: that of the hidden layers' products.
     """
 
     def __init__(self, student: VariationalStudent, rows: int, dtype: torch.dtype) -> None:
@@ -120,14 +122,14 @@ class VariationalPass:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take the parameters as they are now."""
+        """Read the present parameters."""
         for layer in (*self._hidden, self._last):
             layer.refresh()
 
     @torch.no_grad()
     def actions(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] in [-1, 1], or values of choices, float32; they hold until the
-        next call.
+        """Return sampled actions [S, B, m] in [-1, 1], or values of choices, float32; they are
+        valid until the next call.
 
         Args:
             observations: [S, B, n], of each student's own minibatch.
@@ -142,11 +144,11 @@ class VariationalPass:
         return outputs.tanh_() if self._squashed else outputs
 
     def backward(self, gradient: Tensor, divergence: Divergence, weights: Tensor) -> Tensor:
-        """Fill the parameters' gradients.
+        """Set the gradients of the parameters.
 
         Args:
-            gradient: of the loss in the last actions, [S, B, m].
-            divergence: of a weight; is part of the loss …
+            gradient: that of the loss in the last actions, [S, B, m].
+            divergence: that of a weight, which is added to the loss …
             weights: … with these weights, [S].
 
         Returns:
@@ -173,10 +175,10 @@ class VariationalPass:
 
 @torch.enable_grad()
 def add_divergence(layer: VariationalLinear, divergence: Divergence, weights: Tensor) -> Tensor:
-    """Add the gradients of the weighted divergence, [S], to the gradients; give the divergences."""
+    """Add the gradients of the divergence with weights [S]; return the divergences [S]."""
     leaves = [part.detach().requires_grad_() for part in (layer.mean, layer.log_sigma)]
     value = divergence(*leaves)
-    # A sum, since gradients that are passed on to `grad` have it import sympy, for a second.
+    # A sum: passing gradients to `grad` makes torch import sympy, which takes a second.
     weighted = (value * weights.view(-1, 1, 1)).sum()
     gradients = torch.autograd.grad(weighted, leaves)
     for parameter, gradient in zip((layer.mean, layer.log_sigma), gradients, strict=True):

@@ -13,12 +13,12 @@ from sparsectl.training.students.images import matrices, patches
 from sparsectl.training.students.priors import Divergence, log_alpha
 
 VARIANCE_FLOOR = 1e-12
-"""Keeps the root's gradient finite where an input is all zeros, as behind dead ReLUs."""
+"""Keeps the gradient of the root finite if all inputs are zero, as after dead ReLUs."""
 
 AUTHORS_FLOOR = 1e-8
 
 Generators = Sequence[torch.Generator]
-"""One a student, so that a student does not depend on which others are trained beside it."""
+"""One per student, so that a student does not depend on the others trained beside it."""
 
 
 Deviation = Callable[[Tensor, Tensor], Tensor]
@@ -26,13 +26,13 @@ Deviation = Callable[[Tensor, Tensor], Tensor]
 
 
 def local(inputs: Tensor, log_sigma: Tensor) -> Tensor:
-    """√(Σ x² σ²): what independent weights add up to (Kingma, Salimans, Welling 2015)."""
+    """Return √(Σ x² σ²), that of independent weights (Kingma, Salimans, Welling 2015)."""
     variance = torch.bmm(inputs.square(), (2 * log_sigma).exp().transpose(1, 2))
     return (variance + VARIANCE_FLOOR).sqrt()
 
 
 def authors(inputs: Tensor, log_sigma: Tensor) -> Tensor:
-    """Σ |x| (σ² + 1e-8), as the authors' program has it; for its figures, not for new work."""
+    """Return Σ |x| (σ² + 1e-8), as the authors' program does; only to reproduce its results."""
     return torch.bmm(inputs.abs(), ((2 * log_sigma).exp() + AUTHORS_FLOOR).transpose(1, 2))
 
 
@@ -40,7 +40,7 @@ NOISES: dict[str, Deviation] = {"local": local, "authors": authors}
 
 
 class VariationalLinear(nn.Module):
-    """S linear layers whose weights are N(W, σ²), independently; the bias is a point.
+    """S linear layers with independent weights N(W, σ²) and a deterministic bias.
 
     Attributes:
         mean, log_sigma: [S, out, in].
@@ -63,7 +63,8 @@ class VariationalLinear(nn.Module):
         self.deviation: Deviation = local
 
     def forward(self, inputs: Tensor, noise: Tensor) -> Tensor:
-        """A sample of the outputs [S, B, out] for inputs [S, B, in], by local reparameterisation.
+        """Return a sample of the outputs [S, B, out] for inputs [S, B, in], by local
+        reparameterisation.
 
         The outputs are drawn, not the weights: N(x Wᵀ + b, x² (σ²)ᵀ), independent in each row;
         `noise` [S, B, out] is standard normal.
@@ -72,7 +73,7 @@ class VariationalLinear(nn.Module):
         return torch.addcmul(mean, self.deviation(inputs, self.log_sigma), noise)
 
     def log_alpha(self) -> Tensor:
-        """log α [S, out, in], from the parameters as they are now."""
+        """Return log α [S, out, in] of the present parameters."""
         return log_alpha(self.mean, self.log_sigma)
 
 
@@ -102,28 +103,29 @@ class VariationalStudent(nn.Module):
 
     @staticmethod
     def noise_widths(sizes: Sequence[int]) -> list[int]:
-        """Random numbers that a layer needs for an observation: one an output."""
+        """Number of random numbers that each layer needs per observation: one per output."""
         return list(sizes[1:])
 
     def use(self, deviation: Deviation) -> None:
-        """Take this form of the noise."""
+        """Use this form of the noise."""
         for layer in self.linear_layers():
             layer.deviation = deviation
 
     def linear_layers(self) -> list[VariationalLinear]:
-        """The layers, first to last."""
+        """Return the layers, first to last."""
         return [layer for layer in self.layers if isinstance(layer, VariationalLinear)]
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n].
+        """Return sampled actions [S, B, m] in [-1, 1], or values of choices, for observations [S,
+        B, n].
 
         Args:
-            observations: of each student's own minibatch.
+            observations: each student's own minibatch.
             noise: standard normal, [S, B, out] for each layer.
         """
         *hidden, last = self.linear_layers()
         observed = observations.shape[:2]
-        if self.convolution is not None:  # each place has noise of its own, as each row has
+        if self.convolution is not None:  # each place has its own noise, like each row
             observations = patches(observations, self.convolution)
         for layer, drawn in zip(hidden, noise, strict=False):
             drawn = drawn.reshape(*observations.shape[:2], -1)
@@ -132,12 +134,12 @@ class VariationalStudent(nn.Module):
         return outputs.tanh() if self.squashed else outputs
 
     def divergences(self, prior: Divergence) -> list[Tensor]:
-        """The divergence of each weight from the prior, [S, out, in] a layer."""
+        """Return the divergence of each weight from the prior, [S, out, in] per layer."""
         return [prior(layer.mean, layer.log_sigma) for layer in self.linear_layers()]
 
     @torch.no_grad()
     def posterior(self, student: int = 0) -> tuple[StudentLayer, ...]:
-        """One student's layers as arrays."""
+        """Return the layers of one student as arrays."""
         return tuple(
             StudentLayer(
                 layer.mean[student].cpu().numpy().copy(),
