@@ -1,7 +1,7 @@
-"""What an activation is, and what its numpy and its C form share.
+"""The definition of an activation, and helpers of its numpy and C forms.
 
-Both forms do the same float32 operations in the same order, so they agree bit for bit wherever the
-C compiler may not contract a product and a sum into one rounding.
+Both forms do the same float32 operations in the same order, so they agree bit for bit unless the C
+compiler contracts a product and a sum into one rounding.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 FloatLiteral = Callable[[float | np.floating], str]
-"""How C has a float32 as a literal: `c_float` or `c_decimal`."""
+"""Formats a float32 as a literal of C: `c_float` or `c_decimal`."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,21 @@ class CFunction:
     """A function in C that calls bits_of or float_of (`policy.activations.bits`)."""
 
     write: Callable[[FloatLiteral], str]
-    """The C, by how its numbers are written."""
+    """Returns the C, given the format of its numbers."""
     bits: frozenset[str]
-    """Which of the two it calls."""
+    """Names of those that it calls."""
 
     def __call__(self, literal: FloatLiteral) -> str:
         return self.write(literal)
 
 
 def calling(*bits: str) -> Callable[[Callable[[FloatLiteral], str]], CFunction]:
-    """A decorator: the C that the function writes calls these of bits_of and float_of."""
+    """Return a decorator for a function that writes C which calls these of bits_of and float_of."""
     return lambda write: CFunction(write, frozenset(bits))
 
 
 CText = str | CFunction | Callable[[FloatLiteral], str]
-"""C, or, where numbers stand in it, C by how these are written."""
+"""C text, or, if it contains numbers, a function that takes their format."""
 
 
 @dataclass(frozen=True)
@@ -54,38 +54,39 @@ class Activation:
     exact: Callable[..., Float64]
     """float64, the mathematical function."""
     c_one: CText = ""
-    """Hand-written C99: `static float NAME_of(float x, …)`; empty where the function is not
+    """Hand-written C99: `static float NAME_of(float x, …)`; empty if the function is not
     elementwise."""
     c_all: CText = ""
-    """`static void NAME_all(float *x, unsigned n, …)`, in place; empty if nothing is to be done."""
+    """`static void NAME_all(float *x, unsigned n, …)`, in place; empty if it changes
+    nothing."""
     c_helpers: tuple[CText, ...] = ()
-    """C that both need, in order; equal texts are written once."""
+    """C that both call, in order; equal texts are written once."""
     parameters: tuple[tuple[str, float], ...] = ()
-    """The name (ONNX's, where it has one) and default of each parameter."""
+    """Name (ONNX's, if it has one) and default of each parameter."""
     onnx_operator: str = ""
-    """The operator of ONNX's default domain that does all of it; empty if there is none."""
+    """The operator of ONNX's default domain that computes it; empty if there is none."""
     slope: Callable[..., float] = lambda *parameters: 1.0
     """The greatest absolute derivative of the function, given the parameters."""
     absolute_error: float = 0.0
     relative_error: float = 0.0
-    """|forward - exact| <= absolute_error + relative_error |exact|, measured and tested over all
-    of float32; the absolute part times the greatest parameter over 1."""
+    """|forward - exact| <= absolute_error + relative_error |exact|, measured and tested over
+    all of float32; absolute_error is multiplied by the greatest parameter if that exceeds 1."""
     carried: Callable[..., Float64] | None = None
-    """(x, error, *parameters): how far an error of x moves the result, where that is far below
-    `slope` times the error in places; None otherwise."""
+    """(x, error, *parameters) → how far an error of x moves the result, for functions whose bound
+    by `slope` would be far too large; None for others."""
     needs_whole_layer: bool = False
     """Whether a result depends on other neurons too."""
     gives_one: bool = False
-    """Whether one number comes out, whatever the neurons."""
+    """Whether it gives a single number, whatever the number of neurons."""
     operands: int = 1
-    """Runs of neurons of the same length that it takes, one after the other; it gives one run."""
+    """Number of consecutive runs of neurons, of equal length, that it takes; it gives one run."""
 
     def results(self, neurons: int) -> int:
-        """Numbers that come out for so many neurons."""
+        """Return the number of results for so many neurons."""
         return 1 if self.gives_one else neurons // self.operands
 
     def rounding(self, x: Float64, error: Float64, *parameters: float) -> Float64:
-        """How far the result may be off where x may be off by `error`: a first-order bound."""
+        """Return a first-order bound of the error of the result, given the error of x."""
         if self.carried is None:
             carried = error * self.slope(*parameters)
         else:
@@ -96,7 +97,7 @@ class Activation:
 
 
 def c_float(value: float | np.floating) -> str:
-    """A float32 as a C99 hexadecimal literal: every bit survives, no digit is superfluous."""
+    """Format a float32 as a C99 hexadecimal literal: exact, with no superfluous digit."""
     mantissa, exponent = float(np.float32(value)).hex().split("p")
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
@@ -104,13 +105,13 @@ def c_float(value: float | np.floating) -> str:
 
 
 def c_decimal(value: float | np.floating) -> str:
-    """A float32 as a literal of C and C++ of any age: nine digits, which keep every bit."""
+    """Format a float32 as a literal of any version of C and C++: nine digits, which are exact."""
     shown = f"{np.float32(value):.9g}"
     return f"{shown}f" if set(".e") & set(shown) else f"{shown}.0f"
 
 
 def coefficients(*values: str) -> tuple[float, ...]:
-    """Of a polynomial, the constant term first, from hexadecimal."""
+    """Return a polynomial's coefficients from hexadecimal, the constant term first."""
     return tuple(float.fromhex(value) for value in values)
 
 
@@ -124,19 +125,19 @@ def horner(polynomial: tuple[float, ...], x: Float32) -> Float32:
 def horner_c(
     name: str, polynomial: tuple[float, ...], x: str, literal: FloatLiteral, indent: int = 4
 ) -> str:
-    """Statements that leave the polynomial of `x` in a new float `name`."""
+    """Return the statements that compute the polynomial of `x` in a new float `name`."""
     first, *others = [literal(coefficient) for coefficient in reversed(polynomial)]
     lines = [f"float {name} = {first};", *(f"{name} = {name} * {x} + {c};" for c in others)]
     return "\n".join(" " * indent + line for line in lines)
 
 
 def runs(x: Float32, count: int) -> list[Float32]:
-    """The operands of an activation that takes `count` runs of neurons."""
+    """Split x into the operands of an activation that takes `count` runs of neurons."""
     return list(np.split(x, count, axis=0))
 
 
 def each_c(name: str, *parameters: str) -> str:
-    """NAME_all as a loop over NAME_of."""
+    """Return NAME_all as a loop over NAME_of."""
     taken = "".join(f", float {parameter}" for parameter in parameters)
     passed = "".join(f", {parameter}" for parameter in parameters)
     return f"""\

@@ -8,8 +8,8 @@ from sparsectl.policy.activations.activation import Activation, Float32, Float64
 
 
 def argmax(x: Float32) -> Float32:
-    """The index as a number, [1] or [1, batch]; the first of equals; NaN if any neuron is NaN.
-    Exact."""
+    """Return the index as a number, [1] or [1, batch]; the first of equals; NaN if any neuron is
+    NaN. Exact."""
     index = np.argmax(x, axis=0, keepdims=True).astype(np.float32)
     return np.where(np.isnan(x).any(axis=0, keepdims=True), np.float32(np.nan), index)
 

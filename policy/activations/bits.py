@@ -1,4 +1,4 @@
-"""A float's bits in the generated C: by a union, or a byte at a time."""
+"""Access to a float's bits in the generated C: by a union, or byte by byte."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ static float float_of(uint32_t bits)
 
 
 def bit_functions(names: Set[str], portable: bool) -> str:
-    """The definitions of those of bits_of and float_of that are named; empty if none is.
+    """Return the C definitions of the named ones of bits_of and float_of; empty if none is named.
 
     portable: without a union.
     """

@@ -1,4 +1,5 @@
-"""exp of numbers up to 0, which sigmoid, tanh, softplus, elu, gelu and softmax are made of."""
+"""exp of numbers up to 0, from which sigmoid, tanh, softplus, elu, gelu and softmax are
+computed."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from sparsectl.policy.activations.activation import (
 )
 
 LOWEST = -87.0
-"""From here down the result is 0: it would soon leave float32's normal numbers."""
+"""Below this the result is 0, shortly before it would be subnormal."""
 (_LOG2_E,) = coefficients("0x1.715476p0")
 _LN2_HIGH, _LN2_LOW = coefficients("0x1.62e4p-1", "0x1.7f7d1cp-20")  # 126 * high is exact
 _ROUNDER = 12582912.0  # 1.5 * 2^23: adding it leaves a whole number in the low bits

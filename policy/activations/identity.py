@@ -1,4 +1,4 @@
-"""The sums as they are."""
+"""No activation: the sums are the results."""
 
 from __future__ import annotations
 

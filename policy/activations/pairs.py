@@ -1,4 +1,5 @@
-"""Functions of two or three numbers: a run of neurons for each, results where the first stood."""
+"""Functions of two or three numbers: each is a run of neurons, and the results replace the
+first."""
 
 from __future__ import annotations
 

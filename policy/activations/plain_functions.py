@@ -1,4 +1,4 @@
-"""Functions of one number that take an operation or two: what graphs are spelled with."""
+"""Functions of one number with one or two operations, as graphs of ONNX combine them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparsectl.policy.activations.activation import (
 )
 
 _WHOLE = 2.0**23
-"""From here up a float32 is a whole number."""
+"""From here on every float32 is a whole number."""
 
 
 def absolute(x: Float32) -> Float32:
@@ -50,7 +50,7 @@ def round_down(x: Float32) -> Float32:
 
 
 def _jumps(x: Float64, error: Float64) -> Float64:
-    """A jump at whole numbers: no bound but 1 and the error itself near them."""
+    """Bound the error of a function with jumps at whole numbers: 1 plus the error near a jump."""
     near = np.abs(x - np.rint(x)) <= error
     return np.where(near, 1 + error, 0.0)
 

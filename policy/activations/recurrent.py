@@ -1,10 +1,10 @@
-"""What a recurrent cell does with its sums: gates, the values that they let through, and the state.
+"""The activations of recurrent cells: gates, gated values, and the next state.
 
-The sums are a layer's, of the observation and the state; the state itself comes along as a run of
-neurons with a weight of 1. A GRU whose reset gate is applied before its weights (Cho et al. 2014;
-ONNX's linear_before_reset of 0) takes two layers, `gated_product` and then `gru_update`; with the
-gate applied after them (torch, cuDNN; linear_before_reset of 1) it is one layer with `gru`. An LSTM
-(Hochreiter and Schmidhuber 1997; Gers et al. 2000) is `lstm_cell` and then `lstm_output`.
+A layer computes the sums from the observation and the state, and also passes on the state as a run
+of neurons with a weight of 1. A GRU whose reset gate is applied before its weights (Cho et al.
+2014; ONNX's linear_before_reset of 0) takes two layers, `gated_product` and then `gru_update`; with
+the gate applied after them (torch, cuDNN; linear_before_reset of 1) it is one layer with `gru`. An
+LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000) is `lstm_cell` and then `lstm_output`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sparsectl.policy.activations.sigmoid import SIGMOID, sigmoid
 from sparsectl.policy.activations.tanh import TANH, tanh
 
 _ROUNDING = 4e-7
-"""Of a sigmoid, a tanh and the few products and sums after them, relative to what they are of."""
+"""Relative error of a sigmoid, a tanh and the few products and sums after them."""
 
 
 def gated_product(x: Float32) -> Float32:
@@ -61,7 +61,7 @@ def lstm_output(x: Float32) -> Float32:
 
 
 def _kept(z: Float32, new: Float32, state: Float32) -> Float32:
-    """(1 - z) new + z state: the state itself where z is 1."""
+    """Return (1 - z) new + z state, which is exactly the state if z is 1."""
     fresh = (np.float32(1) - z) * new
     held = z * state
     return np.asarray(fresh + held, np.float32)
@@ -98,7 +98,8 @@ def _lstm_output_exact(x: Float64) -> Float64:
 
 
 def _gate_error(error: Float64) -> Float64:
-    """Of a sigmoid whose argument may be off by `error`: its slope is 1/4 at most, its range 1."""
+    """Bound the error of a sigmoid, given that of its argument: its slope is at most 1/4, its range
+    1."""
     return np.asarray(np.minimum(error / 4, 1.0) + _ROUNDING, np.float64)
 
 
@@ -107,7 +108,7 @@ def _tanh_error(error: Float64) -> Float64:
 
 
 def _product_error(gate: Float64, value: Float64, error: Float64) -> Float64:
-    """Of a gate, up to 1, times a value that may be off by `error`."""
+    """Bound the error of a gate, at most 1, times a value with this error."""
     return np.asarray(gate * (np.abs(value) + error) + error + _ROUNDING * np.abs(value))
 
 
@@ -146,8 +147,8 @@ def _lstm_output_carried(x: Float64, error: Float64) -> Float64:
 
 
 def _loop(name: str, runs_of_neurons: tuple[str, ...], statements: tuple[str, ...]) -> str:
-    """NAME_all: the statements for each unit, whose sums are in the named runs; the last leaves
-    the result."""
+    """Return NAME_all: the statements for each unit, whose sums are in the named runs; the last one
+    assigns the result."""
     taken = [
         f"        const float {run} = x[{f'{index} * units + ' if index > 1 else 'units + '}i];"
         if index
@@ -248,4 +249,4 @@ LSTM_OUTPUT = _cell(
 )
 
 CELLS = frozenset(cell.name for cell in (GATED_PRODUCT, GRU_UPDATE, GRU, LSTM_CELL, LSTM_OUTPUT))
-"""The names of what is above."""
+"""The names of these activations."""

@@ -1,4 +1,4 @@
-"""The activations there are, and their C."""
+"""The registry of activations, and their C."""
 
 from __future__ import annotations
 
@@ -103,10 +103,10 @@ ACTIVATIONS: dict[str, Activation] = {
 def c_functions(
     names: Iterable[str], *, loops: bool = True, literal: FloatLiteral = c_float
 ) -> list[str]:
-    """The C functions of these activations, each once, what they call before them.
+    """Return the C functions of these activations, each once, after those that they call.
 
-    loops: NAME_all, which works on an array in place; otherwise NAME_of alone, on one number.
-    literal: how numbers are written.
+    loops: also NAME_all, which works on an array in place; otherwise NAME_of alone, on one number.
+    literal: the format of numbers.
     """
     texts = [text for name in names for text in _texts(name, loops)]
     written = [text if isinstance(text, str) else text(literal) for text in texts]
@@ -114,7 +114,7 @@ def c_functions(
 
 
 def c_bits(names: Iterable[str]) -> frozenset[str]:
-    """Which of bits_of and float_of the C functions of these activations call."""
+    """Return which of bits_of and float_of the C functions of these activations call."""
     texts = [text for name in names for text in _texts(name, loops=True)]
     return frozenset().union(*(text.bits for text in texts if isinstance(text, CFunction)))
 
@@ -131,7 +131,7 @@ def c_call(
     count: int,
     literal: FloatLiteral = c_float,
 ) -> str:
-    """The statement that applies an activation to `array` in place; empty if nothing is to do."""
+    """Return the statement that applies an activation to `array` in place; empty for none."""
     if not ACTIVATIONS[name].c_all:
         return ""
     return f"{name}_all({', '.join([array, str(count), *map(literal, parameters)])});"

@@ -8,7 +8,7 @@ from sparsectl.policy.activations.activation import Activation, Float32, Float64
 
 
 def relu(x: Float32) -> Float32:
-    """max(x, 0), but NaN stays NaN: a broken input must not look like a calm one. Exact."""
+    """max(x, 0), but NaN stays NaN, so that a broken input is not taken for a small one. Exact."""
     return np.where(x < 0, np.float32(0), x)
 
 

@@ -1,4 +1,4 @@
-"""sin and cos without libm, of any float32."""
+"""sin and cos of any float32 without libm."""
 
 from __future__ import annotations
 

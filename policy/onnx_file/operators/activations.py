@@ -1,4 +1,4 @@
-"""Activations that are one operator."""
+"""Activations that are a single operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES = {ACTIVATIONS[name].onnx_operator: name for name in ACTIVATIONS}
 
 @operator(*_PLAIN)
 def plain(node: Node) -> Result:
-    """The attributes are the parameters."""
+    """Read an activation whose attributes are its parameters."""
     activation = ACTIVATIONS[_NAMES[node.operator]]
     parameters = tuple(node.number(name, default) for name, default in activation.parameters)
     return node.program.apply(activation.name, node.numbers_of(), parameters=parameters)

@@ -57,7 +57,7 @@ def binary(node: Node) -> Result:
 
 
 def folded(node: Node, first: Array, second: Array, function: Callable[[Any, Any], Any]) -> Array:
-    """Arithmetic on two constants."""
+    """Compute the operation on two constants."""
     try:
         shape = np.broadcast_shapes(first.shape, second.shape)
     except ValueError:
@@ -72,7 +72,7 @@ def folded(node: Node, first: Array, second: Array, function: Callable[[Any, Any
 
 
 def _folded_wholes(node: Node, first: Array, second: Array) -> Array:
-    """Sizes computed from sizes; a quotient is cut towards 0."""
+    """Compute sizes from sizes; a quotient is truncated towards 0."""
     if node.operator == "Pow" or not second.all():
         node.refuse("it takes a power of whole numbers, or divides by 0")
     if node.operator == "Mod":

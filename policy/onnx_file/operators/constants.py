@@ -24,7 +24,7 @@ _KINDS: dict[int, type[np.generic]] = {
 }
 _TYPES: dict[str, type[np.generic]] = {FLOAT: np.float32, WHOLE: np.int64, TRUTH: np.bool_}
 _BOUNDED = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "step": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-"""The ends of activations that have some."""
+"""The range of activations whose range is bounded."""
 _NARROW = (TensorProto.INT8, TensorProto.UINT8)
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
@@ -71,7 +71,7 @@ def number_range(node: Node) -> Result:
 
 @operator("Shape")
 def shape(node: Node) -> Result:
-    """Of one observation: the batch's size is 1."""
+    """Return the shape for one observation: the batch's size is 1."""
     value = node.input(0)
     if value is None:
         node.refuse("its input is missing")
@@ -121,7 +121,7 @@ def cast_like(node: Node) -> Result:
 
 
 def whole(node: Node, value: Symbol) -> Symbol:
-    """Cut towards 0, if it is not whole already."""
+    """Truncate towards 0, if it is not known to be whole."""
     if value.kind != FLOAT or _is_whole(node, value):
         return with_kind(value, WHOLE)
     above, below = (
@@ -132,7 +132,7 @@ def whole(node: Node, value: Symbol) -> Symbol:
 
 
 def _fits(node: Node, value: Symbol, kind: type[np.generic]) -> bool:
-    """Whether it is known to lie within a whole type of 8 bits."""
+    """Whether it is known to lie within an integer type of 8 bits."""
     if value.kind == TRUTH:
         return True
     step = node.program.owner(value)
@@ -147,7 +147,7 @@ def _fits(node: Node, value: Symbol, kind: type[np.generic]) -> bool:
 
 
 def _is_whole(node: Node, value: Symbol) -> bool:
-    """Whether it is made of whole numbers, though as floats: an index, say, cast to and fro."""
+    """Whether it consists of whole numbers stored as floats, such as an index that was cast."""
     step = node.program.owner(value)
     whole = isinstance(step, Function) and step.name in ("argmax", "step", "round_down")
     numbers = np.stack([value.scale, value.total])

@@ -1,4 +1,4 @@
-"""Conv, in one and two dimensions, and as onnxruntime joins it with an activation."""
+"""Conv in one and two dimensions, also fused with an activation by onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sparsectl.policy.onnx_file.symbol import Symbol
 from sparsectl.policy.onnx_file.tensors import Array
 
 PRODUCT = 3
-"""What each weight at each place takes of what one file may hold."""
+"""Share of a file's budget that each weight at each place uses."""
 
 
 @operator("Conv")
 def conv(node: Node) -> Result:
-    """Y = W * X + B over [1, channels, (height,) width]; kernels are not turned round."""
+    """Y = W * X + B over [1, channels, (height,) width]; kernels are not flipped."""
     value, weight = node.symbol(0), node.constant(1)
     dimensions = value.ndim - 2
     if dimensions not in (1, 2) or weight.ndim != value.ndim:
@@ -64,7 +64,7 @@ def fused_conv(node: Node) -> Result:
 
 
 def _geometry(node: Node, value: Symbol, weight: Array) -> Convolution:
-    """The convolution; of one dimension as that of an image of one row."""
+    """Return the convolution; in one dimension that of an image of one row."""
     dimensions = value.ndim - 2
     image = (1, *value.shape[2:])[-2:]
     kernel = (1, *weight.shape[2:])[-2:]
@@ -93,7 +93,7 @@ def _geometry(node: Node, value: Symbol, weight: Array) -> Convolution:
 def _pads(
     node: Node, image: tuple[int, ...], kernel: tuple[int, ...], steps: dict[str, tuple[int, ...]]
 ) -> tuple[int, int, int, int]:
-    """Above, on the left, below, on the right."""
+    """Return the pads above, on the left, below and on the right."""
     dimensions = node.symbol(0).ndim - 2
     kind = node.text("auto_pad", "NOTSET")
     if kind in ("SAME_UPPER", "SAME_LOWER"):
@@ -124,7 +124,8 @@ def _pads(
 
 
 def _whole(node: Node, weight: Array, geometry: Convolution) -> Array:
-    """The kernel as [output channels, patch_size], 0 where a group does not read a channel."""
+    """Return the kernel as [output channels, patch_size], 0 where a group does not read a
+    channel."""
     groups = node.whole("group", 1)
     outputs, own = weight.shape[:2]
     if groups < 1 or outputs % groups or own * groups != geometry.channels:

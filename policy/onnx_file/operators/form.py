@@ -1,4 +1,5 @@
-"""What changes the form only: Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile."""
+"""Operators that change only the shape: Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand,
+Tile."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def identity(node: Node) -> Result:
 def moved(
     node: Node, value: Symbol | Array, function: Callable[[Array], Array], batch: int | None
 ) -> Symbol | Array:
-    """`function`, which moves elements about, of a symbol or a constant."""
+    """Apply `function`, which rearranges elements, to a symbol or a constant."""
     try:
         if isinstance(value, Symbol):
             return value.moved(function, batch)
@@ -120,8 +121,8 @@ def reshape(node: Node) -> Result:
 
 
 def formed(node: Node, value: Symbol | Array, sizes: list[int]) -> Symbol | Array:
-    """In another shape of as many elements. The batch stays a dimension of 1; where there would be
-    a row for each number of an observation (scikit-learn's last step) it is lost."""
+    """Return the value in another shape of the same size. The batch stays a dimension of 1, unless
+    there would be a row for each number of an observation (scikit-learn's last step)."""
     batch = _batch(value)
     if batch is not None:
         before = math.prod(value.shape[:batch])

@@ -1,4 +1,4 @@
-"""Weights: Gemm and MatMul, plain and as onnxruntime fuses them."""
+"""Layers of weights: Gemm and MatMul, plain and as onnxruntime fuses them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparsectl.policy.onnx_file.symbol import Symbol, constants, joined
 from sparsectl.policy.onnx_file.tensors import Array
 
 MOST_PRODUCTS = 65_536
-"""Of two values that both come from the observation, in one product of matrices."""
+"""Most products in one matrix product of two values that both depend on the observation."""
 
 
 @operator("Gemm")
@@ -37,7 +37,7 @@ def gemm(node: Node) -> Result:
 
 @operator("MatMul", "com.microsoft.FusedMatMul")
 def matmul(node: Node) -> Result:
-    """Without a bias: an Add after it becomes that."""
+    """A layer without a bias; an Add after it becomes the bias."""
     if node.whole("transBatchA", 0) or node.whole("transBatchB", 0):
         node.refuse("it transposes a batch")
     first, second = (
@@ -68,7 +68,7 @@ def product(
     alpha: float,
     bias: Symbol | Array | None,
 ) -> Symbol | Array:
-    """alpha first @ second + bias, as numpy multiplies matrices."""
+    """Return alpha first @ second + bias, with numpy's matrix product."""
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return _folded(node, first, second, alpha, bias)
     if isinstance(first, Symbol) and isinstance(second, Symbol):
@@ -120,7 +120,7 @@ def _layer(
     bias: Symbol | Array | None,
     bias_axis: int,
 ) -> Symbol:
-    """value [..., in] by weight [out, in]: a layer for each row of the value."""
+    """Return value [..., in] times weight [out, in]: a layer for each row of the value."""
     if value.ndim and value.batch == value.ndim - 1:
         node.refuse("it would mix the observations of a batch")
     if value.ndim == 0 or value.shape[-1] != weight.shape[1]:
@@ -143,7 +143,8 @@ def _layer(
 def _bias(
     node: Node, bias: Symbol | Array | None, shape: tuple[int, ...]
 ) -> tuple[Array | None, Symbol | None]:
-    """[rows, out] numbers, or what is added because it comes from the observation."""
+    """Return the bias as numbers [rows, out], or as a value to add if it depends on the
+    observation."""
     if bias is None or isinstance(bias, Symbol):
         return None, bias
     try:
@@ -164,7 +165,7 @@ def _matrix(node: Node, constant: Array) -> Array:
 
 
 def _of_symbols(node: Node, first: Symbol, second: Symbol) -> Symbol:
-    """Both come from the observation: sums of products."""
+    """Return the product of two values that both depend on the observation, as sums of products."""
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[0]:
         node.refuse(f"values of the shapes {list(first.shape)} and {list(second.shape)}")
     if first.batch == 1 or second.batch == 0:
@@ -196,7 +197,7 @@ FUSED: dict[str, Fused] = {
 
 @operator("com.microsoft.FusedGemm")
 def fused_gemm(node: Node) -> Result:
-    """Gemm and an activation, as onnxruntime joins them."""
+    """Gemm and an activation, as onnxruntime fuses them."""
     name = node.text("activation", "")
     if name not in FUSED:
         node.refuse(f"its activation {name[:40]!r} is not supported")

@@ -34,7 +34,7 @@ def _one(node: Node, index: int) -> float:
 
 @operator("Max", "Min")
 def limit(node: Node) -> Result:
-    """Of any number of values."""
+    """Max or Min of any number of values."""
     if not node.inputs:
         node.refuse("it has no inputs")
     if node.is_constant:
@@ -47,7 +47,7 @@ def limit(node: Node) -> Result:
         if isinstance(value, np.ndarray):
             if np.isnan(value).any():
                 node.refuse("a limit is NaN")
-            given = constants(value)  # an infinite one is none
+            given = constants(value)  # an infinite limit is no limit
         else:
             given = node.symbol(index)
         join = spelling.maximum if greater else spelling.minimum

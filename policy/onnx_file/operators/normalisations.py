@@ -1,4 +1,5 @@
-"""BatchNormalization, an affine map; LayerNormalization and its kin, of a vector's own mean."""
+"""BatchNormalization, an affine map; LayerNormalization and similar ones, by a vector's own
+mean."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def rms_normalization(node: Node) -> Result:
 
 @operator("com.microsoft.SkipLayerNormalization", "com.microsoft.SkipSimplifiedLayerNormalization")
 def skip_layer_normalization(node: Node) -> Result:
-    """Of x + skip + bias."""
+    """Normalise x + skip + bias."""
     simple = node.operator.endswith("SkipSimplifiedLayerNormalization")
     value = spelling.add(node.program, node.numbers_of(0), node.numbers_of(1))
     last = 3 if simple else 4
@@ -56,7 +57,7 @@ def skip_layer_normalization(node: Node) -> Result:
 
 
 def _normalised(node: Node, value: Symbol, name: str, gain: int, bias: int) -> Symbol:
-    """Over the dimensions from `axis` on; gain and bias are numbers a neuron."""
+    """Normalise over the dimensions from `axis` on; gain and bias have one number per neuron."""
     if node.outputs > 1:
         node.refuse("its mean or deviation is used")
     start = node.axis(value.ndim, -1)
@@ -100,7 +101,7 @@ def lp_normalization(node: Node) -> Result:
         terms = spelling.multiply(program, rows, rows)
     size = program.total(terms).moved(lambda v: v.reshape(-1, 1))
     size = size if power == 1 else program.apply("square_root", size)
-    one = constants(np.ones(size.shape))  # 0 / 0 is 0 here
+    one = constants(np.ones(size.shape))  # ONNX defines 0 / 0 as 0 here
     size = spelling.choose(program, program.apply("step", size), size, one)
     return unfolded(value, spelling.divide(program, rows, size), (axis,))
 

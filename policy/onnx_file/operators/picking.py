@@ -1,4 +1,4 @@
-"""What takes some of the values or orders them anew: Slice, Split, Gather, Concat, Pad."""
+"""Operators that select or reorder values: Slice, Split, Gather, Concat, Pad."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def take_slice(node: Node) -> Result:
 
 
 def _within(part: slice, size: int) -> slice:
-    """ONNX's range as Python's: an end before the first, going down, is none."""
+    """Convert ONNX's range to Python's: a descending range that ends before the first has no
+    end."""
     down = part.step < 0
     end = None if down and part.stop < -size else part.stop
     return slice(part.start, end, part.step)
@@ -54,7 +55,7 @@ def _within(part: slice, size: int) -> slice:
 
 @operator("Split")
 def split(node: Node) -> Result:
-    """Into as many parts as it has outputs, equal ones unless sizes are given."""
+    """Split into as many parts as it has outputs, equal unless sizes are given."""
     value = given(node)
     axis = node.axis(value.ndim, 0)
     if axis == _kept(value):
@@ -110,7 +111,7 @@ def gather_elements(node: Node) -> Result:
 
 @operator("ai.onnx.ml.ArrayFeatureExtractor")
 def extract(node: Node) -> Result:
-    """Elements along the last dimension: scikit-learn's class of an index."""
+    """Select elements along the last dimension, as scikit-learn maps an index to its class."""
     value = given(node)
     if isinstance(node.input(1), Symbol):
         return _tabled(node, np.asarray(node.constant(0)).reshape(-1), node.symbol(1))
@@ -120,7 +121,7 @@ def extract(node: Node) -> Result:
 
 
 def _tabled(node: Node, table: Symbol | Array, index: Symbol) -> Symbol:
-    """table[index], a constant for each whole number: a sum of steps."""
+    """Return table[index] with a constant for each whole number, as a sum of steps."""
     if isinstance(table, Symbol) or table.ndim != 1 or table.dtype.kind not in "fiu":
         node.refuse("its indices come from the observation, and it is no table of numbers")
     if not 1 <= table.size <= MOST_TABLED or index.kind == FLOAT:
@@ -169,7 +170,7 @@ def _concat_constants(node: Node) -> Array:
 
 @operator("Pad")
 def pad(node: Node) -> Result:
-    """With a constant."""
+    """Pad with a constant."""
     value, pads = node.symbol(), node.wholes(1, "pads")
     if node.text("mode", "constant") != "constant" or pads is None or node.input(3) is not None:
         node.refuse("its mode is not constant, or it names axes")

@@ -1,7 +1,7 @@
-"""Quantised files: weights are what their whole numbers stand for, activations are really rounded.
+"""Quantised files: weights become the real numbers that they represent, activations are rounded.
 
-A quantised value is its whole number; where a scale comes from the observation (dynamic
-quantisation) it is a value like any other.
+A quantised value is its whole number; a scale that depends on the observation (dynamic
+quantisation) is a value like any other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _range(node: Node, zero: Array | None, default: str = "u1") -> tuple[int, in
 
 
 def _along(node: Node, numbers: Array, value: Symbol | Array, axis: int) -> Any:
-    """A number, or one for each place along an axis."""
+    """Return a number, or one for each index along an axis."""
     if numbers.size == 1:
         return numbers.astype(np.float64).reshape(-1)[0]
     axis = node.from_front(axis, value.ndim)
@@ -67,7 +67,7 @@ def dequantised(
 
 
 def _of(node: Node, index: int, axis: int = 1) -> Symbol | Array:
-    """Inputs index, index + 1, index + 2 as a value, its scale and its zero point."""
+    """Return inputs index, index + 1 and index + 2: a value, its scale and its zero point."""
     value = node.input(index)
     if value is None:
         node.refuse(f"its input {index} is missing")
@@ -104,7 +104,7 @@ def quantised_matmul(node: Node) -> Result:
 
 @operator("com.microsoft.QGemm")
 def quantised_gemm(node: Node) -> Result:
-    """A, B and C as Gemm has them; C's scale is the product of theirs."""
+    """Gemm of quantised A, B and C; C's scale is the product of the other two."""
     if node.whole("transA", 0):
         node.refuse("it transposes the observation")
     first = _of(node, 0)
@@ -146,7 +146,7 @@ def dynamic_quantize(node: Node) -> Result:
 
 
 def _by_own_range(node: Node) -> tuple[Symbol, Symbol, Symbol]:
-    """The scale is that of the values themselves: their greatest and least, and 0."""
+    """Quantise with a scale from the values themselves: from their minimum, maximum and 0."""
     program, value = node.program, node.symbol()
     least, most = (
         program.apply("relu", program.whole("greatest", value.flat().scaled(sign)))

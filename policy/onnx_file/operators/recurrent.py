@@ -22,7 +22,7 @@ _STACK: Final = "export layers that follow one another in one direction"
 
 
 class _Cell:
-    """What the three have in common, checked."""
+    """What the three operators have in common, checked."""
 
     def __init__(self, node: Node) -> None:
         self.node, self.gates = node, _GATES[node.operator]
@@ -76,7 +76,7 @@ class _Cell:
         return names
 
     def require_default(self) -> None:
-        """Refuse gates of other functions."""
+        """Refuse gates with other functions than the default."""
         names, default = self.activations(), _DEFAULT[self.node.operator]
         if names != default:
             self.node.refuse(
@@ -85,7 +85,7 @@ class _Cell:
             )
 
     def _weights(self, index: int, inputs: int) -> Float64:
-        """[gates, units, inputs]."""
+        """Return the weights, [gates, units, inputs]."""
         given = self.node.constant(index)
         shape = (1, self.gates * self.units, inputs)
         if given.shape != shape:
@@ -95,7 +95,7 @@ class _Cell:
         return np.asarray(given[0].reshape(self.gates, self.units, inputs), np.float64)
 
     def _biases(self) -> tuple[Float64, Float64]:
-        """[gates, units] each: of the input and of the state."""
+        """Return the biases of the input and of the state, each [gates, units]."""
         size = 2 * self.gates * self.units
         if self.node.input(3) is None:
             return (np.zeros((self.gates, self.units)),) * 2
@@ -115,7 +115,7 @@ class _Cell:
         return state.flat()
 
     def sums(self, gate: int, peephole: Float64 | None = None) -> Symbol:
-        """W x + b + U h + c of a gate, and where the gate sees the cell p c."""
+        """W x + b + U h + c of a gate, and p c if the gate sees the cell."""
         parts, given = [self.weight[gate], self.recurrent[gate]], [self.x, self.state]
         if peephole is not None:
             parts.append(np.diag(peephole))
@@ -127,7 +127,7 @@ class _Cell:
 
     @property
     def cell(self) -> Symbol:
-        """The state of an LSTM's cells."""
+        """Return the cell state of an LSTM."""
         return self._state(6)
 
     def results(self, state: Symbol, *others: Symbol) -> Result:
@@ -193,5 +193,5 @@ def lstm(node: Node) -> Result:
 
 
 def _beside(weight: Float64) -> Float64:
-    """Of values, and of as many others that are added as they are."""
+    """Concatenate values with others that are passed on unchanged."""
     return np.concatenate([weight, np.eye(len(weight))], axis=1)

@@ -1,4 +1,4 @@
-"""What takes several values together: Reduce…, Softmax, ArgMax, CumSum."""
+"""Operators that combine several values: Reduce…, Softmax, ArgMax, CumSum."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rows_of(value: Symbol, axes: tuple[int, ...]) -> Symbol:
 
 
 def each_row(rows: Symbol, function: Callable[[Symbol], Symbol]) -> Symbol:
-    """`function` of each row, a vector; [groups, results]."""
+    """Apply `function` to each row, a vector; the result is [groups, results]."""
     found = [function(rows.part(i)) for i in range(rows.shape[0])]
     return joined([each.moved(lambda v: v.reshape(1, -1)) for each in found], 0)
 
@@ -42,7 +42,7 @@ def greatest(program: Program, rows: Symbol) -> Symbol:
 
 
 def log_sums(program: Program, rows: Symbol) -> Symbol:
-    """log(sum(exp(x))), the greatest taken off first, so that nothing overflows."""
+    """log(sum(exp(x))), with the greatest subtracted first, so that nothing overflows."""
     most = greatest(program, rows)
     powers = program.apply("exponential", spelling.subtract(program, rows, most))
     return spelling.add(program, spelling.logarithm(program, sums(program, powers)), most)
@@ -87,7 +87,7 @@ def reduce(node: Node) -> Result:
 
 @operator("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(node: Node) -> Result:
-    """Of each channel [N, C, …] the mean, or the greatest: ReduceMean over the image's axes."""
+    """Return the mean or the greatest of each channel [N, C, …], over the image's axes."""
     value = node.numbers_of()
     if value.ndim < 3:
         node.refuse(f"its image has shape {list(value.shape)}; give [N, C, height, width]")
@@ -127,7 +127,7 @@ def softmax(node: Node) -> Result:
 
 
 def unfolded(value: Symbol, rows: Symbol, axes: tuple[int, ...]) -> Symbol:
-    """What `rows_of` did, undone."""
+    """Undo `rows_of`."""
     order = [*(axis for axis in range(value.ndim) if axis not in axes), *axes]
     shape = [value.shape[axis] for axis in order]
     back = np.argsort(order).tolist()
@@ -135,8 +135,8 @@ def unfolded(value: Symbol, rows: Symbol, axes: tuple[int, ...]) -> Symbol:
 
 
 def without_common(program: Program, row: Symbol) -> Symbol:
-    """A number that is added to all values of a row alike is taken off: softmax and argmax do not
-    see it. So go the logarithms of sums that distributions take off their logits."""
+    """Remove a number that is added to all values of a row, which changes neither softmax nor
+    argmax. This removes the logarithm of the sum that distributions subtract from their logits."""
     step = program.owner(row)
     if not isinstance(step, Total) or not (row.scale == row.scale[0]).all():
         return row
@@ -149,7 +149,7 @@ def without_common(program: Program, row: Symbol) -> Symbol:
 
 
 def _logits(program: Program, row: Symbol) -> Symbol:
-    """Of a row of probabilities what they were made of: the greatest stands at the same place."""
+    """Return the logits of a row of probabilities; their greatest is at the same index."""
     step = program.owner(row)
     if (
         isinstance(step, Function)
@@ -163,7 +163,8 @@ def _logits(program: Program, row: Symbol) -> Symbol:
 
 @operator("ArgMax", "ArgMin")
 def argmax(node: Node) -> Result:
-    """Of equals the first, or the last; after a softmax the same as before it."""
+    """The index of the greatest, of equals the first or the last; a softmax before it is
+    dropped."""
     value = node.symbol()
     axis = node.axis(value.ndim, 0)
     node.keep_batch(value, axis)

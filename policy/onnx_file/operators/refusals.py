@@ -1,4 +1,4 @@
-"""Operators that are refused, and why; any other is not known."""
+"""Operators that are refused, each with the reason; any other operator is unknown."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ OPERATORS: dict[str, Handler] = {}
 """Operator (with its domain, if it is not ONNX's default) to handler."""
 
 ELSEWHERE: dict[str, str] = {}
-"""Operators that are refused, with what they are and the way round."""
+"""Operators that are refused, each with an explanation and a workaround."""
 
 
 def operator(*names: str) -> Callable[[Handler], Handler]:
