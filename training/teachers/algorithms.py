@@ -1,8 +1,9 @@
-"""The algorithms that teach: what each is for, what it is made with, what its network gives.
+"""The algorithms that train teachers: their actions, their settings, and the form of their
+networks.
 
-SAC and TD3 act in real numbers, DQN and PPO choose one of a few. What the latter two have beside
-the settings of all has RL Baselines3 Zoo's values (teaching.py) where the zoo has the environment;
-elsewhere DQN has those that the zoo has for most, PPO Stable-Baselines3's.
+SAC and TD3 have continuous actions, DQN and PPO discrete ones. The settings that only DQN and PPO
+have take RL Baselines3 Zoo's values (teaching.py) if the zoo has the environment. For others, DQN
+has the values that the zoo uses most often, and PPO those of Stable-Baselines3.
 """
 
 from __future__ import annotations
@@ -26,35 +27,35 @@ from sparsectl.training.teachers.teaching import RIGS, Teaching, family_of
 JSON = dict[str, Any]
 
 MOST_REPLAYED = 1_000_000
-"""Steps that a replay buffer of SAC and TD3 holds."""
+"""Capacity of the replay buffers of SAC and TD3, in steps."""
 
 
 @dataclass(frozen=True)
 class Dqn:
-    """What DQN alone has (Mnih et al. 2015), in environment steps."""
+    """Settings of DQN alone (Mnih et al. 2015), in environment steps."""
 
     batch_size: int = 128
     buffer_size: int = 100_000
     train_freq: int = 4
-    """Steps between updates, which then come together."""
+    """Steps between updates, which are then done together."""
     target_update_interval: int = 250
     exploration_fraction: float = 0.12
-    """Of the training, in which ε falls from 1 to …"""
+    """Share of the training in which ε falls from 1 to `exploration_final_eps`."""
     exploration_final_eps: float = 0.1
 
 
 @dataclass(frozen=True)
 class Ppo:
-    """What PPO alone has (Schulman et al. 2017)."""
+    """Settings of PPO alone (Schulman et al. 2017)."""
 
     batch_size: int = 256
     n_steps: int = 256
-    """Of each environment between updates."""
+    """Steps of each environment between updates."""
     n_epochs: int = 10
     gae_lambda: float = 0.95
     clip_range: float = 0.2
     clip_range_end: float = 1.0
-    """Share of it at the end, to which it falls linearly."""
+    """Share of its initial value at the end, to which it falls linearly."""
     ent_coef: float = 0.0
     """Weight of the entropy."""
 
@@ -65,7 +66,7 @@ DQN_OF = {
     "Acrobot": Dqn(128, 50_000, 4, 250, 0.12, 0.1),
     "LunarLander": Dqn(128, 50_000, 4, 250, 0.12, 0.1),
 }
-"""The zoo's, by Gymnasium's name without its version."""
+"""The zoo's settings, by Gymnasium's name without its version."""
 PPO_OF = {"CartPole": Ppo(256, 32, 20, 0.8, 0.2, 0.0)}
 
 MINATAR = "MinAtar"
@@ -74,17 +75,17 @@ DQN_OF_FAMILY = {
     RIGS: Dqn(256, 1_000_000, 1, 1, 0.1, 0.05),
 }
 PPO_OF_FAMILY = {MINATAR: Ppo(256, 32, 4, ent_coef=0.01)}
-"""By the part of an id before its slash."""
+"""Settings by the part of an id before its slash."""
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One of them.
+    """An algorithm.
 
     Attributes:
-        form: of the file that comes out.
-        keywords: what its class takes beside what all take, from the settings and the signals.
-        replayed: steps that its replay buffer holds; None: it has none.
+        form: form of the teacher that it trains.
+        keywords: settings and signals → further arguments of its class.
+        replayed: capacity of its replay buffer in steps; None: it has none.
         lacks: settings of `Teaching` that it does not have.
     """
 
@@ -95,7 +96,7 @@ class Algorithm:
 
     @property
     def chooses(self) -> bool:
-        """Whether its actions are one choice among a few."""
+        """Whether its actions are discrete."""
         return self.form.values is not None
 
 
@@ -116,7 +117,7 @@ def _of_actors(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
 
 
 def _noise(deviation: float, actions: int) -> NormalActionNoise | None:
-    """Gaussian, in units of half the actions' range."""
+    """Return Gaussian noise, in units of half the actions' range."""
     return NormalActionNoise(np.zeros(actions), np.full(actions, deviation)) if deviation else None
 
 
@@ -176,7 +177,7 @@ ALGORITHMS: dict[str, Algorithm] = {
 
 
 def form_of(algo: str, settings: Teaching, signals: JSON) -> Form:
-    """Of the teacher that comes out; networks that see images have ReLU throughout."""
+    """Return the form of the teacher; networks for images have ReLU throughout."""
     form, image = ALGORITHMS[algo].form, image_of(signals)
     if image is None:
         return form
@@ -185,7 +186,7 @@ def form_of(algo: str, settings: Teaching, signals: JSON) -> Form:
 
 
 def check_algorithm(config: TeachConfig, signals: JSON) -> None:
-    """See that the algorithm is for such observations and actions.
+    """Check that the algorithm is for such observations and actions.
 
     Raises:
         UserError: it is not.
@@ -210,7 +211,7 @@ def check_algorithm(config: TeachConfig, signals: JSON) -> None:
 
 
 def check_asked(config: TeachConfig) -> None:
-    """See that no setting is asked for that the algorithm does not have.
+    """Check that no given setting is one that the algorithm does not have.
 
     Raises:
         UserError: one is, or the backend does not have the algorithm.

@@ -1,7 +1,7 @@
 """A teacher's convolutions, for observations that are images [height, width, channels].
 
 Small images get MinAtar's one convolution (Young and Tian 2019), larger ones the three of DQN on
-Atari (Mnih et al. 2015). Values come pixel by pixel, as students and chips have them.
+Atari (Mnih et al. 2015). Values are ordered pixel by pixel, as in students and on chips.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution
 
 LEAST_OF_ATARI = 36
-"""Rows and columns that the three convolutions of Atari need."""
+"""Fewest rows and columns for the three convolutions of Atari."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Of a convolution: how many channels come out, its rows and columns, its stride."""
+    """A convolution: its output channels, rows and columns, and stride."""
 
     channels: int
     size: int
@@ -35,11 +35,11 @@ ATARI = (Kernel(32, 8, 4), Kernel(64, 4, 2), Kernel(64, 3))
 
 
 def kernels_of(shape: tuple[int, int, int], channels: int) -> tuple[Kernel, ...]:
-    """The convolutions for an image [height, width, channels].
+    """Return the convolutions for an image [height, width, channels].
 
     Args:
-        shape: of the image.
-        channels: that come out of the one convolution of a small image.
+        shape: that of the image.
+        channels: output channels of the single convolution for small images.
 
     Raises:
         UserError: the image is smaller than the kernel.
@@ -55,7 +55,7 @@ def kernels_of(shape: tuple[int, int, int], channels: int) -> tuple[Kernel, ...]
 
 
 def geometries(shape: tuple[int, int, int], kernels: tuple[Kernel, ...]) -> tuple[Convolution, ...]:
-    """Each convolution as a policy has it."""
+    """Return the geometry of each convolution as a policy has it."""
     (height, width, channels), found = shape, []
     for kernel in kernels:
         size, stride = (kernel.size, kernel.size), (kernel.stride, kernel.stride)
@@ -65,13 +65,13 @@ def geometries(shape: tuple[int, int, int], kernels: tuple[Kernel, ...]) -> tupl
 
 
 def as_matrix(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[out, in, rows, columns] of torch and ONNX as [out, rows * columns * in] of a policy."""
+    """Convert weights [out, in, rows, columns] of torch and ONNX to [out, rows * columns * in]."""
     return np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).reshape(len(weight), -1)
 
 
 class ImageNetwork(BaseFeaturesExtractor):
-    """Convolutions with ReLU between flat images [B, height * width * channels] and what is behind
-    them, [B, rows * columns * channels]."""
+    """Convolutions with ReLU: flat images [B, height * width * channels] to features [B, rows *
+    columns * channels]."""
 
     def __init__(
         self, observation_space: Any, shape: tuple[int, int, int], kernels: tuple[Kernel, ...]
@@ -86,7 +86,7 @@ class ImageNetwork(BaseFeaturesExtractor):
         )
 
     def forward(self, observations: Tensor) -> Tensor:
-        """The values behind the last convolution."""
+        """Return the results of the last convolution."""
         x = observations.reshape(-1, *self._shape).permute(0, 3, 1, 2)
         for convolution in self.convolutions:
             x = torch.relu(convolution(x))

@@ -11,7 +11,7 @@ COLUMNS = ("observations", "next_observations", "actions", "rewards", "dones", "
 
 
 def replay_state(buffer: Any) -> dict[str, Tensor]:
-    """What has been filled so far, as replay/COLUMN [steps, environments, …]; not copies."""
+    """Return the filled part as replay/COLUMN [steps, environments, …], without copies."""
     rows = buffer.size()
     tensors = {f"replay/{name}": torch.from_numpy(getattr(buffer, name)[:rows]) for name in COLUMNS}
     return tensors | {"replay/position": torch.tensor([buffer.pos, int(buffer.full)])}

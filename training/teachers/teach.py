@@ -1,7 +1,7 @@
 """Train a teacher with Stable-Baselines3, or with its JAX sibling SBX.
 
-The algorithms are theirs; ours are the environment, the normaliser in front of the networks, the
-checkpoints and the file that comes out: weights only, as ONNX, in the environment's units.
+The libraries provide the algorithms. This adds the environment, the normaliser before the networks,
+the checkpoints, and the teacher's file: weights only, as ONNX, in the environment's units.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def teach(config: TeachConfig) -> dict[str, Any]:
-    """Run `sparsectl teach`; leaves teacher.onnx, learning_curve.csv and summary.json.
+    """Run `sparsectl teach`; write teacher.onnx, learning_curve.csv and summary.json.
 
     A run that was stopped or killed resumes from the last evaluation: networks, optimisers and
     replay buffer are as they were, the environments begin new episodes.
@@ -74,11 +74,11 @@ def teach(config: TeachConfig) -> dict[str, Any]:
 
 
 def check_teach(config: TeachConfig) -> tuple[TeachConfig, Teaching, dict[str, Any]]:
-    """Check all that is asked for; nothing is written.
+    """Check all settings; nothing is written.
 
     Returns:
-        The config with the environment's whole name and the settings that follow, those settings,
-        and the environment's signals.
+        The config with the environment's full name and resolved settings, these settings, and the
+        environment's signals.
 
     Raises:
         UserError: no such environment, the backend is not installed, or a setting does not fit.
@@ -143,10 +143,10 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
 
 
 def _check_memory(config: TeachConfig, settings: Teaching, signals: dict[str, Any]) -> None:
-    """See that networks, optimisers and replay buffer have room.
+    """Check that networks, optimisers and replay buffer fit into memory.
 
     Raises:
-        UserError: they have not.
+        UserError: they do not.
     """
     choices = choices_of(signals)
     observations = seen = len(signals["observation"])
@@ -158,7 +158,7 @@ def _check_memory(config: TeachConfig, settings: Teaching, signals: dict[str, An
     replayed = algorithm.replayed(config, settings) if algorithm.replayed else 0
     actor = dense_parameters((seen, *settings.hidden, actions))
     critic = dense_parameters((seen + actions, *settings.hidden, 1))
-    # Each learns with a gradient and Adam's two moments and has a target; there are two critics.
+    # Each has a gradient, Adam's two moments and a target; there are two critics.
     values = 5 * (actor + 2 * critic)
     values += replayed * (2 * observations + actions + 2)
     check_memory(
@@ -174,7 +174,7 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
         return None
     checkpoint = read_checkpoint(path)
     now, said_anew = _plain(config), {"out", "restart", "device", "keep_all"}
-    # A setting that a release before this one did not have had its default.
+    # A setting that an earlier release did not have was at its default.
     said = {"channels": now["channels"], **checkpoint.run}
     changed = sorted(key for key in now.keys() - said_anew if now[key] != said.get(key))
     if changed:
@@ -204,14 +204,14 @@ def _model(
         learning_rate=lambda left: start * (end + (1 - end) * left),
         gamma=settings.discount,
         policy_kwargs={"net_arch": list(settings.hidden), **seeing},
-        seed=episode_seed(Series.TEACHING, seed),  # of its environments too
+        seed=episode_seed(Series.TEACHING, seed),  # also for its environments
         device=config.device,
         **kind.keywords(config, settings, signals),
     )
 
 
 def signals_of(env_id: str) -> dict[str, Any]:
-    """The signals of an environment: its own, or plain ones without units."""
+    """Return the signals of an environment: its own, or plain ones without units."""
     env = make_environment(env_id)
     signals = environment_signals(env)
     env.close()
@@ -219,7 +219,8 @@ def signals_of(env_id: str) -> dict[str, Any]:
 
 
 def _training_env(env_id: str, signals: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-    """The environment as the learner sees it: normalised, and for our rigs from any start."""
+    """Return the environment for training: normalised and, for shipped rigs, with uniform
+    starts."""
     env = make_environment(env_id, {"start": "mixed"} if signals["rig"] else None)
     offset, scale, *_ = normaliser(signals)
     if not offset.any() and (scale == 1).all():
@@ -240,7 +241,7 @@ def _import(module_name: str) -> Any:
 
 
 class _Bar(BaseCallback):
-    """Progress in environment steps."""
+    """Shows progress in environment steps."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
@@ -259,7 +260,7 @@ class _Bar(BaseCallback):
 
 
 class _Keeper(BaseCallback):
-    """Evaluates now and then, keeps the best teacher, the learning curve and the checkpoint."""
+    """Evaluates at intervals; keeps the best teacher, the learning curve and the checkpoint."""
 
     def __init__(
         self,
@@ -277,7 +278,7 @@ class _Keeper(BaseCallback):
         self.started = time.monotonic()
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Take over what an earlier process did."""
+        """Load the checkpoint of an earlier process."""
         self.curve = checkpoint.report
         self.started -= checkpoint.seconds
 
@@ -294,11 +295,12 @@ class _Keeper(BaseCallback):
 
     @property
     def best(self) -> dict[str, Any]:
-        """The curve's best row; the earlier of equals."""
+        """Return the best row of the curve, the earliest of equals."""
         return max(self.curve, key=lambda row: float(row["return_mean"]))
 
     def evaluate(self) -> None:
-        """Measure the present actor on the true start distribution; keep it if it is the best."""
+        """Evaluate the present actor with the true start distribution; keep it if it is the
+        best."""
         config = self.config
         if self.curve and self.curve[-1]["steps"] == self.num_timesteps:
             return
@@ -321,7 +323,7 @@ class _Keeper(BaseCallback):
             write_teacher(path, weights, self.signals, config.env, origin, self.form)
 
     def save(self, *, replay: bool) -> None:
-        """Write the checkpoint; a finished run needs no replay buffer any more."""
+        """Write the checkpoint; that of a finished run has no replay buffer."""
         tensors = self.backend.state(self.model)
         if replay and ALGORITHMS[self.config.algo].replayed is not None:
             tensors |= replay_state(self.model.replay_buffer)  # type: ignore[attr-defined]
@@ -332,7 +334,7 @@ class _Keeper(BaseCallback):
         write_checkpoint(self.config.out / CHECKPOINT, checkpoint)
 
     def finish(self) -> None:
-        """After the last step."""
+        """Finish after the last step."""
         self.evaluate()
         self.save(replay=False)
 
@@ -356,6 +358,6 @@ class _Keeper(BaseCallback):
 
 
 def _plain(config: TeachConfig) -> dict[str, Any]:
-    """The settings as JSON has them."""
+    """Return the settings in the types of JSON."""
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     return settings

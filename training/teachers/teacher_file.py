@@ -1,6 +1,6 @@
 """A teacher as ONNX: an MLP with its normaliser folded in, weights only.
 
-Of images [height, width, channels] the first layers are convolutions."""
+For images [height, width, channels] the first layers are convolutions."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from sparsectl.policy.convolution import Convolution
 from sparsectl.training.teachers.image_network import as_matrix
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Weight [out, in] and bias [out] of each layer, of a convolution [out, in, rows, columns]; what is
-between them and after says `Form`."""
+"""Weight [out, in] and bias [out] of each layer; of a convolution [out, in, rows, columns]. `Form`
+has the activations."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What stands between a teacher's layers, and what the last of them gives.
+    """The activations of a teacher's layers, and the meaning of its outputs.
 
     Attributes:
         hidden: Relu or Tanh, between the layers.
-        values: `q_values` or `logits` of a few choices; None: a tanh, and so actions.
-        convolutions: where the first layers apply their weights.
+        values: `q_values` or `logits` of discrete actions; None: continuous actions, after a tanh.
+        convolutions: the geometry of the first layers.
     """
 
     hidden: str = "Relu"
@@ -53,7 +53,7 @@ def in_physical_units(weights: Weights, signals: dict[str, Any]) -> Weights:
     scale = np.array([row["scale"] for row in rows], np.float64)
     offset = np.array([row["offset"] for row in rows], np.float64)
     weight, bias = weights[0]
-    if weight.ndim > 2:  # of an image, whose pixels have one scale and no offset
+    if weight.ndim > 2:  # an image's pixels have one scale and no offset
         return [((weight / scale[0]).astype(np.float32), bias), *weights[1:]]
     folded = weight / scale
     return [
@@ -65,7 +65,8 @@ def in_physical_units(weights: Weights, signals: dict[str, Any]) -> Weights:
 def teacher_act(
     weights: Weights, signals: dict[str, Any], form: Form = ACTORS
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """The policy of normalised weights: observations [B, n] to actions [B, m], physical units."""
+    """Return the policy of normalised weights: observations [B, n] to actions [B, m] in physical
+    units."""
     layers = in_physical_units(weights, signals)
     scale, offset = _action_map(signals)
 
@@ -95,16 +96,16 @@ def write_teacher(
 ) -> None:
     """Write an ONNX MLP from observations to actions in the environment's units.
 
-    One that chooses among a few has the output `q_values` or `logits` beside `action`, which is the
-    number of the choice.
+    A teacher with discrete actions has the output `q_values` or `logits` beside `action`, which is
+    the index of the choice.
 
     Args:
-        path: where to; replaced atomically.
+        path: the file, which is replaced atomically.
         weights: layers that take normalised observations.
         signals: the environment's signals; their scales go into the first layer.
         env_id: the environment it was trained in.
-        origin: what made it, for `sparsectl.provenance`.
-        form: of its layers.
+        origin: its history, for `sparsectl.provenance`.
+        form: form of its layers.
     """
     nodes: list[onnx.NodeProto] = []
     constants: list[TensorProto] = []
@@ -177,8 +178,8 @@ def _convolve(
     geometry: Convolution,
     hidden: str,
 ) -> str:
-    """Values pixel by pixel through a convolution and what stands behind it, pixel by pixel again;
-    the name of the last."""
+    """Add the nodes of a convolution and its activation, with values ordered pixel by pixel before
+    and after; return the name of the result."""
 
     def add(operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))

@@ -1,9 +1,9 @@
-"""What a teacher is trained with, where the user does not say: by algorithm and environment.
+"""Default settings of a teacher's training, by algorithm and environment.
 
-The numbers of RL Baselines3 Zoo (Raffin 2020, github.com/DLR-RM/rl-baselines3-zoo, revision
-22e3ff2, hyperparams/sac.yml, td3.yml, dqn.yml and ppo.yml), for environments that it has; its
-benchmark.md has the returns, of one agent each, mean and standard deviation over episodes.
-Elsewhere the settings that teach the rigs of this project.
+These are the values of RL Baselines3 Zoo (Raffin 2020, github.com/DLR-RM/rl-baselines3-zoo,
+revision 22e3ff2, hyperparams/sac.yml, td3.yml, dqn.yml and ppo.yml), for environments that it has;
+its benchmark.md has the returns of one agent each, mean and standard deviation over episodes. Other
+environments get the settings that work for the rigs of this project.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Teaching:
 
 @dataclass(frozen=True)
 class Known:
-    """Settings of an environment that the zoo has, and what its own agent returned with them."""
+    """The zoo's settings for an environment, and the return of its own agent with them."""
 
     settings: Teaching
     return_mean: float
@@ -53,7 +53,7 @@ class Known:
 
 
 TD3_NOISE = 0.1
-"""Of TD3 everywhere, as in its paper (Fujimoto et al. 2018): it has no noise of its own."""
+"""Exploration noise of TD3, as in its paper (Fujimoto et al. 2018)."""
 
 ONE = Teaching(environments=1, updates_per_step=1.0, learning_rate_end=1.0)
 SAC_MUJOCO = replace(ONE, steps=1_000_000, learning_starts=10_000)
@@ -70,7 +70,7 @@ SAC_LUNAR = replace(
 )
 
 DQN = replace(ONE, steps=100_000, learning_starts=1_000, target_rate=1.0)
-"""Its targets take all of the network at once, now and then."""
+"""At this rate the targets copy the whole network, at intervals."""
 DQN_TUNED = replace(DQN, learning_rate=6.3e-4, learning_starts=0)
 PPO = Teaching(environments=8, learning_starts=0, learning_rate_end=1.0, hidden=(64, 64))
 
@@ -104,7 +104,7 @@ KNOWN = {
     ("sac", "Walker2d"): Known(SAC_MUJOCO, 3_863, 254),
     ("td3", "Walker2d"): Known(TD3_MUJOCO, 4_718, 46),
 }
-"""By algorithm and Gymnasium's name without its version."""
+"""The zoo's settings, by algorithm and Gymnasium's name without its version."""
 
 
 UNKNOWN = {
@@ -113,10 +113,10 @@ UNKNOWN = {
     "dqn": DQN_TUNED,
     "ppo": PPO,
 }
-"""For environments that the zoo does not have."""
+"""Settings for environments that the zoo does not have."""
 
 RIGS = "sparsectl"
-"""The family of this project's rigs, and of a rig's own file."""
+"""The family of this project's rigs and of rig files."""
 
 OF_FAMILY = {
     ("dqn", RIGS): replace(
@@ -144,11 +144,11 @@ OF_FAMILY = {
 }
 """By algorithm and the part of an id before its slash: MinAtar's network (Young and Tian 2019), one
 convolution of 16 channels and 128 neurons; DQN as there, but for Adam in RMSprop's place. On a rig
-DQN's targets move a little after every step of its environments, as SAC's do."""
+DQN's targets are updated softly after every step of its environments, like SAC's."""
 
 
 def known_of(config: TeachConfig) -> Known | None:
-    """What the zoo has for this algorithm and environment."""
+    """Return the zoo's settings for this algorithm and environment, if it has any."""
     parts = parts_of(config.env)
     name, _, version = parts.id.rpartition("-v")
     if name == "LunarLander" and parts.kwargs.get("continuous"):
@@ -158,7 +158,7 @@ def known_of(config: TeachConfig) -> Known | None:
 
 
 def family_of(env: str) -> str:
-    """The part of an environment's id before its slash; of most there is none."""
+    """Return the part of an environment's id before its slash; most have none."""
     place = parts_of(env).id
     if place.endswith(".toml"):
         return RIGS
@@ -167,7 +167,7 @@ def family_of(env: str) -> str:
 
 
 def resolved(config: TeachConfig) -> Teaching:
-    """The settings: those given, else the zoo's, else this project's."""
+    """Return the settings: the given ones, otherwise the zoo's, otherwise this project's."""
     known = known_of(config)
     of_family = OF_FAMILY.get((config.algo, family_of(config.env)), UNKNOWN[config.algo])
     settings = known.settings if known else of_family

@@ -1,4 +1,4 @@
-"""Libraries of reinforcement learning that train teachers; a line each."""
+"""The registry of libraries of reinforcement learning that train teachers."""
 
 from sparsectl.training.teachers.backends import sb3, sbx
 from sparsectl.training.teachers.backends.backend import Backend

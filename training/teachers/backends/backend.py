@@ -1,4 +1,4 @@
-"""What `sparsectl teach` asks of a library of reinforcement learning."""
+"""The interface between `sparsectl teach` and a library of reinforcement learning."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class Backend:
     """A library with classes SAC and TD3 as Stable-Baselines3 has them; that one has DQN and PPO.
 
     Attributes:
-        module: its name, to import.
+        module: the name to import.
         weights: model → its deterministic actor, layer by layer.
-        state: model → all that its next gradient step depends on but the replay buffer, by name.
-        restore: gives a fresh model of the same settings such a state.
+        state: model → everything that its next gradient step depends on, except the replay buffer,
+            by name.
+        restore: loads such a state into a fresh model of the same settings.
         device: name of a device → a context in which models are made and trained on it; raises
-            `UserError` where there is none of that name.
+            `UserError` if there is none of that name.
     """
 
     module: str

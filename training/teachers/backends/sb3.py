@@ -13,12 +13,13 @@ from sparsectl.training.teachers.backends.backend import Backend
 from sparsectl.training.teachers.teacher_file import Weights
 
 ENTROPY = "log_ent_coef"
-"""Of SAC alone, and not among what `get_parameters` gives."""
+"""The entropy coefficient of SAC, which `get_parameters` does not return."""
 
 
 def weights(model: Any) -> Weights:
-    """What acts in a model, layer by layer: the deterministic actor of SAC or TD3, DQN's Q-network,
-    what gives PPO's logits. A convolution's weights are [out, in, rows, columns]."""
+    """Return the acting network of a model, layer by layer: the deterministic actor of SAC or TD3,
+    DQN's Q-network, or the network of PPO's logits. A convolution's weights are [out, in, rows,
+    columns]."""
     linear = [layer for layer in _acting(model.policy) if hasattr(layer, "weight")]
     return [
         (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
@@ -37,14 +38,14 @@ def _acting(policy: Any) -> list[Any]:
 
 
 def _convolutions(network: Any) -> list[Any]:
-    """Of a network for images; others have none."""
+    """Return the convolutions of a network for images; others have none."""
     return list(getattr(network.features_extractor, "convolutions", ()))
 
 
 def state(model: Any) -> dict[str, Tensor]:
-    """Networks, their targets and the optimisers' moments as PART/NAME or PART/PARAMETER/NAME.
+    """Return networks, targets and the optimisers' moments as PART/NAME or PART/PARAMETER/NAME.
 
-    What actor and critic share has several names, of which the first stands for all.
+    Tensors that actor and critic share have several names, of which only the first is used.
     """
     tensors: dict[str, Tensor] = {}
     for part, values in model.get_parameters().items():
@@ -58,7 +59,7 @@ def state(model: Any) -> dict[str, Tensor]:
 
 
 def restore(model: Any, tensors: dict[str, Tensor]) -> None:
-    """The other way."""
+    """Load such a state into a model."""
     parameters = model.get_parameters()
     for part, values in parameters.items():
         mine = {
@@ -69,7 +70,7 @@ def restore(model: Any, tensors: dict[str, Tensor]) -> None:
         if _is_optimizer(part):
             values["state"] = _by_parameter(mine)
         else:
-            # Other names of what is shared keep the live tensor, which the first one's fills.
+            # Other names of a shared tensor refer to the same tensor, which the first one fills.
             values.update(mine)
     model.set_parameters(parameters)
     if hasattr(model, ENTROPY):
@@ -78,7 +79,7 @@ def restore(model: Any, tensors: dict[str, Tensor]) -> None:
 
 
 def _once(named: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each tensor by the first of its names."""
+    """Return each tensor once, by the first of its names."""
     first: dict[int, str] = {}
     for name, tensor in named.items():
         first.setdefault(tensor.data_ptr() if tensor.numel() else id(tensor), name)
@@ -98,7 +99,7 @@ def _by_parameter(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
 
 
 def device(name: str) -> AbstractContextManager[Any]:
-    """torch's, which the model takes by its name; auto is CUDA where there is one."""
+    """Use torch's device of this name; auto is CUDA if there is one."""
     chosen_device(name)
     return nullcontext()
 

@@ -16,11 +16,12 @@ from sparsectl.training.teachers.teacher_file import Weights
 
 OF_POLICY = ("actor_state", "qf_state")
 OF_MODEL = ("ent_coef_state", "key")
-"""What changes in training; TD3 has no entropy coefficient."""
+"""The parts that change in training; TD3 has no entropy coefficient."""
 
 
 def weights(model: Any) -> Weights:
-    """The deterministic actor of a SAC or TD3 model; SAC's last Dense is the spread."""
+    """Return the deterministic actor of a SAC or TD3 model; SAC's last Dense gives the
+    deviation."""
     layers = model.policy.actor_state.params["params"]
     count = len(model.policy.net_arch_pi if hasattr(model.policy, "net_arch_pi") else (0, 0)) + 1
     dense = [layers[f"Dense_{i}"] for i in range(count)]
@@ -28,7 +29,7 @@ def weights(model: Any) -> Weights:
 
 
 def state(model: Any) -> dict[str, Tensor]:
-    """The leaves of every part's tree, as PART/NUMBER."""
+    """Return the leaves of every part's tree, as PART/NUMBER."""
     import jax
 
     tensors = {}
@@ -41,7 +42,7 @@ def state(model: Any) -> dict[str, Tensor]:
 
 
 def restore(model: Any, tensors: dict[str, Tensor]) -> None:
-    """The other way."""
+    """Load such a state into a model."""
     import jax
 
     for part, owner in _parts(model).items():
@@ -54,13 +55,13 @@ def restore(model: Any, tensors: dict[str, Tensor]) -> None:
 
 
 def _parts(model: Any) -> dict[str, Any]:
-    """Each part that this algorithm has, and the object whose attribute it is."""
+    """Yield each part that this algorithm has, and the object that it is an attribute of."""
     owners = dict.fromkeys(OF_POLICY, model.policy) | dict.fromkeys(OF_MODEL, model)
     return {part: owner for part, owner in owners.items() if hasattr(owner, part)}
 
 
 def _as_leaf(saved: NDArray[Any], leaf: Any) -> Any:
-    """An array for JAX; random keys are unsigned, which torch's files do not keep."""
+    """Convert to an array of JAX; random keys are unsigned, which torch's files do not keep."""
     import jax
 
     unsigned = np.asarray(leaf).dtype == np.uint32
@@ -68,7 +69,7 @@ def _as_leaf(saved: NDArray[Any], leaf: Any) -> Any:
 
 
 def device(name: str) -> AbstractContextManager[Any]:
-    """JAX's of that name; auto is the one that JAX takes, a GPU where there is one."""
+    """Use JAX's device of this name; auto is JAX's default, a GPU if there is one."""
     import jax
 
     if name == "auto":
