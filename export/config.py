@@ -22,8 +22,8 @@ class ExportConfig:
     output: str | None = None
     """For an ONNX file: the output that holds the actions, if its name does not show that."""
     normalizer: Path | None = None
-    """For a zip: an .npz with the statistics of its VecNormalize: mean, var, epsilon, clip
-    (docs/own_policy.md)."""
+    """For a zip or a .cleanrl_model: an .npz with the statistics of its normaliser: mean, var,
+    epsilon, clip (docs/own_policy.md)."""
     task: int | None = None
     """For a student of several tasks: the task whose head is written, from 0. By default all heads
     are written, and the action contains the choice of each task."""

@@ -11,16 +11,14 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.drives import Drive, StreamDrive, advance_until
-from sparsectl.hil.drives.estop_key import EstopKey
 from sparsectl.hil.drives.host_drives import HostStreamDrive
 from sparsectl.hil.drives.mover import NEAR, Mover
-from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.drives.safety import InterruptGuard
 from sparsectl.hil.journal.journal import JournalWriter
-from sparsectl.hil.journal.recorder import LiveRecorder
 from sparsectl.hil.journal.trace import Sample
-from sparsectl.hil.link.link import Link
 from sparsectl.hil.link.session import Session
 from sparsectl.hil.planning.plan import Plan, make_plan
+from sparsectl.hil.trial.guarded_session import guarded_session
 from sparsectl.hil.trial.trial import STOPPING_LIMIT_S
 from sparsectl.protocol.wire import Fault, Mode, State
 
@@ -43,23 +41,8 @@ def centre(config: TrialConfig) -> float:
         SystemExit: a signal or the e-stop key ended it, motor off.
     """
     plan = make_plan(config)
-    with (
-        InterruptGuard() as guard,
-        EstopKey() as key,
-        plan.port_kind.open(plan.port_request()) as port,
-        JournalWriter(plan.folder / JOURNAL, plan.header().to_json()) as journal,
-        Link(port.address, port.baud or plan.baud, LiveRecorder(journal), was_used=True) as link,
-    ):
-        guard.add_button("the e-stop key", key.is_pressed)
-        session = Session(link, journal)
-        try:
-            return _Centring(plan, session, guard, journal).run()
-        except Interrupted as error:
-            emergency_stop(link)
-            raise SystemExit(error.exit_code) from error
-        except UserError as error:
-            emergency_stop(link)
-            raise session.explain(error) from error
+    with guarded_session(plan, JOURNAL) as opened:
+        return _Centring(plan, opened.session, opened.guard, opened.journal).run()
 
 
 class _Centring:

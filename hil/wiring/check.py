@@ -16,20 +16,17 @@ from sparsectl.common.files import write_json
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.drives import Drive, Steps, advance_until
-from sparsectl.hil.drives.estop_key import EstopKey
 from sparsectl.hil.drives.host_drives import Commands, HostLockstepDrive, HostStreamDrive
-from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.drives.safety import InterruptGuard
 from sparsectl.hil.drives.settle import await_rest
 from sparsectl.hil.drives.terminal import say
 from sparsectl.hil.journal.header import plain_config
-from sparsectl.hil.journal.host_time import MonotonicTime, VirtualTime
 from sparsectl.hil.journal.journal import JournalWriter
-from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
-from sparsectl.hil.link.link import Link
 from sparsectl.hil.link.session import Session
 from sparsectl.hil.planning.plan import Plan, make_plan
 from sparsectl.hil.trial.advice import advice, homing_failed
 from sparsectl.hil.trial.centring import OURS
+from sparsectl.hil.trial.guarded_session import guarded_session
 from sparsectl.hil.trial.trial import HOMING_LIMIT_S, STOPPING_LIMIT_S
 from sparsectl.hil.wiring.diagnosis import Diagnosis, Verdict, judge
 from sparsectl.hil.wiring.hand import held_aside, is_counting, next_sample
@@ -168,7 +165,7 @@ def check_wiring(config: TrialConfig) -> dict[str, Any]:
 
 
 def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
-    findings = _look(plan)
+    findings = _determined(plan)
     flips = findings.base == "reversed", findings.pole == "reversed"
     settled = not findings.troubles
     if settled and any(flips):
@@ -195,27 +192,10 @@ def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
     return result
 
 
-def _look(plan: Plan) -> Findings:
-    """Open the board and find out; ESTOP on the way out of any trouble."""
-    now = VirtualTime() if plan.is_lockstep else MonotonicTime()
-    with (
-        InterruptGuard() as guard,
-        EstopKey() as key,
-        plan.port_kind.open(plan.port_request()) as port,
-        JournalWriter(plan.folder / JOURNAL, plan.header().to_json(), now) as journal,
-    ):
-        guard.add_button("the e-stop key", key.is_pressed)
-        recorder = (LockstepRecorder if plan.is_lockstep else LiveRecorder)(journal)
-        with Link(port.address, port.baud or plan.baud, recorder, was_used=True) as link:
-            session = Session(link, journal)
-            try:
-                return _Check(plan, session, guard, journal).run()
-            except Interrupted as error:
-                emergency_stop(link)
-                raise SystemExit(error.exit_code) from error
-            except UserError as error:
-                emergency_stop(link)
-                raise session.explain(error) from error
+def _determined(plan: Plan) -> Findings:
+    """Open the board and determine the wiring; any trouble stops the motor."""
+    with guarded_session(plan, JOURNAL) as opened:
+        return _Check(plan, opened.session, opened.guard, opened.journal).run()
 
 
 class _Check:
