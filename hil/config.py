@@ -1,4 +1,4 @@
-"""What a trial and a report are asked to do. Imports nothing heavy: `--help` reads this file."""
+"""Settings of a trial and a report. Imports nothing heavy: `--help` reads this file."""
 
 from __future__ import annotations
 

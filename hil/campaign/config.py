@@ -1,4 +1,4 @@
-"""What `sparsectl trial` is asked: one trial, or a campaign of them. Imports nothing heavy."""
+"""Settings of `sparsectl trial`: one trial, or a campaign. Imports nothing heavy."""
 
 from __future__ import annotations
 

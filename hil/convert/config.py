@@ -1,4 +1,4 @@
-"""What a conversion is asked to do. Imports nothing heavy: `--help` reads this file."""
+"""Settings of a conversion. Imports nothing heavy: `--help` reads this file."""
 
 from __future__ import annotations
 

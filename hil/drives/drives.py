@@ -25,7 +25,7 @@ STEP_TICKS = 5
 
 
 class Drive(Protocol):
-    """What a trial requires of a drive."""
+    """The interface between a trial and a drive."""
 
     def advance(self) -> list[Sample]:
         """Return the next ticks, in order; there may be none.

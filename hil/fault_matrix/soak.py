@@ -49,16 +49,16 @@ MAY_END: Final[dict[Event, tuple[int, ...]]] = {
 }
 """Exit codes that an event brings about, besides those of a trial that is done or has a fault."""
 MARKS: Final[dict[Event, int]] = {"kill_host": -signal.SIGKILL, "interrupt_host": EXIT_STOPPED}
-"""By which it is known that an event reached its trial at all."""
+"""Shows whether an event reached its trial."""
 ENOUGH: Final = 4
-"""So often came an event that at least one trial cannot have ended before it."""
+"""Number of times an event must come, so that at least one trial cannot have ended before it."""
 SETTLE_S: Final = 0.3
 """More than a board without its host needs to turn the motor off."""
 
 
 @dataclass
 class Drive:
-    """From the motor's first duty to its last."""
+    """A stretch from the motor's first duty to its last."""
 
     ticks_unheard: int = 0
     """The most control ticks in a row that were driven after the last frame had come."""
@@ -206,7 +206,8 @@ class Ended:
 
     event: Event
     code: int
-    """Of its process: 0 done, 130 interrupted, -9 killed; else refused or stopped, with a line."""
+    """Exit code of its process: 0 done, 130 interrupted, -9 killed; else refused or stopped, with a
+    message."""
     armed: bool
     """Whether it came so far; it has left a journal then."""
     whole: bool
@@ -217,7 +218,7 @@ class Ended:
 
 @dataclass
 class Soak:
-    """What became of all trials."""
+    """The outcomes of all trials."""
 
     trials: list[Ended] = field(default_factory=list)
     drives: int = 0
@@ -230,7 +231,7 @@ class Soak:
 
     @property
     def wrong(self) -> list[str]:
-        """What should not have come about; empty when all is well."""
+        """List what should not have happened; empty if nothing did."""
         found = [
             f"trial {index}: {ended}"
             for index, ended in enumerate(self.trials)
@@ -340,7 +341,7 @@ def _words_of(out: Path) -> Path:
 
 
 def _still_running(index: int, event: Event, out: Path) -> str:
-    """Of a trial that does not end: whether its motor was armed, and its last words."""
+    """Describe a trial that does not end: whether its motor was armed, and its last message."""
     armed = "armed" if (out / NAME).is_file() else "not armed"
     said = _words_of(out).read_text().splitlines() if _words_of(out).is_file() else []
     last = said[-1] if said else "nothing"
@@ -377,7 +378,8 @@ def _is_whole(path: Path) -> bool:
 
 
 def _fault(path: Path) -> str:
-    """By which the trial of that journal ended, and whether its program was absent then."""
+    """Return the fault that ended the trial of a journal, and whether its program was absent
+    then."""
     journal = read_journal(path)
     found = [frame["fault"] for _, frame in journal.frames if frame.name == "EVENT"]
     name = next((Fault(number).name for number in reversed(found) if number), Fault.NONE.name)

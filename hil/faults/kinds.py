@@ -35,11 +35,12 @@ class FaultKind:
     name: str
     family: Family
     does: str
-    """What happens, in a few words."""
+    """A short description of what happens."""
     ends: tuple[Fault, ...]
     """Reasons that the board may give; it depends on the motion which check is first."""
     window: Window = ""
-    """What the check has to see before it can know; motor off at most 3 periods after that."""
+    """What the check needs to observe before it can detect the fault; the motor is off at most 3
+    periods later."""
     precondition: Precondition = ""
     """What has to come first where the fault alone shows nothing: a still pole is no stuck one
     until the base has travelled a quarter of its limit."""
@@ -328,7 +329,8 @@ BOARD: Final = _table(
 
 FAULTS: Final[dict[str, FaultKind]] = {kind.name: kind for kind in (*PLANT, *LINE, *HOST, *BOARD)}
 INJECTABLE: Final = tuple(kind.name for kind in (*PLANT, *LINE))
-"""What `sparsectl trial --fault` takes; those of host and board are the fault matrix's."""
+"""The faults that `sparsectl trial --fault` takes; those of host and board are for the fault
+matrix."""
 
 
 @dataclass(frozen=True)

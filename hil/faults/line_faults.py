@@ -1,4 +1,4 @@
-"""What can happen to bytes on their way: each fault takes what was sent and gives what arrives."""
+"""Faults of the serial line: each takes the bytes that were sent and returns those that arrive."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Babble(LineFault):
 
 
 class _Looped(LineFault):
-    """What an end sends comes back to it."""
+    """Each end receives what it sends."""
 
     def __init__(self) -> None:
         self.back: dict[Way, bytes] = {way: b"" for way in WAYS}

@@ -20,29 +20,30 @@ BASE, POLE = 0, 1
 
 
 class PlantFault:
-    """What a fault does to the plant; here, nothing: each method passes on what it is given."""
+    """The effect of a fault on the plant. This base class has none: each method returns its
+    input."""
 
     def begin(self, plant: Plant, counts: Counts) -> None:
         """The fault comes; these are the last counts before."""
 
     def counts(self, counts: Counts) -> Counts:
-        """What the encoders say."""
+        """Return what the encoders report."""
         return counts
 
     def limit_switch_open(self, is_open: bool) -> bool:
-        """What the loop of the limit switches says."""
+        """Return what the loop of the limit switches reports."""
         return is_open
 
     def lost_edges(self) -> int:
-        """What the encoders' decoder has missed since the fault came."""
+        """Return the edges that the encoders' decoder has missed since the fault began."""
         return 0
 
     def duty(self, duty: float) -> float:
-        """What the motor gets."""
+        """Return the duty that the motor gets."""
         return duty
 
     def current_a(self, current_a: float) -> float:
-        """What the current sensor says."""
+        """Return what the current sensor reports."""
         return current_a
 
     def advance(self, plant: Plant, duration_s: float) -> None:
@@ -66,7 +67,7 @@ class _Encoder(PlantFault):
         return changed[0], changed[1]
 
     def count(self, count: int) -> int:
-        """What this encoder says where it should say `count`."""
+        """Return what this encoder reports instead of `count`."""
         return count
 
 
@@ -277,7 +278,7 @@ class FaultyPlant:
         self.plant.set_duty(self._fault.duty(duty) if self._begun else duty)
 
     def counts(self) -> Counts:
-        """What the encoders say, modulo 2^32 as a counter has it."""
+        """Return what the encoders report, modulo 2^32 like a counter."""
         self._begin()
         truth = self.plant.counts()
         if not self._begun:
@@ -287,16 +288,16 @@ class FaultyPlant:
         return base, pole
 
     def limit_switch_open(self) -> bool:
-        """What the loop of the limit switches says."""
+        """Return what the loop of the limit switches reports."""
         is_open = self.plant.limit_switch_open()
         return self._fault.limit_switch_open(is_open) if self._begun else is_open
 
     def lost_edges(self) -> int:
-        """What the encoders' decoder has missed."""
+        """Return the edges that the encoders' decoder has missed."""
         return self._fault.lost_edges() if self._begun else 0
 
     def current_a(self) -> float:
-        """What the current sensor says."""
+        """Return what the current sensor reports."""
         current_a = self.plant.current_a()
         return self._fault.current_a(current_a) if self._begun else current_a
 

@@ -1,4 +1,4 @@
-"""What happens to the trials of a soak, and to the board, the line and the page beside them."""
+"""Events in a soak: to its trials, the board, the line and the live page."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ EVENTS: Final[tuple[Event, ...]] = (
     *("none", "none", "kill_host", "interrupt_host", "hold_host", "noise", "silent_line"),
     "kill_board",
 )
-"""What happens to a trial, each as often as it stands here."""
+"""Events of a trial; each comes as often as it is listed."""
 PAGE_EVENTS: Final[tuple[Event, ...]] = ("kill_page", "close_page")
-"""What happens besides where a person has a browser: the live page's process dies, or its tab."""
+"""Further events if there is a browser: the live page's process or its tab is killed."""
 
 
 UNARMED_S: Final = 10.0

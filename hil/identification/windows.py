@@ -70,7 +70,7 @@ def moving(samples: Sequence[Sample]) -> list[Window]:
 
 
 def _window(samples: Sequence[Sample]) -> Window | None:
-    """From one tick more at either end; None where a tick is missing."""
+    """Return a window with one more tick at either end; None if a tick is missing."""
     ticks = np.array([sample.tick for sample in samples])
     if np.any(np.diff(ticks) != 1):
         return None

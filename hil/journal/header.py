@@ -34,7 +34,7 @@ class JournalHeader:
     """The first record of a journal; docs/journal.md describes each key."""
 
     protocol_hash: int
-    """Of the message table, and the CRC seed of the frames."""
+    """Hash of the message table, which is also the CRC seed of the frames."""
     config: TrialConfig
     """The settings of the trial; what a journal of an earlier release does not name has its
     default."""

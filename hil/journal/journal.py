@@ -50,7 +50,7 @@ class JournalLost(UserError):
 
 
 class Kind(IntEnum):
-    """What a record holds."""
+    """The kind of a record's content."""
 
     FROM_DEVICE = 0
     """A frame's bytes as they came, delimiters left out."""

@@ -14,7 +14,7 @@ from sparsectl.hil.journal.journal import JournalWriter, Kind
 
 
 class Recorder(Protocol):
-    """What a link reports of the bytes that pass."""
+    """The interface by which a link reports the bytes that pass."""
 
     lockstep: bool
     """Whether the board only sends when asked."""

@@ -33,7 +33,7 @@ AGAIN_S = 2.0
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the host expects of the board; a board that differs is not armed."""
+    """What the host expects of the board; it does not arm one that differs."""
 
     digest: str
     """Digest of the policy, 64 hex digits."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 MAX_BYTES = 60_000
-"""Of one message; a Unix socket takes more, a message that large is a mistake."""
+"""Largest message; a Unix socket takes more, but a message that large is a mistake."""
 
 
 class Channel:

@@ -54,7 +54,7 @@ class Access:
     path: str = field(default_factory=_secret)
     """Under which everything is served."""
     cookie: str = field(default_factory=_secret)
-    """What a browser got with the token."""
+    """The cookie that a browser got with the token."""
 
     def to_json(self) -> str:
         """For the page's process; never by its arguments, which every user can read."""
@@ -62,7 +62,7 @@ class Access:
 
     @classmethod
     def from_json(cls, text: str) -> Access:
-        """What `to_json` wrote."""
+        """Return the object from what `to_json` returned."""
         return cls(**json.loads(text))
 
 

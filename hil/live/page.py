@@ -56,7 +56,7 @@ LINE_COLOURS = ["#3b7dd8", POLE_COLOUR]
 
 
 class Page:
-    """What is shared by all who look: the view, and the way to the trial."""
+    """What all browsers share: the view, and the channel to the trial."""
 
     def __init__(self, channel: Channel, setup: Setup) -> None:
         self.channel, self.setup, self.view = channel, setup, View()
@@ -67,7 +67,7 @@ class Page:
         self._seen: dict[str, int] = {}
         """The number of the last drawing that each browser has answered to."""
         self._asked: list[str] = []
-        """What persons asked for and the channel has not taken yet."""
+        """Commands from buttons that the channel has not taken yet."""
 
     def listen(self) -> None:
         """Take the trial's messages as they come, until it closes its end; tell it of us."""

@@ -14,7 +14,7 @@ ARM = 54.0
 
 @dataclass(frozen=True)
 class Shape:
-    """What the picture needs to know about a rig."""
+    """The geometry of a rig that the picture needs."""
 
     is_rotary: bool
     base_limit: float

@@ -1,4 +1,4 @@
-"""What runs in the browser itself, and so still works when the page's server is gone.
+"""The page's script, which runs in the browser and so still works if the page's server is gone.
 
 It stops the motor by two ways at once, the page's WebSocket and a plain request of its own, from a
 key wherever the focus is, or the button, at the press. And it watches over what it shows: every

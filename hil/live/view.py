@@ -23,14 +23,14 @@ OPEN_LOOP = ("SAFE", "HOMED", "HOMING", "BOOT")
 
 @dataclass(frozen=True)
 class Setup:
-    """What a trial sends to its page at the start."""
+    """The message that a trial sends to its page at the start."""
 
     title: str
     is_rotary: bool
     base_unit: str
     base_limit: float
     latency_of: str
-    """What the histogram shows: `sample to motor` or `inference`."""
+    """The quantity in the histogram: `sample to motor` or `inference`."""
     duties: tuple[float, ...] = ()
     """The duties that the policy chooses among; empty: it outputs the duty itself."""
     state_size: int = 0

@@ -91,7 +91,7 @@ class Plan:
         )
 
     def port_request(self) -> PortRequest:
-        """What the port has to provide."""
+        """Return what the port has to provide."""
         config = self.config
         return PortRequest(
             port=config.port,
@@ -114,7 +114,7 @@ class Plan:
 
     @property
     def expectation(self) -> Expectation:
-        """What the board must be."""
+        """Return what the host expects of the board."""
         return Expectation(
             digest=self.graph.digest,
             observation_size=self.graph.observation_size,

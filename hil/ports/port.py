@@ -1,4 +1,4 @@
-"""What a trial requests of a port, and what a kind of port provides."""
+"""The interface between a trial and its port: the request, and what a kind of port provides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PortRequest:
     """Everything that a port may need to open; most need little of it."""
 
     port: str
-    """As the user gave it."""
+    """The port as the user gave it."""
     baud: int
     mode: Mode
     clock: Clock
@@ -44,7 +44,7 @@ class OpenPort:
     address: str
     """A name that pyserial can open: a device path, a pty, or a URL."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What the journal should record about the port."""
+    """Facts about the port for the journal."""
     baud: int | None = None
     """Baud rate, if it was detected."""
 

@@ -1,4 +1,4 @@
-"""What a replay is asked to do. Imports nothing heavy: `--help` reads this file."""
+"""Settings of a replay. Imports nothing heavy: `--help` reads this file."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from sparsectl.hil.timing.percentiles import Percentiles
 
 @dataclass(frozen=True)
 class TrialComparison:
-    """What the report shows of two trials."""
+    """The comparison of two trials in the report."""
 
     names: tuple[str, str]
     rows: list[tuple[str, str, str]]

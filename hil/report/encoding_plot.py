@@ -169,7 +169,7 @@ def _draw(axes: Axes, choice: MeasuredChoice, colours: _Colours, margin: float) 
 
 
 _HEIGHT: Final = 13.0
-"""Of a label, in points."""
+"""Size of a label, in points."""
 _CHARACTER: Final = 5.5
 """Width of one, in points."""
 

@@ -256,7 +256,7 @@ def _outcomes(graph: PolicyGraph) -> list[str]:
 
 
 def _of_actions(graph: PolicyGraph) -> list[Segment | None]:
-    """Of each action the segment that it is the choice of; None: it is a number of its own."""
+    """Return for each action the segment that it is the choice of; None: it is a real number."""
     last = graph.layers[-1]
     found: list[Segment | None] = []
     for segment in last.parts:

@@ -59,7 +59,8 @@ class RunFolder:
 
     @property
     def base_unit(self) -> str | None:
-        """Of the base's position, m or rad; None where nothing here tells the rig."""
+        """Return the unit of the base's position, m or rad; None if the folder does not show the
+        rig."""
         if self.journal is not None:
             return self.journal.header.base_unit
         return self.graph.observation[0].unit if self.graph and self.graph.observation else None
@@ -134,7 +135,7 @@ def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
 
 
 def _policy(folder: Path, journal: Journal | None, trial: TrialResult | None) -> Path | None:
-    """Where the policy is that was tried: only the one whose digest the journal has."""
+    """Return the folder of the policy that was tried, which has the digest in the journal."""
     places = [*places_beside(folder), folder]
     if journal is not None:
         places.append(recorded_place(journal))

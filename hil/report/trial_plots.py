@@ -1,4 +1,4 @@
-"""What a trial looked like: motion over time, phase portrait, timing."""
+"""Plots of a trial: motion over time, phase portrait, timing."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class KeyFigure:
 
 
 def judge(run: RunFolder) -> Verdict:
-    """What happened, first."""
+    """Return the verdict of the report: what happened, in a line."""
     trial = run.trial
     if trial is None:
         return Verdict("none", "No trial yet", "This run has no trial, because it has no journal.")
@@ -69,7 +69,7 @@ def _behind(trial: TrialResult) -> str:
 
 
 def key_figures(run: RunFolder) -> list[KeyFigure]:
-    """What a person asks for first; only what the run has."""
+    """Return the most important figures of a run, as far as it has them."""
     trial, stages = run.trial, run.stages
     figures = [_weights(run), _return(stages)]
     if trial is not None:

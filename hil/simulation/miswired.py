@@ -46,7 +46,7 @@ class Wiring:
 
 
 class Pendulum(Protocol):
-    """What the wires require of the plant."""
+    """The interface of the plant behind the wires."""
 
     def advance(self, duration_s: float) -> None: ...
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class AnyPlant(Protocol):
-    """What a plant has to provide: `plants.plant.Plant`, or one with a fault."""
+    """The interface of a plant: `plants.plant.Plant`, or one with a fault."""
 
     def advance(self, duration_s: float) -> None: ...
 

@@ -35,7 +35,7 @@ class ServedRig(Protocol):
         """For a message."""
 
     def command(self, descriptor: int) -> list[str]:
-        """What runs it."""
+        """Return the command line of its process."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LineStart:
     """The cable between host and firmware; by default there is none."""
 
     fault: FaultSpec | None = None
-    """What goes wrong on it."""
+    """Its faults."""
     baud: int | None = None
     """Bits per second that it transmits; None: bytes pass at once."""
 

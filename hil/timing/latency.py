@@ -1,4 +1,4 @@
-"""Where the time of a tick goes: from the encoder's sample to the motor, through board and host.
+"""Latency of a tick: from the encoder's sample to the motor, through board and host.
 
 The board's times are turned into the host's by the clock relation of the whole trial. In host mode
 the chain goes to the motor: sample, transmit, host receive, compute, send, board receive, actuate.

@@ -52,7 +52,7 @@ RunOn = Literal["no", "driven", "off too"]
 EXPLAINED: Final = (
     *(Fault.NONE, Fault.REVERSED_BASE, Fault.REVERSED_POLE, Fault.STUCK_BASE, Fault.STUCK_POLE),
 )
-"""What a wrong sign or a silent encoder brings about, which the pushes tell apart better."""
+"""Faults that a wrong sign or a silent encoder causes; the pushes distinguish these better."""
 
 
 RAN_ON: Final = (

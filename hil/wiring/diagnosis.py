@@ -1,4 +1,4 @@
-"""What the encoders' answers to a few pushes say of the wiring.
+"""Diagnose the wiring from the encoders' responses to a few pushes.
 
 Forward is where a positive duty drives the base, by definition. So the base's encoder is judged by
 the motor, and the pole's by the base: a hanging pole whose hinge is accelerated stays behind. Its
@@ -46,7 +46,7 @@ class Diagnosis:
 
 
 def judge(rig: Rig, strokes: Sequence[Stroke]) -> Diagnosis:
-    """What the strokes say of the rig's motor and encoders, as its file has them now."""
+    """Return the diagnosis of the rig's motor and encoders, relative to the signs in its file."""
     base = judge_base(rig, strokes)
     if base in ("right", "reversed"):
         flip = 1 if base == "right" else -1

@@ -1,4 +1,4 @@
-"""What only a hand can show: whether an encoder counts at all while the motor is off."""
+"""Tests by hand: whether an encoder counts at all while the motor is off."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ COAST_S = 2.5
 FEEL_S = 0.1
 """After the first tick of duty, motor off: long enough to see a base that was driven fully."""
 RAN_ON = 3.0
-"""So many times as far as a base without friction goes: it does not obey the duty."""
+"""Factor on the travel of a base without friction, beyond which it does not obey the duty."""
 BLIND = 0.25
 """How far a base without friction may have gone while its encoder is silent, as a part of the
 limit."""
@@ -157,7 +157,7 @@ class Strokes:
         return rested_s >= COAST_S or (rested_s >= SETTLE_S and abs(self._speed()) <= DITHER)
 
     def _speed(self) -> float:
-        """Of the base, in counts a tick, over the last few ticks."""
+        """Return the speed of the base over the last few ticks, in counts per tick."""
         ticks, counts = self.strokes[-1].ticks[-4:], self.strokes[-1].base_counts[-4:]
         return (counts[-1] - counts[0]) / max(1, ticks[-1] - ticks[0])
 
@@ -171,7 +171,7 @@ class Strokes:
         return abs(float(self._shadow.state()[0]))
 
     def _has_run_on(self, stroke: Stroke, gone: float) -> bool:
-        """Of the first push alone: later ones begin while the base may coast."""
+        """Whether the base ran on after the first push; later ones begin while it may coast."""
         if len(self.strokes) > 1:
             return False
         unit = abs(self._rig.base.unit_per_count)
