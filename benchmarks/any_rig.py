@@ -3,11 +3,13 @@
     python benchmarks/any_rig.py train --folder runs/any_cartpole [--settings.family furuta]
     python benchmarks/any_rig.py measure --rigs 1000 [--student runs/any_cartpole [--before FILE]]
     python benchmarks/any_rig.py ship --student runs/any_cartpole
+    python benchmarks/any_rig.py own
 
 `train` distils the teacher that sees a rig's numbers into a recurrent student (or, with
 --settings.units 0, into one of stacked frames), and resumes where it was stopped. `measure` runs
 trials of 45 s on drawn rigs and on the shipped one, of the teacher and of the student in FOLDER.
-`ship` makes that student the one that comes with sparsectl.
+`ship` makes that student the one that comes with sparsectl. `own` compares it with the teacher
+that was trained for the shipped rig alone.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ from sparsectl.training.rollouts.seeds import Series, episode_seed  # noqa: E402
 
 OUT = Path(__file__).parent / "results" / "any_rig.json"
 SHIPPED = {"cartpole": "sensorsini_cartpole", "furuta": "qube_servo2"}
+
+TEACHERS = Path(__file__).resolve().parent.parent / "training" / "teachers"
 
 FIRST_RIG = 600_000_000
 """No rig from here on is drawn in training or in the choice of a gain. The first student was
@@ -102,13 +106,24 @@ class Ship:
     """Folder of a distillation."""
 
 
+@dataclass(frozen=True)
+class Own:
+    """Returns in the shipped rig's environment, of its own teacher and of the shipped student."""
+
+    family: str = "cartpole"
+    episodes: int = 100
+    seed: int = 10_000
+
+
 def main() -> None:
     """Run what was asked for."""
-    asked = tyro.cli(Train | Measure | Ship, description=__doc__.splitlines()[0])
+    asked = tyro.cli(Train | Measure | Ship | Own, description=__doc__.splitlines()[0])
     if isinstance(asked, Train):
         train(asked)
     elif isinstance(asked, Ship):
         ship(asked)
+    elif isinstance(asked, Own):
+        own(asked)
     else:
         measure(asked)
 
@@ -126,6 +141,42 @@ def ship(asked: Ship) -> None:
     path = student_path(settings["family"])
     write_any(path, student, {"family": settings["family"], **facts})
     print(path)
+
+
+def own(asked: Own) -> None:
+    """Run the same randomised episodes with both, and write the row of this family."""
+    from sparsectl.policy.acting.states import Recurrent
+    from sparsectl.policy.load import load_acting
+    from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
+    from sparsectl.training.rollouts.evaluate import run_episodes
+
+    name = SHIPPED[asked.family]
+    policy = policy_for(read_any(student_path(asked.family)), load_rig(name))
+    taken, step = policy.observation_size + policy.state_size, policy.step_graph
+    # Of the environment's stacked frames the student takes the last.
+    student = Recurrent(lambda given: step.forward(given[:, -taken:]), policy.initial_state())
+    actors = {"teacher": load_acting(TEACHERS / f"{name}.onnx").acting, "student": student}
+    returns = {
+        who: run_episodes(
+            f"sparsectl/{name}-v0", actor, episodes=asked.episodes, seed=asked.seed, progress=who
+        ).returns
+        for who, actor in actors.items()
+    }
+    random = np.random.default_rng(asked.seed)
+    drawn = random.integers(0, asked.episodes, (10_000, asked.episodes))
+    shares = returns["student"][drawn].mean(axis=1) / returns["teacher"][drawn].mean(axis=1)
+    row = {
+        "episodes": asked.episodes,
+        **{who: float(each.mean()) for who, each in returns.items()},
+        "share": float(returns["student"].mean() / returns["teacher"].mean()),
+        "share_low": float(np.quantile(shares, 0.025)),
+        "share_high": float(np.quantile(shares, 0.975)),
+        "provenance": provenance(),
+    }
+    print(row)
+    known = read_json(OUT)
+    known["families"][asked.family]["own"] = row
+    write_json(OUT, known)
 
 
 def train(asked: Train) -> None:
