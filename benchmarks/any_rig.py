@@ -1,8 +1,8 @@
 """One policy for any rig: how many rigs that were never drawn before it swings up and balances.
 
     python benchmarks/any_rig.py train --folder runs/any_cartpole [--settings.family furuta]
-    python benchmarks/any_rig.py measure --rigs 1000 [--student runs/any_cartpole [--before FILE]]
-    python benchmarks/any_rig.py ship --student runs/any_cartpole
+    python benchmarks/any_rig.py measure --rigs 1000 [--student FILE] [--other FILE]
+    python benchmarks/any_rig.py ship --student runs/any_cartpole [--out FILE]
     python benchmarks/any_rig.py own
 
 `train` distils the teacher that sees a rig's numbers into a recurrent student (or, with
@@ -93,9 +93,9 @@ class Measure:
     shipped: int = 100
     """Randomised trials of the shipped rig of this family."""
     student: Path | None = None
-    """Folder of a distillation; None: the teacher alone."""
-    before: Path | None = None
-    """File of an earlier student, to compare with on the same rigs."""
+    """File of a student; by default the one of this family that comes with sparsectl, if any."""
+    other: Path | None = None
+    """File of another student, to compare with on the same rigs."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ class Ship:
 
     student: Path
     """Folder of a distillation."""
+    out: Path | None = None
+    """File to write in place of the one that comes with sparsectl."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def ship(asked: Ship) -> None:
     if not isinstance(student, Acting):
         raise SystemExit(f"{asked.student} holds a student of stacked frames; ship a GRU")
     facts = {"settings": settings, "rounds": rounds, "runs": read_json(asked.student / RUNS)}
-    path = student_path(settings["family"])
+    path = asked.out or student_path(settings["family"])
     write_any(path, student, {"family": settings["family"], **facts})
     print(path)
 
@@ -195,24 +197,14 @@ def train(asked: Train) -> None:
 
 def measure(asked: Measure) -> None:
     """Measure, and write the rows of this family, beside those of the other."""
+    from sparsectl.training.any_rig.deploy import read_any, student_path
+
     actors: dict[str, Actor | None] = {"teacher": None}
-    facts: dict[str, Any] = {}
-    if asked.student is not None:
-        from sparsectl.training.any_rig.distill import CURVE, read_student
-
-        student, settings, rounds = read_student(asked.student)
-        actors["student"] = student
-        curve = (asked.student / CURVE).read_text(encoding="utf-8").splitlines()
-        facts = {
-            "settings": settings,
-            "rounds": rounds,
-            "runs": read_json(asked.student / RUNS),
-            "curve": [json.loads(x) for x in curve],
-        }
-    if asked.before is not None:
-        from sparsectl.training.any_rig.deploy import read_any
-
-        actors["before"] = read_any(asked.before)
+    student = asked.student or student_path(asked.family)
+    if asked.student is not None or student.is_file():
+        actors["student"] = read_any(student)
+    if asked.other is not None:
+        actors["other"] = read_any(asked.other)
     rigs = [draw_rig(asked.family, FIRST_RIG + number) for number in range(asked.rigs)]
     shipped = [load_rig(SHIPPED[asked.family])] * asked.shipped
     rows: dict[str, Any] = {}
@@ -223,12 +215,13 @@ def measure(asked: Measure) -> None:
         rows[name]["drawn"] |= _failures(drawn, rigs)
         balanced[name] = drawn.balanced
         print(name, json.dumps(rows[name], indent=1))
-    if "before" in balanced:
-        rows["paired"] = paired(balanced["student"], balanced["before"])
-        print(rows["paired"])
-    known = read_json(OUT) if OUT.exists() else {}
-    families = {**known.get("families", {}), asked.family: {"rows": rows, **facts}}
-    write_json(OUT, {"families": families, "provenance": provenance()})
+    known = read_json(OUT) if OUT.exists() else {"families": {}}
+    family = known["families"].setdefault(asked.family, {})
+    family |= {"rows": rows, "provenance": provenance()}
+    if "other" in balanced:
+        family["paired"] = paired(balanced["other"], balanced["student"])
+        print(family["paired"])
+    write_json(OUT, known)
 
 
 def paired(now: Flags, before: Flags) -> dict[str, Any]:
@@ -248,8 +241,8 @@ def paired(now: Flags, before: Flags) -> dict[str, Any]:
     difference = float(share_1 - share_2)
     test = binomtest(only_now, only_now + only_before) if only_now + only_before else None
     return {
-        "only_student": only_now,
-        "only_before": only_before,
+        "only_other": only_now,
+        "only_student": only_before,
         "difference": difference,
         "difference_low": difference - reach(share_1 - low_1, high_2 - share_2),
         "difference_high": difference + reach(high_1 - share_1, share_2 - low_2),
@@ -308,6 +301,10 @@ def _failures(outcomes: Outcomes, rigs: list[Rig]) -> dict[str, Any]:
     return {
         "late": int(late.sum()),
         "not_up_at_end": int((failed & ~late & ~outcomes.met_limit).sum()),
+        "failed_by_fifths": {
+            name: [float(failed[part].mean()) for part in np.array_split(np.argsort(of), 5)]
+            for name, of in numbers.items()
+        },
         "medians": {
             name: {
                 "failed": float(np.median(np.array(of)[failed])) if failed.any() else None,

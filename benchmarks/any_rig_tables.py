@@ -7,6 +7,7 @@ from typing import Any
 
 from sparsectl.common.files import read_json
 from sparsectl.plants.drawing import draw_rig, figures_of
+from sparsectl.plants.task import EPISODE_STEPS
 
 RESULTS = Path(__file__).resolve().parent / "results"
 WHO = {"teacher": "the controller that knows the masses", "student": "`any-cartpole`"}
@@ -29,6 +30,84 @@ def any_rig() -> list[str]:
     lines += [_row(name, rows[name]) for name in ("teacher", "student")]
     lines += ["", _words(drawn)]
     return lines + _firmware()
+
+
+def any_rig_marks() -> list[str]:
+    """The marks of one policy for any cart-pole, and what was reached."""
+    family = read_json(RESULTS / "any_rig.json")["families"]["cartpole"]
+    rows, own = family["rows"], family["own"]
+    teacher, student = (rows[name]["drawn"] for name in ("teacher", "student"))
+    reward = student["mean_reward"] / teacher["mean_reward"]
+    on_own = rows["teacher"]["shipped"]["mean_reward"]
+    return [
+        "| what | mark | reached |",
+        "| --- | --- | --- |",
+        f"| drawn cart-poles that it swings up and balances for 30 s | at least 95 % | "
+        f"{student['share']:.1%} [{student['share_low']:.1%}, {student['share_high']:.1%}], the "
+        f"controller that knows the masses {teacher['share']:.1%} |",
+        f"| mean reward of the first 10 s, of that controller's | at least 95 % | {reward:.1%} |",
+        f"| return in {own['episodes']} randomised episodes of `sensorsini_cartpole`, of the "
+        f"teacher's that was trained for it | at least 95 % | {own['share']:.1%} "
+        f"[{own['share_low']:.1%}, {own['share_high']:.1%}]; {own['student']:.0f} of "
+        f"{own['teacher']:.0f} |",
+        "",
+        f"On that cart-pole the controller that knows the masses has a mean reward of "
+        f"{on_own:.2f}, so that no student of it reaches the own teacher's "
+        f"{own['teacher'] / EPISODE_STEPS:.2f}.",
+    ]
+
+
+def any_rig_students() -> list[str]:
+    """A GRU beside students of stacked frames, equal in bytes."""
+    results = read_json(RESULTS / "any_rig_students.json")
+    rows, budget = results["rows"], results["budget"]
+    gru, *others = rows
+    lines = [
+        "| student | weights | bytes of past in RAM | balances | 95 % interval | the GRU alone | "
+        "this alone |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in rows.items():
+        apart = [str(row[key]) if key in row else "" for key in ("only_gru", "only_this")]
+        lines.append(
+            f"| {name} | {row['weights']:,} | {row['state_bytes']} | {row['balanced']} of "
+            f"{row['rigs']} ({row['share']:.1%}) | {row['low']:.1%} to {row['high']:.1%} | "
+            f"{apart[0]} | {apart[1]} |"
+        )
+    best = max(others, key=lambda name: rows[name]["share"])
+    beaten = rows[gru]["low"] > rows[best]["high"]
+    verdict = (
+        f"The GRU balances more than either: its interval lies above that of {best}."
+        if beaten
+        else f"With this budget the intervals of the GRU and of {best} overlap."
+    )
+    return [
+        *lines,
+        "",
+        f"{budget['rounds']} rounds of {budget['rigs']} rigs of {budget['ticks']} ticks, with "
+        f"{budget['updates']} passes each. {verdict}",
+    ]
+
+
+def adapted() -> list[str]:
+    """Rigs on which any-cartpole fails, before and after `sparsectl adapt`."""
+    results = read_json(RESULTS / "adapted.json")
+    lines = [
+        "| drawn cart-pole | `any-cartpole` as C | adapted, as C | drawn from the narrowed ranges, "
+        "before | after |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for number, row in results["rigs"].items():
+        before, after, drawn = row["before"], row["after"], row["drawn"]
+        shares = [
+            f"{drawn[when]['share']:.0%} [{drawn[when]['low']:.0%}, {drawn[when]['high']:.0%}]"
+            for when in ("before", "after")
+        ]
+        lines.append(
+            f"| {int(number):,} | {before['balanced']} of {before['trials']} trials | "
+            f"{after['balanced']} of {after['trials']} trials | {shares[0]} | {shares[1]} |"
+        )
+    return lines
 
 
 def _row(name: str, row: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 from advice_tables import trajectory_advice
 from any_rig_tables import any_rig, drawn_trials
+from any_rig_tables import adapted, any_rig, any_rig_marks, any_rig_students
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -200,6 +201,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "identification": identification,
     "any_rig": any_rig,
     "drawn_trials": drawn_trials,
+    "any_rig_marks": any_rig_marks,
+    "any_rig_students": any_rig_students,
+    "adapted": adapted,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,

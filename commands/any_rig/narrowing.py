@@ -26,6 +26,9 @@ FACTORS = (0.5, 2.0)
 
 COUNTED = ("base.unit_per_count", "pole.counts_per_turn")
 
+MISCOUNT = 0.05
+"""Share of a count by which journals must differ from a rig's file to be believed rather."""
+
 SAME = 1e-3
 """Share by which a journal's constants may differ from those of the rig's file."""
 
@@ -71,13 +74,13 @@ def _with_counts_of(rig: Rig, found: Fit) -> Fit:
     for index, (unknown, said) in enumerate(zip(UNKNOWNS, start(rig).values, strict=True)):
         if key(unknown) not in COUNTED:
             continue
-        low, high, value = found.low[index], found.high[index], values[index]
-        if low - SAME * abs(said) <= said <= high + SAME * abs(said):
+        value = values[index]
+        if abs(value - said) <= MISCOUNT * abs(said):
             values[index] = said
         else:
             warn(
-                f"the journals show {key(unknown)} of {value:.5g} ({low:.5g} to {high:.5g}), and "
-                f"the file of {rig.name} says {said:.5g}; count it again"
+                f"the journals show {key(unknown)} of {value:.5g}, and the file of {rig.name} says "
+                f"{said:.5g}; count it again"
             )
     return replace(found, guess=replace(found.guess, values=tuple(values)))
 
