@@ -54,7 +54,40 @@ def any_rig_marks() -> list[str]:
         f"On that cart-pole the controller that knows the masses has a mean reward of "
         f"{on_own:.2f}, so that no student of it reaches the own teacher's "
         f"{own['teacher'] / EPISODE_STEPS:.2f}.",
+        "",
+        _where(student),
+        "",
+        _further(family["paired"], rows["other"]),
     ]
+
+
+def _where(drawn: dict[str, Any]) -> str:
+    """Which rigs it fails on: how many of each fifth, by one of their numbers."""
+    fifths = drawn["failed_by_fifths"]
+
+    def told(name: str, part: int) -> str:
+        return f"{fifths[name][part]:.0%}"
+
+    return (
+        f"It fails on {told('travel_lengths', 0)} of the fifth of rigs with the least travel in "
+        f"lengths of the pole ({told('travel_lengths', -1)} of the fifth with the most), on "
+        f"{told('push_m_s2', 0)} of those with the weakest push ({told('push_m_s2', -1)} with the "
+        f"strongest), on {told('length_m', -1)} of those with the longest poles "
+        f"({told('length_m', 0)} with the shortest) and on {told('speed_m_s', -1)} of those with "
+        f"the fastest motors ({told('speed_m_s', 0)} with the slowest)."
+    )
+
+
+def _further(paired: dict[str, Any], row: dict[str, Any]) -> str:
+    drawn, shipped = row["drawn"], row["shipped"]
+    return (
+        f"The student of the further training balances {drawn['balanced']} of the same "
+        f"{drawn['rigs']} rigs, a difference of {paired['difference']:.1%} "
+        f"[{paired['difference_low']:.1%}, {paired['difference_high']:.1%}] "
+        f"({paired['only_other']} rigs it alone, {paired['only_student']} the shipped one alone, "
+        f"p = {paired['p']:.2f}), and {shipped['balanced']} of {shipped['rigs']} trials of the "
+        "shipped cart-pole."
+    )
 
 
 def any_rig_students() -> list[str]:

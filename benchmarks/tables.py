@@ -17,6 +17,7 @@ import tyro
 from advice_tables import trajectory_advice
 from any_rig_tables import any_rig, drawn_trials
 from any_rig_tables import adapted, any_rig, any_rig_marks, any_rig_students
+from any_rig_tables import adapted, any_rig, any_rig_marks
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -202,7 +203,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "any_rig": any_rig,
     "drawn_trials": drawn_trials,
     "any_rig_marks": any_rig_marks,
-    "any_rig_students": any_rig_students,
     "adapted": adapted,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,

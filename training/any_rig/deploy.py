@@ -30,6 +30,9 @@ from sparsectl.training.any_rig.acting import (
 
 LARGEST_BYTES = 2**20
 
+LOG_ALPHA_THRESHOLD = 2.0
+"""Of a student's file in general; masks keep all weights here."""
+
 STUDENTS = Path(__file__).parent / "students"
 """That come with sparsectl, one a family of rigs."""
 
@@ -108,6 +111,7 @@ def write_for_rig(path: Path, student: Acting, rig: Rig, metadata: dict[str, Any
         "format": FORMAT,
         "version": VERSION,
         "activations": [GRU, "tanh"],
+        "log_alpha_threshold": LOG_ALPHA_THRESHOLD,
         "signals": said,
         "provenance": metadata,
     }

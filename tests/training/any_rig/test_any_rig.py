@@ -21,8 +21,9 @@ from sparsectl.plants.plant import draw_parameters, draw_start
 from sparsectl.plants.rig import Rig, load_rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.plants.units import Units
+from sparsectl.policy.load import load
 from sparsectl.training.any_rig.acting import CONSTANTS, SIGNALS, Acting, Inputs
-from sparsectl.training.any_rig.deploy import policy_for, read_any, write_any
+from sparsectl.training.any_rig.deploy import policy_for, read_any, write_any, write_for_rig
 from sparsectl.training.any_rig.distill import CURVE, AnyRigDistillation, AnyRigSettings
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
@@ -134,6 +135,8 @@ def test_the_policy_of_one_rig_does_what_the_student_does_there(rig: Rig, tmp_pa
     write_any(tmp_path / "any.safetensors", student, {"family": "cartpole"})
     student = read_any(tmp_path / "any.safetensors")
     policy = policy_for(student, rig)
+    write_for_rig(tmp_path / "student.safetensors", student, rig, {})
+    assert load(tmp_path / "student.safetensors").digest == policy.digest
     assert policy.state_size == 4 and policy.frames == 1
     assert policy.period_s == rig.period_s and policy.rig == rig.name
     episodes, inputs = PendulumEpisodes([rig], [0], start="uniform"), Inputs([rig])
