@@ -18,6 +18,7 @@ from advice_tables import trajectory_advice
 from any_rig_tables import any_rig, drawn_trials
 from any_rig_tables import adapted, any_rig, any_rig_marks, any_rig_students
 from any_rig_tables import adapted, any_rig, any_rig_marks
+from any_rig_tables import any_rig, any_rig_marks
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -203,7 +204,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "any_rig": any_rig,
     "drawn_trials": drawn_trials,
     "any_rig_marks": any_rig_marks,
-    "adapted": adapted,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,
     "onnx_node_refusals": node_refusals,
