@@ -19,7 +19,7 @@ def any_rig() -> list[str]:
     rows = results["families"]["cartpole"]["rows"]
     drawn = rows["student"]["drawn"]
     lines = [
-        f"`python benchmarks/any_rig.py measure --rigs {drawn['rigs']} --student FOLDER` runs a "
+        f"`python benchmarks/any_rig.py measure --rigs {drawn['rigs']}` runs a "
         "trial of 45 s on each of as many drawn cart-poles, on none of which anything was trained "
         "or chosen. It counts where the pole is up within 15 s and stays up for the other 30 s:",
         "",
@@ -88,59 +88,6 @@ def _further(paired: dict[str, Any], row: dict[str, Any]) -> str:
         f"p = {paired['p']:.2f}), and {shipped['balanced']} of {shipped['rigs']} trials of the "
         "shipped cart-pole."
     )
-
-
-def any_rig_students() -> list[str]:
-    """A GRU beside students of stacked frames, equal in bytes."""
-    results = read_json(RESULTS / "any_rig_students.json")
-    rows, budget = results["rows"], results["budget"]
-    gru, *others = rows
-    lines = [
-        "| student | weights | bytes of past in RAM | balances | 95 % interval | the GRU alone | "
-        "this alone |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, row in rows.items():
-        apart = [str(row[key]) if key in row else "" for key in ("only_gru", "only_this")]
-        lines.append(
-            f"| {name} | {row['weights']:,} | {row['state_bytes']} | {row['balanced']} of "
-            f"{row['rigs']} ({row['share']:.1%}) | {row['low']:.1%} to {row['high']:.1%} | "
-            f"{apart[0]} | {apart[1]} |"
-        )
-    best = max(others, key=lambda name: rows[name]["share"])
-    beaten = rows[gru]["low"] > rows[best]["high"]
-    verdict = (
-        f"The GRU balances more than either: its interval lies above that of {best}."
-        if beaten
-        else f"With this budget the intervals of the GRU and of {best} overlap."
-    )
-    return [
-        *lines,
-        "",
-        f"{budget['rounds']} rounds of {budget['rigs']} rigs of {budget['ticks']} ticks, with "
-        f"{budget['updates']} passes each. {verdict}",
-    ]
-
-
-def adapted() -> list[str]:
-    """Rigs on which any-cartpole fails, before and after `sparsectl adapt`."""
-    results = read_json(RESULTS / "adapted.json")
-    lines = [
-        "| drawn cart-pole | `any-cartpole` as C | adapted, as C | drawn from the narrowed ranges, "
-        "before | after |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for number, row in results["rigs"].items():
-        before, after, drawn = row["before"], row["after"], row["drawn"]
-        shares = [
-            f"{drawn[when]['share']:.0%} [{drawn[when]['low']:.0%}, {drawn[when]['high']:.0%}]"
-            for when in ("before", "after")
-        ]
-        lines.append(
-            f"| {int(number):,} | {before['balanced']} of {before['trials']} trials | "
-            f"{after['balanced']} of {after['trials']} trials | {shares[0]} | {shares[1]} |"
-        )
-    return lines
 
 
 def _row(name: str, row: dict[str, Any]) -> str:

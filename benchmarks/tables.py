@@ -15,10 +15,7 @@ from typing import Any
 
 import tyro
 from advice_tables import trajectory_advice
-from any_rig_tables import any_rig, drawn_trials
-from any_rig_tables import adapted, any_rig, any_rig_marks, any_rig_students
-from any_rig_tables import adapted, any_rig, any_rig_marks
-from any_rig_tables import any_rig, any_rig_marks
+from any_rig_tables import any_rig, any_rig_marks, drawn_trials
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
