@@ -155,7 +155,7 @@ def simplified(layers: Sequence[StudentLayer], masks: Sequence[Mask]) -> tuple[S
         for layer, weight in zip(layers, weights, strict=True)
     ]
     return tuple(
-        replace(layer, bias=left.bias, mask=left.weight != 0)
+        replace(layer, bias=left.bias.copy(), mask=left.weight != 0)
         for layer, left in zip(layers, without_dead_weights(masked), strict=True)
     )
 

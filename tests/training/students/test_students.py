@@ -91,6 +91,7 @@ def test_simplifying_keeps_the_outputs(seed: int, sizes: list[int], kept: float)
         forward(simple, observations), forward(layers, observations), atol=2e-5
     )
     assert kept_weights(simple) <= kept_weights(layers)
+    assert all(layer.bias.flags.writeable for layer in simple)  # torch warns of others
     for layer, after in zip(simple, simple[1:], strict=False):
         assert layer.mask is not None and after.mask is not None
         np.testing.assert_array_equal(layer.mask.any(axis=1), after.mask.any(axis=0))
