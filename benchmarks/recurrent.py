@@ -58,6 +58,7 @@ ON_8_BITS: Final = (
     "packed-int8",
     "stream-int16",
     "straight-int8",
+    "dense-int16",
     "dense-int8",
 )
 MEASURED: Final = {

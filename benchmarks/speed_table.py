@@ -107,3 +107,28 @@ def episode_speed() -> list[str]:
         lines.append(f"| {rig} | {width} | {row['steps_per_second']:,.0f} | {ratio} |")
     repeats, revision = results["settings"]["repeats"], results["provenance"]["revision"]
     return [*lines, "", f"Medians of {repeats} repeats and their span, revision {revision}."]
+
+
+def export_speed() -> list[str]:
+    """A row a network and a board: seconds of an export before and after, and what differs."""
+    results = read_json(RESULTS / "export_speed.json")
+    lines = [
+        "| network and board | processor's seconds before | after | times less | clock's seconds "
+        "before | after | files that differ |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in results["rows"].items():
+        before, after = row["before"], row["after"]
+        cells = [f"{each['processor_s']:.1f}" for each in (before, after)]
+        cells.append(f"{before['processor_s'] / after['processor_s']:.1f}")
+        cells += [f"{each['clock_s']:.1f}" for each in (before, after)]
+        differs = ", ".join(row["differs"]) or f"none of {row['files']}"
+        lines.append(f"| {name} | {' | '.join(cells)} | {differs} |")
+    revision = results["provenance"]["revision"]
+    load = max(row["load"] for row in results["rows"].values())
+    return [
+        *lines,
+        "",
+        f"Revision {revision}, before it {row['before_revision']}. Up to {load:.0f} processes "
+        "wanted the two cores meanwhile: the clock's seconds say nothing of a machine that is free.",
+    ]

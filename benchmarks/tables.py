@@ -53,7 +53,7 @@ from protocol_tables import (
     protocol_session,
 )
 from recurrent_tables import recurrent
-from speed_table import episode_speed, training_curves, training_speed
+from speed_table import episode_speed, export_speed, training_curves, training_speed
 
 from sparsectl.common.files import atomic_path, read_json
 
@@ -196,6 +196,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training_speed": training_speed,
     "training_curves": training_curves,
     "episode_speed": episode_speed,
+    "export_speed": export_speed,
     "failures": failures,
     "identification": identification,
     "any_rig": any_rig,

@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.assembly import avr_dense, cortex_m_dense
+from sparsectl.export.encodings.assembly import (
+    avr_dense,
+    avr_dense_halves,
+    avr_tanh,
+    cortex_m_dense,
+)
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.cells import has_cells
 from sparsectl.export.encodings.fixed.format import Format
+from sparsectl.export.encodings.fixed.functions import has_tanh
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,
     FixedParts,
@@ -170,7 +176,7 @@ class DenseFixed:
             policy,
             codes,
             lambda style: [_runtime(policy, dtype, style), *places],
-            lambda style: FixedParts("int16_t", _arrays),
+            lambda style: FixedParts("int16_t", _arrays, on_avr=_has_avr(policy)),
         )
         if is_by_rows(policy):
             return replace(encoded, assembly=partial(_rows_assembly, policy, dtype))
@@ -192,17 +198,21 @@ def is_by_rows(policy: FixedPolicy) -> bool:
     return policy.layers[0].has_cells
 
 
-def _has_avr(policy: FixedPolicy, dtype: np.dtype[Any]) -> bool:
+def _has_avr(policy: FixedPolicy) -> bool:
     every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]
-    return dtype == np.int8 and all(
+    return is_by_rows(policy) and all(
         max(_columns(each)[1], _whole(each.rows)) <= avr_dense.MOST for each in every
     )
 
 
 def _rows_assembly(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
-    """policy.S: policy_rows."""
-    on_arm = cortex_m_dense.rows_assembly(dtype == np.int8, style)
-    return f"{on_arm}\n{avr_dense.assembly(style)}" if _has_avr(policy, dtype) else on_arm
+    """policy.S: policy_rows, and on AVR policy_tanh."""
+    parts = [cortex_m_dense.rows_assembly(dtype == np.int8, style)]
+    if _has_avr(policy):
+        rows = avr_dense if dtype == np.int8 else avr_dense_halves
+        parts.append(rows.assembly(style))
+        parts += [avr_tanh.assembly(style)] if has_tanh(policy) else []
+    return "\n".join(parts)
 
 
 def _columns(matrix: FixedMatrix) -> tuple[int, int]:
@@ -310,7 +320,7 @@ def _runtime(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
     if is_by_rows(policy):
         declared = style.render(_ROWS_DECLARATION, weight=weight)
         rows += "\n" + style.render(_ROWS_LOOP, weight=weight)
-        if _has_avr(policy, dtype):
+        if _has_avr(policy):
             condition = f"({condition}) || \\\n    ({style.render(avr_dense.CONDITION)})"
         own = [style.render(_SUMS, weight=weight)]
         every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sparsectl.export.c_style import CStyle
+from sparsectl.export.encodings.assembly import avr_tanh
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
@@ -47,6 +48,30 @@ static {{value}} fixed_size(uint32_t bits, int exponent, int16_t limit)
 }
 """
 
+_FIXED_SIZE_BY_BYTES = """\
+/* As in the other form of this: of the bits that are left the lowest byte never is one, and a shift
+ * by 8 moves a byte. */
+static {{value}} fixed_size(uint32_t bits, int exponent, int16_t limit)
+{
+    const int drop = 150 - exponent - (int){{biased}};
+    if (drop > 24) {
+        return 0;
+    }
+    if (drop < 9) {
+        return limit;
+    }
+    uint8_t left = (uint8_t)(drop - 9);
+    uint16_t size = (uint16_t)((uint16_t)(bits >> 8) | 0x8000u);
+    if (left >= 8) {
+        size = (uint8_t)(size >> 8);
+        left = (uint8_t)(left - 8);
+    }
+    size = (uint16_t)(size >> left);
+    size = (uint16_t)((size >> 1) + (size & 1u));
+    return size > (uint16_t)limit ? limit : (int16_t)size;
+}
+"""
+
 _TANH_ALL = """\
 /* Sums, each a multiple of 2^-exponent, to tanh of them in multiples of 2^-15. */
 static void fixed_tanh_all(const int32_t *sum, const int8_t *exponent, {{value}} *y, unsigned n)
@@ -80,9 +105,11 @@ static void to_fixed(const float *x, const int8_t *exponent, {{value}} *y, int16
 """
 
 
-def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list[str]:
+def fixed_functions(
+    policy: FixedPolicy, value_type: str, style: CStyle, *, on_avr: bool = False
+) -> list[str]:
     """Return the functions that policy_act calls besides its layers' own; values have the type
-    `value_type`."""
+    `value_type`. on_avr: whether the policy has a form for AVR, with tanh in policy.S."""
     if value_type == WITHOUT_SIGN:
         signed = f"({value_type})(bits >> 31 ? 32768u - size : 32768u + size)"
     else:
@@ -90,13 +117,18 @@ def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list
     floats = [layer for layer in policy.layers if not layer.integer]
     has_cells = policy.layers[0].has_cells
     exponent = "(uint8_t)((bits << 1) >> 24)" if has_cells else "((bits >> 23) & 0xffu)"
+    size = style.render(_FIXED_SIZE, value=value_type, biased=exponent)
+    if on_avr:
+        by_bytes = style.render(_FIXED_SIZE_BY_BYTES, value=value_type, biased=exponent)
+        size = f"#if defined(__AVR__)\n{by_bytes}#else\n{size}#endif\n"
     functions = [
-        style.render(_FIXED_SIZE, value=value_type, biased=exponent),
+        size,
         style.render(_OBSERVE, value=value_type, signed=signed, inputs=style.tick_inputs),
     ]
     of_steps = [text for step in _all_steps(policy) for text in step.functions(value_type, style)]
     if has_tanh(policy):
-        functions.append(fixed_tanh.BY_BYTES if has_cells else fixed_tanh.C_SOURCE)
+        tanh = fixed_tanh.BY_BYTES if has_cells else fixed_tanh.C_SOURCE
+        functions.append(_with_avr(tanh, style) if on_avr else tanh)
     functions += dict.fromkeys(of_steps)
     hidden = enumerate(policy.layers[:-1])
     if any(la.integer and not la.has_cells and not is_shifted(policy, i) for i, la in hidden):
@@ -108,6 +140,11 @@ def fixed_functions(policy: FixedPolicy, value_type: str, style: CStyle) -> list
     if any(not layer.integer for layer in policy.layers[:-1]):
         functions.append(style.render(_TO_FIXED, value=value_type, signed=signed))
     return functions
+
+
+def _with_avr(tanh: str, style: CStyle) -> str:
+    condition, call = style.render(avr_tanh.CONDITION), style.render(avr_tanh.DECLARATION)
+    return f"#if {condition}\n{call}#else\n{tanh}#endif\n"
 
 
 def fixed_bits(policy: FixedPolicy) -> frozenset[str]:

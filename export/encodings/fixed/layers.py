@@ -75,6 +75,8 @@ class FixedParts:
     """The statements from the observation to the last layer's sums."""
     types: tuple[str, ...] = ()
     """What stands before the functions."""
+    on_avr: bool = False
+    """Whether the policy has a form for AVR, with tanh in policy.S; values are int16_t."""
 
     @classmethod
     def plain(cls, value_type: str) -> FixedParts:
@@ -99,7 +101,7 @@ def fixed_encoded(
 
     def write(style: CStyle) -> Code:
         own = parts(style)
-        functions = fixed_functions(policy, own.value_type, style)
+        functions = fixed_functions(policy, own.value_type, style, on_avr=own.on_avr)
         functions = [*own.types, *functions, *runtime(style), *limit_functions(policy.graph)]
         return Code("\n".join(functions), _body(policy, codes, own, style), fixed_bits(policy))
 
