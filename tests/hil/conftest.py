@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,10 @@ def short(timid: Path, firmware: Path, tmp_path: Path) -> Callable[..., TrialCon
         return TrialConfig(**{**fields, **changes})
 
     return config
+
+
+@pytest.fixture
+def cached_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compilers that a confinement keeps from the cache would compile the core for each replay.
+    That they are confined, and that a replay then agrees, is in replay/test_confinement.py."""
+    monkeypatch.setattr("sparsectl.hil.replay.replay.confined_compilers", nullcontext)

@@ -44,6 +44,7 @@ def shortly(short: Short, choosing: Path, tmp_path: Path) -> Short:
     return config
 
 
+@pytest.mark.usefixtures("cached_compilers")
 def test_what_is_chosen_is_in_the_journal_and_in_its_replay(shortly: Short, tmp_path: Path) -> None:
     for mode in ("device", "host"):
         out = tmp_path / mode

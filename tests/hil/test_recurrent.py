@@ -127,6 +127,7 @@ def test_the_journal_tells_every_reset(
     assert outputs.view(np.uint32).tolist() == actions[:, 0].view(np.uint32).tolist()
 
 
+@pytest.mark.usefixtures("cached_compilers")
 def test_a_replay_repeats_the_resets(trials: dict[str, Path]) -> None:
     found = replay(ReplayConfig(trials["host"]))
     assert found["agrees"] and found["verdict"] == f"all {found['ticks']} ticks agree", found

@@ -221,7 +221,8 @@ class Rollouts:
 
 def _clean_start() -> BaseContext:
     """Workers are copies of a server process that has imported what they need and runs no thread;
-    a plain fork would copy torch's and MuJoCo's threads, and spawned ones import it all again."""
+    a plain fork would copy torch's and MuJoCo's threads, and spawned ones import it all again. The
+    server keeps the environment variables of its start, which is the first worker's."""
     if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows has none
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

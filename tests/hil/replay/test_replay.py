@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,7 @@ from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
 Edit = Callable[[Record], Record | None]
 
-
-@pytest.fixture(autouse=True)
-def cached_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compilers that a confinement keeps from the cache would compile the core for each replay.
-    That they are confined, and that a replay then agrees, is in test_confinement.py."""
-    monkeypatch.setattr("sparsectl.hil.replay.replay.confined_compilers", nullcontext)
+pytestmark = pytest.mark.usefixtures("cached_compilers")
 
 
 @pytest.fixture(scope="module")

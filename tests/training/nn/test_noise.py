@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts load when they are first used; stats takes a second
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from sparsectl.training.nn.noise import DRAWS_IN_TABLE, TABLE, Noise, normal_table
 
@@ -19,7 +19,7 @@ def generators(*seeds: int) -> list[torch.Generator]:
 
 def test_the_table_is_standard_normal() -> None:
     values = normal_table(TABLE, torch.float32).double().numpy()
-    assert stats.kstest(values, "norm").pvalue > 1e-3
+    assert scipy.stats.kstest(values, "norm").pvalue > 1e-3
     for lag in (1, 2, 128, 256, 128 * 256):  # neighbours in a layer, rows, layers
         assert abs(np.corrcoef(values[lag:], values[:-lag])[0, 1]) < 4 / np.sqrt(TABLE)
 
@@ -29,7 +29,7 @@ def test_drawn_numbers_are_standard_normal_and_independent() -> None:
     first, second = noise.draw(generators(0, 1))
     assert (first.shape, second.shape) == ((2, 1000, 50), (2, 1000, 30))
     for numbers in (first[0], first[1], second[1]):
-        assert stats.kstest(numbers.numpy().ravel(), "norm").pvalue > 1e-3
+        assert scipy.stats.kstest(numbers.numpy().ravel(), "norm").pvalue > 1e-3
     assert abs(np.corrcoef(first[0].ravel(), first[1].ravel())[0, 1]) < 5 / np.sqrt(50_000)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy  # its parts load when they are first used; stats takes a second
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.load import load_acting
@@ -62,13 +62,13 @@ def test_the_noise_is_gaussian_of_the_deviation_asked_for(balancing: Path) -> No
     tail = 0.25e-6  # on each side of the squares; as much again for the form
 
     def plausible(deviation: float) -> bool:
-        below = stats.norm.cdf((executed - label) / deviation)
+        below = scipy.stats.norm.cdf((executed - label) / deviation)
         among = np.random.default_rng(0).random(len(executed))
         below = np.where(executed >= 3, below + among * (1 - below), below)
         below = np.where(executed <= -3, among * below, below)
-        squares = float((stats.norm.ppf(below) ** 2).sum())
-        low, high = stats.chi2.ppf([tail, 1 - tail], len(executed))
-        return low < squares < high and stats.kstest(below, "uniform").pvalue > 2 * tail
+        squares = float((scipy.stats.norm.ppf(below) ** 2).sum())
+        low, high = scipy.stats.chi2.ppf([tail, 1 - tail], len(executed))
+        return low < squares < high and scipy.stats.kstest(below, "uniform").pvalue > 2 * tail
 
     assert plausible(0.5 * 3)
     assert not plausible(0.4 * 3) and not plausible(0.6 * 3)
