@@ -130,5 +130,6 @@ def export_speed() -> list[str]:
         *lines,
         "",
         f"Revision {revision}, before it {row['before_revision']}. Up to {load:.0f} processes "
-        "wanted the two cores meanwhile: the clock's seconds say nothing of a machine that is free.",
+        "wanted the two cores meanwhile: the clock's seconds say nothing of a machine that is "
+        "free.",
     ]
