@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +25,6 @@ from tests.policy.graphs import random_graph
 ROOT = Path(__file__).resolve().parent.parent
 ENDING = [signal.SIGTERM, signal.SIGHUP]
 PATIENCE_S = 60
-
-
-@pytest.fixture(autouse=True)
-def signals_have_their_default_action() -> Iterator[None]:
-    """`nohup make test` has SIGHUP ignored, and what the tests start inherits that."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 def ended_while_staging(words: list[str], number: signal.Signals, folder: Path, name: str) -> str:

@@ -159,7 +159,7 @@ def test_who_wants_it_goes_on_without_the_page(
         os.kill(trial.page_process(), signal.SIGKILL)
         code, errors = trial.end()
     assert code == 0
-    assert errors.count("the live page is lost (its process has ended); the trial goes on") == 1
+    assert errors.count("the live page is lost (its process has ended); the trial continues") == 1
     [end] = ends(trial.journal)
     assert end["why"] == "the pole was not up within 4 s"
 

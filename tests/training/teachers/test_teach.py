@@ -226,9 +226,9 @@ def test_what_the_zoos_agent_returned_is_told_with_what_is_not_its_setting() -> 
     asked = TeachConfig("Pendulum-v1", "td3")
     known = known_of(asked)
     assert known is not None
-    said = known.told(resolved(asked))
+    said = known.described(resolved(asked))
     assert said.startswith("settings of RL Baselines3 Zoo; its own agent returned -152 (")
-    changed = known.told(resolved(replace(asked, hidden=(64, 64), steps=15_000)))
+    changed = known.described(resolved(replace(asked, hidden=(64, 64), steps=15_000)))
     assert changed.startswith("settings of RL Baselines3 Zoo, but for steps, hidden; its own agent")
     assert known_of(TeachConfig(ENV)) is None
 
