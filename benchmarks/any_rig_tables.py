@@ -90,6 +90,27 @@ def _further(paired: dict[str, Any], row: dict[str, Any]) -> str:
     )
 
 
+def adapted() -> list[str]:
+    """Rigs on which any-cartpole fails, before and after `sparsectl adapt`."""
+    results = read_json(RESULTS / "adapted.json")
+    lines = [
+        "| drawn cart-pole | `any-cartpole` as C | adapted, as C | drawn from the narrowed ranges, "
+        "before | after |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for number, row in results["rigs"].items():
+        before, after, drawn = row["before"], row["after"], row["drawn"]
+        shares = [
+            f"{drawn[when]['share']:.0%} [{drawn[when]['low']:.0%}, {drawn[when]['high']:.0%}]"
+            for when in ("before", "after")
+        ]
+        lines.append(
+            f"| {int(number):,} | {before['balanced']} of {before['trials']} trials | "
+            f"{after['balanced']} of {after['trials']} trials | {shares[0]} | {shares[1]} |"
+        )
+    return lines
+
+
 def _row(name: str, row: dict[str, Any]) -> str:
     drawn, shipped = row["drawn"], row["shipped"]
     cells = (
