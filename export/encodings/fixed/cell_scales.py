@@ -32,7 +32,7 @@ from sparsectl.policy.activations import Float64
 from sparsectl.policy.graph import Layer, Segment
 
 GREATEST = 2**MOST_BITS - 1
-"""Of a value that is multiplied by a gate."""
+"""Greatest magnitude of a value that is multiplied by a gate."""
 
 _GATE, _TANH, _RECURRENT, _STATE = "gate", "tanh", "recurrent", "state"
 _OPERANDS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -46,15 +46,15 @@ _OPERANDS: dict[str, tuple[tuple[str, str], ...]] = {
     "lstm_cell": (("taken", _GATE), ("forget", _GATE), ("input", _TANH), ("state", _STATE)),
     "lstm_output": (("output", _GATE), ("state", _TANH)),
 }
-"""Of each kind, what its operands are called and what becomes of them."""
+"""The operands of each kind of unit: name and role."""
 
 _BITS = {_GATE: fixed_tanh.INPUT_BITS, _TANH: fixed_tanh.INPUT_BITS}
 _BYTE = 8
-"""What an 8-bit core drops at no cost."""
+"""Number of bits that an 8-bit core drops at no cost."""
 
 OneMatrix = Callable[[Layer, Float64, Bounds, Float64, int], tuple[FixedLayer, Float64, Bounds]]
-"""A layer of relu, the scales and bounds of what it reads, the range and limit of its values; gives
-the layer, its values' scales and their bounds."""
+"""(a relu layer, scales and bounds of the values that it reads, range and limit of its own values)
+→ the layer in integers, the scales of its values and their bounds."""
 
 
 class NotWholeError(Exception):
@@ -63,7 +63,7 @@ class NotWholeError(Exception):
 
 @dataclass
 class CellLayer:
-    """A layer in the making."""
+    """Builds a layer with recurrent units."""
 
     form: Format
     shift: int
@@ -71,20 +71,20 @@ class CellLayer:
     layer: Layer
     name: str
     scale: Float64
-    """Of the values that it reads."""
+    """Scales of the values that it reads."""
     inputs: Bounds
-    """Of the same."""
+    """Bounds of the values that it reads."""
     wanted: tuple[Float64, int] | None
-    """The range and the limit of its own; None: the last layer."""
+    """Range and limit of its own values; None: it is the last layer."""
     one_matrix: OneMatrix
     matrices: list[FixedMatrix] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     ends: list[FloatStep] = field(default_factory=list)
     sums: int = 0
-    """How many there are so far."""
+    """Number of sums so far."""
 
     def made(self) -> tuple[FixedLayer, Float64, Bounds]:
-        """The layer, its values' scales and their bounds.
+        """Return the layer, the scales of its values and their bounds.
 
         Raises:
             NotWholeError: an activation that has no form here, or scales that leave too few bits.
@@ -298,9 +298,10 @@ class CellLayer:
         self._give(result, np.full(units, 2.0**exponent), Bounds(-most, most))
 
     def _source(self, rows: slice, role: str) -> _Source:
-        """Where an operand is: among the values, where it only hands on some, or a matrix's sums.
+        """Return where an operand is: among the values, if it only passes some on, or in a matrix's
+        sums.
 
-        A matrix's biases hold the half of what is dropped of its sums later.
+        A matrix's biases include half of the step to which its sums are rounded later.
         """
         runs = list(self._runs(rows, like=True))
         column = runs[0][1]
@@ -330,7 +331,7 @@ class CellLayer:
         return replace(source, reach=int(bounds.magnitude.max()))
 
     def _end(self, segment: Segment, rows: slice, result: int) -> None:
-        """Of the last layer: floats from its sums or from values that are handed on."""
+        """Add a step of the last layer: floats from its sums, or from values that are passed on."""
         if segment.activation not in ("identity", "tanh"):
             raise NotWholeError(segment.activation)
         is_tanh = segment.activation == "tanh"
@@ -361,7 +362,7 @@ class CellLayer:
 
 @dataclass(frozen=True)
 class _Source:
-    """Of an operand."""
+    """The source of an operand."""
 
     is_value: bool
     start: int
@@ -371,7 +372,7 @@ class _Source:
     """Their greatest magnitude."""
 
     def at(self, bits: int) -> int:
-        """The greatest magnitude as multiples of 2^-bits."""
+        """Return the greatest magnitude in multiples of 2^-bits."""
         drop = self.exponent - bits
         return (self.reach >> drop) + 1 if drop > 0 else self.reach << -drop
 

@@ -13,7 +13,7 @@ from sparsectl.export.encodings.fixed.matrix import Int, offset
 from sparsectl.policy.activations import Float32
 
 FRACTION_BITS = 23
-"""Of a float32, under the bits of its exponent."""
+"""Number of bits of a float32 below those of its exponent."""
 
 UNIT_SOURCE = """\
 /* Values as floats, each a multiple of 2^-exponent, whose place among a float's bits is `less`. */
@@ -27,11 +27,11 @@ static void in_units(const {{value}} *x, uint32_t less, float *y, unsigned n)
 
 
 class FloatStep(Protocol):
-    """What makes floats of the last layer's sums and of the values that it reads."""
+    """Computes floats from the sums of the last layer and the values that it reads."""
 
     @property
     def row(self) -> int:
-        """Where its first value stands among the layer's."""
+        """Index of its first value among the layer's."""
 
     @property
     def has_tanh(self) -> bool:

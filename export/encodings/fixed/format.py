@@ -1,4 +1,4 @@
-"""What a core's arithmetic takes, and the scales that fit it."""
+"""The integer formats of a core's arithmetic, and the scales that fit them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from sparsectl.policy.activations import Float64
 from sparsectl.policy.graph import Layer
 
 GREATEST_SCALE = 2.0**40
-"""What is smaller than its reciprocal counts as nothing."""
+"""Values below its reciprocal count as 0."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a core's arithmetic takes."""
+    """The integer formats of a core's arithmetic."""
 
     weight_limit: tuple[int, ...]
-    """Greatest magnitude of a weight, a layer: 127, 255 or 32767; the last counts for the rest."""
+    """Greatest magnitude of a weight per layer: 127, 255 or 32767; the last is that of all
+    others."""
     sum_bits: int
-    """Of the accumulator, its sign with it: 24 or 32."""
+    """Bits of the accumulator, including its sign: 24 or 32."""
     shifts: tuple[int, ...]
-    """From a sum to a value: what may be chosen from."""
+    """Candidates for the shift from a sum to a value."""
     value_bits: tuple[int, ...] = (10, 11, 12, 13, 14, 15)
-    """Of a value without its sign: what may be chosen from; 15 fits int16_t."""
+    """Candidates for the bits of a value without its sign; 15 fits int16_t."""
     cuts_off: bool = True
     """Whether values are cut off; otherwise their scales leave room for every observation."""
     headroom: float = 1.25
-    """How far beyond the calibration observations a hidden value may go before it is cut off."""
+    """Factor by which a hidden value may exceed the calibration's before it saturates."""
     bias_step: int = 1
     """Biases are multiples of it."""
 
@@ -87,5 +88,5 @@ def power_of_two(scale: Float64) -> Float64:
 
 
 def exponent_of(scale: Float64) -> Int:
-    """Of powers of two."""
+    """Return the exponents of powers of two."""
     return np.rint(np.log2(scale)).astype(np.int64)

@@ -24,7 +24,7 @@ from sparsectl.export.encodings.table import Table
 GROUP = 4
 """Sums that are made at a time, at most."""
 _FARTHEST_EXPONENT = 126
-"""Of a power of two that is a normal float32, as is its reciprocal."""
+"""Greatest exponent of a power of two that is, like its reciprocal, a normal float32."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class FixedCode:
 
 @dataclass(frozen=True)
 class ValueArrays:
-    """The two arrays that values pass between, to and fro: {x} and {y}."""
+    """The two arrays between which values alternate: {x} and {y}."""
 
     even: int
-    """Values that it takes."""
+    """Size of the first."""
     odd: int
-    """The same; 0: one layer needs none."""
+    """Size of the second; 0: a single layer needs none."""
 
     @classmethod
     def of(cls, policy: FixedPolicy) -> ValueArrays:
@@ -65,16 +65,16 @@ class ValueArrays:
 
 @dataclass(frozen=True)
 class FixedParts:
-    """What an encoding writes in its own way."""
+    """The parts of the C that differ between encodings."""
 
     value_type: str
-    """Of the arrays {x} and {y}; in `WITHOUT_SIGN` an observation is moved up by 32768."""
+    """Type of the arrays {x} and {y}; for `WITHOUT_SIGN` 32768 is added to an observation."""
     arrays: Callable[[ValueArrays], list[str]]
     """Their declarations."""
     layers: Callable[[list[str]], list[str]] = lambda statements: statements
     """The statements from the observation to the last layer's sums."""
     types: tuple[str, ...] = ()
-    """What stands before the functions."""
+    """Text before the functions."""
     on_avr: bool = False
     """Whether the policy has a form for AVR, with tanh in policy.S; values are int16_t."""
 

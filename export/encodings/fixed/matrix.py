@@ -15,28 +15,28 @@ Int = NDArray[np.int64]
 class FixedMatrix:
     """weight x + bias, either shifted and cut off as values or as the sums themselves.
 
-    Most layers are one matrix; one with recurrent units has several, as some of its neurons only
-    hand on a value and others read only some of the values.
+    Most layers are one matrix; one with recurrent units has several, because some of its neurons
+    only pass on a value, and others read only some of the values.
     """
 
     name: str
-    """Of its tables and functions in C."""
+    """Name of its tables and functions in C."""
     weight: Int
     """[rows, columns]."""
     bias: Int
-    """[rows], with the rounding half where the sums are shifted next."""
+    """[rows], including the half that rounds the shift after it."""
     is_shifted: bool
     """Whether its values are its shifted sums; otherwise the sums are left as they are."""
     is_relu: bool = False
     """Whether shifted values under 0 are 0."""
     limit: int = 0
-    """Where shifted values are cut off."""
+    """Greatest shifted value."""
     greatest: Int | None = None
     """[rows]: the greatest magnitude that a shifted sum can have before that."""
     column: int = 0
     """The first of the values that it reads."""
     row: int = 0
-    """Where its first value stands among the layer's, or its first sum among the sums."""
+    """Index of its first value among the layer's, or of its first sum among the sums."""
 
     @property
     def rows(self) -> int:
@@ -48,7 +48,7 @@ class FixedMatrix:
 
     @property
     def lowest(self) -> int:
-        """Where shifted values are cut off below."""
+        """Least shifted value."""
         return 0 if self.is_relu else -self.limit
 
     def reads(self, aligned: int = 1) -> str:

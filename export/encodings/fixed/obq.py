@@ -30,7 +30,7 @@ from sparsectl.policy.graph import PolicyGraph
 Flags = NDArray[np.bool_]
 
 MOST_PARAMETERS = 2000
-"""With more parameters the matrix would be large, and single weights matter little."""
+"""Up to this many parameters: above, the matrix is large, and single weights matter little."""
 
 ROOM_TRIED = 3
 """Bits by which scales may shrink, plus one, so that no sum exceeds its accumulator."""

@@ -61,7 +61,7 @@ def patch(convolution: Convolution, scale: Float64, inputs: Bounds) -> tuple[Flo
 def each_place(
     layer: Layer, fixed: FixedLayer, values: Float64, bounds: Bounds
 ) -> tuple[FixedLayer, Float64, Bounds]:
-    """What was found for one place, for all of them."""
+    """Return the layer, scales and bounds for all places of a convolution, given those of one."""
     convolution = layer.convolution
     if convolution is None:
         raise ValueError("it is not a convolution")

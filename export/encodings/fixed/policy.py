@@ -54,7 +54,7 @@ class FixedLayer:
     """The matrices of a layer with recurrent units (`fixed.cell_scales`), in place of weight and
     bias."""
     steps: tuple[Step, ...] = ()
-    """What makes values from the sums of these; in the last layer, `ends` does."""
+    """Compute values from the sums of `cell_matrices`; in the last layer, `ends` do."""
     ends: tuple[FloatStep, ...] = ()
 
     @property
@@ -155,14 +155,14 @@ def _cell_sums(layer: FixedLayer, x: Int) -> Int:
 
 
 def _floats(layer: FixedLayer, x: Int) -> Float32:
-    """What the last layer leaves, each where it stands."""
+    """Return the results of the last layer, in order."""
     sums = _cell_sums(layer, x)
     parts = {step.row: step.floats(sums, x) for step in layer.ends}
     return np.concatenate([parts[row] for row in sorted(parts)])
 
 
 def matrices(policy: FixedPolicy, index: int) -> tuple[FixedMatrix, ...]:
-    """Of a layer: one, or several where it has recurrent units."""
+    """Return the matrices of a layer: one, or several if it has recurrent units."""
     layer = policy.layers[index]
     if layer.has_cells:
         return layer.cell_matrices

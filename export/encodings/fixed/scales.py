@@ -39,9 +39,9 @@ from sparsectl.policy.activations.recurrent import CELLS
 from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
 
 INPUT_HEADROOM = 1.6
-"""How far beyond the calibration observations an observation may go before it is cut off."""
+"""Factor by which an observation may exceed the calibration's before it saturates."""
 _ASLEEP = 0.25
-"""Of what a neuron's sum reached below 0: the least that is expected of it above."""
+"""A neuron's sum is expected to reach at least this share above 0 of what it reached below 0."""
 _SCALES_TRIED = 128
 _WIDE_SUM_BITS = 32
 _INPUT_LIMIT = 32_767  # an observation has a sign; a hidden value of 16 bits may have none
@@ -92,8 +92,9 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
 
 
 def _whole_cells(graph: PolicyGraph, ranges: Sequence[Float64], form: Format) -> FixedPolicy | None:
-    """With recurrent units in whole numbers, for some shift and limit of the format; None where
-    there are no units, or their sums have too few bits and become floats for them."""
+    """Return the policy with recurrent units in whole numbers, for some shift and limit of the
+    format; None if there are no units, or if their sums have too few bits, so that they need
+    floats."""
     if not has_cells(graph):
         return None
     for shift in form.shifts:
@@ -287,7 +288,8 @@ class _Scaling:
         ).made()
 
     def _bias(self, layer: Layer, sums: Float64, shifted: bool, is_tanh: bool) -> Int:
-        """With half of what the shift after the sum drops, so that it rounds to the nearest."""
+        """Return the bias, including half of the step of the shift after the sum, which then rounds
+        to the nearest."""
         bias = np.rint(layer.bias * sums).astype(np.int64)
         if shifted:
             bias += 1 << (self.shift - 1)

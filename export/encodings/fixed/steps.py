@@ -1,4 +1,4 @@
-"""What is done to the sums and the values of a layer with recurrent units, in whole numbers.
+"""Steps that compute the values of a layer with recurrent units from its sums, in whole numbers.
 
 Gates are sigmoid(x) = (1 + tanh(x / 2)) / 2 by the table of `fixed.tanh`, so a gate is a multiple
 of 2^-16 over 0 and under 1. A unit's state and result are multiples of the same power of two, and
@@ -20,7 +20,7 @@ from sparsectl.export.encodings.fixed.matrix import Int, offset
 GATE_BITS = 16
 """A gate is a multiple of 2^-16."""
 MOST_BITS = fixed_tanh.OUTPUT_BITS
-"""Of a unit's result without its sign."""
+"""Bits of a unit's result without its sign."""
 
 GATE_SOURCE = """\
 /* 1 / (1 + exp(-x)) of a multiple of 2^-12, as a multiple of 2^-16. */
@@ -43,16 +43,16 @@ static void hand_on(const {{value}} *x, {{value}} *y, unsigned n)
 
 @dataclass(frozen=True)
 class Operand:
-    """A run of numbers that a cell takes, a unit each."""
+    """A run of numbers that a cell takes, one per unit."""
 
     name: str
-    """Of a number in C."""
+    """Name of a number in C."""
     start: int
-    """Its first, among the layer's sums or among the values that the layer reads."""
+    """Index of the first, among the layer's sums or among the values that the layer reads."""
     is_value: bool
     """Whether it is among the values."""
     drop: int
-    """Bits to the right for the form that the cell takes; to the left where it is negative."""
+    """Bits by which it is shifted right into the cell's form; left if negative."""
 
     def of(self, sums: Int, x: Int, units: int) -> Int:
         source = x if self.is_value else sums
@@ -73,16 +73,16 @@ def shifted(values: Int, drop: int) -> Int:
 
 
 def gate(x: Int) -> Int:
-    """What `GATE_SOURCE` computes."""
+    """Compute the same as `GATE_SOURCE`."""
     return np.asarray(fixed_tanh.fixed_tanh(x >> 1) + 2**fixed_tanh.OUTPUT_BITS, np.int64)
 
 
 class Step(Protocol):
-    """What makes values of a hidden layer from its sums and from those that it reads."""
+    """Computes values of a hidden layer from its sums and from the values that it reads."""
 
     @property
     def row(self) -> int:
-        """Where its first value stands among the layer's."""
+        """Index of its first value among the layer's."""
 
     @property
     def has_tanh(self) -> bool:
@@ -123,9 +123,9 @@ class Cell:
 
     has_tanh = True
     kind: str
-    """As the activation is called."""
+    """Name of the activation."""
     name: str
-    """Of its function in C."""
+    """Name of its function in C."""
     row: int
     units: int
     operands: tuple[Operand, ...]
@@ -134,9 +134,9 @@ class Cell:
     cuts_off: bool
     """Whether a result can be beyond the limit."""
     is_narrow: bool
-    """Whether what a gate is multiplied by fits 16 bits."""
+    """Whether the values that gates are multiplied by fit 16 bits."""
     recurrent_bits: int = fixed_tanh.INPUT_BITS
-    """Of `gru`: what the reset gate lets through is a multiple of 2^-recurrent_bits before."""
+    """For `gru`: the value before the reset gate is a multiple of 2^-recurrent_bits."""
 
     def values(self, sums: Int, x: Int) -> Int:
         taken = [operand.of(sums, x, self.units) for operand in self.operands]
@@ -167,17 +167,17 @@ class Cell:
 
     @property
     def mean_bits(self) -> int:
-        """Of the gate that a mean is taken by: all, where the product has room for them."""
+        """Bits of the gate in a mean: all, if the product has room for them."""
         return GATE_BITS if self.is_narrow else GATE_BITS - 1
 
     @property
     def fresh_drop(self) -> int:
-        """From tanh to the units' results."""
+        """Shift from tanh to the units' results."""
         return fixed_tanh.OUTPUT_BITS - self.exponent
 
     @property
     def gated_drop(self) -> int:
-        """From a gate times what it lets through to tanh's argument."""
+        """Shift from the product of a gate and its value to the argument of tanh."""
         return GATE_BITS + self.recurrent_bits - fixed_tanh.INPUT_BITS
 
 

@@ -63,11 +63,11 @@ static int16_t fixed_tanh(int32_t x)
     return x < 0 ? (int16_t)-value : value;
 }
 """
-"""The same as `C_SOURCE`, bit for bit, for cores whose shifts take a bit at a time."""
+"""Computes the same bits as `C_SOURCE`, for cores that shift by one bit at a time."""
 
 
 def fixed_tanh(x: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What `C_SOURCE` computes."""
+    """Compute the same as `C_SOURCE`."""
     size = np.abs(x)
     inside = np.minimum(size, 24575)
     entry = (inside + 256) >> 9
