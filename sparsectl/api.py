@@ -63,9 +63,9 @@ _Settings = ParamSpec("_Settings")
 def load(
     path: Path | str, *, output: str | None = None, normalizer: Path | str | None = None
 ) -> PolicyGraph:
-    """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip or a policy's
-    folder. Its `forward` maps physical observations [B, n] to physical actions [B, m], in the order
-    of operations of the exported C.
+    """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip, a
+    .cleanrl_model or a policy's folder. Its `forward` maps physical observations [B, n] to physical
+    actions [B, m], in the order of operations of the exported C.
 
     Raises:
         UserError: the file does not exist, is of an unknown kind, or holds a policy that cannot be

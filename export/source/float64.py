@@ -24,10 +24,10 @@ UNIT_ROUNDOFF = {np.dtype(np.float16): 2.0**-11}
 matched as well as float32 in the file's order can."""
 FLOAT32_ROUNDOFF = 2.0**-24
 LIBRARY = 5.0
-"""What tanh, exp or erf of a runtime may be off, in unit roundoffs of their result."""
+"""Bound of the error of a runtime's tanh, exp or erf, in unit roundoffs of the result."""
 AMPLITUDE = 4.0
-"""How many times its unit roundoff each result is moved by: a sum's own error grows with its terms,
-and an order of summation may be as bad as another is good."""
+"""Number of unit roundoffs by which each result is perturbed: the error of a sum grows with its
+terms, and depends on the order of summation."""
 LONG_SUM = 144
 """Terms from which on a sum's rounding error is taken to grow by the root of their number (Higham,
 Accuracy and Stability of Numerical Algorithms, section 4.2)."""
@@ -48,7 +48,7 @@ CELLS = ("RNN", "GRU", "LSTM")
 """Operators that take sums of the input and of the state inside."""
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal")
 COMPOSED = ("Normalization", "Reduce", "Softmax", "Sum", "Mean")
-"""In the names of operators that round on the way to their result."""
+"""Parts of the names of operators that round intermediate results."""
 
 
 class Float64Graph:

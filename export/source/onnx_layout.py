@@ -1,4 +1,4 @@
-"""How flat observations become the inputs of an ONNX file, and its results actions again."""
+"""Convert flat observations to the inputs of an ONNX file, and its results to actions."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Feeds = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Input:
-    """One of the file's inputs; a size of None is open."""
+    """An input of the file; a size of None is not fixed."""
 
     name: str
     sizes: tuple[int | None, ...]
     dtype: Any
     batch_axis: int | None = None
-    """Of a part of the state, where observations lie one after another; `sizes` are then one's."""
+    """For a part of the state: the axis of the observations; `sizes` are then those of one."""
 
     @property
     def signals(self) -> int | None:
-        """Values of one observation in it; None where the file does not say."""
+        """Number of its values per observation; None if the file does not say."""
         if self.batch_axis is not None:
             return prod(size or 1 for size in self.sizes)
         known = self.sizes if len(self.sizes) == 1 else self.sizes[1:]
         return None if None in known else prod(size for size in known if size is not None)
 
     def rows(self, width: int) -> int | None:
-        """Observations a call: 1, or the file's fixed number; None: any."""
+        """Return the number of observations per call: 1, or the file's fixed number; None: any."""
         if self.batch_axis is not None:
             return None
         fixed = [size for size in self.sizes if size is not None]
@@ -47,7 +47,8 @@ class Input:
         return self.sizes[0]
 
     def shape(self, rows: int, width: int, together: bool) -> tuple[int, ...]:
-        """Of `rows` observations; `together`: even where the file is for one alone."""
+        """Return its shape for `rows` observations; `together`: even if the file is for a single
+        one."""
         if not self.sizes:
             return (rows, width)
         if len(self.sizes) < 2:

@@ -1,4 +1,4 @@
-"""What a source is, and how one is opened."""
+"""The interface of a source: the user's model, run by other code than the export's."""
 
 from __future__ import annotations
 
@@ -17,57 +17,58 @@ class Normaliser:
 
 
 class Source(Protocol):
-    """A model as the user gave it. It shares nothing with the reader that makes a PolicyGraph of
-    it, nor with the passes, so that a mistake of theirs shows."""
+    """A model as the user gave it. It shares no code with the reader that makes a PolicyGraph of
+    it, nor with the passes, so that their mistakes are detected."""
 
     @property
     def file(self) -> str:
-        """The name of the file."""
+        """Name of the file."""
 
     @property
     def sha256(self) -> str:
-        """Of the file's bytes, 64 hexadecimal digits."""
+        """Digest of the file's bytes, 64 hexadecimal digits."""
 
     @property
     def data_sha256(self) -> dict[str, str]:
-        """The same of each file beside it that its tensors are kept in."""
+        """Digest of each file beside it that contains tensors, by name."""
 
     @property
     def output(self) -> str | None:
-        """The name of the output that is the actions, where the file has names."""
+        """Name of the output with the actions, if the file has names."""
 
     @property
     def unused_inputs(self) -> tuple[str, ...]:
-        """The names of inputs that do not lead to the output; the policy does not take them."""
+        """Names of inputs that the output does not depend on; the policy does not take them."""
 
     @property
     def run_by(self) -> str:
-        """What runs it in float32: onnxruntime, onnx's reference, torch or numpy."""
+        """Name of what runs it in float32: onnxruntime, onnx's reference, torch or numpy."""
 
     @property
     def normaliser(self) -> Normaliser | None:
-        """The one that was found in it."""
+        """The normaliser that was found in it, if any."""
 
     @property
     def thresholds(self) -> tuple[str, ...]:
-        """Where it compares, cuts off, chooses or divides by 0: a name each, in the order of
-        `margins`."""
+        """Names of the places where it compares, saturates, chooses or divides by 0, in the order
+        of `margins`."""
 
     @property
     def unsought(self) -> frozenset[str]:
-        """Those of the thresholds that a policy may well never meet: where it divides by 0, and
-        where two choices are equally good."""
+        """Thresholds on both sides of which no observations are required: divisions by 0, and
+        choices of equal value."""
 
     def run(self, observations: Float32) -> Float32:
-        """[count, observation_size] to [count, action_size], in float32 as the source has it."""
+        """Return actions [count, action_size] for observations [count, observation_size], in
+        float32, in the source's order of operations."""
 
     def exact(self, observations: Float32) -> Float64:
-        """The same function in float64."""
+        """Return the same actions, computed in float64."""
 
     def rounding(self, observations: Float32) -> Float64:
-        """How far float32 may move each action in the source's own order of operations,
-        [count, action_size]."""
+        """Return a bound of the float32 rounding error of each action in the source's own order of
+        operations, [count, action_size]."""
 
     def margins(self, observations: Float32) -> Float64:
-        """[count, thresholds]: what is compared less what it is compared with; of poles, what is
-        divided by."""
+        """Return [count, thresholds]: the difference of the compared values; for poles the
+        divisor."""

@@ -1,4 +1,5 @@
-"""Where an ONNX graph compares or cuts off: what observations must lie on both sides of."""
+"""Places where an ONNX graph compares or saturates; observations have to be on both sides of
+each."""
 
 from __future__ import annotations
 
@@ -12,27 +13,29 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from sparsectl.policy.activations import Float64
 
 MAX_MARGINS = 256
-"""Of a graph: of more, this many at even distances."""
+"""Most margins per graph; of more, this many at even distances are used."""
 
 Values = list[Any]
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """One comparison: the values to look at, and the margins that they make."""
+    """A comparison: its values, and the margins that follow from them."""
 
     name: str
     values: tuple[str, ...]
     margins: Callable[[Values], list[Any]]
-    """What is compared less what it is compared with, an array each; both signs are wanted."""
+    """Differences of the compared values, an array each; observations of both signs are
+    required."""
     is_sought: bool = True
-    """Whether observations on both sides are looked for; not where a result grows without bound,
-    nor where two choices are equally good: the policy need not meet that, and far out, where values
-    saturate, it is for the last bit of each to say which is taken."""
+    """Whether to search for observations on both sides. This is not done where a result grows
+    without
+    bound, nor where two choices have equal values: the policy need not encounter that, and where
+    values saturate, their last bits decide which choice is taken."""
 
 
 def thresholds(model: ModelProto) -> list[Threshold]:
-    """Those of the graph's nodes, in its order."""
+    """Return the thresholds of the graph's nodes, in order."""
     found = []
     constants = {tensor.name for tensor in model.graph.initializer}
     constants |= {n.output[0] for n in model.graph.node if n.op_type == "Constant"}
