@@ -123,6 +123,8 @@ def export_speed() -> list[str]:
         cells.append(f"{before['processor_s'] / after['processor_s']:.1f}")
         cells += [f"{each['clock_s']:.1f}" for each in (before, after)]
         differs = ", ".join(row["differs"]) or f"none of {row['files']}"
+        if row["refused"] and row["files"]:
+            differs = "all: it was refused before"
         lines.append(f"| {name} | {' | '.join(cells)} | {differs} |")
     revision = results["provenance"]["revision"]
     load = max(row["load"] for row in results["rows"].values())
