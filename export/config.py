@@ -1,4 +1,4 @@
-"""What `sparsectl export` takes."""
+"""Settings of `sparsectl export`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ExportConfig:
     package: str = "plain"
     """Form of the C: plain (a folder of files), arduino, platformio, cmake or zephyr."""
     prefix: str = "policy"
-    """What the names of the C and its files begin with. Give each policy of a program its own."""
+    """Prefix of the names in the C and of its files. Give each policy of a program its own."""
     portable: bool = False
     """Write C without unions, #pragma, assembly and hexadecimal floats, for coding rules such as
     MISRA's; it is also valid C++98 and computes the same bits (docs/integration.md)."""

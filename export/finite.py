@@ -9,7 +9,7 @@ from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
 _SHOWN = 6
-"""How many values of an observation an error message shows."""
+"""Number of values of an observation in an error message."""
 
 
 def require_finite_actions(actions: Float32, observations: Float32) -> None:

@@ -24,7 +24,7 @@ KINDS: Final = (CALIBRATION, LIMITS, NORMALISER, SCALES)
 """The most certain first. `inputs_from` of an export is the least certain one among its signals."""
 
 REACH: Final = {LIMITS: 1.0, NORMALISER: 12.0, SCALES: 1e6}
-"""How far the search for thresholds goes, in units of the range, the normaliser's scale, or 1."""
+"""Reach of the search for thresholds, in units of the range, the normaliser's scale, or 1."""
 STANDARD_DEVIATIONS: Final = 3.0
 """Distance from a normaliser's offset to the ends of the range that is assumed for its signal."""
 SCALE_STEPS: Final = 10.0 ** np.arange(-4, 7)
@@ -50,7 +50,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is known about each element of the observation, [observation_size]."""
+    """The known properties of each element of the observation, [observation_size]."""
 
     low: Float64
     high: Float64

@@ -13,7 +13,7 @@ CHUNK_VALUES: Final = 4_000_000
 
 @dataclass(frozen=True)
 class Judged:
-    """How one form of the policy compares with the source on one batch."""
+    """The comparison of one form of the policy with the source on one batch."""
 
     difference: float
     """The greatest difference, in units of the action."""

@@ -34,7 +34,7 @@ class Met:
 
     @property
     def observations(self) -> Float32:
-        """Those that the policy meets, without a state."""
+        """The observations that the policy encounters, without a state."""
         met = self.batches[0].observations
         return met if self.sequences is None else self.sequences.observations
 
@@ -81,7 +81,8 @@ def _ticks(config: ExportConfig, graph: PolicyGraph, source: Source, inputs: Inp
 def _with_others(
     config: ExportConfig, source: Source, inputs: Inputs, batches: list[Batch]
 ) -> tuple[list[Batch], Straddling]:
-    """Those that the policy meets, those beyond, and those astride the source's thresholds."""
+    """Return the observations that the policy encounters, others beyond these, and pairs on both
+    sides of the source's thresholds."""
     batches = batches + inputs.wider(config.seed)
     known = np.concatenate([batch.observations for batch in batches])
     straddling = straddle(source, known, *inputs.box(), config.seed)

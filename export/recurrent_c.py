@@ -96,7 +96,7 @@ _SEQUENCE = """\
 
 
 def state_interface(graph: PolicyGraph, is_reentrant: bool, style: CStyle) -> str:
-    """What policy.h declares beside policy_act; empty where the policy keeps no state."""
+    """Return the declarations in policy.h beside policy_act; empty if the policy keeps no state."""
     if not graph.state_size:
         return ""
     reentrancy = "Reentrant." if is_reentrant else "Not reentrant: its scratch memory is static."
@@ -134,7 +134,7 @@ def state_functions(code: Code, graph: PolicyGraph, style: CStyle) -> str:
 
 
 def tick_sizes(style: CStyle) -> list[str]:
-    """What stands before the tables; nothing where the policy keeps no state."""
+    """Return the definitions before the tables; none if the policy keeps no state."""
     return [style.render(_SIZES)] if style.keeps_state else []
 
 

@@ -26,18 +26,18 @@ SAMPLED_ROWS: Final = 200
 
 @dataclass(frozen=True)
 class Limits:
-    """What the actions may be off."""
+    """The allowed differences of the actions."""
 
     share: float
-    """Of the action's range, of the encoded policy."""
+    """That of the encoded policy, relative to the action's range."""
     translated: float
-    """The same of the float32 policy in onnxruntime."""
+    """That of the float32 policy in onnxruntime, relative to the action's range."""
     rounds: bool
-    """Whether float32's own rounding in the source is an excuse."""
+    """Whether the float32 rounding error of the source is allowed too."""
 
 
 class SequenceProof:
-    """The source over sequences, and what is held against it."""
+    """Compares other forms of the policy with the source over sequences."""
 
     def __init__(
         self,

@@ -1,4 +1,5 @@
-"""What exports of one model have in common: it is read once, and run once on the same rows."""
+"""The parts that several exports of one model share: it is read once, and run once on the same
+rows."""
 
 from __future__ import annotations
 

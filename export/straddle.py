@@ -11,29 +11,29 @@ from sparsectl.export.source.source import Source
 from sparsectl.policy.activations import Float32, Float64
 
 ROUNDS = 5
-"""Of the search for the side that no observation is on."""
+"""Rounds of the search for the side of a threshold without observations."""
 STEPS = (1.0, 0.3, 0.1, 0.03)
-"""How far a step goes, of the box."""
+"""Lengths of a step, as shares of the box."""
 DIRECTIONS = 64
-"""Elements of the observation that a slope is measured along, at most."""
+"""Most elements of the observation along which a slope is measured."""
 BISECTIONS = 12
 KEPT_AFTER = (4, 8, 12)
 """Bisections after which both ends are kept: from a sixteenth to a four-thousandth of the way."""
 MOST_PAIRS, MOST_PAIRS_EACH = 2048, 64
-"""Of observations that are brought together: of all thresholds, and of each."""
+"""Most pairs of observations whose distance is bisected: for all thresholds, and for each."""
 NEIGHBOURS = 64
 """Observations near a threshold, of which the nearest to one beyond it is paired with that."""
 
 
 @dataclass(frozen=True)
 class Straddling:
-    """What was found."""
+    """The result of the search."""
 
     observations: Float32
     """Some on each side of each threshold that was reached, near and far, [any, size]."""
     thresholds: int
     unreached: tuple[str, ...]
-    """The thresholds of which one side was not found."""
+    """The thresholds for which one side was not found."""
 
 
 def straddle(source: Source, known: Float32, low: Float64, high: Float64, seed: int) -> Straddling:

@@ -65,7 +65,7 @@ void {{policy}}_choose_batch(const float *observation, float *action, unsigned l
 
 
 def task_count(graph: PolicyGraph) -> int:
-    """How many tasks the policy has a head for; 0: it is of one, or keeps a state."""
+    """Return the number of tasks with a head; 0: the policy is of one task, or keeps a state."""
     return 0 if graph.state_size else len(heads_of(graph.signals()))
 
 

@@ -71,7 +71,8 @@ def sequences(inputs: Inputs, count: int, seed: int, *, for_scales: bool = False
 
 
 def tick_inputs(inputs: Inputs, rows: Float32) -> Inputs:
-    """What is known of all that a tick takes: of the state, what it was in `rows`."""
+    """Return the known properties of a tick's inputs; those of the state are from its values in
+    `rows`."""
     states = rows[:, len(inputs.low) :].astype(np.float64)
     low, high = states.min(axis=0), states.max(axis=0)
     of_states = [LIMITS] * states.shape[1]
@@ -89,7 +90,8 @@ def tick_inputs(inputs: Inputs, rows: Float32) -> Inputs:
 
 
 def _resets(count: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """At random places: stretches of very different lengths, the first the longest."""
+    """Return resets at random ticks: between them sequences of very different lengths, the first
+    the longest."""
     resets = np.zeros(count, bool)
     place, length = 0, min(LONGEST, max(1, count // 4))
     while place < count:
@@ -124,7 +126,7 @@ def _walk(drawn: Float64, low: Float64, high: Float64, generator: np.random.Gene
 
 
 def _wave(drawn: Float64, low: Float64, high: Float64, generator: np.random.Generator) -> Float64:
-    """Of periods from 4 to 400 ticks."""
+    """Return a sum of waves with periods from 4 to 400 ticks."""
     period = np.exp(generator.uniform(np.log(4), np.log(400), low.shape))
     angle = 2 * np.pi * np.arange(len(drawn))[:, None] / period
     phase = generator.uniform(0, 2 * np.pi, low.shape)

@@ -111,7 +111,7 @@ class Proof:
         self._references.append(reference)
 
     def _range_of(self, batch: Batch, actions: Float64) -> Float64:
-        """What an error in the batch is a share of, [action_size]."""
+        """Return the range by which an error in the batch is divided, [action_size]."""
         if batch.judged_by == "own" or not self._ranges:
             return self.action_range(actions)
         met = self._ranges[0]
@@ -139,7 +139,7 @@ class Proof:
 
     @cached_property
     def choices(self) -> OtherChoices | None:
-        """How often the encoded policy chooses otherwise; None of one that does not choose."""
+        """The encoded policy's share of other choices; None if its actions are not discrete."""
         if not chooses(self._policy.graph):
             return None
         found = self._references[0].astype(np.float64)
