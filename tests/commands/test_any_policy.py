@@ -10,6 +10,7 @@ from sparsectl.commands.any_rig import policies
 from sparsectl.commands.build import build
 from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.firmware_host.build import SUMMARY
 from sparsectl.firmware_host.config import BuildConfig
 from sparsectl.hil.campaign.config import TrialCommand
@@ -22,7 +23,8 @@ ANY = Path("any-cartpole")
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in."""
+    """An empty folder to work in; what was warned of before is warned of again."""
+    warn.cache_clear()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
