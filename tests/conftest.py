@@ -46,12 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(PeakMemory(config, Path(RECORD).absolute()), "peak memory")
 
 
+def pytest_collectstart() -> None:
+    """What is imported from here on leaves no garbage."""
+    gc.disable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """The garbage collector leaves what was imported alone: millions of objects that stay, which
-    it would visit again and again."""
-    gc.collect()
+    """From here on garbage is collected, but what was imported stays and is left alone."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,16 @@ from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.episodes import PRELOADED, one_thread
 from tests.training.balancer import ENVIRONMENT, write_balancer
 
-# One server process for those that the tests start themselves too.
-PRELOADED.append("sparsectl.training.distillation.distill")
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded() -> None:
+    """Where the fork server of rollouts is not running yet, it will have imported all of training:
+    the tests that kill a training start it from there too."""
+    PRELOADED.append("sparsectl.training.distillation.distill")
 
 
 @pytest.fixture(scope="session")
-def trainers() -> None:
+def trainers(preloaded: None) -> None:
     """Processes of the fork server are copies of one that has imported all of training."""
     multiprocessing.set_forkserver_preload(PRELOADED)
     with one_thread():
