@@ -90,6 +90,38 @@ def _further(paired: dict[str, Any], row: dict[str, Any]) -> str:
     )
 
 
+def any_rig_students() -> list[str]:
+    """A GRU beside students of stacked frames, equal in bytes."""
+    results = read_json(RESULTS / "any_rig_students.json")
+    rows, budget = results["rows"], results["budget"]
+    gru, *others = rows
+    lines = [
+        "| student | weights | bytes of past in RAM | balances | 95 % interval | the GRU alone | "
+        "this alone |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in rows.items():
+        apart = [str(row[key]) if key in row else "" for key in ("only_gru", "only_this")]
+        lines.append(
+            f"| {name} | {row['weights']:,} | {row['state_bytes']} | {row['balanced']} of "
+            f"{row['rigs']} ({row['share']:.1%}) | {row['low']:.1%} to {row['high']:.1%} | "
+            f"{apart[0]} | {apart[1]} |"
+        )
+    best = max(others, key=lambda name: rows[name]["share"])
+    beaten = rows[gru]["low"] > rows[best]["high"]
+    verdict = (
+        f"The GRU balances more than either: its interval lies above that of {best}."
+        if beaten
+        else f"With this budget the intervals of the GRU and of {best} overlap."
+    )
+    return [
+        *lines,
+        "",
+        f"{budget['rounds']} rounds of {budget['rigs']} rigs of {budget['ticks']} ticks, with "
+        f"{budget['updates']} passes each. {verdict}",
+    ]
+
+
 def adapted() -> list[str]:
     """Rigs on which any-cartpole fails, before and after `sparsectl adapt`."""
     results = read_json(RESULTS / "adapted.json")

@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 from advice_tables import trajectory_advice
-from any_rig_tables import adapted, any_rig, any_rig_marks, drawn_trials
+from any_rig_tables import adapted, any_rig, any_rig_marks, any_rig_students, drawn_trials
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -202,6 +202,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "any_rig": any_rig,
     "drawn_trials": drawn_trials,
     "any_rig_marks": any_rig_marks,
+    "any_rig_students": any_rig_students,
     "adapted": adapted,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,
