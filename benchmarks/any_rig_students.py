@@ -34,7 +34,7 @@ from sparsectl.training.rollouts.seeds import Series, episode_seed  # noqa: E402
 OUT = Path(__file__).parent / "results" / "any_rig_students.json"
 
 FIRST_RIG = 700_000_000
-"""No rig from here on is drawn anywhere else."""
+"""No student is trained on a rig from here on."""
 
 SHAPES: dict[str, dict[str, Any]] = {
     "GRU of 22 units": {"units": 22},
