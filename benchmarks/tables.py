@@ -29,6 +29,7 @@ from distillation_tables import (
     two_colours,
 )
 from failure_tables import failures
+from hardware_tables import hardware
 from image_tables import images
 from journal_tables import journal_kinds
 from method_tables import (
@@ -185,6 +186,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "trials": trials,
     "marks": marks,
     "recurrent": recurrent,
+    "hardware": hardware,
     "images": images,
     "methods": methods,
     "methods_short": methods_short,
