@@ -56,7 +56,7 @@ def frame(number: int, tick: int) -> bytes:
 def flipped(content: bytes, flip: tuple[int, int]) -> bytes:
     """One byte between the delimiters changed, to anything but a delimiter."""
     at = 1 + flip[0] * (len(content) - 2) // 256
-    changed = content[at] ^ flip[1] or 0xAA
+    changed = content[at] ^ flip[1] or content[at] ^ 1 or 2
     return content[:at] + bytes([changed]) + content[at + 1 :]
 
 
