@@ -218,7 +218,7 @@ def test_a_realtime_journal_agrees(timid: Path, tmp_path: Path, mode: str) -> No
     )
     found = replay(ReplayConfig(out))
     assert found["agrees"], found
-    assert found["ticks"] > 50
+    assert found["ticks"] > 10  # a second's, unless a busy machine ends it by COMMAND_LATE
 
 
 class LateHost(Engine):
