@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from table_row import table_row
+
 from sparsectl.common.files import read_json
 
 RESULT = Path(__file__).resolve().parent / "results" / "hardware.json"
@@ -16,12 +18,12 @@ def hardware() -> list[str]:
     """Of each core a row a policy: time, memory, and both beside the teacher's."""
     every = read_json(RESULT)["rows"]
     head = ["core", "policy", "weights", "cycles", "time", "flash", "of it tables", "RAM and stack"]
-    lines = [_cells(head), _cells(["---"] * len(head))]
+    lines = [table_row(head), table_row(["---"] * len(head))]
     for board in dict.fromkeys(row["board"] for row in every):
         own = [row for row in every if row["board"] == board]
         teacher = [row for row in own if row["policy"] == TEACHER]
         for policy in dict.fromkeys(row["policy"] for row in own):
-            lines.append(_cells(_row([r for r in own if r["policy"] == policy], teacher)))
+            lines.append(table_row(_row([r for r in own if r["policy"] == policy], teacher)))
     return [*lines, "", _returns(every)]
 
 
@@ -70,7 +72,3 @@ def _returns(every: list[dict[str, Any]]) -> str:
         f"Mean return of {measured[0]['episodes']} episodes, of students over {seeds} seeds: "
         f"{', '.join(parts)}. Flash counts code, tables with their indices, and data."
     )
-
-
-def _cells(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from table_row import table_row
+
 from sparsectl.common.files import read_json
 
 RESULT = Path(__file__).resolve().parent / "results" / "recurrent.json"
@@ -21,7 +23,7 @@ def recurrent() -> list[str]:
     """Of each core and network the fastest encodings, and the plain C."""
     results = read_json(RESULT)
     head = ["core", "network", "encoding", "cycles", "share of 20 ms", "flash", "RAM", "error"]
-    lines = [_cells(head), _cells(["---"] * len(head))]
+    lines = [table_row(head), table_row(["---"] * len(head))]
     pairs = dict.fromkeys((row["core"], row["network"]) for row in results["rows"])
     for core, network in pairs:
         own = [r for r in results["rows"] if (r["core"], r["network"]) == (core, network)]
@@ -30,7 +32,7 @@ def recurrent() -> list[str]:
         shown += [r for r in fitting if r["name"] != "plain C"][:MOST]
         for row in shown:
             share = row["cycles_worst"] / results["tick_cycles"] if core == "atmega328p" else None
-            lines.append(_cells(_row(row, NETWORKS[network], share)))
+            lines.append(table_row(_row(row, NETWORKS[network], share)))
     return [*lines, "", _mark(results)]
 
 
@@ -72,7 +74,3 @@ def _mark(results: dict[str, Any]) -> str:
         f"student on the ATmega328P, {'met' if share <= results['share_mark'] else 'missed'} "
         f"({share:.0%} by {small['name']})."
     )
-
-
-def _cells(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -55,6 +55,7 @@ from protocol_tables import (
 )
 from recurrent_tables import recurrent
 from speed_table import episode_speed, export_speed, training_curves, training_speed
+from table_row import table_row
 
 from sparsectl.common.files import atomic_path, read_json
 
@@ -104,7 +105,11 @@ def marks() -> list[str]:
     """A row a mark: what was measured, and the peers beside it."""
     rows = read_json(RESULTS / "marks.json")["marks"]
     head = ["target", "mark", "encoding", "cycles", "flash", "RAM", "error", *rows[0]["peers"]]
-    lines = [_cells(head), _cells(["---"] * len(head)), *(_cells(_mark_row(row)) for row in rows)]
+    lines = [
+        table_row(head),
+        table_row(["---"] * len(head)),
+        *(table_row(_mark_row(row)) for row in rows),
+    ]
     note = (
         "Errors are the greatest of 32 observations and, in brackets, of 10,000 others. Over those "
         "2e-07 is out of float32's reach: with each neuron's sum exact and rounded once, c is "
@@ -143,10 +148,6 @@ def _mark_limits(mark: dict[str, Any]) -> str:
     return ", ".join(f.format(mark[n]) for n, f in shown.items() if mark[n] is not None)
 
 
-def _cells(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def identification() -> list[str]:
     """A row an unknown: how close it is found, and how often its interval holds the truth."""
     results = read_json(RESULTS / "identification.json")
@@ -176,7 +177,7 @@ def test_memory() -> list[str]:
         f"Of {len(files)} test files, those that take most memory (revision "
         f"{results['provenance']['revision']}):",
         "",
-        *map(_cells, map(list, (head, ["---"] * len(head), *rows))),
+        *map(table_row, map(list, (head, ["---"] * len(head), *rows))),
     ]
 
 

@@ -125,7 +125,7 @@ class Checks:
 
 
 def _with_places(task: Task) -> dict[str, Any]:
-    """Return a task's settings, with placeholder paths for files that do not exist yet."""
+    """Return a task's settings; a file that an earlier task is to make is at a path of nothing."""
     values: dict[str, Any] = {**task.settings, **task.files}
     values |= {name: NOWHERE / name for name in task.inputs}
     if task.stage.out is not None:

@@ -86,9 +86,7 @@ def read_cleanrl(
         ModuleNotFoundError: torch is not installed.
     """
     check_model_file(path, POLICY_BYTES_LIMIT)
-    saved = read_saved(path, path.read_bytes(), "the file")
-    # TD3 and DDPG save their critics behind the actor.
-    state = tensors_of(path, saved[0] if isinstance(saved, tuple) and saved else saved, "the file")
+    state = _state_dict(path)
     script, names = _script(path, state)
     weights, biases = read_layers(path, state, names)
     hidden = activation or script.activation
@@ -112,9 +110,14 @@ def read_cleanrl(
 def behind_normaliser(path: Path) -> bool:
     """Whether the script that wrote a `.cleanrl_model` normalises observations, which the file does
     not say the statistics of."""
+    return _script(path, _state_dict(path))[0].normalised
+
+
+def _state_dict(path: Path) -> dict[str, Any]:
+    """Return the actor's tensors; TD3 and DDPG save those of their critics behind it."""
     saved = read_saved(path, path.read_bytes(), "the file")
-    state = tensors_of(path, saved[0] if isinstance(saved, tuple) and saved else saved, "the file")
-    return _script(path, state)[0].normalised
+    actor = saved[0] if isinstance(saved, tuple) and saved else saved
+    return tensors_of(path, actor, "the file")
 
 
 def _script(path: Path, state: dict[str, Any]) -> tuple[Script, tuple[str, ...]]:
