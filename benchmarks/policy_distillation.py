@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ JSON = dict[str, Any]
 
 SIZES = {100: (16, 48), 25: (8, 24), 7: (4, 13), 4: (3, 10)}
 """By per cent of a teacher's weights about: channels of the convolution, and neurons behind it."""
-KEPT = 0.02
-"""Of a teacher's weights, in the sparse students."""
+PRUNE_ROUNDS = 3
+"""Fine-tunings over which a sparse student falls to its number of weights."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ class TablesConfig:
     sizes: tuple[int, ...] = tuple(SIZES)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     parts: tuple[str, ...] = ("single", "several", "sparse")
-    """single: a student of each game; several: one of all the games; sparse: 2 % of the weights,
-    and a small dense one of the same bytes."""
+    """single: a student of each game; several: one of all the games; sparse: `kept` per cent of the
+    weights, and a small dense one of the same bytes."""
+    kept: tuple[float, ...] = (2, 7, 1, 4)
+    """Per cent of a teacher's weights, in the sparse students."""
     transitions: int = 20_000
     """Of each replay memory."""
     steps: int = 1_500
@@ -114,19 +117,34 @@ def students(config: TablesConfig) -> Iterator[Asked]:
             key = {"kind": "several", "games": [*config.games], "loss": loss, "seed": seed}
             shape = {"loss": loss, "channels": channels, "hidden": (hidden,), "seed": seed}
             yield Asked(key, config.games, shape | {"steps": config.steps * len(config.games)})
-        for game in config.games if "sparse" in config.parts else ():
-            keep = round(KEPT * load(teacher_of(game)).kept_weights)
-            key = {"kind": "sparse", "game": game, "loss": "kl", "seed": seed}
-            channels, hidden = SIZES[25]
-            shape = {"loss": "kl", "channels": channels, "hidden": (hidden,), "seed": seed}
-            cut = {
-                "keep": keep,
-                "finetune": FinetuneOptions(steps=2 * config.steps, prune_rounds=3),
-            }
-            yield Asked(key, (game,), shape | cut)
-            key = {"kind": "small", "game": game, "loss": "kl", "seed": seed}
-            small = {"loss": "kl", "method": "small", "seed": seed, "hidden": (8,)}
-            yield Asked(key, (game,), small | {"finetune": FinetuneOptions(steps=0)})
+        if "sparse" in config.parts:
+            for kept, game in product(config.kept, config.games):
+                yield from sparse_and_small(config, game, kept, seed)
+
+
+def sparse_and_small(config: TablesConfig, game: str, kept: float, seed: int) -> Iterator[Asked]:
+    """A sparse student of `kept` per cent of the weights, cut from one of 25 %; then a small dense
+    one, which learns from as many minibatches."""
+    key = {"kind": "sparse", "game": game, "loss": "kl", "size": kept, "seed": seed}
+    channels, hidden = SIZES[25]
+    alike = {"loss": "kl", "seed": seed}
+    yield Asked(
+        key,
+        (game,),
+        alike
+        | {
+            "channels": channels,
+            "hidden": (hidden,),
+            "keep": round(kept / 100 * load(teacher_of(game)).kept_weights),
+            "finetune": FinetuneOptions(steps=2 * config.steps, prune_rounds=PRUNE_ROUNDS),
+        },
+    )
+    longer = FinetuneOptions(steps=2 * config.steps * PRUNE_ROUNDS)
+    yield Asked(
+        key | {"kind": "small"},
+        (game,),
+        alike | {"method": "small", "hidden": (8,), "finetune": longer},
+    )
 
 
 def memory_of(game: str, config: TablesConfig) -> Path:
@@ -161,7 +179,6 @@ def row_of(asked: Asked, config: TablesConfig) -> JSON:
     if asked.key["kind"] == "small":
         sparse = asked.name.replace("small", "sparse", 1)
         settings["table_bytes"] = table_bytes(config.runs / sparse / "student.safetensors")
-        settings["steps"] = 3 * config.steps
     result = distill(DistillConfig(memories, config.runs / asked.name, **settings))
     student = Path(result["student"])
     several = len(asked.games) > 1

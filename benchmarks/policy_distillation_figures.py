@@ -53,8 +53,8 @@ def sizes(axes: Any, rows: list[JSON], teachers: Any) -> None:
 
 def weights(axes: Any, rows: list[JSON], teachers: Any) -> None:
     """Share of the score against bytes of tables: dense sizes, sparse, small and dense."""
-    kinds = {"single": ("dense, by size", "C0"), "sparse": ("sparse, 2 %", "C3")}
-    kinds["small"] = ("small and dense, of the sparse one's bytes", "C2")
+    kinds = {"single": ("dense, by size", "C0"), "sparse": ("sparse", "C3")}
+    kinds["small"] = ("small and dense, of the sparse ones' bytes", "C2")
     for kind, (label, colour) in kinds.items():
         own = [row for row in rows if row["kind"] == kind and row["loss"] == "kl"]
         for nth, size in enumerate(sorted({row.get("size", 0) for row in own})):

@@ -4,6 +4,7 @@ results/joint_learning.json."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -196,23 +197,29 @@ def policy_distillation_several() -> list[str]:
 
 
 def policy_distillation_bytes() -> list[str]:
-    """Sparse students of 2 % of the weights beside small dense ones of the same bytes, by KL."""
+    """Sparse students beside small dense ones of the same bytes, by KL."""
     rows, teachers = _rows()
     lines = [
-        "| student | weights | bytes of tables | score, share of the teachers' | games | seeds |",
+        "| bytes of tables | student | weights | score, share of the teachers' | games | seeds |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for kind, name in (("sparse", "sparse, 2 %"), ("small", "small and dense")):
-        of_kind = [row for row in rows if row["kind"] == kind]
-        if not of_kind:
+    for kept, kind in product(_kept(rows), ("sparse", "small")):
+        of_these = [row for row in rows if row["kind"] == kind and row["size"] == kept]
+        if not of_these:
             continue
-        found = _gathered(of_kind, lambda row: True)
-        weights, sizes = ([row[key] for row in of_kind] for key in ("weights", "table_bytes"))
+        found = _gathered(of_these, lambda row: True)
+        weights, sizes = ([row[key] for row in of_these] for key in ("weights", "table_bytes"))
+        name = f"sparse, {kept:g} %" if kind == "sparse" else "small and dense"
         lines.append(
-            f"| {name} | {min(weights):,} to {max(weights):,} | {min(sizes):,} to {max(sizes):,} "
+            f"| {min(sizes):,} to {max(sizes):,} | {name} | {min(weights):,} to {max(weights):,} "
             f"| {_cell(found, teachers)} | {len(found)} | {_seeds(found)} |"
         )
     return lines
+
+
+def _kept(rows: list[JSON]) -> list[float]:
+    """Per cent of the weights in the sparse students, the most first."""
+    return sorted({row["size"] for row in rows if row["kind"] == "sparse"}, reverse=True)
 
 
 def _of(rows: list[JSON], **wanted: Any) -> Returns:
@@ -258,7 +265,15 @@ def _marks(rows: list[JSON], teachers: dict[str, list[float]], how: str) -> list
     wanted = [
         ("KL students of 25 % of the weights", 1.0, _of(rows, kind="single", loss="kl", size=25)),
         ("KL students of 7 % of the weights", 0.95, _of(rows, kind="single", loss="kl", size=7)),
-        ("sparse KL students of 2 % of the weights", 0.95, _of(rows, kind="sparse")),
+        *(
+            (
+                f"sparse KL students of {kept:g} % of the weights",
+                0.95,
+                _of(rows, kind="sparse", size=kept),
+            )
+            for kept in _kept(rows)
+            if kept <= 2
+        ),
         (
             f"{len(games)} games in one network of one teacher's size, KL",
             0.95,
@@ -288,7 +303,9 @@ def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
         mine = _of(joint, frames=frames)
         name = f"A KL student of several games over one that learnt jointly, {frames:,} frames"
         found.append((name, _of(rows, kind="several", loss="kl"), mine))
-    found.append(("Sparse over small and dense", _of(rows, kind="sparse"), _of(rows, kind="small")))
+    for kept in _kept(rows):
+        one, other = (_of(rows, kind=kind, size=kept) for kind in ("sparse", "small"))
+        found.append((f"Sparse of {kept:g} % over small and dense of its bytes", one, other))
     return found
 
 

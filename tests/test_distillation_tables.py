@@ -52,6 +52,51 @@ def test_a_short_run_writes_a_row_for_each_student_once(
         policy_distillation.main(config)
 
 
+def test_a_sparse_student_stands_beside_a_small_one_of_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import policy_distillation
+    import policy_distillation_tables as tables
+
+    config = policy_distillation.TablesConfig(
+        games=("breakout",),
+        seeds=(0,),
+        parts=("sparse",),
+        kept=(2, 1),
+        transitions=300,
+        steps=3,
+        episodes=1,
+        teacher_episodes=1,
+        runs=tmp_path,
+        out=tmp_path / "rows.json",
+    )
+    policy_distillation.main(config)
+    rows = read_json(config.out)["rows"]
+    assert [(row["kind"], row["size"]) for row in rows] == [
+        ("sparse", 2),
+        ("small", 2),
+        ("sparse", 1),
+        ("small", 1),
+    ]
+    of_one = policy_distillation.load(policy_distillation.teacher_of("breakout")).kept_weights
+    for sparse, small in zip(rows[::2], rows[1::2], strict=True):
+        assert sparse["weights"] <= sparse["size"] / 100 * of_one + 0.5
+        assert 0.5 * sparse["table_bytes"] < small["table_bytes"] <= sparse["table_bytes"]
+        for row in (sparse, small):  # so that no verdict hangs on a score of 0
+            row["returns"] = {"breakout": [1.0]}
+    write_json(config.out, {"rows": rows, "teachers": {"breakout": [2.0]}})
+    monkeypatch.setattr(tables, "RESULTS", config.out)
+    lines = tables.policy_distillation_bytes()[2:]
+    assert [line.split("|")[2].strip() for line in lines] == [
+        "sparse, 2 %",
+        "small and dense",
+        "sparse, 1 %",
+        "small and dense",
+    ]
+    assert all("50.0%" in line for line in lines)
+
+
 def test_a_share_is_the_geometric_mean_over_games(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from policy_distillation_tables import share
