@@ -82,10 +82,10 @@ def test_a_sparse_student_stands_beside_a_small_one_of_its_bytes(
     of_one = policy_distillation.load(policy_distillation.teacher_of("breakout")).kept_weights
     for sparse, small in zip(rows[::2], rows[1::2], strict=True):
         assert sparse["weights"] <= sparse["size"] / 100 * of_one + 0.5
-        assert 0.5 * sparse["table_bytes"] < small["table_bytes"] <= sparse["table_bytes"]
+        assert 0.9 * sparse["table_bytes"] < small["table_bytes"] <= sparse["table_bytes"]
         for row in (sparse, small):  # so that no verdict hangs on a score of 0
-            row["returns"] = {"breakout": [1.0]}
-    write_json(config.out, {"rows": rows, "teachers": {"breakout": [2.0]}})
+            row["returns"] = {"breakout": [1.0, 1.0]}
+    write_json(config.out, {"rows": rows, "teachers": {"breakout": [2.0, 2.0]}})
     monkeypatch.setattr(tables, "RESULTS", config.out)
     lines = tables.policy_distillation_bytes()[2:]
     assert [line.split("|")[2].strip() for line in lines] == [

@@ -17,10 +17,16 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
 from sparsectl.common.nested import replaced
 from sparsectl.export.table_bytes import table_bytes
+from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.student_file import read_student_file
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.distillation.distill import distill
-from sparsectl.training.distillation.methods import METHODS, chosen_method, small_hidden
+from sparsectl.training.distillation.methods import (
+    METHODS,
+    chosen_method,
+    small_hidden,
+    small_of_images,
+)
 from sparsectl.training.distillation.presets import chosen_preset
 from sparsectl.training.policy_distillation.term import METHOD as METHOD_OF_CHOICES
 from tests.training.balancer import SHORT
@@ -159,6 +165,16 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         hidden(keep=26)
     with pytest.raises(UserError, match="table_bytes is 100; .* has 120 bytes or more"):
         hidden(table_bytes=100)
+
+
+@pytest.mark.parametrize(("limit", "shape"), [(3089, (2, 5)), (6137, (3, 7)), (100_000, (11, 34))])
+def test_a_small_network_of_images_fills_its_target(limit: int, shape: tuple[int, int]) -> None:
+    convolution = Convolution(4, 10, 10, (3, 3))
+    config = DistillConfig(Path("d.npz"), table_bytes=limit)
+    channels, (neurons,) = small_of_images(config, convolution, 3, 1)
+    assert (channels, neurons) == shape
+    weights = channels * 36 + neurons * (64 * channels + 3)
+    assert 0.95 * limit < 4 * (weights + channels + neurons + 3) <= limit
 
 
 @pytest.mark.parametrize(

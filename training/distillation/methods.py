@@ -6,8 +6,11 @@ determines the first training and the criterion by which weights are cut.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from math import log
 from typing import Any
 
 from sparsectl.common.errors import UserError
@@ -136,7 +139,9 @@ def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> 
 
 
 NEURONS_A_CHANNEL = 3
-"""Of a small network that sees images, as MinAtar's teachers here have them (16 and 48)."""
+"""About so many has a small network that sees images, as MinAtar's teachers here (16 and 48)."""
+WIDEST = 1 << 30
+"""Neurons of a layer, whatever the target."""
 
 
 def small_of_images(
@@ -144,30 +149,47 @@ def small_of_images(
 ) -> tuple[int, tuple[int, ...]]:
     """Return channels and hidden layers, likewise, of a network with a convolution before them.
 
+    Of the widest networks with one channel, two, and so on, it is the one whose neurons and
+    channels are nearest to `NEURONS_A_CHANNEL`: widening both at once would leave up to half of a
+    small target unused.
+
     Raises:
         UserError: not even one channel and one neuron a layer fit.
     """
 
-    def channels_of(width: int) -> int:
-        return max(1, width // NEURONS_A_CHANNEL)
+    said = f"one convolution and {layers} hidden layers from images to {outputs} actions"
 
-    def cost(width: int) -> int:
-        channels = channels_of(width)
+    def cost(width: int, channels: int) -> int:
         weights = channels * convolution.patch_size
         weights += width * (convolution.count * channels + (layers - 1) * width + outputs)
         biases = channels + layers * width + outputs
         return weights if config.keep else 4 * (weights + biases)
 
-    said = f"one convolution and {layers} hidden layers from images to {outputs} actions"
-    width = _widest(config, cost, said)
-    return channels_of(width), (width,) * layers
+    def distance(network: tuple[int, int]) -> float:
+        return abs(log(network[1] / network[0] / NEURONS_A_CHANNEL))
+
+    best = (1, _widest(config, partial(cost, channels=1), said))
+    # With more channels there are fewer neurons: once they are too few a channel, the last network
+    # or the one before it is the nearest.
+    while best[1] > NEURONS_A_CHANNEL * best[0]:
+        more = best[0] + 1
+        if cost(1, more) > _limit(config):
+            break
+        wider = (more, _widest(config, partial(cost, channels=more), said))
+        if distance(wider) >= distance(best):
+            break
+        best = wider
+    return best[0], (best[1],) * layers
+
+
+def _limit(config: DistillConfig) -> int:
+    return config.keep or config.table_bytes or 0
 
 
 def _widest(config: DistillConfig, cost: Callable[[int], int], said: str) -> int:
     """Return the most neurons per layer whose cost is within the target."""
-    width, limit = 0, config.keep or config.table_bytes or 0
-    while cost(width + 1) <= limit:
-        width += 1
+    limit = _limit(config)
+    width = bisect_right(range(1, limit + 1), limit, hi=min(limit, WIDEST), key=cost)
     if not width:
         name, unit = ("keep", "weights") if config.keep else ("table_bytes", "bytes")
         raise UserError(
