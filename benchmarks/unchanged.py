@@ -6,8 +6,8 @@
 Every encoding of ten models and every package of one, the firmware of every board whose compiler is
 there, two lockstep trials' journals, one student of the quick preset, and the tables of docs/. With
 `--before` it prints what differs and ends with exit code 1 if anything does. The revision is
-"unknown" in all of it, so that two revisions can be compared. Verifying the exports takes hours;
-`--only text` has all that they write but policy.json, unverified, in a minute or two.
+"unknown" in all of it, so that two revisions can be compared. Verifying the exports takes
+minutes; `--only text` has all that they write but policy.json, unverified, in a minute or two.
 """
 
 from __future__ import annotations
