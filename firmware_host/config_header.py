@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparsectl.plants.rig_constants import RigConstants
@@ -24,6 +27,8 @@ COMMAND_TICKS: Final = 2
 """Longest time to live of a COMMAND: the motor is off within three ticks of the last one."""
 
 RIG_DIGEST_BYTES: Final = 8
+GUARDS: Final = ("angle", "clock_watch", "motion", "safety")
+"""The files of the firmware's core that decide when the motor has to stop."""
 
 _STILL_S = 0.5  # both encoders at rest for so long: that is home
 _HOMING_S = 10.0
@@ -82,7 +87,7 @@ def safety_ticks(rig: RigConstants) -> dict[str, int]:
 def _board(board: Board) -> dict[str, str]:
     return {
         "FIRMWARE_BOARD": f'"{board.name}"',
-        "FIRMWARE_VERSION": f'"{metadata.version("sparsectl")[:15]}"',
+        "FIRMWARE_VERSION": f'"{firmware_version()}"',
         "FIRMWARE_TIMER_HZ": f"{board.timer_hz}u",
         "FIRMWARE_COMPUTE_NS": f"{_COMPUTE_NS}u",
     }
@@ -165,11 +170,38 @@ def clock_ticks(period_us: int) -> int:
 
 def rig_digest(rig: RigConstants) -> bytes:
     """Return the rig's digest in HELLO and CONFIG: the first bytes of a SHA-256 over the constants
-    that the firmware is built with for it: scales, limits and thresholds. The pole's pull is not
-    among them: it stops nothing by itself, and a rig that is weighed anew is still the same rig."""
-    macros = {**_rig(rig), **_safety(rig)}
-    text = "".join(f"{name} {macros[name]}\n" for name in sorted(macros))
+    that the firmware is built with for it (scales, limits, thresholds, the pole's pull) and over
+    the code that compares with them, so that no board stops a motor by other rules than its host
+    believes."""
+    text = _guards_code() + _lines(constant_macros(rig))
     return hashlib.sha256(text.encode()).digest()[:RIG_DIGEST_BYTES]
+
+
+def firmware_version() -> str:
+    """Return the version that a board tells in HELLO: the package's and, behind a +, that of the
+    guards: of their code, and of how their constants follow from a rig's."""
+    probe = RigConstants(0.01, 0.01, 1.0, 10_000, 1.0, 10.0, 10.0, telling_acceleration=1.0)
+    guards = hashlib.sha256((_guards_code() + _lines(constant_macros(probe))).encode())
+    return f"{metadata.version('sparsectl')[:8]}+{guards.hexdigest()[:6]}"
+
+
+def _lines(macros: dict[str, str]) -> str:
+    return "".join(f"{name} {macros[name]}\n" for name in sorted(macros))
+
+
+@cache
+def _guards_code() -> str:
+    """Return the C of `GUARDS`, one line a file. Comments and layout do not count: what the
+    compiler does not see asks nobody to flash again."""
+    core = Path(__file__).parent / "firmware" / "core"
+    sources = [core / f"{name}.{kind}" for name in GUARDS for kind in ("c", "h")]
+    return "".join(f"{_without_comments(path.read_text('utf-8'))}\n" for path in sources)
+
+
+def _without_comments(c: str) -> str:
+    """Return C without comments and with single spaces; the guards hold no text in quotes that
+    could be taken for either."""
+    return " ".join(re.sub(r"/\*.*?\*/|//[^\n]*", " ", c, flags=re.DOTALL).split())
 
 
 def told_by_rig(rig: RigConstants) -> dict[str, int]:

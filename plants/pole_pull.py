@@ -17,9 +17,11 @@ that inertia), and the arm's own speed a' adds -pull sin q cos^2 q a'^2 - 2 leve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import Final
 
+from sparsectl.common.errors import UserError
 from sparsectl.plants.gravity import GRAVITY
 
 LEAST_PUSH_G: Final = 0.25
@@ -39,6 +41,15 @@ class PolePull:
     coupled: float
     level: float = 0.0
     """0 for a cart, which no pole makes heavier to turn."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not (math.isfinite(value) and value >= 0.0) or (name == "push" and value == 0.0):
+                raise UserError(f"the rig's pole_pull has {name} {value}; give masses and lengths")
+        if self.coupled >= 1.0:
+            raise UserError(
+                f"the rig's pole_pull has coupled {self.coupled}, which no masses give; mend them"
+            )
 
 
 HEAVIEST: Final = PolePull(push=LEAST_PUSH_G * GRAVITY, pull=0.197, fall=16.1, coupled=0.317)
@@ -60,11 +71,11 @@ def pole_pull(
         rotary: whether the base is an arm.
     """
     moment = moment_kgm * lever_m
-    least = HEAVIEST if not rotary else PolePull(0.0, 0.0, 0.0, 0.0)
-    return PolePull(
-        push=LEAST_PUSH_G * GRAVITY / lever_m,
-        pull=max(moment / base_inertia, least.pull),
-        fall=max(moment_kgm * GRAVITY / inertia_kgm2, least.fall),
-        coupled=max(moment**2 / (inertia_kgm2 * base_inertia), least.coupled),
-        level=inertia_kgm2 / base_inertia if rotary else 0.0,
-    )
+    pull = moment / base_inertia
+    fall = moment_kgm * GRAVITY / inertia_kgm2
+    coupled = moment**2 / (inertia_kgm2 * base_inertia)
+    push = LEAST_PUSH_G * GRAVITY / lever_m
+    if rotary:
+        return PolePull(push, pull, fall, coupled, level=inertia_kgm2 / base_inertia)
+    most = HEAVIEST
+    return PolePull(push, max(pull, most.pull), max(fall, most.fall), max(coupled, most.coupled))

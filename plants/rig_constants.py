@@ -15,7 +15,12 @@ MOST_DUTIES: Final = 64
 
 _UNLIMITED: Final = ("current_limit_a", "telling_acceleration")
 _SIGNED: Final = ("base_unit_per_count", "pole_rad_per_count")
-_OFTEN_ABSENT: Final = {"current_limit_a": math.inf, "limit_switches": 0, "duties": ()}
+_OFTEN_ABSENT: Final = {
+    "current_limit_a": math.inf,
+    "limit_switches": 0,
+    "duties": (),
+    "pole_pull": asdict(HEAVIEST),
+}
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,9 @@ class RigConstants:
         return abs(self.pole_rad_per_count)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON for a journal's header, without optional parts that this rig does not have
-        and without the pole's pull, which explains no tick."""
+        """Return JSON for a journal's header, without optional parts that this rig does not
+        have."""
         known = asdict(self)
-        del known["pole_pull"]
         return {name: value for name, value in known.items() if _OFTEN_ABSENT.get(name) != value}
 
 

@@ -83,7 +83,10 @@ _ACTUATION = (
     Field("inference_ns", "u32", "ns", "time of the policy call; the model's, on a virtual clock"),
 )
 _RIG_DIGEST = Field(
-    "rig_digest", "bytes[8]", "", "first bytes of the SHA-256 of all constants of rig and safety"
+    "rig_digest",
+    "bytes[8]",
+    "",
+    "first bytes of the SHA-256 of all constants of rig and safety, and of the checks' code",
 )
 _LINK = Field("link_timeout_ticks", "u16", "ticks", "silence of the host that ends a run")
 _TICK = Field("tick", "u32", "ticks", "number since boot, from 1; a gap is deadlines skipped")
@@ -105,7 +108,7 @@ MESSAGES: Final = (
             Field("clock_hz", "u32", "Hz", "resolution of the timer behind inference_ns"),
             _DIGEST,
             Field("board", "char[16]", "", "name in the board registry"),
-            Field("firmware_version", "char[16]", "", "version of the firmware"),
+            Field("firmware_version", "char[16]", "", "of the package, + and the checks' digest"),
             *_SIZES,
             Field("vector_count", "u16", "", "golden vectors that BENCH can replay"),
             _PERIOD,

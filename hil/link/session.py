@@ -12,6 +12,7 @@ from typing import Any
 from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.firmware_host.config_header import (
     LINK_TIMEOUT_TICKS,
+    firmware_version,
     rig_digest,
     told_by_rig,
 )
@@ -99,11 +100,16 @@ class Expectation:
                     f"{name} is {reported[name]} on the board, {expected} in rig {self.rig_name}; "
                     "build and flash for this rig, or name its own with --rig"
                 )
+        here = firmware_version()
+        if hello["firmware_version"] != here:
+            return UserError(
+                f"the board's safety checks are of version {hello['firmware_version']}, here is "
+                f"{here}; build and flash it again"
+            )
         return UserError(
-            f"the board has other duties to choose among than rig {self.rig_name}, or its limits "
-            f"were derived otherwise from it, by version {hello['firmware_version']} "
-            f"(digest {hello['rig_digest'].hex()}, here {self.rig_digest.hex()}); "
-            "build and flash it again"
+            f"the board was built with other masses, lengths or duties than rig {self.rig_name} "
+            f"has (digest {hello['rig_digest'].hex()}, here {self.rig_digest.hex()}), so its "
+            "checks would be another rig's; build and flash it again"
         )
 
     def _fixed(self) -> dict[str, Any]:

@@ -136,12 +136,14 @@ class Player:
         if frame.name == "HOME":
             self._homing = True
         elif frame.name == "ARM":
-            values["nonce"] = self._nonce()
+            values["nonce"] = self._hello()["arm_nonce"]
+        elif frame.name == "CONFIG":
+            # that the board took it is known; what it was built with, this version may not be
+            values["rig_digest"] = self._hello()["rig_digest"]
         self._keep(self._engine.hear(frame.name, **values))
 
-    def _nonce(self) -> int:
-        hello = [f for f in self._engine.hear("HELLO") if f.name == "HELLO"]
-        return int(hello[0]["arm_nonce"])
+    def _hello(self) -> Frame:
+        return next(frame for frame in self._engine.hear("HELLO") if frame.name == "HELLO")
 
     def _keep(self, frames: list[Frame]) -> None:
         for frame in frames:

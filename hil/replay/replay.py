@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.firmware_host.config_header import firmware_version, rig_digest
 from sparsectl.hil.journal.journal import Journal, find_journal, read_journal
 from sparsectl.hil.journal.policy_folder import first_with_digest, places_beside, recorded_place
 from sparsectl.hil.journal.sources import copy_sources
@@ -20,13 +21,17 @@ from sparsectl.hil.replay.player import Difference, Player
 from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
 
+DECIDED = ("state", "fault", "duty")
+"""What the board's checks decide, and not the policy alone."""
+
 
 def replay(config: ReplayConfig) -> dict[str, Any]:
     """Run `sparsectl replay`.
 
     Returns:
-        `verdict` (a sentence), `agrees` (None where the line lost frames just before the first
-        difference, so that it says nothing of the policy), `ticks` (that agree),
+        `verdict` (a sentence), `agrees` (None where the first difference says nothing of the
+        policy: the line lost frames just before it, or the board was built with other checks, which
+        stopped it or did not), `ticks` (that agree),
         `first_difference` (tick, field, journal, replay; or None), `lost_ticks`, `losses` (places
         where the line lost frames of the board), `ticks_before_home` (not compared), `digest`,
         `dropped_bytes` of the journal's torn tail.
@@ -56,9 +61,12 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
             other = first_other_command(journal, process)
             difference = min(filter(None, (other, difference)), key=_tick, default=None)
     is_clouded = difference is not None and difference is not other and player.is_clouded
+    checks = ""
+    if difference is not None and difference is not other and difference.field in DECIDED:
+        checks = _other_checks(journal)
     return {
-        "verdict": _verdict(difference, player, is_clouded),
-        "agrees": None if is_clouded else difference is None,
+        "verdict": _verdict(difference, player, is_clouded) + checks,
+        "agrees": None if is_clouded or checks else difference is None,
         "ticks": len(player.compared),
         "first_difference": vars(difference) if difference else None,
         "lost_ticks": player.lost,
@@ -101,6 +109,17 @@ def find_policy(journal: Journal, path: Path, named: Path | None) -> Path:
     raise UserError(
         f"policy {digest[:12]} is not in {' or '.join(map(str, places))}; name its folder with "
         "--policy"
+    )
+
+
+def _other_checks(journal: Journal) -> str:
+    """Explain that the board's safety checks were not those of this version; empty if they were."""
+    hello = next(iter(journal.notes("hello")), {})
+    if hello.get("rig_digest") in (None, rig_digest(journal.header.rig_constants).hex()):
+        return ""
+    return (
+        f"; but the board's safety checks were those of version {hello.get('firmware_version')}, "
+        f"and these are of {firmware_version()}, so that this says nothing about the policy"
     )
 
 

@@ -17,6 +17,7 @@ from sparsectl.firmware_host.build import build_firmware
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.hil.trial.trial import run_trial
+from sparsectl.plants.pole_pull import PolePull
 from sparsectl.plants.rig import RIGS_FOLDER, load_rig
 from sparsectl.policy.graph import Layer
 from sparsectl.policy.onnx_file.writer import write_onnx
@@ -61,6 +62,10 @@ def board(timid: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
         ({"limit_switches": 1}, "limit_switches is 1 on the board, 0 in rig"),
         ({"pole_sense": -1}, "pole_sense is -1 on the board, 1 in rig"),
         ({"telling_acceleration": 1e3}, "telling_jerk is 4445 on the board, 11 in rig"),
+        (
+            {"pole_pull": PolePull(2.45, 0.2, 16.0, 0.3)},
+            "other masses, lengths or duties than rig sensorsini_cartpole has .* flash it again",
+        ),
     ],
 )
 def test_other_constants(
@@ -75,7 +80,27 @@ def test_limits_that_another_version_derives_otherwise(
     with monkeypatch.context() as patch:
         patch.setattr(config_header, "STUCK_DUTY", 0.9)
         port = board()
-    refused(short(port=port), "limits were derived otherwise .* by version .*; build and flash it")
+    refused(
+        short(port=port), r"safety checks are of version .*\+.*, here is .*; build and flash it"
+    )
+
+
+def test_guards_of_another_version(
+    short: Short, board: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board that stays powered with an older image has its old rules, whatever its constants."""
+    with monkeypatch.context() as patch:
+        patch.setattr(config_header, "_guards_code", lambda: "other rules")
+        port = board()
+    refused(
+        short(port=port), r"safety checks are of version .*\+.*, here is .*; build and flash it"
+    )
+
+
+def test_comments_and_layout_make_no_other_guards() -> None:
+    code = config_header._without_comments("int a; /* why\n */\n  a = 1; // so\n")
+    assert code == config_header._without_comments("int a;\n\n a =  1;")
+    assert code != config_header._without_comments("int a; a = 2;")
 
 
 def test_another_rate(short: Short, tmp_path: Path) -> None:

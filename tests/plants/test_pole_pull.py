@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import cos, sin
+from math import cos, nan, sin
 
 import mujoco
 import numpy as np
 import pytest
 
+from sparsectl.common.errors import UserError
 from sparsectl.plants.drawing import draw_rig
 from sparsectl.plants.plant import Plant
 from sparsectl.plants.pole_pull import HEAVIEST, PolePull, pole_pull
@@ -59,3 +60,13 @@ def test_no_drawn_cart_has_a_heavier_pole_than_the_heaviest() -> None:
         assert own.pull <= HEAVIEST.pull and own.coupled <= HEAVIEST.coupled
         assert own.pull * own.fall <= HEAVIEST.pull * HEAVIEST.fall
         assert own.push == HEAVIEST.push
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [(0.0, 0.1, 1.0, 0.1), (1.0, -0.1, 1.0, 0.1), (1.0, 0.1, nan, 0.1), (1.0, 0.1, 1.0, 1.0)],
+)
+def test_a_pull_that_no_pole_has_is_refused(numbers: tuple[float, float, float, float]) -> None:
+    """A journal's header may say anything; C is compiled from it."""
+    with pytest.raises(UserError, match="the rig's pole_pull has"):
+        PolePull(*numbers)

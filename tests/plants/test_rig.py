@@ -10,6 +10,7 @@ import pytest
 from sparsectl.common.errors import UserError
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.plant import Plant
+from sparsectl.plants.pole_pull import PolePull
 from sparsectl.plants.rig import RIGS_FOLDER, load_rig, rig_names
 from sparsectl.plants.rig_constants import RigConstants
 
@@ -150,7 +151,8 @@ def test_limit_switches_stand_beyond_the_limit(tmp_path: Path) -> None:
     assert rig.firmware_constants().limit_switches == 1
     without = load_rig("sensorsini_cartpole").firmware_constants()
     assert without.limit_switches == 0 and "limit_switches" not in without.to_json()
-    told = RigConstants(**without.to_json(), pole_pull=without.pole_pull)
+    said = without.to_json()
+    told = RigConstants(**said | {"pole_pull": PolePull(**said["pole_pull"])})
     assert told == without
     plant = Plant(rig)
     plant.reset(0)

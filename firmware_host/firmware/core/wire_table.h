@@ -93,7 +93,7 @@ struct wire_hello {
     uint32_t clock_hz; /* Hz: resolution of the timer behind inference_ns */
     uint8_t policy_digest[32]; /* SHA-256 of the policy's canonical bytes */
     char board[16]; /* name in the board registry */
-    char firmware_version[16]; /* version of the firmware */
+    char firmware_version[16]; /* of the package, + and the checks' digest */
     uint16_t observation_size; /* values the policy takes, all frames together */
     uint16_t action_size; /* values the policy gives */
     uint16_t frames; /* frames of history in an observation */
@@ -106,7 +106,7 @@ struct wire_hello {
     float base_rate_limit; /* m/s or rad/s: base speed that faults */
     float pole_rate_limit; /* rad/s: pole speed that faults */
     uint32_t current_limit_ma; /* mA: motor current that faults; 0: not measured */
-    uint8_t rig_digest[8]; /* first bytes of the SHA-256 of all constants of rig and safety */
+    uint8_t rig_digest[8]; /* first bytes of the SHA-256 of all constants of rig and safety, and of the checks' code */
     uint16_t link_timeout_ticks; /* ticks: silence of the host that ends a run */
     uint32_t arm_nonce; /* what ARM must carry; another after each ARM */
     uint32_t tick; /* ticks: last control tick run; 0: none yet */
@@ -158,7 +158,7 @@ struct wire_config_request {
     uint16_t observation_size; /* values the policy takes, all frames together */
     uint16_t action_size; /* values the policy gives */
     uint16_t frames; /* frames of history in an observation */
-    uint8_t rig_digest[8]; /* first bytes of the SHA-256 of all constants of rig and safety */
+    uint8_t rig_digest[8]; /* first bytes of the SHA-256 of all constants of rig and safety, and of the checks' code */
     uint16_t link_timeout_ticks; /* ticks: silence of the host that ends a run */
 };
 static inline void wire_config_request_unpack(struct wire_config_request *values, const uint8_t *at) {

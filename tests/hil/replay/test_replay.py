@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
@@ -17,6 +19,10 @@ from sparsectl.hil.replay.player import Player
 from sparsectl.hil.replay.replay import play, replay
 from sparsectl.hil.replay.script import Sampling, read_script
 from sparsectl.hil.trial.trial import run_trial
+from sparsectl.plants.rig import load_rig
+from sparsectl.policy.graph import Layer, PolicyGraph
+from sparsectl.policy.passes import fold_normaliser
+from sparsectl.policy.signals import parse_signals
 from sparsectl.protocol.wire import Fault, Frame, decode, encode
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
@@ -313,3 +319,50 @@ def test_a_policy_that_is_gone_gets_one_line(tmp_path: Path) -> None:
         replay(ReplayConfig(out))
     assert "\n" not in str(caught.value)
     assert replay(ReplayConfig(out, tmp_path / "elsewhere"))["agrees"]
+
+
+def reversing_arm(folder: Path) -> Path:
+    """A policy that sends the arm of the QUBE to and fro, as hard as it can."""
+    rig = load_rig("qube_servo2")
+    signals = parse_signals(rig.signals(), rig.name)
+    weight = np.zeros((1, 5 * rig.frames), np.float32)
+    weight[0, -5] = -30.0  # the newest position
+    graph = PolicyGraph(
+        layers=(Layer(weight, np.full(1, 0.5, np.float32), "tanh"),),
+        observation=signals.observation,
+        action=signals.action,
+        frames=rig.frames,
+        period_s=rig.period_s,
+        rig=rig.name,
+    )
+    return export_graph(fold_normaliser(graph), folder)
+
+
+@pytest.fixture(scope="module")
+def reversed_trial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trial of an arm that the board stopped for its reversed motor."""
+    folder = tmp_path_factory.mktemp("arm")
+    fault = "reversed_motor@0.3"
+    return run(reversing_arm(folder / "arm"), folder / "trial", rig=None, fault=fault)
+
+
+def test_the_replay_allows_for_the_same_pole_as_the_board(reversed_trial: Path) -> None:
+    assert "REVERSED_BASE" in (reversed_trial / "summary.json").read_text()
+    header = read_journal(reversed_trial / "journal.bin").header
+    assert header.rig_constants == load_rig("qube_servo2").firmware_constants()
+    found = replay(ReplayConfig(reversed_trial))
+    assert found["agrees"], found["verdict"]
+
+
+def test_a_board_with_other_checks_is_no_other_policy(reversed_trial: Path, tmp_path: Path) -> None:
+    """A board of another version accepted its CONFIG, and may have stopped by other rules."""
+    journal = read_journal(reversed_trial / "journal.bin")
+    header = json.loads(json.dumps(journal.header_json))
+    header["rig_constants"]["pole_pull"]["fall"] = 1e6  # which excuses any motion of the base
+    with JournalWriter(tmp_path / "journal.bin", header) as writer:
+        for record in journal.records:
+            writer.write(record.kind, record.payload, record.host_ns)
+    found = replay(ReplayConfig(tmp_path, trial_policy(reversed_trial)))
+    assert found["first_difference"]["field"] == "state" and found["agrees"] is None
+    assert "the board's safety checks were those of version" in found["verdict"]
+    assert found["ticks"] > 20
