@@ -43,6 +43,7 @@ from sparsectl.training.rollouts.evaluate import run_episodes
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.teachers.algorithms import ALGORITHMS
 from sparsectl.training.teachers.image_network import ImageNetwork, kernels_of
+from sparsectl.training.teachers.quiet_logger import quietened
 from sparsectl.training.teachers.teach import signals_of
 from sparsectl.training.teachers.teaching import resolved
 
@@ -241,7 +242,7 @@ def learner(config: JointConfig, games: Games, seed: int) -> Any:
     count, end = len(games.each), settings.learning_rate_end
     numbers = [k % count for k in range(max(1, settings.environments // count) * count)]
     vector = DummyVecEnv([lambda number=number: OneOfGames(games, number) for number in numbers])
-    return getattr(stable_baselines3, config.algo.upper())(
+    model = getattr(stable_baselines3, config.algo.upper())(
         "MlpPolicy",
         vector,
         learning_rate=lambda left: settings.learning_rate * (end + (1 - end) * left),
@@ -255,6 +256,7 @@ def learner(config: JointConfig, games: Games, seed: int) -> Any:
         device="cpu",
         **ALGORITHMS[config.algo].keywords(teaching, settings, {}),
     )
+    return quietened(model)
 
 
 def row_of(config: JointConfig, key: JSON) -> JSON:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from sparsectl.commands.choosing.measuring import (
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.common.ranges import check_counts, check_numbers
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import AUTO
 from sparsectl.export.naming import DEFAULT
@@ -95,8 +95,8 @@ def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
         error=config.error,
     )
     check_limits(asked)
-    with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as scratch, Benches() as benches:
-        choice, folder = measured_choice(asked, target, Path(scratch), benches, Shared())
+    with scratch_folder("bench") as scratch, Benches() as benches:
+        choice, folder = measured_choice(asked, target, scratch, benches, Shared())
         measured = benches.start(folder, target.name, config.runs).result()
     return measured | {"policy": str(config.policy), "choice": choice.summary()}
 
@@ -111,8 +111,8 @@ def policy_folder(config: BenchConfig) -> Iterator[Path]:
     if _holds_c(config):
         yield config.policy
         return
-    with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as name:
-        folder = Path(name) / "policy"
+    with scratch_folder("bench") as scratch:
+        folder = scratch / "policy"
         export_policy(
             ExportConfig(
                 model=config.policy,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from sparsectl.commands.choosing.measuring import (
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.provenance import provenance
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.export.naming import check_prefix
 from sparsectl.export.packaging.registry import find_package
 from sparsectl.export.pipeline import check_settings, export_policy
@@ -96,8 +96,8 @@ def choose(
     Raises:
         UserError: nothing fits; a board gives other bits than the reference.
     """
-    with tempfile.TemporaryDirectory(prefix="sparsectl-choose-") as scratch, Benches() as benches:
-        choice, folder = measured_choice(config, targets[0], Path(scratch), benches, shared)
+    with scratch_folder("choose") as scratch, Benches() as benches:
+        choice, folder = measured_choice(config, targets[0], scratch, benches, shared)
         return choice, verify_on(folder, [target.name for target in targets], benches)
 
 

@@ -11,7 +11,6 @@ import io
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, redirect_stdout
@@ -23,6 +22,7 @@ import ray
 import sparsectl
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.experiments.folder import LOG, Folder, Outcome
 from sparsectl.experiments.plan import DIGITS, TASKS, Plan, Task
 from sparsectl.experiments.processes import (
@@ -63,8 +63,7 @@ class Cluster:
     def __init__(self, folder: Folder, plan: Plan, address: str, retries: int) -> None:
         self.folder, self.plan, self.retries = folder, plan, retries
         with ExitStack() as stack:
-            staged = tempfile.TemporaryDirectory(prefix="sparsectl-code-")
-            code = _staged_code(Path(stack.enter_context(staged)))
+            code = _staged_code(stack.enter_context(scratch_folder("code")))
             # Ray reports lost nodes on standard output, which is for the result; its own logs
             # contain them as well.
             stack.enter_context(redirect_stdout(io.StringIO()))

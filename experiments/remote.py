@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from sparsectl.common.scratch import scratch_folder
+
 Files = Mapping[str, bytes]
 """Contents by path relative to a folder; of a single file the path is ""."""
-
-SCRATCH: Final = "sparsectl-task-"
-"""Start of the names of workers' folders; the worker's process id follows."""
 
 LOG_BYTES: Final = 2**20
 """Number of bytes at the end of a log that are sent back."""
@@ -43,9 +40,7 @@ def run_remote(
         their paths in `made`.
     """
     started = time.monotonic()
-    _remove_stale()
-    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as name:
-        scratch = Path(name)
+    with scratch_folder("task") as scratch:
         for place, files in zip(places, inputs, strict=True):
             _write(scratch / place, files)
         folder = scratch / made
@@ -69,24 +64,6 @@ def run_remote(
                 process.kill()
         files = {} if code else _read(folder, left_behind)
         return code, output, log_path.read_bytes()[-LOG_BYTES:], time.monotonic() - started, files
-
-
-def _remove_stale() -> None:
-    """Remove the folders of workers that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
-        number = folder.name.removeprefix(SCRATCH).partition("-")[0]
-        if number.isdecimal() and not _is_alive(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it belongs to another user
-    return True
 
 
 def _path() -> str:

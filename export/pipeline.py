@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from sparsectl.common.files import staging_folder
 from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance, revision
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.export.beyond import error_up_to_cut_off
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import C_FILES, c_files, header
@@ -197,10 +197,10 @@ def _memory(
     """What `measure` finds of the C; its programs call it by the default names."""
     if measure is None:
         return ()
-    with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
+    with scratch_folder("export") as scratch:
         for name, text in plain.items():
-            (Path(scratch) / name).write_text(text, encoding="utf-8")
-        return tuple(measure(Path(scratch), golden))
+            (scratch / name).write_text(text, encoding="utf-8")
+        return tuple(measure(scratch, golden))
 
 
 def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:

@@ -3,7 +3,6 @@ the same observations. docs/proof.md says what that proves and what it does not.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import finite_inside, require_finite_actions
 from sparsectl.export.host_c import load_c, load_recurrent_c
@@ -229,8 +229,8 @@ class Proof:
         progress("host C")
         graph, over = self._whole.graph, {}
         sizes = graph.action_size, graph.state_size
-        with tempfile.TemporaryDirectory(prefix="sparsectl-") as name:
-            scratch, met = Path(name), self.met.observations
+        with scratch_folder("verify") as scratch:
+            met = self.met.observations
             act: Callable[[Float32], Float32] | None = None
             if self._sequences is not None:
                 c = load_recurrent_c(c_folder, *sizes, scratch, prefix)

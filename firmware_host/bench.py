@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES, Core, Measurement
@@ -79,8 +79,8 @@ def bench(config: BenchConfig, exact: Exact | None = None) -> dict[str, Any]:
     if config.runs < 1:
         raise UserError(f"runs is {config.runs}; time at least one call")
     observations = measured_inputs(golden.observations)
-    with tempfile.TemporaryDirectory(prefix="sparsectl-bench-") as name:
-        found = target.core.measure(config.policy, Path(name), observations, config.runs)
+    with scratch_folder("bench") as scratch:
+        found = target.core.measure(config.policy, scratch, observations, config.runs)
     result = {"board": target.name, "encoding": policy.encoding}
     result |= _time(target, found, len(golden.actions)) | _memory(found)
     result |= _error(config.policy, policy, found, golden, exact) | _identity(policy, found)

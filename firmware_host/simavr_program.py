@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.tools import TOOLS
 
 _HEADER: Final = Path("/usr/include/simavr/sim_avr.h")
@@ -26,8 +26,8 @@ def write_simavr_program(compiler: str, source: Path, out: Path) -> None:
 
 @cache
 def _compiled(compiler: str, source: Path) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="sparsectl-simavr-") as folder:
-        program = Path(folder, "program")
+    with scratch_folder("simavr") as folder:
+        program = folder / "program"
         command = [compiler, "-std=gnu99", "-O2", str(source), "-o", str(program)]
         answer = subprocess.run(
             [*command, "-lsimavr", "-lelf", "-lm"], capture_output=True, text=True, timeout=60

@@ -9,7 +9,6 @@ and delays nothing.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.boards import Board
 from sparsectl.firmware_host.cores import Measurement
 from sparsectl.firmware_host.cores.measured_inputs import measured_inputs
@@ -77,8 +77,8 @@ def _cost(board: Board, elf: Path, policy: Path) -> TickCost:
 
 def _policy_alone(board: Board, policy: Path) -> Measurement:
     golden = read_golden_vectors(policy)
-    with tempfile.TemporaryDirectory(prefix="sparsectl-tick-") as name:
-        return board.core.measure(policy, Path(name), measured_inputs(golden.observations), 1)
+    with scratch_folder("tick") as scratch:
+        return board.core.measure(policy, scratch, measured_inputs(golden.observations), 1)
 
 
 def _rest_of_tick_s(board: Board, elf: Path) -> float:

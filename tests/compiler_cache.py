@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+from contextlib import ExitStack
 
 import pytest
 
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.compiler import LAUNCHER
 
 
@@ -19,15 +20,16 @@ class CompilerCache:
     """Plugin of the process that pytest was started in; its workers inherit the environment."""
 
     def __init__(self, program: str) -> None:
-        self._folder = tempfile.mkdtemp(prefix="sparsectl-compiled-")
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(scratch_folder("compiled"))
         os.environ[LAUNCHER] = program
-        os.environ["CCACHE_DIR"] = self._folder
+        os.environ["CCACHE_DIR"] = str(folder)
         # Objects are told apart by what is compiled: not by where, and not by when it was written.
         os.environ["CCACHE_NOHASHDIR"] = "1"
         os.environ["CCACHE_SLOPPINESS"] = "include_file_ctime,include_file_mtime"
 
     def pytest_unconfigure(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._stack.close()
 
 
 def start(config: pytest.Config) -> None:

@@ -3,13 +3,13 @@ one rig before they are used."""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.common.warning import warn
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.plants.bare_rig import outside_of, whole_rig
@@ -116,8 +116,8 @@ def _write_graph(graph: PolicyGraph, folder: Path) -> None:
     from sparsectl.policy.onnx_file.writer import write_onnx
     from sparsectl.policy.passes import fold_normaliser
 
-    with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
-        source = Path(scratch) / "policy.onnx"
+    with scratch_folder("export") as scratch:
+        source = scratch / "policy.onnx"
         write_onnx(fold_normaliser(graph), source)
         if not _is_there(folder, source):
             export_policy(ExportConfig(source, folder))

@@ -3,7 +3,6 @@ with the C."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from sparsectl.command_line.config import ChooseConfig
 from sparsectl.common.errors import UserError
 from sparsectl.common.ranges import check_counts
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import load_c, load_recurrent_c
 from sparsectl.export.packaging.registry import find_package
@@ -67,10 +67,10 @@ def closed_loop(config: ExportConfig, episodes: int, seed: int) -> dict[str, Any
     model = load_acting(config.out)
     environment = _environment_of(config.out, model.environment)
     c_folder = config.out / find_package(config.package).c_folder
-    with tempfile.TemporaryDirectory(prefix="sparsectl-") as scratch:
+    with scratch_folder("return") as scratch:
         acts = {
             "onnxruntime": model.acting,
-            "host_c": _in_c(model, c_folder, Path(scratch), config.prefix),
+            "host_c": _in_c(model, c_folder, scratch, config.prefix),
         }
         runs = {
             name: run_episodes(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import fields, replace
@@ -17,6 +16,7 @@ from sparsectl.commands.choosing.benches import Benches
 from sparsectl.commands.choosing.choice import Candidate, Choice, nothing_fits
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import (
     AUTO,
@@ -243,8 +243,8 @@ def need_of(target: Target, measured: dict[str, Any]) -> MemoryNeed:
 def need_of_host(folder: Path, golden: GoldenVectors) -> list[MemoryNeed]:
     """Return the same for this machine, for an export without a board; the C is in `folder`."""
     calls = measured_inputs(golden.observations)
-    with tempfile.TemporaryDirectory(prefix="sparsectl-memory-") as scratch:
-        taken = memory(HOST, folder, Path(scratch), calls)
+    with scratch_folder("memory") as scratch:
+        taken = memory(HOST, folder, scratch, calls)
     compiler = f"{platform.machine()}, {compiler_in_words(HOST)}"
     return [MemoryNeed("this computer", compiler, **taken, calls=len(calls), is_target=False)]
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-import tempfile
 import threading
 import weakref
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from unicorn.unicorn_py3.unicorn import uclib
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.compiler import find_compiler
 from sparsectl.firmware_host.cores.core import FIRMWARE
 from sparsectl.firmware_host.cores.host import HOST
@@ -122,8 +121,8 @@ def _library() -> ctypes.CDLL:
 @cache
 def _compiled() -> ctypes.CDLL:
     compiler = find_compiler(HOST)
-    with tempfile.TemporaryDirectory(prefix="sparsectl-trace-") as folder:
-        out = Path(folder, "block_trace.so")
+    with scratch_folder("trace") as folder:
+        out = folder / "block_trace.so"
         command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(out)]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
         if answer.returncode != 0:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.processes import end
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.boards import Board
 from sparsectl.firmware_host.emulators.emulator import PORT_PATTERN
 
@@ -41,9 +42,10 @@ class RunningBoard:
         self._held: int | None = None
 
     def __enter__(self) -> RunningBoard:
-        self._scratch = tempfile.TemporaryDirectory(prefix="sparsectl-board-")
+        self._stack = ExitStack()
         try:
-            command = self.emulator.command(self.elf, Path(self._scratch.name))
+            scratch = self._stack.enter_context(scratch_folder("board"))
+            command = self.emulator.command(self.elf, scratch)
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -52,7 +54,7 @@ class RunningBoard:
                 start_new_session=True,
             )
         except BaseException:
-            self._scratch.cleanup()
+            self._stack.close()
             raise
         try:
             self.port = self._find_port()
@@ -97,4 +99,4 @@ class RunningBoard:
         if process.stdout is not None:
             self.last_words = process.stdout.read().decode("utf-8", errors="replace")
             process.stdout.close()
-        self._scratch.cleanup()
+        self._stack.close()

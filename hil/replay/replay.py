@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
+from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.config_header import firmware_version, rig_digest
 from sparsectl.hil.journal.journal import Journal, find_journal, read_journal
 from sparsectl.hil.journal.policy_folder import first_with_digest, places_beside, recorded_place
@@ -45,8 +45,8 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
     require_protocol(journal, path)
     found = find_policy(journal, path, config.policy)
     rig = journal.header.rig_constants
-    with tempfile.TemporaryDirectory(prefix="sparsectl-replay-") as name:
-        folder, other = Path(name), None
+    with scratch_folder("replay") as folder:
+        other = None
         policy = folder / "policy"
         copy_sources(journal, found, policy, config.trust_policy)
         with confined_compilers(folder):

@@ -22,6 +22,7 @@ from sparsectl.training.data.files import read_dataset
 from sparsectl.training.environments.environments import make_environment
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
+from sparsectl.training.teachers.quiet_logger import quietened
 
 ENV = "Pendulum-v1"
 
@@ -32,7 +33,7 @@ def trained(tmp_path: Path) -> tuple[PPO, VecNormalize, Path]:
     vector = VecNormalize(DummyVecEnv([lambda: make_environment(ENV)]), clip_obs=1.5)
     settings: dict[str, Any] = {"n_steps": 64, "batch_size": 32, "n_epochs": 1}
     model = PPO("MlpPolicy", vector, device="cpu", seed=0, **settings)
-    model.learn(64)
+    quietened(model).learn(64)
     folder = tmp_path / "ppo"
     model.save(folder / "model.zip")
     vector.save(str(folder / "vecnormalize.pkl"))
@@ -90,7 +91,7 @@ def test_a_zip_without_one_is_not_warned_of(
 ) -> None:
     warn.cache_clear()
     model = PPO("MlpPolicy", ENV, device="cpu", n_steps=64, batch_size=32, n_epochs=1)
-    model.learn(64)
+    quietened(model).learn(64)
     model.save(tmp_path / "model.zip")
     evaluate(EvaluateConfig(tmp_path / "model.zip", ENV, 1))
     other = tmp_path / "other"  # which has a normaliser of a model of its own

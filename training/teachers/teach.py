@@ -46,6 +46,7 @@ from sparsectl.training.teachers.algorithms import (
 from sparsectl.training.teachers.backends import BACKENDS
 from sparsectl.training.teachers.backends.backend import Backend
 from sparsectl.training.teachers.image_network import ImageNetwork, geometries, kernels_of
+from sparsectl.training.teachers.quiet_logger import quietened
 from sparsectl.training.teachers.replay_buffer import load_replay, replay_state
 from sparsectl.training.teachers.teacher_file import teacher_act, write_teacher
 from sparsectl.training.teachers.teaching import Teaching, known_of, resolved
@@ -198,7 +199,7 @@ def _model(
         seeing["features_extractor_class"] = ImageNetwork
         kernels = kernels_of(image, settings.channels)
         seeing["features_extractor_kwargs"] = {"shape": image, "kernels": kernels}
-    return algorithm(
+    model = algorithm(
         "MlpPolicy",
         vector,
         learning_rate=lambda left: start * (end + (1 - end) * left),
@@ -208,6 +209,7 @@ def _model(
         device=config.device,
         **kind.keywords(config, settings, signals),
     )
+    return quietened(model)
 
 
 def signals_of(env_id: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """AVR assembly of dense rows of bytes: four rows by four columns in a turn, 14 cycles a weight.
 
-A sum has three bytes on the way, as the weights' scales leave no more. A weight times the low byte
+A sum has three bytes while it is computed: the weights' scales keep it from needing more. A weight times the low byte
 of a value is signed by unsigned (MULSU), whose sign goes to the third byte; times the high byte it
 is signed by signed (MULS).
 
@@ -12,34 +12,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sparsectl.export.c_style import CStyle
+from sparsectl.export.encodings.assembly.avr_rows import lines, rows_function
 from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 
 __all__ = ["CONDITION", "MOST", "SUM_BITS", "assembly"]
 
 MOST = 1020
-"""Rows or columns: groups of four are counted in a byte."""
+"""The most rows or columns: groups of four are counted in a byte."""
 SUM_BITS = 24
-"""Of a sum on its way, its sign with it."""
+"""Number of bits of a sum while it is computed, its sign included."""
 
 _FIRST_SUM = 2
 _LOW, _HIGH = 16, 22  # the registers of the bytes of four values
+_REGISTERS = """\
+three bytes of each of four sums are in r2 to
+ * r13, the low bytes of four values in r16 to r19, the high ones in r22 to r25; r14 is a quarter of
+ * the columns, r15 counts; the groups left are on the stack."""
 _BYTES = (0, 2, 1, 3)  # the order of a row's columns in the table
 
 
 def assembly(style: CStyle) -> str:
-    """policy_rows: as many times four rows as are wanted."""
+    """Return policy.S with `policy_rows`, which adds groups of four rows of bytes to their sums."""
     loads = [f"ldd r{_sum(row, byte)}, Y+{4 * row + byte}" for row in range(4) for byte in range(3)]
     values = [f"ld r{first + column}, X+" for column in range(4) for first in (_LOW, _HIGH)]
     products = [line for row in range(4) for column in _BYTES for line in _product(row, column)]
     stores = [line for row in range(4) for line in _store(row)]
-    return style.render(
-        _TEMPLATE,
-        condition=style.render(CONDITION),
-        loads=_lines(loads),
-        values=_lines(values),
-        products=_lines(products),
-        stores=_lines(stores),
+    body = style.render(
+        _BODY,
+        loads=lines(loads),
+        values=lines(values),
+        products=lines(products),
+        stores=lines(stores),
     )
+    return rows_function(style, weight="int8_t", registers=_REGISTERS, quarter="r14", body=body)
 
 
 def _sum(row: int, byte: int) -> int:
@@ -55,55 +60,13 @@ def _product(row: int, column: int) -> Iterator[str]:
 
 
 def _store(row: int) -> Iterator[str]:
-    """24 bits to 32."""
+    """Yield the instructions that store a sum of 24 bits as one of 32."""
     for byte in range(3):
         yield f"std Y+{4 * row + byte}, r{_sum(row, byte)}"
     yield from (f"lsl r{_sum(row, 2)}", "sbc r21, r21", f"std Y+{4 * row + 3}, r21")
 
 
-def _lines(lines: list[str]) -> str:
-    return "".join(f"    {line}\n" for line in lines)
-
-
-_TEMPLATE = """\
-#if {{condition}}
-
-/* void {{policy}}_rows(const int8_t *weight, const int16_t *x, unsigned columns, int32_t *sums,
- *                  unsigned groups):
- * as in {{policy}}.c. Z weights, X values, Y sums; three bytes of each of four sums are in r2 to
- * r13, the low bytes of four values in r16 to r19, the high ones in r22 to r25; r14 is a quarter of
- * the columns, r15 counts; the groups left are on the stack. */
-    .text
-    .global {{policy}}_rows
-    .type {{policy}}_rows, @function
-{{policy}}_rows:
-    push r2
-    push r3
-    push r4
-    push r5
-    push r6
-    push r7
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
-    push r16
-    push r17
-    push r28
-    push r29
-    movw r30, r24
-    movw r26, r22
-    movw r28, r18
-    lsr r21
-    ror r20
-    lsr r21
-    ror r20
-    mov r14, r20
-    mov r20, r16
+_BODY = """\
 1:  push r20
 {{loads}}    mov r15, r14
 2:
@@ -121,26 +84,4 @@ _TEMPLATE = """\
     breq 4f
     rjmp 1b
 4:  clr r1
-    pop r29
-    pop r28
-    pop r17
-    pop r16
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop r7
-    pop r6
-    pop r5
-    pop r4
-    pop r3
-    pop r2
-    ret
-    .size {{policy}}_rows, . - {{policy}}_rows
-
-#endif
 """

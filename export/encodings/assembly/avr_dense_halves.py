@@ -1,7 +1,8 @@
 """AVR assembly of dense rows of 16 bits: two rows by four columns in a turn, 30 cycles a weight.
 
-Four products of bytes make one of a weight and a value: of the upper bytes and of the lower ones
-together 32 bits, and two of an upper byte, which has the sign, and a lower one.
+The product of a weight and a value is the sum of four products of bytes. Those of the two upper
+bytes and of the two lower bytes make 32 bits together; the two others are each of an upper byte,
+which has the sign, and a lower one.
 
 Cycles: AVR Instruction Set Manual (DS40002198), the tables of LPM, LD, MUL and ADD.
 """
@@ -11,29 +12,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.assembly.avr_stream import CONDITION
+from sparsectl.export.encodings.assembly.avr_rows import lines, rows_function
 
 _SUMS, _VALUES = 2, 10
-_SAVED = (*range(2, 18), 28, 29)
+_REGISTERS = """\
+two sums are in r2 to r9, four values in r10 to
+ * r17; r22 is a quarter of the columns, r23 counts; where the group's weights begin and the groups
+ * left are on the stack. T is set in the second half of a group."""
 
 
 def assembly(style: CStyle) -> str:
-    """policy_rows: as many times four rows as are wanted."""
+    """Return policy.S with `policy_rows`, which adds groups of four rows of 16 bits to their sums."""
     products = [line for row in range(2) for column in range(4) for line in _product(row, column)]
-    return style.render(
-        _TEMPLATE,
-        condition=style.render(CONDITION),
-        push=_lines(f"push r{register}" for register in _SAVED),
-        loads=_lines(f"ldd r{_SUMS + byte}, Y+{byte}" for byte in range(8)),
-        values=_lines(f"ld r{_VALUES + byte}, X+" for byte in range(8)),
-        products=_lines(products),
-        stores=_lines(f"st Y+, r{_SUMS + byte}" for byte in range(8)),
-        pop=_lines(f"pop r{register}" for register in reversed(_SAVED)),
+    body = style.render(
+        _BODY,
+        loads=lines(f"ldd r{_SUMS + byte}, Y+{byte}" for byte in range(8)),
+        values=lines(f"ld r{_VALUES + byte}, X+" for byte in range(8)),
+        products=lines(products),
+        stores=lines(f"st Y+, r{_SUMS + byte}" for byte in range(8)),
     )
+    return rows_function(style, weight="int16_t", registers=_REGISTERS, quarter="r22", body=body)
 
 
 def _product(row: int, column: int) -> Iterator[str]:
-    """The weight is r21:r20, the value r19:r18."""
+    """Yield the instructions that add the product of a weight, r21:r20, and a value, r19:r18."""
     sums = [f"r{_SUMS + 4 * row + byte}" for byte in range(4)]
     yield from ("lpm r20, Z+", "lpm r21, Z+", f"movw r18, r{_VALUES + 2 * column}")
     yield from ("muls r21, r19", "movw r24, r0", "mul r20, r18")
@@ -44,31 +46,7 @@ def _product(row: int, column: int) -> Iterator[str]:
         yield from (f"add {sums[1]}, r0", f"adc {sums[2]}, r1", f"adc {sums[3]}, r24")
 
 
-def _lines(lines: Iterator[str] | list[str]) -> str:
-    return "".join(f"    {line}\n" for line in lines)
-
-
-_TEMPLATE = """\
-#if {{condition}}
-
-/* void {{policy}}_rows(const int16_t *weight, const int16_t *x, unsigned columns, int32_t *sums,
- *                  unsigned groups):
- * as in {{policy}}.c. Z weights, X values, Y sums; two sums are in r2 to r9, four values in r10 to
- * r17; r22 is a quarter of the columns, r23 counts; where the group's weights begin and the groups
- * left are on the stack. T is set in the second half of a group. */
-    .text
-    .global {{policy}}_rows
-    .type {{policy}}_rows, @function
-{{policy}}_rows:
-{{push}}    movw r30, r24
-    movw r26, r22
-    movw r28, r18
-    lsr r21
-    ror r20
-    lsr r21
-    ror r20
-    mov r22, r20
-    mov r20, r16
+_BODY = """\
 1:  push r20
     push r30
     push r31
@@ -97,8 +75,4 @@ _TEMPLATE = """\
     breq 6f
     rjmp 1b
 6:  clr r1
-{{pop}}    ret
-    .size {{policy}}_rows, . - {{policy}}_rows
-
-#endif
 """

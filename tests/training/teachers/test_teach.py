@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,7 @@ from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_
 from sparsectl.training.teachers import teach as teaching_loop
 from sparsectl.training.teachers.algorithms import ALGORITHMS
 from sparsectl.training.teachers.backends import BACKENDS
+from sparsectl.training.teachers.quiet_logger import quietened
 from sparsectl.training.teachers.teach import _model, signals_of, teach
 from sparsectl.training.teachers.teacher_file import teacher_act, write_teacher
 from sparsectl.training.teachers.teaching import Teaching, known_of, resolved
@@ -71,6 +73,31 @@ def test_a_short_training_leaves_teacher_curve_and_summary(tmp_path: Path) -> No
     assert result["return_mean"] == max(float(row["return_mean"]) for row in curve)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_training_leaves_no_temporary_files(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(BACKENDS[backend].module)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    config = TeachConfig(
+        env="Pendulum-v1",
+        backend=backend,
+        environments=1,
+        steps=60,
+        learning_starts=30,
+        hidden=(8,),
+        evaluate_every=60,
+        evaluate_episodes=1,
+        out=tmp_path / "teacher",
+    )
+    teach(config)
+    left = [each.name for each in temporary.iterdir()]
+    # torch's compiler caches in one folder for each user.
+    assert [name for name in left if not name.startswith("torchinductor_")] == []
+
+
 @pytest.mark.parametrize("algorithm", ["SAC", "TD3"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_restored_model_learns_on_as_the_first(backend: str, algorithm: str) -> None:
@@ -88,7 +115,7 @@ def test_a_restored_model_learns_on_as_the_first(backend: str, algorithm: str) -
         return BACKENDS[backend].weights(of)
 
     first, second = model(0), model(1)
-    first.learn(30)
+    quietened(first).learn(30)
     state = {name: value.clone() for name, value in BACKENDS[backend].state(first).items()}
     BACKENDS[backend].restore(second, state)
     second.replay_buffer, second._n_updates = first.replay_buffer, first._n_updates
