@@ -1,8 +1,8 @@
 """AVR assembly of dense rows of bytes: four rows by four columns in a turn, 14 cycles a weight.
 
-A sum has three bytes while it is computed: the weights' scales keep it from needing more. A weight times the low byte
-of a value is signed by unsigned (MULSU), whose sign goes to the third byte; times the high byte it
-is signed by signed (MULS).
+A sum has three bytes while it is computed: the weights' scales keep it from needing more. A weight
+times the low byte of a value is signed by unsigned (MULSU), whose sign goes to the third byte;
+times the high byte it is signed by signed (MULS).
 
 Cycles: AVR Instruction Set Manual (DS40002198), the tables of LPM, LD, MUL and ADD.
 """

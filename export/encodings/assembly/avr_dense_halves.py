@@ -22,7 +22,7 @@ two sums are in r2 to r9, four values in r10 to
 
 
 def assembly(style: CStyle) -> str:
-    """Return policy.S with `policy_rows`, which adds groups of four rows of 16 bits to their sums."""
+    """Return policy.S with `policy_rows`, which adds four rows of 16 bits a group to their sums."""
     products = [line for row in range(2) for column in range(4) for line in _product(row, column)]
     body = style.render(
         _BODY,
