@@ -55,8 +55,8 @@ def _behind(trial: TrialResult) -> str:
     parts = []
     if up is not None:
         parts.append(
-            f"The pole was up after {up:.1f} s and stayed within ±11.5° for up to "
-            f"{trial.balanced_seconds:.1f} s"
+            f"The pole was up after {up:.1f} s and stayed within ±11.5° for "
+            f"{trial.balanced_seconds:.1f} s at a stretch"
         )
     if kicks:
         parts.append(f"it received {kicks} kick{'s' if kicks > 1 else ''}")
