@@ -102,7 +102,7 @@ def export_policy(
         known, key = shared or Shared(), _key(config)
         as_read = known.once(("read", key), lambda: read_model(config))
         check_count(as_read, config.vectors)
-        _refuse_choice(as_read)
+        _refuse_choice(as_read, config.encoding)
         simple, live = known.once(("simple", key), lambda: simplified(as_read))
         source = known.once(("source", key), lambda: _source(config, as_read, live))
         inputs = known.once(("inputs", key), lambda: _inputs(config, as_read, source))
@@ -175,11 +175,13 @@ def _key(config: ExportConfig) -> Hashable:
     return (*given, config.calibration, config.range, config.seed)
 
 
-def _refuse_choice(graph: PolicyGraph) -> None:
-    if graph.state_size and "argmax" in graph.layers[-1].activations:
+def _refuse_choice(graph: PolicyGraph, encoding: str) -> None:
+    chooses = graph.state_size and "argmax" in graph.layers[-1].activations
+    if chooses and encoding in ROUNDED:
         raise UserError(
-            "it keeps a state and its action is the index of a choice, which is not judged over "
-            "sequences; export the values of its choices (logits or Q) as the actions"
+            f"{encoding} rounds the weights, and how often a policy that keeps a state then chooses "
+            "differently is not judged; take an encoding in float32, or export the values of its "
+            "choices (logits or Q) as the actions"
         )
 
 

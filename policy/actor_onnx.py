@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from sparsectl.policy.actor_network import ActorNetwork
+from sparsectl.policy.actor_network import ActorNetwork, Lstm
 from sparsectl.policy.normalizer import Normalizer
 
 OPSET, IR_VERSION = 20, 9  # the first with Gelu, and the oldest format that has it
@@ -46,6 +46,31 @@ class _Nodes:
         nodes by `name`."""
         self.then("Max", self.constant(low), name=name and f"least_{name}")
         self.then("Min", self.constant(high), name=name and f"greatest_{name}")
+
+    def lstm(self, cell: Lstm, index: int) -> tuple[list[Any], list[Any]]:
+        """Add a layer of LSTM cells, for one step of the sequence; return its states as inputs and
+        as outputs of the graph."""
+        places = np.arange(4 * cell.units).reshape(4, cell.units)[[0, 3, 1, 2]].reshape(-1)
+        biases = np.concatenate([cell.bias_ih[places], cell.bias_hh[places]])
+        arrays = (cell.weight_ih[places], cell.weight_hh[places], biases)
+        tensors = [self.constant(array[None]) for array in arrays]
+        first, one = self.constant(np.array([0])), self.constant(np.array([0, 1]))
+        given, made = ([f"{part}{index}_{end}" for part in "hc"] for end in ("in", "out"))
+        self.then("Unsqueeze", first)
+        inputs = [self.last, *tensors, "", *given]
+        result = f"cells{index}"
+        self.nodes.append(
+            helper.make_node("LSTM", inputs, [result, *made], result, hidden_size=cell.units)
+        )
+        self.last = result
+        self.then("Squeeze", one)
+        shape = [1, "batch", cell.units]
+        values = (
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names]
+            for names in (given, made)
+        )
+        states, after = values
+        return states, after
 
 
 def _one(operator: str, **attributes: Any) -> Callable[[_Nodes], Any]:
@@ -96,7 +121,8 @@ ACTIVATIONS: dict[str, Callable[[_Nodes], Any]] = {
 
 def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelProto:
     """observation [batch, n] → action [batch, m], float32, as `predict(deterministic=True)`; the
-    number of the choice, [batch, 1], where it chooses among a few."""
+    number of the choice, [batch, 1], where it chooses among a few. Of LSTM cells also each layer's
+    state: h0_in, c0_in, h1_in, … → h0_out, …, [1, batch, units]."""
     nodes = _Nodes()
     if normalizer is not None:
         nodes.then("Cast", to=TensorProto.DOUBLE)
@@ -104,6 +130,8 @@ def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelP
         nodes.then("Div", nodes.constant(np.sqrt(normalizer.var + normalizer.epsilon)))
         nodes.clip(np.float64(-normalizer.clip), np.float64(normalizer.clip), "observation")
         nodes.then("Cast", to=TensorProto.FLOAT)
+    _normalise(nodes, actor)
+    states = [nodes.lstm(cell, index) for index, cell in enumerate(actor.lstm)]
     for index, (weight, bias) in enumerate(zip(actor.weights, actor.biases, strict=True)):
         nodes.then("Gemm", nodes.constant(weight), nodes.constant(bias), transB=1)
         if index < len(actor.weights) - 1:
@@ -124,12 +152,23 @@ def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelP
     graph = helper.make_graph(
         nodes.nodes,
         "actor",
-        [_value(OBSERVATION, actor.weights[0].shape[1])],
-        [_value(ACTION, 1 if actor.choices else actor.weights[-1].shape[0])],
+        [_value(OBSERVATION, actor.observation_size), *(i for given, _ in states for i in given)],
+        [
+            _value(ACTION, 1 if actor.choices else actor.weights[-1].shape[0]),
+            *(output for _, made in states for output in made),
+        ],
         nodes.constants,
     )
     opsets = [helper.make_opsetid("", OPSET)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def _normalise(nodes: _Nodes, actor: ActorNetwork) -> None:
+    offset, scale = actor.normaliser
+    if offset.any():
+        nodes.then("Sub", nodes.constant(offset))
+    if (scale != 1).any():
+        nodes.then("Div", nodes.constant(scale))
 
 
 def _value(name: str, size: int) -> Any:

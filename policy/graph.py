@@ -26,6 +26,8 @@ from sparsectl.policy.signals import Signal as Signal
 MAX_WEIGHTS = 1_000_000
 """The most weights of a graph: 4 MB, more than the flash of any microcontroller. The memory that
 export and then the compiler need for them stays under 500 MB."""
+MAX_NUMBERS = 2_500_000
+"""The same with the zeros beside them, of which a state that is carried past layers makes many."""
 MAX_SIGNALS = 4096
 """The most values of an observation, including its frames, or of an action."""
 
@@ -99,11 +101,12 @@ class PolicyGraph:
                 f"the last layer gives {inputs} values but there are {len(self.action)} action "
                 f"signals{state}; make the sizes equal"
             )
-        weights = sum(layer.weight.size for layer in self.layers)
-        if weights > MAX_WEIGHTS:
+        weights = sum(int(np.count_nonzero(layer.weight)) for layer in self.layers)
+        numbers = sum(layer.weight.size for layer in self.layers)
+        if weights > MAX_WEIGHTS or numbers > MAX_NUMBERS:
             raise UserError(
-                f"a policy of {weights} weights ({4 * weights / 2**20:.0f} MB); give at most "
-                f"{MAX_WEIGHTS}, or distil a smaller student from it"
+                f"a policy of {weights} weights in layers of {numbers} ({4 * numbers / 2**20:.0f} "
+                f"MB); give at most {MAX_WEIGHTS}, or distil a smaller student from it"
             )
         for name, size in (("observation", self.observation_size), ("action", self.action_size)):
             if size > MAX_SIGNALS:

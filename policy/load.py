@@ -26,7 +26,7 @@ from sparsectl.policy.acting.states import RecurrentNetwork
 from sparsectl.policy.actor_file import ACTORS, is_actor, read_actor
 from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.actor_onnx import as_onnx
-from sparsectl.policy.choices import Choices
+from sparsectl.policy.choices import Choices, choices_of
 from sparsectl.policy.folder import check_unchanged, names_hash, read_policy_json
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.lost_normaliser import warn_of_normaliser
@@ -106,8 +106,8 @@ def load_acting(path: Path, asked: LoadOptions = LoadOptions()) -> ActingPolicy:
     if graph is not None:
         return _recurrent_policy(graph, path)
     policy = reader(path, asked)
-    if asked.normalizer is None:
-        return policy
+    if asked.normalizer is None or policy.recurrent is not None:
+        return policy  # of a policy with a state the normaliser is among its layers
     normalizer = _fitting_normalizer(asked.normalizer, path, policy.observation_size)
     network = NormalizedNetwork(normalizer, policy.network)
     return replace(policy, network=network, normalizer_sha256=normalizer.sha256)
@@ -155,10 +155,13 @@ def _onnx(path: Path, asked: LoadOptions) -> PolicyGraph:
 def _exported_actor(path: Path, asked: LoadOptions) -> PolicyGraph:
     _refuse("output", asked.output, "ONNX files", f"{path} is the actor of one task")
     actor = _actor(path, asked)
+    return _graph_of_actor(path, asked, actor)
+
+
+def _graph_of_actor(path: Path, asked: LoadOptions, actor: ActorNetwork) -> PolicyGraph:
     normalizer = None
     if asked.normalizer is not None:
-        size = actor.weights[0].shape[1]
-        normalizer = _fitting_normalizer(asked.normalizer, path, size)
+        normalizer = _fitting_normalizer(asked.normalizer, path, actor.observation_size)
     try:
         graph = graph_of(as_onnx(actor, normalizer), path.parent)
     except UserError as error:
@@ -213,7 +216,11 @@ def _acting_student(path: Path, asked: LoadOptions) -> ActingPolicy:
 
 def _acting_actor(path: Path, asked: LoadOptions) -> ActingPolicy:
     actor = _actor(path, asked)
-    return _mlp_policy(mlp_of(actor), path, actor.choices)
+    if not actor.lstm:
+        return _mlp_policy(mlp_of(actor), path, actor.choices)
+    policy = _recurrent_policy(_graph_of_actor(path, asked, actor), path)
+    given = asked.normalizer and read_normalizer(asked.normalizer)
+    return replace(policy, normalizer_sha256=given.sha256) if given else policy
 
 
 def _mlp_policy(
@@ -285,6 +292,7 @@ def _recurrent_policy(graph: PolicyGraph, path: Path) -> ActingPolicy:
         graph.signals(),
         graph.environment,
         graph.kept_weights,
+        choices=choices_of(graph.signals()),
     )
 
 

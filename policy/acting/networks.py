@@ -138,15 +138,13 @@ class Mlp:
 
 
 def mlp_of(actor: ActorNetwork) -> Mlp:
-    """Return the acting network that an RL library saved, in numpy."""
-    inputs = actor.weights[0].shape[1]
+    """Return the acting network that an RL library saved, in numpy; it has no LSTM cells."""
     hidden = (actor.activation,) * (len(actor.weights) - 1)
     return Mlp(
         actor.weights,
         actor.biases,
         (*hidden, "tanh" if actor.squashed else "identity"),
-        np.zeros(inputs, np.float32),
-        np.ones(inputs, np.float32),
+        *actor.normaliser,
         actor.offset,
         actor.scale,
         actor.low,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sparsectl.common.errors import UserError
 from sparsectl.policy.activations import Float64
 from sparsectl.policy.activations.clip import GREATEST, LOWEST
-from sparsectl.policy.graph import MAX_LAYERS, MAX_WEIGHTS, Layer, Segment
+from sparsectl.policy.graph import MAX_LAYERS, MAX_NUMBERS, MAX_WEIGHTS, Layer, Segment
 from sparsectl.policy.onnx_file.action import Action
 from sparsectl.policy.onnx_file.convolving import Image, Share, convolved, share_of
 from sparsectl.policy.onnx_file.program import (
@@ -252,13 +252,14 @@ class _Chain:
             results = [value for unit in units for value in unit.results]
             images.append(image)
             given.append(results if image is None else image.results)
-        weights = sum(
-            len(before) * sum(len(unit.rows) for unit in units) if image is None else image.size
-            for before, units, image in zip(given, plan, images, strict=False)
-        )
-        if weights > MAX_WEIGHTS:
+        numbers = weights = 0
+        for before, units, image in zip(given, plan, images, strict=False):
+            rows = [row for unit in units for row in unit.rows]
+            numbers += len(before) * len(rows) if image is None else image.size
+            weights += sum(len(row.values) for row in rows) if image is None else image.size
+        if weights > MAX_WEIGHTS or numbers > MAX_NUMBERS:
             raise UserError(
-                f"its layers would hold {weights} numbers; a policy for a microcontroller has at "
+                f"its layers would hold {numbers} numbers; a policy for a microcontroller has at "
                 f"most {MAX_WEIGHTS} weights (values that are carried past a layer count too"
                 f"{self._unrolled(images)})"
             )

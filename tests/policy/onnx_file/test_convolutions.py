@@ -204,7 +204,7 @@ def test_what_goes_past_a_convolution_makes_it_a_layer_of_weights(tmp_path: Path
 
 
 def test_a_large_one_that_is_passed_by_is_refused_with_the_reason(tmp_path: Path) -> None:
-    path = written(tmp_path / "m.onnx", (3, 14, 14), (4, 3, 3, 2), after=BESIDE, numbers=SECOND)
+    path = written(tmp_path / "m.onnx", (3, 24, 24), (4, 3, 3, 2), after=BESIDE, numbers=SECOND)
     with pytest.raises(UserError, match="convolution that other values pass by takes weights for"):
         read_onnx(path)
 
