@@ -64,7 +64,7 @@ class _Nodes:
         )
         self.last = result
         self.then("Squeeze", one)
-        shape = [1, "batch", cell.units]
+        shape: list[str | int | None] = [1, "batch", cell.units]
         values = (
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names]
             for names in (given, made)

@@ -171,7 +171,7 @@ def lstm_of(path: Path, state: dict[str, Any], actor: Actor) -> tuple[Lstm, ...]
     Raises:
         UserError: their sizes do not fit together, or they are not torch's plain ones.
     """
-    found = []
+    found: list[Lstm] = []
     for index in range(actor.lstm_layers):
         names = [f"{LSTM}.{part}_l{index}" for part in ("weight_ih", "weight_hh")]
         w, u = (read_array(path, state, name, 2) for name in names)
@@ -229,7 +229,8 @@ def _ars_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor
 
 def _sac_actor(path: Path, state: dict[str, Any], data: dict[str, Any]) -> Actor:
     """Return the actor of SAC, TQC or CrossQ: the tanh of the mean, which gSDE clips first."""
-    renormalised, epsilon = (), RENORM_EPSILON
+    renormalised: tuple[str, ...] = ()
+    epsilon = RENORM_EPSILON
     if any(re.fullmatch(r"actor\.latent_pi\.\d+\.ra_mean", key) for key in state):
         hidden, renormalised = _renormalised_chain(path, state)
         epsilon = _positive(path, data, "batch_norm_eps", RENORM_EPSILON)
