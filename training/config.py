@@ -96,6 +96,9 @@ class TeachConfig:
     exploration_noise: float | None = None
     """Standard deviation of the action noise, as a fraction of half the range (td3 0.1; sac 0,
     because its policy is stochastic)."""
+    batch_size: int | None = None
+    """Transitions per gradient update (sac and td3 256; dqn and ppo as RL Baselines3 Zoo has it for
+    the environment). An update of 100, as in TD3's paper, takes half the time of one of 256."""
     seed: int = 0
     """Seed of the networks, the environments and the sampling."""
     evaluate_every: int = 20_000

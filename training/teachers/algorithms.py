@@ -29,6 +29,9 @@ JSON = dict[str, Any]
 MOST_REPLAYED = 1_000_000
 """Capacity of the replay buffers of SAC and TD3, in steps."""
 
+BATCH = 256
+"""Transitions per update of SAC and TD3."""
+
 
 @dataclass(frozen=True)
 class Dqn:
@@ -108,7 +111,7 @@ def _of_actors(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
     return {
         "buffer_size": _replayed(config, settings),
         "learning_starts": settings.learning_starts,
-        "batch_size": 256,
+        "batch_size": settings.batch_size or BATCH,
         "tau": settings.target_rate,
         "train_freq": 1,
         "gradient_steps": max(1, round(settings.updates_per_step * settings.environments)),
@@ -132,7 +135,7 @@ def _of_dqn(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
     return {
         "buffer_size": own.buffer_size,
         "learning_starts": settings.learning_starts,
-        "batch_size": own.batch_size,
+        "batch_size": settings.batch_size or own.batch_size,
         "tau": settings.target_rate,
         "train_freq": own.train_freq,
         "gradient_steps": max(1, round(updates)),
@@ -147,7 +150,7 @@ def _of_ppo(config: TeachConfig, settings: Teaching, signals: JSON) -> JSON:
     own = PPO_OF.get(parts_of(config.env).id.rpartition("-v")[0], of_family)
     start, end = own.clip_range, own.clip_range_end
     return {
-        "batch_size": own.batch_size,
+        "batch_size": settings.batch_size or own.batch_size,
         "n_steps": own.n_steps,
         "n_epochs": own.n_epochs,
         "gae_lambda": own.gae_lambda,

@@ -126,6 +126,7 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
     check_counts(config, 0, "seed", most=BLOCK // 2)
     check_counts(settings, 1, "steps")
     check_counts(settings, 1, "environments", most=MOST_ENVIRONMENTS)
+    check_counts(settings, 2, "batch_size", most=WIDEST)
     check_counts(settings, 1, "hidden", most=WIDEST)
     check_counts(settings, 1, "channels", most=WIDEST)
     check_counts(settings, 0, "learning_starts")
@@ -176,7 +177,7 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
     checkpoint = read_checkpoint(path)
     now, said_anew = _plain(config), {"out", "restart", "device", "keep_all"}
     # A setting that an earlier release did not have was at its default.
-    said = {"channels": now["channels"], **checkpoint.run}
+    said = {"channels": now["channels"], "batch_size": None, **checkpoint.run}
     changed = sorted(key for key in now.keys() - said_anew if now[key] != said.get(key))
     if changed:
         raise UserError(

@@ -30,6 +30,7 @@ class Teaching:
     hidden: tuple[int, ...] = (256, 256)
     channels: int = 16
     exploration_noise: float = 0.0
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)

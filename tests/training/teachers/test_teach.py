@@ -249,6 +249,17 @@ def test_environments_of_the_zoo_have_its_settings() -> None:
     assert (given["train_freq"], given["gradient_steps"], given["tau"]) == (16, 8, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("algo", "env", "of_the_zoo"),
+    [("td3", "Pendulum-v1", 256), ("dqn", "CartPole-v1", 64), ("ppo", "CartPole-v1", 256)],
+)
+def test_the_transitions_of_an_update(algo: Any, env: str, of_the_zoo: int) -> None:
+    signals = signals_of(env)
+    for given, used in ((None, of_the_zoo), (100, 100)):
+        config = TeachConfig(env=env, algo=algo, batch_size=given)
+        assert ALGORITHMS[algo].keywords(config, resolved(config), signals)["batch_size"] == used
+
+
 def test_what_the_zoos_agent_returned_is_told_with_what_is_not_its_setting() -> None:
     asked = TeachConfig("Pendulum-v1", "td3")
     known = known_of(asked)
