@@ -9,7 +9,6 @@ from typing import Any, Final
 from sparsectl.command_line.config import ChooseConfig
 from sparsectl.commands.choosing.benches import Benches
 from sparsectl.commands.choosing.choice import Choice
-from sparsectl.commands.choosing.closed_loop import check_closed_loop, closed_loop
 from sparsectl.commands.choosing.measuring import (
     check_encoding,
     check_limits,
@@ -47,6 +46,9 @@ def export(config: ChooseConfig) -> dict[str, Any]:
     """
     targets = check_export(config)
     if config.episodes:
+        # Gymnasium, which other exports do not need.
+        from sparsectl.commands.choosing.closed_loop import check_closed_loop, closed_loop
+
         check_closed_loop(config)
     wanted = export_config(config)
     if targets:
@@ -97,13 +99,20 @@ def choose(
         UserError: nothing fits; a board gives other bits than the reference.
     """
     with scratch_folder("choose") as scratch, Benches() as benches:
-        choice, folder = measured_choice(config, targets[0], scratch, benches, shared)
+        choice, folder = measured_choice(
+            config, targets[0], scratch, benches, shared, while_measuring=_import_plot
+        )
         return choice, verify_on(folder, [target.name for target in targets], benches)
 
 
 def _proof(result: dict[str, Any]) -> str:
     unit, time = clock_of(result)
     return f"{result['golden_vectors']} golden vectors bit for bit, {time:,.6g} {unit} at worst"
+
+
+def _import_plot() -> None:
+    """Import matplotlib, which takes as long as many a compilation, before it is needed."""
+    import sparsectl.hil.report.encoding_plot  # noqa: F401
 
 
 def _write_choice(choice: Choice, out: Path) -> dict[str, Any]:

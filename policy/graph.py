@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -363,7 +363,7 @@ def in_parts(batch: NDArray[Any], widest: int) -> Iterator[NDArray[Any]]:
 
 def _described(signal: Signal) -> dict[str, Any]:
     """As JSON; without levels where there are none."""
-    entry = asdict(signal)
+    entry = {each.name: getattr(signal, each.name) for each in fields(signal)}
     levels = entry.pop("levels")
     return {**entry, "levels": list(levels)} if levels else entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import fields, replace
 from pathlib import Path
@@ -91,10 +91,15 @@ def candidates(
 
 
 def measured_choice(
-    config: ChooseConfig, target: Target, scratch: Path, benches: Benches, shared: Shared
+    config: ChooseConfig,
+    target: Target,
+    scratch: Path,
+    benches: Benches,
+    shared: Shared,
+    while_measuring: Callable[[], None] = lambda: None,
 ) -> tuple[Choice, Path]:
     """Measure the candidates, print the table, and return the choice and the best one's folder in
-    `scratch`.
+    `scratch`. `while_measuring` is called once, while this waits for compilers and emulators.
 
     Raises:
         UserError: no candidate fits, or the model cannot be read.
@@ -102,7 +107,7 @@ def measured_choice(
     graph = read_model(config)  # refused here once, not for each encoding
     convolves, keeps_state = graph.has_convolutions, bool(graph.state_size)
     names = candidates(config.encoding, target.core.name, convolves, keeps_state)
-    measured = measure_all(config, target, names, scratch, benches, shared)
+    measured = measure_all(config, target, names, scratch, benches, shared, while_measuring)
     choice = confirmed(config, measured, scratch, shared)
     print_table(choice.table(), file=sys.stderr)  # stdout is the result's
     if choice.best is None:
@@ -117,15 +122,15 @@ def measure_all(
     scratch: Path,
     benches: Benches,
     shared: Shared,
+    while_measuring: Callable[[], None],
 ) -> Choice:
     """Export with each encoding into a folder of its name in `scratch`, and measure the results
-    meanwhile."""
+    meanwhile. `while_measuring` is called when all that is left is to wait for them."""
     found: dict[str, Candidate] = {}
     measured: dict[str, tuple[dict[str, Any], Future[dict[str, Any]]]] = {}
     desc = f"measure on {target.name}"
     with Progress(total=len(names), desc=desc, unit="encoding", leave=False) as bar:
-        # What takes the compiler longest comes first, so that it works beside all the others.
-        for name in sorted(names, key=lambda name: not name.startswith("straight")):
+        for name in sorted(names, key=_compiles_fast):
             bar.set_postfix_str(name)
             try:
                 wanted = _wanted(config, name, scratch / name)
@@ -135,6 +140,7 @@ def measure_all(
                 found[name] = _unmeasured(name, error, scratch / name)
             ended = sum(future.done() for _, future in measured.values())
             bar.update(len(found) + ended - bar.n)
+        while_measuring()
         for future in as_completed(future for _, future in measured.values()):
             left = [name for name, (_, other) in measured.items() if not other.done()]
             bar.set_postfix_str(", ".join(left), refresh=False)
@@ -151,6 +157,12 @@ def measure_all(
         found[name] = _measured(name, exported, result)
     limits = _limits(config, target)
     return Choice(target.name, unit, limits, tuple(found[name] for name in names))
+
+
+def _compiles_fast(name: str) -> tuple[bool, bool]:
+    """Return a key that sorts the encodings whose code takes the compiler longest to the front, so
+    that it works beside all others: code without loops, in fixed point before float32."""
+    return not name.startswith("straight"), name.endswith("float32")
 
 
 def confirmed(config: ChooseConfig, choice: Choice, scratch: Path, shared: Shared) -> Choice:

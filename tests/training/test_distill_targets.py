@@ -167,6 +167,17 @@ def test_a_small_network_is_as_wide_as_fits() -> None:
         hidden(table_bytes=100)
 
 
+def test_a_small_linear_policy_fits_or_is_refused() -> None:
+    def hidden(**target: Any) -> tuple[int, ...]:
+        return small_hidden(DistillConfig(Path("d.npz"), **target), (11, 3), 0)
+
+    assert hidden(keep=33) == hidden(table_bytes=4 * 36) == ()
+    with pytest.raises(UserError, match="keep is 32; .* 0 hidden layers .* has 33 weights or more"):
+        hidden(keep=32)
+    with pytest.raises(UserError, match="table_bytes is 143; .* has 144 bytes or more"):
+        hidden(table_bytes=143)
+
+
 @pytest.mark.parametrize(("limit", "shape"), [(3089, (2, 5)), (6137, (3, 7)), (100_000, (11, 34))])
 def test_a_small_network_of_images_fills_its_target(limit: int, shape: tuple[int, int]) -> None:
     convolution = Convolution(4, 10, 10, (3, 3))

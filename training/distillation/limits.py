@@ -191,15 +191,14 @@ def check_preset(preset: Preset) -> None:
         "dagger.transitions": preset.dagger.transitions,
         "dagger.tries": preset.dagger.tries,
         "episodes": preset.episodes,
-        "hidden layers": len(bpd.hidden),
-        "narrowest hidden layer": min(bpd.hidden, default=0),
+        "narrowest hidden layer": min(bpd.hidden, default=1),
     }
     for name, value in positive.items():
         if not 0 < value < float("inf"):
             raise UserError(f"{name} is {value}; it must be more than 0")
     if not 0 <= bpd.discount <= 1:
         raise UserError(f"discount is {bpd.discount}; it must be from 0 to 1")
-    widest = max(bpd.hidden)
+    widest = max(bpd.hidden, default=1)
     if widest > WIDEST or len(bpd.hidden) > MOST_LAYERS:
         raise UserError(
             f"hidden has {len(bpd.hidden)} layers of up to {widest} neurons; give {MOST_LAYERS} of "

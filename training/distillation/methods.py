@@ -124,17 +124,22 @@ def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> 
     Args:
         config: the target: weights, or bytes of float32 weights and biases.
         sizes: number of observations and of actions.
-        layers: number of hidden layers.
+        layers: number of hidden layers; 0: the policy is linear.
 
     Raises:
-        UserError: not even one neuron per layer fits.
+        UserError: not even one neuron per layer fits, or the linear policy does not.
     """
 
     def cost(width: int) -> int:
         weights = width * (sizes[0] + (layers - 1) * width + sizes[1])
+        if not layers:
+            weights = sizes[0] * sizes[1]
         return weights if config.keep else 4 * (weights + layers * width + sizes[1])
 
     said = f"{layers} hidden layers from {sizes[0]} observations to {sizes[1]} actions"
+    if not layers:
+        _check_fits(config, cost(1), said)
+        return ()
     return (_widest(config, cost, said),) * layers
 
 
@@ -154,8 +159,10 @@ def small_of_images(
     small target unused.
 
     Raises:
-        UserError: not even one channel and one neuron a layer fit.
+        UserError: not even one channel and one neuron a layer fit, or there is no hidden layer.
     """
+    if not layers:
+        raise UserError("hidden is empty; a small network of images has one hidden layer at least")
 
     said = f"one convolution and {layers} hidden layers from images to {outputs} actions"
 
@@ -189,10 +196,14 @@ def _limit(config: DistillConfig) -> int:
 def _widest(config: DistillConfig, cost: Callable[[int], int], said: str) -> int:
     """Return the most neurons per layer whose cost is within the target."""
     limit = _limit(config)
-    width = bisect_right(range(1, limit + 1), limit, hi=min(limit, WIDEST), key=cost)
-    if not width:
+    _check_fits(config, cost(1), said)
+    return bisect_right(range(1, limit + 1), limit, hi=min(limit, WIDEST), key=cost)
+
+
+def _check_fits(config: DistillConfig, least: int, said: str) -> None:
+    """Check that a network which costs `least` is within the target."""
+    if least > _limit(config):
         name, unit = ("keep", "weights") if config.keep else ("table_bytes", "bytes")
         raise UserError(
-            f"{name} is {limit}; a dense network of {said} has {cost(1)} {unit} or more"
+            f"{name} is {_limit(config)}; a dense network of {said} has {least} {unit} or more"
         )
-    return width

@@ -85,7 +85,9 @@ def fixed_policy(graph: PolicyGraph, observations: Float32, form: Format) -> Fix
     ):  # wide values leave few bits to the weights that read them
         shift, bits = best[1], best[2]
         found = [
-            tried(shift, [*bits[:index], each, *bits[index + 1 :]]) for each in form.value_bits
+            tried(shift, [*bits[:index], each, *bits[index + 1 :]])
+            for each in form.value_bits
+            if each != bits[index]
         ]
         best = min([best, *found], key=lambda each: each[0])
     return best[3]
