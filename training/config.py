@@ -225,7 +225,8 @@ class DistillConfig:
     """Minibatches of the distillation (paper 1,000,000)."""
 
     hidden: tuple[int, ...] | None = None
-    """Neurons of the student's hidden layers (128 128); --hidden alone: none, a linear policy."""
+    """Neurons of the student's hidden layers (128 128); --hidden alone: none, which
+    leaves one matrix and tanh."""
 
     channels: int | None = None
     """For images as observations: channels of the 3 x 3 convolution before the hidden layers (16);

@@ -124,10 +124,10 @@ def small_hidden(config: DistillConfig, sizes: tuple[int, int], layers: int) -> 
     Args:
         config: the target: weights, or bytes of float32 weights and biases.
         sizes: number of observations and of actions.
-        layers: number of hidden layers; 0: the policy is linear.
+        layers: number of hidden layers; 0: one matrix and tanh.
 
     Raises:
-        UserError: not even one neuron per layer fits, or the linear policy does not.
+        UserError: not even one neuron per layer fits, or that matrix does not.
     """
 
     def cost(width: int) -> int:

@@ -206,6 +206,17 @@ def test_resuming_after_sigkill_is_bit_for_bit(
     assert_same_student(whole, killed)
 
 
+@pytest.mark.parametrize("changes", [{"method": "small", "keep": 4}, {"method": "gradual"}, {}])
+def test_a_student_without_hidden_layers_is_one_matrix_that_balances(
+    changes: dict[str, Any], balancer: Path, balancing: Path, tmp_path: Path
+) -> None:
+    rollouts = {"env": SHORT, "teacher": balancer, "dagger.rounds": 0}
+    result = distill(quick(balancing, tmp_path, **changes, **rollouts, hidden=(), steps=200))
+    (layer,) = read_student_file(tmp_path / "student.safetensors").layers
+    assert layer.mean.shape == (1, 4)
+    assert result["steps"][-1]["difference"] >= -0.05
+
+
 def test_sigint_leaves_a_checkpoint_and_a_line(
     balancer: Path, balancing: Path, tmp_path: Path
 ) -> None:
