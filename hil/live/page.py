@@ -254,7 +254,8 @@ def _lines(unit: str, limit: float) -> dict[str, Any]:
         "legend": {"top": 0, "textStyle": {"color": "#8794a3"}},
         "grid": {"left": 48, "right": 56, "top": 34, "bottom": 42},
         "xAxis": {
-            "type": "value", "name": f"last {HISTORY_S:g} s", "nameLocation": "middle",
+            "type": "value", "nameLocation": "middle",
+            "name": f"time, s (the last {HISTORY_S:g} s)",
             "nameGap": 26, "min": "dataMin", "max": "dataMax", "splitLine": {"show": False},
             "axisLabel": {"formatter": "{value}", "showMinLabel": False, "showMaxLabel": False},
         },
@@ -270,13 +271,13 @@ def _bars(latency_of: str) -> dict[str, Any]:
     return {
         "animation": False,
         "title": {
-            "text": f"{latency_of}, µs",
+            "text": latency_of,
             "textStyle": {"fontSize": 13, "fontWeight": "normal", "color": "#8794a3"},
         },
         "grid": {"left": 48, "right": 12, "top": 34, "bottom": 42},
         "xAxis": {
             "type": "category", "data": [str(edge) for edge in EDGES_US[:-1]],
-            "name": "from … to the next", "nameLocation": "middle", "nameGap": 26,
+            "name": "µs, on a logarithmic scale", "nameLocation": "middle", "nameGap": 26,
         },
         "yAxis": {"type": "value", "name": "ticks", "minInterval": 1, "splitLine": {"show": False}},
         "color": LINE_COLOURS,
