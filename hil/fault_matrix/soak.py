@@ -7,9 +7,11 @@ command at the motor: it is off within three control ticks of the last frame tha
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -40,6 +42,8 @@ from sparsectl.protocol.wire import Decoder, Fault, Frame
 OFF_TICKS: Final = 3
 """Control ticks that the board may run, and drive, after the last frame that it heard."""
 PATIENCE_S: Final = 120.0
+STACK_AFTER_S: Final = 0.75 * PATIENCE_S
+"""A trial that has not ended by then writes down what its threads are doing."""
 MAY_END: Final[dict[Event, tuple[int, ...]]] = {
     "kill_host": (-signal.SIGKILL,),
     "interrupt_host": (EXIT_STOPPED,),
@@ -341,11 +345,18 @@ def _words_of(out: Path) -> Path:
 
 
 def _still_running(index: int, event: Event, out: Path) -> str:
-    """Describe a trial that does not end: whether its motor was armed, and its last message."""
+    """Describe a trial that does not end: whether its motor was armed, its last message, and the
+    innermost calls of its main thread, whose stack stands last in what it wrote."""
     armed = "armed" if (out / NAME).is_file() else "not armed"
-    said = _words_of(out).read_text().splitlines() if _words_of(out).is_file() else []
-    last = said[-1] if said else "nothing"
-    return f"trial {index} ({event}, {armed}) has not ended after {PATIENCE_S:g} s; it said: {last}"
+    said = _words_of(out).read_text() if _words_of(out).is_file() else ""
+    words, _, stacks = said.partition("Timeout (")
+    last = (words.splitlines() or ["nothing"])[-1]
+    calls = re.findall(r'"[^"]*?([^/"]+)", line (\d+) in (\w+)', stacks.rpartition("\n\n")[2])
+    where = " < ".join(f"{name}:{line} {call}" for name, line, call in calls[:8])
+    return (
+        f"trial {index} ({event}, {armed}) has not ended after {PATIENCE_S:g} s; "
+        f"it said: {last}; it is in: {where or 'no call that it wrote down'}"
+    )
 
 
 def _trial(config: TrialConfig) -> None:
@@ -359,6 +370,7 @@ def _trial(config: TrialConfig) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     assert config.out is not None
     os.dup2(os.open(_words_of(config.out), os.O_CREAT | os.O_WRONLY), 2)
+    faulthandler.dump_traceback_later(STACK_AFTER_S)
     try:
         result = run_trial(config)
     except UserError as error:
