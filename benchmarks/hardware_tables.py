@@ -17,7 +17,7 @@ TEACHER = "teacher"
 def hardware() -> list[str]:
     """Of each core a row a policy: time, memory, and both beside the teacher's."""
     every = read_json(RESULT)["rows"]
-    head = ["core", "policy", "weights", "cycles", "time", "flash", "of it tables", "RAM and stack"]
+    head = ["core", "policy", "weights", "cycles", "time", "flash", "tables alone", "RAM and stack"]
     lines = [table_row(head), table_row(["---"] * len(head))]
     for board in dict.fromkeys(row["board"] for row in every):
         own = [row for row in every if row["board"] == board]

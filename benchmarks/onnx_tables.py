@@ -11,7 +11,7 @@ from sparsectl.common.files import read_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
-_REASON_LENGTH = 160
+_REASON_LENGTH = 200
 
 
 def node_counts() -> list[str]:

@@ -277,7 +277,7 @@ class SearchOptions:
     """Half of the perturbed students of a generation (16)."""
 
     episodes: int | None = None
-    """Episodes of each, half of them such as the student returned least in (32)."""
+    """Episodes of each; half of them are those in which the student returned least (32)."""
 
     pool: int | None = None
     """Episodes among which these are found, every 20 generations (2000)."""

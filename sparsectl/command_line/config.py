@@ -104,7 +104,7 @@ class AdaptConfig:
     compares both policies on rigs that neither has learnt from."""
 
     journals: Positional[tuple[Path, ...]]
-    """journal.bin of trials on this rig, all with the motor driven; failed ones serve."""
+    """journal.bin of trials on this rig, all with the motor driven; failed trials will do."""
     rig: str
     """The rig's file (TOML); counts, period and limit suffice."""
     out: Path = Path("runs/adapted")
@@ -113,7 +113,7 @@ class AdaptConfig:
     policy: Path = Path("any-cartpole")
     """What to begin with: any-cartpole, or the .safetensors of another student for any rig."""
     rounds: int = 16
-    """Rounds of driving and learning; more of them go on where the last ones ended."""
+    """Rounds of driving and learning; a higher number continues where the last run ended."""
     rigs: int = 100
     """Drawn rigs for the comparison of before and after."""
     seed: int = 0
@@ -151,7 +151,7 @@ class SweepConfig:
     skip_failed: bool = False
     """Leave what has failed before as it is, instead of trying it again."""
     update: bool = False
-    """Go on in a folder with the results of another file, or of an earlier version of this one:
+    """Continue in a folder with the results of another file, or of an earlier version of this one:
     what both ask for is kept."""
     ray: str | None = None
     """Spread the runs over a Ray cluster: HOST:PORT of its head, or auto for the one on this

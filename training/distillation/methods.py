@@ -58,12 +58,12 @@ METHODS: dict[str, Method] = {
         {"score": "neuron"},
     ),
     "deterministic": Method(
-        "the same without noise and divergence; weights go by what they add, gradually",
+        "the same without noise and divergence; the weights that add least are removed gradually",
         {"student": "deterministic", "kl_multiplier": 0.0},
     ),
-    "gradual": Method("imitation, then weights go gradually by what they add", PLAIN),
+    "gradual": Method("imitation, then the weights that add least are removed gradually", PLAIN),
     "policy-distillation": Method(
-        "imitation of a teacher that chooses (Rusu et al. 2015), then weights go by what they add",
+        "imitation of a teacher that chooses (Rusu et al. 2015), then pruning as in `gradual`",
         PLAIN,
     ),
     "magnitude": Method(
@@ -75,15 +75,17 @@ METHODS: dict[str, Method] = {
         {"score": "magnitude", "prune_rounds": 1, "cuts": 1},
     ),
     "neurons": Method(
-        "imitation, then whole neurons go gradually: small and dense", PLAIN, {"score": "neuron"}
+        "imitation, then whole neurons are removed gradually: small and dense",
+        PLAIN,
+        {"score": "neuron"},
     ),
     "l1": Method(
-        "imitation with an L1 penalty, then the smallest weights go gradually",
+        "imitation with an L1 penalty, then the smallest weights are removed gradually",
         {**PLAIN, "prior": "l1", "kl_multiplier": 1.0},
         {"score": "magnitude"},
     ),
     "group-lasso": Method(
-        "imitation with a group lasso on neurons, then whole neurons go gradually",
+        "imitation with a group lasso on neurons, then whole neurons are removed gradually",
         {**PLAIN, "prior": "group-lasso", "kl_multiplier": 1.0},
         {"score": "neuron"},
     ),
