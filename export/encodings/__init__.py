@@ -1,2 +1,2 @@
-"""Encodings, one module each: how a graph's weights are stored in flash, and the C that reads
+"""Encodings, one per module: how the weights of a graph are stored in flash, and the C that reads
 them."""

@@ -1,4 +1,5 @@
-"""blocks: every weight, many rows at a time, so that their sums stay in registers."""
+"""blocks: every weight is stored, and many rows are computed at a time, so that their sums stay in
+registers."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def _encode(index: int, layer: Layer) -> FloatLayer:
 
 
 def _block_order(weight: Float32) -> Float32:
-    """Whole blocks column by column, then the rows left over row by row."""
+    """Return the weights of whole blocks column by column, followed by the remaining rows one by
+    one."""
     whole = len(weight) // ROWS * ROWS
     blocks = weight[:whole].reshape(-1, ROWS, weight.shape[1]).transpose(0, 2, 1)
     return np.concatenate([blocks.reshape(-1), weight[whole:].reshape(-1)])

@@ -1,4 +1,5 @@
-"""blocks-skip: every weight, many rows at a time, for the values only that are not 0.
+"""blocks-skip: every weight is stored, and many rows are computed at a time, only for values that
+are not 0.
 
 A layer's values are kept as those that are not 0, in order, and their places; relu, which makes
 about half of them 0, and the choice are one step. On Cortex-M4F in assembly.
@@ -111,7 +112,7 @@ static unsigned {{policy}}_blocks(const float *weight, const float *bias, unsign
 
 
 class BlocksSkip:
-    """The time of a call depends on the observation."""
+    """The encoding blocks-skip; the time of a call depends on the observation."""
 
     name = "blocks-skip"
     summary = "every weight as float32, in blocks of rows; values of 0 are skipped"
@@ -143,19 +144,21 @@ class BlocksSkip:
 
 
 def _without_negative_zero(graph: PolicyGraph) -> PolicyGraph:
-    """A sum that starts at -0 would stay so where a skipped value's +0 is not added."""
+    """Return the graph with +0 in place of biases of -0: a sum that starts at -0 would stay -0
+    where the +0 of a skipped value is not added."""
     positive = [replace(layer, bias=layer.bias + np.float32(0)) for layer in graph.layers]
     return replace(graph, layers=tuple(positive))
 
 
 def _is_gathered(graph: PolicyGraph, layer: Layer) -> bool:
-    """Whether the layer's relu and the choice of its values are done by policy_blocks."""
+    """Return whether policy_blocks applies the layer's ReLU and selects the values that are not
+    0."""
     return layer.activation == "relu" and layer is not graph.layers[-1] and _is_chosen(graph, layer)
 
 
 def _is_chosen(graph: PolicyGraph, layer: Layer) -> bool:
-    """Whether of the layer's values those that are not 0 are chosen: a convolution after it reads
-    all of them, and chooses in each patch."""
+    """Return whether those of the layer's values that are not 0 are selected. A convolution after
+    it reads all of them instead, and selects in each patch."""
     after = graph.layers.index(layer) + 1
     return after == len(graph.layers) or graph.layers[after].convolution is None
 
@@ -217,7 +220,7 @@ def _at_places(index: int, layer: Layer, convolution: Convolution, style: CStyle
 
 
 def _body(graph: PolicyGraph, style: CStyle) -> tuple[str, ...]:
-    """Layers pass their values to and fro between two pairs of arrays on the stack."""
+    """Return the body of policy_act: layers alternate between two pairs of arrays on the stack."""
     literal = style.literal
     inputs = 0 if graph.layers[0].convolution else graph.layers[0].inputs
     widths = [inputs, *(layer.outputs for layer in graph.layers)]
@@ -247,13 +250,14 @@ def _body(graph: PolicyGraph, style: CStyle) -> tuple[str, ...]:
 
 
 def _with_places(graph: PolicyGraph) -> list[int]:
-    """The layers of whose values those that are not 0 are chosen; -1 stands for the observation."""
+    """Return the layers whose values are selected where they are not 0; -1 stands for the
+    observation."""
     hidden = [i for i, each in enumerate(graph.layers[:-1]) if _is_chosen(graph, each)]
     return hidden if graph.layers[0].convolution else [-1, *hidden]
 
 
 def _layer(graph: PolicyGraph, index: int, x: str, y: str, style: CStyle) -> list[str]:
-    """The calls for the parts of a layer, whose values follow one another."""
+    """Return the calls for the parts of a layer, which write their values one after another."""
     layer = graph.layers[index]
     gathered = _is_gathered(graph, layer)
     if layer.convolution:
@@ -286,7 +290,7 @@ def _tables(index: int, layer: Layer) -> list[Table]:
 
 
 def _parts(layer: Layer) -> list[slice]:
-    """Whole blocks of the assembly each."""
+    """Return slices of rows, each of whole blocks of the assembly."""
     block = cortex_m4f_blocks.ROWS
     outputs, inputs = layer.weight.shape
     starts = np.arange(0, outputs, block)

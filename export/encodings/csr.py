@@ -1,4 +1,5 @@
-"""csr: only the weights that are there, each with its column; a count of them a row."""
+"""csr: only the weights that are not 0 are stored, each with its column, and their number per
+row."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ class Csr:
 
 
 def index_types(graph: PolicyGraph) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """One type of columns and one of counts for all layers, so that one function reads them."""
+    """Return the type of columns and the type of counts for all layers, so that one function reads
+    them."""
     columns = max(layer.weight.shape[1] - 1 for layer in graph.layers)
     counts = max(int(_counts(layer).max()) for layer in graph.layers)
     return smallest_unsigned(columns), smallest_unsigned(counts)

@@ -1,4 +1,4 @@
-"""csr-float16: as csr, each weight in the 16 bits of IEEE 754's binary16."""
+"""csr-float16: as csr, with each weight in the 16 bits of IEEE 754's binary16."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ class CsrFloat16:
         return float_policy(self, graph, layers, runtime, rounded, frozenset({"float_of"}))
 
     def _rounded(self, graph: PolicyGraph) -> PolicyGraph:
-        """Each weight to the nearest float16, ties to even; what becomes 0 is no longer there."""
+        """Return the weights rounded to the nearest float16, ties to even; those that become 0 are
+        left out."""
         layers = []
         for index, layer in enumerate(graph.layers):
             halves = _halves(layer.weight)

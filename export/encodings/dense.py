@@ -1,4 +1,5 @@
-"""dense: every weight, row by row, in a plain loop. Smallest where few weights are 0."""
+"""dense: every weight is stored row by row and read in a plain loop. It is smallest if few weights
+are 0."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ static void dense(const float *weight, const float *bias, const float *x, unsign
 
 
 def runtime(style: CStyle) -> str:
-    """The function `dense`."""
+    """Return the C of the function `dense`."""
     return style.render(_RUNTIME)
 
 

@@ -1,4 +1,5 @@
-"""dense in whole numbers: every weight once, four rows by four columns at a time.
+"""dense-int16 and dense-int8: every weight is stored as a whole number, four rows by four columns
+at a time.
 
 On Cortex-M4 and others that multiply two pairs of 16 bits at once, in assembly.
 """
@@ -147,7 +148,7 @@ static void cut_off(const int32_t *sums, int16_t *y, unsigned n, int32_t low, in
 
 
 class DenseFixed:
-    """Weights of 8 or 16 bits, values of 16."""
+    """A dense encoding with weights of 8 or 16 bits and values of 16."""
 
     cores: frozenset[str] | None = None
 
@@ -184,7 +185,8 @@ class DenseFixed:
 
 
 def _arrays(arrays: ValueArrays) -> list[str]:
-    """Up to whole blocks, as what is beyond the last value is multiplied by 0."""
+    """Return the arrays of the values, rounded up to whole blocks; what is beyond the last value is
+    multiplied by 0."""
     sizes = {"even": arrays.even, "odd": arrays.odd}
     return [f"int16_t {name}[{_whole(size)}] = {{0}};" for name, size in sizes.items() if size]
 
@@ -194,7 +196,8 @@ def _whole(size: int) -> int:
 
 
 def is_by_rows(policy: FixedPolicy) -> bool:
-    """Whether sums are made for many rows at a time: of recurrent units in whole numbers."""
+    """Return whether sums are computed for many rows at a time, as for recurrent units in whole
+    numbers."""
     return policy.layers[0].has_cells
 
 
@@ -206,7 +209,7 @@ def _has_avr(policy: FixedPolicy) -> bool:
 
 
 def _rows_assembly(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
-    """policy.S: policy_rows, and on AVR policy_tanh."""
+    """Return policy.S with policy_rows and, on AVR, policy_tanh."""
     parts = [cortex_m_dense.rows_assembly(dtype == np.int8, style)]
     if _has_avr(policy):
         rows = avr_dense if dtype == np.int8 else avr_dense_halves
@@ -216,14 +219,14 @@ def _rows_assembly(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> 
 
 
 def _columns(matrix: FixedMatrix) -> tuple[int, int]:
-    """The columns before the matrix's own, and all of them with those after: whole blocks from the
-    values' start on."""
+    """Return the number of columns before the matrix's own, and that of all columns: whole blocks
+    from the start of the values on."""
     before = matrix.column % SIDE
     return before, _whole(before + matrix.columns)
 
 
 def _parts(matrix: FixedMatrix, dtype: np.dtype[Any]) -> list[slice]:
-    """Whole blocks of rows each."""
+    """Return slices of rows, each of whole blocks."""
     rows, (_, columns) = matrix.rows, _columns(matrix)
     blocks = np.arange(0, rows, SIDE)
     parts = row_parts(np.full(len(blocks), dtype.itemsize * SIDE * columns))
@@ -266,7 +269,7 @@ def _calls(matrix: FixedMatrix, parts: list[slice], x: str, y: str, sums: str) -
 
 
 def _row_calls(matrix: FixedMatrix, parts: list[slice], x: str, y: str, sums: str) -> list[str]:
-    """As `_calls`, of a policy with recurrent units."""
+    """Return the calls as `_calls` does, for a policy with recurrent units."""
     _, columns = _columns(matrix)
     calls = []
     for part in parts:
@@ -302,7 +305,8 @@ def _at_places(
 
 
 def _blocks(weight: Int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Block by block of four rows, in each four columns a row; of bytes as 0, 2, 1, 3."""
+    """Return the weights in blocks of four rows by four columns, one block after another; bytes are
+    in the order 0, 2, 1, 3."""
     rows, columns = weight.shape
     whole = np.zeros((_whole(rows), _whole(columns)), dtype)
     whole[:rows, :columns] = weight

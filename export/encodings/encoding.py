@@ -1,4 +1,4 @@
-"""Encodings: they turn a graph into an encoded policy, with its C and its exact reference."""
+"""Encodings turn a graph into an encoded policy, with its C and its exact reference."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FixedEncoding(Encoding, Protocol):
     def encode(
         self, graph: PolicyGraph, observations: Float32, *, are_met: bool = False
     ) -> EncodedPolicy:
-        """As `Encoding.encode`.
+        """Encode the graph, as `Encoding.encode` does.
 
         are_met: whether the policy encounters such observations; if so, weights compensate for each
         other's rounding on them (`export.encodings.fixed.obq`).
@@ -94,21 +94,22 @@ class EncodedPolicy:
 
     @property
     def tick(self) -> EncodedPolicy:
-        """The same, with the tick as a policy without a state."""
+        """Return the same with the tick as a policy without a state."""
         return replace(self, graph=self.graph.step_graph) if self.graph.state_size else self
 
     @property
     def observation_cut_off(self) -> tuple[float, ...] | None:
-        """The magnitude at which each element of the observation saturates; None: nowhere."""
+        """Return the magnitude at which each element of the observation saturates; None if none
+        does."""
         cut = self.input_cut_off
         return None if cut is None else cut[: self.graph.observation_size]
 
     def run(self, observations: Float32, resets: ArrayLike | None = None) -> Float32:
-        """The actions of a sequence, as `PolicyGraph.run`."""
+        """Return the actions of a sequence, as `PolicyGraph.run` does."""
         start = self.graph.initial_state()
         return run_sequence(self.forward, start, observations, resets).actions
 
     @property
     def table_bytes(self) -> int:
-        """Bytes of flash that the tables take; the code is not counted."""
+        """Return the bytes of flash that the tables take; the code is not counted."""
         return sum(table.size_bytes for table in self.tables)

@@ -1,4 +1,4 @@
-"""policy_act of the encodings that compute a layer after the other in float32."""
+"""Write policy_act for the encodings that compute one layer after another in float32."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class FloatLayer:
 
 
 def float_layer(index: int, layer: Layer, encode: Callable[[int, Layer], FloatLayer]) -> FloatLayer:
-    """The layer in an encoding that has `encode` for layers of weights: a convolution calls that
-    code at each place."""
+    """Return the layer in an encoding whose `encode` takes layers of weights; a convolution calls
+    that code at each of its places."""
     encoded = encode(index, at_one_place(layer))
     if layer.convolution is None:
         return encoded
@@ -85,9 +85,9 @@ def float_policy(
     computed: PolicyGraph | None = None,
     runtime_bits: frozenset[str] = frozenset(),
 ) -> EncodedPolicy:
-    """The whole policy; `runtime` is the C that the layers' calls need, `runtime_bits` are those of
-    bits_of and float_of that it calls, and `computed` is the graph with its weights as stored, if
-    they differ."""
+    """Return the whole policy in an encoding. `runtime` is the C that the calls of the layers need,
+    `runtime_bits` names those of bits_of and float_of that it calls, and `computed` is the graph
+    with its weights as stored, if they differ."""
 
     def write(style: CStyle) -> Code:
         literal = style.literal
@@ -104,7 +104,7 @@ def float_policy(
 def float_body(
     graph: PolicyGraph, layers: Sequence[FloatLayer], literal: FloatLiteral
 ) -> tuple[str, ...]:
-    """Layers pass their values to and fro between two arrays on the stack."""
+    """Return the body of policy_act: layers alternate between two arrays on the stack."""
     widths = [layer.outputs for layer in graph.layers]
     lines = [f"float even[{max(widths[0::2])}];"]
     lines += [f"float odd[{max(widths[1::2])}];"] if widths[1:] else []
@@ -130,7 +130,7 @@ static void move_down(float *to, const float *from, unsigned n)
 
 
 def activation_call(layer: Layer, array: str, literal: FloatLiteral) -> list[str]:
-    """The statements that apply a layer's activations to `array` in place."""
+    """Return the statements that apply a layer's activations to `array` in place."""
     lines, start, results = [], 0, 0
     for segment in layer.parts:
         place = f"{array} + {start}" if start else array
@@ -145,7 +145,7 @@ def activation_call(layer: Layer, array: str, literal: FloatLiteral) -> list[str
 
 
 def activation_functions(layers: Iterable[Layer], literal: FloatLiteral) -> list[str]:
-    """The C that these layers' activations need, each function once."""
+    """Return the C that the activations of these layers need, each function once."""
     kept = list(layers)
     moved = any(segment.results != segment.neurons for la in kept for segment in la.parts[:-1])
     names = (name for layer in kept for name in layer.activations)
@@ -154,19 +154,20 @@ def activation_functions(layers: Iterable[Layer], literal: FloatLiteral) -> list
 
 
 def activation_bits(layers: Iterable[Layer]) -> frozenset[str]:
-    """Which of bits_of and float_of `activation_functions` of these layers call."""
+    """Return which of bits_of and float_of the `activation_functions` of these layers call."""
     return c_bits(name for layer in layers for name in layer.activations)
 
 
 def limit_functions(graph: PolicyGraph) -> list[str]:
-    """The C that `action_lines` needs."""
+    """Return the C that `action_lines` needs."""
     lows, highs = zip(*(_limits(graph, signal) for signal in graph.action), strict=True)
     functions = [_AT_LEAST] if any(low is not None for low in lows) else []
     return functions + ([_AT_MOST] if any(high is not None for high in highs) else [])
 
 
 def action_lines(graph: PolicyGraph, values: str, literal: FloatLiteral) -> list[str]:
-    """action = clip(scale * values + offset, low, high), leaving out what does nothing."""
+    """Return the statements of action = clip(scale * values + offset, low, high), without steps
+    that change nothing."""
     return [
         _action(graph, signal, i, f"{values}[{i}]", literal)
         for i, signal in enumerate(graph.action)
@@ -189,7 +190,7 @@ def _action(
 
 
 def _limits(graph: PolicyGraph, signal: Signal) -> tuple[float | None, float | None]:
-    """The limits that can ever bind."""
+    """Return the limits that can bind."""
     bounds = RANGES.get(graph.layers[-1].activation)
     if bounds is None or signal.scale != 1 or signal.offset != 0:
         return signal.low, signal.high

@@ -1,4 +1,5 @@
-"""packed: a word a weight, its column in the low bits; for cores that multiply in one cycle."""
+"""packed: one word per weight, with its column in the low bits, for cores that multiply in one
+cycle."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ _SUMS = "INT32_MIN + "
 
 
 class Packed:
-    """Words of 32 bits (16 for the weight) or of 16 (what the column leaves)."""
+    """A packed encoding with words of 32 bits, 16 of them for the weight, or of 16, of which the
+    weight gets what the column leaves."""
 
     cores: frozenset[str] | None = None
 

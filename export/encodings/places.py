@@ -1,4 +1,5 @@
-"""A convolution in C: an encoding's own code for a layer of weights, called at each place."""
+"""Write a convolution in C: the code that an encoding has for a layer of weights is called at each
+place."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ Take = Callable[[str], list[str]]
 
 
 def at_one_place(layer: Layer) -> Layer:
-    """The layer of weights from a patch to the output channels; a layer that is no convolution as
-    it is."""
+    """Return the layer of weights from a patch to the output channels; a layer that is not a
+    convolution is returned as it is."""
     return replace(layer, convolution=None) if layer.convolution else layer
 
 
@@ -23,7 +24,7 @@ def function_name(index: int) -> str:
 
 
 def described(layer: Layer, convolution: Convolution) -> str:
-    """A comment for the function that goes through the places."""
+    """Return a comment for the function that goes through the places."""
     rows, columns = convolution.places
     tall, wide = convolution.kernel
     kernel = f"{tall} x {wide} pixels of {convolution.channels} values"
@@ -35,8 +36,9 @@ def described(layer: Layer, convolution: Convolution) -> str:
 def places_loop(
     convolution: Convolution, before: str, take: Take, work: Sequence[str], zero: str = "0.0f"
 ) -> list[str]:
-    """The statements that go through the places: after `before` the patch of `x` is taken value by
-    value, then `work` is done. `i` to `k` count what is under the kernel; `zero` is beyond."""
+    """Return the statements that go through the places. At each of them, after `before`, the patch
+    of `x` is taken value by value, and then `work` is done. `i` to `k` count the pixels and
+    channels under the kernel; beyond the edge it reads `zero`."""
     rows, columns = convolution.places
     inner = [before, *_gather(convolution, take, zero), *work]
     return [
@@ -91,7 +93,8 @@ def _gather(convolution: Convolution, take: Take, zero: str) -> list[str]:
 
 
 def _position(place: str, stride: int, under: str, dilation: int, size: int) -> str:
-    """stride place + dilation under, without what is 1 or always 0."""
+    """Return stride * place + dilation * under as C, without factors of 1 and terms that are always
+    0."""
     found = place if stride == 1 else f"{stride} * {place}"
     if size == 1:
         return found

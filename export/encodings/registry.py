@@ -1,4 +1,4 @@
-"""The registry of encodings, and the choice among them."""
+"""The registry of encodings, and the selection among them."""
 
 from __future__ import annotations
 

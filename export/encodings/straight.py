@@ -1,4 +1,5 @@
-"""straight: the network written out, the weights in the instruction stream; the fastest code."""
+"""straight: the network is written out, with the weights in the instruction stream. It is the
+fastest code."""
 
 from __future__ import annotations
 
@@ -62,9 +63,7 @@ class StraightFloat32:
 
 
 def check_size(name: str, graph: PolicyGraph) -> None:
-    """Raises:
-    UserError: more weights than code without loops is good for.
-    """
+    """Check that the graph has few enough weights for code without loops."""
     if graph.kept_weights > MAX_WEIGHTS:
         raise UserError(
             f"encoding {name!r} writes each weight out as code, {graph.kept_weights} weights are "
@@ -73,7 +72,8 @@ def check_size(name: str, graph: PolicyGraph) -> None:
 
 
 def _functions(graph: PolicyGraph, has_assembly: bool, style: CStyle) -> str:
-    """The activations of the last layer and the limits, and the sums in both forms."""
+    """Return the C of the last layer's activations, of the limits, and of the sums in both
+    forms."""
     c_form = _c_form(graph, style)
     if has_assembly:
         c_form = (
@@ -88,7 +88,7 @@ def _functions(graph: PolicyGraph, has_assembly: bool, style: CStyle) -> str:
 
 
 def _c_form(graph: PolicyGraph, style: CStyle) -> str:
-    """A function a layer, and `policy_sums` that calls them."""
+    """Return one function per layer, and the `policy_sums` that calls them."""
     literal = style.literal
     *hidden, last = graph.layers
     names = [layer.activation for layer in hidden]
@@ -106,7 +106,8 @@ def _c_form(graph: PolicyGraph, style: CStyle) -> str:
 
 
 def _layer(index: int, layer: Layer, with_relu: bool, literal: FloatLiteral) -> str:
-    """A neuron after the other: the bias, then the inputs it has, columns ascending."""
+    """Return the C of one neuron after another: the bias, then the inputs that it has, in ascending
+    order of columns."""
     lines = ["float sum;", ""]
     if not layer.kept_weights:
         lines = [*lines, "(void)x;"]
@@ -125,7 +126,7 @@ def _product(weight: float, column: int, literal: FloatLiteral) -> str:
 
 
 def _sums(graph: PolicyGraph, style: CStyle) -> str:
-    """Layers pass their values to and fro between two parts of `hidden`."""
+    """Return the C of `policy_sums`: layers alternate between two parts of `hidden`."""
     odd = max([1, *(layer.outputs for layer in graph.layers[:-1][0::2])])
     lines, x = [], "observation"
     if len(graph.layers) == 1:

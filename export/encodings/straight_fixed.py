@@ -1,4 +1,5 @@
-"""straight in whole numbers: the network written out, the weights in the instruction stream."""
+"""straight-int16 and straight-int8: the network is written out in whole numbers, with the weights
+in the instruction stream."""
 
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ void {{policy}}_layers(const int16_t *x, int32_t *sums);
 
 
 class StraightFixed:
-    """A statement a weight."""
+    """A straight encoding in whole numbers, with one statement per weight."""
 
     cores: frozenset[str] | None = None
 
@@ -102,7 +103,7 @@ class StraightFixed:
 
 
 def _c_form(policy: FixedPolicy, style: CStyle) -> str:
-    """A function a layer, and what these call."""
+    """Return one function per layer, with the functions that these call."""
     helpers: dict[str, str] = {}
     layers = []
     for index in range(len(policy.layers)):
@@ -117,7 +118,8 @@ def _c_form(policy: FixedPolicy, style: CStyle) -> str:
 def _with_assembly(
     encoding: StraightFixed, policy: FixedPolicy, codes: list[FixedCode]
 ) -> EncodedPolicy:
-    """The same with all layers in one function of policy.S on AVR, where values have 16 bits."""
+    """Return the encoded policy with all layers in one function of policy.S on AVR, where values
+    have 16 bits."""
 
     def runtime(style: CStyle) -> list[str]:
         c_form = _c_form(policy, style)
@@ -140,8 +142,8 @@ def _with_assembly(
 
 
 def _value_functions(matrix: FixedMatrix, style: CStyle) -> tuple[list[str], dict[str, str]]:
-    """The function from each neuron's sum to its value (empty where the sum itself is passed on),
-    and those functions' C by their names."""
+    """Return the name of the function from each neuron's sum to its value (empty if the sum itself
+    is passed on), and the C of these functions by their names."""
     if not matrix.is_shifted or matrix.greatest is None:
         return [""] * matrix.rows, {}
     bits = matrix.limit.bit_length()

@@ -1,4 +1,4 @@
-"""stream: one table of bytes a layer, read from its start to its end; for 8-bit cores."""
+"""stream: one table of bytes per layer, which is read from start to end; for 8-bit cores."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ def _runtime(policy: FixedPolicy, unsigned: bool, style: CStyle) -> str:
 
 
 def _pages(arrays: ValueArrays, style: CStyle) -> list[str]:
-    """On AVR each of the two arrays starts a page of 256 bytes."""
+    """Return the declarations of the two arrays, each of which starts a page of 256 bytes on
+    AVR."""
     return [
         f"#if {style.render(avr_stream.CONDITION)}",
         f"uint16_t pages[128 + {arrays.odd} + 127];",
@@ -163,7 +164,8 @@ def _code(policy: FixedPolicy, index: int, unsigned: bool) -> FixedCode:
 
 
 def _rows(matrix: FixedMatrix, moved_up: int) -> list[list[int]]:
-    """Each row's bytes. A row without weights gets one of 0, as a loop runs at least once."""
+    """Return the bytes of each row. A row without weights gets one weight of 0, because the loop
+    runs at least once."""
     rows = []
     for weight, bias in zip(matrix.weight, matrix.bias, strict=True):
         columns = np.flatnonzero(weight).tolist() or [0]

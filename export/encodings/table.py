@@ -1,4 +1,4 @@
-"""Tables: the constant arrays of the generated C, which are in flash on every core."""
+"""Tables are the constant arrays of the generated C; they are in flash on every core."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Table:
         return int(self.values.nbytes)
 
     def c_source(self, style: CStyle) -> str:
-        """`static const TYPE NAME[N] POLICY_FLASH = {…};`"""
+        """Return the definition as C: `static const TYPE NAME[N] POLICY_FLASH = {…};`"""
         c_type, a_line = _C_TYPES[self.values.dtype]
         flat = self.values.reshape(-1).tolist()
         shown = [style.literal(v) if c_type == "float" else str(v) for v in flat]

@@ -1,4 +1,5 @@
-"""Neurons scaled so that a weight of each becomes 1: a sum instead of a load, a product and a sum.
+"""Scale neurons so that one weight of each becomes 1, which takes a sum in place of a load, a
+product and a sum.
 
 relu(a z) = a relu(z) for a > 0, so a hidden relu neuron's weights and bias may be divided by a if
 the weights that read the neuron are multiplied by it.
@@ -15,7 +16,8 @@ from sparsectl.policy.graph import Layer, PolicyGraph
 
 
 def with_unit_weights(graph: PolicyGraph, units: Sequence[float]) -> PolicyGraph:
-    """The same function, the largest weight of each hidden relu neuron of layer i now ±units[i].
+    """Return a graph of the same function in which the largest weight of each hidden ReLU neuron of
+    layer i is ±units[i].
 
     Computed in float64 and rounded once. A neuron without weights, or whose scaling would leave
     float32's range, stays as it is.
@@ -41,7 +43,7 @@ def _scales(layer: Layer, reader: Layer, unit: float) -> np.ndarray:
 
 
 def _in_range(values: np.ndarray) -> np.ndarray:
-    """Rows whose every value is 0 or far from where float32 ends on either side."""
+    """Return which rows contain only values that are 0 or far from both ends of float32's range."""
     magnitude = np.abs(values)
     within = (magnitude == 0) | ((magnitude > 2.0**-100) & (magnitude < 2.0**100))
     return np.asarray(within.all(axis=1))

@@ -1,1 +1,1 @@
-"""The user's file, run unchanged: the reference that every export is compared with."""
+"""The user's file, run unchanged; every export is compared with it."""

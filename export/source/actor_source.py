@@ -1,4 +1,4 @@
-"""A file of an RL library as a source: its actor in ONNX, run like any other file."""
+"""A file of an RL library as a source: its actor as ONNX, run like any other file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparsectl.policy.normalizer import read_normalizer
 
 
 class ActorSource(OnnxSource):
-    """The acting network of a file, behind its normaliser where one is given.
+    """The acting network of a file, behind its normaliser if one is given.
 
     What finds the network in the file is shared with the reader, unlike what runs it: a mistake
     there is for the tests to show, which hold every head against the library's own acting.

@@ -1,5 +1,5 @@
-"""An ONNX graph in float64, by onnx's own reference implementation, with or without the rounding
-errors of float32 put in at random.
+"""Run an ONNX graph in float64 by onnx's own reference implementation, with or without random
+rounding errors of the size of float32's.
 
 Rounding is sampled as in Monte Carlo arithmetic (Parker, Monte Carlo Arithmetic, UCLA CSD-970002,
 1997): each node's result is moved at random by what one rounding in float32, or in a coarser type
@@ -52,7 +52,7 @@ COMPOSED = ("Normalization", "Reduce", "Softmax", "Sum", "Mean")
 
 
 class Float64Graph:
-    """A model's nodes in float64.
+    """The nodes of a model in float64.
 
     Raises:
         Exception: onnx's reference does not know one of its operators.
@@ -64,7 +64,7 @@ class Float64Graph:
         self._shapes = dict[str, tuple[int, ...]]()
 
     def note_types(self, model: ModelProto, feeds: Feeds) -> None:
-        """Learn in which type and shape each value is computed by the file itself, from one run."""
+        """Learn from one run in which type and shape the file itself computes each value."""
         given = reference(dense(model)).run(None, feeds, intermediate=True)
         values = {n: value for n, value in dict(given).items() if isinstance(value, np.ndarray)}
         self._roundoff = {
@@ -76,7 +76,7 @@ class Float64Graph:
     def run(
         self, feeds: Feeds, names: list[str], noise: np.random.Generator | None = None
     ) -> list[Any]:
-        """The values called `names`; with `noise`, each result moved by a rounding error."""
+        """Return the values called `names`; with `noise`, a rounding error moves each result."""
         evaluator = self._evaluator
         values: dict[str, Any] = {"": None, **evaluator.rt_inits_}
         for name, array in feeds.items():
@@ -94,8 +94,8 @@ class Float64Graph:
         return [values[name] for name in names]
 
     def _shape_of_batch(self, node: Any, given: list[Any]) -> Any:
-        """The shape that a Reshape is given; where a file for one observation is run with many, and
-        it keeps the leading size of 1, theirs in its place."""
+        """Return the shape that a Reshape is given. If a file for one observation is run with many,
+        and the Reshape keeps the leading size of 1, their number takes its place."""
         data, one = self._shapes.get(node.input[0]), self._shapes.get(node.output[0])
         if not data or not one or data[0] != 1 or one[0] != 1 or np.shape(given[0])[0] == 1:
             return given[1]
@@ -124,7 +124,7 @@ class Float64Graph:
 
 
 def in_float64(model: ModelProto) -> ModelProto:
-    """A copy whose float tensors, constants and casts are of float64; the nodes stay."""
+    """Return a copy whose float tensors, constants and casts are float64; the nodes stay."""
     copy = dense(model)
     for tensor in copy.graph.initializer:
         _widen(tensor)
@@ -137,8 +137,8 @@ def in_float64(model: ModelProto) -> ModelProto:
 
 
 def dense(model: ModelProto) -> ModelProto:
-    """A copy without sparse initialisers, which onnx's reference does not take, and without what
-    is declared of values between nodes."""
+    """Return a copy without sparse initialisers, which onnx's reference does not take, and without
+    the declarations of values between nodes."""
     copy = ModelProto()
     copy.CopyFrom(model)
     for sparse in model.graph.sparse_initializer:
@@ -174,8 +174,8 @@ def _widen_node(node: NodeProto) -> None:
 
 
 def _moved_inside(node: Any, given: list[Any], noise: np.random.Generator) -> Any:
-    """The results of a cell whose gates are each moved by what a runtime's sigmoid may be off: a
-    large state shows it, however small the gate."""
+    """Return the results of a cell, each of whose gates is moved by the error that a runtime's
+    sigmoid may have: a large state shows it, however small the gate."""
     gate = getattr(node, "f", None)
     if gate is None:
         return node.run(*given)
@@ -190,8 +190,8 @@ def _moved_inside(node: Any, given: list[Any], noise: np.random.Generator) -> An
 def _with_moved_sums(
     node: Any, given: list[Any], roundoff: float, noise: np.random.Generator
 ) -> list[Any]:
-    """The inputs of a cell whose gates' sums are each moved by a rounding error, which enters as
-    further inputs of the cell with weights of 1."""
+    """Return the inputs of a cell with a rounding error in the sum of each gate; the errors enter
+    as further inputs of the cell, with weights of 1."""
     x, weight, recurrent, bias, _, state = [*given, *[None] * (6 - len(given))][:6]
     sums = weight.shape[1]
     magnitude = np.abs(x) @ np.abs(weight[0]).T

@@ -12,8 +12,8 @@ from sparsectl.policy.activations import Float32, Float64
 
 
 class LiveState:
-    """`source`, whose tick takes and gives only the live values of the state: the others stay as
-    they are after a reset, which changes no action."""
+    """A source whose tick takes and returns only the live values of the state of `source`. The
+    others stay as they are after a reset, which changes no action."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class LiveState:
 
     @property
     def normaliser(self) -> Normaliser | None:
-        """Of the observation alone."""
+        """Return the normaliser of the observation alone, without the state."""
         found = self._source.normaliser
         if found is None:
             return None

@@ -1,4 +1,5 @@
-"""The normaliser at the head of an ONNX graph: what it does to each value before anything else."""
+"""Find the normaliser at the head of an ONNX graph: what it does to each value before anything
+else."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ SHAPE_ONLY = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze", 
 
 
 def normalised_value(model: ModelProto, observation: str) -> str | None:
-    """The name of the observation once it is normalised: what the longest chain of elementwise
-    nodes with constants makes of it. None where there is no such node."""
+    """Return the name of the normalised observation, which is the result of the longest chain of
+    elementwise nodes with constants. None if there is no such node."""
     made = {name for node in model.graph.node for name in node.output}
     readers: dict[str, list[int]] = {}
     for index, node in enumerate(model.graph.node):
@@ -34,7 +35,7 @@ def normalised_value(model: ModelProto, observation: str) -> str | None:
 
 
 def _constants(model: ModelProto, made: set[str], observation: str) -> set[str]:
-    """Names of values that do not depend on the observation."""
+    """Return the names of values that do not depend on the observation."""
     inputs = {value.name for value in model.graph.input}
     names = {tensor.name for tensor in model.graph.initializer} | {""}
     names |= {sparse.values.name for sparse in model.graph.sparse_initializer}

@@ -60,20 +60,21 @@ class Input:
 
 @dataclass(frozen=True)
 class Layout:
-    """All inputs, one after the other in the observation."""
+    """All inputs of a file, which follow one another in the observation."""
 
     inputs: tuple[Input, ...]
     widths: tuple[int, ...]
 
     @property
     def rows(self) -> int | None:
-        """Observations a call; None: any number."""
+        """Return the number of observations per call; None: any."""
         fixed = [i.rows(width) for i, width in zip(self.inputs, self.widths, strict=True)]
         known = [rows for rows in fixed if rows is not None]
         return min(known) if known else None
 
     def too_large(self, observations: Float32) -> NDArray[np.bool_]:
-        """[rows]: whether an input's own type (float16) has a number only as infinity."""
+        """Return for each row whether an input's own type (float16) can only represent one of its
+        values as infinity, [rows]."""
         found, start = np.zeros(len(observations), bool), 0
         for each, width in zip(self.inputs, self.widths, strict=True):
             if np.issubdtype(each.dtype, np.floating):
@@ -83,7 +84,8 @@ class Layout:
         return found
 
     def feeds(self, observations: Float32, together: bool = False) -> Feeds:
-        """Of [rows, observation_size]; `together`: as a batch, even where the file has none."""
+        """Return what the file's inputs are given for observations [rows, observation_size]; with
+        `together` as a batch, even if the file has none."""
         feeds, start = {}, 0
         for each, width in zip(self.inputs, self.widths, strict=True):
             part = observations[:, start : start + width]
@@ -99,8 +101,8 @@ class Layout:
 def layout_of(
     inputs: Sequence[ValueInfoProto], observation_size: int, states: Sequence[Input] = ()
 ) -> Layout:
-    """The inputs of a file, in its order, for observations of that size; after them `states`, which
-    are among the inputs too and whose values are not counted.
+    """Return the inputs of a file in its order, for observations of that size. `states`, which are
+    among the inputs too, come after them, and their values are not counted.
 
     Raises:
         UserError: they do not take as many values.
@@ -125,7 +127,8 @@ def layout_of(
 
 
 def _states(part: NDArray[Any], each: Input) -> NDArray[Any]:
-    """[rows, values] as the file takes them: rows along its batch axis."""
+    """Return states [rows, values] in the shape that the file takes, with the rows along its batch
+    axis."""
     axis = each.batch_axis or 0
     sizes = [size or 1 for size in each.sizes]
     rest = sizes[:axis] + sizes[axis + 1 :]
@@ -134,7 +137,8 @@ def _states(part: NDArray[Any], each: Input) -> NDArray[Any]:
 
 
 def _wide(part: NDArray[Any], dtype: Any) -> Any:
-    """float64 stays that where the file has float32: what runs it in float64 gives such a state."""
+    """Return the type to use for an input: a state in float64, as the run in float64 produces it,
+    stays so where the file has float32."""
     return part.dtype if part.dtype == np.float64 and dtype == np.float32 else dtype
 
 
@@ -145,7 +149,8 @@ def _input(value: ValueInfoProto) -> Input:
 
 
 def _filled(sizes: Sequence[int | None], total: int) -> tuple[int, ...]:
-    """Sizes whose product is `total`, an open one filled in; the last takes what several leave."""
+    """Return sizes whose product is `total`, with an open one filled in; of several, the last one
+    gets all that is left."""
     known = prod(size for size in sizes if size is not None)
     left = total // max(known, 1)
     filled = []

@@ -200,7 +200,8 @@ class OnnxSource:
         return graph
 
     def _agrees(self, execute: Execute, tolerance: float) -> bool:
-        """Whether observations may be run together: each comes out as it does alone."""
+        """Return whether observations may be run together, which needs each to give the same as
+        alone."""
         some = np.random.default_rng(0).normal(size=(CHECKED, self._observation_size))
         rows = (some * [[s] for s in np.geomspace(1e-2, 1e2, CHECKED)]).astype(np.float32)
         try:
@@ -230,7 +231,7 @@ class OnnxSource:
         return self._watcher(self._watched)
 
     def _watcher(self, names: list[str]) -> Execute:
-        """What can tell the values called `names` beside the output."""
+        """Return what computes the values called `names` beside the output."""
         if self._float64 is not None:
             return self._float64.run
         return RUNNERS[self._runner.name](self._model, names).run
@@ -241,7 +242,7 @@ class OnnxSource:
 
     @cached_property
     def _margin_names(self) -> list[str]:
-        """A name for each margin, in the order of `margins`."""
+        """Return a name for each margin, in the order of `margins`."""
         if not self._watched:
             return []
         zeros = self._layout.feeds(self._zeros(self._layout.rows or 1))
@@ -283,7 +284,7 @@ class OnnxSource:
         use: Use,
         together: bool,
     ) -> Float64:
-        """What `use` makes of the values called `names`, [count, any]."""
+        """Return what `use` computes from the values called `names`, [count, any]."""
         step = self._step if together else self._layout.rows or 1
         parts = []
         for start in range(0, len(observations), step):
@@ -298,7 +299,7 @@ class OnnxSource:
 
 
 def _rows(value: Any, axis: int, rows: int) -> Float64:
-    """A part of the state as [rows, values]."""
+    """Return a part of the state as [rows, values]."""
     array = np.asarray(value, np.float64)
     if array.ndim > axis and array.shape[axis] == rows:
         array = np.moveaxis(array, axis, 0)
@@ -306,7 +307,7 @@ def _rows(value: Any, axis: int, rows: int) -> Float64:
 
 
 def _hashes_of_data(model: ModelProto, folder: Path) -> dict[str, str]:
-    """SHA-256 of each file that tensors are kept in beside the model's own."""
+    """Return the SHA-256 of each file beside the model's own that contains tensors."""
     names = {
         ExternalDataInfo(tensor).location
         for tensor in model.graph.initializer

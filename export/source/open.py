@@ -1,4 +1,4 @@
-"""A file as a source, by its ending."""
+"""Open a file as a source, by the ending of its name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOURCES: dict[str, Opener] = {
 
 
 def open_source(path: Path, graph: PolicyGraph, asked: LoadOptions) -> Source:
-    """The file at `path`, which the reader made `graph` of.
+    """Return the source for the file at `path`, from which the reader made `graph`.
 
     Raises:
         UserError: what the kind of source raises.

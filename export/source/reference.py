@@ -1,4 +1,4 @@
-"""onnx's reference implementation, with operators that it gets wrong put right."""
+"""onnx's reference implementation, with corrections of the operators that it gets wrong."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from onnx.reference.op_run import OpRun
 
 
 class BatchNormalization(OpRun):
-    """Of a network that is no longer trained. In versions 7 to 13 the reference always takes the
-    mean and variance of the batch that it is given, as these say nothing of training."""
+    """A BatchNormalization of a network that has been trained. In versions 7 to 13 of the operator,
+    which say nothing about training, the reference always uses the mean and variance of the batch
+    that it is given."""
 
     op_domain = ""
 
@@ -25,7 +26,8 @@ class BatchNormalization(OpRun):
 
 
 def reference(model: ModelProto) -> ReferenceEvaluator:
-    """Runs `model`; a BatchNormalization by the mean and variance that it has.
+    """Return the evaluator of `model`, in which a BatchNormalization uses its own mean and
+    variance.
 
     Raises:
         Exception: the reference does not know one of its operators.

@@ -1,4 +1,4 @@
-"""What can run an ONNX graph, the one to be preferred first."""
+"""The programs that can run an ONNX graph, in order of preference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Runner(Protocol):
     name: str
 
     def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
-        """The values called `names`: outputs, or those watched."""
+        """Return the values called `names`: outputs, or values that are watched."""
 
 
 _QUANTISED = ("Quantize", "Dequantize", "QLinear", "Integer")
@@ -77,5 +77,5 @@ RUNNERS: dict[str, Callable[..., Runner]] = {r.name: r for r in (OnnxRuntime, Re
 
 
 def reason(error: Exception) -> str:
-    """What a runtime says, in a line that is not too long."""
+    """Return what a runtime says, as one line of limited length."""
     return " ".join(str(error).split())[:160]

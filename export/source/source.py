@@ -10,7 +10,8 @@ from sparsectl.policy.activations import Float32, Float64
 
 @dataclass(frozen=True)
 class Normaliser:
-    """(observation - offset) / scale, [observation_size] each, as the source computes it first."""
+    """(observation - offset) / scale, each of shape [observation_size], as the source computes it
+    first."""
 
     offset: Float64
     scale: Float64

@@ -1,4 +1,4 @@
-"""A student as a source: its network before any pass, in torch where that is installed."""
+"""A student as a source: its network before any pass, run in torch if that is installed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class StudentSource:
 
 
 def run_torch_tick(blocks: list[Layer | Gru], tick: PolicyGraph, rows: Float32) -> Float32:
-    """One tick of a recurrent student in torch's own cells, float32; needs torch.
+    """Run one tick of a recurrent student in torch's own cells, in float32; needs torch.
 
     blocks: as the file has them; tick: for its signals alone; rows: [count, observation and state].
     """
@@ -103,7 +103,7 @@ def run_torch_tick(blocks: list[Layer | Gru], tick: PolicyGraph, rows: Float32) 
 
 
 def _torch_functions() -> dict[str, Any]:
-    """By the activation's name."""
+    """Return torch's functions by the names of the activations."""
     import torch
 
     def argmax(x: Any) -> torch.Tensor:
@@ -122,7 +122,7 @@ def _torch_functions() -> dict[str, Any]:
 
 
 def run_torch(graph: PolicyGraph, observations: Float32) -> Float32:
-    """The graph as it stands in torch, float32; needs torch."""
+    """Run the graph as it stands in torch, in float32; needs torch."""
     import torch
 
     functions = _torch_functions()

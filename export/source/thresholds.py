@@ -1,5 +1,5 @@
-"""Places where an ONNX graph compares or saturates; observations have to be on both sides of
-each."""
+"""Find the places where an ONNX graph compares or saturates; there must be observations on both
+sides of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = list[Any]
 
 @dataclass(frozen=True)
 class Threshold:
-    """A comparison: its values, and the margins that follow from them."""
+    """A comparison: the values that it compares, and the margins that follow from them."""
 
     name: str
     values: tuple[str, ...]
@@ -29,9 +29,8 @@ class Threshold:
     required."""
     is_sought: bool = True
     """Whether to search for observations on both sides. This is not done where a result grows
-    without
-    bound, nor where two choices have equal values: the policy need not encounter that, and where
-    values saturate, their last bits decide which choice is taken."""
+    without bound, nor where two choices have equal values: the policy need not encounter that, and
+    where values saturate, their last bits decide which choice is taken."""
 
 
 def thresholds(model: ModelProto) -> list[Threshold]:
@@ -54,12 +53,13 @@ Made = tuple[tuple[str, ...], Callable[[Values], list[Any]]]
 
 
 def _difference(node: NodeProto) -> Made:
-    """Of the first input and each other: Max and Min."""
+    """Return the margins of a Max or Min: the first input less each other one."""
     return tuple(node.input), lambda values: [values[0] - other for other in values[1:]]
 
 
 def _compared(equal: float) -> Callable[[NodeProto], Made]:
-    """equal: the side that equals are on; ReLU gives 0 wherever it is not over it."""
+    """Return what makes the margin of a comparison. `equal` is the sign of the margin of equal
+    values; ReLU gives 0 wherever its input is not above 0."""
 
     def made(node: NodeProto) -> Made:
         def margins(values: Values) -> list[Any]:
@@ -82,8 +82,8 @@ def _condition(node: NodeProto) -> Made:
 
 
 def _at(*defaults: tuple[str | None, float, float, float]) -> Callable[[NodeProto], Made]:
-    """Fixed kinks of the first input. Each is (attribute, its default, factor, offset): there is
-    a kink at factor * attribute + offset."""
+    """Return what makes the margins to fixed kinks of the first input. Each kink is (attribute, its
+    default, factor, offset) and lies at factor * attribute + offset."""
 
     def made(node: NodeProto) -> Made:
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -94,8 +94,9 @@ def _at(*defaults: tuple[str | None, float, float, float]) -> Callable[[NodeProt
 
 
 def _whole(turns: float) -> Callable[[NodeProto], Made]:
-    """The jumps of what rounds to whole numbers: a wave that changes its sign at each of them.
-    turns: of the wave, from 0 to the first jump; an array that is whole already has none."""
+    """Return what makes the margin of rounding to whole numbers: a wave that changes its sign at
+    each jump. `turns` is the part of the wave from 0 to the first jump; an array of whole numbers
+    has no jumps."""
 
     def made(node: NodeProto) -> Made:
         def margins(values: Values) -> list[Any]:
@@ -109,7 +110,8 @@ def _whole(turns: float) -> Callable[[NodeProto], Made]:
 
 
 def _cast(node: NodeProto) -> Made:
-    """To whole numbers, towards 0; to whether it is another number than 0."""
+    """Return the margins of a cast to whole numbers, which rounds towards 0, or to a truth value,
+    which tells whether the number is not 0."""
     to = next(a.i for a in node.attribute if a.name == "to")
     if np.issubdtype(helper.tensor_dtype_to_np_dtype(to), np.integer):
         return _whole(0.0)(node)
@@ -127,7 +129,8 @@ def _choice(sign: float) -> Callable[[NodeProto], Made]:
 
 
 def choice_margins(values: Any, axis: int = -1) -> Float64:
-    """Each less the greatest of the others along the axis: over 0 where it is the one taken."""
+    """Return each value less the greatest of the others along the axis: above 0 where it is the one
+    chosen."""
     array = np.moveaxis(np.asarray(values, np.float64), axis, -1)
     if array.shape[-1] < 2:
         return np.empty((*array.shape[:-1], 0))
@@ -171,8 +174,8 @@ POLES = {"Div": 1, "Reciprocal": 0}
 
 
 def flat(margins: list[Any], rows: int) -> Float64:
-    """[rows, margins]: the elements of each array, whose first axis is the observations' where it
-    is as long; of what is the same for all of them, in each row."""
+    """Return [rows, margins]: the elements of each array whose first axis is that of the
+    observations; the elements of other arrays are the same in each row."""
     columns = []
     for each in margins:
         array = np.asarray(each, np.float64)

@@ -1,1 +1,1 @@
-"""Assembly that stands in for the C of an encoding, a module a core and form."""
+"""Assembly that replaces the C of an encoding, one module per core and form."""

@@ -49,14 +49,15 @@ A sum is in
 
 
 def serves(policy: FixedPolicy) -> bool:
-    """Whether there is assembly: few observations, hidden relu layers, limits that are a byte's."""
+    """Return whether there is assembly for this policy: it needs few observations, hidden ReLU
+    layers, and limits of whole bytes."""
     hidden = policy.layers[:-1]
     relu = all(layer.layer.activation == "relu" and layer.limit >= 255 for layer in hidden)
     return bool(hidden) and relu and policy.graph.observation_size <= MAX_INPUTS
 
 
 def assembly(policy: FixedPolicy, style: CStyle) -> str:
-    """policy.S; its values lie in static memory."""
+    """Return policy.S, whose values are in static memory."""
     lines = list(_load_observation(policy.graph.observation_size))
     values = style.name("values")
     odd = max(layer.layer.outputs for layer in policy.layers[:-1][0::2])
@@ -71,7 +72,8 @@ def assembly(policy: FixedPolicy, style: CStyle) -> str:
 
 
 def _load_observation(size: int) -> Iterator[str]:
-    """Low bytes to r2 and on, high bytes to r20 and on."""
+    """Yield the instructions that load the low bytes into r2 and up, and the high bytes into r20
+    and up."""
     for i in range(size):
         yield f"ld r{2 + i}, Z+"
         yield f"ld r{20 + i}, Z+"
@@ -92,7 +94,8 @@ def _layer(layer: FixedLayer, values: str, source: int | None, target: int | Non
 
 
 def _product(weight: int, column: int, values: str, source: int | None) -> Iterator[str]:
-    """The weight, without its sign, times the low and the high byte of the value."""
+    """Yield the instructions that add or subtract the weight's magnitude times the low and the high
+    byte of the value."""
     add, carry = ("add", "adc") if weight > 0 else ("sub", "sbc")
     low, high, multiply = f"r{2 + column}", f"r{20 + column}", "mulsu"
     if source is not None:
@@ -116,6 +119,6 @@ def _store_value(place: str, over: bool, limit: int) -> Iterator[str]:
 
 
 def _store_sum() -> Iterator[str]:
-    """24 bits to 32."""
+    """Yield the instructions that store the sum of 24 bits as one of 32."""
     yield from ("st X+, r18", "st X+, r19", "st X+, r24")
     yield from ("lsl r24", "sbc r24, r24", "st X+, r24")

@@ -100,5 +100,5 @@ _TEMPLATE = """\
 
 
 def assembly(style: CStyle) -> str:
-    """policy.S: policy_stream."""
+    """Return policy.S with `policy_stream`."""
     return style.render(_TEMPLATE, condition=style.render(CONDITION))

@@ -140,7 +140,7 @@ _TEMPLATE = """\
 
 
 def assembly(style: CStyle) -> str:
-    """policy.S: policy_tanh."""
+    """Return policy.S with `policy_tanh`."""
     return style.render(
         _TEMPLATE,
         condition=style.render(CONDITION),

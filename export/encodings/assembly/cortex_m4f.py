@@ -1,4 +1,5 @@
-"""Straight lines of Cortex-M4F instructions: what they take, and an order that waits less.
+"""Straight-line Cortex-M4F code: how many cycles it takes, and how to order it so that it stalls
+less.
 
 Cycles: Arm Cortex-M4 Processor Technical Reference Manual (100166), tables 3-1 and 7-1.
 """
@@ -20,7 +21,7 @@ _LOOK_AHEAD = 12
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction and what its order depends on."""
+    """One instruction, with everything that limits where it may stand."""
 
     text: str
     writes: tuple[str, ...]
@@ -33,7 +34,7 @@ class Instruction:
 
 
 def cycles(instructions: Sequence[Instruction]) -> int:
-    """What a straight line of instructions takes."""
+    """Return how many cycles straight-line instructions take."""
     total = sum(instruction.cycles for instruction in instructions)
     for before, after in pairwise(instructions):
         total += _waits(before, after)
@@ -46,7 +47,8 @@ def _waits(before: Instruction, after: Instruction) -> bool:
 
 
 def without_stalls(instructions: Sequence[Instruction]) -> list[Instruction]:
-    """Where an instruction waits for the one before it, a later one that can is moved between."""
+    """Return the instructions in an order with fewer stalls: where one waits for the one before it,
+    a later one that may is moved between them."""
     line = list(instructions)
     for place in range(len(line) - 1):
         if not _waits(line[place], line[place + 1]):

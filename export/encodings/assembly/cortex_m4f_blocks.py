@@ -1,4 +1,4 @@
-"""Cortex-M4F assembly of dense layers whose values of 0 are left out: blocks of 20 rows.
+"""Cortex-M4F assembly of dense layers that skips values of 0, in blocks of 20 rows.
 
 The sums of a block stay in registers. Of each column that has a value, the block's weights are
 loaded ten at a time (VLDM: 1 cycle and 1 a weight), multiplied and added in two runs, so that no
@@ -26,7 +26,7 @@ _FIRST_SUM = _FIRST_WEIGHT + _WEIGHTS
 
 
 def assembly(sizes: Collection[int], style: CStyle) -> str:
-    """policy.S: policy_blocks for layers of so many rows."""
+    """Return policy.S with `policy_blocks` for layers of so many rows."""
     left_over = {size % ROWS for size in sizes} - {0}
     used = sorted(left_over | {ROWS for size in sizes if size >= ROWS}, reverse=True)
     return style.render(
@@ -53,7 +53,7 @@ def _block(rows: int, style: CStyle) -> str:
 
 
 def _column(value: str, address: str, rows: int) -> str:
-    """sum += weight value for each row."""
+    """Return the instructions that add weight times value to the sum of each row."""
     lines = []
     for start in range(0, rows, _WEIGHTS):
         places = range(start, min(start + _WEIGHTS, rows))

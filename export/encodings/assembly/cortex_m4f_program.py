@@ -1,5 +1,5 @@
-"""A program of straight-line Cortex-M4F assembly in the making: instructions, the table that they
-stream through, the use of the float registers."""
+"""A program of straight-line Cortex-M4F assembly that is being written: its instructions, the table
+that streams through them, and the use of the float registers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STREAM = "r3"
 
 @dataclass(frozen=True)
 class Place:
-    """Where an array lies: bytes from an address register."""
+    """The place of an array, in bytes from an address register."""
 
     register: str
     offset_bytes: int
@@ -23,13 +23,13 @@ class Place:
 
 @dataclass
 class Program:
-    """Instructions and the table that they stream through."""
+    """Instructions, and the table that streams through them."""
 
     instructions: list[Instruction] = field(default_factory=list)
     words: list[float] = field(default_factory=list)
 
     def load_words(self, first: int, values: Iterable[float]) -> None:
-        """The next words of the table into registers from s`first` on."""
+        """Load the next words of the table into the registers from s`first` on."""
         taken = [float(value) for value in values]
         if not taken:
             return
@@ -39,7 +39,7 @@ class Program:
         self.words += taken
 
     def point(self, register: str, place: Place) -> None:
-        """The address of `place` into a core register."""
+        """Load the address of `place` into a core register."""
         source, offset = place.register, place.offset_bytes
         high, low = offset // 4096 * 4096, offset % 4096
         for part in [high] if high else []:
@@ -49,7 +49,7 @@ class Program:
             self.add(f"addw {register}, {source}, #{low}", (register,), (source,))
 
     def store(self, address: str, stored: Sequence[str]) -> None:
-        """Registers to memory, the address moving on."""
+        """Store registers to memory and advance the address."""
         text = f"vstmia {address}!, {register_list(stored)}"
         self.add(text, (address,), (address, *stored), cycles=1 + len(stored))
 
@@ -90,12 +90,12 @@ class Registers:
 
 
 def float_registers(first: int, count: int) -> tuple[str, ...]:
-    """Names of float registers that follow one another."""
+    """Return the names of consecutive float registers."""
     return tuple(f"s{number}" for number in range(first, first + count))
 
 
 def register_list(names: Sequence[str]) -> str:
-    """As vldm and vstm take it."""
+    """Return the list of registers as vldm and vstm take it."""
     if len(names) == 1:
         return f"{{{names[0]}}}"
     return f"{{{names[0]}-{names[-1]}}}"

@@ -54,20 +54,23 @@ _MOST_INPUTS_KEPT = 12
 
 
 def serves(graph: PolicyGraph) -> bool:
-    """Whether there is assembly for this graph: hidden relu layers, weights that can be halved."""
+    """Return whether there is assembly for this graph: it needs hidden ReLU layers, and weights
+    that can be halved exactly."""
     hidden, readers = graph.layers[:-1], graph.layers[1:]
     exact = all(np.array_equal(_halved(layer.weight) * 2, layer.weight) for layer in readers)
     return bool(hidden) and exact and all(layer.activation == "relu" for layer in hidden)
 
 
 def hidden_size(graph: PolicyGraph) -> int:
-    """Floats of scratch memory: the layers before the one that stays in registers, in turns."""
+    """Return the floats of scratch memory for the layers before the one that stays in registers,
+    which use two parts of it in turn."""
     stored = [layer.outputs for layer in _stored(graph)]
     return max(1, max(stored[0::2], default=0) + max(stored[1::2], default=0))
 
 
 def assembly(graph: PolicyGraph, style: CStyle) -> str:
-    """policy.S: `void policy_sums(const float *observation, float *hidden, float *sums)`.
+    """Return policy.S with `void policy_sums(const float *observation, float *hidden, float
+    *sums)`.
 
     hidden: `hidden_size(graph)` floats of scratch; sums: the last layer's before its activation.
     """
@@ -82,7 +85,7 @@ def assembly(graph: PolicyGraph, style: CStyle) -> str:
 
 @dataclass(frozen=True)
 class _Task:
-    """A layer, and the last one with it where that is fused in."""
+    """A layer, together with the last one if that is fused into it."""
 
     weight: Float32
     bias: Float32
@@ -114,13 +117,13 @@ def _tasks(graph: PolicyGraph) -> list[_Task]:
 
 
 def _stored(graph: PolicyGraph) -> tuple[Layer, ...]:
-    """The layers whose values go through memory."""
+    """Return the layers whose values go through memory."""
     fuse = len(graph.layers) > 1 and graph.action_size <= MAX_FUSED_OUTPUTS
     return graph.layers[: len(graph.layers) - (2 if fuse else 1)]
 
 
 def _places(graph: PolicyGraph) -> list[Place]:
-    """Of the observation, then of each stored layer's values."""
+    """Return the places of the observation and of the values of each stored layer."""
     stored = _stored(graph)
     odd = 4 * max((layer.outputs for layer in stored[0::2]), default=0)
     offsets = [odd if index % 2 else 0 for index in range(len(stored))]
@@ -128,7 +131,7 @@ def _places(graph: PolicyGraph) -> list[Place]:
 
 
 def _ways(task: _Task) -> list[tuple[Registers, bool]]:
-    """What is tried: the registers' use, and whether all inputs stay in them."""
+    """Return what to try: the use of the registers, and whether all inputs stay in them."""
     outputs, inputs = task.outputs, task.weight.shape[1]
     ways = [
         (Registers(held, weights, outputs), False)

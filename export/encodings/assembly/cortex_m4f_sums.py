@@ -1,5 +1,5 @@
-"""Sums of products in straight-line Cortex-M4F assembly: inputs into registers, weights from the
-table, a batch at a time."""
+"""Sums of products in straight-line Cortex-M4F assembly, batch by batch: inputs are loaded into
+registers, and weights from the table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FAR = "r12"
 
 @dataclass(frozen=True)
 class Product:
-    """sum += weight input, the latter two registers."""
+    """One product of `weight` and the register `input`, which is added to the register `sum`."""
 
     weight: float
     input: str
@@ -31,7 +31,7 @@ class Product:
 
 
 class Inputs:
-    """The input registers: which column each holds, and how others get in."""
+    """The input registers: which column each of them holds, and how other columns are loaded."""
 
     def __init__(self, program: Program, place: Place, count: int) -> None:
         self._program = program
@@ -48,12 +48,12 @@ class Inputs:
         self._held = dict(enumerate(loaded))
 
     def room(self, columns: Sequence[int], column: int) -> bool:
-        """Whether `column` can be held beside `columns`."""
+        """Return whether `column` can be held beside `columns`."""
         wanted = {*columns, column}
         return wanted <= self._held.keys() or len(wanted) <= len(self._held) + len(self._free)
 
     def hold(self, columns: Sequence[int]) -> dict[int, str]:
-        """The register of each column, after loading those that were not held."""
+        """Load the columns that are not held yet, and return the register of each."""
         missing = [column for column in columns if column not in self._held]
         for column in missing:
             if not self._free:
@@ -76,7 +76,8 @@ class Inputs:
 def add_block(
     program: Program, registers: Registers, inputs: Inputs, weight: Float32, bias: Float32
 ) -> None:
-    """The sums of some rows, bias first, then the columns in ascending order."""
+    """Add the sums of some rows to the program: the bias first, then the columns in ascending
+    order."""
     places = [(int(c), int(r)) for c, r in zip(*np.nonzero(weight.T), strict=True)]
     first = True
     while places or first:
@@ -94,7 +95,7 @@ def add_block(
 def _batch(
     places: Sequence[tuple[int, int]], weight: Float32, most_weights: int, inputs: Inputs
 ) -> Sequence[tuple[int, int]]:
-    """The first places that the weight and input registers have room for."""
+    """Return the first places for which there are enough weight and input registers."""
     columns: list[int] = []
     weights = 0
     for position, (column, row) in enumerate(places):
@@ -116,7 +117,8 @@ def _add_batch(
     products: Sequence[Product],
     bias: Iterable[float],
 ) -> None:
-    """sum += weight input for each; `bias` are the values that the sums start from, if here."""
+    """Add each product to its sum. If `bias` is given, it contains the values that the sums start
+    from."""
     loaded = [product for product in products if not _is_unit(product.weight)]
     first = registers.first_sum - len(loaded)
     program.load_words(first, [*(product.weight for product in loaded), *bias])
@@ -131,7 +133,7 @@ def _add_batch(
 
 
 def double_relu(program: Program, registers: Registers, sums: Sequence[str]) -> None:
-    """x + |x| = 2 max(x, 0)."""
+    """Replace each sum x by x + |x|, which is 2 max(x, 0)."""
     spare = float_registers(registers.inputs, registers.weights)
     for start in range(0, len(sums), len(spare)):
         pairs = list(zip(sums[start:], spare, strict=False))
@@ -142,7 +144,8 @@ def double_relu(program: Program, registers: Registers, sums: Sequence[str]) -> 
 
 
 def columns_held(weight: Float32, registers: Registers) -> list[Product]:
-    """Products of the last layer with the block's values, which are in the sums' registers."""
+    """Return the products of the last layer with the values of the block, which are in the
+    registers of the sums."""
     return [
         Product(
             float(weight[output, column]),

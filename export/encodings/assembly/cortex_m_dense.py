@@ -1,4 +1,4 @@
-"""Cortex-M assembly of dense layers in whole numbers: four rows by eight columns in a turn.
+"""Cortex-M assembly of dense layers in whole numbers, four rows by eight columns at a time.
 
 LDM takes 1 cycle and 1 a register, SMLAD (two products of 16 bits and their sum) 1, SXTB16 (two
 bytes to 16 bits) 1: with weights of 16 bits 44 cycles a turn, of 8 bits 50, for 32 products. LDM
@@ -25,7 +25,7 @@ Load = Callable[[str, list[str]], list[str]]
 
 
 def assembly(is_bytes: bool, style: CStyle) -> str:
-    """policy.S: policy_four_rows for weights of 8 or of 16 bits."""
+    """Return policy.S with `policy_four_rows` for weights of 8 or of 16 bits."""
     step = _bytes if is_bytes else _halves
     return style.render(
         _TEMPLATE,
@@ -37,7 +37,8 @@ def assembly(is_bytes: bool, style: CStyle) -> str:
 
 
 def rows_assembly(is_bytes: bool, style: CStyle) -> str:
-    """policy_rows for weights of 8 or of 16 bits: as many times four rows as are wanted."""
+    """Return policy.S with `policy_rows` for weights of 8 or of 16 bits, which computes any number
+    of groups of four rows."""
     step = _bytes if is_bytes else _halves
     return style.render(
         _ROWS_TEMPLATE,
@@ -61,7 +62,7 @@ def _load_each(address: str, registers: list[str]) -> list[str]:
 
 
 def _halves(load: Load) -> list[str]:
-    """Four columns: a row has two words of weights."""
+    """Return the instructions for four columns of 16 bits: two words of weights per row."""
     lines = load("r1", ["r8", "r9"])
     for first in (4, 6):
         lines += load("r0", ["r3", "r10", "r11", "r12"])
@@ -73,7 +74,8 @@ def _halves(load: Load) -> list[str]:
 
 
 def _bytes(load: Load) -> list[str]:
-    """Four columns: a row has one word of weights, as 0, 2, 1, 3."""
+    """Return the instructions for four columns of bytes: one word of weights per row, in the order
+    0, 2, 1, 3."""
     lines = load("r1", ["r8", "r9"]) + load("r0", ["r3", "r10", "r11", "r12"])
     for row, weights in zip(range(4, 8), ("r3", "r10", "r11", "r12"), strict=True):
         lines += [

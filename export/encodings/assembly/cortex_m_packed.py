@@ -66,5 +66,5 @@ _TEMPLATE = """\
 
 
 def assembly(shift: int, style: CStyle) -> str:
-    """policy.S for sums that `shift` makes values of."""
+    """Return policy.S for sums that a shift by `shift` turns into values."""
     return style.render(_TEMPLATE, condition=style.render(CONDITION), shift=shift)
