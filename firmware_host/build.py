@@ -139,7 +139,7 @@ def _compile(
 def _link(
     board: Board, objects: list[Path], elf: Path, flags: Iterable[str], policy_dir: Path
 ) -> None:
-    """Link; the linker's message about too little memory becomes a UserError."""
+    """Link the objects; the linker's message about too little memory becomes a UserError."""
     try:
         link(board, objects, elf, (*board.link_flags, *flags))
     except UserError as error:

@@ -49,7 +49,7 @@ def earlier_build(summary: Path, elf: Path, inputs: str) -> dict[str, Any] | Non
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

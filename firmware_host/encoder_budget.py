@@ -1,4 +1,4 @@
-"""How many edges of its encoders a board can count, and how many a rig makes at its rate limits.
+"""Compare the edges of its encoders that a board can count with those of a rig at its rate limits.
 
 A board whose timers decode the encoders counts any that a rig can make. One that takes an interrupt
 for each edge has two bounds: all edges together take `edge_cycles` each of the processor, and those
@@ -18,7 +18,7 @@ from sparsectl.plants.rig_constants import RigConstants
 
 @dataclass(frozen=True)
 class EncoderBudget:
-    """Edges a second: of the rig at its rate limits, and what the board can count of them."""
+    """Edges per second: those of the rig at its rate limits, and those that the board can count."""
 
     base: int
     pole: int
@@ -27,12 +27,12 @@ class EncoderBudget:
 
     @property
     def share(self) -> float:
-        """Part of the processor that the interrupts take at the rate limits."""
+        """Return the share of the processor that the interrupts take at the rate limits."""
         return (self.base + self.pole) / self.most_together
 
 
 def encoder_budget(board: Board, rig: RigConstants) -> EncoderBudget | None:
-    """What `rig` asks of `board`; None where no processor counts edges."""
+    """Return what `rig` demands of `board`; None if no processor counts edges."""
     if board.edge_cycles is None or board.clock_hz is None:
         return None
     return EncoderBudget(
@@ -44,7 +44,7 @@ def encoder_budget(board: Board, rig: RigConstants) -> EncoderBudget | None:
 
 
 def check_encoders(board: Board, rig: RigConstants) -> EncoderBudget | None:
-    """The budget, if the board can keep up with the rig.
+    """Return the budget if the board can keep up with the rig.
 
     Raises:
         UserError: it cannot; the line names the numbers.
@@ -72,8 +72,9 @@ def check_encoders(board: Board, rig: RigConstants) -> EncoderBudget | None:
 
 
 def encoder_figures(budget: EncoderBudget | None) -> dict[str, Any]:
-    """What `build` says of it: encoder_edges a second at the rate limits, encoder_edges_most that
-    the board counts, encoder_share of the processor; None where no processor counts edges."""
+    """Return the figures in the result of `build`: encoder_edges per second at the rate limits,
+    encoder_edges_most that the board can count, and encoder_share of the processor; None if no
+    processor counts edges."""
     if budget is None:
         return {"encoder_edges": None, "encoder_edges_most": None, "encoder_share": None}
     return {

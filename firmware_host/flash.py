@@ -1,4 +1,4 @@
-"""`sparsectl flash`: write a firmware to its board, by the board's usual tool."""
+"""`sparsectl flash` writes a firmware to its board with the board's usual tool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT_S: Final = 300.0
 
 
 def flash(config: FlashConfig) -> dict[str, Any]:
-    """Write the firmware in the folder `config.firmware`; the command is shown, then run.
+    """Write the firmware in the folder `config.firmware`; the command is shown and then run.
 
     Returns:
         board, digest, commands.
@@ -40,7 +40,8 @@ def flash(config: FlashConfig) -> dict[str, Any]:
 
 
 def _built(given: Path) -> tuple[Path, dict[str, Any]]:
-    """The firmware's folder and what its build said; a policy's folder has it beside."""
+    """Return the firmware's folder and the result of its build; for a policy's folder, those of the
+    firmware beside it."""
     for folder in (given, given.parent / "firmware"):
         if (folder / SUMMARY).is_file():
             return folder.resolve(), read_json(folder / SUMMARY)

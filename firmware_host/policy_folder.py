@@ -1,4 +1,4 @@
-"""Reads the folder of an exported policy: what a build and a measurement have to know of it."""
+"""Read the folder of an exported policy: what a build and a measurement have to know about it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES: Final = (HEADER, "policy.c", VECTORS)
 
 
 def read_policy_facts(policy: Path) -> PolicyFacts:
-    """What the policy in the folder `policy` says of itself.
+    """Return the facts that the folder `policy` states about its policy.
 
     Raises:
         UserError: the folder lacks a file, or it is not as `export` wrote it.
@@ -41,8 +41,8 @@ def read_policy_facts(policy: Path) -> PolicyFacts:
 
 
 def sequence_flags(policy: Path) -> tuple[str, ...]:
-    """Tells a bench program after how many calls the state of the policy in the folder `policy` is
-    reset; nothing for one that keeps no state.
+    """Return the flags that tell a bench program after how many calls to reset the state of the
+    policy in the folder `policy`; none if it keeps no state.
 
     Raises:
         UserError: as `read_golden_vectors`.
@@ -52,8 +52,8 @@ def sequence_flags(policy: Path) -> tuple[str, ...]:
 
 
 def sequence_length(policy: Path) -> int | None:
-    """How many golden vectors of the policy in the folder `policy` follow each other, from a reset
-    of its state on; None where it keeps none.
+    """Return how many golden vectors of the policy in the folder `policy` follow one another from
+    each reset of its state; None if it keeps none.
 
     Raises:
         UserError: as `read_golden_vectors`.
@@ -64,7 +64,7 @@ def sequence_length(policy: Path) -> int | None:
 
 
 def read_golden_vectors(policy: Path) -> GoldenVectors:
-    """The golden vectors of the policy in the folder `policy`.
+    """Return the golden vectors of the policy in the folder `policy`.
 
     Raises:
         UserError: what `read_policy_facts` raises; the vectors are missing or of another policy.

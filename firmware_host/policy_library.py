@@ -1,4 +1,4 @@
-"""An exported policy as a shared library of this machine: what runs where the policy is the host's.
+"""Build an exported policy as a shared library of this machine, which runs it in host mode.
 
 It is compiled from the policy's own C and from the firmware's observation code, so its outputs are
 those of a board, bit for bit.
@@ -28,10 +28,10 @@ PROGRAM: Final = "policy"
 
 
 class PolicyLibrary:
-    """A policy with its history of observations and, a recurrent one, its state."""
+    """A policy with its history of observations and, if it is recurrent, its state."""
 
     def __init__(self, path: Path) -> None:
-        """Load what `build_policy_library` made."""
+        """Load the library that `build_policy_library` compiled."""
         self._c = ctypes.CDLL(str(path.resolve()))
         self._c.host_policy_digest.restype = ctypes.c_char_p
         self._c.host_policy_size.restype = ctypes.c_size_t
@@ -47,7 +47,7 @@ class PolicyLibrary:
 
     @property
     def digest(self) -> str:
-        """64 hex digits."""
+        """The policy's digest, 64 hexadecimal digits."""
         return bytes(self._c.host_policy_digest()).decode("ascii")
 
     def check_golden_vectors(self) -> None:
@@ -64,15 +64,16 @@ class PolicyLibrary:
             )
 
     def reset(self) -> None:
-        """Forget the history: the next counts fill it, with no velocity."""
+        """Discard the history: the next counts fill it, with no velocity."""
         self._c.host_policy_reset(self._memory)
 
     def begin(self) -> None:
-        """The policy takes over the motor: a recurrent one resets its state."""
+        """Prepare for the policy to take over the motor: a recurrent policy resets its state."""
         self._c.host_policy_begin(self._memory)
 
     def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
-        """The output (an exact float32) for raw counts from home, and the policy's time in ns.
+        """Return the output (an exact float32) for raw counts from home, and the policy's time in
+        ns.
 
         Args:
             base_count: of the base's encoder.
@@ -86,7 +87,7 @@ class PolicyLibrary:
 
 
 def build_policy_library(policy_dir: Path, rig: RigConstants, out: Path) -> PolicyLibrary:
-    """Compile ``out/policy.so`` and load it; replaces an earlier one there.
+    """Compile ``out/policy.so`` and load it; an earlier one there is replaced.
 
     Raises:
         UserError: no compiler, policy files missing or foreign, or a policy for another rig.
@@ -97,8 +98,8 @@ def build_policy_library(policy_dir: Path, rig: RigConstants, out: Path) -> Poli
 def build_policy_program(
     policy_dir: Path, rig: RigConstants, out: Path, link_flags: tuple[str, ...] = ()
 ) -> Path:
-    """Compile ``out/policy``, which answers through its pipe (see firmware/library/policy_pipe.c);
-    gives its path.
+    """Compile ``out/policy``, which answers through its pipe (see firmware/library/policy_pipe.c),
+    and return its path.
 
     Raises:
         UserError: no compiler, policy files missing or foreign, or a policy for another rig.

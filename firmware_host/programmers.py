@@ -1,4 +1,4 @@
-"""What writes a board's flash: the usual tool of each, as a command that is shown and run."""
+"""Write a board's flash with its usual tool, as a command that is shown and then run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Programmer(Protocol):
 
     @property
     def needs_port(self) -> bool:
-        """Whether it goes through the board's serial port."""
+        """Whether it needs the board's serial port."""
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """Programs that it needs, by their names in `firmware_host.tools`."""
+        """Names of the programs that it needs, as in `firmware_host.tools`."""
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
-        """The commands that write what `sparsectl build` left in `folder`, in order.
+        """Return the commands that write what `sparsectl build` left in `folder`, in order.
 
         Raises:
             UserError: the tool is not installed, or the board is not there.
@@ -35,14 +35,14 @@ class Programmer(Protocol):
 
 @dataclass(frozen=True)
 class StFlash:
-    """An ST-Link probe, by the open tools of the same name."""
+    """An ST-Link probe, used by the open tool st-flash."""
 
     address: int
     needs_port: bool = False
     tools: tuple[str, ...] = ("st-flash",)
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
-        """Flash a raw image at its address."""
+        """Return the command that writes a raw image to its address."""
         tool = find_tool("st-flash")
         return [(tool, "--reset", "write", str(folder / "firmware.bin"), hex(self.address))]
 
@@ -56,7 +56,7 @@ class OpenOcd:
     tools: tuple[str, ...] = ("openocd",)
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
-        """Write, compare, start."""
+        """Return the command that writes the firmware, compares it and starts it."""
         tool = find_tool("openocd")
         image = folder / "firmware.hex"
         if any(mark in str(image) for mark in ' "{}[]$'):
@@ -77,7 +77,8 @@ class Avrdude:
     tools: tuple[str, ...] = ("avrdude",)
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
-        """Write and compare; the boot loader is left alone (-D)."""
+        """Return the command that writes the firmware and compares it; the boot loader stays as it
+        is (-D)."""
         tool = find_tool("avrdude")
         if port is None or not (
             os.name == "nt" or Path(port).exists()
@@ -90,7 +91,7 @@ class Avrdude:
 
 @dataclass(frozen=True)
 class UsbDrive:
-    """A board that shows up as a drive: what is copied there is flashed."""
+    """A board that appears as a drive and flashes the file that is copied there."""
 
     label: str
     details: str
@@ -99,7 +100,8 @@ class UsbDrive:
     tools: tuple[str, ...] = ()
 
     def commands(self, folder: Path, port: str | None) -> list[Sequence[str]]:
-        """Copy the hex file; `port` may name where the drive is mounted."""
+        """Return the command that copies the hex file; `port` may name where the drive is
+        mounted."""
         drive = Path(port) if port is not None else self._mounted()
         if not (drive / self.details).is_file():
             raise UserError(f"{drive} is no {self.label} drive (it has no {self.details})")

@@ -1,4 +1,4 @@
-"""Programs of ours around simavr's library, each compiled once in a process."""
+"""Compile the project's own programs around simavr's library, each once per process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADER: Final = Path("/usr/include/simavr/sim_avr.h")
 
 
 def write_simavr_program(compiler: str, source: Path, out: Path) -> None:
-    """Compile and link `source` as `out`, by a compiler for this machine.
+    """Compile and link `source` as `out` with a compiler for this machine.
 
     Raises:
         UserError: no simavr to link with.

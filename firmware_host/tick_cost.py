@@ -1,4 +1,4 @@
-"""The worst case of a board's control tick, policy inside, before the board is there.
+"""Predict the worst case of a board's control tick, policy included, before the board is there.
 
 Two measurements make it. The policy alone runs on the board's core, counted call by call, on its
 golden vectors and on the corners of their range (`firmware_host.cores`). The rest of the tick, from
@@ -30,7 +30,7 @@ PATIENCE_S: Final = 20.0
 
 @dataclass(frozen=True)
 class TickCost:
-    """What a control tick takes at the most; None where nothing here can tell."""
+    """The most that a control tick takes; None for what cannot be determined here."""
 
     cycles: int | None
     cycles_kind: str | None
@@ -82,7 +82,8 @@ def _policy_alone(board: Board, policy: Path) -> Measurement:
 
 
 def _rest_of_tick_s(board: Board, elf: Path) -> float:
-    """The longest from sampling to actuation without the policy, in s of the board's clock."""
+    """Return the longest time from sampling to actuation without the policy, in s of the board's
+    clock."""
     with RunningBoard(board, elf) as running, Client(running.port) as line:
         line.configure()
         deadline = time.monotonic() + PATIENCE_S
@@ -112,7 +113,8 @@ def _sum(board: Board, alone: Measurement, rest_s: float) -> TickCost:
 
 
 def _cycles(alone: Measurement, rest: int | None, rest_s: float, clock_hz: int) -> int | None:
-    """Of the whole tick. Where only instructions of the rest are known, as the policy's take."""
+    """Return the cycles of the whole tick. Where only the instructions of the rest are known, they
+    are taken to cost as many cycles each as the policy's."""
     if alone.cycles is None:
         return None
     if rest is None or alone.instructions is None:

@@ -1,4 +1,4 @@
-"""The programs that building, emulating and measuring need, and the Debian package of each.
+"""List the programs that building, emulating and measuring need, with the Debian package of each.
 
 `python3 -m sparsectl.firmware_host.tools` prints the packages, a line of words: `make toolchain`
 installs them. It runs before there is an environment, so only the standard library is imported
@@ -34,7 +34,7 @@ TOOLS: Final[dict[str, str]] = {
 
 
 def find_tool(name: str) -> str:
-    """Path of the program `name`, one of `TOOLS`.
+    """Return the path of the program `name`, one of `TOOLS`.
 
     Raises:
         UserError: it is not installed; the message has the command that gets it.
@@ -46,7 +46,7 @@ def find_tool(name: str) -> str:
 
 
 def packages() -> list[str]:
-    """All Debian packages, each once."""
+    """Return all Debian packages, each once."""
     return sorted({package for line in TOOLS.values() for package in line.split()})
 
 

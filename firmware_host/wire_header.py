@@ -1,5 +1,5 @@
-"""Generates ``firmware/core/wire_table.h`` from the message table: run ``python -m
-firmware_host.wire_header`` after any change of the table; a test fails when they differ."""
+"""Generate ``firmware/core/wire_table.h`` from the message table. Run ``python -m
+sparsectl.firmware_host.wire_header`` after any change of the table; a test fails if they differ."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TOP = """\
 
 
 def header() -> str:
-    """The text of ``wire_table.h``."""
+    """Return the text of ``wire_table.h``."""
     parts = [_TOP, "\n".join(_constants())]
     parts += [_enum(enum) for enum in ENUMS]
     for message in MESSAGES:
@@ -81,7 +81,7 @@ def _message(message: Message) -> Iterator[str]:
 
 
 def _comment(text: str) -> str:
-    """A block comment of at most 100 columns, in ASCII."""
+    """Return a block comment of at most 100 columns, in ASCII."""
     lines = textwrap.wrap(text.replace("→", "to"), width=94)
     return "/* " + "\n * ".join(lines) + " */"
 

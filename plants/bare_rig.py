@@ -1,4 +1,5 @@
-"""Rig files that say what a board must know and no masses: the rest comes from the ranges' middle.
+"""Rig files that state what a board must know and no masses: the other numbers come from the middle
+of the ranges.
 
 A policy for any rig needs no masses, lengths or friction; a simulator does. A bare file is made
 whole by what lies in the middle of what people build, and what was put in is named.
@@ -32,7 +33,7 @@ SECTIONS = ("base", "pole", "motor", "start", "randomisation")
 
 @dataclass(frozen=True)
 class Whole:
-    """A rig, whole."""
+    """A rig with all of its numbers."""
 
     rig: Rig
     text: str
@@ -42,7 +43,7 @@ class Whole:
 
 
 def whole_rig(path: Path, ranges: Ranges) -> Whole:
-    """A rig by its file, which may lack all that a board need not know.
+    """Read the file of a rig, which may lack everything that a board need not know.
 
     Raises:
         UserError: not a rig's file, one of another model, what is needed is missing, or a number
@@ -82,7 +83,7 @@ def _check_needed(
 
 
 def _positive(own: dict[str, Any], section: str | None, key: str, path: Path) -> float:
-    """A number from which others follow; `parse_rig` sees to the others."""
+    """Return a number from which others follow; `parse_rig` checks the others."""
     value = (own if section is None else own[section])[key]
     where = key if section is None else f"[{section}] {key}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
@@ -91,7 +92,8 @@ def _positive(own: dict[str, Any], section: str | None, key: str, path: Path) ->
 
 
 def _merged(own: dict[str, Any], middle: dict[str, Any]) -> dict[str, Any]:
-    """What the file says, and where it says nothing what lies in the middle."""
+    """Return what the file states, with numbers from the middle of the ranges where it states
+    nothing."""
     merged = {**middle, **own}
     for section in SECTIONS:
         said = own.get(section, {})
@@ -114,7 +116,8 @@ _NONE_BESIDE_MASS = frozenset({"rotor_inertia", "tip_mass_kg"})
 
 
 def _derived_outside(rig: Rig, ranges: Ranges) -> Iterator[str]:
-    """What the ranges hold as a share, or as an acceleration and a speed of the hinge."""
+    """Yield the numbers outside their ranges that the ranges hold as a share, or as an acceleration
+    or a speed of the hinge."""
     base, pole, motor = rig.base, rig.pole, rig.motor
     own_kg = base.mass_kg + (0.0 if rig.is_rotary else base.rotor_inertia)
     share = (pole.mass_kg + pole.tip_mass_kg) / own_kg
@@ -143,7 +146,7 @@ def _derived_outside(rig: Rig, ranges: Ranges) -> Iterator[str]:
 
 
 def outside_of(whole: Whole, ranges: Ranges) -> list[str]:
-    """Which of a rig's numbers lie outside of these ranges, in words with the range.
+    """Return which of a rig's numbers lie outside these ranges, in words, with the range.
 
     Of what is a share of something else, the pole's mass, the motor's push and its speed are looked
     at; a friction only in so far as the rig cannot be swung up with it.

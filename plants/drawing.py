@@ -1,4 +1,4 @@
-"""Rigs drawn from wide ranges: what a policy meets that is to drive pendulums it has never seen.
+"""Draw rigs from wide ranges, for a policy that is to drive pendulums that it has never seen.
 
 The ranges, with their sources, are in `ranges/`. A drawn rig is an ordinary rig: it passes the
 checks of every rig file, and `rig_text` writes it as one.
@@ -53,7 +53,7 @@ _REST: Final = {
 
 @dataclass(frozen=True)
 class Spread:
-    """From where a number is drawn."""
+    """The range that a number is drawn from."""
 
     low: float
     high: float
@@ -66,20 +66,21 @@ class Spread:
 
     @property
     def middle(self) -> float:
-        """Half of what is drawn is below it."""
+        """The median of the drawn numbers."""
         if self.logarithmic:
             return math.sqrt(self.low * self.high)
         return (self.low + self.high) / 2.0
 
     def holds(self, value: float) -> bool:
-        """Whether a number lies within, but for what its digits round."""
+        """Return whether a number lies within the range, allowing for the rounding of its
+        digits."""
         slack = 10.0 ** (1 - DIGITS)
         return self.low * (1 - slack) <= value <= self.high * (1 + slack)
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """Of one family of rigs; `numbers` by section and key, as the file has them."""
+    """The ranges of one family of rigs; `numbers` by section and key, as in the file."""
 
     name: str
     model: str
@@ -89,13 +90,13 @@ class Ranges:
 
 
 def families() -> list[str]:
-    """Names of the families of rigs that can be drawn."""
+    """Return the names of the families of rigs that can be drawn."""
     return sorted(path.stem for path in RANGES_FOLDER.glob("*.toml"))
 
 
 @cache
 def load_ranges(family: str) -> Ranges:
-    """The ranges of a family.
+    """Return the ranges of a family.
 
     Raises:
         UserError: there is no such family.
@@ -115,7 +116,7 @@ def load_ranges(family: str) -> Ranges:
 
 
 def draw_rig(family: str, seed: int) -> Rig:
-    """The rig of this number, one that its motor can swing up (`feasible`).
+    """Draw the rig of this number, which its motor can swing up (`feasible`).
 
     Raises:
         UserError: there is no such family.
@@ -125,7 +126,7 @@ def draw_rig(family: str, seed: int) -> Rig:
 
 
 def draw_table(family: str, seed: int) -> dict[str, Any]:
-    """The rig of this number as the table of its file.
+    """Draw the rig of this number, as the table of its file.
 
     Raises:
         UserError: there is no such family.
@@ -145,7 +146,7 @@ def draw_table(family: str, seed: int) -> dict[str, Any]:
 
 
 def feasible(rig: Rig) -> bool:
-    """Whether the motor can swing the pole up and hold it, as far as plain mechanics tells.
+    """Return whether the motor can swing the pole up and hold it, as far as plain mechanics tells.
 
     Its push at standstill, less dead zone and friction, must catch the pole from a lean; its speed
     must reach the pole's fall; the track must hold the stroke; a command must come before the pole
@@ -164,7 +165,7 @@ def feasible(rig: Rig) -> bool:
 
 @dataclass(frozen=True)
 class Figures:
-    """What decides whether a rig can be swung up, of the pole's hinge, in m and s."""
+    """The numbers that decide whether a rig can be swung up, at the pole's hinge, in m and s."""
 
     length_m: float
     """Of the simple pendulum that swings as the pole does."""
@@ -175,7 +176,7 @@ class Figures:
 
 
 def figures_of(rig: Rig) -> Figures:
-    """The figures of a rig."""
+    """Return the figures of a rig."""
     base, pole, motor, lever_m = rig.base, rig.pole, rig.motor, rig.lever_m
     effort = motor.effort(motor.max_duty, 0.0, 1.0, 1.0) - base.coulomb_friction
     drag = motor.damping + base.viscous_friction
@@ -187,7 +188,7 @@ def figures_of(rig: Rig) -> Figures:
 
 
 def middle_table(ranges: Ranges, period_s: float, limit: float) -> dict[str, Any]:
-    """The table of a rig in the middle of the ranges, but for its period and its base's limit."""
+    """Return the table of a rig in the middle of the ranges, with its own period and base limit."""
     middle = {
         section: {key: spread.middle for key, spread in keys.items()}
         for section, keys in ranges.numbers.items()
@@ -202,7 +203,8 @@ def middle_table(ranges: Ranges, period_s: float, limit: float) -> dict[str, Any
 def _table(
     ranges: Ranges, seed: int, period_s: float, drawn: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
-    """A rig's numbers from the drawn ones, which are shares of what each is felt beside."""
+    """Return the table of a rig from the drawn numbers, each of which is a share of a number that
+    it acts together with."""
     base, pole, motor, line = (drawn[name] for name in ("base", "pole", "motor", "line"))
     linear = ranges.model == LINEAR
     lever_m = 1.0 if linear else base["length_m"]
@@ -280,7 +282,7 @@ def _rounded(value: float) -> float:
 
 
 def rig_text(table: dict[str, Any]) -> str:
-    """The TOML of a rig's table."""
+    """Return the TOML of a rig's table."""
     lines = [f"{key} = {_value(value)}" for key, value in table.items() if not _is_table(value)]
     for section, keys in table.items():
         if _is_table(keys):

@@ -104,7 +104,7 @@ class PendulumEnv(gymnasium.Env[Observation, Action]):
         return self.observer.reset(self.plant.counts()), {}
 
     def duty_of(self, action: Action) -> float:
-        """The duty that an action asks the motor for, -1 to 1.
+        """Return the duty that an action asks of the motor, -1 to 1.
 
         Raises:
             UserError: it is the index of none of the rig's duties.

@@ -1,4 +1,4 @@
-"""The equations of both models in closed form, compiled, for one unit after another.
+"""The equations of motion of both models in closed form, compiled, for one unit after another.
 
 MuJoCo is the reference: these are its own steps (integrator `implicitfast`, dry friction as its
 `frictionloss` constraint), written out for two joints. See MuJoCo's documentation, "Computation".
@@ -30,7 +30,7 @@ LEAST_INERTIA = 1e-9
 
 @dataclass
 class Bodies:
-    """What of the units' rigs the equations need, arrays of shape [units], SI units.
+    """What the equations need to know about the units' rigs: arrays of shape [units], in SI units.
 
     For a cart `arm_m` is 0, for an arm the mass `sliding_kg` is 0.
     """
@@ -69,7 +69,7 @@ class Bodies:
         self.pole_stiffness = upright / (_SOFTNESS * self.base_constant)
 
     def numbers(self) -> tuple[Array, ...]:
-        """What `advance` needs of each unit, in the order of its `body`."""
+        """Return what `advance` needs to know about each unit, in the order of its `body`."""
         return tuple(np.asarray(getattr(self, name), np.float64) for name in _BODY)
 
 
@@ -106,7 +106,8 @@ most; and the stiffness of the dampers."""
 
 @njit(cache=True)
 def friction(joints: Joints, pole_slides: float) -> tuple[float, float, float]:
-    """Dry friction: a stiff damper up to the friction, from there on the friction itself.
+    """Return the dry friction: that of a stiff damper up to the limit, and from there on the limit
+    itself.
 
     Args:
         joints: what is known.
@@ -135,7 +136,8 @@ def friction(joints: Joints, pole_slides: float) -> tuple[float, float, float]:
 
 @njit(cache=True)
 def found_friction(joints: Joints, pole_slides: float) -> tuple[float, float, float]:
-    """Friction of base and pole, and which way the pole's hinge slides, if at all.
+    """Return the friction of base and pole, and in which direction the pole's hinge slides, if at
+    all.
 
     Friction makes the accelerations, and they make it. Which way the hinge slides is guessed from
     the last step; where the accelerations say otherwise, what they say is tried, and else the three
@@ -153,7 +155,7 @@ def found_friction(joints: Joints, pole_slides: float) -> tuple[float, float, fl
 
 @njit(cache=True)
 def limited_effort(duty: float, velocity: float, motor: tuple[float, ...]) -> float:
-    """A motor's effort without damping; `plants.motor` says what each number is."""
+    """Return a motor's effort without damping; `plants.motor` explains each number."""
     most, full, gain, dead, emf, stall = motor
     asked = min(max(duty, -most), most) * full
     lost = emf * velocity

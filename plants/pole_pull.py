@@ -1,4 +1,4 @@
-"""How hard a pole can drag its base: what a board must allow before it blames an encoder.
+"""How hard a pole can drag its base, which a board must allow for before it blames an encoder.
 
 A cart of mass M with a pole of mass m, first moment S and inertia I about its hinge (leaning by
 q, upright 0), driven by the force F, obeys
@@ -60,8 +60,8 @@ long, half of it at its tip."""
 def pole_pull(
     lever_m: float, base_inertia: float, moment_kgm: float, inertia_kgm2: float, *, rotary: bool
 ) -> PolePull:
-    """Of a rig by its masses; of a cart at least `HEAVIEST`, since it may be tried before it is
-    weighed, with masses from the middle of the ranges.
+    """Return the pull for a rig, from its masses. For a cart it is at least that of `HEAVIEST`,
+    with masses from the middle of the ranges, because a cart may be tried before it is weighed.
 
     Args:
         lever_m: travel of the hinge per unit of the base.

@@ -260,7 +260,8 @@ def parse_rig(table: dict[str, Any], path: Path) -> Rig:
 
 
 def _motor(table: Any, path: Path) -> Motor | CurrentMotor:
-    """The section without its `kind`, which says what the others are."""
+    """Return the motor of a section without its `kind`, which determines what the other keys
+    are."""
     kind = table.get("kind", "voltage") if isinstance(table, dict) else "voltage"
     if kind not in MOTORS:
         raise UserError(f"{path}: [motor] kind is {kind!r}; known: {', '.join(MOTORS)}")

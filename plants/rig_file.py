@@ -1,4 +1,4 @@
-"""A rig's TOML file, read as it is, and its values checked one by one."""
+"""Read a rig's TOML file as it is, and check its values one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparsectl.common.errors import UserError
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """The table of a rig's file, of which nothing has been checked.
+    """Return the table of a rig's file, unchecked.
 
     Raises:
         UserError: not TOML.
@@ -23,7 +23,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def number(value: Any, where: str, path: Path) -> float:
-    """A finite number.
+    """Return a value that must be a finite number.
 
     Raises:
         UserError: it is none.
@@ -34,7 +34,7 @@ def number(value: Any, where: str, path: Path) -> float:
 
 
 def span(value: Any, where: str, path: Path) -> tuple[float, float]:
-    """A range, [low, high].
+    """Return a value that must be a range, [low, high].
 
     Raises:
         UserError: it is none.

@@ -1,4 +1,4 @@
-"""Many episodes of `PendulumEnv` side by side, one unit each, in one process without MuJoCo."""
+"""Run many episodes of `PendulumEnv` side by side, one unit each, in one process without MuJoCo."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Steps:
-    """What a step of every episode led to, arrays of shape [episodes, ...]; of an episode that was
-    over before the step they mean nothing."""
+    """The results of one step of every episode, arrays of shape [episodes, ...]. For an episode
+    that was over before the step they mean nothing."""
 
     observations: Observation
     rewards: NDArray[np.float64]
@@ -31,7 +31,7 @@ class Steps:
 
 
 class PendulumEpisodes:
-    """Episodes that begin together, each as `PendulumEnv` runs it from the same seed.
+    """Episodes that begin together; each runs as `PendulumEnv` would run it from the same seed.
 
     The draws are the same to the bit, the motion is the same to rounding. An episode that is over
     waits for the others.
@@ -89,7 +89,7 @@ class PendulumEpisodes:
         self.observations: Observation = self._observer.reset(*self.units.counts())
 
     def step(self, duties: NDArray[np.float64]) -> Steps:
-        """Let one control period of every episode pass that is not over.
+        """Let one control period pass in every episode that is not over.
 
         Args:
             duties: [episodes], clipped to -1 and 1.
@@ -123,7 +123,7 @@ class PendulumEpisodes:
 
 
 class Observers:
-    """`Observer` for many rigs of as many stacked frames each."""
+    """An `Observer` for many rigs, all with the same number of stacked frames."""
 
     def __init__(self, rigs: Sequence[Rig]) -> None:
         self._frames = rigs[0].frames
@@ -133,14 +133,15 @@ class Observers:
         self._period_s = np.array([rig.period_s for rig in rigs])
 
     def reset(self, base: NDArray[np.int64], pole: NDArray[np.int64]) -> Observation:
-        """Begin with the rigs at rest at these counts, [rigs]; observations [rigs, frames * 5]."""
+        """Begin with the rigs at rest at these counts, [rigs]; return observations [rigs, frames *
+        5]."""
         self._last = base, pole
         frame = self._frame(base, pole)
         self._history = np.repeat(frame[:, None, :], self._frames, axis=1)
         return self._history.reshape(len(base), -1)
 
     def observe(self, base: NDArray[np.int64], pole: NDArray[np.int64]) -> Observation:
-        """Take the counts of the next control period; observations [rigs, frames * 5]."""
+        """Add the counts of the next control period; return observations [rigs, frames * 5]."""
         frame = self._frame(base, pole)
         self._history = np.concatenate([self._history[:, 1:], frame[:, None, :]], axis=1)
         self._last = base, pole

@@ -1,4 +1,4 @@
-"""Many units of rigs side by side: the plant of `plants.plant`, vectorised over the units.
+"""Simulate many units of rigs side by side: the plant of `plants.plant`, vectorised over the units.
 
 MuJoCo steps one unit; this steps hundreds by the compiled closed form of the same equations. What
 needs one unit in all its detail (a trial, a fault, an identification) takes `Plant`.
@@ -22,7 +22,7 @@ State = tuple[tuple[float, float], tuple[float, float]]
 
 
 class Units:
-    """Units whose time passes a control period at a time.
+    """Units whose time passes one control period at a time.
 
     Args:
         rigs: one a unit; a unit's may be another than its neighbour's.
@@ -50,7 +50,7 @@ class Units:
         self._rest_rad = math.pi + np.array([each.rest_angle_bias_rad for each in parameters])
 
     def advance(self, delay_s: Array, rest_s: Array, duty: Array) -> None:
-        """Let a control period pass.
+        """Let one control period pass.
 
         Args:
             delay_s: for how long the duty before this one still acts, [units].
@@ -72,19 +72,20 @@ class Units:
         self._duty = duty
 
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The encoders: base counts from the middle, pole counts from hanging at rest, [units]."""
+        """Return the encoders' counts: the bases' from the middle, the poles' from hanging at rest,
+        [units]."""
         base = np.floor(self.motion.position / self._unit_per_count)
         pole = np.floor((self.motion.angle - self._rest_rad) / self._rad_per_count)
         return base.astype(np.int64), pole.astype(np.int64)
 
     def angle_rad(self) -> Array:
-        """The poles' angles within -π and π, 0 upright, [units]."""
+        """Return the poles' angles within -π and π, where 0 is upright, [units]."""
         wrapped: Array = np.remainder(self.motion.angle + math.pi, 2.0 * math.pi) - math.pi
         return wrapped
 
 
 def motors_of(rigs: Sequence[Rig], parameters: Sequence[Parameters]) -> tuple[Array, ...]:
-    """The numbers of the units' motors, as `equations.advance` takes them."""
+    """Return the numbers of the units' motors, as `equations.advance` takes them."""
     motors = [rig.motor for rig in rigs]
     currents = [m if isinstance(m, CurrentMotor) else None for m in motors]
     dead = [m.dead_zone_v if isinstance(m, Motor) else m.dead_zone_a for m in motors]
@@ -110,7 +111,8 @@ def _full(motor: Motor | CurrentMotor, parameters: Parameters) -> float:
 
 
 def bodies_of(rigs: Sequence[Rig], parameters: Sequence[Parameters]) -> Bodies:
-    """Masses, lengths, inertias and friction of units, as `Plant` writes them into its model."""
+    """Return masses, lengths, inertias and friction of units, as `Plant` writes them into its
+    model."""
 
     def numbers(number: Callable[[Rig, Parameters], float]) -> Array:
         return np.array([number(*unit) for unit in zip(rigs, parameters, strict=True)])

@@ -32,7 +32,7 @@ BOARDS: Final[dict[str, Board]] = {board.name: board for board in _ALL}
 
 
 def find_board(name: str) -> Board:
-    """The board called `name`.
+    """Return the board called `name`.
 
     Raises:
         UserError: there is none; the message names those there are.

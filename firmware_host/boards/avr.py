@@ -1,4 +1,4 @@
-"""What the boards with an AVR share: ports/common/avr/board.c."""
+"""The parts that the boards with an AVR share; their C is in ports/common/avr/board.c."""
 
 from __future__ import annotations
 

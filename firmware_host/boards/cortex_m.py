@@ -1,4 +1,4 @@
-"""What the boards with a Cortex-M share."""
+"""The parts that the boards with a Cortex-M share."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ STM32F4_WATCHDOG: Final = Watchdog(
 
 
 def link_flags(port: Path) -> tuple[str, ...]:
-    """With the sections that all of them have."""
+    """Return the flags for linking, with the sections that all of these boards have."""
     return own_link_flags(port, CORTEX_M)

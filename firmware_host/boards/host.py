@@ -16,7 +16,7 @@ from sparsectl.firmware_host.programmers import Programmer
 
 @dataclass(frozen=True)
 class HostBoard:
-    """See `Board`."""
+    """The board `host`; see `Board`."""
 
     name: str = "host"
     core: Core = HOST

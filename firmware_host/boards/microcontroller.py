@@ -20,7 +20,8 @@ _SECTIONS: Final = ("-ffunction-sections", "-fdata-sections")
 
 @dataclass(frozen=True)
 class Microcontroller:
-    """See `Board`. The port is the board's own folder and those it shares with others."""
+    """A board with a microcontroller; see `Board`. Its port consists of the board's own folder and
+    of folders that it shares with other boards."""
 
     name: str
     core: Core

@@ -34,7 +34,7 @@ CORES: Final[dict[str, Core]] = {core.name: core for core in _ALL}
 
 
 def find_core(name: str) -> Core:
-    """The core called `name`.
+    """Return the core called `name`.
 
     Raises:
         UserError: there is none; the message names those there are.

@@ -62,7 +62,8 @@ def instruction_addresses(core: Core, elf: Path) -> list[int]:
 
 
 def _rows(lines: list[str]) -> Iterator[tuple[int, list[str], str]]:
-    """addr2line's answer: an address, its functions from the innermost on, its source file."""
+    """Yield the entries of addr2line's answer: an address, its functions from the innermost on, and
+    its source file."""
     start = 0
     while start < len(lines):
         end = start + 1

@@ -11,7 +11,7 @@ from sparsectl.firmware_host.tools import TOOLS
 
 @dataclass(frozen=True)
 class Avr:
-    """See `Core`. The name is the chip's for avr-gcc and simavr."""
+    """An AVR chip; see `Core`. Its name is that of the chip in avr-gcc and simavr."""
 
     name: str
     flash_bytes: int
@@ -28,7 +28,7 @@ class Avr:
         return (f"-mmcu={self.name}", *C_FLAGS, "-gdwarf-2")  # its -g says nothing of inlining
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
-        """By simavr's cycles, which are the chip's."""
+        """Measure by simavr's cycles, which are those of the chip."""
         from sparsectl.firmware_host.cores.avr_measuring import measure
 
         return measure(self, policy, folder, observations)

@@ -1,4 +1,4 @@
-"""Measures a policy on an AVR chip in simavr, instruction by instruction: the cycles are exact."""
+"""Measure a policy on an AVR chip in simavr, instruction by instruction: the cycles are exact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIMULATOR: Final = BENCH / "avr" / "simulator.c"
 
 @dataclass(frozen=True)
 class Run:
-    """What the simulator wrote."""
+    """The output of the simulator."""
 
     calls: NDArray[Any]
     """Fields cycles, instructions, stack, action."""
@@ -84,7 +84,8 @@ def _simulate(
 
 
 def _owner_bytes(core: Core, program: Program) -> bytes:
-    """A byte for each word of the flash: 1 an activation's, 2 a library's, 0 another."""
+    """Return one byte for each word of the flash: 1 for an activation, 2 for a library, 0 for
+    anything else."""
     owned = owners(core, program.elf)
     assert core.flash_bytes is not None  # an AVR is a chip
     words = bytearray(core.flash_bytes // 2)

@@ -33,7 +33,7 @@ _FRAMING = threading.Lock()
 
 @dataclass(frozen=True)
 class Port:
-    """A core's part of the bench program: start-up code, line, linker script."""
+    """A core's part of the bench program: start-up code, serial line and linker script."""
 
     sources: tuple[Path, ...]
     link_flags: tuple[str, ...]

@@ -55,7 +55,7 @@ class _Trace(ctypes.Structure):
 
 
 class BlockTrace:
-    """What ran in a machine since `clear`."""
+    """The blocks that a machine has run since `clear`."""
 
     def __init__(self, machine: unicorn.Uc, status_register: int = 0) -> None:
         """Hook the machine's blocks. status_register: Unicorn's number of the register whose upper
@@ -71,16 +71,16 @@ class BlockTrace:
         weakref.finalize(self, self._library.trace_free, ctypes.byref(self._trace))
 
     def watch(self, address: int) -> None:
-        """Note the flags whenever the instruction at `address` is about to run."""
+        """Record the flags whenever the instruction at `address` is about to run."""
         self._hook(unicorn.UC_HOOK_CODE, self._library.on_instruction, address, address)
 
     def clear(self) -> None:
-        """Forget what ran."""
+        """Discard what was recorded."""
         self._trace.blocks.count = self._trace.flags.count = 0
 
     @property
     def blocks(self) -> NDArray[np.uint64]:
-        """Each block that ran, in order: address | size << 32.
+        """Return each block that ran, in order: address | size << 32.
 
         Raises:
             MemoryError: there were more than fit into memory.
@@ -92,7 +92,7 @@ class BlockTrace:
 
     @property
     def flags(self) -> dict[int, dict[int, int]]:
-        """Place in `blocks` to watched address to the flags there."""
+        """Return the flags at watched addresses, by the place in `blocks` and the address."""
         found: dict[int, dict[int, int]] = {}
         for place, noted in self._trace.flags.values().reshape(-1, 2).tolist():
             found.setdefault(place, {})[noted & 0xFFFFFFFF] = noted >> 32

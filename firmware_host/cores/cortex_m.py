@@ -12,7 +12,7 @@ from sparsectl.firmware_host.tools import TOOLS
 
 @dataclass(frozen=True)
 class CortexM:
-    """See `Core`."""
+    """A Cortex-M core; see `Core`."""
 
     name: str
     architecture_flags: tuple[str, ...]
@@ -36,7 +36,7 @@ class CortexM:
         return (*self.architecture_flags, *C_FLAGS)
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
-        """By an exact trace of instructions and the manual's cycles."""
+        """Measure by an exact trace of instructions and the cycles of the manual."""
         from sparsectl.firmware_host.cores.cortex_m_measuring import measure
 
         return measure(self, self.model, self.unicorn_model, policy, folder, observations)

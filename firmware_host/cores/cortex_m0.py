@@ -1,4 +1,4 @@
-"""Cortex-M0: no FPU, no division; every float operation is a call."""
+"""Cortex-M0, which has no FPU and no division; every float operation is a call."""
 
 from __future__ import annotations
 

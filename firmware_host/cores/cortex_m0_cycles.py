@@ -1,4 +1,5 @@
-"""Cortex-M0 timing: ARM DDI 0432C, table 3-1. No wait states; the single-cycle multiplier."""
+"""Timing of the Cortex-M0 by ARM DDI 0432C, table 3-1, without wait states and with the
+single-cycle multiplier."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from sparsectl.firmware_host.cores.thumb import Instruction
 
 @dataclass(frozen=True)
 class CortexM0Cycles:
-    """See `CycleModel`. Each instruction has its cycles, whatever stands before it."""
+    """The timing of a Cortex-M0; see `CycleModel`. Each instruction has its cycles, whatever comes
+    before it."""
 
     source: str = (
         "cycles by the Cortex-M0 manual (DDI 0432C), single-cycle multiplier, no wait states"

@@ -1,4 +1,4 @@
-"""Cortex-M3: no FPU; integer multiplication and division in hardware."""
+"""Cortex-M3, which has no FPU; it multiplies and divides integers in hardware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cortex-M3 and Cortex-M4F timing.
+"""Timing of the Cortex-M3 and the Cortex-M4F.
 
 ARM DDI 0337I table 3-1 and section 3.3.2 (M3); ARM 100166 (r0p1) table 3-1, section 3.3.2 and,
 for the FPU, table 7-1 (M4). The manuals leave some choices, which are made here so:
@@ -38,7 +38,7 @@ _FLOAT_CYCLES: Final = {"vdiv": 14, "vsqrt": 14} | {
 
 @dataclass(frozen=True)
 class CortexM3Cycles:
-    """See `CycleModel`."""
+    """The timing of both cores; see `CycleModel`."""
 
     multiplies: dict[str, int]
     """Operations that differ between M3 and M4."""
@@ -74,7 +74,8 @@ class CortexM3Cycles:
 
 
 def _single_transfer(instruction: Instruction, before: Instruction | None) -> int:
-    """2 cycles, one less after a load that the address does not need, or for STR [Rn, #imm]."""
+    """Return the cycles of a load or store of one register: 2, or one less after a load that the
+    address does not need and for STR [Rn, #imm]."""
     double = 1 if instruction.registers[0].startswith("d") else 0
     if instruction.operation.startswith("str") and len(instruction.address_registers) == 1:
         return 1
@@ -85,13 +86,14 @@ def _single_transfer(instruction: Instruction, before: Instruction | None) -> in
 
 
 def _move(instruction: Instruction) -> int:
-    """2 cycles for two registers at once between the core and the FPU."""
+    """Return 2 cycles if two registers at once move between the core and the FPU, otherwise 1."""
     kinds = [name[0] for name in instruction.registers]
     return 2 if kinds.count("r") == 2 else 1
 
 
 def _stall(before: Instruction, instruction: Instruction) -> int:
-    """One cycle where an address, or any use of a float result, must wait for what came before."""
+    """Return one cycle if an address, or any use of a float result, must wait for what came
+    before."""
     result = before.writes
     if result is None:
         return 0

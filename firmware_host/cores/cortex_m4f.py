@@ -1,4 +1,4 @@
-"""Cortex-M4F: with the single-precision FPU."""
+"""Cortex-M4F, which has a single-precision FPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cortex-M7 with the single-precision FPU."""
+"""Cortex-M7, with the single-precision FPU."""
 
 from __future__ import annotations
 

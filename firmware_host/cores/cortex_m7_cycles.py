@@ -1,4 +1,4 @@
-"""Cortex-M7 timing, an estimate: Arm publishes no table of cycles for this core.
+"""Timing of the Cortex-M7, which is an estimate: Arm publishes no table of cycles for this core.
 
 One instruction a cycle in order, from memory without wait states; a result may be used after the
 cycles below. Dual issue is not modelled: real code is faster where pairs go together, up to twice.
@@ -40,7 +40,7 @@ _LOAD_LATENCY: Final = 2
 
 @dataclass(frozen=True)
 class CortexM7Cycles:
-    """See `CycleModel`."""
+    """The estimated timing of a Cortex-M7; see `CycleModel`."""
 
     source: str = (
         "an estimate: one instruction a cycle, latencies assumed, dual issue not modelled, "
@@ -61,7 +61,8 @@ class CortexM7Cycles:
 
 
 def _wait(before: Sequence[Instruction], instruction: Instruction) -> int:
-    """Cycles until the operands are there, each instruction in between taken as one cycle."""
+    """Return the cycles until the operands are available, with each instruction in between taken as
+    one cycle."""
     waits = [0]
     needed = set(instruction.reads)
     for distance, earlier in enumerate(reversed(before), 1):

@@ -1,4 +1,5 @@
-"""Measures a policy on a Cortex-M core: an exact trace of instructions, priced by its timing."""
+"""Measure a policy on a Cortex-M core: an exact trace of instructions, priced by the core's
+timing."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def measure(
     folder: Path,
     observations: Float32,
 ) -> Measurement:
-    """See `Core.measure`; a slow policy runs on the first of `observations` only."""
+    """Measure as `Core.measure` says; a slow policy runs on the first of `observations` only."""
     program = build_program(core, PORT, policy, folder)
     code = disassemble(binutil(core, "objdump"), program.elf)
     pricing = Pricing(code, model, owners(core, program.elf))
@@ -79,7 +80,7 @@ def measure(
 
 
 def _action_bytes(core: Core, program: Program) -> int:
-    """Of bench_action, as the linker placed it."""
+    """Return the bytes of bench_action, as the linker placed it."""
     command = [binutil(core, "nm"), "-S", str(program.elf)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return next(

@@ -1,4 +1,4 @@
-"""Runs a Cortex-M program in Unicorn, call by call, and records which blocks ran.
+"""Run a Cortex-M program in Unicorn, call by call, and record which blocks ran.
 
 What ran is exact although nothing is recorded of most instructions: all instructions of a block
 run, a branch at its end was taken if another block follows than the next in memory, and where a
@@ -30,7 +30,7 @@ _STACK_PAINTED: Final = 64 << 10
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the policy."""
+    """One call of the policy, with what it ran."""
 
     action: bytes
     blocks: NDArray[np.uint64]
@@ -41,7 +41,7 @@ class Call:
 
 
 class CortexMachine:
-    """A program in memory, started up, that calls of the policy are made on."""
+    """A program in memory that has started up, so that the policy can be called."""
 
     def __init__(
         self, model: str, image: bytes, symbols: dict[str, int], watched_its: list[int]
@@ -61,7 +61,7 @@ class CortexMachine:
             self._trace.watch(address)
 
     def reset_policy(self) -> None:
-        """policy_reset once, of a policy that keeps a state.
+        """Call policy_reset once; only for a policy that keeps a state.
 
         Raises:
             UserError: as `call`.
@@ -71,7 +71,7 @@ class CortexMachine:
         self._run(self._symbols["policy_reset"], self._symbols["bench_stop"])
 
     def call(self, observation: bytes, action_bytes: int) -> Call:
-        """policy_act once.
+        """Call policy_act once.
 
         Raises:
             UserError: it does not come back, or reaches for memory that is not there.
@@ -114,6 +114,6 @@ class CortexMachine:
 
 
 def _depth(stack: bytes, paint: bytes) -> int:
-    """Bytes from the top down to the lowest that differs from the paint."""
+    """Return the bytes from the top of the stack down to the lowest that differs from the paint."""
     differ = np.flatnonzero(np.frombuffer(stack, np.uint8) != np.frombuffer(paint, np.uint8))
     return 0 if not len(differ) else (len(stack) - int(differ[0]) + 3) // 4 * 4

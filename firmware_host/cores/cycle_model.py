@@ -1,4 +1,4 @@
-"""Models of a processor's timing: the cycles of an instruction after those before it."""
+"""Models of a processor's timing: the cycles of an instruction, which depend on those before it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparsectl.firmware_host.cores.thumb import Instruction
 
 
 class Outcome(Enum):
-    """What an instruction did."""
+    """What an instruction did when it ran."""
 
     RUN = 0
     SKIPPED = 1

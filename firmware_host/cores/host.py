@@ -1,4 +1,4 @@
-"""This machine: time by its clock, instructions by valgrind where that is installed."""
+"""This machine: time by its clock, and instructions by valgrind if that is installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparsectl.firmware_host.cores.core import C_FLAGS, Float32, Measurement
 
 @dataclass(frozen=True)
 class Host:
-    """See `Core`."""
+    """The core of this machine; see `Core`."""
 
     name: str = "host"
     compilers: tuple[str, ...] = ("gcc", "clang", "cc")
@@ -21,7 +21,7 @@ class Host:
     ram_bytes: int | None = None
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
-        """By the machine's own clock."""
+        """Measure by the machine's own clock."""
         from sparsectl.firmware_host.cores.host_measuring import measure
 
         return measure(self, policy, folder, observations, runs)

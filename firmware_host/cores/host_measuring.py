@@ -1,4 +1,4 @@
-"""Measures a policy on this machine: by its clock, and by valgrind where that is installed."""
+"""Measure a policy on this machine: by its clock, and by valgrind if that is installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WITHOUT_VALGRIND = "install valgrind for its instructions"
 def measure(
     core: Core, policy: Path, folder: Path, observations: Float32, runs: int
 ) -> Measurement:
-    """See `Core.measure`."""
+    """Measure as `Core.measure` says."""
     program, sizes = _build(core, policy, folder)
     given = folder / "observations"
     given.write_bytes(observations.tobytes())
@@ -46,8 +46,8 @@ def measure(
 
 
 def memory(core: Core, policy: Path, folder: Path, observations: Float32) -> dict[str, int]:
-    """stack_bytes (the deepest of a call for each of the observations), ram_bytes and flash_bytes,
-    in a fraction of what `measure` needs.
+    """Return stack_bytes (the deepest of one call for each observation), ram_bytes and flash_bytes,
+    in a fraction of the time that `measure` needs.
 
     Raises:
         UserError: no compiler, or it refuses.
@@ -64,7 +64,7 @@ def memory(core: Core, policy: Path, folder: Path, observations: Float32) -> dic
 
 
 def _build(core: Core, policy: Path, folder: Path) -> tuple[Path, dict[str, int]]:
-    """Build the program; return it, and the bytes of the policy's objects per kind of section."""
+    """Build the program; return it, and the bytes of the policy's objects by kind of section."""
     include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(policy))
     own = [policy / name for name in ("policy.c", "policy.S") if (policy / name).is_file()]
     objects = [folder / f"{source.name}.o" for source in own]

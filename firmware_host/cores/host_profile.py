@@ -38,7 +38,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class _Spent:
-    """Instructions at an address of a function."""
+    """The instructions spent at an address of a function."""
 
     program: str
     function: str
@@ -47,7 +47,8 @@ class _Spent:
 
 
 def profile(core: Core, program: Path, observations: Path, folder: Path) -> Profile | None:
-    """Run `program` once over the observations under valgrind; None without valgrind."""
+    """Run `program` once over the observations under valgrind; return None if valgrind is not
+    installed."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         return None

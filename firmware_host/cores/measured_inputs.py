@@ -13,7 +13,7 @@ _FAR: float = 1e3
 
 
 def measured_inputs(golden: Float32, random: int = RANDOM) -> Float32:
-    """Golden vectors first, then corners of their range, then `random` within it.
+    """Return the golden vectors, then corners of their range, then `random` observations within it.
 
     The range of a signal is what the golden vectors span. Corners: all low, all high, one signal
     high with the others low and the other way round, and all far outside.

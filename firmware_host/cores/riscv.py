@@ -1,4 +1,5 @@
-"""32-bit RISC-V cores: compiled by GCC, run by QEMU, which counts instructions, not cycles."""
+"""32-bit RISC-V cores, compiled by GCC and run by QEMU, which counts instructions and not
+cycles."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from sparsectl.firmware_host.tools import TOOLS
 
 @dataclass(frozen=True)
 class RiscV:
-    """See `Core`."""
+    """A RISC-V core; see `Core`."""
 
     name: str
     architecture_flags: tuple[str, ...]
@@ -26,11 +27,12 @@ class RiscV:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """-msave-restore stays off: its calls cost what they save."""
+        """Return the compiler's flags. -msave-restore stays off, because its calls cost what they
+        save."""
         return (*self.architecture_flags, "--specs=picolibc.specs", *C_FLAGS)
 
     def measure(self, policy: Path, folder: Path, observations: Float32, runs: int) -> Measurement:
-        """By the count of retired instructions, which is exact under QEMU's -icount."""
+        """Measure by the count of retired instructions, which is exact under QEMU's -icount."""
         from sparsectl.firmware_host.cores.riscv_measuring import measure
 
         return measure(self, policy, folder, observations)

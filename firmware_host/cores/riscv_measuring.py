@@ -1,4 +1,5 @@
-"""Measures a policy on a RISC-V core: QEMU's virt machine counts the instructions retired."""
+"""Measure a policy on a RISC-V core: QEMU's virt machine counts the instructions that it
+retires."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ _AROUND: Final = 2
 
 
 def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Measurement:
-    """See `Core.measure`."""
+    """Measure as `Core.measure` says."""
     program = build_program(core, PORT, policy, folder)
     actions = read_policy_facts(policy).action_size
     row = np.dtype([("instructions", "<u4"), ("stack", "<u4"), ("action", "<f4", (actions,))])
@@ -55,7 +56,7 @@ def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Me
 
 
 def _run(elf: Path, observations: bytes, expected: int, policy: Path) -> bytes:
-    """Give the program its observations and take what it sends; it never ends by itself.
+    """Send the program its observations and return its answers; it never ends by itself.
 
     Raises:
         UserError: no QEMU, or no answer.
@@ -77,7 +78,7 @@ def _run(elf: Path, observations: bytes, expected: int, policy: Path) -> bytes:
 
 
 def _exchange(process: subprocess.Popen[bytes], observations: bytes, expected: int) -> bytes:
-    """Write and read side by side: the line's buffers are small."""
+    """Write and read at the same time, because the line's buffers are small."""
     assert process.stdin is not None and process.stdout is not None
     stdin, stdout = process.stdin, process.stdout
     ends = time.monotonic() + RUN_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""RV32IMAC, such as the FE310: no FPU; every float operation is a call."""
+"""RV32IMAC, such as the FE310, which has no FPU; every float operation is a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RV32IMAFC: with the single-precision FPU."""
+"""RV32IMAFC, with the single-precision FPU."""
 
 from __future__ import annotations
 

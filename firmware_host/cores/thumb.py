@@ -19,7 +19,7 @@ _IT = re.compile(r"it[te]{0,3}")
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction."""
+    """One instruction of a disassembly."""
 
     address: int
     size: int
@@ -35,19 +35,19 @@ class Instruction:
 
     @cached_property
     def registers(self) -> tuple[str, ...]:
-        """All registers in the operands, in order; ranges in lists are expanded."""
+        """Return all registers in the operands, in order; ranges in lists are expanded."""
         return tuple(_NUMBERS.get(r, r) for r in _REGISTER.findall(_ranges(self.operands)))
 
     @cached_property
     def list_length(self) -> int:
-        """Number of words that a list of registers moves."""
+        """Return the number of words that a list of registers moves."""
         inside = re.search(r"\{(.*?)\}", _ranges(self.operands))
         names = _REGISTER.findall(inside.group(1)) if inside else []
         return sum(2 if name.startswith("d") else 1 for name in names)
 
     @cached_property
     def address_registers(self) -> tuple[str, ...]:
-        """Registers of the address of a single load or store."""
+        """Return the registers of the address of a single load or store."""
         inside = re.search(r"\[(.*?)\]", self.operands)
         names = _REGISTER.findall(inside.group(1)) if inside else []
         return tuple(_NUMBERS.get(name, name) for name in names)
@@ -66,13 +66,13 @@ class Instruction:
 
     @property
     def writes(self) -> str | None:
-        """The register that it computes or loads; None: a store, comparison or branch."""
+        """Return the register that it computes or loads; None for a store, comparison or branch."""
         none = self.is_store or self.is_branch or self.operation in _WRITE_NOTHING
         return None if none or not self.registers else self.registers[0]
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Registers that it reads, including a destination that is added to."""
+        """Return the registers that it reads, including a destination that is added to."""
         if self.is_store or self.operation in _WRITE_NOTHING or self.accumulates:
             return self.registers
         return self.registers[1:]
@@ -93,21 +93,21 @@ _WRITE_NOTHING = ("cmp", "cmn", "tst", "teq", "vcmp", "vcmpe", "push", "vpush", 
 
 
 class Code:
-    """All instructions of a program, found by address."""
+    """All instructions of a program, which are found by address."""
 
     def __init__(self, instructions: Sequence[Instruction]) -> None:
         self.instructions = list(instructions)
         self._addresses = [instruction.address for instruction in self.instructions]
 
     def block(self, address: int, size: int) -> tuple[Instruction, ...]:
-        """The instructions in `size` bytes from `address`."""
+        """Return the instructions in `size` bytes from `address`."""
         first = bisect_left(self._addresses, address)
         last = bisect_left(self._addresses, address + size)
         return tuple(self.instructions[first:last])
 
 
 def disassemble(objdump: str, elf: Path) -> Code:
-    """Every instruction in the program's text."""
+    """Return every instruction in the text of the program."""
     command = [objdump, "-d", "-j", ".text", str(elf)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return Code(list(_instructions(text)))
@@ -138,7 +138,7 @@ def _instruction(address: int, size: int, name: str, operands: str, in_it: bool)
 
 
 def _ranges(operands: str) -> str:
-    """r4-r7 becomes r4, r5, r6, r7."""
+    """Expand ranges of registers: r4-r7 becomes r4, r5, r6, r7."""
 
     def spell(found: re.Match[str]) -> str:
         kind, first, last = found.group(1), int(found.group(2)), int(found.group(3))

@@ -27,7 +27,7 @@ Visit = tuple[int, tuple[tuple[int, int], ...]]
 
 
 class Passage(NamedTuple):
-    """A visit of a block, with everything that determines its price."""
+    """A visit of a block, with everything that determines its cost."""
 
     before: Visit | None
     visit: Visit
@@ -39,7 +39,7 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True)
 class Cost:
-    """Cycles and instructions of one call."""
+    """The cycles and instructions of one call."""
 
     cycles: int
     instructions: int
@@ -60,7 +60,8 @@ class Pricing:
         """Addresses of the IT instructions where the flags decide over cycles."""
 
     def price(self, call: Call) -> Cost:
-        """Cycles and instructions of a call, from policy_act's first to its return."""
+        """Return the cycles and instructions of a call, from the first instruction of policy_act to
+        its return."""
         trace = hashlib.sha256(call.blocks.tobytes() + repr(call.flags).encode()).digest()
         if trace not in self._known:  # code whose path no value decides has one trace
             counted = self._count(call)
@@ -78,7 +79,7 @@ class Pricing:
         return Cost(cycles, instructions)
 
     def activation_share(self) -> float:
-        """Share of activations in all cycles so far."""
+        """Return the share of activations in all cycles so far."""
         part = whole = 0
         for passage, count in self._passages.items():
             block, prices = self._block(passage.visit[0]), self._price(passage)
@@ -108,7 +109,8 @@ class Pricing:
         return found
 
     def _called_by_activation(self, visits: list[Visit], numbers: np.ndarray) -> np.ndarray:
-        """Is it library code, and was an activation the last of the policy's own to run?"""
+        """Return whether this is library code, and the last code of the policy's own to run was an
+        activation."""
         lasts = [self._block(visit[0])[-1].address for visit in visits]
         library = np.array([address in self._owners.libraries for address in lasts])[numbers]
         inside = np.array([address in self._owners.activations for address in lasts])[numbers]
@@ -141,7 +143,7 @@ class Pricing:
 
 
 def _numbered(call: Call) -> tuple[list[Visit], np.ndarray]:
-    """The kinds of visits, and the kind of each block that ran."""
+    """Return the kinds of visits, and the kind of each block that ran."""
     unique, numbers = np.unique(call.blocks, return_inverse=True)
     visits: list[Visit] = [(int(block), ()) for block in unique]
     known: dict[Visit, int] = {}
@@ -157,7 +159,7 @@ def _numbered(call: Call) -> tuple[list[Visit], np.ndarray]:
 def _outcomes(
     block: tuple[Instruction, ...], flags: dict[int, int], taken: bool
 ) -> list[tuple[Instruction, Outcome]]:
-    """What each instruction of the block did."""
+    """Return what each instruction of the block did."""
     outcomes = []
     now: int | None = None
     for instruction in block:
@@ -173,7 +175,8 @@ def _outcomes(
 
 
 def _watched_its(code: Code) -> list[int]:
-    """ITs over something that takes more than a cycle when it runs."""
+    """Return the addresses of the IT instructions before anything that takes more than a cycle when
+    it runs."""
     watched: list[int] = []
     latest = 0
     for instruction in code.instructions:
@@ -204,7 +207,8 @@ def _costs_more(instruction: Instruction) -> bool:
 
 
 def _holds(condition: str, flags: int) -> bool:
-    """Does the condition hold? flags: N, Z, C, V as bits 3 to 0 (ARMv7-M ARM, table A7-1)."""
+    """Return whether the condition holds. `flags` has N, Z, C and V as bits 3 to 0 (ARMv7-M ARM,
+    table A7-1)."""
     n, z, c, v = (bool(flags >> bit & 1) for bit in (3, 2, 1, 0))
     holds = {
         "eq": z,

@@ -1,1 +1,1 @@
-"""Emulators: what runs a board's firmware on this machine, its serial line a pty."""
+"""Emulators, which run a board's firmware on this machine with a pty as its serial line."""

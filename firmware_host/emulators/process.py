@@ -1,4 +1,4 @@
-"""The host board's firmware needs no emulator: it is a process of this machine."""
+"""Run the host board's firmware, which needs no emulator: it is a process of this machine."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """See `Emulator`."""
+    """The firmware as a process; see `Emulator`."""
 
     tools: tuple[str, ...] = ()
     note: str = "this machine's own clock"
 
     def command(self, elf: Path, scratch: Path) -> list[str]:
-        """The process itself."""
+        """Return the process itself."""
         return [str(elf)]
 
     def instructions(self, seconds: float) -> int | None:
-        """A clock counts none."""
+        """Return None: a clock counts no instructions."""
         return None

@@ -1,4 +1,5 @@
-"""QEMU's system emulators, with time bound to instructions so that timers count those exactly."""
+"""QEMU's system emulators, whose time is bound to instructions so that timers count them
+exactly."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from sparsectl.firmware_host.tools import find_tool
 
 @dataclass(frozen=True)
 class Qemu:
-    """See `Emulator`."""
+    """One of QEMU's machines; see `Emulator`."""
 
     program: str
     """qemu-system-…"""
@@ -31,7 +32,8 @@ class Qemu:
         return "instructions are exact (QEMU); it has no model of cycles, caches or flash waits"
 
     def command(self, elf: Path, scratch: Path) -> list[str]:
-        """QEMU prints the pty as it starts; sleep=on lets an idle core idle."""
+        """Return the command of QEMU, which prints the pty when it starts; sleep=on lets an idle
+        core idle."""
         return [
             find_tool(self.program),
             *("-machine", self.machine, "-kernel", str(elf), "-bios", "none"),
@@ -42,7 +44,7 @@ class Qemu:
         ]
 
     def instructions(self, seconds: float) -> int | None:
-        """Exact but for the resolution of the firmware's timer."""
+        """Return the instructions, which are exact up to the resolution of the firmware's timer."""
         if self.counts_at_hz is not None:
             return round(seconds * self.counts_at_hz)
         return round(seconds * 1e9 / (1 << self.ns_shift))

@@ -28,7 +28,7 @@ class RunningBoard:
     """
 
     def __init__(self, board: Board, elf: Path) -> None:
-        """Start nothing yet.
+        """Take the firmware `elf` of `board`; nothing is started yet.
 
         Raises:
             UserError: nothing emulates this board.

@@ -1,4 +1,4 @@
-"""simavr: AVR chips, cycle by cycle. Its library is driven by a small program of ours."""
+"""simavr emulates AVR chips cycle by cycle; a small program of ours drives its library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCE: Final = FIRMWARE / "emulation" / "simavr_bridge.c"
 
 @dataclass(frozen=True)
 class Simavr:
-    """See `Emulator`."""
+    """An AVR chip in simavr; see `Emulator`."""
 
     chip: str
     clock_hz: int
@@ -33,7 +33,7 @@ class Simavr:
         return "cycles are exact (simavr)"
 
     def command(self, elf: Path, scratch: Path) -> list[str]:
-        """Compiles the program that joins simavr's serial line to a pty.
+        """Compile the program that connects simavr's serial line to a pty, and return its command.
 
         Raises:
             UserError: no simavr, or no compiler of this machine.
@@ -44,5 +44,5 @@ class Simavr:
         return [str(program), self.chip, str(self.clock_hz), str(elf), self.encoders]
 
     def instructions(self, seconds: float) -> int | None:
-        """It counts cycles, which say more."""
+        """Return None: simavr counts cycles, which say more."""
         return None
