@@ -209,8 +209,10 @@ def main(config: ExportSpeedConfig) -> None:
         trees = {"before": earlier, "after": ROOT}
         for name, board in tqdm(pairs, desc="exports", unit="pair", disable=None):
             row = row_of(config, name, board, trees, Path(folder))
-            results["rows"][f"{name} on {board}"] = row | {"before_revision": config.before}
-            results["provenance"] = provenance()
+            origin = provenance()
+            revisions = {"revision": origin["revision"], "before_revision": config.before}
+            results["rows"][f"{name} on {board}"] = row | revisions
+            results["provenance"] = origin
             write_json(config.out, results)
             print(name, board, row, flush=True)
 

@@ -126,12 +126,12 @@ def export_speed() -> list[str]:
         if row["refused"] and row["files"]:
             differs = "all: it was refused before"
         lines.append(f"| {name} | {' | '.join(cells)} | {differs} |")
-    revision = results["provenance"]["revision"]
+    revisions = ", ".join(dict.fromkeys(row["revision"] for row in results["rows"].values()))
     load = max(row["load"] for row in results["rows"].values())
     return [
         *lines,
         "",
-        f"Revision {revision}, before it {row['before_revision']}. Up to {load:.0f} processes "
+        f"Revisions {revisions}, before them {row['before_revision']}. Up to {load:.0f} processes "
         "wanted the two cores meanwhile: the clock's seconds say nothing of a machine that is "
         "free.",
     ]

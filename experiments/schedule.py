@@ -123,9 +123,9 @@ def run(
 def _end(standing: Standing, folder: Folder, task: Task, outcome: Outcome) -> None:
     del standing.running[task.name]
     if outcome.exit_code and is_disk_full(outcome.error):
-        raise UserError(
-            f"{task.label}: {outcome.error} (make room on the disk, then run this command again)"
-        )
+        # The command's own advice is for one that runs alone.
+        said = outcome.error.partition("; ")[0]
+        raise UserError(f"{task.label}: {said}; free disk space, then run this command again")
     folder.record(task, outcome)
     if outcome.exit_code:
         standing.failed[task.name] = outcome.error

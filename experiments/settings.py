@@ -55,7 +55,9 @@ class Setting:
                 raise UserError(f"{self.option} takes true or false, not {value!r}")
             return [self.option if value else self.option.replace("--", "--no-", 1)]
         if self.is_list and not values:
-            raise UserError(f"{self.option} is an empty list; give a value, or leave it out")
+            if self.is_repeated or self.is_positional:
+                raise UserError(f"{self.option} is an empty list; give a value, or leave it out")
+            return [self.option]
         texts = [str(each) for each in values]
         if self.is_positional:
             return texts

@@ -72,6 +72,12 @@ def test_what_runs_share_is_one_task(folder: Path) -> None:
         assert all(names.index(each.name) < names.index(task.name) for each in task.inputs.values())
 
 
+def test_an_empty_list_is_the_option_without_values(folder: Path) -> None:
+    plan = planned(folder, GOOD.replace('"gradual"', '"gradual"\ndistill.hidden = []'))
+    words = {each.run.table: plan.tasks[each.tasks["distill"]].words(folder) for each in plan.runs}
+    assert "--hidden" in words["plain"] and "--hidden" not in words["by magnitude"]
+
+
 def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) -> None:
     plan = planned(folder)
     assert planned(folder, "# a comment\n" + GOOD).digest == plan.digest
@@ -106,6 +112,7 @@ def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) ->
         ("[30, 20]", "[30, -20]", 22, ("keep is -20",)),
         ("[30, 20]", "[30, 100_000_000]", 22, ("keep is 100,000,000", "at most")),
         ("[30, 20]", "[]", 22, ("empty list",)),
+        ("[evaluate]", "[export]\nboard = []\n[evaluate]", 13, ("empty list",)),
         ("[0, 1]", '[0, "1"]', 21, ("seed is '1'",)),
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
         ("[grid]", '[grid]\nmethod = ["plane"]', 21, ("'plane'", "'plain'")),

@@ -1,0 +1,54 @@
+"""Keep the finished runs of a sweep in results/sweep_NAME.json, from which the tables are made.
+
+sparsectl sweep benchmarks/hopper.toml
+python benchmarks/sweep_results.py runs/hopper
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from measured import here
+
+from sparsectl.common.files import read_json, write_json
+from sparsectl.experiments.folder import SWEEP
+from sparsectl.experiments.results import read_results
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass(frozen=True)
+class SweepResultsConfig:
+    """Which sweep."""
+
+    sweep: Annotated[Path, tyro.conf.Positional]
+    """Its folder; the folder's name is that of the result."""
+    out: Path = RESULTS
+    """The folder of the results."""
+
+
+def kept(sweep: Path) -> dict[str, Any]:
+    """The rows of the finished runs, what is not finished, and the revision that ran the sweep."""
+    results = read_results(sweep)
+    rows = [asdict(row) for row in results.rows]
+    for row in rows:
+        del row["folder"]
+    ran = read_json(sweep / SWEEP)["provenance"]
+    unfinished = [each["run"] for each in results.unfinished]
+    return {"rows": rows, "unfinished": unfinished, "ran_at": ran["revision"], "provenance": here()}
+
+
+def main(config: SweepResultsConfig) -> None:
+    """Write the file."""
+    path = config.out / f"sweep_{config.sweep.resolve().name}.json"
+    found = kept(config.sweep)
+    write_json(path, found)
+    print(f"{path.name}: {len(found['rows'])} runs", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(SweepResultsConfig))

@@ -1,0 +1,46 @@
+"""The table of a sweep says what its rows say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsectl.common.files import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import sweep_tables  # noqa: E402
+
+
+def row(method: str, seed: int, returned: float, weights: int) -> dict[str, Any]:
+    return {
+        "environment": "Hopper-v5",
+        "method": method,
+        "seed": seed,
+        "score": returned / 2000,
+        "return_mean": returned,
+        "episodes": 100,
+        "teacher_return_mean": 2000.0,
+        "kept_weights": weights,
+        "kept_parameters": weights + 3,
+        "teacher_weights": 1000,
+        "teacher_parameters": 1100,
+        "table_bytes": 4 * weights,
+    }
+
+
+def test_a_row_is_the_mean_of_its_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row("a", 0, 1000, 30), row("a", 1, 2000, 40), row("b", 0, 500, 33)]
+    result = {"rows": rows, "unfinished": ["b, seed 1"], "ran_at": "abc"}
+    write_json(tmp_path / "sweep_x.json", result)
+    monkeypatch.setattr(sweep_tables, "RESULTS", tmp_path)
+    teacher, _, _, _, first, second, *_, note = sweep_tables.sweep_table("x")
+    assert "1,000 weights, 1,100 with biases" in teacher and "is 2,000." in teacher
+    start = "| a | 35 (3.50%) | 38 (3.45%) | 140 | 2 | 1,500 | 75.0% [50.0%, 100.0%] | 50.0% |"
+    assert first == start
+    assert second == "| b | 33 (3.30%) | 36 (3.27%) | 132 | 1 | 500 | 25.0% | 25.0% |"
+    assert "1 runs of the file are not finished" in note and "Revision abc" in note
