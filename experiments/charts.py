@@ -65,8 +65,8 @@ _INTERVALS: Final = (
     "lowest run. A method with one run has no interval."
 )
 _PARETO: Final = (
-    "Each point is a run: score against {size}. The line joins the runs that no other beats in "
-    "both."
+    "Each point is a run: score against {size}. The steps are the best score at each size: they "
+    "join the runs that no other beats in both."
 )
 _TEACHERS: Final = (
     "Learning curves of the teachers: mean return of the evaluations over the seeds, and the range "
@@ -129,14 +129,18 @@ def _intervals(found: Sequence[Summary], unit: str) -> Figure:
     groups: dict[str, list[Summary]] = {}
     for summary in found:
         groups.setdefault(summary.environment, []).append(summary)
-    most = max(map(len, groups.values()))
+    most, before = max(map(len, groups.values())), list[str]()
     figure, panels = _panels(len(groups), 0.9 + ROW_INCHES * most)
     for axes, (environment, rows) in zip(panels, groups.items(), strict=True):
         for y, row in enumerate(reversed(rows)):
             _bar(axes, y + 0.13, row.iqm, row.iqm_interval, COLOURS[0], "o", "IQM")
             _bar(axes, y - 0.13, row.mean, row.mean_interval, COLOURS[1], "s", "mean")
             axes.plot(row.lowest, y, "|", color="0.35", markersize=9, label="lowest run")
-        axes.set_yticks(range(len(rows)), [row.method for row in reversed(rows)])
+        names = [row.method for row in reversed(rows)]
+        axes.set_yticks(range(len(rows)), names)
+        if axes.get_subplotspec().colspan.start and names == before:
+            axes.tick_params(labelleft=False)
+        before = names
         axes.set(title=environment, xlabel=unit, ylim=(-0.6, len(rows) - 0.4))
         axes.grid(axis="y", visible=False)
     _legend(figure, panels[0], 3)
@@ -168,7 +172,7 @@ def _pareto(results: Results, size: str, label: str) -> Figure:
         rows = [row for row in results.rows if row.environment == environment and _has(row, size)]
         front = pareto_front([(getattr(row, size), -(row.score or 0.0)) for row in rows])
         best = sorted((getattr(rows[i], size), rows[i].score) for i in front)
-        axes.plot(*zip(*best, strict=True), color="0.6", lw=1, zorder=1)
+        axes.step(*zip(*best, strict=True), color="0.6", lw=1, zorder=1, where="post")
         for i, method in enumerate(results.methods):
             own = [row for row in rows if row.method == method]
             axes.plot(
@@ -257,7 +261,7 @@ def _plain_ticks(axes: Any) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     low, high = sorted(axes.get_xlim())
-    subs = (1.0,) if high / low > 500 else (1.0, 2.0, 5.0) if high / low > 5 else range(1, 10)
+    subs = (1.0,) if high / low > 150 else (1.0, 2.0, 5.0) if high / low > 5 else range(1, 10)
     axes.xaxis.set_major_locator(LogLocator(subs=tuple(subs)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
