@@ -45,7 +45,7 @@ def pareto(config: ParetoConfig) -> JSON:
     env = common_environment(config, paths)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
     for path in paths:
-        check_policy(load_acting(path), env, path)
+        check_policy(load_acting(path, of_task(config)), env, path)
     if config.teacher is not None:
         check_policy(
             load_acting(config.teacher, LoadOptions(normalizer=config.normalizer)),
@@ -74,7 +74,7 @@ def common_environment(config: ParetoConfig, paths: list[Path]) -> str:
     """
     found: dict[str, Path] = {}
     for path in paths:
-        known = load_acting(path).environment
+        known = load_acting(path, of_task(config)).environment
         env = chosen_environment(config.env, config.env_kwargs, config.wrapper, known, path)
         if env is None:
             raise UserError(f"{path} names no environment; give one with --env")
@@ -109,14 +109,23 @@ def point_of(config: ParetoConfig, path: Path) -> JSON:
         "student": f"{folder.name}/{path.stem}",
         "kept_weights": student.kept_weights,
         "table_bytes": table_bytes(path),
-        **measured(config, path),
+        **measured(config, path, task=config.task),
     }
 
 
-def measured(config: ParetoConfig, policy: Path, normalizer: Path | None = None) -> JSON:
+def of_task(config: ParetoConfig) -> LoadOptions:
+    """Which task of a student of several is asked for."""
+    return LoadOptions(task=config.task, environment=config.env)
+
+
+def measured(
+    config: ParetoConfig, policy: Path, normalizer: Path | None = None, task: int | None = None
+) -> JSON:
     """Measure the return with its interval and CVaR, in other episodes than those that `evaluate`
     reports."""
-    asked = EvaluateConfig(policy, config.env, config.episodes, seed=0, normalizer=normalizer)
+    asked = EvaluateConfig(
+        policy, config.env, config.episodes, seed=0, normalizer=normalizer, task=task
+    )
     result = evaluate(asked, progress=None, series=Series.PARETO)
     return {key: value for key, value in result.items() if key.startswith(("return_", "cvar_"))}
 

@@ -53,6 +53,18 @@ def read_student(path: Path, task: int | None = None) -> PolicyGraph:
         raise UserError(f"{path}: {error}") from error
 
 
+def is_of_several_tasks(path: Path) -> bool:
+    """Return whether a file is a student of several tasks.
+
+    Raises:
+        UserError: it ends as a student's file does, but is none.
+    """
+    if path.suffix.lower() != ".safetensors":
+        return False
+    with open_student(path) as (_, metadata):
+        return bool(tasks_of(metadata))
+
+
 def graph_of_student(student: StudentFile) -> PolicyGraph:
     """Return the deterministic masked network of a student that has been read.
 

@@ -79,6 +79,8 @@ class ParetoConfig:
     """Episodes for each student; all are run in the same ones."""
     out: Path = Path("runs/pareto")
     """Folder for pareto.json and pareto.png."""
+    task: int | None = None
+    """For students of several tasks: the task, from 0; by default the task of --env."""
     env_kwargs: UseAppendAction[tuple[str, ...]] = ()
     """Keyword arguments of the environment, as key=value or JSON; repeat it for several."""
     wrapper: UseAppendAction[tuple[str, ...]] = ()

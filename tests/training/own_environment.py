@@ -137,6 +137,27 @@ class Fixed(Reach):
         self.action_space = Box(np.float32([-2, 1]), np.float32([2, 1]))
 
 
+class Lever(gymnasium.Env[Any, Any]):
+    """A lever that is pulled, left or pushed, -1 to 1, as the observation's sign asks."""
+
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(3, start=-1)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        reward = float(action * np.sign(self.seen[0]))
+        self.steps += 1
+        return self._observation(), reward, False, self.steps >= STEPS, {}
+
+    def _observation(self) -> Any:
+        self.seen = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return self.seen.copy()
+
+
 gymnasium.register("Reach-v0", entry_point="own_environment:Reach")
 
 

@@ -17,6 +17,11 @@ from sparsectl.policy.signals_json import check_signals, normaliser
 from sparsectl.policy.tasks import heads_of
 
 Flags = NDArray[np.bool_]
+TABLE = 2
+"""Dimensions of an array with a row per transition and a column per number."""
+TIE = 1e-4
+"""Values of choices that differ by less, as a share of the largest one's size or of 1, are equal:
+those of a batch and of a single row differ by rounding."""
 
 VALUES_KIND = "values"
 """Key of the metadata: the kind of `teacher_values`, one of `policy.choices.VALUES`."""
@@ -126,6 +131,13 @@ ARRAYS = tuple(
 """The arrays that every dataset has."""
 
 
+def best_choices(values: NDArray[Any], signals: dict[str, Any]) -> Array:
+    """Return the choice with the greatest value of each row, the first of equals: [N, 1]."""
+    choices = choices_of(signals)
+    first = 0 if choices is None else choices.first
+    return np.asarray(values.argmax(axis=1)[:, None] + first, np.float32)
+
+
 def joined(datasets: list[Dataset]) -> Dataset:
     """Join datasets; the metadata is that of the first."""
     names = datasets[0].arrays
@@ -163,6 +175,7 @@ def checked(dataset: Dataset, path: Path) -> Dataset:
     _check_bounds(path, arrays, dataset.signals)
     if choices is not None:
         _check_whole(path, arrays)
+        _check_best(path, arrays, choices, in_file)
     return Dataset(**arrays, metadata=dataset.metadata)
 
 
@@ -176,6 +189,11 @@ def _sizes(dataset: Dataset, path: Path) -> tuple[int, int]:
 
 def _array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if array.shape != shape:
+        if len(shape) == TABLE and array.ndim != TABLE:
+            raise UserError(
+                f"{path}: `{name}` has shape {array.shape}; it needs a row per transition and a "
+                f"column per number, ({len(array) if array.ndim else 0}, …)"
+            )
         raise UserError(f"{path}: `{name}` has shape {array.shape}; the others ask for {shape}")
     if shape[1:] == () and name in ("terminations", "truncations"):
         if array.dtype.kind not in "bu":
@@ -199,6 +217,28 @@ def _check_whole(path: Path, arrays: dict[str, Any]) -> None:
                 f"{path}: `{name}` has {arrays[name][row, 0]:g} in row {row}; a choice is a whole "
                 "number"
             )
+
+
+def _check_best(
+    path: Path, arrays: dict[str, Any], choices: Choices, in_file: dict[str, Any]
+) -> None:
+    """Check that the teacher's choices are those that it values most, but for rounding."""
+    values = arrays.get("teacher_values")
+    if values is None:
+        return
+    rows, best = np.arange(len(values)), values.max(axis=1)
+    chosen = values[rows, arrays["teacher_actions"][:, 0].astype(np.int64) - choices.first]
+    # In float64, since a difference of float32 may overflow.
+    less = best.astype(np.float64) - chosen.astype(np.float64)
+    other = less > TIE * np.maximum(1, np.abs(values).max(axis=1))
+    if other.any():
+        name = in_file["teacher_values"]
+        raise UserError(
+            f"{path}: in {int(other.sum())} of {len(values)} rows, first in row "
+            f"{int(other.argmax())}, `teacher_actions` is not the choice with the greatest of "
+            f"`{name}`; leave `teacher_actions` out, or order the columns of `{name}` as the "
+            "choices are numbered"
+        )
 
 
 def _check_bounds(path: Path, arrays: dict[str, Any], signals: dict[str, Any]) -> None:

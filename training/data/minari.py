@@ -15,7 +15,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import check_writable
 from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.choices import VALUES
-from sparsectl.training.data.dataset import VALUES_KIND, Dataset, checked
+from sparsectl.training.data.dataset import VALUES_KIND, Dataset, best_choices, checked
 from sparsectl.training.environments.signals import environment_signals
 
 TEACHER_ACTION = "teacher_action"
@@ -184,10 +184,13 @@ def _joined(episodes: list[Any], metadata: dict[str, Any]) -> Dataset:
     if kind is not None:
         values = all_of([e.infos[kind][: len(e.actions)] for e in episodes])
         metadata = {**metadata, VALUES_KIND: kind}
+    labels = all_of([_labels(e) for e in episodes])
+    if values is not None and TEACHER_ACTION not in episodes[0].infos:
+        labels = best_choices(values, metadata["signals"])
     return Dataset(
         observations=all_of([e.observations[:-1] for e in episodes]),
         actions=all_of([_column(e.actions) for e in episodes]),
-        teacher_actions=all_of([_labels(e) for e in episodes]),
+        teacher_actions=labels,
         rewards=all_of([e.rewards for e in episodes]),
         next_observations=all_of([e.observations[1:] for e in episodes]),
         terminations=all_of([e.terminations for e in episodes]),

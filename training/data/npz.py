@@ -15,9 +15,17 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.policy.choices import VALUES, Choices
 from sparsectl.policy.signals_json import check_signals
-from sparsectl.training.data.dataset import ARRAYS, VALUES_KIND, Dataset, checked
+from sparsectl.training.data.dataset import (
+    ARRAYS,
+    TABLE,
+    VALUES_KIND,
+    Dataset,
+    best_choices,
+    checked,
+)
 from sparsectl.training.environments.signals import choice_signal
 
+LABELS = "teacher_actions"
 FORMAT = "sparsectl.dataset"
 VERSION = 1
 BYTES_LIMIT = 32 * 2**30
@@ -42,8 +50,9 @@ def read_npz(path: Path) -> Dataset:
     """Read a dataset.
 
     The array `q_values` or `logits` contains a teacher's value for each choice. An npz from another
-    tool may lack `teacher_actions`, in which case the actions are used, and `metadata`, in which
-    case plain signals are made and the action's bounds are taken from the data.
+    tool may lack `teacher_actions`, in which case the choices with the greatest values are used or,
+    without values, the actions; and `metadata`, in which case plain signals are made and the
+    action's bounds are taken from the data.
 
     Raises:
         UserError: the file is missing, truncated or foreign, a key is missing, shapes do not fit,
@@ -51,15 +60,18 @@ def read_npz(path: Path) -> Dataset:
     """
     arrays = _read_arrays(path)
     metadata = _metadata(path, arrays.pop("metadata", None))
-    arrays.setdefault("teacher_actions", arrays.get("actions", np.empty(0)))
     for name in ARRAYS:
-        if name not in arrays:
+        if name not in arrays and name != LABELS:
             raise UserError(f"{path} has no array `{name}`; it needs {', '.join(ARRAYS)}")
-    if "signals" not in metadata:
-        metadata["signals"] = _plain_signals(arrays)
     kind = _kind_of_values(path, arrays)
-    metadata |= {} if kind is None else {VALUES_KIND: kind}
+    if "signals" not in metadata:
+        metadata["signals"] = _plain_signals(path, arrays)
     values = None if kind is None else arrays[kind]
+    if LABELS not in arrays:
+        arrays[LABELS] = arrays["actions"]
+        if values is not None and values.ndim == TABLE and values.size:
+            arrays[LABELS] = best_choices(values, metadata["signals"])
+    metadata |= {} if kind is None else {VALUES_KIND: kind}
     columns = {name: arrays[name] for name in ARRAYS}
     return checked(Dataset(**columns, metadata=metadata, teacher_values=values), path)
 
@@ -112,9 +124,13 @@ def _metadata(path: Path, header: NDArray[Any] | None) -> dict[str, Any]:
     return metadata
 
 
-def _plain_signals(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+def _plain_signals(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Make signals for an npz without any: bounds of ±1 if the actions fit, otherwise the largest;
-    if there are values of choices, the actions are their indices from 0."""
+    if there are values of choices, the actions are their indices from 0.
+
+    Raises:
+        UserError: actions are of an integer type, and nothing says what of.
+    """
 
     def signals(values: NDArray[Any], prefix: str, limit: float | None) -> list[dict[str, Any]]:
         low, scale = (None, 1.0) if limit is None else (-limit, limit)
@@ -123,7 +139,13 @@ def _plain_signals(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         return [{"name": name, **entry} for name in names]
 
     actions, kind = arrays["actions"], next((kind for kind in VALUES if kind in arrays), None)
-    if kind is not None:
+    if kind is None and actions.dtype.kind in "iu":
+        raise UserError(
+            f"{path}: `actions` is {actions.dtype}, and nothing says whether these are numbers or "
+            "choices; save numbers as float32, and beside choices the teacher's `logits` or "
+            "`q_values`, a column for each choice (1 for the chosen one and 0 will do)"
+        )
+    if kind is not None and arrays[kind].ndim == TABLE:
         action = [choice_signal(Choices(0, arrays[kind].shape[-1]))]
     else:
         action = signals(actions, "a", _largest(actions))

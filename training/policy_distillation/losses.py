@@ -43,7 +43,9 @@ def mse(outputs: Tensor, values: Tensor, temperature: float) -> Loss:
 
 def kl(outputs: Tensor, values: Tensor, temperature: float) -> Loss:
     """Return KL(softmax(values / τ) ‖ softmax(outputs))."""
-    log_wanted = (values / temperature).log_softmax(dim=-1)
+    # Centred, so that a small temperature makes shares of 0 and none that are not finite.
+    centred = values - values.amax(dim=-1, keepdim=True)
+    log_wanted = (centred / temperature).log_softmax(dim=-1)
     wanted, log_shares = log_wanted.exp(), outputs.log_softmax(dim=-1)
     # The logarithm of a probability of 0 may be -inf, and its term is 0.
     divergence = torch.where(wanted > 0, wanted * (log_wanted - log_shares), 0.0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from sparsectl.common.errors import UserError
+from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.choices import LOGITS, Q_VALUES
 from sparsectl.training.config import DistillConfig
@@ -22,6 +24,9 @@ rewards; 1 for logits, whose softmax is the teacher's policy."""
 NOT_OF_CHOICES = ("td3bc", "bc")
 """Methods that imitate the executed actions."""
 LEAST_WIDTH = 1e-6
+LEAST_TEMPERATURE = float(np.finfo(np.float32).tiny)
+LEAST_DIFFERENCE = 1e-6
+"""Values over the temperature that differ by less have the same share in float32."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ def term_of(
         raise UserError(f"loss is {config.loss!r}; use one of {', '.join(LOSSES)}")
     if config.temperature is not None and not 0 < config.temperature < float("inf"):
         raise UserError(f"temperature is {config.temperature:g}; it must be more than 0")
+    if config.temperature is not None and config.temperature < LEAST_TEMPERATURE:
+        raise UserError(
+            f"temperature is {config.temperature:g}, which is 0 in float32; give "
+            f"{LEAST_TEMPERATURE:.2g} or more, or --loss nll, which takes the best choice alone"
+        )
     if dataset.choices is None:
         _check_real(config, teacher)
         return None
@@ -82,11 +92,30 @@ def term_of(
             "give --loss kl"
         )
     temperature = config.temperature or TEMPERATURES.get(str(kind), 1.0)
+    if values is not None:
+        _check_values(config, values, temperature if loss == "kl" else None)
     if loss != "mse":
         return ChoiceTerm(loss, temperature)
     assert values is not None
     wide = values.astype("float64")
     return ChoiceTerm(loss, temperature, float(wide.mean()), max(float(wide.std()), LEAST_WIDTH))
+
+
+def _check_values(config: DistillConfig, values: Array, temperature: float | None) -> None:
+    """Check that the values tell choices apart, over a temperature if there is one."""
+    differences = np.ptp(values.astype(np.float64), axis=1)
+    largest = float(differences.max())
+    if largest == 0:
+        raise UserError(
+            f"{config.dataset}: the teacher gives all choices of a row the same value, in every "
+            "row; collect from a teacher that prefers some"
+        )
+    if temperature is not None and largest / temperature < LEAST_DIFFERENCE:
+        raise UserError(
+            f"temperature is {temperature:g}, but the teacher's values of a row in "
+            f"{config.dataset} differ by at most {largest:g}: all choices would be equally good; "
+            f"give at most {largest:.2g}"
+        )
 
 
 def _check_real(config: DistillConfig, teacher: ActingPolicy | None) -> None:

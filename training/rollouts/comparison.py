@@ -13,6 +13,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.actor_file import is_actor
 from sparsectl.policy.load import LoadOptions, load_acting
+from sparsectl.policy.student import is_of_several_tasks
 from sparsectl.training.config import EvaluateConfig
 from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.rollouts.evaluate import (
@@ -43,7 +44,13 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
             f"normalizer {config.normalizer} is for a file of Stable-Baselines3 or CleanRL, and "
             f"neither {paths[0]} nor {paths[1]} is one; leave it out"
         )
-    policies = [_loaded(config, path) for path in paths]
+    several = [is_of_several_tasks(path) for path in paths]
+    if config.task is not None and not any(several):
+        raise UserError(
+            f"task is {config.task}, but neither {paths[0]} nor {paths[1]} is a student of several "
+            "tasks; leave it out"
+        )
+    policies = [_loaded(config, path, of) for path, of in zip(paths, several, strict=True)]
     env_id = _environment(config, paths, policies)
     for path, policy in zip(paths, policies, strict=True):
         check_policy(policy, env_id, path)
@@ -74,10 +81,12 @@ def compare(config: EvaluateConfig, paths: tuple[Path, Path]) -> dict[str, Any]:
     }
 
 
-def _loaded(config: EvaluateConfig, path: Path) -> ActingPolicy:
-    """Load a policy; only files of RL libraries need a separate normaliser."""
+def _loaded(config: EvaluateConfig, path: Path, of_several_tasks: bool) -> ActingPolicy:
+    """Load a policy; only files of RL libraries need a separate normaliser, and only a student of
+    several tasks one of these."""
     normalizer = config.normalizer if is_actor(path) else None
-    return load_acting(path, LoadOptions(normalizer=normalizer))
+    task = config.task if of_several_tasks else None
+    return load_acting(path, LoadOptions(normalizer=normalizer, task=task, environment=config.env))
 
 
 def _environment(

@@ -222,9 +222,13 @@ def signals_of(env_id: str) -> dict[str, Any]:
 
 
 def _training_env(env_id: str, signals: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-    """Return the environment for training: normalised and, for shipped rigs, with uniform
-    starts."""
+    """Return the environment for training: normalised, its choices counted from 0 as the libraries
+    do and, for shipped rigs, with uniform starts."""
     env = make_environment(env_id, {"start": "mixed"} if signals["rig"] else None)
+    choices = choices_of(signals)
+    if choices is not None and choices.first:
+        space = gymnasium.spaces.Discrete(choices.count)
+        env = gymnasium.wrappers.TransformAction(env, lambda a: a + choices.first, space)
     offset, scale, *_ = normaliser(signals)
     if not offset.any() and (scale == 1).all():
         return env

@@ -202,6 +202,50 @@ def test_a_cut_episode_is_truncated() -> None:
     assert len(joined([cut, small()])) == 93
 
 
+CHOSEN = np.tile([[2.0], [0.0], [1.0]], (20, 1)).astype(np.float32)
+VALUES = 3 * (CHOSEN == np.arange(3)).astype(np.float32)
+
+
+def save_choices(path: Path, **changes: Any) -> Path:
+    """Transitions as another tool saves them: plain arrays, an executed choice now and then by
+    chance."""
+    dataset = small()
+    arrays = {name: getattr(dataset, name) for name in ARRAYS}
+    arrays |= {"actions": np.zeros_like(CHOSEN), "teacher_actions": CHOSEN, "q_values": VALUES}
+    arrays = {name: value for name, value in (arrays | changes).items() if value is not None}
+    np.savez(path, **arrays)
+    return path
+
+
+def test_labels_that_lack_are_the_most_valued_choices(tmp_path: Path) -> None:
+    found = read_dataset(save_choices(tmp_path / "d.npz", teacher_actions=None))
+    np.testing.assert_array_equal(found.teacher_actions, CHOSEN)
+    assert found.choices is not None and found.choices.count == 3
+    alike = VALUES - np.float32(1e-6) * VALUES  # what rounding does is no contradiction
+    read_dataset(save_choices(tmp_path / "e.npz", q_values=np.maximum(alike, VALUES[:, ::-1])))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"q_values": VALUES[:, ::-1]}, "in 40 of 60 rows, first in row 0, `teacher_actions` is"),
+        ({"q_values": VALUES[:, 0]}, r"`q_values` has shape \(60,\)|real numbers"),
+        ({"q_values": VALUES[:, :2]}, "its bounds are 0 to 1"),
+        ({"q_values": None, "actions": CHOSEN.astype(int)}, "says whether these are numbers or ch"),
+        (
+            {"q_values": None, "actions": CHOSEN[:, 0], "teacher_actions": CHOSEN[:, 0]},
+            r"`actions` has shape \(60,\); it needs a row per transition and a column per number",
+        ),
+    ],
+)
+def test_choices_of_other_tools_that_do_not_fit_are_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        read_dataset(save_choices(tmp_path / "d.npz", **changes))
+    assert "\n" not in str(caught.value)
+
+
 def test_signals_repeat_over_frames_and_scale_with_the_data() -> None:
     scaled = standardised(small().signals, small().observations)
     offset, scale, *_ = normaliser(scaled)

@@ -44,6 +44,17 @@ def test_gradients_are_those_of_autograd(name: str, shape: tuple[int, ...], seed
     np.testing.assert_allclose(loss.gradient.detach(), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("temperature", [1.2e-38, 1e-30, 1e30])
+def test_no_temperature_overflows(temperature: float) -> None:
+    values = torch.tensor([[3e37, -3e37, 0.0], [2.0, 2.0, 1.999]])
+    outputs = torch.tensor([[-200.0, 300.0, 0.0], [0.0, 0.0, 0.0]])
+    found = LOSSES["kl"](outputs, values, temperature)
+    assert bool(found.value.isfinite().all()) and bool(found.gradient.isfinite().all())
+    if temperature < 1:  # the best alone, equal ones alike
+        wanted = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+        torch.testing.assert_close(found.gradient, outputs.softmax(dim=-1) - wanted)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_values_of_thousands_at_a_small_temperature_stay_finite(name: str) -> None:
     values = torch.tensor([[3e4, -3e4, 0.0], [500.0, 500.0, 499.999]])

@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from sparsectl.command_line.config import ParetoConfig
+from sparsectl.commands.pareto import pareto
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
@@ -28,6 +30,7 @@ from sparsectl.training.environments.signals import choice_signal, environment_s
 from sparsectl.training.policy_distillation.heads import HeadsTerm
 from sparsectl.training.policy_distillation.losses import LOSSES
 from sparsectl.training.policy_distillation.term import ChoiceTerm
+from sparsectl.training.rollouts.comparison import compare
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.settings import FinetuneOptions
 
@@ -144,7 +147,20 @@ def test_each_task_is_evaluated_by_its_number_or_its_environment(
         evaluate(EvaluateConfig(path, episodes=2))
     with pytest.raises(UserError, match=r"task is 3, but .* has the tasks 0 "):
         evaluate(EvaluateConfig(path, task=3, episodes=2))
+    assert (
+        by_number["returns"]
+        == compare(EvaluateConfig(task=0, episodes=2), (path, path))["returns"]["b"]
+    )
+    with pytest.raises(UserError, match=r"has the tasks 0 .*; give --task"):
+        compare(EvaluateConfig(episodes=2), (path, path))
+    (point,) = pareto(ParetoConfig((path,), task=0, episodes=2, out=tmp_path / "front"))["points"]
+    named = ParetoConfig((path,), env=games_env(0), episodes=2, out=tmp_path / "named")
+    assert pareto(named)["points"] == [point] and point["return_mean"] >= 0
+    with pytest.raises(UserError, match=r"has the tasks 0 .*; give --task"):
+        pareto(ParetoConfig((path,), episodes=2, out=tmp_path / "front"))
     export_policy(ExportConfig(path, tmp_path / "policy", observations=100))
+    with pytest.raises(UserError, match="task is 1, but neither .* is a student of several tasks"):
+        compare(EvaluateConfig(task=1, episodes=2), (tmp_path / "policy", tmp_path / "policy"))
     with pytest.raises(UserError, match="is of 3 tasks, MinAtar/Breakout-v1 is one; give the stud"):
         evaluate(EvaluateConfig(tmp_path / "policy", env=games_env(0), episodes=2))
     with pytest.raises(UserError, match="it is for students of several tasks"):

@@ -19,6 +19,7 @@ from sparsectl.policy.load import load, load_acting
 from sparsectl.training.config import CollectConfig, DistillConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.distillation.distill import distill
+from sparsectl.training.policy_distillation.losses import LOSSES
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
@@ -137,12 +138,26 @@ def test_choices_alone_are_learnt_by_nll(dataset: Path, tmp_path: Path) -> None:
         distill(replace(config, loss="kl", out=tmp_path / "other"))
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_teacher_without_preferences_teaches_nothing(
+    loss: Any, dataset: Path, tmp_path: Path
+) -> None:
+    known = read_dataset(dataset)
+    values = np.full_like(known.choice_values(), 3)
+    write_dataset(tmp_path / "flat.npz", replace(known, teacher_values=values))
+    config = asked(tmp_path / "flat.npz", tmp_path / "run", method="policy-distillation", loss=loss)
+    with pytest.raises(UserError, match="all choices of a row the same value, in every row"):
+        distill(config)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"temperature": 0.0}, "temperature is 0; it must be more than 0"),
         ({"temperature": -1.0}, "temperature is -1; it must be more than 0"),
         ({"temperature": float("nan")}, "temperature is nan; it must be more than 0"),
+        ({"temperature": 1e-45}, "temperature is .*e-45, which is 0 in float32; give 1.2e-38"),
+        ({"temperature": 1e30}, "differ by at most .* all choices would be equally good; give at"),
         ({"temperature": 1.0, "loss": "mse"}, "loss mse has none"),
         ({"loss": "huber"}, "loss is 'huber'; use one of nll, mse, kl"),
         ({"method": "td3bc"}, "td3bc, which is for continuous actions"),

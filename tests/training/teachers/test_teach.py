@@ -225,6 +225,25 @@ def test_teachers_that_choose_are_taught_and_go_on(
     assert result["return_mean"] >= 8
 
 
+def test_choices_that_do_not_count_from_0_are_taught(tmp_path: Path) -> None:
+    config = TeachConfig(
+        env="tests.training.own_environment:Lever",
+        algo="dqn",
+        steps=600,
+        hidden=(16,),
+        learning_rate=1e-2,
+        learning_starts=100,
+        evaluate_every=600,
+        evaluate_episodes=5,
+        out=tmp_path,
+    )
+    assert teach(config)["return_mean"] > 5  # of 20; by chance it is 0
+    policy = load_acting(tmp_path / "teacher.onnx")
+    assert policy.choices is not None and (policy.choices.first, policy.choices.count) == (-1, 3)
+    seen = np.float32([[-0.9, 0.1], [0.9, 0.1]])
+    np.testing.assert_array_equal(policy.act(seen), [[-1], [1]])
+
+
 def settings_of(**given: Any) -> Teaching:
     return resolved(TeachConfig(**given))
 
