@@ -19,6 +19,7 @@ from sparsectl.policy.tasks import heads_of
 Flags = NDArray[np.bool_]
 TABLE = 2
 """Dimensions of an array with a row per transition and a column per number."""
+IN_ROWS = "it needs a row per transition and a column per number"
 TIE = 1e-4
 """Values of choices that differ by less, as a share of the largest one's size or of 1, are equal:
 those of a batch and of a single row differ by rounding."""
@@ -190,10 +191,7 @@ def _sizes(dataset: Dataset, path: Path) -> tuple[int, int]:
 def _array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if array.shape != shape:
         if len(shape) == TABLE and array.ndim != TABLE:
-            raise UserError(
-                f"{path}: `{name}` has shape {array.shape}; it needs a row per transition and a "
-                f"column per number, ({len(array) if array.ndim else 0}, …)"
-            )
+            raise UserError(f"{path}: `{name}` has shape {array.shape}; {IN_ROWS}")
         raise UserError(f"{path}: `{name}` has shape {array.shape}; the others ask for {shape}")
     if shape[1:] == () and name in ("terminations", "truncations"):
         if array.dtype.kind not in "bu":

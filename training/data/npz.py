@@ -17,6 +17,7 @@ from sparsectl.policy.choices import VALUES, Choices
 from sparsectl.policy.signals_json import check_signals
 from sparsectl.training.data.dataset import (
     ARRAYS,
+    IN_ROWS,
     TABLE,
     VALUES_KIND,
     Dataset,
@@ -64,12 +65,16 @@ def read_npz(path: Path) -> Dataset:
         if name not in arrays and name != LABELS:
             raise UserError(f"{path} has no array `{name}`; it needs {', '.join(ARRAYS)}")
     kind = _kind_of_values(path, arrays)
+    for name, array in arrays.items():
+        if not array.ndim or (name == kind and array.ndim != TABLE):
+            raise UserError(f"{path}: `{name}` has shape {array.shape}; {IN_ROWS}")
     if "signals" not in metadata:
         metadata["signals"] = _plain_signals(path, arrays)
     values = None if kind is None else arrays[kind]
     if LABELS not in arrays:
         arrays[LABELS] = arrays["actions"]
-        if values is not None and values.ndim == TABLE and values.size:
+        rows = arrays[LABELS].shape[:1]
+        if values is not None and values.size and values.shape[:1] == rows:
             arrays[LABELS] = best_choices(values, metadata["signals"])
     metadata |= {} if kind is None else {VALUES_KIND: kind}
     columns = {name: arrays[name] for name in ARRAYS}
@@ -145,7 +150,7 @@ def _plain_signals(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any
             "choices; save numbers as float32, and beside choices the teacher's `logits` or "
             "`q_values`, a column for each choice (1 for the chosen one and 0 will do)"
         )
-    if kind is not None and arrays[kind].ndim == TABLE:
+    if kind is not None:
         action = [choice_signal(Choices(0, arrays[kind].shape[-1]))]
     else:
         action = signals(actions, "a", _largest(actions))

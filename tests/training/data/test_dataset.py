@@ -229,7 +229,8 @@ def test_labels_that_lack_are_the_most_valued_choices(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"q_values": VALUES[:, ::-1]}, "in 40 of 60 rows, first in row 0, `teacher_actions` is"),
-        ({"q_values": VALUES[:, 0]}, r"`q_values` has shape \(60,\)|real numbers"),
+        ({"q_values": VALUES[:, 0]}, r"`q_values` has shape \(60,\); it needs a row"),
+        ({"rewards": np.float32(1)}, r"`rewards` has shape \(\); it needs a row"),
         ({"q_values": VALUES[:, :2]}, "its bounds are 0 to 1"),
         ({"q_values": None, "actions": CHOSEN.astype(int)}, "says whether these are numbers or ch"),
         (
