@@ -8,8 +8,8 @@
 
 #define CHOICE_NONE (0.0f / 0.0f) /* NaN, without a library's header */
 
-/* The action itself. On a rig whose policies choose among duties, the duty whose index it is; NaN,
- * which faults, if it is no duty's index. */
+/* Return the action itself or, on a rig whose policies choose among duties, the duty with that
+ * index. If there is none, return NaN, which faults. */
 static inline float choice_duty(float action) {
 #ifdef RIG_DUTIES
     static const float duties[RIG_DUTY_COUNT] = RIG_DUTIES;

@@ -5,10 +5,10 @@
 #include "firmware_state.h"
 #include "port.h"
 
-/* A control tick that is due, from encoders to motor to report, or, in host mode, to the host. */
+/* Run a control tick that is due: encoders, policy, motor, report; in host mode up to the host. */
 void firmware_tick(struct firmware *firmware, const struct port_tick *due);
 
-/* One control tick on raw counts, `periods` nominal periods after the last one: check, observe,
+/* Run one control tick on raw counts, `periods` nominal periods after the last one: check, observe,
  * infer, and return the duty that may be applied. It does not drive the motor, but it stops one
  * that may no longer run at once. */
 void firmware_control(struct firmware *firmware, int32_t base_raw, int32_t pole_raw,

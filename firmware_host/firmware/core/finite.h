@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Neither NaN nor infinite. */
+/* Return whether it is neither NaN nor infinite. */
 static inline bool is_finite(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);

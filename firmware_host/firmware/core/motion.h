@@ -54,7 +54,7 @@ struct motion {
     int32_t still_travel;  /* counts that the base travelled meanwhile */
 };
 
-/* Forget what was. */
+/* Begin anew, as if nothing had moved yet. */
 void motion_reset(struct motion *motion);
 
 /* Take the steps of a tick, `periods` nominal periods after the last one, under the duty applied
