@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.firmware_host.earlier_policy import facts_of_header, vectors_of_header
 from sparsectl.policy.folder import (
     GOLDEN_VECTORS,
@@ -35,19 +36,18 @@ def read_policy_facts(policy: Path) -> PolicyFacts:
             )
     said = read_policy_json(policy)
     if said is None or GOLDEN_VECTORS not in said:
+        warn(
+            f"{policy} has no policy.json with golden vectors, as `sparsectl export` writes it; "
+            "export the policy again: the next release will refuse this folder"
+        )
         return facts_of_header(policy / HEADER)
     check_unchanged(policy, HEADER, said)
     return PolicyFacts.from_json(said, policy / POLICY_JSON)
 
 
-def sequence_flags(policy: Path) -> tuple[str, ...]:
-    """Return the flags that tell a bench program after how many calls to reset the state of the
-    policy in the folder `policy`; none if it keeps no state.
-
-    Raises:
-        UserError: as `read_golden_vectors`.
-    """
-    length = sequence_length(policy)
+def sequence_flags(length: int | None) -> tuple[str, ...]:
+    """Return the flags that tell a bench program to reset the policy's state after each `length`
+    calls (`sequence_length`); none for None, which is a policy without a state."""
     return () if length is None else (f"-DBENCH_SEQUENCE={length}u",)
 
 

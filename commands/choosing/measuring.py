@@ -256,7 +256,7 @@ def need_of_host(folder: Path, golden: GoldenVectors) -> list[MemoryNeed]:
     """Return the same for this machine, for an export without a board; the C is in `folder`."""
     calls = measured_inputs(golden.observations)
     with scratch_folder("memory") as scratch:
-        taken = memory(HOST, folder, scratch, calls)
+        taken = memory(HOST, folder, scratch, calls, golden.sequence_length)
     compiler = f"{platform.machine()}, {compiler_in_words(HOST)}"
     return [MemoryNeed("this computer", compiler, **taken, calls=len(calls), is_target=False)]
 

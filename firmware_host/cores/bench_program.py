@@ -13,7 +13,11 @@ from typing import Final
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.compiler import OUT_OF_ROOM, compile_object, find_compiler, link
 from sparsectl.firmware_host.cores.core import FIRMWARE, WARNINGS, Core
-from sparsectl.firmware_host.policy_folder import read_policy_facts, sequence_flags
+from sparsectl.firmware_host.policy_folder import (
+    read_policy_facts,
+    sequence_flags,
+    sequence_length,
+)
 
 BENCH: Final = FIRMWARE / "bench"
 SECTION_FLAGS: Final = ("-ffunction-sections", "-fdata-sections")
@@ -57,7 +61,7 @@ def build_program(core: Core, port: Port, policy: Path, folder: Path) -> Program
     Raises:
         UserError: no compiler, or it refuses.
     """
-    include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(policy))
+    include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(sequence_length(policy)))
     frame, before = _frame(core, port, policy, folder, include)
     own = [
         _compile(core, policy / name, folder, (*WARNINGS, *include))
@@ -84,7 +88,7 @@ def _frame(
     """
     facts = read_policy_facts(policy)
     sizes = (facts.observation_size, facts.action_size, facts.state_size)
-    key = (find_compiler(core), core.flags, port, sizes, sequence_flags(policy))
+    key = (find_compiler(core), core.flags, port, sizes, sequence_flags(sequence_length(policy)))
     with _FRAMING:
         if key not in _FRAMES:
             objects = [

@@ -12,7 +12,7 @@ from sparsectl.firmware_host.compiler import compile_object, link
 from sparsectl.firmware_host.cores.bench_program import BENCH, section_bytes
 from sparsectl.firmware_host.cores.core import WARNINGS, Core, Float32, Measurement
 from sparsectl.firmware_host.cores.host_profile import profile
-from sparsectl.firmware_host.policy_folder import sequence_flags
+from sparsectl.firmware_host.policy_folder import sequence_flags, sequence_length
 
 RUN_TIMEOUT_S = 300.0
 _NOTE = "wall-clock time of this machine, least and median; a host has no cycle count to quote; "
@@ -23,7 +23,7 @@ def measure(
     core: Core, policy: Path, folder: Path, observations: Float32, runs: int
 ) -> Measurement:
     """Measure as `Core.measure` says."""
-    program, sizes = _build(core, policy, folder)
+    program, sizes = _build(core, policy, folder, sequence_length(policy))
     given = folder / "observations"
     given.write_bytes(observations.tobytes())
     answer = _run([str(program), str(runs), str(given)], policy)
@@ -45,14 +45,23 @@ def measure(
     )
 
 
-def memory(core: Core, policy: Path, folder: Path, observations: Float32) -> dict[str, int]:
+def memory(
+    core: Core, policy: Path, folder: Path, observations: Float32, length: int | None
+) -> dict[str, int]:
     """Return stack_bytes (the deepest of one call for each observation), ram_bytes and flash_bytes,
     in a fraction of the time that `measure` needs.
+
+    Args:
+        core: this machine.
+        policy: a folder with the policy's C; nothing else in it is read.
+        folder: an empty one for the program.
+        observations: what the policy is called with, [count, observation_size].
+        length: after how many of them the state of a recurrent policy is reset; None: it has none.
 
     Raises:
         UserError: no compiler, or it refuses.
     """
-    program, sizes = _build(core, policy, folder)
+    program, sizes = _build(core, policy, folder, length)
     given = folder / "observations"
     given.write_bytes(observations.tobytes())
     figures, _, _ = _run([str(program), "1", str(given)], policy).partition(b"\n")
@@ -63,9 +72,11 @@ def memory(core: Core, policy: Path, folder: Path, observations: Float32) -> dic
     }
 
 
-def _build(core: Core, policy: Path, folder: Path) -> tuple[Path, dict[str, int]]:
+def _build(
+    core: Core, policy: Path, folder: Path, length: int | None
+) -> tuple[Path, dict[str, int]]:
     """Build the program; return it, and the bytes of the policy's objects by kind of section."""
-    include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(policy))
+    include = (f"-I{policy.resolve()}", f"-I{BENCH}", *sequence_flags(length))
     own = [policy / name for name in ("policy.c", "policy.S") if (policy / name).is_file()]
     objects = [folder / f"{source.name}.o" for source in own]
     for source, path in zip(own, objects, strict=True):

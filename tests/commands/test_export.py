@@ -19,6 +19,7 @@ from sparsectl.commands.export import export
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.registry import ENCODINGS
 from sparsectl.export.packaging.registry import PACKAGES
+from sparsectl.firmware_host import policy_folder
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.firmware_host.cores import CORES
@@ -198,6 +199,19 @@ def test_bench_on_all_cores(model: Path) -> None:
     for found in result["cores"].values():
         assert found.get("bit_exact") or "install" in found["reason"]
         assert found.get("reason") or min(found["flash"]["code"], found["flash"]["tables"]) > 0
+
+
+@pytest.mark.parametrize("board", [(), ("cortex-m0",)])
+def test_export_never_reads_the_c_that_it_wrote(
+    board: tuple[str, ...], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if board:
+        need("arm-none-eabi-gcc")
+    read: list[Path] = []
+    monkeypatch.setattr(policy_folder, "facts_of_header", read.append)
+    monkeypatch.setattr(policy_folder, "vectors_of_header", lambda path, _: read.append(path))
+    export(ChooseConfig(model, tmp_path / "p", board=board, encoding="csr", **FEW))  # type: ignore[arg-type]
+    assert read == [] and (tmp_path / "p" / "policy.json").is_file()
 
 
 def test_bench_of_a_folder_whose_golden_vectors_do_not_hold_is_an_error(

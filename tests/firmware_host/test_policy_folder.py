@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as arrays
 
 from sparsectl.commands.choosing.benches import on_board
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.golden import MOST_NUMBERS
 from sparsectl.export.pipeline import export_policy
@@ -47,10 +48,12 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     (folder / POLICY_JSON).write_text(json.dumps(said))
 
 
-def test_both_ways_of_reading_agree(folder: Path) -> None:
+def test_both_ways_of_reading_agree(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a folder with golden vectors in policy.json nothing is read but that; of one without, as
-    earlier releases wrote it, or without any policy.json, the C."""
+    earlier releases wrote it, or without any policy.json, the C, with a warning."""
+    warn.cache_clear()
     facts, golden = read_policy_facts(folder), read_golden_vectors(folder)
+    assert capsys.readouterr().err == ""
     graph = read_onnx(folder / "policy.onnx")
     assert facts == PolicyFacts.of(graph, "csr")
     assert golden.observations.shape == (4, 25) and golden.actions.shape == (4, 1)
@@ -61,6 +64,9 @@ def test_both_ways_of_reading_agree(folder: Path) -> None:
         assert earlier.observations.tobytes() == golden.observations.tobytes()
         assert earlier.actions.tobytes() == golden.actions.tobytes()
         (folder / POLICY_JSON).unlink(missing_ok=True)
+    said = capsys.readouterr().err
+    assert "export the policy again: the next release will refuse this folder" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["policy.h", "policy_vectors.h"])

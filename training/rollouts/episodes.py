@@ -50,8 +50,11 @@ SHOWN_EPISODES = 20
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
-PRELOADED = ["__main__", __name__, "sparsectl.plants.side_by_side"]
-"""What the server process imports of which workers are copies."""
+PRELOADED = [
+    *("__main__", __name__, "sparsectl.plants.side_by_side"),
+    "sparsectl.training.rollouts.unblocked",
+]
+"""What the server process imports of which workers are copies, in this order."""
 
 
 def check_fit(policy: ActingPolicy, signals: dict[str, Any], environment: str) -> None:
@@ -247,7 +250,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def _started_without_interrupts() -> Iterator[None]:
-    """A process that is started from this thread meanwhile has SIGINT blocked, until it unblocks
+    """While the block runs, a process that this thread starts has SIGINT blocked, until it unblocks
     it: Ctrl-C reaches the whole group, and what still imports would print its traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,3 +109,32 @@ def test_mistakes_are_one_line(
 
 def test_environments_are_made_by_name() -> None:
     assert make_environment("sparsectl/sensorsini_cartpole-v0").observation_space.shape == (25,)
+
+
+NEXT_PROCESS = """
+import multiprocessing, signal, sys
+from pathlib import Path
+from sparsectl.training.config import CollectConfig
+from sparsectl.training.rollouts.collect import collect
+
+def tell() -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    print(signal.SIGINT in mask, default, flush=True)
+
+if __name__ == "__main__":
+    collect(CollectConfig(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), 10, workers=1))
+    process = multiprocessing.get_context("forkserver").Process(target=tell)
+    process.start()
+    process.join()
+"""
+
+
+def test_other_processes_from_the_workers_server_hear_ctrl_c(
+    balancer: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(NEXT_PROCESS)
+    words = [sys.executable, str(script), str(balancer), ENVIRONMENT, str(tmp_path / "d.npz")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
