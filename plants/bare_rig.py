@@ -26,7 +26,7 @@ NEEDED = {
     },
     "pole": {"counts_per_turn": "the counts of a turn of the pole's encoder"},
 }
-"""What a file must have in any case, by section."""
+"""The keys that every file must have, by section."""
 
 SECTIONS = ("base", "pole", "motor", "start", "randomisation")
 
@@ -37,7 +37,7 @@ class Whole:
 
     rig: Rig
     text: str
-    """Of a file of it."""
+    """The TOML of a file with all of these numbers."""
     guessed: tuple[str, ...]
     """The numbers of base, pole and motor that its own file does not give."""
 

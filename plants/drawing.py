@@ -31,10 +31,12 @@ LEAST_LEAN_RAD: Final = 0.42
 one that cannot neither catches the pole nor swings it up within its track."""
 
 LEAST_SPEED: Final = 0.3
-"""Of the hinge, in units of that at which the pole falls (the root of gravity times length)."""
+"""The least speed of the hinge at full duty, in units of the speed at which the pole falls (the square
+root of gravity times length)."""
 
 MOST_FALL: Final = 0.4
-"""Of the time in which an upright pole falls e-fold, how much may pass before a command acts."""
+"""The most time that may pass before a command acts, in units of the time in which the lean of an
+upright pole grows e-fold."""
 
 LEAST_TRACK: Final = 0.5
 """Travel of the hinge to either side, in lengths of the pole's equivalent simple pendulum."""
@@ -168,11 +170,11 @@ class Figures:
     """The numbers that decide whether a rig can be swung up, at the pole's hinge, in m and s."""
 
     length_m: float
-    """Of the simple pendulum that swings as the pole does."""
+    """Length of the simple pendulum that swings as the pole does."""
     push: float
     """Acceleration at standstill and full duty, less dead zone and Coulomb friction."""
     speed: float
-    """At which the full duty no longer accelerates."""
+    """Speed of the hinge at which the full duty no longer accelerates it."""
 
 
 def figures_of(rig: Rig) -> Figures:

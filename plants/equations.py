@@ -25,7 +25,7 @@ _DRAG = 2.0 / (_LARGEST_IMPEDANCE * _TIME_CONSTANT_S)
 _SOFTNESS = (1.0 - _IMPEDANCE) / _IMPEDANCE
 
 LEAST_INERTIA = 1e-9
-"""Of a body about an axis about which it has none, as `plants.plant` gives it to MuJoCo."""
+"""Inertia of a body about an axis about which it has none, as `plants.plant` gives it to MuJoCo, kg m²."""
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Bodies:
     arm_m: Array
     pole_kg: Array
     centre_m: Array
-    """From the hinge to the centre of the pole's mass."""
+    """Distance from the hinge to the centre of the pole's mass."""
     pole_inertia: Array
-    """Of the pole about its own centre, kg m²."""
+    """Moment of inertia of the pole about its own centre, kg m²."""
     base_damping: Array
     """Viscous friction and back-EMF."""
     pole_damping: Array
@@ -54,14 +54,14 @@ class Bodies:
     def __post_init__(self) -> None:
         # The terms of the mass matrix that no motion changes.
         self.moment = self.pole_kg * self.centre_m
-        """kg m."""
+        """First moment of the pole about its hinge, kg m."""
         self.hinge_inertia = self.pole_kg * self.centre_m**2 + self.pole_inertia
         self.coupling = np.where(self.rotary, -self.arm_m, 1.0) * self.moment
         self.base_constant = self.base_inertia + np.where(
             self.rotary, self.pole_kg * self.arm_m**2 + LEAST_INERTIA, self.pole_kg
         )
         self.turning = np.where(self.rotary, self.hinge_inertia - LEAST_INERTIA, 0.0)
-        """What the pole adds to the arm's inertia where it stands out level."""
+        """Inertia that the pole adds to the arm's when it is level, kg m²."""
         self.weight = self.moment * GRAVITY
         # Of the pole upright: MuJoCo scales the regularisation of its constraints by it.
         upright = self.base_constant * self.hinge_inertia - self.coupling**2

@@ -25,8 +25,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.plants.gravity import GRAVITY
 
 LEAST_PUSH_G: Final = 0.25
-"""Of the hinge at the largest duty, in g. A pole that the motor can catch from a lean of 24 degrees
-takes 0.45 (`plants.drawing.LEAST_LEAN_RAD`); what is left is for dead zone, friction and supply."""
+"""The least acceleration of the hinge at the largest duty, in g. To catch a pole from a lean of 24
+degrees takes 0.45 (`plants.drawing.LEAST_LEAN_RAD`); the rest allows for dead zone, friction and
+supply."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class PolePull:
 
 
 HEAVIEST: Final = PolePull(push=LEAST_PUSH_G * GRAVITY, pull=0.197, fall=16.1, coupled=0.317)
-"""What no cart-pole in `ranges/cartpole.toml` exceeds: a pole of 0.6 times the cart's mass, 0.7 m
-long, half of it at its tip."""
+"""The pull that no cart-pole in `ranges/cartpole.toml` exceeds: a pole of 0.6 times the cart's mass,
+0.7 m long, with half of its mass at its tip."""
 
 
 def pole_pull(

@@ -39,13 +39,13 @@ from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import PolicyGraph
 
 _CELL_VALUE_BITS = (10, 11, 12, 13, 14, 15)
-"""Of values beside recurrent units, where sums have few bits."""
+"""Numbers of bits of values beside recurrent units, whose sums have few bits."""
 
 SIDE = 4
-"""Rows and columns a block; what is not there is 0."""
+"""Number of rows and of columns in a block; missing ones are 0."""
 
 BYTES = (0, 2, 1, 3)
-"""How the columns of a block of bytes stand: SXTB16 takes every second one."""
+"""The order of the columns in a block of bytes, because SXTB16 takes every second one."""
 
 _DECLARATION = """\
 /* Four rows of weight times x, added to sum, as in the other form of this; \

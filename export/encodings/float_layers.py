@@ -19,7 +19,7 @@ from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 
 RANGES = {"tanh": (-1.0, 1.0)}
-"""What an activation's values lie within, whatever its inputs: limits beyond do nothing."""
+"""The range of an activation's values for any input; limits beyond it have no effect."""
 
 _AT_LEAST = """\
 static float at_least(float x, float low)

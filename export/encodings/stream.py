@@ -26,7 +26,7 @@ from sparsectl.policy.activations import Float32
 from sparsectl.policy.graph import PolicyGraph
 
 MAX_INPUTS = avr_stream.PAGE_VALUES
-"""Of a layer: a weight's place, twice its column, is one byte."""
+"""The most inputs of a layer: the place of a weight, twice its column, is one byte."""
 _MAX_ROWS = 255
 
 _RUNTIME = """\
@@ -76,10 +76,10 @@ static void positive_all(int16_t *y, unsigned n)
 
 UNSIGNED = Format((32767,), 32, (15,), (12, 13, 14, 15, 16), cuts_off=False, bias_step=256)
 SIGNED = Format((32767,), 32, (16,), (12, 13, 14, 15), cuts_off=False, bias_step=256)
-"""Where not all hidden layers are relu."""
+"""The format if not all hidden layers are ReLU."""
 
 MOVED_UP = 32_768
-"""What is added to an observation, so that all values are without sign; its biases take it off."""
+"""The number that is added to an observation so that no value has a sign; the biases subtract it."""
 
 
 class StreamInt16:

@@ -35,10 +35,10 @@ MOST_ROWS = 4096
 CHECKED = 8
 """Observations on which a run of all together is compared with runs one by one."""
 SAMPLES = 12
-"""Of the rounding errors of float32."""
+"""Number of samples of the rounding errors of float32."""
 MOST_SAMPLED, MOST_SAMPLES = 4096, 256
-"""Of few observations more, up to so many together: a value that is rounded to whole steps jumps on
-few of them, where it lies near a tie."""
+"""Few observations get more samples, up to so many rows in all and so many samples each: a value that
+is rounded to whole steps jumps in few samples, if it lies near a tie."""
 
 Use = Callable[[list[Any], int], Float64]
 

@@ -26,7 +26,7 @@ class Runner(Protocol):
 
 
 _QUANTISED = ("Quantize", "Dequantize", "QLinear", "Integer")
-"""In the names of operators on whole numbers that stand for others."""
+"""Parts of the names of quantised operators, whose whole numbers stand for real ones."""
 
 
 class OnnxRuntime:

@@ -32,7 +32,7 @@ class Run:
     calls: NDArray[Any]
     """Fields cycles, instructions, stack, action."""
     activation_cycles: int
-    """Of all calls, with what activations called."""
+    """Cycles of activations in all calls, with the functions that they called."""
 
 
 def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Measurement:
