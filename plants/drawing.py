@@ -31,8 +31,8 @@ LEAST_LEAN_RAD: Final = 0.42
 one that cannot neither catches the pole nor swings it up within its track."""
 
 LEAST_SPEED: Final = 0.3
-"""The least speed of the hinge at full duty, in units of the speed at which the pole falls (the square
-root of gravity times length)."""
+"""The least speed of the hinge at full duty, in units of the speed at which the pole falls (the
+square root of gravity times length)."""
 
 MOST_FALL: Final = 0.4
 """The most time that may pass before a command acts, in units of the time in which the lean of an

@@ -25,7 +25,8 @@ _DRAG = 2.0 / (_LARGEST_IMPEDANCE * _TIME_CONSTANT_S)
 _SOFTNESS = (1.0 - _IMPEDANCE) / _IMPEDANCE
 
 LEAST_INERTIA = 1e-9
-"""Inertia of a body about an axis about which it has none, as `plants.plant` gives it to MuJoCo, kg m²."""
+"""Inertia of a body about an axis about which it has none, as `plants.plant` gives it to MuJoCo, kg
+m²."""
 
 
 @dataclass

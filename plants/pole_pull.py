@@ -54,8 +54,8 @@ class PolePull:
 
 
 HEAVIEST: Final = PolePull(push=LEAST_PUSH_G * GRAVITY, pull=0.197, fall=16.1, coupled=0.317)
-"""The pull that no cart-pole in `ranges/cartpole.toml` exceeds: a pole of 0.6 times the cart's mass,
-0.7 m long, with half of its mass at its tip."""
+"""The pull that no cart-pole in `ranges/cartpole.toml` exceeds: a pole of 0.6 times the cart's
+mass, 0.7 m long, with half of its mass at its tip."""
 
 
 def pole_pull(

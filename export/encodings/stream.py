@@ -79,7 +79,8 @@ SIGNED = Format((32767,), 32, (16,), (12, 13, 14, 15), cuts_off=False, bias_step
 """The format if not all hidden layers are ReLU."""
 
 MOVED_UP = 32_768
-"""The number that is added to an observation so that no value has a sign; the biases subtract it."""
+"""The number that is added to an observation so that no value has a sign; the biases subtract
+it."""
 
 
 class StreamInt16:

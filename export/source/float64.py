@@ -20,8 +20,8 @@ from sparsectl.export.source.reference import reference
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
 UNIT_ROUNDOFF = {np.dtype(np.float16): 2.0**-11}
-"""Unit roundoffs of types coarser than float32. Finer ones count as float32, which is the finest type
-of a policy: a file in float64 is matched as well as float32 can in the file's order."""
+"""Unit roundoffs of types coarser than float32. Finer ones count as float32, which is the finest
+type of a policy: a file in float64 is matched as well as float32 can in the file's order."""
 FLOAT32_ROUNDOFF = 2.0**-24
 LIBRARY = 5.0
 """Bound of the error of a runtime's tanh, exp or erf, in unit roundoffs of the result."""

@@ -37,8 +37,8 @@ CHECKED = 8
 SAMPLES = 12
 """Number of samples of the rounding errors of float32."""
 MOST_SAMPLED, MOST_SAMPLES = 4096, 256
-"""Few observations get more samples, up to so many rows in all and so many samples each: a value that
-is rounded to whole steps jumps in few samples, if it lies near a tie."""
+"""Few observations get more samples, up to so many rows in all and so many samples each: a value
+that is rounded to whole steps jumps in few samples, if it lies near a tie."""
 
 Use = Callable[[list[Any], int], Float64]
 

@@ -10,8 +10,8 @@ from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy
 
 MAX_INPUTS = 4
-"""The most inputs of the first layer. Each occupies two registers, of which that of the high byte must
-be one of the four that may be signed in a product."""
+"""The most inputs of the first layer. Each occupies two registers, of which that of the high byte
+must be one of the four that may be signed in a product."""
 
 _TEMPLATE = """\
 #if {{condition}}
