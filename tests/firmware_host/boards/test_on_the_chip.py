@@ -62,10 +62,11 @@ def test_a_board_that_hangs_or_whose_ticks_stop_ends_by_itself(
         line.ask("PLANT_STEP", tick=1, base_count=0, pole_count=0)
         while line.ask("STATS")["uptime_us"] < 1_000_000:
             time.sleep(0.05)  # two windows of clocks that agree
-        line.send("PLANT_STEP", tick=2, base_count=0, pole_count=QUARTER_TURN)
-        patience = time.monotonic() + 20
+        patience = time.monotonic() + 120
         while (found := now(line)) != ends:
             assert time.monotonic() < patience, found
+            if found[0] == State.BOOT:  # not yet, or the emulator lost it: the same one runs once
+                line.send("PLANT_STEP", tick=2, base_count=0, pole_count=QUARTER_TURN)
             time.sleep(0.2)
         if ends != CLOCK:
             assert line.ask("HELLO")["mode"] == Mode.DEVICE  # forgotten by the reset

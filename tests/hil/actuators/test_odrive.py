@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ from tests.hil.actuators.odrive_drive import (
     SimulatedOdrive,
 )
 from tests.hil.actuators.simplefoc_drive import SimulatedSimpleFoc
+from tests.hil.busy import in_real_time
 from tests.hil.policies import EASY_RIG
 
 RIG = Path(__file__).parent / "brushless_rig.toml"
@@ -161,18 +163,23 @@ def test_the_wiring_check_runs_through_the_drive(
     stiff = re.sub(r"(?m)^viscous_friction = 5\.0e-5", "viscous_friction = 2.0e-3", source)
     assert stiff != source
     rig.write_text(stiff)
-    with drive_type(load_rig(rig), late_s=5.0) as drive:
-        result = trial(
-            TrialCommand(
-                easy,
-                rig=str(rig),
-                port=f"{kind}:{drive.port}",
-                check_wiring=True,
-                link_timeout_ticks=10,
-                out=tmp_path / "check",
+
+    def check(number: int) -> dict[str, Any]:
+        with drive_type(load_rig(rig), late_s=5.0) as drive:
+            result = trial(
+                TrialCommand(
+                    easy,
+                    rig=str(rig),
+                    port=f"{kind}:{drive.port}",
+                    check_wiring=True,
+                    link_timeout_ticks=10,
+                    out=tmp_path / f"check{number}",
+                )
             )
-        )
-        until(lambda: (drive.look(), drive.state == IDLE)[1])  # told to, or by its watchdog
+            until(lambda: (drive.look(), drive.state == IDLE)[1])  # told to, or by its watchdog
+        return result
+
+    result = in_real_time(check)
     assert (result["motor"], result["base_encoder"], result["pole_encoder"]) == (
         *("drives", "right", "right"),
     )

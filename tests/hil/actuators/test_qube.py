@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from sparsectl.hil.actuators import qube
 from sparsectl.hil.actuators.qube import Qube
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.plants.rig import load_rig
+from tests.hil.busy import in_real_time
 from tests.hil.policies import export_graph, timid_graph
 
 RIG = "qube_servo2"
@@ -90,15 +92,19 @@ def test_the_wiring_check_runs_on_it(
     rig = load_rig(RIG)
     signals = rig.signals()
     policy = export_graph(timid_graph(rig=RIG, **_signals(signals)), tmp_path / "policies")
-    result = trial(
-        TrialCommand(
-            policy,
-            port="qube:0",
-            check_wiring=True,
-            link_timeout_ticks=10,
-            out=tmp_path / "check",
+
+    def check(number: int) -> dict[str, Any]:
+        return trial(
+            TrialCommand(
+                policy,
+                port="qube:0",
+                check_wiring=True,
+                link_timeout_ticks=10,
+                out=tmp_path / f"check{number}",
+            )
         )
-    )
+
+    result = in_real_time(check)
     assert (result["motor"], result["base_encoder"], result["pole_encoder"]) == (
         *("drives", "right", "right"),
     )

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsectl.common.errors import UserError
+from tests.hil.busy import LATE
+
 ROOT = Path(__file__).parents[3]
 
 PATIENCE_S = 90.0
@@ -27,10 +30,18 @@ class LiveTrial:
     url: str
     journal: Path
 
-    def end(self) -> tuple[int, str]:
-        """Its exit code and what it said."""
+    def end(self, code: int) -> str:
+        """What it said, once it has ended with this exit code.
+
+        Raises:
+            UserError: it ended with another one, because the machine was late for it or for its
+                page (`tests.hil.busy`).
+        """
         _, errors = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, errors
+        if self.process.returncode != code and LATE.search(errors):
+            raise UserError(errors)
+        assert self.process.returncode == code, errors
+        return errors
 
     def page_process(self) -> int:
         task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")

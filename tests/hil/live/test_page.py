@@ -18,7 +18,8 @@ from sparsectl.hil.live.feed import LiveFeed
 from sparsectl.hil.live.server import LivePage
 from sparsectl.plants.rig import load_rig
 from sparsectl.protocol.wire import Fault, State
-from tests.hil.live.live_trial import PATIENCE_S, PYTEST_MARK, live_trial, until
+from tests.hil.busy import in_real_time
+from tests.hil.live.live_trial import PATIENCE_S, PYTEST_MARK, LiveTrial, live_trial, until
 from tests.hil.policies import RIG
 
 
@@ -33,14 +34,17 @@ def ends(journal: Path) -> list[dict[str, object]]:
 def test_arm_then_estop_stops_the_motor(
     timid: Path, tmp_path: Path, open_page: Callable[[str], Page]
 ) -> None:
-    with live_trial(timid, tmp_path / "trial") as trial:
-        page = open_page(trial.url)
-        expect_state(page, "HOMED")
-        page.click("#arm")
-        expect_state(page, "ACTIVE")
-        page.click("#estop")
-        code, errors = trial.end()
-    assert code == 130 and "the e-stop on the live page: motor off" in errors
+    def stopped(number: int) -> LiveTrial:
+        with live_trial(timid, tmp_path / f"trial{number}") as trial:
+            page = open_page(trial.url)
+            expect_state(page, "HOMED")
+            page.click("#arm")
+            expect_state(page, "ACTIVE")
+            page.click("#estop")
+            assert "the e-stop on the live page: motor off" in trial.end(130)
+            return trial
+
+    trial = in_real_time(stopped)
     [end] = ends(trial.journal)
     assert (end["state"], end["fault"]) == (State.FAULT.name, Fault.ESTOP.name)
     samples = read_samples(read_journal(trial.journal))
@@ -88,30 +92,38 @@ def test_a_key_stops_the_motor_after_arm(
     timid: Path, tmp_path: Path, open_page: Callable[[str], Page]
 ) -> None:
     """The Arm button still has the focus."""
-    with live_trial(timid, tmp_path / "trial") as trial:
-        page = open_page(trial.url)
-        expect_state(page, "HOMED")
-        page.click("#arm")
-        expect_state(page, "ACTIVE")
-        page.keyboard.press("Space")
-        code, errors = trial.end()
-        expect(page.locator("table")).to_contain_text("the trial has ended")
-        expect(page.locator("#fault")).to_have_text("ESTOP")
-    assert code == 130 and "the e-stop on the live page: motor off" in errors
+
+    def stopped(number: int) -> LiveTrial:
+        with live_trial(timid, tmp_path / f"trial{number}") as trial:
+            page = open_page(trial.url)
+            expect_state(page, "HOMED")
+            page.click("#arm")
+            expect_state(page, "ACTIVE")
+            page.keyboard.press("Space")
+            assert "the e-stop on the live page: motor off" in trial.end(130)
+            expect(page.locator("table")).to_contain_text("the trial has ended")
+            expect(page.locator("#fault")).to_have_text("ESTOP")
+            return trial
+
+    trial = in_real_time(stopped)
     [end] = ends(trial.journal)
     assert (end["state"], end["fault"]) == (State.FAULT.name, Fault.ESTOP.name)
 
 
 def test_disarm(timid: Path, tmp_path: Path, open_page: Callable[[str], Page]) -> None:
-    with live_trial(timid, tmp_path / "disarmed") as trial:
-        page = open_page(trial.url)
-        expect_state(page, "HOMED")
-        page.click("#arm")
-        expect_state(page, "ACTIVE")
-        page.click("#disarm")
-        code, _ = trial.end()
+    def disarmed(number: int) -> LiveTrial:
+        with live_trial(timid, tmp_path / f"disarmed{number}") as trial:
+            page = open_page(trial.url)
+            expect_state(page, "HOMED")
+            page.click("#arm")
+            expect_state(page, "ACTIVE")
+            page.click("#disarm")
+            trial.end(0)
+            return trial
+
+    trial = in_real_time(disarmed)
     [end] = ends(trial.journal)
-    assert code == 0 and end["why"] == "disarmed on the live page"
+    assert end["why"] == "disarmed on the live page"
     assert end["fault"] == Fault.NONE.name
 
 
@@ -127,22 +139,27 @@ def test_disarm(timid: Path, tmp_path: Path, open_page: Callable[[str], Page]) -
 def test_the_loss_of_the_page_stops_the_motor(
     timid: Path, tmp_path: Path, open_page: Callable[[str], Page], loss: str, why: str
 ) -> None:
-    with live_trial(timid, tmp_path / "trial") as trial:
-        page = open_page(trial.url)
-        expect_state(page, "HOMED")
-        page.click("#arm")
-        expect_state(page, "ACTIVE")
-        expect(page.locator("#lost")).not_to_be_visible()
-        process = trial.page_process()
-        if loss == "closed":
-            page.close()
-        else:
-            os.kill(process, signal.SIGKILL if loss == "killed" else signal.SIGSTOP)
-            expect(page.locator("#lost")).to_be_visible()
-            assert "grayscale" in page.locator(".shown").evaluate("e => getComputedStyle(e).filter")
-        code, errors = trial.end()
-    assert code == 4
-    assert re.search(rf"trial ended by the loss of the live page \({why}\): motor off", errors)
+    def lost(number: int) -> LiveTrial:
+        with live_trial(timid, tmp_path / f"trial{number}") as trial:
+            page = open_page(trial.url)
+            expect_state(page, "HOMED")
+            page.click("#arm")
+            expect_state(page, "ACTIVE")
+            expect(page.locator("#lost")).not_to_be_visible()
+            process = trial.page_process()
+            if loss == "closed":
+                page.close()
+            else:
+                os.kill(process, signal.SIGKILL if loss == "killed" else signal.SIGSTOP)
+                expect(page.locator("#lost")).to_be_visible()
+                shown = page.locator(".shown").evaluate("e => getComputedStyle(e).filter")
+                assert "grayscale" in shown
+            errors = trial.end(4)
+        ended = rf"trial ended by the loss of the live page \({why}\): motor off"
+        assert re.search(ended, errors), errors
+        return trial
+
+    trial = in_real_time(lost)
     [end] = ends(trial.journal)
     assert (end["state"], end["fault"]) == (State.FAULT.name, Fault.ESTOP.name)
 
@@ -151,14 +168,17 @@ def test_who_wants_it_goes_on_without_the_page(
     timid: Path, tmp_path: Path, open_page: Callable[[str], Page]
 ) -> None:
     more = ("--live-loss", "continue", "--swing-up-limit-s", "4")
-    with live_trial(timid, tmp_path / "trial", *more) as trial:
-        page = open_page(trial.url)
-        expect_state(page, "HOMED")
-        page.click("#arm")
-        expect_state(page, "ACTIVE")
-        os.kill(trial.page_process(), signal.SIGKILL)
-        code, errors = trial.end()
-    assert code == 0
+
+    def left_alone(number: int) -> tuple[LiveTrial, str]:
+        with live_trial(timid, tmp_path / f"trial{number}", *more) as trial:
+            page = open_page(trial.url)
+            expect_state(page, "HOMED")
+            page.click("#arm")
+            expect_state(page, "ACTIVE")
+            os.kill(trial.page_process(), signal.SIGKILL)
+            return trial, trial.end(0)
+
+    trial, errors = in_real_time(left_alone)
     assert errors.count("the live page is lost (its process has ended); the trial continues") == 1
     [end] = ends(trial.journal)
     assert end["why"] == "the pole was not up within 4 s"
@@ -185,8 +205,7 @@ def test_a_page_that_dies_before_arming_ends_the_trial(timid: Path, tmp_path: Pa
     """Nobody could press Arm any more, whatever --live-loss says."""
     with live_trial(timid, tmp_path / "trial", "--live-loss", "continue") as trial:
         os.kill(trial.page_process(), signal.SIGKILL)
-        code, errors = trial.end()
-    assert code == 4
+        errors = trial.end(4)
     assert re.search(r"loss of the live page \(.*\) before the motor was armed", errors), errors
     assert not trial.journal.exists()
 
