@@ -30,6 +30,10 @@ class LiveTrial:
     url: str
     journal: Path
 
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
     def end(self, code: int) -> str:
         """What it said, once it has ended with this exit code.
 
@@ -74,9 +78,9 @@ def live_trial(policy: Path, out: Path, *more: str) -> Iterator[LiveTrial]:
         process.wait()
 
 
-def until(happens: Callable[[], bool]) -> bool:
+def until(happens: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
     """Whether it has happened in good time."""
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + patience_s
     while time.monotonic() < deadline_s:
         if happens():
             return True
