@@ -15,10 +15,12 @@ import tyro
 from measured import here
 
 from sparsectl.common.files import read_json, write_json
-from sparsectl.experiments.folder import SWEEP
+from sparsectl.experiments.folder import SWEEP, results_of
 from sparsectl.experiments.results import read_results
+from sparsectl.export.table_bytes import table_bytes
 
 RESULTS = Path(__file__).resolve().parent / "results"
+ENDS = ("return_mean", "return_low", "return_high")
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,23 @@ class SweepResultsConfig:
 
 
 def kept(sweep: Path) -> dict[str, Any]:
-    """The rows of the finished runs, what is not finished, and the revision that ran the sweep."""
+    """The rows of the finished runs, their teachers' returns by environment, what is not finished,
+    and the revision that ran the sweep."""
     results = read_results(sweep)
     rows = [asdict(row) for row in results.rows]
     for row in rows:
-        del row["folder"]
+        student = sweep / (row.pop("folder") or "") / "student.safetensors"
+        if row["table_bytes"] is None and student.is_file():
+            row["table_bytes"] = table_bytes(student)  # of a sweep that exports nothing
+    teachers = {
+        run["environment"]: {name: done["teacher"]["result"][name] for name in ENDS}
+        for run, done in results_of(sweep)
+        if "teacher" in done
+    }
     ran = read_json(sweep / SWEEP)["provenance"]
     unfinished = [each["run"] for each in results.unfinished]
-    return {"rows": rows, "unfinished": unfinished, "ran_at": ran["revision"], "provenance": here()}
+    found = {"rows": rows, "teachers": teachers, "unfinished": unfinished}
+    return found | {"ran_at": ran["revision"], "provenance": here()}
 
 
 def main(config: SweepResultsConfig) -> None:

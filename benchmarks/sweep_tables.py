@@ -30,7 +30,11 @@ def sweep_table(name: str) -> list[str]:
     lines = []
     for environment in dict.fromkeys(row["environment"] for row in results["rows"]):
         rows = [row for row in results["rows"] if row["environment"] == environment]
-        lines += [_teacher(environment, rows), "", table_row(list(HEAD))]
+        lines += [
+            _teacher(environment, rows[0], results["teachers"][environment]),
+            "",
+            table_row(list(HEAD)),
+        ]
         lines.append(table_row(["---"] * len(HEAD)))
         for method in dict.fromkeys(row["method"] for row in rows):
             lines.append(table_row(_row([row for row in rows if row["method"] == method])))
@@ -45,12 +49,12 @@ def sweep_table(name: str) -> list[str]:
     ]
 
 
-def _teacher(environment: str, rows: list[dict[str, Any]]) -> str:
-    first = rows[0]
+def _teacher(environment: str, row: dict[str, Any], returned: dict[str, float]) -> str:
     return (
-        f"{environment}: the teacher has {first['teacher_weights']:,} weights, "
-        f"{first['teacher_parameters']:,} with biases; its return in these episodes is "
-        f"{first['teacher_return_mean']:,.0f}."
+        f"{environment}: the teacher has {row['teacher_weights']:,} weights, "
+        f"{row['teacher_parameters']:,} with biases; its return in these episodes is "
+        f"{returned['return_mean']:,.0f} [{returned['return_low']:,.0f}, "
+        f"{returned['return_high']:,.0f}]."
     )
 
 

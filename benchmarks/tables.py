@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -55,6 +56,7 @@ from protocol_tables import (
 )
 from recurrent_tables import recurrent
 from speed_table import episode_speed, export_speed, training_curves, training_speed
+from sweep_tables import sweep_table
 from table_row import table_row
 
 from sparsectl.common.files import atomic_path, read_json
@@ -201,6 +203,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "episode_speed": episode_speed,
     "export_speed": export_speed,
     "failures": failures,
+    "hopper": partial(sweep_table, "hopper"),
     "identification": identification,
     "any_rig": any_rig,
     "drawn_trials": drawn_trials,

@@ -35,11 +35,13 @@ def row(method: str, seed: int, returned: float, weights: int) -> dict[str, Any]
 
 def test_a_row_is_the_mean_of_its_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [row("a", 0, 1000, 30), row("a", 1, 2000, 40), row("b", 0, 500, 33)]
-    result = {"rows": rows, "unfinished": ["b, seed 1"], "ran_at": "abc"}
+    ends = {"return_mean": 2000.0, "return_low": 1900.0, "return_high": 2100.0}
+    result = {"rows": rows, "teachers": {"Hopper-v5": ends}, "ran_at": "abc"}
+    result["unfinished"] = ["b, seed 1"]
     write_json(tmp_path / "sweep_x.json", result)
     monkeypatch.setattr(sweep_tables, "RESULTS", tmp_path)
     teacher, _, _, _, first, second, *_, note = sweep_tables.sweep_table("x")
-    assert "1,000 weights, 1,100 with biases" in teacher and "is 2,000." in teacher
+    assert "1,000 weights, 1,100 with biases" in teacher and "is 2,000 [1,900, 2,100]." in teacher
     start = "| a | 35 (3.50%) | 38 (3.45%) | 140 | 2 | 1,500 | 75.0% [50.0%, 100.0%] | 50.0% |"
     assert first == start
     assert second == "| b | 33 (3.30%) | 36 (3.27%) | 132 | 1 | 500 | 25.0% | 25.0% |"
