@@ -117,7 +117,7 @@ def lying_tensor() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"weight": torch.ones(2, 2)}, "no actor that is a plain MLP"),
+        ({"weight": torch.ones(2, 2)}, "no actor that is a plain network of SAC"),
         ([1, 2], "holds a list"),
         (actor() | {"actor.mu.2.weight": torch.ones(1, 5)}, "do not chain"),
         (actor() | {"actor.mu.0.weight": torch.full((4, 3), torch.nan)}, "NaN or infinity"),
