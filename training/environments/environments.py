@@ -241,9 +241,14 @@ def _made(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     except UserError:
         raise
     except RAISED as error:
+        mend = (
+            "name a Gymnasium id such as sparsectl/sensorsini_cartpole-v0, or your own "
+            "module:Id-v0 or module:Class"
+        )
+        if kwargs and place in gymnasium.registry:
+            mend = f"correct its --env-kwargs {', '.join(kwargs)}"
         raise UserError(
-            f"cannot make the environment {place!r}: {_reason(error)}; name a Gymnasium id such as "
-            "sparsectl/sensorsini_cartpole-v0, or your own module:Id-v0 or module:Class"
+            f"cannot make the environment {place!r}: {_reason(error)}; {mend}"
         ) from error
 
 
@@ -289,9 +294,14 @@ def _imported(module: str, asked_by: str) -> Any:
         ) from error
 
 
+_LONGEST = 160
+"""Characters of an exception's text that are shown."""
+
+
 def _reason(error: BaseException) -> str:
-    """Format an exception in one line."""
-    said = " ".join(str(error).split())[:160]
+    """Format an exception in one line, without what Gymnasium adds to it."""
+    said = " ".join(str(error).split()).partition(" was raised from the environment creator")[0]
+    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
     if isinstance(error, SystemExit):
         return f"it calls sys.exit ({said or 'no message'})"
     return said or type(error).__name__

@@ -113,6 +113,12 @@ def test_a_rigs_signals_hold_unless_a_wrapper_may_change_them(own: Path) -> None
             "a1 ranges from 1 to 1, which leaves only one value",
         ),
         ("own_environment:Nowhere", [], [], "cannot make the environment"),
+        (
+            "Pendulum-v1",
+            ["mass=2"],
+            [],
+            r"unexpected keyword argument 'mass'; correct its --env-kwargs mass$",
+        ),
         ("own_environment:Pictures", [], [], "an image beside other parts; wrap it so that it is"),
         ("no_such_module:Reach", [], [], "cannot import no_such_module"),
         ("own_environment:Switches", [], [], r"actions MultiDiscrete\(\[2 3\]\); only"),
