@@ -83,7 +83,7 @@ def _begun(policy: Path) -> Path:
 
 
 def _asked(config: AdaptConfig, rig: str, student: Path) -> dict[str, Any]:
-    """What an adaptation depends on, which `out` must have been begun with."""
+    """Return what an adaptation depends on, which `out` must have been begun with."""
     journals = [
         read_whole(path, SIZE_LIMIT, "name a journal.bin", SIGNATURE) for path in config.journals
     ]

@@ -152,8 +152,8 @@ def trial(config: DemoConfig) -> dict[str, Any]:
 
 
 def delay_of(result: dict[str, Any]) -> str:
-    """What a failed trial shows of a machine that ran it too late; empty where it shows nothing,
-    or where the trial did not fail.
+    """Return what a failed trial shows of a machine that ran it too late; empty if it shows
+    nothing, or if the trial did not fail.
 
     Args:
         result: what `run_trial` returned of a trial in real time.
@@ -294,7 +294,7 @@ def _version(summary: dict[str, Any]) -> tuple[Any, Any] | None:
 
 
 def _is_sound(summary: dict[str, Any]) -> bool:
-    """Whether what it has of stages are objects."""
+    """Return whether the entries of all its stages are objects."""
     return all(isinstance(summary.get(name, {}), dict) for name in ("stage_seconds", *STAGES))
 
 

@@ -79,7 +79,8 @@ def _packages() -> Iterator[Check]:
 
 
 def install_command(extra: str, checkout: Path | None) -> str:
-    """What installs the packages of an extra: from a checkout, or where a wheel was installed."""
+    """Return the command that installs the packages of an extra, from a checkout or where a wheel
+    was installed."""
     extras = f"[{extra}]" if extra else ""
     if checkout is None:
         return f"pip install 'sparsectl{extras}'"
@@ -100,7 +101,7 @@ def _tools() -> Iterator[Check]:
 
 
 def _emulators() -> Iterator[Check]:
-    """What runs a board's firmware here, each with the boards that it is for."""
+    """Return the programs that run a board's firmware here, each with the boards that it is for."""
     serves: dict[str, list[str]] = {}
     for name, board in BOARDS.items():
         for tool in board.emulator.tools if board.emulator else ():
@@ -110,7 +111,7 @@ def _emulators() -> Iterator[Check]:
 
 
 def _programmers() -> Iterator[Check]:
-    """What writes a board's flash."""
+    """Return the programs that write a board's flash."""
     serves: dict[str, list[str]] = {}
     for name, board in BOARDS.items():
         for tool in board.programmer.tools if board.programmer else ():

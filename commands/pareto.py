@@ -114,7 +114,7 @@ def point_of(config: ParetoConfig, path: Path) -> JSON:
 
 
 def of_task(config: ParetoConfig) -> LoadOptions:
-    """Which task of a student of several is asked for."""
+    """Return which task of a student of several is asked for."""
     return LoadOptions(task=config.task, environment=config.env)
 
 

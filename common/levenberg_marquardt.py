@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Damping:
-    """How λ changes from step to step."""
+    """The damping λ, and how it changes from step to step."""
 
     down: float = 1 / 3
     """λ is multiplied by this after a step that lowered the error."""

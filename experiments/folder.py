@@ -29,7 +29,7 @@ VERSION: Final = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """The outcome of a task.
 
     Attributes:
         exit_code: 0: it is done.
@@ -181,7 +181,8 @@ def _about(file: Path) -> JSON:
 
 
 def _is_as_made(file: Path, about: Mapping[str, Any]) -> bool:
-    """Whether a file is as its task wrote it: same size and time or, in a copy, same content."""
+    """Return whether a file is as its task wrote it: of the same size and time or, in a copy, of
+    the same content."""
     if not file.is_file() or file.stat().st_size != about["bytes"]:
         return False
     if file.stat().st_mtime_ns == about["modified_ns"]:

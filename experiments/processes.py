@@ -34,7 +34,7 @@ TAIL: Final = 4096
 
 
 class Workers(Protocol):
-    """What runs tasks."""
+    """The processes or machines that run tasks."""
 
     @property
     def free(self) -> int:
@@ -206,7 +206,7 @@ def last_line(log: Path) -> str:
 
 
 def is_disk_full(line: str) -> bool:
-    """Whether a command's last line reports a full disk."""
+    """Return whether a command's last line reports a full disk."""
     return any(os.strerror(number) in line for number in FULL)
 
 

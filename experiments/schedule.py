@@ -34,7 +34,7 @@ class Standing:
     exit_codes: dict[str, int] = field(default_factory=dict)
 
     def is_blocked(self, task: Task) -> bool:
-        """Whether a task that it depends on, directly or not, has failed."""
+        """Return whether a task that it depends on, directly or not, has failed."""
         needed = task.inputs.values()
         return any(each.name in self.failed or self.is_blocked(each) for each in needed)
 

@@ -235,7 +235,8 @@ def _plausible(limit: float | None) -> float:
 
 
 def _batch(name: str, values: Float64, is_blind: np.bool_) -> Batch:
-    """is_blind: nothing says which scale the policy encounters, so it must be right at each."""
+    """Make a batch of observations. With `is_blind` nothing says which scale the policy encounters,
+    so that it must be right at each."""
     greatest = np.finfo(np.float32).max / 4
     observations = np.clip(values, -greatest, greatest).astype(np.float32)
     return Batch(name, observations, "own" if is_blind else "either")

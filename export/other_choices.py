@@ -55,7 +55,8 @@ class OtherChoices:
 
 
 def chooses(graph: PolicyGraph) -> bool:
-    """Whether each action is the index of the greatest of some of the last layer's values."""
+    """Return whether each action is the index of the greatest of some of the last layer's
+    values."""
     return set(graph.layers[-1].activations) == {CHOOSING}
 
 

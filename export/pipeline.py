@@ -170,7 +170,8 @@ def export_policy(
 
 
 def _key(config: ExportConfig) -> Hashable:
-    """What decides over the model, what is known of its inputs, and the rows for the scales."""
+    """Return what determines the model, what is known of its inputs, and the rows for the
+    scales."""
     given = (config.model, config.output, config.normalizer, config.task)
     return (*given, config.calibration, config.range, config.seed)
 
@@ -196,7 +197,7 @@ def _source(config: ExportConfig, graph: PolicyGraph, live: NDArray[np.intp]) ->
 def _memory(
     measure: Measure | None, plain: dict[str, str], golden: GoldenVectors
 ) -> tuple[MemoryNeed, ...]:
-    """What `measure` finds of the C; its programs call it by the default names."""
+    """Return what `measure` finds for the C, which its programs call by the default names."""
     if measure is None:
         return ()
     with scratch_folder("export") as scratch:
@@ -206,7 +207,8 @@ def _memory(
 
 
 def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:
-    """What is known of the observations; a folder that export wrote has it in policy.json."""
+    """Return what is known of the observations; a folder that export wrote has it in
+    policy.json."""
     return inputs_of(
         graph,
         source.normaliser,

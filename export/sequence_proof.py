@@ -141,8 +141,8 @@ class SequenceProof:
         return float((self._difference(actions) / self._range).max())
 
     def _rounding_of_ticks(self) -> Float64:
-        """How far the actions move, [ticks, action_size], where each tick of the source is moved at
-        random by as much as float32 may: twice the furthest of several runs so far."""
+        """Return how far the actions move, [ticks, action_size], if each tick of the source is
+        moved at random by as much as float32 may: twice the furthest of several runs so far."""
         if self._rounding is None:
             self._rounding = self._sampled_rounding()
         return self._rounding

@@ -124,7 +124,8 @@ class _Search:
         return None
 
     def _steps(self, at: Float64, index: int, sign: int, width: Float64) -> Float32:
-        """Up the slope, by all elements alike and by each as much as it counts; and at random."""
+        """Return the steps to try: up the slope, by all elements alike and by each as much as it
+        counts, and at random."""
         size = len(at)
         chosen = self._generator.permutation(size)[:DIRECTIONS]
         nudged = np.repeat(at[None], len(chosen) + 1, axis=0)

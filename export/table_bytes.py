@@ -14,7 +14,8 @@ OBSERVATIONS = 256
 
 
 def table_bytes(student: Path, encoding: str = AUTO) -> int:
-    """Bytes of the tables that `sparsectl export` would write: weights, indices, counts, biases.
+    """Return the bytes of the tables that `sparsectl export` would write: weights, indices, counts,
+    biases.
 
     The code that reads them is not counted: it is the same for any number of weights, and `bench`
     measures it for each board.

@@ -139,7 +139,8 @@ def check_task_choices(
 def _chosen_in_c(
     observations: Float32, tasks: int, sources: Path, folder: Path, prefix: str
 ) -> Float32:
-    """By policy_choose, [count, tasks and one more]; NaN where it says that there is no choice."""
+    """Return what policy_choose chooses, [count, tasks and one more]; NaN where it says that there
+    is no choice."""
     library, style = load_library(_BATCH, sources, folder, prefix)
     given = np.ascontiguousarray(observations, np.float32)
     found = np.full((len(given), tasks + 1), np.nan, np.float32)

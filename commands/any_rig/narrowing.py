@@ -68,8 +68,8 @@ def narrowed(paths: Sequence[Path], rig: Rig) -> str:
 
 
 def _with_counts_of(rig: Rig, found: Fit) -> Fit:
-    """What was found, with the counts of the rig's file, unless the journals contradict them: they
-    were counted or read off a data sheet."""
+    """Return what was found with the counts of the rig's file, unless the journals contradict them:
+    they were counted or read off a data sheet."""
     values = list(found.guess.values)
     for index, (unknown, said) in enumerate(zip(UNKNOWNS, start(rig).values, strict=True)):
         if key(unknown) not in COUNTED:

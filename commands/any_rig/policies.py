@@ -124,7 +124,8 @@ def _write_graph(graph: PolicyGraph, folder: Path) -> None:
 
 
 def _is_there(folder: Path, source: Path) -> bool:
-    """Whether a folder holds the export of this file: another trial may be running from it."""
+    """Return whether a folder holds the export of this file: another trial may be running from
+    it."""
     from sparsectl.firmware_host.policy_folder import read_policy_facts
     from sparsectl.policy.load import POLICY_ONNX
     from sparsectl.policy.onnx_file.reader import read_onnx

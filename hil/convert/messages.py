@@ -115,8 +115,8 @@ def messages(journal: Journal) -> Iterator[Message]:
 
 
 def tick_columns(journal: Journal) -> Columns:
-    """What is known of each control tick, [ticks] each: a trace's columns, and where the rig has
-    its policy choose among duties the index of the one that was chosen."""
+    """Return what is known of each control tick, [ticks] each: the columns of a trace and, if the
+    rig has its policy choose among duties, the index of the one that was chosen."""
     trace = read_trace(journal)
     columns = dict(vars(trace))
     if duties := journal.header.rig_constants.duties:

@@ -43,7 +43,7 @@ _START_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one fault ended."""
+    """The outcome of one fault."""
 
     name: str
     state: str
@@ -185,7 +185,7 @@ class _Run:
         return self.failed_ns is not None
 
     def _shows(self) -> bool:
-        """Whether there is anything that a board could see."""
+        """Return whether there is anything that a board could see."""
         position, velocity, _, _ = self.truth.state()
         self._travel += abs(position - self._position)
         self._position = position
@@ -282,7 +282,7 @@ class _Run:
         )
 
     def _knew_before(self) -> bool:
-        """Whether the board stopped before it had to know."""
+        """Return whether the board stopped before it had to know."""
         return bool(self.kind.precondition) and self.precondition_ns is None
 
     def _off_ticks(self) -> int | None:

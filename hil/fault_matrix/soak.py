@@ -139,7 +139,7 @@ class Board:
         self._steadied.wait(SETTLE_S)
 
     def disturb(self, noise: bytes) -> None:
-        """Bytes that nobody sent, to the board and to the host."""
+        """Send bytes that nobody sent to the board and to the host."""
         for descriptor in (self._port, self._line):
             _write(descriptor, noise)
 
@@ -206,7 +206,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one trial ended."""
+    """The end of one trial."""
 
     event: Event
     code: int
@@ -269,7 +269,7 @@ class Soak:
 
 
 def _may_end_so(ended: Ended) -> bool:
-    """Whether the exit code is one that the event can bring about.
+    """Return whether the exit code is one that the event can bring about.
 
     Any trial may be done, or ended in a fault, before the event or in spite of it; in real time a
     machine that is busy elsewhere ends some of them.
@@ -340,7 +340,7 @@ def soak(
 
 
 def _words_of(out: Path) -> Path:
-    """Where the trial of that folder says what it has to say."""
+    """Return the file that the trial of that folder writes its messages to."""
     return out.with_suffix(".txt")
 
 
@@ -360,7 +360,7 @@ def _still_running(index: int, event: Event, out: Path) -> str:
 
 
 def _trial(config: TrialConfig) -> None:
-    """In a process of its own, its words in a file.
+    """Run a trial in a process of its own, with its messages in a file.
 
     A shell that starts a program in the background has it ignore SIGINT, and so do its children;
     a trial in a terminal does not.
@@ -382,7 +382,8 @@ def _trial(config: TrialConfig) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the journal can be read to its last record; a killed host may have cut that one."""
+    """Return whether the journal can be read to its last record; a killed host may have cut that
+    one."""
     try:
         return len(read_journal(path).records) > 0
     except UserError:

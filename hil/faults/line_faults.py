@@ -22,11 +22,11 @@ class LineFault:
     """Bytes pass as they are; times in seconds since the fault came."""
 
     def take(self, way: Way, data: bytes, now_s: float) -> bytes:
-        """Bytes were sent; the bytes that arrive at once."""
+        """Take bytes that were sent, and return those that arrive at once."""
         return data
 
     def release(self, way: Way, now_s: float) -> bytes:
-        """Bytes that arrive later than they were sent."""
+        """Return bytes that arrive later than they were sent."""
         return b""
 
 

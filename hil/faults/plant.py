@@ -47,7 +47,7 @@ class PlantFault:
         return current_a
 
     def advance(self, plant: Plant, duration_s: float) -> None:
-        """How time passes."""
+        """Let time pass, as the fault has it."""
         plant.advance(duration_s)
 
 

@@ -56,11 +56,11 @@ class FaultyBoard(Protocol):
         """The board falls, its motor with it, and starts again."""
 
     def disturb(self, noise: bytes) -> None:
-        """Bytes that nobody sent, to the board and to the host."""
+        """Send bytes that nobody sent to the board and to the host."""
 
 
 def let_happen(event: Event, dice: random.Random, board: FaultyBoard, process: BaseProcess) -> None:
-    """At a moment between the first HELLO and the end of the trial."""
+    """Bring the event about at a moment between the first HELLO and the end of the trial."""
     time.sleep(dice.uniform(0.3, 3.0))
     assert process.pid is not None
     if event == "kill_board":

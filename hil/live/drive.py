@@ -71,7 +71,7 @@ class ShownDrive:
         self._drive, self._feed, self._link = drive, feed, link
 
     def advance(self) -> list[Sample]:
-        """As the drive's own `advance`."""
+        """Advance as the drive itself does, and show its ticks."""
         samples = self._drive.advance()
         for sample in samples:
             self._feed.show(sample, self._link.counters.to_json)

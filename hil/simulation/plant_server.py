@@ -47,7 +47,7 @@ READY = "READY"
 
 @dataclass(frozen=True)
 class PlantStart:
-    """Which plant to simulate."""
+    """The plant to simulate."""
 
     rig: str
     """Name or TOML file."""

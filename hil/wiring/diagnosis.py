@@ -58,7 +58,8 @@ def judge(rig: Rig, strokes: Sequence[Stroke]) -> Diagnosis:
 
 
 def judge_base(rig: Rig, strokes: Sequence[Stroke]) -> Verdict:
-    """Whether the base counts the way of the motor: each push that moved it must say the same."""
+    """Determine whether the base counts in the direction of the motor: each push that moved it must
+    agree."""
     forward = math.copysign(1.0, rig.base.unit_per_count)
     ways = [forward * stroke.base_moved * stroke.direction for stroke in strokes]
     moved = [way for way in ways if abs(way) > DITHER]
@@ -70,7 +71,7 @@ def judge_base(rig: Rig, strokes: Sequence[Stroke]) -> Verdict:
 
 
 def judge_pole(rig: Rig, strokes: Sequence[Stroke], base_flip: int | None) -> Verdict:
-    """Whether the pole swings as the base's motion makes it.
+    """Determine whether the pole swings as the base's motion makes it.
 
     Args:
         rig: as its file has it.

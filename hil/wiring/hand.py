@@ -36,7 +36,8 @@ def is_counting(drive: Drive, axis: str, ask: str, limit_s: float = HAND_S) -> b
 
 
 def held_aside(drive: Drive, rig: Rig, ask: str, limit_s: float = HAND_S) -> int:
-    """Ask for the pole's tip to be held aside; the sign of its counts, 0 where nobody did."""
+    """Ask for the pole's tip to be held aside, and return the sign of its counts; 0 if nobody
+    did."""
     least = max(LIVE_COUNTS, math.ceil(TIP_RAD / abs(rig.pole_rad_per_count)))
     first = since = last = next_sample(drive)
     zero = first.pole_count

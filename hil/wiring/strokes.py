@@ -162,7 +162,8 @@ class Strokes:
         return (counts[-1] - counts[0]) / max(1, ticks[-1] - ticks[0])
 
     def _shadowed(self, tick: int) -> float:
-        """How far the base would have gone by this tick without friction; 0 once it is seen."""
+        """Return how far the base would have gone by this tick without friction; 0 once it is
+        seen."""
         stroke = self.strokes[-1]
         if self._shadow is None or not stroke.ticks:
             return 0.0
@@ -171,7 +172,8 @@ class Strokes:
         return abs(float(self._shadow.state()[0]))
 
     def _has_run_on(self, stroke: Stroke, gone: float) -> bool:
-        """Whether the base ran on after the first push; later ones begin while it may coast."""
+        """Return whether the base ran on after the first push; later ones begin while it may
+        coast."""
         if len(self.strokes) > 1:
             return False
         unit = abs(self._rig.base.unit_per_count)

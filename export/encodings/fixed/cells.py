@@ -10,7 +10,7 @@ from sparsectl.policy.graph import Layer, PolicyGraph
 
 
 def has_cells(graph: PolicyGraph) -> bool:
-    """Whether there are recurrent units."""
+    """Return whether there are recurrent units."""
     return any(name in CELLS for layer in graph.layers for name in layer.activations)
 
 

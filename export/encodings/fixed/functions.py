@@ -148,7 +148,7 @@ def _with_avr(tanh: str, style: CStyle) -> str:
 
 
 def fixed_bits(policy: FixedPolicy) -> frozenset[str]:
-    """Which of bits_of and float_of `fixed_functions` call."""
+    """Return which of bits_of and float_of the `fixed_functions` call."""
     floats = (layer.layer for layer in policy.layers if not layer.integer)
     carried = any(isinstance(step, CarryFloats) for step in _all_steps(policy))
     ends = {"float_of"} if carried else set()

@@ -16,8 +16,11 @@ from sparsectl.policy.graph import Layer, PolicyGraph
 
 
 def require_scales(graph: PolicyGraph) -> None:
-    """Raises:
-    UserError: a convolution reads neurons of a layer of weights, each of which has its own scale.
+    """Check that no convolution reads neurons that have scales of their own.
+
+    Raises:
+        UserError: a convolution reads neurons of a layer of weights, each of which has its own
+            scale.
     """
     for before, layer in zip(graph.layers, graph.layers[1:], strict=False):
         if layer.convolution is None:

@@ -277,7 +277,7 @@ class _Scaling:
         inputs: Bounds,
         wanted: tuple[Float64, int] | None,
     ) -> tuple[FixedLayer, Float64, Bounds]:
-        """As `_layer`, of a policy with recurrent units."""
+        """Choose the scales of a layer as `_layer` does, for a policy with recurrent units."""
 
         def one_matrix(
             part: Layer, scale: Float64, inputs: Bounds, reach: Float64, limit: int
@@ -307,7 +307,8 @@ class _Scaling:
         wanted: Float64,
         readers: _Readers | None,
     ) -> Float64:
-        """Of the scales from half of `scale` up to it, for each row that with the least error."""
+        """Return for each row, of the scales from half of `scale` up to it, the one with the least
+        error."""
         reach = inputs.magnitude.astype(np.float64)
         best, least = scale, np.full(len(scale), np.inf)
         for share in np.linspace(1.0, 0.5, _SCALES_TRIED, endpoint=False):
