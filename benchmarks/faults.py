@@ -243,15 +243,15 @@ def reversed_bases() -> list[str]:
     lines = [
         "| rigs, and what drives them | healthy: stopped by REVERSED_BASE | by other checks | "
         "base's encoder reversed: stopped | after, in ticks | base by then, in m/s | motor's wires "
-        "swapped: stopped | after, in ticks |",
-        "| --- " * 8 + "|",
+        "swapped: stopped | after, in ticks | pole's encoder reversed: stopped | after, in ticks |",
+        "| --- " * 10 + "|",
     ]
     for name, found in read_json(REVERSED)["cases"].items():
         right, faults = found["right"], dict(found["right"]["stopped"])
         wrong = faults.pop("REVERSED_BASE", 0)
         others = ", ".join(f"{fault} {count}" for fault, count in faults.items()) or "0"
         cells = [f"{name}", f"{wrong} of {right['rigs']} in {right['hours']:.1f} h", others]
-        for what in ("base", "motor"):
+        for what in ("base", "motor", "pole"):
             row = found.get(what)
             if row is None:
                 cells += ["-"] * (3 if what == "base" else 2)

@@ -1,4 +1,4 @@
-"""Does a board stop a healthy rig for a reversed base, and how soon does it stop a reversed one?
+"""Does a board stop a healthy rig, and how soon does it stop one whose encoder is reversed?
 
     python benchmarks/reversed_base.py [--rigs 300]
 
@@ -58,7 +58,7 @@ NUMBERS = (
     *("SAFETY_TELLING_DUTY", "SAFETY_BASE_STOP_COUNTS", "SAFETY_POLE_STOP_COUNTS"),
     *("RIG_TELLING_JERK_COUNTS", "RIG_BASE_SENSE", "RIG_POLE_SENSE", "RIG_BASE_PUSH"),
     *("RIG_PULL_TURN", "RIG_PULL_FALL", "RIG_PULL_SPIN", "RIG_PULL_TWIST"),
-    *("RIG_PULL_COUPLED", "RIG_PULL_LEVEL"),
+    *("RIG_PULL_COUPLED", "RIG_PULL_LEVEL", "RIG_GRAVITY", "RIG_WHIRL"),
 )
 """In the order in which the C below takes them."""
 
@@ -73,6 +73,7 @@ int run(const double *n, uint64_t phase, const int32_t *base, const int32_t *pol
         .pole_phase_per_count = phase, .base_push = (float)n[9],
         .pull = {.turn = (float)n[10], .fall = (float)n[11], .spin = (float)n[12],
                  .twist = (float)n[13], .coupled = (float)n[14], .level = (float)n[15]},
+        .gravity = (float)n[16], .whirl = (float)n[17],
     };
     struct motion motion;
     motion_reset(&motion);
@@ -246,7 +247,7 @@ def healthy(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str,
 
 
 def reversed_(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str, Any]:
-    """How soon rigs with a base that counts backwards were stopped, and how fast it was by then."""
+    """How soon rigs with an encoder that counts backwards were stopped, and how fast they were."""
     found = [(k, stop) for k, stop in enumerate(stops) if stop.fault]
     of = {
         "ticks": [float(stop.tick) for _, stop in found],
@@ -290,7 +291,7 @@ def main(config: ReversedConfig) -> None:
     }
     for name in ("sensorsini_cartpole", "qube_servo2"):
         cases[f"`{name}`, its teacher"] = ([load_rig(name)] * config.rigs, teacher)
-    swaps = {"base": Swap(base=-1), "motor": Swap(base=-1, pole=-1)}
+    swaps = {"base": Swap(base=-1), "motor": Swap(base=-1, pole=-1), "pole": Swap(pole=-1)}
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="sparsectl-") as folder:
         library = check_library(Path(folder))

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sparsectl.plants.pole_pull import LEAST_PUSH_G
 from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.policy.folder import PolicyFacts
 
@@ -131,16 +132,32 @@ def _pole_pull(rig: RigConstants) -> dict[str, str]:
     the pole by the speeds of pole and arm in counts a tick (`plants.pole_pull`)."""
     numbers, period_s = rig.pole_pull, rig.period_us * 1e-6
     pull, unit = numbers.pull * _PULL_MARGIN, rig.base_unit
+    # The largest pull and the fastest fall are of two poles where a cart's masses are not known;
+    # of one pole their product is this.
+    falling = numbers.coupled * numbers.push / LEAST_PUSH_G
     twist = 2.0 * numbers.level * _PULL_MARGIN
     spin = pull if numbers.level else 0.0
     return {
         "RIG_BASE_PUSH": _float(numbers.push * period_s**2 / (unit * rig.max_duty)),
         "RIG_PULL_TURN": _float(pull * rig.pole_rad**2 / unit),
-        "RIG_PULL_FALL": _float(pull * numbers.fall * period_s**2 / unit),
+        "RIG_PULL_FALL": _float(_PULL_MARGIN * falling * period_s**2 / unit),
         "RIG_PULL_SPIN": _float(spin * unit),
         "RIG_PULL_TWIST": _float(twist * rig.pole_rad),
         "RIG_PULL_COUPLED": _float(numbers.coupled),
         "RIG_PULL_LEVEL": _float(numbers.level),
+        **_hidden(rig),
+    }
+
+
+def _hidden(rig: RigConstants) -> dict[str, str]:
+    """Return the macros of what turns the pole besides the base's jerks, as counts of such a jerk:
+    gravity, and an arm's speed of one count a tick."""
+    numbers, period_s, unit = rig.pole_pull, rig.period_us * 1e-6, rig.base_unit
+    gravity = numbers.push / LEAST_PUSH_G  # g at the hinge, in the base's unit
+    length = gravity / numbers.fall if numbers.level and numbers.fall else 0.0
+    return {
+        "RIG_GRAVITY": _float(gravity * period_s**2 / unit),
+        "RIG_WHIRL": _float(length * unit),
     }
 
 

@@ -59,7 +59,7 @@ class Fault(IntEnum):
     REVERSED_BASE = 13
     """The base went against the motor for longer than any inertia allows: encoder swapped."""
     REVERSED_POLE = 14
-    """The pole swung the wrong way at the base's jerks: its encoder is swapped."""
+    """The pole swung the wrong way at the base's jerks: its encoder or the base's is swapped."""
     WATCHDOG = 15
     """The hardware watchdog restarted the board: its firmware hung, or its ticks stayed away."""
     CLOCK = 16

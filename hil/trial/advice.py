@@ -17,7 +17,7 @@ _ADVICE: Final[dict[Fault, str]] = {
     Fault.STUCK_BASE: "check the motor's supply, the base's encoder, and what holds the base",
     Fault.STUCK_POLE: "check the pole's encoder, and what holds the pole",
     Fault.REVERSED_BASE: "the base counts against the motor; find the signs with --check-wiring",
-    Fault.REVERSED_POLE: "the pole counts the wrong way; find the signs with --check-wiring",
+    Fault.REVERSED_POLE: "pole and base disagree on the way; find the signs with --check-wiring",
     Fault.OVER_CURRENT: "look for a short or a jam before the next trial",
     Fault.OVERRUN: (
         "over 0.1 s lay between two of its ticks: on the virtual rig a busy machine, which --fifo "

@@ -81,10 +81,12 @@ def test_non_finite_output_faults(core: Core, state: State, output: float) -> No
     assert _now(core) == (S.FAULT, Fault.NON_FINITE)
 
 
-def _tick(core: Core, base: int, pole: int, output: float = 0.0, heard: bool = True) -> float:
+def _tick(
+    core: Core, base: int, pole: int, output: float = 0.0, heard: bool = True, periods: int = 1
+) -> float:
     if heard:
         core.c.shim_safety_heard()
-    core.c.shim_safety_sample(base, pole, 1)
+    core.c.shim_safety_sample(base, pole, periods)
     return float(core.c.shim_safety_drive(output, 0.0))
 
 
@@ -336,6 +338,17 @@ def test_a_pole_that_answers_the_wrong_way(core: Core, upright: bool, right: boo
         if tick % 2:
             base, pole = base + 30, pole + 5 * sign
     assert _now(core)[1] == (Fault.NONE if right else Fault.REVERSED_POLE)
+
+
+def test_steps_of_skipped_ticks_are_no_jerks(core: Core) -> None:
+    """Base and pole move evenly, one forward, one back; now and then a tick takes two periods."""
+    _active(core)
+    base = pole = 0
+    for tick in range(12):
+        periods = 2 if tick % 2 else 1
+        base, pole = base + 30 * periods, pole - 20 * periods
+        _tick(core, base, pole, periods=periods)
+    assert _now(core)[1] == Fault.NONE
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.floats(-1e6, 1e6, width=32))

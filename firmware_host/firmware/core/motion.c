@@ -5,13 +5,16 @@
 
 #include "angle.h"
 
-#define DITHER 1                  /* counts by which an encoder at rest may flicker */
-#define STOP_TICKS 2u             /* a dead stop lasts, a turning point does not */
-#define WRONG_ANSWERS 3u          /* more than chance and noise produce */
-#define TELLING_STEP 3            /* counts a tick: above the noise of two differences */
-#define STEP_NOISE 2              /* counts a tick, of such a difference: each step is within one */
-#define STILL_MEMORY 4u           /* in stuck_ticks: the base's earlier travel is forgotten */
-#define NEAR_VERTICAL 0x08000000u /* 11 degrees: a fifth of gravity's greatest torque */
+#define DITHER 1         /* counts by which an encoder at rest may flicker */
+#define STOP_TICKS 2u    /* a dead stop lasts, a turning point does not */
+#define WRONG_ANSWERS 3u /* more than chance and noise produce */
+#define TELLING_STEP 3   /* counts a tick: above the noise of two differences */
+#define STEP_NOISE 2     /* counts a tick, of such a difference: each step is within one */
+#define STILL_MEMORY 4u  /* in stuck_ticks: the base's earlier travel is forgotten */
+#define HELD_MEMORY 2u   /* in stuck_ticks: no pole holds a base for as long */
+#define JITTER 0.05f     /* of a period, by which a tick may come early or late */
+#define GRAVITY_MARGIN 1.25f
+#define ANSWER_FLOOR 0.1f /* of a telling jerk: what the hinge's friction may eat of one */
 
 void motion_reset(struct motion *motion) {
     memset(motion, 0, sizeof *motion);
@@ -111,35 +114,80 @@ static bool reversed_base(struct motion *motion, const struct motion_limits *lim
     return answered(&motion->base_answers, right);
 }
 
-/* Near the vertical, a jerk of the base always turns the pole in the same direction. */
-static bool reversed_pole(struct motion *motion, const struct motion_limits *limits,
-                          int32_t base_jerk, int32_t pole_jerk, int32_t pole_count) {
-    if (magnitude(base_jerk) < limits->telling_jerk || magnitude(pole_jerk) < TELLING_STEP) {
-        return false;
-    }
-    const uint32_t phase = angle_pole_phase(pole_count, limits->pole_phase_per_count);
-    const bool upright = phase + NEAR_VERTICAL < 2u * NEAR_VERTICAL;
-    const bool hanging = phase - 0x80000000u + NEAR_VERTICAL < 2u * NEAR_VERTICAL;
-    if (!upright && !hanging) {
-        return false;
-    }
-    const bool same_sign = (base_jerk > 0) == (pole_jerk > 0);
-    return answered(&motion->pole_answers, same_sign == ((limits->pole_sense > 0) == hanging));
+/* By how much gravity, and the whirling of an arm, may turn the pole meanwhile: as much as a jerk
+ * of the base by these counts. */
+static float hidden(const struct motion_limits *limits, float sine, float cosine, float travel) {
+    const float whirl = limits->whirl * travel * travel * (cosine < 0.0f ? -cosine : cosine);
+    return (sine < 0.0f ? -sine : sine) * (limits->gravity + whirl);
 }
 
+static void forget_answer(struct answer *answer) {
+    memset(answer, 0, sizeof *answer);
+}
+
+/* A base whose hinge is accelerated harder than gravity pulls turns the pole in a known direction,
+ * wherever the pole is. What base and pole gained is summed until both tell: more than the counts'
+ * noise, and more than ticks that come early or late can make of their speeds. The sums of changes
+ * are the difference of two steps, so noise enters at their two ends alone. */
+static bool reversed_pole(struct motion *motion, const struct motion_limits *limits,
+                          int32_t base_step, int32_t pole_step, int32_t pole_count) {
+    struct answer *answer = &motion->answer;
+    if (limits->telling_jerk == INT32_MAX) {
+        return false;
+    }
+    float s, c;
+    const int32_t middle = pole_count - pole_step;
+    angle_sin_cos(angle_pole_phase(middle, limits->pole_phase_per_count), &s, &c);
+    const int32_t base_jerk = base_step - motion->base_step;
+    const int32_t pole_jerk = pole_step - motion->pole_step;
+    const float driven = (limits->pole_sense > 0 ? -c : c) * (float)base_jerk;
+    if (answer->way == 0) {
+        answer->way = driven < 0.0f ? -1 : 1;
+        answer->base_start = magnitude(motion->base_step);
+        answer->pole_start = magnitude(motion->pole_step);
+    }
+    const float floor = ANSWER_FLOOR * (float)limits->telling_jerk;
+    answer->driven += (float)answer->way * driven - floor -
+                      GRAVITY_MARGIN * hidden(limits, s, c, faster(base_step, motion->base_step));
+    answer->turned += answer->way * pole_jerk;
+    if (answer->driven <= 0.0f) {
+        forget_answer(answer);
+        return false;
+    }
+    const float base_noise =
+        STEP_NOISE + JITTER * (float)(answer->base_start + magnitude(base_step));
+    const float pole_noise =
+        STEP_NOISE + JITTER * (float)(answer->pole_start + magnitude(pole_step));
+    if (answer->driven < base_noise || (float)magnitude(answer->turned) <= pole_noise) {
+        return false;
+    }
+    const bool right = answer->turned > 0;
+    forget_answer(answer);
+    return answered(&motion->pole_answers, right);
+}
+
+/* A base that is driven hard for so many ticks and stands still. A pole that swings may hold it
+ * against the motor, but not for long: where it could at any of these ticks, the base must have
+ * been still for twice as many. */
 static bool stuck_base(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
-                       uint32_t periods, float duty) {
-    const bool driven = duty >= limits->stuck_duty || duty <= -limits->stuck_duty;
+                       int32_t pole_step, int32_t pole_count, uint32_t periods, float duty) {
+    const float push = duty < 0.0f ? -duty : duty;
     const bool dead = stopped_dead(&motion->base_still, &motion->base_speed, base_step,
                                    limits->base_stop, periods);
     motion->base_drift += base_step;
+    motion->base_rest = add(motion->base_rest, periods);
     if (magnitude(motion->base_drift) > DITHER) {
         motion->base_drift = 0;
+        motion->base_rest = 0;
         motion->driven_still = 0;
-    } else if (driven) {
+        motion->held = false;
+    } else if (push >= limits->stuck_duty) {
         motion->driven_still = add(motion->driven_still, periods);
+        motion->held |=
+            push * limits->base_push <= dragged(motion, limits, base_step, pole_step, pole_count);
     }
-    return dead || motion->driven_still >= limits->stuck_ticks;
+    return dead || (motion->driven_still >= limits->stuck_ticks &&
+                    (!motion->held || motion->base_rest >= HELD_MEMORY * limits->stuck_ticks));
 }
 
 /* With one channel of an encoder dead, the other makes the count flicker, which is not motion. But
@@ -164,22 +212,27 @@ enum wire_fault motion_check(struct motion *motion, const struct motion_limits *
                              int32_t base_step, int32_t pole_step, int32_t pole_count,
                              uint32_t periods, float duty) {
     enum wire_fault fault = WIRE_FAULT_NONE;
+    /* The steps of two ticks compare only where both took one period. */
+    const bool steady = periods == 1 && !motion->after_gap;
     base_step *= limits->base_sense; /* forward is where a positive duty drives */
-    const int32_t base_jerk = base_step - motion->base_step;
-    const int32_t pole_jerk = pole_step - motion->pole_step;
-    if (stuck_base(motion, limits, base_step, periods, duty)) {
+    if (!steady) {
+        motion->gained = 0;
+        motion->owed = 0.0f;
+        forget_answer(&motion->answer);
+    }
+    if (stuck_base(motion, limits, base_step, pole_step, pole_count, periods, duty)) {
         fault = WIRE_FAULT_STUCK_BASE;
     } else if (stuck_pole(motion, limits, base_step, pole_step, periods)) {
         fault = WIRE_FAULT_STUCK_POLE;
-    } else if (periods == 1 &&
-               reversed_base(motion, limits, base_step, pole_step, pole_count, duty)) {
+    } else if (steady && reversed_base(motion, limits, base_step, pole_step, pole_count, duty)) {
         fault = WIRE_FAULT_REVERSED_BASE;
-    } else if (periods == 1 && reversed_pole(motion, limits, base_jerk, pole_jerk, pole_count)) {
+    } else if (steady && reversed_pole(motion, limits, base_step, pole_step, pole_count)) {
         fault = WIRE_FAULT_REVERSED_POLE;
     }
     motion->base_step = base_step;
     motion->pole_step = pole_step;
     motion->duty_before = motion->duty;
     motion->duty = duty;
+    motion->after_gap = periods != 1;
     return fault;
 }

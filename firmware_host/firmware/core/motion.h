@@ -3,6 +3,7 @@
 #ifndef MOTION_H
 #define MOTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "wire_table.h"
@@ -32,6 +33,17 @@ struct motion_limits {
     uint64_t pole_phase_per_count;
     float base_push; /* counts a tick squared that duty 1 gives the base at least */
     struct pole_pull pull;
+    float gravity; /* g at the hinge as a jerk of the base, in counts a tick squared */
+    float whirl;   /* of an arm: as much per count a tick squared of its speed, pole level */
+};
+
+/* What base and pole gained while the base was accelerated one way. */
+struct answer {
+    int8_t way;         /* in which the pole has to turn; 0: no sum has begun */
+    float driven;       /* counts a tick that the base gained, less what gravity may hide */
+    int32_t turned;     /* counts a tick that the pole gained that way */
+    int32_t base_start; /* speeds when the sum began */
+    int32_t pole_start;
 };
 
 struct motion {
@@ -43,6 +55,8 @@ struct motion {
     uint16_t pole_still;
     int32_t base_drift;    /* counts since the base last moved by more than one */
     uint16_t driven_still; /* ticks driven hard since then */
+    uint16_t base_rest;    /* all ticks since then */
+    bool held;             /* by its pole, at one of them, maybe */
     float duty;            /* that held before the last tick */
     float duty_before;     /* and the one before it */
     int32_t gained;        /* counts a tick: of a base driven against its motion, since when it was
@@ -50,8 +64,10 @@ struct motion {
     float owed;            /* what it should have gained meanwhile, at least */
     uint8_t base_answers;  /* wrong responses to the motor, less the right ones */
     uint8_t pole_answers;  /* wrong responses to jerks of the base, likewise */
-    int8_t pole_drift;     /* counts since the pole last moved by more than one */
-    int32_t still_travel;  /* counts that the base travelled meanwhile */
+    struct answer answer;
+    bool after_gap;       /* the last step took more than one period */
+    int8_t pole_drift;    /* counts since the pole last moved by more than one */
+    int32_t still_travel; /* counts that the base travelled meanwhile */
 };
 
 /* Begin anew, as if nothing had moved yet. */
