@@ -200,8 +200,9 @@ def policy_distillation_bytes() -> list[str]:
     """Sparse students beside small dense ones of the same bytes, by KL."""
     rows, teachers = _rows()
     lines = [
-        "| bytes of tables | student | weights | score, share of the teachers' | games | seeds |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| bytes of tables | student | weights | score, share of the teachers' "
+        "| chooses otherwise | games | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kept, kind in product(_kept(rows), ("sparse", "small")):
         of_these = [row for row in rows if row["kind"] == kind and row["size"] == kept]
@@ -209,10 +210,11 @@ def policy_distillation_bytes() -> list[str]:
             continue
         found = _gathered(of_these, lambda row: True)
         weights, sizes = ([row[key] for row in of_these] for key in ("weights", "table_bytes"))
+        other = np.mean([row["other_choices"] for row in of_these])
         name = f"sparse, {kept:g} %" if kind == "sparse" else "small and dense"
         lines.append(
             f"| {min(sizes):,} to {max(sizes):,} | {name} | {min(weights):,} to {max(weights):,} "
-            f"| {_cell(found, teachers)} | {len(found)} | {_seeds(found)} |"
+            f"| {_cell(found, teachers)} | {other:.1%} | {len(found)} | {_seeds(found)} |"
         )
     return lines
 

@@ -38,6 +38,7 @@ from sparsectl.training.policy_distillation.heads import HeadsTerm, Term
 from sparsectl.training.policy_distillation.term import term_of
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
+from sparsectl.training.rollouts.plausibility import warn_of_another_teacher
 from sparsectl.training.rollouts.seeds import BLOCK
 
 
@@ -73,6 +74,8 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
         config = in_environment(config, dataset.metadata.get("environment"))
         teacher = _teacher(config)
         term = term_of(config, dataset, teacher)
+        if teacher is not None and config.teacher is not None:
+            warn_of_another_teacher(teacher, dataset, config.teacher)
     with ExitStack() as stack:
         is_new = stack.enter_context(locked_folder(config.out))
         stack.enter_context(_without_leavings(config.out, is_new))

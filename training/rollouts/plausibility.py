@@ -1,4 +1,5 @@
-"""Warn before work starts if a policy's observations differ from those that it was trained on.
+"""Warn before work starts if a policy's observations differ from those that it was trained on, or
+if it is not the teacher of a dataset.
 
 A missing normaliser does not show in the sizes of arrays. It shows in the first layer: its sums are
 of the order of one to ten for inputs as in training; otherwise they saturate a tanh, or grow with
@@ -16,6 +17,8 @@ import numpy as np
 from sparsectl.common.warning import warn
 from sparsectl.policy.acting.networks import Array, Mlp
 from sparsectl.policy.acting.policy import ActingPolicy
+from sparsectl.policy.signals_json import normaliser
+from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
@@ -24,6 +27,8 @@ SATURATED = 4.0
 """A tanh of this argument has a derivative below 0.0014."""
 
 SATURATED_SHARE = 0.9
+COMPARED, ANOTHER = 1_000, 0.05
+"""Rows of a dataset by which teachers are compared, and the share that may differ."""
 LARGE = 50.0
 """A root mean square of a first layer's sums that exceeds what inputs in training cause."""
 
@@ -40,6 +45,30 @@ def warn_of_lost_normaliser(
                 f"{source}: {text}; where it was trained with VecNormalize or another normaliser, "
                 "give that with --normalizer"
             )
+
+
+def warn_of_another_teacher(teacher: ActingPolicy, dataset: Dataset, source: Path) -> None:
+    """Warn if a teacher's file is not the one that labelled the dataset, and acts otherwise too:
+    what it labels in the student's rollouts would contradict the dataset."""
+    known = dataset.metadata.get("teacher")
+    labelled_by = known.get("sha256") if isinstance(known, dict) else None
+    if labelled_by in (None, teacher.sha256) or teacher.recurrent is not None:
+        return
+    rows = np.linspace(0, len(dataset) - 1, min(len(dataset), COMPARED), dtype=np.int64)
+    labels, actions = dataset.teacher_actions[rows], teacher.act(dataset.observations[rows])
+    if teacher.choices is not None:
+        share = float((actions != labels).mean())
+        text = f"chooses otherwise than its labels in {share:.0%} of {len(rows):,} rows"
+    else:
+        _, _, offset, scale, low, high = normaliser(dataset.signals)
+        share = float(np.abs((np.clip(actions, low, high) - labels) / scale).mean()) / 2
+        text = f"differs from its labels by {share:.0%} of the actions' range on average"
+    if share > ANOTHER:
+        warn(
+            f"{source} is not the teacher that labelled the dataset and {text}; where the student "
+            "drives it labels otherwise than the dataset; give the teacher that it was collected "
+            "from, or collect from this one"
+        )
 
 
 def observations_of(policy: ActingPolicy, environment: gymnasium.Env[Any, Any]) -> Array:

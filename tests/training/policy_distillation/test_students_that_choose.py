@@ -22,7 +22,9 @@ from sparsectl.training.distillation.distill import distill
 from sparsectl.training.policy_distillation.losses import LOSSES
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import evaluate
+from sparsectl.training.rollouts.plausibility import warn_of_another_teacher
 from sparsectl.training.settings import DaggerOptions, EvidenceOptions, FinetuneOptions
+from tests.training.balancer import write_balancer as write_driver
 
 ENV = "CartPole-v1"
 BALANCES = np.float32([0.1, 0.3, 3.0, 1.0])
@@ -125,6 +127,40 @@ def test_a_student_drives_and_becomes_c(dataset: Path, teacher: Path, tmp_path: 
     rows = read_dataset(dataset).observations
     np.testing.assert_array_equal(again.act(rows), load_acting(student).act(rows))
     assert again.choices is not None and again.choices.count == 2
+
+
+def test_another_teacher_than_the_datasets_is_told(
+    dataset: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = read_dataset(dataset)
+    again = tmp_path / "again.onnx"  # another file of the same teacher
+    model = onnx.load(teacher)
+    model.producer_name = "again"
+    onnx.save(model, again)
+    for path in (teacher, again):
+        warn_of_another_teacher(load_acting(path), known, path)
+    assert not capsys.readouterr().err
+    for constant in model.graph.initializer:
+        other = -numpy_helper.to_array(constant)
+        constant.CopyFrom(numpy_helper.from_array(other, constant.name))
+    onnx.save(model, again)
+    settings = {"method": "policy-distillation", "env": ENV, "teacher": again, "episodes": 2}
+    distill(asked(dataset, tmp_path / "run", **settings))
+    said = capsys.readouterr().err
+    assert "again.onnx is not the teacher that labelled the dataset and chooses otherwise" in said
+
+
+def test_another_teacher_of_real_numbers_is_told(
+    balancing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = read_dataset(balancing)
+    same = load_acting(write_driver(tmp_path / "same.safetensors"))
+    known = replace(known, metadata={**known.metadata, "teacher": {"sha256": "of another file"}})
+    warn_of_another_teacher(same, known, tmp_path / "same.safetensors")
+    assert not capsys.readouterr().err
+    turned = replace(known, teacher_actions=-known.teacher_actions)
+    warn_of_another_teacher(same, turned, tmp_path / "same.safetensors")
+    assert "differs from its labels by" in capsys.readouterr().err
 
 
 def test_choices_alone_are_learnt_by_nll(dataset: Path, tmp_path: Path) -> None:
