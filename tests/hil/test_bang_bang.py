@@ -92,5 +92,5 @@ def test_other_duties_on_the_board(shortly: Short, tmp_path: Path) -> None:
     other.write_text(text.replace("[-1.0, 0.0, 1.0]", "[1.0, 0.0, -1.0]"))
     built = build_firmware(folder, "host", load_rig(other).firmware_constants(), tmp_path / "board")
     with VirtualRig(Path(built["elf"]), "realtime", None) as board:
-        complaint = "the board has other duties to choose among than rig sensorsini_bang_bang"
+        complaint = "was built with other masses, lengths or duties than rig sensorsini_bang_bang"
         refused(shortly(policy=folder, port=board.port), complaint)
