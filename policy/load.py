@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.acting.networks import Mlp, NormalizedNetwork, mlp_of
-from sparsectl.policy.acting.onnx_network import BYTES_LIMIT, OnnxNetwork
+from sparsectl.policy.acting.networks import GraphNetwork, Mlp, NormalizedNetwork, mlp_of
+from sparsectl.policy.acting.onnx_network import BYTES_LIMIT, OnnxNetwork, OtherForm
 from sparsectl.policy.acting.policy import ActingPolicy, without_argmax
 from sparsectl.policy.acting.states import RecurrentNetwork
 from sparsectl.policy.actor_file import ACTORS, is_actor, read_actor
@@ -32,6 +32,7 @@ from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.lost_normaliser import warn_of_normaliser
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import Normalizer, read_normalizer
+from sparsectl.policy.onnx_file.output import choose_output, values_in
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
 from sparsectl.policy.onnx_file.ticks import CELLS
 from sparsectl.policy.signals import INDEX
@@ -104,7 +105,7 @@ def load_acting(path: Path, asked: LoadOptions = LoadOptions()) -> ActingPolicy:
         _refuse("activation", asked.activation, _ACTOR_FILES, f"{path} names its own")
     graph = _recurrent(path, asked)
     if graph is not None:
-        return _recurrent_policy(graph, path)
+        return _graph_policy(graph, path)
     policy = reader(path, asked)
     if asked.normalizer is None or policy.recurrent is not None:
         return policy  # of a policy with a state the normaliser is among its layers
@@ -218,7 +219,7 @@ def _acting_actor(path: Path, asked: LoadOptions) -> ActingPolicy:
     actor = _actor(path, asked)
     if not actor.lstm:
         return _mlp_policy(mlp_of(actor), path, actor.choices)
-    policy = _recurrent_policy(_graph_of_actor(path, asked, actor), path)
+    policy = _graph_policy(_graph_of_actor(path, asked, actor), path)
     given = asked.normalizer and read_normalizer(asked.normalizer)
     return replace(policy, normalizer_sha256=given.sha256) if given else policy
 
@@ -238,7 +239,10 @@ def _mlp_policy(
 
 def _acting_onnx(path: Path, asked: LoadOptions) -> ActingPolicy:
     _refuse("task", asked.task, "students of several tasks", f"{path} is an ONNX file")
-    network = OnnxNetwork(path)
+    try:
+        network = OnnxNetwork(path)
+    except OtherForm:  # several inputs, images, other types: what the exporter reads
+        return _graph_policy(read_onnx(path), path, _values_of(path))
     text = network.metadata.get("sparsectl.signals")
     try:
         signals = json.loads(text) if text else None
@@ -283,17 +287,39 @@ def _may_keep_state(path: Path) -> bool:
     return has_more or any(node.op_type in CELLS for node in graph.node)
 
 
-def _recurrent_policy(graph: PolicyGraph, path: Path) -> ActingPolicy:
+def _graph_policy(graph: PolicyGraph, path: Path, values: str | None = None) -> ActingPolicy:
+    """The policy that acts as a graph computes.
+
+    values: the kind of value of a choice that each of its actions is.
+    """
     biases = sum(int(np.count_nonzero(layer.bias)) for layer in graph.layers)
+    signals = graph.signals()
+    choices = choices_of(signals) or _index_of(graph)
+    if values is not None and graph.action_size > 1 and choices is None:
+        choices = Choices(0, graph.action_size, values)
     return ActingPolicy(
-        RecurrentNetwork(graph),
+        RecurrentNetwork(graph) if graph.state_size else GraphNetwork(graph),
         graph.kept_weights + biases,
         _file_sha256(path),
-        graph.signals(),
+        signals,
         graph.environment,
         graph.kept_weights,
-        choices=choices_of(graph.signals()),
+        choices=choices,
     )
+
+
+def _index_of(graph: PolicyGraph) -> Choices | None:
+    """The choices of a foreign file whose only action is the place of the greatest value."""
+    parts, action = graph.layers[-1].parts, graph.action
+    if len(action) != 1 or parts[0].activation != "argmax" or action[0].scale != 1:
+        return None
+    return Choices(round(action[0].offset), parts[0].neurons)
+
+
+def _values_of(path: Path) -> str | None:
+    """The kind of value that the output of an ONNX file gives for each choice, by its name."""
+    names = [output.name for output in onnx.load(path, load_external_data=False).graph.output]
+    return values_in(choose_output(names))
 
 
 def _file_sha256(path: Path) -> str:

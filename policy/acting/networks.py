@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sparsectl.policy.activations.argmax import argmax
 from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.convolution import Convolution
+from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.normalizer import Normalizer
 
 Array = NDArray[np.float32]
@@ -170,3 +171,22 @@ class NormalizedNetwork:
     def __call__(self, observations: Array) -> Array:
         """Actions [B, m] for observations [B, n]."""
         return self.network(self.normalizer(observations))
+
+
+@dataclass(frozen=True)
+class GraphNetwork:
+    """A policy as export reads it, in the C's order of operations."""
+
+    graph: PolicyGraph
+
+    @property
+    def observation_size(self) -> int:
+        return self.graph.observation_size
+
+    @property
+    def action_size(self) -> int:
+        return self.graph.action_size
+
+    def __call__(self, observations: Array) -> Array:
+        """Actions [B, m] for observations [B, n]."""
+        return self.graph.forward(observations)

@@ -11,40 +11,46 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.choices import Choices, choices_of
 from sparsectl.policy.model_file import check_model_file
-from sparsectl.policy.onnx_file.output import values_in
+from sparsectl.policy.onnx_file.output import choose_output, values_in
 from sparsectl.policy.tasks import CHOICE, TASK
 
 BYTES_LIMIT = 256 * 2**20
 
 
-class OnnxNetwork:
-    """An ONNX graph with one input [batch, n] and one output [batch, m], on one thread.
+class OtherForm(UserError):
+    """An ONNX graph whose inputs and outputs are others than float32 [batch, n] and [batch, m]."""
 
-    Of several outputs it takes the one whose name says that it gives Q-values or logits. An output
-    of whole numbers, [batch] or [batch, 1], is the index of a choice.
+
+class OnnxNetwork:
+    """An ONNX graph with one input [batch, n] and an output [batch, m], on one thread.
+
+    Of several outputs it takes the one whose name says that it gives Q-values or logits, or else
+    the actions. An output of whole numbers, [batch] or [batch, 1], is the index of a choice.
 
     A graph whose batch is fixed, as torch writes it if no axis is declared dynamic, is run with
     that many observations at a time.
 
     Raises:
-        UserError: the file is missing, too large, not ONNX, or has other inputs and outputs.
+        UserError: the file is missing, too large, not ONNX, or has several outputs whose names do
+            not say which are the actions.
+        OtherForm: it has other inputs and outputs.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         check_model_file(path, BYTES_LIMIT)
         self._session = _open_session(path)
-        self._input, self.observation_size = _only(self._session.get_inputs(), "input", path)
-        outputs = _without_tasks(self._session)
-        valued = [value for value in outputs if values_in(value.name)]
-        output = valued[0] if len(valued) == 1 else outputs[0]
-        self.gives_index = len(outputs) == 1 and _is_index(output)
+        output = _chosen(_without_tasks(self._session), path)
+        self.gives_index = _is_index(output)
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            names = ", ".join(value.name for value in inputs)
+            raise OtherForm(f"{path} has {len(inputs)} inputs ({names}); a policy has exactly one")
+        self._input, self.observation_size = _vector(inputs[0], "input", path)
         if self.gives_index:
             self._output, self.action_size = output.name, 1
         else:
-            self._output, self.action_size = _only(
-                valued if len(valued) == 1 else outputs, "output", path
-            )
+            self._output, self.action_size = _vector(output, "output", path)
         batch = self._session.get_inputs()[0].shape[0]
         self._batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
 
@@ -164,13 +170,31 @@ def _is_index(value: Any) -> bool:
     return whole and (len(value.shape) == 1 or (len(value.shape) == 2 and value.shape[1] == 1))
 
 
-def _only(values: list[Any], kind: str, path: Path) -> tuple[str, int]:
-    if len(values) != 1:
-        names = ", ".join(value.name for value in values)
-        raise UserError(f"{path} has {len(values)} {kind}s ({names}); a policy has exactly one")
-    value = values[0]
-    if value.type != "tensor(float)" or len(value.shape) != 2 or type(value.shape[1]) is not int:
+def _chosen(outputs: list[Any], path: Path) -> Any:
+    """The values of the choices, if one output has them; else the actions."""
+    if len(outputs) == 1:
+        return outputs[0]
+    try:
+        name = choose_output([value.name for value in outputs])
+    except UserError as error:
+        names = ", ".join(value.name for value in outputs)
         raise UserError(
+            f"{path} has {len(outputs)} outputs ({names}), and their names do not say which are "
+            "the actions; give names (torch.onnx.export takes output_names)"
+        ) from error
+    chosen = next(value for value in outputs if value.name == name)
+    valued = [value for value in outputs if values_in(value.name) and _width(value) != 1]
+    takes_numbers = chosen.type == "tensor(float)" and _width(chosen) != 1
+    return valued[0] if len(valued) == 1 and not takes_numbers else chosen
+
+
+def _width(value: Any) -> Any:
+    return value.shape[-1] if value.shape else 1
+
+
+def _vector(value: Any, kind: str, path: Path) -> tuple[str, int]:
+    if value.type != "tensor(float)" or len(value.shape) != 2 or type(value.shape[1]) is not int:
+        raise OtherForm(
             f"{path}: {kind} {value.name} is {value.type} {value.shape}; "
             "a policy takes and gives float32 [batch, size] with a fixed size"
         )

@@ -1,4 +1,4 @@
-"""Operators that select or reorder values: Slice, Split, Gather, Concat, Pad."""
+"""Operators that select or reorder values: Slice, Split, Gather and its kin, Concat, Pad."""
 
 from __future__ import annotations
 
@@ -107,6 +107,29 @@ def gather_elements(node: Node) -> Result:
     node.tensors.spend(4 * indices.size, node.label)
     wrapped = indices % value.shape[axis]
     return moved(node, value, lambda v: np.take_along_axis(v, wrapped, axis), _kept(value))
+
+
+@operator("GatherND")
+def gather_nd(node: Node) -> Result:
+    """Take the parts whose place in the first dimensions is each of the indices' last one, as
+    torch's newer exporter writes x[:, [2, 0, 1]] between two Transposes."""
+    value, indices = given(node), node.constant(1)
+    if node.whole("batch_dims", 0) or not np.issubdtype(indices.dtype, np.integer):
+        node.refuse("its indices are of each observation, or not whole numbers")
+    depth = indices.shape[-1] if indices.ndim else 0
+    if not 1 <= depth <= value.ndim:
+        node.refuse(f"indices of {depth} dimensions for a value of {value.ndim}")
+    batch = _kept(value)
+    if batch is not None:
+        if batch < depth:
+            node.refuse("it takes some of the observations of a batch")
+        batch += indices.ndim - 1 - depth
+    for axis in range(depth):
+        _check_indices(node, indices[..., axis], value.shape[axis])
+    count = indices.size // depth
+    node.tensors.spend(4 * count * int(np.prod(value.shape[depth:])), node.label)
+    places = tuple(np.moveaxis(indices, -1, 0))
+    return moved(node, value, lambda v: v[places], batch)
 
 
 @operator("ai.onnx.ml.ArrayFeatureExtractor")

@@ -39,3 +39,8 @@ refused(
     "there is no C for this function; use the angle's sine and cosine as observations, or Tanh",
     *("Atan", "Asin", "Acos", "Tan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"),
 )
+refused(
+    "what is not finite is for the firmware to refuse, and the C does not look for it; leave "
+    "isnan, isinf or nan_to_num out and export again",
+    *("IsNaN", "IsInf"),
+)

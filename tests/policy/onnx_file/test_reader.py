@@ -190,6 +190,20 @@ DRESSES: dict[str, tuple[list[tuple[Any, ...]], dict[str, Any]]] = {
         ],
         {"out_shape": ("batch", 1)},
     ),
+    "values reordered as torch's newer exporter does": (
+        [
+            ("Transpose", ["x"], {"perm": [1, 0]}),
+            ("GatherND", ["x", np.int64([[3], [-4], [2], [1]])]),
+            ("Transpose", ["x"], {"perm": [1, 0]}),
+            *HEAD,
+            ("Reshape", ["x", np.int64([-1, 2, 3])]),
+            ("Transpose", ["x"], {"perm": [1, 2, 0]}),
+            ("GatherND", ["x", np.int64([[1, 0], [0, -1], [0, 0], [1, 1], [0, 1], [1, 2]])]),
+            ("Transpose", ["x"], {"perm": [1, 0]}),
+            *TAIL,
+        ],
+        {},
+    ),
     "dimensions of one": (
         [
             ("Unsqueeze", ["x", np.int64([1])]),
