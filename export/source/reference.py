@@ -8,6 +8,7 @@ import numpy as np
 from onnx import ModelProto
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops.op_rnn import CommonRNN
 
 
 class BatchNormalization(OpRun):
@@ -25,11 +26,21 @@ class BatchNormalization(OpRun):
         return ((scale * (x - mean) / np.sqrt(var + epsilon) + bias).astype(x.dtype),)
 
 
+class RNN(CommonRNN):  # type: ignore[misc]
+    """With the activations that the reference does not know."""
+
+    op_domain = ""
+
+    def choose_act(self, name: str, alpha: float | None, beta: float | None) -> Any:
+        known = {"Relu": lambda x: np.maximum(x, 0), "Sigmoid": lambda x: 1 / (1 + np.exp(-x))}
+        return known.get(name) or super().choose_act(name, alpha, beta)
+
+
 def reference(model: ModelProto) -> ReferenceEvaluator:
-    """Return the evaluator of `model`, in which a BatchNormalization uses its own mean and
-    variance.
+    """Run `model`; a BatchNormalization by the mean and variance that it has, and an RNN with any
+    of the activations that the exporter reads.
 
     Raises:
         Exception: the reference does not know one of its operators.
     """
-    return ReferenceEvaluator(model, new_ops=[BatchNormalization])
+    return ReferenceEvaluator(model, new_ops=[BatchNormalization, RNN])

@@ -20,6 +20,7 @@ from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.straddle import straddle
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.policy.onnx_file.onnx_files import mlp, run_file, write_file
+from tests.policy.onnx_file.recurrent_models import cell_model
 from tests.tools import need
 
 MEAN = np.array([3000.0, 101325.0], np.float32)
@@ -191,6 +192,33 @@ def test_batch_normalization_of_every_age_is_that_of_a_trained_network(
     x = np.random.default_rng(0).normal(MEAN, STD, (9, 2)).astype(np.float32)
     assert np.ptp(source.run(x)) > 0.1
     assert np.allclose(source.exact(x), source.run(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid", "Relu"])
+def test_a_plain_rnn_runs_in_float64_whatever_its_activation(
+    activation: str, tmp_path: Path
+) -> None:
+    """onnx's own reference knows Tanh alone. Of a nearly constant action, the rounding of its last
+    sum was not allowed then, and the export was refused."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(cell_model("RNN", activations=[activation]).SerializeToString())
+    source = OnnxSource(path, None, (7, 6))
+    rows = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
+    exact, own = source.exact(rows), source.run(rows)
+    assert 0 < np.abs(exact - own).max() < 1e-6
+
+
+def test_a_file_without_float64_rounds_at_its_end_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes, constants = mlp("x", "hardly", 2)
+    constants |= {"little": np.float32(1e-12), "most": np.float32(0.9)}
+    nodes.append(node("Mul", ["hardly", "little"], ["small"]))
+    nodes.append(node("Add", ["small", "most"], ["action"]))
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    monkeypatch.setattr(OnnxSource, "_in_float64", lambda source: None)
+    rounding = OnnxSource(path, None, (2, 1)).rounding(np.ones((5, 2), np.float32))
+    assert (rounding >= np.finfo(np.float32).eps).all() and (rounding < 1e-6).all()
 
 
 @pytest.mark.parametrize("encoding", ["csr", "dense"])

@@ -50,7 +50,10 @@ def refused(path: Path) -> str:
         ([*HEAD, ("Expand", ["x", np.int64([3, 6])]), *TAIL], "repeat the observations"),
         ([*HEAD, ("Gather", ["x", np.int64([6])], {"axis": 1})], "an index is outside of 6 values"),
         ([*HEAD, ("Gather", ["x", np.int64([0])])], "takes some of the observations of a batch"),
-        ([*HEAD, ("GatherND", ["x", np.int64([[0]])])], "takes some of the observations of a batch"),
+        (
+            [*HEAD, ("GatherND", ["x", np.int64([[0]])])],
+            "takes some of the observations of a batch",
+        ),
         ([*HEAD, ("IsNaN", ["x"])], "leave isnan, isinf or nan_to_num out"),
         ([*HEAD, ("ArgMax", ["x"], {"axis": 0})], "goes across the observations"),
         ([*HEAD, ("Squeeze", ["x", np.int64([0])])], "takes the batch away"),
