@@ -35,9 +35,16 @@ ACTION_WORDS: Final = frozenset(
 )
 
 STATE_WORDS: Final = frozenset(
-    "state hidden cell memory carry rnn gru lstm h c hx cx hn cn".split()
+    "state hidden cell memory carry recurrent history rnn gru lstm h c hx cx hn cn".split()
 )
 """Words in the names of a recurrent policy's state inputs."""
+
+
+def starts_episodes(name: str) -> bool:
+    """Whether an input has a name as of what tells where an episode starts or ended."""
+    words = words_of(name)
+    started = {"episode", "is"} & words and {"start", "starts", "first"} & words
+    return bool(started or {"mask", "masks", "done", "dones", "reset", "resets"} & words)
 
 
 def values_in(name: str) -> str | None:

@@ -21,6 +21,7 @@ from sparsectl.policy.onnx_file.output import (
     ACTION_WORDS,
     OTHER_WORDS,
     STATE_WORDS,
+    starts_episodes,
     words_of,
 )
 from sparsectl.policy.onnx_file.tensors import short
@@ -31,6 +32,10 @@ _ASSUMED: Final = (
     "the state of {cell} is kept from tick to tick, although the file takes one step a run and "
     "begins each run from its initial state; export the state as an input and an output, and the "
     "file says so"
+)
+_MASK: Final = (
+    "its input {name} acts on the state of {state}, as a mask does that resets it where an episode "
+    "starts; leave it away and export again, as the C resets the state by policy_reset()"
 )
 SHAPES: Final = frozenset({"Shape", "Size"})
 """Operators that look at the form of a value and not at its numbers."""
@@ -129,6 +134,8 @@ class _Finder:
                 "the next of which; give each pair a name such as h_in and h_out"
             )
         for name in self.inputs.keys() - found.keys():
+            if found and starts_episodes(name) and self._numbers_of(name) == 1:
+                raise UserError(_MASK.format(name=short(name), state=short(next(iter(found)))))
             self._refuse_doubtful(name, set(found.values()))
         return found
 
@@ -139,11 +146,7 @@ class _Finder:
             behind = [made for made in alike if self._slots_behind(made) == slots]
             made = self._one_of(name, behind or alike)
             if made is None and self._is_mask(name, slots):
-                raise UserError(
-                    f"its input {short(name)} acts on the state of {short(sorted(slots)[0][0])}, "
-                    "as a mask does that resets it where an episode starts; leave it away and "
-                    "export again, as the C resets the state by policy_reset()"
-                )
+                raise UserError(_MASK.format(name=short(name), state=short(sorted(slots)[0][0])))
             if made is None:
                 raise UserError(
                     f"its input {short(name)} is the state of {short(sorted(slots)[0][0])}, and no "
@@ -195,6 +198,9 @@ class _Finder:
             for made, value in self.outputs.items()
             if made not in (self.action, name) and _agree(sizes, _sizes(value))
         ]
+
+    def _numbers_of(self, name: str) -> int:
+        return math.prod(size or 1 for size in _sizes(self.inputs[name]))
 
     def _one_of(self, name: str, candidates: list[str]) -> str | None:
         named = [made for made in candidates if _stem(made) == _stem(name)]

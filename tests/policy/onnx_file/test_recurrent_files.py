@@ -145,6 +145,25 @@ def test_a_state_that_nothing_gives_anew_is_refused(tmp_path: Path) -> None:
         read_onnx(saved(tmp_path, model))
 
 
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.BOOL])
+@pytest.mark.parametrize("name", ["episode_starts", "masks", "not_done", "is_first"])
+def test_a_mask_of_a_cell_in_plain_nodes_is_refused_by_its_name(
+    name: str, kind: int, tmp_path: Path
+) -> None:
+    """It was taken for a part of the observation, by which the state is multiplied, or refused for
+    its type."""
+    model = plain_cell(("h_in", "c_in", "h_out", "c_out"))
+    model.graph.input.append(helper.make_tensor_value_info(name, kind, [1, 1]))
+    model.graph.node[0].input[0] = "kept"
+    for node in (
+        helper.make_node("Mul", ["h_in", "number"], ["kept"]),
+        helper.make_node("Cast", [name], ["number"], to=TensorProto.FLOAT),
+    ):
+        model.graph.node.insert(0, node)
+    with pytest.raises(UserError, match=f"'{name}' acts on the state of 'h_in', as a mask"):
+        read_onnx(saved(tmp_path, model))
+
+
 def test_a_mask_of_the_state_is_refused_by_its_name(tmp_path: Path) -> None:
     """The flag of a new episode that recurrent policies of training libraries take."""
     model = cell_model("GRU")
@@ -190,6 +209,7 @@ def plain_cell(
         ("hx", "cx", "h_out", "c_out"),
         ("state_h", "state_c", "next_state_h", "next_state_c"),
         ("memory_in", "rnn_in", "memory_out", "rnn_out"),
+        ("history_in", "recurrent_in", "history_out", "recurrent_out"),
     ],
 )
 def test_names_say_which_state_is_which(names: tuple[str, ...]) -> None:
