@@ -117,17 +117,12 @@ def reshape(node: Node) -> Result:
     if unknown > 1 or not fits or any(size < -1 for size in sizes):
         shown = f"{list(value.shape)} (the batch being 1)" if _batch(value) is not None else None
         node.refuse(f"shape {sizes} does not fit a value of {shown or list(value.shape)}")
-    open_place = sizes.index(-1) if unknown else None
-    return formed(node, value, [value.size // known if s == -1 else s for s in sizes], open_place)
+    return formed(node, value, [value.size // known if s == -1 else s for s in sizes])
 
 
-def formed(
-    node: Node, value: Symbol | Array, sizes: list[int], open_place: int | None = None
-) -> Symbol | Array:
+def formed(node: Node, value: Symbol | Array, sizes: list[int]) -> Symbol | Array:
     """Return the value in another shape of the same size. The batch stays a dimension of 1, unless
-    there would be a row for each number of an observation (scikit-learn's last step).
-
-    open_place: the dimension whose size follows from the others, and so from the batch's."""
+    there would be a row for each number of an observation (scikit-learn's last step)."""
     batch = _batch(value)
     if batch is not None:
         before = math.prod(value.shape[:batch])
@@ -135,8 +130,7 @@ def formed(
         stacked = len(sizes) == 2 and sizes[1] == 1
         if not places and not stacked:
             node.refuse(f"shape {sizes} would mix the observations of a batch")
-        place = open_place if open_place in places else next(iter(places), None)
-        batch = None if stacked and value.size > 1 else place
+        batch = None if stacked and value.size > 1 else places[0]
     return moved(node, value, lambda v: v.reshape(sizes), batch)
 
 

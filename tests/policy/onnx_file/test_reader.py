@@ -204,16 +204,6 @@ DRESSES: dict[str, tuple[list[tuple[Any, ...]], dict[str, Any]]] = {
         ],
         {},
     ),
-    "the batch behind a dimension of one, as tf2onnx writes a transposed sequence": (
-        [
-            ("Unsqueeze", ["x", np.int64([1])]),
-            ("Reshape", ["x", np.int64([1, -1, 4])]),
-            ("Squeeze", ["x", np.int64([0])]),
-            *HEAD,
-            *TAIL,
-        ],
-        {},
-    ),
     "dimensions of one": (
         [
             ("Unsqueeze", ["x", np.int64([1])]),
