@@ -26,14 +26,16 @@ class BatchNormalization(OpRun):
         return ((scale * (x - mean) / np.sqrt(var + epsilon) + bias).astype(x.dtype),)
 
 
-class RNN(CommonRNN):  # type: ignore[misc]
+class RNN(CommonRNN):
     """With the activations that the reference does not know."""
 
     op_domain = ""
 
     def choose_act(self, name: str, alpha: float | None, beta: float | None) -> Any:
         known = {"Relu": lambda x: np.maximum(x, 0), "Sigmoid": lambda x: 1 / (1 + np.exp(-x))}
-        return known.get(name) or super().choose_act(name, alpha, beta)
+        if name in known:
+            return known[name]
+        return super().choose_act(name, alpha, beta)  # type: ignore[no-untyped-call]
 
 
 def reference(model: ModelProto) -> ReferenceEvaluator:
