@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from sparsectl.common.errors import UserError
 from sparsectl.plants.gravity import GRAVITY
 from sparsectl.plants.motor import MOTORS, CurrentMotor, Motor
+from sparsectl.plants.plausible import check_plausible
 from sparsectl.plants.pole_pull import pole_pull
 from sparsectl.plants.rig_constants import RigConstants, wrong_duties
-from sparsectl.plants.rig_file import number, read_table, span
+from sparsectl.plants.rig_file import number, read_table, span, whole_number
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 
@@ -248,7 +249,7 @@ def parse_rig(table: dict[str, Any], path: Path) -> Rig:
         title=str(table["title"]),
         model=str(table["model"]),
         period_s=number(table["period_s"], "period_s", path),
-        frames=int(number(table["frames"], "frames", path)),
+        frames=whole_number(table["frames"], "frames", path),
         base=_section(Base, table["base"], "base", path),
         pole=_section(Pole, table["pole"], "pole", path),
         motor=_motor(table["motor"], path),
@@ -256,6 +257,7 @@ def parse_rig(table: dict[str, Any], path: Path) -> Rig:
         randomisation=_section(Randomisation, table["randomisation"], "randomisation", path),
     )
     _check_values(rig, path)
+    check_plausible(rig, path)
     return rig
 
 

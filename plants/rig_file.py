@@ -45,3 +45,14 @@ def span(value: Any, where: str, path: Path) -> tuple[float, float]:
     if low > high:
         raise UserError(f"{path}: {where} is {value!r}; the first must not exceed the second")
     return low, high
+
+
+def whole_number(value: Any, where: str, path: Path) -> int:
+    """Return a value that must be a whole number.
+
+    Raises:
+        UserError: it is none.
+    """
+    if number(value, where, path) != int(value):
+        raise UserError(f"{path}: {where} is {value!r}; give a whole number")
+    return int(value)

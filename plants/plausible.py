@@ -1,0 +1,165 @@
+"""Numbers of a rig file that no pendulum has: mistakes of unit and sign, found before a trial."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sparsectl.common.errors import UserError
+from sparsectl.plants.gravity import GRAVITY
+from sparsectl.plants.motor import Motor
+
+if TYPE_CHECKING:
+    from sparsectl.plants.rig import Rig
+
+MOST_M: Final = 5.0
+"""Of a pole, an arm, or a track to either side."""
+MOST_KG: Final = 50.0
+MOST_ARM_RAD: Final = 10 * 2.0 * math.pi
+MOST_VOLTS: Final = 1000.0
+MOST_AMPERES: Final = 1000.0
+MOST_POLE_RATE: Final = 1000.0
+"""In rad/s, which is 160 turns a second."""
+LEAST_COUNTS: Final = 20
+"""Of a turn of the pole, or of the base from the middle to its limit: coarser is not control."""
+MOST_BIAS_RAD: Final = 0.5
+
+
+def check_plausible(rig: Rig, path: Path) -> None:
+    """Refuse a rig that cannot exist.
+
+    Raises:
+        UserError: the number, and what is most likely wrong with it.
+    """
+    for what, wrong in (*_sizes(rig), *_signs(rig), *_counts(rig), *_motor(rig), *_ranges(rig)):
+        if wrong:
+            raise UserError(f"{path}: {what}")
+
+
+Finding = tuple[str, bool]
+
+
+def _sizes(rig: Rig) -> list[Finding]:
+    base, pole, motor = rig.base, rig.pole, rig.motor
+    lengths = {"[pole] length_m": pole.length_m, "[base] length_m": base.length_m}
+    if not rig.is_rotary:
+        lengths |= {"[base] limit": base.limit, "[base] limit_switch_at": base.limit_switch_at}
+    masses = {
+        "[base] mass_kg": base.mass_kg,
+        "[pole] mass_kg": pole.mass_kg,
+        "[pole] tip_mass_kg": pole.tip_mass_kg,
+    }
+    limit_a = motor.current_limit_a
+    return [
+        *(
+            (f"{k} is {v:g}; give it in m, at most {MOST_M:g}", v > MOST_M)
+            for k, v in lengths.items()
+        ),
+        *(
+            (f"{k} is {v:g}; give it in kg, at most {MOST_KG:g}", v > MOST_KG)
+            for k, v in masses.items()
+        ),
+        (
+            f"[base] limit is {base.limit:g}; give it in rad, at most ten turns",
+            rig.is_rotary and base.limit > MOST_ARM_RAD,
+        ),
+        (f"[motor] supply_v is {motor.supply_v:g}; give it in V", motor.supply_v > MOST_VOLTS),
+        (f"[motor] current_limit_a is {limit_a:g}; give it in A", limit_a > MOST_AMPERES),
+        (
+            f"[pole] rate_limit is {pole.rate_limit:g}; give rad/s, at most {MOST_POLE_RATE:g}",
+            pole.rate_limit > MOST_POLE_RATE,
+        ),
+    ]
+
+
+def _signs(rig: Rig) -> list[Finding]:
+    motor = rig.motor
+    dead = "dead_zone_v" if isinstance(motor, Motor) else "dead_zone_a"
+    values = {
+        "[base] viscous_friction": rig.base.viscous_friction,
+        "[base] coulomb_friction": rig.base.coulomb_friction,
+        "[pole] viscous_friction": rig.pole.viscous_friction,
+        "[pole] coulomb_friction": rig.pole.coulomb_friction,
+        f"[motor] {dead}": getattr(motor, dead),
+        **{f"[start] {field.name}": getattr(rig.start, field.name) for field in fields(rig.start)},
+    }
+    return [(f"{k} is {v:g}; it must be 0 or more", v < 0) for k, v in values.items()]
+
+
+def _counts(rig: Rig) -> list[Finding]:
+    base, pole = rig.base, rig.pole
+    slow = base.velocity_scale * 1000 < base.rate_limit
+    slow |= pole.velocity_scale * 1000 < pole.rate_limit
+    there = base.limit / abs(base.unit_per_count)
+    step = base.rate_limit * rig.period_s / abs(base.unit_per_count)
+    fall = math.sqrt(pole.moment_kgm * GRAVITY / pole.inertia_kgm2)
+    return [
+        (
+            f"period_s is {rig.period_s:g}; give it in s, 0.0005 to 1",
+            not 0.0005 <= rig.period_s <= 1,
+        ),
+        ("a velocity_scale is below a thousandth of its rate_limit; give a usual speed", slow),
+        (
+            f"[base] unit_per_count is {base.unit_per_count:g}, which makes {there:.2g} counts of "
+            f"the limit of {base.limit:g}, {LEAST_COUNTS} are needed; give {base.unit} a count",
+            there < LEAST_COUNTS,
+        ),
+        (
+            f"[pole] counts_per_turn is {pole.counts_per_turn:g}; give at least {LEAST_COUNTS}",
+            abs(pole.counts_per_turn) < LEAST_COUNTS,
+        ),
+        (
+            f"[base] rate_limit is {base.rate_limit:g}, {step:.2g} counts in a control period, "
+            f"which any motion exceeds; give {base.unit}/s, three times its fastest",
+            step < 2,
+        ),
+        (
+            f"[pole] rate_limit is {pole.rate_limit:g} rad/s, and a pole of this length reaches "
+            f"{2 * fall:.1f} as it falls; give three times that",
+            pole.rate_limit < fall,
+        ),
+        (
+            f"[start] base is {rig.start.base:g}, not within the limit of {base.limit:g}",
+            rig.start.base >= base.limit,
+        ),
+    ]
+
+
+def _motor(rig: Rig) -> list[Finding]:
+    motor = rig.motor
+    effort = motor.effort(motor.max_duty, 0.0, 1.0, 1.0)
+    return [
+        (
+            "[motor] gives nothing beyond its dead zone at max_duty; mend dead zone, max_duty or "
+            "supply",
+            effort <= 0,
+        ),
+        (
+            f"[base] coulomb_friction is {rig.base.coulomb_friction:g}, more than the {effort:.3g} "
+            "that the motor gives at max_duty: it cannot move; mend one",
+            0 < effort <= rig.base.coulomb_friction,
+        ),
+    ]
+
+
+def _ranges(rig: Rig) -> list[Finding]:
+    ranges = rig.randomisation
+    positive = ("base_mass_factor", "pole_mass_factor", "pole_length_factor", "supply_factor")
+    found = []
+    for field in fields(ranges):
+        low, high = getattr(ranges, field.name)
+        name = f"[randomisation] {field.name} is [{low:g}, {high:g}]"
+        if field.name == "rest_angle_bias_rad":
+            wrong = max(abs(low), abs(high)) > MOST_BIAS_RAD
+            found.append((f"{name}; give it in rad, at most {MOST_BIAS_RAD:g}", wrong))
+        elif field.name == "period_jitter":
+            found.append(
+                (f"{name}; give shares of a period, 0 to below 1", not 0 <= low <= high < 1)
+            )
+        elif field.name in positive:
+            found.append((f"{name}; a factor must be above 0", low <= 0))
+        else:
+            found.append((f"{name}; it must be 0 or more", low < 0))
+    return found

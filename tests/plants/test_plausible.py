@@ -1,0 +1,88 @@
+"""Mistakes of unit and sign in a rig file are refused by the number; odd rigs are not."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsectl.common.errors import UserError
+from sparsectl.plants.drawing import rig_text
+from sparsectl.plants.rig import RIGS_FOLDER, load_rig
+
+CART, ARM = "sensorsini_cartpole", "qube_servo2"
+
+
+def changed(name: str, section: str, key: str, value: Any, folder: Path) -> Path:
+    table = copy.deepcopy(tomllib.loads((RIGS_FOLDER / f"{name}.toml").read_text()))
+    (table[section] if section else table)[key] = value
+    path = folder / "odd.toml"
+    path.write_text(rig_text(table))
+    return path
+
+
+ABSURD = [
+    (CART, "", "period_s", 10, "period_s is 10; give it in s"),
+    (CART, "", "frames", 1.5, "frames is 1.5; give a whole number"),
+    (CART, "base", "limit", 198.0, "limit is 198; give it in m"),
+    (CART, "base", "limit_switch_at", 210.0, "limit_switch_at is 210; give it in m"),
+    (CART, "base", "unit_per_count", 0.09, "2.2 counts of the limit"),
+    (CART, "base", "mass_kg", 230.0, "mass_kg is 230; give it in kg"),
+    (CART, "base", "viscous_friction", -3.0, "viscous_friction is -3; it must be 0 or more"),
+    (CART, "base", "coulomb_friction", 100.0, "it cannot move; mend one"),
+    (CART, "base", "rate_limit", 0.002, "which any motion exceeds"),
+    (CART, "pole", "length_m", 39.5, "length_m is 39.5; give it in m"),
+    (CART, "pole", "counts_per_turn", 4, "give at least 20"),
+    (CART, "pole", "rate_limit", 3437.0, "give rad/s, at most 1000"),
+    (CART, "pole", "rate_limit", 0.06, "reaches 12.2 as it falls"),
+    (CART, "pole", "velocity_scale", 1e-9, "below a thousandth of its rate_limit"),
+    (CART, "motor", "supply_v", 12_000.0, "supply_v is 12000; give it in V"),
+    (CART, "motor", "dead_zone_v", 13.0, "nothing beyond its dead zone at max_duty"),
+    (CART, "motor", "dead_zone_v", -0.1, "dead_zone_v is -0.1; it must be 0 or more"),
+    (CART, "motor", "current_limit_a", 3000.0, "current_limit_a is 3000; give it in A"),
+    (CART, "start", "base", 0.5, "base is 0.5, not within the limit of 0.198"),
+    (CART, "start", "pole_rad", -0.1, "pole_rad is -0.1; it must be 0 or more"),
+    (CART, "randomisation", "rest_angle_bias_rad", [-3.0, 3.0], "give it in rad, at most 0.5"),
+    (CART, "randomisation", "period_jitter", [0.0, 2.0], "give shares of a period"),
+    (CART, "randomisation", "pole_mass_factor", [0.0, 1.0], "a factor must be above 0"),
+    (CART, "randomisation", "dead_zone_factor", [-1.0, 1.0], "it must be 0 or more"),
+    (ARM, "base", "limit", 115.0, "limit is 115; give it in rad"),
+    (ARM, "base", "length_m", 85.0, "length_m is 85; give it in m"),
+    (ARM, "base", "unit_per_count", 0.176, "11 counts of the limit"),
+]
+
+
+@pytest.mark.parametrize(("name", "section", "key", "value", "complaint"), ABSURD)
+def test_what_no_pendulum_has_is_refused(
+    tmp_path: Path, name: str, section: str, key: str, value: Any, complaint: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        load_rig(changed(name, section, key, value, tmp_path))
+    message = str(caught.value)
+    assert complaint in message and "odd.toml" in message and "\n" not in message
+
+
+ODD = [
+    (CART, "", "period_s", 0.001),
+    (CART, "", "period_s", 0.05),
+    (CART, "base", "limit", 0.05),
+    (CART, "base", "limit", 3.0),
+    (CART, "base", "unit_per_count", -9e-5),
+    (CART, "pole", "counts_per_turn", -4096),
+    (CART, "pole", "counts_per_turn", 100_000),
+    (CART, "pole", "tip_mass_kg", 1.0),
+    (CART, "motor", "supply_v", 3.3),
+    (CART, "motor", "supply_v", 48.0),
+    (CART, "motor", "dead_zone_v", 4.8),
+    (ARM, "base", "limit", 12.0),
+]
+
+
+@pytest.mark.parametrize(("name", "section", "key", "value"), ODD)
+def test_odd_rigs_that_people_build_are_taken(
+    tmp_path: Path, name: str, section: str, key: str, value: Any
+) -> None:
+    load_rig(changed(name, section, key, value, tmp_path)).firmware_constants()
