@@ -142,7 +142,8 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
     if isinstance(module, str) and ".maskable." in module:
         raise UserError(
             f"{path} is of MaskablePPO, whose environment says in each step which choices there "
-            "are; a policy here knows no such masks"
+            "are; a policy here knows no such masks: export its logits to ONNX, and mask them in "
+            "the firmware"
         )
     if isinstance(module, str) and module.partition(".")[0] not in LIBRARIES:
         raise UserError(
@@ -170,7 +171,9 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
     shape = seen.get("_shape")
     if isinstance(shape, list) and len(shape) == 3 and "uint8" in str(seen.get("dtype")):
         raise UserError(
-            f"{path} observes images of shape {shape}; convolutions are read from ONNX: {BY_ONNX}"
+            f"{path} observes images of shape {shape}; convolutions are read from ONNX: "
+            "torch.onnx.export of a module that divides the pixels by 255, as the library does, "
+            "and calls the policy's features_extractor before its layers"
         )
 
 
