@@ -38,6 +38,10 @@ STYLE: Final[dict[Any, Any]] = {
 ROW_INCHES: Final = 0.26
 PANEL_INCHES: Final = 3.6
 PANELS_A_ROW: Final = 3
+LEGEND_MARK_INCHES: Final = 0.6
+"""Width of a legend's mark and of the space around it."""
+CHARACTER_INCHES: Final = 0.075
+"""Width of a character of its text, with some to spare."""
 PIXELS_AN_INCH: Final = 112
 SIZES: Final = {
     "kept_weights": "kept weights",
@@ -224,8 +228,8 @@ def _stages(results: Results) -> Figure:
                 for (name, of, _), steps in results.stages.items()
                 if (name, of) == (environment, method)
             ]
-            for number, steps in enumerate(runs):
-                shown = [step for step in steps if step.get("difference") is not None]
+            compared = [[s for s in steps if s.get("difference") is not None] for steps in runs]
+            for number, shown in enumerate(filter(None, compared)):
                 axes.plot(
                     [step["kept_weights"] for step in shown],
                     [step["difference"] for step in shown],
@@ -247,11 +251,13 @@ def _stages(results: Results) -> Figure:
 def _legend(figure: Figure, axes: Any, columns: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
     shown = dict(zip(labels, handles, strict=True))
+    widest = LEGEND_MARK_INCHES + CHARACTER_INCHES * max(map(len, shown), default=0)
+    fitting = max(1, int(figure.get_figwidth() / widest))
     figure.legend(
         shown.values(),
         shown.keys(),
         loc="outside upper center",
-        ncols=min(len(shown), columns),
+        ncols=min(max(len(shown), 1), columns, fitting),
         frameon=False,
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sparsectl import cli
+from sparsectl.experiments.charts import figures
 from sparsectl.experiments.results import read_results, summaries
 
 RETURNS = {
@@ -105,6 +106,22 @@ def test_the_page_and_its_tables(sweep: Path, capsys: pytest.CaptureFixture[str]
     cart = np.mean([a > b for a in RETURNS["cart", "bpd"] for b in (80, 85, 81, 70)])
     hopper = np.mean([a > b for a in (-110, -90) for b in (-150, -100)])
     assert float(pair["probability"]) == pytest.approx((cart + hopper) / 2)
+
+
+def test_the_legends_lie_within_their_figures(sweep: Path) -> None:
+    """With long names of methods and a single panel."""
+    text = (sweep / "sweep.json").read_text()
+    said = json.loads(text)
+    for run in said["runs"]:
+        run["method"] = f"{run['method']}, student-driven and with a long name"
+    said["runs"] = [run for run in said["runs"] if run["environment"] == "cart"]
+    (sweep / "sweep.json").write_text(json.dumps(said))
+    results = read_results(sweep)
+    for name, _, figure in figures(results, summaries(results)):
+        figure.draw_without_rendering()
+        for legend in figure.legends:
+            box = legend.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= figure.bbox.width, name
 
 
 def test_a_sweep_without_results_says_why(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
