@@ -78,7 +78,9 @@ def _signs(rig: Rig) -> list[Finding]:
     motor = rig.motor
     dead = "dead_zone_v" if isinstance(motor, Motor) else "dead_zone_a"
     values = {
-        "[base] viscous_friction": rig.base.viscous_friction,
+        # what identification puts here may take back some of a back-EMF that the file has too large
+        "[base] viscous_friction, with the motor's damping,": rig.base.viscous_friction
+        + motor.damping,
         "[base] coulomb_friction": rig.base.coulomb_friction,
         "[pole] viscous_friction": rig.pole.viscous_friction,
         "[pole] coulomb_friction": rig.pole.coulomb_friction,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.typed_json import from_json
 from sparsectl.hil.config import TrialConfig
 from sparsectl.plants.rig_constants import RigConstants
@@ -13,6 +14,8 @@ from sparsectl.policy.signals import Signals, parse_signals
 
 FORMAT: Final = "sparsectl.journal"
 VERSION: Final = 1
+
+BASE_UNITS: Final = ("m", "rad")
 
 HostClock = Literal["monotonic", "virtual"]
 
@@ -70,8 +73,16 @@ class JournalHeader:
 
     @property
     def base_unit(self) -> str:
-        """Unit of the base's position: m, or rad for an arm."""
-        return self.parsed_signals.observation[0].unit
+        """Unit of the base's position: m, or rad for an arm.
+
+        Raises:
+            UserError: it is another.
+        """
+        unit = self.parsed_signals.observation[0].unit
+        if unit not in BASE_UNITS:
+            known = " or ".join(BASE_UNITS)
+            raise UserError(f"{_WHERE}: the base moves in {unit!r:.40}, not in {known}; {_MEND}")
+        return unit
 
     @property
     def is_pil(self) -> bool:
