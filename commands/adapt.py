@@ -22,7 +22,7 @@ from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts
 from sparsectl.common.warning import warn
 from sparsectl.hil.journal.journal import SIGNATURE, SIZE_LIMIT
-from sparsectl.plants.bare_rig import whole_rig
+from sparsectl.plants.bare_rig import Whole, whole_rig
 from sparsectl.plants.drawing import load_ranges
 from sparsectl.plants.rig import Rig, load_rig, rig_path
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from sparsectl.training.any_rig.acting import Acting
 
 STUDENT: Final = "student.safetensors"
+AGAIN: Final = "for_any_rig.safetensors"
+"""Beside it the same student for any rig, its inputs of limit, period and counts not yet folded: an
+adaptation goes on from it."""
 ASKED, RESULT = "asked.json", "adapt.json"
 LEARNING = "learning"
 """Of `out`: the folder of the distillation, with its checkpoint."""
@@ -58,7 +61,7 @@ def adapt(config: AdaptConfig) -> dict[str, Any]:
     check_writable(config.out)
     with locked_folder(config.out):
         asked = _asked(config, whole.text, student)
-        rig = _known_rig(config, whole.rig, asked)
+        rig = _known_rig(config, whole, asked)
         found = bounded(load_rig(rig))
         return _taught(config, found, student, rig)
 
@@ -73,10 +76,12 @@ def _begun(policy: Path) -> Path:
 
     family = FAMILIES.get(str(policy))
     path = policy if family is None or policy.exists() else student_path(family)
+    if path.name == STUDENT and (path.parent / AGAIN).is_file():
+        path = path.parent / AGAIN
     if path.is_dir() or path.suffix != ".safetensors":
         raise UserError(
             f"--policy {policy} was not distilled for any rig; give any-cartpole, or the "
-            ".safetensors of a recurrent student that was"
+            "student.safetensors of another adaptation"
         )
     read_any(path)
     return path
@@ -102,11 +107,11 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _known_rig(config: AdaptConfig, rig: Rig, asked: dict[str, Any]) -> Path:
+def _known_rig(config: AdaptConfig, whole: Whole, asked: dict[str, Any]) -> Path:
     """The file of the rig that the journals show, which is found once."""
-    path = config.out / f"{rig.name}.toml"
+    path = config.out / f"{whole.rig.name}.toml"
     if not (config.out / ASKED).is_file():
-        text = narrowed(config.journals, rig)
+        text = narrowed(config.journals, whole.rig, whole.guessed)
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         write_json(config.out / ASKED, asked)
@@ -118,7 +123,7 @@ def _taught(config: AdaptConfig, rig: Rig, begin: Path, rig_file: Path) -> dict[
     import torch
 
     from sparsectl.training.any_rig.acting import Acting
-    from sparsectl.training.any_rig.deploy import read_any, write_for_rig
+    from sparsectl.training.any_rig.deploy import read_any, write_any, write_for_rig
     from sparsectl.training.any_rig.distill import AnyRigDistillation, AnyRigSettings
 
     torch.set_num_threads(1)
@@ -145,6 +150,7 @@ def _taught(config: AdaptConfig, rig: Rig, begin: Path, rig_file: Path) -> dict[
     assert isinstance(after, Acting)
     student, origin = config.out / STUDENT, provenance()
     facts = {"rounds": distillation.round, "seed": config.seed, "made": origin}
+    write_any(config.out / AGAIN, after, {"family": FAMILY, "adapted": facts})
     write_for_rig(student, after, rig, {"adapted": facts})
     compared = _compared(rig, before, after, config)
     result = {"student": str(student), "rig": str(rig_file), **compared}

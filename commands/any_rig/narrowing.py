@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -29,12 +29,23 @@ COUNTED = ("base.unit_per_count", "pole.counts_per_turn")
 MISCOUNT = 0.05
 """Share of a count by which journals must differ from a rig's file to be believed rather."""
 
+WEIGHED = ("base.mass_kg", "pole.length_m", "motor.effort_per_volt")
+
+MISFIT = 0.25
+"""Share of what a file says was weighed or measured by which a rig in a journal must differ to be
+another."""
+
 SAME = 1e-3
 """Share by which a journal's constants may differ from those of the rig's file."""
 
 
-def narrowed(paths: Sequence[Path], rig: Rig) -> str:
+def narrowed(paths: Sequence[Path], rig: Rig, guessed: Collection[str] = ()) -> str:
     """The rig that the journals show as the text of its file, its ranges their 95 % intervals.
+
+    Args:
+        paths: of the journals.
+        rig: by its file.
+        guessed: numbers that the file does not give, as `plants.bare_rig.Whole` names them.
 
     Raises:
         UserError: a file is no journal, is one of another rig, or all of them tell too little.
@@ -64,7 +75,21 @@ def narrowed(paths: Sequence[Path], rig: Rig) -> str:
             f"{max(found.residual_counts):.1f} counts of residual, where quantisation leaves 0.3: "
             "the model lacks something of this rig (play, slip, a loose belt?)"
         )
+    _compare_masses(rig, found, guessed, paths)
     return rig_toml(_with_counts_of(rig, found), _named(paths))
+
+
+def _compare_masses(rig: Rig, found: Fit, guessed: Collection[str], paths: Sequence[Path]) -> None:
+    """Warn where the journals are of a rig whose counts are the same and whose masses are not."""
+    other = []
+    for unknown, value, said in zip(UNKNOWNS, found.guess.values, start(rig).values, strict=True):
+        is_given = f"[{unknown.section}] {unknown.name}" not in guessed
+        if key(unknown) in WEIGHED and is_given and abs(value - said) > MISFIT * abs(said):
+            other.append(f"{key(unknown)} of {value:.3g} where the file says {said:.3g}")
+    if other:
+        warn(
+            f"{_named(paths)} show {', '.join(other)}: are they of {rig.name}? If so, mend its file"
+        )
 
 
 def _with_counts_of(rig: Rig, found: Fit) -> Fit:

@@ -19,13 +19,15 @@ from sparsectl import cli
 from sparsectl.command_line.config import AdaptConfig
 from sparsectl.commands import adapt as command
 from sparsectl.commands.adapt import LEARNING, STUDENT, adapt
-from sparsectl.commands.any_rig.narrowing import bounded
+from sparsectl.commands.any_rig.narrowing import bounded, narrowed
 from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.hil.campaign.config import TrialCommand
-from sparsectl.plants.drawing import draw_rig, draw_table, figures_of, rig_text
+from sparsectl.plants.bare_rig import whole_rig
+from sparsectl.plants.drawing import draw_rig, draw_table, figures_of, load_ranges, rig_text
 from sparsectl.plants.rig import load_rig
 from sparsectl.policy.load import load
+from sparsectl.training.any_rig.deploy import read_any, student_path, write_any, write_for_rig
 from sparsectl.training.any_rig.distill import CHECKPOINT, CURVE
 from tests.hil.policies import export_graph, timid_graph
 
@@ -118,6 +120,33 @@ def test_a_rig_is_learnt_from_its_journal_and_a_killed_run_goes_on(
 
     with pytest.raises(UserError, match="holds an adaptation of other journals"):
         adapt(replace(config, seed=1))
+
+
+def test_an_adapted_student_is_adapted_again_from_what_is_not_folded(tmp_path: Path) -> None:
+    learnt = read_any(student_path("cartpole"))
+    write_for_rig(tmp_path / STUDENT, learnt, draw_rig("cartpole", NUMBER), {})
+    with pytest.raises(UserError, match="is no student for any rig"):
+        command._begun(tmp_path / STUDENT)
+    write_any(tmp_path / command.AGAIN, learnt, {"family": "cartpole"})
+    begun = command._begun(tmp_path / STUDENT)
+    assert (read_any(begun).weight_ih == learnt.weight_ih).all()
+
+
+def test_a_journal_of_a_rig_with_other_masses_is_warned_of(
+    failed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counts and period are the same; what the file says was weighed is not."""
+    journal, table = failed / "trial" / "journal.bin", draw_table("cartpole", NUMBER)
+    ranges = load_ranges("cartpole")
+    for factor, length_m in ((1.0, None), (1.5, table["pole"]["length_m"])):
+        table["pole"]["length_m"] *= factor
+        path = tmp_path / f"mine{factor}.toml"
+        path.write_text(rig_text(table), encoding="utf-8")
+        whole = whole_rig(path, ranges)
+        narrowed([journal], whole.rig, whole.guessed)
+        said = capsys.readouterr().err
+        assert ("pole.length_m of" in said) == (length_m is not None), said
+    assert "If so, mend its file" in said
 
 
 def test_what_cannot_be_learnt_from_is_refused_in_a_line_and_leaves_nothing(
