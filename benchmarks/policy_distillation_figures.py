@@ -62,7 +62,9 @@ def weights(axes: Any, rows: list[JSON], teachers: Any) -> None:
             place = float(np.mean([row["table_bytes"] for row in at]))
             named = label if nth == 0 else None
             point(axes, place, at, teachers, color=colour, label=named)
-    axes.set(xscale="log", xlabel="bytes of tables, mean over games")
+    axes.set(xscale="log", xlabel="kB of tables, mean over games")
+    axes.set_xticks([3000, 6000, 12_000, 24_000, 48_000], ["3", "6", "12", "24", "48"])
+    axes.minorticks_off()
     axes.set_title("At fixed bytes, KL", fontsize=9)
 
 
@@ -96,7 +98,7 @@ def main() -> None:
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.8)
         axes.set_ylabel("share of the teachers' score")
-        axes.legend(fontsize=6)
+        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     figure.savefig(DOCS / "policy_distillation.svg", metadata={"Date": None})
     figure, axes = pyplot.subplots(figsize=(5.5, 3.4), layout="constrained")
     online(axes, read_json(RESULTS.with_name("online_distillation.json")))
