@@ -117,10 +117,11 @@ def _other_checks(journal: Journal) -> str:
     hello = next(iter(journal.notes("hello")), {})
     if hello.get("rig_digest") in (None, rig_digest(journal.header.rig_constants).hex()):
         return ""
-    return (
-        f"; but the board's safety checks were those of version {hello.get('firmware_version')}, "
-        f"and these are of {firmware_version()}, so that this says nothing about the policy"
-    )
+    here = firmware_version()
+    cause = f"were those of version {hello.get('firmware_version')}, and these are of {here}"
+    if hello.get("firmware_version") == here:
+        cause = "had other constants than the journal's header has"
+    return f"; but the board's safety checks {cause}, so that this says nothing about the policy"
 
 
 def _verdict(difference: Difference | None, player: Player, is_clouded: bool) -> str:
