@@ -10,23 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.acting.networks import Array
-from sparsectl.policy.graph import PolicyGraph
+from sparsectl.policy.acting.networks import Array, GraphNetwork
 
 
-class RecurrentNetwork:
+class RecurrentNetwork(GraphNetwork):
     """A recurrent policy's network; its actions are asked for through `States` alone."""
-
-    def __init__(self, graph: PolicyGraph) -> None:
-        self.graph = graph
-
-    @property
-    def observation_size(self) -> int:
-        return self.graph.observation_size
-
-    @property
-    def action_size(self) -> int:
-        return self.graph.action_size
 
     def __call__(self, observations: Array) -> Array:
         raise UserError(
