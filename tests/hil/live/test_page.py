@@ -25,25 +25,27 @@ from tests.hil.policies import RIG
 PRESSES = 6
 
 
-def expect_state(page: Page, state: str) -> None:
-    expect(page.locator("#state")).to_have_text(state, timeout=PATIENCE_S * 1e3)
+def shows(page: Page, state: str) -> bool:
+    return page.locator("#state").inner_text() == state
+
+
+def expect_state(page: Page, state: str, trial: LiveTrial) -> None:
+    """Wait until the page shows the state, unless the trial ends, which tells whether the machine
+    was late."""
+    assert until(lambda: shows(page, state) or trial.has_ended), page.locator("#state").inner_text()
+    if trial.has_ended:
+        trial.end(0)
 
 
 def arm(page: Page, trial: LiveTrial) -> None:
     """Press Arm until the trial is ACTIVE: on a busy machine the page is loaded anew meanwhile, and
     forgets a press."""
 
-    def has_state(state: str) -> bool:
-        return page.locator("#state").inner_text() == state
-
     for _ in range(PRESSES):
         page.click("#arm")
-        if until(lambda: not has_state("HOMED") or trial.has_ended, PATIENCE_S / PRESSES):
+        if until(lambda: not shows(page, "HOMED") or trial.has_ended, PATIENCE_S / PRESSES):
             break
-    until(lambda: has_state("ACTIVE") or trial.has_ended)
-    if trial.has_ended:  # it tells whether the machine was late
-        trial.end(0)
-    expect_state(page, "ACTIVE")
+    expect_state(page, "ACTIVE", trial)
 
 
 def ends(journal: Path) -> list[dict[str, object]]:
@@ -56,7 +58,7 @@ def test_arm_then_estop_stops_the_motor(
     def stopped(number: int) -> LiveTrial:
         with live_trial(timid, tmp_path / f"trial{number}") as trial:
             page = open_page(trial.url)
-            expect_state(page, "HOMED")
+            expect_state(page, "HOMED", trial)
             arm(page, trial)
             page.click("#estop")
             assert "the e-stop on the live page: motor off" in trial.end(130)
@@ -114,7 +116,7 @@ def test_a_key_stops_the_motor_after_arm(
     def stopped(number: int) -> LiveTrial:
         with live_trial(timid, tmp_path / f"trial{number}") as trial:
             page = open_page(trial.url)
-            expect_state(page, "HOMED")
+            expect_state(page, "HOMED", trial)
             arm(page, trial)
             page.keyboard.press("Space")
             assert "the e-stop on the live page: motor off" in trial.end(130)
@@ -131,7 +133,7 @@ def test_disarm(timid: Path, tmp_path: Path, open_page: Callable[[str], Page]) -
     def disarmed(number: int) -> LiveTrial:
         with live_trial(timid, tmp_path / f"disarmed{number}") as trial:
             page = open_page(trial.url)
-            expect_state(page, "HOMED")
+            expect_state(page, "HOMED", trial)
             arm(page, trial)
             page.click("#disarm")
             trial.end(0)
@@ -158,7 +160,7 @@ def test_the_loss_of_the_page_stops_the_motor(
     def lost(number: int) -> LiveTrial:
         with live_trial(timid, tmp_path / f"trial{number}") as trial:
             page = open_page(trial.url)
-            expect_state(page, "HOMED")
+            expect_state(page, "HOMED", trial)
             arm(page, trial)
             expect(page.locator("#lost")).not_to_be_visible()
             process = trial.page_process()
@@ -187,7 +189,7 @@ def test_who_wants_it_goes_on_without_the_page(
     def left_alone(number: int) -> tuple[LiveTrial, str]:
         with live_trial(timid, tmp_path / f"trial{number}", *more) as trial:
             page = open_page(trial.url)
-            expect_state(page, "HOMED")
+            expect_state(page, "HOMED", trial)
             arm(page, trial)
             os.kill(trial.page_process(), signal.SIGKILL)
             return trial, trial.end(0)
@@ -203,7 +205,7 @@ def test_a_page_whose_trial_is_gone_says_so(
 ) -> None:
     with live_trial(timid, tmp_path / "trial") as trial:
         page = open_page(trial.url)
-        expect_state(page, "HOMED")
+        expect_state(page, "HOMED", trial)
         lost = page.locator("#lost")
         expect(lost).not_to_be_visible()
         trial.process.send_signal(signal.SIGSTOP)
