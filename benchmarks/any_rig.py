@@ -64,6 +64,7 @@ class Settings:
     updates: int = 12
     batch: int = 128
     kept: int = 8
+    chunk: int = 150
     units: int = 22
     frames: int = 10
     hidden: tuple[int, int] = (24, 16)
@@ -71,6 +72,7 @@ class Settings:
     learning_rate: float = 4e-3
     average: float = 0.998
     near_upright: float = 0.0
+    catching: float = 0.0
     near_limit: float = 0.0
     begin: str = ""
     seed: int = 0

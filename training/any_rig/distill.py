@@ -26,7 +26,7 @@ from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.plants.drawing import draw_rig
 from sparsectl.plants.rig import Rig, Start
-from sparsectl.training.any_rig.acting import LIMIT_SHARE, Acting, Array
+from sparsectl.training.any_rig.acting import LIMIT_SHARE, POLE_RAD_S, Acting, Array
 from sparsectl.training.any_rig.deploy import read_any
 from sparsectl.training.any_rig.gradients import gradients_of
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
@@ -44,11 +44,14 @@ TEACHER_ROUNDS = 20
 """Over which the share of rigs that the teacher drives falls to its last value."""
 
 LAST_TEACHER_SHARE = 0.1
-MOST_FAILED = 2000
-"""Rigs on which the student failed that are remembered, the last ones."""
+MOST_FAILED = 1000
+"""Rigs on which the student failed when they were drawn that are remembered, the last ones."""
 
 UPRIGHT_COSINE = 0.5
 """Within 60 degrees of upright a pole is about to be caught or was: `near_upright`."""
+
+CALM_COSINE, CALM_RAD_S = 0.95, 1.5
+"""Within 18 degrees of upright and slower than that a pole stays up: `catching` begins beyond."""
 
 OUTER_SHARE = 0.6
 """Of the limit, beyond which the base may be about to meet it: `near_limit`."""
@@ -86,6 +89,8 @@ class AnyRigSettings:
             gradient step (Polyak and Juditsky 1992).
         noise: of the duty at most, on the rigs that the teacher drives.
         near_upright: by how much more a tick weighs whose pole is within 60 degrees of upright.
+        catching: by how much more a tick weighs whose pole is within 60 degrees of upright and not
+            yet calm there: a tick in twenty, which decide whether it stays up.
         near_limit: by how much more a tick weighs whose base is beyond 0.6 of its limit.
         begin: file of a student that goes on learning, which then drives from the first round;
             empty: it begins with random weights, and the teacher drives the first rounds.
@@ -109,6 +114,7 @@ class AnyRigSettings:
     average: float = 0.998
     noise: float = 0.6
     near_upright: float = 0.0
+    catching: float = 0.0
     near_limit: float = 0.0
     begin: str = ""
     seed: int = 0
@@ -199,7 +205,9 @@ class AnyRigDistillation:
         )
         self._kept.append(driven)
         balanced = np.asarray(driven.balanced[-100:].all(axis=0))
-        self._failed.extend(int(each) for each in rigs[taught:][~balanced[taught:]])
+        # Not those that failed again: they would come back ever more often, and the more so the
+        # less a rig can be balanced at all, until these are all that is remembered.
+        self._failed.extend(int(each) for each in rigs[taught:fresh][~balanced[taught:fresh]])
         if taught >= fresh:
             return {"reward": None, "balanced_at_end": None}
         return {
@@ -248,9 +256,12 @@ class AnyRigDistillation:
     def _weights(self, inputs: Array) -> Array:
         """Of ticks [ticks, rigs] beside an ordinary one's 1, by inputs [ticks, rigs, 9]."""
         upright = inputs[..., 3] > UPRIGHT_COSINE
+        slow = np.abs(inputs[..., 4]) < CALM_RAD_S / POLE_RAD_S
+        catching = upright & ~(slow & (inputs[..., 3] > CALM_COSINE))
         outer = np.abs(inputs[..., 0]) > OUTER_SHARE / LIMIT_SHARE
         settings = self.settings
         weights: Array = 1.0 + settings.near_upright * upright + settings.near_limit * outer
+        weights = weights + settings.catching * catching
         return weights
 
     def _average(self) -> None:

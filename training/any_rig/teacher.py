@@ -47,6 +47,10 @@ class Gains:
     """Of the limit, where the base stops at the latest."""
     edge_brake: float = 1.15
     """Of the motor's acceleration, what it stops with there."""
+    last_edge: float = 0.9
+    """Of the limit: a base that could stop no sooner is braked even where the pole is caught, which
+    then falls and is swung up again. No base that the teacher drives comes so far; those that a
+    student drives do, and the regulator, which knows of no limit, would run on into it."""
     surplus: float = 0.069
     """Energy to aim for beyond the upright pole's, which friction takes on its way."""
     catch_rad: float = 0.5
@@ -114,6 +118,7 @@ class ModelBased:
         regulated = -np.einsum("ij,ij->i", self.gain, state)
         gains = self.gains
         caught = (np.abs(angle) < gains.catch_rad) & (np.abs(regulated) < gains.catch_duty)
+        caught &= np.abs(self._stopping(position, velocity)) < gains.last_edge * self.limit
         duty = np.where(caught, regulated, self._swinging(state))
         duty = self._compensated(duty)
         clipped: Array = np.minimum(np.maximum(duty, -self.most), self.most)
@@ -180,9 +185,9 @@ class ModelBased:
         back = gains.centre * position / self.limit
         back = back + gains.brake * velocity * self.rate / self.pump_most
         wanted = pump - self.pump_most * back
-        # Beyond the edge it must stop before the limit: braking takes v²/2a.
+        # Beyond the edge it must stop before the limit.
         braking = gains.edge_brake * self.strongest
-        stopping = position + velocity * np.abs(velocity) / (2.0 * braking)
+        stopping = self._stopping(position, velocity)
         side = np.sign(stopping)
         over = np.abs(stopping) > gains.edge * self.limit
         most_outward = np.where(velocity * side > 0.0, -braking, -0.3 * self.pump_most)
@@ -191,6 +196,12 @@ class ModelBased:
         free = (pole - coupling * wanted) / b.hinge_inertia
         duty: Array = (inertia * wanted + coupling * free - base) / self.full
         return duty
+
+    def _stopping(self, position: Array, velocity: Array) -> Array:
+        """Where a base that is braked now comes to rest: braking takes v²/2a."""
+        braking = self.gains.edge_brake * self.strongest
+        where: Array = position + velocity * np.abs(velocity) / (2.0 * braking)
+        return where
 
     def _compensated(self, duty: Array) -> Array:
         """The duty that the motor must be given, past its dead zone."""

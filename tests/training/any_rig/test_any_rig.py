@@ -27,7 +27,7 @@ from sparsectl.training.any_rig.deploy import policy_for, read_any, write_any, w
 from sparsectl.training.any_rig.distill import CURVE, AnyRigDistillation, AnyRigSettings
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
-from sparsectl.training.any_rig.teacher import ModelBased, _riccati
+from sparsectl.training.any_rig.teacher import GAINS, ModelBased, _riccati
 
 WIDTH = SIGNALS + CONSTANTS
 
@@ -87,6 +87,55 @@ def test_the_teacher_knows_where_the_duty_under_way_will_have_brought_a_rig(fami
     moved = np.abs(units.motion.pole_velocity - before)
     assert moved.max() > 0.1
     assert (np.abs(later[3] - units.motion.pole_velocity) < 0.02 + 0.15 * moved).all()
+
+
+def test_the_teacher_brakes_before_the_limit_whoever_brought_the_base_there() -> None:
+    rigs = [draw_rig("cartpole", seed) for seed in range(60)]
+    met = []
+    for gains in (GAINS, replace(GAINS, last_edge=np.inf)):
+        episodes = PendulumEpisodes(rigs, [0] * 60, start="upright", steps=150)
+        teacher = ModelBased(rigs, episodes.parameters, gains)
+        # The pole is all but upright, and the base runs outwards so fast that it can just be
+        # stopped: the regulator, which knows of no limit, has other things to do.
+        episodes.units.motion.position[:] = 0.5 * teacher.limit
+        most = np.sqrt(2.0 * GAINS.edge_brake * teacher.strongest * 0.38 * teacher.limit)
+        episodes.units.motion.velocity[:] = np.minimum(most, 0.9 * teacher.fastest)
+        for _ in range(150):
+            episodes.step(teacher.act(episodes.units.motion, episodes.duty))
+        met.append(np.abs(episodes.units.motion.position) >= teacher.limit)
+    cautious, careless = met
+    assert not (cautious & ~careless).any()
+    assert careless.sum() >= 8 and cautious.sum() <= careless.sum() // 2
+
+
+def test_only_rigs_that_fail_when_they_are_drawn_come_back(tmp_path: Path) -> None:
+    settings = replace(SMALL, rigs=8, again=0.5, ticks=110)
+    distillation = AnyRigDistillation(settings, tmp_path)
+    # Nobody balances within 110 ticks from rest: all that the student drives fail.
+    drawn: list[int] = []
+
+    def draw(number: int) -> Rig:
+        drawn.append(number)
+        return draw_rig("cartpole", number)
+
+    distillation._draw = draw
+    for number in range(3):
+        distillation._drive(number, 0.0)
+    remembered = list(distillation._failed)
+    assert len(drawn) == 24 and len(set(drawn)) < 24, "some came back"
+    assert len(remembered) == len(set(remembered)), "those are remembered once"
+
+
+def test_what_is_being_caught_or_near_the_limit_weighs_as_much_more_as_asked(
+    tmp_path: Path,
+) -> None:
+    settings = replace(SMALL, near_upright=1.0, catching=3.0, near_limit=10.0)
+    weights = AnyRigDistillation(settings, tmp_path)._weights
+    hanging, calm, fast, leaning, outer = np.zeros((5, WIDTH), np.float32)
+    hanging[3], calm[3], fast[3:5], leaning[3] = -1.0, 1.0, (1.0, 0.5), 0.8
+    outer[[0, 3]] = 1.3, -1.0
+    inputs = np.array([hanging, calm, fast, leaning, outer])
+    assert weights(inputs).tolist() == [1.0, 2.0, 5.0, 5.0, 11.0]
 
 
 @pytest.mark.parametrize("student", [GruStudent(5), StackStudent(4, (6, 5))])
