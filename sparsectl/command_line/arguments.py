@@ -3,6 +3,7 @@ line."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
@@ -93,6 +94,12 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
         kinds = (line.removeprefix(option).strip() for line in text if line.startswith(option))
         takes = next(kinds, "another value").replace("{None}|", "")
         return f"{option} takes {takes}, not {_value(option, words)}; {more}"
+    if wrong := re.match(
+        r"invalid choice '(.*)' for argument '(.+)'\. Expected one of (\(.*\))", said
+    ):
+        return (
+            f"{wrong.group(2)} is {wrong.group(1)!r}; use one of {_listed(wrong.group(3))}; {more}"
+        )
     if said.startswith("Missing from"):
         missing = [line for line in text if line.startswith("--") or line.isupper()]
         return f"it needs {', '.join(dict.fromkeys(missing))}; {more}"
@@ -108,6 +115,16 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
     ):
         known = [f"perhaps you meant {near[0]}"]
     return "; ".join(_lower(part.rstrip(".")) for part in [said, *known, more])
+
+
+def _listed(choices: str) -> str:
+    """Return the choices of tyro's message in words.
+
+    An option that may be left out has `None` among them, and tyro has put those into a set, whose
+    order is another one in each process.
+    """
+    words = list(ast.literal_eval(choices))
+    return ", ".join(sorted(set(words) - {"None"}) if "None" in words else words)
 
 
 def _value(option: str, words: Sequence[str]) -> str:

@@ -62,7 +62,11 @@ ENDS = ("low", "high")
 
 def _check_part(space: Any, said: str, one_of_several: bool) -> None:
     if not isinstance(space, Box):
-        raise UserError(f"{said}; only Box can be distilled, wrap the environment so that it is")
+        raise UserError(
+            f"{said}; only Box can be distilled: --wrapper "
+            "gymnasium.wrappers:FlattenObservation makes one vector of all parts, choices as ones "
+            "in rows of zeros"
+        )
     if one_of_several and space.dtype == np.uint8 and len(space.shape) == IMAGE_DIMENSIONS:
         raise UserError(f"{said}, an image beside other parts; wrap it so that it is alone")
 

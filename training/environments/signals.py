@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
@@ -32,6 +33,9 @@ PASSIVE = (
 """Wrappers that change neither observations nor actions."""
 
 VECTORS = "only vectors of real numbers (Box) can be distilled"
+FLATTENED = "--wrapper gymnasium.wrappers:FlattenObservation makes a vector of it"
+MOST_COMBINATIONS = 10_000
+"""Of several choices at once; more would be more outputs than a chip can compute."""
 ACTIONS = (
     "only continuous actions (Box of real numbers) and one choice among a few (Discrete) can be "
     "distilled so far; `sparsectl export` takes an ONNX policy of others as it is"
@@ -57,8 +61,10 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
             return signals
         layer = layer.env if isinstance(layer, PASSIVE) else None
     spaces = {"observation": environment.observation_space, "action": environment.action_space}
-    if not _is_vector(spaces["observation"]):
-        raise UserError(f"{name} has observations {spaces['observation']}; {VECTORS}")
+    if not _is_vector(observed := spaces["observation"]):
+        # Gymnasium makes a Sequence of a Sequence: its length differs from step to step.
+        mend = FLATTENED if _is_box_when_flat(observed) else "wrap it so that it is one"
+        raise UserError(f"{name} has observations {observed}; {VECTORS}: {mend}")
     names = image = None
     if environment.has_wrapper_attr(IMAGE_SHAPE):
         image = environment.get_wrapper_attr(IMAGE_SHAPE)
@@ -86,13 +92,32 @@ def _is_vector(space: Any) -> bool:
     return isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1
 
 
+def _is_box_when_flat(space: Any) -> bool:
+    """Return whether Gymnasium can flatten such observations to a vector, choices as ones in rows
+    of zeros."""
+    return isinstance(space, gymnasium.Space) and space.is_np_flattenable
+
+
+def _numbered(space: Any) -> str:
+    """Return the mend for several choices at once; for other actions, nothing."""
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        count = math.prod(space.nvec.reshape(-1).tolist())
+    elif isinstance(space, gymnasium.spaces.MultiBinary):
+        count = 2 ** math.prod(space.shape)
+    else:
+        return ""
+    if count > MOST_COMBINATIONS:
+        return ""
+    return f"; a wrapper that numbers them all makes it Discrete({count}): --wrapper module:Class"
+
+
 def _actions(space: Any, name: str) -> list[JSON]:
     if isinstance(space, gymnasium.spaces.Discrete):
         if space.n < 2:
             raise UserError(f"{name} has actions {space}, which leaves only one value")
         return [choice_signal(Choices(int(space.start), int(space.n)))]
     if not _is_vector(space) or not np.issubdtype(space.dtype, np.floating):
-        raise UserError(f"{name} has actions {space}; {ACTIONS}")
+        raise UserError(f"{name} has actions {space}; {ACTIONS}{_numbered(space)}")
     return _scaled(_plain(space, "a"))
 
 

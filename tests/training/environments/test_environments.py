@@ -122,8 +122,14 @@ def test_a_rigs_signals_hold_unless_a_wrapper_may_change_them(own: Path) -> None
         ("own_environment:Pictures", [], [], "an image beside other parts; wrap it so that it is"),
         ("no_such_module:Reach", [], [], "cannot import no_such_module"),
         ("own_environment:Switches", [], [], r"actions MultiDiscrete\(\[2 3\]\); only"),
+        ("own_environment:Switches", [], [], r"numbers them all makes it Discrete\(6\): --wrapper"),
         ("own_environment:Lone", [], [], r"actions Discrete\(1\), which leaves only one value"),
-        ("FrozenLake-v1", [], [], r"observations Discrete\(16\); only vectors"),
+        (
+            "FrozenLake-v1",
+            [],
+            [],
+            r"observations Discrete\(16\); only vectors .*: --wrapper gymnasium.wrappers:Flatten",
+        ),
         ('{"id": 3}', [], [], "id and wrappers are text"),
         ("{}", [], [], "give an id, or JSON"),
     ],
@@ -134,6 +140,15 @@ def test_mistakes_are_one_line(
     with pytest.raises(UserError, match=message) as caught:
         environment_signals(make_environment(named_environment(env, words, wrapper)))
     assert "\n" not in str(caught.value)
+
+
+def test_the_mend_for_observations_that_are_choices_mends(own: Path) -> None:
+    flat = named_environment("FrozenLake-v1", [], ["gymnasium.wrappers:FlattenObservation"])
+    environment = make_environment(flat)
+    signals = environment_signals(environment)
+    assert [(entry["low"], entry["high"]) for entry in signals["observation"]] == [(0, 1)] * 16
+    observation, _ = environment.reset(seed=0)
+    assert sorted(observation.tolist()) == [0] * 15 + [1]
 
 
 @pytest.mark.parametrize(
