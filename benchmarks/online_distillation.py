@@ -179,7 +179,7 @@ def teacher_row(turns: list[Turn], config: OnlineConfig) -> JSON:
     """Returns [episodes] of the teacher in each turn: as it stands, and the best copy."""
     measured: dict[Path, list[float]] = {}
     for path in {path for turn in turns for path in (turn.now, turn.best)}:
-        measured[path] = returns_of(load_acting(path), config.game, config.episodes)
+        measured[path] = returns_of(load_acting(path).act, config.game, config.episodes)
     return {
         "frames": [turn.frames for turn in turns],
         "now": [measured[turn.now] for turn in turns],
@@ -197,7 +197,7 @@ def student_row(turns: list[Turn], seed: int, config: OnlineConfig) -> JSON:
             memory = together(parts)
             student = student or OnlineStudent(config, memory, seed)
             student.learn(memory, config.updates)
-            found.append(returns_of(student.policy(), config.game, config.episodes))
+            found.append(returns_of(student.policy().act, config.game, config.episodes))
             bar.update()
     return {"seed": seed, "returns": found, "revision": revision()}
 

@@ -20,6 +20,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import tyro
 from measured import here, mark, rounded
@@ -29,12 +30,15 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.provenance import revision
 from sparsectl.export.table_bytes import table_bytes
+from sparsectl.policy.acting.states import Act
+from sparsectl.policy.choices import choices_of
 from sparsectl.policy.load import LoadOptions, load, load_acting
 from sparsectl.training.config import CollectConfig, DistillConfig
 from sparsectl.training.rollouts.collect import collect
 from sparsectl.training.rollouts.evaluate import run_episodes
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import FinetuneOptions
+from sparsectl.training.teachers.teach import signals_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "policy_distillation.json"
@@ -156,12 +160,18 @@ def memory_of(game: str, config: TablesConfig) -> Path:
     return path
 
 
-def returns_of(policy: Any, game: str, episodes: int) -> list[float]:
+def returns_of(act: Act, game: str, episodes: int) -> list[float]:
     """Of the benchmark's own episodes."""
-    found = run_episodes(
-        env_of(game), policy.act, episodes=episodes, seed=0, series=Series.BENCHMARK
-    )
+    found = run_episodes(env_of(game), act, episodes=episodes, seed=0, series=Series.BENCHMARK)
     return rounded(found.returns)
+
+
+def by_chance(game: str) -> Act:
+    """A player that takes every choice equally often, whatever it sees."""
+    choices, random = choices_of(signals_of(env_of(game))), np.random.default_rng(0)
+    assert choices is not None
+    count = choices.count
+    return lambda seen: random.integers(count, size=(len(seen), 1)).astype(np.float32)
 
 
 def row_of(asked: Asked, config: TablesConfig) -> JSON:
@@ -184,7 +194,7 @@ def row_of(asked: Asked, config: TablesConfig) -> JSON:
     several = len(asked.games) > 1
     returns = {
         game: returns_of(
-            load_acting(student, LoadOptions(task=number if several else None)),
+            load_acting(student, LoadOptions(task=number if several else None)).act,
             game,
             config.episodes,
         )
@@ -209,8 +219,8 @@ def begun(config: TablesConfig) -> JSON:
     """
     settings = {name: getattr(config, name) for name in SHARED}
     if not config.out.exists():
-        return {"settings": settings, "teachers": {}, "teacher_marks": {}, "rows": []}
-    found: JSON = read_json(config.out)
+        return {"settings": settings, "teachers": {}, "teacher_marks": {}, CHANCE: {}, "rows": []}
+    found: JSON = {CHANCE: {}} | read_json(config.out)
     for name, value in settings.items():
         if found["settings"].get(name) != value:
             raise UserError(
@@ -233,8 +243,10 @@ def main(config: TablesConfig) -> None:
     for game in config.games:
         if game not in found["teachers"]:
             teacher = load_acting(teacher_of(game))
-            found["teachers"][game] = returns_of(teacher, game, config.teacher_episodes)
+            found["teachers"][game] = returns_of(teacher.act, game, config.teacher_episodes)
             found["teacher_marks"][game] = mark(teacher_of(game))
+        if game not in found[CHANCE]:
+            found[CHANCE][game] = returns_of(by_chance(game), game, config.teacher_episodes)
     keys = [{name: row[name] for name in row if name in KEYS} for row in found["rows"]]
     for asked in students(config):
         if asked.key not in keys:
@@ -242,6 +254,8 @@ def main(config: TablesConfig) -> None:
             write_json(config.out, found | {"provenance": here()})
 
 
+CHANCE = "by_chance"
+"""Of a results file: returns of a player that takes every choice equally often, by game."""
 KEYS = ("kind", "game", "games", "loss", "size", "seed")
 """Of a row: what tells it from another."""
 SHARED = ("transitions", "steps", "finetune", "episodes", "teacher_episodes")

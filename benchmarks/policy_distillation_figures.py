@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from online_distillation_tables import means
-from policy_distillation_tables import LOSSES, PAPER, RESULTS, Returns, share
+from policy_distillation_tables import LONG, LOSSES, PAPER, RESULTS, Returns, share
 
 from sparsectl.common.files import read_json
 
@@ -34,8 +34,10 @@ def point(axes: Any, place: float, rows: list[JSON], teachers: Any, **style: Any
     axes.errorbar(place, value, [[value - low], [high - value]], capsize=3, fmt="o", **style)
 
 
-def sizes(axes: Any, rows: list[JSON], teachers: Any) -> None:
-    """Share of the score against size, a colour a loss; the paper's KL as crosses."""
+def sizes(axes: Any, results: JSON, longer: JSON) -> None:
+    """Share of the score against size, a colour a loss; those that learnt for longer, and the
+    paper's KL as crosses."""
+    rows, teachers = results["rows"], results["teachers"]
     for number, loss in enumerate(LOSSES):
         of_loss = [row for row in rows if row["kind"] == "single" and row["loss"] == loss]
         for nth, size in enumerate(sorted({row["size"] for row in of_loss})):
@@ -43,6 +45,10 @@ def sizes(axes: Any, rows: list[JSON], teachers: Any) -> None:
             label = LOSSES[loss] if nth == 0 else None
             place = size * 1.06 ** (number - 1)
             point(axes, place, own, teachers, color=f"C{number}", label=label)
+    for nth, size in enumerate(sorted({row["size"] for row in longer["rows"]})):
+        own = [row for row in longer["rows"] if row["size"] == size]
+        label = "KL, taught for longer" if nth == 0 else None
+        point(axes, size * 1.06**2, own, longer["teachers"], color="C4", label=label)
     papers = {size: value for (_, size), value in PAPER.items()}
     axes.plot(list(papers), list(papers.values()), "x", color="0.4", label="KL, paper, on Atari")
     axes.set(xscale="log", xlabel="size, per cent of the teacher's weights")
@@ -90,11 +96,10 @@ def main() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "sparsectl"
     from matplotlib import pyplot
 
-    results = read_json(RESULTS)
-    rows, teachers = results["rows"], results["teachers"]
+    results, longer = read_json(RESULTS), read_json(LONG)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    sizes(left, rows, teachers)
-    weights(right, rows, teachers)
+    sizes(left, results, longer)
+    weights(right, results["rows"], results["teachers"])
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.8)
         axes.set_ylabel("share of the teachers' score")

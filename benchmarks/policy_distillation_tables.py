@@ -19,6 +19,10 @@ LONG = RESULTS.with_name("policy_distillation_long.json")
 """Of students that learnt for longer."""
 JOINT = RESULTS.with_name("joint_learning.json")
 
+TEACHERS = RESULTS.parent.parent.parent / "training" / "teachers"
+CHANCE = "by_chance"
+"""Of a results file: the returns of a player that takes every choice equally often."""
+
 JSON = dict[str, Any]
 Returns = dict[str, list[list[float]]]
 """Of each game, those of each seed's student."""
@@ -115,12 +119,22 @@ def _seeds(found: Returns) -> str:
 
 
 def policy_distillation_teachers() -> list[str]:
-    """What the teachers score."""
-    rows, teachers = _rows()
-    lines = ["| game | teacher's score | episodes |", "| --- | --- | --- |"]
-    for game, returns in teachers.items():
-        lines.append(f"| {game} | {np.mean(returns):.1f} | {len(returns)} |")
-    return lines
+    """What the teachers score, and what a player scores that takes every choice equally often."""
+    head = ["game", "taught by", "its frames", "teacher's score", "by chance", "episodes"]
+    lines = [head, ["---"] * len(head)]
+    found: JSON = {"teachers": {}, CHANCE: {}}
+    for path in (RESULTS, LONG):
+        said = read_json(path)
+        for name, known in found.items():
+            known |= said.get(name, {})
+    for game, returns in found["teachers"].items():
+        origin = read_json(TEACHERS / f"minatar_{game}.json")
+        frames, chance = f"{origin['steps']:,}", found[CHANCE].get(game)
+        by_chance = "–" if chance is None else f"{np.mean(chance):.1f}"
+        score = f"{np.mean(returns):.1f}"
+        algo = origin["config"]["algo"].upper()
+        lines.append([game, algo, frames, score, by_chance, str(len(returns))])
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def policy_distillation_sizes(results: Path | None = None) -> list[str]:

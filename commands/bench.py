@@ -47,8 +47,6 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         What `firmware_host.bench.bench` returns, with the error against the model in float64 on the
             golden vectors' observations; and `choice` if the encoding was chosen. For board "all":
             `cores`, with one such result or a reason each, and a table.
-        the golden vectors' observations; choice, where the encoding was chosen. For board "all":
-        cores, one such result or a reason each, and a table.
 
     Raises:
         UserError: a golden vector differs in a bit; and what `export` and
@@ -86,9 +84,7 @@ def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
     """Measure a model in the encoding that `export --board` with the same limits would write."""
     asked = ChooseConfig(
         config.policy,
-        output=config.output,
-        calibration=config.calibration,
-        range=config.range,
+        **_of_export(config),
         flash=config.flash,
         ram=config.ram,
         cycles=config.cycles,
@@ -99,6 +95,14 @@ def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
         choice, folder = measured_choice(asked, target, scratch, benches, Shared())
         measured = benches.start(folder, target.name, config.runs).result()
     return measured | {"policy": str(config.policy), "choice": choice.summary()}
+
+
+EXPORTED: Final = ("output", "normalizer", "task", "calibration", "range")
+"""Options of `export` that say how a model is read and judged."""
+
+
+def _of_export(config: BenchConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in EXPORTED}
 
 
 @contextmanager
@@ -115,12 +119,7 @@ def policy_folder(config: BenchConfig) -> Iterator[Path]:
         folder = scratch / "policy"
         export_policy(
             ExportConfig(
-                model=config.policy,
-                out=folder,
-                output=config.output,
-                encoding=config.encoding,
-                calibration=config.calibration,
-                range=config.range,
+                model=config.policy, out=folder, encoding=config.encoding, **_of_export(config)
             )
         )
         yield folder
@@ -157,8 +156,8 @@ def _check_unused(config: BenchConfig) -> None:
     Raises:
         UserError: such an option is given.
     """
-    for name in ("output", "calibration", "range"):
-        if given := getattr(config, name):
+    for name, given in _of_export(config).items():
+        if given not in (None, ()):
             raise UserError(
                 f"--{name} is {given}, but {config.policy} is exported already and would be "
                 f"measured as it is; give the model, or leave --{name} out"
@@ -178,6 +177,12 @@ def _on_all(config: BenchConfig, folder: Path) -> dict[str, Any]:
         print(
             f"measured as {measured}, which export takes without a board; with --board and a name "
             "it measures what export would choose there",
+            file=sys.stderr,
+        )
+    if tasks := next((r["tasks"] for r in results.values() if "tasks" in r), None):
+        print(
+            f"a call chooses in all {tasks} tasks; with a student and --task, the head of one task "
+            "is measured",
             file=sys.stderr,
         )
     wrong = [name for name, found in results.items() if not found.get("bit_exact", True)]

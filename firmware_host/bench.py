@@ -64,10 +64,11 @@ def bench(config: BenchConfig, exact: Exact | None = None) -> dict[str, Any]:
         instructions (typical), flash_bytes and flash (by section: code, tables, data), ram_bytes
         (static), stack_bytes, activation_share, max_abs_error (for the golden vectors'
         observations; None of a policy that chooses), other_choices (of one that does: the share of
-        the golden vectors for which it chooses otherwise; else None), bit_exact (does each golden
-        vector come out in every bit?), clock_hz, microseconds (typical; on the host of the fastest
-        call), median_microseconds, observations, digest, kept_weights, note. None where the core
-        cannot tell. Flash and RAM are over a firmware with an empty policy.
+        the golden vectors for which it chooses otherwise, in any of its tasks; else None),
+        bit_exact (does each golden vector come out in every bit?), clock_hz, microseconds (typical;
+        on the host of the fastest call), median_microseconds, observations, digest, kept_weights,
+        note; and of a policy of several tasks how many, since a call computes them all. None where
+        the core cannot tell. Flash and RAM are over a firmware with an empty policy.
 
     Raises:
         UserError: unknown board, no compiler or emulator, policy files missing or foreign, actions
@@ -143,7 +144,13 @@ def _error(
 
 
 def _identity(policy: PolicyFacts, found: Measurement) -> dict[str, Any]:
-    return {"digest": policy.digest, "kept_weights": policy.kept_weights, "note": found.note}
+    tasks = {"tasks": policy.tasks} if policy.tasks else {}
+    return {
+        "digest": policy.digest,
+        "kept_weights": policy.kept_weights,
+        **tasks,
+        "note": found.note,
+    }
 
 
 def check_limits(config: BenchConfig, result: dict[str, Any], target: Target) -> None:

@@ -58,6 +58,12 @@ class BenchConfig:
     export` does with this board and these limits, which takes minutes for a slow chip."""
     output: str | None = None
     """If an ONNX file is given: the output that holds the actions."""
+    normalizer: Path | None = None
+    """If a zip or a .cleanrl_model is given: the statistics of its normaliser, as in `sparsectl
+    export`."""
+    task: int | None = None
+    """If a student of several tasks is given: measure the head of this task alone, from 0. By
+    default a call computes the choices of all tasks."""
     range: tuple[Range, ...] = ()
     """If a model is given: the range of its signals, LOW,HIGH, as in `sparsectl export`."""
     calibration: Path | None = None

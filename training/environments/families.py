@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 
+LONGEST_GAME = 10_000
+"""Steps after which a game of MinAtar is cut off. In Seaquest a submarine that stays at the surface
+plays for ever, as many a policy does before it has learnt anything."""
+
 FRAMES = 4
 """Consecutive frames of an Atari game in one observation, as for DQN (Mnih et al. 2015)."""
 
@@ -70,13 +74,19 @@ def _atari(place: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     return ChannelsLast(gymnasium.wrappers.FrameStackObservation(game, FRAMES))
 
 
+def _minatar(place: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """A game of MinAtar, which has no limit of its own but for Freeway; `max_episode_steps` is
+    another limit."""
+    return gymnasium.make(place, **{"max_episode_steps": LONGEST_GAME, **kwargs})
+
+
 def _register_minatar(module: ModuleType) -> None:
     if not any(name.startswith("MinAtar/") for name in gymnasium.registry):
         module.register_envs()
 
 
 FAMILIES = {
-    "MinAtar": Family("minatar.gym", "minatar", _register_minatar),
+    "MinAtar": Family("minatar.gym", "minatar", _register_minatar, _minatar),
     "ALE": Family("ale_py", "atari", gymnasium.register_envs, _atari),
 }
 """Families by the part of an id before the slash."""

@@ -29,6 +29,17 @@ def test_minatars_images_come_pixel_by_pixel(game: str, planes: int) -> None:
     assert standardised(signals, observation[None]) is signals
 
 
+@pytest.mark.parametrize(("kwargs", "most"), [({}, 10_000), ({"max_episode_steps": 30}, 30)])
+def test_a_submarine_that_stays_at_the_surface_does_not_play_for_ever(
+    kwargs: dict[str, Any], most: int
+) -> None:
+    env = make_environment("MinAtar/Seaquest-v1", kwargs)
+    env.reset(seed=0)
+    for step in range(1, most + 1):
+        _, reward, terminated, truncated, _ = env.step(0)
+        assert reward == 0 and not terminated and truncated == (step == most)
+
+
 def test_atari_is_seen_as_dqn_sees_it() -> None:
     env = make_environment('{"id": "ALE/Breakout-v5", "kwargs": {"screen_size": 20}}')
     assert image_of(environment_signals(env)) == (20, 20, 4)

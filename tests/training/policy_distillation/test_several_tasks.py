@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from sparsectl.command_line.config import ParetoConfig
+from sparsectl.commands.bench import bench
 from sparsectl.commands.pareto import pareto
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
+from sparsectl.firmware_host.config import BenchConfig
 from sparsectl.policy.choices import Choices
 from sparsectl.policy.load import LoadOptions, load, load_acting
 from sparsectl.policy.signals_json import image_of
@@ -33,6 +36,7 @@ from sparsectl.training.policy_distillation.term import ChoiceTerm
 from sparsectl.training.rollouts.comparison import compare
 from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.settings import FinetuneOptions
+from tests.tools import need
 
 CPU = torch.device("cpu")
 
@@ -129,6 +133,22 @@ def test_a_student_of_images_becomes_c_with_all_heads_and_with_one(
     np.testing.assert_array_equal(load(path, LoadOptions(task=1)).forward(own), all_heads[:, [1]])
     for policy in (load_acting(path, LoadOptions(task=1)), load_acting(tmp_path / "one")):
         assert (policy.act(own) == all_heads[:, [1]]).mean() > 0.98
+
+
+def test_bench_measures_all_heads_or_one(poles: tuple[Path, ...], tmp_path: Path) -> None:
+    need("gcc")
+    path = Path(distill(asked(poles, tmp_path / "run", steps=20))["student"])
+    asks = BenchConfig(path, "host", runs=3, encoding="dense")
+    every, one = bench(asks), bench(replace(asks, task=1))
+    assert every["tasks"] == 2 and "tasks" not in one and every["bit_exact"] and one["bit_exact"]
+    # The head that is left out had a weight for each of 24 neurons and each of two choices.
+    assert every["kept_weights"] - one["kept_weights"] == 48
+    assert every["flash"]["tables"] > one["flash"]["tables"]
+    export_policy(ExportConfig(path, tmp_path / "policy", observations=100))
+    with pytest.raises(UserError, match="--task is 0, but .* is exported already"):
+        bench(BenchConfig(tmp_path / "policy", "host", task=0))
+    with pytest.raises(UserError, match="task is 2"):
+        bench(replace(asks, task=2))
 
 
 def games_env(number: int) -> str:
