@@ -217,7 +217,7 @@ class _Reader:
 
 
 def is_list(name: str) -> bool:
-    """Whether the setting of that name, such as distill.hidden, takes several values."""
+    """Return whether the setting of that name, such as distill.hidden, takes several values."""
     command, dot, setting = name.partition(".")
     if not dot:
         return name in ("env-kwargs", "wrapper")

@@ -34,7 +34,7 @@ class CStyle:
     portable: bool = False
     """C99 and C++98 without what `export.portable` lists."""
     keeps_state: bool = False
-    """Whether the C is the tick of a recurrent policy."""
+    """True if the C computes one tick of a recurrent policy."""
 
     def literal(self, value: float | np.floating) -> str:
         """Format a float32 as a literal that keeps every bit: in hexadecimal, or in decimal for

@@ -44,8 +44,8 @@ class Batch:
     """The actions whose range an error is relative to: those of this batch, those of the
     observations that the policy encounters, or whichever range is wider."""
     is_astride: bool = False
-    """Whether they are beside places where the source's action may jump, among those that the
-    policy encounters: rounded weights move such a place, so they are judged there too."""
+    """True if they lie on both sides of places where the source's action may jump, among those that
+    the policy encounters: rounded weights move such a place, so they are judged there too."""
 
 
 @dataclass(frozen=True)

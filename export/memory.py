@@ -28,7 +28,7 @@ class MemoryNeed:
     calls: int
     """Number of calls, of which this is the deepest."""
     is_target: bool = True
-    """Whether the policy was exported for this board; otherwise it is the machine that exported
+    """True if the policy was exported for this board; False if it is the machine that exported
     it."""
 
 

@@ -33,7 +33,7 @@ class Limits:
     translated: float
     """That of the float32 policy in onnxruntime, relative to the action's range."""
     rounds: bool
-    """Whether the float32 rounding error of the source is allowed too."""
+    """True if the float32 rounding error of the source is allowed too."""
 
 
 class SequenceProof:

@@ -19,7 +19,7 @@ class Programmer(Protocol):
 
     @property
     def needs_port(self) -> bool:
-        """Whether it needs the board's serial port."""
+        """Return whether it needs the board's serial port."""
 
     @property
     def tools(self) -> tuple[str, ...]:

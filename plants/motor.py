@@ -32,8 +32,8 @@ class AnyMotor(Protocol):
 
     @property
     def needs_velocity(self) -> bool:
-        """Whether the effort at a given duty depends on the base's speed in other ways than
-        `damping`."""
+        """Return whether the effort at a given duty depends on the base's speed in other ways than
+        through `damping`."""
 
     def effort(
         self, duty: float, velocity: float, supply_factor: float, dead_zone_factor: float

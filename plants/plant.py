@@ -150,7 +150,7 @@ class Plant:
         )
 
     def limit_switch_open(self) -> bool:
-        """Whether the base is on a limit switch; always False if the rig has none."""
+        """Return whether the base is on a limit switch; always False if the rig has none."""
         at = self.rig.base.limit_switch_at
         return at > 0 and abs(float(self.data.qpos[BASE])) >= at
 

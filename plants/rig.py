@@ -120,7 +120,7 @@ class Rig:
 
     @property
     def is_rotary(self) -> bool:
-        """Whether the base is a rotating arm; otherwise it is a cart on a track."""
+        """Return whether the base is a rotating arm; otherwise it is a cart on a track."""
         return self.model == ROTARY
 
     @property

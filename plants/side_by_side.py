@@ -85,7 +85,7 @@ class PendulumEpisodes:
         self._balanced_steps = np.zeros(len(self.rigs), np.int64)
         self.is_over: Flags = np.zeros(len(self.rigs), np.bool_)
         self.success: Flags = np.zeros(len(self.rigs), np.bool_)
-        """Whether an episode that is over was a success."""
+        """[rigs]: True if the episode is over and was a success."""
         self.observations: Observation = self._observer.reset(*self.units.counts())
 
     def step(self, duties: NDArray[np.float64]) -> Steps:

@@ -29,7 +29,7 @@ which comes in a file of its own."""
 
 
 def is_actor(path: Path) -> bool:
-    """Whether the ending is that of a file that `read_actor` reads."""
+    """Return whether `read_actor` reads files with this ending."""
     return path.suffix.lower() in ACTORS
 
 

@@ -78,7 +78,7 @@ def other_duties(choices: Choices | None, duties: Sequence[float]) -> str | None
 
 
 def same_levels(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether both have the same values in the same order, as float32."""
+    """Return whether both have the same values in the same order, as float32."""
     return np.array_equal(np.asarray(one, np.float32), np.asarray(other, np.float32))
 
 

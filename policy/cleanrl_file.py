@@ -108,8 +108,8 @@ def read_cleanrl(
 
 
 def behind_normaliser(path: Path) -> bool:
-    """Whether the script that wrote a `.cleanrl_model` normalises observations, which the file does
-    not say the statistics of."""
+    """Return whether the script that wrote a `.cleanrl_model` normalises observations; the file
+    does not contain their statistics."""
     return _script(path, _state_dict(path))[0].normalised
 
 

@@ -40,8 +40,8 @@ class Convolution:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Above, left, below and right, in ONNX's order."""
     channels_first: bool = False
-    """Whether the image is stored channel by channel ([channels, height, width]); otherwise pixel
-    by pixel ([height, width, channels])."""
+    """True if the image is stored channel by channel, [channels, height, width]; False if pixel by
+    pixel, [height, width, channels]."""
 
     def __post_init__(self) -> None:
         for name in ("kernel", "strides", "dilations", "pads"):
@@ -109,7 +109,7 @@ class Convolution:
 
     @property
     def is_padded(self) -> bool:
-        """Whether a patch can reach beyond the image."""
+        """Return whether a patch can reach beyond the image."""
         return bool((self.index < 0).any())
 
     @cached_property

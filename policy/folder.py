@@ -59,7 +59,7 @@ class PolicyFacts:
 
     @property
     def chooses(self) -> bool:
-        """Whether its actions are indices."""
+        """Return whether its actions are indices."""
         return self.choices is not None or self.tasks > 0
 
     @classmethod
@@ -175,8 +175,8 @@ def read_policy_json(folder: Path) -> dict[str, Any] | None:
 
 
 def names_hash(said: dict[str, Any], name: str) -> bool:
-    """Whether policy.json, read as `said`, contains the hash of the file `name`; those of earlier
-    releases may not."""
+    """Return whether policy.json, whose contents are `said`, has a hash of the file `name`; one
+    from an earlier release may not."""
     files = said.get("files")
     return isinstance(files, dict) and name in files
 

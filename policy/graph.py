@@ -154,7 +154,7 @@ class PolicyGraph:
 
     @cached_property
     def is_folded(self) -> bool:
-        """Whether the observation's normaliser is the identity (see `policy.passes`)."""
+        """Return whether the observation's normaliser is the identity (see `policy.passes`)."""
         return bool(np.all(self.observation_scale == 1) and np.all(self.observation_offset == 0))
 
     def forward(self, observation: ArrayLike) -> Float32:

@@ -74,7 +74,7 @@ class Segment:
 
     @property
     def is_elementwise(self) -> bool:
-        """Whether each neuron's result depends on its own sum alone."""
+        """Return whether each neuron's result depends on its own sum alone."""
         return not ACTIVATIONS[self.activation].needs_whole_layer
 
 
@@ -183,7 +183,8 @@ class Layer:
 
     @property
     def is_approximate(self) -> bool:
-        """Whether the activation is an approximation, beyond rounding a sum or product."""
+        """Return whether the activation is an approximation, beyond the rounding of sums and
+        products."""
         used = [ACTIVATIONS[name] for name in self.activations]
         return any(each.absolute_error > 0 or each.relative_error > 0 for each in used)
 

@@ -273,8 +273,8 @@ def _recurrent(path: Path, asked: LoadOptions) -> PolicyGraph | None:
 
 
 def _may_keep_state(path: Path) -> bool:
-    """Whether an ONNX file has recurrent operators, or several inputs and outputs; cheap to tell,
-    unlike the rest of its graph."""
+    """Return whether an ONNX file has recurrent operators, or several inputs and outputs. This
+    takes little time, unlike reading the rest of its graph."""
     try:
         if path.stat().st_size > BYTES_LIMIT:
             return False

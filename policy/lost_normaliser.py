@@ -36,7 +36,8 @@ def warn_of_normaliser(path: Path) -> None:
 
 
 def says_vec_normalize(path: Path) -> bool:
-    """Whether an on-policy zip shows that VecNormalize was used, for observations or rewards.
+    """Return whether an on-policy zip shows that VecNormalize was used, for observations or
+    rewards.
 
     The library keeps a copy of the last observation as it was before VecNormalize, and nothing
     where there was none; off-policy algorithms keep one anyway.

@@ -38,7 +38,7 @@ class Gru:
     reset_state: ArrayLike | None = None
     """h before the first tick, [units]; None: zeros."""
     linear_before_reset: bool = True
-    """Whether the reset gate is applied to U_n h + c_n, as in torch, or to h."""
+    """True if the reset gate multiplies U_n h + c_n, as in torch; False if it multiplies h."""
 
     def __post_init__(self) -> None:
         units = np.shape(self.weight_hh)[-1] if np.ndim(self.weight_hh) == 2 else 0

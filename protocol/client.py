@@ -39,7 +39,7 @@ class Question:
     """Those that it was sent by."""
 
     def is_answered_by(self, frame: Frame) -> bool:
-        """Whether this frame is its answer."""
+        """Return whether this frame answers the question."""
         if frame.name in ("ACK", "NACK"):
             return frame["echo_sequence"] in self.sequences
         answer = self.answer or ANSWERED_BY.get(self.name, self.name)
@@ -87,7 +87,7 @@ class Client:
 
     @property
     def may_boot(self) -> bool:
-        """Whether opening the port may have reset the board."""
+        """Return whether opening the port may have reset the board."""
         return self._line.may_boot
 
     def close(self) -> None:

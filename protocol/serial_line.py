@@ -43,7 +43,7 @@ class SerialLine:
         self._serial = open_port(port, baud)
         self._descriptor = _descriptor(self._serial)
         self.may_boot = self._descriptor is not None and prepare(self._serial, self._descriptor)
-        """Whether opening the port may have reset the board, whose boot loader must then receive
+        """True if opening the port may have reset the board, whose boot loader must then receive
         nothing."""
         self._woken, self._wake = os.pipe()
         self._input = select.poll()

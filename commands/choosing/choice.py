@@ -35,7 +35,7 @@ class Candidate:
     reason: str = ""
     """Why it was not measured; empty where it was."""
     needs_ranges: bool = False
-    """Whether the reason is that the ranges of its inputs are not known."""
+    """True if it was not measured because the ranges of its inputs are not known."""
 
     def figure(self, name: str) -> float:
         """Return the figure that the limit `name` applies to."""

@@ -28,7 +28,7 @@ class Threshold:
     """Differences of the compared values, an array each; observations of both signs are
     required."""
     is_sought: bool = True
-    """Whether to search for observations on both sides. This is not done where a result grows
+    """True if observations on both sides are searched for. This is not done where a result grows
     without bound, nor where two choices have equal values: the policy need not encounter that, and
     where values saturate, their last bits decide which choice is taken."""
 

@@ -32,9 +32,9 @@ class Passage(NamedTuple):
     before: Visit | None
     visit: Visit
     taken: bool
-    """Whether it ended at an address other than the next one."""
+    """True if it ended at an address other than the next one."""
     for_activation: bool
-    """Whether it is library code that an activation called."""
+    """True if it is library code that an activation called."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class Balance:
     """How well the pole was balanced; times in seconds of the board's clock."""
 
     balanced: bool
-    """Whether the pole stayed in the band from the capture to the end, except for the recovery time
+    """True if the pole stayed in the band from the capture to the end, except for the recovery time
     after each kick."""
     balanced_seconds: float
     """The longest time within the band."""

@@ -25,7 +25,7 @@ class Comparison:
 
     @property
     def is_clear(self) -> bool:
-        """Whether more trials would not change the result."""
+        """Return whether the result is decided, so that more trials would not change it."""
         return self.words != OPEN
 
 

@@ -28,7 +28,7 @@ class Interval:
     high: float
 
     def excludes(self, value: float) -> bool:
-        """Whether `value` lies outside."""
+        """Return whether `value` lies outside the interval."""
         return not self.low <= value <= self.high
 
 

@@ -32,7 +32,7 @@ class Mover:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether the base is in the middle."""
+        """Return whether the base is in the middle and still."""
         return self._still_s >= _STILL_S
 
     def command(self, observation: Frame) -> dict[str, Any]:

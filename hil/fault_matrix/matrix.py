@@ -53,7 +53,7 @@ class Outcome:
     limit_ticks: int
     """The most that are allowed: what the check has to see, and MARGIN_TICKS."""
     shown: bool
-    """Whether the precondition had come about; a board may know before."""
+    """True if the precondition came about; a board may notice the fault before it does."""
     as_it_should: bool
 
 

@@ -129,7 +129,7 @@ class Board:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its firmware has ended by itself, as no board's ever should."""
+        """Return whether its firmware has ended by itself, as no board's ever should."""
         return self.process.poll() is not None
 
     def steady(self) -> None:
@@ -213,9 +213,9 @@ class Ended:
     """Exit code of its process: 0 done, 130 interrupted, -9 killed; else refused or stopped, with a
     message."""
     armed: bool
-    """Whether it came so far; it has left a journal then."""
+    """True if the trial was armed, after which it has left a journal."""
     whole: bool
-    """Whether all of that journal can be read."""
+    """True if the whole journal can be read."""
     fault: str = ""
     """Of a trial that the board ended by one: which; and whether this machine did not run it."""
 

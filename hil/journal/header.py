@@ -42,7 +42,7 @@ class JournalHeader:
     """The settings of the trial; what a journal of an earlier release does not name has its
     default."""
     virtual: bool
-    """Whether the rig was simulated."""
+    """True if the rig was simulated."""
     digest: str
     """The policy's digest, 64 hexadecimal digits."""
     signals: dict[str, Any]

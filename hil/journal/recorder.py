@@ -17,7 +17,7 @@ class Recorder(Protocol):
     """The interface by which a link reports the bytes that pass."""
 
     lockstep: bool
-    """Whether the board only sends when asked."""
+    """True if the board sends only when asked."""
     patience: float
     """How many times longer than usual an answer is waited for."""
 

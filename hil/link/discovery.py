@@ -43,7 +43,7 @@ class Found:
 
     @property
     def speaks(self) -> bool:
-        """Whether the board speaks this version's protocol."""
+        """Return whether the board speaks this version's protocol."""
         return self.hello is not None and self.hello["protocol_hash"] == PROTOCOL_HASH
 
     @property

@@ -64,7 +64,7 @@ class _Question(Question):
 
     inbox: queue.SimpleQueue[Received | None] = field(default_factory=queue.SimpleQueue)
     forgets: bool = False
-    """Whether everything received before the answer is discarded."""
+    """True if everything received before the answer is discarded."""
 
 
 class Link:
@@ -116,7 +116,7 @@ class Link:
 
     @property
     def may_boot(self) -> bool:
-        """Whether the board may be in its boot loader since the port was opened."""
+        """Return whether the board may have been in its boot loader since the port was opened."""
         return self._line.may_boot
 
     def close(self) -> None:

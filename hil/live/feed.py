@@ -48,7 +48,7 @@ class LiveFeed:
         self._told_resets = ""
         self._browsers = 0
         self.is_watched = False
-        """Whether a browser has to show the page: from the arming on."""
+        """True from the arming on, when a browser has to show the page."""
 
     def show(self, sample: Sample, counters: Callable[[], Mapping[str, int]]) -> None:
         """Take a tick; a bunch goes out when it is time. Never waits."""

@@ -80,7 +80,8 @@ class LoopbackOnly:
             await _refuse(scope, receive, send, "only this machine, only this page")
 
     def allows(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether Host is this page's, and Origin, where there is one, too."""
+        """Return whether the Host header, and the Origin header where there is one, are this
+        page's."""
         hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
         origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
         return (

@@ -64,7 +64,7 @@ class View:
     fault: str = "NONE"
     ended: str | None = None
     has_vanished: bool = False
-    """Whether the trial's process has ended without a message."""
+    """True if the trial's process has ended without a message."""
     beats: int = 0
     """Number of messages of the control loop."""
     is_beating: bool = False

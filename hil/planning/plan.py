@@ -51,19 +51,20 @@ class Plan:
 
     @property
     def virtual(self) -> bool:
-        """Whether --clock determines how the board's time passes; real boards have their own
+        """Return whether --clock determines how the board's time passes; real boards have their own
         clock."""
         return self.port_kind.has_virtual_clock
 
     @property
     def is_lockstep(self) -> bool:
-        """Whether time passes only by the host's steps, so that the journal is the same, byte for
-        byte, each time."""
+        """Return whether time passes only by the host's steps, so that the journal is the same each
+        time, byte for byte."""
         return self.virtual and self.config.clock == "lockstep"
 
     @property
     def is_realtime(self) -> bool:
-        """Whether a real clock paces the control ticks: the board's, or in pil this machine's."""
+        """Return whether a real clock paces the control ticks: the board's, or in pil this
+        machine's."""
         return self.config.clock == "realtime"
 
     @property

@@ -54,15 +54,15 @@ class PortKind(Protocol):
 
     @property
     def has_virtual_clock(self) -> bool:
-        """Whether --clock chooses how the board's time passes; others run in real time."""
+        """Return whether --clock chooses how the board's time passes; others run in real time."""
 
     @property
     def builds(self) -> bool:
-        """Whether the board's firmware is built here, from the policy's C files."""
+        """Return whether the board's firmware is built here, from the policy's C files."""
 
     @property
     def has_rig(self) -> bool:
-        """Whether a real rig may be connected, with a person beside it."""
+        """Return whether a real rig may be connected, with a person beside it."""
 
     def claims(self, port: str) -> bool:
         """Return whether `port` names a port of this kind."""

@@ -88,8 +88,8 @@ class Player:
 
     @property
     def is_clouded(self) -> bool:
-        """Whether the line lost frames a few ticks ago, or during homing: what the board received
-        and measured then is a guess, and a difference may come from that."""
+        """Return whether the line lost frames a few ticks ago, or during homing: what the board
+        received and measured then is a guess, and a difference may come from that."""
         return self._since_loss <= self._clouded_ticks or self._homing_is_clouded
 
     def _sample(self, at: Sampling) -> None:

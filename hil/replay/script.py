@@ -31,7 +31,8 @@ class Sampling:
     tick known."""
     fault: int
     lost: bool = False
-    """Whether its frame was lost: the counts are interpolated between its neighbours'."""
+    """True if its frame was lost and its counts are interpolated between those of its
+    neighbours."""
 
 
 @dataclass(frozen=True)

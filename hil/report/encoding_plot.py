@@ -33,9 +33,9 @@ class Measured:
     error: float | None
     """Relative to the action's range; None: the file does not contain it."""
     is_front: bool
-    """Whether no other is better in time, flash, RAM and error at once."""
+    """True if no other encoding is better in time, flash, RAM and error at once."""
     is_over: bool
-    """Whether it exceeds a limit."""
+    """True if it exceeds a limit."""
 
 
 @dataclass(frozen=True)

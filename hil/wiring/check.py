@@ -84,7 +84,8 @@ class Findings:
     stopped: Fault = Fault.NONE
     """The fault that stopped the board, if one did."""
     run_on: RunOn = "no"
-    """Whether the base obeyed the duty, and if not, whether turning the motor off stopped it."""
+    """"no" if the base obeyed the duty; otherwise it says whether turning the motor off stopped
+    it."""
 
     @property
     def troubles(self) -> list[str]:
@@ -207,7 +208,7 @@ class _Check:
         self.plan, self.session, self.guard, self.journal = plan, session, guard, journal
         self.period_us = plan.expectation.rig.period_us
         self.has_hand = plan.port_kind.has_rig
-        """Whether there may be a person beside the rig; nobody can touch a simulated one."""
+        """True if there may be a person beside the rig; nobody can touch a simulated one."""
         self.stopped = Fault.NONE
         self.run_on: RunOn = "no"
 

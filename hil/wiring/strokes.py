@@ -100,11 +100,11 @@ class Strokes:
         self._shadow: Plant | None = None
         self.strokes: list[Stroke] = []
         self.has_run_on = False
-        """Whether the base went farther than the duty explains: nothing is driven any more."""
+        """True if the base went farther than the duty explains; nothing is driven any more."""
 
     @property
     def is_done(self) -> bool:
-        """Whether both pushes are over and the motor is off."""
+        """Return whether both pushes are over and the motor is off."""
         return self.has_run_on or (not self._left and not self._pushing and self._rested())
 
     def command(self, observation: Frame) -> dict[str, Any]:

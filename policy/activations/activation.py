@@ -75,9 +75,9 @@ class Activation:
     """(x, error, *parameters) → how far an error of x moves the result, for functions whose bound
     by `slope` would be far too large; None for others."""
     needs_whole_layer: bool = False
-    """Whether a result depends on other neurons too."""
+    """True if a result depends on other neurons too."""
     gives_one: bool = False
-    """Whether it gives a single number, whatever the number of neurons."""
+    """True if the result is a single number, whatever the number of neurons."""
     operands: int = 1
     """Number of consecutive runs of neurons, of equal length, that it takes; it gives one run."""
 

@@ -57,7 +57,7 @@ class Unit:
     results: tuple[int, ...]
     """The resulting values."""
     divisible: bool
-    """Whether each result has operands of its own."""
+    """True if each result has operands of its own."""
 
 
 def lower(

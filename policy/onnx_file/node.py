@@ -57,7 +57,7 @@ class Node:
 
     @property
     def is_constant(self) -> bool:
-        """Whether no input depends on the observation."""
+        """Return whether no input depends on the observation."""
         return not any(isinstance(value, Symbol) for value in self.inputs)
 
     def constant(self, index: int) -> Array:

@@ -41,7 +41,8 @@ STATE_WORDS: Final = frozenset(
 
 
 def starts_episodes(name: str) -> bool:
-    """Whether an input has a name as of what tells where an episode starts or ended."""
+    """Return whether an input's name is one used for a signal that an episode starts or has
+    ended."""
     words = words_of(name)
     started = {"episode", "is"} & words and {"start", "starts", "first"} & words
     return bool(started or {"mask", "masks", "done", "dones", "reset", "resets"} & words)

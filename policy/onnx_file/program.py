@@ -97,7 +97,7 @@ class Function(Step):
 
     @property
     def is_whole(self) -> bool:
-        """Whether the results depend on all the inputs."""
+        """Return whether each result depends on all the inputs."""
         activation = ACTIVATIONS[self.name]
         return activation.needs_whole_layer and activation.operands == 1
 

@@ -67,7 +67,7 @@ class Symbol:
 
     @property
     def is_plain(self) -> bool:
-        """Whether every element is its atom as it is."""
+        """Return whether every element equals its atom, without a scale, a shift or an offset."""
         return bool(np.all((self.scale == 1) & (self.shift == 0) & (self.offset == 0)))
 
     def moved(
@@ -183,5 +183,6 @@ SAME = 1e-9
 
 
 def close(a: Any, b: Any, tolerance: float = SAME) -> NDArray[np.bool_]:
-    """Whether numbers are the same but for rounding."""
+    """Return, for each element, whether two numbers are equal to within `tolerance`, relative to
+    the larger."""
     return np.asarray(np.abs(np.subtract(a, b)) <= tolerance * np.maximum(np.abs(a), np.abs(b)))

@@ -163,8 +163,8 @@ class _Finder:
         return self._one_of(name, sure or both)
 
     def _is_mask(self, name: str, slots: frozenset[Slot]) -> bool:
-        """Whether an input that leads to cells' states is none itself: another input does too, and
-        an output is as large as that one alone."""
+        """Return whether an input that leads to cells' states is not itself a state: another input
+        leads there too, and an output has the size of that other one alone."""
         return not self._as_large_as(name) and any(
             other != name and slots & others and self._as_large_as(other)
             for other, others in self._slots_of_inputs().items()
@@ -290,7 +290,7 @@ class _Finder:
 
     @property
     def _is_open(self) -> bool:
-        """Whether some input takes any number of observations."""
+        """Return whether some input has a free dimension, for any number of observations."""
         return any(None in _sizes(value) for value in self.inputs.values())
 
     def _output_of(self, node: NodeProto, place: int, name: str) -> str:
@@ -349,7 +349,8 @@ _SAME_FORM: Final = frozenset(
 
 
 def _is_a_plants(name: str, made: str) -> bool:
-    """Whether two names are as a model of the world calls the plant's state, now and next."""
+    """Return whether two names are those that a model of the world gives the plant's state, now and
+    after the tick."""
     return words_of(name) == {"state"} and words_of(made) == {"next", "state"}
 
 
@@ -381,7 +382,7 @@ def _sizes(value: ValueInfoProto) -> tuple[int | None, ...]:
 
 
 def _agree(first: Sequence[int | None], second: Sequence[int | None]) -> bool:
-    """Whether two declared shapes may be one; what is not declared may be anything."""
+    """Return whether two declared shapes can be the same one; an undeclared size matches any."""
     if not second:
         return True
     pairs = list(zip(first, second, strict=False))

@@ -79,7 +79,8 @@ class Uses:
             yield step.inputs if step.is_whole else step.inputs.moved(lambda v: v[:, kept])
 
     def is_absorbed(self, step: Step, atom: int) -> bool:
-        """Whether a sum is read once, by another sum: it needs no neuron of its own."""
+        """Return whether a sum is read only once, by another sum, and so needs no neuron of its
+        own."""
         return isinstance(step, (Dense, Convolve, Total)) and bool(self.uses[atom] == 1)
 
     def _normaliser(self) -> Normaliser:

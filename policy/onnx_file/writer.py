@@ -86,7 +86,7 @@ def onnx_model(graph: PolicyGraph, *, sparse: bool = False) -> ModelProto:
 
 
 def is_plain(layer: Layer) -> bool:
-    """Whether the layer's nodes alone say what it is."""
+    """Return whether ONNX's own nodes describe the layer completely."""
     return not layer.segments and not layer.convolution and layer.activation in PLAIN
 
 

@@ -26,7 +26,7 @@ class Outcomes:
     swung_up_s: NDArray[np.float64]
     """When the pole came within 0.2 rad of upright, never to leave it again; NaN: it left."""
     met_limit: NDArray[np.bool_]
-    """Whether the base ran to its limit, where a board stops the motor."""
+    """[rigs]: True if the base ran to its limit, where a board stops the motor."""
     mean_reward: NDArray[np.float64]
     """Of the first 10 s, 0 to 1; nothing after the limit."""
 

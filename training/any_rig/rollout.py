@@ -38,10 +38,10 @@ class Driven:
     inputs: Array
     labels: Array
     running: NDArray[np.bool_]
-    """Whether the rig had not yet met its limit before the tick."""
+    """[ticks, rigs]: True if the rig had not yet met its limit before the tick."""
     rewards: Array
     balanced: NDArray[np.bool_]
-    """Whether the pole was within 0.2 rad of upright after the tick."""
+    """[ticks, rigs]: True if the pole was within 0.2 rad of upright after the tick."""
     periods_s: NDArray[np.float64]
     """Of the rigs, [rigs]."""
 

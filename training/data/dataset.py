@@ -84,7 +84,7 @@ class Dataset:
 
     @property
     def has_choices(self) -> bool:
-        """Whether an action is one of a few choices, or of several tasks' each."""
+        """Return whether an action is one of a few choices, or one choice per task."""
         return self.choices is not None or bool(heads_of(self.signals))
 
     def choice_values(self) -> Array:

@@ -48,7 +48,7 @@ class RunFacts:
 
     @property
     def chooses(self) -> bool:
-        """Whether the output is the index of a choice, or of one per task."""
+        """Return whether the output is the index of a choice, or one index per task."""
         return choices_of(self.signals) is not None or bool(heads_of(self.signals))
 
     def student(self, layers: Sequence[StudentLayer], report: Sequence[JSON]) -> StudentFile:

@@ -27,7 +27,8 @@ class Preset:
     """Other episodes, that decide among the three best; 0: the best by `episodes` is the result."""
     search: SearchSettings = SearchSettings()
     online: bool = False
-    """Whether rounds of student-driven data are run; they need a simulator and a teacher."""
+    """True if the student also learns from states that it reaches itself, which needs a simulator
+    and a teacher."""
 
     @property
     def data(self) -> str:

@@ -77,11 +77,11 @@ class Stages:
         return self.report[1 + self.preset.dagger.rounds :]
 
     def searched(self) -> bool:
-        """Whether the search is done, which is the last stage."""
+        """Return whether the search, which is the last stage, is done."""
         return bool(self.report) and self.report[-1]["name"] == SEARCH
 
     def judged(self, kept_weights: int) -> bool:
-        """Whether a fine-tuned student of that size may be the result."""
+        """Return whether a fine-tuned student of that size may be the result."""
         return self.target.judges(kept_weights)
 
     def clear(self, figures: JSON) -> bool:

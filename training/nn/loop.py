@@ -34,7 +34,8 @@ class Trainer(Protocol):
 
 
 class Stop:
-    """Whether SIGINT has come; a second one interrupts at once."""
+    """Records that SIGINT has come, so that the loop can end after its step; a second one
+    interrupts at once."""
 
     def __init__(self) -> None:
         self.wanted = False

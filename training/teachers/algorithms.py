@@ -99,7 +99,7 @@ class Algorithm:
 
     @property
     def chooses(self) -> bool:
-        """Whether its actions are discrete."""
+        """Return whether its actions are discrete."""
         return self.form.values is not None
 
 

@@ -90,7 +90,7 @@ class _Task:
     weight: Float32
     bias: Float32
     hidden: bool
-    """Whether relu follows here; the last layer's activation is left to C."""
+    """True if relu follows here; the last layer's activation is left to C."""
     x: Place
     y: Place
     last: Layer | None = None

@@ -35,7 +35,7 @@ class FloatStep(Protocol):
 
     @property
     def has_tanh(self) -> bool:
-        """Whether its C calls fixed_tanh."""
+        """Return whether its C calls fixed_tanh."""
 
     def floats(self, sums: Int, x: Int) -> Float32:
         """[sums, batch], [values before, batch] -> [own values, batch]."""

@@ -31,7 +31,8 @@ class Format:
     value_bits: tuple[int, ...] = (10, 11, 12, 13, 14, 15)
     """Candidates for the bits of a value without its sign; 15 fits int16_t."""
     cuts_off: bool = True
-    """Whether values are cut off; otherwise their scales leave room for every observation."""
+    """True if values are cut off at the greatest that fits; False if their scales leave room for
+    every observation."""
     headroom: float = 1.25
     """Factor by which a hidden value may exceed the calibration's before it saturates."""
     bias_step: int = 1

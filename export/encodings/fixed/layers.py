@@ -76,7 +76,7 @@ class FixedParts:
     types: tuple[str, ...] = ()
     """Text before the functions."""
     on_avr: bool = False
-    """Whether the policy has a form for AVR, with tanh in policy.S; values are int16_t."""
+    """True if the policy has a form for AVR, with tanh in policy.S; values are then int16_t."""
 
     @classmethod
     def plain(cls, value_type: str) -> FixedParts:

@@ -26,9 +26,9 @@ class FixedMatrix:
     bias: Int
     """[rows], including the half that rounds the shift after it."""
     is_shifted: bool
-    """Whether its values are its shifted sums; otherwise the sums are left as they are."""
+    """True if its values are its shifted sums; False if the sums are left unshifted."""
     is_relu: bool = False
-    """Whether shifted values under 0 are 0."""
+    """True if shifted values below 0 become 0."""
     limit: int = 0
     """Greatest shifted value."""
     greatest: Int | None = None

@@ -43,7 +43,7 @@ class FixedLayer:
     value_exponent: Int
     """[results]: the same for a hidden layer's values that come from a float activation."""
     integer: bool
-    """Whether the activation is computed in integers (relu, identity, tanh) or in float."""
+    """True if the activation is computed in integers (relu, identity, tanh); False if in float."""
     limit: int
     """The magnitude at which a hidden layer's values saturate."""
     greatest: Int
@@ -59,7 +59,7 @@ class FixedLayer:
 
     @property
     def has_cells(self) -> bool:
-        """Whether its values are made by `steps` or `ends`."""
+        """Return whether its values are made by `steps` or `ends`."""
         return bool(self.cell_matrices or self.steps or self.ends)
 
     def sums(self, x: Int) -> Int:

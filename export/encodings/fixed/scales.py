@@ -180,7 +180,7 @@ class _Scaling:
     shift: int
     limits: list[int]
     whole_cells: bool = False
-    """Whether recurrent units are computed in whole numbers."""
+    """True if recurrent units are computed in whole numbers."""
 
     def policy(
         self, graph: PolicyGraph, ranges: Sequence[Float64], last: Float64 | None = None

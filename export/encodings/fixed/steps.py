@@ -50,7 +50,7 @@ class Operand:
     start: int
     """Index of the first, among the layer's sums or among the values that the layer reads."""
     is_value: bool
-    """Whether it is among the values."""
+    """True if it is among the values that the layer reads."""
     drop: int
     """Bits by which it is shifted right into the cell's form; left if negative."""
 
@@ -86,7 +86,7 @@ class Step(Protocol):
 
     @property
     def has_tanh(self) -> bool:
-        """Whether its C calls fixed_tanh."""
+        """Return whether its C calls fixed_tanh."""
 
     def values(self, sums: Int, x: Int) -> Int:
         """[sums, batch], [values before, batch] -> [own values, batch]."""
@@ -132,9 +132,9 @@ class Cell:
     exponent: int
     limit: int
     cuts_off: bool
-    """Whether a result can be beyond the limit."""
+    """True if a result can exceed the limit and must be cut off."""
     is_narrow: bool
-    """Whether the values that gates are multiplied by fit 16 bits."""
+    """True if the values that gates multiply fit 16 bits."""
     recurrent_bits: int = fixed_tanh.INPUT_BITS
     """For `gru`: the value before the reset gate is a multiple of 2^-recurrent_bits."""
 

@@ -132,7 +132,7 @@ def whole(node: Node, value: Symbol) -> Symbol:
 
 
 def _fits(node: Node, value: Symbol, kind: type[np.generic]) -> bool:
-    """Whether it is known to lie within an integer type of 8 bits."""
+    """Return whether the value is known to lie within the integer type `kind`, of 8 bits."""
     if value.kind == TRUTH:
         return True
     step = node.program.owner(value)
@@ -147,7 +147,8 @@ def _fits(node: Node, value: Symbol, kind: type[np.generic]) -> bool:
 
 
 def _is_whole(node: Node, value: Symbol) -> bool:
-    """Whether it consists of whole numbers stored as floats, such as an index that was cast."""
+    """Return whether the value consists of whole numbers stored as floats, such as an index that
+    was cast."""
     step = node.program.owner(value)
     whole = isinstance(step, Function) and step.name in ("argmax", "step", "round_down")
     numbers = np.stack([value.scale, value.total])
