@@ -24,8 +24,8 @@ class ReadActor(Protocol):
 
 
 ACTORS: dict[str, ReadActor] = {".zip": read_sb3, ".cleanrl_model": read_cleanrl}
-"""By ending: Stable-Baselines3's zip, and what a script of CleanRL saves. These hold no normaliser,
-which comes in a file of its own."""
+"""Readers by the file's ending: Stable-Baselines3's zip, and what a script of CleanRL saves. These
+files contain no normaliser, which comes in a file of its own."""
 
 
 def is_actor(path: Path) -> bool:

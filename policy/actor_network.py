@@ -77,7 +77,7 @@ class ActorNetwork:
 
     @property
     def normaliser(self) -> tuple[Array, Array]:
-        """The offset and the scale of the observation, [observation_size] each."""
+        """Return the offset and the scale of the observation, [observation_size] each."""
         size = self.observation_size
         offset, scale = self.observation_offset, self.observation_scale
         return (

@@ -116,7 +116,8 @@ ACTIVATIONS: dict[str, Callable[[_Nodes], Any]] = {
     "tanh": _one("Tanh"),
     "tanhshrink": _tanh_shrink,
 }
-"""By the names that `sb3_file.ACTIVATION_NAMES` gives to torch's classes."""
+"""Adds the nodes of an activation, by the name that `sb3_file.ACTIVATION_NAMES` gives to torch's
+class."""
 
 
 def as_onnx(actor: ActorNetwork, normalizer: Normalizer | None = None) -> ModelProto:

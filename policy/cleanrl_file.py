@@ -36,7 +36,7 @@ NOT_ACTING = ("critic.", "actor_logstd", "fc_logstd.", "action_scale", "action_b
 
 @dataclass(frozen=True)
 class Script:
-    """How a script's network acts.
+    """A CleanRL script's network and how it acts.
 
     Attributes:
         name: of the script.

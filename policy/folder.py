@@ -81,7 +81,7 @@ class PolicyFacts:
 
     @classmethod
     def from_json(cls, said: dict[str, Any], path: Path) -> PolicyFacts:
-        """Those in the policy.json at `path`, whose content is `said`.
+        """Read the facts from the policy.json at `path`, whose content is `said`.
 
         Raises:
             UserError: a fact is missing, has the wrong type or is out of range.
@@ -145,7 +145,7 @@ class GoldenVectors:
 
     @classmethod
     def from_json(cls, said: dict[str, Any], facts: PolicyFacts, path: Path) -> GoldenVectors:
-        """Those in the policy.json at `path`, whose content is `said`.
+        """Read the vectors from the policy.json at `path`, whose content is `said`.
 
         Raises:
             UserError: the vectors are missing or do not have the sizes in `facts`.

@@ -243,8 +243,8 @@ class PolicyGraph:
 
     @cached_property
     def step_graph(self) -> PolicyGraph:
-        """One tick as a policy without a state: it maps the observation with all frames, followed
-        by the state, to the action, followed by the next state."""
+        """Return one tick as a policy without a state: it maps the observation with all frames,
+        followed by the state, to the action, followed by the next state."""
         if not self.state_size:
             return self
         state = tuple(Signal(f"state{index}") for index in range(self.state_size))
@@ -362,7 +362,7 @@ def in_parts(batch: NDArray[Any], widest: int) -> Iterator[NDArray[Any]]:
 
 
 def _described(signal: Signal) -> dict[str, Any]:
-    """As JSON; without levels where there are none."""
+    """Return the signal as JSON, without levels where there are none."""
     entry = {each.name: getattr(signal, each.name) for each in fields(signal)}
     levels = entry.pop("levels")
     return {**entry, "levels": list(levels)} if levels else entry

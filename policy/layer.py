@@ -209,7 +209,7 @@ class Layer:
 
     @cached_property
     def _columns(self) -> list[tuple[int, NDArray[np.intp] | slice, Float32]]:
-        """(column, the rows with a weight, those weights [rows, 1]), columns ascending."""
+        """Yield (column, the rows with a weight, those weights [rows, 1]), columns ascending."""
         columns: list[tuple[int, NDArray[np.intp] | slice, Float32]] = []
         for column in range(self.weight.shape[1]):
             weight = self.weight[:, column]
@@ -221,8 +221,8 @@ class Layer:
         return columns
 
     def forward(self, x: Float32) -> Float32:
-        """x [in, batch] -> [out, batch]: the bias first, then the columns in ascending order; of a
-        convolution those of the patch."""
+        """Return [out, batch] for x [in, batch]. The bias is added first, then the columns in
+        ascending order; of a convolution those of the patch."""
         if self.convolution is not None:
             return self.activate(self._convolve(x, self.convolution))
         if x.shape[1] == 1 and np.isfinite(x).all():
@@ -335,7 +335,8 @@ def _joined(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
 
 
 def _frozen(values: ArrayLike, dimensions: int, what: str) -> Float32:
-    """A read-only float32 copy with -0 made 0, so that equal controllers have equal bytes."""
+    """Return a read-only float32 copy in which -0 is 0, so that equal controllers have equal
+    bytes."""
     with np.errstate(over="ignore"):
         array: Float32 = np.array(values, dtype=np.float32, order="C")
     if array.ndim != dimensions:

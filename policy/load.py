@@ -288,7 +288,7 @@ def _may_keep_state(path: Path) -> bool:
 
 
 def _graph_policy(graph: PolicyGraph, path: Path, values: str | None = None) -> ActingPolicy:
-    """The policy that acts as a graph computes.
+    """Return the policy that acts as a graph computes.
 
     values: the kind of value of a choice that each of its actions is.
     """
@@ -309,7 +309,7 @@ def _graph_policy(graph: PolicyGraph, path: Path, values: str | None = None) -> 
 
 
 def _index_of(graph: PolicyGraph) -> Choices | None:
-    """The choices of a foreign file whose only action is the place of the greatest value."""
+    """Return the choices of a foreign file whose only action is the index of the greatest value."""
     parts, action = graph.layers[-1].parts, graph.action
     if len(action) != 1 or parts[0].activation != "argmax" or action[0].scale != 1:
         return None
@@ -317,7 +317,8 @@ def _index_of(graph: PolicyGraph) -> Choices | None:
 
 
 def _values_of(path: Path) -> str | None:
-    """The kind of value that the output of an ONNX file gives for each choice, by its name."""
+    """Return the kind of value that the output of an ONNX file gives for each choice, by its
+    name."""
     names = [output.name for output in onnx.load(path, load_external_data=False).graph.output]
     return values_in(choose_output(names))
 

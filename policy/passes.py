@@ -19,12 +19,12 @@ from sparsectl.policy.graph import Layer, PolicyGraph
 
 
 def simplify(graph: PolicyGraph) -> PolicyGraph:
-    """All the passes that every export takes, in order."""
+    """Run all the passes that every export takes, in order."""
     return simplified(graph)[0]
 
 
 def simplified(graph: PolicyGraph) -> tuple[PolicyGraph, NDArray[np.intp]]:
-    """What `simplify` gives, and which values of the state are left, ascending."""
+    """Return what `simplify` gives, and which values of the state are left, ascending."""
     left = np.arange(graph.state_size)
     while True:
         graph, live = eliminate_dead_state(graph)
@@ -98,8 +98,8 @@ def _centring(offset: np.ndarray) -> Layer:
 
 
 def merge_duplicate_neurons(graph: PolicyGraph) -> PolicyGraph:
-    """Of hidden neurons with the same weights, bias and activation the first stays; the weights
-    that read the others are added to those that read it."""
+    """Merge hidden neurons with the same weights, bias and activation: the first stays, and the
+    weights that read the others are added to those that read it."""
     if graph.state_size:
         return _of_tick(merge_duplicate_neurons, graph)
     layers = list(graph.layers)
@@ -125,8 +125,8 @@ def merge_duplicate_neurons(graph: PolicyGraph) -> PolicyGraph:
 
 
 def _kinds(layer: Layer) -> list[np.ndarray]:
-    """A number for each activation, and for each neuron that others' results depend on; none where
-    all neurons are of one kind."""
+    """Number each neuron by its activation, and uniquely if others' results depend on it; none
+    where all neurons are of one kind."""
     if not layer.segments and layer.parts[0].is_elementwise:
         return []
     names = dict.fromkeys((s.activation, s.parameters) for s in layer.parts)
@@ -184,13 +184,13 @@ def eliminate_dead_state(graph: PolicyGraph) -> tuple[PolicyGraph, NDArray[np.bo
 
 
 def _given(graph: PolicyGraph, live: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of the last layer's results: the actions and the live state."""
+    """Return which of the last layer's results are read: the actions and the live state."""
     return np.concatenate([np.ones(graph.action_size, bool), live])
 
 
 def _dependence(layer: Layer, reaches: np.ndarray) -> np.ndarray:
-    """Of what each of a layer's results depends, where its inputs depend on `reaches`, [values,
-    state]."""
+    """Return for each of a layer's results what it depends on, [values, state], where its inputs
+    depend on `reaches`."""
     sums = (layer.matrix() != 0) @ reaches.astype(np.int64) > 0
     found, start = [], 0
     for segment in layer.parts:
@@ -206,7 +206,7 @@ def _dependence(layer: Layer, reaches: np.ndarray) -> np.ndarray:
 
 
 def _of_tick(change: Callable[[PolicyGraph], PolicyGraph], graph: PolicyGraph) -> PolicyGraph:
-    """What a pass makes of a recurrent policy: that of its tick."""
+    """Run a pass on a recurrent policy by running it on the policy's tick."""
     tick = change(graph.step_graph)
     frame = tick.observation[: len(graph.observation)]
     return replace(graph, layers=tick.layers, observation=frame)
@@ -231,9 +231,10 @@ def _drop_unused(layers: list[Layer], observation_size: int) -> list[Layer]:
 
 
 def _read(layer: Layer, used: np.ndarray, divides: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The neurons and results that stay where only the results `used` are read: of results that
-    depend on several neurons all or none, but of recurrent units, which have operands of their
-    own, and where it `divides`, of all that have."""
+    """Return which neurons and results stay if only the results `used` are read. Results that
+    depend on several neurons stay all or none, except those of recurrent units, each of which has
+    operands of its own, and, where it `divides`, those of every activation with several
+    operands."""
     neurons, results, start = [], [], 0
     for segment in layer.parts:
         own = used[start : start + segment.results]

@@ -68,7 +68,7 @@ class Gru:
 
     @property
     def start(self) -> tuple[float, ...]:
-        """The state after a reset."""
+        """Return the state after a reset."""
         if self.reset_state is None:
             return (0.0,) * self.units
         return tuple(np.asarray(self.reset_state, np.float64).tolist())
@@ -80,7 +80,8 @@ def recurrent_policy(
     action: Sequence[Signal],
     **fields: Any,
 ) -> PolicyGraph:
-    """The policy that runs `blocks` one after another, each reading what the one before gives.
+    """Return the policy that runs `blocks` one after another, each reading what the one before
+    gives.
 
     observation, action, fields (frames, period_s, rig, environment, provenance): those of
     `PolicyGraph`.
@@ -135,7 +136,7 @@ class _Chain:
         self._append(self._placed(block.weight, self.values), block.bias, block.parts)
 
     def _add_gru(self, cell: Gru) -> None:
-        """One layer: the sums of r and z, both parts of n's, and the state."""
+        """Add one layer: the sums of r and z, both parts of n's, and the state."""
         (w, u, b, c), state = self._taken(cell)
         units, zero = cell.units, np.zeros(cell.units)
         nothing = np.zeros((units, len(self.values)))
@@ -147,7 +148,7 @@ class _Chain:
         self.new.append(self.values)
 
     def _add_gru_before(self, cell: Gru) -> None:
-        """Two layers: r h, and beside it the sum of z and what n's takes of the input."""
+        """Add two layers: r h with the sum of z and the input's part of n's sum, then the state."""
         (w, u, b, c), state = self._taken(cell)
         units = cell.units
         self.old.insert(0, state)
@@ -167,7 +168,7 @@ class _Chain:
         self.new.append(self.values)
 
     def _taken(self, cell: Gru) -> tuple[list[np.ndarray], np.ndarray]:
-        """The arrays of a cell by gate, and where its state is found."""
+        """Return the arrays of a cell by gate, and where its state is found."""
         self._check(np.shape(cell.weight_ih)[1])
         arrays = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
         given = [np.asarray(array, np.float64) for array in arrays]
@@ -182,13 +183,13 @@ class _Chain:
             )
 
     def _placed(self, weight: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Weights of some of the values as weights of all."""
+        """Spread the weights of some of the values over all values."""
         placed = np.zeros((len(weight), self.width))
         placed[:, columns] = weight
         return placed
 
     def _append(self, weight: np.ndarray, bias: np.ndarray, parts: tuple[Segment, ...]) -> None:
-        """A layer with these neurons, and with others that hand on the states."""
+        """Append a layer with these neurons, and with others that pass the states on."""
         results = sum(part.results for part in parts)
         carried = np.concatenate([*self.old, *self.new, np.zeros(0, np.intp)]).astype(np.intp)
         count = len(carried)

@@ -34,7 +34,7 @@ CLIP_MEAN = 2.0
 (stable_baselines3/sac/policies.py)."""
 
 RENORM_EPSILON = 1e-3
-"""Of CrossQ's batch renormalisation, if the zip states no other
+"""Epsilon of CrossQ's batch renormalisation, if the zip states no other
 (sb3_contrib/crossq/policies.py)."""
 
 RENORM_PARTS = ("ra_mean", "ra_var", "scale", "bias")

@@ -178,7 +178,8 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
 
 
 def _stated_activation(path: Path, data: dict[str, Any]) -> str | None:
-    """The zip writes `activation_fn` as text, `<class 'torch.nn.modules.activation.ELU'>`.
+    """Parse `activation_fn`, which the zip writes as text: `<class
+    'torch.nn.modules.activation.ELU'>`.
 
     Raises:
         UserError: it is a class that is not known, or no class.
@@ -214,7 +215,8 @@ def _bound(
 
 
 def _stated_bound(data: dict[str, Any], key: str) -> list[float] | None:
-    """The zip writes a Box's bounds as numpy prints them, `[-1. -1.]`; long ones are shortened."""
+    """Parse a Box's bounds, which the zip writes as numpy prints them, `[-1. -1.]`; long ones are
+    shortened."""
     space = data.get("action_space")
     text = space.get(key) if isinstance(space, dict) else None
     if not isinstance(text, str):

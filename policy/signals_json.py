@@ -14,7 +14,8 @@ from sparsectl.policy.signals import parse_signals
 JSON = dict[str, Any]
 
 IMAGE: Final = "image"
-"""In signals: [height, width, channels] of an observation that is one image, pixel by pixel."""
+"""Key in the signals: [height, width, channels] of an observation that is one image, pixel by
+pixel."""
 FIELDS: Final = ("name", "unit", "scale", "offset", "low", "high")
 MAX_FRAMES = 1000
 

@@ -66,7 +66,7 @@ class StudentLayer:
 
 @dataclass(frozen=True)
 class StudentFile:
-    """What `student.safetensors` contains; `metadata` is its JSON."""
+    """The contents of a `student.safetensors`; `metadata` is its JSON."""
 
     layers: tuple[StudentLayer, ...]
     metadata: dict[str, Any]

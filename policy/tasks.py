@@ -21,9 +21,9 @@ JSON = dict[str, Any]
 LEAST, MOST = 2, 64
 """The most tasks of a policy."""
 TASK, CHOICE = "task", "choice"
-"""For the ONNX file of a policy of several tasks: an optional input, the indices of tasks [tasks],
-and the output with their choices [batch, tasks]; without the input, the output is that of all
-tasks."""
+"""Names in the ONNX file of a policy of several tasks: an optional input, the indices of tasks
+[tasks], and the output with their choices [batch, tasks]; without the input, the output is that of
+all tasks."""
 MOST_CHOICES = 2**24
 """Below this, float32 represents every whole number."""
 

@@ -50,8 +50,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanhshrink": lambda x: x - np.tanh(x),
     "argmax": lambda x: argmax(x.T).T,
 }
-"""As torch computes them in float32, with its default parameters; `policy.activations` has them as
-the C computes them. argmax gives one number, [B, 1]."""
+"""Compute activations as torch does in float32, with its default parameters; `policy.activations`
+has them as the C computes them. argmax gives one number, [B, 1]."""
 
 
 class Network(Protocol):
@@ -104,7 +104,7 @@ class Mlp:
         return int(self.action_scale.size)
 
     def __call__(self, observations: Array) -> Array:
-        """Actions [B, m] for observations [B, n]."""
+        """Return actions [B, m] for observations [B, n]."""
         hidden: Array = (observations - self.observation_offset) / self.observation_scale
         if self.convolution is not None:
             hidden = self.convolution.patches(hidden)
@@ -169,7 +169,7 @@ class NormalizedNetwork:
         return self.network.action_size
 
     def __call__(self, observations: Array) -> Array:
-        """Actions [B, m] for observations [B, n]."""
+        """Return actions [B, m] for observations [B, n]."""
         return self.network(self.normalizer(observations))
 
 
@@ -188,5 +188,5 @@ class GraphNetwork:
         return self.graph.action_size
 
     def __call__(self, observations: Array) -> Array:
-        """Actions [B, m] for observations [B, n]."""
+        """Return actions [B, m] for observations [B, n]."""
         return self.graph.forward(observations)

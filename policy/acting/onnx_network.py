@@ -55,7 +55,7 @@ class OnnxNetwork:
         self._batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
 
     def __call__(self, observations: Array) -> Array:
-        """Actions [B, m] for observations [B, n]."""
+        """Return actions [B, m] for observations [B, n]."""
         if self._batch is None or self._batch == len(observations):
             return self._run(observations)
         groups = range(0, len(observations), self._batch)
@@ -73,7 +73,8 @@ class OnnxNetwork:
 
     @property
     def values(self) -> str | None:
-        """What it gives for each of a few choices, `q_values` or `logits`; None: the action."""
+        """Return the name of the output with a value for each of a few choices, `q_values` or
+        `logits`; None: the file gives the action."""
         return values_in(self._output)
 
     @property
@@ -134,7 +135,7 @@ class OnnxNetwork:
 
 
 def _without_tasks(session: Any) -> list[Any]:
-    """The outputs, but of a policy of several tasks that `export` wrote the action alone."""
+    """Return the outputs; of a policy of several tasks that `export` wrote, the action alone."""
     outputs: list[Any] = session.get_outputs()
     asked = {value.name for value in session.get_overridable_initializers()}
     return [value for value in outputs if TASK not in asked or value.name != CHOICE]
@@ -171,7 +172,7 @@ def _is_index(value: Any) -> bool:
 
 
 def _chosen(outputs: list[Any], path: Path) -> Any:
-    """The values of the choices, if one output has them; else the actions."""
+    """Return the values of the choices, if one output has them; otherwise the actions."""
     if len(outputs) == 1:
         return outputs[0]
     try:

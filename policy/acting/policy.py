@@ -54,7 +54,7 @@ class ActingPolicy:
         return self.network.action_size if self.choices is None else 1
 
     def facts(self) -> JSON:
-        """The facts about their teacher that datasets and students keep."""
+        """Return the facts about their teacher that datasets and students keep."""
         facts: JSON = {"parameters": self.parameters, "weights": self.weights}
         facts["sha256"] = self.sha256
         if self.normalizer_sha256 is not None:
@@ -63,24 +63,25 @@ class ActingPolicy:
 
     @property
     def identity(self) -> str:
-        """Identifies the policy: the digest of its file, and of its normaliser's."""
+        """Return what identifies the policy: the digest of its file, and of its normaliser's."""
         return "+".join(filter(None, [self.sha256, self.normalizer_sha256]))
 
     @property
     def recurrent(self) -> PolicyGraph | None:
-        """The policy where it keeps a state; None: its action depends on the observation alone."""
+        """Return the policy if it keeps a state; None: its action depends on the observation
+        alone."""
         return self.network.graph if isinstance(self.network, RecurrentNetwork) else None
 
     @property
     def acting(self) -> Callable[[Array], Array] | Recurrent:
-        """How it acts in episodes: `act`, or the tick of a policy with a state."""
+        """Return how it acts in episodes: `act`, or the tick of a policy with a state."""
         graph = self.recurrent
         if graph is None:
             return self.act
         return Recurrent(graph.step_graph.forward, graph.initial_state())
 
     def run(self, observations: Array) -> Array:
-        """Actions [N, m] for the observations [N, n] of one episode, one tick after another.
+        """Return actions [N, m] for the observations [N, n] of one episode, one tick after another.
 
         Raises:
             UserError: as `act`.
@@ -89,7 +90,7 @@ class ActingPolicy:
         return self.act(observations) if graph is None else graph.run(observations)
 
     def act(self, observations: Array) -> Array:
-        """Deterministic actions [B, m] for observations [B, n], float32; if the policy
+        """Return deterministic actions [B, m] for observations [B, n], float32; if the policy
         chooses, the index of the choice with the greatest value, the first of equals, [B, 1].
 
         Raises:
@@ -101,8 +102,8 @@ class ActingPolicy:
         return argmax(outputs.T).T + np.float32(self.choices.first)
 
     def values(self, observations: Array) -> Array | None:
-        """Q-values or logits [B, choices] for observations [B, n], float32; None if the policy does
-        not give them.
+        """Return Q-values or logits [B, choices] for observations [B, n], float32; None if the
+        policy does not give them.
 
         Raises:
             UserError: the observations have another size than the policy's.
@@ -111,7 +112,7 @@ class ActingPolicy:
 
     @property
     def values_kind(self) -> str | None:
-        """The kind of values that it gives: `q_values` or `logits`; None: it gives none."""
+        """Return the kind of values that it gives, `q_values` or `logits`; None: it gives none."""
         return None if self.choices is None else self.choices.values
 
     def _outputs(self, observations: Array) -> Array:

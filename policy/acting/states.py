@@ -29,7 +29,7 @@ Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Recurrent:
-    """How a policy with a state acts."""
+    """A policy that keeps a state: its tick, and the state that it starts with."""
 
     tick: Callable[[Array], Array]
     """[count, observation and state] to [count, action and next state]."""
@@ -45,8 +45,8 @@ class States:
         self._states = np.repeat(recurrent.start[None], episodes, axis=0)
 
     def act(self, observations: Array, live: NDArray[np.int64]) -> Array:
-        """Actions [live, m] of the episodes `live`, whose observations are these [live, n]; their
-        states move on."""
+        """Return actions [live, m] of the episodes `live`, whose observations are these, [live, n],
+        and advance their states."""
         given = np.concatenate([observations, self._states[live]], axis=1)
         size = self._states.shape[1]
         made = self._tick(np.asarray(given, np.float32))

@@ -19,7 +19,7 @@ def _exact(x: Float64) -> Float64:
 
 
 def _carried(x: Float64, error: Float64) -> Float64:
-    """Infinite where the greatest two are so close that rounding decides, 0 elsewhere."""
+    """Return infinity where the greatest two are so close that rounding decides, 0 elsewhere."""
     if len(x) == 1:
         return np.zeros_like(error)
     second, first = np.partition(x, -2, axis=0)[-2:]

@@ -43,19 +43,19 @@ def quotient(x: Float32) -> Float32:
 
 
 def maximum(x: Float32) -> Float32:
-    """The greater of a and b; NaN if either is. Exact."""
+    """Return the greater of a and b; NaN if either is. Exact."""
     a, b = runs(x, 2)
     return np.where((a >= b) | np.isnan(a), a, b)
 
 
 def minimum(x: Float32) -> Float32:
-    """The smaller of a and b; NaN if either is. Exact."""
+    """Return the smaller of a and b; NaN if either is. Exact."""
     a, b = runs(x, 2)
     return np.where((a <= b) | np.isnan(a), a, b)
 
 
 def choice(x: Float32) -> Float32:
-    """b where a is not 0, else c; NaN where a is. Exact."""
+    """Return b where a is not 0, else c; NaN where a is. Exact."""
     a, b, c = runs(x, 3)
     return np.where(np.isnan(a), a, np.where(a != 0, b, c))
 
@@ -107,7 +107,7 @@ def _pair(
 
 
 def _exact(forward: Callable[..., Float32]) -> Callable[..., Float64]:
-    """The same operations serve float64."""
+    """Return the same operation for float64."""
 
     def exact(x: Float64) -> Float64:
         operands = np.split(x, 3 if forward is choice else 2)

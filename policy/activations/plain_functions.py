@@ -13,7 +13,7 @@ from sparsectl.policy.activations.activation import (
 )
 
 _WHOLE = 2.0**23
-"""From here on every float32 is a whole number."""
+"""Least magnitude from which every float32 is a whole number."""
 
 
 def absolute(x: Float32) -> Float32:
@@ -37,14 +37,14 @@ def step(x: Float32) -> Float32:
 
 
 def round_half_even(x: Float32) -> Float32:
-    """The nearest whole number, of two the even one. Exact."""
+    """Round to the nearest whole number, halves to the even one. Exact."""
     size = np.where(x < 0, -x, x)
     rounded = (size + np.float32(_WHOLE)) - np.float32(_WHOLE)
     return np.where(size < np.float32(_WHOLE), np.where(x < 0, -rounded, rounded), x)
 
 
 def round_down(x: Float32) -> Float32:
-    """The greatest whole number that is not over x. Exact."""
+    """Return the greatest whole number that does not exceed x. Exact."""
     rounded = round_half_even(x)
     return np.where(rounded > x, rounded - np.float32(1), rounded)
 

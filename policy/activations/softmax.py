@@ -10,7 +10,8 @@ from sparsectl.policy.activations.exponential import exp_of_negative, exp_of_neg
 
 
 def softmax(x: Float32) -> Float32:
-    """Along axis 0, the sum in ascending order, which rounds once a neuron."""
+    """Normalise exponentials along axis 0; they are summed in ascending order, with one rounding
+    per neuron."""
     powers = exp_of_negative(x - np.max(x, axis=0))
     total = np.zeros_like(powers[0])
     for row in powers:

@@ -57,4 +57,4 @@ CELL_NODES: dict[str, Cell] = {
     "lstm_cell": _lstm_cell,
     "lstm_output": _lstm_output,
 }
-"""By the activation's name."""
+"""Writes the nodes of a cell, by the activation's name."""

@@ -27,7 +27,7 @@ class Share:
 
 
 def share_of(step: Convolve, atom: int, scale: float, shift: float, offset: float) -> Share:
-    """scale * (atom + shift) + offset."""
+    """Return scale * (atom + shift) + offset."""
     return Share(step, atom - step.first, scale, scale * shift + offset)
 
 

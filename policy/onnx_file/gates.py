@@ -13,7 +13,7 @@ from sparsectl.policy.onnx_file.program import Program, Total
 from sparsectl.policy.onnx_file.symbol import Symbol, close, ratio
 
 ROUNDING = 1e-6
-"""Of a product of four constants of a formula, each rounded to float32."""
+"""Relative error allowed for a product of four constants of a formula, each rounded to float32."""
 
 _ROOT_2 = math.sqrt(2)
 _TANH_GELU = (math.sqrt(2 / math.pi), 0.044715)
@@ -49,7 +49,8 @@ def _gelu_tanh(program: Program, x: Symbol, gate: Symbol) -> Symbol | None:
 
 
 def _gelu_argument(program: Program, steep: Symbol) -> Symbol | None:
-    """t of sqrt(2 / pi) (t + 0.044715 t³), as a sum or as sqrt(2 / pi) t (1 + 0.044715 t²)."""
+    """Return t of sqrt(2 / pi) (t + 0.044715 t³), written as a sum or as sqrt(2 / pi) t (1 +
+    0.044715 t²)."""
     for linear, scale, cubic in _linear_and_cubic(program, steep):
         t = linear.scaled(1 / _TANH_GELU[0])
         k = ratio(cubic, t)
@@ -61,7 +62,7 @@ def _gelu_argument(program: Program, steep: Symbol) -> Symbol | None:
 
 
 def _linear_and_cubic(program: Program, steep: Symbol) -> list[tuple[Symbol, Float64, Symbol]]:
-    """(a, s, u) with steep = a + s u³."""
+    """Return (a, s, u) such that steep = a + s u³."""
     found = []
     step = program.owner(steep)
     if isinstance(step, Total) and step.terms.shape[1] == 2 and (steep.total == 0).all():
@@ -86,7 +87,7 @@ def _linear_and_cubic(program: Program, steep: Symbol) -> list[tuple[Symbol, Flo
 
 
 def _cube(program: Program, symbol: Symbol) -> tuple[Float64, Symbol] | None:
-    """(s, u) with symbol = s u³."""
+    """Return (s, u) such that symbol = s u³."""
     made = program.made_by(symbol, "product")
     if made is None or (symbol.total != 0).any():
         return None
@@ -124,7 +125,7 @@ def _hard_swish(program: Program, x: Symbol, gate: Symbol) -> Symbol | None:
 
 
 def _switched(program: Program, x: Symbol, gate: Symbol) -> Symbol | None:
-    """x (x > 0), and x (x <= 0)."""
+    """Return x (x > 0) and x (x <= 0)."""
     made = program.made_by(gate, "step")
     k = ratio(x, made.operands[0]) if made else None
     if made is None or k is None:

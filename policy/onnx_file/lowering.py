@@ -219,8 +219,8 @@ class _Chain:
     def _value(
         self, atom: int, scale: float, shift: float, offset: float
     ) -> tuple[int, tuple[float, float]]:
-        """(value, (scale, total)): the atom itself, normalised if it is an observation, or less a
-        large number that is taken off first, as a bias would lose digits."""
+        """Return (value, (scale, total)): the atom, normalised if it is an observation. A large
+        number is subtracted from it first if adding it as a bias would lose digits."""
         if atom < len(self._normalised) and self._normalised[atom]:
             return atom, (scale * float(self.uses.normaliser.scale[atom]), 0.0)
         if shift == 0 or abs(scale * shift) < CENTRED_FROM:

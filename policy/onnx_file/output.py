@@ -92,7 +92,8 @@ def _which(names: Sequence[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """Without a scope before it or a number of tf2onnx behind it, in small letters."""
+    """Return the name in small letters, without a scope before it or a number that tf2onnx
+    appended."""
     return re.sub(r":\d+$", "", name).rsplit("/", 1)[-1].lower()
 
 

@@ -28,10 +28,10 @@ Spend = Callable[[int, str], None]
 """Takes a number of array elements from what one file may hold; raises UserError."""
 
 MAX_ELEMENTS = 1_000_000
-"""Of one symbol."""
+"""Most elements of one symbol."""
 
 Parameter = float | Float64
-"""Of a function: one number, or one an element."""
+"""A function's parameter: one number, or one per element."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Convolve(Step):
     bias: Float64
 
     def terms_of(self, atom: int) -> tuple[NDArray[np.intp], Float64, float]:
-        """Of one of its atoms: which of the inputs it reads, their weights, and the bias."""
+        """Return, for one atom, which of the inputs it reads, their weights, and the bias."""
         place, channel = divmod(atom - self.first, len(self.weight))
         index = self.geometry.index[place]
         inside = index >= 0
@@ -104,7 +104,8 @@ class Function(Step):
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """How the atoms of a symbol were made: a function, of operands in the symbol's shape."""
+    """Records how the atoms of a symbol were made: by a function, of operands in the symbol's
+    shape."""
 
     name: str
     operands: list[Symbol]
@@ -126,7 +127,8 @@ class Program:
         return self._made(self.steps[-1], shape, batch)
 
     def dense(self, inputs: Symbol, weight: Array, bias: Float64 | None) -> Symbol:
-        """weight [out, in], bias [out] or None; a vector comes out."""
+        """Add a layer, weight [out, in] and bias [out] or None, and return its results as a
+        vector."""
         if inputs.shape != (weight.shape[1],):
             raise SymbolError(
                 f"its weights take {weight.shape[1]} values but {inputs.size} come in"
@@ -139,9 +141,9 @@ class Program:
     def convolve(
         self, image: Symbol, geometry: Convolution, weight: Array, bias: Float64 | None
     ) -> Symbol:
-        """image [channels, height, width], weight [output channels, patch_size], bias [output
-        channels] or None; [output channels, rows, columns] comes out. At one place alone it is a
-        layer of weights."""
+        """Add a convolution of an image [channels, height, width] by weight [output channels,
+        patch_size] and bias [output channels] or None; return [output channels, rows, columns]. At
+        a single place it is an ordinary layer of weights."""
         flat, outputs = image.flat(), len(weight)
         if geometry.count == 1:
             inside = geometry.index[0] >= 0
@@ -156,8 +158,8 @@ class Program:
         return made.moved(lambda array: np.moveaxis(array, -1, 0))
 
     def with_bias(self, symbol: Symbol, bias: Symbol) -> Symbol | None:
-        """A layer's sums with their bias, if `symbol` is the sums of one without a bias and the
-        other is constants."""
+        """Return a layer's sums with their bias, if `symbol` is the sums of a layer without a bias
+        and the other is constants."""
         step = self.owner(symbol)
         if not isinstance(step, Dense) or step.bias is not None or not symbol.is_plain:
             return None
@@ -181,7 +183,7 @@ class Program:
         return self._made(step, (step.count,), None)
 
     def apply(self, name: str, *operands: Symbol, parameters: tuple[Parameter, ...] = ()) -> Symbol:
-        """An activation of one number, or of one of each operand, which broadcast."""
+        """Apply an activation of one number, or of one of each operand, which broadcast."""
         wide = broadcast(list(operands), MAX_ELEMENTS)
         shape, batch = wide[0].shape, wide[0].batch
         count = wide[0].size
@@ -200,7 +202,7 @@ class Program:
         return self._made(step, shape, batch)
 
     def whole(self, name: str, inputs: Symbol, parameters: tuple[float, ...] = ()) -> Symbol:
-        """An activation of all of a vector's numbers together."""
+        """Apply an activation that reads all of a vector's numbers together."""
         if inputs.size == 0:
             raise SymbolError("it has no values")
         count = ACTIVATIONS[name].results(inputs.size)
@@ -211,7 +213,7 @@ class Program:
         return self._made(step, (count,), None)
 
     def owner(self, symbol: Symbol) -> Step | None:
-        """The step that made all of a symbol's atoms; None where it was not one alone."""
+        """Return the step that made all of a symbol's atoms; None if several did."""
         if symbol.size == 0:
             return None
         low, high = int(symbol.atom.min()), int(symbol.atom.max())
@@ -221,11 +223,12 @@ class Program:
         return step if high < step.first + step.count else None
 
     def step_of(self, atom: int) -> Step:
-        """The step that makes an atom."""
+        """Return the step that makes an atom."""
         return self.steps[bisect_right(self._firsts, atom) - 1]
 
     def made_by(self, symbol: Symbol, *names: str) -> Made | None:
-        """The function of those names that made a symbol's atoms, if one step alone did."""
+        """Return the function, one of those names, that made all of a symbol's atoms; None if there
+        is no such one."""
         step = self.owner(symbol)
         if not isinstance(step, Function) or step.name not in names or step.is_whole:
             return None

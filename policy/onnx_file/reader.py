@@ -38,7 +38,8 @@ OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
 
 
 def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
-    """The policy in an ONNX file; physical observation in, physical action out, as the file has it.
+    """Read the policy in an ONNX file; it takes the physical observation and gives the physical
+    action, as the file does.
 
     The file is read as it runs for one observation. The policy is the path from the inputs (their
     values one after another, in the file's order, are the observation) to `output`, by default to
@@ -65,7 +66,7 @@ def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
 
 
 def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> PolicyGraph:
-    """The policy in a model whose tensors may be kept in other files of a folder.
+    """Return the policy in a model whose tensors may be kept in other files of a folder.
 
     Raises:
         UserError: as `read_onnx`, without a path.
@@ -116,7 +117,8 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
 
 
 def _texts(model: ModelProto) -> Iterator[str | bytes]:
-    """Every name and value that the reader uses; protobuf gives bytes where they are not UTF-8."""
+    """Yield every name and value that the reader uses; protobuf gives bytes where they are not
+    UTF-8."""
     for entry in model.metadata_props:
         yield from (entry.key, entry.value)
     for node in model.graph.node:
@@ -183,7 +185,7 @@ def _run(
 
 
 def _actions(value: Value, output: ValueInfoProto) -> Symbol:
-    """The output as a vector of the actions."""
+    """Return the output as a vector of the actions."""
     shown = short(output.name)
     if not isinstance(value, Symbol) or value.constant.all():
         raise UserError(f"output {shown} does not depend on the observation; export again")
@@ -205,7 +207,8 @@ def _actions(value: Value, output: ValueInfoProto) -> Symbol:
 
 
 def _needed(graph: GraphProto, *outputs: str) -> tuple[list[NodeProto], set[str]]:
-    """The nodes that lead to `outputs`, in the file's order, and every name they read."""
+    """Return the nodes that lead to `outputs`, in the file's order, and every name that they
+    read."""
     makers: dict[str, int] = {}
     for index, node in enumerate(graph.node):
         for name in filter(None, node.output):
@@ -227,8 +230,9 @@ def _needed(graph: GraphProto, *outputs: str) -> tuple[list[NodeProto], set[str]
 
 
 def _refuse_by_name(nodes: Sequence[NodeProto]) -> None:
-    """What is refused whatever its inputs are, before what prepares these: pooling is the reason,
-    not the sizes that it is given."""
+    """Refuse operators that are impossible whatever their inputs are. This comes before their
+    inputs are prepared, so that the message names pooling as the reason, not the sizes that it is
+    given."""
     for node in nodes:
         label, domain, operator = _names(node)
         if reason := ELSEWHERE.get(domain + node.op_type):
@@ -247,14 +251,15 @@ def _refuse_functions(model: ModelProto, output: str) -> None:
 
 
 def _names(node: NodeProto) -> tuple[str, str, str]:
-    """For messages: the node, its domain with a full stop, its operator."""
+    """Return, for messages, the node's name, its domain followed by a full stop, and its
+    operator."""
     name = short(node.name) if node.name else f"that makes {short((*node.output, '?')[0])}"
     domain = "" if node.domain in ("", "ai.onnx") else node.domain + "."
     return f"node {name}", domain, short(domain + node.op_type)[1:-1]
 
 
 def _captured(node: NodeProto) -> Iterator[str]:
-    """What the branches of a node read of the graph around them, and their own names."""
+    """Return what the branches of a node read of the graph around them, and their own names."""
     for attribute in node.attribute:
         for inner in (attribute.g, *attribute.graphs):
             for one in inner.node:
@@ -297,14 +302,15 @@ def _apply(
 
 
 def _plain(value: Value) -> Value:
-    """A constant as an array."""
+    """Return a constant as an array."""
     if isinstance(value, Symbol) and value.constant.all():
         return value.offset.astype(np.float32)
     return value
 
 
 def _attribute(attribute: AttributeProto) -> Any:
-    """The value of a number, numbers, text or tensor; None for kinds that no operator takes."""
+    """Return the value of a number, numbers, text or tensor; None for kinds that no operator
+    takes."""
     fields: dict[int, str] = {
         AttributeProto.FLOAT: "f",
         AttributeProto.INT: "i",
@@ -361,7 +367,7 @@ def _action(signal: Signal, action: Action) -> Signal:
 
 
 def _as_written(value: float, named: float | None) -> float:
-    """The metadata's number where the node has the same one, rounded to float32."""
+    """Return the metadata's number if the node has the same one, rounded to float32."""
     with np.errstate(over="ignore"):
         same = named is not None and np.float32(named) == np.float32(value)
     return named if same and named is not None else value

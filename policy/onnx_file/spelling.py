@@ -35,7 +35,7 @@ NO_LIMIT = math.inf
 LOWEST, GREATEST = float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
 """Limits that are none."""
 SATURATED = 15.0
-"""From here up softplus is its argument but for 3e-7 of 15."""
+"""Argument from which on softplus equals it to within 3e-7 of 15."""
 
 
 def add(program: Program, first: Symbol, second: Symbol) -> Symbol:
@@ -207,7 +207,7 @@ def power(program: Program, x: Symbol, exponent: float) -> Symbol | None:
 
 
 def _merged(a: Symbol, b: Symbol) -> Symbol:
-    """a + b, each element of one atom at most."""
+    """Return a + b, where each element depends on one atom at most."""
     alone_a, alone_b = b.constant, a.constant
     scale, offset = a.scale + b.scale, a.total + b.total
     shift = np.zeros(a.shape)
@@ -234,7 +234,7 @@ def _spread(limit: Any, x: Symbol) -> Float64:
 
 
 def _one(values: Float64) -> float | Float64:
-    """One number where all are the same."""
+    """Return one number if all are the same."""
     found = np.unique(values)
     return float(found[0]) if found.size == 1 else values
 
@@ -245,7 +245,7 @@ def _same(values: Any) -> float | None:
 
 
 def _half_absolute(program: Program, x: Symbol, size: Symbol) -> Symbol | None:
-    """(x + |x|) / 2 is relu(x)."""
+    """Recognise (x + |x|) / 2, which is relu(x)."""
     made = program.made_by(size, "absolute")
     k = ratio(x, made.operands[0]) if made else None
     if made is None or k is None or (size.total != 0).any():
@@ -257,7 +257,7 @@ def _half_absolute(program: Program, x: Symbol, size: Symbol) -> Symbol | None:
 
 
 def _stable_softplus(program: Program, positive: Symbol, rest: Symbol) -> Symbol | None:
-    """max(z, 0) + softplus(-|z|) is softplus(z)."""
+    """Recognise max(z, 0) + softplus(-|z|), which is softplus(z)."""
     above, below = program.made_by(positive, "clip", "relu"), program.made_by(rest, "softplus")
     if (
         above is None
@@ -277,7 +277,7 @@ def _stable_softplus(program: Program, positive: Symbol, rest: Symbol) -> Symbol
 
 
 def _one_plus_exponential(program: Program, x: Symbol) -> tuple[Float64, Symbol] | None:
-    """(s, z) with x = s (1 + exp(z))."""
+    """Return (s, z) such that x = s (1 + exp(z))."""
     made = program.made_by(x, "exponential")
     if made is None or not close(x.scale, x.total).all():
         return None
@@ -285,7 +285,8 @@ def _one_plus_exponential(program: Program, x: Symbol) -> tuple[Float64, Symbol]
 
 
 def _pieces(program: Program, d: Symbol, a: Symbol, b: Symbol) -> Symbol | None:
-    """d > 0 ? a : b where a - b is k d: the greater of a and b, or the smaller."""
+    """Recognise d > 0 ? a : b where a - b is k d, which is the greater of a and b, or the
+    smaller."""
     atoms = np.maximum(a.atom, b.atom)
     if d.constant.any() or not np.array_equal(atoms, d.atom):
         return None
@@ -302,7 +303,8 @@ def _pieces(program: Program, d: Symbol, a: Symbol, b: Symbol) -> Symbol | None:
 
 
 def _bent_softplus(program: Program, d: Symbol, a: Symbol, b: Symbol) -> Symbol | None:
-    """torch's softplus is its argument beyond a threshold, where float32 sees no difference."""
+    """Recognise torch's softplus, which equals its argument beyond a threshold, where float32 sees
+    no difference."""
     made = program.made_by(b, "softplus")
     if made is None or (b.total != 0).any():
         return None
@@ -316,7 +318,7 @@ def _bent_softplus(program: Program, d: Symbol, a: Symbol, b: Symbol) -> Symbol 
 
 
 def _elu(program: Program, d: Symbol, a: Symbol, b: Symbol) -> Symbol | None:
-    """x > 0 ? s x : s alpha (exp(x) - 1); within exp, min(x, 0) for x too."""
+    """Recognise x > 0 ? s x : s alpha (exp(x) - 1), where exp may be of min(x, 0) instead of x."""
     made = program.made_by(b, "exponential")
     if made is None or not close(b.scale, -b.total).all():
         return None

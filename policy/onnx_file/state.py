@@ -25,7 +25,7 @@ class State:
 
 
 def state_of(states: Sequence[Carried], values: Mapping[str, Value], program: Program) -> State:
-    """Of the values that the nodes made.
+    """Return the state of the policy, from the values that the nodes made.
 
     Raises:
         UserError: a part of another size after the tick or after a reset.
@@ -54,7 +54,7 @@ def _reset(values: Mapping[str, Value], state: Carried) -> list[float]:
 
 
 def _next_state(program: Program, value: Value, state: Carried) -> Symbol:
-    """A state after the tick, each of its numbers an atom of its own."""
+    """Return a state after the tick; each of its numbers is an atom of its own."""
     if isinstance(value, np.ndarray):
         value = constants(np.asarray(value, np.float64))
     if value is None or value.size != state.size:

@@ -22,7 +22,7 @@ NOTHING = -1
 
 
 class SymbolError(Exception):
-    """Why something cannot happen to a symbol; who catches it names the node."""
+    """States why an operation on a symbol is impossible; the handler adds the node's name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,8 @@ class Symbol:
     offset: Float64
     kind: str = FLOAT
     batch: int | None = None
-    """Which dimension is the batch, where it is open; None: the file has one observation."""
+    """Index of the batch dimension, if the file leaves it open; None: the file takes one
+    observation."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,12 +58,12 @@ class Symbol:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Where the element depends on nothing."""
+        """Return the elements that depend on no atom."""
         return np.asarray(self.atom == NOTHING)
 
     @property
     def total(self) -> Float64:
-        """What is added in all: the element is scale * atom + total."""
+        """Return the sum of all addends: the element is scale * atom + total."""
         return self.scale * self.shift + self.offset
 
     @property
@@ -73,7 +74,7 @@ class Symbol:
     def moved(
         self, function: Callable[[NDArray[Any]], NDArray[Any]], batch: int | None = None
     ) -> Symbol:
-        """`function`, which only moves elements about, of all four arrays."""
+        """Apply `function`, which only moves elements about, to all four arrays."""
         return of_arrays(map(function, self.arrays), self.kind, batch)
 
     @property
@@ -81,7 +82,7 @@ class Symbol:
         return self.atom, self.scale, self.shift, self.offset
 
     def part(self, *places: Any) -> Symbol:
-        """numpy's indexing."""
+        """Return the elements that numpy's indexing selects."""
         return self.moved(lambda array: array[places])
 
     def flat(self) -> Symbol:
@@ -91,7 +92,7 @@ class Symbol:
         return self.mapped(factor, None)
 
     def mapped(self, factor: Any, addend: Any) -> Symbol:
-        """factor * self + addend, constants that broadcast; None is nothing to do.
+        """Return factor * self + addend, constants that broadcast; None leaves out the operation.
 
         Raises:
             SymbolError: a constant that is not finite.
@@ -118,13 +119,13 @@ class Symbol:
 def of_arrays(
     arrays: Iterable[NDArray[Any]], kind: str = FLOAT, batch: int | None = None
 ) -> Symbol:
-    """A symbol of its four arrays."""
+    """Make a symbol of its four arrays."""
     atom, scale, shift, offset = arrays
     return Symbol(atom, scale, shift, offset, kind, batch)
 
 
 def constants(values: Any, kind: str = FLOAT) -> Symbol:
-    """Constants as a symbol."""
+    """Make a symbol of constants."""
     array = np.asarray(values, np.float64)
     zero = np.zeros(array.shape)
     return Symbol(np.full(array.shape, NOTHING, np.int64), zero, zero, array, kind)
@@ -135,7 +136,7 @@ def with_kind(symbol: Symbol, kind: str) -> Symbol:
 
 
 def broadcast(values: list[Symbol], most: int) -> list[Symbol]:
-    """All in the shape they have together, as ONNX broadcasts.
+    """Broadcast all to their common shape, as ONNX does.
 
     Raises:
         SymbolError: shapes that do not fit, more than `most` elements, two batch dimensions.
@@ -158,7 +159,7 @@ def broadcast(values: list[Symbol], most: int) -> list[Symbol]:
 
 
 def joined(values: list[Symbol], axis: int) -> Symbol:
-    """numpy.concatenate."""
+    """Concatenate symbols as numpy.concatenate does."""
     arrays = zip(*(value.arrays for value in values), strict=True)
     parts = [np.concatenate(each, axis) for each in arrays]
     batches = [value.batch for value in values if value.batch is not None]

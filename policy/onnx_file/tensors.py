@@ -67,7 +67,7 @@ class TensorReader:
         self._elements_left -= elements
 
     def dense(self, tensor: TensorProto) -> Array:
-        """A TensorProto's numbers, in its own type and shape."""
+        """Return a TensorProto's numbers, in its own type and shape."""
         what = f"tensor {short(tensor.name)}"
         if tensor.data_type not in _ITEM_BYTES:
             kind = _type_name(tensor.data_type)
@@ -81,7 +81,7 @@ class TensorReader:
         return array
 
     def sparse(self, tensor: SparseTensorProto) -> Array:
-        """A SparseTensorProto's numbers as a dense array (COO, linear or full indices)."""
+        """Return a SparseTensorProto's numbers as a dense array (COO, linear or full indices)."""
         what = f"sparse tensor {short(tensor.values.name)}"
         dims = list(tensor.dims)
         elements = _elements(dims, what)
@@ -117,7 +117,8 @@ class TensorReader:
             )
 
     def _external(self, tensor: TensorProto, elements: int, what: str) -> Array:
-        """Numbers in a file beside the model; a path that leaves the model's folder is refused."""
+        """Read numbers from a file beside the model; a path that leaves the model's folder is
+        refused."""
         info = _external_info(tensor, what)
         folder = self._folder.resolve()
         path = (folder / info.location).resolve()
@@ -146,7 +147,7 @@ class TensorReader:
 
 
 def short(text: Any) -> str:
-    """A name from a file, quoted, on one line and not too long."""
+    """Return a name from a file, quoted, on one line and shortened if it is long."""
     shown = repr(str(text))
     return shown if len(shown) <= 80 else shown[:76] + "...'"
 

@@ -56,9 +56,9 @@ class Carried:
     input: str
     output: str
     shape: tuple[int, ...]
-    """Of one observation's."""
+    """Shape for one observation."""
     axis: int
-    """Where a batch of observations has its own."""
+    """Index of the dimension at which a batch has its observations."""
     reset: str | None = None
     """The value of the file that it is after a reset; None: zeros."""
 
@@ -76,7 +76,7 @@ class OnnxTick:
 
 
 def tick_of(model: ModelProto, action: str, is_asked: bool = False) -> OnnxTick | None:
-    """The tick of a file whose output `action` is the actions; None: it keeps no state.
+    """Return the tick of a file whose output `action` is the actions; None: it keeps no state.
 
     is_asked: whether the output was asked for by its name; others are then taken for a state only
         where that is sure.
@@ -117,7 +117,7 @@ class _Finder:
         return OnnxTick(self.model, tuple(states)) if states else None
 
     def _pairs(self) -> dict[str, str]:
-        """Of each input that is a state the output that gives it anew."""
+        """Map each input that is a state to the output that gives its next value."""
         if len(self.inputs) < 2:
             return {}
         slots = self._slots_of_inputs()
@@ -140,7 +140,8 @@ class _Finder:
         return found
 
     def _next_of(self, name: str, slots: frozenset[Slot]) -> str | None:
-        """The output that gives an input anew; None: none that is sure to."""
+        """Return the output that gives the next value of an input; None: no output certainly
+        does."""
         alike = self._as_large_as(name)
         if slots:
             behind = [made for made in alike if self._slots_behind(made) == slots]
@@ -191,7 +192,7 @@ class _Finder:
             )
 
     def _as_large_as(self, name: str) -> list[str]:
-        """The outputs, but the actions, of an input's shape."""
+        """Return the outputs, except the actions, that have an input's shape."""
         sizes = _sizes(self.inputs[name])
         return [
             made
@@ -207,7 +208,7 @@ class _Finder:
         return next((each[0] for each in (named, candidates) if len(each) == 1), None)
 
     def _slots_of_inputs(self) -> dict[str, frozenset[Slot]]:
-        """The cells' initial states that each input leads to."""
+        """Return, for each input, the cells' initial states that it leads to."""
         found: dict[str, set[Slot]] = {}
         for node in self.graph.node:
             for place in CELLS.get(node.op_type, ()):
@@ -217,7 +218,7 @@ class _Finder:
         return {name: frozenset(slots) for name, slots in found.items()}
 
     def _numbers_behind(self, name: str) -> set[str]:
-        """The inputs whose numbers, not only their form, a value is made of."""
+        """Return the inputs that a value's numbers, not only its shape, depend on."""
         found, waiting, seen = set(), [name], {name}
         while waiting:
             value = waiting.pop()
@@ -231,7 +232,7 @@ class _Finder:
         return found
 
     def _slots_behind(self, name: str) -> frozenset[Slot]:
-        """The cells whose state a value is made of."""
+        """Return the cells on whose state a value depends."""
         found, waiting, seen = set(), [name], {name}
         while waiting:
             value = waiting.pop()
@@ -248,7 +249,7 @@ class _Finder:
         return frozenset(found)
 
     def _reached(self, names: Iterable[str]) -> set[str]:
-        """Every value that these depend on."""
+        """Return every value that these depend on."""
         waiting, seen = list(names), set(names)
         while waiting:
             node = self.makers.get(waiting.pop())
@@ -258,7 +259,7 @@ class _Finder:
         return seen
 
     def _inside(self, node: NodeProto, pairs: dict[str, str]) -> list[Carried]:
-        """The states of a cell that no input of the file gives."""
+        """Return the states of a cell that no input of the file gives."""
         label = short(node.name or node.output[0])
         units = next((a.i for a in node.attribute if a.name == "hidden_size"), 0)
         if units < 1 or any(
@@ -302,7 +303,7 @@ class _Finder:
         return str(node.output[place])
 
     def _fix_steps(self, node: NodeProto) -> bool:
-        """A cell's sequence is of one step a tick: an open length becomes 1.
+        """Set the length of the cells' sequences to one step per tick, if the file leaves it open.
 
         Returns:
             bool: whether the file leaves the length open.
@@ -390,8 +391,8 @@ def _agree(first: Sequence[int | None], second: Sequence[int | None]) -> bool:
 
 
 def _stem(name: str) -> tuple[str, ...]:
-    """The words of a name without those that tell its two ends apart: h_in, h_out, h0 and hn are
-    all h."""
+    """Return the words of a name without those that tell its two ends apart: h_in, h_out, h0 and hn
+    all give h."""
     found = []
     for word in re.findall(r"[a-z]+|\d+", name.rsplit("/", 1)[-1].lower()):
         if word in _ENDS or word == "0":

@@ -31,7 +31,7 @@ class Normaliser:
     offset: Float64
 
     def of_first(self, count: int) -> Normaliser:
-        """That of the first values alone."""
+        """Return the normaliser of the first values alone."""
         return Normaliser(self.scale[:count], self.offset[:count])
 
 
@@ -63,11 +63,11 @@ class Uses:
         self.normaliser = self._normaliser()
 
     def kept(self, step: Step) -> NDArray[np.intp]:
-        """The places in a step of the atoms that are read."""
+        """Return the places in a step of the atoms that are read."""
         return np.flatnonzero(self.live[step.first : step.first + step.count])
 
     def _inputs(self, step: Step) -> Iterator[Symbol]:
-        """What the step reads for the atoms that are read of it."""
+        """Yield what the step reads for those of its atoms that are read."""
         kept = self.kept(step)
         if not kept.size or isinstance(step, Observe):
             return
@@ -84,7 +84,8 @@ class Uses:
         return isinstance(step, (Dense, Convolve, Total)) and bool(self.uses[atom] == 1)
 
     def _normaliser(self) -> Normaliser:
-        """From the first use of each observation; the identity where uses differ."""
+        """Take the normaliser from the first use of each observation; it is the identity where uses
+        differ."""
         size = sum(step.count for step in self.program.steps if isinstance(step, Observe))
         found = np.full((3, size), np.nan)
         differs = np.zeros(size, bool)
@@ -119,7 +120,7 @@ class Uses:
 
 
 def _snapped(values: Float64) -> Float64:
-    """To float32 where float64 only rounded it: 1 / (1 / x) is x."""
+    """Round to float32 where float64 differs by rounding alone: 1 / (1 / x) becomes x."""
     with np.errstate(all="ignore"):
         near = values.astype(np.float32).astype(np.float64)
     return np.where(np.abs(near - values) <= 1e-13 * np.abs(values), near, values)

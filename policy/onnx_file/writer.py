@@ -30,7 +30,7 @@ from sparsectl.policy.tasks import CHOICE, TASK, heads_of
 
 OPSET, GELU_OPSET = 13, 20
 REDUCE_OPSET = 18
-"""From here on the axes of Reduce… are an input."""
+"""First opset in which Reduce… takes its axes as an input."""
 LAYERS = "sparsectl.layers"
 """Metadata: of each layer a list of segments, [neurons, activation, parameter, …], and of a
 convolution its geometry after them. It is there where nodes alone do not say how the layers were
@@ -39,7 +39,7 @@ cut; `policy.onnx_file.written` reads it."""
 STATE = "sparsectl.state"
 """Metadata of a policy that keeps a state: what it is after a reset, a list of numbers."""
 STATE_IN, STATE_OUT = "state_in", "state_out"
-"""Its input and its output beside "observation" and "action"."""
+"""Names of the state's input and output, beside "observation" and "action"."""
 
 PLAIN = frozenset(
     "identity relu leaky_relu elu selu softplus silu gelu gelu_tanh sigmoid tanh softmax clip "
@@ -70,7 +70,7 @@ def write_onnx(graph: PolicyGraph, path: Path, *, sparse: bool = False) -> None:
 
 
 def onnx_model(graph: PolicyGraph, *, sparse: bool = False) -> ModelProto:
-    """`graph` as a checked ONNX model; `sparse` as in `write_onnx`."""
+    """Return `graph` as a checked ONNX model; `sparse` as in `write_onnx`."""
     if not graph.is_folded:
         raise ValueError("fold the normaliser before writing ONNX")
     built = _Builder(graph, sparse)
@@ -91,7 +91,7 @@ def is_plain(layer: Layer) -> bool:
 
 
 def _opset(graph: PolicyGraph) -> int:
-    """The oldest that has all that is needed, for the sake of old runtimes."""
+    """Return the oldest opset that has all that is needed, for the sake of old runtimes."""
     names = [name for layer in graph.layers for name in layer.activations]
     return GELU_OPSET if any(name.startswith("gelu") for name in names) else OPSET
 
@@ -152,7 +152,7 @@ class _Builder:
         )
 
     def _tasks(self, graph: PolicyGraph) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
-        """The input by which tasks are asked for and the output with their choices, where the
+        """Return the input by which tasks are asked for and the output with their choices, if the
         policy is of several."""
         count = len(heads_of(graph.signals()))
         if not count or graph.state_size:
@@ -203,8 +203,8 @@ class _Builder:
         self._join("Concat", f"{name}.results", *results, axis=1)
 
     def _convolution(self, name: str, layer: Layer, convolution: Convolution) -> None:
-        """Values one after another become an image, channel by channel, and the results values one
-        after another again."""
+        """Add a convolution: the vector becomes an image, channel by channel, and the results a
+        vector again."""
         pixels, channels = [convolution.height, convolution.width], [convolution.channels]
         first = convolution.channels_first
         image = self._wholes(
@@ -337,7 +337,7 @@ class _Builder:
         return name
 
     def _action(self, graph: PolicyGraph) -> None:
-        """scale * y + offset, then the limits; what does nothing is left out."""
+        """Add scale * y + offset, then the limits; operations without effect are left out."""
         scale = np.array([s.scale for s in graph.action], np.float32)
         offset = np.array([s.offset for s in graph.action], np.float32)
         low = [-np.inf if s.low is None else s.low for s in graph.action]
@@ -373,7 +373,7 @@ SPELLED: dict[str, Callable[[_Builder, str, Segment], None]] = {
 
 
 def kernel_of(weight: Float32, convolution: Convolution) -> Float32:
-    """A layer's weights in ONNX's order: [output channels, channels, rows, columns]."""
+    """Return a layer's weights in ONNX's order: [output channels, channels, rows, columns]."""
     pixels = weight.reshape(len(weight), *convolution.kernel, convolution.channels)
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 

@@ -16,7 +16,7 @@ from sparsectl.policy.signals import parse_json_object, parse_signals
 
 
 def read_written(model: ModelProto, tensors: TensorReader) -> PolicyGraph | None:
-    """The policy that the file was written from; None if it is not such a file.
+    """Return the policy that the file was written from; None if `write_onnx` did not write it.
 
     The metadata is not believed: the file must be, node by node and number by number, what the
     policy is written as.

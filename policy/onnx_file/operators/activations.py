@@ -115,6 +115,6 @@ def shrink(node: Node) -> Result:
 
 
 def _beyond(program: Program, value: Symbol, limit: float, result: Symbol) -> Symbol:
-    """`result` where value > limit, else 0."""
+    """Return `result` where value > limit, else 0."""
     reached = program.apply("step", value.mapped(None, -limit))
     return spelling.choose(program, reached, result, constants(np.zeros(value.shape)))

@@ -27,7 +27,7 @@ _FOLDED: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def over(program: Program, first: Symbol, second: Symbol) -> Symbol:
-    """first > second: the sign of a difference is exact in float32."""
+    """Return first > second; the sign of a difference is exact in float32."""
     return program.apply("step", spelling.subtract(program, first, second))
 
 

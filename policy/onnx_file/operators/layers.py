@@ -37,7 +37,7 @@ def gemm(node: Node) -> Result:
 
 @operator("MatMul", "com.microsoft.FusedMatMul")
 def matmul(node: Node) -> Result:
-    """A layer without a bias; an Add after it becomes the bias."""
+    """Add a layer without a bias; an Add after it becomes the bias."""
     if node.whole("transBatchA", 0) or node.whole("transBatchB", 0):
         node.refuse("it transposes a batch")
     first, second = (

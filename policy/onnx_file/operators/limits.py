@@ -34,7 +34,7 @@ def _one(node: Node, index: int) -> float:
 
 @operator("Max", "Min")
 def limit(node: Node) -> Result:
-    """Max or Min of any number of values."""
+    """Apply Max or Min to any number of values."""
     if not node.inputs:
         node.refuse("it has no inputs")
     if node.is_constant:

@@ -104,7 +104,7 @@ def quantised_matmul(node: Node) -> Result:
 
 @operator("com.microsoft.QGemm")
 def quantised_gemm(node: Node) -> Result:
-    """Gemm of quantised A, B and C; C's scale is the product of the other two."""
+    """Apply Gemm to quantised A, B and C; C's scale is the product of the other two."""
     if node.whole("transA", 0):
         node.refuse("it transposes the observation")
     first = _of(node, 0)

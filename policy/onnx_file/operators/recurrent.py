@@ -22,7 +22,7 @@ _STACK: Final = "export layers that follow one another in one direction"
 
 
 class _Cell:
-    """What the three operators have in common, checked."""
+    """Checks and prepares what the three recurrent operators have in common."""
 
     def __init__(self, node: Node) -> None:
         self.node, self.gates = node, _GATES[node.operator]
@@ -115,7 +115,7 @@ class _Cell:
         return state.flat()
 
     def sums(self, gate: int, peephole: Float64 | None = None) -> Symbol:
-        """W x + b + U h + c of a gate, and p c if the gate sees the cell."""
+        """Return W x + b + U h + c of a gate, and p c if the gate sees the cell."""
         parts, given = [self.weight[gate], self.recurrent[gate]], [self.x, self.state]
         if peephole is not None:
             parts.append(np.diag(peephole))
@@ -131,7 +131,7 @@ class _Cell:
         return self._state(6)
 
     def results(self, state: Symbol, *others: Symbol) -> Result:
-        """Y [sequence, directions, batch, units], Y_h and Y_c [directions, batch, units]."""
+        """Return Y [sequence, directions, batch, units], Y_h and Y_c [directions, batch, units]."""
         batch = self.batch is not None
         shape = (1, 1, 1, self.units)
         whole = state.moved(lambda a: a.reshape(shape), 2 if batch else None)

@@ -15,7 +15,8 @@ from sparsectl.policy.onnx_file.symbol import WHOLE, Symbol, joined, with_kind
 
 
 def rows_of(value: Symbol, axes: tuple[int, ...]) -> Symbol:
-    """[groups, members]: the dimensions `axes`, which follow one another in a group, last."""
+    """Return the elements as [groups, members]: the dimensions `axes`, which follow one another in
+    a group, come last."""
     kept = [axis for axis in range(value.ndim) if axis not in axes]
     members = int(np.prod([value.shape[axis] for axis in axes], dtype=np.int64))
     return value.moved(lambda v: np.transpose(v, [*kept, *axes]).reshape(-1, members))
@@ -99,7 +100,8 @@ def global_pool(node: Node) -> Result:
 
 
 def _without(value: Symbol, found: Symbol, gone: tuple[int, ...], keepdims: bool) -> Symbol:
-    """[groups, 1] in the value's shape, the dimensions `gone` of 1 or no longer there."""
+    """Return [groups, 1] in the value's shape; the dimensions `gone` have the size 1 or are
+    removed."""
     sizes = [1 if axis in gone else size for axis, size in enumerate(value.shape)]
     batch = value.batch
     if not keepdims:
@@ -163,7 +165,7 @@ def _logits(program: Program, row: Symbol) -> Symbol:
 
 @operator("ArgMax", "ArgMin")
 def argmax(node: Node) -> Result:
-    """The index of the greatest, of equals the first or the last; a softmax before it is
+    """Return the index of the greatest, of equals the first or the last; a softmax before it is
     dropped."""
     value = node.symbol()
     axis = node.axis(value.ndim, 0)
