@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 STUDENT: Final = "student.safetensors"
 AGAIN: Final = "for_any_rig.safetensors"
-"""Beside it the same student for any rig, its inputs of limit, period and counts not yet folded: an
-adaptation goes on from it."""
+"""Name of the file with the same student for any rig, whose inputs of limit, period and counts are
+not yet folded: a later adaptation begins with it."""
 ASKED, RESULT = "asked.json", "adapt.json"
 LEARNING = "learning"
-"""Of `out`: the folder of the distillation, with its checkpoint."""
+"""Name of the folder in `out` with the distillation and its checkpoint."""
 
 FAMILY: Final = "cartpole"
 
@@ -67,7 +67,7 @@ def adapt(config: AdaptConfig) -> dict[str, Any]:
 
 
 def _begun(policy: Path) -> Path:
-    """The file of the student to begin with.
+    """Return the file of the student to begin with.
 
     Raises:
         UserError: it is none for any rig.
@@ -108,7 +108,7 @@ def _digest(content: bytes) -> str:
 
 
 def _known_rig(config: AdaptConfig, whole: Whole, asked: dict[str, Any]) -> Path:
-    """The file of the rig that the journals show, which is found once."""
+    """Return the file of the rig that the journals show; it is found once."""
     path = config.out / f"{whole.rig.name}.toml"
     if not (config.out / ASKED).is_file():
         text = narrowed(config.journals, whole.rig, whole.guessed)
@@ -159,7 +159,8 @@ def _taught(config: AdaptConfig, rig: Rig, begin: Path, rig_file: Path) -> dict[
 
 
 def _compared(rig: Rig, before: Acting, after: Acting, config: AdaptConfig) -> dict[str, Any]:
-    """On how many drawn rigs each balances: units of this rig that neither has learnt from."""
+    """Count on how many drawn rigs each balances: units of this rig that neither has learnt
+    from."""
     from sparsectl.export.other_choices import wilson
     from sparsectl.training.any_rig.measure import trials
     from sparsectl.training.rollouts.seeds import Series, episode_seed

@@ -38,7 +38,7 @@ TEACHER = "teacher.onnx"
 SUMMARY = "summary.json"
 
 KEPT_WEIGHTS = 236
-"""Of the student, at most: a third of a percent of the cart-pole's teacher's."""
+"""Most weights of the student: a third of a percent of the cart-pole's teacher's."""
 
 _OF_TIMING: Final = frozenset(
     fault.name for fault in (*SILENCES, Fault.OVERRUN, Fault.CLOCK, Fault.WATCHDOG)
@@ -49,12 +49,12 @@ Stage = Callable[[DemoConfig], dict[str, Any]]
 
 
 def _rigs() -> list[str]:
-    """Those whose teacher comes with the project."""
+    """Return the rigs whose teacher comes with the project."""
     return [name for name in rig_names() if (TEACHERS_FOLDER / f"{name}.onnx").is_file()]
 
 
 def environment(config: DemoConfig) -> str:
-    """The Gymnasium id of the demo's rig."""
+    """Return the Gymnasium id of the demo's rig."""
     return f"sparsectl/{config.rig}-v0"
 
 
@@ -69,12 +69,12 @@ def take_teacher(config: DemoConfig) -> dict[str, Any]:
 
 
 def evaluate_teacher(config: DemoConfig) -> dict[str, Any]:
-    """The teacher's return."""
+    """Measure the teacher's return."""
     return _evaluate(config, config.out / TEACHER, "evaluate_teacher_trace.npz")
 
 
 def collect_dataset(config: DemoConfig) -> dict[str, Any]:
-    """The teacher's transitions."""
+    """Collect the teacher's transitions."""
     return collect(
         CollectConfig(
             teacher=config.out / TEACHER,
@@ -86,7 +86,7 @@ def collect_dataset(config: DemoConfig) -> dict[str, Any]:
 
 
 def distill_student(config: DemoConfig) -> dict[str, Any]:
-    """The sparse student."""
+    """Distil the sparse student."""
     return distill(
         DistillConfig(
             dataset=config.out / "dataset.npz",
@@ -101,29 +101,29 @@ def distill_student(config: DemoConfig) -> dict[str, Any]:
 
 
 def evaluate_student(config: DemoConfig) -> dict[str, Any]:
-    """The student's return, in the same episodes as the teacher's."""
+    """Measure the student's return, in the same episodes as the teacher's."""
     return _evaluate(config, config.out / "student.safetensors", "evaluate_student_trace.npz")
 
 
 def export_student(config: DemoConfig) -> dict[str, Any]:
-    """policy.onnx and C, verified."""
+    """Write policy.onnx and C, verified."""
     return export_policy(
         ExportConfig(model=config.out / "student.safetensors", out=config.out / "policy")
     )
 
 
 def build_firmware(config: DemoConfig) -> dict[str, Any]:
-    """The firmware for this machine."""
+    """Build the firmware for this machine."""
     return build(BuildConfig(policy=config.out / "policy", out=config.out / "firmware"))
 
 
 def bench_policy(config: DemoConfig) -> dict[str, Any]:
-    """Time and size of the policy on this machine."""
+    """Measure time and size of the policy on this machine."""
     return bench(BenchConfig(policy=config.out / "policy", board="host"))
 
 
 def trial(config: DemoConfig) -> dict[str, Any]:
-    """A trial on the virtual rig, in real time; on a machine too busy for that, in lockstep."""
+    """Run a trial on the virtual rig, in real time; on a machine too busy for that, in lockstep."""
     asked = TrialConfig(
         policy=config.out / "policy",
         port="virtual",
@@ -264,7 +264,7 @@ def _is_demo(summary_path: Path) -> bool:
 
 
 def _begun(summary_path: Path, config: DemoConfig) -> dict[str, Any]:
-    """The unfinished run of this same config and this same version, or a fresh one."""
+    """Return the unfinished run of this same config and this same version, or a fresh one."""
     plain = {
         key: str(value) if isinstance(value, Path) else value
         for key, value in asdict(config).items()
@@ -310,7 +310,7 @@ def _evaluate(config: DemoConfig, policy: Path, trace: str) -> dict[str, Any]:
 
 
 def table(summary: dict[str, Any]) -> list[list[str]]:
-    """Teacher beside student, then the trial's figures."""
+    """Format the teacher beside the student, then the trial's figures."""
     teacher, student = summary["evaluate_teacher"], summary["evaluate_student"]
     distilled, benched, driven = summary["distill"], summary["bench"], summary["trial"]
     evidence, parameters = distilled["evidence"], distilled["teacher_parameters"]
@@ -343,7 +343,7 @@ def table(summary: dict[str, Any]) -> list[list[str]]:
 
 
 def _timing(driven: dict[str, Any]) -> list[list[str]]:
-    """A virtual clock measures nothing, and its figures are not shown."""
+    """Format the timing; a virtual clock measures nothing, and its figures are not shown."""
     if driven["clock"] != "realtime":
         return [["timing in the trial", "", f"not measured: {driven['clock']}, a virtual clock"]]
     return [

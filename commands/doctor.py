@@ -32,7 +32,7 @@ class Check:
 
     name: str
     found: str | None
-    """What is there: a version, a path; None when it is missing."""
+    """The version or path that was found; None: it is missing."""
     serves: str
     """The commands that want it."""
     mend: str
@@ -140,7 +140,7 @@ def _teachers() -> Iterator[Check]:
 
 
 def _ports(config: DoctorConfig) -> Iterator[Check]:
-    """Each serial port with the board that answers on it, where that may be asked."""
+    """Find each serial port, with the board that answers on it if asking is allowed."""
     described = {port.device: port.description for port in list_ports.comports()}
     asked = [*serial_ports(config.skip), *config.ask] if config.boards else []
     answers = {found.port: str(found) for found in find_boards(asked)}

@@ -116,7 +116,7 @@ def _import_plot() -> None:
 
 
 def _write_choice(choice: Choice, out: Path) -> dict[str, Any]:
-    """choice.json and choice.svg beside the policy."""
+    """Write choice.json and choice.svg beside the policy."""
     # matplotlib, which other exports do not need
     from sparsectl.hil.report.encoding_plot import read_choice, write_encoding_plot
 

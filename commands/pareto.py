@@ -175,7 +175,8 @@ def draw(result: JSON, path: Path) -> None:
 
 
 def _plain_ticks(axes: Any) -> None:
-    """1, 2 and 5 times each power of ten as whole numbers; more of them where that is one tick."""
+    """Label 1, 2 and 5 times each power of ten as whole numbers, and more of them if that leaves a
+    single tick."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     low, high = axes.get_xlim()

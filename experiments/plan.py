@@ -63,7 +63,7 @@ class Task:
 
     @property
     def stage(self) -> Stage:
-        """The stage of its command in the chain."""
+        """Return the stage of its command in the chain."""
         return CHAIN[self.command]
 
     def words(self, tasks: Path) -> list[str]:

@@ -68,7 +68,7 @@ class Spread:
 
     @property
     def middle(self) -> float:
-        """The median of the drawn numbers."""
+        """Return the median of the drawn numbers."""
         if self.logarithmic:
             return math.sqrt(self.low * self.high)
         return (self.low + self.high) / 2.0

@@ -31,7 +31,7 @@ m²."""
 
 @dataclass
 class Bodies:
-    """What the equations need to know about the units' rigs: arrays of shape [units], in SI units.
+    """The numbers of the units' rigs that the equations need: arrays of shape [units], in SI units.
 
     For a cart `arm_m` is 0, for an arm the mass `sliding_kg` is 0.
     """

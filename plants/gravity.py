@@ -3,4 +3,4 @@
 from typing import Final
 
 GRAVITY: Final = 9.81
-"""In m/s^2."""
+"""Acceleration of gravity, in m/s^2."""

@@ -62,8 +62,8 @@ class Motor:
     current_limit_a: float = 0.0
     """Current at which a board that can measure it faults; 0: never."""
     duties: tuple[float, ...] = ()
-    """Those that a policy chooses among: its action is then the index of one. None: its action is
-    the duty itself."""
+    """Duties that a policy chooses among, whose action is then the index of one. None: the action
+    is the duty itself."""
 
     needs_velocity = False
 
@@ -116,8 +116,8 @@ class CurrentMotor:
     current_limit_a: float = 0.0
     """Current at which a board that can measure it faults; 0: never."""
     duties: tuple[float, ...] = ()
-    """Those that a policy chooses among: its action is then the index of one. None: its action is
-    the duty itself."""
+    """Duties that a policy chooses among, whose action is then the index of one. None: the action
+    is the duty itself."""
 
     damping = 0.0
     needs_velocity = True

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from sparsectl.plants.rig import Rig
 
 MOST_M: Final = 5.0
-"""Of a pole, an arm, or a track to either side."""
+"""Greatest length of a pole, of an arm, or of a track to either side, in m."""
 MOST_KG: Final = 50.0
 MOST_ARM_RAD: Final = 10 * 2.0 * math.pi
 MOST_VOLTS: Final = 1000.0
 MOST_AMPERES: Final = 1000.0
 MOST_POLE_RATE: Final = 1000.0
-"""In rad/s, which is 160 turns a second."""
+"""Greatest speed of a pole, in rad/s: 160 turns per second."""
 LEAST_COUNTS: Final = 20
-"""Of a turn of the pole, or of the base from the middle to its limit: coarser is not control."""
+"""Fewest encoder counts in a turn of the pole, or from the base's middle to its limit; coarser is
+not control."""
 MOST_BIAS_RAD: Final = 0.5
 
 

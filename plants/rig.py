@@ -35,7 +35,7 @@ class Base:
     viscous_friction: float
     coulomb_friction: float
     length_m: float = 0.0
-    """From the arm's axis to the pole's hinge; 0 for a cart."""
+    """Distance from the arm's axis to the pole's hinge, in m; 0 for a cart."""
     limit_switch_at: float = 0.0
     """Distance of the limit switches from the middle, on either side; 0: there are none."""
     rotor_inertia: float = 0.0
@@ -137,8 +137,8 @@ class Rig:
         return own + base.rotor_inertia + at_hinge
 
     def signals(self) -> dict[str, Any]:
-        """The observation and action signals as JSON: name, unit, scale, offset, low, high; of an
-        action that is an index also the levels that it is one of."""
+        """Return the observation and action signals as JSON: name, unit, scale, offset, low, high;
+        for an action that is an index also the levels that it is one of."""
         base, pole = self.base, self.pole
         observation = [
             _signal("base_position", base.unit, base.limit, base.limit),

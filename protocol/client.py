@@ -36,7 +36,7 @@ class Question:
     matches: Callable[[Frame], bool] = lambda frame: True
     """Tells an answer to this request from a late one to another."""
     sequences: set[int] = field(default_factory=set)
-    """Those that it was sent by."""
+    """Sequence numbers under which it was sent."""
 
     def is_answered_by(self, frame: Frame) -> bool:
         """Return whether this frame answers the question."""
@@ -52,10 +52,10 @@ class HostEnd:
     def __init__(self) -> None:
         self.decoder = Decoder()
         self.next_sequence = 0
-        """Of the message that is sent next."""
+        """Sequence number of the next message."""
 
     def encoded(self, name: str, **values: Any) -> tuple[int, bytes]:
-        """The next message: its sequence and the bytes of its frame."""
+        """Return the next message's sequence and the bytes of its frame."""
         sequence = self.next_sequence
         self.next_sequence = (sequence + 1) & 0xFFFF
         return sequence, encode(name, sequence, **values)
@@ -114,7 +114,7 @@ class Client:
         self._line.write(content)
 
     def receive(self, seconds: float) -> list[Frame]:
-        """What comes next; nothing when nothing does in time.
+        """Return the frames that come next; none if none comes in time.
 
         Raises:
             OSError: the port is gone.
@@ -122,7 +122,8 @@ class Client:
         return self._end.decoder.feed(self._line.read(seconds))
 
     def receive_until(self, wanted: Callable[[Frame], bool], seconds: float) -> list[Frame] | None:
-        """All frames up to one that is wanted, and what came with it; None when none comes in time.
+        """Return all frames up to one that is wanted, and what came with it; None if none comes in
+        time.
 
         Raises:
             OSError: the port is gone.
@@ -168,11 +169,11 @@ class Client:
         raise UserError(f"the board on {self.port} does not answer {name}")
 
     def ask(self, name: str, **values: Any) -> Frame:
-        """As `exchange`; the answer alone, which may be a NACK."""
+        """Send as `exchange` does and return the answer alone, which may be a NACK."""
         return self.exchange(name, **values)[0]
 
     def configure(self, **changes: Any) -> Frame:
-        """Say back what HELLO says, with `changes`; gives the verdict."""
+        """Send back what HELLO says, with `changes`; return the verdict."""
         hello = self.ask("HELLO").values
         said = {name: hello[name] for name in fields_to_board("CONFIG")}
         return self.ask("CONFIG", **(said | changes))

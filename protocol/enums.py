@@ -29,7 +29,7 @@ class State(IntEnum):
 
 
 class Fault(IntEnum):
-    """Why the board is in FAULT."""
+    """The reason why the board is in FAULT."""
 
     NONE = 0
     BASE_TRAVEL = 1
@@ -71,12 +71,12 @@ class Fault(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a request was refused (NACK)."""
+    """The reason why a request was refused (NACK)."""
 
     WRONG_STATE = 1
-    """Not in this safety state; see State for what leads where."""
+    """The request is not allowed in this safety state; State says what leads where."""
     WRONG_MODE = 2
-    """Not in this mode or with this clock."""
+    """The request is not allowed in this mode or with this clock."""
     UNKNOWN_MODE = 3
     """No such mode in this firmware."""
     NOT_CONFIGURED = 4
@@ -105,7 +105,7 @@ class Reason(IntEnum):
 
 
 class Mode(IntEnum):
-    """Where the policy and the plant are."""
+    """Says where the policy and the plant are."""
 
     DEVICE = 0
     """Policy and control tick on the board, real (or virtual-rig) encoders and motor."""
@@ -116,7 +116,7 @@ class Mode(IntEnum):
 
 
 class Clock(IntEnum):
-    """What moves the board's time."""
+    """Says what advances the board's time."""
 
     REALTIME = 0
     """A hardware or operating-system clock."""

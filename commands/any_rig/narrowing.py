@@ -22,7 +22,7 @@ MOST_WINDOWS = 160
 """More of them take longer and tell no more."""
 
 FACTORS = (0.5, 2.0)
-"""Of a value, the widest range that is learnt from, where journals tell little of it."""
+"""Widest range that is learnt from, as factors of a value that the journals tell little about."""
 
 COUNTED = ("base.unit_per_count", "pole.counts_per_turn")
 
@@ -40,7 +40,8 @@ SAME = 1e-3
 
 
 def narrowed(paths: Sequence[Path], rig: Rig, guessed: Collection[str] = ()) -> str:
-    """The rig that the journals show as the text of its file, its ranges their 95 % intervals.
+    """Return the rig that the journals show, as the text of its file; the ranges are their 95 %
+    intervals.
 
     Args:
         paths: of the journals.
@@ -111,7 +112,8 @@ def _with_counts_of(rig: Rig, found: Fit) -> Fit:
 
 
 def bounded(rig: Rig) -> Rig:
-    """A rig with no factor beyond `FACTORS`: an interval may be wider than any rig is unsure."""
+    """Return a rig with no factor beyond `FACTORS`: an interval may be wider than any rig
+    varies."""
     ranges = rig.randomisation
     low, high = FACTORS
     return replace(

@@ -26,8 +26,8 @@ STUDENT_FILE = ".safetensors"
 
 
 def with_its_rig(command: TrialCommand) -> TrialCommand:
-    """A trial's settings with the folders of what is a policy for any rig, and a rig file that is
-    whole.
+    """Return a trial's settings in which every policy for any rig has become a folder, and the
+    rig's file is complete.
 
     Raises:
         UserError: as `for_rig`.
@@ -42,7 +42,7 @@ def with_its_rig(command: TrialCommand) -> TrialCommand:
 
 
 def for_rig(policy: Path, rig_name: str | None) -> tuple[Path, str | None]:
-    """A policy's folder and its rig's name or file, as they are asked for.
+    """Return a policy's folder and its rig's name or file, as they are asked for.
 
     A policy for any rig is written for this one, into runs/POLICY-RIG/, and beside it the rig's
     file with all that a simulator needs. A folder of that name in the current one comes first. A
@@ -86,7 +86,7 @@ def for_rig(policy: Path, rig_name: str | None) -> tuple[Path, str | None]:
 
 
 def _exported(student: Path, rig_name: str | None) -> Path:
-    """The folder of a student's file as a policy.
+    """Export a student's file and return the policy's folder.
 
     Raises:
         UserError: it is no student's, or neither it nor the command names a rig.

@@ -33,7 +33,7 @@ class Candidate:
     """Greatest difference from the model on the verified observations, relative to the action's
     range."""
     reason: str = ""
-    """Why it was not measured; empty where it was."""
+    """Reason why it was not measured; empty if it was."""
     needs_ranges: bool = False
     """True if it was not measured because the ranges of its inputs are not known."""
 
@@ -64,7 +64,7 @@ class Choice:
 
     @property
     def front(self) -> list[Candidate]:
-        """The candidates that no other dominates in time, flash, RAM and error; the fastest
+        """Return the candidates that no other dominates in time, flash, RAM and error; the fastest
         first."""
         measured = self.measured
         front = [measured[i] for i in pareto_front([c.axes for c in measured])]
@@ -72,13 +72,13 @@ class Choice:
 
     @property
     def best(self) -> Candidate | None:
-        """The fastest candidate within all limits; of equally fast ones the smallest."""
+        """Return the fastest candidate within all limits; of equally fast ones the smallest."""
         fitting = [candidate for candidate in self.measured if not self.over(candidate)]
         return min(fitting, key=lambda candidate: candidate.axes, default=None)
 
     @property
     def nearest(self) -> Candidate | None:
-        """The candidate that exceeds its worst limit by the least."""
+        """Return the candidate that exceeds its worst limit by the least."""
         return min(self.measured, key=self._excess, default=None)
 
     def over(self, candidate: Candidate) -> list[str]:

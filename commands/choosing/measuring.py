@@ -166,9 +166,9 @@ def _compiles_fast(name: str) -> tuple[bool, bool]:
 
 
 def confirmed(config: ChooseConfig, choice: Choice, scratch: Path, shared: Shared) -> Choice:
-    """The choice after its best has been verified on all the observations that the export will be
-    judged by; the candidates met fewer. Where that puts it over a limit, it is the next one's turn.
-    """
+    """Return the choice after its best has been verified on all the observations that the export
+    will be judged by; the candidates met fewer. If that puts it over a limit, the next candidate is
+    verified."""
     seen: set[str] = set()
     while choice.best is not None and choice.best.encoding not in seen:
         best = choice.best

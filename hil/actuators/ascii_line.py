@@ -40,7 +40,7 @@ class AsciiLine:
 
     @property
     def name(self) -> str:
-        """The drive and its port, for messages."""
+        """Name of the drive and its port, for messages."""
         return f"{self._drive} on {self.port}"
 
     def clear(self) -> None:

@@ -32,7 +32,7 @@ class ActuatorStart:
 
     @property
     def what(self) -> str:
-        """For a message."""
+        """Description for a message."""
         return f"the {self.kind} actuator"
 
     def command(self, descriptor: int) -> list[str]:

@@ -16,7 +16,7 @@ CAPTURE_S = 0.5
 
 @dataclass(frozen=True)
 class Balance:
-    """How well the pole was balanced; times in seconds of the board's clock."""
+    """Measures of how well the pole was balanced; times in seconds of the board's clock."""
 
     balanced: bool
     """True if the pole stayed in the band from the capture to the end, except for the recovery time

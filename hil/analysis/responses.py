@@ -21,9 +21,9 @@ class Balancing:
     """RMS values from the capture to the end; None if the pole was never up."""
 
     rms_angle_rad: float | None
-    """Of the pole."""
+    """Root mean square of the pole's angle from upright, in rad; None: there is none."""
     rms_duty: float | None
-    """Of the motor."""
+    """Root mean square of the motor's duty; None: there is none."""
 
 
 def balancing(active: Trace) -> Balancing:

@@ -47,7 +47,7 @@ class _Campaign:
         self.names = dict(zip("AB", map(str, folders), strict=False))
 
     def run(self) -> dict[str, Any]:
-        """All of it; a trial that was finished in an earlier run is not run again."""
+        """Run all trials; one that was finished in an earlier run is not run again."""
         with locked_folder(self.folder):
             return self._run_all()
 

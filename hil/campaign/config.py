@@ -27,6 +27,6 @@ class TrialCommand(TrialConfig):
     """With --compare, also stop once the scores are known to differ by less than this."""
 
     def one(self, **changes: object) -> TrialConfig:
-        """The config of one trial of these."""
+        """Return the config of one trial of these."""
         own = {field.name: getattr(self, field.name) for field in fields(TrialConfig)}
         return TrialConfig(**{**own, **changes})

@@ -83,7 +83,7 @@ def _schema_name(topic: str) -> str:
 
 
 def _shown(journal: Journal) -> Iterator[Message]:
-    """The messages, with progress; a record makes one or two."""
+    """Yield the messages with progress; a record makes one or two."""
     with Progress(total=len(journal.records), desc="write", unit=" records") as bar:
         for message in messages(journal):
             bar.update(message.topic != "/pendulum")

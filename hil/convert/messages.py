@@ -56,7 +56,7 @@ class Message:
     content: dict[str, Any]
 
     def encoded(self) -> bytes:
-        """UTF-8 JSON."""
+        """Return UTF-8 JSON."""
         return json.dumps(self.content, allow_nan=False, separators=(",", ":")).encode()
 
 

@@ -24,7 +24,7 @@ class Commands(Protocol):
     trials."""
 
     def command(self, observation: Frame) -> dict[str, Any]:
-        """The fields of COMMAND for the tick that `observation` sampled."""
+        """Return the fields of COMMAND for the tick that `observation` sampled."""
 
 
 class CountPolicy(Protocol):
@@ -52,7 +52,7 @@ class Commander:
         self._answer: dict[str, Any] = {}
 
     def command(self, observation: Frame) -> dict[str, Any]:
-        """The fields of COMMAND for the tick that `observation` sampled."""
+        """Return the fields of COMMAND for the tick that `observation` sampled."""
         tick, state = observation["tick"], int(observation["state"])
         if tick == self._tick:
             return self._answer  # received twice: the policy has seen it

@@ -36,7 +36,7 @@ class Mover:
         return self._still_s >= _STILL_S
 
     def command(self, observation: Frame) -> dict[str, Any]:
-        """The fields of COMMAND; see `hil.drives.host_drives.Commander`."""
+        """Return the fields of COMMAND; see `hil.drives.host_drives.Commander`."""
         output = 0.0
         if observation["state"] == State.ACTIVE:
             output = self.duty(observation["tick"], observation["base_count"])

@@ -65,8 +65,8 @@ class BareHost(Client):
 
 Command = Mapping[str, Any]
 Spoiler = Callable[[list[Command], int], Command | None]
-"""From all commands that the policy gave, and the index of the first since the fault, the one to
-send instead of the last; None sends none."""
+"""Maps all commands that the policy gave, and the index of the first since the fault, to the one
+that is sent instead of the last; None: none is sent."""
 
 COMMAND_FAULTS: Final[dict[str, Spoiler]] = {
     "missing_commands": lambda commands, first: None,
@@ -101,8 +101,8 @@ REQUEST_FAULTS: Final[dict[str, Callable[[BareHost, Command, int], None]]] = {
     "misplaced_requests": _misplace,
     "armed_by_an_old_frame": _arm_again,
 }
-"""What the host sends when its time has come, given the board's first HELLO and the nonce that it
-was armed with."""
+"""Sends what the host sends when the fault's time has come, given the board's first HELLO and the
+nonce that it was armed with."""
 
 
 def _send(host: BareHost, name: str) -> None:

@@ -35,7 +35,7 @@ from sparsectl.protocol.wire import Fault, Frame, Mode, State, fields_to_board
 MARGIN_TICKS: Final = 3
 """The motor is off within so many control periods of what the board needs to know."""
 AFTER_S: Final = 0.7
-"""When faults come: in the middle of the swing-up."""
+"""Time from homing to the fault, in s: the middle of the swing-up."""
 LONGEST_S: Final = 5.0
 """A fault that has not ended the run by then has not ended it."""
 _START_TIMEOUT_S = 10.0
@@ -85,7 +85,7 @@ class Matrix:
         return _Run(self, FAULTS[name]).run()
 
     def window_ticks(self, kind: FaultKind) -> int:
-        """Ticks that the fault's check has to see before it can know."""
+        """Return the number of ticks that the fault's check has to see before it can know."""
         return {"": 0, **safety_ticks(self.constants)}[kind.window]
 
 
@@ -102,7 +102,7 @@ class _Run:
         self.faulty = FaultyPlant(plant, self.spec) if kind.family == "plant" else None
         self.line: FaultyLine | None = None
         self.failed_ns: int | None = None
-        """When the host failed."""
+        """Time at which the host failed, in ns; None: not yet."""
         self.restarted: Frame | None = None
         """HELLO of a board that its watchdog has started again."""
         self.begun_ns: int | None = None
@@ -114,7 +114,8 @@ class _Run:
 
     @property
     def _due_us(self) -> int:
-        """When a board fails, by its own clock: it is armed as soon as it has found home."""
+        """Return when a board's fault begins, by its own clock, in us; a board is armed as soon as
+        it has found home."""
         home_us = safety_ticks(self.matrix.constants)["zero"] * self.matrix.constants.period_us
         return home_us + round(AFTER_S * 1e6)
 
@@ -136,7 +137,7 @@ class _Run:
 
     @contextmanager
     def _board(self) -> Iterator[str]:
-        """The firmware's process, with the plant in a thread; the path of its port."""
+        """Run the firmware's process, with the plant in a thread; yield the path of its port."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         server = threading.Thread(target=self._serve, args=(ours,), name="plant", daemon=True)
         elf = self.matrix.folder / "firmware" / "firmware.elf"
@@ -166,7 +167,7 @@ class _Run:
             pass  # the firmware ended between its request and our answer
 
     def _note(self, time_ns: int, duty: float) -> None:
-        """The firmware has asked for this duty; see whether the fault shows yet."""
+        """Note the duty that the firmware has asked for, and see whether the fault shows yet."""
         self.duties.append((time_ns, duty))
         if self.begun_ns is None and self._has_begun():
             self.begun_ns = time_ns
@@ -286,7 +287,8 @@ class _Run:
         return bool(self.kind.precondition) and self.precondition_ns is None
 
     def _off_ticks(self) -> int | None:
-        """Periods from the fault to the last moment at which the motor was driven."""
+        """Return the number of periods from the fault to the last moment at which the motor was
+        driven."""
         last = max((i for i, (_, duty) in enumerate(self.duties) if duty != 0.0), default=None)
         since_ns = self._since_ns()
         if last is None or last + 1 == len(self.duties) or since_ns is None:
@@ -295,7 +297,8 @@ class _Run:
         return max(0, math.ceil((off_ns - since_ns) * 1e-9 / self.period_s - 0.01))
 
     def _since_ns(self) -> int | None:
-        """Since when the board could know; where it knew before, since the fault came."""
+        """Return the time from which on the board could know, in ns; if it knew before, the time of
+        the fault."""
         if self.kind.precondition and self.precondition_ns is not None:
             return self.precondition_ns
         if self.kind.family == "line" and self.line is not None and self.line.begun_s is not None:

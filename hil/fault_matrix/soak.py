@@ -111,7 +111,8 @@ class Board:
         self._pump.start()
 
     def _stop(self) -> None:
-        """The pump first: a descriptor that it still held would soon be another file's."""
+        """Stop the pump, then the process: a descriptor that the pump still held would soon be
+        another file's."""
         self._fallen.set()
         self._pump.join()
         os.close(self._port)
@@ -122,7 +123,7 @@ class Board:
         self._server.join()
 
     def kill(self) -> None:
-        """The board falls, its motor with it, and starts again."""
+        """Kill the board's process, and its motor with it, and start it again."""
         self._stop()
         self._note(0, 0.0)
         self._start()
@@ -133,7 +134,7 @@ class Board:
         return self.process.poll() is not None
 
     def steady(self) -> None:
-        """A person holds base and pole still in the middle, as before any trial."""
+        """Hold base and pole still in the middle, as a person does before any trial."""
         time.sleep(SETTLE_S)
         self._steadied.clear()
         self._steadied.wait(SETTLE_S)
@@ -217,7 +218,7 @@ class Ended:
     whole: bool
     """True if the whole journal can be read."""
     fault: str = ""
-    """Of a trial that the board ended by one: which; and whether this machine did not run it."""
+    """Fault by which the board ended the trial, and whether this machine did not run it."""
 
 
 @dataclass
@@ -255,7 +256,7 @@ class Soak:
         return found
 
     def to_json(self) -> dict[str, object]:
-        """The counts, for the results."""
+        """Return the counts, for the results."""
         events = Counter(f"{ended.event}: {_word(ended)}" for ended in self.trials)
         return {
             "trials": len(self.trials),

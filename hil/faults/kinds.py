@@ -42,10 +42,11 @@ class FaultKind:
     """What the check needs to observe before it can detect the fault; the motor is off at most 3
     periods later."""
     precondition: Precondition = ""
-    """What has to come first where the fault alone shows nothing: a still pole is no stuck one
+    """What has to come first if the fault alone shows nothing: a still pole does not count as stuck
     until the base has travelled a quarter of its limit."""
     from_boot: bool = False
-    """There from the start, whatever time is asked for: a swapped cable."""
+    """True if the fault is there from the start, whatever time is asked for, as a swapped cable
+    is."""
     state: State = State.FAULT
     """The state in which it ends."""
 
@@ -361,7 +362,7 @@ class FaultSpec:
 
 
 def _number(word: str, text: str, optional: bool = False) -> float:
-    """A finite number of at least 0."""
+    """Parse a finite number of at least 0."""
     if optional and not word:
         return None  # type: ignore[return-value]
     try:
@@ -374,7 +375,7 @@ def _number(word: str, text: str, optional: bool = False) -> float:
 
 
 def fault_help() -> str:
-    """All of them, for `--help`."""
+    """Describe all faults, for `--help`."""
     listed = "; ".join(f"{name}: {FAULTS[name].does}" for name in INJECTABLE)
     return (
         "A fault of the virtual rig: NAME@SECONDS after the motor was first driven, or "

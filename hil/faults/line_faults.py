@@ -139,5 +139,5 @@ LINE_FAULTS: Final[dict[str, Callable[[float | None], LineFault]]] = {
 
 
 def make_line_fault(spec: FaultSpec) -> LineFault:
-    """The fault, fresh."""
+    """Return a new instance of the fault."""
     return LINE_FAULTS[spec.kind.name](spec.amount)

@@ -24,7 +24,7 @@ class PlantFault:
     input."""
 
     def begin(self, plant: Plant, counts: Counts) -> None:
-        """The fault comes; these are the last counts before."""
+        """Begin the fault; these are the last counts before it."""
 
     def counts(self, counts: Counts) -> Counts:
         """Return what the encoders report."""
@@ -112,7 +112,7 @@ class _Drifting(_Encoder):
     """A belt that slips a little all the time: the base's zero wanders off."""
 
     SPEED = 0.3
-    """In m/s or rad/s."""
+    """Speed of the drift, in m/s or rad/s."""
 
     def __init__(self) -> None:
         super().__init__(BASE)
@@ -260,7 +260,7 @@ class FaultyPlant:
         self._driven_s: float | None = None
         self._begun = False
         self.begun_s: float | None = None
-        """When the fault came, in the plant's time; None: not yet."""
+        """Time at which the fault began, in the plant's time, in s; None: not yet."""
         self._last: Counts = plant.counts()
 
     def advance(self, duration_s: float) -> None:

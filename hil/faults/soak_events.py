@@ -50,10 +50,10 @@ class FaultyBoard(Protocol):
     """A board that things happen to."""
 
     silent_until_s: float
-    """By the monotonic clock: no byte passes on its line before."""
+    """Monotonic time until which no byte passes on its line, in s."""
 
     def kill(self) -> None:
-        """The board falls, its motor with it, and starts again."""
+        """Kill the board's process, and its motor with it, and start it again."""
 
     def disturb(self, noise: bytes) -> None:
         """Send bytes that nobody sent to the board and to the host."""
@@ -83,7 +83,7 @@ def be_at_the_page(
     words: Path,
     is_armed: Callable[[], bool],
 ) -> None:
-    """The person arms the trial, and a moment later the page is gone.
+    """Arm the trial as a person at the page does; a moment later the page is gone.
 
     A trial waits for Arm as long as it takes, its motor off. One whose page could not be used, or
     closed before the press came through, is therefore ended by Ctrl-C in its terminal.
@@ -106,7 +106,7 @@ def be_at_the_page(
 
 
 def _page_of(process: BaseProcess) -> int | None:
-    """The process of the trial's live page; None when it has ended."""
+    """Return the process of the trial's live page; None when it has ended."""
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
         for child in map(int, children.split()):

@@ -107,7 +107,7 @@ def _guess(guess: Guess, values: Float) -> Guess:
 
 
 def _residuals(windows: Sequence[Window], guess: Guess, states: Float) -> Float:
-    """[windows, ticks, 2] in counts."""
+    """Return the residuals, [windows, ticks, 2], in counts."""
     simulator = Simulator(guess)
     return np.array(
         [

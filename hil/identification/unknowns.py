@@ -52,7 +52,7 @@ class Guess:
     values: tuple[float, ...]
 
     def rig(self) -> Rig:
-        """The rig with these values."""
+        """Return the rig with these values."""
         changed: dict[str, dict[str, float]] = {}
         for unknown, value in zip(UNKNOWNS, self.values, strict=True):
             if unknown.section:

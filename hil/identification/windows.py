@@ -86,7 +86,7 @@ def _window(samples: Sequence[Sample]) -> Window | None:
 
 
 def first_states(windows: Sequence[Window]) -> Float:
-    """[windows, 4]: base and pole in counts, and their velocities in counts a second."""
+    """Return [windows, 4]: base and pole in counts, and their velocities in counts per second."""
     return np.array([[*window.counts[0], *window.velocity] for window in windows])
 
 
@@ -101,7 +101,7 @@ class Simulator:
         self._delay_s = guess.delay_s
 
     def counts(self, window: Window, state: Float) -> Float:
-        """[ticks, 2]: the counts that the window would have from `state` on, unrounded."""
+        """Return [ticks, 2]: the counts that the window would have from `state` on, unrounded."""
         plant, data = self._plant, self._plant.data
         mujoco.mj_resetData(plant.model, data)
         data.qpos[:] = state[:2] * self._unit + self._zero

@@ -64,7 +64,7 @@ class JournalHeader:
 
     @property
     def parsed_signals(self) -> Signals:
-        """The signals, checked and typed.
+        """Return the signals, checked and typed.
 
         Raises:
             UserError: they are not what `PolicyGraph.signals` gives.
@@ -73,7 +73,7 @@ class JournalHeader:
 
     @property
     def base_unit(self) -> str:
-        """Unit of the base's position: m, or rad for an arm.
+        """Return the unit of the base's position: m, or rad for an arm.
 
         Raises:
             UserError: it is another.
@@ -86,12 +86,12 @@ class JournalHeader:
 
     @property
     def is_pil(self) -> bool:
-        """Processor in the loop: the host simulated the plant."""
+        """Return whether the trial was processor in the loop: the host simulated the plant."""
         return self.config.mode == "pil"
 
     @classmethod
     def from_json(cls, said: object) -> JournalHeader:
-        """The header from the JSON of a HEADER record.
+        """Read the header from the JSON of a HEADER record.
 
         Raises:
             UserError: a key is missing or has another type.
@@ -99,7 +99,7 @@ class JournalHeader:
         return from_json(cls, said, _WHERE, _MEND)
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON of a HEADER record."""
+        """Return the JSON of a HEADER record."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -120,7 +120,7 @@ class JournalHeader:
 
 
 def plain_config(config: TrialConfig) -> dict[str, Any]:
-    """The settings of a trial as JSON: paths as text."""
+    """Return the settings of a trial as JSON, with paths as text."""
     return {
         key: str(value) if isinstance(value, Path) else value
         for key, value in asdict(config).items()

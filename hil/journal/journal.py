@@ -78,7 +78,7 @@ class Record:
     payload: bytes
 
     def json(self) -> Any:
-        """The payload of a HEADER or NOTE record."""
+        """Parse the payload of a HEADER or NOTE record."""
         return json.loads(self.payload)
 
 
@@ -94,7 +94,7 @@ class Journal:
 
     @cached_property
     def header(self) -> JournalHeader:
-        """The header.
+        """Return the header.
 
         Raises:
             UserError: a key is missing or has another type.
@@ -176,8 +176,8 @@ class JournalWriter:
         self._append(self._record(kind, payload, host_ns))
 
     def write_later(self, kind: Kind, payload: bytes, host_ns: int | None = None) -> None:
-        """Like `write`, but together with the next record or at `settle`. Only for journals that a
-        single thread writes."""
+        """Write like `write`, but together with the next record or at `settle`. Only for journals
+        that a single thread writes."""
         self._put_off.append(self._record(kind, payload, host_ns))
 
     def settle(self) -> None:

@@ -19,13 +19,14 @@ class Recorder(Protocol):
     lockstep: bool
     """True if the board sends only when asked."""
     patience: float
-    """How many times longer than usual an answer is waited for."""
+    """Factor by which to wait longer than usual for an answer."""
 
     def sent(self, packet: bytes) -> None:
         """Record a frame that is about to be sent."""
 
     def settle(self) -> None:
-        """Called when the frame has been sent: until the answer comes there is time to write."""
+        """Write what is pending. It is called when a frame has been sent, because there is time
+        until the answer comes."""
 
     def received(self, packet: bytes, host_ns: int, answers: bool) -> None:
         """Record a received frame; `answers` says whether it answers a request."""
@@ -34,7 +35,7 @@ class Recorder(Protocol):
         """Record bytes that contain no valid frame."""
 
     def flush(self) -> None:
-        """Called when the link is closed and nothing more will come."""
+        """Write everything; it is called when the link is closed and nothing more will come."""
 
 
 class LiveRecorder:

@@ -64,7 +64,7 @@ def state_resets(journal: Journal) -> list[StateReset]:
 
 
 def _run(journal: Journal) -> Iterator[tuple[int, int, int, int]]:
-    """Of the board's own policy: what `ResetWatch.take` takes, tick by tick."""
+    """Find the resets of the board's own policy, tick by tick, as `ResetWatch.take` takes them."""
     skipped: int | None = None
     for sample in read_samples(journal):
         missing = 0 if skipped is None else (sample.skipped - skipped) & 0xFFFF
@@ -73,7 +73,8 @@ def _run(journal: Journal) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _observed(journal: Journal) -> Iterator[tuple[int, int, int, int]]:
-    """Likewise of the host's policy: it is called for each OBSERVATION that it receives."""
+    """Find the resets of the host's policy, which is called for each OBSERVATION that the host
+    receives."""
     last: int | None = None
     for _, frame in journal.frames:
         if frame.name == "OBSERVATION" and frame["tick"] != last:

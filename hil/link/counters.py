@@ -40,7 +40,7 @@ class Counters:
             self.duplicate += 1
 
     def to_json(self) -> dict[str, int]:
-        """The counts as plain JSON."""
+        """Return the counts as plain JSON."""
         return {key: value for key, value in asdict(self).items() if not key.startswith("_")}
 
     def _forget(self) -> None:

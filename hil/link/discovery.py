@@ -39,7 +39,7 @@ class Found:
     """The fields of the board's HELLO; None: none answered."""
     baud: int = 0
     why: str = ""
-    """Why there is no answer."""
+    """Reason why there is no answer."""
 
     @property
     def speaks(self) -> bool:

@@ -34,7 +34,7 @@ AGAIN_S = 2.0
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the host expects of the board; it does not arm one that differs."""
+    """The facts that the host expects of the board; it does not arm a board that differs."""
 
     digest: str
     """Digest of the policy, 64 hex digits."""
@@ -54,7 +54,7 @@ class Expectation:
         return rig_digest(self.rig)
 
     def config(self) -> dict[str, Any]:
-        """The fields of CONFIG."""
+        """Return the fields of CONFIG."""
         return {
             "policy_digest": bytes.fromhex(self.digest),
             "period_us": self.rig.period_us,
@@ -279,9 +279,7 @@ class Session:
         return State.SAFE in found
 
     def disturb(self, duty: float, ticks: int, timeout_s: float) -> None:
-        """Kick: add `duty` to the policy's for `ticks` control ticks. The request is sent once,
-        since a second one would be another kick; while the host waits for the answer, the board
-        receives nothing else.
+        """Kick the rig: add `duty` to the policy's for `ticks` control ticks.
 
         Raises:
             Refused: the board does not drive the motor.

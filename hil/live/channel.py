@@ -41,7 +41,7 @@ class Channel:
         return True
 
     def receive(self) -> Iterator[dict[str, Any]]:
-        """All messages that are here now.
+        """Return all messages that are here now.
 
         Raises:
             EOFError: the other end has closed.
@@ -65,11 +65,12 @@ class Channel:
 
 
 def channel_pair() -> tuple[Channel, Channel]:
-    """Two connected ends; SOCK_SEQPACKET keeps message boundaries and tells of a closed end."""
+    """Return two connected ends; SOCK_SEQPACKET keeps message boundaries and reports a closed
+    end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return Channel(ours), Channel(theirs)
 
 
 def channel_of(descriptor: int) -> Channel:
-    """The end that a parent process handed on."""
+    """Return the end that a parent process handed on."""
     return Channel(socket.socket(fileno=descriptor))

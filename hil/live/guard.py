@@ -50,14 +50,15 @@ class Access:
     """The secrets of one page, drawn anew for each trial."""
 
     token: str = field(default_factory=_secret)
-    """In the printed address."""
+    """Secret in the printed address."""
     path: str = field(default_factory=_secret)
     """Under which everything is served."""
     cookie: str = field(default_factory=_secret)
     """The cookie that a browser got with the token."""
 
     def to_json(self) -> str:
-        """For the page's process; never by its arguments, which every user can read."""
+        """Return the secrets for the page's process; they must never be among its arguments, which
+        every user can read."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -171,7 +172,7 @@ def _cookie(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def _same(given: str, wanted: str) -> bool:
-    """Compared in a time that tells nothing of the secret."""
+    """Compare two texts in a time that reveals nothing of the secret."""
     return secrets.compare_digest(given.encode("utf-8"), wanted.encode("utf-8"))
 
 

@@ -56,13 +56,13 @@ LINE_COLOURS = ["#3b7dd8", POLE_COLOUR]
 
 
 class Page:
-    """What all browsers share: the view, and the channel to the trial."""
+    """The state that all browsers share: the view, and the channel to the trial."""
 
     def __init__(self, channel: Channel, setup: Setup) -> None:
         self.channel, self.setup, self.view = channel, setup, View()
         self.shape = Shape(setup.is_rotary, setup.base_limit)
         self._answered_s: dict[str, float] = {}
-        """When each browser last answered a beat."""
+        """Time at which each browser last answered a beat, in s."""
         self._drawn = 0
         self._seen: dict[str, int] = {}
         """The number of the last drawing that each browser has answered to."""
@@ -80,7 +80,7 @@ class Page:
         return Response(status_code=204)
 
     def build(self) -> None:
-        """The page, for one browser."""
+        """Build the page, for one browser."""
         client = ui.context.client
         ui.add_head_html(STYLE + SCRIPT)
         ui.add_body_html(BANNER)
@@ -147,7 +147,7 @@ class Page:
             self._asked.pop(0)
 
     def _watching(self) -> int:
-        """Browsers that show the page and answer."""
+        """Return the browsers that show the page and answer."""
         before_s = time.monotonic() - BROWSER_TIMEOUT_S
         return sum(answered_s > before_s for answered_s in self._answered_s.values())
 

@@ -22,7 +22,8 @@ class Shape:
 
 
 def pendulum(shape: Shape, base: float, angle_rad: float, colour: str) -> str:
-    """The rig seen from the front (a cart), or its arm from above beside its pole (a rotary one).
+    """Draw the rig seen from the front (a cart), or its arm from above beside its pole (a rotary
+    one).
 
     base: metres or radians; angle_rad: 0 upright, positive clockwise on the screen; colour: CSS.
     """

@@ -47,7 +47,8 @@ class Setup:
         return cls(**said | {"duties": tuple(said["duties"])})
 
     def shown(self, duty: float) -> str:
-        """A duty as HTML: in bold among those that are chosen from, else, as in a kick, alone."""
+        """Return a duty as HTML: in bold among those that are chosen from; otherwise, as in a kick,
+        alone."""
         if all(abs(duty - each) > CLOSE for each in self.duties):
             return f"{duty:+.2f}"
         marks = ["b" if abs(duty - each) <= CLOSE else "small" for each in self.duties]
@@ -100,7 +101,9 @@ class View:
             self.phase = ENDED
 
     def lines(self) -> tuple[list[list[float | None]], list[list[float | None]]]:
-        """Angle in degrees and base position over time, thinned; each a list of [s, value].
+        """Return angle in degrees and base position over time, thinned; each is a list of [s,
+        value]. Where the pole passes the bottom, the angle's line is interrupted, or it would cross
+        the plot.
 
         Where the pole passes the bottom the angle's line is broken, or it would cross the plot.
         """

@@ -27,7 +27,8 @@ class ActuatorPort:
     has_rig = True
 
     def claims(self, port: str) -> bool:
-        """odrive:/dev/ttyACM0, simplefoc:/dev/ttyACM0, qube:0."""
+        """Return whether `port` names a drive: odrive:/dev/ttyACM0, simplefoc:/dev/ttyACM0,
+        qube:0."""
         return port.partition(":")[0] in ACTUATORS and ":" in port
 
     @contextmanager

@@ -19,7 +19,7 @@ class Auto:
     has_rig = True
 
     def claims(self, port: str) -> bool:
-        """The word alone."""
+        """Return whether `port` is the word auto."""
         return port == NAME
 
     @contextmanager

@@ -25,7 +25,7 @@ class Emulated:
     has_rig = False
 
     def claims(self, port: str) -> bool:
-        """emulated:BOARD."""
+        """Return whether `port` has the form emulated:BOARD."""
         return port.startswith(PREFIX)
 
     @contextmanager

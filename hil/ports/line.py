@@ -22,5 +22,5 @@ class Line:
 
     @contextmanager
     def open(self, request: PortRequest) -> Iterator[OpenPort]:
-        """Nothing to prepare."""
+        """Yield the port as it is; there is nothing to prepare."""
         yield OpenPort(request.port)

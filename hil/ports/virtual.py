@@ -21,7 +21,7 @@ class Virtual:
     has_rig = False
 
     def claims(self, port: str) -> bool:
-        """The word alone."""
+        """Return whether `port` is the word virtual."""
         return port == NAME
 
     @contextmanager

@@ -36,8 +36,8 @@ _OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE
 
 
 def restrict_files(readable: list[Path], writable: list[Path]) -> bool:
-    """Leave these folders to read (and run programs of) and those to write, and no TCP; False where
-    the kernel knows no Landlock."""
+    """Leave these folders to read (and to run programs from), those to write, and no TCP. Return
+    False if the kernel does not support Landlock."""
     version = _libc.syscall(_CREATE_RULESET, None, 0, 1)
     if version < 1:
         return False
@@ -73,15 +73,17 @@ _CALLS = {
         (80, 62, 222, 226, 215, 214, 139, 216, 221, 93, 160, 98, 96, 113, 94, 99, 278, 293),
     ),
 }
-"""Of each machine: its AUDIT_ARCH, the numbers of read and write, and of the calls that are free.
-execve is among them since it comes after: without open, what it could start finds no library."""
+"""For each machine its AUDIT_ARCH, the numbers of read and write, and those of the calls that stay
+free. execve is among these because it comes after: without open, whatever it starts finds no
+library."""
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _KILL, _DENY = 0x7FFF0000, 0x80000000, 0x00050001
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 
 
 def restrict_calls() -> bool:
-    """Leave the calls of `_CALLS`; all others fail with EPERM. False where that cannot be had."""
+    """Leave the calls of `_CALLS`; all others fail with EPERM. Return False if the kernel does not
+    support it."""
     if platform.machine() not in _CALLS:
         return False
     architecture, read, write, others = _CALLS[platform.machine()]

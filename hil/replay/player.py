@@ -120,7 +120,7 @@ class Player:
         self._output_from = NEVER if self._is_recurrent else self._history_from
 
     def _find_state(self, tick: int) -> None:
-        """A recurrent policy resets its state before this tick."""
+        """Find whether a recurrent policy resets its state before this tick."""
         if self._output_from == NEVER and self._history_from <= tick:
             self._output_from = tick
 

@@ -25,11 +25,12 @@ class PolicyProcess:
         self._program.write(b"R")
 
     def begin(self) -> None:
-        """The policy takes over the motor: a recurrent one resets its state."""
+        """Let the policy take over the motor; a recurrent one resets its state."""
         self._program.write(b"B")
 
     def act(self, base_count: int, pole_count: int, periods: int) -> tuple[float, int]:
-        """The output (an exact float32) for raw counts from home; its time is not taken."""
+        """Return the output (an exact float32) for raw counts from home; its time is not
+        measured."""
         self._program.write(_ACT.pack(b"A", base_count, pole_count, periods))
         return float(_OUTPUT.unpack(self._program.read(_OUTPUT.size))[0]), 0
 

@@ -22,7 +22,7 @@ from sparsectl.hil.replay.policy_process import build_policy_process
 from sparsectl.hil.replay.script import read_script
 
 DECIDED = ("state", "fault", "duty")
-"""What the board's checks decide, and not the policy alone."""
+"""Names of what the board's checks decide, and not the policy alone."""
 
 
 def replay(config: ReplayConfig) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the board reported about a tick: TICK, PLANT_ACT or OBSERVATION."""
+    """The board's report about a tick: TICK, PLANT_ACT or OBSERVATION."""
 
     frame: Frame
 
@@ -90,8 +90,8 @@ class _Reader:
         self._expected: int | None = None
         self._steps: dict[int, Frame] = {}
         self._commands: dict[int, Frame] = {}
-        """By their ticks, those that the board may have heard in time. One that came late has an
-        answer of its own, an ACK or a NACK; one that came in time has its TICK."""
+        """The commands by their ticks, those that the board may have received in time. A late one
+        has an answer of its own, an ACK or a NACK; one that came in time has its TICK."""
         self._last: Sampling | None = None
 
     def read(self) -> Iterator[Action]:

@@ -145,8 +145,8 @@ picture."""
 
 
 def _draw(axes: Axes, choice: MeasuredChoice, colours: _Colours, margin: float) -> None:
-    """A point an encoding; filled where no other beats it, grey where it is over a limit, and the
-    chosen one in a colour of its own; the limits as lines, where they are near."""
+    """Draw a point per encoding: filled where no other dominates it, grey where it exceeds a limit,
+    and the chosen one in a colour of its own. Limits are drawn as lines where they are near."""
     for each in choice.measured:
         chosen = each.encoding == choice.encoding
         colour = colours.chosen if chosen else colours.over if each.is_over else colours.other
@@ -175,7 +175,8 @@ _CHARACTER: Final = 5.5
 
 
 def _write_labels(axes: Axes, choice: MeasuredChoice, colour: str) -> None:
-    """A label beside each point, as near as neither another label nor a point is in its way."""
+    """Write a label beside each point, as near as neither another label nor a point is in its
+    way."""
     axes.autoscale_view()
     points = 72 / axes.figure.dpi
     left, right = (axes.transAxes.transform((x, 0))[0] * points for x in (0, 1))

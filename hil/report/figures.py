@@ -199,7 +199,8 @@ def timing_plot(
     marks: Sequence[Mark] = (),
     colour: str = FIRST,
 ) -> Plot:
-    """A quantity in us: over time on the left (above, when narrow), as a histogram on the right."""
+    """Plot a quantity in us: over time on the left (above, when narrow), as a histogram on the
+    right."""
     times, values = np.asarray(time_s, dtype=np.float64), np.asarray(values_us, dtype=np.float64)
 
     def draw(figure: Figure, narrow: bool) -> None:

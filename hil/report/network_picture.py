@@ -22,7 +22,7 @@ MOST_EDGES = 3000
 
 @dataclass(frozen=True)
 class InputUse:
-    """How many weights read each input: rows are signals, columns frames, oldest first."""
+    """Numbers of weights that read each input: rows are signals, columns frames, oldest first."""
 
     signals: list[str]
     frames: list[str]
@@ -72,7 +72,8 @@ def draw_network(graph: PolicyGraph, reached: Sequence[float] | None = None) -> 
 
 
 def live_neurons(graph: PolicyGraph) -> list[NDArray[np.bool_]]:
-    """For the inputs and each layer: which have a path of weights from an input to an output."""
+    """Return, for the inputs and each layer, which of them have a path of weights from an input to
+    an output."""
     drawn = _drawn(graph)
     forward = [np.ones(graph.observation_size, dtype=np.bool_)]
     for weights in drawn:
@@ -85,13 +86,14 @@ def live_neurons(graph: PolicyGraph) -> list[NDArray[np.bool_]]:
 
 
 def _drawn(graph: PolicyGraph) -> list[NDArray[np.float32]]:
-    """Of each layer [neurons drawn, inputs]; of the last, where an action is the choice with the
-    greatest value, a neuron for each choice."""
+    """Return the weights of each layer, [neurons drawn, inputs]. The last layer of a policy whose
+    action is the choice with the greatest value has a neuron per choice."""
     return [*map(_weights, graph.layers[:-1]), _weights(graph.layers[-1], each_choice=True)]
 
 
 def _weights(layer: Layer, each_choice: bool = False) -> NDArray[np.float32]:
-    """[results, inputs]: a neuron is drawn for each result, with all weights that lead to it."""
+    """Return [results, inputs]: a neuron is drawn for each result, with all weights that lead to
+    it."""
     if layer.results == layer.outputs and not layer.segments:
         return layer.matrix()
     drawn, start = [], 0
@@ -128,7 +130,8 @@ def _inputs_height(graph: PolicyGraph) -> int:
 
 
 def _input_places(graph: PolicyGraph, height: int) -> NDArray[np.float64]:
-    """[observation_size, 2]: grouped by signal, the newest frame on top of each group."""
+    """Return [observation_size, 2]: places grouped by signal, the newest frame on top of each
+    group."""
     signals, frames = len(graph.observation), graph.frames
     top = (height - 40 - _inputs_height(graph)) / 2 + 30
     scale = 1.0
@@ -154,7 +157,8 @@ def _neuron_places(
 
 
 def _nominal_sizes(graph: PolicyGraph) -> list[float]:
-    """A signal's scale, or its upper limit where the scale has been folded into the weights."""
+    """Return each signal's scale, or its upper limit if the scale has been folded into the
+    weights."""
     return [
         abs(signal.scale) if signal.scale != 1.0 else abs(signal.high or 1.0)
         for signal in graph.observation
@@ -167,7 +171,8 @@ def _edges(
     places: list[NDArray[np.float64]],
     sizes: NDArray[np.float64],
 ) -> tuple[str, int, int]:
-    """Lines, thick where the weight is large in its layer; the weakest first, below the others."""
+    """Draw the weights as lines, thick where the weight is large in its layer; the weakest come
+    first, below the others."""
     found: list[tuple[float, int, int, int]] = []
     drawn = _drawn(graph)
     for index, weights in enumerate(drawn):
@@ -239,8 +244,8 @@ def _neurons(
 
 
 def _outcomes(graph: PolicyGraph) -> list[str]:
-    """A name for each neuron of the last layer that is drawn: the action's, or what the choice
-    stands for."""
+    """Return a name for each neuron of the last layer that is drawn: the action's, or the meaning
+    of the choice."""
     names: list[str] = []
     for signal, segment in zip(graph.action, _of_actions(graph), strict=True):
         if segment is None:

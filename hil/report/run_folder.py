@@ -106,7 +106,8 @@ def gather(path: Path, known: AssessedTrial | None = None) -> RunFolder:
 
 
 def _inputs(place: Path) -> list[dict[str, Any]]:
-    """The inputs that policy.json tells of; none where there is none, as of an earlier export."""
+    """Return the inputs that policy.json describes; none if it has none, as from an earlier
+    export."""
     path = place / "policy.json"
     said = read_json(path) if path.is_file() else {}
     inputs = said.get("inputs") if isinstance(said, dict) else None
@@ -116,7 +117,7 @@ def _inputs(place: Path) -> list[dict[str, Any]]:
 
 
 def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
-    """The folder, its journal and its summary."""
+    """Find the folder, its journal and its summary."""
     if path.is_file():
         return path.parent, path, {}
     if not path.exists():
@@ -143,7 +144,7 @@ def _policy(folder: Path, journal: Journal | None, trial: TrialResult | None) ->
 
 
 def _episode(path: Path) -> Episode | None:
-    """Arrays of one simulated episode, all of one length."""
+    """Return the arrays of one simulated episode, all of one length."""
     if not path.is_file():
         return None
     try:

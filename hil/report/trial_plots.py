@@ -35,11 +35,11 @@ from sparsectl.protocol.wire import State
 ZOOM_DEGREES = 18.0
 FULL_TURN = (-180, -90, 0, 90, 180)
 UNITS = {"m": (1000.0, "mm"), "rad": (57.29578, "°")}
-"""How a base's position is shown: what to multiply it by, and in what it is then."""
+"""Factor and unit in which a base's position is shown."""
 
 
 def motion_plot(trace: Trace, result: TrialResult, rig: RigConstants, unit: str) -> Plot:
-    """Angle, angle near upright, position and duty over time, with state bands and kicks."""
+    """Plot angle, angle near upright, position and duty over time, with state bands and kicks."""
     time_s, start_us = _time_s(trace)
     kicks = [kick.time_s for kick in result.disturbances]
     up_s = result.swing_up_seconds
@@ -108,7 +108,7 @@ def _kick_lines(axes: Axes, kicks: Sequence[float]) -> None:
 
 
 def phase_plot(trace: Trace) -> Plot:
-    """Pole angle against its velocity: the whole path, and the part near upright."""
+    """Plot the pole's angle against its velocity: the whole path, and the part near upright."""
     active = active_part(trace)
     time_s, _ = _time_s(active)
     capture = find_capture(np.abs(active.pole_angle_rad) < BALANCED_RAD, time_s)
@@ -137,7 +137,8 @@ def _near_limits(velocity: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def period_plot(journal: Journal, trace: Trace, result: TrialResult) -> Plot | None:
-    """Deviation of the loop's period from nominal, beside the machine's own noise floor."""
+    """Plot the deviation of the loop's period from nominal, beside the machine's own noise
+    floor."""
     active, period_us = active_part(trace), journal.header.rig_constants.period_us
     periods = periods_us(journal, active)
     if periods.size < 2:
@@ -149,7 +150,7 @@ def period_plot(journal: Journal, trace: Trace, result: TrialResult) -> Plot | N
 
 
 def round_trip_plot(journal: Journal) -> Plot | None:
-    """Host to board and back, over the trial."""
+    """Plot the time from host to board and back, over the trial."""
     found = round_trips(journal)
     if len(found) < 2:
         return None
@@ -159,7 +160,7 @@ def round_trip_plot(journal: Journal) -> Plot | None:
 
 
 def inference_plot(trace: Trace) -> Plot | None:
-    """The policy's own time on the board, tick by tick."""
+    """Plot the policy's own time on the board, tick by tick."""
     active = active_part(trace)
     if len(active) < 2:
         return None
@@ -169,7 +170,8 @@ def inference_plot(trace: Trace) -> Plot | None:
 
 
 def _time_s(trace: Trace) -> tuple[NDArray[np.float64], int]:
-    """Seconds from the first active tick (the first at all where none is), and that tick's time."""
+    """Return the seconds from the first active tick (the first of all if none is active), and that
+    tick's time."""
     active = np.flatnonzero(trace.state == State.ACTIVE)
     start_us = int(trace.time_us[active[0] if active.size else 0])
     return np.asarray((trace.time_us - start_us) * 1e-6, dtype=np.float64), start_us

@@ -96,7 +96,8 @@ def _weights(run: RunFolder) -> KeyFigure | None:
 
 
 def _share_of_teacher(kept: int, distilled: dict[str, Any]) -> str:
-    """Both countings, where the run has them: weights of weights, and all of all with biases."""
+    """Return both shares, if the run has them: weights of weights, and all parameters of all, with
+    biases."""
     weights, parameters = (distilled.get(f"teacher_{what}") for what in ("weights", "parameters"))
     if not weights:
         if not parameters:
@@ -125,7 +126,8 @@ def _timing(label: str, values: Percentiles | None, what: str) -> KeyFigure | No
 
 
 def _whose_inference(trial: TrialResult) -> str:
-    """On a virtual clock the host port measures nothing: its policy call takes a set time."""
+    """Say whose inference time it is. On a virtual clock the host port measures nothing: its policy
+    call takes a set time."""
     if trial.board == HOST and trial.clock != "realtime":
         return "assumed by the virtual clock, not measured"
     return "policy call on the board"
@@ -158,7 +160,7 @@ def _flash(stages: dict[str, Any]) -> KeyFigure | None:
 
 
 def short(value: float) -> str:
-    """Three digits that mean something."""
+    """Format a number with three significant digits."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"

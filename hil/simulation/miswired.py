@@ -88,6 +88,6 @@ class MiswiredPlant:
         return self._plant.limit_switch_open()
 
     def current_a(self) -> float | None:
-        """The motor's current, as the board sees it."""
+        """Return the motor's current, as the board sees it."""
         current_a = self._plant.current_a()
         return None if current_a is None else self._motor * current_a

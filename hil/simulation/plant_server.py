@@ -60,7 +60,7 @@ class PlantStart:
 
     @property
     def what(self) -> str:
-        """For a message."""
+        """Description for a message."""
         return "the simulated plant"
 
     def command(self, descriptor: int) -> list[str]:

@@ -32,7 +32,7 @@ class ServedRig(Protocol):
 
     @property
     def what(self) -> str:
-        """For a message."""
+        """Description for a message."""
 
     def command(self, descriptor: int) -> list[str]:
         """Return the command line of its process."""
@@ -43,7 +43,7 @@ class LineStart:
     """The cable between host and firmware; by default there is none."""
 
     fault: FaultSpec | None = None
-    """Its faults."""
+    """The fault of the line; None: there is none."""
     baud: int | None = None
     """Bits per second that it transmits; None: bytes pass at once."""
 
@@ -104,7 +104,7 @@ class VirtualRig:
 
     @property
     def firmware_process(self) -> subprocess.Popen[str]:
-        """The running firmware."""
+        """Run the firmware; yield its process."""
         assert self._firmware is not None
         return self._firmware
 

@@ -61,7 +61,7 @@ class ClockRelation:
         return self.host_origin_ns + elapsed_ns + round(elapsed_ns * self.drift_ppm * 1e-6)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON."""
+        """Return the fields as plain JSON."""
         return asdict(self)
 
 

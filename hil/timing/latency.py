@@ -158,7 +158,7 @@ def _device_mode(journal: Journal, relation: ClockRelation) -> Iterator[Latency]
 def _chain(
     stamps: _Stamps, transmit_us: int, receive_us: int, end_us: int, relation: ClockRelation
 ) -> Iterator[Latency]:
-    """The segments between the stamps, those of the board in us since its sampling."""
+    """Return the segments between the stamps; those of the board are in us since its sampling."""
     done = stamps.computation
     if done is None or stamps.sent_ns is None:
         return

@@ -41,7 +41,7 @@ def percentiles(values: ArrayLike) -> Percentiles | None:
 def intervals(
     times_us: NDArray[np.int64], ticks: NDArray[np.int64], skipped: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Periods in us from each tick to the next that ran.
+    """Return the periods in us from each tick to the next that ran.
 
     A deadline that the board skipped makes a long period; a tick whose frame was lost makes none,
     since nothing is known about it.

@@ -42,7 +42,7 @@ class RealtimePriority:
     """SCHED_FIFO and locked memory for this program while the context lasts."""
 
     def __init__(self, asked: bool) -> None:
-        """Does nothing unless `asked`."""
+        """Do nothing unless `asked`."""
         self.asked = asked
         self.scheduling = "ordinary"
         self.memory_locked = False

@@ -150,7 +150,7 @@ class _Trial:
 
     @contextmanager
     def _stopping_first(self, link: Link) -> Iterator[None]:
-        """If anything fails in the block, stop the board before anything else is done.
+        """Stop the board before anything else is done, if anything fails in the block.
 
         A board that was never armed is not stopped, unless a person asks for it: it may belong to
         somebody else.

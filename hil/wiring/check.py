@@ -224,7 +224,7 @@ class _Check:
         return self._settled(diagnosis)
 
     def _settled(self, diagnosis: Diagnosis) -> Findings:
-        """The pole's sign by hand, where the motor could not shake it enough."""
+        """Let a hand show the pole's sign, if the motor could not shake it enough."""
         pole = diagnosis.pole
         if pole == "unknown" and diagnosis.base in ("right", "reversed") and self.has_hand:
             # The last push was backwards. A hanging tip that leans there counts as one that stayed
@@ -236,7 +236,7 @@ class _Check:
         return Findings("drives", diagnosis.base, pole, self.stopped)
 
     def _ask_for_a_hand(self) -> Findings:
-        """Nothing moved: which of motor and encoders is dead?"""
+        """Find out by hand why nothing moved: which of motor and encoders is dead."""
         if not self.has_hand:
             return Findings("unknown", "unknown", "unknown", self.stopped)
         watch = self._watch()
@@ -250,7 +250,7 @@ class _Check:
         return Findings(motor, "unplugged", "unknown" if pole else "unplugged", self.stopped)
 
     def _push(self, blind: bool) -> Diagnosis:
-        """Forth and back, farther until the answers are clear."""
+        """Push the base forth and back, farther each time until the answers are clear."""
         diagnosis = Diagnosis(False, "unknown", "unknown")
         for travel in TRAVELS:
             for _ in range(ATTEMPTS):
@@ -310,7 +310,7 @@ class _Check:
         return Fault(samples[-1].fault)
 
     def _watch(self) -> Drive:
-        """Ticks with the motor off."""
+        """Yield ticks with the motor off."""
         self.session.configure(self.plan.expectation, Mode.HOST)
         return self._drive(Strokes(self.plan.rig, TRAVELS[0], blind=True))
 

@@ -126,7 +126,8 @@ def _swing(rig: Rig, stroke: Stroke, base_flip: int) -> Floats:
 
 
 def _simulated_swing(rig: Rig, stroke: Stroke) -> Floats:
-    """The same where the base's encoder is silent: by the rig's model, under the same duties."""
+    """Return the same swing if the base's encoder is silent: simulated by the rig's model, under
+    the same duties."""
     plant = Plant(rig)
     plant.reset(0)
     plant.hang()

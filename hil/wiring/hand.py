@@ -60,7 +60,7 @@ def _count(sample: Sample, axis: str) -> int:
 
 
 def next_sample(drive: Drive) -> Sample:
-    """The next tick.
+    """Return the next tick.
 
     Raises:
         LinkLost: the board has gone.

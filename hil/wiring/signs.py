@@ -45,7 +45,7 @@ def write_signs(source: Path, out: Path, flip_base: bool, flip_pole: bool) -> Ri
 
 
 def _flipped(text: str, key: str) -> str:
-    """The line `key = number` with the number's sign changed."""
+    """Return the line `key = number` with the number's sign changed."""
 
     def flip(match: re.Match[str]) -> str:
         head, sign, spaces = match.groups()

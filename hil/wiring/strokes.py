@@ -32,16 +32,16 @@ RAMP_S = 1.5
 PUSH_S = 2.0
 """Longest push."""
 SETTLE_S = 0.6
-"""After each push, motor off: the pole answers."""
+"""Time after each push, motor off, in which the pole answers, in s."""
 COAST_S = 2.5
 """Longest wait for the base to coast to its rest."""
 FEEL_S = 0.1
-"""After the first tick of duty, motor off: long enough to see a base that was driven fully."""
+"""Time after the first tick of duty, motor off, in s: long enough to see a base that was driven
+fully."""
 RAN_ON = 3.0
 """Factor on the travel of a base without friction, beyond which it does not obey the duty."""
 BLIND = 0.25
-"""How far a base without friction may have gone while its encoder is silent, as a part of the
-limit."""
+"""Share of the limit that a base without friction may have gone while its encoder is silent."""
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Strokes:
         return self.has_run_on or (not self._left and not self._pushing and self._rested())
 
     def command(self, observation: Frame) -> dict[str, Any]:
-        """The fields of COMMAND; see `hil.drives.host_drives.Commander`."""
+        """Return the fields of COMMAND; see `hil.drives.host_drives.Commander`."""
         output = 0.0
         if observation["state"] == State.ACTIVE:
             output = self.duty(
@@ -122,7 +122,7 @@ class Strokes:
         }
 
     def duty(self, tick: int, base_count: int, pole_count: int) -> float:
-        """The duty from this tick on."""
+        """Return the duty from this tick on."""
         if self.has_run_on:
             return 0.0
         if not self._pushing and self._left and (not self.strokes or self._rested()):
@@ -180,7 +180,8 @@ class Strokes:
         return abs(stroke.base_moved) > LEAST_COUNTS + RAN_ON * gone / unit
 
     def _creep(self, stroke: Stroke, tick: int, base_count: int) -> float:
-        """More while the base is slow, less while it is fast; the first tick is to feel by."""
+        """Return the creeping duty: more while the base is slow, less while it is fast. The first
+        tick is to feel by."""
         felt_s = (tick - stroke.ticks[0]) * self._rig.period_s if stroke.ticks else 0.0
         if len(self.strokes) == 1 and 0.0 < felt_s < FEEL_S:
             return 0.0
@@ -204,7 +205,8 @@ class Strokes:
 
 
 def frictionless(rig: Rig) -> Plant:
-    """The rig at rest, hanging in the middle, without friction or dead zone: none goes farther."""
+    """Return the rig at rest, hanging in the middle, without friction or dead zone: no real one
+    goes farther."""
     plant = Plant(rig)
     plant.reset(0)
     plant._set_parameters(

@@ -140,8 +140,7 @@ class _Finder:
         return found
 
     def _next_of(self, name: str, slots: frozenset[Slot]) -> str | None:
-        """Return the output that gives the next value of an input; None: no output certainly
-        does."""
+        """Return the output that surely gives the next value of an input; None: there is none."""
         alike = self._as_large_as(name)
         if slots:
             behind = [made for made in alike if self._slots_behind(made) == slots]
