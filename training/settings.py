@@ -31,10 +31,10 @@ class BpdSettings:
     """Transitions in a minibatch."""
 
     learning_rate: float = 3e-4
-    """Of the student's Adam."""
+    """Learning rate of the student's Adam."""
 
     critic_learning_rate: float = 3e-4
-    """Of the critics' Adam."""
+    """Learning rate of the critics' Adam."""
 
     units: Units = "normalised"
     """normalised: observations by the signals' scales, or to mean 0 and deviation 1 where they have
@@ -115,33 +115,34 @@ class FinetuneSettings:
     """Rounds of data that the fine-tuned student drives and the teacher labels."""
 
     prune_rounds: int = 8
-    """Of a wanted size: fine-tunings over which the count falls to it; then come the rounds."""
+    """Number of fine-tunings over which the count of weights falls to a wanted size; the rounds
+    follow."""
 
     cuts: int = 10
-    """Times in such a fine-tuning at which weights go, over its first half."""
+    """Times in such a fine-tuning, over its first half, at which weights are cut."""
 
     score: str = "activation"
-    """Which weights stay: activation, magnitude, neuron, or curvature: what is lost without them
-    once the others have made up for it; that is known in students under `newton_below`, and above
-    them it is activation."""
+    """Score by which weights are kept: activation, magnitude, neuron, or curvature, which is the
+    loss that remains after the others have compensated. Curvature is known in students under
+    `newton_below`; above them it is activation."""
 
     encoding: str = "float32"
-    """What the export will make of the weights: float32, float16, int16 or int8."""
+    """Encoding of the weights that the export will choose: float32, float16, int16 or int8."""
 
     learning_rate: float = 2e-3
-    """Of Adam at the start; it falls to zero."""
+    """Adam's learning rate at the start; it falls to zero."""
 
     batch_size: int = 256
     """Transitions in a minibatch."""
 
     newton_below: int = 0
-    """Students of so many weights, or fewer, learn by damped Gauss-Newton steps in Adam's place."""
+    """Students with at most so many weights learn by damped Gauss-Newton steps instead of Adam."""
 
     newton_steps: int = 40
-    """Of those, a fine-tuning."""
+    """Gauss-Newton steps in a fine-tuning."""
 
     newton_rows: int = 20_000
-    """Transitions in each."""
+    """Transitions in each Gauss-Newton step."""
 
 
 @dataclass(frozen=True)
@@ -184,35 +185,37 @@ class DaggerSettings:
     """Rounds of student-driven data that the teacher labels (Ross et al. 2011)."""
 
     rounds: int = 0
-    """How many; 0: purely offline."""
+    """Number of rounds; 0: purely offline."""
 
     transitions: int = 10_000
     """Transitions of each round."""
 
     tries: int = 1
-    """Times as many are driven by students that may be the result: half of those that a round then
-    keeps are of the episodes that returned least, so that rare failures are seen."""
+    """Factor by which more transitions are driven than kept, by students that may be the result.
+    Half of those that a round keeps come from the episodes that returned least, so that rare
+    failures are seen."""
 
     uniform_starts: float = 0.0
-    """Transitions besides, as a share of those, of episodes whose initial state is uniform over the
-    state space, where an environment has such a start: a student may never leave a state there that
-    it does not know."""
+    """Additional transitions, as a share of those, from episodes whose initial state is uniform
+    over the state space, if the environment has such a start: a student may never leave a state
+    there that it does not know."""
 
     steps: int = 0
     """Further steps of distillation after each round."""
 
     noise: float = 0.1
-    """Deviation of the student's action noise, as a fraction of half the action's range; where
-    actions are choices the probability of one by chance, in each step."""
+    """Standard deviation of the student's action noise, as a fraction of half the action's range.
+    For discrete actions: the probability of a random choice in each step."""
 
     noise_fraction: float = 0.5
     """The share of episodes that have the noise."""
 
     hard_share: float = 0.25
-    """Of fine-tuning's data, what comes from rounds' episodes that lost much; 0: as they come."""
+    """Share of the fine-tuning's data that comes from the rounds' episodes that lost much; 0: their
+    natural share."""
 
     hard_loss: float = 0.25
-    """Loss of return against the teacher's that makes an episode one of those."""
+    """Loss of return, as a share of the teacher's, from which on an episode is one of those."""
 
 
 @dataclass(frozen=True)
@@ -247,22 +250,23 @@ class SearchSettings:
     """A search for a higher return at the end, the mask held (finetuning/return_search.py)."""
 
     generations: int = 0
-    """How many; 0: none."""
+    """Number of generations; 0: no search."""
 
     pairs: int = 16
-    """Mirrored perturbations in each: twice as many students act."""
+    """Mirrored perturbations in each generation; twice as many students act."""
 
     episodes: int = 32
-    """Of each perturbed student; half of them are hard ones."""
+    """Episodes of each perturbed student; half of them are hard ones."""
 
     pool: int = 2_000
-    """Episodes of the student itself, now and then, among which the hard ones are found."""
+    """Episodes of the student itself, run at intervals, among which the hard ones are found."""
 
     spread: float = 0.01
-    """How far a perturbation moves a parameter, in units of what it does to the actions."""
+    """Change of the actions, relative to their range, that a perturbation of one parameter
+    causes."""
 
     rate: float = 0.4
-    """Of the steps at the start, in units of the spread; it falls to zero."""
+    """Step size at the start, in units of the spread; it falls to zero."""
 
 
 @dataclass(frozen=True)

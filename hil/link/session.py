@@ -281,6 +281,9 @@ class Session:
     def disturb(self, duty: float, ticks: int, timeout_s: float) -> None:
         """Kick the rig: add `duty` to the policy's for `ticks` control ticks.
 
+        The request is sent once, since a second one would be another kick. While the host waits for
+        the answer, the board receives nothing else.
+
         Raises:
             Refused: the board does not drive the motor.
             LinkLost: no answer came in time; the board may have received the kick nevertheless.

@@ -1,4 +1,4 @@
-"""A recurrent student of any rig as a file, and as the policy of one rig."""
+"""Write and read a student for any rig, and turn it into the policy of one rig."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from sparsectl.training.any_rig.acting import (
 LARGEST_BYTES = 2**20
 
 LOG_ALPHA_THRESHOLD = 2.0
-"""Of a student's file in general; masks keep all weights here."""
+"""The usual threshold of a student's file; the masks keep all weights here."""
 
 STUDENTS = Path(__file__).parent / "students"
-"""That come with sparsectl, one a family of rigs."""
+"""Folder of the students that come with sparsectl, one for each family of rigs."""
 
 
 def student_path(family: str) -> Path:
-    """The file of the student for all rigs of a family."""
+    """Return the path of the student for all rigs of a family."""
     return STUDENTS / f"any_{family}.safetensors"
 
 
 def policy_for(student: Acting, rig: Rig) -> PolicyGraph:
-    """The student as the policy of one rig.
+    """Return the student as the policy of one rig.
 
     What the rig's file says of its limit and period goes into the biases and the signals' scales.
     It reads one frame, however many the rig's file stacks; its own state holds the past.
@@ -55,7 +55,8 @@ def policy_for(student: Acting, rig: Rig) -> PolicyGraph:
 
 
 def _cell_and_signals(student: Acting, rig: Rig) -> tuple[Gru, dict[str, Any]]:
-    """The unit with the rig's constants folded into its biases, and the signals that it takes."""
+    """Return the GRU with the rig's constants folded into its biases, and the signals that it
+    takes."""
     read, constant = student.weight_ih[:, :SIGNALS], student.weight_ih[:, SIGNALS:]
     cell = Gru(
         weight_ih=read,

@@ -35,33 +35,37 @@ from sparsectl.training.rollouts.seeds import Series, episode_seed
 
 REST = "rest"
 STARTS = (REST,) * 5 + ("hanging",) * 6 + ("upright",) * 5 + ("uniform",) * 4
-"""Where a round's episodes begin, in turn; at rest as a trial does that has been homed: the base in
-the middle, the pole hanging, nothing moving."""
+"""How a round's episodes begin, in turn. At rest is how a trial begins that has been homed: the
+base in the middle, the pole hanging, nothing moving."""
 
 AT_REST = Start(0.0, 0.0, 0.0, 0.0)
 
 TEACHER_ROUNDS = 20
-"""Over which the share of rigs that the teacher drives falls to its last value."""
+"""Rounds over which the share of rigs that the teacher drives falls to its last value."""
 
 LAST_TEACHER_SHARE = 0.1
 MOST_FAILED = 1000
-"""Rigs on which the student failed when they were drawn that are remembered, the last ones."""
+"""Most rigs that are remembered because the student failed on them when they were drawn; the last
+ones stay."""
 
 UPRIGHT_COSINE = 0.5
-"""Within 60 degrees of upright a pole is about to be caught or was: `near_upright`."""
+"""Cosine of 60 degrees: a pole nearer to upright is about to be caught, or was; see
+`near_upright`."""
 
 CALM_COSINE, CALM_RAD_S = 0.95, 1.5
-"""Within 18 degrees of upright and slower than that a pole stays up: `catching` begins beyond."""
+"""Cosine of 18 degrees, and a speed in rad/s: a pole nearer to upright and slower stays up; see
+`catching`."""
 
 OUTER_SHARE = 0.6
-"""Of the limit, beyond which the base may be about to meet it: `near_limit`."""
+"""Share of the limit beyond which the base may be about to meet it; see `near_limit`."""
 
 WARM_UP_ROUNDS = 3
-"""Of a student that has learnt before: Adam knows nothing of its gradients yet."""
+"""Rounds in which the rate rises for a student that has learnt before, since Adam does not know its
+gradients yet."""
 
 LARGEST_GRADIENT = 0.5
 LAST_RATE = 0.02
-"""Of the learning rate, what is left of it in the last round."""
+"""Share of the learning rate that is left in the last round."""
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
@@ -69,33 +73,33 @@ CURVE = "curve.jsonl"
 
 @dataclass(frozen=True)
 class AnyRigSettings:
-    """Of one distillation; the learning rate falls along a cosine over the rounds.
+    """Settings of one distillation; the learning rate falls along a cosine over the rounds.
 
     Attributes:
-        family: of the rigs.
-        rounds: of driving and learning.
-        rigs: that are driven in each round.
-        again: of them, the share that the student failed on before; the others are drawn afresh.
-        ticks: of each episode; long ones hold the swing-ups that fail again and again.
-        updates: passes a round, each through `batch` episodes of one of the last rounds.
-        batch: episodes of a pass.
-        kept: rounds whose episodes are learnt from, the last ones.
-        chunk: ticks of a gradient step; a gradient reaches back to the beginning of its chunk.
-        units: of the GRU; 0: the frame-stacked student.
-        frames: of the frame-stacked student.
-        hidden: its layers.
-        learning_rate: of Adam.
-        average: what the mean of the weights, which drives and is kept, keeps of itself at each
-            gradient step (Polyak and Juditsky 1992).
-        noise: of the duty at most, on the rigs that the teacher drives.
-        near_upright: by how much more a tick weighs whose pole is within 60 degrees of upright.
-        catching: by how much more a tick weighs whose pole is within 60 degrees of upright and not
-            yet calm there: a tick in twenty, which decide whether it stays up.
-        near_limit: by how much more a tick weighs whose base is beyond 0.6 of its limit.
-        begin: file of a student that goes on learning, which then drives from the first round;
-            empty: it begins with random weights, and the teacher drives the first rounds.
-        seed: of the rigs, the episodes and the weights.
-        checkpoint_rounds: after how many rounds a checkpoint is written.
+        family: the family of the rigs.
+        rounds: number of rounds, each of driving and learning.
+        rigs: number of rigs that are driven in each round.
+        again: share of these rigs on which the student failed before; the others are drawn afresh.
+        ticks: length of each episode; long ones contain the swing-ups that fail again and again.
+        updates: passes per round, each through `batch` episodes of one of the last rounds.
+        batch: number of episodes in a pass.
+        kept: number of rounds, the last ones, whose episodes are learnt from.
+        chunk: ticks per gradient step; a gradient reaches back to the beginning of its chunk.
+        units: number of units of the GRU; 0: the student is the frame-stacked one.
+        frames: number of frames of the frame-stacked student.
+        hidden: sizes of its layers.
+        learning_rate: Adam's learning rate.
+        average: share that the running mean of the weights, which drives and is saved, keeps of
+            itself at each gradient step (Polyak and Juditsky 1992).
+        noise: greatest standard deviation of the duty's noise, on the rigs that the teacher drives.
+        near_upright: additional weight of a tick whose pole is within 60 degrees of upright.
+        catching: additional weight of a tick whose pole is within 60 degrees of upright and not yet
+            calm there: a tick in twenty, which decide whether it stays up.
+        near_limit: additional weight of a tick whose base is beyond 0.6 of its limit.
+        begin: file of a student that goes on learning and drives from the first round; empty: it
+            begins with random weights, and the teacher drives the first rounds.
+        seed: seed of the rigs, the episodes and the weights.
+        checkpoint_rounds: number of rounds between checkpoints.
     """
 
     family: str = "cartpole"
@@ -125,10 +129,10 @@ class AnyRigDistillation:
     """A distillation that resumes where it was stopped.
 
     Args:
-        settings: a run that is resumed must have the same, but for its rounds.
-        folder: of its checkpoint and its curve.
-        draw: the rig of a number; None: one of the family.
-        label: of the progress.
+        settings: settings; a run that is resumed must have the same, except for its rounds.
+        folder: folder of its checkpoint and its curve.
+        draw: maps a number to a rig; None: it draws one of the family.
+        label: label of the progress bar.
 
     Raises:
         UserError: the folder holds a run of other settings, or `begin` is no student's file.
@@ -172,11 +176,12 @@ class AnyRigDistillation:
 
     @property
     def actor(self) -> Actor:
-        """The student as it is now, its weights averaged, in numpy."""
+        """Return the present student, its weights averaged, in numpy."""
         return acting(self.averaged)
 
     def _drive(self, number: int, share: float) -> dict[str, float | None]:
-        """Drive a round's rigs and keep what was seen; how those fared that were drawn afresh."""
+        """Drive a round's rigs and keep what was seen; return how the rigs fared that were drawn
+        afresh."""
         settings = self.settings
         random = np.random.default_rng([settings.seed, number, 1])
         first = 1_000_000 * (settings.seed + 1) + number * settings.rigs
@@ -254,7 +259,8 @@ class AnyRigDistillation:
         return losses
 
     def _weights(self, inputs: Array) -> Array:
-        """Of ticks [ticks, rigs] beside an ordinary one's 1, by inputs [ticks, rigs, 9]."""
+        """Return weights of ticks [ticks, rigs], 1 for an ordinary tick, by inputs [ticks, rigs,
+        9]."""
         upright = inputs[..., 3] > UPRIGHT_COSINE
         slow = np.abs(inputs[..., 4]) < CALM_RAD_S / POLE_RAD_S
         catching = upright & ~(slow & (inputs[..., 3] > CALM_COSINE))
@@ -309,7 +315,8 @@ class AnyRigDistillation:
 
 
 def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:
-    """The student of a distillation's last checkpoint, its settings, and the rounds it has had.
+    """Return the student of a distillation's last checkpoint, its settings, and the number of
+    rounds that it has had.
 
     Raises:
         UserError: there is no checkpoint.

@@ -1,4 +1,5 @@
-"""Gradients of a student over a part of an episode, by torch or, where numba is, compiled."""
+"""Compute gradients of a student over a part of an episode, by torch or, where numba is installed,
+compiled."""
 
 from __future__ import annotations
 
@@ -13,24 +14,24 @@ from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent
 
 
 class Gradients(Protocol):
-    """Of one student, into the `grad` of its parameters."""
+    """Computes the gradients of one student into the `grad` of its parameters."""
 
     def begin(self, rigs: int) -> Any:
-        """What is carried into the first part of an episode."""
+        """Return what is carried into the first part of an episode."""
 
     def of(self, inputs: Array, labels: Array, share: Array, carried: Any) -> tuple[float, Any]:
-        """The loss, and what is carried into the next part.
+        """Compute the gradients; return the loss, and what is carried into the next part.
 
         Args:
             inputs: [ticks, rigs, inputs].
             labels: duties [ticks, rigs].
-            share: of each squared difference in the loss, [ticks, rigs].
-            carried: from the part before.
+            share: share of each squared difference in the loss, [ticks, rigs].
+            carried: what the part before returned.
         """
 
 
 class ByTorch:
-    """For any student."""
+    """Computes the gradients of any student by autograd."""
 
     def __init__(self, student: GruStudent | StackStudent) -> None:
         self._student = student
@@ -49,7 +50,8 @@ class ByTorch:
 
 
 class Compiled:
-    """For a GRU, several times as fast: torch mostly starts operations, tick after tick."""
+    """Computes the gradients of a GRU several times as fast; torch mostly starts operations, tick
+    after tick."""
 
     def __init__(self, student: GruStudent) -> None:
         self._units = student.gru.hidden_size
@@ -78,7 +80,7 @@ class Compiled:
 
 
 def gradients_of(student: GruStudent | StackStudent) -> Gradients:
-    """The fastest that there is for a student."""
+    """Return the fastest way for a student."""
     if isinstance(student, GruStudent) and importlib.util.find_spec("numba") is not None:
         return Compiled(student)
     return ByTorch(student)

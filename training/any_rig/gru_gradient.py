@@ -1,5 +1,5 @@
-"""The gradient of a small GRU over a sequence, compiled: torch spends ten times as long on starting
-its operations, tick after tick, as such a network's arithmetic takes."""
+"""Compute the gradient of a small GRU over a sequence, compiled. torch spends ten times as long on
+starting its operations, tick after tick, as such a network's arithmetic takes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Array = NDArray[np.float32]
 
 @numba.njit(fastmath=True, error_model="numpy", cache=True, inline="always")
 def tanh(x: Any) -> Any:
-    """Of a float32, to its rounding, and unlike libm's many at once: Lambert's continued fraction
-    of half the argument, doubled."""
+    """Return tanh of a float32, to its rounding. Unlike libm's, many are computed at once:
+    Lambert's continued fraction of half the argument, doubled."""
     half = np.float32(0.5) * min(max(x, np.float32(-9)), np.float32(9))
     s = half * half
     above = ((s + np.float32(378)) * s + np.float32(17325)) * s + np.float32(135135)
@@ -60,7 +60,7 @@ def gru_gradient(
     one, two = np.float32(1), np.float32(2)
     states = np.empty((ticks + 1, units, rigs), np.float32)
     gates = np.empty((ticks, 3 * units, rigs), np.float32)
-    """Of each tick: what resets, what keeps, and what is fresh."""
+    """For each tick the GRU's gates: reset, update, and the new state."""
     kept = np.empty((ticks, units, rigs), np.float32)
     duties = np.empty((ticks, rigs), np.float32)
     states[0] = state

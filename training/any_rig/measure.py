@@ -1,4 +1,4 @@
-"""On how many rigs that were never drawn before a policy swings up and balances."""
+"""Measure on how many rigs that were never drawn before a policy swings up and balances."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from sparsectl.training.any_rig.rollout import Actor, drive
 SWING_UP_S = 15.0
 BALANCE_S = 30.0
 RETURN_S = 10.0
-"""Over which the mean reward is taken, from the start."""
+"""Time over which the mean reward is taken, from the start, in s."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Of trials from hanging at rest, arrays of shape [rigs]."""
+    """Outcomes of trials from hanging at rest."""
 
     balanced: NDArray[np.bool_]
-    """Swung up within 15 s, and within 0.2 rad of upright through all that came after."""
+    """[rigs]: True if the pole was swung up within 15 s and then stayed within 0.2 rad of
+    upright."""
     swung_up_s: NDArray[np.float64]
-    """When the pole came within 0.2 rad of upright, never to leave it again; NaN: it left."""
+    """[rigs]: time at which the pole came within 0.2 rad of upright, never to leave it again; NaN:
+    it left."""
     met_limit: NDArray[np.bool_]
     """[rigs]: True if the base ran to its limit, where a board stops the motor."""
     mean_reward: NDArray[np.float64]
-    """Of the first 10 s, 0 to 1; nothing after the limit."""
+    """[rigs]: mean reward of the first 10 s, 0 to 1; there is none after the limit."""
 
 
 def trials(

@@ -1,4 +1,4 @@
-"""Students for any rig that learn: a GRU, and beside it one that sees stacked frames."""
+"""Students for any rig as they learn: a GRU, and beside it one that sees stacked frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sparsectl.training.any_rig.acting import CONSTANTS, SIGNALS, Acting, Acting
 
 
 class GruStudent(torch.nn.Module):
-    """One GRU and a layer to the duty, through tanh."""
+    """A GRU and one layer to the duty, through tanh."""
 
     def __init__(self, units: int) -> None:
         super().__init__()
@@ -18,18 +18,20 @@ class GruStudent(torch.nn.Module):
     def forward(
         self, inputs: torch.Tensor, state: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Duties [ticks, rigs] for [ticks, rigs, inputs], and the state after; None: reset."""
+        """Return duties [ticks, rigs] for [ticks, rigs, inputs], and the state after; None: the
+        state is reset."""
         hidden, state = self.gru(inputs, state)
         return torch.tanh(self.duty(hidden))[..., 0], state
 
     def in_order(self) -> list[torch.Tensor]:
-        """The parameters in the order of `Acting`."""
+        """Return the parameters in the order of `Acting`."""
         gru = [f"{kind}_{side}_l0" for kind in ("weight", "bias") for side in ("ih", "hh")]
         return [*(self.gru.get_parameter(name) for name in gru), self.duty.weight, self.duty.bias]
 
     @property
     def deployed_weights(self) -> int:
-        """Weights and biases of what runs on a board, constants folded."""
+        """Return the number of weights and biases that run on a board, with the constants
+        folded."""
         units = self.gru.hidden_size
         return 3 * units * (SIGNALS + units) + 6 * units + units + 1
 
@@ -53,8 +55,8 @@ class StackStudent(torch.nn.Module):
     def forward(
         self, inputs: torch.Tensor, state: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Duties [ticks, rigs] for [ticks, rigs, inputs], and the frames that come before the
-        next tick; None: the first frame fills the history."""
+        """Return duties [ticks, rigs] for [ticks, rigs, inputs], and the frames that come before
+        the next tick; None: the first frame fills the history."""
         before = inputs[:1].expand(self.frames - 1, -1, -1) if state is None else state
         known = torch.cat([before, inputs])
         ticks = len(inputs)
@@ -64,13 +66,14 @@ class StackStudent(torch.nn.Module):
 
     @property
     def deployed_weights(self) -> int:
-        """Weights and biases of what runs on a board, constants folded."""
+        """Return the number of weights and biases that run on a board, with the constants
+        folded."""
         folded = CONSTANTS * self.first
         return sum(array.numel() for array in self.parameters()) - folded
 
 
 def acting(student: GruStudent | StackStudent) -> Acting | ActingStack:
-    """A student as it is now, in numpy."""
+    """Return the present student in numpy."""
     if isinstance(student, GruStudent):
         return Acting(*(_numbers(array) for array in student.in_order()))
     layers = [layer for layer in student.layers if isinstance(layer, torch.nn.Linear)]

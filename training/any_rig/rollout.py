@@ -1,4 +1,4 @@
-"""Episodes of fresh rigs, driven by a student or the teacher, labelled by the teacher."""
+"""Run episodes of fresh rigs, driven by a student or the teacher, and label them by the teacher."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from sparsectl.training.any_rig.teacher import GAINS, Gains, ModelBased
 
 
 class Actor(Protocol):
-    """What drives many rigs tick by tick."""
+    """Drives many rigs tick by tick."""
 
     def reset(self, rigs: int) -> Array:
-        """The state at the beginning, [rigs, ...]."""
+        """Return the state at the beginning, [rigs, ...]."""
 
     def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        """Duties [rigs] and the next state."""
+        """Return duties [rigs] and the next state."""
 
 
 @dataclass(frozen=True)
 class Driven:
-    """What was seen of rigs, and what the teacher would have done, [ticks, rigs, ...]."""
+    """The record of driven rigs, and what the teacher would have done, [ticks, rigs, ...]."""
 
     inputs: Array
     labels: Array
@@ -43,7 +43,7 @@ class Driven:
     balanced: NDArray[np.bool_]
     """[ticks, rigs]: True if the pole was within 0.2 rad of upright after the tick."""
     periods_s: NDArray[np.float64]
-    """Of the rigs, [rigs]."""
+    """[rigs]: the control periods, in s."""
 
 
 def drive(
@@ -61,16 +61,17 @@ def drive(
     """Run one episode of each rig.
 
     Args:
-        rigs: one an episode.
-        seeds: of the episodes.
-        actor: who drives; None: the teacher.
-        steps: ticks of each.
-        start: where they begin.
-        teacher_share: rigs that the teacher drives in the actor's place, 0 to 1.
-        noise: of the duty where the teacher drives in the actor's place: its standard deviation
-            is another on each of these rigs, up to this, so that they leave the teacher's path.
-        seed: of the noise.
-        gains: of the teacher.
+        rigs: one per episode.
+        seeds: seeds of the episodes.
+        actor: drives; None: the teacher does.
+        steps: ticks of each episode.
+        start: how they begin.
+        teacher_share: share of the rigs that the teacher drives in the actor's place, 0 to 1.
+        noise: greatest standard deviation of the duty's noise where the teacher drives in the
+            actor's place. Each of these rigs has a standard deviation of its own up to this, so
+            that they leave the teacher's path.
+        seed: seed of the noise.
+        gains: gains of the teacher.
     """
     episodes = PendulumEpisodes(rigs, list(seeds), start=start, steps=steps)
     teacher = ModelBased(rigs, episodes.parameters, gains)

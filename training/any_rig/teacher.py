@@ -21,42 +21,45 @@ from sparsectl.plants.rig import Rig
 from sparsectl.plants.units import bodies_of
 
 _DOUBLINGS = 16
-"""65,536 ticks, by when every regulated rig stands still."""
+"""Doublings after which 65,536 ticks are covered, by when every regulated rig stands still."""
 
 
 @dataclass(frozen=True)
 class Gains:
-    """What is the same for all rigs, without units; found by a random search over drawn rigs,
-    driven as asked and with a noise upon the duty of as much as a student's mistakes."""
+    """Numbers that are the same for all rigs, without units. They were found by a random search
+    over drawn rigs, driven as the teacher asks and with noise on the duty as large as a student's
+    mistakes."""
 
     pump: float = 8.0
-    """How soon the swing-up spares, by the energy that is missing of the upright pole's."""
+    """Gain by which the swing-up becomes gentler as the energy nears the upright pole's."""
     sharpness: float = 4.0
-    """How sharply the base turns as the pole does."""
+    """Gain by which the base reverses its acceleration where the pole's speed changes sign."""
     most_pump: float = 1.14
-    """Of the acceleration that the motor gives, the swing-up's."""
+    """Greatest acceleration of the swing-up, as a share of the motor's."""
     stroke: float = 0.5
-    """Of the track, what a swing at the pole's own frequency may take."""
+    """Share of the limit that a swing at the pole's own frequency may take."""
     pace: float = 1.86
-    """Of the motor's speed, what such a swing may take."""
+    """Share of the motor's speed that such a swing may take."""
     centre: float = 0.133
-    """Acceleration towards the middle at the limit, in the swing-up's."""
+    """Acceleration towards the middle with the base at its limit, as a share of the swing-up's."""
     brake: float = 0.24
-    """Acceleration against the base's motion, in the swing-up's at the speed of a swing."""
+    """Acceleration against the base's motion at the speed of a swing, as a share of the
+    swing-up's."""
     edge: float = 0.75
-    """Of the limit, where the base stops at the latest."""
+    """Share of the limit at which the base stops at the latest."""
     edge_brake: float = 1.15
-    """Of the motor's acceleration, what it stops with there."""
+    """Acceleration with which it stops there, as a share of the motor's."""
     last_edge: float = 0.9
-    """Of the limit: a base that could stop no sooner is braked even where the pole is caught, which
-    then falls and is swung up again. No base that the teacher drives comes so far; those that a
-    student drives do, and the regulator, which knows of no limit, would run on into it."""
+    """Share of the limit beyond which a base that could stop no sooner is braked even while the
+    pole is caught; the pole then falls and is swung up again. No base that the teacher drives comes
+    so far. Those that a student drives do, and the regulator, which does not know the limit, would
+    run on into it."""
     surplus: float = 0.069
-    """Energy to aim for beyond the upright pole's, which friction takes on its way."""
+    """Energy to aim for beyond the upright pole's, because friction takes some on the way."""
     catch_rad: float = 0.5
     """Angle within which the regulator may take over."""
     catch_duty: float = 1.5
-    """Duty at most that the regulator asks where it takes over."""
+    """Greatest duty of the regulator at which it may take over."""
     position_cost: float = 2.6
     angle_cost: float = 4.93
     velocity_cost: float = 0.1
@@ -68,12 +71,12 @@ GAINS = Gains()
 
 
 class ModelBased:
-    """The teacher of many units, which it sees as they are.
+    """The teacher of many units, which knows the true numbers of each.
 
     Args:
-        rigs: one a unit.
-        parameters: of the units.
-        gains: of both controllers.
+        rigs: one per unit.
+        parameters: those of the units.
+        gains: gains of both controllers.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class ModelBased:
         self.full = np.array([rig.motor.full_effort for rig in rigs]) * supply
         self.dead = np.array([_dead_share(*unit) for unit in units]) / supply
         self.rate = np.sqrt(b.weight / b.hinge_inertia)
-        """Of the pole's small swings, rad/s."""
+        """Angular frequency of the pole's small swings, in rad/s."""
         inertia = b.base_constant
         self.strongest = (
             np.maximum(self.full * (self.most - self.dead) - b.base_friction, 0.0) / inertia
@@ -110,7 +113,8 @@ class ModelBased:
         self.gain = self._regulators()
 
     def act(self, motion: Motion, last_duty: Array) -> Array:
-        """Duties [units] for the units as they are; the last duty acts until the delay is over."""
+        """Return duties [units] for the present motion; the last duty acts until the delay is
+        over."""
         later = self._predicted(motion, last_duty)
         position, angle, velocity, pole_velocity = later
         angle = np.remainder(angle + np.pi, 2.0 * np.pi) - np.pi
@@ -125,7 +129,7 @@ class ModelBased:
         return clipped
 
     def _predicted(self, motion: Motion, duty: Array) -> tuple[Array, Array, Array, Array]:
-        """Where the units will be when the next duty begins to act."""
+        """Predict the motion at which the next duty begins to act."""
         position, angle = motion.position, motion.angle
         velocity, pole_velocity = motion.velocity, motion.pole_velocity
         steps = 3
@@ -145,7 +149,7 @@ class ModelBased:
         return effort
 
     def _forces(self, angle: Array, velocity: Array, pole_velocity: Array) -> tuple[Array, ...]:
-        """The mass matrix, and the forces on base and pole but for the motor's."""
+        """Return the mass matrix, and the forces on base and pole except the motor's."""
         b = self._bodies
         sine, cosine = np.sin(angle), np.cos(angle)
         bend = b.turning * sine * cosine * velocity
@@ -171,7 +175,7 @@ class ModelBased:
         return scale * (hinge * base - coupling * pole), scale * (inertia * pole - coupling * base)
 
     def _swinging(self, state: Array) -> Array:
-        """The duty that pumps the pole's energy, keeps to the track and is spent by the motor."""
+        """Return the duty that pumps energy into the pole within the limits of track and motor."""
         gains, b = self.gains, self._bodies
         position, angle, velocity, pole_velocity = state.T
         energy = 0.5 * (pole_velocity / self.rate) ** 2 + np.cos(angle) - 1.0 - gains.surplus
@@ -198,18 +202,18 @@ class ModelBased:
         return duty
 
     def _stopping(self, position: Array, velocity: Array) -> Array:
-        """Where a base that is braked now comes to rest: braking takes v²/2a."""
+        """Return where a base that is braked now comes to rest: braking takes v²/2a."""
         braking = self.gains.edge_brake * self.strongest
         where: Array = position + velocity * np.abs(velocity) / (2.0 * braking)
         return where
 
     def _compensated(self, duty: Array) -> Array:
-        """The duty that the motor must be given, past its dead zone."""
+        """Return the duty that the motor must be given to overcome its dead zone."""
         compensated: Array = duty + self.dead * np.tanh(duty / (0.3 * self.dead + 0.01))
         return compensated
 
     def _regulators(self) -> Array:
-        """Gains [units, 4] on position, angle and their velocities."""
+        """Return gains [units, 4] on position, angle and their velocities."""
         b, gains, units = self._bodies, self.gains, len(self.limit)
         inverse = np.zeros((units, 2, 2))
         inverse[:, 0, 0], inverse[:, 1, 1] = b.hinge_inertia, b.base_constant
@@ -238,7 +242,7 @@ class ModelBased:
 
 
 def _riccati(step: Array, push: Array, cost: Array, duty_cost: Array) -> Array:
-    """Solutions [units, n, n] of discrete algebraic Riccati equations, by doubling.
+    """Solve discrete algebraic Riccati equations by doubling; return the solutions, [units, n, n].
 
     Chu, Fan, Lin, Wang, "Structure-preserving algorithms for periodic discrete-time algebraic
     Riccati equations" (2004): each round covers twice as many ticks.
@@ -258,7 +262,7 @@ def _riccati(step: Array, push: Array, cost: Array, duty_cost: Array) -> Array:
 
 
 def _dead_share(rig: Rig, parameters: Parameters) -> float:
-    """Duty that does not move the motor, at its nominal supply."""
+    """Return the duty that does not move the motor, at its nominal supply."""
     motor = rig.motor
     dead = getattr(motor, "dead_zone_v", 0.0) / motor.supply_v
     return float(dead * parameters.dead_zone_factor)

@@ -248,7 +248,7 @@ class Target:
         self._pass = pass_of(network, rows, dtype)
 
     def __call__(self, observations: Tensor, noise: list[Tensor]) -> Tensor:
-        """Sampled actions [S, B, m] for observations [S, B, n]."""
+        """Return sampled actions [S, B, m] for observations [S, B, n]."""
         return self._pass.actions(observations, noise)
 
     def soft_update(self, values: Tensor, rate: float) -> None:

@@ -71,7 +71,7 @@ class Batches:
         self._table = torch.cat([self._table, self._rows(dataset)])
 
     def sample(self, generators: Sequence[torch.Generator], turn: int = 0) -> Batch:
-        """A minibatch for each generator's student, drawn with replacement.
+        """Draw a minibatch for each generator's student, with replacement.
 
         If there are several tasks, a minibatch is from one: the first's in turn 0, the second's in
         turn 1 and so on, cyclically.

@@ -82,7 +82,7 @@ def read_npz(path: Path) -> Dataset:
 
 
 def _kind_of_values(path: Path, arrays: dict[str, NDArray[Any]]) -> str | None:
-    """`q_values` or `logits`: whichever array there is."""
+    """Return `q_values` or `logits`, whichever array there is."""
     kinds = [kind for kind in VALUES if kind in arrays]
     if len(kinds) > 1:
         raise UserError(f"{path} has both {' and '.join(kinds)}; leave one of them out")

@@ -45,7 +45,7 @@ class EnvironmentParts:
 
     @property
     def name(self) -> str:
-        """The name as text."""
+        """Return the name as text."""
         if not self.kwargs and not self.wrappers:
             return self.id
         parts = {"id": self.id, "kwargs": self.kwargs, "wrappers": list(self.wrappers)}
@@ -53,13 +53,13 @@ class EnvironmentParts:
 
     @property
     def modules(self) -> set[str]:
-        """Modules that must be imported to make the environment."""
+        """Return the modules that must be imported to make the environment."""
         places = [text for text in (self.id, *self.wrappers) if ":" in text]
         return {place.partition(":")[0] for place in places}
 
     @property
     def options(self) -> str:
-        """The options of a command line that name it."""
+        """Return the options of a command line that name the environment."""
         words = [f"--env {self.id}"]
         words += [f"--env-kwargs '{json.dumps(self.kwargs)}'"] if self.kwargs else []
         words += [f"--wrapper {wrapper}" for wrapper in self.wrappers]
@@ -67,7 +67,7 @@ class EnvironmentParts:
 
 
 def parts_of(name: str) -> EnvironmentParts:
-    """The parts of a name.
+    """Return the parts of a name.
 
     Raises:
         UserError: the name begins like JSON but is not such an object.
@@ -201,7 +201,7 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
 
 
 def rig_of(name: str, options: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """What `PendulumEnv` is made with, where the name is a rig's and nothing stands around it.
+    """Return the arguments of `PendulumEnv` if the name is a rig's without wrappers.
 
     Such an environment's episodes may be run many at once (`plants.side_by_side`).
 
@@ -281,7 +281,7 @@ def _wrapped(environment: gymnasium.Env[Any, Any], place: str) -> gymnasium.Env[
 
 
 def _imported(module: str, asked_by: str) -> Any:
-    """The module, also of the current folder, which goes last on the path."""
+    """Import the module, also from the current folder, which goes last on the path."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:

@@ -54,13 +54,13 @@ class ChannelsLast(gymnasium.ObservationWrapper[Any, Any, Any]):
         self.observation_space = Box(low, high, dtype=space.dtype)
 
     def observation(self, observation: NDArray[Any]) -> NDArray[Any]:
-        """Of pixels, the frames in order."""
+        """Return the observation with the frames' pixels in order."""
         return np.moveaxis(np.asarray(observation), 0, -1)
 
 
 def _atari(place: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
-    """An Atari game behind DQN's wrappers: up to 30 idle steps at the start, every fourth frame,
-    84 x 84 pixels of grey from 0 to 1, four of these together.
+    """Make an Atari game behind DQN's wrappers: up to 30 idle steps at the start, every fourth
+    frame, 84 x 84 pixels of grey from 0 to 1, four of these together.
 
     With `obs_type` "ram" the console's 128 bytes, of every fourth frame; `screen_size` is that of
     the image.
@@ -89,7 +89,7 @@ FAMILIES = {
     "MinAtar": Family("minatar.gym", "minatar", _register_minatar, _minatar),
     "ALE": Family("ale_py", "atari", gymnasium.register_envs, _atari),
 }
-"""Families by the part of an id before the slash."""
+"""The families by the part of an id before the slash."""
 
 
 def made_of_family(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any] | None:

@@ -72,7 +72,7 @@ def _check_part(space: Any, said: str, one_of_several: bool) -> None:
 
 
 def _names(key: str, space: Box) -> list[str]:
-    """KEY of a single number, KEY_0 … of a vector, KEY_0_0 … of a matrix."""
+    """Return KEY for a single number, KEY_0 … for a vector, KEY_0_0 … for a matrix."""
     if space.shape in ((), (1,)):
         return [key]
     return ["_".join([key, *map(str, index)]) for index in np.ndindex(space.shape)]

@@ -1,4 +1,4 @@
-"""Many students of one form, acting side by side: the same kept weights with other values."""
+"""Many students of one form, acting side by side: the same kept weights have other values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Stacked:
     of: Mlp
 
     def act(self, observations: Array) -> Array:
-        """Actions [students, B, m] in physical units for observations [students, B, n]."""
+        """Return actions [students, B, m] in physical units for observations [students, B, n]."""
         network = self.of
         hidden: Array = (observations - network.observation_offset) / network.observation_scale
         layers = zip(self.weights, self.biases, network.activations, strict=True)
@@ -69,7 +69,7 @@ class KeptParameters:
         return sum(self._sizes)
 
     def values(self) -> Values:
-        """As the layers have them, [parameters]: the weights layer by layer, then the biases."""
+        """Return the present values, [parameters]: the weights layer by layer, then the biases."""
         parts = [
             layer.mean[place][kept]
             for layer, place, kept in zip(self._layers, self._places, self._kept, strict=True)
@@ -81,7 +81,7 @@ class KeptParameters:
         return np.concatenate(parts).astype(np.float64)
 
     def stacked(self, values: Values) -> Stacked:
-        """Students with these values [students, parameters]."""
+        """Return students with these values, [students, parameters]."""
         weights, biases = self._parts(values)
         stacked_weights, stacked_biases = [], []
         for part, kept in zip(weights, self._kept, strict=True):
@@ -95,7 +95,8 @@ class KeptParameters:
         return Stacked(tuple(stacked_weights), tuple(stacked_biases), self._network)
 
     def layers(self, values: Values) -> tuple[StudentLayer, ...]:
-        """The student with these values [parameters]; what feeds nothing stays as it was."""
+        """Return the student with these values, [parameters]; what feeds nothing stays as it
+        was."""
         weights, biases = self._parts(values)
         made = []
         for i, layer in enumerate(self._layers):

@@ -1,13 +1,12 @@
 """Fine-tuning under the mask: the kept weights imitate the teacher once more, without noise.
 
-Variational dropout shrinks what it keeps and leaves behind what it cut. With the mask held, plain
-imitation mends both in a small part of the time that the distillation took. Where fewer weights are
-wanted, the least of them are cut on the way, a few at a time, so that the others can take over
-(gradual magnitude pruning: Zhu and Gupta 2017).
+Variational dropout shrinks the weights that it keeps, and the others do not compensate for those
+that it cuts. With the mask held, plain imitation repairs both in a small part of the time that the
+distillation took. If fewer weights are wanted, the least important are cut on the way, a few at a
+time, so that the others can take over (gradual magnitude pruning: Zhu and Gupta 2017).
 
-How a step is made is the business of two classes: `FirstOrder` (first_order.py), Adam on
-minibatches, for any size, and `SecondOrder` (second_order.py), for students small enough that their
-curvature is known.
+A step is made by one of two classes: `FirstOrder` (first_order.py), Adam on minibatches, for any
+size, and `SecondOrder` (second_order.py), for students small enough that their curvature is known.
 """
 
 from __future__ import annotations

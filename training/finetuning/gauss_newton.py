@@ -74,7 +74,8 @@ class Parameters:
 
     @torch.no_grad()
     def jacobian(self, observations: Tensor, jacobian: Tensor) -> Tensor:
-        """Actions [m, B]; their Jacobian in the parameters are written into `jacobian` [m, P, B].
+        """Return the actions [m, B], and write their Jacobian in the parameters into `jacobian` [m,
+        P, B].
 
         Rows stand side by side, so that taking a neuron's is copying one line of memory; and memory
         that is used again costs less than the products that fill it.

@@ -1,10 +1,10 @@
-"""A search for a higher return: what a student gains beyond imitation, its mask held.
+"""Search for a higher return: improve a student beyond imitation, with its mask held.
 
-Imitation makes a student as good as its teacher at best, and it misses what its teacher misses. A
-few hundred weights can be improved by their return itself: evolution strategies (Salimans et al.
-2017) with mirrored perturbations, all of which act in the same episodes. Half of these are of the
-starts and units with which the student returned least, and losses there count twice. A weight is
-perturbed the less, the more the actions depend on it.
+Imitation makes a student as good as its teacher at best, and the student fails where its teacher
+fails. A few hundred weights can be improved by their return itself, with evolution strategies
+(Salimans et al. 2017). The perturbations are mirrored, and all of them act in the same episodes.
+Half of these have the starts and units with which the student returned least, and losses there
+count twice. A weight is perturbed the less, the more the actions depend on it.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ from sparsectl.training.rollouts.together import OfRig, OneByOne, Together
 from sparsectl.training.settings import SearchSettings
 
 SENSITIVITY_ROWS = 2_000
-"""Observations that say how much the actions depend on a parameter."""
+"""Number of observations that show how much the actions depend on a parameter."""
 
 LEAST_SENSITIVITY = 0.1
-"""Of an action's range for each unit of a parameter: what hardly matters moves no further."""
+"""Floor of a parameter's sensitivity, as the change of an action, relative to its range, per unit
+of the parameter; parameters that hardly matter move no farther."""
 
 MOMENTUM = 0.9
 
 LOOKS = 20
-"""Generations after which the hard episodes are sought anew."""
+"""Generations after which the hard episodes are searched for anew."""
 
 HARD_SHARE = 0.03
-"""Of the pool, that count as hard: those that returned least."""
+"""Share of the pool that counts as hard: the episodes that returned least."""
 
 TAIL_LOSS = 0.15
-"""A return that is less than the mean by more than this share of it counts twice in what is
-missing."""
+"""A return below the mean by more than this share of the mean is counted with twice the
+shortfall."""
 
 RIG_EPISODES, OTHER_EPISODES = 2_048, 64
-"""Side by side."""
+"""Most episodes that run side by side."""
 
 
 class ReturnSearch:
@@ -94,7 +95,7 @@ class ReturnSearch:
         self._scale = self._perturbations(network, observations[rows])
 
     def update(self) -> None:
-        """A generation: perturb, act, and move where the perturbed return more."""
+        """Run one generation: perturb, act, and move towards the perturbations that return more."""
         if self.steps_done % LOOKS == 0:
             self._look()
         settings, generation = self.settings, self.steps_done
@@ -120,11 +121,12 @@ class ReturnSearch:
         self.steps_done += 1
 
     def layers(self) -> tuple[StudentLayer, ...]:
-        """The student's layers as they are now."""
+        """Return the student's present layers."""
         return self._parameters.layers(self._values.numpy())
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next generation depends on, but the seed and the count of generations."""
+        """Return everything that the next generation depends on, except the seed and the number of
+        generations."""
         return {
             "search.values": self._values,
             "search.momentum": self._momentum,
@@ -133,7 +135,7 @@ class ReturnSearch:
         }
 
     def load(self, state: dict[str, Tensor], steps_done: int) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
         self.steps_done = steps_done
@@ -142,7 +144,7 @@ class ReturnSearch:
         return max(self.settings.episodes // 2, round(HARD_SHARE * self.settings.pool))
 
     def _look(self) -> None:
-        """Run the student as it is in the whole pool: which episodes are hard now."""
+        """Run the present student in the whole pool, and note which episodes are hard now."""
         numbers = list(range(self.settings.pool))
         returns = self._returns(self._values.numpy()[None], [(0, each) for each in numbers])[0]
         self._hard.copy_(torch.from_numpy(np.argsort(returns, kind="stable")[: len(self._hard)]))
@@ -151,20 +153,23 @@ class ReturnSearch:
             self._least[0] = mean - TAIL_LOSS * abs(mean)
 
     def _numbers(self, random: np.random.Generator) -> list[tuple[int, int]]:
-        """Half hard episodes of the pool, half of them such as no generation had before."""
+        """Return the generation's episodes: half of them hard ones of the pool, half such as no
+        generation had before."""
         count = self.settings.episodes
         hard = random.choice(self._hard.numpy(), count // 2, replace=False)
         fresh = [(self.steps_done + 1, number) for number in range(count - count // 2)]
         return [*((0, int(number)) for number in hard), *fresh]
 
     def _fitness(self, returns: Values) -> Values:
-        """Of returns [students, episodes]: the mean, less what is missing to the least wanted."""
+        """Return the fitness [students] for returns [students, episodes]: the mean, less the mean
+        shortfall from the threshold of a low return."""
         missing = np.maximum(float(self._least[0]) - returns, 0.0)
         fitness: Values = (returns - missing).mean(axis=1)
         return fitness
 
     def _returns(self, values: Values, numbers: Sequence[tuple[int, int]]) -> Values:
-        """Returns [students, episodes] of students with these values [students, parameters]."""
+        """Return returns [students, episodes] of students with these values, [students,
+        parameters]."""
         most = self._episodes.most
         if len(numbers) > most:
             parts = [numbers[i : i + most] for i in range(0, len(numbers), most)]
@@ -190,8 +195,8 @@ class ReturnSearch:
         return returns
 
     def _perturbations(self, network: Mlp, observations: Array) -> Values:
-        """How far a perturbation of 1 moves each parameter: where it is alone, and small, actions
-        change by their range times it."""
+        """Return how far a perturbation of 1 moves each parameter, such that a small one, alone,
+        changes the actions by about that multiple of their range."""
         values = self._parameters.values()
         at = self._parameters.stacked(values[None]).act(observations[None])[0]
         scale = np.empty_like(values)
@@ -206,7 +211,7 @@ class ReturnSearch:
 
 
 class _Episodes:
-    """Episodes of an environment, stepped side by side and again and again."""
+    """Runs episodes of an environment side by side, again and again."""
 
     def __init__(self, environment: str, seed: int) -> None:
         self.environment, self._seed = environment, seed
@@ -215,7 +220,7 @@ class _Episodes:
         self._environments: list[gymnasium.Env[object, object]] = []
 
     def begin(self, numbers: Sequence[tuple[int, int]]) -> Together:
-        """Begin these, each (generation, number); 0 is the pool."""
+        """Begin these episodes, each (generation, number); generation 0 is the pool."""
         seed = self._seed
         if self._of_rig is not None:
             return OfRig(

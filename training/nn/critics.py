@@ -75,7 +75,7 @@ class Networks:
             self._exact.copy_(self._low)
 
     def part(self, which: slice) -> Part:
-        """Some of the networks."""
+        """Return some of the networks."""
         return Part(
             [weight[which] for weight in self.weights],
             [bias[which] for bias in self.biases],
@@ -94,7 +94,8 @@ class Part(NamedTuple):
 
 
 def parameter_shapes(sizes: Sequence[int], count: int) -> list[tuple[int, ...]]:
-    """Shapes of the parameters in the order of the flat tensor: weight and bias a layer."""
+    """Return shapes of the parameters in the order of the flat tensor: weight and bias per
+    layer."""
     shapes: list[tuple[int, ...]] = []
     for fan_in, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
         shapes += [(count, fan_in, outputs), (count, 1, outputs)]
@@ -128,7 +129,7 @@ class Pass:
         self._top = self._hidden[-1] if exact else buffer(sizes[-2], torch.float32)
 
     def values(self, part: Part, inputs: Tensor) -> Tensor:
-        """Values [K, B], float32, for inputs [K, B, inputs]."""
+        """Return values [K, B], float32, for inputs [K, B, inputs]."""
         below = inputs
         for weight, bias, out in zip(part.weights, part.biases, self._hidden, strict=True):
             torch.baddbmm(bias, below, weight, out=out)
@@ -203,13 +204,13 @@ class FirstCritics:
 
     @torch.no_grad()
     def value(self, state_action: Tensor) -> Tensor:
-        """Q1's values [S, B] for observations beside actions [S, B, n + m]."""
+        """Return Q1's values [S, B] for observations beside actions [S, B, n + m]."""
         self._inputs.copy_(state_action)
         return self._pass.values(self._networks, self._per_network).view(self._inputs.shape[:2])
 
     @torch.no_grad()
     def value_and_gradient(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Q1's values [S, B] and their gradients in the actions [S, B, m]."""
+        """Return Q1's values [S, B] and their gradients in the actions, [S, B, m]."""
         n = observations.shape[2]
         self._inputs[..., :n] = observations
         self._inputs[..., n:] = actions
@@ -307,7 +308,7 @@ class TwinCritics:
         self.target.refresh()
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next update depends on; not copies."""
+        """Return everything that the next update depends on; not copies."""
         return {**self.adam.state("critics"), "target_critics": self.target_values}
 
     def loaded(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a student is trained."""
+"""Choose the device that a student is trained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sparsectl.common.errors import UserError
 
 
 def chosen_device(name: str) -> torch.device:
-    """The device of that name; auto is CUDA where there is one.
+    """Return the device of that name; auto is CUDA where there is one.
 
     Raises:
         UserError: there is no such device here.

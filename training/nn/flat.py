@@ -14,7 +14,8 @@ Shape = tuple[int, ...]
 
 
 def views(values: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """Consecutive parts of a flat tensor [P], each as a tensor of its shape, sharing its memory."""
+    """Return consecutive parts of a flat tensor [P], each as a tensor of its shape, sharing its
+    memory."""
     ends = list(accumulate(prod(shape) for shape in shapes))
     starts = [0, *ends]
     return [
@@ -50,7 +51,7 @@ class VectorAdam:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """One step of Adam along the gradient as it stands.
+        """Take one step of Adam along the present gradient.
 
         As torch.optim.Adam's, called without the class, whose own work takes as long.
         """
@@ -72,11 +73,11 @@ class VectorAdam:
         )
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """The rate of the steps from now on."""
+        """Set the learning rate of the steps from now on."""
         self._rate = learning_rate
 
     def state(self, name: str) -> dict[str, Tensor]:
-        """Parameters, moments and count of steps, for a checkpoint; not copies."""
+        """Return parameters, moments and the number of steps, for a checkpoint; not copies."""
         return {
             f"{name}.values": self.values,
             f"{name}.first_moment": self._first,
@@ -96,11 +97,11 @@ class FlatAdam(VectorAdam):
             parameter.grad = view
 
     def step(self, *losses: Tensor, gradients: Sequence[Tensor | None] | None = None) -> None:
-        """One step of Adam down the losses; other modules in them are left alone.
+        """Take one step of Adam down the losses; other modules in them are left alone.
 
         Args:
-            losses: scalars; or tensors with, in `gradients`, what the whole loss changes by as each
-                of their elements does.
+            losses: scalars, or tensors that are not; then `gradients` has, for each, the derivative
+                of the whole loss with respect to its elements.
         """
         self.gradient.zero_()
         torch.autograd.backward(losses, gradients, inputs=self._parameters)

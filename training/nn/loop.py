@@ -27,10 +27,10 @@ class Trainer(Protocol):
     losses: dict[str, Tensor]
 
     def update(self) -> None:
-        """One minibatch."""
+        """Update on one minibatch."""
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next update depends on."""
+        """Return everything that the next update depends on."""
 
 
 class Stop:

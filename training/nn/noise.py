@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 TABLE = 2**22
-"""Numbers; more where a draw would be a good part of it."""
+"""Size of the table in numbers; it is larger where a draw would be a good part of it."""
 DRAWS_IN_TABLE = 16
 
 
 @cache
 def normal_table(size: int, dtype: torch.dtype) -> Tensor:
-    """As many independent standard normal numbers, the same ones each time."""
+    """Return so many independent standard normal numbers, the same ones each time."""
     return torch.randn(size, generator=torch.Generator().manual_seed(0)).to(dtype)
 
 
@@ -52,7 +52,7 @@ class Noise:
         self.layers = [part.view(students, rows, -1) for part in parts]
 
     def draw(self, generators: Sequence[torch.Generator]) -> list[Tensor]:
-        """New numbers, [S, B, width] a layer; they hold until the next call."""
+        """Draw new numbers, [S, B, width] per layer; they are valid until the next call."""
         if self._all.device.type == "cpu":
             self._pick(generators)
             return self.layers

@@ -106,8 +106,8 @@ class AggregatedData:
         return mined(self.rollouts.transitions(behaviour, series, tries * count, label), count)
 
     def imitation_error(self, student: ActingPolicy) -> float:
-        """Mean squared difference from the teacher over all transitions, in units of the action;
-        where actions are choices the share of transitions in which it takes another."""
+        """Return the mean squared difference from the teacher over all transitions, in units of the
+        action; where actions are choices, the share of transitions in which it takes another."""
         if self.parts[0].has_choices:
             others = [
                 (student.act(p.observations) != p.teacher_actions)[~np.isnan(p.teacher_actions)]

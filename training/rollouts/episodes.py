@@ -54,7 +54,7 @@ PRELOADED = [
     *("__main__", __name__, "sparsectl.plants.side_by_side"),
     "sparsectl.training.rollouts.unblocked",
 ]
-"""What the server process imports of which workers are copies, in this order."""
+"""Modules that the server process imports of which workers are copies, in this order."""
 
 
 def check_fit(policy: ActingPolicy, signals: dict[str, Any], environment: str) -> None:
@@ -157,8 +157,8 @@ class Rollouts:
     def episodes(
         self, behaviour: Behaviour, seed: Seed, first: int = 0, number: int | None = None
     ) -> Iterator[Episode]:
-        """`number` episodes from `first` on, or without end where it is None; episode k depends on
-        (seed, k) alone. Workers run ahead of who takes them, but not beyond the last."""
+        """Yield `number` episodes from `first` on, or without end where it is None; episode k
+        depends on (seed, k) alone. Workers run ahead of the consumer, but not beyond the last."""
         assert self._pool is not None, "use Rollouts as a context manager"
         check_fit(behaviour.actor, self.signals, self.environment)
         if behaviour.teacher is not None:

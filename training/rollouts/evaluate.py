@@ -1,4 +1,4 @@
-"""The return of a policy in an environment, with a confidence interval."""
+"""Measure the return of a policy in an environment, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sparsectl.training.rollouts.together import SIDE_BY_SIDE, together
 
 @dataclass(frozen=True)
 class Episodes:
-    """What a batch of episodes gave, arrays of shape [episodes]."""
+    """The results of a batch of episodes, arrays of shape [episodes]."""
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
@@ -89,7 +89,7 @@ def run_episodes(
 
 
 def _own_limit(env: gymnasium.Env[Any, Any]) -> int | None:
-    """Of an environment that ends its episodes without Gymnasium's wrapper."""
+    """Return the limit of an environment that ends its episodes without Gymnasium's wrapper."""
     limit: int | None = getattr(env.unwrapped, "max_episode_steps", None)
     return limit
 
@@ -122,7 +122,8 @@ def expected_steps(
 def successes_of(
     said: Sequence[bool | None], returns: NDArray[np.float64], threshold: float | None
 ) -> NDArray[np.bool_] | None:
-    """Which episodes succeeded, as the environment says it, or else by its registered threshold.
+    """Return which episodes succeeded, as the environment says it, or else by its registered
+    threshold.
 
     Args:
         said: `info["is_success"]` at each episode's end, None where it was not there.
@@ -154,7 +155,7 @@ def summarise(episodes: Episodes) -> dict[str, Any]:
 
 
 def plant_of(env: gymnasium.Env[Any, Any], env_id: str) -> Any:
-    """The plant of one of this project's environments.
+    """Return the plant of one of this project's environments.
 
     Raises:
         UserError: it is none of them.
@@ -168,7 +169,7 @@ def plant_of(env: gymnasium.Env[Any, Any], env_id: str) -> Any:
 def trace_episode(
     env_id: str, act: Act | Recurrent, *, seed: int
 ) -> dict[str, NDArray[np.float64]]:
-    """One episode of a plant's environment as arrays over time: what the report draws."""
+    """Return one episode of a plant's environment as arrays over time, which the report draws."""
     env = make_environment(env_id)
     plant = plant_of(env, env_id)
     duties = plant.motor.duties
@@ -262,7 +263,7 @@ def check_policy(policy: ActingPolicy, env_id: str, source: Path) -> None:
 
 
 def trace_file(path: Path) -> Path:
-    """The `.npz` of that name."""
+    """Return the path of the `.npz` of that name."""
     return path.with_suffix(".npz") if path.name else path
 
 

@@ -1,4 +1,5 @@
-"""Episodes side by side, whatever steps them: environments one by one, or a rig's units at once."""
+"""Run episodes side by side, whatever steps them: environments one by one, or a rig's units at
+once."""
 
 from __future__ import annotations
 
@@ -19,16 +20,16 @@ from sparsectl.training.rollouts.seeds import Series, episode_seed
 Flags = NDArray[np.bool_]
 
 SIDE_BY_SIDE = 256
-"""Episodes at once: more would only fill the memory."""
+"""Most episodes at once; more would only fill the memory."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What one action of each episode led to, [episodes, ...]; where an episode was over before it
-    means nothing."""
+    """The results of one action of each episode, [episodes, ...]; those of an episode that was
+    already over mean nothing."""
 
     observations: Array
-    """Before the actions."""
+    """Observations before the actions."""
     rewards: NDArray[np.float64]
     after: Array
     terminated: Flags
@@ -51,14 +52,14 @@ class Together(Protocol):
 
     @property
     def successes(self) -> list[bool | None]:
-        """What is said of each at its end; None: nothing."""
+        """Return what the environment says of each episode's success at its end; None: nothing."""
 
     def step(self, actions: Array) -> Steps:
         """Execute the actions [episodes, m] of the episodes that are not over."""
 
 
 class OneByOne:
-    """Episodes of as many environments, which nobody else steps meanwhile."""
+    """Steps an environment for each episode; nobody else may step them meanwhile."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class OneByOne:
 
 
 class OfRig:
-    """Episodes of one rig's units, stepped at once; the same as of its environment."""
+    """Steps the episodes of one rig's units at once, with the same results as its environment."""
 
     def __init__(
         self, options: dict[str, Any], seeds: Sequence[int], start: str | None = None

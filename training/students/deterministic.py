@@ -55,7 +55,7 @@ class DeterministicStudent(nn.Module):
         return []
 
     def forward(self, observations: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
-        """Actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n]."""
+        """Return actions [S, B, m] in [-1, 1], or values of choices, for observations [S, B, n]."""
         last, observed = len(self.means) - 1, observations.shape[:2]
         if self.convolution is not None:
             observations = patches(observations, self.convolution)

@@ -1,4 +1,4 @@
-"""A student of one logit for each observation and action, distilled along sampled trajectories."""
+"""Distil a student with one logit for each observation and action, along sampled trajectories."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def distilled(
     critic_rate: float = 0.1,
     segment: int | None = None,
 ) -> Array:
-    """The student's probabilities [marks, S, A] after so many trajectories.
+    """Return the student's probabilities [marks, S, A] after these numbers of trajectories.
 
     Args:
         method: a row of the table.
-        world: where trajectories are sampled.
+        world: world in which trajectories are sampled.
         teacher: π, probabilities [S, A], none of them 0.
         teachers_values: V_π [S].
-        rate: of the update along one trajectory.
-        marks: numbers of trajectories, rising, after which the student is looked at.
-        seed: of the sampling.
-        critic_rate: of V_πθ by TD(0), and of a baseline, where the method has it.
-        segment: where episodes never end, the steps between two updates; the next trajectory
+        rate: step size of the update along one trajectory.
+        marks: numbers of trajectories, ascending, after which the student is recorded.
+        seed: seed of the sampling.
+        critic_rate: step size of TD(0) for V_πθ, and for a baseline, if the method has it.
+        segment: number of steps between two updates, if episodes never end; the next trajectory
             begins where the last one stopped.
     """
     logits = np.zeros((world.observations, world.actions))
@@ -92,7 +92,8 @@ def _uniform(random):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _softmax(logits, row, probabilities, sums):  # type: ignore[no-untyped-def]
-    """Of a row, with the running sums that an action is drawn by; returns log Σ exp."""
+    """Compute the softmax of a row, with the running sums that an action is drawn by; return log Σ
+    exp."""
     actions = logits.shape[1]
     largest = logits[row, 0]
     for action in range(1, actions):
@@ -111,7 +112,7 @@ def _softmax(logits, row, probabilities, sums):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _drawn(sums, row, random):  # type: ignore[no-untyped-def]
-    """The first action whose running sum is above a number drawn from [0, 1)."""
+    """Return the first action whose running sum is above a number drawn from [0, 1)."""
     wanted = _uniform(random)
     low, high = 0, sums.shape[1] - 1
     while low < high:
@@ -125,7 +126,8 @@ def _drawn(sums, row, random):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _trials(chance, random):  # type: ignore[no-untyped-def]
-    """How many trials fail before one of this chance succeeds: one draw in place of many."""
+    """Draw how many trials fail before one of this chance succeeds; this is one draw in place of
+    many."""
     if chance <= 0.0:
         return LONGEST
     return min(int(np.log(1.0 - _uniform(random)) / np.log(1.0 - chance)), LONGEST)

@@ -1,9 +1,9 @@
-"""What a policy of a small world returns, exactly: the chain that it makes is solved.
+"""Compute exactly what a policy of a small world returns, by solving its Markov chain.
 
-An agent in a grid reaches cells at most a row away, so that the equations have a narrow band and
-are solved in S·w² operations in place of S³; what leads back to the start is one more column, by
-Sherman and Morrison's formula. Each row's diagonal outweighs the rest, as an episode may end after
-every action, so that elimination needs no pivots (Golub and Van Loan 2013, section 4.1).
+An agent in a grid reaches cells at most a row away. The equations therefore have a narrow band and
+are solved in S·w² operations instead of S³; the moves back to the start are one more column, by
+Sherman and Morrison's formula. Each row's diagonal outweighs the rest, because an episode may end
+after every action, so that elimination needs no pivots (Golub and Van Loan 2013, section 4.1).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Array = NDArray[np.float64]
 
 MOVE_COUNT = len(MOVES)
 SELDOM = 1e-6
-"""An ending as rare as never, at which every chain can still be solved."""
+"""Probability of an ending that is practically never, at which every chain can still be solved."""
 
 
 def values(world: GridWorld, policy: Array) -> Array:
-    """V(s), the expected sum of rewards from each state on, [S].
+    """Return V(s), the expected sum of rewards from each state on, [S].
 
     Args:
-        world: where.
+        world: the world.
         policy: probabilities of actions [S, A].
     """
     band, to_start, entered = _chain(world, policy)
@@ -40,7 +40,7 @@ def values(world: GridWorld, policy: Array) -> Array:
 
 
 def visits(world: GridWorld, policy: Array) -> Array:
-    """How often an episode is expected to act in each state, [S]."""
+    """Return how often an episode is expected to act in each state, [S]."""
     band, to_start, _ = _chain(world, policy)
     columns = np.zeros((world.states, 1))
     columns[world.start] = 1.0
@@ -51,25 +51,28 @@ def visits(world: GridWorld, policy: Array) -> Array:
 
 
 def expected_return(world: GridWorld, policy: Array) -> float:
-    """From the start."""
+    """Return the expected return from the start."""
     return float(values(world, policy)[world.start])
 
 
 def average_reward(world: GridWorld, policy: Array) -> float:
-    """A step, in the long run, of a world that moves the agent to the start and never ends."""
+    """Return the reward per step, in the long run, if the agent is moved to the start and episodes
+    never end."""
     endless = replace(world, ending=SELDOM, restarts=True)
     return expected_return(endless, policy) * SELDOM
 
 
 def divergence(world: GridWorld, teacher: Array, student: Array, along: Array) -> float:
-    """KL(π‖π_θ) a step, averaged over the states that the policy `along` visits, nats."""
+    """Return KL(π‖π_θ) per step, averaged over the states that the policy `along` visits, in
+    nats."""
     weight = visits(world, along)
     ratio = np.log(np.maximum(teacher, 1e-300)) - np.log(np.maximum(student, 1e-300))
     return float((teacher * ratio).sum(axis=1) @ weight / weight.sum())
 
 
 def _chain(world: GridWorld, policy: Array) -> tuple[Array, Array, Array]:
-    """I − T in band storage [S, 2w + 1], the chance of being moved to the start [S], E[r] [S]."""
+    """Return I − T in band storage [S, 2w + 1], the chance of being moved to the start [S], and
+    E[r] [S]."""
     width = int(np.abs(world.after - np.arange(world.states)[:, None]).max())
     band = np.zeros((world.states, 2 * width + 1))
     to_start, entered = np.zeros(world.states), np.zeros(world.states)

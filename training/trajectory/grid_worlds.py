@@ -15,12 +15,12 @@ MOVES: Final = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Up, right, down, left, as rows and columns."""
 
 WALL, OUTSIDE = -1.0e6, -2.0e6
-"""What a view shows where nobody can go: no reward of a world is as low."""
+"""Values that a view shows where nobody can go; every reward of a world is higher."""
 
 
 @dataclass(frozen=True)
 class Chances:
-    """With what probability a cell becomes what, asked in this order (appendix 1.2).
+    """Probabilities of what a cell becomes, asked in this order (appendix 1.2).
 
     The paper's text that we could read gives the order and the + 10; the probabilities are ours,
     set so that most worlds have a few goals and a way to them.
@@ -76,7 +76,7 @@ class GridWorld:
         return int(self.seen_as.max()) + 1
 
     def with_actions(self, number: int) -> GridWorld:
-        """The world with `number` actions: action a moves as a modulo 4 does."""
+        """Return the world with `number` actions: action a moves as a modulo 4 does."""
         return replace(self, after=self.after[:, np.arange(number) % len(MOVES)])
 
 
@@ -129,7 +129,7 @@ def random_world(
 
 
 def corridor(length: int = 11, noise: float = 0.0) -> GridWorld:
-    """A row of cells that ends in a goal on the right and in a pit on the left."""
+    """Return a row of cells that ends in a goal on the right and in a pit on the left."""
     cells = np.arange(length)
     right, left = np.minimum(cells + 1, length - 1), np.maximum(cells - 1, 0)
     reward = np.zeros(length)
@@ -141,7 +141,7 @@ def corridor(length: int = 11, noise: float = 0.0) -> GridWorld:
 def _seen(
     content: NDArray[np.float64], terminal: NDArray[np.bool_], view: int | None
 ) -> NDArray[np.int32]:
-    """Number for number of what is seen from each cell: its surroundings, or its own place."""
+    """Number the cells by what is seen from each: its surroundings, or its own place."""
     if view is None:
         return np.arange(content.size, dtype=np.int32)
     width = 2 * view + 1

@@ -11,7 +11,8 @@ from sparsectl.training.trajectory.grid_worlds import MOVES, GridWorld
 Array = NDArray[np.float64]
 MOVE_COUNT = len(MOVES)
 FORGETTING = 0.7
-"""λ = n^-0.7 at the n-th try of an action in a state; a sum that converges wants (0.5, 1]."""
+"""Exponent of λ = n^-0.7 at the n-th try of an action in a state; a sum that converges needs one in
+(0.5, 1]."""
 
 
 def q_learning(
@@ -21,15 +22,15 @@ def q_learning(
     exploration: float = 0.2,
     optimism: float = 100.0,
 ) -> Array:
-    """Q [S, A] after so many transitions, undiscounted: the chance of ending is the horizon.
+    """Return Q [S, A] after so many transitions, undiscounted: the chance of ending is the horizon.
 
     Args:
-        world: it starts anew wherever an episode ends.
-        seed: of the episodes.
-        transitions: so many.
+        world: the world, which starts anew whenever an episode ends.
+        seed: seed of the episodes.
+        transitions: number of transitions.
         exploration: ε, the probability of an action drawn evenly.
-        optimism: Q of what was never tried: above what can be had, all of a world is tried, also
-            what lies behind pits (Sutton and Barto 2018, section 2.6).
+        optimism: initial Q. Above what can be had, all of a world is tried, also what lies behind
+            pits (Sutton and Barto 2018, section 2.6).
     """
     q = np.full((world.states, world.actions), optimism)
     _learn(
@@ -49,7 +50,7 @@ def q_learning(
 
 
 def noisy_greedy(q: Array, noise: float) -> Array:
-    """Probabilities [S, A] of the greedy action, and with probability `noise` of any."""
+    """Return probabilities [S, A] of the greedy action, and with probability `noise` of any."""
     states, actions = q.shape
     policy = np.full((states, actions), noise / actions)
     policy[np.arange(states), q.argmax(axis=1)] += 1 - noise

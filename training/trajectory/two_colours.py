@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 WEIGHT: Final = 4.0
-"""w, of the first start's loss beside the second's."""
+"""w, the weight of the first start's loss relative to the second's."""
 
 
 def _right(parameters: Array) -> Array:
@@ -36,7 +36,8 @@ def _right(parameters: Array) -> Array:
 
 
 def on_policy(parameters: Array) -> Array:
-    """Expected update direction of on-policy distillation, to be subtracted: ∇ of ℓ alone."""
+    """Return the expected update direction of on-policy distillation, to be subtracted: ∇ of ℓ
+    alone."""
     p, q = _right(parameters)
     slope = np.array([p * (1 - p), q * (1 - q)])
     direction: Array = slope * np.array([2 * q - 1, -WEIGHT * (2 * p - 1)])
@@ -44,7 +45,7 @@ def on_policy(parameters: Array) -> Array:
 
 
 def n_distill(parameters: Array) -> Array:
-    """Of N-distill: ∇ of the expected loss, the way there included."""
+    """Return that of N-distill: ∇ of the expected loss, including the way there."""
     p, q = _right(parameters)
     slope = np.array([p * (1 - p), q * (1 - q)])
     direction: Array = slope * (1 - WEIGHT) * np.array([2 * q - 1, 2 * p - 1])
@@ -52,7 +53,7 @@ def n_distill(parameters: Array) -> Array:
 
 
 def orbit_constant(parameters: Array) -> float:
-    """w cosh a + cosh b, which on-policy distillation keeps, step size going to 0.
+    """Return w cosh a + cosh b, which on-policy distillation keeps as its step size goes to 0.
 
     Along it da/dt = −p(1−p)(2q−1) and db/dt = w q(1−q)(2p−1), and sinh a = (2p−1) / (2p(1−p)), so
     that its derivative vanishes.
@@ -62,7 +63,8 @@ def orbit_constant(parameters: Array) -> float:
 
 
 def followed(field: Callable[[Array], Array], start: Array, rate: float, steps: int) -> Array:
-    """The parameters [steps + 1, 2] along an update's expectation, each step of size `rate`."""
+    """Return the parameters [steps + 1, 2] along an update's expectation, each step of size
+    `rate`."""
     path = [np.asarray(start, np.float64)]
     for _ in range(steps):
         path.append(path[-1] - rate * field(path[-1]))
