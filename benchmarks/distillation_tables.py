@@ -25,7 +25,7 @@ REWARDS = {
     Reward.ENVIRONMENT: "r_i",
 }
 DISTILL = "imitation and DAgger, ten steps"
-LOOKS = (10, 100, 1000, 30_000)
+MARKS = (10, 100, 1000, 30_000)
 FINAL = {
     "methods": "good teacher",
     "noisy teacher": "25 % noise",
@@ -78,7 +78,7 @@ def trajectory_methods() -> list[str]:
 def trajectory_thousand() -> list[str]:
     """The six methods, at some numbers of trajectories."""
     found = experiments()["thousand"]
-    columns = [found["marks"].index(mark) for mark in LOOKS]
+    columns = [found["marks"].index(mark) for mark in MARKS]
     rows = []
     for name, row in found["rows"].items():
         median = row["recovered_median"]
@@ -92,7 +92,7 @@ def trajectory_thousand() -> list[str]:
             ]
         )
     seconds = found["processor_seconds"]
-    heads = [f"after {mark:,}" for mark in LOOKS]
+    heads = [f"after {mark:,}" for mark in MARKS]
     return [
         f"{found['worlds']:,} worlds of 20 x 20 cells and 30,000 trajectories of each method took "
         f"{sum(seconds.values()):,.0f} seconds of one core, {seconds['teacher']:,.0f} of them for "

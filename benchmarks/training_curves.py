@@ -49,7 +49,7 @@ SETTINGS = BpdSettings(
     kl_multiplier=0.5,
     student_interval=1,
 )
-LOOKS = 3
+SAMPLES = 3
 """At each student on its way."""
 AVERAGED = 200
 """Updates before a look, of which the losses are."""
@@ -145,8 +145,8 @@ def curves(
     trainer: Plain | Engine, config: CurvesConfig, returned: Callable[[Layers], float]
 ) -> list[list[dict[str, float]]]:
     """For each look and seed: losses, weights kept, return."""
-    rows, steps = [], SETTINGS.steps // LOOKS
-    for _ in range(LOOKS):
+    rows, steps = [], SETTINGS.steps // SAMPLES
+    for _ in range(SAMPLES):
         for _ in range(steps - AVERAGED):
             trainer.update()
         losses = averaged(trainer, len(config.seeds))
@@ -225,7 +225,7 @@ def show(name: str, rows: list[list[dict[str, float]]]) -> None:
         for key in row[0]:
             values = np.array([figures[key] for figures in row])
             cells.append(f"{key} {values.mean():.4g} ± {standard_error(values):.2g}")
-        print(f"{name:18} {number * SETTINGS.steps // LOOKS:5}  " + "  ".join(cells), flush=True)
+        print(f"{name:18} {number * SETTINGS.steps // SAMPLES:5}  " + "  ".join(cells), flush=True)
 
 
 def standard_error(values: Any) -> float:

@@ -36,7 +36,7 @@ of the parameter; parameters that hardly matter move no farther."""
 
 MOMENTUM = 0.9
 
-LOOKS = 20
+HARD_INTERVAL = 20
 """Generations after which the hard episodes are searched for anew."""
 
 HARD_SHARE = 0.03
@@ -96,8 +96,8 @@ class ReturnSearch:
 
     def update(self) -> None:
         """Run one generation: perturb, act, and move towards the perturbations that return more."""
-        if self.steps_done % LOOKS == 0:
-            self._look()
+        if self.steps_done % HARD_INTERVAL == 0:
+            self._find_hard()
         settings, generation = self.settings, self.steps_done
         random = np.random.default_rng([self._seed, generation])
         noise = random.standard_normal((settings.pairs, len(self._values)))
@@ -143,7 +143,7 @@ class ReturnSearch:
     def _hard_count(self) -> int:
         return max(self.settings.episodes // 2, round(HARD_SHARE * self.settings.pool))
 
-    def _look(self) -> None:
+    def _find_hard(self) -> None:
         """Run the present student in the whole pool, and note which episodes are hard now."""
         numbers = list(range(self.settings.pool))
         returns = self._returns(self._values.numpy()[None], [(0, each) for each in numbers])[0]
