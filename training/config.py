@@ -179,21 +179,23 @@ class DistillConfig:
     """Folder for student.safetensors, the checkpoint and TensorBoard logs."""
 
     preset: Literal["auto", "paper", "authors", "quick", "thorough"] = "auto"
-    """auto: thorough. quick: takes about two minutes. thorough: takes about fifteen, with longer
-    fine-tuning; it measures each student that fits in 500 episodes, and the best three in 2,000
-    more. Both prune the last thousand weights by curvature. paper: a million steps by the paper's
-    formulas, without fine-tuning. authors: the same with the formulas of its authors' program."""
+    """auto: thorough. quick takes about two minutes. thorough takes about fifteen and fine-tunes
+    for longer; it measures each student that meets a --keep target in 500 episodes, and the best
+    three in 2,000 more. Both prune the last thousand weights by curvature. paper: a million steps
+    by the paper's formulas, without fine-tuning. authors: the same with the formulas of its
+    authors' program. The numbers in brackets below are what the presets set."""
 
     method: MethodName = "auto"
-    """auto: bpd; with --keep or --return gradual, which prunes while it fine-tunes (with quick,
-    bpd); with --table-bytes small. bpd: Bayesian Policy Distillation. group: dropout on whole
-    neurons. The others have no noise and prune weights or neurons while fine-tuning; small, td3bc
-    and bc train small dense networks. policy-distillation: for discrete actions, which all others
-    except td3bc and bc support too."""
+    """auto: bpd without a target; gradual with --keep or --return (bpd with quick); small with
+    --table-bytes. bpd: Bayesian Policy Distillation. group: dropout on whole neurons. The others
+    have no noise. small, td3bc and bc train small dense networks; the rest imitate and prune
+    weights or neurons while fine-tuning. policy-distillation is for discrete actions alone; the
+    others except td3bc and bc support these too. docs/training.md has a line for each."""
 
     loss: Literal["nll", "mse", "kl"] | None = None
-    """For discrete actions: nll of the teacher's choice, mse of its values, or kl divergence from
-    the softmax of its values over the temperature (kl)."""
+    """For discrete actions. kl: divergence from the softmax of the teacher's values over the
+    temperature. nll: negative log likelihood of its choice. mse: squared error of its values. (kl;
+    nll for a dataset without values)"""
 
     temperature: float | None = None
     """Temperature of kl; lower is sharper (0.01 for Q-values, 1 for logits)."""
@@ -207,12 +209,12 @@ class DistillConfig:
 
     table_bytes: Size | None = None
     """Target: the best student whose tables after export (weights, indices, biases) need at most
-    this many bytes; 2K is 2048. The code is the same for any student; `export --flash` counts it
-    too."""
+    this many bytes; 2K is 2048. The code, which is the same for any student, is not counted here,
+    but `export --flash` counts it."""
 
     table_encoding: str = "auto"
-    """The encoding that --table-bytes assumes, as in `export --encoding`; packed-int8 needs half
-    the bytes of auto."""
+    """The encoding in which --table-bytes counts, as in `export --encoding`; packed-int8 needs
+    about half the bytes of auto."""
 
     env: str | None = None
     """Gymnasium environment in which to measure the return after each stage; without it, training
@@ -222,11 +224,11 @@ class DistillConfig:
     """The teacher, which labels the states that the student reaches (DAgger); needs --env."""
 
     steps: int | None = None
-    """Minibatches of the distillation (paper 1,000,000)."""
+    """Minibatches of the distillation (4,000; paper 1,000,000)."""
 
     hidden: tuple[int, ...] | None = None
-    """Neurons of the student's hidden layers (128 128); --hidden alone: none, which
-    leaves one matrix and tanh."""
+    """Neurons of the student's hidden layers (64 64; paper 128 128). --hidden without a number:
+    none, which leaves one matrix and tanh."""
 
     channels: int | None = None
     """For images as observations: channels of the 3 x 3 convolution before the hidden layers (16);
@@ -236,31 +238,34 @@ class DistillConfig:
     """Transitions per minibatch (256)."""
 
     learning_rate: float | None = None
-    """Adam's learning rate for the student (paper 3e-4); short runs need a higher one to prune
-    enough weights."""
+    """Adam's learning rate for the student (4e-3; paper 3e-4); short runs need a higher one to
+    prune enough weights."""
 
     value_weight: float | None = None
-    """h, the weight of the value term (paper 0.5); 0: no value term and no critics."""
+    """h, the weight of the value term of bpd (0.5, as in the paper); 0: no value term and no
+    critics."""
 
     discount: float | None = None
     """Discount of future reward per step, for the critics (0.99)."""
 
     critics: Path | None = None
-    """File of critics that are fitted to the dataset once and shared by runs, instead of trained
-    along; if the file does not exist, it is made."""
+    """File of critics that are fitted to the dataset once and shared by several runs; without it,
+    each run trains its own. If the file does not exist, it is written."""
 
     critic_dtype: Literal["float32", "bfloat16"] | None = None
-    """bfloat16 cuts the training time to about two thirds on CPUs that support it (float32)."""
+    """Type of the hidden layers' products, of critics and student (float32); bfloat16 cuts the
+    training time to about two thirds on CPUs that support it."""
 
     kl_multiplier: float | None = None
-    """Factor on the paper's weight of the divergence; a larger one prunes more weights (paper
+    """Factor on the paper's weight of the divergence; a larger one prunes more weights (0.5; paper
     1)."""
 
     log_alpha_threshold: float | None = None
     """Weights whose log α reaches this are pruned (2)."""
 
     prior: str | None = None
-    """log-uniform (the paper's), relevance, gaussian, laplace or uniform."""
+    """Prior of a weight: log-uniform (the paper's, and the default), relevance, gaussian, laplace
+    or uniform."""
 
     prior_scale: float | None = None
     """Width of the Gaussian, Laplace and uniform priors (1)."""
@@ -269,20 +274,24 @@ class DistillConfig:
     """Control the weight of the divergence so that this many weights are kept."""
 
     kl_return: float | None = None
-    """Control it to keep this share of the teacher's return; needs --env and --teacher."""
+    """Control the weight of the divergence to keep this share of the teacher's return; needs --env
+    and --teacher."""
 
     kl_schedule: str | None = None
-    """How the weight of the divergence grows: constant, linear (as in the paper), exponential or
-    cosine."""
+    """How the weight of the divergence grows: constant, linear (as in the paper, and the default),
+    exponential or cosine."""
 
     noise: str | None = None
-    """local: the correct local reparameterisation; authors: the noise of the authors' program."""
+    """Noise of a layer's output. local (the default): local reparameterisation, whose variance is
+    that of the weights; authors: that of the authors' program."""
 
     units: str | None = None
-    """normalised, or physical: observations and actions in the environment's units."""
+    """Units of observations and actions in the loss: normalised, or physical, the environment's own
+    (normalised; paper and authors physical)."""
 
     imitation: str | None = None
-    """sum (as in the paper) or mean (as in its authors' program) over the elements of an action."""
+    """How the squared error combines the elements of an action: sum (as in the paper, and the
+    default) or mean (as in its authors' program)."""
 
     finetune: FinetuneOptions = FinetuneOptions()
 
@@ -295,11 +304,11 @@ class DistillConfig:
     """Seed of the initial weights, the minibatches, the weight noise and the DAgger rounds."""
 
     episodes: int | None = None
-    """Episodes that measure the return after each stage, if --env is given (20, quick 40,
-    thorough 500)."""
+    """Episodes that measure the return after each stage, if --env is given (thorough 500, quick 40,
+    paper 20)."""
 
     final_episodes: int | None = None
-    """Further episodes that decide between the three best students (thorough 2000, else 0)."""
+    """Further episodes that decide between the three best students (thorough 2,000, else 0)."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1 …; auto: CUDA if available."""

@@ -150,16 +150,20 @@ class FinetuneOptions:
     """Fine-tuning: imitation with the mask fixed, and pruning to fewer weights."""
 
     steps: int | None = None
-    """Minibatches of imitation with the mask fixed, at the end; 0: none."""
+    """Minibatches of Adam in each fine-tuning (thorough 24,000, quick 6,000, paper 0); 0: no
+    fine-tuning."""
 
     rounds: int | None = None
-    """DAgger rounds after the fine-tuning, each followed by as much fine-tuning again."""
+    """Fine-tunings at the final size after the first, each on new data of a DAgger round (thorough
+    6, quick 2)."""
 
     prune_rounds: int | None = None
-    """With --keep: fine-tunings while pruning, before the rounds at the final size (8)."""
+    """With --keep: fine-tunings in which weights are pruned, before those at the final size
+    (thorough 10, quick 3)."""
 
     score: str | None = None
-    """The score by which weights are kept: activation, magnitude, neuron or curvature."""
+    """The score by which weights are kept: activation, magnitude, neuron or curvature (curvature,
+    if the method has no other)."""
 
     encoding: str | None = None
     """The encoding that fine-tuning by Adam prepares for: float32, float16, int16 or int8. For
@@ -167,17 +171,17 @@ class FinetuneOptions:
     weight in the others."""
 
     learning_rate: float | None = None
-    """Adam's learning rate at the start of each fine-tuning (2e-3)."""
+    """Adam's learning rate at the start of each fine-tuning (thorough 3e-3, quick 2e-3)."""
 
     newton_below: int | None = None
     """Students with at most this many weights are fine-tuned by damped Gauss-Newton steps instead
-    of Adam (0; quick and thorough 1,200)."""
+    of Adam (quick and thorough 1,200, paper 0)."""
 
     newton_steps: int | None = None
     """Gauss-Newton steps per fine-tuning (40)."""
 
     newton_rows: int | None = None
-    """Transitions per Gauss-Newton step (20,000, thorough 50,000)."""
+    """Transitions per Gauss-Newton step (thorough 50,000, quick 20,000)."""
 
 
 @dataclass(frozen=True)
@@ -224,25 +228,25 @@ class DaggerOptions:
     --teacher."""
 
     rounds: int | None = None
-    """Rounds between the distillation and the fine-tuning; 0: none."""
+    """Rounds between the distillation and the fine-tuning (thorough 1, else 0)."""
 
     transitions: int | None = None
-    """Transitions per round."""
+    """Transitions per round, also of those in the fine-tuning (thorough 20,000, quick 15,000)."""
 
     tries: int | None = None
-    """Factor by which more transitions are run than kept: half of those kept come from the worst
-    episodes (quick 2, thorough 5)."""
+    """Factor by which more transitions are run than kept; half of those kept come from the worst
+    episodes (thorough 5, quick 2)."""
 
     uniform_starts: float | None = None
     """Additional transitions, as a share of the above, from episodes whose initial state is uniform
-    over the state space, if the environment supports that (sparsectl's own do)."""
+    over the state space, if the environment supports that, as sparsectl's own do (0.5; paper 0)."""
 
     hard_share: float | None = None
     """Share of the fine-tuning data that comes from episodes that lost over a quarter of the
     teacher's return (0.25); 0: their natural share."""
 
     steps: int | None = None
-    """Further minibatches of distillation after each round."""
+    """Further minibatches of distillation after each of --dagger.rounds (thorough 1,500)."""
 
 
 @dataclass(frozen=True)
@@ -275,16 +279,18 @@ class SearchOptions:
     --env."""
 
     generations: int | None = None
-    """Steps of the search (0: none; try 100). Each runs 32 perturbed students in 32 episodes."""
+    """Steps of the search (0: no search; try 60). Each runs 32 perturbed students in 32
+    episodes."""
 
     pairs: int | None = None
-    """Half of the perturbed students of a generation (16)."""
+    """Pairs of mirrored perturbations in a generation (16, which are 32 students)."""
 
     episodes: int | None = None
-    """Episodes of each; half of them are those in which the student returned least (32)."""
+    """Episodes of each perturbed student (32); half of them are among those in which the student
+    itself returned least."""
 
     pool: int | None = None
-    """Episodes among which these are found, every 20 generations (2000)."""
+    """Episodes in which the student is run every 20 generations to find those (2,000)."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +299,7 @@ class EvidenceOptions:
     anything."""
 
     episodes: int | None = None
-    """Number of episodes (2000, quick 300)."""
+    """Number of episodes (2,000, quick 300)."""
 
     limit: int | None = None
     """With --return: the most episodes to run while it is unclear whether the target is met (8
