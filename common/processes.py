@@ -1,12 +1,24 @@
-"""End processes that this program has started."""
+"""End processes that this program has started, also if this program is killed."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import Any
 
 PATIENCE_S = 2.0
 """How long a process may take to end before it is killed."""
+
+
+def bound(command: list[str]) -> list[str]:
+    """Return the command of a process that the kernel kills as soon as the thread that starts it
+    has ended, by whatever.
+
+    It is for programs that go on when nobody listens to them any more, such as emulators. Where
+    util-linux' setpriv is missing, the command is returned as it is.
+    """
+    setpriv = shutil.which("setpriv")
+    return command if setpriv is None else [setpriv, "--pdeathsig", "KILL", *command]
 
 
 def end(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -43,7 +44,8 @@ class Progress(tqdm):  # type: ignore[misc]
             self.bar_format = LINE if self.total else LINE_WITHOUT_TOTAL
         line = str(self) if msg is None else msg
         if line:  # tqdm clears a bar by an empty one
-            print(line, file=self.fp, flush=True)
+            with suppress(OSError):  # stderr may be closed
+                print(line, file=self.fp, flush=True)
         return True
 
     def clear(self, nolock: bool = False) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import cache
 
 
 @cache
 def warn(text: str) -> None:
     """Print a warning in one line, once per process."""
-    print(f"sparsectl: warning: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # stderr may be closed
+        print(f"sparsectl: warning: {' '.join(text.split())}", file=sys.stderr, flush=True)

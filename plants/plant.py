@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsectl.plants.motor import AnyMotor
 from sparsectl.plants.rig import Rig
+from sparsectl.plants.simulator_warnings import tell_warnings
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 
@@ -80,6 +81,7 @@ class Plant:
     """
 
     def __init__(self, rig: Rig) -> None:
+        tell_warnings()
         self.rig = rig
         self.model = mujoco.MjModel.from_xml_path(str(MODELS_FOLDER / rig.model))
         self.data = mujoco.MjData(self.model)

@@ -26,6 +26,8 @@ LEAST_COUNTS: Final = 20
 """Fewest encoder counts in a turn of the pole, or from the base's middle to its limit; coarser is
 not control."""
 MOST_BIAS_RAD: Final = 0.5
+LEAST_M_S2: Final = 0.1
+"""What a motor must give the hinge at most, a hundredth of gravity: less swings no pole up."""
 
 
 def check_plausible(rig: Rig, path: Path) -> None:
@@ -114,6 +116,10 @@ def _counts(rig: Rig) -> list[Finding]:
             abs(pole.counts_per_turn) < LEAST_COUNTS,
         ),
         (
+            f"[pole] counts_per_turn is {pole.counts_per_turn:.10g}; an encoder has a whole number",
+            pole.counts_per_turn != round(pole.counts_per_turn),
+        ),
+        (
             f"[base] rate_limit is {base.rate_limit:g}, {step:.2g} counts in a control period, "
             f"which any motion exceeds; give {base.unit}/s, three times its fastest",
             step < 2,
@@ -133,6 +139,9 @@ def _counts(rig: Rig) -> list[Finding]:
 def _motor(rig: Rig) -> list[Finding]:
     motor = rig.motor
     effort = motor.effort(motor.max_duty, 0.0, 1.0, 1.0)
+    inertia, rotor = rig.moved_inertia, rig.base.rotor_inertia
+    fastest = effort / inertia * rig.lever_m
+    heavy = f"[base] rotor_inertia is {rotor:g}" if rotor > inertia / 2 else "a mass is too large"
     return [
         (
             "[motor] gives nothing beyond its dead zone at max_duty; mend dead zone, max_duty or "
@@ -143,6 +152,11 @@ def _motor(rig: Rig) -> list[Finding]:
             f"[base] coulomb_friction is {rig.base.coulomb_friction:g}, more than the {effort:.3g} "
             "that the motor gives at max_duty: it cannot move; mend one",
             0 < effort <= rig.base.coulomb_friction,
+        ),
+        (
+            f"the motor accelerates the base with {fastest:.2g} m/s^2 at most, {LEAST_M_S2:g} are "
+            f"needed: {heavy}, or its effort too small; give kg{' m^2' * rig.is_rotary} and SI",
+            0 < fastest < LEAST_M_S2,
         ),
     ]
 

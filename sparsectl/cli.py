@@ -121,19 +121,17 @@ def run(words: list[str]) -> int:
     name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     # Two torch or BLAS threads collapse when another process is busy; work is spread by processes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    code, ending = 0, Ending()
+    config, ending = None, Ending()
     try:
         with ended_by_exception() as ending:
             config = parse(arguments)
             result = load(COMMANDS[name].function)(config)
             code = int(result.get("exit_code", 0))
-            show(result, "--json" in words, FORMER_RESULTS.get(name, frozenset()))
-            sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # a reader such as `head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code
+            return _shown(result, "--json" in words, name, code)
     except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, BrokenPipeError) and config is None:
+            _forget_stdout()  # a reader of the help, such as `head`, has seen enough
+            return 0
         if "--debug" in words:
             raise
         code, text = _told(error if isinstance(error, Stopped) else ending.asked or error)
@@ -141,6 +139,21 @@ def run(words: list[str]) -> int:
         if isinstance(error, OSError):
             _forget_stdout()
         return code
+
+
+def _shown(result: dict[str, Any], as_json: bool, name: str, code: int) -> int:
+    """Print the result of a command that is done; return its exit code, which a stdout that takes
+    nothing does not hide."""
+    try:
+        show(result, as_json, FORMER_RESULTS.get(name, frozenset()))
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        _forget_stdout()
+    except OSError as error:
+        _say(f"sparsectl {name}: done, but the result cannot be printed: {error.strerror or error}")
+        _forget_stdout()
+        return code or MISTAKE
+    return code
 
 
 def open_standard_streams() -> None:
@@ -160,8 +173,8 @@ def open_standard_streams() -> None:
 
 
 def _forget_stdout() -> None:
-    """Discard what is left of stdout after a full disk, or Python would report the same error again
-    at exit."""
+    """Discard what is left of stdout after a full disk or a closed pipe, or Python would report the
+    same error again at exit."""
     try:
         sys.stdout.flush()
     except OSError:

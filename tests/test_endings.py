@@ -207,3 +207,40 @@ def test_a_compiler_that_a_signal_ends_has_no_error_to_tell(tmp_path: Path) -> N
     script.chmod(0o755)
     with launched_by(str(script)), pytest.raises(Terminated, match="SIGINT"):
         compile_object(find_board("host"), tmp_path / "a.c", tmp_path / "a.o", ())
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            "done, but the result cannot be printed: No space",
+        ),
+        (BrokenPipeError(32, "Broken pipe"), ""),  # `head` has seen enough
+    ],
+)
+def test_a_stdout_that_takes_nothing_does_not_hide_how_a_command_ended(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: OSError,
+    line: str,
+) -> None:
+    def show(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "load", lambda function: lambda config: {"exit_code": 3})
+    monkeypatch.setattr(cli, "show", show)
+    assert cli.run(["doctor"]) == 3
+    said = capsys.readouterr().err
+    assert line in said if line else said == ""
+
+
+def test_a_pipe_that_breaks_within_a_command_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(config: object) -> dict[str, object]:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(cli, "load", lambda function: broken)
+    assert cli.run(["doctor"]) == 2
+    assert "sparsectl doctor: the system refuses: [Errno 32] Broken pipe" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.processes import end
+from sparsectl.common.processes import bound, end
 from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.boards import Board
 from sparsectl.firmware_host.emulators.emulator import PORT_PATTERN
@@ -45,7 +45,7 @@ class RunningBoard:
         self._stack = ExitStack()
         try:
             scratch = self._stack.enter_context(scratch_folder("board"))
-            command = self.emulator.command(self.elf, scratch)
+            command = bound(self.emulator.command(self.elf, scratch))
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

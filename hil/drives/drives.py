@@ -50,7 +50,7 @@ class StreamDrive:
     ) -> None:
         self._link, self._guard = link, guard
         self._period_s = period_us * 1e-6
-        self._watchdog = FrameWatchdog(link.port, presence or Presence(self._period_s))
+        self._watchdog = FrameWatchdog(link, presence or Presence(self._period_s))
 
     def advance(self) -> list[Sample]:
         self._guard.check()

@@ -11,6 +11,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
+from sparsectl.hil.drives.terminal import say
+
 KEYS: Final = b" \r\n"
 HINT: Final = "space or enter stops the motor"
 
@@ -32,7 +34,7 @@ class EstopKey:
             self._settings = termios.tcgetattr(descriptor)
             tty.setcbreak(descriptor)  # keys at once, unechoed; Ctrl-C stays a signal
             self._terminal = descriptor
-            print(HINT, file=sys.stderr)
+            say(HINT)
         return self
 
     def __exit__(

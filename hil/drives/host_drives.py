@@ -89,7 +89,7 @@ class HostStreamDrive:
         self._link, self._guard, self._commander = link, guard, commander
         self._journal = journal
         self._period_s = period_us * 1e-6
-        self._watchdog = FrameWatchdog(link.port, presence or Presence(self._period_s))
+        self._watchdog = FrameWatchdog(link, presence or Presence(self._period_s))
 
     def advance(self) -> list[Sample]:
         """See `hil.drives.drives.Drive`."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 ABSENT_S = 0.05
 """If a turn of the loop takes this much longer than it may wait, the program was not running."""
+CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that also runs while the machine is suspended, as a laptop whose lid was closed; the
+board's clock runs then."""
 FRESH_S = 2.0
 """How long after an absence a failure is attributed to it, while frames are read that had
 waited."""
@@ -19,6 +23,7 @@ class Absence:
 
     seconds: float
     ended_ns: int
+    """By `CLOCK`."""
 
     @property
     def words(self) -> str:
@@ -39,7 +44,7 @@ class Presence:
 
     def look(self) -> Absence | None:
         """Return the absence since the last check, if there was one."""
-        now_ns, before_ns = time.monotonic_ns(), self._looked_ns
+        now_ns, before_ns = time.clock_gettime_ns(CLOCK), self._looked_ns
         self._looked_ns = now_ns
         if before_ns is None or now_ns - before_ns <= self._longest_ns:
             return None
@@ -53,6 +58,7 @@ class Presence:
 
     def recent(self) -> Absence | None:
         """Return the last absence if it has just ended."""
-        if self._last is None or time.monotonic_ns() - self._last.ended_ns > FRESH_S * 1e9:
+        now_ns = time.clock_gettime_ns(CLOCK)
+        if self._last is None or now_ns - self._last.ended_ns > FRESH_S * 1e9:
             return None
         return self._last

@@ -23,7 +23,8 @@ ESTOP_FRAMES = 3
 
 
 class Interrupted(Exception):
-    """A person (SIGINT, an e-stop button) or the system (SIGTERM, SIGHUP) asked for the end."""
+    """A person (SIGINT, SIGQUIT, an e-stop button) or the system (SIGTERM, SIGHUP) asked for the
+    end."""
 
     def __init__(self, name: str, exit_code: int) -> None:
         super().__init__(name)
@@ -31,14 +32,14 @@ class Interrupted(Exception):
 
 
 class InterruptGuard:
-    """Turns SIGINT, SIGTERM and SIGHUP into a flag for as long as the context lasts.
+    """Turns SIGINT, SIGQUIT, SIGTERM and SIGHUP into a flag for as long as the context lasts.
 
     The flag is checked between frames, so that no frame is half sent and no record half written. A
     second signal changes nothing; the shutdown takes a bounded time. A signal that this process was
     started to ignore (`nohup`) stays ignored.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self._number = 0
@@ -93,14 +94,16 @@ class InterruptGuard:
 class FrameWatchdog:
     """Raises if no frame has come for `SILENCE_S` in which this program was listening."""
 
-    def __init__(self, port: str, presence: Presence) -> None:
-        self._port, self._presence = port, presence
+    def __init__(self, link: Link, presence: Presence) -> None:
+        self._link, self._presence = link, presence
         self._fed_ns = time.monotonic_ns()
+        self._fed_bytes = link.received_bytes
 
     def feed(self) -> None:
         """Record that a frame has come."""
         self._presence.look()
         self._fed_ns = time.monotonic_ns()
+        self._fed_bytes = self._link.received_bytes
 
     def check(self) -> None:
         """Do nothing while frames come. After an absence of this program the board has its time
@@ -111,14 +114,18 @@ class FrameWatchdog:
         """
         absence = self._presence.look()
         if absence is not None:
-            self._fed_ns = absence.ended_ns
+            self._fed_ns = time.monotonic_ns()
         silent_s = (time.monotonic_ns() - self._fed_ns) * 1e-9
         if silent_s > SILENCE_S:
             before = self._presence.recent()
             own = f"{before.words}; since then " if before is not None else ""
+            noise = self._link.received_bytes - self._fed_bytes
+            nothing, check = "nothing", "cable and supply"
+            if noise:
+                nothing, check = f"{noise} bytes but no frame", "cable, baud rate and firmware"
             raise LinkLost(
-                f"{own}the board on {self._port} has sent nothing for {silent_s:.1f} s; "
-                "check cable and supply, reset it and retry"
+                f"{own}the board on {self._link.port} has sent {nothing} for {silent_s:.1f} s; "
+                f"check {check}, reset it and retry"
             )
 
 

@@ -77,7 +77,8 @@ def _with_ranges(fit: Fit) -> Rig:
         rest_angle_bias_rad=_absolute(fit, at["rest_angle_bias_rad"], 0.005),
         transport_delay_periods=_delay(fit, at["delay_periods"]),
     )
-    return replace(rig, randomisation=ranges)
+    whole = round(rig.pole.counts_per_turn)  # what the encoder has, whatever fits best
+    return replace(rig, pole=replace(rig.pole, counts_per_turn=whole), randomisation=ranges)
 
 
 def _absolute(fit: Fit, index: int, least: float) -> Range:

@@ -191,9 +191,28 @@ class JournalWriter:
         self.write(Kind.NOTE, _to_json({"note": name, **fields}), host_ns)
 
     def move(self, path: Path) -> None:
-        """Rename the open journal within its folder, replacing a file with that name."""
-        os.replace(self.path, path)
+        """Rename the open journal within its folder, replacing a file with that name.
+
+        Raises:
+            JournalLost: the folder has been deleted, or is not writable any more.
+        """
+        try:
+            os.replace(self.path, path)
+        except OSError as error:
+            raise JournalLost(
+                f"cannot give the journal {self.path} the name {path.name}: {error.strerror}; "
+                "leave its folder alone until the trial has ended"
+            ) from error
         self.path = path
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the open journal's path still leads to it, and not to nothing or to another
+        file."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Flush to the disk and close; a second call does nothing.

@@ -85,6 +85,8 @@ class Link:
         """
         self.port = port
         self.counters = Counters()
+        self.received_bytes = 0
+        """Of frames and noise."""
         self._recorder = recorder
         self._line = SerialLine(port, baud)
         self._end = HostEnd()
@@ -275,9 +277,13 @@ class Link:
         raise Refused(f"the board refused {name}: {word}", reason)
 
     def _read(self) -> None:
-        """Run the reading thread."""
-        while self._read_once(None):
-            pass
+        """Run the reading thread. If it fails, such as for want of memory, whoever waits for a
+        frame learns of it at once."""
+        try:
+            while self._read_once(None):
+                pass
+        except Exception as error:
+            self._lose(f"this program can no longer read {self.port}: {str(error) or repr(error)}")
 
     def _read_until(self, source: queue.SimpleQueue[Received | None], deadline_s: float) -> None:
         """Read in the caller's thread until `source` has a frame or the deadline has passed."""
@@ -298,6 +304,7 @@ class Link:
 
     def _take(self, chunk: bytes, host_ns: int) -> None:
         """Count, record and pass on the frames that a chunk completes."""
+        self.received_bytes += len(chunk)
         decoder = self._end.decoder
         frames = [Received(frame, host_ns) for frame in decoder.feed(chunk)]
         if self._begun and decoder.corrupt + decoder.overlong > self.counters.corrupt:

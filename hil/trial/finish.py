@@ -10,6 +10,7 @@ from sparsectl.hil.analysis.results import AssessedTrial
 from sparsectl.hil.journal.header import plain_config
 from sparsectl.hil.journal.journal import NAME
 from sparsectl.hil.planning.plan import Plan
+from sparsectl.hil.trial.hidden_journal import REPORT, SUMMARY
 
 
 def finish(plan: Plan) -> dict[str, Any]:
@@ -21,10 +22,10 @@ def finish(plan: Plan) -> dict[str, Any]:
     path = plan.folder / NAME
     assessed = AssessedTrial.of(path)
     result = {**assessed.result.to_json(), "journal": str(path), "report": None}
-    report = plan.folder / "report.html" if plan.config.report else None
+    report = plan.folder / REPORT if plan.config.report else None
     result["report"] = str(report) if report else None
     write_json(
-        plan.folder / "summary.json",
+        plan.folder / SUMMARY,
         {
             "trial": result,
             "config": plain_config(plan.config),

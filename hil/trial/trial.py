@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from sparsectl.common.errors import EXIT_FAULT, UserError
+from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.hil.analysis.balance import CaptureWatch
 from sparsectl.hil.config import TrialConfig
@@ -19,7 +19,7 @@ from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_s
 from sparsectl.hil.drives.settle import await_rest
 from sparsectl.hil.drives.terminal import say
 from sparsectl.hil.journal.header import Kick
-from sparsectl.hil.journal.journal import NAME, JournalLost, JournalWriter
+from sparsectl.hil.journal.journal import JournalLost, JournalWriter
 from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
 from sparsectl.hil.journal.trace import Sample
 from sparsectl.hil.link.link import Link, LinkLost, Refused
@@ -31,7 +31,7 @@ from sparsectl.hil.ports import OpenPort
 from sparsectl.hil.timing.percentiles import NoiseFloor
 from sparsectl.hil.timing.scheduling import RealtimePriority
 from sparsectl.hil.trial.advice import advice, homing_failed
-from sparsectl.hil.trial.finish import finish
+from sparsectl.hil.trial.conclusion import Ending, conclude
 from sparsectl.hil.trial.hidden_journal import hidden_journal, is_shown, show, trial_folder
 from sparsectl.hil.trial.progress import Progress
 from sparsectl.protocol.wire import Fault, Mode, State
@@ -57,7 +57,6 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
     Returns:
         The keys of `hil.analysis.trial_result.TrialResult`; `journal` and `report`, the paths of
             both; and `exit_code` if the board ended the trial with a fault.
-        both, and `exit_code`, where the board ended it in a fault.
 
     Raises:
         UserError: bad input, a board that differs, or one that vanished (files are written).
@@ -70,46 +69,32 @@ def run_trial(config: TrialConfig) -> dict[str, Any]:
 
 def _run(plan: Plan) -> dict[str, Any]:
     ending: UserError | Interrupted | None = None
-    motor = ""
     with InterruptGuard() as guard, EstopKey() as key, hidden_journal(plan) as journal:
         guard.add_button("the e-stop key", key.is_pressed)
+        trial = _Trial(plan, journal, guard)
         try:
             with live_feed(plan, guard) as feed, _board(plan, journal) as (port, plant):
-                trial = _Trial(plan, journal, guard, feed)
-                try:
-                    trial.run(port, plant)
-                finally:
-                    motor = trial.motor
+                trial.run(port, plant, feed)
         except (UserError, Interrupted) as error:
             ending = error
-        if not is_shown(plan):
+        except Exception:  # a defect of ours, or no memory: what the motor does is told before it
+            if trial.armed:
+                say(f"trial ended by a failure of this program: {trial.motor}")
+            raise
+        if not is_shown(journal):
             _abandon(ending)
-    try:
-        result = finish(plan)
-    except UserError:
-        if ending is None:
-            raise  # otherwise report what ended the trial, such as a full disk
-    if isinstance(ending, Interrupted):
-        say(f"trial ended by {ending}: {motor}, journal {plan.folder / NAME}")
-        raise SystemExit(ending.exit_code)
-    if ending is not None:
-        reason = UserError(f"{ending}; {motor} (the journal is kept: {plan.folder / NAME})")
-        reason.exit_code = ending.exit_code
-        raise reason
-    if result["fault"] != Fault.NONE.name:
-        say(f"trial ended: {result['ended']}")
-        return {**result, "exit_code": EXIT_FAULT}
-    return result
+        ended = Ending(ending, trial.why, trial.fault, trial.motor, journal.is_in_place)
+    return conclude(plan, ended)
 
 
 class _Trial:
     """The phases of one trial, in the order of this class."""
 
-    def __init__(
-        self, plan: Plan, journal: JournalWriter, guard: InterruptGuard, feed: LiveFeed | None
-    ) -> None:
-        self.plan, self.journal, self.guard, self.feed = plan, journal, guard, feed
+    def __init__(self, plan: Plan, journal: JournalWriter, guard: InterruptGuard) -> None:
+        self.plan, self.journal, self.guard = plan, journal, guard
         self.config = plan.config
+        self.feed: LiveFeed | None = None
+        self.why, self.fault = "", Fault.NONE
         self.last: Sample | None = None
         self.armed = False
         self.phase = ""
@@ -117,8 +102,9 @@ class _Trial:
         self.presence = Presence(plan.rig.period_s)
         self._is_stop_tried = self._has_stopped = False
 
-    def run(self, port: OpenPort, plant: Plant | None) -> None:
+    def run(self, port: OpenPort, plant: Plant | None, feed: LiveFeed | None) -> None:
         """Run the trial, from HELLO to STATS; send ESTOP after any failure."""
+        self.feed = feed
         if self.config.mode == "host":
             self.commander = host_policy(self.plan)
         recorder = (LockstepRecorder if self.plan.is_lockstep else LiveRecorder)(self.journal)
@@ -329,6 +315,7 @@ class _Trial:
         state, fault = link.board_said or (State.SAFE, Fault.NONE)
         if self._has_stopped and fault == Fault.NONE:
             state, fault = State.FAULT, Fault.ESTOP
+        self.why, self.fault = why, fault
         if self.feed is not None:
             self.feed.end(why, state=state.name, fault=fault.name)
         with suppress(JournalLost):  # then only the terminal shows it

@@ -115,5 +115,5 @@ def test_two_trials_into_one_folder(short: Short, timid: Path, tmp_path: Path) -
             run_trial(short())
             return
         except UserError as error:
-            assert "another trial" in str(error) and time.monotonic() < deadline_s
+            assert "another sparsectl" in str(error) and time.monotonic() < deadline_s
             time.sleep(0.05)

@@ -94,7 +94,7 @@ def all_end(processes: list[int]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
 def test_an_interrupt_stops_the_motor(timid: Path, tmp_path: Path, number: signal.Signals) -> None:
     child = start_trial(timid, tmp_path / "trial")
     helpers = children_of(child.pid)

@@ -36,6 +36,9 @@ ABSURD = [
     (CART, "base", "rate_limit", 0.002, "which any motion exceeds"),
     (CART, "pole", "length_m", 39.5, "length_m is 39.5; give it in m"),
     (CART, "pole", "counts_per_turn", 4, "give at least 20"),
+    (CART, "pole", "counts_per_turn", 2400.5, "is 2400.5; an encoder has a whole number"),
+    (CART, "base", "rotor_inertia", 133.0, "rotor_inertia is 133, or its effort too small"),
+    (CART, "base", "mass_kg", 49.0, "0.1 are needed: a mass is too large"),
     (CART, "pole", "rate_limit", 3437.0, "give rad/s, at most 1000"),
     (CART, "pole", "rate_limit", 0.06, "reaches 12.2 as it falls"),
     (CART, "pole", "velocity_scale", 1e-9, "below a thousandth of its rate_limit"),
@@ -51,6 +54,7 @@ ABSURD = [
     (CART, "randomisation", "dead_zone_factor", [-1.0, 1.0], "it must be 0 or more"),
     (ARM, "base", "limit", 115.0, "limit is 115; give it in rad"),
     (ARM, "base", "length_m", 85.0, "length_m is 85; give it in m"),
+    (ARM, "base", "rotor_inertia", 4.6, "rotor_inertia is 4.6, or its effort too small"),
     (ARM, "base", "unit_per_count", 0.176, "11 counts of the limit"),
 ]
 
@@ -72,6 +76,8 @@ ODD = [
     (CART, "base", "limit", 3.0),
     (CART, "base", "unit_per_count", -9e-5),
     (CART, "base", "viscous_friction", -0.01),
+    (CART, "base", "rotor_inertia", 9.0),
+    (ARM, "base", "rotor_inertia", 4.6e-3),
     (CART, "pole", "counts_per_turn", -4096),
     (CART, "pole", "counts_per_turn", 100_000),
     (CART, "pole", "tip_mass_kg", 1.0),

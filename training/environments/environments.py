@@ -189,6 +189,10 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
     if place.endswith(".toml"):
         place, kwargs = OWN_RIG, {**kwargs, "rig": place}
     environment = _made(place, kwargs)
+    if "mujoco" in sys.modules:  # whoever imported it
+        from sparsectl.plants.simulator_warnings import tell_warnings
+
+        tell_warnings()
     for side in ("observation_space", "action_space"):
         if not isinstance(getattr(environment, side, None), gymnasium.Space):
             raise UserError(f"{parts.id} has no {side}; set it to a gymnasium.spaces.Box")

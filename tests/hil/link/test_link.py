@@ -13,6 +13,8 @@ import pytest
 import serial
 
 from sparsectl.common.errors import UserError
+from sparsectl.hil.drives import safety
+from sparsectl.hil.drives.presence import Presence
 from sparsectl.hil.journal.journal import JournalWriter, Kind, read_journal
 from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
 from sparsectl.hil.link.link import Link, LinkLost, Refused
@@ -246,3 +248,40 @@ def test_a_lockstep_link_finds_that_the_port_vanished(
         board.close()
         with pytest.raises(LinkLost, match="vanished"):
             link.request("HELLO")
+
+
+def test_a_board_that_sends_noise_alone_is_not_called_silent(
+    board: BoardEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safety, "SILENCE_S", -1.0)  # any time without a frame is too long
+    with (
+        JournalWriter(tmp_path / "journal.bin", {}) as journal,
+        Link(board.path, 115_200, LiveRecorder(journal)) as link,
+    ):
+        watchdog = safety.FrameWatchdog(link, Presence(1.0))
+        with pytest.raises(LinkLost, match="has sent nothing for .*; check cable and supply"):
+            watchdog.check()
+        board.write(b"U" * 100)
+        while link.received_bytes < 100:
+            time.sleep(0.001)
+        with pytest.raises(LinkLost, match="sent 100 bytes but no frame for .* baud rate and firm"):
+            watchdog.check()
+        watchdog.feed()
+        with pytest.raises(LinkLost, match="has sent nothing for"):
+            watchdog.check()
+
+
+def test_whoever_waits_learns_at_once_that_nothing_can_be_read(
+    board: BoardEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(link: Link, chunk: bytes, host_ns: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Link, "_take", no_memory)
+    with (
+        JournalWriter(tmp_path / "journal.bin", {}) as journal,
+        Link(board.path, 115_200, LiveRecorder(journal)) as link,
+    ):
+        board.write(board.frame(1))
+        with pytest.raises(LinkLost, match=r"this program can no longer read .*: MemoryError\(\)"):
+            link.next_frame(60.0)
