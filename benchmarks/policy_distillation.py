@@ -56,7 +56,7 @@ PRUNE_ROUNDS = 3
 class TablesConfig:
     """Which to run, and for how long."""
 
-    games: tuple[str, ...] = ("breakout", "space_invaders", "freeway")
+    games: tuple[str, ...] = ("breakout", "space_invaders", "freeway", "asterix", "seaquest")
     """Of the shipped teachers' names, without `minatar_`."""
     losses: tuple[str, ...] = ("kl", "nll", "mse")
     sizes: tuple[int, ...] = tuple(SIZES)

@@ -32,7 +32,13 @@ def test_it_returns_what_its_task_registers_as_solved(name: str, least: float, v
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("minatar_breakout", 5.0), ("minatar_space_invaders", 20.0)]
+    ("name", "least"),
+    [
+        ("minatar_breakout", 5.0),
+        ("minatar_space_invaders", 20.0),
+        ("minatar_asterix", 1.5),  # by chance 0.5
+        ("minatar_seaquest", 3.0),  # by chance 0.1
+    ],
 )
 def test_one_that_sees_images_plays_far_better_than_chance(name: str, least: float) -> None:
     path = TEACHERS / f"{name}.onnx"
@@ -45,6 +51,7 @@ def test_one_that_sees_images_plays_far_better_than_chance(name: str, least: flo
     [
         *("cart_pole", "acrobot", "mountain_car", "sensorsini_bang_bang"),
         *("minatar_breakout", "minatar_space_invaders", "minatar_freeway"),
+        *("minatar_asterix", "minatar_seaquest"),
     ],
 )
 def test_its_origin_stands_beside_it(name: str) -> None:
