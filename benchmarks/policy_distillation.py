@@ -247,6 +247,7 @@ def main(config: TablesConfig) -> None:
             found["teacher_marks"][game] = mark(teacher_of(game))
         if game not in found[CHANCE]:
             found[CHANCE][game] = returns_of(by_chance(game), game, config.teacher_episodes)
+            write_json(config.out, found | {"provenance": here()})
     keys = [{name: row[name] for name in row if name in KEYS} for row in found["rows"]]
     for asked in students(config):
         if asked.key not in keys:
