@@ -315,6 +315,10 @@ def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
             found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %", one, other))
         one, other = (_of(rows, kind="several", loss=x) for x in (first, second))
         found.append((f"{LOSSES[first]} over {LOSSES[second]}, several games", one, other))
+    longer = _rows(LONG)[0] if LONG.exists() else []
+    for size in sorted({row["size"] for row in longer}, reverse=True):
+        one, other = (_of(each, kind="single", loss="kl", size=size) for each in (longer, rows))
+        found.append((f"KL students of {size} %, taught for longer over shorter", one, other))
     for frames in sorted({row["frames"] for row in joint}):
         mine = _of(joint, frames=frames)
         name = f"A KL student of several games over one that learnt jointly, {frames:,} frames"
