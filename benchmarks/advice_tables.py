@@ -26,7 +26,7 @@ def trajectory_advice() -> list[str]:
     thousand = experiments()["thousand"]["rows"]
     rows = [
         [
-            "A good teacher that can be asked anywhere",
+            "A good teacher that can be asked in any state",
             "`sparsectl distill` as it is: imitation, then rounds in which the student acts",
             f"{ratio} times fewer trajectories to the teacher's return than where the teacher "
             f"acts; {last('thousand', STUDENT)} at the end",

@@ -45,9 +45,10 @@ def methods(only: Collection[str] = ()) -> list[str]:
     lines = [
         f"Teacher: {teacher['weights']:,} weights, {teacher['parameters']:,} with biases; return "
         f"{teacher['return_mean']:.1f}. Teacher and students meet the same "
-        f"{' or '.join(f'{count:,}' for count in sorted(episodes))} episodes, by which nothing was "
-        "chosen. An episode fails where it returns less than three quarters of the teacher's mean, "
-        f"{teacher['failed_below']:.0f}. In brackets 95 % intervals over students and episodes.",
+        f"{' or '.join(f'{count:,}' for count in sorted(episodes))} episodes, none of which was "
+        "used to select anything. An episode fails if it returns less than three quarters of the "
+        f"teacher's mean, {teacher['failed_below']:.0f}. In brackets: 95 % intervals over students "
+        "and episodes.",
         "",
         "| method | weights | with biases | bytes of tables | students | mean return, less the "
         "teacher's | mean of the worst hundredth (CVaR) | failures in 1,000 |",

@@ -252,40 +252,40 @@ LINE: Final = _table(
 
 HOST: Final = _table(
     "host",
-    FaultKind("silent_host", "host", "the host says nothing any more", (F.LINK_LOST,)),
-    FaultKind("missing_commands", "host", "it lives, but sends no COMMAND", (F.COMMAND_LATE,)),
-    FaultKind("late_commands", "host", "its COMMANDs come 3 ticks late", (F.COMMAND_LATE,)),
-    FaultKind("repeated_command", "host", "it sends the same COMMAND again", (F.COMMAND_LATE,)),
-    FaultKind("nan_command", "host", "its policy puts out NaN", (F.NON_FINITE,)),
-    FaultKind("infinite_command", "host", "its policy puts out infinity", (F.NON_FINITE,)),
+    FaultKind("silent_host", "host", "the host sends nothing any more", (F.LINK_LOST,)),
+    FaultKind(
+        "missing_commands", "host", "the host answers but sends no COMMAND", (F.COMMAND_LATE,)
+    ),
+    FaultKind("late_commands", "host", "COMMANDs come 3 ticks late", (F.COMMAND_LATE,)),
+    FaultKind("repeated_command", "host", "the same COMMAND comes again", (F.COMMAND_LATE,)),
+    FaultKind("nan_command", "host", "the host's policy puts out NaN", (F.NON_FINITE,)),
+    FaultKind("infinite_command", "host", "the host's policy puts out infinity", (F.NON_FINITE,)),
     FaultKind(
         "runaway_command",
         "host",
-        "its policy wants full duty",
+        "the host's policy asks for full duty",
         (F.BASE_TRAVEL,),
         precondition="base at its limit",
     ),
-    FaultKind("early_commands", "host", "its COMMANDs are for ticks to come", (F.COMMAND_LATE,)),
-    FaultKind(
-        "immortal_command", "host", "its COMMANDs want to live for 255 ticks", (F.COMMAND_LATE,)
-    ),
+    FaultKind("early_commands", "host", "COMMANDs are for ticks to come", (F.COMMAND_LATE,)),
+    FaultKind("immortal_command", "host", "COMMANDs ask to live for 255 ticks", (F.COMMAND_LATE,)),
     FaultKind(
         "huge_command",
         "host",
-        "its policy puts out 1e30",
+        "the host's policy puts out 1e30",
         (F.BASE_TRAVEL,),
         precondition="base at its limit",
     ),
     FaultKind(
         "misplaced_requests",
         "host",
-        "it asks for what ACTIVE forbids: MODE, CONFIG, HOME, BENCH, COMMAND, an old ARM",
+        "the host asks for what ACTIVE forbids: MODE, CONFIG, HOME, BENCH, COMMAND, an old ARM",
         (F.NONE,),
         state=State.ACTIVE,
     ),
     FaultKind("disarmed", "host", "the person ends the trial", (F.NONE,), state=State.HOMED),
     FaultKind(
-        "armed_by_an_old_frame", "host", "after ESTOP the ARM of before comes again", (F.ESTOP,)
+        "armed_by_an_old_frame", "host", "after ESTOP an earlier ARM comes again", (F.ESTOP,)
     ),
     FaultKind("emergency_stop", "host", "the person stops the trial", (F.ESTOP,)),
 )
@@ -296,36 +296,38 @@ BOARD: Final = _table(
     FaultKind(
         "brief_stall",
         "board",
-        "one tick takes 3 periods, which may be",
+        "one tick takes 3 periods, which is allowed",
         (F.NONE,),
         state=State.ACTIVE,
     ),
     FaultKind(
         "restarted_board",
         "board",
-        "its supply fails for a moment: it starts again",
+        "the board's supply fails for a moment, and it starts again",
         (F.NONE,),
         window="watchdog",
         state=State.SAFE,
     ),
-    FaultKind("hung_board", "board", "its policy never ends", (F.WATCHDOG,), window="watchdog"),
+    FaultKind("hung_board", "board", "the policy never returns", (F.WATCHDOG,), window="watchdog"),
     FaultKind(
         "spinning_board",
         "board",
-        "its main loop turns without ticks",
+        "the main loop runs without ticks",
         (F.WATCHDOG,),
         window="watchdog",
     ),
-    FaultKind("frozen_timer", "board", "its timer stands still", (F.WATCHDOG,), window="watchdog"),
+    FaultKind("frozen_timer", "board", "the timer stands still", (F.WATCHDOG,), window="watchdog"),
     FaultKind(
         "stopped_ticks",
         "board",
-        "its tick's interrupt stops, all else continues",
+        "the tick's interrupt stops, all else continues",
         (F.WATCHDOG,),
         window="watchdog",
     ),
-    FaultKind("slow_timer", "board", "its timer runs at half its rate", (F.CLOCK,), window="clock"),
-    FaultKind("fast_timer", "board", "it runs at twice its rate", (F.CLOCK,), window="clock"),
+    FaultKind("slow_timer", "board", "the timer runs at half its rate", (F.CLOCK,), window="clock"),
+    FaultKind(
+        "fast_timer", "board", "the timer runs at twice its rate", (F.CLOCK,), window="clock"
+    ),
 )
 
 FAULTS: Final[dict[str, FaultKind]] = {kind.name: kind for kind in (*PLANT, *LINE, *HOST, *BOARD)}

@@ -81,29 +81,29 @@ def gru_gradient(
             duties[t, k] = tanh(duty[k])
             total += weights[t, k] * (duties[t, k] - labels[t, k]) ** 2
     back, ones = np.zeros((units, rigs), np.float32), np.ones(rigs, np.float32)
-    turned, slopes = np.ascontiguousarray(weight_hh.T), np.empty((3 * units, rigs), np.float32)
-    held_slopes, a = np.empty((3 * units, rigs), np.float32), np.empty(rigs, np.float32)
+    turned, gradients = np.ascontiguousarray(weight_hh.T), np.empty((3 * units, rigs), np.float32)
+    held_gradients, a = np.empty((3 * units, rigs), np.float32), np.empty(rigs, np.float32)
     for t in range(ticks - 1, -1, -1):
         for k in range(rigs):
             o = duties[t, k]
             a[k] = two * weights[t, k] * (o - labels[t, k]) * (one - o * o)
         for u in range(units):
             r, z, n = gates[t, u], gates[t, units + u], gates[t, 2 * units + u]
-            d, d_n = back[u], slopes[2 * units + u]
+            d, d_n = back[u], gradients[2 * units + u]
             d += weight[0, u] * a
-            _slope_of_fresh(d_n, d, z, n)
-            _slope_of_gate(slopes[u], d_n, kept[t, u], r)
-            held_slopes[2 * units + u] = d_n * r
-            _slope_of_blend(slopes[units + u], d, states[t, u], n, z)
+            _gradient_of_fresh(d_n, d, z, n)
+            _gradient_of_gate(gradients[u], d_n, kept[t, u], r)
+            held_gradients[2 * units + u] = d_n * r
+            _gradient_of_blend(gradients[units + u], d, states[t, u], n, z)
             d *= z
-        held_slopes[: 2 * units] = slopes[: 2 * units]
-        back += np.dot(turned, held_slopes)
-        g_ih += np.dot(slopes, inputs[t].T)
-        g_hh += np.dot(held_slopes, states[t].T)
+        held_gradients[: 2 * units] = gradients[: 2 * units]
+        back += np.dot(turned, held_gradients)
+        g_ih += np.dot(gradients, inputs[t].T)
+        g_hh += np.dot(held_gradients, states[t].T)
         g_weight += np.dot(a.reshape(1, rigs), states[t + 1].T)
         g_bias[0] += a.sum()
-        g_bias_ih += np.dot(slopes, ones)
-        g_bias_hh += np.dot(held_slopes, ones)
+        g_bias_ih += np.dot(gradients, ones)
+        g_bias_hh += np.dot(held_gradients, ones)
     state[:] = states[ticks]
     return total
 
@@ -131,21 +131,23 @@ def _blend(after: Array, fresh: Array, update: Array, before: Array) -> None:
 
 
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
-def _slope_of_fresh(slope: Array, above: Array, update: Array, fresh: Array) -> None:
+def _gradient_of_fresh(gradient: Array, above: Array, update: Array, fresh: Array) -> None:
     one = np.float32(1)
-    for k in range(len(slope)):
-        slope[k] = above[k] * (one - update[k]) * (one - fresh[k] * fresh[k])
+    for k in range(len(gradient)):
+        gradient[k] = above[k] * (one - update[k]) * (one - fresh[k] * fresh[k])
 
 
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
-def _slope_of_gate(slope: Array, above: Array, through: Array, gate: Array) -> None:
+def _gradient_of_gate(gradient: Array, above: Array, through: Array, gate: Array) -> None:
     one = np.float32(1)
-    for k in range(len(slope)):
-        slope[k] = above[k] * through[k] * gate[k] * (one - gate[k])
+    for k in range(len(gradient)):
+        gradient[k] = above[k] * through[k] * gate[k] * (one - gate[k])
 
 
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
-def _slope_of_blend(slope: Array, above: Array, before: Array, fresh: Array, update: Array) -> None:
+def _gradient_of_blend(
+    gradient: Array, above: Array, before: Array, fresh: Array, update: Array
+) -> None:
     one = np.float32(1)
-    for k in range(len(slope)):
-        slope[k] = above[k] * (before[k] - fresh[k]) * update[k] * (one - update[k])
+    for k in range(len(gradient)):
+        gradient[k] = above[k] * (before[k] - fresh[k]) * update[k] * (one - update[k])

@@ -108,8 +108,8 @@ class ReturnSearch:
         )
         better = (fitness[: settings.pairs] - fitness[settings.pairs :]) / 2.0
         size = math.sqrt(float((better**2).mean()))
-        slope = (better[:, None] * noise).mean(axis=0) / (size or 1.0)
-        momentum = MOMENTUM * self._momentum.numpy() + (1.0 - MOMENTUM) * slope
+        gradient = (better[:, None] * noise).mean(axis=0) / (size or 1.0)
+        momentum = MOMENTUM * self._momentum.numpy() + (1.0 - MOMENTUM) * gradient
         rate = settings.rate * (1.0 - generation / self.steps)
         warm = 1.0 - MOMENTUM ** (generation + 1)
         moved = values + rate * settings.spread * self._scale * math.sqrt(settings.pairs) * (
@@ -205,8 +205,8 @@ class ReturnSearch:
             moved = values.copy()
             moved[i] += step
             other = self._parameters.stacked(moved[None]).act(observations[None])[0]
-            slope = (other - at) / (step * network.action_scale)
-            scale[i] = 1.0 / math.sqrt(float((slope**2).mean()) + LEAST_SENSITIVITY**2)
+            gradient = (other - at) / (step * network.action_scale)
+            scale[i] = 1.0 / math.sqrt(float((gradient**2).mean()) + LEAST_SENSITIVITY**2)
         return scale
 
 
