@@ -35,7 +35,7 @@ class Experiment:
     actions: int = 4
     view: int | None = None
     restarts: bool = False
-    """Whether goals and pits move the agent to the start or end the episode."""
+    """True if goals and pits move the agent to the start; False if they end the episode."""
     row_of_cells: bool = False
     """A corridor of eleven cells, the same for every seed, in place of random worlds."""
     segment: int | None = None

@@ -253,7 +253,7 @@ def _counted(*sides: Returns) -> str:
 
 
 def _known(*sides: Returns) -> bool:
-    """Whether there are games and seeds enough for a verdict."""
+    """Return whether there are games and seeds enough for a verdict."""
     return all(
         len(each) >= LEAST_GAMES and min(map(len, each.values())) >= LEAST_SEEDS for each in sides
     )

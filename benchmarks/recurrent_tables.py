@@ -52,7 +52,7 @@ def _row(row: dict[str, Any], network: str, share: float | None) -> list[str]:
 
 
 def _mark(results: dict[str, Any]) -> str:
-    """Whether the two marks are met."""
+    """Say whether the two targets are met."""
 
     def best(core: str, network: str) -> dict[str, Any]:
         own = [

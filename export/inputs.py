@@ -73,7 +73,7 @@ class Inputs:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The signals about which nothing is known."""
+        """Return the signals about which nothing is known."""
         if self.calibration is not None:
             return ()
         pairs = zip(self.names, self.kinds, strict=True)

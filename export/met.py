@@ -34,7 +34,7 @@ class Met:
 
     @property
     def observations(self) -> Float32:
-        """The observations that the policy encounters, without a state."""
+        """Return the observations that the policy encounters, without a state."""
         met = self.batches[0].observations
         return met if self.sequences is None else self.sequences.observations
 

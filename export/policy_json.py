@@ -55,7 +55,8 @@ def known_ranges(folder: Path, digest: str) -> list[tuple[float, float, str]]:
 
 
 def file_hashes(folder: Path, files: Iterable[Path]) -> dict[str, str]:
-    """Path inside `folder`, with /, to SHA-256 in 64 hexadecimal digits; policy.json has none."""
+    """Map each path inside `folder`, with /, to its SHA-256 in 64 hexadecimal digits; policy.json
+    is left out."""
     inside = {path.relative_to(folder).as_posix(): path for path in files}
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()

@@ -104,7 +104,7 @@ def state_interface(graph: PolicyGraph, is_reentrant: bool, style: CStyle) -> st
 
 
 def state_lines(graph: PolicyGraph) -> str:
-    """For the comment of policy_act: what the state means to the caller."""
+    """Return lines for the comment of policy_act: what the state means to the caller."""
     if not graph.state_size:
         return ""
     return """
@@ -114,7 +114,7 @@ def state_lines(graph: PolicyGraph) -> str:
 
 
 def state_functions(code: Code, graph: PolicyGraph, style: CStyle) -> str:
-    """The tick, and the functions of the interface around it."""
+    """Return the C of the tick, and of the functions of the interface around it."""
     table, own_state, value = "", "{0.0f}", "0.0f"
     if any(graph.reset_state):
         values = Table("reset_state", np.array(graph.reset_state, np.float32))
@@ -139,7 +139,7 @@ def tick_sizes(style: CStyle) -> list[str]:
 
 
 def sequence_note(length: int | None, style: CStyle) -> str:
-    """For policy_vectors.h; empty where vectors stand alone."""
+    """Return a note for policy_vectors.h; it is empty if vectors stand alone."""
     return "" if length is None else style.render(_SEQUENCE, length=length)
 
 

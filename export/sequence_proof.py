@@ -29,9 +29,9 @@ class Limits:
     """The allowed differences of the actions."""
 
     share: float
-    """That of the encoded policy, relative to the action's range."""
+    """Greatest error of the encoded policy, relative to the action's range."""
     translated: float
-    """That of the float32 policy in onnxruntime, relative to the action's range."""
+    """Greatest error of the float32 policy in onnxruntime, relative to the action's range."""
     rounds: bool
     """True if the float32 rounding error of the source is allowed too."""
 

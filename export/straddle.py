@@ -91,7 +91,7 @@ def astride(source: Source, met: Float32) -> Float32:
 
 
 def _nearest_rows(margins: Float64, sign: int, count: int) -> NDArray[np.intp]:
-    """The places of the smallest margins of that sign, the smallest first."""
+    """Return the places of the smallest margins of that sign, the smallest first."""
     usable = np.flatnonzero(np.isfinite(margins) & (sign * margins > 0))
     return usable[np.argsort(np.abs(margins[usable]))[:count]]
 
@@ -107,7 +107,7 @@ class _Search:
         self.found: list[Float32] = []
 
     def reached(self, index: int, sign: int, known: Float32, margins: Float64) -> Float32 | None:
-        """An observation where margin `index` has the sign, or None."""
+        """Return an observation where margin `index` has the sign, or None."""
         usable = np.where(np.isfinite(margins), sign * margins, -np.inf)
         best, most = known[np.argmax(usable)].astype(np.float64), float(np.max(usable))
         width = self._high - self._low
@@ -149,7 +149,7 @@ class _Search:
 
 
 def _nearest(known: Float32, margins: Float64, sign: int) -> Float32 | None:
-    """The observation with the smallest margin of that sign."""
+    """Return the observation with the smallest margin of that sign."""
     usable = np.where(sign * margins > 0, np.abs(margins), np.inf)
     place = int(np.argmin(usable))
     return _row(known, place) if np.isfinite(usable[place]) else None
@@ -161,7 +161,7 @@ def _row(rows: Float32, place: int) -> Float32:
 
 
 def _between(source: Source, ends: list[tuple[int, Float32, Float32]]) -> Float32:
-    """Both ends as they close in on each threshold."""
+    """Bisect towards each threshold; return both ends of some of the steps."""
     indices = [index for index, _, _ in ends]
     below = np.array([low for _, low, _ in ends], np.float32)
     above = np.array([high for _, _, high in ends], np.float32)

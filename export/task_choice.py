@@ -85,12 +85,12 @@ def task_macro(graph: PolicyGraph, style: CStyle) -> str:
 
 
 def task_header(graph: PolicyGraph, style: CStyle) -> str:
-    """The declaration of policy_choose."""
+    """Return the declaration of policy_choose."""
     return style.render(_HEADER) if task_count(graph) else ""
 
 
 def task_source(graph: PolicyGraph, style: CStyle) -> str:
-    """policy_choose itself."""
+    """Return the definition of policy_choose."""
     return style.render(_SOURCE) if task_count(graph) else ""
 
 

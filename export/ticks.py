@@ -31,12 +31,12 @@ class Sequences:
 
     @property
     def count(self) -> int:
-        """Sequences, each from a reset to the next."""
+        """Return the number of sequences, each from a reset to the next."""
         return int(self.resets.sum())
 
     @property
     def longest(self) -> int:
-        """Ticks of the longest."""
+        """Return the number of ticks of the longest."""
         starts = [*np.flatnonzero(self.resets).tolist(), len(self.resets)]
         return int(np.diff(starts).max())
 
@@ -109,7 +109,7 @@ def _white(drawn: Float64, low: Float64, high: Float64, generator: np.random.Gen
 
 
 def _held(drawn: Float64, low: Float64, high: Float64, generator: np.random.Generator) -> Float64:
-    """Each draw stays for up to 100 ticks."""
+    """Repeat each draw for up to 100 ticks."""
     changes = generator.random(len(drawn)) < generator.choice([0.01, 0.05, 0.2])
     changes[:1] = True
     return drawn[np.maximum.accumulate(np.where(changes, np.arange(len(drawn)), 0))]

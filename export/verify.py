@@ -123,7 +123,7 @@ class Proof:
 
     @property
     def met(self) -> Batch:
-        """The observations that the policy meets."""
+        """Return the observations that the policy encounters."""
         return self._batches[0]
 
     def action_range(self, actions: Float64) -> Float64:
@@ -139,7 +139,7 @@ class Proof:
 
     @cached_property
     def choices(self) -> OtherChoices | None:
-        """The encoded policy's share of other choices; None if its actions are not discrete."""
+        """Return its share of other choices; None if its actions are not discrete."""
         if not chooses(self._policy.graph):
             return None
         found = self._references[0].astype(np.float64)
@@ -147,7 +147,7 @@ class Proof:
         return compare_choices(self._policy.graph, met, found, self._truths[0][0], self._met_own)
 
     def _judge_choices(self, other: OtherChoices, share: float) -> Judged:
-        """By the share of observations alone: beside a threshold all of them would differ."""
+        """Judge by the share of observations alone: beside a threshold all of them would differ."""
         if other.share > share:
             raise UserError(
                 f"{self._policy.encoding.name} chooses differently from {self._source.file} for "
@@ -160,7 +160,7 @@ class Proof:
 
     @cached_property
     def encoding(self) -> Judged:
-        """How far the encoded policy is from the source on the observations that it meets.
+        """Measure how far the encoded policy is from the source on what it encounters.
 
         Raises:
             UserError: further than its kind, or `error`, allows.
@@ -364,7 +364,7 @@ class Proof:
         return allowed, float(np.nanmax(np.append(rounding, 0.0)))
 
     def _rounding(self, batch: Batch, rows: Any) -> Float64:
-        """The source's, of those rows; each is sampled once."""
+        """Return the source's rounding error for those rows; each is sampled once."""
         size = (len(batch.observations), self._policy.graph.action_size)
         known = self._roundings.setdefault(batch.name, np.full(size, -1.0))
         fresh = rows[known[rows, 0] == -1]
@@ -379,8 +379,8 @@ class Proof:
         return lost & self._overflows(index)[:, None] if lost.any() else lost
 
     def _overflows(self, index: int) -> NDArray[np.bool_]:
-        """For which of a batch's observations a value inside the policy is not finite in float32;
-        none of those that the policy meets."""
+        """Return for which of a batch's observations a value inside the policy is not finite in
+        float32; none of those that the policy encounters."""
         if index == 0 or self._batches[index].is_astride:
             return np.zeros(len(self._batches[index].observations), bool)
         if index not in self._overflowing:

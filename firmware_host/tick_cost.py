@@ -38,7 +38,7 @@ class TickCost:
     instructions: int | None
     microseconds: float | None
     note: str
-    """What the figures are and are not."""
+    """Says what the figures are and what they are not."""
 
 
 def worst_tick(board: Board, elf: Path, policy: Path, period_us: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class BatchNormalization(OpRun):
 
 
 class RNN(CommonRNN):
-    """With the activations that the reference does not know."""
+    """The operator RNN with the activations that the reference does not know."""
 
     op_domain = ""
 

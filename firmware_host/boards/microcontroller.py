@@ -68,6 +68,7 @@ class Microcontroller:
 
 
 def own_link_flags(port: Path, *folders: Path) -> tuple[str, ...]:
-    """Our start-up code and `board.ld` of the port; `folders` hold what that includes."""
+    """Return flags for our start-up code and the port's `board.ld`; `folders` hold what that
+    includes."""
     search = (f"-L{folder}" for folder in folders)
     return ("-nostartfiles", *search, f"-T{port / 'board.ld'}", "-Wl,--gc-sections")

@@ -36,7 +36,7 @@ class _List(ctypes.Structure):
     )
 
     def values(self) -> NDArray[np.uint64]:
-        """A copy of the items."""
+        """Return a copy of the items."""
         if not self.count:
             return np.empty(0, np.uint64)
         items = (ctypes.c_uint64 * self.count).from_address(self.items)

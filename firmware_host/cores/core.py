@@ -51,7 +51,7 @@ class Measurement:
 
 
 class ToolChain(Protocol):
-    """What compiling requires; cores and boards provide it."""
+    """The requirements of compiling; cores and boards provide them."""
 
     @property
     def name(self) -> str:

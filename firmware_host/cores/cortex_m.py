@@ -18,7 +18,7 @@ class CortexM:
     architecture_flags: tuple[str, ...]
     clock_hz: int
     model: CycleModel
-    """What an instruction costs."""
+    """The cost of each instruction in cycles."""
     unicorn_model: str
     """The end of Unicorn's UC_CPU_ARM_… name."""
     qemu_machine: str

@@ -10,11 +10,11 @@ from sparsectl.firmware_host.cores.thumb import Instruction
 
 
 class Outcome(Enum):
-    """What an instruction did when it ran."""
+    """The outcome of an instruction when it ran."""
 
     RUN = 0
     SKIPPED = 1
-    """Its condition did not hold."""
+    """The instruction's condition did not hold."""
     TAKEN = 2
     """It went elsewhere than to the next address."""
 

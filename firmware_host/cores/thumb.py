@@ -23,7 +23,7 @@ class Instruction:
 
     address: int
     size: int
-    """In bytes: 2 or 4."""
+    """Size in bytes: 2 or 4."""
     operation: str
     """Mnemonic without width, type and condition: ldr, vadd, b."""
     suffix: str

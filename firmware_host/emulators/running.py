@@ -38,7 +38,7 @@ class RunningBoard:
         self.board, self.elf, self.emulator = board, elf, board.emulator
         self.port = ""
         self.last_words = ""
-        """What the process printed after the port; complete when it has ended."""
+        """Text that the process printed after the port; complete when it has ended."""
         self._held: int | None = None
 
     def __enter__(self) -> RunningBoard:

@@ -207,8 +207,8 @@ class JournalWriter:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the open journal's path still leads to it, and not to nothing or to another
-        file."""
+        """Return whether the open journal's path still leads to it, and not to nothing or to
+        another file."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
         except OSError:

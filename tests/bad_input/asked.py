@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
     @property
     def is_read(self) -> bool:
-        """Whether it names a file that is read."""
+        """Return whether it names a file that is read."""
         return "Path" in self.kind and (self.name not in WRITTEN or not self.option)
 
 

@@ -66,7 +66,7 @@ def test_tanh_of_every_argument(tmp_path: Path) -> None:
 
 
 def repeated_on_avr(policy: EncodedPolicy, ticks: int, folder: Path) -> bool:
-    """Whether the chip gives the reference's bits over sequences of 50 ticks."""
+    """Return whether the chip gives the reference's bits over sequences of 50 ticks."""
     observations, _ = sequence(policy.graph, ticks)
     golden = golden_vectors(policy, observations[:100])
     folder.mkdir()

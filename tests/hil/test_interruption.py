@@ -79,7 +79,7 @@ def children_of(process: int) -> list[int]:
 
 
 def is_running(process: int) -> bool:
-    """Whether it runs; one that ended and waits for its parent does not."""
+    """Return whether it runs; one that ended and waits for its parent does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
     except FileNotFoundError:

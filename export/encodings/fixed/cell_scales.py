@@ -164,7 +164,7 @@ class CellLayer:
         self.bounds.highest[place] = bounds.highest
 
     def _part(self, rows: slice, activation: str = "identity") -> tuple[Layer, int]:
-        """These neurons with the columns that they read, and the first of those."""
+        """Return these neurons with the columns that they read, and the first of those columns."""
         weight = self.layer.weight[rows]
         used = np.flatnonzero(weight.any(axis=0))
         start, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
@@ -186,7 +186,7 @@ class CellLayer:
         return self.wanted[0][result : result + count], self.wanted[1]
 
     def _linear(self, rows: slice, result: int) -> None:
-        """Values from shifted sums, all multiples of one power of two."""
+        """Make values from shifted sums, all multiples of one power of two."""
         part, column = self._part(rows)
         wanted, limit = self._wanted(result, part.outputs)
         exponent = int(exponent_of(power_of_two(fitting(wanted, limit))).min()) + self.shift
@@ -206,8 +206,8 @@ class CellLayer:
     def _whole_sums(
         self, part: Layer, column: int, most: int | None = None, drop: int = 0
     ) -> tuple[np.ndarray, np.ndarray, int, Bounds]:
-        """Weights and biases whose sums are multiples of 2^-exponent, that exponent, `most` of it,
-        and their bounds; a half of what `drop` bits are is in the biases."""
+        """Return weights and biases whose sums are multiples of 2^-exponent, that exponent (at most
+        `most`), and their bounds; the biases include half of what `drop` bits are."""
         scale = self.scale[column : column + part.inputs]
         inputs = self._of(column, part.inputs)
         room = self.form.sum_scale(
@@ -237,14 +237,14 @@ class CellLayer:
         *,
         is_relu: bool,
     ) -> None:
-        """A matrix whose sums are shifted."""
+        """Add a matrix whose sums are shifted."""
         limit = self.wanted[1] if self.wanted else 0
         name = f"{self.name}_rows{result}"
         found = FixedMatrix(name, weight, bias, True, is_relu, limit, greatest, column, result)
         self.matrices.append(found)
 
     def _add_sums(self, weight: np.ndarray, bias: np.ndarray, column: int) -> int:
-        """A matrix whose sums are left; gives the place of the first."""
+        """Add a matrix whose sums are not shifted; return the place of the first."""
         name, start = f"{self.name}_sums{self.sums}", self.sums
         self.matrices.append(FixedMatrix(name, weight, bias, False, column=column, row=start))
         self.sums += len(bias)
@@ -367,7 +367,7 @@ class _Source:
     is_value: bool
     start: int
     exponent: int
-    """Its numbers are multiples of 2^-exponent."""
+    """Exponent of its numbers, which are multiples of 2^-exponent."""
     reach: int
     """Their greatest magnitude."""
 
@@ -377,7 +377,7 @@ class _Source:
         return (self.reach >> drop) + 1 if drop > 0 else self.reach << -drop
 
     def bits_for(self, limit: int) -> int:
-        """The most bits, of those that it has, with which it stays within `limit`."""
+        """Return the most bits, up to its own, with which it stays within `limit`."""
         bits = self.exponent
         while self.at(bits) > limit:
             bits -= 1

@@ -15,7 +15,8 @@ def has_cells(graph: PolicyGraph) -> bool:
 
 
 def state_groups(graph: PolicyGraph) -> list[NDArray[np.intp]]:
-    """The observations that go to one operand of a cell as they are: they need one scale."""
+    """Return the observations that one operand of a cell takes unchanged; they need one common
+    scale."""
     origin = np.arange(graph.observation_size)
     groups = []
     for layer in graph.layers:
@@ -36,7 +37,7 @@ def state_groups(graph: PolicyGraph) -> list[NDArray[np.intp]]:
 
 
 def carried_from(layer: Layer) -> NDArray[np.intp]:
-    """[out]: the value that a neuron hands on, where that is all that it does; else -1."""
+    """Return [out]: the value that a neuron only passes on; -1 for other neurons."""
     one = (np.count_nonzero(layer.weight, axis=1) == 1) & (layer.bias == 0)
     one &= (layer.weight == 1).any(axis=1)
     return np.where(one, layer.weight.argmax(axis=1), -1)

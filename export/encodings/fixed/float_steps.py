@@ -31,20 +31,20 @@ class FloatStep(Protocol):
 
     @property
     def row(self) -> int:
-        """Index of its first value among the layer's."""
+        """Return the index of its first value among the layer's."""
 
     @property
     def has_tanh(self) -> bool:
         """Return whether its C calls fixed_tanh."""
 
     def floats(self, sums: Int, x: Int) -> Float32:
-        """[sums, batch], [values before, batch] -> [own values, batch]."""
+        """Return its values for [sums, batch] and the values before, [values, batch]."""
 
     def functions(self, value_type: str, style: CStyle) -> list[str]:
-        """C that it calls."""
+        """Return the C functions that it calls."""
 
     def lines(self, x: str, style: CStyle) -> list[str]:
-        """The statements, from the arrays `sums` and x to `values`."""
+        """Return the statements, from the arrays `sums` and x to `values`."""
 
 
 @dataclass(frozen=True)

@@ -73,18 +73,18 @@ class Format:
             )
 
     def in_steps(self, bias: Int) -> Int:
-        """Biases that are multiples of `bias_step`."""
+        """Return biases that are multiples of `bias_step`."""
         return np.asarray((bias + self.bias_step // 2) // self.bias_step * self.bias_step, np.int64)
 
 
 def fitting(magnitude: Float64, limit: float | Float64) -> Float64:
-    """The largest scale at which magnitude does not pass `limit`."""
+    """Return the largest scale at which the magnitude does not exceed `limit`."""
     with np.errstate(divide="ignore"):
         return np.minimum(limit / magnitude, GREATEST_SCALE)
 
 
 def power_of_two(scale: Float64) -> Float64:
-    """The largest power of two up to `scale`."""
+    """Return the largest power of two up to `scale`."""
     return np.asarray(np.exp2(np.floor(np.log2(scale))), np.float64)
 
 

@@ -80,7 +80,7 @@ class FixedParts:
 
     @classmethod
     def plain(cls, value_type: str) -> FixedParts:
-        """Two arrays of this type, a layer after the other."""
+        """Use two arrays of this type in turn, layer after layer."""
         return cls(value_type, lambda arrays: arrays.declared(value_type))
 
 
@@ -91,7 +91,7 @@ def fixed_encoded(
     runtime: Callable[[CStyle], Sequence[str]],
     parts: Callable[[CStyle], FixedParts] = lambda style: FixedParts.plain("int32_t"),
 ) -> EncodedPolicy:
-    """The whole policy; `runtime` is the C that the layers' calls need."""
+    """Return the whole policy; `runtime` is the C that the layers' calls need."""
     _check_exponents(encoding, policy)
     own = [table for code in codes for table in code.tables]
     tables = [*_input_tables(policy), *own]
@@ -116,7 +116,8 @@ def fixed_encoded(
 
 
 def _check_exponents(encoding: Encoding, policy: FixedPolicy) -> None:
-    """The tables hold exponents in a signed byte and 2^-exponent as a normal float32."""
+    """Check the exponents: the tables hold them in a signed byte, and 2^-exponent as a normal
+    float32."""
     named = [("the observation", policy.input_exponent)]
     for index, layer in enumerate(policy.layers):
         named += [(f"layer {index}", layer.exponent), (f"layer {index}", layer.value_exponent)]
@@ -178,8 +179,8 @@ def _sums_and_floats(policy: FixedPolicy) -> list[str]:
 
 
 def _sums(policy: FixedPolicy, index: int) -> int:
-    """Room for a layer's sums; where it has recurrent units each matrix has whole groups of four,
-    and those that are shifted next are among them."""
+    """Return the room for a layer's sums. Of a layer with recurrent units, each matrix has whole
+    groups of four, and those that are shifted next are among them."""
     layer = policy.layers[index]
     if not layer.has_cells:  # a convolution makes its rows at every place
         return 0 if is_shifted(policy, index) else layer.layer.outputs

@@ -48,31 +48,31 @@ class FixedMatrix:
 
     @property
     def lowest(self) -> int:
-        """Least shifted value."""
+        """Return the least shifted value."""
         return 0 if self.is_relu else -self.limit
 
     def reads(self, aligned: int = 1) -> str:
-        """The array {x} from the first value that it reads on, as C; `aligned`: from a multiple of
-        it."""
+        """Return, as C, the array {x} from the first value on that it reads; `aligned`: from a
+        multiple of it."""
         return offset("{x}", self.column // aligned * aligned)
 
     def sums(self, x: Int) -> Int:
-        """[values of the layer before, batch] -> [rows, batch]."""
+        """Return [rows, batch] for [values of the layer before, batch]."""
         taken = x[self.column : self.column + self.columns]
         return np.asarray(self.weight @ taken + self.bias[:, None], np.int64)
 
     def shifted(self, x: Int, shift: int) -> Int:
-        """The values, [rows, batch]."""
+        """Return the values, [rows, batch]."""
         return np.asarray(np.clip(self.sums(x) >> shift, self.lowest, self.limit), np.int64)
 
 
 def offset(array: str, start: int) -> str:
-    """An array from an element on, as C."""
+    """Return an array from an element on, as C."""
     return f"{array} + {start}" if start else array
 
 
 def joined(matrices: Sequence[FixedMatrix]) -> list[FixedMatrix]:
-    """Matrices whose sums are left, which follow one another and read the same, as one."""
+    """Join matrices that follow one another, read the same values and do not shift their sums."""
     result: list[FixedMatrix] = []
     for each in matrices:
         last = result[-1] if result else None

@@ -30,7 +30,7 @@ from sparsectl.policy.graph import PolicyGraph
 Flags = NDArray[np.bool_]
 
 MOST_PARAMETERS = 2000
-"""Up to this many parameters: above, the matrix is large, and single weights matter little."""
+"""Most parameters: with more, the matrix is large, and single weights matter little."""
 
 ROOM_TRIED = 3
 """Bits by which scales may shrink, plus one, so that no sum exceeds its accumulator."""
@@ -132,7 +132,7 @@ class _Network:
         return np.concatenate(parts)
 
     def layers(self, values: Float64) -> list[tuple[Float64, Float64]]:
-        """Weights [out, in] and biases [out] of each layer."""
+        """Return weights [out, in] and biases [out] of each layer."""
         found, at = [], 0
         for layer, places in zip(self.graph.layers, self.places, strict=True):
             weight = np.zeros(layer.weight.shape)
@@ -148,7 +148,7 @@ class _Network:
         return self._forward(values, observations)[1][-1]
 
     def jacobian(self, values: Float64, observations: Float32) -> tuple[Float64, Float64]:
-        """Actions [m, B] and their Jacobian in the parameters [m, P, B]."""
+        """Return actions [m, B] and their Jacobian in the parameters, [m, P, B]."""
         sums, xs = self._forward(values, observations)
         layers = self.layers(values)
         actions = xs[-1]

@@ -51,7 +51,7 @@ def of_channels(graph: PolicyGraph, ranges: Sequence[Float64]) -> list[Float64]:
 
 
 def patch(convolution: Convolution, scale: Float64, inputs: Bounds) -> tuple[Float64, Bounds]:
-    """The scales of a patch's values, and the bounds of each at any place."""
+    """Return the scales of a patch's values, and the bounds of each at any place."""
     index, beyond = convolution.index, convolution.index < 0
     scales = np.empty(convolution.channels)
     scales[convolution.channel_of] = scale

@@ -63,7 +63,7 @@ class FixedLayer:
         return bool(self.cell_matrices or self.steps or self.ends)
 
     def sums(self, x: Int) -> Int:
-        """weight x + bias, [in, batch] -> [out, batch]."""
+        """Return weight x + bias, [out, batch], for x [in, batch]."""
         convolution = self.layer.convolution
         if convolution is None:
             return _product(self.weight, x) + self.bias[:, None]
@@ -116,7 +116,7 @@ class FixedPolicy:
         return action
 
     def _cell_values(self, layer: FixedLayer, x: Int) -> Int:
-        """The values of a hidden layer with recurrent units, each where it stands."""
+        """Return the values of a hidden layer with recurrent units, each at its place."""
         shifted = [each for each in layer.cell_matrices if each.is_shifted]
         parts = {each.row: each.shifted(x, self.shift) for each in shifted}
         sums = _cell_sums(layer, x)
@@ -149,7 +149,7 @@ def _product(weight: Int, x: Int) -> Int:
 
 
 def _cell_sums(layer: FixedLayer, x: Int) -> Int:
-    """The sums that are left, [sums, batch]."""
+    """Return the sums that are not shifted, [sums, batch]."""
     found = [each.sums(x) for each in layer.cell_matrices if not each.is_shifted]
     return np.concatenate([*found, np.zeros((0, x.shape[1]), np.int64)])
 

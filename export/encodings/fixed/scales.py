@@ -130,7 +130,8 @@ def _require_fixed(graph: PolicyGraph) -> None:
 
 
 def _ranges(graph: PolicyGraph, observations: Float32, headroom: float) -> list[Float64]:
-    """Greatest magnitude of each observation and of each hidden layer's values, with headroom."""
+    """Return the greatest magnitude of each observation and of each hidden layer's values, with
+    headroom."""
     parts = [_ranges_of(graph, part, headroom) for part in in_parts(observations, graph.widest)]
     ranges = [np.max(each, axis=0) for each in zip(*parts, strict=True)]
     return places.of_channels(graph, ranges)
@@ -322,7 +323,7 @@ class _Scaling:
 
 
 def _greatest_terms(layer: Layer, weight: Float64, inputs: Bounds) -> Float64:
-    """The greatest magnitude of a sum in units of its value, whatever the observation."""
+    """Return the greatest magnitude of a sum in units of its value, whatever the observation."""
     positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
     highest = positive @ inputs.highest + negative @ inputs.lowest + layer.bias
     lowest = positive @ inputs.lowest + negative @ inputs.highest + layer.bias
@@ -331,5 +332,5 @@ def _greatest_terms(layer: Layer, weight: Float64, inputs: Bounds) -> Float64:
 
 
 def _exponent_shift(sums: Float64) -> Int:
-    """Half of what the shift to tanh's argument drops, so that it rounds to the nearest."""
+    """Return half of what the shift to tanh's argument drops, so that it rounds to the nearest."""
     return np.left_shift(1, exponent_of(sums) - fixed_tanh.INPUT_BITS) >> 1

@@ -68,7 +68,7 @@ class Operand:
 
 
 def shifted(values: Int, drop: int) -> Int:
-    """Bits to the right, or to the left where `drop` is negative."""
+    """Shift bits to the right, or to the left if `drop` is negative."""
     return np.asarray(values >> drop if drop >= 0 else values * 2**-drop, np.int64)
 
 
@@ -82,20 +82,20 @@ class Step(Protocol):
 
     @property
     def row(self) -> int:
-        """Index of its first value among the layer's."""
+        """Return the index of its first value among the layer's."""
 
     @property
     def has_tanh(self) -> bool:
         """Return whether its C calls fixed_tanh."""
 
     def values(self, sums: Int, x: Int) -> Int:
-        """[sums, batch], [values before, batch] -> [own values, batch]."""
+        """Return its values for [sums, batch] and the values before, [values, batch]."""
 
     def functions(self, value_type: str, style: CStyle) -> list[str]:
-        """C that it calls."""
+        """Return the C functions that it calls."""
 
     def call(self, x: str, y: str) -> str:
-        """The statement, from the arrays `sums` and x to y."""
+        """Return the statement, from the arrays `sums` and x to y."""
 
 
 @dataclass(frozen=True)
@@ -167,17 +167,17 @@ class Cell:
 
     @property
     def mean_bits(self) -> int:
-        """Bits of the gate in a mean: all, if the product has room for them."""
+        """Return the bits of the gate in a mean: all, if the product has room for them."""
         return GATE_BITS if self.is_narrow else GATE_BITS - 1
 
     @property
     def fresh_drop(self) -> int:
-        """Shift from tanh to the units' results."""
+        """Return the shift from tanh to the units' results."""
         return fixed_tanh.OUTPUT_BITS - self.exponent
 
     @property
     def gated_drop(self) -> int:
-        """Shift from the product of a gate and its value to the argument of tanh."""
+        """Return the shift from the product of a gate and its value to the argument of tanh."""
         return GATE_BITS + self.recurrent_bits - fixed_tanh.INPUT_BITS
 
 
@@ -205,7 +205,7 @@ def _nearest_c(value: str, bits: int) -> str:
 
 
 def _by_gate(cell: Cell, opened: Int, value: Int) -> Int:
-    """sigmoid(opened) value, rounded to the nearest."""
+    """Return sigmoid(opened) value, rounded to the nearest."""
     return _nearest((gate(opened) >> GATE_BITS - cell.mean_bits) * value, cell.mean_bits)
 
 
@@ -260,7 +260,7 @@ def _half_gate(name: str) -> str:
 
 
 def _fresh_lines(cell: Cell, argument: str) -> list[str]:
-    """tanh in the units' form, in 16 bits."""
+    """Return the C of tanh in the units' form, in 16 bits."""
     if not cell.fresh_drop:
         return [f"const int16_t fresh = fixed_tanh({argument});"]
     drop = cell.fresh_drop

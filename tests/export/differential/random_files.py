@@ -28,11 +28,11 @@ class RandomFile:
     spread: Array
     """[width]: observations are about centre ± spread."""
     is_normalised: bool
-    """Whether the file itself says so, by a normaliser."""
+    """True if the file itself says so, by a normaliser."""
     thresholds: list[tuple[int, float]] = field(default_factory=list)
     """(index, value) of an observation where the function has a corner or a step."""
     is_image: bool = False
-    """Whether the observation is an image, which a convolution reads."""
+    """True if the observation is an image, which a convolution reads."""
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 

@@ -11,7 +11,7 @@ class SimulatedSimpleFoc(SimulatedOdrive):
     is_verbose = True
     """As Commander is at its start: each setting is answered by a sentence."""
     is_broken = False
-    """Whether the driver does not let the motor be enabled."""
+    """True if the driver does not let the motor be enabled."""
 
     def _obey(self, line: str) -> str | None:
         if not line:

@@ -79,7 +79,7 @@ def live_trial(policy: Path, out: Path, *more: str) -> Iterator[LiveTrial]:
 
 
 def until(happens: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
-    """Whether it has happened in good time."""
+    """Return whether it has happened in good time."""
     deadline_s = time.monotonic() + patience_s
     while time.monotonic() < deadline_s:
         if happens():

@@ -25,7 +25,7 @@ class Reading:
     """The test's numbers for the model's inputs, in order."""
     expected: Array
     single: bool
-    """Whether all the numbers are one observation; otherwise their first axis is the batch."""
+    """True if all the numbers are one observation; otherwise their first axis is the batch."""
 
     def observations(self, size: int) -> Array | None:
         """[batch, size] float32; None where the test's numbers are not that many."""
@@ -82,7 +82,7 @@ class _Form:
     output: int
     single: bool
     layer: bool
-    """Whether a layer whose weights are the identity comes last."""
+    """True if a layer whose weights are the identity comes last."""
     size: int
     """Numbers of the output."""
 
