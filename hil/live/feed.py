@@ -47,6 +47,7 @@ class LiveFeed:
         self._skipped = self._resets = 0
         self._told_resets = ""
         self._browsers = 0
+        self._has_ended = False
         self.is_watched = False
         """True from the arming on, when a browser has to show the page."""
 
@@ -85,8 +86,11 @@ class LiveFeed:
         self._send(phase=name)
 
     def end(self, why: str, **what: str) -> None:
-        """Show how the trial ended; `what` may have the last state and fault."""
-        self._send(ended=why, **what)
+        """Show how the trial ended; `what` may have the last state and fault. What was said first
+        stays: it is nearest to the motor."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._send(ended=why, **what)
 
     def asked(self, command: str) -> bool:
         """Return whether the person has pressed this button since the last call."""

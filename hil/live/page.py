@@ -38,7 +38,8 @@ STYLE = """
 <style>
   body { background: #f6f7f9; color: #1d2733 }
   .body--dark { background: #12171d; color: #dfe6ee }
-  .card { background: rgba(127,127,127,.09); border-radius: 12px; padding: 14px 18px }
+  .card { background: rgba(127,127,127,.09); border-radius: 12px; padding: 14px 18px;
+          min-width: 0 /* a chart was drawn for a wider window: it may shrink */ }
   .figure { font-variant-numeric: tabular-nums }
   .over #popup { display: none }
   .estop { font-size: 1.7rem !important; font-weight: 700; min-height: 5.5rem }
@@ -89,7 +90,7 @@ class Page:
         ui.on("beat", lambda event: self._saw(client, event.args))
         client.on_disconnect(lambda: self._left(client))
         with ui.column().classes("shown w-full max-w-5xl mx-auto gap-4 p-2"):
-            self._heading()
+            ended = self._heading()
             with ui.row().classes("w-full gap-4 items-stretch wrap"):
                 with ui.column().classes("card grow").style("flex: 2 1 380px"):
                     picture = ui.html(sanitize=False).classes("w-full")
@@ -101,6 +102,7 @@ class Page:
 
         def draw() -> None:
             nonlocal beats
+            ended.set_text(f"ended: {self.view.ended}" if self.view.ended else "")
             picture.set_content(self._picture())
             figures.set_content(self._figures())
             if beats != self.view.beats or not self.view.is_beating:
@@ -180,11 +182,11 @@ class Page:
 
         return ask
 
-    def _heading(self) -> None:
+    def _heading(self) -> ui.label:
+        """Return the place for how the trial ended."""
         with ui.row().classes("w-full items-baseline justify-between wrap"):
             ui.label(self.setup.title).classes("text-xl font-bold")
-            ended = ui.label().classes("text-base")
-            ended.bind_text_from(self.view, "ended", lambda why: f"ended: {why}" if why else "")
+            return ui.label().classes("text-base")
 
     def _buttons(self) -> None:
         stop = ui.button("E-STOP", color="red-8")  # its press is the script's affair

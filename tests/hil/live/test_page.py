@@ -61,6 +61,7 @@ def test_arm_then_estop_stops_the_motor(
             expect_state(page, "HOMED", trial)
             arm(page, trial)
             page.click("#estop")
+            expect(page.get_by_text("ended: the e-stop on the live page; motor off")).to_be_visible()
             assert "the e-stop on the live page: motor off" in trial.end(130)
             return trial
 
@@ -69,6 +70,18 @@ def test_arm_then_estop_stops_the_motor(
     assert (end["state"], end["fault"]) == (State.FAULT.name, Fault.ESTOP.name)
     samples = read_samples(read_journal(trial.journal))
     assert any(sample.state == State.ACTIVE for sample in samples)
+
+
+def test_a_window_that_becomes_narrow_shows_all(
+    served: tuple[LivePage, LiveFeed], open_page: Callable[[str], Page]
+) -> None:
+    """As a phone that is turned: the charts were drawn for a wider one."""
+    shown = open_page(served[0].url)
+    shown.set_viewport_size({"width": 1200, "height": 800})
+    expect(shown.locator(".chart svg")).to_have_count(2)
+    shown.set_viewport_size({"width": 360, "height": 740})
+    width = "document.documentElement.scrollWidth"
+    assert until(lambda: shown.evaluate(width) == 360), shown.evaluate(width)
 
 
 CONTROLS = ("#arm", "#disarm", "#state", "svg[role=img]", ".chart >> nth=0", ".chart >> nth=1")
