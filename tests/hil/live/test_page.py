@@ -61,7 +61,8 @@ def test_arm_then_estop_stops_the_motor(
             expect_state(page, "HOMED", trial)
             arm(page, trial)
             page.click("#estop")
-            expect(page.get_by_text("ended: the e-stop on the live page; motor off")).to_be_visible()
+            told = page.get_by_text("ended: the e-stop on the live page; motor off")
+            expect(told).to_be_visible()
             assert "the e-stop on the live page: motor off" in trial.end(130)
             return trial
 
