@@ -238,6 +238,12 @@ def _kept(rows: list[JSON]) -> list[float]:
     return sorted({row["size"] for row in rows if row["kind"] == "sparse"}, reverse=True)
 
 
+def _several(rows: list[JSON]) -> list[list[str]]:
+    """Return the games of the students of several, each set of them once, the fewest first."""
+    sets = {tuple(row["games"]) for row in rows if row["kind"] == "several"}
+    return [list(games) for games in sorted(sets, key=lambda games: (len(games), games))]
+
+
 def _of(rows: list[JSON], **wanted: Any) -> Returns:
     return _gathered(rows, lambda row: all(row.get(key) == wanted[key] for key in wanted))
 
@@ -277,7 +283,6 @@ def _over(found: tuple[float, float, float]) -> str:
 
 def _marks(rows: list[JSON], teachers: dict[str, list[float]], how: str) -> list[list[str]]:
     """What students have to reach of their teachers' score; `how` they learnt, in words."""
-    games = sorted({row["game"] for row in rows if row["kind"] == "single"})
     wanted = [
         ("KL students of 25 % of the weights", 1.0, _of(rows, kind="single", loss="kl", size=25)),
         ("KL students of 7 % of the weights", 0.95, _of(rows, kind="single", loss="kl", size=7)),
@@ -290,10 +295,13 @@ def _marks(rows: list[JSON], teachers: dict[str, list[float]], how: str) -> list
             for kept in _kept(rows)
             if kept <= 2
         ),
-        (
-            f"{len(games)} games in one network of one teacher's size, KL",
-            0.95,
-            _of(rows, kind="several", loss="kl"),
+        *(
+            (
+                f"{len(games)} games in one network of one teacher's size, KL",
+                0.95,
+                _of(rows, kind="several", loss="kl", games=games),
+            )
+            for games in _several(rows)
         ),
     ]
     lines = []
@@ -313,16 +321,18 @@ def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
         for size in sorted({row["size"] for row in rows if row["kind"] == "single"}, reverse=True):
             one, other = (_of(rows, kind="single", loss=x, size=size) for x in (first, second))
             found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %", one, other))
-        one, other = (_of(rows, kind="several", loss=x) for x in (first, second))
-        found.append((f"{LOSSES[first]} over {LOSSES[second]}, several games", one, other))
+        for games in _several(rows):
+            name = f"{LOSSES[first]} over {LOSSES[second]}, {len(games)} games in one network"
+            one, other = (_of(rows, kind="several", loss=x, games=games) for x in (first, second))
+            found.append((name, one, other))
     longer = _rows(LONG)[0] if LONG.exists() else []
     for size in sorted({row["size"] for row in longer}, reverse=True):
         one, other = (_of(each, kind="single", loss="kl", size=size) for each in (longer, rows))
         found.append((f"KL students of {size} %, taught for longer over shorter", one, other))
-    for frames in sorted({row["frames"] for row in joint}):
-        mine = _of(joint, frames=frames)
-        name = f"A KL student of several games over one that learnt jointly, {frames:,} frames"
-        found.append((name, _of(rows, kind="several", loss="kl"), mine))
+    for games, frames in sorted({(tuple(row["games"]), row["frames"]) for row in joint}):
+        mine = _of(joint, frames=frames, games=list(games))
+        name = f"A KL student of {len(games)} games over one that learnt jointly, {frames:,} frames"
+        found.append((name, _of(rows, kind="several", loss="kl", games=list(games)), mine))
     for kept in _kept(rows):
         one, other = (_of(rows, kind=kind, size=kept) for kind in ("sparse", "small"))
         found.append((f"Sparse of {kept:g} % over small and dense of its bytes", one, other))
