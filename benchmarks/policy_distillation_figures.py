@@ -47,14 +47,15 @@ def sizes(axes: Any, results: JSON, longer: JSON) -> None:
             point(axes, place, own, teachers, color=f"C{number}", label=label)
     for nth, size in enumerate(sorted({row["size"] for row in longer["rows"]})):
         own = [row for row in longer["rows"] if row["size"] == size]
-        label = "KL, taught for longer" if nth == 0 else None
+        label = f"KL, for longer, {len(gathered(own))} games" if nth == 0 else None
         point(axes, size * 1.06**2, own, longer["teachers"], color="C4", label=label)
     papers = {size: value for (_, size), value in PAPER.items()}
     axes.plot(list(papers), list(papers.values()), "x", color="0.4", label="KL, paper, on Atari")
     axes.set(xscale="log", xlabel="size, per cent of the teacher's weights")
     axes.set_xticks([4, 7, 25], ["4", "7", "25"])
     axes.minorticks_off()
-    axes.set_title("Losses by sizes", fontsize=9)
+    singles = gathered([row for row in rows if row["kind"] == "single"])
+    axes.set_title(f"Losses by sizes, {len(singles)} games unless said", fontsize=9)
 
 
 def weights(axes: Any, rows: list[JSON], teachers: Any) -> None:
