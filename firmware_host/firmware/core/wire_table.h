@@ -29,7 +29,7 @@ enum wire_state {
     WIRE_STATE_FAULT = 7,
 };
 
-/* Why the board is in FAULT. */
+/* The reason why the board is in FAULT. */
 enum wire_fault {
     WIRE_FAULT_NONE = 0,
     WIRE_FAULT_BASE_TRAVEL = 1,
@@ -52,7 +52,7 @@ enum wire_fault {
     WIRE_FAULT_LIMIT_SWITCH = 18,
 };
 
-/* Why a request was refused (NACK). */
+/* The reason why a request was refused (NACK). */
 enum wire_reason {
     WIRE_REASON_WRONG_STATE = 1,
     WIRE_REASON_WRONG_MODE = 2,
@@ -70,14 +70,14 @@ enum wire_reason {
     WIRE_REASON_WRONG_RIG = 14,
 };
 
-/* Where the policy and the plant are. */
+/* Says where the policy and the plant are. */
 enum wire_mode {
     WIRE_MODE_DEVICE = 0,
     WIRE_MODE_PIL = 1,
     WIRE_MODE_HOST = 2,
 };
 
-/* What moves the board's time. */
+/* Says what advances the board's time. */
 enum wire_clock {
     WIRE_CLOCK_REALTIME = 0,
     WIRE_CLOCK_LOCKSTEP = 1,
