@@ -194,9 +194,10 @@ def policy_distillation_several() -> list[str]:
     several = [row for row in rows if row["kind"] == "several"]
     for games, loss in sorted({(tuple(row["games"]), row["loss"]) for row in several}):
         found = _of(several, games=list(games), loss=loss)
+        paper = PAPER_SEVERAL.get(loss, "–") if len(games) == 3 else "–"
         lines.append(
             f"| {len(games)} | student, {LOSSES[loss]} | the teachers' "
-            f"| {_cell(found, teachers)} | {_seeds(found)} | {PAPER_SEVERAL.get(loss, '–')} |"
+            f"| {_cell(found, teachers)} | {_seeds(found)} | {paper} |"
         )
     joint = read_json(JOINT)["rows"] if JOINT.exists() else []
     for games, algo, frames in sorted(
