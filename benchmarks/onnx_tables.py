@@ -20,9 +20,10 @@ def node_counts() -> list[str]:
     kinds = [row["kind"] for row in result["tests"]]
     applicable = len(kinds) - kinds.count("not applicable")
     return [
-        f"Of the {len(kinds)} node tests of onnx {result['onnx']}, {applicable} are of what a "
-        f"policy of vectors can have: {kinds.count('passes')} pass, {kinds.count('refused')} are "
-        f"refused with the reason below, {kinds.count('WRONG')} are wrong.",
+        f"Of the {len(kinds)} node tests of onnx {result['onnx']}, {applicable} concern "
+        f"operators that a policy on vectors can have. Of these, {kinds.count('passes')} pass, "
+        f"{kinds.count('refused')} are refused with the reason below, and {kinds.count('WRONG')} "
+        "give a wrong result.",
     ]
 
 
