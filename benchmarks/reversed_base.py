@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ from sparsectl.plants.drawing import draw_rig  # noqa: E402
 from sparsectl.plants.equations import Motion  # noqa: E402
 from sparsectl.plants.rig import Rig, load_rig  # noqa: E402
 from sparsectl.plants.side_by_side import PendulumEpisodes  # noqa: E402
+from sparsectl.plants.task import BALANCED_RAD  # noqa: E402
+from sparsectl.plants.units import bodies_of  # noqa: E402
 from sparsectl.policy.onnx_file.reader import read_onnx  # noqa: E402
 from sparsectl.protocol.enums import Fault  # noqa: E402
 from sparsectl.training.any_rig.acting import SIGNALS, Inputs  # noqa: E402
@@ -46,8 +48,9 @@ from sparsectl.training.any_rig.teacher import ModelBased  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "benchmarks" / "results" / "reversed_base.json"
-FIRST_RIG = 600_000_000
-"""No rig from 500,000,000 on is drawn in training; `any_rig.py` measures on the first of those."""
+FIRST_RIG = 900_000_000
+"""No rig from 500,000,000 on is drawn in training; the checks' margins were chosen on those from
+600,000,000 on."""
 SECONDS = 20.0
 
 Array = NDArray[np.float64]
@@ -99,6 +102,57 @@ class Swap:
 
 
 @dataclass(frozen=True)
+class Push:
+    """Of a finger against the pole, each time that it has stayed up for 1 to 2 s."""
+
+    speed_rad_s: float
+    """That a free pole would gain."""
+    seconds: float
+    """For which it lasts; its force rises and falls as half a sine."""
+
+
+PUSHES = (Push(3.0, 0.1), Push(3.0, 0.2))
+
+
+class Hand:
+    """Pushes the poles of many rigs, each when its time comes.
+
+    Args:
+        push: of all rigs.
+        rigs: that are driven.
+        episodes: of the rigs, at their beginning.
+    """
+
+    def __init__(self, push: Push, rigs: Sequence[Rig], episodes: PendulumEpisodes) -> None:
+        count = len(rigs)
+        self._random = np.random.default_rng(7)
+        self._period_s = np.array([rig.period_s for rig in rigs])
+        self._bodies = bodies_of(rigs, episodes.parameters)
+        self._ticks = np.maximum(np.round(push.seconds / self._period_s), 1.0)
+        middles = [(np.arange(n) + 0.5) / n for n in self._ticks]
+        self._peak = push.speed_rad_s / np.array([np.sin(np.pi * x).sum() for x in middles])
+        self._after_s = self._random.uniform(1.0, 2.0, count)
+        self._up_s, self._left, self._way = np.zeros((3, count))
+        self.pushes = 0
+
+    def push(self, episodes: PendulumEpisodes) -> None:
+        """Push for one tick; the hinge passes a part of it on to the base."""
+        up = np.abs(episodes.units.angle_rad()) < BALANCED_RAD
+        self._up_s = np.where(up & (self._left <= 0.0), self._up_s + self._period_s, 0.0)
+        begins = self._up_s > self._after_s
+        self.pushes += int((begins & ~episodes.is_over).sum())
+        self._left = np.where(begins, self._ticks, self._left)
+        self._way = np.where(begins, self._random.choice([-1.0, 1.0], len(up)), self._way)
+        done = (self._ticks - self._left + 0.5) / self._ticks
+        gained = np.where(self._left > 0.0, self._way * self._peak * np.sin(np.pi * done), 0.0)
+        self._left -= 1.0
+        motion, b = episodes.units.motion, self._bodies
+        inertia = b.base_constant + b.turning * np.sin(motion.angle) ** 2
+        motion.pole_velocity[:] += gained
+        motion.velocity[:] -= b.coupling * np.cos(motion.angle) / inertia * gained
+
+
+@dataclass(frozen=True)
 class Seen:
     """What a board saw of rigs, [ticks + 1, rigs]; the duties [ticks, rigs]."""
 
@@ -109,6 +163,7 @@ class Seen:
     """Until the base met its limit, [rigs]."""
     position: Array
     velocity: Array
+    pushes: int = 0
 
 
 @dataclass(frozen=True)
@@ -184,10 +239,13 @@ def _signs(swap: Swap) -> NDArray[np.float32]:
     return np.array([swap.base, swap.base, swap.pole, 1, swap.pole], np.float32)
 
 
-def watched(rigs: Sequence[Rig], driver: Driver, swap: Swap, seconds: float) -> Seen:
+def watched(
+    rigs: Sequence[Rig], driver: Driver, swap: Swap, seconds: float, push: Push | None = None
+) -> Seen:
     """Drive each rig from hanging at rest; the rig's number in the list is its episode's seed."""
     steps = math.ceil(seconds / min(rig.period_s for rig in rigs))
     episodes = PendulumEpisodes(rigs, list(range(len(rigs))), steps=steps)
+    hand = Hand(push, rigs, episodes) if push else None
     base, pole = np.zeros((2, steps + 1, len(rigs)), np.int32)
     position, velocity = np.zeros((2, steps + 1, len(rigs)))
     duty = np.zeros((steps, len(rigs)), np.float32)
@@ -201,8 +259,10 @@ def watched(rigs: Sequence[Rig], driver: Driver, swap: Swap, seconds: float) -> 
             ticks += ~episodes.is_over
             given = np.clip(driver(episodes, swap), -1.0, 1.0)
             duty[tick] = given
+            if hand:
+                hand.push(episodes)
             episodes.step(given)
-    return Seen(base, pole, duty, ticks, position, velocity)
+    return Seen(base, pole, duty, ticks, position, velocity, hand.pushes if hand else 0)
 
 
 def check_library(folder: Path) -> ctypes.CDLL:
@@ -243,7 +303,8 @@ def healthy(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str,
     """How many rigs were stopped although nothing is wrong with them."""
     faults = Counter(stop.fault.name for stop in stops if stop.fault)
     hours = sum(rig.period_s * stop.tick for rig, stop in zip(rigs, stops, strict=True)) / 3600.0
-    return {"rigs": len(rigs), "hours": hours, "stopped": dict(sorted(faults.items()))}
+    row = {"rigs": len(rigs), "hours": hours, "stopped": dict(sorted(faults.items()))}
+    return row | ({"pushes": seen.pushes} if seen.pushes else {})
 
 
 def reversed_(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str, Any]:
@@ -298,7 +359,14 @@ def main(config: ReversedConfig) -> None:
         for name, (rigs, driver) in Progress(cases.items(), desc="cases", unit="case"):
             seen = watched(rigs, driver(rigs), Swap(), SECONDS)
             rows[name] = {"right": healthy(rigs, checked(library, rigs, seen), seen)}
-            for what, swap in swaps.items() if driver is not at_random else ():
+            if driver is at_random:
+                continue
+            rows[name]["pushed"] = []
+            for push in PUSHES:
+                seen = watched(rigs, driver(rigs), Swap(), SECONDS, push)
+                found = healthy(rigs, checked(library, rigs, seen), seen)
+                rows[name]["pushed"].append(found | asdict(push))
+            for what, swap in swaps.items():
                 seen = watched(rigs, driver(rigs), swap, SECONDS)
                 rows[name][what] = reversed_(rigs, checked(library, rigs, seen), seen)
     write_json(OUT, {"first": FIRST_RIG, "cases": rows, "provenance": provenance()})

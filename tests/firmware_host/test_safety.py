@@ -340,6 +340,28 @@ def test_a_pole_that_answers_the_wrong_way(core: Core, upright: bool, right: boo
     assert _now(core)[1] == (Fault.NONE if right else Fault.REVERSED_POLE)
 
 
+@pytest.mark.parametrize(("right", "stops"), [(2, True), (12, False)])
+def test_a_pole_that_has_answered_right_may_be_pushed(core: Core, right: int, stops: bool) -> None:
+    """For as many ticks its answers are right, then they are a hand's, which are wrong."""
+    base = pole = 0
+    core.c.shim_safety_begin(S.ARMED)
+    for tick in range(right + 16):
+        _tick(core, base, pole)
+        if tick % 2:
+            base, pole = base + 30, pole + (5 if tick < right else -5)
+    assert _now(core)[1] == (Fault.REVERSED_POLE if stops else Fault.NONE)
+
+
+def test_a_pole_that_turns_about_is_not_stuck(core: Core) -> None:
+    """It slows down, hardly moves for a few ticks, and comes back, while the base runs on."""
+    _active(core)
+    base = pole = 0
+    for step in (-3, -2, -2, -1, -1, -1, -1, 0, 0, 1, 1, 1, 2, 3):
+        base, pole = base + 20, pole + step
+        _tick(core, base, pole)
+    assert _now(core)[1] == Fault.NONE
+
+
 def test_steps_of_skipped_ticks_are_no_jerks(core: Core) -> None:
     """Base and pole move evenly, one forward, one back; now and then a tick takes two periods."""
     _active(core)

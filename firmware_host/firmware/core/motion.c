@@ -8,6 +8,7 @@
 #define DITHER 1         /* counts by which an encoder at rest may flicker */
 #define STOP_TICKS 2u    /* a dead stop lasts, a turning point does not */
 #define WRONG_ANSWERS 3u /* more than chance and noise produce */
+#define RIGHT_ANSWERS 3  /* likewise, of a pole that counts backwards */
 #define TELLING_STEP 3   /* counts a tick: above the noise of two differences */
 #define STEP_NOISE 2     /* counts a tick, of such a difference: each step is within one */
 #define STILL_MEMORY 4u  /* in stuck_ticks: the base's earlier travel is forgotten */
@@ -126,13 +127,15 @@ static void forget_answer(struct answer *answer) {
 }
 
 /* A base whose hinge is accelerated harder than gravity pulls turns the pole in a known direction,
- * wherever the pole is. What base and pole gained is summed until both tell: more than the counts'
- * noise, and more than ticks that come early or late can make of their speeds. The sums of changes
- * are the difference of two steps, so noise enters at their two ends alone. */
+ * wherever the pole is. An encoder does not change its direction while it runs: once the pole has
+ * answered right more often than a reversed one would by chance, what turns it the wrong way is a
+ * hand, and is not looked at any more. What base and pole gained is summed until both tell: more
+ * than the counts' noise, and more than ticks that come early or late can make of their speeds. The
+ * sums of changes are the difference of two steps, so noise enters at their two ends alone. */
 static bool reversed_pole(struct motion *motion, const struct motion_limits *limits,
                           int32_t base_step, int32_t pole_step, int32_t pole_count) {
     struct answer *answer = &motion->answer;
-    if (limits->telling_jerk == INT32_MAX) {
+    if (limits->telling_jerk == INT32_MAX || motion->pole_answers >= RIGHT_ANSWERS) {
         return false;
     }
     float s, c;
@@ -161,9 +164,9 @@ static bool reversed_pole(struct motion *motion, const struct motion_limits *lim
     if (answer->driven < base_noise || (float)magnitude(answer->turned) <= pole_noise) {
         return false;
     }
-    const bool right = answer->turned > 0;
+    motion->pole_answers = (int8_t)(motion->pole_answers + (answer->turned > 0 ? 1 : -1));
     forget_answer(answer);
-    return answered(&motion->pole_answers, right);
+    return motion->pole_answers <= -(int)WRONG_ANSWERS;
 }
 
 /* A base that is driven hard for so many ticks and stands still. A pole that swings may hold it
@@ -192,7 +195,8 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
 
 /* With one channel of an encoder dead, the other makes the count flicker, which is not motion. But
  * flicker does not prove that an encoder is dead: the pole of a good balance may stay within one
- * count of a coarse encoder for any length of time while the base moves to and fro, or slowly home.
+ * count of a coarse encoder for any length of time while the base moves to and fro, or slowly home;
+ * and one that turns about moves by single counts for a while, which are motion if they add up.
  * The proof is a base that travels this far in one direction within a few of the pole's time
  * constants. */
 static bool stuck_pole(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
@@ -204,7 +208,8 @@ static bool stuck_pole(struct motion *motion, const struct motion_limits *limits
     motion->pole_drift = (int8_t)(moved ? 0 : drift);
     motion->still_travel -= motion->still_travel / (int32_t)(STILL_MEMORY * limits->stuck_ticks);
     motion->still_travel = moved ? 0 : motion->still_travel + base_step;
-    return dead || (motion->pole_still >= limits->stuck_ticks &&
+    motion->pole_rest = moved ? 0 : add(motion->pole_rest, periods);
+    return dead || (motion->pole_rest >= limits->stuck_ticks &&
                     magnitude(motion->still_travel) >= limits->stuck_travel);
 }
 

@@ -51,8 +51,8 @@ struct motion {
     int32_t pole_step;
     int32_t base_speed; /* of the last tick that moved, counts a tick */
     int32_t pole_speed;
-    uint16_t base_still; /* ticks without a count */
-    uint16_t pole_still;
+    uint16_t base_still;   /* ticks without a step of more than one count */
+    uint16_t pole_still;   /* likewise */
     int32_t base_drift;    /* counts since the base last moved by more than one */
     uint16_t driven_still; /* ticks driven hard since then */
     uint16_t base_rest;    /* all ticks since then */
@@ -63,10 +63,12 @@ struct motion {
                               last judged */
     float owed;            /* what it should have gained meanwhile, at least */
     uint8_t base_answers;  /* wrong responses to the motor, less the right ones */
-    uint8_t pole_answers;  /* wrong responses to jerks of the base, likewise */
+    int8_t pole_answers;   /* right responses to jerks of the base, less the wrong ones, until
+                              either are enough */
     struct answer answer;
     bool after_gap;       /* the last step took more than one period */
     int8_t pole_drift;    /* counts since the pole last moved by more than one */
+    uint16_t pole_rest;   /* ticks since then */
     int32_t still_travel; /* counts that the base travelled meanwhile */
 };
 
