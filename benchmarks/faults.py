@@ -69,7 +69,11 @@ THRESHOLDS = {
         "0.35 of `[motor] max_duty`",
     ),
     "RIG_TELLING_JERK_COUNTS": (
-        *("REVERSED_POLE", "jerk of the base that a pole answers; three wrong answers more", "counts"),
+        *(
+            "REVERSED_POLE",
+            "jerk of the base that a pole answers; three wrong answers more",
+            "counts",
+        ),
         "`[base] length_m`, model",
     ),
     "RIG_LIMIT_SWITCHES": (

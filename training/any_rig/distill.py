@@ -29,8 +29,9 @@ from sparsectl.plants.rig import Rig, Start
 from sparsectl.training.any_rig.acting import LIMIT_SHARE, POLE_RAD_S, Acting, Array
 from sparsectl.training.any_rig.deploy import read_any
 from sparsectl.training.any_rig.gradients import gradients_of
+from sparsectl.training.any_rig.kept import KeptEpisodes
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
-from sparsectl.training.any_rig.rollout import Actor, Driven, drive
+from sparsectl.training.any_rig.rollout import Actor, drive
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
 REST = "rest"
@@ -126,7 +127,7 @@ class AnyRigSettings:
 
 
 class AnyRigDistillation:
-    """A distillation that resumes where it was stopped.
+    """A distillation that resumes where it was stopped, and ends as if it had not been.
 
     Args:
         settings: settings; a run that is resumed must have the same, except for its rounds.
@@ -154,7 +155,7 @@ class AnyRigDistillation:
         self.averaged = copy.deepcopy(self.student)
         self._gradients = gradients_of(self.student)
         self._adam = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
-        self._kept: deque[Driven] = deque(maxlen=settings.kept)
+        self._kept = KeptEpisodes(folder, settings.kept)
         self._failed: deque[int] = deque(maxlen=MOST_FAILED)
         self.round = self._steps = 0
         self._resume()
@@ -173,6 +174,7 @@ class AnyRigDistillation:
             self._note({"round": number, "loss": loss, **figures, "seconds": seconds})
             if self.round % self.settings.checkpoint_rounds == 0 or number == left[-1]:
                 self.save()
+        self._kept.delete_files()
 
     @property
     def actor(self) -> Actor:
@@ -208,7 +210,7 @@ class AnyRigDistillation:
             noise=settings.noise,
             seed=number,
         )
-        self._kept.append(driven)
+        self._kept.add(number, driven)
         balanced = np.asarray(driven.balanced[-100:].all(axis=0))
         # Not those that failed again: they would come back ever more often, and the more so the
         # less a rig can be balanced at all, until these are all that is remembered.
@@ -233,11 +235,9 @@ class AnyRigDistillation:
         for update in range(settings.updates):
             newest = len(self._kept) - 1
             which = newest if update % 2 == 0 else int(random.integers(len(self._kept)))
-            driven = self._kept[which]
+            inputs, labels, running = self._kept[which]
             chosen = random.permutation(settings.rigs)[: settings.batch]
-            losses += self._pass(
-                driven.inputs[:, chosen], driven.labels[:, chosen], driven.running[:, chosen]
-            )
+            losses += self._pass(inputs[:, chosen], labels[:, chosen], running[:, chosen])
         return float(np.mean(losses))
 
     def _pass(self, inputs: Array, labels: Array, running: NDArray[np.bool_]) -> list[float]:
@@ -298,6 +298,7 @@ class AnyRigDistillation:
                 },
                 temporary,
             )
+        self._kept.forget_files(self.round)
 
     def _resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -312,6 +313,7 @@ class AnyRigDistillation:
         self.averaged.load_state_dict(held["averaged"])
         self.student.load_state_dict(held["student"])
         self._adam.load_state_dict(held["adam"])
+        self._kept.load(self.round)
 
 
 def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:

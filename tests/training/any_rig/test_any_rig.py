@@ -178,6 +178,39 @@ def test_a_distillation_lowers_its_loss_and_resumes_where_it_stopped(
         AnyRigDistillation(replace(settings, rigs=7), tmp_path / "whole")
 
 
+@pytest.mark.parametrize("units", [3, 0])
+def test_a_run_that_was_killed_ends_as_one_that_was_not(
+    units: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in round 5, it goes on from the checkpoint after round 3, with episodes from 2 on."""
+    changes = {"units": units, "hidden": (6, 5), "frames": 3, "ticks": 40, "updates": 4}
+    settings = replace(SMALL, rounds=7, kept=2, checkpoint_rounds=2, **changes)
+    whole = AnyRigDistillation(settings, tmp_path / "whole")
+    whole.run()
+
+    class KilledError(Exception):
+        pass
+
+    def kill(number: int) -> float:
+        if number == 5:
+            raise KilledError
+        return AnyRigDistillation._learn(killed, number)
+
+    killed = AnyRigDistillation(settings, tmp_path / "killed")
+    monkeypatch.setattr(killed, "_learn", kill)
+    with pytest.raises(KilledError):
+        killed.run()
+    left = sorted(path.stem for path in (tmp_path / "killed").glob("episodes_*"))
+    assert left == [f"episodes_{number}" for number in (2, 3, 4, 5)]
+    resumed = AnyRigDistillation(settings, tmp_path / "killed")
+    assert resumed.round == 4
+    resumed.run()
+    for name in ("student", "averaged"):
+        here, there = (getattr(run, name).state_dict() for run in (whole, resumed))
+        assert all(torch.equal(here[each], there[each]) for each in here)
+    assert not list(tmp_path.glob("*/episodes_*"))
+
+
 @pytest.mark.parametrize("rig", [draw_rig("cartpole", 4), load_rig("sensorsini_cartpole")])
 def test_the_policy_of_one_rig_does_what_the_student_does_there(rig: Rig, tmp_path: Path) -> None:
     student = gru(4)
