@@ -1,7 +1,7 @@
 """One policy for any rig: how many rigs that were never drawn before it swings up and balances.
 
     python benchmarks/any_rig.py train --folder runs/any_cartpole [--settings.family furuta]
-    python benchmarks/any_rig.py measure --rigs 1000 [--student FILE] [--other FILE]
+    python benchmarks/any_rig.py measure --rigs 1000 [--student FILE] [--others FILE...]
     python benchmarks/any_rig.py ship --student runs/any_cartpole [--out FILE]
     python benchmarks/any_rig.py own
 
@@ -42,9 +42,10 @@ SHIPPED = {"cartpole": "sensorsini_cartpole", "furuta": "qube_servo2"}
 
 TEACHERS = Path(__file__).resolve().parent.parent / "training" / "teachers"
 
-FIRST_RIG = 600_000_000
-"""No rig from here on is drawn in training or in the choice of a gain. The first student was
-measured on those from 500,000,000 on; those from 400,000,000 on served to see where it fails."""
+FIRST_RIG = 800_000_000
+"""No rig from here on is drawn in training or in the choice of a gain. Earlier students were
+measured on those from 500,000,000 and 600,000,000 on; those from 400,000,000 on served to see where
+they fail."""
 
 AT_ONCE = 250
 
@@ -96,8 +97,8 @@ class Measure:
     """Randomised trials of the shipped rig of this family."""
     student: Path | None = None
     """File of a student; by default the one of this family that comes with sparsectl, if any."""
-    other: Path | None = None
-    """File of another student, to compare with on the same rigs."""
+    others: tuple[Path, ...] = ()
+    """Files of other students, to compare with on the same rigs."""
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,7 @@ def measure(asked: Measure) -> None:
     student = asked.student or student_path(asked.family)
     if asked.student is not None or student.is_file():
         actors["student"] = read_any(student)
-    if asked.other is not None:
-        actors["other"] = read_any(asked.other)
+    actors |= {path.stem: read_any(path) for path in asked.others}
     rigs = [draw_rig(asked.family, FIRST_RIG + number) for number in range(asked.rigs)]
     shipped = [load_rig(SHIPPED[asked.family])] * asked.shipped
     rows: dict[str, Any] = {}
@@ -220,9 +220,10 @@ def measure(asked: Measure) -> None:
     known = read_json(OUT) if OUT.exists() else {"families": {}}
     family = known["families"].setdefault(asked.family, {})
     family |= {"rows": rows, "provenance": provenance()}
-    if "other" in balanced:
-        family["paired"] = paired(balanced["other"], balanced["student"])
-        print(family["paired"])
+    family["paired"] = {
+        path.stem: paired(balanced[path.stem], balanced["student"]) for path in asked.others
+    }
+    print(family["paired"])
     write_json(OUT, known)
 
 

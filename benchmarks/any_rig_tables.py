@@ -57,7 +57,7 @@ def any_rig_marks() -> list[str]:
         "",
         _where(student),
         "",
-        _further(family["paired"], rows["other"]),
+        *(_other(name, paired, rows[name]) for name, paired in family["paired"].items()),
     ]
 
 
@@ -78,14 +78,15 @@ def _where(drawn: dict[str, Any]) -> str:
     )
 
 
-def _further(paired: dict[str, Any], row: dict[str, Any]) -> str:
+def _other(name: str, paired: dict[str, Any], row: dict[str, Any]) -> str:
+    """Another student beside the shipped one."""
     drawn, shipped = row["drawn"], row["shipped"]
     return (
-        f"The student of the further training balances {drawn['balanced']} of the same "
-        f"{drawn['rigs']} rigs, a difference of {paired['difference']:.1%} "
-        f"[{paired['difference_low']:.1%}, {paired['difference_high']:.1%}] "
+        f"`{name}.safetensors` in `benchmarks/results/` balances {drawn['balanced']} of the same "
+        f"{drawn['rigs']} rigs, a difference of {paired['difference']:+.1%} "
+        f"[{paired['difference_low']:+.1%}, {paired['difference_high']:+.1%}] "
         f"({paired['only_other']} rigs it alone, {paired['only_student']} the shipped one alone, "
-        f"p = {paired['p']:.2f}), and {shipped['balanced']} of {shipped['rigs']} trials of the "
+        f"p = {paired['p']:.2g}), and {shipped['balanced']} of {shipped['rigs']} trials of the "
         "shipped cart-pole."
     )
 
