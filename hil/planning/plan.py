@@ -292,6 +292,12 @@ def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
     # a state makes a stack of frames needless, and the board stacks as many as the policy says
     frames = graph.frames if graph.state_size else rig.frames
     given = frames * len(rig.signals()["observation"])
+    if graph.state_size and graph.observation_size == rig.frames * given > given:
+        raise UserError(
+            f"the policy keeps a state and takes {graph.observation_size} values, {rig.frames} "
+            f"frames of the {given} that rig {rig.name} gives, but its file does not say so; train "
+            "it with frames = 1 in the rig's file, or distil it (sparsectl collect and distill)"
+        )
     if graph.observation_size != given:
         raise UserError(
             f"the policy takes {graph.observation_size} values, rig {rig.name} gives {given}; "

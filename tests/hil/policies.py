@@ -89,6 +89,26 @@ def choosing_graph(**changes: Any) -> PolicyGraph:
     return fold_normaliser(PolicyGraph(**{**fields, **changes}))
 
 
+def remembering_chooser(**changes: Any) -> PolicyGraph:
+    """5-GRU-3 for the cart-pole that is driven bang-bang: as `choosing_graph`, by a position of
+    which an eighth is that of the ticks before."""
+    signals = parse_signals(load_rig(BANG_BANG).signals(), BANG_BANG)
+    weight = np.zeros((3, 5), np.float32)
+    weight[2, 0] = 5.0
+    cell = Gru(
+        weight,
+        np.zeros((3, 1), np.float32),
+        np.array([0.0, -2.0, 0.0], np.float32),
+        np.zeros(3, np.float32),
+    )
+    bias = np.array([0, 0.06, 0.1], np.float32)
+    last = Layer(np.array([[1], [0], [-1]], np.float32), bias, "argmax")
+    fields = {"frames": 1, "period_s": 0.02, "rig": BANG_BANG}
+    return fold_normaliser(
+        recurrent_policy([cell, last], signals.observation, signals.action, **fields | changes)
+    )
+
+
 def export_graph(graph: PolicyGraph, folder: Path) -> Path:
     """Export a graph with all that a firmware needs."""
     folder.mkdir(parents=True)

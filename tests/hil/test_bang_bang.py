@@ -17,12 +17,22 @@ from sparsectl.hil.convert.config import ConvertConfig
 from sparsectl.hil.convert.convert import convert
 from sparsectl.hil.journal.journal import read_journal
 from sparsectl.hil.journal.trace import read_trace
+from sparsectl.hil.planning.plan import _check_fit
 from sparsectl.hil.replay.config import ReplayConfig
 from sparsectl.hil.replay.replay import replay
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import RIGS_FOLDER, load_rig
-from tests.hil.policies import BANG_BANG, RIG, choosing_graph, export_graph
+from sparsectl.policy.graph import Layer
+from sparsectl.policy.recurrent import Gru, recurrent_policy
+from sparsectl.policy.signals import Signal
+from tests.hil.policies import (
+    BANG_BANG,
+    RIG,
+    choosing_graph,
+    export_graph,
+    remembering_chooser,
+)
 
 Short = Callable[..., TrialConfig]
 DUTIES = np.asarray(load_rig(BANG_BANG).motor.duties, np.float32)
@@ -60,6 +70,36 @@ def test_what_is_chosen_is_in_the_journal_and_in_its_replay(shortly: Short, tmp_
     table = pq.read_table(tmp_path / "ticks.parquet")
     chosen = DUTIES[np.asarray(table["choice"])]
     assert np.array_equal(chosen, np.asarray(table["policy_output"], np.float32))
+
+
+@pytest.mark.usefixtures("cached_compilers")
+def test_a_choice_that_depends_on_a_state(shortly: Short, tmp_path: Path) -> None:
+    folder = export_graph(remembering_chooser(), tmp_path / "remembering")
+    for mode in ("device", "host", "pil"):
+        out = tmp_path / mode
+        result = run_trial(shortly(policy=folder, mode=mode, out=out))
+        assert result["recurrent"]["state_size"] == 1
+        trace = read_trace(read_journal(out / "journal.bin"))
+        assert set(trace.policy_output.astype(np.float32)) == set(DUTIES)
+        again = replay(ReplayConfig(journal=out))
+        assert again["agrees"], again
+
+
+def test_frames_that_a_recurrent_policy_does_not_speak_of(tmp_path: Path) -> None:
+    """As those of RecurrentPPO that was trained on the rig's stack of five."""
+    signals = load_rig(BANG_BANG).signals()["observation"]
+    stacked = tuple(
+        Signal(**{**signal, "name": f"{signal['name']}_{frame}"})
+        for frame in range(5)
+        for signal in signals
+    )
+    cell = Gru(*(np.zeros(shape, np.float32) for shape in ((3, 25), (3, 1), (3,), (3,))))
+    last = Layer(np.zeros((3, 1), np.float32), np.zeros(3, np.float32), "argmax")
+    graph = recurrent_policy([cell, last], stacked, choosing_graph().action, frames=1)
+    with pytest.raises(
+        UserError, match="takes 25 values, 5 frames of the 5 that rig .* frames = 1"
+    ):
+        _check_fit(graph, load_rig(BANG_BANG))
 
 
 def refused(config: TrialConfig, complaint: str) -> None:
