@@ -215,9 +215,7 @@ def test_stuck_pole(core: Core, flicker: int) -> None:
 
 
 @pytest.mark.parametrize("steps", ["1" * 3 * STUCK, "3221111"])
-def test_a_pole_that_moves_on_count_by_count_or_turns_about_is_not_stuck(
-    core: Core, steps: str
-) -> None:
+def test_a_pole_that_creeps_or_turns_about_is_not_stuck(core: Core, steps: str) -> None:
     _active(core)
     there = list(itertools.accumulate(map(int, steps)))
     for tick, pole in enumerate([*there, *there[::-1]], 1):
