@@ -18,7 +18,7 @@ from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import finite_inside, require_finite_actions
 from sparsectl.export.host_c import load_c, load_recurrent_c
 from sparsectl.export.inputs import Batch
-from sparsectl.export.judged import CHUNK_VALUES, JUDGED, Judged
+from sparsectl.export.judged import CHUNK_VALUES, JUDGED, Judged, require_agreement
 from sparsectl.export.other_choices import OtherChoices, chooses, compare_choices
 from sparsectl.export.policy_onnx import acting, open_session
 from sparsectl.export.same_bits import require_same_bits
@@ -103,6 +103,7 @@ class Proof:
         limit = np.broadcast_to(DEFAULT_ERROR["float32"] * reach, exact.shape)
         explained = difference <= self._with_rounding(batch, difference, limit)[0]
         if is_met:
+            require_agreement(self._source, np.where(explained, 0.0, difference / reach))
             self._met_own = own
             self.source_error = float(difference.max())
         self._batches.append(batch)
@@ -370,8 +371,7 @@ class Proof:
         fresh = rows[known[rows, 0] == -1]
         if len(fresh):
             known[fresh] = self._source.rounding(batch.observations[fresh])
-        found: Float64 = known[rows]
-        return found
+        return np.asarray(known[rows])
 
     def _lost(self, index: int, actions: Float32) -> NDArray[np.bool_]:
         """Return which actions far out are not finite since a value inside is not: see policy.h."""

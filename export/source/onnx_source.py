@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto
+from onnx.checker import ValidationError
 from onnx.external_data_helper import (
     ExternalDataInfo,
     load_external_data_for_model,
@@ -77,7 +78,7 @@ class OnnxSource:
         self._results = [result, *(state.output for state in self._states)]
         self._model = leading_to(model if tick is None else tick.model, *self._results)
         self.data_sha256 = _hashes_of_data(self._model, folder)
-        load_external_data_for_model(self._model, str(folder))
+        _load_data(self._model, folder)
         names = {tensor.name for tensor in self._model.graph.initializer}
         inputs = [value for value in self._model.graph.input if value.name not in names]
         read = {value.name for value in self._model.graph.input}
@@ -306,6 +307,22 @@ def _rows(value: Any, axis: int, rows: int) -> Float64:
     if array.ndim > axis and array.shape[axis] == rows:
         array = np.moveaxis(array, axis, 0)
     return array.reshape(rows, -1)
+
+
+def _load_data(model: ModelProto, folder: Path) -> None:
+    """Take tensors that are kept in other files into the model.
+
+    Raises:
+        UserError: onnx will not read such a file.
+    """
+    try:
+        load_external_data_for_model(model, str(folder))
+    except (ValidationError, OSError, ValueError) as error:
+        raise UserError(
+            f"the file with its weights cannot be read ({reason(error)}); copy it to the model's "
+            "folder as a plain file, or export the model with its weights inside (torch: "
+            "external_data=False)"
+        ) from error
 
 
 def _hashes_of_data(model: ModelProto, folder: Path) -> dict[str, str]:

@@ -86,8 +86,8 @@ def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
 def _which(names: Sequence[str]) -> str:
     return (
         f"it has the outputs {', '.join(map(short, names[:8]))}, and their names do not say which "
-        f"are the actions; give --output {_listed(names)}, or names (torch.onnx.export takes "
-        "output_names)"
+        "are the actions; give names (torch.onnx.export takes output_names), or, to export, "
+        f"--output {_listed(names)}"
     )
 
 

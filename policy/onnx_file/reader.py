@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -210,9 +211,10 @@ def _needed(graph: GraphProto, *outputs: str) -> tuple[list[NodeProto], set[str]
     """Return the nodes that lead to `outputs`, in the file's order, and every name that they
     read."""
     makers: dict[str, int] = {}
+    held = _held(graph)
     for index, node in enumerate(graph.node):
         for name in filter(None, node.output):
-            if makers.setdefault(name, index) != index:
+            if makers.setdefault(name, index) != index or name in held:
                 label = _names(node)[0]
                 raise UserError(
                     f"{label} makes {short(name)}, which is there already; export again"
@@ -227,6 +229,16 @@ def _needed(graph: GraphProto, *outputs: str) -> tuple[list[NodeProto], set[str]
         names |= fresh
         waiting += fresh
     return [graph.node[index] for index in sorted(found)], names
+
+
+def _held(graph: GraphProto) -> set[str]:
+    """The names of the tensors in a graph. Of two of one name runtimes take one or the other."""
+    names = [tensor.name for tensor in graph.initializer]
+    names += [tensor.values.name for tensor in graph.sparse_initializer]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(f"{count} of its tensors are called {short(name)}; export it again")
+    return set(names)
 
 
 def _refuse_by_name(nodes: Sequence[NodeProto]) -> None:
@@ -304,8 +316,8 @@ def _apply(
 def _plain(value: Value) -> Value:
     """Return a constant as an array."""
     if isinstance(value, Symbol) and value.constant.all():
-        return value.offset.astype(np.float32)
-    return value
+        return np.asarray(value.offset, np.float32)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _attribute(attribute: AttributeProto) -> Any:

@@ -121,19 +121,30 @@ class TensorReader:
         refused."""
         info = _external_info(tensor, what)
         folder = self._folder.resolve()
-        path = (folder / info.location).resolve()
+        try:
+            path = (folder / info.location).resolve()
+            is_there = path.is_file()
+        except OSError as error:  # a name that is too long, a link to itself
+            raise UserError(
+                f"{what} names a file that cannot be read ({error.strerror}); export it again"
+            ) from error
         if not path.is_relative_to(folder):
             raise UserError(
                 f"{what} points outside the model's folder ({short(info.location)}); export it "
                 "with its weights inside (torch: external_data=False)"
             )
-        if not path.is_file():
+        if not is_there:
             raise UserError(f"{what} is in {short(info.location)}, which is not there; copy it too")
         wanted, offset = elements * _ITEM_BYTES[tensor.data_type], int(info.offset or 0)
         if offset < 0 or offset + wanted > path.stat().st_size:
             raise UserError(
                 f"{what} needs bytes {offset} to {offset + wanted} of {short(info.location)}, "
                 f"which has {path.stat().st_size}; export it again"
+            )
+        if info.length is not None and info.length != wanted:
+            raise UserError(
+                f"{what} says {list(tensor.dims)}, which is {wanted} bytes, but has {info.length} "
+                f"in {short(info.location)}; export it again"
             )
         with path.open("rb") as file:
             file.seek(offset)

@@ -37,6 +37,10 @@ _MASK: Final = (
     "its input {name} acts on the state of {state}, as a mask does that resets it where an episode "
     "starts; leave it away and export again, as the C resets the state by policy_reset()"
 )
+_FLAG: Final = (
+    "its input {name} has the name of a mask that resets the state where an episode starts; leave "
+    "it away, as the C has policy_reset() for that, or if it is none, give it another name"
+)
 SHAPES: Final = frozenset({"Shape", "Size"})
 """Operators that look at the form of a value and not at its numbers."""
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
@@ -134,8 +138,12 @@ class _Finder:
                 "the next of which; give each pair a name such as h_in and h_out"
             )
         for name in self.inputs.keys() - found.keys():
-            if found and starts_episodes(name) and self._numbers_of(name) == 1:
-                raise UserError(_MASK.format(name=short(name), state=short(next(iter(found)))))
+            if (
+                found
+                and starts_episodes(name)
+                and math.prod(size or 1 for size in _sizes(self.inputs[name])) == 1
+            ):
+                raise UserError(_FLAG.format(name=short(name)))
             self._refuse_doubtful(name, set(found.values()))
         return found
 
@@ -187,7 +195,7 @@ class _Finder:
             raise UserError(
                 f"its output {short(made)} is as large as its input {short(name)}, and {why}; "
                 "if it is a state, give both names that say so, such as h_in and h_out, and if "
-                f"not, --output {self.action[:40]}"
+                f"not, others (export alone takes --output {self.action[:40]} for that)"
             )
 
     def _as_large_as(self, name: str) -> list[str]:
@@ -198,9 +206,6 @@ class _Finder:
             for made, value in self.outputs.items()
             if made not in (self.action, name) and _agree(sizes, _sizes(value))
         ]
-
-    def _numbers_of(self, name: str) -> int:
-        return math.prod(size or 1 for size in _sizes(self.inputs[name]))
 
     def _one_of(self, name: str, candidates: list[str]) -> str | None:
         named = [made for made in candidates if _stem(made) == _stem(name)]

@@ -17,7 +17,9 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.signal_ranges import Pair, range_from
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import run_c
+from sparsectl.export.judged import require_agreement
 from sparsectl.export.pipeline import export_policy
+from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.policy.graph import Layer, PolicyGraph, Signal
 from tests.policy.onnx_file.onnx_files import HIDDEN, mlp, run_file, write_file
 
@@ -273,6 +275,32 @@ def test_weights_in_another_file_are_run_and_hashed(tmp_path: Path) -> None:
     assert result["source_data_sha256"] == {"weights": digest}
     assert result["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert np.allclose(run_c(tmp_path / "p", x, 1, tmp_path), expected, atol=1e-5)
+
+
+def test_weights_that_onnx_will_not_read_are_refused(tmp_path: Path) -> None:
+    """The reader takes a link inside the folder; onnx's loader refuses any."""
+    nodes, constants = mlp("x", "action", 2)
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    onnx.save(
+        onnx.load(path), path, save_as_external_data=True, location="weights", size_threshold=0
+    )
+    (tmp_path / "weights").rename(tmp_path / "blob")
+    (tmp_path / "weights").symlink_to("blob")
+    with pytest.raises(UserError, match="weights cannot be read.*as a plain file"):
+        export_policy(ExportConfig(path, tmp_path / "p", **FEW))
+    assert not (tmp_path / "p").exists()
+
+
+def test_runs_that_differ_on_most_observations_are_refused(tmp_path: Path) -> None:
+    nodes, constants = mlp("x", "action", 2)
+    path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
+    source = OnnxSource(path, None, (2, 1))
+    apart = np.zeros((100, 1))
+    apart[:50] = 0.06
+    require_agreement(source, apart)
+    apart[50] = 0.06
+    with pytest.raises(UserError, match="other actions in onnxruntime than in float64 for 51 of"):
+        require_agreement(source, apart)
 
 
 def test_the_inputs_that_the_accuracy_holds_for_are_told(tmp_path: Path) -> None:

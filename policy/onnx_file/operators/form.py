@@ -117,12 +117,18 @@ def reshape(node: Node) -> Result:
     if unknown > 1 or not fits or any(size < -1 for size in sizes):
         shown = f"{list(value.shape)} (the batch being 1)" if _batch(value) is not None else None
         node.refuse(f"shape {sizes} does not fit a value of {shown or list(value.shape)}")
-    return formed(node, value, [value.size // known if s == -1 else s for s in sizes])
+    left = sizes.index(-1) if unknown else None
+    return formed(node, value, [value.size // known if s == -1 else s for s in sizes], left)
 
 
-def formed(node: Node, value: Symbol | Array, sizes: list[int]) -> Symbol | Array:
+def formed(
+    node: Node, value: Symbol | Array, sizes: list[int], left: int | None = None
+) -> Symbol | Array:
     """Return the value in another shape of the same size. The batch stays a dimension of 1, unless
-    there would be a row for each number of an observation (scikit-learn's last step)."""
+    there would be a row for each number of an observation (scikit-learn's last step).
+
+    left: the dimension that takes what the others leave, which of several of 1 is the batch.
+    """
     batch = _batch(value)
     if batch is not None:
         before = math.prod(value.shape[:batch])
@@ -130,7 +136,8 @@ def formed(node: Node, value: Symbol | Array, sizes: list[int]) -> Symbol | Arra
         stacked = len(sizes) == 2 and sizes[1] == 1
         if not places and not stacked:
             node.refuse(f"shape {sizes} would mix the observations of a batch")
-        batch = None if stacked and value.size > 1 else places[0]
+        place = left if left in places else next(iter(places), None)
+        batch = None if stacked and value.size > 1 else place
     return moved(node, value, lambda v: v.reshape(sizes), batch)
 
 

@@ -17,6 +17,7 @@ from sparsectl.policy.onnx_file.operators.registry import Result, operator
 from sparsectl.policy.onnx_file.symbol import FLOAT, WHOLE, Symbol, constants, with_kind
 from sparsectl.policy.onnx_file.tensors import Array
 
+SMALLEST = float(np.finfo(np.float32).smallest_normal)
 _RANGES = {"i1": (-128, 127), "u1": (0, 255), "i2": (-32768, 32767), "u2": (0, 65535)}
 
 
@@ -153,6 +154,8 @@ def _by_own_range(node: Node) -> tuple[Symbol, Symbol, Symbol]:
         for sign in (-1.0, 1.0)
     )
     scale = spelling.add(program, most, least).scaled(1 / 255).moved(lambda v: v.reshape(()))
+    # Of nothing but zeros any scale gives zeros, as onnxruntime's 1 does; 0 would give NaN.
+    scale = spelling.clip(program, scale, SMALLEST, np.inf)
     least = least.moved(lambda v: v.reshape(()))
     zero = _rounded(node, spelling.divide(program, least, scale), 0.0)
     steps = program.apply("round_half_even", spelling.divide(program, value, scale))

@@ -6,7 +6,8 @@ from sparsectl.policy.onnx_file.operators.registry import refused
 
 refused(
     "of recurrence only RNN, GRU and LSTM are supported, and cells written as plain nodes whose "
-    "state is an input and an output; write it as one of these, of one step",
+    "state is an input and an output; write it as one of these, of one step (Keras: GRUCell, "
+    "LSTMCell or SimpleRNNCell, with its state as an input and an output of the model)",
     "Scan",
     "Loop",
     "com.microsoft.AttnLSTM",
@@ -16,6 +17,12 @@ refused(
     "(GlobalAveragePool, GlobalMaxPool); train with Conv2d, and take strides in place of pooling",
     *("ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MaxPool", "AveragePool"),
     *("LpPool", "GlobalLpPool"),
+)
+refused(
+    "of quantised operators those of vectors are supported, not this one; export the policy as it "
+    "was before quantisation, and give --encoding dense-int8 or dense-int16",
+    *("com.microsoft.DynamicQuantizeLSTM", "com.microsoft.MatMulNBits"),
+    *("com.microsoft.QAttention", "com.microsoft.MatMulBnb4"),
 )
 refused("its branches are graphs of their own; export the branch that is taken", "If")
 refused(

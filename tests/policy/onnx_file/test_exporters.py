@@ -228,7 +228,7 @@ def test_stable_baselines3(name: str, dynamo: bool, tmp_path: Path) -> None:
     path = exported(module, inputs, tmp_path / "sb3.onnx", dynamo)
     names = [output.name for output in onnx.load(path).graph.output]
     if len(names) > 1:  # actions, values and their logarithms, without names
-        with pytest.raises(UserError, match="do not say which are the actions; give --output"):
+        with pytest.raises(UserError, match="do not say which are the actions; give names"):
             read_onnx(path)
     graph = agrees(path, (500, inputs), names[0])
     assert (graph.layers[-1].activation == "argmax") == (environment == "CartPole-v1")

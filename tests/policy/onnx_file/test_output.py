@@ -37,7 +37,7 @@ def test_names_say_which_it_is(names: list[str], chosen: str) -> None:
     [["54", "24", "52"], ["Identity", "Identity_1"], ["value", "vf"], ["action", "actions"]],
 )
 def test_names_that_do_not_are_refused_and_one_can_be_asked_for(names: list[str]) -> None:
-    with pytest.raises(UserError, match="do not say which are the actions; give --output") as error:
+    with pytest.raises(UserError, match="do not say which are the actions; give names") as error:
         choose_output(names)
     assert all(repr(name) in str(error.value) and "\n" not in str(error.value) for name in names)
     for name in names:

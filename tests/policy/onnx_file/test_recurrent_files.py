@@ -160,7 +160,7 @@ def test_a_mask_of_a_cell_in_plain_nodes_is_refused_by_its_name(
         helper.make_node("Cast", [name], ["number"], to=TensorProto.FLOAT),
     ):
         model.graph.node.insert(0, node)
-    with pytest.raises(UserError, match=f"'{name}' acts on the state of 'h_in', as a mask"):
+    with pytest.raises(UserError, match=f"'{name}' has the name of a mask.*give it another name"):
         read_onnx(saved(tmp_path, model))
 
 

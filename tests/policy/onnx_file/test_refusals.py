@@ -190,6 +190,21 @@ def test_external_data_that_leaves_the_folder_or_is_short(tmp_path: Path) -> Non
     assert "broken external data" in refused(external(folder, offset="-8"))
     assert "broken external data" in refused(external(folder, offset="x"))
     assert "names no file" in refused(external(folder, location=""))
+    assert "which is 96 bytes, but has 4" in refused(external(folder, length="4"))
+    assert "File name too long" in refused(external(folder, location="w" * 5000))
+
+
+def test_two_tensors_of_one_name(tmp_path: Path) -> None:
+    """onnxruntime takes the first, onnx's reference the last."""
+    proto = model(*HEAD, *TAIL)
+    twice = proto.graph.initializer.add()
+    twice.CopyFrom(proto.graph.initializer[0])
+    twice.raw_data = (2 * W0).astype(np.float32).tobytes()
+    assert f"2 of its tensors are called {twice.name!r}" in refused(saved(tmp_path, proto))
+    proto = model(*HEAD, *TAIL)
+    made = proto.graph.initializer[0]
+    proto.graph.node.insert(0, helper.make_node("Constant", [], [made.name], value=made))
+    assert "which is there already" in refused(saved(tmp_path, proto))
 
 
 def test_foreign_files(tmp_path: Path) -> None:
