@@ -127,7 +127,8 @@ def formed(
     """Return the value in another shape of the same size. The batch stays a dimension of 1, unless
     there would be a row for each number of an observation (scikit-learn's last step).
 
-    left: the dimension that takes what the others leave, which of several of 1 is the batch.
+    left: the dimension that takes what the others leave. Where the sizes stay, it is the batch,
+        which has changed places with another dimension of 1.
     """
     batch = _batch(value)
     if batch is not None:
@@ -136,7 +137,8 @@ def formed(
         stacked = len(sizes) == 2 and sizes[1] == 1
         if not places and not stacked:
             node.refuse(f"shape {sizes} would mix the observations of a batch")
-        place = left if left in places else next(iter(places), None)
+        swaps = left in places and list(value.shape) == sizes
+        place = left if swaps else next(iter(places), None)
         batch = None if stacked and value.size > 1 else place
     return moved(node, value, lambda v: v.reshape(sizes), batch)
 
