@@ -141,9 +141,10 @@ class TensorReader:
                 f"{what} needs bytes {offset} to {offset + wanted} of {short(info.location)}, "
                 f"which has {path.stat().st_size}; export it again"
             )
-        if info.length is not None and info.length != wanted:
+        length: Any = info.length  # onnx's class says None, whatever the file says
+        if length is not None and length != wanted:
             raise UserError(
-                f"{what} says {list(tensor.dims)}, which is {wanted} bytes, but has {info.length} "
+                f"{what} says {list(tensor.dims)}, which is {wanted} bytes, but has {length} "
                 f"in {short(info.location)}; export it again"
             )
         with path.open("rb") as file:
