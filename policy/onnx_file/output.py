@@ -39,6 +39,11 @@ STATE_WORDS: Final = frozenset(
 )
 """Words in the names of a recurrent policy's state inputs."""
 
+_ENDS: Final = frozenset(
+    "in out next new prev previous last initial init final input output".split()
+)
+"""Words that tell one end of a state from the other."""
+
 
 def starts_episodes(name: str) -> bool:
     """Return whether an input's name is one used for a signal that an episode starts or has
@@ -103,3 +108,14 @@ def words_of(name: str) -> set[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return " or ".join(short(name)[1:-1] for name in names[:8])
+
+
+def stem_of(name: str) -> tuple[str, ...]:
+    """Return the words of a name without those that tell its two ends apart: h_in, h_out, h0 and hn
+    all give h."""
+    found = []
+    for word in re.findall(r"[a-z]+|\d+", name.rsplit("/", 1)[-1].lower()):
+        if word in _ENDS or word == "0":
+            continue
+        found.append(word[:1] if word in ("hn", "cn", "hx", "cx", "hidden", "cell") else word)
+    return tuple(found)

@@ -22,6 +22,7 @@ from sparsectl.policy.onnx_file.output import (
     OTHER_WORDS,
     STATE_WORDS,
     starts_episodes,
+    stem_of,
     words_of,
 )
 from sparsectl.policy.onnx_file.tensors import short
@@ -44,11 +45,6 @@ _FLAG: Final = (
 SHAPES: Final = frozenset({"Shape", "Size"})
 """Operators that look at the form of a value and not at its numbers."""
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-_ENDS: Final = frozenset(
-    "in out next new prev previous last initial init final input output".split()
-)
-"""Words that tell one end of a state from the other."""
-
 Slot = tuple[str, int]
 """A cell, by the name of its first output, and which of its inputs."""
 
@@ -166,7 +162,7 @@ class _Finder:
             return None  # asked about, as the plant's own state has such names too
         own = bool(STATE_WORDS & words_of(name))
         alike = [made for made in alike if own or STATE_WORDS & words_of(made)]
-        sure = [made for made in alike if _stem(made) == _stem(name)]
+        sure = [made for made in alike if stem_of(made) == stem_of(name)]
         both = [made for made in alike if own and STATE_WORDS & words_of(made)]
         return self._one_of(name, sure or both)
 
@@ -208,7 +204,7 @@ class _Finder:
         ]
 
     def _one_of(self, name: str, candidates: list[str]) -> str | None:
-        named = [made for made in candidates if _stem(made) == _stem(name)]
+        named = [made for made in candidates if stem_of(made) == stem_of(name)]
         return next((each[0] for each in (named, candidates) if len(each) == 1), None)
 
     def _slots_of_inputs(self) -> dict[str, frozenset[Slot]]:
@@ -392,14 +388,3 @@ def _agree(first: Sequence[int | None], second: Sequence[int | None]) -> bool:
         return True
     pairs = list(zip(first, second, strict=False))
     return len(first) == len(second) and all(a == b or None in (a, b) for a, b in pairs)
-
-
-def _stem(name: str) -> tuple[str, ...]:
-    """Return the words of a name without those that tell its two ends apart: h_in, h_out, h0 and hn
-    all give h."""
-    found = []
-    for word in re.findall(r"[a-z]+|\d+", name.rsplit("/", 1)[-1].lower()):
-        if word in _ENDS or word == "0":
-            continue
-        found.append(word[:1] if word in ("hn", "cn", "hx", "cx", "hidden", "cell") else word)
-    return tuple(found)
