@@ -8,7 +8,6 @@ one is then the state after a reset. Nodes and numbers stay as the file has them
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -134,11 +133,8 @@ class _Finder:
                 "the next of which; give each pair a name such as h_in and h_out"
             )
         for name in self.inputs.keys() - found.keys():
-            if (
-                found
-                and starts_episodes(name)
-                and math.prod(size or 1 for size in _sizes(self.inputs[name])) == 1
-            ):
+            is_one = math.prod(size or 1 for size in _sizes(self.inputs[name])) == 1
+            if found and is_one and starts_episodes(name):
                 raise UserError(_FLAG.format(name=short(name)))
             self._refuse_doubtful(name, set(found.values()))
         return found
