@@ -59,8 +59,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def hangups_have_their_default_action() -> Iterator[None]:
-    """`nohup make test` has SIGHUP ignored, and what the tests start would inherit that."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def signals_have_their_default_action() -> Iterator[None]:
+    """`nohup make test` has SIGHUP ignored, `make test &` SIGQUIT, and what the tests start would
+    inherit that."""
+    numbers = (signal.SIGHUP, signal.SIGQUIT)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, action in zip(numbers, before, strict=True):
+        signal.signal(number, action)
