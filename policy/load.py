@@ -242,7 +242,8 @@ def _acting_onnx(path: Path, asked: LoadOptions) -> ActingPolicy:
     try:
         network = OnnxNetwork(path)
     except OtherForm:  # several inputs, images, other types: what the exporter reads
-        return _graph_policy(read_onnx(path), path, _values_of(path))
+        policy = _graph_policy(read_onnx(path), path, _values_of(path))
+        return replace(policy, image=_image_taken(path))
     text = network.metadata.get("sparsectl.signals")
     try:
         signals = json.loads(text) if text else None
@@ -314,6 +315,15 @@ def _index_of(graph: PolicyGraph) -> Choices | None:
     if len(action) != 1 or parts[0].activation != "argmax" or action[0].scale != 1:
         return None
     return Choices(round(action[0].offset), parts[0].neurons)
+
+
+def _image_taken(path: Path) -> tuple[int, ...] | None:
+    """The sizes of the image that is an ONNX file's only input; None: it takes something else."""
+    graph: Any = onnx.load(path, load_external_data=False).graph
+    held = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in held]
+    sizes = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim][1:]
+    return tuple(sizes) if len(inputs) == 1 and len(sizes) == 3 and min(sizes) > 0 else None
 
 
 def _values_of(path: Path) -> str | None:

@@ -34,6 +34,8 @@ class ActingPolicy:
         normalizer_sha256: of the file of its normaliser, where one was given.
         choices: of a policy that takes one of a few. With `choices.values` the network gives a
             value for each choice; without, the index of the choice.
+        image: the sizes of the one image that a foreign ONNX file takes, without the batch, in the
+            order of its own numbers.
     """
 
     network: Network
@@ -44,6 +46,7 @@ class ActingPolicy:
     weights: int | None = None
     normalizer_sha256: str | None = None
     choices: Choices | None = None
+    image: tuple[int, ...] | None = None
 
     @property
     def observation_size(self) -> int:

@@ -25,7 +25,7 @@ from sparsectl.plants.task import EPISODE_STEPS
 from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.choices import choices_of, same_levels
-from sparsectl.policy.signals_json import normaliser
+from sparsectl.policy.signals_json import image_of, normaliser
 from sparsectl.policy.tasks import heads_of
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.environments.environments import make_environment, rig_of
@@ -72,6 +72,13 @@ def check_fit(policy: ActingPolicy, signals: dict[str, Any], environment: str) -
         raise UserError(
             f"the policy takes {have[0]} observations and gives {have[1]} actions, {environment} "
             f"has {want[0]} and {want[1]}; use the environment it was trained in"
+        )
+    seen = image_of(signals)
+    if policy.image is not None and seen is not None and policy.image != seen:
+        raise UserError(
+            f"the policy takes an image of {list(policy.image)} and {environment} gives "
+            f"{list(seen)}, so that each number would be taken for another; let the policy reorder "
+            "it first (torch: x.permute(0, 3, 1, 2) of rows, columns, channels) and export it again"
         )
 
 
