@@ -202,7 +202,7 @@ def drawn_trials() -> list[str]:
     last = results["first"] + len(rows) - 1
     lines = [
         f"Rigs {results['first']:,} to {last:,} of `plants/ranges/cartpole.toml`, none of which "
-        "was drawn before; each has a firmware of its own.",
+        "was drawn in training; each has a firmware of its own.",
         "",
         "| trials | balanced | 95 % interval | swing-up, median |",
         "| --- | --- | --- | --- |",
