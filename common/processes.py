@@ -10,15 +10,18 @@ PATIENCE_S = 2.0
 """How long a process may take to end before it is killed."""
 
 
-def bound(command: list[str]) -> list[str]:
-    """Return the command of a process that the kernel kills as soon as the thread that starts it
+def bound(command: list[str], signal_name: str = "KILL") -> list[str]:
+    """Return the command of a process that gets this signal as soon as the thread that starts it
     has ended, by whatever.
 
     It is for programs that go on when nobody listens to them any more, such as emulators. Where
-    util-linux' setpriv is missing, the command is returned as it is.
+    util-linux' setpriv is missing, the command is returned as it is, and so is one that cannot be
+    run: the error of starting it then names it.
     """
     setpriv = shutil.which("setpriv")
-    return command if setpriv is None else [setpriv, "--pdeathsig", "KILL", *command]
+    if setpriv is None or shutil.which(command[0]) is None:
+        return command
+    return [setpriv, "--pdeathsig", signal_name, *command]
 
 
 def end(

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Protocol
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.processes import end
+from sparsectl.common.processes import bound, end
 from sparsectl.hil.config import Clock
 from sparsectl.hil.faults.kinds import FaultSpec
 from sparsectl.hil.simulation.plant_server import READY
@@ -139,7 +139,7 @@ class VirtualRig:
     ) -> subprocess.Popen[str]:
         try:
             child = subprocess.Popen(
-                command,
+                bound(command, "TERM"),  # an actuator's process then turns its motor off
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 text=True,

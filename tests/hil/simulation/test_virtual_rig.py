@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.firmware_host.build import build_firmware
 from sparsectl.hil.simulation.plant_server import ANSWER, REQUEST, PlantStart, serve
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
+from sparsectl.plants.rig import load_rig
 from tests.hil.policies import RIG
+from tests.hil.test_interruption import all_end, children_of
 
 
 def answers(requests: list[tuple[int, float]], start: PlantStart) -> list[tuple[int, int]]:
@@ -80,3 +86,32 @@ def test_a_rig_that_is_not_there_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the simulated plant ended at once with code 1"):
         rig.__enter__()
     assert not rig._children
+
+
+STARTS_AND_WAITS = """
+import sys, time
+from pathlib import Path
+from sparsectl.hil.simulation.plant_server import PlantStart
+from sparsectl.hil.simulation.virtual_rig import VirtualRig
+with VirtualRig(Path(sys.argv[1]), "realtime", PlantStart(sys.argv[2], 0, False)):
+    print("started", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux' setpriv is not installed")
+def test_a_rig_ends_with_a_host_that_is_killed_before_it_opens_the_port(
+    timid: Path, firmware: Path
+) -> None:
+    built = build_firmware(timid, "host", load_rig(RIG).firmware_constants(), firmware)
+    host = subprocess.Popen(
+        [sys.executable, "-c", STARTS_AND_WAITS, built["elf"], RIG],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert host.stdout is not None and host.stdout.readline() == "started\n"
+    helpers = children_of(host.pid)
+    assert len(helpers) == 2  # firmware and plant
+    host.kill()
+    host.communicate()
+    assert all_end(helpers)
