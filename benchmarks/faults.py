@@ -247,8 +247,9 @@ def reversed_bases() -> list[str]:
     lines = [
         "| rigs, and what drives them | healthy: stopped by REVERSED_BASE | by other checks | "
         "base's encoder reversed: stopped | after, in ticks | base by then, in m/s | motor's wires "
-        "swapped: stopped | after, in ticks | pole's encoder reversed: stopped | after, in ticks |",
-        "| --- " * 10 + "|",
+        "swapped: stopped | after, in ticks | pole's encoder reversed: stopped | after, in ticks | "
+        "healthy, a finger against the pole: stopped |",
+        "| --- " * 11 + "|",
     ]
     for name, found in read_json(REVERSED)["cases"].items():
         right, faults = found["right"], dict(found["right"]["stopped"])
@@ -266,8 +267,15 @@ def reversed_bases() -> list[str]:
             )
             if what == "base":
                 cells.append(f"{row['speed']['median']:.2f}, at most {row['speed']['most']:.2f}")
-        lines.append("| " + " | ".join(cells) + " |")
+        pushed = (_pushed(row) for row in found.get("pushed", ()))
+        lines.append("| " + " | ".join([*cells, "; ".join(pushed) or "-"]) + " |")
     return lines
+
+
+def _pushed(row: dict[str, Any]) -> str:
+    """Of how many healthy rigs a check took a finger for a fault."""
+    stopped = ", ".join(f"{fault} {count}" for fault, count in row["stopped"].items()) or "0"
+    return f"{stopped} in {row['pushes']:,} pushes of {row['seconds']:g} s"
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
