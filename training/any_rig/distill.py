@@ -29,7 +29,7 @@ from sparsectl.plants.rig import Rig, Start
 from sparsectl.training.any_rig.acting import LIMIT_SHARE, POLE_RAD_S, Acting, Array
 from sparsectl.training.any_rig.deploy import read_any
 from sparsectl.training.any_rig.gradients import gradients_of
-from sparsectl.training.any_rig.kept import KeptEpisodes
+from sparsectl.training.any_rig.kept import KeptEpisodes, intact
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.rollout import Actor, drive
 from sparsectl.training.rollouts.seeds import Series, episode_seed
@@ -305,14 +305,15 @@ class AnyRigDistillation:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return
-        held = torch.load(path, weights_only=True)
-        if held["settings"] | {"rounds": 0} != asdict(self.settings) | {"rounds": 0}:
-            raise UserError(f"{path} is of a run with other settings; give another folder")
-        self.round, self._steps = held["round"], held["steps"]
-        self._failed.extend(held["failed"])
-        self.averaged.load_state_dict(held["averaged"])
-        self.student.load_state_dict(held["student"])
-        self._adam.load_state_dict(held["adam"])
+        with intact(path):
+            held = torch.load(path, weights_only=True)
+            if held["settings"] | {"rounds": 0} != asdict(self.settings) | {"rounds": 0}:
+                raise UserError(f"{path} is of a run with other settings; give another folder")
+            self.round, self._steps = held["round"], held["steps"]
+            self._failed.extend(held["failed"])
+            self.averaged.load_state_dict(held["averaged"])
+            self.student.load_state_dict(held["student"])
+            self._adam.load_state_dict(held["adam"])
         self._kept.load(self.round)
 
 
@@ -321,15 +322,16 @@ def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:
     rounds that it has had.
 
     Raises:
-        UserError: there is no checkpoint.
+        UserError: there is no checkpoint, or it is damaged.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
         raise UserError(f"no checkpoint in {folder}; distil there first")
-    held = torch.load(path, weights_only=True)
-    student = _made(AnyRigSettings(**held["settings"]))
-    student.load_state_dict(held["averaged"])
-    return acting(student), held["settings"], held["round"]
+    with intact(path):
+        held = torch.load(path, weights_only=True)
+        student = _made(AnyRigSettings(**held["settings"]))
+        student.load_state_dict(held["averaged"])
+        return acting(student), held["settings"], held["round"]
 
 
 def _take(student: GruStudent | StackStudent, weights: Acting) -> None:

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
+from sparsectl.policy.state_dict import TORCH_ERRORS
 from sparsectl.training.any_rig.acting import Array
 from sparsectl.training.any_rig.rollout import Driven
+
+DAMAGE: Final = (OSError, zipfile.BadZipFile, *TORCH_ERRORS)
+"""What numpy and torch raise on files that are incomplete or of something else."""
+
+
+@contextmanager
+def intact(path: Path) -> Iterator[None]:
+    """Read one of a run's own files.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}), so the run cannot go on; delete "
+            f"{path.parent} and begin again"
+        ) from error
 
 
 class Episodes(NamedTuple):
@@ -60,11 +84,15 @@ class KeptEpisodes:
             path.unlink()
 
     def load(self, number: int) -> None:
-        """Take up those of the rounds before `number`, as far as there are files."""
+        """Take up those of the rounds before `number`, as far as there are files.
+
+        Raises:
+            UserError: one is damaged.
+        """
         for each in range(max(0, number - (self._rounds.maxlen or 0)), number):
             path = self._path(each)
             if path.is_file():
-                with np.load(path) as arrays:
+                with intact(path), np.load(path) as arrays:
                     self._rounds.append(Episodes(*(arrays[name] for name in Episodes._fields)))
 
     def _path(self, number: int | str) -> Path:

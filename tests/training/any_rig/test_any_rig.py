@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,15 @@ from sparsectl.plants.units import Units
 from sparsectl.policy.load import load
 from sparsectl.training.any_rig.acting import CONSTANTS, SIGNALS, Acting, Inputs
 from sparsectl.training.any_rig.deploy import policy_for, read_any, write_any, write_for_rig
-from sparsectl.training.any_rig.distill import CURVE, AnyRigDistillation, AnyRigSettings
+from sparsectl.training.any_rig.distill import (
+    CHECKPOINT,
+    CURVE,
+    AnyRigDistillation,
+    AnyRigSettings,
+)
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
+from sparsectl.training.any_rig.rollout import Driven
 from sparsectl.training.any_rig.teacher import GAINS, ModelBased, _riccati
 
 WIDTH = SIGNALS + CONSTANTS
@@ -176,6 +182,24 @@ def test_a_distillation_lowers_its_loss_and_resumes_where_it_stopped(
         assert torch.equal(one, other)
     with pytest.raises(UserError, match="other settings"):
         AnyRigDistillation(replace(settings, rigs=7), tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, "episodes_1.npz"])
+@pytest.mark.parametrize("damage", ["empty", "garbage", "cut", "other"])
+def test_a_damaged_run_is_told_in_one_line(name: str, damage: str, tmp_path: Path) -> None:
+    run = AnyRigDistillation(replace(SMALL, rounds=2), tmp_path)
+    run._kept.add(1, Driven(*(np.zeros((2, 3, 9), np.float32) for _ in fields(Driven))))
+    run.round = 2
+    run.save()
+    path = tmp_path / name
+    whole = path.read_bytes()
+    if damage == "other":
+        torch.save({"round": 2}, path)
+    else:
+        path.write_bytes({"empty": b"", "garbage": b"rubbish", "cut": whole[:-40]}[damage])
+    with pytest.raises(UserError, match="is damaged") as caught:
+        AnyRigDistillation(replace(SMALL, rounds=2), tmp_path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("units", [3, 0])
