@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from sparsectl.plants.pole_pull import LEAST_PUSH_G
 from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.policy.folder import PolicyFacts
@@ -274,6 +276,12 @@ def _telling_jerk(rig: RigConstants) -> int:
 
 
 def _float(value: float) -> str:
-    """Format a float with enough digits for every bit."""
+    """Format a float with enough digits for every bit.
+
+    Nine digits of a double may lie on the other side of the middle between two floats, so that the
+    compiler would take the other one.
+    """
     text = f"{value:.9g}"
+    if np.float32(float(text)) != np.float32(value):
+        text = f"{np.float32(value):.9g}"
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
