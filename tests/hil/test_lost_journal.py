@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.hil.analysis.results import assess
 from sparsectl.hil.drives.safety import emergency_stop
@@ -25,6 +26,7 @@ from sparsectl.hil.simulation.plant_server import PlantStart
 from sparsectl.hil.simulation.virtual_rig import VirtualRig
 from sparsectl.plants.rig import load_rig
 from sparsectl.protocol.wire import Fault, State
+from tests.hil.busy import in_real_time
 from tests.hil.policies import RIG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,34 +56,43 @@ def asked(port: str, folder: Path) -> dict[str, object]:
 def test_a_full_disk_stops_the_motor_in_one_line(
     timid: Path, tmp_path: Path, board: VirtualRig, ends: str
 ) -> None:
-    out = tmp_path / "trial"
-    words = ["--policy", str(timid), "--port", board.port, "--out", str(out), "--no-report"]
-    words += ["--link-timeout-ticks", "10", "--swing-up-limit-s", "60"]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "sparsectl", "trial", *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    journal = out / "journal.bin"
-    deadline_s = time.monotonic() + 60
-    while not (journal.is_file() and assess(read_journal(journal)).ticks > 5):
-        assert child.poll() is None and time.monotonic() < deadline_s
-        time.sleep(0.02)
-    if ends == "by a key":  # at the very moment when the disk is full
-        child.send_signal(signal.SIGINT)
-    full = journal.stat().st_size + (0 if ends == "by a key" else 3_000)
-    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (full, full))
-    _, told = child.communicate(timeout=60)
+
+    def run(number: int) -> tuple[int, str, Path]:
+        out = tmp_path / f"trial{number}"
+        words = ["--policy", str(timid), "--port", board.port, "--out", str(out), "--no-report"]
+        words += ["--link-timeout-ticks", "10", "--swing-up-limit-s", "60"]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "sparsectl", "trial", *words],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        journal = out / "journal.bin"
+        deadline_s = time.monotonic() + 60
+        while not (journal.is_file() and assess(read_journal(journal)).ticks > 5):
+            assert time.monotonic() < deadline_s
+            if child.poll() is not None:
+                raise UserError(child.communicate()[1])
+            time.sleep(0.02)
+        if ends == "by a key":  # at the very moment when the disk is full
+            child.send_signal(signal.SIGINT)
+        full = journal.stat().st_size + (0 if ends == "by a key" else 3_000)
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (full, full))
+        _, told = child.communicate(timeout=60)
+        if "LINK_LOST" in told:  # the machine was late before the disk was full
+            raise UserError(told)
+        return child.returncode, told, journal
+
+    status, told, journal = in_real_time(run)
     hello = asked(board.port, tmp_path)
     assert (hello["state"], hello["fault"]) == (State.FAULT, Fault.ESTOP), told
     assert "Traceback" not in told
     last = told.strip().splitlines()[-1]
     if ends == "by the disk":
-        assert child.returncode == 2
+        assert status == 2
         assert "cannot write the journal" in last and "free disk space; motor off" in last
     else:
-        assert child.returncode in (2, 130) and "motor off" in last
+        assert status in (2, 130) and "motor off" in last
     assert read_journal(journal).dropped_bytes == 0
 
 

@@ -82,6 +82,8 @@ class SimulatedOdrive:
         while not self._stopping.is_set():
             if select.select([self._master], [], [], 0.02)[0]:
                 rest += os.read(self._master, 4096)
+            else:
+                self.look()  # else the first line after a pause waits for the pendulum to catch up
             while b"\n" in rest:
                 line, _, rest = rest.partition(b"\n")
                 self.look()

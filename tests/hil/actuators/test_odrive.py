@@ -22,13 +22,13 @@ from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.simulation.plant_server import REQUEST
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.plants.rig import load_rig
+from tests.hil.actuators.drive_process import KINDS, DriveProcess
 from tests.hil.actuators.odrive_drive import (
     CLOSED_LOOP,
     IDLE,
     WATCHDOG_TIMER_EXPIRED,
     SimulatedOdrive,
 )
-from tests.hil.actuators.simplefoc_drive import SimulatedSimpleFoc
 from tests.hil.busy import in_real_time
 from tests.hil.policies import EASY_RIG
 
@@ -151,12 +151,8 @@ def test_the_motor_is_off_when_the_process_that_feeds_it_dies(number: signal.Sig
                 server.communicate()
 
 
-@pytest.mark.parametrize(
-    ("kind", "drive_type"), [("odrive", SimulatedOdrive), ("simplefoc", SimulatedSimpleFoc)]
-)
-def test_the_wiring_check_runs_through_the_drive(
-    easy: Path, tmp_path: Path, kind: str, drive_type: type[SimulatedOdrive]
-) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_wiring_check_runs_through_the_drive(easy: Path, tmp_path: Path, kind: str) -> None:
     """All of it in real time: firmware, its process's socket, the drive's line. The hinge has more
     friction than the rig's, so that nobody waits for the pole."""
     source, rig = RIG.read_text(), tmp_path / "rig.toml"
@@ -165,7 +161,7 @@ def test_the_wiring_check_runs_through_the_drive(
     rig.write_text(stiff)
 
     def check(number: int) -> dict[str, Any]:
-        with drive_type(load_rig(rig), late_s=5.0) as drive:
+        with DriveProcess(kind, rig) as drive:
             result = trial(
                 TrialCommand(
                     easy,
@@ -176,7 +172,7 @@ def test_the_wiring_check_runs_through_the_drive(
                     out=tmp_path / f"check{number}",
                 )
             )
-            until(lambda: (drive.look(), drive.state == IDLE)[1])  # told to, or by its watchdog
+            until(lambda: drive.state == IDLE)  # told to, or by its watchdog
         return result
 
     result = in_real_time(check)
