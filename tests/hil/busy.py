@@ -12,7 +12,7 @@ TRIES = 8
 LATE = re.compile(
     r"COMMAND_LATE in each of|LINK_LOST|OVERRUN|vanished \(hang-up\)|has sent nothing for|"
     r"does not answer|this program itself did not run|did not complete \w+ in|"
-    r"nothing heard from it for"
+    r"nothing heard from it for|on its way to the middle: COMMAND_LATE"
 )
 """What a program says that its machine did not run in time; a defect may say the same, but then it
 does so in every try."""
