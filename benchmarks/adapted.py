@@ -5,7 +5,7 @@
 On each rig, with the C firmware of the `host` board in lockstep with MuJoCo: trials of any-
 cartpole; `sparsectl adapt` from the journals of those that failed and a rig file without masses;
 trials of what it wrote, from other seeds. The virtual rig has the drawn numbers, which `adapt` is
-not told.
+not given.
 """
 
 from __future__ import annotations

@@ -65,16 +65,16 @@ def _where(drawn: dict[str, Any]) -> str:
     """Which rigs it fails on: how many of each fifth, by one of their numbers."""
     fifths = drawn["failed_by_fifths"]
 
-    def told(name: str, part: int) -> str:
+    def share(name: str, part: int) -> str:
         return f"{fifths[name][part]:.0%}"
 
     return (
-        f"It fails on {told('travel_lengths', 0)} of the fifth of rigs with the least travel in "
-        f"lengths of the pole ({told('travel_lengths', -1)} of the fifth with the most), on "
-        f"{told('push_m_s2', 0)} of those with the weakest push ({told('push_m_s2', -1)} with the "
-        f"strongest), on {told('length_m', -1)} of those with the longest poles "
-        f"({told('length_m', 0)} with the shortest) and on {told('speed_m_s', -1)} of those with "
-        f"the fastest motors ({told('speed_m_s', 0)} with the slowest)."
+        f"It fails on {share('travel_lengths', 0)} of the fifth of rigs with the least travel in "
+        f"lengths of the pole ({share('travel_lengths', -1)} of the fifth with the most), on "
+        f"{share('push_m_s2', 0)} of those with the weakest push ({share('push_m_s2', -1)} with "
+        f"the strongest), on {share('length_m', -1)} of those with the longest poles "
+        f"({share('length_m', 0)} with the shortest) and on {share('speed_m_s', -1)} of those with "
+        f"the fastest motors ({share('speed_m_s', 0)} with the slowest)."
     )
 
 

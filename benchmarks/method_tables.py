@@ -123,19 +123,20 @@ def demo() -> list[str]:
     lines = [
         f"`sparsectl demo` itself, seed {student['seed']}: {student['kept_weights']} of "
         f"{student['teacher_weights']:,} weights, {student['kept_parameters']} of "
-        f"{student['teacher_parameters']:,} with biases; its mean return is "
-        f"{_interval(evidence, 'difference', '{:+.1%}')} beside the teacher's in "
+        f"{student['teacher_parameters']:,} with biases; its mean return, less the teacher's, is "
+        f"{_interval(evidence, 'difference', '{:+.1%}')} in "
         f"{evidence['episodes']} evidence episodes, of which {_failed(evidence)} failed. "
         f"{said} within the intervals of `bpd, quick`."
     ]
     if returns := student.get("returns"):
         least, count = results["teacher"]["failed_below"], len(returns)
         rows = [row for row in results["students"] if row["recipe"] == DEMO]
-        others = (failure_figures(np.array(row["returns"][:count]), least) for row in rows)
+        figures = (failure_figures(np.array(row["returns"][:count]), least) for row in rows)
+        *others, last = map(_failed, figures)
         lines.append(
             f"In the first {count:,} of the table's episodes "
             f"{_failed(failure_figures(np.array(returns), least))} failed; of the students in the "
-            f"table {' and '.join(_failed(figures) for figures in others)}."
+            f"table, {', '.join(others)} and {last}."
         )
     return lines
 

@@ -283,7 +283,7 @@ def check_library(folder: Path) -> ctypes.CDLL:
 
 
 def checked(library: ctypes.CDLL, rigs: Sequence[Rig], seen: Seen) -> list[Stop]:
-    """What the check says of each rig, told that both encoders count right."""
+    """What the check says of each rig, built as if both encoders counted right."""
     stops = []
     for k, rig in enumerate(rigs):
         macros = constant_macros(rig.firmware_constants())

@@ -10,7 +10,7 @@ that writes results/trials_on_drawn_rigs.json:
 
     python benchmarks/trials.py --policy any-cartpole --rigs 200
 
-The same command goes on where it was stopped: each rig's row is kept in --runs.
+The same command resumes where it was stopped: each rig's row is kept in --runs.
 """
 
 from __future__ import annotations

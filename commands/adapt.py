@@ -80,7 +80,7 @@ def _begun(policy: Path) -> Path:
         path = path.parent / AGAIN
     if path.is_dir() or path.suffix != ".safetensors":
         raise UserError(
-            f"--policy {policy} was not distilled for any rig; give any-cartpole, or the "
+            f"--policy {policy} is not a policy for any rig; give any-cartpole, or the "
             "student.safetensors of another adaptation"
         )
     read_any(path)

@@ -136,8 +136,8 @@ def _holds_c(config: BenchConfig) -> bool:
     prefix = prefix_of(model)
     if prefix != DEFAULT and as_it_is:
         raise UserError(
-            f"{model} was exported with --prefix {prefix}; export it without one to measure it, "
-            "the code is the same"
+            f"{model} was exported with --prefix {prefix}; to measure it, export it without one "
+            "(the code is the same)"
         )
     if as_it_is and (model / POLICY_SOURCE).is_file():
         _check_unused(config)

@@ -199,8 +199,8 @@ def demo(config: DemoConfig) -> dict[str, Any]:
         rows = table(summary)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{config.out / SUMMARY} holds a stage without what its table shows ({error}); remove "
-            "it, or give another --out"
+            f"{config.out / SUMMARY} lacks a figure that the table shows ({error}); remove it, or "
+            "give another --out"
         ) from error
     return summary | {"table": rows, "exit_code": exit_code}
 
@@ -250,8 +250,8 @@ def _check(config: DemoConfig) -> None:
     held = list(config.out.iterdir()) if config.out.is_dir() else []
     if held != [config.out / TEACHER] and held and not _is_demo(config.out / SUMMARY):
         raise UserError(
-            f"{config.out} holds {held[0].name}, which is of no demo and would be removed; give "
-            "--out a folder of its own"
+            f"{config.out} holds {held[0].name}, which no demo wrote and this one would remove; "
+            "give --out a folder of its own"
         )
 
 

@@ -40,7 +40,7 @@ def pareto(config: ParetoConfig) -> JSON:
         raise UserError("no student is given; name a student.safetensors or a distill's folder")
     check_counts(config, 1, "episodes")
     if config.normalizer is not None and config.teacher is None:
-        raise UserError(f"normalizer {config.normalizer} is of a teacher; give it with --teacher")
+        raise UserError(f"normalizer {config.normalizer} needs its teacher; give --teacher too")
     check_writable(config.out)
     env = common_environment(config, paths)
     config = replace(config, env=env, env_kwargs=(), wrapper=())
@@ -81,7 +81,7 @@ def common_environment(config: ParetoConfig, paths: list[Path]) -> str:
         found.setdefault(env, path)
     if len(found) > 1:
         (one, a), (other, b), *_ = found.items()
-        raise UserError(f"{a} was made in {one}, {b} in {other}; compare them in one, with --env")
+        raise UserError(f"{a} was made in {one}, {b} in {other}; name one for both with --env")
     return next(iter(found))
 
 

@@ -124,7 +124,7 @@ def _read(path: Path, size: int, choose: Callable[[int], Chosen]) -> Float32:
                 )
             if is_transposed and len(shape) == 2 and shape[1] > 1:
                 raise UserError(
-                    f"{path} has {KEY} column by column; save them with numpy.ascontiguousarray"
+                    f"{path} stores {KEY} column by column; save them with numpy.ascontiguousarray"
                 )
             rows = _chosen_rows(member, shape, dtype, choose(shape[0]))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:

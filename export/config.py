@@ -15,8 +15,9 @@ class ExportConfig:
     """Write a policy as ONNX and as C, and prove that both compute the same controller."""
 
     model: Positional[Path]
-    """student.safetensors as `distill` writes it, an ONNX file, a Stable-Baselines3 zip (SAC, TQC,
-    TD3, DDPG, PPO, A2C, TRPO, DQN), a .cleanrl_model, or a folder with policy.onnx."""
+    """student.safetensors as `distill` writes it, an ONNX file, a zip of Stable-Baselines3 or
+    sb3-contrib (docs/own_policy.md lists the algorithms), a .cleanrl_model, or a folder with
+    policy.onnx."""
     out: Path = Path("runs/export/policy")
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     output: str | None = None

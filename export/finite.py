@@ -34,7 +34,7 @@ def require_finite_actions(actions: Float32, observations: Float32) -> None:
         )
     raise UserError(
         f"action {column} is {actions[row, column]} for the observation [{', '.join(values)}]: "
-        f"{reason}, or give the observation limits that it keeps to"
+        f"{reason}, or give the observation the limits within which it stays"
     )
 
 

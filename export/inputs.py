@@ -224,8 +224,8 @@ def _one_a_signal(ranges: Sequence[Pair], signals: int) -> Sequence[Pair]:
         return list(ranges) * signals
     if len(ranges) != signals:
         raise UserError(
-            f"--range has {len(ranges)} ranges and the policy {signals} signals; give one for all "
-            "or one a signal"
+            f"--range has {len(ranges)} ranges, but the policy has {signals} signals; give one for "
+            "all of them or one for each"
         )
     return ranges
 

@@ -180,9 +180,9 @@ def _refuse_choice(graph: PolicyGraph, encoding: str) -> None:
     chooses = graph.state_size and "argmax" in graph.layers[-1].activations
     if chooses and encoding in ROUNDED:
         raise UserError(
-            f"{encoding} rounds the weights, and how often a policy with a state then chooses "
-            "differently is not judged; take an encoding in float32, or export the values of its "
-            "choices (logits or Q) as the actions"
+            f"{encoding} rounds the weights, and export cannot tell how often a policy with a "
+            "state then chooses differently; take an encoding in float32, or export the values of "
+            "its choices (logits or Q) as the actions"
         )
 
 

@@ -223,7 +223,7 @@ def _without_comments(c: str) -> str:
     return " ".join(re.sub(r"/\*.*?\*/|//[^\n]*", " ", c, flags=re.DOTALL).split())
 
 
-def told_by_rig(rig: RigConstants) -> dict[str, int]:
+def reported_by_rig(rig: RigConstants) -> dict[str, int]:
     """Return the fields of the message RIG, as a firmware of this rig fills them."""
     macros = {**_rig(rig), **_safety(rig)}
     names = {

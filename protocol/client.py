@@ -95,7 +95,7 @@ class Client:
         self._line.close()
 
     def set_baud(self, baud: int) -> None:
-        """Go on at another speed; what came at the one before is forgotten."""
+        """Change the line's speed; what came at the former one is forgotten."""
         self._line.set_baud(baud)
         self._end.decoder = Decoder()
 

@@ -212,8 +212,8 @@ MESSAGES: Final = (
     Message(
         "PLANT_STEP",
         12,
-        "Processor in the loop: run one control tick on these counts. `tick` starts anywhere and "
-        "grows by 1; the last one again is answered again without running.",
+        "Processor in the loop: run one control tick on these counts. `tick` starts with any "
+        "number and grows by 1; the last one again is answered again without running.",
         to_board=(
             Field("tick", "u32", "ticks", "number the host gives"),
             Field("base_count", "i32", "counts", "of the simulated plant"),
@@ -272,7 +272,7 @@ MESSAGES: Final = (
             Field("frames_ok", "u32", "", "good frames received"),
             Field("frames_corrupt", "u32", "", "damaged frames received"),
             Field("frames_overlong", "u32", "", "received frames too long for any message"),
-            Field("frames_unknown", "u32", "", "whole frames of no known type, length or way"),
+            Field("frames_unknown", "u32", "", "whole frames of unknown type, length or direction"),
             Field("frames_dropped", "u32", "", "frames not sent: the line was full"),
             Field("ticks", "u32", "ticks", "control ticks run"),
             Field("skipped", "u32", "ticks", "deadlines skipped since boot"),
@@ -308,8 +308,8 @@ MESSAGES: Final = (
         "COMMAND",
         20,
         "Host mode: the policy's output for a tick, applied on arrival and held until the next "
-        "one. TICK answers it (ACK, when the tick is over and it still lives). ARMED and ACTIVE "
-        "fault at the first sampling more than `time_to_live` ticks after `tick`.",
+        "one. TICK answers it, or ACK if its tick is over but its time to live is not. ARMED and "
+        "ACTIVE fault at the first sampling more than `time_to_live` ticks after `tick`.",
         to_board=(
             Field("tick", "u32", "ticks", "the OBSERVATION that it answers"),
             Field("output", "f32", "1", "the duty that the policy asks for; not finite: FAULT"),
@@ -320,7 +320,7 @@ MESSAGES: Final = (
     Message(
         "RIG",
         21,
-        "The constants of the rig that HELLO does not tell, for a host whose digest differs.",
+        "The constants of the rig that HELLO does not contain, for a host whose digest differs.",
         to_board=(),
         to_host=(
             Field("current_limit_ma", "u32", "mA", "as built, measured or not"),

@@ -2,9 +2,9 @@
 
 A frame is ``00 | COBS(type u8, flags u8, sequence u16, payload, CRC-32) | 00``, little-endian. The
 CRC starts from `SEED`, taken from the hash of this table, so two versions of the table never
-misread each other; HELLO alone starts from zero, so they can still greet and say which
-table they speak. The C header ``firmware/core/wire_table.h`` is generated from this table by
-``python -m sparsectl.firmware_host.wire_header``.
+misread each other; HELLO alone starts from zero, so that they can still exchange it and learn
+which table the other has. The C header ``firmware/core/wire_table.h`` is generated from this table
+by ``python -m sparsectl.firmware_host.wire_header``.
 
 **Who numbers what.** Each end numbers the frames it sends, one sequence for all types, modulo
 65536: a gap is a lost frame. ACK and NACK echo type and sequence of the frame they answer.
@@ -13,8 +13,8 @@ table they speak. The C header ``firmware/core/wire_table.h`` is generated from 
 
     host                             board
     HELLO                        →   HELLO (identity, state SAFE)
+    MODE(device)                 →   ACK (device is the mode at boot; MODE forgets CONFIG)
     CONFIG                       →   ACK, from now on a TICK each tick | NACK names what differs
-    MODE(device)                 →   ACK (device is the mode at boot)
     HOME                         →   ACK, EVENT(HOMING); encoders still for 0.5 s: EVENT(HOMED)
     HELLO                        →   HELLO with `arm_nonce`
     ARM(arm_nonce)               →   ACK, EVENT(ARMED), on the next tick EVENT(ACTIVE): motor live

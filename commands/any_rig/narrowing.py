@@ -54,8 +54,9 @@ def narrowed(paths: Sequence[Path], rig: Rig, guessed: Collection[str] = ()) -> 
     windows = [window for path in paths for window in _windows(path, rig)]
     if len(windows) < LEAST_WINDOWS:
         raise UserError(
-            f"{_named(paths)} hold {len(windows)} stretches of {TICKS} ticks in which the rig "
-            f"moves, {LEAST_WINDOWS} are needed; give journals of longer trials that swing the pole"
+            f"{_named(paths)} contain {len(windows)} stretches of {TICKS} ticks in which the rig "
+            f"moves, but {LEAST_WINDOWS} are needed; give journals of longer trials in which the "
+            "pole swings"
         )
     stride = -(-len(windows) // MOST_WINDOWS)
     with Progress(desc="what the journals tell", unit="iteration", leave=False) as bar:
@@ -73,8 +74,8 @@ def narrowed(paths: Sequence[Path], rig: Rig, guessed: Collection[str] = ()) -> 
         )
     if max(found.residual_counts) > POOR_FIT_COUNTS:
         warn(
-            f"{max(found.residual_counts):.1f} counts of residual, where quantisation leaves 0.3: "
-            "the model lacks something of this rig (play, slip, a loose belt?)"
+            f"the residual is {max(found.residual_counts):.1f} counts, where quantisation alone "
+            "leaves 0.3: the model lacks something that this rig has (play, slip, a loose belt?)"
         )
     _compare_masses(rig, found, guessed, paths)
     return rig_toml(_with_counts_of(rig, found), _named(paths))
@@ -89,7 +90,8 @@ def _compare_masses(rig: Rig, found: Fit, guessed: Collection[str], paths: Seque
             other.append(f"{key(unknown)} of {value:.3g} where the file says {said:.3g}")
     if other:
         warn(
-            f"{_named(paths)} show {', '.join(other)}: are they of {rig.name}? If so, mend its file"
+            f"{_named(paths)} show {', '.join(other)}: are they of {rig.name}? If so, correct its "
+            "file"
         )
 
 
@@ -105,7 +107,7 @@ def _with_counts_of(rig: Rig, found: Fit) -> Fit:
             values[index] = said
         else:
             warn(
-                f"the journals show {key(unknown)} of {value:.5g}, and the file of {rig.name} says "
+                f"the journals show {key(unknown)} = {value:.5g}, but the file of {rig.name} says "
                 f"{said:.5g}; count it again"
             )
     return replace(found, guess=replace(found.guess, values=tuple(values)))

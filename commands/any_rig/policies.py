@@ -65,11 +65,11 @@ def for_rig(policy: Path, rig_name: str | None) -> tuple[Path, str | None]:
     rig = whole.rig
     if rig.motor.duties:
         raise UserError(
-            f"rig {rig.name} has [motor] duties to choose among, and {policy} gives any duty; "
-            "leave them out"
+            f"rig {rig.name} lists [motor] duties to choose from, but {policy} gives continuous "
+            "ones; leave the list out"
         )
     for text in outside_of(whole, ranges):
-        warn(f"rig {rig.name}: {text}; {policy} was trained within that")
+        warn(f"rig {rig.name}: {text}; {policy} was trained only within that range")
     folder = Path("runs") / f"{policy}-{rig.name}"
     used: str | None = rig_name
     if whole.guessed:
@@ -78,8 +78,8 @@ def for_rig(policy: Path, rig_name: str | None) -> tuple[Path, str | None]:
         with atomic_path(file) as temporary:
             temporary.write_text(whole.text, encoding="utf-8")
         warn(
-            f"{path} does not say {', '.join(whole.guessed)}; a virtual rig, and the size of a "
-            f"kick, are by the middle of what people build ({file})"
+            f"{path} does not give {', '.join(whole.guessed)}; the virtual rig and the size of a "
+            f"kick use the middle of what people build ({file})"
         )
     _write_policy(rig, family, folder / "policy")
     return folder / "policy", used

@@ -92,7 +92,7 @@ class CsrFloat16:
             over = layer.weight[np.isinf(halves)]
             if over.size:
                 raise UserError(
-                    f"encoding {self.name!r} takes weights within ±65504, layer {index} has "
+                    f"encoding {self.name!r} takes weights within ±65504, but layer {index} has "
                     f"{over[0]:g}; train with smaller ones or choose csr"
                 )
             layers.append(replace(layer, weight=halves.astype(np.float32)))

@@ -105,8 +105,9 @@ class Packed:
         bits = max(1, (inputs - 1).bit_length())
         if bits > _MOST_COLUMN_BITS:
             raise UserError(
-                f"encoding {self.name!r} has words of 16 bits, {inputs} inputs a layer leave too "
-                f"few for the weight; give at most {2**_MOST_COLUMN_BITS} or choose packed-int16"
+                f"encoding {self.name!r} has words of 16 bits, of which {inputs} inputs per layer "
+                f"leave too few for the weight; give at most {2**_MOST_COLUMN_BITS} or choose "
+                "packed-int16"
             )
         return bits
 

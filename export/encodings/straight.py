@@ -66,8 +66,8 @@ def check_size(name: str, graph: PolicyGraph) -> None:
     """Check that the graph has few enough weights for code without loops."""
     if graph.kept_weights > MAX_WEIGHTS:
         raise UserError(
-            f"encoding {name!r} writes each weight out as code, {graph.kept_weights} weights are "
-            f"more than {MAX_WEIGHTS}; choose a dense, csr or packed one"
+            f"encoding {name!r} writes each weight out as code, for at most {MAX_WEIGHTS} weights, "
+            f"not {graph.kept_weights}; choose a dense, csr or packed one"
         )
 
 

@@ -95,8 +95,8 @@ class StreamInt16:
         widest = max(layer.inputs for layer in graph.layers)
         if widest > MAX_INPUTS:
             raise UserError(
-                f"encoding {self.name!r} has a byte for a place, so a layer takes at most "
-                f"{MAX_INPUTS} values, not {widest}; choose csr or packed-int16"
+                f"encoding {self.name!r} writes an input's index in one byte, so a layer takes at "
+                f"most {MAX_INPUTS} values, not {widest}; choose csr or packed-int16"
             )
         unsigned = all(layer.activation == "relu" for layer in graph.layers[:-1])
         policy = policy_in(UNSIGNED if unsigned else SIGNED, graph, observations, are_met)

@@ -272,8 +272,8 @@ class OnnxSource:
             size = self._action_size - sum(each.shape[1] for each in after)
             if actions.size != rows * size:
                 raise UserError(
-                    f"output {self.output!r} gives {actions.size / rows:g} values an observation "
-                    f"where the policy was read with {size}; export it in other nodes"
+                    f"output {self.output!r} gives {actions.size / rows:g} values for each "
+                    f"observation, but the policy was read with {size}; export it in other nodes"
                 )
             return np.concatenate([actions.reshape(rows, size), *after], axis=1)
 

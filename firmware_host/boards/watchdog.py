@@ -45,8 +45,8 @@ class Watchdog:
             if 1 <= counts <= self.most_counts:
                 return index, counts
         raise UserError(
-            f"the watchdog of this board cannot wait for {patience_us} us, five control periods; "
-            "take a shorter period"
+            f"the watchdog of this board cannot wait for {patience_us} us (five control periods, "
+            "at least 0.1 s); take a shorter period"
         )
 
     def bites_us(self, patience_us: int) -> tuple[float, float]:

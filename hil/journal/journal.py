@@ -63,7 +63,7 @@ class Kind(IntEnum):
     GARBAGE = 4
     """Bytes from the device that were no valid frame."""
     COMPUTATION = 5
-    """Host mode: when the host computed a tick's command; see `hil.timing.computation`."""
+    """Host mode: when the host began and finished computing a tick's command."""
 
 
 _KINDS = frozenset(int(kind) for kind in Kind)

@@ -13,8 +13,8 @@ from sparsectl.common.errors import EXIT_FAULT, UserError
 from sparsectl.firmware_host.config_header import (
     LINK_TIMEOUT_TICKS,
     firmware_version,
+    reported_by_rig,
     rig_digest,
-    told_by_rig,
 )
 from sparsectl.hil.journal.journal import JournalWriter
 from sparsectl.hil.link.link import ATTEMPTS, Link, LinkLost, Refused
@@ -94,7 +94,7 @@ class Expectation:
     def other_constant(self, hello: Mapping[str, Any], reported: Mapping[str, Any]) -> UserError:
         """Return the error that the board was built with other constants than HELLO shows: it names
         the first difference in RIG."""
-        for name, expected in told_by_rig(self.rig).items():
+        for name, expected in reported_by_rig(self.rig).items():
             if reported[name] != expected:
                 return UserError(
                     f"{name} is {reported[name]} on the board, {expected} in rig {self.rig_name}; "

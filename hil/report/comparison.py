@@ -76,7 +76,7 @@ def _of_kicks(values: list[float | None], unit: str, factor: float = 1.0) -> str
     return f"{', '.join(shown)} {unit}" if shown else "–"
 
 
-def settling(kicks: Sequence[Disturbance]) -> str:
+def settling_times(kicks: Sequence[Disturbance]) -> str:
     """Return how long after each kick the pole was near upright for good; 0 s means that it never
     left."""
     words = []
@@ -103,7 +103,7 @@ _ROWS: dict[str, Callable[[TrialResult], str]] = {
     "Peak after each kick": lambda trial: _of_kicks(
         [kick.peak_rad for kick in trial.disturbances], "°", 57.29578
     ),
-    "Within ±2.9° for good after each kick": lambda trial: settling(trial.disturbances),
+    "Within ±2.9° for good after each kick": lambda trial: settling_times(trial.disturbances),
     "Kicks missed": lambda trial: str(trial.kicks_missed),
     "Jitter p99": lambda trial: _percentile(trial.jitter_us, "p99"),
     "Inference, median": lambda trial: _percentile(trial.inference_us, "p50"),

@@ -7,27 +7,29 @@ from typing import Final
 from sparsectl.firmware_host.config_header import COMMAND_TICKS
 from sparsectl.protocol.wire import Fault
 
-_HURRY: Final = "a busy machine: give this program priority with --fifo"
-
 _ADVICE: Final[dict[Fault, str]] = {
     Fault.BASE_TRAVEL: "the base reached its limit; does [base] limit match this track?",
     Fault.BASE_RATE: "check the base's encoder: its plug, its counts in the rig file",
     Fault.POLE_RATE: "check the pole's encoder: its plug, its counts in the rig file",
     Fault.NON_FINITE: "the policy's output is not finite or is no duty's index; export it again",
-    Fault.STUCK_BASE: "check the motor's supply, the base's encoder, and what holds the base",
-    Fault.STUCK_POLE: "check the pole's encoder, and what holds the pole",
+    Fault.STUCK_BASE: (
+        "check the motor's supply and the base's encoder; does something hold the base?"
+    ),
+    Fault.STUCK_POLE: "check the pole's encoder; does something hold the pole?",
     Fault.REVERSED_BASE: "the base counts against the motor; find the signs with --check-wiring",
-    Fault.REVERSED_POLE: "pole and base disagree on the way; find the signs with --check-wiring",
-    Fault.OVER_CURRENT: "look for a short or a jam before the next trial",
+    Fault.REVERSED_POLE: (
+        "pole and base disagree about the direction; find the signs with --check-wiring"
+    ),
+    Fault.OVER_CURRENT: "check for a short or a jam before the next trial",
     Fault.OVERRUN: (
-        "over 0.1 s lay between two of its ticks: on the virtual rig a busy machine, which --fifo "
-        "helps; on a board a tick that takes too long, `sparsectl build` says how long"
+        "two of its ticks were more than 0.1 s apart: on the virtual rig the machine is busy, "
+        "where --fifo helps; on a board a tick takes too long, `sparsectl build` says how long"
     ),
     Fault.WATCHDOG: "its firmware hung, or its timer stopped; reset it",
     Fault.CLOCK: "its timer and its second clock disagree; reset it, and check its crystal",
     Fault.LIMIT_SWITCH: (
         "the base is at a limit switch, a switch's wire is broken, or this board has no input for "
-        "them; push the base to the middle and look at the loop"
+        "them; push the base to the middle and check the loop"
     ),
     Fault.ENCODER_LOST: (
         "an encoder's edges came too fast or with noise: check its wiring; `sparsectl build` says "
@@ -57,14 +59,15 @@ def advice(fault: Fault, period_us: int, link_ticks: int, line_share: float = 0.
     if fault == Fault.LINK_LOST:
         silent_ms = link_ticks * period_us / 1000
         return (
-            f"it heard nothing of this program for {silent_ms:g} ms: a bad cable, or {_HURRY}, "
-            "or have it wait longer with --link-timeout-ticks"
+            f"it received nothing from this program for {silent_ms:g} ms: the cable is bad or the "
+            "machine is busy; give this program priority with --fifo, or a longer "
+            "--link-timeout-ticks"
         )
     if fault == Fault.COMMAND_LATE:
         late_ms = COMMAND_TICKS * period_us / 1000
         return (
-            f"no command of the policy came within {late_ms:g} ms: {_HURRY}, "
-            "or leave the policy to the board with --mode device"
+            f"the policy's command did not come within {late_ms:g} ms: the machine is busy; give "
+            "this program priority with --fifo, or run the policy on the board with --mode device"
         )
     return _ADVICE.get(fault, "")
 

@@ -34,10 +34,10 @@ class Ending:
 
 
 def conclude(plan: Plan, ending: Ending) -> dict[str, Any]:
-    """Tell how the trial ended, then write its summary and report; return its result.
+    """Say how the trial ended, then write its summary and report; return its result.
 
-    Nobody who waits beside a motor has to wait for a report, and whoever ends this program
-    meanwhile, or has no room on the disk, has been told.
+    In this order nobody beside a motor has to wait for a report, and the ending has been said even
+    if this program is then ended or the disk is full.
 
     Raises:
         UserError: what ended the trial, or why its result cannot be computed or written.
@@ -72,6 +72,6 @@ def _without_result(ending: Ending, lacking: UserError) -> UserError:
     """Return the error of a trial that came to its end but whose result cannot be had."""
     if ending.fault == Fault.NONE:
         return UserError(f"the trial ended ({ending.why}), but {lacking}")
-    told = UserError(str(lacking))
-    told.exit_code = EXIT_FAULT
-    return told
+    error = UserError(str(lacking))
+    error.exit_code = EXIT_FAULT
+    return error

@@ -77,7 +77,7 @@ def _run(plan: Plan) -> dict[str, Any]:
                 trial.run(port, plant, feed)
         except (UserError, Interrupted) as error:
             ending = error
-        except Exception:  # a defect of ours, or no memory: what the motor does is told before it
+        except Exception:  # a defect of ours, or no memory: first say what the motor does
             if trial.armed:
                 say(f"trial ended by a failure of this program: {trial.motor}")
             raise
@@ -157,8 +157,8 @@ class _Trial:
             return "motor off"
         timeout_ms = self.config.link_timeout_ticks * self.plan.rig.period_s * 1e3
         return (
-            "the board did not answer the stop, it turns the motor off by itself when it has "
-            f"heard nothing for {timeout_ms:g} ms"
+            "the board did not answer the stop; it turns the motor off by itself when it has "
+            f"received nothing for {timeout_ms:g} ms"
         )
 
     def _in_order(self, link: Link, error: LinkLost) -> str:
@@ -270,7 +270,9 @@ class _Trial:
         absence = self.presence.recent()
         if absence is not None and fault in SILENCES:
             self.journal.note("absence", seconds=round(absence.seconds, 3))
-            return f"{absence.words}; the board, hearing nothing, stopped the trial: {fault.name}"
+            return (
+                f"{absence.words}; the board received nothing and stopped the trial: {fault.name}"
+            )
         period_us = self.plan.expectation.rig.period_us
         share = self.plan.line_share if self.plan.is_realtime else 0.0
         what = advice(fault, period_us, self.config.link_timeout_ticks, share)

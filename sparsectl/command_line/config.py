@@ -100,20 +100,20 @@ class AdaptConfig:
 
     sparsectl trial --policy runs/adapted/student.safetensors --rig runs/adapted/my_rig.toml
 
-    First the journals tell what the rig is like, as `identify` does, from rig files without masses
-    too. Then the policy drives rigs that are drawn from what is still uncertain, beside a
-    controller that knows their numbers, and learns what that would have done. The last line
-    compares both policies on rigs that neither has learnt from."""
+    First it fits the rig's numbers to the journals, as `identify` does; the rig's file needs no
+    masses. Then the policy drives rigs drawn from what is still uncertain, and learns what a
+    controller that knows their numbers would have done. The last lines compare the policy before
+    and after on rigs that neither has learnt from."""
 
     journals: Positional[tuple[Path, ...]]
     """journal.bin of trials on this rig, all with the motor driven; failed trials will do."""
     rig: str
     """The rig's file (TOML); counts, period and limit suffice."""
     out: Path = Path("runs/adapted")
-    """Folder for student.safetensors, which `trial --policy`, `build` and `export` take, and the
-    rig file that the journals give."""
+    """Folder for student.safetensors, which `trial --policy`, `build` and `export` take, and for
+    the rig file that was fitted to the journals."""
     policy: Path = Path("any-cartpole")
-    """What to begin with: any-cartpole, or the .safetensors of another student for any rig."""
+    """Policy to begin with: any-cartpole, or the .safetensors of another student for any rig."""
     rounds: int = 16
     """Rounds of driving and learning; a higher number continues where the last run ended."""
     rigs: int = 100

@@ -146,7 +146,7 @@ def test_a_journal_of_a_rig_with_other_masses_is_warned_of(
         narrowed([journal], whole.rig, whole.guessed)
         said = capsys.readouterr().err
         assert ("pole.length_m of" in said) == (length_m is not None), said
-    assert "If so, mend its file" in said
+    assert "If so, correct its file" in said
 
 
 def test_what_cannot_be_learnt_from_is_refused_in_a_line_and_leaves_nothing(
@@ -170,7 +170,7 @@ def test_what_cannot_be_learnt_from_is_refused_in_a_line_and_leaves_nothing(
         ([str(journal), "--rig", "qube_servo2"], "drives 'linear.xml' alone"),
         (
             [str(journal), "--rig", mine, "--policy", str(stateless)],
-            "was not distilled for any rig",
+            "is not a policy for any rig",
         ),
         ([str(journal), "--rig", mine, "--rounds", "0"], "rounds is 0"),
     ):

@@ -44,7 +44,7 @@ def test_a_bare_rig_file_swings_up_and_balances(
     )
     result = trial(command)
     assert result["balanced"] and result["ended"] == "completed"
-    assert "mine.toml does not say [base] mass_kg" in capsys.readouterr().err
+    assert "mine.toml does not give [base] mass_kg" in capsys.readouterr().err
     folder = here / "runs" / "any-cartpole-mine"
     assert load_rig(folder / "mine.toml").base.limit == 0.3
     graph = read_onnx(folder / "policy" / "policy.onnx")
@@ -60,7 +60,7 @@ def test_a_bare_rig_file_swings_up_and_balances(
     [
         (None, "any-cartpole is for any rig; name yours with --rig"),
         ("qube_servo2", "drives 'linear.xml' alone"),
-        ("sensorsini_bang_bang", "has [motor] duties to choose among"),
+        ("sensorsini_bang_bang", "lists [motor] duties to choose from"),
         ("no_such", "no rig no_such"),
         ("mine.toml", "[base] limit is missing"),
     ],

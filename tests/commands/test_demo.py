@@ -48,7 +48,7 @@ def test_a_folder_of_something_else_is_left_alone(summary: object, tmp_path: Pat
     (tmp_path / "thesis.tex").write_text("years of work")
     if summary is not None:
         (tmp_path / "summary.json").write_text(json.dumps(summary))
-    with pytest.raises(UserError, match="is of no demo and would be removed"):
+    with pytest.raises(UserError, match="which no demo wrote and this one would remove"):
         demo(DemoConfig(out=tmp_path))
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -164,7 +164,7 @@ def test_an_unfinished_demo_of_another_version_begins_anew(
 def test_a_stage_without_its_figures_is_one_line(tmp_path: Path) -> None:
     config = DemoConfig(out=tmp_path / "run")
     begun(config, **{name: {} for name in STAGES})
-    with pytest.raises(UserError, match="holds a stage without what its table shows"):
+    with pytest.raises(UserError, match="lacks a figure that the table shows"):
         demo(config)
 
 

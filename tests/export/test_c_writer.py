@@ -182,7 +182,7 @@ def test_float16_from_end_to_end_of_its_range(tmp_path: Path) -> None:
 
 def test_float16_refuses_what_it_cannot_hold() -> None:
     graph = replace(random_graph((2, 1)), layers=(Layer([[1, -65520]], [0]),))
-    with pytest.raises(UserError, match="within ±65504, layer 0 has -65520; .* choose csr"):
+    with pytest.raises(UserError, match="within ±65504, but layer 0 has -65520; .* choose csr"):
         files_of(graph, "csr-float16", np.zeros((1, 2), np.float32))
 
 

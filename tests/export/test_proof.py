@@ -152,7 +152,7 @@ def test_as_many_ranges_as_signals(tmp_path: Path) -> None:
     nodes, constants = mlp("x", "action", 2)
     model = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 2]})
     config = ExportConfig(model, tmp_path / "p", range=(Pair(0, 1),) * 3, **FEW)
-    with pytest.raises(UserError, match="--range has 3 ranges and the policy 2 signals"):
+    with pytest.raises(UserError, match="--range has 3 ranges, but the policy has 2 signals"):
         export_policy(config)
 
 
@@ -224,7 +224,7 @@ def test_one_action_where_the_file_has_five_is_caught(
     shape = {"shape": np.array([1, 5])}
     model = write_file(tmp_path / "model.onnx", nodes, constants | shape, {"x": ["b", 3]})
     monkeypatch.setattr(sparsectl.export.pipeline, "read_model", lambda *a: as_a_line())
-    with pytest.raises(UserError, match="gives 5 values an observation where .* read with 1"):
+    with pytest.raises(UserError, match="gives 5 values for each observation, .* read with 1"):
         export_policy(ExportConfig(model, tmp_path / "p", **FEW))
 
 

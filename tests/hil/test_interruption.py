@@ -138,8 +138,8 @@ def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
     child.send_signal(signal.SIGCONT)
     _, told = child.communicate(timeout=60)
     assert re.search(
-        r"trial ended: this program itself did not run for [2-9]\.\d s .*; the board, hearing "
-        r"nothing, stopped the trial: LINK_LOST",
+        r"trial ended: this program itself did not run for [2-9]\.\d s .*; the board received "
+        r"nothing and stopped the trial: LINK_LOST",
         told,
     ), told
     result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
@@ -243,7 +243,7 @@ def test_a_board_that_faults_ends_the_trial(short: Short, monkeypatch: pytest.Mo
     monkeypatch.setattr(LockstepDrive, "advance", step_too_far)
     result = run_trial(short())
     assert (
-        "stopped the trial: LINK_LOST (it heard nothing of this program for 60 ms"
+        "stopped the trial: LINK_LOST (it received nothing from this program for 60 ms"
         in result["ended"]
     )
     assert (result["final_state"], result["fault"]) == (State.FAULT.name, "LINK_LOST")

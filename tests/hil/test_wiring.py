@@ -263,7 +263,7 @@ def test_what_is_miswired_is_said_and_no_file_is_written(
     ("fault", "message"),
     [
         ("stuck_bridge", "^the motor drives though the board has turned it off: switch its supply"),
-        ("shorted_motor", r"^the board stopped the base: OVER_CURRENT \(look for a short"),
+        ("shorted_motor", r"^the board stopped the base: OVER_CURRENT \(check for a short"),
         ("cut_limit_switch", r"^the board stopped the base: LIMIT_SWITCH \(the base is at a limit"),
     ],
 )

@@ -214,7 +214,7 @@ def test_a_small_network_of_images_fills_its_target(limit: int, shape: tuple[int
         ),
         (
             {"method": "small", "hidden": None},
-            "method small has the size it is asked for; give --keep, --table-bytes or",
+            "method small trains a network of the size that you name; give --keep, --table-bytes",
         ),
         (
             {"finetune.learning_rate": 1e12, "finetune.newton_below": 0},
@@ -230,7 +230,7 @@ def test_a_small_network_of_images_fills_its_target(limit: int, shape: tuple[int
         ({"finetune.encoding": "int4"}, "finetune.encoding is 'int4'; use one of float32"),
         (
             {"finetune.encoding": "int8", "keep": 60},
-            "is 'int8', but students of 60 weights learn by curvature",
+            "is 'int8', but students of 60 weights are fine-tuned by curvature",
         ),
     ],
 )

@@ -183,7 +183,9 @@ def test_recurrent_ppo_drives_and_is_exported(tmp_path: Path) -> None:
     exported = export_policy(config)
     assert exported["bit_exact"] and exported["sequences"]["ticks"] == 300
     assert exported["max_abs_error"]["host_c"] == 0
-    with pytest.raises(UserError, match="int16 rounds the weights, and how often"):
+    with pytest.raises(
+        UserError, match="int16 rounds the weights, and export cannot tell how often"
+    ):
         export_policy(replace(config, encoding="dense-int16"))
 
 

@@ -97,7 +97,7 @@ class AnyRigSettings:
         catching: additional weight of a tick whose pole is within 60 degrees of upright and not yet
             calm there: a tick in twenty, which decide whether it stays up.
         near_limit: additional weight of a tick whose base is beyond 0.6 of its limit.
-        begin: file of a student that goes on learning and drives from the first round; empty: it
+        begin: file of a student that learns further and drives from the first round; empty: it
             begins with random weights, and the teacher drives the first rounds.
         seed: seed of the rigs, the episodes and the weights.
         checkpoint_rounds: number of rounds between checkpoints.

@@ -1,4 +1,4 @@
-"""The episodes that a distillation learns from, on disk as well: a run goes on with the same."""
+"""The episodes that a distillation learns from, on disk too, so that a resumed run has the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def intact(path: Path) -> Iterator[None]:
         yield
     except DAMAGE as error:
         raise UserError(
-            f"{path} is damaged ({type(error).__name__}), so the run cannot go on; delete "
+            f"{path} is damaged ({type(error).__name__}), so the run cannot continue; delete "
             f"{path.parent} and begin again"
         ) from error
 
@@ -73,7 +73,7 @@ class KeptEpisodes:
             np.savez(file, **episodes._asdict())
 
     def forget_files(self, before: int) -> None:
-        """Delete the files of rounds that a run which goes on with round `before` does not need."""
+        """Delete the files of rounds that a run which resumes with round `before` does not need."""
         for path in self._folder.glob(self._path("*").name):
             if int(path.stem.rpartition("_")[2]) < before - (self._rounds.maxlen or 0):
                 path.unlink()

@@ -164,7 +164,7 @@ def shared_critics(
     critics = read_critics(path, dataset)
     if critics.facts.discount != settings.discount:
         raise UserError(
-            f"{path} was fitted with the discount {critics.facts.discount:g}, asked for is "
+            f"{path} was fitted with the discount {critics.facts.discount:g}, not the run's "
             f"{settings.discount:g}; give another path"
         )
     return critics

@@ -48,7 +48,7 @@ class Batches:
     ) -> None:
         if len(dataset) < batch_size:
             raise UserError(
-                f"the dataset has {len(dataset)} transitions, a batch {batch_size}; "
+                f"the dataset has {len(dataset)} transitions, fewer than a batch of {batch_size}; "
                 "collect more or give a smaller batch size"
             )
         self.batch_size = batch_size

@@ -192,7 +192,7 @@ def _array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...]) -
     if array.shape != shape:
         if len(shape) == TABLE and array.ndim != TABLE:
             raise UserError(f"{path}: `{name}` has shape {array.shape}; {IN_ROWS}")
-        raise UserError(f"{path}: `{name}` has shape {array.shape}; the others ask for {shape}")
+        raise UserError(f"{path}: `{name}` has shape {array.shape}; the others require {shape}")
     if shape[1:] == () and name in ("terminations", "truncations"):
         if array.dtype.kind not in "bu":
             raise UserError(f"{path}: `{name}` is {array.dtype}; it must be bool")

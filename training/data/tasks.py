@@ -31,7 +31,7 @@ def joined_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Dataset:
         UserError: a dataset has no choices, or the observations do not fit one trunk.
     """
     if len(datasets) > MOST:
-        raise UserError(f"{len(datasets)} datasets are given; one student takes {MOST} tasks")
+        raise UserError(f"{len(datasets)} datasets are given; give at most {MOST}, one a task")
     for dataset, path in zip(datasets, paths, strict=True):
         if dataset.choices is None:
             raise UserError(

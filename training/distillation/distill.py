@@ -120,8 +120,8 @@ def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:
     for name in of_one:
         if (value := getattr(config, name)) is not None:
             raise UserError(
-                f"{name} is {value}, which is of one task, but {len(config.datasets)} datasets are "
-                "given; leave it out, and measure each task with `sparsectl evaluate --task`"
+                f"{name} is {value}, which is for one task, but {len(config.datasets)} datasets "
+                "are given; leave it out, and measure each task with `sparsectl evaluate --task`"
             )
     datasets = [read_dataset(path) for path in config.datasets]
     joined = joined_tasks(datasets, config.datasets)
@@ -152,7 +152,7 @@ def _teacher(config: DistillConfig) -> ActingPolicy | None:
     """
     if config.teacher is None:
         if config.normalizer is not None:
-            raise UserError(f"normalizer {config.normalizer} is of a teacher; give --teacher too")
+            raise UserError(f"normalizer {config.normalizer} needs its teacher; give --teacher too")
         return None
     teacher = load_acting(config.teacher, LoadOptions(normalizer=config.normalizer))
     if config.env is not None:
@@ -168,7 +168,7 @@ def in_environment(config: DistillConfig, of_dataset: str | None) -> DistillConf
     """
     if config.env is None:
         if config.env_kwargs or config.wrapper:
-            raise UserError("env-kwargs and wrapper are of an environment; give it with --env")
+            raise UserError("env-kwargs and wrapper need their environment; give --env too")
         return config
     env = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, of_dataset, config.datasets[0]

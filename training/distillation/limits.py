@@ -61,8 +61,8 @@ def check_targets(config: DistillConfig, online: bool) -> None:
     sizes = (config.hidden, config.keep, config.table_bytes)
     if METHODS[config.method].small and all(size is None for size in sizes):
         raise UserError(
-            f"method {config.method} has the size it is asked for; give --keep, --table-bytes or "
-            "--hidden"
+            f"method {config.method} trains a network of the size that you name; give --keep, "
+            "--table-bytes or --hidden"
         )
 
 
@@ -96,7 +96,7 @@ def check_reachable(config: DistillConfig, preset: Preset) -> None:
         (name, value), *_ = targets.items()
         raise UserError(
             f"{name} is {value}, but preset {config.preset} has no fine-tuning, in which weights "
-            "would go until that is reached; use --preset thorough, or give --finetune.steps"
+            "would be pruned down to that; use --preset thorough, or give --finetune.steps"
         )
     if config.critics is not None and preset.bpd.units != "normalised":
         raise UserError(
@@ -157,9 +157,9 @@ def check_searchable(preset: Preset, chooses: bool, image: tuple[int, int, int] 
 def check_rounding(keep: int | None, finetune: FinetuneSettings) -> None:
     if finetune.encoding != "float32" and keep and keep <= finetune.newton_below:
         raise UserError(
-            f"finetune.encoding is {finetune.encoding!r}, but students of {keep} weights learn by "
-            "curvature, which knows no rounding; leave it to `export --calibration DATASET`, or "
-            "give --finetune.newton-below 0"
+            f"finetune.encoding is {finetune.encoding!r}, but students of {keep} weights are "
+            "fine-tuned by curvature, which does not model rounding; leave that to `export "
+            "--calibration DATASET`, or give --finetune.newton-below 0"
         )
 
 

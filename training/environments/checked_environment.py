@@ -149,7 +149,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         if wrong.any():
             index = int(np.argwhere(wrong)[0][0])
             raise UserError(
-                f"{self._name} gave {values[index]} as observation {index} {self._where()}; mend "
+                f"{self._name} gave {values[index]} as observation {index} {self._where()}; fix "
                 "it there"
             )
 

@@ -179,12 +179,12 @@ def _scaled(actions: list[JSON]) -> list[JSON]:
     for action in actions:
         if action["low"] is None or action["high"] is None:
             raise UserError(
-                f"action {action['name']} has no bounds; wrap the environment so that it has"
+                f"action {action['name']} has no bounds; wrap the environment so that it has some"
             )
         if not action["low"] < action["high"]:
             raise UserError(
                 f"action {action['name']} ranges from {action['low']:g} to {action['high']:g}, "
-                "which leaves only one value; wrap the environment so that it takes none"
+                "which leaves only one value; wrap the environment so that it has no such action"
             )
         action["scale"] = (action["high"] - action["low"]) / 2
         action["offset"] = (action["high"] + action["low"]) / 2

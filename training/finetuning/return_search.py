@@ -190,7 +190,7 @@ class ReturnSearch:
         returns = np.concatenate(found)
         if not np.isfinite(returns).all():
             raise UserError(
-                f"a return in {self._episodes.environment} is no finite number; mend its reward"
+                f"a return in {self._episodes.environment} is not a finite number; fix its reward"
             )
         return returns
 

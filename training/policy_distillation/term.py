@@ -83,8 +83,8 @@ def term_of(
     loss = config.loss or (DEFAULT_LOSS if values is not None else "nll")
     if values is None and loss != "nll":
         raise UserError(
-            f"{config.dataset} has the teacher's choices alone, no q_values or logits, which loss "
-            f"{loss} imitates; give --loss nll, or collect from a teacher that says them"
+            f"{config.dataset} has only the teacher's choices, not the q_values or logits that "
+            f"loss {loss} imitates; give --loss nll, or collect from a teacher that gives them"
         )
     if config.temperature is not None and loss != "kl":
         raise UserError(
@@ -127,7 +127,7 @@ def _check_real(config: DistillConfig, teacher: ActingPolicy | None) -> None:
     for name in ("loss", "temperature"):
         if (value := getattr(config, name)) is not None:
             raise UserError(
-                f"{name} is {value}, which is of choices, but {config.dataset} has continuous "
+                f"{name} is {value}, which is for choices, but {config.dataset} has continuous "
                 "actions; leave it out"
             )
     if teacher is not None and teacher.choices is not None:
@@ -159,6 +159,6 @@ def _check_choices(config: DistillConfig, dataset: Dataset, teacher: ActingPolic
     kind = dataset.metadata.get("values") if dataset.teacher_values is not None else None
     if teacher.values_kind != kind:
         raise UserError(
-            f"{config.teacher} gives {teacher.values_kind or 'choices alone'}, "
+            f"{config.teacher} gives {teacher.values_kind or 'choices alone'}, but "
             f"{config.dataset} has {kind or 'choices alone'}; collect from that teacher"
         )

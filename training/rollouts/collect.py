@@ -47,8 +47,8 @@ def collect(config: CollectConfig) -> dict[str, Any]:
     check_policy(teacher, env, config.teacher)
     if teacher.choices is not None and config.noise > 1:
         raise UserError(
-            f"noise is {config.noise:g}; of choices it is the probability of one by chance, at "
-            "most 1"
+            f"noise is {config.noise:g}; for choices it is the probability of a random one, so "
+            "give at most 1"
         )
     _check_room(config, teacher)
     behaviour = Behaviour(teacher, noise=config.noise, noise_fraction=config.noise_fraction)
@@ -91,7 +91,7 @@ def _check_room(config: CollectConfig, teacher: ActingPolicy) -> None:
     if wanted > room:
         raise UserError(
             f"transitions is {config.transitions}, which take {wanted:,} bytes; there is room for "
-            f"{room:,} at {config.out}"
+            f"only {room:,} at {config.out}"
         )
 
 

@@ -109,5 +109,5 @@ def _environment(
         raise UserError("neither policy names an environment; give one with --env")
     if len(found) > 1:
         (one, a), (other, b) = found.items()
-        raise UserError(f"{a} was made in {one}, {b} in {other}; compare them in one, with --env")
+        raise UserError(f"{a} was made in {one}, {b} in {other}; name one for both with --env")
     return next(iter(found))

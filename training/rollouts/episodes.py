@@ -70,13 +70,13 @@ def check_fit(policy: ActingPolicy, signals: dict[str, Any], environment: str) -
     want = (offset.size, action_offset.size)
     if have != want:
         raise UserError(
-            f"the policy takes {have[0]} observations and gives {have[1]} actions, {environment} "
-            f"has {want[0]} and {want[1]}; use the environment it was trained in"
+            f"the policy takes {have[0]} observations and gives {have[1]} actions, but "
+            f"{environment} has {want[0]} and {want[1]}; use the environment it was trained in"
         )
     seen = image_of(signals)
     if policy.image is not None and seen is not None and policy.image != seen:
         raise UserError(
-            f"the policy takes an image of {list(policy.image)} and {environment} gives "
+            f"the policy takes an image of {list(policy.image)}, but {environment} gives "
             f"{list(seen)}, so that each number would be taken for another; let the policy reorder "
             "it first (torch: x.permute(0, 3, 1, 2) of rows, columns, channels) and export it again"
         )
@@ -95,27 +95,28 @@ def check_kind(policy: ActingPolicy, signals: dict[str, Any], environment: str) 
         assert wanted is not None
         if tasks := len(heads_of(policy.signals)):
             raise UserError(
-                f"the policy is of {tasks} tasks, {environment} is one; give the "
+                f"the policy is for {tasks} tasks, but {environment} is one; give the "
                 "student.safetensors with --task, or export it with --task"
             )
         raise UserError(
-            f"the policy gives {policy.action_size} real numbers, {environment} takes one of "
+            f"the policy gives {policy.action_size} real numbers, but {environment} takes one of "
             f"{wanted.count} choices; give a policy that chooses: a Stable-Baselines3 zip of DQN "
             "or PPO, or an ONNX file whose output is called q_values or logits"
         )
     if wanted is None:
         raise UserError(
-            f"the policy takes one of a few choices, {environment} takes "
+            f"the policy takes one of a few choices, but {environment} takes "
             f"{len(signals['action'])} real numbers; use the environment it was trained in"
         )
     if given.count and (given.first, given.count) != (wanted.first, wanted.count):
         raise UserError(
-            f"the policy chooses among {given.count} from {given.first} on, {environment} among "
-            f"{wanted.count} from {wanted.first} on; use the environment it was trained in"
+            f"the policy has {given.count} choices, numbered from {given.first}, but {environment} "
+            f"has {wanted.count}, numbered from {wanted.first}; use the environment it was trained "
+            "in"
         )
     if given.levels and wanted.levels and not same_levels(given.levels, wanted.levels):
         raise UserError(
-            f"the policy chooses among the levels {list(given.levels)}, {environment} among "
+            f"the policy chooses among the levels {list(given.levels)}, but {environment} among "
             f"{list(wanted.levels)}; use the environment it was trained in"
         )
 
@@ -181,7 +182,7 @@ class Rollouts:
                 yield from waiting.pop(0).result()
         except BrokenProcessPool as error:
             raise UserError(
-                f"a worker process of {self.environment} died, as one does that lacks memory; give "
+                f"a worker process of {self.environment} died, probably for lack of memory; give "
                 "fewer --workers"
             ) from error
         finally:

@@ -42,7 +42,7 @@ def warn_of_lost_normaliser(
         text = far_off(policy.network, observations_of(policy, environment))
         if text is not None:
             warn(
-                f"{source}: {text}; where it was trained with VecNormalize or another normaliser, "
+                f"{source}: {text}; if it was trained with VecNormalize or another normaliser, "
                 "give that with --normalizer"
             )
 
@@ -58,16 +58,16 @@ def warn_of_another_teacher(teacher: ActingPolicy, dataset: Dataset, source: Pat
     labels, actions = dataset.teacher_actions[rows], teacher.act(dataset.observations[rows])
     if teacher.choices is not None:
         share = float((actions != labels).mean())
-        text = f"chooses otherwise than its labels in {share:.0%} of {len(rows):,} rows"
+        text = f"chooses differently from its labels in {share:.0%} of {len(rows):,} rows"
     else:
         _, _, offset, scale, low, high = normaliser(dataset.signals)
         share = float(np.abs((np.clip(actions, low, high) - labels) / scale).mean()) / 2
         text = f"differs from its labels by {share:.0%} of the actions' range on average"
     if share > ANOTHER:
         warn(
-            f"{source} is not the teacher that labelled the dataset and {text}; where the student "
-            "drives it labels otherwise than the dataset; give the teacher that it was collected "
-            "from, or collect from this one"
+            f"{source} is not the teacher that labelled the dataset and {text}, so that its labels "
+            "of the student's own data contradict the dataset; give the teacher that the dataset "
+            "was collected from, or collect from this one"
         )
 
 

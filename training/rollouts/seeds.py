@@ -63,7 +63,7 @@ def episode_seed(series: Series, number: int, *entropy: int) -> int:
     if not 0 <= number < BLOCK:
         raise UserError(
             f"episode seed {number} is out of range; give one from 0 to {BLOCK - 1:,}, since "
-            "those above are of episodes that policies are chosen by"
+            "those above belong to the episodes that select policies"
         )
     start = int(np.random.SeedSequence(entropy).generate_state(1)[0]) if entropy else 0
     return series * BLOCK + (start + number) % BLOCK

@@ -197,8 +197,8 @@ def check_algorithm(config: TeachConfig, signals: JSON) -> None:
     choices, image = choices_of(signals), image_of(signals)
     if image is not None and not ALGORITHMS[config.algo].chooses and choices is None:
         raise UserError(
-            f"{config.env} has images for observations and takes real numbers; teachers of "
-            "images are taught by dqn and ppo, for choices, so far"
+            f"{config.env} has images for observations and continuous actions; teachers of images "
+            "are trained by dqn and ppo alone, for discrete actions"
         )
     if (choices is not None) == ALGORITHMS[config.algo].chooses:
         return
@@ -223,4 +223,4 @@ def check_asked(config: TeachConfig) -> None:
         if (value := getattr(config, name)) is not None:
             raise UserError(f"{name} is {value}, which {config.algo} does not have; leave it out")
     if ALGORITHMS[config.algo].chooses and config.backend != "sb3":
-        raise UserError(f"backend is {config.backend}; {config.algo} is taught with --backend sb3")
+        raise UserError(f"backend is {config.backend}; {config.algo} needs --backend sb3")

@@ -138,8 +138,8 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
         raise UserError("hidden is empty; give the width of one layer at least")
     if settings.learning_starts >= settings.steps:
         raise UserError(
-            f"learning_starts is {settings.learning_starts} and steps {settings.steps}: it would "
-            "not learn at all; give more steps, or fewer to start with"
+            f"learning_starts is {settings.learning_starts}, but steps is {settings.steps}, so "
+            "nothing would be learnt; give more steps or a smaller learning_starts"
         )
     check_writable(config.out)
 

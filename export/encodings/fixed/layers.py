@@ -125,9 +125,9 @@ def _check_exponents(encoding: Encoding, policy: FixedPolicy) -> None:
         far = exponents[np.abs(exponents) > _FARTHEST_EXPONENT]
         if len(far):
             raise UserError(
-                f"encoding {encoding.name!r} takes values from 2^-{_FARTHEST_EXPONENT} to "
-                f"2^{_FARTHEST_EXPONENT}, but those of {name} are multiples of 2^{-int(far[0])}; "
-                "choose csr, or train with other units"
+                f"encoding {encoding.name!r} has scales from 2^-{_FARTHEST_EXPONENT} to "
+                f"2^{_FARTHEST_EXPONENT}, but {name} needs 2^{-int(far[0])}; choose csr, or train "
+                "with other units"
             )
 
 

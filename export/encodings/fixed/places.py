@@ -28,8 +28,8 @@ def require_scales(graph: PolicyGraph) -> None:
         read = before.convolution
         if read is None or layer.convolution.channels_first:
             raise UserError(
-                "a convolution reads the neurons of a layer of weights, which have a scale each in "
-                "fixed point; choose a float32 encoding"
+                "a convolution reads the neurons of a fully connected layer, each of which has its "
+                "own scale in fixed point; choose a float32 encoding"
             )
 
 

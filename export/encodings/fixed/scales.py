@@ -124,8 +124,8 @@ def _require_fixed(graph: PolicyGraph) -> None:
         ]
         if taken:
             raise UserError(
-                f"fixed point has no scale for the sums of {taken[0]!r} between layers; choose a "
-                "float32 encoding"
+                f"fixed point has no scale for {taken[0]!r} in a hidden layer; choose a float32 "
+                "encoding"
             )
 
 

@@ -75,13 +75,13 @@ static void serial_input(struct firmware *firmware) {
 static void boot(struct firmware *firmware) {
     observation_init(&firmware->observation, &SCALE, firmware->history, POLICY_FRAMES);
     safety_init(&firmware->safety, &LIMITS);
-    firmware->told = firmware->safety.state;
+    firmware->reported = firmware->safety.state;
     clock_watch_init(&firmware->clocks, SAFETY_CLOCK_TICKS);
     firmware->mode = WIRE_MODE_DEVICE;
     firmware->nonce = (uint32_t)port_time_us() ^ 0x2545F491u; /* not 0, which xorshift keeps */
     port_motor(0.0f);
     safety_start(&firmware->safety, port_watchdog_fired());
-    firmware->told = firmware->safety.state; /* nobody listens yet; HELLO reports it */
+    firmware->reported = firmware->safety.state; /* nobody listens yet; HELLO reports it */
 }
 
 /* Do not drive by ticks that the second clock contradicts. */

@@ -30,9 +30,9 @@ struct firmware {
 #ifdef POLICY_STATE_SIZE
     struct policy_memory memory;
 #endif
-    struct firmware_act act; /* of the last tick */
-    enum wire_state told;    /* the state last reported to the host */
-    enum wire_fault told_fault;
+    struct firmware_act act;  /* of the last tick */
+    enum wire_state reported; /* the state last reported to the host */
+    enum wire_fault reported_fault;
     uint8_t mode;        /* enum wire_mode */
     bool configured;     /* CONFIG was accepted */
     bool tick_open;      /* host mode: the tick still waits for its COMMAND */

@@ -21,20 +21,20 @@ void firmware_ack(struct firmware *firmware, uint8_t type, uint16_t sequence) {
 void firmware_tell(struct firmware *firmware) {
     const struct safety *safety = &firmware->safety;
     uint8_t payload[WIRE_EVENT_SIZE];
-    if (safety->state == firmware->told && safety->fault == firmware->told_fault) {
+    if (safety->state == firmware->reported && safety->fault == firmware->reported_fault) {
         return;
     }
     const struct wire_event event = {
         .tick = firmware->mode == WIRE_MODE_PIL ? firmware->plant_tick : firmware->tick,
         .time_us = port_time_us(),
-        .previous = (uint8_t)firmware->told,
+        .previous = (uint8_t)firmware->reported,
         .state = (uint8_t)safety->state,
         .fault = (uint8_t)safety->fault,
     };
     wire_event_pack(&event, payload);
     firmware_send(firmware, WIRE_EVENT, payload, WIRE_EVENT_SIZE);
-    firmware->told = safety->state;
-    firmware->told_fault = safety->fault;
+    firmware->reported = safety->state;
+    firmware->reported_fault = safety->fault;
 }
 
 void firmware_send_observation(struct firmware *firmware) {

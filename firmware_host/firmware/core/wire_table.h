@@ -301,8 +301,8 @@ static inline void wire_timesync_pack(const struct wire_timesync *values, uint8_
     (void)at;
 }
 
-/* PLANT_STEP: Processor in the loop: run one control tick on these counts. `tick` starts
- * anywhere and grows by 1; the last one again is answered again without running. */
+/* PLANT_STEP: Processor in the loop: run one control tick on these counts. `tick` starts with
+ * any number and grows by 1; the last one again is answered again without running. */
 #define WIRE_PLANT_STEP 12u
 #define WIRE_PLANT_STEP_REQUEST_SIZE 12u
 struct wire_plant_step_request {
@@ -400,7 +400,7 @@ struct wire_stats {
     uint32_t frames_ok; /* good frames received */
     uint32_t frames_corrupt; /* damaged frames received */
     uint32_t frames_overlong; /* received frames too long for any message */
-    uint32_t frames_unknown; /* whole frames of no known type, length or way */
+    uint32_t frames_unknown; /* whole frames of unknown type, length or direction */
     uint32_t frames_dropped; /* frames not sent: the line was full */
     uint32_t ticks; /* ticks: control ticks run */
     uint32_t skipped; /* ticks: deadlines skipped since boot */
@@ -467,8 +467,8 @@ static inline void wire_observation_pack(const struct wire_observation *values, 
 }
 
 /* COMMAND: Host mode: the policy's output for a tick, applied on arrival and held until the next
- * one. TICK answers it (ACK, when the tick is over and it still lives). ARMED and ACTIVE fault
- * at the first sampling more than `time_to_live` ticks after `tick`. */
+ * one. TICK answers it, or ACK if its tick is over but its time to live is not. ARMED and ACTIVE
+ * fault at the first sampling more than `time_to_live` ticks after `tick`. */
 #define WIRE_COMMAND 20u
 #define WIRE_COMMAND_REQUEST_SIZE 13u
 struct wire_command_request {
@@ -485,7 +485,7 @@ static inline void wire_command_request_unpack(struct wire_command_request *valu
     (void)at;
 }
 
-/* RIG: The constants of the rig that HELLO does not tell, for a host whose digest differs. */
+/* RIG: The constants of the rig that HELLO does not contain, for a host whose digest differs. */
 #define WIRE_RIG 21u
 #define WIRE_RIG_REQUEST_SIZE 0u
 #define WIRE_RIG_SIZE 17u

@@ -149,8 +149,8 @@ static unsigned stack_pointer(const avr_t *avr) {
     return avr->data[R_SPL] | (unsigned)avr->data[R_SPH] << 8;
 }
 
-/* What drives the pins is told first: else simavr takes them for open, and lets the pull-ups have
- * them whenever the firmware writes another pin of their port. */
+/* simavr must know first that the pins are driven: else it takes them for open, and lets the
+ * pull-ups have them whenever the firmware writes another pin of their port. */
 static void set_pins(avr_t *avr, const char *port, unsigned pins) {
     const unsigned shift = (unsigned)(port[1] - '0');
     avr_ioport_external_t driven = {

@@ -15,7 +15,7 @@ from tests.hil.policies import EASY_RIG
 from tests.tools import need
 
 PAGE = (Path(__file__).parents[3] / "docs" / "esp32.md").read_text(encoding="utf-8")
-RISCV = ["riscv64-unknown-elf-gcc", "-march=rv32imac", "-mabi=ilp32", "-std=c11", "-Os"]
+RISCV = ["riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-std=c11", "-Os"]
 RISCV += ["--specs=picolibc.specs", "-ffreestanding", "-Werror", *WARNINGS]
 
 

@@ -14,7 +14,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.hil.analysis.trial_result import Disturbance
 from sparsectl.hil.config import ReportConfig, TrialConfig
 from sparsectl.hil.report import report
-from sparsectl.hil.report.comparison import settling
+from sparsectl.hil.report.comparison import settling_times
 from sparsectl.hil.report.network_picture import draw_network, live_neurons
 from sparsectl.hil.report.report import write_report
 from sparsectl.hil.trial.trial import run_trial
@@ -294,8 +294,8 @@ def test_the_latency_chain_of_the_terminal_is_in_the_report(easy: Path, tmp_path
 def test_a_comparison_tells_settling_as_the_report_does() -> None:
     """A kick that never left the settled band read "0 s" there."""
     kicks = [Disturbance(1.0, 0.3, 0.1, settling_s) for settling_s in (None, 0.0, 0.42)]
-    assert settling(kicks) == "never, stayed within, 0.42 s"
-    assert settling([]) == "–"
+    assert settling_times(kicks) == "never, stayed within, 0.42 s"
+    assert settling_times([]) == "–"
 
 
 def test_two_trials_over_each_other(run: Path, tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_sigint_leaves_a_checkpoint_and_a_line(
         ({"dagger.rounds": 2}, "rounds of student-driven data need both"),
         ({"steps": 0}, "steps is 0"),
         ({"kl_multiplier": -1.0}, "kl_multiplier is -1.0"),
-        ({"batch_size": 5000}, "the dataset has 4000 transitions, a batch 5000"),
+        ({"batch_size": 5000}, "the dataset has 4000 transitions, fewer than a batch of 5000"),
         ({"device": "gpu"}, "device is 'gpu'"),
         ({"hidden": (0,)}, "narrowest hidden layer is 0"),
         ({"env": "Pendulum-v1", "steps": 10}, "the policy takes 4 observations"),

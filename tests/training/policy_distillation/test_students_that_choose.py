@@ -170,7 +170,9 @@ def test_choices_alone_are_learnt_by_nll(dataset: Path, tmp_path: Path) -> None:
     write_dataset(tmp_path / "bare.npz", bare)
     config = asked(tmp_path / "bare.npz", tmp_path / "run", method="policy-distillation")
     assert distill(config)["steps"][-1]["imitation_error"] < 0.12
-    with pytest.raises(UserError, match="has the teacher's choices alone, no q_values or logits"):
+    with pytest.raises(
+        UserError, match="has only the teacher's choices, not the q_values or logits"
+    ):
         distill(replace(config, loss="kl", out=tmp_path / "other"))
 
 
@@ -217,8 +219,8 @@ def test_mistakes_are_one_line(
     ("change", "message"),
     [
         ({"method": "policy-distillation"}, "which imitates choices, but .* continuous actions"),
-        ({"loss": "kl"}, "loss is kl, which is of choices"),
-        ({"temperature": 0.1}, "temperature is 0.1, which is of choices"),
+        ({"loss": "kl"}, "loss is kl, which is for choices"),
+        ({"temperature": 0.1}, "temperature is 0.1, which is for choices"),
         ({"choosing": True}, "takes one of a few choices, but .* continuous actions"),
     ],
 )

@@ -159,14 +159,18 @@ def test_policies_of_another_kind_are_refused(tmp_path: Path) -> None:
     acts = write_onnx(tmp_path / "acts.onnx", "action", outputs=1)
     three = write_onnx(tmp_path / "three.onnx", "logits", outputs=3)
     for path, env, message in (
-        (chooses, "Pendulum-v1", "takes one of a few choices, Pendulum-v1 takes 1 real numbers"),
-        (acts, CARTPOLE, "gives 1 real numbers, CartPole-v1 takes one of 2 choices"),
-        (three, CARTPOLE, "chooses among 3 from 0 on, CartPole-v1 among 2 from 0 on"),
+        (
+            chooses,
+            "Pendulum-v1",
+            "takes one of a few choices, but Pendulum-v1 takes 1 real numbers",
+        ),
+        (acts, CARTPOLE, "gives 1 real numbers, but CartPole-v1 takes one of 2 choices"),
+        (three, CARTPOLE, "has 3 choices, numbered from 0, but CartPole-v1 has 2, numbered from 0"),
     ):
         with pytest.raises(UserError, match=message) as caught:
             evaluate(EvaluateConfig(path, env, episodes=1))
         assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="noise is 2; of choices it is the probability"):
+    with pytest.raises(UserError, match="noise is 2; for choices it is the probability"):
         good = write_onnx(tmp_path / "good.onnx", "q_values")
         collect(CollectConfig(good, CARTPOLE, tmp_path / "d.npz", 10, noise=2.0))
 

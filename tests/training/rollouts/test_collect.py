@@ -90,7 +90,7 @@ def test_the_actor_drives_and_the_teacher_labels(balancer: Path) -> None:
     [
         ({"env": "NoSuch-v0"}, "cannot make the environment 'NoSuch-v0'"),
         ({"env": "Pendulum-v1"}, "the policy takes 4 observations"),
-        ({"env": "CartPole-v1"}, "gives 1 real numbers, CartPole-v1 takes one of 2 choices"),
+        ({"env": "CartPole-v1"}, "gives 1 real numbers, but CartPole-v1 takes one of 2 choices"),
         ({"transitions": 0}, "transitions is 0"),
         ({"noise": -1.0}, "noise is -1;"),
         ({"out": Path("d.hdf5")}, "out is d.hdf5"),

@@ -115,7 +115,7 @@ def test_a_threshold_is_met_by_the_return_however_the_episode_ends() -> None:
     ("env", "message"),
     [
         ("NoSuchEnv-v0", "environment 'NoSuchEnv-v0'"),
-        ("CartPole-v1", "gives 1 real numbers, CartPole-v1 takes one of 2 choices"),
+        ("CartPole-v1", "gives 1 real numbers, but CartPole-v1 takes one of 2 choices"),
         ("InvertedPendulum-v5", "25"),
     ],
 )

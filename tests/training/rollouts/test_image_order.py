@@ -49,7 +49,7 @@ def test_channels_first_are_not_taken_for_rows_first(tmp_path: Path) -> None:
     seen = {**signals, "image": [5, 4, 3]}
     policy = load_acting(convolutional(tmp_path / "channels.onnx", [3, 5, 4]))
     with pytest.raises(
-        UserError, match=r"image of \[3, 5, 4\] and game gives \[5, 4, 3\].*permute"
+        UserError, match=r"image of \[3, 5, 4\], but game gives \[5, 4, 3\].*permute"
     ):
         check_fit(policy, seen, "game")
     check_fit(policy, signals, "vectors")  # no image: the vector is the file's

@@ -307,7 +307,7 @@ def test_td3_explores(noise: float | None, explores: bool, tmp_path: Path) -> No
     ("change", "message"),
     [
         ({"steps": 0}, "steps is 0; give a number from 1"),
-        ({"steps": 50}, "learning_starts is 100 and steps 50: it would not learn"),
+        ({"steps": 50}, "learning_starts is 100, but steps is 50, so nothing would be learnt"),
         ({"environments": 0}, "environments is 0"),
         ({"hidden": ()}, "hidden is empty"),
         ({"hidden": (8, -1)}, "hidden is -1"),
@@ -327,7 +327,7 @@ def test_td3_explores(noise: float | None, explores: bool, tmp_path: Path) -> No
             {"algo": "dqn", "env": "CartPole-v1", "exploration_noise": 0.1},
             "exploration_noise is 0.1, which dqn does not have",
         ),
-        ({"algo": "dqn", "env": "CartPole-v1", "backend": "sbx"}, "is taught with --backend sb3"),
+        ({"algo": "dqn", "env": "CartPole-v1", "backend": "sbx"}, "needs --backend sb3"),
     ],
 )
 def test_mistakes_are_told_before_work_starts(

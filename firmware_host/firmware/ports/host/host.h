@@ -19,7 +19,7 @@ enum host_fault {
     HOST_HANG,       /* the next policy call never ends */
     HOST_STALL,      /* it takes stall_ns of a virtual clock */
     HOST_SPIN,       /* the main loop turns without ticks and without the line */
-    HOST_FREEZE,     /* the device's clock stands still; the main loop goes on */
+    HOST_FREEZE,     /* the device's clock stands still; the main loop keeps running */
     HOST_STOP_TICKS, /* it runs, but its ticks do not come */
     HOST_RESET,      /* the board starts again, as after a fall of its supply */
     HOST_SLOW,       /* the clock runs at half of its rate */
@@ -78,8 +78,8 @@ bool clock_stopped(uint64_t due_ns);
 bool clock_failed(enum host_fault fault);
 void clock_repair(void);
 
-/* The watchdog (watchdog.c); it sleeps while somebody outside, host or plant, is waited for. One
- * beside a virtual clock is told how long that clock's ticks have stayed away. */
+/* The watchdog (watchdog.c); it sleeps while the board waits for host or plant. Beside a virtual
+ * clock, watchdog_starve() gives it the time for which that clock's ticks have stayed away. */
 void watchdog_start(void);
 void watchdog_feed(void);
 void watchdog_starve(uint64_t ns);

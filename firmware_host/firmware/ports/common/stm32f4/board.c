@@ -34,7 +34,7 @@ static void write_pin(struct gpio *port, unsigned pin, bool high) {
     port->bsrr = high ? 1u << pin : 1u << (pin + 16u);
 }
 
-/* A clock that never gets ready must not hang the board: it goes on with the one it has. */
+/* A clock that never gets ready must not hang the board: it keeps the one that it has. */
 static bool ready(uint32_t flag) {
     for (uint32_t i = 0; i < PATIENCE; i++) {
         if ((RCC_CR & flag) != 0) {
