@@ -134,7 +134,7 @@ def run(words: list[str]) -> int:
             return 0
         if "--debug" in words:
             raise
-        code, text = _told(error if isinstance(error, Stopped) else ending.asked or error)
+        code, text = _code_and_line(error if isinstance(error, Stopped) else ending.asked or error)
         _say(f"{f'sparsectl {name}'.strip()}: {_as_one_line(text)}")
         if isinstance(error, OSError):
             _forget_stdout()
@@ -193,7 +193,7 @@ def _as_one_line(text: str) -> str:
     return re.sub(r"\S{400,}", lambda word: f"{word[0][:120]} … {word[0][-120:]}", plain)
 
 
-def _told(error: BaseException) -> tuple[int, str]:
+def _code_and_line(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the line to print for the exception that ended a command."""
     if isinstance(error, UserError):
         return error.exit_code, str(error)

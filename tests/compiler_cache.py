@@ -24,7 +24,7 @@ class CompilerCache:
         folder = self._stack.enter_context(scratch_folder("compiled"))
         os.environ[LAUNCHER] = program
         os.environ["CCACHE_DIR"] = str(folder)
-        # Objects are told apart by what is compiled: not by where, and not by when it was written.
+        # An object is known by what is compiled: not by where, and not by when it was written.
         os.environ["CCACHE_NOHASHDIR"] = "1"
         os.environ["CCACHE_SLOPPINESS"] = "include_file_ctime,include_file_mtime"
 

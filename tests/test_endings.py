@@ -132,7 +132,7 @@ def test_a_signal_waits_also_where_another_thread_takes_it(number: signal.Signal
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "reported"),
     [
         (ZeroDivisionError("by\nzero"), 1, "a defect of sparsectl (ZeroDivisionError: by zero)"),
         (RecursionError(), 1, "a defect of sparsectl (RecursionError: no message)"),
@@ -146,7 +146,7 @@ def test_a_signal_waits_also_where_another_thread_takes_it(number: signal.Signal
 def test_every_error_is_one_line(
     error: BaseException,
     code: int,
-    told: str,
+    reported: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -156,7 +156,7 @@ def test_every_error_is_one_line(
     monkeypatch.setattr(cli, "load", lambda function: fail)
     assert cli.run(["export", "model.onnx"]) == code
     said = capsys.readouterr().err
-    assert said.startswith("sparsectl export: ") and said.count("\n") == 1 and told in said
+    assert said.startswith("sparsectl export: ") and said.count("\n") == 1 and reported in said
     with pytest.raises(type(error)):
         cli.run(["export", "model.onnx", "--debug"])
 
@@ -180,11 +180,11 @@ def test_actions_that_overflow_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(signal.SIGINT, "stopped"), (signal.SIGTERM, "stopped by SIGTERM")]
+    ("number", "reported"), [(signal.SIGINT, "stopped"), (signal.SIGTERM, "stopped by SIGTERM")]
 )
 def test_what_fails_by_a_signal_is_told_as_stopped(
     number: signal.Signals,
-    told: str,
+    reported: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -198,7 +198,7 @@ def test_what_fails_by_a_signal_is_told_as_stopped(
     code = cli.run(["export", "model.onnx"])
     signal.signal(signal.SIGINT, before)
     assert code == 128 + number
-    assert capsys.readouterr().err == f"sparsectl export: {told}\n"
+    assert capsys.readouterr().err == f"sparsectl export: {reported}\n"
 
 
 def test_a_compiler_that_a_signal_ends_has_no_error_to_tell(tmp_path: Path) -> None:

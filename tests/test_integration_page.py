@@ -176,13 +176,13 @@ def test_the_tick_runs_on_an_atmega328p(
     )
     try:
         assert process.stdout is not None
-        told: list[str] = []
+        reported: list[str] = []
         for line in process.stdout:
             plain = re.sub(r"\x1b\[[0-9;]*m", "", line).strip().rstrip(".")
-            told += [plain] if re.match("off|drove", plain) else []
-            if len(told) == len(lines):
+            reported += [plain] if re.match("off|drove", plain) else []
+            if len(reported) == len(lines):
                 break
-        assert told == lines
+        assert reported == lines
     finally:
         process.kill()
         process.wait(20)

@@ -66,9 +66,9 @@ def test_the_page_runs(
     for program, *words in commands():
         assert program == "sparsectl"
         code = cli.run([*smaller(words), "--json"])
-        told = capsys.readouterr()
-        assert code == 0, told.err
-        results[words[0]] = json.loads(told.out)
+        reported = capsys.readouterr()
+        assert code == 0, reported.err
+        results[words[0]] = json.loads(reported.out)
     assert list(results) == ["teach", "collect", "distill", "evaluate", "export", "bench"]
     assert 0 < results["distill"]["kept_weights"] <= 20
     compared = results["evaluate"]

@@ -115,7 +115,7 @@ def test_files_that_are_something_else(
             arguments = words(command, asked, values, good, tmp_path)
             named = [str(path), path.name[:50], asked.option or " "]
             wrong.append(complaint(arguments, tmp_path, capsys, named))
-    assert not (told := "\n".join(filter(None, wrong))), told
+    assert not (reported := "\n".join(filter(None, wrong))), reported
 
 
 NO_NUMBERS = {"", "x", "1.5"}
@@ -161,7 +161,7 @@ def test_values_out_of_range(
             named = [asked.name, asked.option.strip("-") or " ", value[:50]]
             named.append(asked.name.split("_")[-1])  # of a former name, what is left of it
             wrong.append(complaint(arguments, tmp_path, capsys, named))
-    assert not (told := "\n".join(filter(None, wrong))), told
+    assert not (reported := "\n".join(filter(None, wrong))), reported
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -180,4 +180,4 @@ def test_a_typo_in_an_option(
         arguments = words(command, asked, ["1"], good, tmp_path)
         spelled = [word.replace(asked.option, typo) for word in arguments]
         wrong.append(complaint(spelled, tmp_path, capsys, [typo]))
-    assert not (told := "\n".join(filter(None, wrong))), told
+    assert not (reported := "\n".join(filter(None, wrong))), reported

@@ -196,9 +196,9 @@ def test_a_trial_that_the_machine_was_too_busy_for_is_run_in_lockstep(
     monkeypatch.setattr(JournalWriter, "note", starve)
     monkeypatch.setattr(module, "run_trial", run)
     result = module.trial(DemoConfig(out=tmp_path / "run", seconds=1.0))
-    told = capsys.readouterr().err
-    assert told.count("this machine is too busy for a trial in real time (") == 1
-    assert pause_s is None or "trial ended: the board stopped the trial: OVERRUN" in told
+    reported = capsys.readouterr().err
+    assert reported.count("this machine is too busy for a trial in real time (") == 1
+    assert pause_s is None or "trial ended: the board stopped the trial: OVERRUN" in reported
     assert (result["clock"], result["fault"]) == ("lockstep", "NONE")
     assert result["inference_us"]["p50"] >= 0
 

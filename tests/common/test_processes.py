@@ -47,7 +47,7 @@ def test_a_bound_process_ends_with_a_program_that_is_killed() -> None:
             if not is_running(child):
                 return
             time.sleep(0.02)
-        pytest.fail("it goes on")
+        pytest.fail("it still runs")
     finally:
         program.stdout.close()
         if is_running(child):

@@ -48,8 +48,8 @@ def sweep(tmp_path: Path) -> Path:
             counts |= {"teacher_weights": 1000, "teacher_parameters": 1100, "seconds": 61.0}
             distilled = write_done(tmp_path, f"distill-{name}", {"steps": steps, **counts})
             ends = {"return_low": value - 1, "return_high": value + 1, "episodes": 10}
-            told = {"return_mean": value, "return_min": value - 5, **ends}
-            tasks = {"distill": distilled, "evaluate": write_done(tmp_path, f"e-{name}", told)}
+            reported = {"return_mean": value, "return_min": value - 5, **ends}
+            tasks = {"distill": distilled, "evaluate": write_done(tmp_path, f"e-{name}", reported)}
             runs.append(described(environment, method, seed, tasks, teacher))
     for seed in (8, 9):
         tasks = {"distill": f"distill-{seed}", "evaluate": f"e-{seed}"}

@@ -1,4 +1,4 @@
-"""A sweep whose process is killed goes on where it stopped, and nothing runs twice."""
+"""A sweep whose process is killed resumes where it stopped, and nothing runs twice."""
 
 from __future__ import annotations
 

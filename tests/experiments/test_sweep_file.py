@@ -1,4 +1,4 @@
-"""A sweep's file: what is wrong in it is told with its line, before anything runs."""
+"""A sweep's file: what is wrong in it is reported with its line, before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judges can fail: C that is wrong on purpose, and a reading that is, are told as such by
+"""The judges can fail: C that is wrong on purpose, and a reading that is, are reported as such by
 `export` itself and by the judge of the random graphs."""
 
 from __future__ import annotations

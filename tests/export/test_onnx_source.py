@@ -160,7 +160,7 @@ def test_the_normaliser_is_found_in_each_spelling(tmp_path: Path) -> None:
 def test_a_file_for_one_observation_runs_many_together_in_float64(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch writes a batch of one into the shapes of its Reshapes unless it is told otherwise."""
+    """torch writes a batch of one into the shapes of its Reshapes by default."""
     nodes, constants = mlp("flat", "action", 6)
     nodes.insert(0, node("Reshape", ["x", "last"], ["flat"]))
     constants |= {"last": np.array([1, 6])}

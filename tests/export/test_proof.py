@@ -54,9 +54,11 @@ def test_fixed_point_fits_the_normaliser_that_is_in_the_file(encoding: str, tmp_
     expected, found = run_file(model, x), run_c(out, x, 1, out)
     assert np.ptp(expected) > 0.5 and np.abs(found - expected).max() < 0.02 * np.ptp(expected)
     for index, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
-        told = result["inputs"][index]
-        assert told["from"] == "normaliser" and told["cut_off"] > mean + 3 * std
-        assert (told["low"], told["high"]) == pytest.approx((mean - 3 * std, mean + 3 * std))
+        reported = result["inputs"][index]
+        assert reported["from"] == "normaliser" and reported["cut_off"] > mean + 3 * std
+        assert (reported["low"], reported["high"]) == pytest.approx(
+            (mean - 3 * std, mean + 3 * std)
+        )
     said = json.loads((out / "policy.json").read_text())
     assert said["inputs"] == result["inputs"] and said["inputs_from"] == "normaliser"
     header = (out / "policy.h").read_text()
@@ -73,9 +75,9 @@ def test_fixed_point_of_unknown_inputs_is_refused_with_the_mend(tmp_path: Path) 
     assert export_policy(ExportConfig(model, tmp_path / "f", **FEW))["inputs_from"] == "scales"
     ranges = (Pair(-5, 5), Pair(0, 200))
     config = ExportConfig(model, tmp_path / "p", encoding="packed-int16", range=ranges, **FEW)
-    told = export_policy(config)["inputs"]
-    assert [(each["low"], each["high"]) for each in told] == [(-5, 5), (0, 200)]
-    assert told[0]["cut_off"] >= 5 and told[1]["cut_off"] >= 200
+    reported = export_policy(config)["inputs"]
+    assert [(each["low"], each["high"]) for each in reported] == [(-5, 5), (0, 200)]
+    assert reported[0]["cut_off"] >= 5 and reported[1]["cut_off"] >= 200
     again = ExportConfig(tmp_path / "p", tmp_path / "q", encoding="stream-int16", **FEW)
     assert export_policy(again)["inputs"][1]["high"] == 200  # policy.json knows it
     np.savez(tmp_path / "data.npz", observations=np.random.default_rng(0).normal(9, 3, (500, 2)))
@@ -321,11 +323,13 @@ def test_the_inputs_that_the_accuracy_holds_for_are_told(tmp_path: Path) -> None
     )
     said = json.loads((tmp_path / "p" / "policy.json").read_text())
     header = (tmp_path / "p" / "policy.h").read_text()
-    for told, column in zip(said["inputs"], rows.T, strict=True):
-        assert (column.min(), column.max()) == pytest.approx((told["low"], told["high"]), rel=0.1)
-        low, high = told["held_low"], told["held_high"]
+    for reported, column in zip(said["inputs"], rows.T, strict=True):
+        assert (column.min(), column.max()) == pytest.approx(
+            (reported["low"], reported["high"]), rel=0.1
+        )
+        low, high = reported["held_low"], reported["held_high"]
         assert column.min() <= low < np.median(column) < high <= column.max()
-        assert f"{told['name']}: {low:.6g} to {high:.6g}" in header
+        assert f"{reported['name']}: {low:.6g} to {high:.6g}" in header
     beyond, within = said["accuracy"]["error_up_to_cut_off"], said["accuracy"]["max_abs_error"]
     assert beyond > 2 * within["host_c"]
     assert f"seen to be {beyond:.2g} off before inputs are cut off: not judged" in header
@@ -360,7 +364,7 @@ def test_three_lines_say_what_is_proven(tmp_path: Path) -> None:
 def test_a_cast_to_float16_that_the_c_does_not_make_is_told(tmp_path: Path) -> None:
     """The C computes in float32, nearer to what the file means; its last digits are others."""
     nodes, constants = mlp("x", "action", 2)
-    told = []
+    reported = []
     for kind in (TensorProto.FLOAT16, TensorProto.FLOAT):
         casts = [
             node("Cast", ["observation"], ["narrow"], to=kind),
@@ -370,5 +374,5 @@ def test_a_cast_to_float16_that_the_c_does_not_make_is_told(tmp_path: Path) -> N
             tmp_path / "model.onnx", casts + nodes, constants, {"observation": ["b", 2]}
         )
         found = export_policy(ExportConfig(model, tmp_path / "p", **FEW))
-        told.append("repeats the file's own rounding" in found["proof"]["not proven"])
-    assert told == [True, False]
+        reported.append("repeats the file's own rounding" in found["proof"]["not proven"])
+    assert reported == [True, False]

@@ -89,7 +89,7 @@ def test_a_report_into_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_terminal_that_is_closed_stops_the_motor(timid: Path, tmp_path: Path) -> None:
-    """SIGHUP: nothing can be printed any more, and the way down goes on."""
+    """SIGHUP: nothing can be printed any more, and the stop runs to its end."""
     ours, theirs = pty.openpty()
     child = start_trial(timid, tmp_path / "trial", theirs)
     os.close(theirs)

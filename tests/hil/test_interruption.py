@@ -136,12 +136,12 @@ def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
     child.send_signal(signal.SIGSTOP)
     time.sleep(2.0)
     child.send_signal(signal.SIGCONT)
-    _, told = child.communicate(timeout=60)
+    _, reported = child.communicate(timeout=60)
     assert re.search(
         r"trial ended: this program itself did not run for [2-9]\.\d s .*; the board received "
         r"nothing and stopped the trial: LINK_LOST",
-        told,
-    ), told
+        reported,
+    ), reported
     result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
     assert (result.final_state, result.fault) == ("FAULT", "LINK_LOST")
     frames = [

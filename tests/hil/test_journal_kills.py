@@ -36,8 +36,8 @@ def question(tick: int) -> bytes:
     return encode("TIMESYNC", tick, host_time_ns=tick)[1:-1]
 
 
-def log_for_ever(path: str, told: mmap.mmap, kind: type[AnyRecorder]) -> None:
-    """Log ticks as a link does: one is asked for, comes, is recorded, and then told of."""
+def log_for_ever(path: str, reported: mmap.mmap, kind: type[AnyRecorder]) -> None:
+    """Log ticks as a link does: one is asked for, comes, is recorded, and then counted."""
     recorder = kind(JournalWriter(Path(path), {"seed": 1}))
     tick = 0
     while True:
@@ -45,25 +45,25 @@ def log_for_ever(path: str, told: mmap.mmap, kind: type[AnyRecorder]) -> None:
         recorder.settle()
         recorder.received(frame_of(tick), 0, answers=True)
         tick += 1
-        told[: _COUNT.size] = _COUNT.pack(tick)
+        reported[: _COUNT.size] = _COUNT.pack(tick)
 
 
 def killed_after(seconds: float, path: Path, kind: type[AnyRecorder]) -> int:
-    """Kill a logger this long after its first tick; the number of ticks that it told of."""
-    told = mmap.mmap(-1, _COUNT.size)  # shared with the child
+    """Kill a logger this long after its first tick; the number of ticks that it counted."""
+    reported = mmap.mmap(-1, _COUNT.size)  # shared with the child
     child = multiprocessing.get_context("fork").Process(
-        target=log_for_ever, args=(str(path), told, kind)
+        target=log_for_ever, args=(str(path), reported, kind)
     )
     child.start()
     assert child.pid is not None
-    while _COUNT.unpack(told[: _COUNT.size])[0] == 0:
+    while _COUNT.unpack(reported[: _COUNT.size])[0] == 0:
         assert child.is_alive()
         time.sleep(0.0005)
     time.sleep(seconds)
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     assert child.exitcode == -signal.SIGKILL
-    return int(_COUNT.unpack(told[: _COUNT.size])[0])
+    return int(_COUNT.unpack(reported[: _COUNT.size])[0])
 
 
 def ticks_of(path: Path) -> list[int]:
@@ -80,7 +80,7 @@ def test_kill_9_loses_the_last_tick_at_most(
 ) -> None:
     dice = random.Random(1)
     for _ in range(KILLS // 2):
-        told = killed_after(dice.uniform(0, MOST_S), tmp_path / "journal.bin", kind)
+        reported = killed_after(dice.uniform(0, MOST_S), tmp_path / "journal.bin", kind)
         ticks = ticks_of(tmp_path / "journal.bin")
         assert ticks == list(range(len(ticks)))
-        assert told - put_off <= len(ticks) <= told + 1
+        assert reported - put_off <= len(ticks) <= reported + 1

@@ -35,7 +35,7 @@ HEADER = {"format": "sparsectl.journal", "version": 1}
 
 @pytest.fixture
 def board(timid: Path, firmware: Path) -> Iterator[VirtualRig]:
-    """A virtual rig that outlives the trial, so that it can be asked what it was told."""
+    """A virtual rig that outlives the trial, so that it can be asked what reached it."""
     built = build_firmware(timid, "host", load_rig(RIG).firmware_constants(), firmware)
     with VirtualRig(Path(built["elf"]), "realtime", PlantStart(RIG, 0, False, None)) as rig:
         kept_open = os.open(rig.port, os.O_RDWR | os.O_NOCTTY)  # else it ends with its first host
@@ -78,16 +78,16 @@ def test_a_full_disk_stops_the_motor_in_one_line(
             child.send_signal(signal.SIGINT)
         full = journal.stat().st_size + (0 if ends == "by a key" else 3_000)
         resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (full, full))
-        _, told = child.communicate(timeout=60)
-        if "LINK_LOST" in told:  # the machine was late before the disk was full
-            raise UserError(told)
-        return child.returncode, told, journal
+        _, reported = child.communicate(timeout=60)
+        if "LINK_LOST" in reported:  # the machine was late before the disk was full
+            raise UserError(reported)
+        return child.returncode, reported, journal
 
-    status, told, journal = in_real_time(run)
+    status, reported, journal = in_real_time(run)
     hello = asked(board.port, tmp_path)
-    assert (hello["state"], hello["fault"]) == (State.FAULT, Fault.ESTOP), told
-    assert "Traceback" not in told
-    last = told.strip().splitlines()[-1]
+    assert (hello["state"], hello["fault"]) == (State.FAULT, Fault.ESTOP), reported
+    assert "Traceback" not in reported
+    last = reported.strip().splitlines()[-1]
     if ends == "by the disk":
         assert status == 2
         assert "cannot write the journal" in last and "free disk space; motor off" in last

@@ -109,10 +109,10 @@ def test_the_journal_tells_every_reset(
         : 1 if mode == "pil" else 2
     ]
     assert journal.header.state_size == 4
-    told = assess(journal).recurrent
-    assert told is not None and told["state_size"] == 4
-    assert [each["tick"] for each in told["resets"]] == [each.tick for each in resets]
-    assert told["resets"][0]["time_s"] == 0.0
+    reported = assess(journal).recurrent
+    assert reported is not None and reported["state_size"] == 4
+    assert [each["tick"] for each in reported["resets"]] == [each.tick for each in resets]
+    assert reported["resets"][0]["time_s"] == 0.0
     samples = read_samples(journal)
     home = next(i for i, each in enumerate(samples) if each.state == State.HOMED)
     core.c.shim_observe_init(1)

@@ -254,8 +254,8 @@ def test_what_is_miswired_is_said_and_no_file_is_written(
 ) -> None:
     with pytest.raises(UserError, match=message):
         trial(command(easy, tmp_path / "check", firmware, wiring=wiring))
-    told = json.loads((tmp_path / "check" / "wiring.json").read_text())["wiring"]
-    assert told["rig"] is None and re.search(message, told["findings"][-1])
+    reported = json.loads((tmp_path / "check" / "wiring.json").read_text())["wiring"]
+    assert reported["rig"] is None and re.search(message, reported["findings"][-1])
     assert not list((tmp_path / "check").glob("*.toml"))
 
 

@@ -152,8 +152,8 @@ def test_limit_switches_stand_beyond_the_limit(tmp_path: Path) -> None:
     without = load_rig("sensorsini_cartpole").firmware_constants()
     assert without.limit_switches == 0 and "limit_switches" not in without.to_json()
     said = without.to_json()
-    told = RigConstants(**said | {"pole_pull": PolePull(**said["pole_pull"])})
-    assert told == without
+    reported = RigConstants(**said | {"pole_pull": PolePull(**said["pole_pull"])})
+    assert reported == without
     plant = Plant(rig)
     plant.reset(0)
     seen = []

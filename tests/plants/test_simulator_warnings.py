@@ -1,4 +1,4 @@
-"""MuJoCo's warnings are told in a line and leave no file in the user's folder."""
+"""MuJoCo's warnings are reported in a line and leave no file in the user's folder."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ REWARDS = {"reward": float("inf"), "large": 1e300, "none": None, "two": np.ones(
 
 
 class Reach(gymnasium.Env[Any, Any]):
-    """A point that is to go where it is told; `bad` names what goes wrong in step 7."""
+    """A point that moves as the action says; `bad` names what goes wrong in step 7."""
 
     def __init__(self, gain: float = 0.1, bad: str | None = None) -> None:
         self.observation_space = Dict(

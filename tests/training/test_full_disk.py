@@ -45,8 +45,8 @@ def run(words: str, limit: int) -> subprocess.CompletedProcess[str]:
 def test_no_room(words: str, limit: int, balancer: Path, balancing: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "deeper"
     done = run(words.format(teacher=balancer, dataset=balancing, out=out), limit)
-    told = [line for line in done.stderr.splitlines() if line.startswith("sparsectl ")]
+    reported = [line for line in done.stderr.splitlines() if line.startswith("sparsectl ")]
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert "File too large" in told[-1], done.stderr
+    assert "File too large" in reported[-1], done.stderr
     assert not out.exists()

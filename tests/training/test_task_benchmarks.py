@@ -132,8 +132,8 @@ def test_a_demos_student_is_told_without_places_of_the_machine(tmp_path: Path) -
         "distill": kept | {"student": str(tmp_path / "student.safetensors")},
     }
     write_json(tmp_path / "summary.json", stages)
-    told = demo_student(tmp_path)
-    assert told == kept | {"seed": 3} and str(tmp_path) not in json.dumps(told)
+    reported = demo_student(tmp_path)
+    assert reported == kept | {"seed": 3} and str(tmp_path) not in json.dumps(reported)
     del stages["distill"]
     write_json(tmp_path / "summary.json", stages)
     with pytest.raises(SystemExit, match="has no student yet"):

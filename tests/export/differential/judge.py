@@ -176,7 +176,7 @@ def _difference(exported: Exported, act: Act) -> str:
 
 
 def _acted(exported: Exported) -> Array:
-    """The file's own actions on as many met observations as export asks for when it is not told:
+    """The file's own actions on as many met observations as export takes by default:
     an action that moves in one observation of a thousand spans nothing in a hundred of them."""
     met = met_by(exported.file, ExportConfig.observations, exported.seed + 2)
     return _run(exported.model.read_bytes(), met).astype(np.float64)

@@ -106,6 +106,6 @@ def test_it_is_started_as_the_manual_says_and_fed_by_ticks_alone(
             assert time.monotonic() < patience_s, f"only {writes(log, chip)} in {log}"
             time.sleep(0.1)
         time.sleep(0.5 if hangs else 0.0)  # ticks go on meanwhile, or nothing does
-    told = writes(log, chip)
-    assert told[: len(start)] == start
-    assert set(told[len(start) :]) == (set() if hangs else {chip.feed})
+    reported = writes(log, chip)
+    assert reported[: len(start)] == start
+    assert set(reported[len(start) :]) == (set() if hangs else {chip.feed})

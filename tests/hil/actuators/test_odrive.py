@@ -36,7 +36,7 @@ RIG = Path(__file__).parent / "brushless_rig.toml"
 
 
 class Hand:
-    """A clock that moves when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -172,7 +172,7 @@ def test_the_wiring_check_runs_through_the_drive(easy: Path, tmp_path: Path, kin
                     out=tmp_path / f"check{number}",
                 )
             )
-            until(lambda: drive.state == IDLE)  # told to, or by its watchdog
+            until(lambda: drive.state == IDLE)  # by request, or by its watchdog
         return result
 
     result = in_real_time(check)

@@ -24,7 +24,7 @@ EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}
 
 
 class BoardEnd:
-    """The board's end of a pty: says what a test wants, answers what it is told to."""
+    """The board's end of a pty: says what a test wants, answers what the test sets."""
 
     def __init__(self) -> None:
         self.descriptor, slave = pty.openpty()
@@ -237,8 +237,8 @@ def test_a_lockstep_link_reads_by_itself_and_orders_by_question(
         thread.join()
         assert ticks_heard(link, 2) == [1, 2]
     names = [decode(record.payload) for record in read_journal(journal.path).records]
-    told = [frame.name for frame in names if frame is not None]
-    assert told == ["HOME", "ACK", "DISARM", "EVENT", "ACK", "EVENT"]
+    reported = [frame.name for frame in names if frame is not None]
+    assert reported == ["HOME", "ACK", "DISARM", "EVENT", "ACK", "EVENT"]
 
 
 def test_a_lockstep_link_finds_that_the_port_vanished(

@@ -92,9 +92,9 @@ def test_nothing_is_to_be_had_without_the_token(served: tuple[LivePage, LiveFeed
     assert until(lambda: feed.asked("estop"))
     child = page._child
     assert child is not None
-    told = Path(f"/proc/{child.pid}/cmdline").read_bytes().decode()
+    reported = Path(f"/proc/{child.pid}/cmdline").read_bytes().decode()
     secrets = (url.split("=")[1], path.strip("/"), cookie.split("=")[1])
-    assert not any(secret in told for secret in secrets)  # what every user can read
+    assert not any(secret in reported for secret in secrets)  # what every user can read
 
 
 class Foreign(http.server.BaseHTTPRequestHandler):

@@ -61,8 +61,8 @@ def test_arm_then_estop_stops_the_motor(
             expect_state(page, "HOMED", trial)
             arm(page, trial)
             page.click("#estop")
-            told = page.get_by_text("ended: the e-stop on the live page; motor off")
-            expect(told).to_be_visible()
+            reported = page.get_by_text("ended: the e-stop on the live page; motor off")
+            expect(reported).to_be_visible()
             assert "the e-stop on the live page: motor off" in trial.end(130)
             return trial
 
@@ -164,7 +164,7 @@ def test_disarm(timid: Path, tmp_path: Path, open_page: Callable[[str], Page]) -
     [
         ("killed", "its process has ended"),
         ("asleep", "nothing heard from it for 0.[45] s"),
-        # On a busy machine the page's last sign is 0.5 s old before the browser's end is told.
+        # On a busy machine the page's last sign is 0.5 s old before the browser's end is known.
         ("closed", r"(no browser shows it any more|nothing heard from it for 0\.[45] s)"),
     ],
 )

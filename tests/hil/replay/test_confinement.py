@@ -67,12 +67,12 @@ def test_a_program_has_nothing_but_its_pipe(tmp_path: Path) -> None:
     subprocess.run(["gcc", *names, str(source), "-o", str(program), *STATIC], check=True)
     assert victim.exists()
     with ConfinedProgram(program) as confined:
-        told = b""
-        while told.count(b"\n") < 12:
-            told += confined.read(1)
+        reported = b""
+        while reported.count(b"\n") < 12:
+            reported += confined.read(1)
         confined.write(b"y")
         assert confined._process.wait(10) == 0
-    allowed = [line for line in told.decode().splitlines() if line.endswith(" 0")]
+    allowed = [line for line in reported.decode().splitlines() if line.endswith(" 0")]
     assert allowed == []
     assert victim.read_text() == "here"
     assert not target.exists() and not Path(f"{target}-early").exists()

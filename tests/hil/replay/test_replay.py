@@ -70,7 +70,7 @@ def frames(journal: Journal, name: str) -> list[int]:
     return [frame["tick"] for frame in decoded if frame is not None and frame.name == name]
 
 
-def told(trial: Path) -> tuple[str, list[int]]:
+def reported(trial: Path) -> tuple[str, list[int]]:
     """The message that tells of a tick in this trial, and its ticks."""
     journal = read_journal(trial / "journal.bin")
     name = "PLANT_ACT" if journal.header.is_pil else "TICK"
@@ -81,13 +81,13 @@ def test_all_ticks_of_a_trial_agree(trial: Path) -> None:
     result = replay(ReplayConfig(trial))
     assert result["agrees"] and result["first_difference"] is None, result
     assert result["verdict"] == f"all {result['ticks']} ticks agree"
-    _, ticks = told(trial)
+    _, ticks = reported(trial)
     assert result["ticks"] + result["ticks_before_home"] == len(ticks)
     assert result["ticks"] > 150 and result["lost_ticks"] == 0
 
 
 def test_a_tick_that_was_changed_is_named(trial: Path, tmp_path: Path) -> None:
-    name, ticks = told(trial)
+    name, ticks = reported(trial)
     wanted = ticks[-40]
     field = {"device": "policy_output", "host": "duty", "pil": "state"}[mode_of(trial)]
 
@@ -146,7 +146,7 @@ def test_ticks_whose_frames_were_lost_are_played_but_not_judged(
     trial_in: Callable[[str], Path], tmp_path: Path
 ) -> None:
     trial = trial_in("device")
-    _, ticks = told(trial)
+    _, ticks = reported(trial)
     gone = {ticks[-100], ticks[-60], ticks[-59]}
 
     def lose(record: Record) -> Record | None:

@@ -1,4 +1,4 @@
-"""A line that is too slow is refused, and told from a bad cable."""
+"""A line that is too slow is refused, and distinguished from a bad cable."""
 
 from __future__ import annotations
 

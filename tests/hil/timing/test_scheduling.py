@@ -70,10 +70,10 @@ def test_a_refusal_is_said(
 def test_a_child_runs_under_what_was_told(fifo: bool) -> None:
     child = subprocess.Popen(SLEEPER)
     try:
-        told = raise_priority(child.pid, fifo)
-        assert (os.sched_getscheduler(child.pid) == os.SCHED_FIFO) == (told == "fifo")
+        reported = raise_priority(child.pid, fifo)
+        assert (os.sched_getscheduler(child.pid) == os.SCHED_FIFO) == (reported == "fifo")
         ours = os.getpriority(os.PRIO_PROCESS, 0)
-        assert (os.getpriority(os.PRIO_PROCESS, child.pid) < ours) == (told == "nice")
+        assert (os.getpriority(os.PRIO_PROCESS, child.pid) < ours) == (reported == "nice")
     finally:
         child.kill()
         child.wait()

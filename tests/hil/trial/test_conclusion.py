@@ -1,4 +1,4 @@
-"""How a trial is concluded whose folder, disk or program fails it: the person is told that and why
+"""How a trial is concluded whose folder, disk or program fails it: the person reads that and why
 it ended, and nobody's files are taken for another's."""
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Short = Callable[..., TrialConfig]
 def interrupted(child: subprocess.Popen[str]) -> str:
     """The last line of a trial after Ctrl-C."""
     child.send_signal(signal.SIGINT)
-    _, told = child.communicate(timeout=60)
-    assert child.returncode == 130, told
-    return told.strip().splitlines()[-1]
+    _, reported = child.communicate(timeout=60)
+    assert child.returncode == 130, reported
+    return reported.strip().splitlines()[-1]
 
 
 def test_a_killed_trial_leaves_no_results_of_an_earlier_one(timid: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_folder_deleted_before_the_arming_refuses_the_trial(
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "told", "line"),
+    ("fault", "code", "reported", "line"),
     [
         (None, EXIT_MISTAKE, "", r"the trial ended \(the pole was not up within 1 s\), but cannot"),
         ("whirled_pole@0.3", EXIT_FAULT, "stopped the trial: POLE_RATE", "cannot write"),
@@ -95,14 +95,14 @@ def test_results_that_cannot_be_written_do_not_hide_how_the_trial_ended(
     capsys: pytest.CaptureFixture[str],
     fault: str | None,
     code: int,
-    told: str,
+    reported: str,
     line: str,
 ) -> None:
     (tmp_path / "trial" / "summary.json").mkdir(parents=True)
     with pytest.raises(UserError, match=line) as caught:
         run_trial(short(fault=fault))
     assert caught.value.exit_code == code
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
     assert (tmp_path / "trial" / "journal.bin").is_file()
 
 

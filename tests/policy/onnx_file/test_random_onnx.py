@@ -165,7 +165,7 @@ STEPS: list[Callable[[Chain], None]] = [
 ]
 ALONE = (swish, gelu, gelu_tanh, softplus, limits)
 """A layer comes before and after these, unless limits come last: one function of several nodes
-right after another is not told apart, and limits that differ are only possible for the action."""
+right after another is not recognised, and limits that differ are only possible for the action."""
 HEADS = ("", "", "Softmax", "ArgMax")
 
 

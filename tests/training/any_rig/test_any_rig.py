@@ -206,7 +206,7 @@ def test_a_damaged_run_is_told_in_one_line(name: str, damage: str, tmp_path: Pat
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
     units: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in round 5, it goes on from the checkpoint after round 3, with episodes from 2 on."""
+    """Killed in round 5, it resumes from the checkpoint after round 3, with episodes from 2 on."""
     changes = {"units": units, "hidden": (6, 5), "frames": 3, "ticks": 40, "updates": 4}
     settings = replace(SMALL, rounds=7, kept=2, checkpoint_rounds=2, **changes)
     whole = AnyRigDistillation(settings, tmp_path / "whole")

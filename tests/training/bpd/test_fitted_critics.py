@@ -48,7 +48,7 @@ def test_terminations_stay_and_cuts_go(dataset: Dataset) -> None:
 
 
 def test_fitted_critics_know_a_known_process(dataset: Dataset) -> None:
-    """Reward 1 a step at a discount of 0.5: worth 2 wherever the episode goes on."""
+    """Reward 1 a step at a discount of 0.5: worth 2 wherever the episode continues."""
     ones = np.ones(len(dataset), np.float32)
     known = replace(dataset, rewards=ones, terminations=np.zeros(len(dataset), bool))
     settings = replace(SETTINGS, discount=0.5, critic_learning_rate=2e-3, target_rate=0.05)

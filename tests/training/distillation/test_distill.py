@@ -279,7 +279,7 @@ def test_the_value_term_can_be_left_out(balancing: Path) -> None:
 
 
 def test_critics_learn_the_value_of_a_known_process(balancing: Path) -> None:
-    """Reward 1 and no way on: Q is 1. Reward 1 and every step goes on: Q grows beyond it."""
+    """Reward 1 and the end: Q is 1. Reward 1 and every step leads to another: Q grows beyond it."""
     dataset = read_dataset(balancing)
     count = len(dataset)
     values = []

@@ -172,6 +172,6 @@ def test_a_trace_of_what_has_no_plant_is_refused_before_the_episodes(
     path = tmp_path / "teacher.onnx"
     write_teacher(path, random_weights(3), signals_of("Pendulum-v1"), "Pendulum-v1", {})
     monkeypatch.setattr("sparsectl.training.rollouts.evaluate.run_episodes", None)
-    for trace, told in {"t.npz": "has no plant to trace", "/": "which is a folder"}.items():
-        with pytest.raises(UserError, match=told):
+    for trace, reported in {"t.npz": "has no plant to trace", "/": "which is a folder"}.items():
+        with pytest.raises(UserError, match=reported):
             evaluate(EvaluateConfig(path, trace=tmp_path / trace))

@@ -141,7 +141,7 @@ def test_no_environment_is_seeded_past_the_registry() -> None:
 
 
 def _seeds(call: ast.Call) -> list[ast.expr]:
-    """The seed that an episode is given; none where its generator goes on."""
+    """The seed that an episode is given; none where its generator continues."""
     given = call.args[1:2]
     if given and isinstance(given[0], ast.ListComp):
         return [given[0].elt]
