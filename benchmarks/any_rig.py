@@ -69,6 +69,7 @@ class Settings:
     units: int = 22
     frames: int = 10
     hidden: tuple[int, int] = (24, 16)
+    ticks: int = 1200
     again: float = 0.25
     learning_rate: float = 4e-3
     average: float = 0.998

@@ -7,26 +7,46 @@ whole by what lies in the middle of what people build, and what was put in is na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sparsectl.common.errors import UserError
-from sparsectl.plants.drawing import Ranges, feasible, figures_of, middle_table, rig_text
+from sparsectl.plants.drawing import (
+    Ranges,
+    families,
+    feasible,
+    figures_of,
+    load_ranges,
+    middle_table,
+    rig_text,
+)
 from sparsectl.plants.motor import Motor
-from sparsectl.plants.rig import Rig, parse_rig
+from sparsectl.plants.rig import LINEAR, ROTARY, Rig, parse_rig
 from sparsectl.plants.rig_file import read_table
 
-NEEDED = {
-    None: {"period_s": "the control period in s, such as 0.02"},
-    "base": {
-        "unit_per_count": "the travel of one count of the base's encoder, in m",
-        "limit": "the travel to either side of the middle at which the board stops, in m",
+_NEEDED: dict[str, dict[str | None, dict[str, str]]] = {
+    LINEAR: {
+        None: {"period_s": "the control period in s, such as 0.02"},
+        "base": {
+            "unit_per_count": "the travel of one count of the base's encoder, in m",
+            "limit": "the travel to either side of the middle at which the board stops, in m",
+        },
+        "pole": {"counts_per_turn": "the counts of a turn of the pole's encoder"},
     },
-    "pole": {"counts_per_turn": "the counts of a turn of the pole's encoder"},
+    ROTARY: {
+        None: {"period_s": "the control period in s, such as 0.01"},
+        "base": {
+            "unit_per_count": "the angle of one count of the arm's encoder, in rad",
+            "limit": "the angle to either side of the middle at which the board stops, in rad",
+            "length_m": "the length of the arm, from its axis to the pole's hinge, in m",
+        },
+        "pole": {"counts_per_turn": "the counts of a turn of the pole's encoder"},
+    },
 }
-"""The keys that every file must have, by section."""
+"""The keys that every file must have, by model and section."""
 
 SECTIONS = ("base", "pole", "motor", "start", "randomisation")
 
@@ -50,23 +70,35 @@ def whole_rig(path: Path, ranges: Ranges) -> Whole:
             is out of its range.
     """
     own = read_table(path)
-    for section, keys in NEEDED.items():
-        _check_needed(own, section, keys, path)
     model = own.get("model", ranges.model)
     if model != ranges.model:
         raise UserError(
             f"{path}: model is {model!r}, and the policy for any {ranges.name} drives "
-            f"{ranges.model!r} alone; train one for this rig by `sparsectl teach --env {path}`"
+            f"{ranges.model!r} alone; {_way_out(model, path)}"
         )
+    for section, keys in _NEEDED[ranges.model].items():
+        _check_needed(own, section, keys, path)
     if own.get("motor", {}).get("kind", "voltage") != "voltage":
         table, guessed = own, []
     else:
         period_s = _positive(own, None, "period_s", path)
-        limit = _positive(own, "base", "limit", path)
-        middle = middle_table(ranges, period_s, limit)
+        known = {
+            key: _positive(own, "base", key, path)
+            for key in ("limit", "length_m")
+            if key in _NEEDED[ranges.model]["base"]
+        }
+        middle = middle_table(ranges, period_s, known)
         table = _merged(own, {**middle, "title": path.stem})
         guessed = list(_guessed(own, table))
     return Whole(parse_rig(table, path), rig_text(table), tuple(guessed))
+
+
+def _way_out(model: object, path: Path) -> str:
+    """Return how a rig of a model can be driven that a family's policy is not for."""
+    for family in families():
+        if load_ranges(family).model == model:
+            return f"give any-{family}"
+    return f"train one for this rig by `sparsectl teach --env {path}`"
 
 
 def _check_needed(
@@ -119,14 +151,22 @@ def _derived_outside(rig: Rig, ranges: Ranges) -> Iterator[str]:
     """Yield the numbers outside their ranges that the ranges hold as a share, or as an acceleration
     or a speed of the hinge."""
     base, pole, motor = rig.base, rig.pole, rig.motor
-    own_kg = base.mass_kg + (0.0 if rig.is_rotary else base.rotor_inertia)
-    share = (pole.mass_kg + pole.tip_mass_kg) / own_kg
+    # An arm's rotor counts as a share of the arm's inertia about its axis.
+    rotor_kg = base.rotor_inertia * (3.0 / rig.lever_m**2 if rig.is_rotary else 1.0)
+    share = (pole.mass_kg + pole.tip_mass_kg) / (base.mass_kg + rotor_kg)
     spread = ranges.numbers["pole"]["mass_share"]
-    if not rig.is_rotary and not spread.holds(share):
+    if not spread.holds(share):
         yield (
             f"[pole] mass_kg and tip_mass_kg are {share:.2f} of the base's, outside of "
             f"{spread.low:g} to {spread.high:g}"
         )
+    if rig.is_rotary:
+        spread, counts = ranges.numbers["base"]["counts_per_turn"], math.tau / base.unit_per_count
+        if not spread.holds(abs(counts)):
+            yield (
+                f"[base] unit_per_count makes {abs(counts):.0f} counts a turn, outside of "
+                f"{spread.low:g} to {spread.high:g}"
+            )
     if not isinstance(motor, Motor):
         return
     push = motor.full_effort / rig.moved_inertia * rig.lever_m
@@ -154,6 +194,7 @@ def outside_of(whole: Whole, ranges: Ranges) -> list[str]:
     rig = whole.rig
     values = {
         ("base", "mass_kg"): rig.base.mass_kg,
+        ("base", "length_m"): rig.base.length_m,
         ("base", "limit"): rig.base.limit,
         ("base", "unit_per_count"): abs(rig.base.unit_per_count),
         ("pole", "length_m"): rig.pole.length_m,
@@ -178,7 +219,14 @@ def outside_of(whole: Whole, ranges: Ranges) -> list[str]:
         figures = figures_of(rig)
         found.append(
             f"its motor pushes the pole's hinge with {figures.push:.1f} m/s2 up to "
-            f"{figures.speed:.2f} m/s, by which motor, track and period may not suffice for a pole "
-            f"that swings like one of {figures.length_m:.2f} m"
+            f"{figures.speed:.2f} m/s{_pull_of(rig)}, by which motor, track and period may not "
+            f"suffice for a pole that swings like one of {figures.length_m:.2f} m"
         )
     return found
+
+
+def _pull_of(rig: Rig) -> str:
+    """Return in words what the pole of an arm pulls, where that decides whether it can be held."""
+    if not rig.is_rotary:
+        return ""
+    return f", of which the swinging pole's pull takes {figures_of(rig).pull:.0%}"

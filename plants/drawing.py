@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,15 @@ upright pole grows e-fold."""
 
 LEAST_TRACK: Final = 0.5
 """Travel of the hinge to either side, in lengths of the pole's equivalent simple pendulum."""
+
+MOST_PULL: Final = 1.0
+"""The greatest pull of a swinging pole on its arm, in units of the motor's effort at full duty. A
+motor that cannot hold the arm against its pole is swung by it, and steers neither."""
+
+PULL: Final = 1.5 * math.sqrt(3.0)
+"""Greatest of 2 sin(a) (1 - cos(a)), a being the pole's angle from upright. A swing that just
+reaches upright has 2 (1 - cos(a)) of speed squared, in units of its frequency, and of the
+centrifugal force the sine's share is level."""
 
 _REST: Final = {
     "base_mass_factor": [1.0, 1.0],
@@ -152,7 +162,7 @@ def feasible(rig: Rig) -> bool:
 
     Its push at standstill, less dead zone and friction, must catch the pole from a lean; its speed
     must reach the pole's fall; the track must hold the stroke; a command must come before the pole
-    has fallen far.
+    has fallen far. Of an arm the motor must also hold what its pole pulls.
     """
     figures = figures_of(rig)
     fall_s = math.sqrt(figures.length_m / GRAVITY)
@@ -162,6 +172,7 @@ def feasible(rig: Rig) -> bool:
         and figures.speed >= LEAST_SPEED * math.sqrt(GRAVITY * figures.length_m)
         and rig.base.limit * rig.lever_m >= LEAST_TRACK * figures.length_m
         and rig.period_s * (1.0 + delay) <= MOST_FALL * fall_s
+        and (not rig.is_rotary or figures.pull <= MOST_PULL)
     )
 
 
@@ -175,6 +186,9 @@ class Figures:
     """Acceleration at standstill and full duty, less dead zone and Coulomb friction."""
     speed: float
     """Speed of the hinge at which the full duty no longer accelerates it."""
+    pull: float
+    """Greatest pull of a pole on the base as it swings up, as a share of the effort at full duty,
+    less dead zone and Coulomb friction."""
 
 
 def figures_of(rig: Rig) -> Figures:
@@ -182,20 +196,23 @@ def figures_of(rig: Rig) -> Figures:
     base, pole, motor, lever_m = rig.base, rig.pole, rig.motor, rig.lever_m
     effort = motor.effort(motor.max_duty, 0.0, 1.0, 1.0) - base.coulomb_friction
     drag = motor.damping + base.viscous_friction
+    pull = PULL * pole.moment_kgm**2 * GRAVITY / pole.inertia_kgm2 * lever_m
     return Figures(
         length_m=pole.inertia_kgm2 / pole.moment_kgm,
         push=effort / rig.moved_inertia * lever_m,
         speed=effort / drag * lever_m,
+        pull=pull / effort,
     )
 
 
-def middle_table(ranges: Ranges, period_s: float, limit: float) -> dict[str, Any]:
-    """Return the table of a rig in the middle of the ranges, with its own period and base limit."""
+def middle_table(ranges: Ranges, period_s: float, base: Mapping[str, float]) -> dict[str, Any]:
+    """Return the table of a rig in the middle of the ranges, with its own period and these numbers
+    of its base."""
     middle = {
         section: {key: spread.middle for key, spread in keys.items()}
         for section, keys in ranges.numbers.items()
     }
-    middle["base"]["limit"] = limit
+    middle["base"] |= base
     table = _table(ranges, 0, period_s, middle)
     lines = {key: [spread.low, spread.high] for key, spread in ranges.numbers["line"].items()}
     lines["period_jitter"] = [0.0, ranges.numbers["line"]["period_jitter"].high]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparsectl.plants  # noqa: F401
+from sparsectl.plants.drawing import draw_rig, families
 from sparsectl.plants.environment import STARTS, PendulumEnv
 from sparsectl.plants.motor import CurrentMotor
 from sparsectl.plants.plant import Parameters, Plant
@@ -70,6 +71,7 @@ def test_neighbours_may_be_of_other_rigs_and_motors_and_do_not_matter() -> None:
     """The closed form beside MuJoCo solved to its last bit: within rounding after a second."""
     rigs = [load_rig(name) for name in rig_names()]
     rigs += [with_current_drive(rig) for rig in rigs]
+    rigs += [draw_rig(family, seed) for family in families() for seed in range(3)]
     parameters = [
         Parameters(viscous_friction_factor=1.3, coulomb_friction_factor=5.0, supply_factor=0.9)
     ] * len(rigs)

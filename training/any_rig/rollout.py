@@ -18,7 +18,7 @@ from sparsectl.training.any_rig.acting import (
     Array,
     Inputs,
 )
-from sparsectl.training.any_rig.teacher import GAINS, Gains, ModelBased
+from sparsectl.training.any_rig.teacher import Gains, ModelBased
 
 
 class Actor(Protocol):
@@ -56,7 +56,7 @@ def drive(
     teacher_share: float = 0.0,
     noise: float = 0.0,
     seed: int = 0,
-    gains: Gains = GAINS,
+    gains: Gains | None = None,
 ) -> Driven:
     """Run one episode of each rig.
 
@@ -71,7 +71,7 @@ def drive(
             actor's place. Each of these rigs has a standard deviation of its own up to this, so
             that they leave the teacher's path.
         seed: seed of the noise.
-        gains: gains of the teacher.
+        gains: gains of the teacher; None: those of the rigs' family.
     """
     episodes = PendulumEpisodes(rigs, list(seeds), start=start, steps=steps)
     teacher = ModelBased(rigs, episodes.parameters, gains)

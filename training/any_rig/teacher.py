@@ -65,9 +65,38 @@ class Gains:
     velocity_cost: float = 0.1
     pole_velocity_cost: float = 0.56
     duty_cost: float = 1.47
+    braking_steps: int = 0
+    """Steps in which the braking of the base is computed ahead, the pole's pull included; 0: the
+    pole is light, and the braking is even."""
 
 
-GAINS = Gains()
+CART_GAINS = Gains()
+ARM_GAINS = Gains(
+    pump=1.81,
+    sharpness=5.34,
+    most_pump=1.81,
+    stroke=0.582,
+    pace=1.24,
+    centre=0.229,
+    brake=0.525,
+    edge=0.759,
+    edge_brake=6.75,
+    last_edge=0.65,
+    surplus=0.298,
+    catch_rad=0.51,
+    catch_duty=2.97,
+    position_cost=3.84,
+    angle_cost=19.2,
+    velocity_cost=0.0204,
+    pole_velocity_cost=1.72,
+    duty_cost=6.65,
+    braking_steps=8,
+)
+
+
+def gains_for(rigs: Sequence[Rig]) -> Gains:
+    """Return the gains for rigs of one family."""
+    return ARM_GAINS if rigs[0].is_rotary else CART_GAINS
 
 
 class ModelBased:
@@ -76,13 +105,13 @@ class ModelBased:
     Args:
         rigs: one per unit.
         parameters: those of the units.
-        gains: gains of both controllers.
+        gains: gains of both controllers; None: those of the rigs' family.
     """
 
     def __init__(
-        self, rigs: Sequence[Rig], parameters: Sequence[Parameters], gains: Gains = GAINS
+        self, rigs: Sequence[Rig], parameters: Sequence[Parameters], gains: Gains | None = None
     ) -> None:
-        self.gains = gains
+        gains = self.gains = gains or gains_for(rigs)
         b = self._bodies = bodies_of(rigs, parameters)
         units = list(zip(rigs, parameters, strict=True))
         self.limit = np.array([rig.base.limit for rig in rigs])
@@ -122,8 +151,9 @@ class ModelBased:
         regulated = -np.einsum("ij,ij->i", self.gain, state)
         gains = self.gains
         caught = (np.abs(angle) < gains.catch_rad) & (np.abs(regulated) < gains.catch_duty)
-        caught &= np.abs(self._stopping(position, velocity)) < gains.last_edge * self.limit
-        duty = np.where(caught, regulated, self._swinging(state))
+        stopping = self._stopping(*later)
+        caught &= np.abs(stopping) < gains.last_edge * self.limit
+        duty = np.where(caught, regulated, self._swinging(state, stopping))
         duty = self._compensated(duty)
         clipped: Array = np.minimum(np.maximum(duty, -self.most), self.most)
         return clipped
@@ -174,7 +204,7 @@ class ModelBased:
         scale = 1.0 / (inertia * hinge - coupling * coupling)
         return scale * (hinge * base - coupling * pole), scale * (inertia * pole - coupling * base)
 
-    def _swinging(self, state: Array) -> Array:
+    def _swinging(self, state: Array, stopping: Array) -> Array:
         """Return the duty that pumps energy into the pole within the limits of track and motor."""
         gains, b = self.gains, self._bodies
         position, angle, velocity, pole_velocity = state.T
@@ -191,7 +221,6 @@ class ModelBased:
         wanted = pump - self.pump_most * back
         # Beyond the edge it must stop before the limit.
         braking = gains.edge_brake * self.strongest
-        stopping = self._stopping(position, velocity)
         side = np.sign(stopping)
         over = np.abs(stopping) > gains.edge * self.limit
         most_outward = np.where(velocity * side > 0.0, -braking, -0.3 * self.pump_most)
@@ -201,9 +230,26 @@ class ModelBased:
         duty: Array = (inertia * wanted + coupling * free - base) / self.full
         return duty
 
-    def _stopping(self, position: Array, velocity: Array) -> Array:
-        """Return where a base that is braked now comes to rest: braking takes v²/2a."""
+    def _stopping(
+        self, position: Array, angle: Array, velocity: Array, pole_velocity: Array
+    ) -> Array:
+        """Return where a base that is braked now comes to rest."""
+        steps = self.gains.braking_steps
         braking = self.gains.edge_brake * self.strongest
+        if steps:
+            # Braked half as well as a motor without a pole would, it stops within these steps.
+            step_s = 2.0 * np.abs(velocity) / (self.strongest * steps)
+            effort = -np.sign(velocity) * self.full * (self.most - self.dead)
+            for _ in range(steps):
+                base, pole = self._accelerations(angle, velocity, pole_velocity, effort)
+                # It stops, and is not driven back.
+                after = velocity + step_s * base
+                after = np.where(after * effort < 0.0, after, 0.0)
+                pole_velocity = pole_velocity + step_s * pole
+                position = position + 0.5 * step_s * (velocity + after)
+                angle = angle + step_s * pole_velocity
+                velocity = after
+        # Even braking takes v²/2a.
         where: Array = position + velocity * np.abs(velocity) / (2.0 * braking)
         return where
 
