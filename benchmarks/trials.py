@@ -6,9 +6,10 @@ rig as its file has it, and on a unit drawn anew from the file's ranges.
     python benchmarks/trials.py --policy runs/demo/policy [--trials 20]
 
 A policy for any pendulum is tried on rigs drawn anew, one a seed, each with a firmware of its own;
-that writes results/trials_on_drawn_rigs.json:
+that writes results/trials_on_drawn_rigs.json, and of arms trials_on_drawn_furutas.json:
 
     python benchmarks/trials.py --policy any-cartpole --rigs 200
+    python benchmarks/trials.py --policy any-furuta --rigs 200
 
 The same command resumes where it was stopped: each rig's row is kept in --runs.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from sparsectl.training.any_rig.deploy import student_path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 KEYS = ("balanced", "balanced_seconds", "swing_up_seconds", "final_state", "ended", "ticks")
+ON_DRAWN = {"cartpole": "trials_on_drawn_rigs.json"}
 FIRST_RIG = 700_000_000
 """No rig from 500,000,000 on is drawn in training or in the choice of a gain; `any_rig.py` measures
 on the first 1,000 of those, and the board's check of a reversed base was tried on some from
@@ -50,7 +52,7 @@ class TrialsConfig:
     """What to run."""
 
     policy: Path = ROOT / "runs" / "demo" / "policy"
-    """Folder that `sparsectl export` wrote; with --rigs also any-cartpole."""
+    """Folder that `sparsectl export` wrote; with --rigs also any-cartpole or any-furuta."""
     trials: int = 20
     """Seeds 0 to this."""
     seconds: float = 30.0
@@ -59,8 +61,8 @@ class TrialsConfig:
     """Folder of the journals."""
     rigs: int = 0
     """Try the policy on so many rigs drawn anew in place of its own; 0: its own."""
-    family: str = "cartpole"
-    """Of the drawn rigs: a file in plants/ranges/."""
+    family: str = ""
+    """Of the drawn rigs: a file in plants/ranges/; by default the policy's own, or cartpole."""
     first: int = FIRST_RIG
     """Number of the first drawn rig."""
     out: Path | None = None
@@ -169,11 +171,12 @@ def _identity(policy: Path) -> str:
 def main(config: TrialsConfig) -> None:
     """Run the trials on the rig as its file has it, and on units drawn from its ranges; or on rigs
     drawn anew."""
+    config = replace(config, family=config.family or FAMILIES.get(str(config.policy), "cartpole"))
     results: dict[str, Any] = {"digest": _identity(config.policy), "seconds": config.seconds}
     if config.rigs:
         rows = trials_on_drawn_rigs(config)
         results |= {"family": config.family, "first": config.first, **summary(rows), "rigs": rows}
-        name = "trials_on_drawn_rigs.json"
+        name = ON_DRAWN.get(config.family, f"trials_on_drawn_{config.family}s.json")
         low, high = results["share_low"], results["share_high"]
         print(f"{results['share']:.1%} of {len(rows)} rigs, [{low:.1%}, {high:.1%}]")
     else:

@@ -1,4 +1,4 @@
-"""`sparsectl adapt`: teach the policy for any cart-pole one rig, from journals of failed trials."""
+"""`sparsectl adapt`: teach the policy for any pendulum one rig, from journals of failed trials."""
 
 from __future__ import annotations
 
@@ -37,8 +37,6 @@ ASKED, RESULT = "asked.json", "adapt.json"
 LEARNING = "learning"
 """Name of the folder in `out` with the distillation and its checkpoint."""
 
-FAMILY: Final = "cartpole"
-
 
 def adapt(config: AdaptConfig) -> dict[str, Any]:
     """Narrow the ranges by the journals, distil there, and compare before and after.
@@ -56,23 +54,23 @@ def adapt(config: AdaptConfig) -> dict[str, Any]:
     check_counts(config, 0, "seed", most=400)
     if not config.journals:
         raise UserError("no journal is given; name the journal.bin of a trial on this rig")
-    whole = whole_rig(rig_path(config.rig), load_ranges(FAMILY))
-    student = _begun(config.policy)
+    student, family = _begun(config.policy)
+    whole = whole_rig(rig_path(config.rig), load_ranges(family))
     check_writable(config.out)
     with locked_folder(config.out):
         asked = _asked(config, whole.text, student)
         rig = _known_rig(config, whole, asked)
         found = bounded(load_rig(rig))
-        return _taught(config, found, student, rig)
+        return _taught(config, found, student, family, rig)
 
 
-def _begun(policy: Path) -> Path:
-    """Return the file of the student to begin with.
+def _begun(policy: Path) -> tuple[Path, str]:
+    """Return the file of the student to begin with, and the family of rigs that it is for.
 
     Raises:
         UserError: it is none for any rig.
     """
-    from sparsectl.training.any_rig.deploy import read_any, student_path
+    from sparsectl.training.any_rig.deploy import family_of, read_any, student_path
 
     family = FAMILIES.get(str(policy))
     path = policy if family is None or policy.exists() else student_path(family)
@@ -80,11 +78,11 @@ def _begun(policy: Path) -> Path:
         path = path.parent / AGAIN
     if path.is_dir() or path.suffix != ".safetensors":
         raise UserError(
-            f"--policy {policy} is not a policy for any rig; give any-cartpole, or the "
-            "student.safetensors of another adaptation"
+            f"--policy {policy} is not a policy for any rig; give {' or '.join(FAMILIES)}, "
+            "or the student.safetensors of another adaptation"
         )
     read_any(path)
-    return path
+    return path, family_of(path)
 
 
 def _asked(config: AdaptConfig, rig: str, student: Path) -> dict[str, Any]:
@@ -118,7 +116,9 @@ def _known_rig(config: AdaptConfig, whole: Whole, asked: dict[str, Any]) -> Path
     return path
 
 
-def _taught(config: AdaptConfig, rig: Rig, begin: Path, rig_file: Path) -> dict[str, Any]:
+def _taught(
+    config: AdaptConfig, rig: Rig, begin: Path, family: str, rig_file: Path
+) -> dict[str, Any]:
     """Distil on rigs drawn from what is uncertain of this one, and compare."""
     import torch
 
@@ -129,7 +129,7 @@ def _taught(config: AdaptConfig, rig: Rig, begin: Path, rig_file: Path) -> dict[
     torch.set_num_threads(1)
     before = read_any(begin)
     settings = AnyRigSettings(
-        family=FAMILY,
+        family=family,
         rounds=config.rounds,
         rigs=96,
         again=0.0,
@@ -150,7 +150,7 @@ def _taught(config: AdaptConfig, rig: Rig, begin: Path, rig_file: Path) -> dict[
     assert isinstance(after, Acting)
     student, origin = config.out / STUDENT, provenance()
     facts = {"rounds": distillation.round, "seed": config.seed, "made": origin}
-    write_any(config.out / AGAIN, after, {"family": FAMILY, "adapted": facts})
+    write_any(config.out / AGAIN, after, {"family": family, "adapted": facts})
     write_for_rig(student, after, rig, {"adapted": facts})
     compared = _compared(rig, before, after, config)
     result = {"student": str(student), "rig": str(rig_file), **compared}

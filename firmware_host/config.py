@@ -16,8 +16,8 @@ class BuildConfig:
     """Compile an exported policy into a board's firmware."""
 
     policy: Positional[Path]
-    """Folder that `sparsectl export` wrote: policy.c, policy.h, policy_vectors.h. Or any-cartpole,
-    with --rig, as `sparsectl trial` takes it."""
+    """Folder that `sparsectl export` wrote: policy.c, policy.h, policy_vectors.h. Or any-cartpole
+    or any-furuta, with --rig, as `sparsectl trial` takes it."""
     board: str = "host"
     """Name of the board; host is a process on a pty."""
     rig: str | None = None

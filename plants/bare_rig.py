@@ -82,7 +82,7 @@ def whole_rig(path: Path, ranges: Ranges) -> Whole:
         table, guessed = own, []
     else:
         period_s = _positive(own, None, "period_s", path)
-        known = {
+        known: dict[str, float] = {
             key: _positive(own, "base", key, path)
             for key in ("limit", "length_m")
             if key in _NEEDED[ranges.model]["base"]

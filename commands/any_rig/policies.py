@@ -19,7 +19,7 @@ from sparsectl.plants.rig import Rig, rig_path
 if TYPE_CHECKING:
     from sparsectl.policy.graph import PolicyGraph
 
-FAMILIES = {"any-cartpole": "cartpole"}
+FAMILIES = {"any-cartpole": "cartpole", "any-furuta": "furuta"}
 """Names of the policies, and of the rigs that each is for."""
 
 STUDENT_FILE = ".safetensors"

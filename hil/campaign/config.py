@@ -17,9 +17,10 @@ class TrialCommand(TrialConfig):
     """
 
     policy: Path = Path("policy")
-    """Folder that `sparsectl export` wrote: policy.onnx and the C files. Or any-cartpole, a policy
-    that comes with sparsectl, for cart-poles whose masses nobody knows; it needs --rig. Or a
-    student.safetensors, such as `adapt` writes, which is exported first."""
+    """Folder that `sparsectl export` wrote: policy.onnx and the C files. Or any-cartpole or
+    any-furuta, policies that come with sparsectl, for cart-poles and rotary pendulums whose masses
+    nobody knows; they need --rig. Or a student.safetensors, such as `adapt` writes, which is
+    exported first."""
     repeat: int = 1
     """Number of trials, each with the next seed; a campaign that was killed resumes."""
     compare: tuple[Path, Path] | None = None

@@ -91,7 +91,7 @@ class ParetoConfig:
 
 @dataclass(frozen=True)
 class AdaptConfig:
-    """Teach the policy for any cart-pole the one rig on which it fails, from journals of its failed
+    """Teach the policy for any pendulum the one rig on which it fails, from journals of its failed
     trials there. Takes minutes; the same command resumes what was stopped or killed:
 
     sparsectl trial --policy any-cartpole --rig my_rig.toml --out runs/failed
@@ -113,7 +113,8 @@ class AdaptConfig:
     """Folder for student.safetensors, which `trial --policy`, `build` and `export` take, and for
     the rig file that was fitted to the journals."""
     policy: Path = Path("any-cartpole")
-    """Policy to begin with: any-cartpole, or the .safetensors of another student for any rig."""
+    """Policy to begin with: any-cartpole, any-furuta for a rotary pendulum, or the .safetensors of
+    another student for any rig."""
     rounds: int = 16
     """Rounds of driving and learning; a higher number continues where the last run ended."""
     rigs: int = 100

@@ -1,4 +1,4 @@
-"""`trial` and `build` of the policy for any cart-pole: bare rig files, C firmware, refusals."""
+"""`trial` and `build` of the policies for any pendulum: bare rig files, C firmware, refusals."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from sparsectl.common.warning import warn
 from sparsectl.firmware_host.build import SUMMARY
 from sparsectl.firmware_host.config import BuildConfig
 from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.plants.drawing import families
 from sparsectl.plants.rig import load_rig
 from sparsectl.policy.onnx_file.reader import read_onnx
-from tests.plants.test_bare_rig import BARE, bare
+from sparsectl.training.any_rig.deploy import student_path
+from tests.plants.test_bare_rig import BARE, BARE_ARM, OF_AN_ARM, bare
 
-ANY = Path("any-cartpole")
+ANY, ANY_ARM = Path("any-cartpole"), Path("any-furuta")
 
 
 @pytest.fixture
@@ -29,12 +31,24 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def bare_of(policy: Path, folder: Path) -> Path:
+    """A bare file of a rig that a policy is for."""
+    return bare(folder) if policy == ANY else bare(folder, BARE_ARM, **OF_AN_ARM)
+
+
+def test_each_family_that_is_drawn_has_its_policy() -> None:
+    assert sorted(policies.FAMILIES.values()) == families()
+    for name, family in policies.FAMILIES.items():
+        assert name == f"any-{family}" and student_path(family).is_file()
+
+
+@pytest.mark.parametrize("policy", [ANY, ANY_ARM], ids=str)
 def test_a_bare_rig_file_swings_up_and_balances(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    policy: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bare(here)
+    bare_of(policy, here)
     command = TrialCommand(
-        policy=ANY,
+        policy=policy,
         rig="mine.toml",
         clock="lockstep",
         seconds=2.0,
@@ -45,34 +59,37 @@ def test_a_bare_rig_file_swings_up_and_balances(
     result = trial(command)
     assert result["balanced"] and result["ended"] == "completed"
     assert "mine.toml does not give [base] mass_kg" in capsys.readouterr().err
-    folder = here / "runs" / "any-cartpole-mine"
-    assert load_rig(folder / "mine.toml").base.limit == 0.3
+    folder = here / "runs" / f"{policy}-mine"
+    assert load_rig(folder / "mine.toml").base.limit == (0.3 if policy == ANY else 2.0)
     graph = read_onnx(folder / "policy" / "policy.onnx")
     assert graph.state_size and graph.rig == "mine" and graph.period_s == 0.01
     before = (folder / "policy" / "policy.c").stat().st_mtime_ns
-    built = build(BuildConfig(ANY, rig="mine.toml"))
+    built = build(BuildConfig(policy, rig="mine.toml"))
     assert (folder / "policy" / "policy.c").stat().st_mtime_ns == before  # it was there already
     assert built["board"] == "host" and (folder / "firmware" / SUMMARY).is_file()
 
 
 @pytest.mark.parametrize(
-    ("rig", "words"),
+    ("policy", "rig", "words"),
     [
-        (None, "any-cartpole is for any rig; name yours with --rig"),
-        ("qube_servo2", "drives 'linear.xml' alone"),
-        ("sensorsini_bang_bang", "lists [motor] duties to choose from"),
-        ("no_such", "no rig no_such"),
-        ("mine.toml", "[base] limit is missing"),
+        (ANY, None, "any-cartpole is for any rig; name yours with --rig"),
+        (ANY, "qube_servo2", "drives 'linear.xml' alone; give any-furuta"),
+        (ANY, "sensorsini_bang_bang", "lists [motor] duties to choose from"),
+        (ANY, "no_such", "no rig no_such"),
+        (ANY, "mine.toml", "[base] limit is missing"),
+        (ANY_ARM, None, "any-furuta is for any rig; name yours with --rig"),
+        (ANY_ARM, "sensorsini_cartpole", "drives 'rotary.xml' alone; give any-cartpole"),
+        (ANY_ARM, "mine.toml", "[base] limit is missing; give the angle"),
     ],
 )
 def test_what_it_cannot_drive_is_refused_and_leaves_no_file(
-    rig: str | None, words: str, here: Path
+    policy: Path, rig: str | None, words: str, here: Path
 ) -> None:
     bare(here, BARE.replace("limit = {limit}\n", ""))
     for run in (
-        lambda: trial(TrialCommand(policy=ANY, rig=rig)),
-        lambda: trial(TrialCommand(compare=(ANY, ANY), repeat=2, rig=rig)),
-        lambda: build(BuildConfig(ANY, rig=rig)),
+        lambda: trial(TrialCommand(policy=policy, rig=rig)),
+        lambda: trial(TrialCommand(compare=(policy, policy), repeat=2, rig=rig)),
+        lambda: build(BuildConfig(policy, rig=rig)),
     ):
         with pytest.raises(UserError) as caught:
             run()
@@ -91,6 +108,33 @@ def test_numbers_outside_the_ranges_are_named_before_it_drives(
     assert "period_s is 0.04, outside of 0.01 to 0.02; any-cartpole was trained" in said
     assert "[base] limit is 0.9, outside of" in said
     assert "[pole] counts_per_turn is 400, outside of" in said
+
+
+def test_an_arm_outside_the_ranges_is_named_before_it_is_driven(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "_write_policy", lambda *_: None)  # its file is not looked at
+    bare(here, BARE_ARM, unit=0.01, limit=6.0, arm_m=0.4)
+    policies.for_rig(ANY_ARM, "mine.toml")
+    said = capsys.readouterr().err
+    assert "[base] length_m is 0.4, outside of 0.08 to 0.22; any-furuta was trained" in said
+    assert "[base] limit is 6, outside of 1.3 to 3.2" in said
+    assert "[base] unit_per_count makes 628 counts a turn, outside of 2000 to 8192" in said
+
+
+def test_the_shipped_arm_swings_up_and_balances(here: Path) -> None:
+    result = trial(
+        TrialCommand(
+            policy=ANY_ARM,
+            rig="qube_servo2",
+            clock="lockstep",
+            seconds=5.0,
+            disturbances=0,
+            out=Path("trial"),
+            report=False,
+        )
+    )
+    assert result["balanced"] and result["ended"] == "completed"
 
 
 def test_a_folder_of_that_name_comes_first(here: Path) -> None:

@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
 from sparsectl.plants.bare_rig import Whole, outside_of, whole_rig
-from sparsectl.plants.drawing import draw_rig, draw_table, feasible, load_ranges, rig_text
+from sparsectl.plants.drawing import (
+    Ranges,
+    draw_rig,
+    draw_table,
+    feasible,
+    figures_of,
+    load_ranges,
+    rig_text,
+)
 from sparsectl.plants.rig import RIGS_FOLDER, load_rig, rig_names
 
-CARTPOLE = load_ranges("cartpole")
+CARTPOLE, FURUTA = load_ranges("cartpole"), load_ranges("furuta")
 BARE = """
 period_s = {period_s}
 [base]
@@ -23,6 +31,10 @@ limit = {limit}
 [pole]
 counts_per_turn = {counts}
 """
+
+
+BARE_ARM = BARE.replace("[pole]", "length_m = {arm_m}\n[pole]")
+OF_AN_ARM = {"unit": 1.53398e-3, "limit": 2.0, "arm_m": 0.12}
 
 
 def bare(folder: Path, text: str = BARE, **changes: Any) -> Path:
@@ -57,6 +69,33 @@ def test_a_bare_file_keeps_what_it_says_and_is_whole(
     assert load_rig(written) == rig
 
 
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    period_s=st.sampled_from(FURUTA.periods_s),
+    limit=st.floats(1.3, 3.2),
+    arm_m=st.floats(0.08, 0.22),
+    counts=st.sampled_from([-8192, 1200, 4096]),
+)
+def test_a_bare_file_of_an_arm_keeps_what_it_says_and_is_whole(
+    tmp_path: Path, period_s: float, limit: float, arm_m: float, counts: int
+) -> None:
+    path = bare(
+        tmp_path,
+        BARE_ARM,
+        period_s=period_s,
+        unit=-2e-3,
+        limit=limit,
+        arm_m=arm_m,
+        counts=counts,
+    )
+    whole = whole_rig(path, FURUTA)
+    rig = whole.rig
+    assert rig.is_rotary and (rig.base.limit, rig.lever_m) == (limit, arm_m)
+    assert (rig.base.unit_per_count, rig.pole.counts_per_turn) == (-2e-3, counts)
+    assert "[base] mass_kg" in whole.guessed and "[base] length_m" not in whole.guessed
+    assert not outside_of(whole, FURUTA)
+
+
 def test_a_file_that_says_more_is_believed(tmp_path: Path) -> None:
     path = bare(tmp_path, BARE + "mass_kg = 0.2\nlength_m = 0.5\n[motor]\nmax_duty = 0.5\n")
     whole = whole_rig(path, CARTPOLE)
@@ -66,23 +105,26 @@ def test_a_file_that_says_more_is_believed(tmp_path: Path) -> None:
     assert outside_of(whole, CARTPOLE) == ["[motor] max_duty is 0.5, and there it was always 1"]
 
 
-@pytest.mark.parametrize("name", [n for n in rig_names() if load_rig(n).model == CARTPOLE.model])
-def test_a_shipped_cart_pole_stays_as_it_is(name: str) -> None:
-    whole = whole_rig(RIGS_FOLDER / f"{name}.toml", CARTPOLE)
-    assert whole.rig == load_rig(name) and not whole.guessed
+@pytest.mark.parametrize("name", rig_names())
+def test_a_shipped_rig_stays_as_it_is_and_lies_within(name: str) -> None:
+    rig = load_rig(name)
+    ranges = FURUTA if rig.is_rotary else CARTPOLE
+    whole = whole_rig(RIGS_FOLDER / f"{name}.toml", ranges)
+    assert whole.rig == rig and not whole.guessed
+    assert not outside_of(whole, ranges)
 
 
-@pytest.mark.parametrize("name", ["sensorsini_cartpole", "sensorsini_bang_bang"])
-def test_the_ranges_hold_the_cart_poles_of_the_sensors_group(name: str) -> None:
-    assert not outside_of(whole_rig(RIGS_FOLDER / f"{name}.toml", CARTPOLE), CARTPOLE)
-
-
-def test_drawn_rigs_lie_within_and_changed_ones_do_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ranges", [CARTPOLE, FURUTA], ids=lambda ranges: ranges.name)
+def test_drawn_rigs_lie_within(ranges: Ranges, tmp_path: Path) -> None:
     path = tmp_path / "drawn.toml"
     for seed in range(8):
-        path.write_text(rig_text(draw_table("cartpole", seed)), encoding="utf-8")
-        whole = whole_rig(path, CARTPOLE)
-        assert not whole.guessed and not outside_of(whole, CARTPOLE)
+        path.write_text(rig_text(draw_table(ranges.name, seed)), encoding="utf-8")
+        whole = whole_rig(path, ranges)
+        assert not whole.guessed and not outside_of(whole, ranges)
+
+
+def test_changed_rigs_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "drawn.toml"
     table = draw_table("cartpole", 0)
     table["period_s"], table["base"]["limit"] = 0.05, 3.0
     table["motor"]["effort_per_volt"] /= 30.0
@@ -96,21 +138,30 @@ def test_drawn_rigs_lie_within_and_changed_ones_do_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "factor", "words"),
+    ("family", "section", "key", "factor", "words"),
     [
-        ("pole", "mass_kg", 20.0, "[pole] mass_kg and tip_mass_kg are "),
-        ("motor", "back_emf_v", 0.05, "[motor] back_emf_v lets it turn up to "),
-        ("motor", "effort_per_volt", 20.0, "[motor] effort_per_volt makes "),
-        ("base", "mass_kg", 30.0, "[base] mass_kg is "),
+        (family, *row)
+        for family in ("cartpole", "furuta")
+        for row in (
+            ("pole", "mass_kg", 20.0, "[pole] mass_kg and tip_mass_kg are "),
+            ("motor", "back_emf_v", 0.05, "[motor] back_emf_v lets it turn up to "),
+            ("motor", "effort_per_volt", 20.0, "[motor] effort_per_volt makes "),
+            ("base", "mass_kg", 30.0, "[base] mass_kg is "),
+        )
+    ]
+    + [
+        ("furuta", "base", "length_m", 3.0, "[base] length_m is "),
+        ("furuta", "base", "unit_per_count", 9.0, "[base] unit_per_count makes "),
     ],
 )
 def test_the_number_that_is_outside_is_named(
-    tmp_path: Path, section: str, key: str, factor: float, words: str
+    tmp_path: Path, family: str, section: str, key: str, factor: float, words: str
 ) -> None:
-    path, table = tmp_path / "drawn.toml", draw_table("cartpole", 1)
+    path, table = tmp_path / "drawn.toml", draw_table(family, 1)
     table[section][key] *= factor
     path.write_text(rig_text(table), encoding="utf-8")
-    named = [text for text in outside_of(whole_rig(path, CARTPOLE), CARTPOLE) if words in text]
+    ranges = load_ranges(family)
+    named = [text for text in outside_of(whole_rig(path, ranges), ranges) if words in text]
     assert len(named) == 1 and ", outside of " in named[0] and "\n" not in named[0]
 
 
@@ -137,6 +188,37 @@ def test_a_file_that_will_not_do_is_refused(text: str, words: str, tmp_path: Pat
         whole_rig(path, CARTPOLE)
     assert words in str(caught.value) and str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (BARE, "[base] length_m is missing; give the length of the arm"),
+        (BARE_ARM.replace("limit = {limit}\n", ""), "limit is missing; give the angle to either"),
+        (BARE_ARM.replace("{arm_m}", "-1"), "[base] length_m is -1; give a number above 0"),
+        ('model = "linear.xml"\n' + BARE, "drives 'rotary.xml' alone; give any-cartpole"),
+        ('model = "seesaw.xml"\n' + BARE, "drives 'rotary.xml' alone; train one for this rig"),
+    ],
+)
+def test_a_file_that_will_not_do_for_an_arm_is_refused(
+    text: str, words: str, tmp_path: Path
+) -> None:
+    path = bare(tmp_path, text, **OF_AN_ARM)
+    with pytest.raises(UserError) as caught:
+        whole_rig(path, FURUTA)
+    assert words in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_an_arm_that_its_pole_swings_is_warned_of(tmp_path: Path) -> None:
+    path, table = tmp_path / "drawn.toml", draw_table("furuta", 1)
+    rig = draw_rig("furuta", 1)
+    table["motor"]["effort_per_volt"] *= 0.9 * figures_of(rig).pull
+    path.write_text(rig_text(table), encoding="utf-8")
+    whole = whole_rig(path, FURUTA)
+    assert figures_of(whole.rig).pull > 1.0 and not feasible(whole.rig)
+    assert any(
+        "of which the swinging pole's pull takes" in text for text in outside_of(whole, FURUTA)
+    )
 
 
 def test_a_whole_rig_names_each_guess_once(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
+from sparsectl.plants.drawing import families
 from sparsectl.plants.rig import Rig
 from sparsectl.policy.graph import Layer, PolicyGraph
 from sparsectl.policy.recurrent import Gru, recurrent_policy
@@ -118,6 +119,26 @@ def write_for_rig(path: Path, student: Acting, rig: Rig, metadata: dict[str, Any
     }
     with atomic_path(path) as temporary:
         temporary.write_bytes(save_tensors(tensors, {"sparsectl": json.dumps(described)}))
+
+
+def family_of(path: Path) -> str:
+    """Return the family of rigs that the student of a file is for; `read_any` has read it.
+
+    Raises:
+        UserError: the file does not say so, or names a family that is not known.
+    """
+    with safe_open(path, "numpy") as file:
+        said = (file.metadata() or {}).get("any_rig", "{}")
+    try:
+        family = json.loads(said)["family"]
+    except (ValueError, KeyError, TypeError):
+        family = None
+    if family not in families():
+        raise UserError(
+            f"{path} does not say for which rigs it was distilled; give a student of "
+            f"{' or '.join(families())}, as any_rig.py and adapt write them"
+        )
+    return str(family)
 
 
 def read_any(path: Path) -> Acting:

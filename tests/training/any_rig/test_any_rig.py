@@ -33,7 +33,7 @@ from sparsectl.training.any_rig.distill import (
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.rollout import Driven
-from sparsectl.training.any_rig.teacher import GAINS, ModelBased, _riccati
+from sparsectl.training.any_rig.teacher import ModelBased, _riccati, gains_for
 
 WIDTH = SIGNALS + CONSTANTS
 
@@ -49,9 +49,10 @@ def gru(units: int) -> Acting:
     return student
 
 
-def test_the_teacher_swings_up_and_balances_rigs_that_it_never_saw() -> None:
-    """96 % of 200 in the benchmark; of these few at most one may fail."""
-    rigs = [replace(draw_rig("cartpole", seed), period_s=0.02) for seed in range(12)]
+@pytest.mark.parametrize("family", families())
+def test_the_teacher_swings_up_and_balances_rigs_that_it_never_saw(family: str) -> None:
+    """At least 96 % of those of the benchmark; of these few at most one may fail."""
+    rigs = [replace(draw_rig(family, seed), period_s=0.02) for seed in range(12)]
     outcomes = trials(rigs, range(12), None, balance_s=3.0)
     assert outcomes.balanced.sum() >= 11
     assert (outcomes.swung_up_s[outcomes.balanced] < 15.0).all()
@@ -95,23 +96,26 @@ def test_the_teacher_knows_where_the_duty_under_way_will_have_brought_a_rig(fami
     assert (np.abs(later[3] - units.motion.pole_velocity) < 0.02 + 0.15 * moved).all()
 
 
-def test_the_teacher_brakes_before_the_limit_whoever_brought_the_base_there() -> None:
-    rigs = [draw_rig("cartpole", seed) for seed in range(60)]
-    met = []
-    for gains in (GAINS, replace(GAINS, last_edge=np.inf)):
+@pytest.mark.parametrize(("family", "still_met"), [("cartpole", 0.5), ("furuta", 0.7)])
+def test_the_teacher_brakes_before_the_limit_whoever_brought_the_base_there(
+    family: str, still_met: float
+) -> None:
+    rigs = [draw_rig(family, seed) for seed in range(60)]
+    met, known = [], gains_for(rigs)
+    for gains in (known, replace(known, last_edge=np.inf)):
         episodes = PendulumEpisodes(rigs, [0] * 60, start="upright", steps=150)
         teacher = ModelBased(rigs, episodes.parameters, gains)
         # The pole is all but upright, and the base runs outwards so fast that it can just be
         # stopped: the regulator, which knows of no limit, has other things to do.
         episodes.units.motion.position[:] = 0.5 * teacher.limit
-        most = np.sqrt(2.0 * GAINS.edge_brake * teacher.strongest * 0.38 * teacher.limit)
+        most = np.sqrt(2.0 * 1.15 * teacher.strongest * 0.38 * teacher.limit)
         episodes.units.motion.velocity[:] = np.minimum(most, 0.9 * teacher.fastest)
         for _ in range(150):
             episodes.step(teacher.act(episodes.units.motion, episodes.duty))
         met.append(np.abs(episodes.units.motion.position) >= teacher.limit)
     cautious, careless = met
     assert not (cautious & ~careless).any()
-    assert careless.sum() >= 8 and cautious.sum() <= careless.sum() // 2
+    assert careless.sum() >= 6 and cautious.sum() <= still_met * careless.sum()
 
 
 def test_only_rigs_that_fail_when_they_are_drawn_come_back(tmp_path: Path) -> None:
@@ -235,7 +239,14 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
     assert not list(tmp_path.glob("*/episodes_*"))
 
 
-@pytest.mark.parametrize("rig", [draw_rig("cartpole", 4), load_rig("sensorsini_cartpole")])
+@pytest.mark.parametrize(
+    "rig",
+    [
+        *(draw_rig(family, 4) for family in families()),
+        load_rig("sensorsini_cartpole"),
+        load_rig("qube_servo2"),
+    ],
+)
 def test_the_policy_of_one_rig_does_what_the_student_does_there(rig: Rig, tmp_path: Path) -> None:
     student = gru(4)
     write_any(tmp_path / "any.safetensors", student, {"family": "cartpole"})
