@@ -24,7 +24,14 @@ from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.plants.bare_rig import whole_rig
-from sparsectl.plants.drawing import draw_rig, draw_table, figures_of, load_ranges, rig_text
+from sparsectl.plants.drawing import (
+    draw_rig,
+    draw_table,
+    families,
+    figures_of,
+    load_ranges,
+    rig_text,
+)
 from sparsectl.plants.rig import load_rig
 from sparsectl.policy.load import load
 from sparsectl.training.any_rig.deploy import read_any, student_path, write_any, write_for_rig
@@ -122,14 +129,28 @@ def test_a_rig_is_learnt_from_its_journal_and_a_killed_run_goes_on(
         adapt(replace(config, seed=1))
 
 
-def test_an_adapted_student_is_adapted_again_from_what_is_not_folded(tmp_path: Path) -> None:
-    learnt = read_any(student_path("cartpole"))
-    write_for_rig(tmp_path / STUDENT, learnt, draw_rig("cartpole", NUMBER), {})
+@pytest.mark.parametrize("family", families())
+def test_an_adapted_student_is_adapted_again_from_what_is_not_folded(
+    family: str, tmp_path: Path
+) -> None:
+    learnt = read_any(student_path(family))
+    write_for_rig(tmp_path / STUDENT, learnt, draw_rig(family, NUMBER), {})
     with pytest.raises(UserError, match="is no student for any rig"):
         command._begun(tmp_path / STUDENT)
-    write_any(tmp_path / command.AGAIN, learnt, {"family": "cartpole"})
-    begun = command._begun(tmp_path / STUDENT)
+    write_any(tmp_path / command.AGAIN, learnt, {"family": family})
+    begun, its = command._begun(tmp_path / STUDENT)
+    assert its == family
     assert (read_any(begun).weight_ih == learnt.weight_ih).all()
+
+
+@pytest.mark.parametrize("metadata", [{}, {"family": "acrobot"}])
+def test_a_student_of_no_known_family_is_not_adapted(
+    metadata: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.safetensors"
+    write_any(path, read_any(student_path("furuta")), metadata)
+    with pytest.raises(UserError, match="does not say for which rigs it was distilled"):
+        command._begun(path)
 
 
 def test_a_journal_of_a_rig_with_other_masses_is_warned_of(
@@ -167,7 +188,11 @@ def test_what_cannot_be_learnt_from_is_refused_in_a_line_and_leaves_nothing(
         ([str(tmp_path / "missing.bin"), "--rig", mine], "missing.bin: No such file"),
         ([str(short), "--rig", mine], "stretches of 25 ticks in which the rig moves"),
         ([str(journal), "--rig", str(other)], "is of another rig (mine): period_us is 10000"),
-        ([str(journal), "--rig", "qube_servo2"], "drives 'linear.xml' alone"),
+        ([str(journal), "--rig", "qube_servo2"], "drives 'linear.xml' alone; give any-furuta"),
+        (
+            [str(journal), "--rig", mine, "--policy", "any-furuta"],
+            "[base] length_m is missing",
+        ),
         (
             [str(journal), "--rig", mine, "--policy", str(stateless)],
             "is not a policy for any rig",
