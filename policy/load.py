@@ -243,7 +243,7 @@ def _acting_onnx(path: Path, asked: LoadOptions) -> ActingPolicy:
         network = OnnxNetwork(path)
     except OtherForm:  # several inputs, images, other types: what the exporter reads
         policy = _graph_policy(read_onnx(path), path, _values_of(path))
-        return replace(policy, image=_image_taken(path))
+        return replace(policy, image=_image_taken(path), inputs=_inputs_taken(policy, path))
     text = network.metadata.get("sparsectl.signals")
     try:
         signals = json.loads(text) if text else None
@@ -324,6 +324,16 @@ def _image_taken(path: Path) -> tuple[int, ...] | None:
     inputs = [value for value in graph.input if value.name not in held]
     sizes = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim][1:]
     return tuple(sizes) if len(inputs) == 1 and len(sizes) == 3 and min(sizes) > 0 else None
+
+
+def _inputs_taken(policy: ActingPolicy, path: Path) -> tuple[str, ...]:
+    """Return the inputs of an ONNX file whose numbers are a policy's observation, if there are
+    several; the signals are called after them."""
+    graph: Any = onnx.load(path, load_external_data=False).graph
+    signals = (policy.signals or {}).get("observation", [])
+    called = {signal["name"] for signal in signals}
+    found = [value.name for value in graph.input if {value.name, f"{value.name}0"} & called]
+    return tuple(found) if len(found) > 1 else ()
 
 
 def _values_of(path: Path) -> str | None:

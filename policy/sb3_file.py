@@ -56,12 +56,20 @@ SPACES = {
 }
 """Endings of the names of the classes that are read."""
 
+LOGITS_MODULE = "Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)"
+
 BY_ONNX = (
     "torch.onnx.export of model.policy.actor (TD3), of Sequential(model.actor.latent_pi, "
-    "model.actor.mu, Tanh()) (SAC), or of Sequential(model.policy.mlp_extractor.policy_net, "
-    "model.policy.action_net) (PPO, A2C)"
+    f"model.actor.mu, Tanh()) (SAC), or of {LOGITS_MODULE} (PPO, A2C)"
 )
 """Distributions are left out: torch's new exporter cannot trace them."""
+
+SEVERAL = {
+    "MultiDiscrete": "the argmax of each group, such as torch.stack([part.argmax(1) for part in "
+    "logits.split(list(nvec), 1)], 1).float()",
+    "MultiBinary": "(logits > 0).float()",
+}
+"""Actions of several choices at once, and how their network's logits become them."""
 
 
 def read_sb3(
@@ -162,6 +170,13 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
         kind = entries(data, space).get(":type:")
         if isinstance(kind, str) and not kind.endswith(SPACES[part]):
             name = kind.rpartition(".")[2].strip("'>")
+            if part == "actions" and name in SEVERAL:
+                raise UserError(
+                    f"{path} has {name} actions, and only vectors of real numbers (Box) and one "
+                    "choice among a few (Discrete) are read from a zip; export takes ONNX of a "
+                    f"module that gives {SEVERAL[name]}, of the logits by {LOGITS_MODULE} (PPO, "
+                    "A2C)"
+                )
             choice = " and one choice among a few (Discrete)" if part == "actions" else ""
             raise UserError(
                 f"{path} has {name} {part}; only vectors of real numbers (Box){choice} can be "

@@ -51,6 +51,13 @@ COMPOSED = ("Normalization", "Reduce", "Softmax", "Sum", "Mean")
 """Parts of the names of operators that round intermediate results."""
 
 
+STEPPED = ("QuantizeLinear", "QLinear", "QGemm", "Round", "Floor", "Ceil")
+"""Parts of the names of operators that round to whole steps."""
+STEPPED_AMPLITUDE = 16.0
+"""Factor of the noise on what such an operator takes, so that about every other sample takes the
+other one of two steps where float32's rounding decides between them."""
+
+
 class Float64Graph:
     """The nodes of a model in float64.
 
@@ -60,6 +67,7 @@ class Float64Graph:
 
     def __init__(self, model: ModelProto) -> None:
         self._evaluator = reference(in_float64(model))
+        self.is_stepped = any(_steps(node.op_type) for node in model.graph.node)
         self._roundoff = dict[str, float]()
         self._shapes = dict[str, tuple[int, ...]]()
 
@@ -88,7 +96,7 @@ class Float64Graph:
                 given[1] = self._shape_of_batch(node, given)
             context = {"context": values} if node.need_context() else {}
             results = node.run(*given, **context)
-            if noise is not None and node.op_type not in MOVING:
+            if noise is not None and (node.op_type not in MOVING or _steps(node.op_type)):
                 results = self._moved(node, given, results, noise)
             values.update(zip(node.output, results, strict=False))
         return [values[name] for name in names]
@@ -105,6 +113,9 @@ class Float64Graph:
         self, node: Any, given: list[Any], results: Any, noise: np.random.Generator
     ) -> tuple[Any, ...]:
         roundoff = AMPLITUDE * self._roundoff.get(node.output[0], FLOAT32_ROUNDOFF)
+        if _steps(node.op_type):
+            wide = STEPPED_AMPLITUDE * roundoff
+            return tuple(node.run(*[_shaken(x, wide, noise) for x in given]))
         if node.op_type in PRODUCTS:
             magnitude = node.run(*[None if x is None else np.abs(x) for x in given])[0]
             row = np.shape(given[1])[1:] if node.op_type == "Conv" else np.shape(given[0])[-1:]
@@ -121,6 +132,10 @@ class Float64Graph:
             return moved
         own = AMPLITUDE * FLOAT32_ROUNDOFF
         return tuple(result + own * _noise(noise, np.shape(result)) for result in moved)
+
+
+def _steps(operator: str) -> bool:
+    return any(part in operator for part in STEPPED)
 
 
 def in_float64(model: ModelProto) -> ModelProto:

@@ -37,6 +37,9 @@ CHECKED = 8
 """Observations on which a run of all together is compared with runs one by one."""
 SAMPLES = 12
 """Number of samples of the rounding errors of float32."""
+STEPPED_SAMPLES = 48
+"""Number of samples where values are rounded to whole steps: each takes one or the other step by
+chance."""
 MOST_SAMPLED, MOST_SAMPLES = 4096, 256
 """Few observations get more samples, up to so many rows in all and so many samples each: a value
 that is rounded to whole steps jumps in few samples, if it lies near a tie."""
@@ -120,7 +123,9 @@ class OnnxSource:
         furthest = np.zeros(exact.shape)
         if self._float64 is None:  # a last node that hardly depends on the inputs rounds too
             furthest = 2.0**-22 * np.abs(exact)
-        samples = max(SAMPLES, MOST_SAMPLED // max(1, len(observations)))
+        stepped = self._float64 is not None and self._float64.is_stepped
+        least = STEPPED_SAMPLES if stepped else SAMPLES
+        samples = max(least, MOST_SAMPLED // max(1, len(observations)))
         at_once = -(-min(samples, MOST_SAMPLES) // SAMPLES)
         copies = np.tile(observations, (at_once, 1))
         for _ in range(SAMPLES):

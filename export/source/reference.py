@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops.op_rnn import CommonRNN
@@ -38,11 +39,149 @@ class RNN(CommonRNN):
         return super().choose_act(name, alpha, beta)  # type: ignore[no-untyped-call]
 
 
+class DequantizeLinear(OpRun):
+    """The real numbers that whole ones stand for; the reference has none before opset 19."""
+
+    op_domain = ""
+
+    def _run(
+        self, x: Any, scale: Any, zero: Any = None, axis: int = 1, block_size: int = 0, **_: Any
+    ) -> tuple[Any]:
+        _refuse_blocks(block_size)
+        return (_real(x, *_along(np.ndim(x), axis, scale, zero)).astype(np.asarray(scale).dtype),)
+
+
+class QuantizeLinear(OpRun):
+    """Whole steps of 8 or 16 bits."""
+
+    op_domain = ""
+
+    def _run(
+        self,
+        x: Any,
+        scale: Any,
+        zero: Any = None,
+        axis: int = 1,
+        block_size: int = 0,
+        output_dtype: int = 0,
+        **_: Any,
+    ) -> tuple[Any]:
+        _refuse_blocks(block_size)
+        if zero is None and output_dtype:
+            zero = np.zeros((), helper.tensor_dtype_to_np_dtype(output_dtype))
+        return (_quantised(x, *_along(np.ndim(x), axis, scale, zero)),)
+
+
+class QGemm(OpRun):
+    """onnxruntime's Gemm of whole numbers: of A and B with a scale and a zero point each, a bias C
+    in steps of the product of both scales, and the scale and zero point of the result."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, *given: Any, alpha: float = 1.0, transA: int = 0, transB: int = 0) -> tuple[Any]:
+        a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero = _filled(given, 9)
+        second = _real(b, *_along(2, 0 if transB else 1, b_scale, b_zero))
+        first = _real(a, a_scale, a_zero)
+        found = (first.T if transA else first) @ (second.T if transB else second)
+        if bias is not None:
+            found = found + bias * np.reshape(np.asarray(a_scale) * b_scale, -1)
+        return (_quantised(alpha * found, y_scale, y_zero),)
+
+
+class QLinearAdd(OpRun):
+    """onnxruntime's sum of two quantised values, quantised."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, *given: Any) -> tuple[Any]:
+        return (_quantised(_real(*given[:3]) + _real(*given[3:6]), *_filled(given, 8)[6:]),)
+
+
+class QLinearMul(OpRun):
+    """onnxruntime's product of two quantised values, quantised."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, *given: Any) -> tuple[Any]:
+        return (_quantised(_real(*given[:3]) * _real(*given[3:6]), *_filled(given, 8)[6:]),)
+
+
+class QLinearSigmoid(OpRun):
+    """onnxruntime's sigmoid of a quantised value, quantised."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, *given: Any) -> tuple[Any]:
+        given = _filled(given, 5)
+        return (_quantised(1 / (1 + np.exp(-_real(*given[:3]))), *given[3:]),)
+
+
+class QLinearLeakyRelu(OpRun):
+    """onnxruntime's leaky ReLU of a quantised value, quantised."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, *given: Any, alpha: float = 0.01) -> tuple[Any]:
+        given = _filled(given, 5)
+        value = _real(*given[:3])
+        return (_quantised(np.where(value >= 0, value, alpha * value), *given[3:]),)
+
+
+def _filled(given: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    return (*given, *[None] * (count - len(given)))
+
+
+def _refuse_blocks(size: int) -> None:
+    if size:
+        raise NotImplementedError("numbers quantised in blocks")
+
+
+def _along(dimensions: int, axis: int, *numbers: Any) -> Iterator[Any]:
+    """Yield scales and zero points so that several of them belong to the indices of an axis."""
+    for each in numbers:
+        if each is None or np.size(each) < 2:
+            yield each
+            continue
+        form = [1] * dimensions
+        form[axis] = -1
+        yield np.reshape(each, form)
+
+
+def _real(value: Any, scale: Any, zero: Any = None) -> Any:
+    """Return the real numbers that whole ones stand for."""
+    origin = 0.0 if zero is None else _number(zero).astype(np.float64)
+    return (np.asarray(value, np.float64) - origin) * _number(scale).astype(np.float64)
+
+
+def _quantised(value: Any, scale: Any, zero: Any = None) -> Any:
+    """Return the nearest whole steps of a value, halves to the even one; with no scale, itself. A
+    quotient is rounded to float32 first, as that decides a tie."""
+    if scale is None:
+        return value
+    origin = _number(np.zeros((), np.uint8) if zero is None else zero)
+    limits = np.iinfo(origin.dtype)
+    steps = np.rint((value / _number(scale).astype(np.float64)).astype(np.float32))
+    found = np.clip(steps + origin.astype(np.float64), limits.min, limits.max)
+    return found.astype(origin.dtype)
+
+
+def _number(each: Any) -> Any:
+    """Return an array of one number as that number, which changes no shape."""
+    array = np.asarray(each)
+    return array.reshape(()) if array.size == 1 else array
+
+
+NEW: tuple[type[OpRun], ...] = (
+    *(BatchNormalization, RNN, DequantizeLinear, QuantizeLinear),
+    *(QGemm, QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu),
+)
+
+
 def reference(model: ModelProto) -> ReferenceEvaluator:
-    """Run `model`; a BatchNormalization by the mean and variance that it has, and an RNN with any
-    of the activations that the exporter reads.
+    """Run `model`; a BatchNormalization by the mean and variance that it has, an RNN with any of
+    the activations that the exporter reads, and the operators that onnxruntime's quantisation adds.
 
     Raises:
         Exception: the reference does not know one of its operators.
     """
-    return ReferenceEvaluator(model, new_ops=[BatchNormalization, RNN])
+    return ReferenceEvaluator(model, new_ops=list(NEW))

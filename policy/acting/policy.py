@@ -36,6 +36,8 @@ class ActingPolicy:
             value for each choice; without, the index of the choice.
         image: the sizes of the one image that a foreign ONNX file takes, without the batch, in the
             order of its own numbers.
+        inputs: the names of the inputs of a foreign ONNX file that takes several, in the order in
+            which an observation has their numbers.
     """
 
     network: Network
@@ -47,6 +49,7 @@ class ActingPolicy:
     normalizer_sha256: str | None = None
     choices: Choices | None = None
     image: tuple[int, ...] | None = None
+    inputs: tuple[str, ...] = ()
 
     @property
     def observation_size(self) -> int:

@@ -28,6 +28,9 @@ class Node:
     tensors: TensorReader
     program: Program
     outputs: int = 1
+    """Number of its outputs that have a name."""
+    read: frozenset[int] = frozenset({0})
+    """Places of the outputs that something reads."""
 
     def refuse(self, why: str) -> NoReturn:
         raise UserError(f"{self.label} ({self.operator}) cannot be exported: {why}")

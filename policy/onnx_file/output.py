@@ -4,6 +4,7 @@ so."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,8 +13,9 @@ from sparsectl.policy.choices import LOGITS, Q_VALUES, VALUES
 from sparsectl.policy.onnx_file.tensors import short
 
 ACTIONS: Final[tuple[tuple[str, ...], ...]] = (
-    ("action", "actions", "act", "deterministic_action", "deterministic_continuous_actions"),
-    ("continuous_actions", "discrete_actions", "deterministic_discrete_actions"),
+    ("action", "actions", "act", "deterministic_action"),
+    ("deterministic_continuous_actions", "deterministic_discrete_actions"),
+    ("continuous_actions", "discrete_actions"),
     ("mu", "mean", "action_mean", "mean_action", "mean_actions", "actor_mean"),
     ("label", "output_label"),
     VALUES[LOGITS],
@@ -63,11 +65,17 @@ def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
     """Return the name of the policy's output among `names`, those of a file's outputs.
 
     Raises:
-        UserError: there is no output; `wanted` is not among them; none is asked for and no name
-            says which it is.
+        UserError: there is no output; two have one name; `wanted` is not among them; none is asked
+            for and no name says which it is.
     """
     if not names:
         raise UserError("the model has no output; export it again")
+    called, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"{times} of its outputs are called {short(called)}; give each a name of its own and "
+            "export it again"
+        )
     if wanted is not None:
         if wanted not in names:
             raise UserError(f"there is no output {short(wanted)}; give --output {_listed(names)}")

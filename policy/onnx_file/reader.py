@@ -20,7 +20,7 @@ from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.inputs import observations
 from sparsectl.policy.onnx_file.lowering import lower
 from sparsectl.policy.onnx_file.node import Node, Value
-from sparsectl.policy.onnx_file.operators import ELSEWHERE, OPERATORS
+from sparsectl.policy.onnx_file.operators import ELSEWHERE, OPERATORS, in_kind
 from sparsectl.policy.onnx_file.output import choose_output
 from sparsectl.policy.onnx_file.program import Program
 from sparsectl.policy.onnx_file.state import State, state_of
@@ -142,9 +142,9 @@ def _opset(model: ModelProto) -> int:
 
 
 def _output(graph: GraphProto, wanted: str | None) -> ValueInfoProto:
+    name = choose_output([output.name for output in graph.output], wanted)
     outputs: dict[str, ValueInfoProto] = {output.name: output for output in graph.output}
-    chosen = outputs.pop(choose_output(list(outputs), wanted))
-    return chosen
+    return outputs[name]
 
 
 def _run(
@@ -176,7 +176,7 @@ def _run(
     values |= {state.input: program.observe(state.shape, None) for state in states}
     _refuse_by_name(nodes)
     for node in nodes:
-        results = _apply(node, values, opset, tensors, program)
+        results = _apply(node, values, names, opset, tensors, program)
         values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
     return (
         _actions(values.get(output.name), output),
@@ -282,10 +282,12 @@ def _captured(node: NodeProto) -> Iterator[str]:
 def _apply(
     node: NodeProto,
     values: dict[str, Value],
+    names: set[str],
     opset: int,
     tensors: TensorReader,
     program: Program,
 ) -> tuple[Value, ...]:
+    """Return what a node makes. names: every value that the nodes read, and the outputs."""
     label, domain, operator = _names(node)
     for needed in node.input:
         if needed not in values:
@@ -296,7 +298,8 @@ def _apply(
     attributes = {a.name: _attribute(a) for a in node.attribute}
     inputs = tuple(values[needed] for needed in node.input)
     outputs = len([name for name in node.output if name])
-    call = Node(label, operator, inputs, attributes, opset, tensors, program, outputs)
+    read = frozenset(index for index, name in enumerate(node.output) if name in names and name)
+    call = Node(label, operator, inputs, attributes, opset, tensors, program, outputs, read)
     handler = OPERATORS.get(domain + node.op_type)
     if handler is None:
         call.refuse("this operator is not supported")
@@ -310,7 +313,7 @@ def _apply(
     for each in results:
         if each is not None and not any(each is known for known in inputs):
             tensors.spend(4 * each.size if isinstance(each, Symbol) else each.size, label)
-    return tuple(_plain(each) if call.is_constant else each for each in results)
+    return tuple(_plain(each) if call.is_constant else in_kind(call, each) for each in results)
 
 
 def _plain(value: Value) -> Value:

@@ -70,7 +70,7 @@ class TensorReader:
         """Return a TensorProto's numbers, in its own type and shape."""
         what = f"tensor {short(tensor.name)}"
         if tensor.data_type not in _ITEM_BYTES:
-            kind = _type_name(tensor.data_type)
+            kind = type_name(tensor.data_type)
             raise UserError(f"{what} is of type {kind}; give float, double, float16 or int")
         elements = _elements(tensor.dims, what)
         self.spend(elements, what)
@@ -182,6 +182,6 @@ def _elements(dims: Any, what: str) -> int:
     return math.prod(sizes)
 
 
-def _type_name(data_type: int) -> str:
+def type_name(data_type: int) -> str:
     names: dict[int, str] = {number: name for name, number in TensorProto.DataType.items()}
     return names.get(data_type, f"number {data_type}")

@@ -191,12 +191,15 @@ class _Finder:
             )
 
     def _as_large_as(self, name: str) -> list[str]:
-        """Return the outputs, except the actions, that have an input's shape."""
+        """Return the outputs, except the actions and constants such as ML-Agents' memory_size, that
+        have an input's shape."""
         sizes = _sizes(self.inputs[name])
         return [
             made
             for made, value in self.outputs.items()
-            if made not in (self.action, name) and _agree(sizes, _sizes(value))
+            if made not in (self.action, name)
+            and _agree(sizes, _sizes(value))
+            and self._numbers_behind(made)
         ]
 
     def _one_of(self, name: str, candidates: list[str]) -> str | None:

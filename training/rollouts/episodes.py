@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -80,6 +80,25 @@ def check_fit(policy: ActingPolicy, signals: dict[str, Any], environment: str) -
             f"{list(seen)}, so that each number would be taken for another; let the policy reorder "
             "it first (torch: x.permute(0, 3, 1, 2) of rows, columns, channels) and export it again"
         )
+    given = _parts(policy.inputs, signals)
+    if given and given != policy.inputs:
+        taken, there = (", ".join(names) for names in (policy.inputs, given))
+        raise UserError(
+            f"the policy takes its inputs in the order {taken} and {environment} gives {there}, so "
+            "that each number would be taken for another; export it with its inputs in that order"
+        )
+
+
+def _parts(inputs: Sequence[str], signals: dict[str, Any]) -> tuple[str, ...]:
+    """Return the parts of an environment's observations, in its order, by the names of a policy's
+    inputs; nothing if these are other names, which say nothing of the order."""
+    found: list[str] = []
+    for name in [entry["name"] for entry in signals["observation"]]:
+        of = [each for each in inputs if name == each or name.startswith(f"{each}_")]
+        if not of:
+            return ()
+        found.append(max(of, key=len))
+    return tuple(dict.fromkeys(found)) if set(found) == set(inputs) else ()
 
 
 def check_kind(policy: ActingPolicy, signals: dict[str, Any], environment: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution
+from sparsectl.training.environments.image_layout import check_channels_last
 
 KERNEL = (3, 3)
 
@@ -27,10 +28,11 @@ def convolution_of(image: tuple[int, int, int] | None, channels: int) -> Convolu
         channels: number of output channels; 0: a student without a convolution.
 
     Raises:
-        UserError: the image is smaller than the kernel.
+        UserError: the image is smaller than the kernel, or its channels seem to come first.
     """
     if image is None or not channels:
         return None
+    check_channels_last(image, "give --channels 0, which is a student without a convolution")
     height, width, planes = image
     if height < KERNEL[0] or width < KERNEL[1]:
         raise UserError(

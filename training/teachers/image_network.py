@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution
+from sparsectl.training.environments.image_layout import check_channels_last
 
 LEAST_OF_ATARI = 36
 """Fewest rows and columns for the three convolutions of Atari."""
@@ -42,8 +43,9 @@ def kernels_of(shape: tuple[int, int, int], channels: int) -> tuple[Kernel, ...]
         channels: output channels of the single convolution for small images.
 
     Raises:
-        UserError: the image is smaller than the kernel.
+        UserError: the image is smaller than the kernel, or its channels seem to come first.
     """
+    check_channels_last(shape, "wrap the environment so that observations are vectors")
     if min(shape[:2]) >= LEAST_OF_ATARI:
         return ATARI
     if min(shape[:2]) < 3:

@@ -21,7 +21,7 @@ from sparsectl.policy.onnx_file.operators import (
     reductions,
     refusals,
 )
-from sparsectl.policy.onnx_file.operators.registry import ELSEWHERE, OPERATORS
+from sparsectl.policy.onnx_file.operators.registry import ELSEWHERE, OPERATORS, in_kind
 
 __all__ = [
     "ELSEWHERE",
@@ -32,6 +32,7 @@ __all__ = [
     "constants",
     "convolutions",
     "form",
+    "in_kind",
     "layers",
     "limits",
     "normalisations",

@@ -51,7 +51,9 @@ def binary(node: Node) -> Result:
     first, second = node.numbers_of(0), node.numbers_of(1)
     kinds = {first.kind, second.kind}
     if node.operator == "Div" and kinds == {WHOLE}:
-        node.refuse("it divides whole numbers that come from the observation")
+        node.refuse(
+            "it divides whole numbers that come from the observation; divide floats, and round then"
+        )
     found = BINARY[node.operator](node.program, first, second)
     return with_kind(found, FLOAT if FLOAT in kinds else WHOLE)
 

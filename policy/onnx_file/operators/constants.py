@@ -10,7 +10,7 @@ from sparsectl.policy.onnx_file.operators.registry import Result, operator
 from sparsectl.policy.onnx_file.program import Function
 from sparsectl.policy.onnx_file.spelling import relu, subtract
 from sparsectl.policy.onnx_file.symbol import FLOAT, TRUTH, WHOLE, Symbol, with_kind
-from sparsectl.policy.onnx_file.tensors import Array
+from sparsectl.policy.onnx_file.tensors import Array, type_name
 
 _KINDS: dict[int, type[np.generic]] = {
     TensorProto.FLOAT: np.float32,
@@ -90,7 +90,10 @@ def size(node: Node) -> Result:
 def cast(node: Node) -> Result:
     kind = node.whole("to", TensorProto.UNDEFINED)
     if kind not in _KINDS:
-        node.refuse("it casts to something else than float, double, int or bool")
+        node.refuse(
+            f"it casts to {type_name(kind).lower()}; float, double, float16, int8, uint8, int32, "
+            "int64 and bool are possible"
+        )
     value = node.input(0)
     if isinstance(value, np.ndarray):
         return _cast_array(node, value, _KINDS[kind])

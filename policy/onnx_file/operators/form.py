@@ -16,7 +16,7 @@ from sparsectl.policy.onnx_file.tensors import Array
 
 @operator("Identity", "Dropout")
 def identity(node: Node) -> Result:
-    if node.outputs != 1:
+    if node.read != {0}:
         node.refuse("its mask is used")
     if node.attributes.get("training_mode") or (
         isinstance(node.input(2), np.ndarray) and node.constant(2).any()

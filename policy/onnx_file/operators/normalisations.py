@@ -58,7 +58,7 @@ def skip_layer_normalization(node: Node) -> Result:
 
 def _normalised(node: Node, value: Symbol, name: str, gain: int, bias: int) -> Symbol:
     """Normalise over the dimensions from `axis` on; gain and bias have one number per neuron."""
-    if node.outputs > 1:
+    if node.read != {0}:
         node.refuse("its mean or deviation is used")
     start = node.axis(value.ndim, -1)
     axes = node.axes(value, list(range(start, value.ndim)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsectl.policy.onnx_file import spelling
 from sparsectl.policy.onnx_file.node import Node
-from sparsectl.policy.onnx_file.operators.registry import Result, operator
+from sparsectl.policy.onnx_file.operators.registry import KEEPS, Result, operator
 from sparsectl.policy.onnx_file.program import Function, Program, Total
 from sparsectl.policy.onnx_file.symbol import WHOLE, Symbol, joined, with_kind
 
@@ -82,6 +82,8 @@ def reduce(node: Node) -> Result:
     gone = node.axes(value, axes or None)
     if value.size == 0:
         node.refuse("it has no values")
+    if value.kind == WHOLE and node.operator not in KEEPS:
+        node.refuse("it is of whole numbers; cast them to float before it")
     found = _REDUCED[node.operator](node.program, rows_of(value, gone)) if gone else value
     return _without(value, found, gone, bool(node.whole("keepdims", 1)))
 

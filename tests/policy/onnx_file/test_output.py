@@ -32,9 +32,19 @@ def test_names_say_which_it_is(names: list[str], chosen: str) -> None:
     assert choose_output(names) == choose_output(names[::-1]) == chosen
 
 
+@pytest.mark.parametrize("wanted", [None, "action"])
+def test_two_outputs_of_one_name_are_refused(wanted: str | None) -> None:
+    with pytest.raises(UserError, match="2 of its outputs are called 'action'; give each a name"):
+        choose_output(["value", "action", "action"], wanted)
+
+
 @pytest.mark.parametrize(
     "names",
-    [["54", "24", "52"], ["Identity", "Identity_1"], ["value", "vf"], ["action", "actions"]],
+    [
+        *(["54", "24", "52"], ["Identity", "Identity_1"], ["value", "vf"], ["action", "actions"]),
+        # an agent of ML-Agents with both kinds of actions
+        ["deterministic_continuous_actions", "deterministic_discrete_actions"],
+    ],
 )
 def test_names_that_do_not_are_refused_and_one_can_be_asked_for(names: list[str]) -> None:
     with pytest.raises(UserError, match="do not say which are the actions; give names") as error:

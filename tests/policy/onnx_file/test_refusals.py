@@ -61,7 +61,7 @@ def refused(path: Path) -> str:
         ([("MatMul", [W0, "x"]), *TAIL], "mix the observations"),
         ([("Flatten", ["x"], {"axis": 0}), *HEAD, *TAIL], "axis 0"),
         ([*HEAD, ("Reshape", ["x", np.array([3, -1])]), *TAIL], "mix the observations"),
-        ([*HEAD, ("Cast", ["x"], {"to": TensorProto.STRING}), *TAIL], "casts to something else"),
+        ([*HEAD, ("Cast", ["x"], {"to": TensorProto.STRING}), *TAIL], "casts to string; float"),
         ([("Gemm", ["x", W0, B0], {"transB": 0.5}), *TAIL], "transB is not a whole number"),
         (
             [("Mul", ["x", np.ones(7, np.float32)]), *HEAD, *TAIL],
