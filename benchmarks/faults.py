@@ -248,8 +248,8 @@ def reversed_bases() -> list[str]:
         "| rigs, and what drives them | healthy: stopped by REVERSED_BASE | by other checks | "
         "base's encoder reversed: stopped | after, in ticks | base by then, in m/s | motor's wires "
         "swapped: stopped | after, in ticks | pole's encoder reversed: stopped | after, in ticks | "
-        "healthy, a finger against the pole: stopped |",
-        "| --- " * 11 + "|",
+        "healthy, a finger against the pole: stopped | pole's encoder freezes: stopped | after, in s |",
+        "| --- " * 13 + "|",
     ]
     for name, found in read_json(REVERSED)["cases"].items():
         right, faults = found["right"], dict(found["right"]["stopped"])
@@ -268,7 +268,12 @@ def reversed_bases() -> list[str]:
             if what == "base":
                 cells.append(f"{row['speed']['median']:.2f}, at most {row['speed']['most']:.2f}")
         pushed = (_pushed(row) for row in found.get("pushed", ()))
-        lines.append("| " + " | ".join([*cells, "; ".join(pushed) or "-"]) + " |")
+        cells.append("; ".join(pushed) or "-")
+        frozen = found["frozen"]
+        cells.append(f"{sum(frozen['by'].values())} of {frozen['rigs']}")
+        seconds = frozen["seconds"]
+        cells.append(f"{seconds['median']:.2f}, 9 of 10 by {seconds['of_nine_tenths']:.2f}")
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 

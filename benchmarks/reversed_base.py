@@ -54,7 +54,7 @@ FIRST_RIG = 900_000_000
 SECONDS = 20.0
 
 Array = NDArray[np.float64]
-Driver = Callable[[PendulumEpisodes, "Swap"], Array]
+Driver = Callable[[PendulumEpisodes, "Swap", "Freeze | None"], Array]
 
 NUMBERS = (
     *("SAFETY_STUCK_TICKS", "SAFETY_STUCK_TRAVEL_COUNTS", "SAFETY_STUCK_DUTY"),
@@ -62,6 +62,7 @@ NUMBERS = (
     *("RIG_TELLING_JERK_COUNTS", "RIG_BASE_SENSE", "RIG_POLE_SENSE", "RIG_BASE_PUSH"),
     *("RIG_PULL_TURN", "RIG_PULL_FALL", "RIG_PULL_SPIN", "RIG_PULL_TWIST"),
     *("RIG_PULL_COUPLED", "RIG_PULL_LEVEL", "RIG_GRAVITY", "RIG_WHIRL"),
+    *("RIG_POLE_COUNT_TRAVEL", "RIG_LEAN"),
 )
 """In the order in which the C below takes them."""
 
@@ -77,6 +78,7 @@ int run(const double *n, uint64_t phase, const int32_t *base, const int32_t *pol
         .pull = {.turn = (float)n[10], .fall = (float)n[11], .spin = (float)n[12],
                  .twist = (float)n[13], .coupled = (float)n[14], .level = (float)n[15]},
         .gravity = (float)n[16], .whirl = (float)n[17],
+        .count_travel = (float)n[18], .lean = (float)n[19],
     };
     struct motion motion;
     motion_reset(&motion);
@@ -112,6 +114,44 @@ class Push:
 
 
 PUSHES = (Push(3.0, 0.1), Push(3.0, 0.2))
+
+
+class Freeze:
+    """Pole encoders that count no more, each from a random time of the first 6 s on.
+
+    Args:
+        rigs: that are driven.
+        episodes: of the rigs, at their beginning.
+    """
+
+    def __init__(self, rigs: Sequence[Rig], episodes: PendulumEpisodes) -> None:
+        period_s = np.array([rig.period_s for rig in rigs])
+        random = np.random.default_rng(5)
+        self.from_tick = np.round(random.uniform(0.5, 6.0, len(rigs)) / period_s).astype(np.int64)
+        self._counts, self._tick = episodes.units.counts, 0
+        self._pole: NDArray[np.int64] | None = None
+        self._angle = np.zeros(len(rigs))
+
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the encoders' counts, as `Units.counts` does."""
+        base, pole = self._counts()
+        self._pole = pole if self._pole is None else np.where(self.is_frozen, self._pole, pole)
+        return base, self._pole
+
+    @property
+    def is_frozen(self) -> NDArray[np.bool_]:
+        """[rigs]."""
+        return self._tick > self.from_tick
+
+    def pass_tick(self) -> None:
+        """Let a tick pass."""
+        self._tick += 1
+
+    def seen(self, true: Motion) -> Motion:
+        """Return the motion that the encoders show."""
+        self._angle = np.where(self.is_frozen, self._angle, true.angle)
+        still = np.where(self.is_frozen, 0.0, true.pole_velocity)
+        return Motion(true.position, self._angle, true.velocity, still)
 
 
 class Hand:
@@ -164,6 +204,8 @@ class Seen:
     position: Array
     velocity: Array
     pushes: int = 0
+    frozen_from: NDArray[np.int64] | None = None
+    """Tick from which the pole's encoder counted no more, [rigs]."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +221,7 @@ def student(rigs: Sequence[Rig]) -> Driver:
     inputs, actor = Inputs(rigs), read_any(student_path("cartpole"))
     state = actor.reset(len(rigs))
 
-    def act(episodes: PendulumEpisodes, swap: Swap) -> Array:
+    def act(episodes: PendulumEpisodes, swap: Swap, freeze: Freeze | None) -> Array:
         nonlocal state
         seen = episodes.observations[:, -SIGNALS:] * _signs(swap)
         duty, state = actor.step(inputs.of(seen), state)
@@ -192,10 +234,10 @@ def controller(rigs: Sequence[Rig]) -> Driver:
     """The controller that knows each rig's masses, and takes its encoders for right."""
     made: list[ModelBased] = []
 
-    def act(episodes: PendulumEpisodes, swap: Swap) -> Array:
+    def act(episodes: PendulumEpisodes, swap: Swap, freeze: Freeze | None) -> Array:
         if not made:
             made.append(ModelBased(rigs, episodes.parameters))
-        true = episodes.units.motion
+        true = episodes.units.motion if freeze is None else freeze.seen(episodes.units.motion)
         seen = Motion(
             true.position * swap.base,
             true.angle * swap.pole,
@@ -211,7 +253,7 @@ def teacher(rigs: Sequence[Rig]) -> Driver:
     """The teacher that comes with a shipped rig."""
     graph = read_onnx(ROOT / "training" / "teachers" / f"{rigs[0].name}.onnx")
 
-    def act(episodes: PendulumEpisodes, swap: Swap) -> Array:
+    def act(episodes: PendulumEpisodes, swap: Swap, freeze: Freeze | None) -> Array:
         frames = episodes.observations.reshape(len(rigs), -1, SIGNALS) * _signs(swap)
         return graph.forward(frames.reshape(len(rigs), -1))[:, 0].astype(np.float64)
 
@@ -224,7 +266,7 @@ def at_random(rigs: Sequence[Rig]) -> Driver:
     left, duty = np.zeros(len(rigs), np.int64), np.zeros(len(rigs))
     far = np.array([0.6 * rig.base.limit for rig in rigs])
 
-    def act(episodes: PendulumEpisodes, swap: Swap) -> Array:
+    def act(episodes: PendulumEpisodes, swap: Swap, freeze: Freeze | None) -> Array:
         nonlocal left, duty
         drawn = random.choice([-1.0, -0.7, -0.4, 0.4, 0.7, 1.0], len(rigs))
         duty, held = np.where(left <= 0, drawn, duty), random.integers(2, 40, len(rigs))
@@ -240,12 +282,20 @@ def _signs(swap: Swap) -> NDArray[np.float32]:
 
 
 def watched(
-    rigs: Sequence[Rig], driver: Driver, swap: Swap, seconds: float, push: Push | None = None
+    rigs: Sequence[Rig],
+    driver: Driver,
+    swap: Swap,
+    seconds: float,
+    push: Push | None = None,
+    freezes: bool = False,
 ) -> Seen:
     """Drive each rig from hanging at rest; the rig's number in the list is its episode's seed."""
     steps = math.ceil(seconds / min(rig.period_s for rig in rigs))
     episodes = PendulumEpisodes(rigs, list(range(len(rigs))), steps=steps)
     hand = Hand(push, rigs, episodes) if push else None
+    freeze = Freeze(rigs, episodes) if freezes else None
+    if freeze:
+        episodes.units.counts = freeze.counts  # type: ignore[method-assign]
     base, pole = np.zeros((2, steps + 1, len(rigs)), np.int32)
     position, velocity = np.zeros((2, steps + 1, len(rigs)))
     duty = np.zeros((steps, len(rigs)), np.float32)
@@ -257,12 +307,15 @@ def watched(
         velocity[tick] = episodes.units.motion.velocity
         if tick < steps:
             ticks += ~episodes.is_over
-            given = np.clip(driver(episodes, swap), -1.0, 1.0)
+            given = np.clip(driver(episodes, swap, freeze), -1.0, 1.0)
             duty[tick] = given
             if hand:
                 hand.push(episodes)
+            if freeze:
+                freeze.pass_tick()
             episodes.step(given)
-    return Seen(base, pole, duty, ticks, position, velocity, hand.pushes if hand else 0)
+    pushes, frozen = hand.pushes if hand else 0, freeze.from_tick if freeze else None
+    return Seen(base, pole, duty, ticks, position, velocity, pushes, frozen)
 
 
 def check_library(folder: Path) -> ctypes.CDLL:
@@ -305,6 +358,26 @@ def healthy(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str,
     hours = sum(rig.period_s * stop.tick for rig, stop in zip(rigs, stops, strict=True)) / 3600.0
     row = {"rigs": len(rigs), "hours": hours, "stopped": dict(sorted(faults.items()))}
     return row | ({"pushes": seen.pushes} if seen.pushes else {})
+
+
+def stuck(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str, Any]:
+    """How soon rigs whose pole's encoder froze were stopped; those that ended before do not
+    count."""
+    assert seen.frozen_from is not None
+    froze = [(k, int(from_tick)) for k, from_tick in enumerate(seen.frozen_from)]
+    ran = [(k, at) for k, at in froze if at < stops[k].tick]
+    found = [(k, at) for k, at in ran if stops[k].fault]
+    seconds = [(stops[k].tick - at) * rigs[k].period_s for k, at in found]
+    at_limit = sum(not stops[k].fault and seen.ticks[k] < len(seen.duty) for k, _ in ran)
+    return {
+        "rigs": len(ran),
+        "by": dict(sorted(Counter(stops[k].fault.name for k, _ in found).items())),
+        "at_limit": int(at_limit),
+        "seconds": {
+            "median": float(np.median(seconds)),
+            "of_nine_tenths": float(np.percentile(seconds, 90)),
+        },
+    }
 
 
 def reversed_(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str, Any]:
@@ -359,6 +432,8 @@ def main(config: ReversedConfig) -> None:
         for name, (rigs, driver) in Progress(cases.items(), desc="cases", unit="case"):
             seen = watched(rigs, driver(rigs), Swap(), SECONDS)
             rows[name] = {"right": healthy(rigs, checked(library, rigs, seen), seen)}
+            seen = watched(rigs, driver(rigs), Swap(), SECONDS, freezes=True)
+            rows[name]["frozen"] = stuck(rigs, checked(library, rigs, seen), seen)
             if driver is at_random:
                 continue
             rows[name]["pushed"] = []

@@ -9,6 +9,7 @@ from sparsectl.commands.any_rig.policies import for_rig
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config import BuildConfig
+from sparsectl.plants.plausible import warn_of_fractional_counts
 from sparsectl.plants.rig import load_rig
 from sparsectl.policy.onnx_file.reader import read_onnx
 
@@ -20,14 +21,16 @@ def build(config: BuildConfig) -> dict[str, Any]:
         UserError: the folder is not a policy's, the rig or board is unknown, or there is no
             compiler.
     """
-    policy, rig = for_rig(config.policy, config.rig)
+    policy, its_rig = for_rig(config.policy, config.rig)
     graph = read_onnx(policy / "policy.onnx")
-    rig_name = rig or graph.rig
+    rig_name = its_rig or graph.rig
     if rig_name is None:
         raise UserError(
             f"{config.policy} names no rig; give one with --rig NAME or --rig FILE.toml"
         )
-    constants = load_rig(rig_name).firmware_constants()
+    rig = load_rig(rig_name)
+    warn_of_fractional_counts(rig)
+    constants = rig.firmware_constants()
     out = config.out or policy.parent / "firmware"
     built = build_firmware(policy, config.board, constants, out, measure=True)
     edges, tick = built["encoder_share"] or 0.0, built["tick_share"] or 0.0

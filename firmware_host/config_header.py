@@ -10,9 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from sparsectl.plants.pole_pull import LEAST_PUSH_G
+from sparsectl.common.float32 import float32
+from sparsectl.plants.pole_pull import HEAVIEST, LEAST_PUSH_G
 from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.policy.folder import PolicyFacts
 
@@ -40,6 +39,7 @@ _STOPPING_S = 2.0
 _STUCK_S = 0.1
 _TELLING_DUTY = 0.35  # of the largest: less may be lost to dead zone and friction
 _ANSWERS_S = 0.2  # a rig that is driven has given three telling answers by then
+_ZERO_RAD = 0.02  # by which the pole's zero may be off: it hangs with friction
 _PULL_MARGIN = 1.25  # a unit's pole may drag its base harder than the rig's masses say
 _BASE_STOP, _POLE_STOP = 1 / 8, 1 / 16  # of the rate limits: nothing stops dead from there
 _LINK_MOST_S = 0.2  # no host may ask for more patience
@@ -156,10 +156,15 @@ def _hidden(rig: RigConstants) -> dict[str, str]:
     gravity, and an arm's speed of one count a tick."""
     numbers, period_s, unit = rig.pole_pull, rig.period_us * 1e-6, rig.base_unit
     gravity = numbers.push / LEAST_PUSH_G  # g at the hinge, in the base's unit
-    length = gravity / numbers.fall if numbers.level and numbers.fall else 0.0
+    pull = gravity * period_s**2 / unit
+    # Travel of the base that turns the pole by a radian. A cart's pole may be as long as any.
+    least_fall = numbers.fall / _PULL_MARGIN if numbers.level else min(numbers.fall, HEAVIEST.fall)
+    length = gravity / least_fall if least_fall else 0.0
     return {
-        "RIG_GRAVITY": _float(gravity * period_s**2 / unit),
-        "RIG_WHIRL": _float(length * unit),
+        "RIG_GRAVITY": _float(pull),
+        "RIG_WHIRL": _float(gravity / numbers.fall * unit if numbers.level else 0.0),
+        "RIG_POLE_COUNT_TRAVEL": _float(length * rig.pole_rad / unit),
+        "RIG_LEAN": _float(pull * (_ZERO_RAD + rig.pole_rad)),
     }
 
 
@@ -282,6 +287,6 @@ def _float(value: float) -> str:
     compiler would take the other one.
     """
     text = f"{value:.9g}"
-    if np.float32(float(text)) != np.float32(value):
-        text = f"{np.float32(value):.9g}"
+    if float32(float(text)) != float32(value):
+        text = f"{float32(value):.9g}"
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

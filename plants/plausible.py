@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.plants.gravity import GRAVITY
 from sparsectl.plants.motor import Motor
 
@@ -28,6 +30,28 @@ not control."""
 MOST_BIAS_RAD: Final = 0.5
 LEAST_M_S2: Final = 0.1
 """What a motor must give the hinge at most, a hundredth of gravity: less swings no pole up."""
+
+
+UNNOTICED_RAD: Final = 1e-6
+"""A drift of the pole's angle per turn that no trial is long enough to notice."""
+
+
+def warn_of_fractional_counts(rig: Rig) -> None:
+    """Warn of a pole encoder whose counts of a turn are not a whole number.
+
+    That is right only behind a gear. The firmware's angle is exact for any number
+    (core/angle.c); the number itself is known as far as its digits go.
+    """
+    counts = rig.pole.counts_per_turn
+    if counts == round(counts):
+        return
+    last_digit = 10.0 ** int(Decimal(repr(counts)).as_tuple().exponent)
+    drift_rad = math.pi * last_digit / abs(counts)  # half of the last digit, over a turn
+    digits = f"; as written, the angle may drift by {drift_rad:.1g} rad a turn: give more digits"
+    warn(
+        f"rig {rig.name}: [pole] counts_per_turn is {counts!r}, which only an encoder behind a "
+        f"gear has{digits if drift_rad > UNNOTICED_RAD else ''}"
+    )
 
 
 def check_plausible(rig: Rig, path: Path) -> None:
@@ -114,10 +138,6 @@ def _counts(rig: Rig) -> list[Finding]:
         (
             f"[pole] counts_per_turn is {pole.counts_per_turn:g}; give at least {LEAST_COUNTS}",
             abs(pole.counts_per_turn) < LEAST_COUNTS,
-        ),
-        (
-            f"[pole] counts_per_turn is {pole.counts_per_turn:.10g}; an encoder has a whole number",
-            pole.counts_per_turn != round(pole.counts_per_turn),
         ),
         (
             f"[base] rate_limit is {base.rate_limit:g}, {step:.2g} counts in a control period, "

@@ -51,9 +51,9 @@ class Pole:
 
     mass_kg: float
     length_m: float
-    counts_per_turn: int
-    """Encoder counts of a turn; negative where they shrink as the upright pole leans the way in
-    which a positive duty drives the base."""
+    counts_per_turn: float
+    """Encoder counts of a turn of the pole, which need not be whole behind a gear; negative where
+    they shrink as the upright pole leans the way in which a positive duty drives the base."""
     velocity_scale: float
     rate_limit: float
     viscous_friction: float

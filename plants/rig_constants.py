@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.float32 import float32
 from sparsectl.plants.pole_pull import HEAVIEST, PolePull
 
 MOST_DUTIES: Final = 64
@@ -113,6 +113,6 @@ def wrong_duties(duties: Any, max_duty: float) -> str | None:
             return f"hold {duty!r}, beyond max_duty, {max_duty!r}, which a board clips to; mend one"
     if duties and not 2 <= len(duties) <= MOST_DUTIES:
         return f"are {len(duties)}; give 2 to {MOST_DUTIES}"
-    if len({struct.pack("<f", duty) for duty in duties}) != len(duties):
+    if len({float32(duty) for duty in duties}) != len(duties):
         return f"are {list(duties)!r}, of which two are the same; give each once"
     return None

@@ -8,10 +8,11 @@ from typing import Any
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
+from sparsectl.common.warning import warn
 from sparsectl.hil.config import IdentifyConfig
 from sparsectl.hil.identification.fit import Fit, fit
 from sparsectl.hil.identification.picture import draw
-from sparsectl.hil.identification.rig_file import rig_toml
+from sparsectl.hil.identification.rig_file import counts_per_turn, rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
 from sparsectl.hil.identification.windows import cut
 from sparsectl.hil.journal.journal import read_journal
@@ -45,6 +46,12 @@ def identify(config: IdentifyConfig) -> dict[str, Any]:
             bar.set_postfix_str(f"residual {rms:.3f} counts")
 
         found = fit(windows, start(rig), show)
+    counts = counts_per_turn(found)
+    if counts != rig.pole.counts_per_turn:
+        warn(
+            f"the journal shows pole.counts_per_turn of {counts:.6g}, and the file of {rig.name} "
+            f"says {rig.pole.counts_per_turn:.6g}; count the encoder's lines and its gear again"
+        )
     picture = config.out.with_suffix(".png")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     draw(found, windows, picture)

@@ -14,6 +14,10 @@ LEAST_HALF_RANGE = 0.05
 """The least range for training, ±5 % of a value: a policy fitted to one day's friction is
 brittle."""
 
+MISCOUNT = 0.005
+"""Share by which a fit must miss the counts of the initial rig's file to be believed rather: a
+gear that was forgotten makes more, and a model that lacks something of the rig less."""
+
 
 def rig_toml(fit: Fit, source: str) -> str:
     """Return the rig file; `source` names what it was estimated from.
@@ -44,7 +48,9 @@ def rig_toml(fit: Fit, source: str) -> str:
                 continue
             low_high = interval.get(f"{name}.{field}")
             behind = f"  # [{low_high[0]:.6g}, {low_high[1]:.6g}]" if low_high else ""
-            lines.append(f"{field} = {_value(value)}{behind}")
+            # What the file gave is exact, and a part of it would be another angle in each turn.
+            shown = repr(value) if field == "counts_per_turn" else _value(value)
+            lines.append(f"{field} = {shown}{behind}")
     lines += ["", "[randomisation]"]
     for range_field in fields(rig.randomisation):
         low, high = getattr(rig.randomisation, range_field.name)
@@ -77,8 +83,23 @@ def _with_ranges(fit: Fit) -> Rig:
         rest_angle_bias_rad=_absolute(fit, at["rest_angle_bias_rad"], 0.005),
         transport_delay_periods=_delay(fit, at["delay_periods"]),
     )
-    whole = round(rig.pole.counts_per_turn)  # what the encoder has, whatever fits best
-    return replace(rig, pole=replace(rig.pole, counts_per_turn=whole), randomisation=ranges)
+    pole = replace(rig.pole, counts_per_turn=counts_per_turn(fit))
+    return replace(rig, pole=pole, randomisation=ranges)
+
+
+def counts_per_turn(fit: Fit) -> float:
+    """Return the counts of a turn of the pole that the journal supports.
+
+    They are the initial rig's unless the fit contradicts them: a number from a data sheet, and the
+    ratio of a gear, are exact, and a fit is not. Otherwise they are the nearest whole number within
+    the interval, which an encoder without a gear has, and the fit's own if there is none.
+    """
+    at = next(i for i, u in enumerate(UNKNOWNS) if key(u) == "pole.counts_per_turn")
+    said, found = fit.guess.base.pole.counts_per_turn, fit.guess.values[at]
+    if abs(found - said) <= MISCOUNT * abs(said) or fit.low[at] <= said <= fit.high[at]:
+        return said
+    whole = float(round(found))
+    return whole if fit.low[at] <= whole <= fit.high[at] else found
 
 
 def _absolute(fit: Fit, index: int, least: float) -> Range:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsectl.common.errors import EXIT_FAULT, UserError
+from sparsectl.common.float32 import float32
 from sparsectl.firmware_host.config_header import (
     LINK_TIMEOUT_TICKS,
     firmware_version,
@@ -84,7 +84,7 @@ class Expectation:
                 f"{self.digest[:12]}; export, build and flash it again"
             )
         for name, expected in self._fixed().items():
-            if hello[name] != expected and hello[name] != _f32(expected):
+            if hello[name] != expected and hello[name] != float32(expected):
                 raise UserError(
                     f"{name} is {_short(hello[name])} on the board, {_short(expected)} in rig "
                     f"{self.rig_name} and its policy; build and flash for this rig, or name its "
@@ -331,10 +331,6 @@ def make_exchange(reply: Mapping[str, Any], received_ns: int) -> Exchange:
 
 def _plain(hello: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value.hex() if isinstance(value, bytes) else value for key, value in hello.items()}
-
-
-def _f32(value: Any) -> float:
-    return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
 def _short(value: Any) -> str:

@@ -25,6 +25,7 @@ from sparsectl.hil.simulation.miswired import Wiring
 from sparsectl.hil.simulation.plant_server import PlantStart
 from sparsectl.hil.simulation.virtual_rig import LineStart
 from sparsectl.hil.timing.line_budget import check_line, line_share
+from sparsectl.plants.plausible import warn_of_fractional_counts
 from sparsectl.plants.rig import Rig, load_rig
 from sparsectl.policy.choices import choices_of, other_duties
 from sparsectl.policy.graph import PolicyGraph
@@ -171,6 +172,7 @@ def make_plan(config: TrialConfig) -> Plan:
     if name is None:
         raise UserError(f"the policy in {config.policy} names no rig; name one with --rig")
     rig = load_rig(name)
+    warn_of_fractional_counts(rig)
     _check_fit(graph, rig)
     _check_patience(config.link_timeout_ticks, rig)
     _check_line(config, rig)

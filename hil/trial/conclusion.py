@@ -47,7 +47,10 @@ def conclude(plan: Plan, ending: Ending) -> dict[str, Any]:
     gone = f"the journal {path} was deleted or moved meanwhile"
     if isinstance(error, Interrupted):
         kept = f"journal {path}" if ending.has_journal else gone
-        say(f"trial ended by {error}: {ending.motor}, {kept}")
+        if ending.fault in (Fault.NONE, Fault.ESTOP):
+            say(f"trial ended by {error}: {ending.motor}, {kept}")
+        else:  # the board was first
+            say(f"trial ended: {ending.why}, {kept}")
     elif error is None and ending.fault != Fault.NONE:
         say(f"trial ended: {ending.why}")
     try:

@@ -124,14 +124,14 @@ class _Trial:
             except UserError as error:
                 cause = session.explain(error)
                 if isinstance(cause, LinkLost):
-                    cause = LinkLost(self._in_order(link, cause))
+                    cause = LinkLost(self._in_order(link, str(cause)))
                 if self._is_stop_tried:  # a board that we do not know is not ours to stop
                     motor = "" if isinstance(cause, LinkLost) else f"; {self.motor}"
                     self._note_end(link, f"{cause}{motor}")
                 raise cause from error
             except Interrupted as error:
                 if self._is_stop_tried:
-                    self._note_end(link, f"{error}; {self.motor}")
+                    self._note_end(link, f"{self._in_order(link, str(error))}; {self.motor}")
                 raise
 
     @contextmanager
@@ -147,6 +147,7 @@ class _Trial:
             wanted = self.armed or isinstance(error, Interrupted | LinkLost)
             if wanted and not self._is_stop_tried:
                 self._is_stop_tried = True
+                self.presence.look()  # a clock is read: the stop itself takes time
                 self._has_stopped = emergency_stop(link)
             raise
 
@@ -161,12 +162,14 @@ class _Trial:
             f"received nothing for {timeout_ms:g} ms"
         )
 
-    def _in_order(self, link: Link, error: LinkLost) -> str:
-        """Describe what the board reported last, before its silence."""
+    def _in_order(self, link: Link, what: str) -> str:
+        """Describe what the board did before `what` happened: a fault that it reports is older than
+        its silence, and than the stop that an interrupt sent, which would not have replaced it.
+        Before it was armed, its fault is an earlier trial's."""
         _, fault = link.board_said or (State.SAFE, Fault.NONE)
-        if fault in (Fault.NONE, Fault.ESTOP):
-            return str(error)
-        return f"{self._stopped(fault)}; after that, {error}"
+        if fault in (Fault.NONE, Fault.ESTOP) or not self.armed:
+            return what
+        return f"{self._stopped(fault)}; after that, {what}"
 
     def _phases(self, session: Session, plant: Plant | None) -> str:
         plan = self.plan
@@ -269,7 +272,8 @@ class _Trial:
         """Explain that and why the board has stopped the trial, and what to do about it."""
         absence = self.presence.recent()
         if absence is not None and fault in SILENCES:
-            self.journal.note("absence", seconds=round(absence.seconds, 3))
+            with suppress(JournalLost):  # what is told does not depend on it
+                self.journal.note("absence", seconds=round(absence.seconds, 3))
             return (
                 f"{absence.words}; the board received nothing and stopped the trial: {fault.name}"
             )

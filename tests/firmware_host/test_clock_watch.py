@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,45 @@ def test_ticks_that_come_at_another_rate_are_found(
     board.settle()
     assert all([board.tick() for _ in range(before)])
     assert not all([board.tick(true_ticks) for _ in range(2 * WINDOW)])
+
+
+SKIPS = st.lists(st.integers(1, WINDOW // 2), min_size=1, max_size=5).filter(lambda s: max(s) > 1)
+"""Periods of one tick after another, again and again: a board that never keeps up."""
+
+
+def skipping(board: Board, skips: list[int], ticks: int, rate: float = 1.0) -> bool:
+    """Let a board that skips run for so many periods; return whether its clocks agreed."""
+    agreed = []
+    for periods in itertools.cycle(skips):
+        if ticks <= 0:
+            return all(agreed)
+        agreed.append(board.tick(periods * rate, periods))
+        ticks -= periods
+    raise AssertionError
+
+
+@pytest.mark.parametrize("true_ticks", [1.0, 0.5, 2.0])
+@given(rate=RATES, start=STARTS, skips=SKIPS)
+def test_a_board_that_always_skips_is_watched_too(
+    core: Core, true_ticks: float, rate: float, start: int, skips: list[int]
+) -> None:
+    board = Board(core, rate, start)
+    assert skipping(board, skips, 6 * WINDOW)
+    assert skipping(board, skips, 3 * WINDOW, true_ticks) == (true_ticks == 1.0)
+
+
+@given(RATES, STARTS, st.integers(WINDOW // 2 + 1, 10**6))
+def test_a_second_clock_that_was_read_before_a_long_pause_is_not_blamed(
+    core: Core, rate: float, start: int, pause: int
+) -> None:
+    """The system suspended the board's process between the second clock and the tick."""
+    board = Board(core, rate, start)
+    board.settle()
+    before = board.true_ticks
+    assert board.tick(0.0, pause)
+    board.true_ticks = before + pause
+    assert all([board.tick() for _ in range(3 * WINDOW)])
+    assert not all([board.tick(2.0) for _ in range(2 * WINDOW)])
 
 
 @given(RATES, STARTS)

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,6 +31,26 @@ def test_sine_and_cosine_of_every_count(core: Core) -> None:
     assert np.abs(sine - np.sin(angle))[near].max() <= BOUND
     assert np.abs(cosine - np.cos(angle))[near].max() <= BOUND
     assert np.abs(sine - np.sin(angle)).max() <= 1e-5  # the angle a count is itself rounded
+
+
+def test_an_encoder_behind_a_gear_keeps_its_angle_over_any_number_of_turns(tmp_path: Path) -> None:
+    """600 counts and a gear of 22 to 7: only after seven turns a count falls on a whole one."""
+    counts_per_turn = Fraction(600 * 22, 7)
+    rig = replace(RIG, pole_rad_per_count=2 * math.pi / float(counts_per_turn))
+    turns = [0, 1, 7, 50, 1_000, 100_000, 1_000_000]
+    counts = np.array(
+        [
+            way * math.floor(turn * counts_per_turn) + part
+            for turn in turns
+            for part in range(0, 1886, 23)
+            for way in (-1, 1)
+        ],
+        np.int32,
+    )
+    exact = [math.pi + 2 * math.pi * float(int(n) / counts_per_turn % 1) for n in counts]
+    sine, cosine = Core(tmp_path, rig).sin_cos("shim_pole", counts).astype(np.float64)
+    assert np.abs(sine - np.sin(exact)).max() <= BOUND
+    assert np.abs(cosine - np.cos(exact)).max() <= BOUND
 
 
 def test_hanging_and_upright(core: Core) -> None:

@@ -210,8 +210,38 @@ def test_stuck_pole(core: Core, flicker: int) -> None:
     _active(core)
     for tick in range(1, STUCK + 1):
         assert _now(core)[0] == S.ACTIVE
-        _tick(core, 20 * tick, flicker * (tick % 2), output=0.2)
+        _tick(core, 8 * tick * tick, flicker * (tick % 2), output=0.2)
     assert _now(core) == (S.FAULT, Fault.STUCK_POLE)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_pole_above_a_base_that_runs_evenly_is_not_stuck(core: Core, upright: bool) -> None:
+    """Nothing turns it, until the base brakes: then a pole whose count stands still is stuck."""
+    core.c.shim_safety_begin(S.ARMED)
+    pole = 4170 // 2 if upright else 0
+    places = [-900 + 25 * tick for tick in range(3 * STUCK)]
+    for base in places:
+        _tick(core, base, pole, output=0.2)
+        assert _now(core)[0] == S.ACTIVE
+    for step in (18, 10, 2, -6, -14, -22, -30, -38):
+        places.append(places[-1] + step)
+        _tick(core, places[-1], pole, output=0.2)
+    assert _now(core)[1] == Fault.STUCK_POLE
+
+
+@pytest.mark.parametrize(("way", "fault"), [(1, Fault.NONE), (-1, Fault.STUCK_POLE)])
+def test_a_pole_that_leans_as_the_base_is_accelerated_is_not_stuck(
+    core: Core, way: int, fault: Fault
+) -> None:
+    """Carried along upright, it leans the way in which the base is accelerated, by 14 degrees where
+    that is a quarter of g, and does not turn. Leaning the other way it would fall."""
+    core.c.shim_safety_begin(S.ARMED)
+    lean = round(way * math.atan2(10, 40) / (2 * math.pi) * 4170)
+    for tick in range(2 * STUCK):
+        _tick(core, 5 * tick * tick, 4170 // 2 + lean, output=0.2)
+        if fault == Fault.NONE:
+            assert _now(core)[0] == S.ACTIVE
+    assert _now(core)[1] == fault
 
 
 @pytest.mark.parametrize("steps", ["1" * 3 * STUCK, "3221111"])

@@ -167,6 +167,27 @@ def test_a_stopped_host_stops_the_motor(timid: Path, tmp_path: Path) -> None:
     assert len(driven) < LINK_TICKS  # the last is the one that faults
 
 
+def test_an_interrupt_of_a_stopped_host_is_told_after_what_the_board_did(
+    timid: Path, tmp_path: Path
+) -> None:
+    """Stopped, interrupted and continued: by then the board had ended the trial by itself."""
+    child = start_trial(timid, tmp_path / "trial", clock="realtime")
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(2.0)
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGCONT)
+    _, told = child.communicate(timeout=60)
+    what = (
+        r"this program itself did not run for [2-9]\.\d s .*; the board, hearing nothing, stopped "
+        r"the trial: LINK_LOST; after that, SIGINT; motor off"
+    )
+    assert re.search(rf"trial ended: {what}, journal ", told), told
+    assert child.returncode == 128 + signal.SIGINT
+    result = assess(read_journal(tmp_path / "trial" / "journal.bin"))
+    assert (result.final_state, result.fault) == ("FAULT", "LINK_LOST")
+    assert re.fullmatch(what, result.ended), result.ended
+
+
 def test_kill_9_of_the_host_loses_no_tick_and_leaves_no_process(
     timid: Path, tmp_path: Path
 ) -> None:

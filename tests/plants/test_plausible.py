@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.plants.drawing import rig_text
+from sparsectl.plants.plausible import warn_of_fractional_counts
 from sparsectl.plants.rig import RIGS_FOLDER, load_rig
 
 CART, ARM = "sensorsini_cartpole", "qube_servo2"
@@ -36,7 +39,6 @@ ABSURD = [
     (CART, "base", "rate_limit", 0.002, "which any motion exceeds"),
     (CART, "pole", "length_m", 39.5, "length_m is 39.5; give it in m"),
     (CART, "pole", "counts_per_turn", 4, "give at least 20"),
-    (CART, "pole", "counts_per_turn", 2400.5, "is 2400.5; an encoder has a whole number"),
     (CART, "base", "rotor_inertia", 133.0, "rotor_inertia is 133, or its effort too small"),
     (CART, "base", "mass_kg", 49.0, "0.1 are needed: a mass is too large"),
     (CART, "pole", "rate_limit", 3437.0, "give rad/s, at most 1000"),
@@ -80,6 +82,7 @@ ODD = [
     (ARM, "base", "rotor_inertia", 4.6e-3),
     (CART, "pole", "counts_per_turn", -4096),
     (CART, "pole", "counts_per_turn", 100_000),
+    (CART, "pole", "counts_per_turn", 600 * 22 / 7),
     (CART, "pole", "tip_mass_kg", 1.0),
     (CART, "motor", "supply_v", 3.3),
     (CART, "motor", "supply_v", 48.0),
@@ -93,3 +96,21 @@ def test_odd_rigs_that_people_build_are_taken(
     tmp_path: Path, name: str, section: str, key: str, value: Any
 ) -> None:
     load_rig(changed(name, section, key, value, tmp_path)).firmware_constants()
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        (4096, ""),
+        (4096.0, ""),
+        (-1885.7, "is -1885.7, which only .* may drift by 0.0002 rad a turn: give more digits"),
+        (600 * 22 / 7, "is 1885.7142857142858, which only an encoder behind a gear has$"),
+    ],
+)
+def test_counts_that_are_not_whole_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], counts: float, told: str
+) -> None:
+    warn.cache_clear()
+    warn_of_fractional_counts(load_rig(changed(CART, "pole", "counts_per_turn", counts, tmp_path)))
+    said = capsys.readouterr().err.strip()
+    assert re.search(told, said) if told else not said

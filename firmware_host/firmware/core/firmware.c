@@ -47,6 +47,8 @@ static const struct safety_limits LIMITS = {
                     .coupled = RIG_PULL_COUPLED,
                     .level = RIG_PULL_LEVEL,
                 },
+            .count_travel = RIG_POLE_COUNT_TRAVEL,
+            .lean = RIG_LEAN,
             .gravity = RIG_GRAVITY,
             .whirl = RIG_WHIRL,
         },

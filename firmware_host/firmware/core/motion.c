@@ -12,6 +12,8 @@
 #define TELLING_STEP 3   /* counts a tick: above the noise of two differences */
 #define STEP_NOISE 2     /* counts a tick, of such a difference: each step is within one */
 #define STILL_MEMORY 4u  /* in stuck_ticks: the base's earlier travel is forgotten */
+#define STILL_WINDOW 2u  /* in stuck_ticks: a still pole's motion is reckoned over so long */
+#define UNBOUNDED 1e9f   /* counts a tick */
 #define HELD_MEMORY 2u   /* in stuck_ticks: no pole holds a base for as long */
 #define JITTER 0.05f     /* of a period, by which a tick may come early or late */
 #define GRAVITY_MARGIN 1.25f
@@ -193,14 +195,57 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
                     (!motion->held || motion->base_rest >= HELD_MEMORY * limits->stuck_ticks));
 }
 
+static void begin_stillness(struct motion *motion) {
+    struct stillness *still = &motion->stillness;
+    const bool unexplained = still->unexplained;
+    memset(still, 0, sizeof *still);
+    still->unexplained = unexplained;
+    still->pole_start = motion->pole_drift;
+    still->slowest = -UNBOUNDED;
+    still->fastest = UNBOUNDED;
+}
+
+/* A pole that is free turns as its hinge is accelerated and as gravity pulls: as far as the base
+ * leaves a straight path, and falls. Its count may stand still nevertheless, above a base that runs
+ * evenly, or leaning just as far as the base is accelerated. So what a free pole would have done is
+ * summed from the count's place on, and compared with what the count shows: each tick bounds the
+ * speed that the pole may have had at the beginning, and once no speed is left, the count is
+ * wrong. */
+static void explain_stillness(struct motion *motion, const struct motion_limits *limits,
+                              int32_t base_step, int32_t pole_count, uint32_t periods) {
+    struct stillness *still = &motion->stillness;
+    if (still->ticks >= STILL_WINDOW * limits->stuck_ticks) {
+        begin_stillness(motion); /* what its zero may be off grows with the square of time */
+    }
+    float s, c;
+    angle_sin_cos(angle_pole_phase(pole_count, limits->pole_phase_per_count), &s, &c);
+    const bool backwards = (limits->pole_phase_per_count >> 63) != 0;
+    const bool along = (limits->pole_sense > 0) != backwards;
+    const float step = (float)base_step, passed = (float)periods;
+    still->ticks = add(still->ticks, periods);
+    still->travel += base_step;
+    still->fall_speed += passed * s * (limits->gravity + limits->whirl * c * step * step);
+    still->fallen += passed * still->fall_speed;
+    const float turned = (along ? -c : c) * (float)still->travel + still->fallen;
+    const float ticks = (float)still->ticks;
+    const float shown = (float)(1 + magnitude(motion->pole_drift - still->pole_start));
+    const float error = shown * limits->count_travel + STEP_NOISE +
+                        2.0f * JITTER * (float)magnitude(base_step) +
+                        0.5f * limits->lean * ticks * ticks;
+    const float least = (-error - turned) / ticks, most = (error - turned) / ticks;
+    still->slowest = still->slowest > least ? still->slowest : least;
+    still->fastest = least_of(still->fastest, most);
+    still->unexplained |= still->slowest > still->fastest;
+}
+
 /* With one channel of an encoder dead, the other makes the count flicker, which is not motion. But
  * flicker does not prove that an encoder is dead: the pole of a good balance may stay within one
  * count of a coarse encoder for any length of time while the base moves to and fro, or slowly home;
  * and one that turns about moves by single counts for a while, which are motion if they add up.
  * The proof is a base that travels this far in one direction within a few of the pole's time
- * constants. */
+ * constants, in a way that a free pole cannot stand still above. */
 static bool stuck_pole(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
-                       int32_t pole_step, uint32_t periods) {
+                       int32_t pole_step, int32_t pole_count, uint32_t periods) {
     const bool dead = stopped_dead(&motion->pole_still, &motion->pole_speed, pole_step,
                                    limits->pole_stop, periods);
     const int32_t drift = motion->pole_drift + pole_step;
@@ -209,7 +254,14 @@ static bool stuck_pole(struct motion *motion, const struct motion_limits *limits
     motion->still_travel -= motion->still_travel / (int32_t)(STILL_MEMORY * limits->stuck_ticks);
     motion->still_travel = moved ? 0 : motion->still_travel + base_step;
     motion->pole_rest = moved ? 0 : add(motion->pole_rest, periods);
-    return dead || (motion->pole_rest >= limits->stuck_ticks &&
+    if (moved || motion->pole_rest == periods) {
+        motion->stillness.unexplained = false;
+        begin_stillness(motion);
+    }
+    if (!moved) {
+        explain_stillness(motion, limits, base_step, pole_count, periods);
+    }
+    return dead || (motion->pole_rest >= limits->stuck_ticks && motion->stillness.unexplained &&
                     magnitude(motion->still_travel) >= limits->stuck_travel);
 }
 
@@ -227,7 +279,7 @@ enum wire_fault motion_check(struct motion *motion, const struct motion_limits *
     }
     if (stuck_base(motion, limits, base_step, pole_step, pole_count, periods, duty)) {
         fault = WIRE_FAULT_STUCK_BASE;
-    } else if (stuck_pole(motion, limits, base_step, pole_step, periods)) {
+    } else if (stuck_pole(motion, limits, base_step, pole_step, pole_count, periods)) {
         fault = WIRE_FAULT_STUCK_POLE;
     } else if (steady && reversed_base(motion, limits, base_step, pole_step, pole_count, duty)) {
         fault = WIRE_FAULT_REVERSED_BASE;

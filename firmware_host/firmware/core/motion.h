@@ -33,8 +33,24 @@ struct motion_limits {
     uint64_t pole_phase_per_count;
     float base_push; /* counts a tick squared that duty 1 gives the base at least */
     struct pole_pull pull;
-    float gravity; /* g at the hinge as a jerk of the base, in counts a tick squared */
-    float whirl;   /* of an arm: as much per count a tick squared of its speed, pole level */
+    float count_travel; /* counts that the base leaves its straight path, at most, to turn the pole
+                           by one count */
+    float lean;         /* what gravity turns a pole that leans as far as its zero may be off */
+    float gravity;      /* g at the hinge as a jerk of the base, in counts a tick squared */
+    float whirl;        /* of an arm: as much per count a tick squared of its speed, pole level */
+};
+
+/* What the base did while the pole's count stood still, as far as it should have turned the pole.
+ * In base counts. */
+struct stillness {
+    uint16_t ticks;    /* since it was last begun */
+    int8_t pole_start; /* drift of the pole's count then */
+    bool unexplained;  /* no speed that the pole may have had explains it; until the pole moves */
+    int32_t travel;    /* of the base */
+    float fallen;      /* by which gravity should have turned the pole */
+    float fall_speed;  /* likewise, a tick */
+    float slowest;     /* speeds of the pole at the beginning that explain it, at least */
+    float fastest;     /* and at most */
 };
 
 /* What base and pole gained while the base was accelerated one way. */
@@ -70,6 +86,7 @@ struct motion {
     int8_t pole_drift;    /* counts since the pole last moved by more than one */
     uint16_t pole_rest;   /* ticks since then */
     int32_t still_travel; /* counts that the base travelled meanwhile */
+    struct stillness stillness;
 };
 
 /* Begin anew, as if nothing had moved yet. */

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.identification.fit import Fit, fit
-from sparsectl.hil.identification.rig_file import rig_toml
+from sparsectl.hil.identification.rig_file import counts_per_turn, rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, of_unit, start
 from sparsectl.hil.identification.windows import TICKS, cut
 from sparsectl.hil.journal.trace import Sample
@@ -114,3 +116,35 @@ def test_too_little_motion_is_refused() -> None:
     _, samples = shaken("sensorsini_cartpole", 4, ticks=200)
     with pytest.raises(UserError, match="12 are needed; run a longer trial"):
         cut(samples)
+
+
+GEARED = 600 * 22 / 7
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "reach", "written"),
+    [
+        (2400, 2399.4, 0.4, 2400),  # a data sheet is exact, a fit is not
+        (GEARED, 1885.9, 0.4, GEARED),
+        (GEARED, 1886.6, 0.1, GEARED),
+        (600, 2400.2, 0.4, 2400),  # lines for counts
+        (600, 1885.7, 0.2, 1885.7),  # a gear that the file forgot: no whole number fits
+        (600, 2000.0, 2000.0, 600),  # a journal that tells nothing
+        (-600, -2399.8, 0.4, -2400),
+    ],
+)
+def test_counts_of_the_file_stand_unless_the_journal_contradicts_them(
+    said: float, found: float, reach: float, written: float
+) -> None:
+    rig = load_rig("sensorsini_cartpole")
+    guess = start(replace(rig, pole=replace(rig.pole, counts_per_turn=said)))
+    values = list(guess.values)
+    at = [key(unknown) for unknown in UNKNOWNS].index("pole.counts_per_turn")
+    values[at] = found
+    low, high = list(values), list(values)
+    low[at], high[at] = found - reach, found + reach
+    result = Fit(
+        replace(guess, values=tuple(values)), tuple(low), tuple(high), (0.3, 0.3), 12, 5, True
+    )
+    assert counts_per_turn(result) == written
+    assert tomllib.loads(rig_toml(result, "journal.bin"))["pole"]["counts_per_turn"] == written
