@@ -248,7 +248,8 @@ def reversed_bases() -> list[str]:
         "| rigs, and what drives them | healthy: stopped by REVERSED_BASE | by other checks | "
         "base's encoder reversed: stopped | after, in ticks | base by then, in m/s | motor's wires "
         "swapped: stopped | after, in ticks | pole's encoder reversed: stopped | after, in ticks | "
-        "healthy, a finger against the pole: stopped | pole's encoder freezes: stopped | after, in s |",
+        "healthy, a finger against the pole: stopped | pole's encoder freezes: stopped | "
+        "after, in s |",
         "| --- " * 13 + "|",
     ]
     for name, found in read_json(REVERSED)["cases"].items():
