@@ -141,3 +141,13 @@ def emergency_stop(link: Link) -> bool:
     except (LinkLost, Refused):
         return False
     return True
+
+
+def motor_after_stop(is_acknowledged: bool, link_timeout_ticks: int, period_s: float) -> str:
+    """Describe the state of the motor after a stop was sent, in words."""
+    if is_acknowledged:
+        return "motor off"
+    return (
+        "the board did not answer the stop; it turns the motor off by itself when it has "
+        f"received nothing for {link_timeout_ticks * period_s * 1e3:g} ms"
+    )

@@ -133,6 +133,8 @@ class Session:
     def __init__(self, link: Link, journal: JournalWriter) -> None:
         self.link = link
         self.journal = journal
+        self.has_armed = False
+        """True once the board was asked to arm: its motor may have run."""
         self._mode: Mode | None = None
         self._has_left_safe = False
 
@@ -233,7 +235,9 @@ class Session:
 
     def arm(self) -> None:
         """Arm with the board's present nonce; the next tick is ACTIVE."""
-        self._once("ARM", {State.ARMED, State.ACTIVE}, nonce=self.hello()["arm_nonce"])
+        nonce = self.hello()["arm_nonce"]
+        self.has_armed = True
+        self._once("ARM", {State.ARMED, State.ACTIVE}, nonce=nonce)
         self._has_left_safe = True
 
     def explain(self, error: UserError) -> UserError:

@@ -41,7 +41,7 @@ def centre(config: TrialConfig) -> float:
         SystemExit: a signal or the e-stop key ended it, motor off.
     """
     plan = make_plan(config)
-    with guarded_session(plan, JOURNAL) as opened:
+    with guarded_session(plan, JOURNAL, "moving the base back") as opened:
         return _Centring(plan, opened.session, opened.guard, opened.journal).run()
 
 

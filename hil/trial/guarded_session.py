@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 from sparsectl.common.errors import UserError
 from sparsectl.hil.drives.estop_key import EstopKey
-from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.drives.safety import (
+    Interrupted,
+    InterruptGuard,
+    emergency_stop,
+    motor_after_stop,
+)
+from sparsectl.hil.drives.terminal import say
 from sparsectl.hil.journal.host_time import MonotonicTime, VirtualTime
 from sparsectl.hil.journal.journal import JournalWriter
 from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
-from sparsectl.hil.link.link import Link
+from sparsectl.hil.link.link import Link, LinkLost
 from sparsectl.hil.link.session import Session
 from sparsectl.hil.planning.plan import Plan
 
@@ -33,9 +39,10 @@ class GuardedSession:
 
 
 @contextmanager
-def guarded_session(plan: Plan, journal_name: str) -> Iterator[GuardedSession]:
+def guarded_session(plan: Plan, journal_name: str, what: str) -> Iterator[GuardedSession]:
     """Open the plan's port, and a journal of this name in its folder. An error or an interruption
-    within the block stops the motor.
+    within the block stops the motor, and a person is told of `what` that it ended, how, and what
+    the motor does.
 
     Raises:
         UserError: the port cannot be opened, or what ended the block, with its cause.
@@ -54,9 +61,18 @@ def guarded_session(plan: Plan, journal_name: str) -> Iterator[GuardedSession]:
             session = Session(link, journal)
             try:
                 yield GuardedSession(session, guard, journal)
-            except Interrupted as error:
-                emergency_stop(link)
-                raise SystemExit(error.exit_code) from error
-            except UserError as error:
-                emergency_stop(link)
-                raise session.explain(error) from error
+            except BaseException as error:
+                is_off = emergency_stop(link)
+                motor = motor_after_stop(is_off, plan.config.link_timeout_ticks, plan.rig.period_s)
+                if isinstance(error, Interrupted):
+                    when = f": {motor}" if session.has_armed else " before the motor was armed"
+                    say(f"{what} ended by {error}{when}")
+                    raise SystemExit(error.exit_code) from error
+                if not isinstance(error, UserError):  # a defect of ours, or no memory
+                    if session.has_armed:
+                        say(f"{what} ended by a failure of this program: {motor}")
+                    raise
+                cause = session.explain(error)
+                if isinstance(cause, LinkLost) and session.has_armed:
+                    cause = LinkLost(f"{cause}; {motor}")
+                raise cause from error

@@ -15,7 +15,12 @@ from sparsectl.hil.drives.driving import host_policy, make_drive
 from sparsectl.hil.drives.estop_key import EstopKey
 from sparsectl.hil.drives.host_drives import Commander
 from sparsectl.hil.drives.presence import Presence
-from sparsectl.hil.drives.safety import Interrupted, InterruptGuard, emergency_stop
+from sparsectl.hil.drives.safety import (
+    Interrupted,
+    InterruptGuard,
+    emergency_stop,
+    motor_after_stop,
+)
 from sparsectl.hil.drives.settle import await_rest
 from sparsectl.hil.drives.terminal import say
 from sparsectl.hil.journal.header import Kick
@@ -154,12 +159,8 @@ class _Trial:
     @property
     def motor(self) -> str:
         """Describe the state of the motor after a stop."""
-        if self._has_stopped:
-            return "motor off"
-        timeout_ms = self.config.link_timeout_ticks * self.plan.rig.period_s * 1e3
-        return (
-            "the board did not answer the stop; it turns the motor off by itself when it has "
-            f"received nothing for {timeout_ms:g} ms"
+        return motor_after_stop(
+            self._has_stopped, self.config.link_timeout_ticks, self.plan.rig.period_s
         )
 
     def _in_order(self, link: Link, what: str) -> str:

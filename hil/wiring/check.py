@@ -195,7 +195,7 @@ def _check(plan: Plan, source: Path, out: Path) -> dict[str, Any]:
 
 def _determined(plan: Plan) -> Findings:
     """Open the board and determine the wiring; any trouble stops the motor."""
-    with guarded_session(plan, JOURNAL) as opened:
+    with guarded_session(plan, JOURNAL, "wiring check") as opened:
         return _Check(plan, opened.session, opened.guard, opened.journal).run()
 
 

@@ -15,20 +15,18 @@ from sparsectl.protocol.enums import Fault
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-from reversed_base import (
+from driven_rigs import (
     PUSHES,
     Driver,
     Push,
     Swap,
     at_random,
-    check_library,
-    checked,
     controller,
-    stuck,
     student,
     teacher,
     watched,
 )
+from reversed_base import check_library, checked, stuck
 
 RIGS, SECONDS = 40, 10.0
 FIRST_RIG = 600_000_000

@@ -178,8 +178,8 @@ def test_an_interrupt_of_a_stopped_host_is_told_after_what_the_board_did(
     child.send_signal(signal.SIGCONT)
     _, told = child.communicate(timeout=60)
     what = (
-        r"this program itself did not run for [2-9]\.\d s .*; the board, hearing nothing, stopped "
-        r"the trial: LINK_LOST; after that, SIGINT; motor off"
+        r"this program itself did not run for [2-9]\.\d s .*; the board received nothing and "
+        r"stopped the trial: LINK_LOST; after that, SIGINT; motor off"
     )
     assert re.search(rf"trial ended: {what}, journal ", told), told
     assert child.returncode == 128 + signal.SIGINT
