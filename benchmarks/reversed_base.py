@@ -61,7 +61,7 @@ NUMBERS = (
     *("RIG_TELLING_JERK_COUNTS", "RIG_BASE_SENSE", "RIG_POLE_SENSE", "RIG_BASE_PUSH"),
     *("RIG_PULL_TURN", "RIG_PULL_FALL", "RIG_PULL_SPIN", "RIG_PULL_TWIST"),
     *("RIG_PULL_COUPLED", "RIG_PULL_LEVEL", "RIG_GRAVITY", "RIG_WHIRL"),
-    *("RIG_POLE_COUNT_TRAVEL", "RIG_LEAN"),
+    "RIG_POLE_COUNT_TRAVEL",
 )
 """In the order in which the C below takes them."""
 
@@ -77,7 +77,7 @@ int run(const double *n, uint64_t phase, const int32_t *base, const int32_t *pol
         .pull = {.turn = (float)n[10], .fall = (float)n[11], .spin = (float)n[12],
                  .twist = (float)n[13], .coupled = (float)n[14], .level = (float)n[15]},
         .gravity = (float)n[16], .whirl = (float)n[17],
-        .count_travel = (float)n[18], .lean = (float)n[19],
+        .count_travel = (float)n[18],
     };
     struct motion motion;
     motion_reset(&motion);

@@ -39,7 +39,6 @@ _STOPPING_S = 2.0
 _STUCK_S = 0.1
 _TELLING_DUTY = 0.35  # of the largest: less may be lost to dead zone and friction
 _ANSWERS_S = 0.2  # a rig that is driven has given three telling answers by then
-_ZERO_RAD = 0.02  # by which the pole's zero may be off: it hangs with friction
 _PULL_MARGIN = 1.25  # a unit's pole may drag its base harder than the rig's masses say
 _BASE_STOP, _POLE_STOP = 1 / 8, 1 / 16  # of the rate limits: nothing stops dead from there
 _LINK_MOST_S = 0.2  # no host may ask for more patience
@@ -156,15 +155,13 @@ def _hidden(rig: RigConstants) -> dict[str, str]:
     gravity, and an arm's speed of one count a tick."""
     numbers, period_s, unit = rig.pole_pull, rig.period_us * 1e-6, rig.base_unit
     gravity = numbers.push / LEAST_PUSH_G  # g at the hinge, in the base's unit
-    pull = gravity * period_s**2 / unit
     # Travel of the base that turns the pole by a radian. A cart's pole may be as long as any.
     least_fall = numbers.fall / _PULL_MARGIN if numbers.level else min(numbers.fall, HEAVIEST.fall)
     length = gravity / least_fall if least_fall else 0.0
     return {
-        "RIG_GRAVITY": _float(pull),
+        "RIG_GRAVITY": _float(gravity * period_s**2 / unit),
         "RIG_WHIRL": _float(gravity / numbers.fall * unit if numbers.level else 0.0),
         "RIG_POLE_COUNT_TRAVEL": _float(length * rig.pole_rad / unit),
-        "RIG_LEAN": _float(pull * (_ZERO_RAD + rig.pole_rad)),
     }
 
 

@@ -117,7 +117,6 @@ static const struct safety_limits LIMITS = {
             .base_push = 10.0f,
             .pull = {.turn = 0.005f, .fall = 14.0f, .coupled = 0.3f},
             .count_travel = 2.0f,
-            .lean = 0.8f,
             .gravity = 40.0f,
         },
 };

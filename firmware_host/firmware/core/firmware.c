@@ -48,7 +48,6 @@ static const struct safety_limits LIMITS = {
                     .level = RIG_PULL_LEVEL,
                 },
             .count_travel = RIG_POLE_COUNT_TRAVEL,
-            .lean = RIG_LEAN,
             .gravity = RIG_GRAVITY,
             .whirl = RIG_WHIRL,
         },

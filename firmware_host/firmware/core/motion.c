@@ -14,6 +14,7 @@
 #define STILL_MEMORY 4u  /* in stuck_ticks: the base's earlier travel is forgotten */
 #define STILL_WINDOW 2u  /* in stuck_ticks: a still pole's motion is reckoned over so long */
 #define UNBOUNDED 1e9f   /* counts a tick */
+#define ZERO_LEAN 0.04f  /* rad: the pole hangs with friction, and its count stands for an angle */
 #define HELD_MEMORY 2u   /* in stuck_ticks: no pole holds a base for as long */
 #define JITTER 0.05f     /* of a period, by which a tick may come early or late */
 #define GRAVITY_MARGIN 1.25f
@@ -148,8 +149,8 @@ static bool reversed_pole(struct motion *motion, const struct motion_limits *lim
     const float driven = (limits->pole_sense > 0 ? -c : c) * (float)base_jerk;
     if (answer->way == 0) {
         answer->way = driven < 0.0f ? -1 : 1;
-        answer->base_start = magnitude(motion->base_step);
-        answer->pole_start = magnitude(motion->pole_step);
+        answer->base_start = add(0, (uint32_t)magnitude(motion->base_step));
+        answer->pole_start = add(0, (uint32_t)magnitude(motion->pole_step));
     }
     const float floor = ANSWER_FLOOR * (float)limits->telling_jerk;
     answer->driven += (float)answer->way * driven - floor -
@@ -179,17 +180,19 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
     const float push = duty < 0.0f ? -duty : duty;
     const bool dead = stopped_dead(&motion->base_still, &motion->base_speed, base_step,
                                    limits->base_stop, periods);
-    motion->base_drift += base_step;
+    const int32_t drift = motion->base_drift + base_step;
+    const bool moved = magnitude(drift) > DITHER;
+    motion->base_drift = (int8_t)(moved ? 0 : drift);
     motion->base_rest = add(motion->base_rest, periods);
-    if (magnitude(motion->base_drift) > DITHER) {
-        motion->base_drift = 0;
+    if (moved) {
         motion->base_rest = 0;
         motion->driven_still = 0;
         motion->held = false;
     } else if (push >= limits->stuck_duty) {
         motion->driven_still = add(motion->driven_still, periods);
-        motion->held |=
-            push * limits->base_push <= dragged(motion, limits, base_step, pole_step, pole_count);
+        if (push * limits->base_push <= dragged(motion, limits, base_step, pole_step, pole_count)) {
+            motion->held = true;
+        }
     }
     return dead || (motion->driven_still >= limits->stuck_ticks &&
                     (!motion->held || motion->base_rest >= HELD_MEMORY * limits->stuck_ticks));
@@ -197,10 +200,9 @@ static bool stuck_base(struct motion *motion, const struct motion_limits *limits
 
 static void begin_stillness(struct motion *motion) {
     struct stillness *still = &motion->stillness;
-    const bool unexplained = still->unexplained;
-    memset(still, 0, sizeof *still);
-    still->unexplained = unexplained;
+    still->ticks = 0;
     still->pole_start = motion->pole_drift;
+    still->travel = 0;
     still->slowest = -UNBOUNDED;
     still->fastest = UNBOUNDED;
 }
@@ -214,28 +216,30 @@ static void begin_stillness(struct motion *motion) {
 static void explain_stillness(struct motion *motion, const struct motion_limits *limits,
                               int32_t base_step, int32_t pole_count, uint32_t periods) {
     struct stillness *still = &motion->stillness;
-    if (still->ticks >= STILL_WINDOW * limits->stuck_ticks) {
+    const uint16_t window = STILL_WINDOW * limits->stuck_ticks;
+    const uint32_t after = still->ticks + periods;
+    if (after > (window < UINT8_MAX ? window : UINT8_MAX)) {
         begin_stillness(motion); /* what its zero may be off grows with the square of time */
+        return;
     }
     float s, c;
     angle_sin_cos(angle_pole_phase(pole_count, limits->pole_phase_per_count), &s, &c);
     const bool backwards = (limits->pole_phase_per_count >> 63) != 0;
     const bool along = (limits->pole_sense > 0) != backwards;
-    const float step = (float)base_step, passed = (float)periods;
-    still->ticks = add(still->ticks, periods);
+    still->ticks = (uint8_t)after;
     still->travel += base_step;
-    still->fall_speed += passed * s * (limits->gravity + limits->whirl * c * step * step);
-    still->fallen += passed * still->fall_speed;
-    const float turned = (along ? -c : c) * (float)still->travel + still->fallen;
-    const float ticks = (float)still->ticks;
+    const float ticks = (float)still->ticks, travel = (float)still->travel;
+    const float fall = 0.5f * limits->gravity * ticks * ticks;
+    const float turned =
+        (along ? -c : c) * travel + s * (fall + 0.5f * limits->whirl * c * travel * travel);
     const float shown = (float)(1 + magnitude(motion->pole_drift - still->pole_start));
-    const float error = shown * limits->count_travel + STEP_NOISE +
-                        2.0f * JITTER * (float)magnitude(base_step) +
-                        0.5f * limits->lean * ticks * ticks;
+    const float error = shown * limits->count_travel + STEP_NOISE + ZERO_LEAN * fall;
     const float least = (-error - turned) / ticks, most = (error - turned) / ticks;
     still->slowest = still->slowest > least ? still->slowest : least;
     still->fastest = least_of(still->fastest, most);
-    still->unexplained |= still->slowest > still->fastest;
+    if (still->slowest > still->fastest) {
+        motion->unexplained = true;
+    }
 }
 
 /* With one channel of an encoder dead, the other makes the count flicker, which is not motion. But
@@ -255,13 +259,13 @@ static bool stuck_pole(struct motion *motion, const struct motion_limits *limits
     motion->still_travel = moved ? 0 : motion->still_travel + base_step;
     motion->pole_rest = moved ? 0 : add(motion->pole_rest, periods);
     if (moved || motion->pole_rest == periods) {
-        motion->stillness.unexplained = false;
+        motion->unexplained = false;
         begin_stillness(motion);
     }
     if (!moved) {
         explain_stillness(motion, limits, base_step, pole_count, periods);
     }
-    return dead || (motion->pole_rest >= limits->stuck_ticks && motion->stillness.unexplained &&
+    return dead || (motion->pole_rest >= limits->stuck_ticks && motion->unexplained &&
                     magnitude(motion->still_travel) >= limits->stuck_travel);
 }
 

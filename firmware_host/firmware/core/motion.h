@@ -35,31 +35,27 @@ struct motion_limits {
     struct pole_pull pull;
     float count_travel; /* counts that the base leaves its straight path, at most, to turn the pole
                            by one count */
-    float lean;         /* what gravity turns a pole that leans as far as its zero may be off */
     float gravity;      /* g at the hinge as a jerk of the base, in counts a tick squared */
     float whirl;        /* of an arm: as much per count a tick squared of its speed, pole level */
 };
 
-/* What the base did while the pole's count stood still, as far as it should have turned the pole.
- * In base counts. */
+/* What the base did while the pole's count stood still, as far as it should have turned the pole:
+ * the speeds of the pole at the beginning that explain it, in base counts a tick. */
 struct stillness {
-    uint16_t ticks;    /* since it was last begun */
+    uint8_t ticks;     /* since it was last begun */
     int8_t pole_start; /* drift of the pole's count then */
-    bool unexplained;  /* no speed that the pole may have had explains it; until the pole moves */
-    int32_t travel;    /* of the base */
-    float fallen;      /* by which gravity should have turned the pole */
-    float fall_speed;  /* likewise, a tick */
-    float slowest;     /* speeds of the pole at the beginning that explain it, at least */
-    float fastest;     /* and at most */
+    int32_t travel;    /* of the base since then */
+    float slowest;
+    float fastest;
 };
 
 /* What base and pole gained while the base was accelerated one way. */
 struct answer {
-    int8_t way;         /* in which the pole has to turn; 0: no sum has begun */
-    float driven;       /* counts a tick that the base gained, less what gravity may hide */
-    int32_t turned;     /* counts a tick that the pole gained that way */
-    int32_t base_start; /* speeds when the sum began */
-    int32_t pole_start;
+    int8_t way;          /* in which the pole has to turn; 0: no sum has begun */
+    float driven;        /* counts a tick that the base gained, less what gravity may hide */
+    int32_t turned;      /* counts a tick that the pole gained that way */
+    uint16_t base_start; /* speeds when the sum began */
+    uint16_t pole_start;
 };
 
 struct motion {
@@ -69,10 +65,12 @@ struct motion {
     int32_t pole_speed;
     uint16_t base_still;   /* ticks without a step of more than one count */
     uint16_t pole_still;   /* likewise */
-    int32_t base_drift;    /* counts since the base last moved by more than one */
+    int8_t base_drift;     /* counts since the base last moved by more than one */
     uint16_t driven_still; /* ticks driven hard since then */
     uint16_t base_rest;    /* all ticks since then */
-    bool held;             /* by its pole, at one of them, maybe */
+    bool held : 1;         /* by its pole, at one of them, maybe */
+    bool after_gap : 1;    /* the last step took more than one period */
+    bool unexplained : 1;  /* since the pole last moved: no speed explains its stillness */
     float duty;            /* that held before the last tick */
     float duty_before;     /* and the one before it */
     int32_t gained;        /* counts a tick: of a base driven against its motion, since when it was
@@ -82,7 +80,6 @@ struct motion {
     int8_t pole_answers;   /* right responses to jerks of the base, less the wrong ones, until
                               either are enough */
     struct answer answer;
-    bool after_gap;       /* the last step took more than one period */
     int8_t pole_drift;    /* counts since the pole last moved by more than one */
     uint16_t pole_rest;   /* ticks since then */
     int32_t still_travel; /* counts that the base travelled meanwhile */
