@@ -86,7 +86,7 @@ class Expectation:
         for name, expected in self._fixed().items():
             if hello[name] != expected and hello[name] != float32(expected):
                 raise UserError(
-                    f"{name} is {_short(hello[name])} on the board, {_short(expected)} in rig "
+                    f"{name} is {_shown(hello[name], expected)} in rig "
                     f"{self.rig_name} and its policy; build and flash for this rig, or name its "
                     "own with --rig"
                 )
@@ -337,5 +337,12 @@ def _plain(hello: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value.hex() if isinstance(value, bytes) else value for key, value in hello.items()}
 
 
-def _short(value: Any) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+def _shown(on_board: Any, here: Any) -> str:
+    """Return "A on the board, B" with as many digits of two floats as tell them apart."""
+    texts = str(on_board), str(here)
+    if isinstance(on_board, float):
+        for digits in range(6, 10):
+            texts = f"{on_board:.{digits}g}", f"{float(here):.{digits}g}"
+            if texts[0] != texts[1]:
+                break
+    return f"{texts[0]} on the board, {texts[1]}"

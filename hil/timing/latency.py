@@ -57,6 +57,9 @@ class Latency:
         return float(sum(getattr(self, name) for name in SEGMENTS))
 
 
+LEAST_POSITIVE = 0.9
+"""Share of the ticks in which both ways on the line must take time to be believed."""
+
 SEGMENTS = tuple(
     field.name for field in fields(Latency) if field.name not in ("tick", "end_to_end")
 )
@@ -81,18 +84,30 @@ def latencies(journal: Journal, relation: ClockRelation) -> Iterator[Latency]:
 
 
 def summarise(found: list[Latency], relation: ClockRelation) -> dict[str, Any] | None:
-    """Return percentiles of each segment, and how well they add up; None without a tick."""
+    """Return percentiles of each segment, and how well they add up; None without a tick.
+
+    The ways there and back take time: where one is below 0 beyond the clock relation's error, the
+    clocks have moved against each other (an emulator's, or a short trial of a board without a
+    crystal), and how the round trip divides into `up` and `down` is not known: None.
+    """
     if not found:
         return None
     rest = np.abs([each.total - each.end_to_end for each in found])
     wire = np.array([min(each.up, each.down) for each in found])
+    never_negative = float(np.mean(wire >= -relation.error_us))
+    known = SEGMENTS
+    if never_negative < LEAST_POSITIVE:
+        known = tuple(name for name in SEGMENTS if name not in ("up", "down"))
     return {
-        **{name: _percentiles_unless_none(found, name) for name in SEGMENTS},
+        **{
+            name: _percentiles_unless_none(found, name) if name in known else None
+            for name in SEGMENTS
+        },
         "end_to_end": percentiles([each.end_to_end for each in found]),
         "ticks": len(found),
         "sum_within_20_us": round(float(np.mean(rest <= TOLERANCE_US)), 6),
         "sum_error_max": round(float(rest.max()), 3),
-        "wire_never_negative": round(float(np.mean(wire >= -relation.error_us)), 6),
+        "wire_never_negative": round(never_negative, 6),
     }
 
 

@@ -54,7 +54,7 @@ def board(timid: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
     [
         ({"pole_rad_per_count": 2e-3}, "pole_rad_per_count is 0.002"),
         ({"base_unit_per_count": 1e-4}, "base_unit_per_count is"),
-        ({"base_limit": 0.3}, "base_limit is 0.300000012 on the board, 0.198 in rig"),
+        ({"base_limit": 0.3}, "base_limit is 0.3 on the board, 0.198 in rig"),
         ({"max_duty": 0.5}, "max_duty is 0.5 on the board"),
         ({"base_rate_limit": 9.0}, "base_rate_limit is 9 on the board, 2 in rig"),
         ({"pole_rate_limit": 99.0}, "pole_rate_limit is 99 on the board, 60 in rig"),

@@ -122,6 +122,8 @@ def test_a_wrong_clock_relation_shows_on_the_wire() -> None:
     summary = summarise(list(latencies(journal, wrong)), wrong)
     assert summary is not None
     assert summary["wire_never_negative"] == 0.0 and summary["sum_within_20_us"] == 1.0
+    assert summary["up"] is None and summary["down"] is None  # no way takes less than no time
+    assert summary["sensing"] is not None and summary["end_to_end"] is not None
 
 
 def test_without_a_tick_there_is_nothing_to_say() -> None:
