@@ -206,9 +206,15 @@ class _Trial:
             link, usual = session.link, find_board(self.config.board).baud
             if link.counters.corrupt or self.plan.baud != usual:
                 came = "bytes arrive, but no frame" if link.counters.corrupt else "nothing comes"
+                board = self.config.board
+                what = f"board {board} speaks {usual}: leave --baud out, or name its --board"
+                if self.plan.baud == usual:
+                    what = (
+                        f"is it another device's port? If it is another board than {board}, name "
+                        "its --board; if it has another firmware, build and flash it"
+                    )
                 raise LinkLost(
-                    f"{came} from the board on {link.port} at {self.plan.baud} baud; board "
-                    f"{self.config.board} speaks {usual}: leave --baud out, or name its --board"
+                    f"{came} from the board on {link.port} at {self.plan.baud} baud; {what}"
                 ) from error
             raise
 

@@ -50,8 +50,15 @@ def test_a_busy_line_is_named() -> None:
     )
 
 
-def test_another_speed_than_the_boards_is_named(short: Short) -> None:
-    """What a board at another speed sends arrives as bytes that are no frame."""
+@pytest.mark.parametrize(
+    ("baud", "what"),
+    [
+        (115_200, "board host speaks 230400: leave --baud out"),
+        (None, "is it another device's port?"),  # the board's own: then the speed is not to blame
+    ],
+)
+def test_bytes_that_are_no_frames_are_explained(short: Short, baud: int | None, what: str) -> None:
+    """What a board at another speed sends arrives as such, and what any other device sends."""
     ours, theirs = pty.openpty()
     done = threading.Event()
 
@@ -63,11 +70,11 @@ def test_another_speed_than_the_boards_is_named(short: Short) -> None:
     thread.start()
     try:
         with pytest.raises(UserError, match="bytes arrive, but no frame from") as caught:
-            run_trial(short(port=os.ttyname(theirs), baud=115_200))
+            run_trial(short(port=os.ttyname(theirs), baud=baud))
     finally:
         done.set()
         thread.join()
         os.close(ours)
         os.close(theirs)
-    assert "at 115200 baud; board host speaks 230400: leave --baud out" in str(caught.value)
+    assert f"at {baud or 230_400} baud; {what}" in str(caught.value)
     assert caught.value.exit_code == 4
