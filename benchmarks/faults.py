@@ -270,10 +270,12 @@ def reversed_bases() -> list[str]:
                 cells.append(f"{row['speed']['median']:.2f}, at most {row['speed']['most']:.2f}")
         pushed = (_pushed(row) for row in found.get("pushed", ()))
         cells.append("; ".join(pushed) or "-")
-        frozen = found["frozen"]
-        cells.append(f"{sum(frozen['by'].values())} of {frozen['rigs']}")
-        seconds = frozen["seconds"]
-        cells.append(f"{seconds['median']:.2f}, 9 of 10 by {seconds['of_nine_tenths']:.2f}")
+        if (frozen := found.get("frozen")) is None:
+            cells += ["-", "-"]
+        else:
+            seconds = frozen["seconds"]
+            cells.append(f"{sum(frozen['by'].values())} of {frozen['rigs']}")
+            cells.append(f"{seconds['median']:.2f}, 9 of 10 by {seconds['of_nine_tenths']:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
