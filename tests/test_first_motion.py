@@ -71,7 +71,7 @@ def test_the_nucleos_pins_are_those_of_its_board() -> None:
 
 
 def test_its_lines_of_a_rig_file_go_into_the_rig_of_the_other_page(tmp_path: Path) -> None:
-    rig = re.findall(r"```toml\n(.*?)```", RIGS, re.DOTALL)[1]  # the whole one
+    rig = re.findall(r"```toml\n(.*?)```", RIGS, re.DOTALL)[2]  # the whole one
     switch, motor = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     rig = re.sub(r"(?m)^(limit = .*)$", lambda match: f"{match.group(1)}\n{switch}", rig, count=1)
     rig = re.sub(r"\[motor\].*?(?=\[start\])", lambda match: motor + "\n", rig, flags=re.DOTALL)

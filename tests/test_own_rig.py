@@ -39,7 +39,7 @@ def toml_blocks() -> list[str]:
 
 @pytest.fixture(scope="module")
 def rig_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    text = toml_blocks()[1]
+    text = toml_blocks()[2]
     path = tmp_path_factory.mktemp("rig") / "my_rig.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -72,10 +72,13 @@ def test_the_environment_is_a_good_one(rig_file: Path) -> None:
     check_env(gymnasium.make(OWN_RIG, rig=str(rig_file)).unwrapped, skip_render_check=True)
 
 
-def test_the_first_file_is_enough_for_a_policy_for_any_rig(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("block", "family"), [(0, "cartpole"), (1, "furuta")])
+def test_the_first_files_are_enough_for_a_policy_for_any_rig(
+    block: int, family: str, tmp_path: Path
+) -> None:
     path = tmp_path / "my_rig.toml"
-    path.write_text(toml_blocks()[0], encoding="utf-8")
-    ranges = load_ranges("cartpole")
+    path.write_text(toml_blocks()[block], encoding="utf-8")
+    ranges = load_ranges(family)
     whole = whole_rig(path, ranges)
     assert not outside_of(whole, ranges)
     assert whole.rig.firmware_constants().period_us == 10_000
@@ -88,7 +91,7 @@ def test_firmware_gets_its_numbers(rig_file: Path) -> None:
 
 
 def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> None:
-    _, whole, rotary, _ = toml_blocks()
+    _, _, whole, rotary, _ = toml_blocks()
     for part in re.split(r"\n(?=\[)", rotary.strip()):
         head = part.partition("\n")[0] if part.startswith("[") else "model ="
         start = whole.index(head.split("]")[0])
@@ -110,7 +113,7 @@ def test_the_rotary_lines_make_it_an_arm_that_moves_its_pole(tmp_path: Path) -> 
 
 
 def test_the_lines_of_a_bang_bang_drive_make_a_rig_with_choices(tmp_path: Path) -> None:
-    _, whole, _, duties = toml_blocks()
+    _, _, whole, _, duties = toml_blocks()
     head, _, lines = duties.partition("\n")
     path = tmp_path / "bang_bang.toml"
     start = whole.index(head)
