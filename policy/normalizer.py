@@ -8,16 +8,14 @@ contains them.
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.npz_file import BadNpz, read_arrays
 
 Array = NDArray[np.float32]
 
@@ -87,14 +85,8 @@ def _arrays(path: Path) -> dict[str, NDArray[np.float64]]:
     if not path.is_file():
         raise UserError(f"no normaliser at {path}; make one of VecNormalize's: {SAVE}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(info.file_size for info in archive.infolist())
-        if unpacked > BYTES_LIMIT:
-            raise UserError(f"{path} unpacks to {unpacked} bytes; the limit is {BYTES_LIMIT}")
-        with np.load(path, allow_pickle=False) as file:
-            names = {"mean", "var", "epsilon", "clip"} & set(file.files)
-            found: dict[str, Any] = {name: file[name] for name in names}
+        found = read_arrays(path, ("mean", "var", "epsilon", "clip"), BYTES_LIMIT)
         return {name: np.asarray(array, np.float64) for name, array in found.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
+    except (BadNpz, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{path} is not an npz of arrays ({reason}); make it: {SAVE}") from error

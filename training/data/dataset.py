@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.acting.networks import Array
-from sparsectl.policy.choices import Choices, choices_of
+from sparsectl.policy.choices import VALUES, Choices, choices_of
 from sparsectl.policy.signals_json import check_signals, normaliser
 from sparsectl.policy.tasks import heads_of
 
@@ -21,7 +21,7 @@ TABLE = 2
 """Dimensions of an array with a row per transition and a column per number."""
 IN_ROWS = "it needs a row per transition and a column per number"
 TIE = 1e-4
-"""Values of choices that differ by less, as a share of the largest one's size or of 1, are equal:
+"""Values of choices that differ by less, as a share of the larger one's size or of 1, are equal:
 those of a batch and of a single row differ by rounding."""
 
 VALUES_KIND = "values"
@@ -199,10 +199,14 @@ def _array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...]) -
         return array.astype(np.bool_, copy=False)
     if array.dtype.kind not in "fiu":
         raise UserError(f"{path}: `{name}` is {array.dtype}; it must be float32")
-    values = array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is told
+        values = array.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise UserError(f"{path}: `{name}` has NaN or infinity, first in row {row}; remove it")
+        mend = "remove it"
+        if name in VALUES and not np.isnan(values).any() and not (values == np.inf).any():
+            mend = "give choices that are masked a value far below the others, such as -1e8"
+        raise UserError(f"{path}: `{name}` has NaN or infinity, first in row {row}; {mend}")
     return values
 
 
@@ -228,7 +232,9 @@ def _check_best(
     chosen = values[rows, arrays["teacher_actions"][:, 0].astype(np.int64) - choices.first]
     # In float64, since a difference of float32 may overflow.
     less = best.astype(np.float64) - chosen.astype(np.float64)
-    other = less > TIE * np.maximum(1, np.abs(values).max(axis=1))
+    # Beside these two alone: a masked choice may have the least number there is.
+    size = np.maximum(np.abs(best), np.abs(chosen)).astype(np.float64)
+    other = less > TIE * np.maximum(1, size)
     if other.any():
         name = in_file["teacher_values"]
         raise UserError(
@@ -241,7 +247,8 @@ def _check_best(
 
 def _check_bounds(path: Path, arrays: dict[str, Any], signals: dict[str, Any]) -> None:
     *_, low, high = normaliser(signals)
-    slack = 1e-5 * np.where(np.isfinite(high - low), high - low, 1)
+    width = high.astype(np.float64) - low
+    slack = 1e-5 * np.where(np.isfinite(width), width, 1)
     for name in ("actions", "teacher_actions"):
         outside = (arrays[name] < low - slack) | (arrays[name] > high + slack)
         if outside.any():

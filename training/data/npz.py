@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,14 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
+from sparsectl.common.npz_file import DAMAGED, BadNpz, read_arrays
 from sparsectl.policy.choices import VALUES, Choices
 from sparsectl.policy.signals_json import check_signals
 from sparsectl.training.data.dataset import (
     ARRAYS,
     IN_ROWS,
     TABLE,
+    TASK_ROWS,
     VALUES_KIND,
     Dataset,
     best_choices,
@@ -95,21 +96,18 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
-        if unpacked > BYTES_LIMIT:
-            raise UserError(f"{path} unpacks to {unpacked} bytes; the limit is {BYTES_LIMIT}")
-        if unpacked > max(PACKED_LIMIT, MOST_PACKED * path.stat().st_size):
-            raise UserError(
-                f"{path} unpacks {path.stat().st_size:,} bytes to {unpacked:,}, as no transitions "
-                "do; make it anew, or save it by numpy.savez"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            known = (*ARRAYS, *VALUES, "metadata")
-            wanted = [name for name in known if name in archive.files]
-            return {name: archive[name] for name in wanted}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
+    except (OSError, *DAMAGED, ValueError):
+        unpacked = 0  # what is wrong is told below
+    if max(PACKED_LIMIT, MOST_PACKED * path.stat().st_size) < unpacked <= BYTES_LIMIT:
         raise UserError(
-            f"{path} is not a complete npz of plain arrays ({reason}); make it again"
+            f"{path} unpacks {path.stat().st_size:,} bytes to {unpacked:,}, as no transitions "
+            "do; make it anew, or save it by numpy.savez"
+        )
+    try:
+        return read_arrays(path, (*ARRAYS, *VALUES, "metadata"), BYTES_LIMIT)
+    except BadNpz as error:
+        raise UserError(
+            f"{path} is not a complete npz of plain arrays ({error}); make it again"
         ) from error
 
 
@@ -118,7 +116,7 @@ def _metadata(path: Path, header: NDArray[Any] | None) -> dict[str, Any]:
         return {"environment": None, "teacher": None}
     try:
         metadata = json.loads(header.astype(np.uint8).tobytes())
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: its metadata is not JSON; make it again") from error
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise UserError(f"{path}: its metadata is not of a {FORMAT}; make it again")
@@ -126,7 +124,11 @@ def _metadata(path: Path, header: NDArray[Any] | None) -> dict[str, Any]:
         version = metadata.get("version")
         raise UserError(f"{path} has version {version}; this program reads version {VERSION}")
     check_signals(metadata.get("signals"), f"{path}: signals")
-    return metadata
+    for name, kind in (("environment", str), ("teacher", dict)):
+        if not isinstance(metadata.get(name), kind | None):
+            raise UserError(f"{path}: its metadata has {metadata[name]!r} as {name}; make it again")
+    # What several datasets joined have; a file is one task's.
+    return {name: value for name, value in metadata.items() if name not in (TASK_ROWS, "tasks")}
 
 
 def _plain_signals(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

@@ -19,7 +19,11 @@ from typing import Any
 import gymnasium
 
 from sparsectl.common.errors import UserError
-from sparsectl.training.environments.checked_environment import RAISED, CheckedEnvironment
+from sparsectl.training.environments.checked_environment import (
+    RAISED,
+    CheckedEnvironment,
+    own_attribute,
+)
 from sparsectl.training.environments.families import made_of_family
 from sparsectl.training.environments.flat_observation import FlatObservation, is_flat
 
@@ -194,7 +198,7 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
 
         tell_warnings()
     for side in ("observation_space", "action_space"):
-        if not isinstance(getattr(environment, side, None), gymnasium.Space):
+        if not isinstance(own_attribute(environment, side), gymnasium.Space):
             raise UserError(f"{parts.id} has no {side}; set it to a gymnasium.spaces.Box")
     for wrapper in parts.wrappers:
         environment = _wrapped(environment, wrapper)
@@ -292,9 +296,11 @@ def _imported(module: str, asked_by: str) -> Any:
         return importlib.import_module(module)
     except RAISED as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
+        mend = "run in the folder that has it, or name that folder in PYTHONPATH"
+        if module.endswith(".py"):
+            mend = f"name the module, {Path(module).stem}, not its file; {mend}"
         raise UserError(
-            f"{asked_by}: cannot import {module} ({type(error).__name__}: {reason}); run in the "
-            "folder that has it, or name that folder in PYTHONPATH"
+            f"{asked_by}: cannot import {module} ({type(error).__name__}: {reason}); {mend}"
         ) from error
 
 

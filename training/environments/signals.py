@@ -9,11 +9,17 @@ import gymnasium
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.choices import Choices
 from sparsectl.policy.signals import INDEX
-from sparsectl.policy.signals_json import IMAGE, check_signals
-from sparsectl.training.environments.checked_environment import CheckedEnvironment
+from sparsectl.policy.signals_json import IMAGE, check_signals, normaliser
+from sparsectl.policy.tasks import MOST_CHOICES
+from sparsectl.training.environments.checked_environment import (
+    LARGEST,
+    CheckedEnvironment,
+    own_attribute,
+)
 
 JSON = dict[str, Any]
 IMAGE_SHAPE = "image_shape"
@@ -53,34 +59,117 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
             one choice among a few, or its own signals are none.
     """
     name = environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+    spaces = {"observation": environment.observation_space, "action": environment.action_space}
+    for side, space in spaces.items():
+        if isinstance(space, gymnasium.spaces.Box) and 0 in space.shape:
+            raise UserError(f"{name} has {side}s {space}, of no numbers at all")
     layer: Any = environment
     while layer is not None:
         if (own := getattr(layer, "signals", None)) is not None:
-            check_signals(own, f"{name}: signals")
-            signals: JSON = own
-            return signals
+            return _own_signals(own, spaces, name)
         layer = layer.env if isinstance(layer, PASSIVE) else None
-    spaces = {"observation": environment.observation_space, "action": environment.action_space}
     if not _is_vector(observed := spaces["observation"]):
         # Gymnasium makes a Sequence of a Sequence: its length differs from step to step.
         mend = FLATTENED if _is_box_when_flat(observed) else "wrap it so that it is one"
         raise UserError(f"{name} has observations {observed}; {VECTORS}: {mend}")
-    names = image = None
-    if environment.has_wrapper_attr(IMAGE_SHAPE):
-        image = environment.get_wrapper_attr(IMAGE_SHAPE)
-    if environment.has_wrapper_attr(NAMES):
-        names = environment.get_wrapper_attr(NAMES)
+    size = observed.shape[0]
+    image, names = _image(environment, size, name), _names(environment, size, name)
     return {
-        "observation": _as_image(_plain(spaces["observation"], "o", names), image),
+        "observation": _as_image(_plain(observed, "o", names), image),
         "action": _actions(spaces["action"], name),
         "frames": 1,
-        "period_s": float(getattr(environment.unwrapped, "dt", 0.0)),
+        "period_s": _period(environment),
         "rig": None,
-        **({} if image is None else {IMAGE: list(image)}),
+        **({} if image is None else {IMAGE: image}),
     }
 
 
-def _as_image(entries: list[JSON], image: tuple[int, int, int] | None) -> list[JSON]:
+def _own_signals(own: Any, spaces: dict[str, Any], name: str) -> JSON:
+    """Return an environment's own signals, if they are of its spaces.
+
+    Raises:
+        UserError: they are not signals, of another size than the spaces, or have limits of actions
+            beyond the space's.
+    """
+    check_signals(own, f"{name}: signals")
+    signals: JSON = own
+    offset, _, action_offset, _, low, high = normaliser(signals)
+    sizes = {"observation": offset.size, "action": action_offset.size}
+    for side, space in spaces.items():
+        if not isinstance(space, gymnasium.spaces.Box):
+            continue
+        if space.shape != (sizes[side],):
+            raise UserError(
+                f"{name}: signals describe {sizes[side]} numbers of an {side}, its {side}_space "
+                f"has the shape {space.shape}; mend the signals"
+            )
+        if side == "action" and _beyond(space, low, high):
+            raise UserError(
+                f"{name}: signals let actions be from {low.tolist()} to {high.tolist()}, its "
+                f"action_space from {space.low.tolist()} to {space.high.tolist()}; mend the signals"
+            )
+    return signals
+
+
+def _beyond(space: gymnasium.spaces.Box, low: Array, high: Array) -> bool:
+    """Return whether limits, which are float32, let actions leave a space, which may be float64."""
+    with np.errstate(over="ignore"):
+        lowest, highest = space.low.astype(np.float32), space.high.astype(np.float32)
+    return bool(((low < lowest) | (high > highest)).any())
+
+
+def _period(environment: gymnasium.Env[Any, Any]) -> float:
+    """Return the seconds of a step where an environment says them as MuJoCo's do, by its `dt`; 0:
+    not known."""
+    try:
+        period = float(own_attribute(environment.unwrapped, "dt"))
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return period if 0 < period < math.inf else 0.0
+
+
+def _image(environment: gymnasium.Env[Any, Any], size: int, name: str) -> list[int] | None:
+    """Return height, width and channels if an observation is an image.
+
+    Others may have an attribute of that name too, for something else.
+    """
+    said = _said_by(environment, IMAGE_SHAPE)
+    if said is None:
+        return None
+    try:
+        shape = [int(number) for number in said]
+    except (TypeError, ValueError):
+        shape = []
+    if len(shape) != 3 or min(shape) < 1 or math.prod(shape) != size:
+        warn(
+            f"{name} has {IMAGE_SHAPE} {said!r}, which is no height, width and channels of its "
+            f"{size} observations; they are taken for a plain vector"
+        )
+        return None
+    return shape
+
+
+def _names(environment: gymnasium.Env[Any, Any], size: int, name: str) -> list[str] | None:
+    """Return the observations' own names, one for each, if they have any."""
+    said = _said_by(environment, NAMES)
+    if said is None:
+        return None
+    names = list(said) if isinstance(said, (list, tuple)) else []
+    if len(set(map(str, names))) != size or not all(isinstance(text, str) for text in names):
+        warn(
+            f"{name} has {NAMES} that are not a name for each of its {size} observations; they "
+            "are called o0, o1 and so on"
+        )
+        return None
+    return names
+
+
+def _said_by(environment: gymnasium.Env[Any, Any], name: str) -> Any:
+    """Return an attribute of an environment or of one of its wrappers; None: none has it."""
+    return environment.get_wrapper_attr(name) if environment.has_wrapper_attr(name) else None
+
+
+def _as_image(entries: list[JSON], image: list[int] | None) -> list[JSON]:
     """Scale pixels of one range, such as 0 to 255, to at most 1."""
     ranges = {(entry["low"], entry["high"]) for entry in entries}
     if image is None or len(ranges) > 1 or entries[0]["low"] != 0 or not entries[0]["high"]:
@@ -115,6 +204,11 @@ def _actions(space: Any, name: str) -> list[JSON]:
     if isinstance(space, gymnasium.spaces.Discrete):
         if space.n < 2:
             raise UserError(f"{name} has actions {space}, which leaves only one value")
+        if not max(abs(int(space.start)), abs(int(space.start + space.n))) < MOST_CHOICES:
+            raise UserError(
+                f"{name} has actions {space}, whose numbers are beyond float32's whole ones; wrap "
+                "it so that they begin at 0"
+            )
         return [choice_signal(Choices(int(space.start), int(space.n)))]
     if not _is_vector(space) or not np.issubdtype(space.dtype, np.floating):
         raise UserError(f"{name} has actions {space}; {ACTIONS}{_numbered(space)}")
@@ -158,7 +252,7 @@ def unscaled(signals: JSON) -> JSON:
 
 def _plain(space: Any, prefix: str, names: list[str] | None = None) -> list[JSON]:
     def bound(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
+        return float(value) if abs(value) <= LARGEST else None
 
     return [
         {

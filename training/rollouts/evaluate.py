@@ -19,6 +19,7 @@ from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.acting.states import Act, Recurrent, States, alone
 from sparsectl.policy.load import LoadOptions, load_acting
 from sparsectl.training.config import EvaluateConfig
+from sparsectl.training.environments.checked_environment import own_attribute
 from sparsectl.training.environments.environments import chosen_environment, make_environment
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.episodes import check_fit
@@ -90,8 +91,8 @@ def run_episodes(
 
 def _own_limit(env: gymnasium.Env[Any, Any]) -> int | None:
     """Return the limit of an environment that ends its episodes without Gymnasium's wrapper."""
-    limit: int | None = getattr(env.unwrapped, "max_episode_steps", None)
-    return limit
+    limit = own_attribute(env.unwrapped, "max_episode_steps")
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def expected_steps(
@@ -160,8 +161,10 @@ def plant_of(env: gymnasium.Env[Any, Any], env_id: str) -> Any:
     Raises:
         UserError: it is none of them.
     """
-    plant = getattr(env.unwrapped, "plant", None)
-    if plant is None:
+    from sparsectl.plants.plant import Plant
+
+    plant = own_attribute(env.unwrapped, "plant")
+    if not isinstance(plant, Plant):
         raise UserError(f"{env_id} has no plant to trace; traces are of sparsectl's own rigs")
     return plant
 

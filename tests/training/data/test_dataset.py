@@ -282,3 +282,46 @@ def test_a_bomb_of_zeros_is_refused_before_it_is_unpacked(tmp_path: Path) -> Non
     bomb = make_bomb(tmp_path / "bomb.npz", "observations.npy")
     with pytest.raises(UserError, match="unpacks .* bytes to 2,147,483,648, as no transitions do"):
         read_dataset(bomb)
+
+
+def masked(tmp_path: Path, labels: list[int], lowest: float) -> Path:
+    """A dataset of two rows with three choices, of which the second is masked."""
+    arrays = {name: getattr(small(2), name) for name in ARRAYS if name != "teacher_actions"}
+    arrays["actions"] = np.zeros((2, 1), np.float32)
+    logits = np.float32([[1.0, lowest, 2.0], [2.0, lowest, 1.0]])
+    path = tmp_path / "masked.npz"
+    np.savez(path, **arrays, logits=logits, teacher_actions=np.float32(labels)[:, None])
+    return path
+
+
+def test_labels_beside_masked_logits_are_checked_like_others(tmp_path: Path) -> None:
+    lowest = float(np.finfo(np.float32).min)
+    assert len(read_dataset(masked(tmp_path, [2, 0], lowest))) == 2
+    for wrong in ([0, 0], [2, 1]):
+        with pytest.raises(UserError, match="in 1 of 2 rows"):
+            read_dataset(masked(tmp_path, wrong, lowest))
+    with pytest.raises(UserError, match="choices that are masked a value far below"):
+        read_dataset(masked(tmp_path, [2, 0], -np.inf))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"environment": 3}, "has 3 as environment"),
+        ({"teacher": "me"}, "has 'me' as teacher"),
+    ],
+)
+def test_metadata_of_another_type_is_told(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    dataset = small()
+    write_dataset(tmp_path / "x.npz", replace(dataset, metadata=dataset.metadata | change))
+    with pytest.raises(UserError, match=message):
+        read_dataset(tmp_path / "x.npz")
+
+
+def test_a_files_metadata_does_not_choose_the_rows_that_are_learnt(tmp_path: Path) -> None:
+    dataset = small()
+    spoiled = replace(dataset, metadata=dataset.metadata | {"task_rows": [3, 2]})
+    write_dataset(tmp_path / "x.npz", spoiled)
+    assert "task_rows" not in read_dataset(tmp_path / "x.npz").metadata
