@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
@@ -125,7 +125,8 @@ def run(words: list[str]) -> int:
     try:
         with ended_by_exception() as ending:
             config = parse(arguments)
-            result = load(COMMANDS[name].function)(config)
+            with _only_the_result("--json" in words):
+                result = load(COMMANDS[name].function)(config)
             code = int(result.get("exit_code", 0))
             return _shown(result, "--json" in words, name, code)
     except (KeyboardInterrupt, Exception) as error:
@@ -170,6 +171,26 @@ def open_standard_streams() -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def _only_the_result(as_json: bool) -> Iterator[None]:
+    """While the block runs with --json, what libraries and the user's environments print on stdout
+    goes to stderr: a machine reads stdout. Also for what C code and worker processes print."""
+    if not as_json:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _forget_stdout() -> None:

@@ -130,7 +130,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"the policy's action is {action} {self._where()}; {self._name} takes one of the "
                 f"whole numbers {space.start} to {last}"
             )
-        return space.dtype.type(choice)  # type: ignore[union-attr]
+        return space.dtype.type(choice)
 
     def _parts(self, given: Any, call: str, wanted: str) -> Any:
         """What Gymnasium's API says that the call gives; of older ones it was less."""

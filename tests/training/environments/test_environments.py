@@ -155,7 +155,7 @@ def test_the_mend_for_observations_that_are_choices_mends(own: Path) -> None:
     ("bad", "message"),
     [
         ("raise", r"RuntimeError: the arm is stuck \(own_environment.py, line \d+\) in step 7 of "),
-        ("nan", "nan as observation 4 in step 7 of the episode with seed 5"),
+        ("nan", "nan as 'place' 1 in step 7 of the episode with seed 5"),
         ("reward", "the reward inf in step 7 "),
         ("large", r"the reward 1e\+300 in step 7 .* not a finite number of float32"),
         ("none", "the reward None in step 7 "),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -16,6 +21,7 @@ from sparsectl.training.environments.checked_environment import CheckedEnvironme
 from sparsectl.training.environments.flat_observation import FlatObservation
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.evaluate import run_episodes
+from sparsectl.training.teachers.teacher_file import write_teacher
 
 SIGNAL = {"unit": "", "scale": 1.0, "offset": 0.0, "low": None, "high": None}
 
@@ -208,3 +214,42 @@ def test_an_error_while_closing_does_not_take_the_results(
     warn.cache_clear()
     CheckedEnvironment(Given(close=raising), "given").close()
     assert "raised RuntimeError when it was closed: not connected" in capsys.readouterr().err
+
+
+LOUD = """
+import os
+import gymnasium
+import numpy as np
+
+print("welcome")
+
+class Loud(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        print("reset")
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        os.write(1, b"from C\\n")
+        return np.zeros(3, np.float32), 1.0, True, False, {}
+"""
+
+
+def test_what_an_environment_prints_is_not_in_the_result_for_machines(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    weights = [(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))]
+    signals = environment_signals(Given())
+    write_teacher(tmp_path / "policy.onnx", weights, signals, "loud:Loud", {})
+    words = ["evaluate", "--policy", "policy.onnx", "--env", "loud:Loud", "--episodes", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sparsectl", *words, "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["return_mean"] == 1
+    for words_of_it in (b"welcome", b"reset", b"from C"):
+        assert words_of_it in done.stderr
