@@ -216,8 +216,7 @@ class CheckedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
             index = np.argwhere(wrong)[0].tolist()
             place = " ".join([name, *map(str, index)])
             raise UserError(
-                f"{self._name} gave {values[tuple(index)]} as {place} {self._where()}; fix it "
-                "there"
+                f"{self._name} gave {values[tuple(index)]} as {place} {self._where()}; fix it there"
             )
 
     def _raise(self, error: BaseException) -> NoReturn:
