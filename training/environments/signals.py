@@ -72,7 +72,7 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
         # Gymnasium makes a Sequence of a Sequence: its length differs from step to step.
         mend = FLATTENED if _is_box_when_flat(observed) else "wrap it so that it is one"
         raise UserError(f"{name} has observations {observed}; {VECTORS}: {mend}")
-    size = len(observed.low)
+    size = int(np.prod(observed.shape or ()))
     image, names = _image(environment, size, name), _names(environment, size, name)
     return {
         "observation": _as_image(_plain(observed, "o", names), image),
