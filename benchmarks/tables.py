@@ -208,6 +208,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "any_rig": any_rig,
     "any_furuta": partial(any_rig, "furuta"),
     "drawn_trials": drawn_trials,
+    "drawn_furuta_trials": partial(drawn_trials, "furuta"),
     "any_rig_marks": any_rig_marks,
     "any_furuta_marks": partial(any_rig_marks, "furuta"),
     "any_rig_students": any_rig_students,
