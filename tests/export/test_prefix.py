@@ -222,6 +222,6 @@ def test_measuring_says_that_it_takes_the_plain_names(
     both: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["bench", str(both / "left"), "--board", "host"]) == 2
-    assert "was exported with --prefix left; export it without" in capsys.readouterr().err
+    assert "with --prefix left; to measure it, export it without" in capsys.readouterr().err
     assert cli.run(["build", str(both / "left"), "--rig", "qube_servo2"]) == 2
     assert "without --prefix" in capsys.readouterr().err

@@ -181,7 +181,7 @@ def test_each_task_is_evaluated_by_its_number_or_its_environment(
     export_policy(ExportConfig(path, tmp_path / "policy", observations=100))
     with pytest.raises(UserError, match="task is 1, but neither .* is a student of several tasks"):
         compare(EvaluateConfig(task=1, episodes=2), (tmp_path / "policy", tmp_path / "policy"))
-    with pytest.raises(UserError, match="is of 3 tasks, MinAtar/Breakout-v1 is one; give the stud"):
+    with pytest.raises(UserError, match="is for 3 tasks, but MinAtar/Breakout-v1 is one; give the"):
         evaluate(EvaluateConfig(tmp_path / "policy", env=games_env(0), episodes=2))
     with pytest.raises(UserError, match="it is for students of several tasks"):
         evaluate(EvaluateConfig(tmp_path / "policy", task=1, episodes=2))

@@ -147,7 +147,7 @@ def test_another_teacher_than_the_datasets_is_told(
     settings = {"method": "policy-distillation", "env": ENV, "teacher": again, "episodes": 2}
     distill(asked(dataset, tmp_path / "run", **settings))
     said = capsys.readouterr().err
-    assert "again.onnx is not the teacher that labelled the dataset and chooses otherwise" in said
+    assert "again.onnx is not the teacher that labelled the dataset and chooses differently" in said
 
 
 def test_another_teacher_of_real_numbers_is_told(
