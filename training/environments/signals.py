@@ -28,6 +28,10 @@ channels."""
 NAMES = "signal_names"
 """Attribute by which an environment or a wrapper names each number of its observations."""
 
+CONSTANT = 1e-6
+"""A standard deviation below which a signal counts as constant. It is mostly rounding, as of a
+planar robot's velocity out of its plane, and must not be scaled up to the size of its motion."""
+
 PASSIVE = (
     gymnasium.wrappers.PassiveEnvChecker,
     gymnasium.wrappers.OrderEnforcing,
@@ -236,7 +240,16 @@ def standardised(signals: JSON, observations: Array) -> JSON:
     size = len(entries)
     values = observations.astype(np.float64).reshape(-1, size)
     means, deviations = values.mean(axis=0), values.std(axis=0)
-    deviations[deviations < 1e-6] = 1.0  # a constant signal carries nothing to scale
+    constant = deviations < CONSTANT
+    tiny = np.flatnonzero(constant & (np.ptp(values, axis=0) > 0))
+    if tiny.size:
+        names = ", ".join(entries[column]["name"] for column in tiny[:8]) + ", …" * (tiny.size > 8)
+        most = deviations[tiny].max()
+        warn(
+            f"observations of {names} vary by a standard deviation of at most {most:.2g} and count "
+            "as constant; if they carry something, have the environment give them in smaller units"
+        )
+    deviations[constant] = 1.0  # a constant signal carries nothing to scale
     scaled = [
         {**entry, "offset": float(np.float32(mean)), "scale": float(np.float32(deviation))}
         for entry, mean, deviation in zip(entries, means, deviations, strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import ARRAYS, Dataset, joined
 from sparsectl.training.data.files import read_dataset, write_dataset
@@ -254,6 +255,21 @@ def test_signals_repeat_over_frames_and_scale_with_the_data() -> None:
     np.testing.assert_allclose(offset, np.tile(values.mean(axis=0), 3), rtol=1e-4)
     np.testing.assert_allclose(scale, np.tile(values.std(axis=0), 3), rtol=1e-4)
     assert standardised(scaled, 5 * small().observations) == scaled
+
+
+def test_signals_that_hardly_vary_count_as_constant_and_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    warn.cache_clear()
+    values = np.zeros((50, 3), np.float32)
+    values[:, 0], values[:, 1], values[:, 2] = np.arange(50), 7.0, 1e-8 * np.arange(50)
+    entry = {"unit": "", "scale": 1.0, "offset": 0.0, "low": None, "high": None}
+    entries = [{"name": name, **entry} for name in ("position", "gravity", "field")]
+    scaled = standardised({"observation": entries}, values)["observation"]
+    scale = [entry["scale"] for entry in scaled]
+    assert scale[0] > 1 and scale[1] == scale[2] == 1
+    line = capsys.readouterr().err
+    assert "observations of field vary by" in line and "1.4e-07" in line and "gravity" not in line
 
 
 def test_a_rig_keeps_its_own_scales() -> None:
