@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -79,6 +79,41 @@ def ended_by_exception() -> Iterator[Ending]:
             signal.signal(number, signal.SIG_DFL)
         if is_pythons:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def ended_at_once(by: str) -> Iterator[None]:
+    """While the block runs, a signal that would raise an exception ends this process with a line.
+
+    For a program's imports, which have made nothing that is to be cleared up: an extension module
+    that an exception meets half-way may crash, and Python prints a traceback of an exception for
+    which nothing is prepared yet. Signals that are ignored, or end the process by themselves, do as
+    before. Outside the main thread it does nothing.
+
+    Args:
+        by: what the line begins with.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            name = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+            with suppress(OSError):  # stderr may be closed
+                os.write(2, f"{by}: stopped{name}\n".encode())
+        os._exit(_EXIT_CODE_OF_A_SIGNAL + number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
+    before = {number: handler for number, handler in before.items() if callable(handler)}
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 """`python -m sparsectl`."""
 
-from sparsectl.cli import main
+from sparsectl.start import main
 
 main()

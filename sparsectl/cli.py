@@ -27,7 +27,7 @@ from sparsectl.command_line.config import (
 )
 from sparsectl.command_line.former_names import FORMER_RESULTS, in_words
 from sparsectl.common.errors import Stopped, UserError
-from sparsectl.common.interruption import Ending, Terminated, ended_by_exception
+from sparsectl.common.interruption import Ending, Terminated, ended_at_once, ended_by_exception
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig, FlashConfig
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.config import IdentifyConfig, ReportConfig
@@ -126,7 +126,9 @@ def run(words: list[str]) -> int:
         with ended_by_exception() as ending:
             config = parse(arguments)
             with _only_the_result("--json" in words):
-                result = load(COMMANDS[name].function)(config)
+                with ended_at_once(f"sparsectl {name}"):
+                    command = load(COMMANDS[name].function)
+                result = command(config)
             code = int(result.get("exit_code", 0))
             return _shown(result, "--json" in words, name, code)
     except (KeyboardInterrupt, Exception) as error:

@@ -16,7 +16,12 @@ import pytest
 
 from sparsectl import cli
 from sparsectl.common.errors import UserError
-from sparsectl.common.interruption import Terminated, ended_by_exception, signals_held_back
+from sparsectl.common.interruption import (
+    Terminated,
+    ended_at_once,
+    ended_by_exception,
+    signals_held_back,
+)
 from sparsectl.firmware_host.boards import find_board
 from sparsectl.firmware_host.compiler import compile_object, launched_by
 from sparsectl.policy.onnx_file.writer import write_onnx
@@ -244,3 +249,48 @@ def test_a_pipe_that_breaks_within_a_command_is_no_success(
     monkeypatch.setattr(cli, "load", lambda function: broken)
     assert cli.run(["doctor"]) == 2
     assert "sparsectl doctor: the system refuses: [Errno 32] Broken pipe" in capsys.readouterr().err
+
+
+IMPORTING = """
+import signal, sys
+from sparsectl import start
+class Signalling:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[-1]:
+            sys.argv.pop()
+            signal.raise_signal(signal.{number})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+sys.meta_path.insert(0, Signalling())
+start.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "module", "line"),
+    [
+        (signal.SIGINT, "sparsectl.cli", "sparsectl: stopped"),
+        (signal.SIGINT, "tyro", "sparsectl: stopped"),
+        (signal.SIGINT, "gymnasium", "sparsectl evaluate: stopped"),
+        (signal.SIGTERM, "gymnasium", "sparsectl evaluate: stopped by SIGTERM"),
+    ],
+)
+def test_a_signal_while_the_program_is_imported(
+    number: signal.Signals, module: str, line: str
+) -> None:
+    """An extension module that meets an exception half-way may crash."""
+    code = IMPORTING.format(number=number.name)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "evaluate", "--policy", "none.onnx", module],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (ended.returncode, ended.stderr, ended.stdout) == (128 + number, line + "\n", "")
+
+
+def test_the_handlers_are_as_before_once_the_imports_are_done() -> None:
+    numbers = (signal.SIGINT, *ENDING)
+    before = [signal.getsignal(number) for number in numbers]
+    with ended_at_once("program"):
+        pass
+    assert [signal.getsignal(number) for number in numbers] == before

@@ -94,7 +94,7 @@ def test_folders_of_the_users_with_our_names_are_not_in_the_way(
     }
     signals |= {"frames": 1, "period_s": 0.0, "rig": None}
     write_teacher(repository / "teacher.onnx", layers, signals, "training.rooms:Still", {})
-    program = [sys.executable, "-c", "from sparsectl.cli import main; main()"]
+    program = [sys.executable, "-c", "from sparsectl.start import main; main()"]
     words = "evaluate --policy teacher.onnx --env training.rooms:Still --episodes 2 --json"
     shown = subprocess.run(
         [*program, *words.split()],
