@@ -1,4 +1,4 @@
-"""The program `sparsectl`. It imports little, so that Ctrl-C finds it prepared from the first moment."""
+"""The program `sparsectl`; it imports little before it is prepared for Ctrl-C."""
 
 from sparsectl.common.interruption import ended_at_once
 

@@ -252,12 +252,11 @@ def test_a_pipe_that_breaks_within_a_command_is_no_success(
 
 
 IMPORTING = """
-import signal, sys
+import os, signal, sys
 from sparsectl import start
 class Signalling:
     def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[-1]:
-            sys.argv.pop()
+        if name == os.environ["MODULE"]:
             signal.raise_signal(signal.{number})
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 sys.meta_path.insert(0, Signalling())
@@ -280,10 +279,11 @@ def test_a_signal_while_the_program_is_imported(
     """An extension module that meets an exception half-way may crash."""
     code = IMPORTING.format(number=number.name)
     ended = subprocess.run(
-        [sys.executable, "-c", code, "evaluate", "--policy", "none.onnx", module],
+        [sys.executable, "-c", code, "evaluate", "--policy", "none.onnx"],
         capture_output=True,
         text=True,
         cwd=ROOT,
+        env=os.environ | {"MODULE": module},
     )
     assert (ended.returncode, ended.stderr, ended.stdout) == (128 + number, line + "\n", "")
 
