@@ -71,6 +71,7 @@ class Settings:
     hidden: tuple[int, int] = (24, 16)
     ticks: int = 1200
     again: float = 0.25
+    corner: float = 0.0
     learning_rate: float = 4e-3
     average: float = 0.998
     near_upright: float = 0.0

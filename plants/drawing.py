@@ -27,6 +27,8 @@ DIGITS: Final = 5
 
 _MOST_TRIES: Final = 1000
 
+_SECTIONS: Final = ("base", "pole", "motor", "line")
+
 LEAST_LEAN_RAD: Final = 0.42
 """A motor must be able to push the pole back up from this lean, its hinge pushed as hard as can be:
 one that cannot neither catches the pole nor swings it up within its track."""
@@ -99,6 +101,10 @@ class Ranges:
     frames: int
     periods_s: tuple[float, ...]
     numbers: dict[str, dict[str, Spread]]
+    corner: dict[str, dict[str, Spread]]
+    """Narrower ranges of some of the numbers: rigs that are hard, and rare when all numbers are
+    drawn from the whole ranges."""
+    corner_periods_s: tuple[float, ...]
 
 
 def families() -> list[str]:
@@ -116,40 +122,60 @@ def load_ranges(family: str) -> Ranges:
     if family not in families():
         raise UserError(f"no ranges of {family!r}; known: {', '.join(families())}")
     table = tomllib.loads((RANGES_FOLDER / f"{family}.toml").read_text(encoding="utf-8"))
-    numbers = {
+    corner = table["corner"]
+    return Ranges(
+        family,
+        table["model"],
+        table["frames"],
+        tuple(table["period_s"]["choices"]),
+        _spreads(table),
+        _spreads(corner),
+        tuple(corner["periods_s"]),
+    )
+
+
+def _spreads(table: dict[str, Any]) -> dict[str, dict[str, Spread]]:
+    """Return the ranges of a file's table by section and key."""
+    return {
         section: {
-            key: Spread(value[0], value[1], value[2:] == ["log"]) for key, value in keys.items()
+            key: Spread(value[0], value[1], value[2:] == ["log"])
+            for key, value in table.get(section, {}).items()
         }
-        for section, keys in table.items()
-        if section in ("base", "pole", "motor", "line")
+        for section in _SECTIONS
     }
-    periods = tuple(table["period_s"]["choices"])
-    return Ranges(family, table["model"], table["frames"], periods, numbers)
 
 
-def draw_rig(family: str, seed: int) -> Rig:
-    """Draw the rig of this number, which its motor can swing up (`feasible`).
+def draw_rig(family: str, seed: int, *, corner: bool = False) -> Rig:
+    """Draw the rig of this number, which its motor can swing up (`feasible`), from the whole ranges
+    or from their corner.
 
     Raises:
         UserError: there is no such family.
     """
-    table = draw_table(family, seed)
+    table = draw_table(family, seed, corner=corner)
     return parse_rig(table, Path(f"{family}_{seed}.toml"))
 
 
-def draw_table(family: str, seed: int) -> dict[str, Any]:
+def draw_table(family: str, seed: int, *, corner: bool = False) -> dict[str, Any]:
     """Draw the rig of this number, as the table of its file.
 
     Raises:
         UserError: there is no such family.
     """
     ranges = load_ranges(family)
-    random = np.random.default_rng([families().index(family), seed])
+    # The same number must give the same rig as ever, and another one in the corner.
+    entropy = [families().index(family), seed] + [1] * corner
+    random = np.random.default_rng(entropy)
+    periods_s = ranges.corner_periods_s if corner else ranges.periods_s
+    narrowed = ranges.corner if corner else {}
+    numbers = {
+        section: {**keys, **narrowed.get(section, {})} for section, keys in ranges.numbers.items()
+    }
     for _ in range(_MOST_TRIES):
-        period_s = float(random.choice(ranges.periods_s))
+        period_s = float(random.choice(periods_s))
         drawn = {
             section: {key: spread.draw(random) for key, spread in keys.items()}
-            for section, keys in ranges.numbers.items()
+            for section, keys in numbers.items()
         }
         table = _table(ranges, seed, period_s, drawn)
         if feasible(parse_rig(table, Path(f"{family}_{seed}.toml"))):

@@ -125,6 +125,31 @@ def test_a_motor_that_is_too_weak_makes_a_rig_infeasible(family: str) -> None:
     assert pushed >= figures_of(rig).push * 0.99
 
 
+@pytest.mark.parametrize("family", families())
+def test_the_corner_lies_within_the_ranges_and_its_rigs_within_the_corner(family: str) -> None:
+    """Training alone draws there: the same number gives the same rig as ever where nobody asks for
+    the corner."""
+    ranges = load_ranges(family)
+    assert set(ranges.corner_periods_s) <= set(ranges.periods_s)
+    for section, keys in ranges.corner.items():
+        for key, spread in keys.items():
+            whole = ranges.numbers[section][key]
+            assert whole.low <= spread.low < spread.high <= whole.high, (section, key)
+            assert whole.logarithmic == spread.logarithmic, (section, key)
+    narrowed = {section: keys | ranges.corner[section] for section, keys in ranges.numbers.items()}
+    for seed in range(40):
+        rig = draw_rig(family, seed, corner=True)
+        assert outside(rig, replace(ranges, numbers=narrowed)) == []
+        assert rig.period_s in ranges.corner_periods_s and feasible(rig)
+        assert rig != draw_rig(family, seed) and rig == draw_rig(family, seed, corner=True)
+    shipped = shares_of(replace(load_rig(SHIPPED[family]), randomisation=rig.randomisation))
+    assert all(
+        spread.holds(shipped[section, key])
+        for section, keys in ranges.corner.items()
+        for key, spread in keys.items()
+    )
+
+
 def test_an_unknown_family_is_named() -> None:
     with pytest.raises(UserError, match="no ranges of 'acrobot'; known: cartpole, furuta"):
         draw_rig("acrobot", 0)

@@ -81,6 +81,7 @@ class AnyRigSettings:
         rounds: number of rounds, each of driving and learning.
         rigs: number of rigs that are driven in each round.
         again: share of these rigs on which the student failed before; the others are drawn afresh.
+        corner: share of the rigs drawn afresh that come from the corner of the family's ranges.
         ticks: length of each episode; long ones contain the swing-ups that fail again and again.
         updates: passes per round, each through `batch` episodes of one of the last rounds.
         batch: number of episodes in a pass.
@@ -107,6 +108,7 @@ class AnyRigSettings:
     rounds: int = 400
     rigs: int = 384
     again: float = 0.25
+    corner: float = 0.0
     ticks: int = 1200
     updates: int = 12
     batch: int = 128
@@ -147,7 +149,7 @@ class AnyRigDistillation:
         label: str = "any rig",
     ) -> None:
         self.settings, self.folder, self._label = settings, folder, label
-        self._draw = draw or (lambda number: draw_rig(settings.family, number))
+        self._draw = draw or (lambda number: _drawn(settings, number))
         torch.manual_seed(settings.seed)
         self.student = _made(settings)
         if settings.begin:
@@ -307,7 +309,9 @@ class AnyRigDistillation:
             return
         with intact(path):
             held = torch.load(path, weights_only=True)
-            if held["settings"] | {"rounds": 0} != asdict(self.settings) | {"rounds": 0}:
+            # A run of an earlier version does not have the settings that came later.
+            before = AnyRigSettings(**held["settings"])
+            if replace(before, rounds=0) != replace(self.settings, rounds=0):
                 raise UserError(f"{path} is of a run with other settings; give another folder")
             self.round, self._steps = held["round"], held["steps"]
             self._failed.extend(held["failed"])
@@ -332,6 +336,13 @@ def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:
         student = _made(AnyRigSettings(**held["settings"]))
         student.load_state_dict(held["averaged"])
         return acting(student), held["settings"], held["round"]
+
+
+def _drawn(settings: AnyRigSettings, number: int) -> Rig:
+    """Return the rig of a number; whether it is from the corner depends on the number alone, so
+    that a rig which comes back is the same."""
+    corner = np.random.default_rng(number).random() < settings.corner
+    return draw_rig(settings.family, number, corner=bool(corner))
 
 
 def _take(student: GruStudent | StackStudent, weights: Acting) -> None:

@@ -29,6 +29,7 @@ from sparsectl.training.any_rig.distill import (
     CURVE,
     AnyRigDistillation,
     AnyRigSettings,
+    _drawn,
 )
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
@@ -186,6 +187,30 @@ def test_a_distillation_lowers_its_loss_and_resumes_where_it_stopped(
         assert torch.equal(one, other)
     with pytest.raises(UserError, match="other settings"):
         AnyRigDistillation(replace(settings, rigs=7), tmp_path / "whole")
+
+
+def test_a_run_of_a_version_with_fewer_settings_resumes(tmp_path: Path) -> None:
+    settings = replace(SMALL, rounds=1)
+    AnyRigDistillation(settings, tmp_path).run()
+    held = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert held["settings"].pop("corner") == 0.0
+    torch.save(held, tmp_path / CHECKPOINT)
+    assert AnyRigDistillation(settings, tmp_path).round == 1
+    with pytest.raises(UserError, match="other settings"):
+        AnyRigDistillation(replace(settings, corner=0.5), tmp_path)
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_part_of_the_rigs_comes_from_the_corner(family: str) -> None:
+    """The same ones whenever they come back."""
+    settings = AnyRigSettings(family=family, corner=0.3)
+    cornered = 0
+    for number in range(200):
+        rig = _drawn(settings, number)
+        assert rig in (draw_rig(family, number), draw_rig(family, number, corner=True))
+        cornered += rig != draw_rig(family, number)
+    assert 40 <= cornered <= 80
+    assert _drawn(AnyRigSettings(family=family), 3) == draw_rig(family, 3)
 
 
 @pytest.mark.parametrize("name", [CHECKPOINT, "episodes_1.npz"])
