@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
@@ -144,7 +145,18 @@ class Convolution:
         return np.tile(np.arange(self.channels), pixels)
 
     def patches(self, values: NDArray[Any]) -> NDArray[Any]:
-        """[…, inputs] -> […, places, patch_size]."""
+        """[…, inputs] -> […, places, patch_size].
+
+        Without pads and dilations a row of a patch is contiguous in an image that is stored pixel
+        by pixel. Two sliding windows then copy the patches, a few times faster than the index.
+        """
+        if not (any(self.pads) or self.channels_first) and self.dilations == (1, 1):
+            rows, pixels = self.kernel
+            down, along = self.strides
+            image = values.reshape(*values.shape[:-1], self.height, self.width * self.channels)
+            windows = sliding_window_view(image, (rows, pixels * self.channels), axis=(-2, -1))
+            windows = windows[..., ::down, :: along * self.channels, :, :]
+            return windows.reshape(*values.shape[:-1], self.count, self.patch_size)
         edge = np.zeros((*values.shape[:-1], 1), values.dtype)
         found: NDArray[Any] = np.concatenate([values, edge], axis=-1)[..., self.index]
         return found

@@ -58,6 +58,19 @@ def test_it_is_its_weights_written_out_bit_for_bit(
         assert np.allclose(layer.forward(x), whole.forward(x), rtol=1e-5, atol=1e-5)
 
 
+@settings(deadline=None, max_examples=100)
+@given(convolutions(), st.sampled_from([(), (3,), (2, 3)]))
+def test_its_patches_are_those_of_its_index(
+    convolution: Convolution, batch: tuple[int, ...]
+) -> None:
+    values = np.arange(1, 1 + convolution.inputs * np.prod(batch, dtype=int), dtype=np.int64)
+    values = values.reshape(*batch, convolution.inputs)
+    edged = np.concatenate([values, np.zeros((*batch, 1), np.int64)], axis=-1)
+    np.testing.assert_array_equal(convolution.patches(values), edged[..., convolution.index])
+    turned = np.moveaxis(np.moveaxis(values, -1, 0).copy(), 0, -1)  # another layout in memory
+    np.testing.assert_array_equal(convolution.patches(turned), edged[..., convolution.index])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_simplified_it_is_the_same_function(seed: int) -> None:
     graph = convolutional_graph(seed, layers=1 + seed % 2, padded=seed > 1, kept=0.3)

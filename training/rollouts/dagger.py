@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.data.files import read_dataset, write_dataset
@@ -24,6 +25,8 @@ from sparsectl.training.rollouts.episodes import Rollouts
 from sparsectl.training.rollouts.seeds import Series
 from sparsectl.training.settings import DaggerSettings
 
+ROWS_AT_ONCE = 4_096
+"""Observations that a student acts in together, when all of a dataset are looked at."""
 UNIFORM = ("uniform", "anywhere")
 """Names of uniform initial states in an environment's `metadata["starts"]`, the former one last."""
 
@@ -110,12 +113,20 @@ class AggregatedData:
         action; where actions are choices, the share of transitions in which it takes another."""
         if self.parts[0].has_choices:
             others = [
-                (student.act(p.observations) != p.teacher_actions)[~np.isnan(p.teacher_actions)]
+                (acted(student, p) != p.teacher_actions)[~np.isnan(p.teacher_actions)]
                 for p in self.parts  # NaN: another task's
             ]
             return float(np.concatenate(others).mean())
-        squares = [(student.act(p.observations) - p.teacher_actions) ** 2 for p in self.parts]
+        squares = [(acted(student, p) - p.teacher_actions) ** 2 for p in self.parts]
         return float(np.concatenate(squares).sum(axis=1).mean())
+
+
+def acted(student: ActingPolicy, data: Dataset) -> Array:
+    """Return the student's actions in all observations [N, m]; a convolution copies each image many
+    times over, so that not all of them are taken at once."""
+    rows = range(0, max(1, len(data)), ROWS_AT_ONCE)
+    each = [student.act(data.observations[first : first + ROWS_AT_ONCE]) for first in rows]
+    return np.concatenate(each)
 
 
 def mined(driven: Dataset, count: int) -> Dataset:
