@@ -28,10 +28,14 @@ def joined_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Dataset:
     Images of equal height and width are padded with empty channels to one size.
 
     Raises:
-        UserError: a dataset has no choices, or the observations do not fit one trunk.
+        UserError: a dataset has no choices or is given twice, or the observations do not fit one
+            trunk.
     """
     if len(datasets) > MOST:
         raise UserError(f"{len(datasets)} datasets are given; give at most {MOST}, one a task")
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise UserError(f"{path} is given twice, and each dataset is a task; give it once")
     for dataset, path in zip(datasets, paths, strict=True):
         if dataset.choices is None:
             raise UserError(

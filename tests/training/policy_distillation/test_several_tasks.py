@@ -217,7 +217,7 @@ def test_a_head_learns_from_its_own_task_alone() -> None:
         (("Acrobot-v1",), {}, "has observations of 6 numbers, .* of 4 numbers; one trunk takes"),
         (("MinAtar/Breakout-v1",), {}, "of 10 x 10 pixels, .* of 4 numbers; one trunk takes"),
         ((), {"env": "CartPole-v1"}, "env is CartPole-v1, which is for one task, but 2 datasets"),
-        ((), {"temperature": 0.0}, "temperature is 0; it must be more than 0"),
+        ((), {"temperature": 0.0}, "temperature is 0; give a number over 0"),
         ((), {"loss": "huber"}, "loss is 'huber'; use one of"),
     ],
 )
@@ -234,6 +234,12 @@ def test_mistakes_are_one_line(
     with pytest.raises(UserError, match=message) as caught:
         distill(asked(datasets, tmp_path / "run", **settings))
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_a_dataset_is_one_task(poles: tuple[Path, ...], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is given twice, and each dataset is a task"):
+        distill(asked((poles[0], poles[1], poles[0]), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_real_numbers_have_no_head(
