@@ -31,31 +31,30 @@ def gathered(rows: list[JSON]) -> Returns:
 def point(axes: Any, place: float, rows: list[JSON], teachers: Any, **style: Any) -> None:
     """The share of the teachers' score with its interval."""
     value, low, high = share(gathered(rows), teachers)
-    axes.errorbar(place, value, [[value - low], [high - value]], capsize=3, fmt="o", **style)
+    style = {"fmt": "o", "capsize": 3, "linewidth": 1} | style
+    axes.errorbar(place, value, [[value - low], [high - value]], **style)
 
 
 def sizes(axes: Any, results: JSON, longer: JSON) -> None:
-    """Share of the score against size, a colour a loss; those that learnt for longer, and the
-    paper's KL as crosses."""
-    rows, teachers = results["rows"], results["teachers"]
-    for number, loss in enumerate(LOSSES):
-        of_loss = [row for row in rows if row["kind"] == "single" and row["loss"] == loss]
-        for nth, size in enumerate(sorted({row["size"] for row in of_loss})):
-            own = [row for row in of_loss if row["size"] == size]
-            label = LOSSES[loss] if nth == 0 else None
-            place = size * 1.06 ** (number - 1)
-            point(axes, place, own, teachers, color=f"C{number}", label=label)
-    for nth, size in enumerate(sorted({row["size"] for row in longer["rows"]})):
-        own = [row for row in longer["rows"] if row["size"] == size]
-        label = f"KL, for longer, {len(gathered(own))} games" if nth == 0 else None
-        point(axes, size * 1.06**2, own, longer["teachers"], color="C4", label=label)
+    """Share of the score against size, a colour a loss: circles, and squares for students that
+    learnt for longer; the paper's KL as crosses."""
+    for found, how, marker, shift in ((results, "", "o", -1.5), (longer, ", for longer", "s", 1.5)):
+        single = [row for row in found["rows"] if row["kind"] == "single"]
+        for number, loss in enumerate(LOSSES):
+            of_loss = [row for row in single if row["loss"] == loss]
+            games = len(gathered(of_loss))
+            for nth, size in enumerate(sorted({row["size"] for row in of_loss})):
+                own = [row for row in of_loss if row["size"] == size]
+                label = f"{LOSSES[loss]}{how}, {games} games" if nth == 0 else None
+                place = size * 1.05 ** (number - 1 + shift)
+                style = {"color": f"C{number}", "label": label, "fmt": marker, "markersize": 4}
+                point(axes, place, own, found["teachers"], **style)
     papers = {size: value for (_, size), value in PAPER.items()}
     axes.plot(list(papers), list(papers.values()), "x", color="0.4", label="KL, paper, on Atari")
     axes.set(xscale="log", xlabel="size, per cent of the teacher's weights")
     axes.set_xticks([4, 7, 25], ["4", "7", "25"])
     axes.minorticks_off()
-    singles = gathered([row for row in rows if row["kind"] == "single"])
-    axes.set_title(f"Losses by sizes, {len(singles)} games unless said", fontsize=9)
+    axes.set_title("Losses by sizes", fontsize=9)
 
 
 def weights(axes: Any, rows: list[JSON], teachers: Any) -> None:

@@ -318,15 +318,18 @@ def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
     """What is claimed to score more than what."""
     joint = read_json(JOINT)["rows"] if JOINT.exists() else []
     found: list[tuple[str, Returns, Returns]] = []
-    for first, second in (("kl", "nll"), ("nll", "mse"), ("kl", "mse")):
-        for size in sorted({row["size"] for row in rows if row["kind"] == "single"}, reverse=True):
-            one, other = (_of(rows, kind="single", loss=x, size=size) for x in (first, second))
-            found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %", one, other))
-        for games in _several(rows):
-            name = f"{LOSSES[first]} over {LOSSES[second]}, {len(games)} games in one network"
-            one, other = (_of(rows, kind="several", loss=x, games=games) for x in (first, second))
-            found.append((name, one, other))
     longer = _rows(LONG)[0] if LONG.exists() else []
+    for how, (first, second) in product(
+        ("", ", taught for longer"), (("kl", "nll"), ("nll", "mse"), ("kl", "mse"))
+    ):
+        known = longer if how else rows
+        for size in sorted({row["size"] for row in known if row["kind"] == "single"}, reverse=True):
+            one, other = (_of(known, kind="single", loss=x, size=size) for x in (first, second))
+            found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %{how}", one, other))
+        for games in _several(known):
+            name = f"{LOSSES[first]} over {LOSSES[second]}, {len(games)} games in one network{how}"
+            one, other = (_of(known, kind="several", loss=x, games=games) for x in (first, second))
+            found.append((name, one, other))
     for size in sorted({row["size"] for row in longer}, reverse=True):
         one, other = (_of(each, kind="single", loss="kl", size=size) for each in (longer, rows))
         found.append((f"KL students of {size} %, taught for longer over shorter", one, other))

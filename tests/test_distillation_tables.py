@@ -133,6 +133,13 @@ def test_a_verdict_needs_games_and_seeds(tmp_path: Path, monkeypatch: pytest.Mon
     assert "| met |" in verdicts["KL students of 7 % of the weights: 95% of their teachers"]
     assert "| reproduced |" in verdicts["KL over NLL, 7 %"]
     assert "| open: fewer than 3 games or 2 seeds |" in verdicts["KL over MSE, 7 %"]
+    longer = {"rows": [*rows("kl", 3), *rows("mse", 3)]}
+    write_json(tmp_path / "long.json", longer | {"teachers": {game: [8.0, 9.0] for game in "abc"}})
+    monkeypatch.setattr(tables, "LONG", tmp_path / "long.json")
+    verdicts = {line.split("|")[1].strip(): line for line in tables.policy_distillation_marks()}
+    assert "| reproduced |" in verdicts["KL over MSE, 7 %, taught for longer"]
+    assert "3 games of 5, seeds: 2 |" in verdicts["KL over NLL, 7 %"]
+    assert "KL over NLL, 7 %, taught for longer" not in verdicts
 
 
 def test_students_follow_a_teacher_that_still_learns(

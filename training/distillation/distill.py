@@ -71,9 +71,12 @@ def distill(config: DistillConfig, table_bytes: TableBytes | None = None) -> JSO
     else:
         config = replace(config, dataset=config.datasets[0])
         dataset = read_dataset(config.datasets[0])
-        config = in_environment(config, dataset.metadata.get("environment"))
+        of_dataset = dataset.metadata.get("environment")
+        config = in_environment(config, of_dataset)
         teacher = _teacher(config)
         term = term_of(config, dataset, teacher)
+        if None not in (config.env, of_dataset) and config.env != of_dataset:
+            warn(f"the dataset was collected in {of_dataset}; returns are measured in {config.env}")
         if teacher is not None and config.teacher is not None:
             warn_of_another_teacher(teacher, dataset, config.teacher)
     with ExitStack() as stack:
@@ -173,6 +176,4 @@ def in_environment(config: DistillConfig, of_dataset: str | None) -> DistillConf
     env = chosen_environment(
         config.env, config.env_kwargs, config.wrapper, of_dataset, config.datasets[0]
     )
-    if of_dataset is not None and env != of_dataset:
-        warn(f"the dataset was collected in {of_dataset}; returns are measured in {env}")
     return replace(config, env=env, env_kwargs=(), wrapper=())

@@ -223,14 +223,32 @@ def test_mistakes_are_one_line(
         ({"loss": "kl"}, "loss is kl, which is for choices"),
         ({"temperature": 0.1}, "temperature is 0.1, which is for choices"),
         ({"choosing": True}, "takes one of a few choices, but .* continuous actions"),
+        ({"choosing": True, "env": ENV}, "takes one of a few choices, but .* continuous actions"),
+        ({"choosing": True, "env": "MinAtar/Pong-v1"}, "MinAtar has no game MinAtar/Pong-v1; use"),
     ],
 )
 def test_choices_are_not_for_real_numbers(
-    change: dict[str, Any], message: str, balancing: Path, teacher: Path, tmp_path: Path
+    change: dict[str, Any],
+    message: str,
+    balancing: Path,
+    teacher: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if change.pop("choosing", False):
-        change = {"teacher": teacher}
+    if "choosing" in change:
+        change = {key: value for key, value in change.items() if key == "env"}
+        change["teacher"] = teacher
     config = replace(asked(balancing, tmp_path / "run", method="gradual"), **change)
     with pytest.raises(UserError, match=message) as caught:
         distill(config)
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+    assert capsys.readouterr().err == ""  # no warning beside the one line
+
+
+def test_an_environment_that_is_not_the_datasets_is_warned_of(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = replace(asked(dataset, tmp_path / "run"), method="policy-distillation", env=ENV)
+    short: dict[str, Any] = {"steps": 1, "finetune": FinetuneOptions(steps=1), "episodes": 1}
+    distill(replace(changed, env_kwargs=("sutton_barto_reward=true",), **short))
+    assert f"the dataset was collected in {ENV}; returns are measured in" in capsys.readouterr().err
