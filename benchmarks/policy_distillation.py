@@ -3,8 +3,9 @@
 Students of the shipped teachers of MinAtar's games: each loss at each size, several games in one
 network, and sparse ones beside small dense ones of the same bytes. Every student meets the same
 episodes, by which nothing was chosen. A row is written when it is finished and not run again, so
-the same command resumes where it was stopped. A results file has rows of one set of settings and of
-the same teachers; others are refused, since their rows would be averaged together.
+the same command resumes where it was stopped; with more `--episodes` than before, students that are
+still in `--runs` play the further ones. A results file has rows of one set of settings and of the
+same teachers; others are refused, since their rows would be averaged together.
 
     python benchmarks/policy_distillation.py [--games breakout freeway] [--seeds 0 1 2 3 4]
 
@@ -73,9 +74,9 @@ class TablesConfig:
     finetune: int = 0
     """Minibatches of 256 after those, at a rate that falls to zero; none for sparse students and
     small dense ones, which have their own."""
-    episodes: int = 20
+    episodes: int = 100
     """Of each student."""
-    teacher_episodes: int = 100
+    teacher_episodes: int = 500
     runs: Path = ROOT / "runs" / "policy_distillation"
     """Where replay memories and students are kept."""
     out: Path = RESULTS
@@ -160,10 +161,23 @@ def memory_of(game: str, config: TablesConfig) -> Path:
     return path
 
 
-def returns_of(act: Act, game: str, episodes: int) -> list[float]:
-    """Of the benchmark's own episodes."""
-    found = run_episodes(env_of(game), act, episodes=episodes, seed=0, series=Series.BENCHMARK)
-    return rounded(found.returns)
+def returns_of(act: Act, game: str, episodes: int, known: list[float] | None = None) -> list[float]:
+    """Of the benchmark's own episodes; those that are `known` are played again where there are to
+    be more, which shows that the player is the same.
+
+    Raises:
+        UserError: it is another.
+    """
+    if known and len(known) >= episodes:
+        return known
+    played = run_episodes(env_of(game), act, episodes=episodes, seed=0, series=Series.BENCHMARK)
+    found = rounded(played.returns)
+    if known and found[: len(known)] != known:
+        raise UserError(
+            f"a player of {game} returns {found[: len(known)]} where its row has {known}; it is "
+            "not the row's: give other --runs, or as many episodes as there are"
+        )
+    return found
 
 
 def by_chance(game: str) -> Act:
@@ -190,16 +204,7 @@ def row_of(asked: Asked, config: TablesConfig) -> JSON:
         sparse = asked.name.replace("small", "sparse", 1)
         settings["table_bytes"] = table_bytes(config.runs / sparse / "student.safetensors")
     result = distill(DistillConfig(memories, config.runs / asked.name, **settings))
-    student = Path(result["student"])
-    several = len(asked.games) > 1
-    returns = {
-        game: returns_of(
-            load_acting(student, LoadOptions(task=number if several else None)).act,
-            game,
-            config.episodes,
-        )
-        for number, game in enumerate(asked.games)
-    }
+    student = student_of(asked, config)
     return {
         **asked.key,
         "weights": result["kept_weights"],
@@ -207,8 +212,26 @@ def row_of(asked: Asked, config: TablesConfig) -> JSON:
         "table_bytes": table_bytes(student),
         "other_choices": round(result["steps"][-1]["imitation_error"], 4),
         "revision": revision(),
-        "returns": returns,
+        "returns": played(asked, config),
     }
+
+
+def student_of(asked: Asked, config: TablesConfig) -> Path:
+    """Its file."""
+    return config.runs / asked.name / "student.safetensors"
+
+
+def played(
+    asked: Asked, config: TablesConfig, known: dict[str, list[float]] | None = None
+) -> dict[str, list[float]]:
+    """What the student returns in each of its games."""
+    several = len(asked.games) > 1
+    found = {}
+    for number, game in enumerate(asked.games):
+        options = LoadOptions(task=number if several else None)
+        act = load_acting(student_of(asked, config), options).act
+        found[game] = returns_of(act, game, config.episodes, (known or {}).get(game))
+    return found
 
 
 def begun(config: TablesConfig) -> JSON:
@@ -233,7 +256,7 @@ def begun(config: TablesConfig) -> JSON:
                 f"{teacher_of(game).name} is another teacher than that of the rows in "
                 f"{config.out}; give another --out"
             )
-    return found
+    return found | {"settings": settings}
 
 
 def main(config: TablesConfig) -> None:
@@ -241,25 +264,32 @@ def main(config: TablesConfig) -> None:
     torch.set_num_threads(1)
     found = begun(config)
     for game in config.games:
-        if game not in found["teachers"]:
-            teacher = load_acting(teacher_of(game))
-            found["teachers"][game] = returns_of(teacher.act, game, config.teacher_episodes)
-            found["teacher_marks"][game] = mark(teacher_of(game))
-        if game not in found[CHANCE]:
-            found[CHANCE][game] = returns_of(by_chance(game), game, config.teacher_episodes)
+        known = found["teachers"].get(game), found[CHANCE].get(game)
+        act = load_acting(teacher_of(game)).act
+        found["teachers"][game] = returns_of(act, game, config.teacher_episodes, known[0])
+        found["teacher_marks"][game] = mark(teacher_of(game))
+        found[CHANCE][game] = known[1] or returns_of(by_chance(game), game, CHANCE_EPISODES)
+        if known != (found["teachers"][game], found[CHANCE][game]):
             write_json(config.out, found | {"provenance": here()})
     keys = [{name: row[name] for name in row if name in KEYS} for row in found["rows"]]
     for asked in students(config):
         if asked.key not in keys:
             found["rows"].append(row_of(asked, config))
             write_json(config.out, found | {"provenance": here()})
+            continue
+        row = found["rows"][keys.index(asked.key)]
+        fewest = min(map(len, row["returns"].values()))
+        if fewest < config.episodes and student_of(asked, config).exists():
+            row["returns"] = played(asked, config, row["returns"])
+            write_json(config.out, found | {"provenance": here()})
 
 
 CHANCE = "by_chance"
 """Of a results file: returns of a player that takes every choice equally often, by game."""
+CHANCE_EPISODES = 100
 KEYS = ("kind", "game", "games", "loss", "size", "seed")
 """Of a row: what tells it from another."""
-SHARED = ("transitions", "steps", "finetune", "episodes", "teacher_episodes")
+SHARED = ("transitions", "steps", "finetune")
 """Settings that all rows of a results file have alike."""
 
 if __name__ == "__main__":

@@ -45,6 +45,16 @@ def test_a_short_run_writes_a_row_for_each_student_once(
     assert found["settings"]["steps"] == 3
     policy_distillation.main(config)
     assert out.read_bytes() == written
+    policy_distillation.main(replace(config, episodes=3, teacher_episodes=2))
+    longer = read_json(out)
+    (further,) = longer["rows"]
+    assert row["returns"]["breakout"] == further["returns"]["breakout"][:1]
+    assert further == row | {"returns": further["returns"]}
+    assert len(further["returns"]["breakout"]) == 3 and len(longer["teachers"]["breakout"]) == 2
+    longer["rows"][0]["returns"] = {"breakout": [99.0]}
+    write_json(out, longer)
+    with pytest.raises(UserError, match="it is not the row's: give other --runs"):
+        policy_distillation.main(replace(config, episodes=3))
     with pytest.raises(UserError, match=r"steps is 4, but .* has rows with 3; give another --out"):
         policy_distillation.main(replace(config, steps=4))
     write_json(out, found | {"teacher_marks": {"breakout": "0" * 12}})
