@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from online_distillation_tables import means
-from policy_distillation_tables import LONG, LOSSES, PAPER, RESULTS, Returns, share
+from policy_distillation_tables import LOSSES, PAPER, RESULTS, Returns, recipes, share
 
 from sparsectl.common.files import read_json
 
@@ -35,10 +35,11 @@ def point(axes: Any, place: float, rows: list[JSON], teachers: Any, **style: Any
     axes.errorbar(place, value, [[value - low], [high - value]], **style)
 
 
-def sizes(axes: Any, results: JSON, longer: JSON) -> None:
-    """Share of the score against size, a colour a loss: circles, and squares for students that
-    learnt for longer; the paper's KL as crosses."""
-    for found, how, marker, shift in ((results, "", "o", -1.5), (longer, ", for longer", "s", 1.5)):
+def sizes(axes: Any) -> None:
+    """Share of the score against size, a colour a loss and a marker for each way to learn; the
+    paper's KL as crosses."""
+    for (how, path), marker, shift in zip(recipes().items(), "osD", (-1.5, 1.5, 3.5), strict=False):
+        found = read_json(path)
         single = [row for row in found["rows"] if row["kind"] == "single"]
         for number, loss in enumerate(LOSSES):
             of_loss = [row for row in single if row["loss"] == loss]
@@ -96,9 +97,9 @@ def main() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "sparsectl"
     from matplotlib import pyplot
 
-    results, longer = read_json(RESULTS), read_json(LONG)
+    results = read_json(RESULTS)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    sizes(left, results, longer)
+    sizes(left)
     weights(right, results["rows"], results["teachers"])
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.8)

@@ -17,6 +17,8 @@ from sparsectl.common.files import read_json
 RESULTS = Path(__file__).resolve().parent / "results" / "policy_distillation.json"
 LONG = RESULTS.with_name("policy_distillation_long.json")
 """Of students that learnt for longer."""
+MORE = RESULTS.with_name("policy_distillation_more.json")
+"""Of students that learnt for longer still, from more transitions."""
 JOINT = RESULTS.with_name("joint_learning.json")
 
 TEACHERS = RESULTS.parent.parent.parent / "training" / "teachers"
@@ -114,8 +116,17 @@ def _cell(found: Returns, teachers: dict[str, list[float]]) -> str:
 
 
 def _seeds(found: Returns) -> str:
-    counts = sorted({len(seeds) for seeds in found.values()})
-    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else "0"
+    return _range([len(seeds) for seeds in found.values()])
+
+
+def _episodes(found: Returns) -> str:
+    """Of each student."""
+    return _range([len(returns) for seeds in found.values() for returns in seeds])
+
+
+def _range(counts: list[int]) -> str:
+    ends = (min(counts, default=0), max(counts, default=0))
+    return " to ".join(map(str, dict.fromkeys(ends)))
 
 
 def policy_distillation_teachers() -> list[str]:
@@ -123,7 +134,7 @@ def policy_distillation_teachers() -> list[str]:
     head = ["game", "taught by", "its frames", "teacher's score", "by chance", "episodes"]
     lines = [head, ["---"] * len(head)]
     found: JSON = {"teachers": {}, CHANCE: {}}
-    for path in (RESULTS, LONG):
+    for path in recipes().values():
         said = read_json(path)
         for name, known in found.items():
             known |= said.get(name, {})
@@ -141,8 +152,9 @@ def policy_distillation_sizes(results: Path | None = None) -> list[str]:
     """A row a loss and size: the share of the teachers' scores, over all games that are there."""
     rows, teachers = _rows(results)
     lines = [
-        "| loss | size | weights | share of teachers' score | games | seeds | paper | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| loss | size | weights | share of teachers' score | games | seeds | episodes | paper "
+        "| verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     single = [row for row in rows if row["kind"] == "single"]
     for loss, size in sorted({(row["loss"], row["size"]) for row in single}, key=_order):
@@ -151,7 +163,8 @@ def policy_distillation_sizes(results: Path | None = None) -> list[str]:
         weights = f"{min(r['weights'] for r in of_these):,}"
         lines.append(
             f"| {LOSSES[loss]} | {size} % | from {weights} | {_cell(found, teachers)} "
-            f"| {len(found)} | {_seeds(found)} | {_paper(found, teachers, (loss, size))} |"
+            f"| {len(found)} | {_seeds(found)} | {_episodes(found)} "
+            f"| {_paper(found, teachers, (loss, size))} |"
         )
     return lines
 
@@ -159,6 +172,17 @@ def policy_distillation_sizes(results: Path | None = None) -> list[str]:
 def policy_distillation_long() -> list[str]:
     """The same of students that learnt for longer."""
     return policy_distillation_sizes(LONG)
+
+
+def policy_distillation_more() -> list[str]:
+    """The same of students that learnt from more transitions."""
+    return policy_distillation_sizes(MORE)
+
+
+def recipes() -> dict[str, Path]:
+    """Results by how the students learnt, in words; only what has been run."""
+    known = {"": RESULTS, ", taught for longer": LONG, ", from more transitions": MORE}
+    return {how: path for how, path in known.items() if path.exists()}
 
 
 def _paper(found: Returns, teachers: dict[str, list[float]], key: tuple[str, int]) -> str:
@@ -188,8 +212,8 @@ def policy_distillation_several() -> list[str]:
     rows, teachers = _rows()
     lines = [
         "| games | one network | frames of the games | score, share of the teachers' | seeds "
-        "| paper, three games |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| episodes | paper, three games |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     several = [row for row in rows if row["kind"] == "several"]
     for games, loss in sorted({(tuple(row["games"]), row["loss"]) for row in several}):
@@ -197,7 +221,7 @@ def policy_distillation_several() -> list[str]:
         paper = PAPER_SEVERAL.get(loss, "–") if len(games) == 3 else "–"
         lines.append(
             f"| {len(games)} | student, {LOSSES[loss]} | the teachers' "
-            f"| {_cell(found, teachers)} | {_seeds(found)} | {paper} |"
+            f"| {_cell(found, teachers)} | {_seeds(found)} | {_episodes(found)} | {paper} |"
         )
     joint = read_json(JOINT)["rows"] if JOINT.exists() else []
     for games, algo, frames in sorted(
@@ -206,7 +230,7 @@ def policy_distillation_several() -> list[str]:
         found = _of(joint, games=list(games), algo=algo, frames=frames)
         lines.append(
             f"| {len(games)} | learnt jointly, {algo.upper()} | {frames:,} "
-            f"| {_cell(found, teachers)} | {_seeds(found)} | {PAPER_JOINT} |"
+            f"| {_cell(found, teachers)} | {_seeds(found)} | {_episodes(found)} | {PAPER_JOINT} |"
         )
     return lines
 
@@ -216,8 +240,8 @@ def policy_distillation_bytes() -> list[str]:
     rows, teachers = _rows()
     lines = [
         "| bytes of tables | student | weights | score, share of the teachers' "
-        "| chooses otherwise | games | seeds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| chooses otherwise | games | seeds | episodes |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kept, kind in product(_kept(rows), ("sparse", "small")):
         of_these = [row for row in rows if row["kind"] == kind and row["size"] == kept]
@@ -229,7 +253,8 @@ def policy_distillation_bytes() -> list[str]:
         name = f"sparse, {kept:g} %" if kind == "sparse" else "small and dense"
         lines.append(
             f"| {min(sizes):,} to {max(sizes):,} | {name} | {min(weights):,} to {max(weights):,} "
-            f"| {_cell(found, teachers)} | {other:.1%} | {len(found)} | {_seeds(found)} |"
+            f"| {_cell(found, teachers)} | {other:.1%} | {len(found)} | {_seeds(found)} "
+            f"| {_episodes(found)} |"
         )
     return lines
 
@@ -318,11 +343,9 @@ def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
     """What is claimed to score more than what."""
     joint = read_json(JOINT)["rows"] if JOINT.exists() else []
     found: list[tuple[str, Returns, Returns]] = []
-    longer = _rows(LONG)[0] if LONG.exists() else []
-    for how, (first, second) in product(
-        ("", ", taught for longer"), (("kl", "nll"), ("nll", "mse"), ("kl", "mse"))
-    ):
-        known = longer if how else rows
+    known_rows = {how: _rows(path)[0] for how, path in recipes().items()}
+    pairs = (("kl", "nll"), ("nll", "mse"), ("kl", "mse"))
+    for (how, known), (first, second) in product(known_rows.items(), pairs):
         for size in sorted({row["size"] for row in known if row["kind"] == "single"}, reverse=True):
             one, other = (_of(known, kind="single", loss=x, size=size) for x in (first, second))
             found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %{how}", one, other))
@@ -330,9 +353,12 @@ def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
             name = f"{LOSSES[first]} over {LOSSES[second]}, {len(games)} games in one network{how}"
             one, other = (_of(known, kind="several", loss=x, games=games) for x in (first, second))
             found.append((name, one, other))
-    for size in sorted({row["size"] for row in longer}, reverse=True):
-        one, other = (_of(each, kind="single", loss="kl", size=size) for each in (longer, rows))
-        found.append((f"KL students of {size} %, taught for longer over shorter", one, other))
+    for (how, longer), shorter in zip([*known_rows.items()][1:], known_rows.values(), strict=False):
+        for size in sorted({row["size"] for row in longer}, reverse=True):
+            one, other = (
+                _of(each, kind="single", loss="kl", size=size) for each in (longer, shorter)
+            )
+            found.append((f"KL students of {size} %{how}, over the recipe before", one, other))
     for games, frames in sorted({(tuple(row["games"]), row["frames"]) for row in joint}):
         mine = _of(joint, frames=frames, games=list(games))
         name = f"A KL student of {len(games)} games over one that learnt jointly, {frames:,} frames"
@@ -345,11 +371,8 @@ def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
 
 def policy_distillation_marks() -> list[str]:
     """Marks and claims, what was found and a verdict that follows from the interval."""
-    rows, teachers = _rows()
-    lines = _marks(rows, teachers, "")
-    if LONG.exists():
-        lines += _marks(*_rows(LONG), ", taught for longer")
-    for name, first, second in _pairs(rows):
+    lines = [line for how, path in recipes().items() for line in _marks(*_rows(path), how)]
+    for name, first, second in _pairs(_rows()[0]):
         games = first.keys() & second.keys()
         if games:
             pair = [{game: each[game] for game in sorted(games)} for each in (first, second)]
@@ -365,6 +388,7 @@ TABLES = {
     "policy_distillation_teachers": policy_distillation_teachers,
     "policy_distillation_sizes": policy_distillation_sizes,
     "policy_distillation_long": policy_distillation_long,
+    "policy_distillation_more": policy_distillation_more,
     "policy_distillation_several": policy_distillation_several,
     "policy_distillation_bytes": policy_distillation_bytes,
 }

@@ -137,7 +137,7 @@ def test_a_verdict_needs_games_and_seeds(tmp_path: Path, monkeypatch: pytest.Mon
     results = tmp_path / "rows.json"
     write_json(results, found | {"teachers": {game: [8.0, 9.0] for game in "abc"}})
     monkeypatch.setattr(tables, "RESULTS", results)
-    for other in ("JOINT", "LONG"):
+    for other in ("JOINT", "LONG", "MORE"):
         monkeypatch.setattr(tables, other, tmp_path / "none.json")
     verdicts = {line.split("|")[1].strip(): line for line in tables.policy_distillation_marks()}
     assert "| met |" in verdicts["KL students of 7 % of the weights: 95% of their teachers"]
