@@ -47,12 +47,12 @@ class DequantizeLinear(OpRun):
     def _run(
         self, x: Any, scale: Any, zero: Any = None, axis: int = 1, block_size: int = 0, **_: Any
     ) -> tuple[Any]:
-        _refuse_blocks(block_size)
-        return (_real(x, *_along(np.ndim(x), axis, scale, zero)).astype(np.asarray(scale).dtype),)
+        real = _real(x, *_along(np.shape(x), axis, scale, zero, block=block_size))
+        return (real.astype(np.asarray(scale).dtype),)
 
 
 class QuantizeLinear(OpRun):
-    """Whole steps of 8 or 16 bits."""
+    """Whole steps of 4, 8 or 16 bits."""
 
     op_domain = ""
 
@@ -66,10 +66,10 @@ class QuantizeLinear(OpRun):
         output_dtype: int = 0,
         **_: Any,
     ) -> tuple[Any]:
-        _refuse_blocks(block_size)
         if zero is None and output_dtype:
             zero = np.zeros((), helper.tensor_dtype_to_np_dtype(output_dtype))
-        return (_quantised(x, *_along(np.ndim(x), axis, scale, zero)),)
+        numbers = _along(np.shape(x), axis, scale, zero, block=0 if zero is None else block_size)
+        return (_quantised(x, *numbers),)
 
 
 class QGemm(OpRun):
@@ -80,7 +80,7 @@ class QGemm(OpRun):
 
     def _run(self, *given: Any, alpha: float = 1.0, transA: int = 0, transB: int = 0) -> tuple[Any]:
         a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero = _filled(given, 9)
-        second = _real(b, *_along(2, 0 if transB else 1, b_scale, b_zero))
+        second = _real(b, *_along(np.shape(b), 0 if transB else 1, b_scale, b_zero))
         first = _real(a, a_scale, a_zero)
         found = (first.T if transA else first) @ (second.T if transB else second)
         if bias is not None:
@@ -127,24 +127,51 @@ class QLinearLeakyRelu(OpRun):
         return (_quantised(np.where(value >= 0, value, alpha * value), *given[3:]),)
 
 
+class MatMulNBits(OpRun):
+    """onnxruntime's product with a matrix [K, N] in packed whole numbers of few bits, each column
+    in blocks with a scale and a zero point each. K and N are those of the operator."""
+
+    op_domain = "com.microsoft"
+
+    def _run(
+        self, *given: Any, K: int = 0, N: int = 0, bits: int = 4, block_size: int = 0, **_: Any
+    ) -> tuple[Any]:
+        first, packed, scale, zero, _order, bias = _filled(given, 6)
+        whole = _unpacked(packed, bits).reshape(N, -1, block_size)
+        count = whole.shape[1]
+        if zero is None:
+            zero = np.full((N, count), 2.0 ** (bits - 1))
+        elif np.asarray(zero).dtype == np.uint8:
+            zero = _unpacked(np.reshape(zero, (N, -1)), bits)[:, :count]
+        numbers = (np.reshape(each, (N, count, 1)) for each in (scale, zero))
+        weight = _real(whole, *numbers).reshape(N, -1)[:, :K].T.astype(first.dtype)
+        return (first @ weight + (0 if bias is None else bias),)
+
+
+def _unpacked(packed: Any, bits: int) -> Any:
+    """Return the whole numbers in bytes, along the last axis."""
+    each = np.unpackbits(packed, axis=-1, bitorder="little")
+    groups = each.reshape(*packed.shape[:-1], -1, bits)
+    return groups @ (1 << np.arange(bits))
+
+
 def _filled(given: tuple[Any, ...], count: int) -> tuple[Any, ...]:
     return (*given, *[None] * (count - len(given)))
 
 
-def _refuse_blocks(size: int) -> None:
-    if size:
-        raise NotImplementedError("numbers quantised in blocks")
-
-
-def _along(dimensions: int, axis: int, *numbers: Any) -> Iterator[Any]:
-    """Yield scales and zero points so that several of them belong to the indices of an axis."""
+def _along(shape: tuple[int, ...], axis: int, *numbers: Any, block: int = 0) -> Iterator[Any]:
+    """Yield scales and zero points so that several of them belong to the indices of an axis, or to
+    each `block` of them."""
     for each in numbers:
-        if each is None or np.size(each) < 2:
+        if each is not None and block and np.ndim(each) == len(shape):
+            repeated = np.repeat(each, block, axis)
+            yield np.take(repeated, np.arange(shape[axis]), axis)
+        elif each is None or np.size(each) < 2:
             yield each
-            continue
-        form = [1] * dimensions
-        form[axis] = -1
-        yield np.reshape(each, form)
+        else:
+            form = [1] * len(shape)
+            form[axis] = -1
+            yield np.reshape(each, form)
 
 
 def _real(value: Any, scale: Any, zero: Any = None) -> Any:
@@ -159,10 +186,17 @@ def _quantised(value: Any, scale: Any, zero: Any = None) -> Any:
     if scale is None:
         return value
     origin = _number(np.zeros((), np.uint8) if zero is None else zero)
-    limits = np.iinfo(origin.dtype)
     steps = np.rint((value / _number(scale).astype(np.float64)).astype(np.float32))
-    found = np.clip(steps + origin.astype(np.float64), limits.min, limits.max)
+    found = np.clip(steps + origin.astype(np.float64), *_limits(origin.dtype))
     return found.astype(origin.dtype)
+
+
+def _limits(dtype: Any) -> tuple[int, int]:
+    """Return the least and the greatest number of a type of whole numbers, such as int4, of which
+    numpy.iinfo knows nothing."""
+    bits = int(dtype.name.strip("uint"))
+    least = 0 if dtype.name.startswith("u") else -(2 ** (bits - 1))
+    return least, least + 2**bits - 1
 
 
 def _number(each: Any) -> Any:
@@ -173,7 +207,7 @@ def _number(each: Any) -> Any:
 
 NEW: tuple[type[OpRun], ...] = (
     *(BatchNormalization, RNN, DequantizeLinear, QuantizeLinear),
-    *(QGemm, QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu),
+    *(QGemm, QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu, MatMulNBits),
 )
 
 

@@ -31,6 +31,8 @@ _ITEM_BYTES: dict[int, int] = {
     TensorProto.INT32: 4,
     TensorProto.INT64: 8,
 }
+_HALVES = (TensorProto.INT4, TensorProto.UINT4)
+"""Types of which a byte holds two numbers."""
 _TYPED_FIELD: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.DOUBLE: "double_data",
@@ -42,6 +44,8 @@ _TYPED_FIELD: dict[int, str] = {
     TensorProto.BOOL: "int32_data",
     TensorProto.INT32: "int32_data",
     TensorProto.INT64: "int64_data",
+    TensorProto.INT4: "int32_data",
+    TensorProto.UINT4: "int32_data",
 }
 
 
@@ -69,7 +73,7 @@ class TensorReader:
     def dense(self, tensor: TensorProto) -> Array:
         """Return a TensorProto's numbers, in its own type and shape."""
         what = f"tensor {short(tensor.name)}"
-        if tensor.data_type not in _ITEM_BYTES:
+        if tensor.data_type not in _TYPED_FIELD:
             kind = type_name(tensor.data_type)
             raise UserError(f"{what} is of type {kind}; give float, double, float16 or int")
         elements = _elements(tensor.dims, what)
@@ -105,11 +109,13 @@ class TensorReader:
 
     def _check_length(self, tensor: TensorProto, elements: int, what: str) -> None:
         if tensor.HasField("raw_data"):
-            found, wanted = len(tensor.raw_data), elements * _ITEM_BYTES[tensor.data_type]
+            found, wanted = len(tensor.raw_data), _bytes_of(tensor, elements)
             unit = "bytes"
         else:
             found, wanted = len(getattr(tensor, _TYPED_FIELD[tensor.data_type])), elements
             unit = "numbers"
+            if tensor.data_type in _HALVES:
+                wanted, unit = _bytes_of(tensor, elements), "bytes"
         if found != wanted:
             raise UserError(
                 f"{what} says {list(tensor.dims)} but has {found} {unit}, not {wanted}; "
@@ -135,7 +141,7 @@ class TensorReader:
             )
         if not is_there:
             raise UserError(f"{what} is in {short(info.location)}, which is not there; copy it too")
-        wanted, offset = elements * _ITEM_BYTES[tensor.data_type], int(info.offset or 0)
+        wanted, offset = _bytes_of(tensor, elements), int(info.offset or 0)
         if offset < 0 or offset + wanted > path.stat().st_size:
             raise UserError(
                 f"{what} needs bytes {offset} to {offset + wanted} of {short(info.location)}, "
@@ -156,6 +162,12 @@ class TensorReader:
             inside.raw_data = file.read(wanted)
         array: Array = numpy_helper.to_array(inside)
         return array
+
+
+def _bytes_of(tensor: TensorProto, elements: int) -> int:
+    if tensor.data_type in _HALVES:
+        return (elements + 1) // 2
+    return elements * _ITEM_BYTES[tensor.data_type]
 
 
 def short(text: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -19,11 +19,18 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
+from onnxruntime.quantization.matmul_nbits_quantizer import (
+    DefaultWeightOnlyQuantConfig,
+    MatMulNBitsQuantizer,
+)
 
+from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import run_c
 from sparsectl.export.pipeline import export_policy
 from sparsectl.export.source.onnx_source import OnnxSource
+from sparsectl.export.source.reference import reference
+from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
 
 SIZES = (3, 8, 8, 2)
 OBSERVATIONS = 600
@@ -87,6 +94,16 @@ def quantised(folder: Path, form: str, layer: str, weights: QuantType, per_chann
     return path
 
 
+def one_by_one(path: Path, given: Any) -> Any:
+    """The actions of a file whose nodes run as they stand."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # One by one, as a dynamic scale is of all that is given together.
+    rows = [session.run(None, {"observation": given[i : i + 1]})[0] for i in range(len(given))]
+    return np.concatenate(rows)
+
+
 @pytest.mark.parametrize(
     ("form", "layer", "weights", "per_channel"),
     [
@@ -102,12 +119,7 @@ def test_quantised_files_are_exported(
     config = ExportConfig(path, out, encoding="dense", observations=OBSERVATIONS)
     assert export_policy(config)["bit_exact"]
     given = np.random.default_rng(2).normal(size=(OBSERVATIONS, SIZES[0])).astype(np.float32)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    # One by one, as a dynamic scale is of all that is given together.
-    rows = [session.run(None, {"observation": given[i : i + 1]})[0] for i in range(len(given))]
-    expected = np.concatenate(rows)
+    expected = one_by_one(path, given)
     found = run_c(out, given, SIZES[-1], out)
     apart = np.abs(found - expected).max(axis=1)
     # Of the values before a rounding some lie so close to the middle of two steps that the order
@@ -131,3 +143,99 @@ def test_a_step_that_rounding_decides_is_within_its_bound(
     assert (apart <= np.maximum(rounding, 1e-6)).all()
     assert (rounding.max(axis=1) < 1e-5).mean() > 0.5
     assert (rounding.max(axis=1) > 1e-3).any()
+
+
+def in_blocks(
+    folder: Path, form: str, bits: int, symmetric: bool, level: int | None = None
+) -> Path:
+    """Weights of few bits in blocks of 16, of which no layer's inputs are a whole number."""
+    before = onnx.load(float32_file(folder / "float32.onnx", 1, "MatMul"))
+    before.opset_import[0].version = 21
+    before.ir_version = 10
+    config = DefaultWeightOnlyQuantConfig(
+        block_size=16,
+        is_symmetric=symmetric,
+        accuracy_level=level,
+        quant_format=QuantFormat[form],
+        bits=bits,
+    )
+    quantiser = MatMulNBitsQuantizer(before, algo_config=config)
+    quantiser.process()
+    path = folder / "quantised.onnx"
+    quantiser.model.save_model_to_file(str(path), False)
+    return path
+
+
+def referred(model: onnx.ModelProto, given: Any) -> Any:
+    """The actions by onnx's reference, corrected."""
+    values: Any = reference(model).run(None, {"observation": given})
+    return values[0]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize(("form", "bits"), [("QDQ", 4), *product(("QOperator",), (2, 4, 8))])
+def test_weights_of_few_bits_are_read(
+    form: str, bits: int, symmetric: bool, tmp_path: Path
+) -> None:
+    path = in_blocks(tmp_path, form, bits, symmetric)
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    assert {"QDQ": "DequantizeLinear", "QOperator": "MatMulNBits"}[form] in operators
+    given = np.random.default_rng(2).normal(size=(OBSERVATIONS, SIZES[0])).astype(np.float32)
+    expected = one_by_one(path, given)
+    by_reference = referred(onnx.load(path), given)
+    for found in (read_onnx(path).forward(given), by_reference):
+        assert np.abs(found - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_weights_of_four_bits_are_exported(form: str, tmp_path: Path) -> None:
+    path, out = in_blocks(tmp_path, form, 4, False), tmp_path / "out"
+    config = ExportConfig(path, out, encoding="dense", observations=OBSERVATIONS)
+    assert export_policy(config)["bit_exact"]
+    given = np.random.default_rng(2).normal(size=(OBSERVATIONS, SIZES[0])).astype(np.float32)
+    assert np.abs(run_c(out, given, SIZES[-1], out) - one_by_one(path, given)).max() < 1e-6
+
+
+def test_products_that_a_runtime_may_round_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="accuracy_level 4"):
+        read_onnx(in_blocks(tmp_path, "QOperator", 4, True, level=4))
+
+
+@pytest.mark.parametrize("zero", [None, [[3], [-2]], [[-7], [5]]])
+@pytest.mark.parametrize("kind", [TensorProto.INT4, TensorProto.INT8])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_values_are_quantised_in_blocks(
+    kind: int, axis: int, zero: list[list[int]] | None, tmp_path: Path
+) -> None:
+    """An observation of two by five in whole steps; blocks of 3 leave one of 2 over."""
+    scale = np.array([[0.5, 0.25], [0.125, 2.0]], np.float32)
+    if axis == 0:
+        scale = np.array([[0.5, 0.25, 0.125, 2.0, 1.0]], np.float32)
+    tensors = [numpy_helper.from_array(scale, "scale")]
+    names = ["x", "scale"]
+    if zero is not None:
+        numbers = np.broadcast_to(np.array(zero)[: len(scale)], scale.shape)
+        tensors.append(helper.make_tensor("zero", kind, scale.shape, numbers.reshape(-1).tolist()))
+        names.append("zero")
+    block: dict[str, Any] = {"axis": axis, "block_size": 3}
+    given_type: dict[str, Any] = {} if zero is not None else {"output_dtype": kind}
+    nodes = [
+        helper.make_node("Reshape", ["observation", "form"], ["x"]),
+        helper.make_node("QuantizeLinear", names, ["q"], **block, **given_type),
+        helper.make_node("DequantizeLinear", ["q", *names[1:]], ["y"], **block),
+        helper.make_node("Reshape", ["y", "back"], ["action"]),
+    ]
+    tensors += [
+        numpy_helper.from_array(np.array(form, np.int64), name)
+        for name, form in (("form", [2, 5]), ("back", [1, 10]))
+    ]
+    ends = [helper.make_tensor_value_info(n, 1, [1, 10]) for n in ("observation", "action")]
+    graph = helper.make_graph(nodes, "policy", ends[:1], ends[1:], tensors)
+    opset = helper.make_opsetid("", 21)
+    model = helper.make_model(graph, ir_version=10, opset_imports=[opset])
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    policy = graph_of(model, tmp_path)
+    for row in np.random.default_rng(4).normal(0, 2, (50, 1, 10)).astype(np.float32):
+        expected = session.run(None, {"observation": row})[0]
+        np.testing.assert_array_equal(policy.forward(row), expected)
+        np.testing.assert_array_equal(referred(model, row), expected)

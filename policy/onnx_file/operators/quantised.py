@@ -9,27 +9,42 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.policy.onnx_file import spelling
 from sparsectl.policy.onnx_file.node import Node, Value
 from sparsectl.policy.onnx_file.operators.layers import product
 from sparsectl.policy.onnx_file.operators.registry import Result, operator
-from sparsectl.policy.onnx_file.symbol import FLOAT, WHOLE, Symbol, constants, with_kind
+from sparsectl.policy.onnx_file.symbol import (
+    FLOAT,
+    WHOLE,
+    Symbol,
+    SymbolError,
+    constants,
+    with_kind,
+)
 from sparsectl.policy.onnx_file.tensors import Array
 
 SMALLEST = float(np.finfo(np.float32).smallest_normal)
-_RANGES = {"i1": (-128, 127), "u1": (0, 255), "i2": (-32768, 32767), "u2": (0, 65535)}
+_BITS = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 21: "uint4", 22: "int4"}
+"""The whole numbers that a value may become: ONNX's number of the type to its name."""
+NBITS = 4
+"""Bits of a weight in MatMulNBits, unless its attribute says otherwise."""
+WHOLE_SUMS = 4
+"""The accuracy_level of MatMulNBits at which a runtime may multiply whole numbers of 8 bits."""
 
 
-def _range(node: Node, zero: Array | None, default: str = "u1") -> tuple[int, int]:
-    kind = default if zero is None else zero.dtype.str[1:]
-    if kind not in _RANGES:
-        node.refuse(f"a zero point of type {kind}; 8 and 16 bits are possible")
-    return _RANGES[kind]
+def _range(node: Node, kind: str) -> tuple[int, int]:
+    if kind not in _BITS.values():
+        node.refuse(f"a zero point of type {kind}; 4, 8 and 16 bits are possible")
+    bits = int(kind.strip("uint"))
+    return (0, 2**bits - 1) if kind[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
-def _along(node: Node, numbers: Array, value: Symbol | Array, axis: int) -> Any:
-    """Return a number, or one for each index along an axis."""
+def _along(node: Node, numbers: Array, value: Symbol | Array, axis: int, block: int = 0) -> Any:
+    """Return a number, or one for each index along an axis, or for each `block` of them."""
+    if block:
+        return _of_blocks(node, numbers, value, axis, block)
     if numbers.size == 1:
         return numbers.astype(np.float64).reshape(-1)[0]
     axis = node.from_front(axis, value.ndim)
@@ -40,14 +55,36 @@ def _along(node: Node, numbers: Array, value: Symbol | Array, axis: int) -> Any:
     return np.broadcast_to(numbers.astype(np.float64).reshape(form), value.shape)
 
 
+def _of_blocks(
+    node: Node, numbers: Array, value: Symbol | Array, axis: int, block: int
+) -> NDArray[np.float64]:
+    """Return a number for each element; the last block along the axis may be a part of one."""
+    axis = node.from_front(axis, value.ndim)
+    counts = [*value.shape]
+    counts[axis] = -(-counts[axis] // block)
+    if block < 0 or [*numbers.shape] != counts:
+        node.refuse(f"{list(numbers.shape)} blocks of {block} for a value of {list(value.shape)}")
+    index = np.arange(value.shape[axis]) // block
+    return np.take(numbers.astype(np.float64), index, axis)
+
+
 def _optional(node: Node, index: int) -> Array | None:
     return None if node.input(index) is None else node.constant(index)
 
 
-def quantised(node: Node, value: Symbol, scale: Array, zero: Array | None, axis: int = 1) -> Symbol:
-    low, high = _range(node, zero)
-    step = _along(node, scale, value, axis)
-    origin = 0.0 if zero is None else _along(node, zero, value, axis)
+def quantised(
+    node: Node,
+    value: Symbol,
+    scale: Array,
+    zero: Array | None,
+    axis: int = 1,
+    block: int = 0,
+    kind: str = "uint8",
+) -> Symbol:
+    """kind: the type of the whole numbers where no zero point gives it."""
+    low, high = _range(node, kind if zero is None else zero.dtype.name)
+    step = _along(node, scale, value, axis, block)
+    origin = 0.0 if zero is None else _along(node, zero, value, axis, block)
     if (np.asarray(step) <= 0).any():
         node.refuse("a scale is not over 0")
     limits = [np.asarray(limit - origin, np.float64) for limit in (low, high)]
@@ -57,22 +94,28 @@ def quantised(node: Node, value: Symbol, scale: Array, zero: Array | None, axis:
 
 
 def dequantised(
-    node: Node, value: Symbol | Array, scale: Array, zero: Array | None, axis: int = 1
+    node: Node,
+    value: Symbol | Array,
+    scale: Array,
+    zero: Array | None,
+    axis: int = 1,
+    block: int = 0,
 ) -> Symbol | Array:
-    step = _along(node, scale, value, axis)
-    origin = 0.0 if zero is None else _along(node, zero, value, axis)
+    step = _along(node, scale, value, axis, block)
+    origin = 0.0 if zero is None else _along(node, zero, value, axis, block)
     if isinstance(value, np.ndarray):
         node.tensors.spend(value.size, node.label)
         return np.asarray((value.astype(np.float64) - origin) * step)
     return with_kind(value.mapped(None, -np.asarray(origin)).scaled(step), FLOAT)
 
 
-def _of(node: Node, index: int, axis: int = 1) -> Symbol | Array:
+def _of(node: Node, index: int, axis: int = 1, block: int = 0) -> Symbol | Array:
     """Return inputs index, index + 1 and index + 2: a value, its scale and its zero point."""
     value = node.input(index)
     if value is None:
         node.refuse(f"its input {index} is missing")
-    return dequantised(node, value, node.constant(index + 1), _optional(node, index + 2), axis)
+    scale, zero = node.constant(index + 1), _optional(node, index + 2)
+    return dequantised(node, value, scale, zero, axis, block)
 
 
 def _symbol(value: Symbol | Array) -> Symbol:
@@ -81,20 +124,63 @@ def _symbol(value: Symbol | Array) -> Symbol:
 
 @operator("QuantizeLinear", "com.microsoft.QuantizeLinear")
 def quantize_linear(node: Node) -> Result:
-    if node.whole("block_size", 0) or node.whole("output_dtype", 0) not in (0, 2, 3, 4, 5):
-        node.refuse("it quantises in blocks, or to another type than 8 or 16 bits")
-    scale, zero = node.constant(1), _optional(node, 2)
-    kinds = {2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}
-    if zero is None and node.whole("output_dtype", 0):
-        zero = np.zeros(1, kinds[node.whole("output_dtype", 0)])
-    return quantised(node, node.numbers_of(), scale, zero, node.whole("axis", 1))
+    wanted = node.whole("output_dtype", 0)
+    if wanted and wanted not in _BITS:
+        node.refuse("it quantises to another type than 4, 8 or 16 bits")
+    scale, zero, axis = node.constant(1), _optional(node, 2), node.whole("axis", 1)
+    block = node.whole("block_size", 0)
+    kind = _BITS.get(wanted, "uint8")
+    return quantised(node, node.numbers_of(), scale, zero, axis, block, kind)
 
 
 @operator("DequantizeLinear", "com.microsoft.DequantizeLinear")
 def dequantize_linear(node: Node) -> Result:
-    if node.whole("block_size", 0):
-        node.refuse("it quantises in blocks")
-    return _of(node, 0, node.whole("axis", 1))
+    return _of(node, 0, node.whole("axis", 1), node.whole("block_size", 0))
+
+
+@operator("com.microsoft.MatMulNBits")
+def matmul_of_packed(node: Node) -> Result:
+    """(A, B, scales, zero points, g_idx, bias): B's columns as blocks of packed numbers."""
+    if node.input(4) is not None:
+        node.refuse("its weights are in groups of their own order (g_idx)")
+    if node.whole("accuracy_level", 0) == WHOLE_SUMS:
+        node.refuse(
+            "its accuracy_level 4 lets a runtime round the observation to 8 bits, each in its own "
+            "way; quantise with accuracy_level=None"
+        )
+    weight = _unpacked(node)
+    bias = None if node.input(5) is None else node.constant(5)
+    return product(node, _symbol(node.numbers_of()), weight, 1.0, bias)
+
+
+def _unpacked(node: Node) -> Array:
+    """Return the weights of MatMulNBits, [K, N]."""
+    outputs, inputs = node.whole("N", 0), node.whole("K", 0)
+    bits, block = node.whole("bits", NBITS), node.whole("block_size", 0)
+    if min(outputs, inputs, block) < 1 or bits not in (2, 4, 8):
+        node.refuse(f"{outputs} by {inputs} weights of {bits} bits in blocks of {block}")
+    blocks = -(-inputs // block)
+    node.tensors.spend(3 * outputs * blocks * block, node.label)
+    packed = node.constant(1).reshape(outputs, blocks, -1)
+    whole = numbers_of_bits(packed, bits)[..., :block]
+    scale = node.constant(2).astype(np.float64).reshape(outputs, blocks, 1)
+    zero = _optional(node, 3)
+    origin: Any = 2.0 ** (bits - 1)
+    if zero is not None and zero.dtype.kind == "f":
+        origin = zero.astype(np.float64).reshape(outputs, blocks, 1)
+    elif zero is not None:
+        origin = numbers_of_bits(zero.reshape(outputs, -1), bits)[:, :blocks, None]
+    real = (whole.astype(np.float64) - origin) * scale
+    return np.asarray(real.reshape(outputs, -1)[:, :inputs].T)
+
+
+def numbers_of_bits(packed: Array, bits: int) -> Array:
+    """Return the whole numbers in bytes along the last axis, the lowest bits of a byte first."""
+    if packed.dtype != np.uint8:
+        raise SymbolError("its packed numbers are not of type uint8")
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    parts = (packed[..., None] >> shifts) & np.uint8(2**bits - 1)
+    return parts.reshape(*packed.shape[:-1], -1)
 
 
 @operator("QLinearMatMul")

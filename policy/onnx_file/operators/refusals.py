@@ -21,8 +21,7 @@ refused(
 refused(
     "of quantised operators those of vectors are supported, not this one; export the policy as it "
     "was before quantisation, and give --encoding dense-int8 or dense-int16",
-    *("com.microsoft.DynamicQuantizeLSTM", "com.microsoft.MatMulNBits"),
-    *("com.microsoft.QAttention", "com.microsoft.MatMulBnb4"),
+    *("com.microsoft.DynamicQuantizeLSTM", "com.microsoft.QAttention", "com.microsoft.MatMulBnb4"),
 )
 refused("its branches are graphs of their own; export the branch that is taken", "If")
 refused(
