@@ -40,7 +40,8 @@ SIGNED, UNSIGNED = QuantType.QInt8, QuantType.QUInt8
 def float32_file(path: Path, seed: int, layer: str) -> Path:
     """Three layers, with Gemm or with MatMul and Add, and a tanh at the end."""
     random = np.random.default_rng(seed)
-    nodes, constants, value = [], {}, "observation"
+    constants: dict[str, Any] = {}
+    nodes, value = [], "observation"
     for index, (inputs, outputs) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
         weight = random.normal(0, inputs**-0.5, (inputs, outputs))
         constants |= {f"w{index}": weight, f"b{index}": random.normal(0, 0.3, outputs)}

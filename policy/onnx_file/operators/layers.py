@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -71,6 +72,8 @@ def product(
     """Return alpha first @ second + bias, with numpy's matrix product."""
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return _folded(node, first, second, alpha, bias)
+    if bias is None and _is_stacked(first, second):
+        return _stacked(node, first, second, alpha)
     if isinstance(first, Symbol) and isinstance(second, Symbol):
         found = _of_symbols(node, first, second).scaled(alpha)
     elif isinstance(first, Symbol) and isinstance(second, np.ndarray):
@@ -91,6 +94,59 @@ def product(
         return found
     added = bias if isinstance(bias, Symbol) else constants(bias)
     return spelling.add(node.program, found, added)
+
+
+def _is_stacked(first: Symbol | Array, second: Symbol | Array) -> bool:
+    """Return whether there are several matrices, which are multiplied pair by pair. Rows of the
+    first one that all meet one matrix of weights are not."""
+    if first.ndim < 2 or second.ndim < 2:
+        return False
+    several = math.prod(second.shape[:-2]) > 1
+    return several or (isinstance(second, Symbol) and max(first.ndim, second.ndim) > 2)
+
+
+def _stacked(
+    node: Node, first: Symbol | Array, second: Symbol | Array, alpha: float
+) -> Symbol | Array:
+    """Return the products of stacks of matrices, whose leading dimensions broadcast."""
+    try:
+        lead = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
+    except ValueError:
+        node.refuse(f"stacks of the shapes {list(first.shape)} and {list(second.shape)}")
+    ends = {_from_back(value) for value in (first, second)} - {None}
+    batch = next(iter(ends), None)
+    if len(ends) > 1 or (batch is not None and batch > 2 and lead[len(lead) + 2 - batch] != 1):
+        node.refuse("it would mix the observations of a batch")
+    pairs = [
+        product(node, one, other, alpha, None)
+        for one, other in zip(_matrices(first, lead), _matrices(second, lead), strict=True)
+    ]
+    stack = [each if isinstance(each, Symbol) else constants(each) for each in pairs]
+    whole = joined([each.moved(lambda v: v[None]) for each in stack], 0)
+    shape = (*lead, *stack[0].shape)
+    place = None if batch is None else len(shape) - batch
+    return whole.moved(lambda v: v.reshape(shape), place)
+
+
+def _from_back(value: Symbol | Array) -> int | None:
+    """Return which dimension is the batch, the last one being 1; None if there is none."""
+    return (
+        value.ndim - value.batch if isinstance(value, Symbol) and value.batch is not None else None
+    )
+
+
+def _matrices(value: Symbol | Array, lead: tuple[int, ...]) -> Iterator[Symbol | Array]:
+    """Yield the matrices of a stack, repeated where its leading dimensions broadcast."""
+    own = value.shape[-2:]
+    place = _from_back(value)
+    batch = 2 - place if place is not None and place <= 2 else None
+    for index in np.ndindex(*lead):
+
+        def pick(v: Array, index: tuple[int, ...] = index) -> Array:
+            matrix: Array = np.broadcast_to(v, (*lead, *own))[index]
+            return matrix
+
+        yield value.moved(pick, batch) if isinstance(value, Symbol) else pick(value)
 
 
 def _transposed(bias: Symbol | Array) -> Symbol | Array:

@@ -36,7 +36,6 @@ refused(
     "attention is not supported; give a policy of vectors",
     *("Attention", "com.microsoft.Attention", "com.microsoft.MultiHeadAttention"),
 )
-refused("its sums are written as an equation; write it as MatMul", "Einsum")
 refused(
     "it normalises groups; write it as Split, LayerNormalization of each part, and Concat",
     "GroupNormalization",
