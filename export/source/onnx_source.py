@@ -28,6 +28,7 @@ from sparsectl.export.source.thresholds import MAX_MARGINS, flat, thresholds
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.output import choose_output
+from sparsectl.policy.onnx_file.prepared import prepared
 from sparsectl.policy.onnx_file.ticks import tick_of
 
 BATCH_VALUES = 1_000_000
@@ -73,6 +74,7 @@ class OnnxSource:
             raise UserError(f"{path}: {error}") from error
 
     def _open(self, model: ModelProto, output: str | None, folder: Path) -> None:
+        model = prepared(model)
         chosen = choose_output([o.name for o in model.graph.output], output)
         self.output: str | None = chosen
         model, result = with_choice(model, chosen)

@@ -10,9 +10,11 @@ from onnx import NodeProto, TensorProto, ValueInfoProto
 
 from sparsectl.common.errors import UserError
 from sparsectl.policy.graph import MAX_WIDTH
+from sparsectl.policy.onnx_file.prepared import WHOLE_RANGES, Limits
 from sparsectl.policy.onnx_file.program import Program
 from sparsectl.policy.onnx_file.symbol import Symbol
-from sparsectl.policy.onnx_file.tensors import short
+from sparsectl.policy.onnx_file.tensors import short, type_name
+from sparsectl.policy.signals import Signal
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 MAX_INPUTS = 64
@@ -25,11 +27,13 @@ def observations(
     nodes: Sequence[NodeProto],
     shapes: Mapping[str, tuple[int, ...]],
     program: Program,
-) -> tuple[dict[str, Symbol], list[str]]:
-    """Return a symbol for each input, in the file's order, and a name for each of their numbers:
-    o0, o1, … of a single input, or the input's own name if there are several.
+    limits: Mapping[str, Limits],
+) -> tuple[dict[str, Symbol], tuple[Signal, ...]]:
+    """Return a symbol for each input, in the file's order, and a signal for each of their numbers:
+    o0, o1, … of a single input, or called by the input's own name if there are several.
 
     nodes, shapes: those of constants; they determine the size of an input that does not declare it.
+    limits: of inputs of whole numbers, by name.
 
     Raises:
         UserError: there is no input, there are too many, or one is not a vector of floats of a
@@ -52,14 +56,16 @@ def observations(
         raise UserError(
             f"of its inputs ({shown}) some have a batch and some do not; give all as [batch, n]"
         )
-    symbols, names = {}, []
+    symbols, signals = {}, list[Signal]()
     for value, (shape, batch) in zip(inputs, sizes, strict=True):
         symbol = program.observe(shape, batch)
         symbols[value.name] = symbol
         stem = "o" if len(inputs) == 1 else value.name
         alone = symbol.size == 1 and len(inputs) > 1
-        names += [stem] if alone else [f"{stem}{i}" for i in range(symbol.size)]
-    return symbols, names
+        names = [stem] if alone else [f"{stem}{i}" for i in range(symbol.size)]
+        low, high = limits.get(value.name, (None, None))
+        signals += [Signal(name, low=low, high=high) for name in names]
+    return symbols, tuple(signals)
 
 
 def _declared(value: ValueInfoProto) -> list[int | str]:
@@ -74,7 +80,13 @@ def _shape(
     open."""
     kind = value.type.tensor_type
     if kind.elem_type not in FLOATS:
-        raise UserError(f"input {short(value.name)} is not of type float; export it with float32")
+        raise UserError(
+            f"input {short(value.name)} is of type {type_name(kind.elem_type)}, and nodes use it "
+            "before they cast it to float; export it with float32, or cast it first"
+            if kind.elem_type in WHOLE_RANGES
+            else f"input {short(value.name)} is of type {type_name(kind.elem_type)}, not of type "
+            "float; export it with float32"
+        )
     sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
     if any(size is not None and size < 1 for size in sizes):
         raise UserError(f"input {short(value.name)} has the shape {sizes[:9]}; export it again")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sparsectl.policy.onnx_file.lowering import lower
 from sparsectl.policy.onnx_file.node import Node, Value
 from sparsectl.policy.onnx_file.operators import ELSEWHERE, OPERATORS, in_kind
 from sparsectl.policy.onnx_file.output import choose_output
+from sparsectl.policy.onnx_file.prepared import MAX_NODES, Limits, prepared, whole_limits
 from sparsectl.policy.onnx_file.program import Program
 from sparsectl.policy.onnx_file.state import State, state_of
 from sparsectl.policy.onnx_file.symbol import Symbol, SymbolError
@@ -34,7 +36,6 @@ from sparsectl.policy.signals import Signals, generic_signals, parse_json_object
 
 MAX_FILE_BYTES = 16 * MAX_WEIGHTS
 """A value function and whatever else stands in the file is among them."""
-MAX_NODES = 10_000
 OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
 
 
@@ -80,6 +81,8 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
         written = read_written(model, TensorReader(folder))
         if written is not None:
             return written
+    limits = whole_limits(model)
+    model = prepared(model)
     output = _output(model.graph, wanted)
     tick = tick_of(model, output.name, wanted is not None)
     model = model if tick is None else tick.model
@@ -91,22 +94,17 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
     written = read_written(model, TensorReader(folder))
     if written is not None:
         return written
-    _refuse_functions(model, output.name)
     model, name = with_choice(model, output.name)
     output = next(value for value in model.graph.output if value.name == name)
     tensors = TensorReader(folder)
     program = Program(tensors.spend)
-    symbol, names, carried = _run(model.graph, output, opset, tensors, program, states)
+    symbol, observed, carried = _run(model.graph, output, opset, tensors, program, states, limits)
     if signals is None:
-        signals = generic_signals(len(names), symbol.size)
-        signals = signals._replace(
-            observation=tuple(Signal(name) for name in names),
-        )
+        signals = generic_signals(len(observed), symbol.size)._replace(observation=observed)
     actions = [action_of(program, symbol, index) for index in range(symbol.size)]
-    observed = len(names) if states else None
     ends = [*actions, *(Action(int(atom)) for atom in carried.after.atom)]
-    layers, normaliser = lower(program, ends, signals.frames, observed)
-    normaliser = normaliser.of_first(len(names))
+    layers, normaliser = lower(program, ends, signals.frames, len(observed) if states else None)
+    normaliser = normaliser.of_first(len(observed))
     provenance = metadata.get("sparsectl.provenance")
     return PolicyGraph(
         layers,
@@ -122,7 +120,8 @@ def _texts(model: ModelProto) -> Iterator[str | bytes]:
     UTF-8."""
     for entry in model.metadata_props:
         yield from (entry.key, entry.value)
-    for node in model.graph.node:
+    bodies = (function.node for function in model.functions)
+    for node in chain(model.graph.node, *bodies):
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         yield from (attribute.name for attribute in node.attribute)
     yield from (value.name for value in (*model.graph.input, *model.graph.output))
@@ -154,9 +153,10 @@ def _run(
     tensors: TensorReader,
     program: Program,
     states: Sequence[Carried],
-) -> tuple[Symbol, list[str], State]:
+    limits: Mapping[str, Limits],
+) -> tuple[Symbol, tuple[Signal, ...], State]:
     """Run the nodes that lead to `output` and to the state, in the file's order; the actions, a
-    vector, a name for each number of the observation, and the state."""
+    vector, a signal for each number of the observation, and the state."""
     resets = [state.reset for state in states if state.reset]
     nodes, names = _needed(graph, output.name, *(state.output for state in states), *resets)
     values: dict[str, Value] = {"": None}
@@ -171,7 +171,7 @@ def _run(
         i for i in graph.input if i.name in names and i.name not in values and i.name not in carried
     ]
     shapes = {name: value.shape for name, value in values.items() if isinstance(value, np.ndarray)}
-    observed, signal_names = observations(inputs, nodes, shapes, program)
+    observed, signals = observations(inputs, nodes, shapes, program, limits)
     values |= observed
     values |= {state.input: program.observe(state.shape, None) for state in states}
     _refuse_by_name(nodes)
@@ -180,7 +180,7 @@ def _run(
         values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
     return (
         _actions(values.get(output.name), output),
-        signal_names,
+        signals,
         state_of(states, values, program),
     )
 
@@ -249,17 +249,6 @@ def _refuse_by_name(nodes: Sequence[NodeProto]) -> None:
         label, domain, operator = _names(node)
         if reason := ELSEWHERE.get(domain + node.op_type):
             raise UserError(f"{label} ({operator}) cannot be exported: {reason}")
-
-
-def _refuse_functions(model: ModelProto, output: str) -> None:
-    own = {(function.domain, function.name) for function in model.functions}
-    for node in _needed(model.graph, output)[0] if own else []:
-        if (node.domain, node.op_type) in own:
-            label, _, operator = _names(node)
-            raise UserError(
-                f"{label} ({operator}) cannot be exported: it is a function defined in the file; "
-                "put its nodes in its place with onnx.inliner.inline_local_functions"
-            )
 
 
 def _names(node: NodeProto) -> tuple[str, str, str]:

@@ -110,6 +110,7 @@ ACTS: dict[str, Callable[[Path], Path]] = {
     "remainder": sizes_with_a_remainder,
     "weights in bytes": weights_in_bytes,
     "limited and cast to bytes": lambda path: to_bytes(path, 0, 200),
+    "a function of its own": own_function,
     "elu near 0": lambda path: dense(path, node("Elu", ["x"], ["h"], alpha=1.5)),
 }
 
@@ -124,10 +125,6 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "limited too far": (
         lambda path: to_bytes(path, -2, 200),
         "casts to uint8 what may lie outside",
-    ),
-    "a function of its own": (
-        own_function,
-        r"function defined in the file; .*inline_local_functions",
     ),
     "an arc tangent": (
         lambda path: dense(path, node("Atan", ["x"], ["h"])),

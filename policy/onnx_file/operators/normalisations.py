@@ -93,6 +93,12 @@ def lp_normalization(node: Node) -> Result:
     power = node.whole("p", 2)
     if power not in (1, 2):
         node.refuse(f"its p is {power}; 1 and 2 are possible")
+    return over_size(node, value, axis, power)
+
+
+def over_size(node: Node, value: Symbol, axis: int, power: int) -> Symbol:
+    """Return the value over the sum of magnitudes (power 1) or the root of the sum of squares
+    (power 2) along an axis; where that is 0, the value itself, which is 0."""
     rows = rows_of(value, (axis,))
     program = node.program
     if power == 1:
@@ -101,7 +107,7 @@ def lp_normalization(node: Node) -> Result:
         terms = spelling.multiply(program, rows, rows)
     size = program.total(terms).moved(lambda v: v.reshape(-1, 1))
     size = size if power == 1 else program.apply("square_root", size)
-    one = constants(np.ones(size.shape))  # ONNX defines 0 / 0 as 0 here
+    one = constants(np.ones(size.shape))
     size = spelling.choose(program, program.apply("step", size), size, one)
     return unfolded(value, spelling.divide(program, rows, size), (axis,))
 

@@ -1,0 +1,129 @@
+"""A file before it is read: functions of its own are replaced by their nodes, and an input of whole
+numbers that nodes only move and cast to floats becomes one of floats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx.checker import ValidationError
+from onnx.inliner import inline_local_functions
+
+from sparsectl.common.errors import UserError
+
+MAX_NODES = 10_000
+
+Limits = tuple[float | None, float | None]
+
+WHOLE_RANGES: dict[int, Limits] = {
+    TensorProto.BOOL: (0.0, 1.0),
+    TensorProto.UINT8: (0.0, 255.0),
+    TensorProto.INT8: (-128.0, 127.0),
+    TensorProto.UINT16: (0.0, 65535.0),
+    TensorProto.INT16: (-32768.0, 32767.0),
+    TensorProto.INT32: (None, None),
+    TensorProto.INT64: (None, None),
+}
+"""Types of whole numbers that an input may have, and the limits of the narrow ones."""
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
+_MOVERS = frozenset(
+    "Identity Transpose Reshape Flatten Squeeze Unsqueeze Slice Split Gather".split()
+)
+"""Operators that move the elements of their first input about, of whichever type they are."""
+
+
+def prepared(model: ModelProto) -> ModelProto:
+    """Return the model as it is read; it computes the same for whole numbers.
+
+    Raises:
+        UserError: functions that contain one another, or have too many nodes.
+    """
+    return _with_inputs_of_floats(_inlined(model))
+
+
+def whole_limits(model: ModelProto) -> dict[str, Limits]:
+    """Return the limits of the inputs of whole numbers, by their names."""
+    return {
+        value.name: WHOLE_RANGES[value.type.tensor_type.elem_type]
+        for value in model.graph.input
+        if value.type.tensor_type.elem_type in WHOLE_RANGES
+    }
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    if not model.functions:
+        return model
+    bodies = {(f.domain, f.name, f.overload): f.node for f in model.functions}
+
+    @cache
+    def count(key: tuple[str, str, str]) -> int:
+        return size(bodies[key])
+
+    def size(nodes: Sequence[NodeProto]) -> int:
+        keys = ((node.domain, node.op_type, node.overload) for node in _all(nodes))
+        return sum(count(key) if key in bodies else 1 for key in keys)
+
+    try:
+        total = size(model.graph.node)
+        inlined: ModelProto = inline_local_functions(model) if total <= MAX_NODES else model
+    except (RecursionError, ValidationError) as error:
+        raise UserError("functions of its own contain one another; export it again") from error
+    if total > MAX_NODES:
+        raise UserError(f"{total} nodes; a policy has at most {MAX_NODES}")
+    return inlined
+
+
+def _all(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
+    """Yield nodes and those of their branches."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _all(graph.node)
+
+
+def _with_inputs_of_floats(model: ModelProto) -> ModelProto:
+    changed: dict[int, set[str]] = {}
+    for index, value in enumerate(model.graph.input):
+        if value.type.tensor_type.elem_type in WHOLE_RANGES:
+            moved = _moved_until_cast(model.graph, value)
+            if moved:
+                changed[index] = moved
+    if not changed:
+        return model
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for index in changed:
+        copy.graph.input[index].type.tensor_type.elem_type = TensorProto.FLOAT
+    names = set().union(*changed.values())
+    kept = [value for value in copy.graph.value_info if value.name not in names]
+    del copy.graph.value_info[:]
+    copy.graph.value_info.extend(kept)
+    return copy
+
+
+def _moved_until_cast(graph: GraphProto, value: ValueInfoProto) -> set[str] | None:
+    """Return the names that the input's elements have until they are cast to floats; None if
+    anything else reads one of them."""
+    names = {value.name}
+    inner = {name for node in graph.node for each in _inner(node) for name in each.input}
+    for node in graph.node:
+        if not names.intersection(node.input):
+            continue
+        if node.op_type == "Cast" and any(
+            a.name == "to" and a.i in _FLOATS for a in node.attribute
+        ):
+            continue
+        if node.op_type not in _MOVERS or names.intersection(node.input[1:]):
+            return None
+        names.update(node.output)
+    ends = {output.name for output in graph.output}
+    return None if names & (ends | inner) else names
+
+
+def _inner(node: NodeProto) -> Iterator[NodeProto]:
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            yield from _all(graph.node)

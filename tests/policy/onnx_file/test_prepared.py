@@ -1,0 +1,154 @@
+"""Functions of the file's own, and inputs of whole numbers, are read as onnxruntime runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.host_c import run_c
+from sparsectl.export.pipeline import export_policy
+from sparsectl.policy.onnx_file.reader import graph_of
+
+OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+DTYPES = {
+    TensorProto.BOOL: np.bool_,
+    TensorProto.UINT8: np.uint8,
+    TensorProto.INT8: np.int8,
+    TensorProto.INT32: np.int32,
+    TensorProto.INT64: np.int64,
+}
+
+
+def model_of(
+    nodes: list[NodeProto],
+    kind: int,
+    shape: list[Any],
+    functions: list[FunctionProto] | None = None,
+) -> ModelProto:
+    """A file that takes `x` and makes `h`, of four values, of which a layer makes two actions."""
+    random = np.random.default_rng(3)
+    tensors = [
+        numpy_helper.from_array(random.normal(size=(4, 2)).astype(np.float32), "w"),
+        numpy_helper.from_array(np.array([-1, 4], np.int64), "flat"),
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+    ]
+    last = [helper.make_node("MatMul", ["h", "w"], ["action"])]
+    given = helper.make_tensor_value_info("x", kind, shape)
+    made = helper.make_tensor_value_info("action", TensorProto.FLOAT, [None, 2])
+    graph = helper.make_graph([*nodes, *last], "policy", [given], [made], tensors)
+    return helper.make_model(graph, ir_version=8, opset_imports=OPSETS, functions=functions or [])
+
+
+def to_float(given: str, made: str) -> NodeProto:
+    return helper.make_node("Cast", [given], [made], to=TensorProto.FLOAT)
+
+
+MOVED: dict[str, tuple[list[Any], list[NodeProto]]] = {
+    "cast at once": (["batch", 4], [to_float("x", "h")]),
+    "an image turned first": (
+        ["batch", 2, 2],
+        [
+            helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+            helper.make_node("Reshape", ["t", "flat"], ["r"]),
+            to_float("r", "h"),
+        ],
+    ),
+    "cast to double": (
+        ["batch", 4],
+        [helper.make_node("Cast", ["x"], ["d"], to=TensorProto.DOUBLE), to_float("d", "h")],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DTYPES)
+@pytest.mark.parametrize("form", MOVED)
+def test_an_input_of_whole_numbers(form: str, kind: int, tmp_path: Path) -> None:
+    shape, nodes = MOVED[form]
+    model = model_of(nodes, kind, shape)
+    policy = graph_of(model, tmp_path)
+    low, high = (0, 2) if kind == TensorProto.BOOL else (0, 128)
+    given = np.random.default_rng(4).integers(low, high, (20, 4)).astype(DTYPES[kind])
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    expected = session.run(None, {"x": given.reshape(20, *shape[1:])})[0]
+    np.testing.assert_allclose(policy.forward(given.astype(np.float32)), expected, 1e-5, 1e-5)
+    limits = {TensorProto.BOOL: (0, 1), TensorProto.UINT8: (0, 255), TensorProto.INT8: (-128, 127)}
+    found = {(signal.low, signal.high) for signal in policy.observation}
+    assert found == {limits.get(kind, (None, None))}
+
+
+def test_the_c_takes_the_bytes_of_an_image_as_numbers(tmp_path: Path) -> None:
+    path, out = tmp_path / "model.onnx", tmp_path / "out"
+    model = model_of(MOVED["an image turned first"][1], TensorProto.UINT8, ["batch", 2, 2])
+    path.write_bytes(model.SerializeToString())
+    result = export_policy(ExportConfig(path, out, encoding="dense-int8", observations=200))
+    assert result["inputs_from"] == "limits"
+    given = np.random.default_rng(5).integers(0, 256, (50, 4)).astype(np.uint8)
+    expected = onnxruntime.InferenceSession(path).run(None, {"x": given.reshape(50, 2, 2)})[0]
+    found = run_c(out, given.astype(np.float32), 2, out)
+    assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [helper.make_node("Add", ["x", "one"], ["s"]), to_float("s", "h")],
+        [helper.make_node("Div", ["x", "one"], ["s"]), to_float("s", "h")],
+        [helper.make_node("Gather", ["flat", "x"], ["s"]), to_float("s", "h")],
+    ],
+    ids=["sum", "quotient", "place"],
+)
+def test_whole_numbers_that_are_worked_with_are_refused(
+    nodes: list[NodeProto], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="type INT64, and nodes use it before they cast it"):
+        graph_of(model_of(nodes, TensorProto.INT64, ["batch", 4]), tmp_path)
+
+
+def function(name: str, *calls: str, times: int = 1) -> FunctionProto:
+    """Calls of other functions one after another, or a doubling."""
+    names = [f"v{index}" for index in range(len(calls) * times)]
+    nodes = [
+        helper.make_node(call, [given], [made], domain="mine")
+        for call, given, made in zip(calls * times, ["a", *names], names, strict=False)
+    ] or [helper.make_node("Add", ["a", "a"], ["b"])]
+    nodes[-1].output[0] = "b"
+    return helper.make_function("mine", name, ["a"], ["b"], nodes, OPSETS)
+
+
+def calling(*functions: FunctionProto) -> ModelProto:
+    first = functions[0].name
+    nodes = [helper.make_node(first, ["x"], ["h"], domain="mine")]
+    return model_of(nodes, TensorProto.FLOAT, ["batch", 4], list(functions))
+
+
+def test_functions_of_the_file_are_read(tmp_path: Path) -> None:
+    model = calling(function("Four", "Twice", "Twice"), function("Twice"))
+    given = np.random.default_rng(4).normal(size=(20, 4)).astype(np.float32)
+    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": given})[0]
+    np.testing.assert_allclose(graph_of(model, tmp_path).forward(given), expected, 1e-6, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("functions", "why"),
+    [
+        ([function("A", "B"), function("B", "A")], "contain one another"),
+        ([function("A", "A")], "contain one another"),
+        (
+            [*(function(f"F{i}", f"F{i + 1}", times=2) for i in range(40)), function("F40")],
+            "1099511627777 nodes; a policy has at most",
+        ),
+    ],
+    ids=["a ring", "itself", "a bomb"],
+)
+def test_functions_without_an_end_are_refused(
+    functions: list[FunctionProto], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=why):
+        graph_of(calling(*functions), tmp_path)
