@@ -131,8 +131,10 @@ def _texts(model: ModelProto) -> Iterator[str | bytes]:
 
 def _opset(model: ModelProto) -> int:
     versions = [i.version for i in model.opset_import if i.domain in ("", "ai.onnx")]
-    if not model.graph.node or not versions:
+    if not model.graph.node or not model.opset_import:
         raise UserError("it is not an ONNX model (it has no nodes or no opset); export it again")
+    if not versions:  # none but operators of other domains, such as scikit-learn's
+        return OLDEST_OPSET
     if versions[0] < OLDEST_OPSET:
         raise UserError(f"opset {versions[0]} is too old; export it with opset 13 or later")
     if len(model.graph.node) > MAX_NODES:

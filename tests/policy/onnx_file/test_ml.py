@@ -22,13 +22,17 @@ CLASSIFIER: dict[str, Any] = {
 }
 
 
-def model_of(operator: str, outputs: list[str], action: str, **attributes: Any) -> ModelProto:
+OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+
+
+def model_of(
+    operator: str, outputs: list[str], action: str, opsets: Any = OPSETS, **attributes: Any
+) -> ModelProto:
     node = helper.make_node(operator, ["x"], outputs, domain="ai.onnx.ml", **attributes)
     given = helper.make_tensor_value_info("x", 1, ["batch", 4])
     kind = 7 if action == "label" else 1
     made = helper.make_tensor_value_info(action, kind, None)
     graph = helper.make_graph([node], "policy", [given], [made])
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(graph, ir_version=8, opset_imports=opsets)
 
 
@@ -50,6 +54,7 @@ def model_of(operator: str, outputs: list[str], action: str, **attributes: Any) 
             for action in ("label", "s")
         ),
         model_of("Binarizer", ["y"], "y", threshold=0.25),
+        model_of("Binarizer", ["y"], "y", opsets=[helper.make_opsetid("ai.onnx.ml", 1)]),
         model_of("Normalizer", ["y"], "y", norm="L1"),
         model_of("Normalizer", ["y"], "y", norm="L2"),
     ],
